@@ -1,0 +1,124 @@
+"""How far long work has come: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+_QUIET = 0.5  # seconds between two messages from a worker
+
+
+class Event(NamedTuple):
+    """A training step that was taken."""
+
+    run: str
+    epoch: int
+    num_epochs: int
+    step: int
+    num_steps: int
+
+
+class Listener:
+    """Hears of a run's progress. This one ignores it."""
+
+    def hear(self, event: Event) -> None:
+        """Called after every step."""
+
+    def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
+        """Called after every epoch, with its metrics."""
+
+
+class ConsoleListener(Listener):
+    """Shows a bar per run on a terminal; prints a line per epoch where there is none."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._bar.stop()
+
+    def hear(self, event: Event) -> None:
+        if not self.console.is_terminal:
+            return
+        total = event.num_epochs * event.num_steps
+        if self._task is None:
+            self._task = self._bar.add_task(event.run, total=total)
+        self._bar.update(self._task, completed=event.epoch * event.num_steps + event.step)
+
+    def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
+        shown = {name: value for name, value in metrics.items() if not name.startswith("time/")}
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        seconds = metrics.get("time/epoch_seconds", 0.0)
+        self.console.print(f"{run}  epoch {epoch}/{num_epochs}  {seconds:.1f} s  {numbers}", highlight=False)
+
+
+class RemoteListener(Listener):
+    """Carries what a worker of Ray says to a listener in the driver. Use it as a context in the driver."""
+
+    def __init__(self, listener: Listener):
+        from ray.util.queue import Queue
+
+        self._listener: Listener | None = listener
+        self._queue = Queue(actor_options={"num_cpus": 0})
+        self._last = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._deliver, daemon=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_queue": self._queue, "_last": 0.0, "_listener": None}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._queue.shutdown()
+
+    def hear(self, event: Event) -> None:
+        now = time.monotonic()
+        if now - self._last >= _QUIET or event.step == event.num_steps:
+            self._last = now
+            self._queue.put(("hear", event))
+
+    def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
+        self._queue.put(("hear_epoch", (run, epoch, num_epochs, dict(metrics))))
+
+    def _deliver(self) -> None:
+        while True:
+            stopping = self._stop.is_set()
+            while not self._queue.empty():
+                kind, content = self._queue.get()
+                if kind == "hear":
+                    self._listener.hear(content)
+                else:
+                    self._listener.hear_epoch(*content)
+            if stopping:
+                return
+            self._stop.wait(_QUIET)

@@ -1,0 +1,421 @@
+"""Trains any stage on any number of workers, and goes on with a run that was stopped.
+
+A run is a folder::
+
+    RUNS/NAME/run.json                   stage, configuration, data, MLflow run
+    RUNS/NAME/checkpoints/epoch-0003/    see `posegen.checkpoint`
+
+The same name goes on with the same run. The worker function is the same with and without Ray: with ``workers=0``
+it runs in the calling process, under its debugger.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from orchestration import tracking
+from orchestration.progress import Event, Listener, RemoteListener
+from orchestration.tracking import Tracker
+from posegen.checkpoint import (
+    Progress,
+    find_checkpoint,
+    latest_checkpoint,
+    load_progress,
+    load_stage,
+    load_training_state,
+    save_checkpoint,
+)
+from posegen.clips import ClipDataset, Split
+from posegen.samples import Batch, EpochLoader, Samples, fixed_batch
+from posegen.stages import STAGES, Stage
+from posegen.stages.pictures import enlarge
+from posegen.storage import Folder
+
+VALIDATION_SAMPLES = 32
+PREVIEW_SAMPLES = 6
+
+
+class RunError(ValueError):
+    """A run that cannot be started or continued as asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How a stage is trained, beside what its own configuration says."""
+
+    name: str = ""
+    """Name of the run. A run of this name that exists is continued; empty makes a new name."""
+    runs: str = "runs"
+    """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
+    workers: int = 1
+    """Training processes, on as many CPUs or GPUs of the cluster; 0 trains in this process, without Ray."""
+    loader_processes: int = -1
+    """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
+    keep: int = 2
+    """Checkpoints that are kept, the newest ones."""
+    max_failures: int = 3
+    """How often a run starts again from its last checkpoint after a worker was lost."""
+    experiment: str = "posegen"
+    """Experiment in MLflow."""
+    track: bool = True
+    """Record the run in MLflow: in mlflow.db here, or at MLFLOW_TRACKING_URI."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"workers must be 0 or more, got {self.workers}")
+        if "/" in self.name:
+            raise ValueError(f"a run's name has no '/': got {self.name!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that a worker needs to know. Picklable."""
+
+    stage: str
+    config: Stage.Config
+    dataset: str
+    run: Folder
+    settings: TrainSettings
+    tracker: Tracker = tracking.OFF
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """Where a worker function runs."""
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    listener: Listener = field(default_factory=Listener)
+    report: Callable[[dict[str, float]], None] = lambda metrics: None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker writes what is written once."""
+        return self.rank == 0
+
+
+def train(
+    stage: str,
+    config: Stage.Config,
+    dataset: str,
+    settings: TrainSettings,
+    *,
+    listener: Listener | None = None,
+    parent: Tracker = tracking.OFF,
+) -> Folder:
+    """Train a stage and return the folder of its run.
+
+    Args:
+        stage: Name in `posegen.stages.STAGES`.
+        config: Its configuration.
+        dataset: Folder of a clip dataset.
+        settings: How to train it.
+        listener: Hears of the progress.
+        parent: MLflow run under which this one is filed.
+
+    Raises:
+        ValueError: Before anything is written, if the data, the configuration and the workers do not fit.
+        RunError: If the run of that name is another one, or failed.
+    """
+    listener = listener or Listener()
+    name = settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}"
+    job = Job(
+        stage=stage, config=config, dataset=dataset, run=Folder(settings.runs) / name, settings=settings
+    )
+    data = ClipDataset(dataset)
+    check(job, data)
+    job = replace(job, tracker=_open_run(job, data, parent))
+    try:
+        if settings.workers == 0:
+            train_worker(job, Worker(device=local_device(), listener=listener))
+        else:
+            _train_on_ray(job, listener)
+    except BaseException as error:
+        job.tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    job.tracker.finish()
+    return job.run
+
+
+def check(job: Job, data: ClipDataset) -> None:
+    """Raise ValueError if the job cannot work, before anything is written or started."""
+    stage = STAGES[job.stage]
+    with torch.device("meta"):
+        stage(job.config).check_size(data.info.size)
+    samples = stage.open_samples(job.config, data, "train")
+    EpochLoader(samples, job.config.batch_size, world_size=max(job.settings.workers, 1))
+    if latest_checkpoint(job.run) is None:
+        stage(job.config).initialize(_load_run)
+
+
+def train_worker(job: Job, worker: Worker) -> None:
+    """Train until the last epoch, on this worker's share of every batch."""
+    data = ClipDataset(job.dataset)
+    stage, progress = _begin(job, worker, data)
+    samples = stage.open_samples(job.config, data, "train")
+    loader = EpochLoader(
+        samples,
+        job.config.batch_size,
+        rank=worker.rank,
+        world_size=worker.world_size,
+        num_processes=_loader_processes(job.settings),
+    )
+    validation = _validation_batches(stage, job.config, data)
+    for epoch in range(progress.epoch, job.config.num_epochs):
+        metrics = _train_epoch(stage, loader, epoch, job, worker)
+        metrics |= _validate(stage, validation, worker)
+        progress = replace(progress, epoch=epoch + 1, step=progress.step + loader.num_steps)
+        _finish_epoch(stage, samples, metrics, validation, progress, job, worker)
+
+
+def local_device() -> torch.device:
+    """The GPU of this process if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _begin(job: Job, worker: Worker, data: ClipDataset) -> tuple[Stage, Progress]:
+    """Build the stage as it was in the last checkpoint, or as it begins."""
+    torch.manual_seed(job.config.seed)  # the same initial weights on every worker
+    stage = STAGES[job.stage](job.config)
+    checkpoint = _agree_on(latest_checkpoint(job.run), worker)
+    if checkpoint is None:
+        stage.initialize(_load_run)
+        stage.to(worker.device)
+        return stage, Progress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.info.size)
+    stage.to(worker.device)
+    load_training_state(checkpoint, stage)
+    return stage, load_progress(checkpoint)
+
+
+def _agree_on(checkpoint: Folder | None, worker: Worker) -> Folder | None:
+    """The leader's choice of checkpoint: another may have become visible since."""
+    if worker.world_size == 1:
+        return checkpoint
+    choice = [checkpoint]
+    dist.broadcast_object_list(choice, src=0)
+    return choice[0]
+
+
+def _train_epoch(stage: Stage, loader: EpochLoader, epoch: int, job: Job, worker: Worker) -> dict[str, float]:
+    """Take all steps of an epoch and return the mean of every loss, and where the time went."""
+    stage.train()
+    stage.start_epoch(epoch)
+    sums: dict[str, torch.Tensor] = {}
+    start, waited = time.perf_counter(), 0.0
+    for step, (batch, seconds) in enumerate(_timed(loader.epoch(epoch))):
+        waited += seconds
+        seed_step(job.config.seed, epoch, step, worker.rank)
+        for name, loss in stage.step(to_device(batch, worker.device)).items():
+            sums[name] = sums[name] + loss if name in sums else loss
+        worker.listener.hear(Event(job.run.name, epoch, job.config.num_epochs, step + 1, loader.num_steps))
+    means = {name: total / loader.num_steps for name, total in sums.items()}
+    metrics = {f"train/{name}": value for name, value in _mean_over_workers(means, worker).items()}
+    broken = [name for name, value in metrics.items() if not np.isfinite(value)]
+    if broken:
+        raise RunError(
+            f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term"
+        )
+    elapsed = time.perf_counter() - start
+    return metrics | {"time/epoch_seconds": elapsed, "time/data_share": waited / elapsed}
+
+
+def _validate(stage: Stage, batches: list[Batch], worker: Worker) -> dict[str, float]:
+    """Mean of every metric over the validation samples, each worker measuring its share of the batches."""
+    if not batches:
+        return {}
+    stage.eval()
+    share = batches[worker.rank :: worker.world_size] or batches[:1]
+    measured = [stage.evaluate(to_device(batch, worker.device)) for batch in share]
+    means = {name: torch.tensor(np.mean([m[name] for m in measured])) for name in measured[0]}
+    return {f"val/{name}": value for name, value in _mean_over_workers(means, worker).items()}
+
+
+def _finish_epoch(
+    stage: Stage,
+    samples: Samples,
+    metrics: dict[str, float],
+    validation: list[Batch],
+    progress: Progress,
+    job: Job,
+    worker: Worker,
+) -> None:
+    """Save and record what an epoch gave."""
+    stage.eval()
+    stage.finish_epoch(samples)
+    if worker.leads:
+        save_checkpoint(job.run / "checkpoints" / f"epoch-{progress.epoch:04d}", stage, progress)
+        _drop_old_checkpoints(job.run, job.settings.keep)
+        job.tracker.log_metrics(metrics, progress.epoch)
+        if validation:
+            _log_preview(stage, validation, progress, job, worker)
+        worker.listener.hear_epoch(job.run.name, progress.epoch, job.config.num_epochs, metrics)
+    worker.report(metrics)
+
+
+def _log_preview(stage: Stage, validation: list[Batch], progress: Progress, job: Job, worker: Worker) -> None:
+    batch = {key: value[:PREVIEW_SAMPLES] for key, value in to_device(validation[0], worker.device).items()}
+    for name, picture in stage.preview(batch).items():
+        factor = max(1, 192 // progress.size[0])
+        job.tracker.log_picture(name, enlarge(picture, factor), progress.epoch)
+
+
+def _validation_batches(stage: Stage, config: Stage.Config, data: ClipDataset) -> list[Batch]:
+    """The validation samples, always the same; those of the training split where there is no other."""
+    split: Split = "test" if data.info.splits["test"] else "train"
+    samples = stage.open_samples(config, data, split)
+    return fixed_batch(samples, VALIDATION_SAMPLES, max(config.batch_size, PREVIEW_SAMPLES))
+
+
+def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
+    """Create the run's folder and its MLflow run, or go on with them. Raises RunError where it is another run."""
+    facts = {
+        "stage": job.stage,
+        "config": asdict(job.config),
+        "dataset": str(Folder(job.dataset)),
+        "data_fingerprint": data.fingerprint,
+    }
+    known = job.run.read_json("run.json") if job.run.exists("run.json") else {}
+    if known:
+        _check_same(job.run, known, facts)
+    tracker = tracking.OFF
+    if job.settings.track:
+        tracker = tracking.start_run(
+            job.run.name,
+            experiment=job.settings.experiment,
+            parameters={"stage": job.stage, **asdict(job.config)},
+            tags={
+                "posegen.run": str(job.run),
+                "posegen.dataset": facts["dataset"],
+                "posegen.data_fingerprint": data.fingerprint,
+            },
+            parent=parent,
+            run_id=known.get("mlflow_run_id", ""),
+        )
+    job.run.write_json("run.json", {**facts, "mlflow_run_id": tracker.run_id})
+    return tracker
+
+
+def _check_same(run: Folder, known: dict[str, Any], asked: dict[str, Any]) -> None:
+    """A run goes on as it began; only its length may change."""
+    for name in ("stage", "data_fingerprint"):
+        if known[name] != asked[name]:
+            raise RunError(
+                f"run {run.name} has the {name.replace('_', ' ')} {known[name]}, now {asked[name]}: take another --name"
+            )
+    before, now = known["config"], asked["config"]
+    changed = [name for name in now if name != "num_epochs" and before.get(name) != now[name]]
+    if changed:
+        changes = ", ".join(f"{name} {before.get(name)!r} → {now[name]!r}" for name in changed)
+        raise RunError(f"run {run.name} was started with other settings ({changes}): take another --name")
+
+
+def _train_on_ray(job: Job, listener: Listener) -> None:
+    """Run `train_worker` on the cluster's workers, again from the last checkpoint if one is lost."""
+    from orchestration.ray_session import start_ray
+
+    start_ray()
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    cluster = ray.cluster_resources()
+    use_gpu = cluster.get("GPU", 0) >= job.settings.workers
+    cpus = max(int(cluster.get("CPU", 1) // job.settings.workers), 1)
+    with RemoteListener(listener) as remote:
+        trainer = TorchTrainer(
+            _ray_worker,
+            train_loop_config={"job": job, "listener": remote},
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=job.settings.workers, use_gpu=use_gpu, resources_per_worker={"CPU": cpus}
+            ),
+            # The run's own folder holds the checkpoints; Ray's book-keeping of each start is of no later use.
+            run_config=ray.train.RunConfig(
+                name=f"start-{uuid.uuid4().hex[:8]}",
+                storage_path=str(job.run / "ray"),
+                failure_config=ray.train.FailureConfig(max_failures=job.settings.max_failures),
+            ),
+        )
+        try:
+            trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            raise RunError(f"run {job.run.name} failed: {_reason(error)}") from error
+
+
+def _ray_worker(config: dict[str, Any]) -> None:
+    """The function that Ray Train runs in each worker process."""
+    import ray.train
+    import ray.train.torch
+
+    context = ray.train.get_context()
+    cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
+    torch.set_num_threads(
+        max(cpus, 1)
+    )  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
+    worker = Worker(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+        listener=config["listener"],
+        report=ray.train.report,
+    )
+    train_worker(config["job"], worker)
+
+
+def _reason(error: BaseException) -> str:
+    """The last line of the first worker's failure."""
+    failures = getattr(error, "worker_failures", None) or {}
+    cause = next(iter(failures.values()), error)
+    cause = getattr(cause, "cause", None) or cause
+    return str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
+
+
+def _load_run(place: str) -> Stage:
+    return load_stage(find_checkpoint(place))
+
+
+def _drop_old_checkpoints(run: Folder, keep: int) -> None:
+    for name in (run / "checkpoints").folders()[: -max(keep, 1)]:
+        run.delete(f"checkpoints/{name}")
+
+
+def _loader_processes(settings: TrainSettings) -> int:
+    if settings.loader_processes >= 0:
+        return settings.loader_processes
+    return min(4, max(torch.get_num_threads() - 1, 0))
+
+
+def _timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
+    """Each batch with the seconds for which it was waited."""
+    while True:
+        start = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch, time.perf_counter() - start
+
+
+def seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
+    """Make what a step draws by itself a function of (seed, epoch, step, rank)."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step, rank]).generate_state(1)[0]))
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch, without waiting where memory is pinned."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def _mean_over_workers(values: dict[str, torch.Tensor], worker: Worker) -> dict[str, float]:
+    stacked = torch.stack([value.double().to(worker.device) for value in values.values()])
+    if worker.world_size > 1:
+        dist.all_reduce(stacked)
+        stacked /= worker.world_size
+    return dict(zip(values, stacked.tolist(), strict=True))

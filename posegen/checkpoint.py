@@ -1,0 +1,152 @@
+"""Checkpoints: safetensors for tensors, JSON for the rest, and no pickle anywhere.
+
+A checkpoint is a folder with ``tensors.safetensors`` (networks and optimizers) and ``checkpoint.json`` (stage,
+configuration, progress, data). The JSON is written last and names the tensors' size, so a folder without it, or
+with another size, is not a checkpoint: a run that was killed while saving has the one before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from posegen.stages import STAGES
+from posegen.stages.stage import Stage
+from posegen.storage import Folder
+
+_TENSORS = "tensors.safetensors"
+_FACTS = "checkpoint.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, incomplete or of something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run has come, and on what."""
+
+    epoch: int
+    """Epochs that are finished."""
+    step: int
+    """Steps taken since the run began."""
+    data_fingerprint: str
+    """Fingerprint of the dataset."""
+    size: tuple[int, int]
+    """Height and width of its frames."""
+
+
+def save_checkpoint(folder: Folder, stage: Stage, progress: Progress) -> None:
+    """Write a stage with all that its training needs to go on."""
+    tensors = {f"networks/{name}": tensor for name, tensor in stage.state_dict().items()}
+    optimizers: dict[str, list[dict[str, Any]]] = {}
+    for name, optimizer in stage.optimizers.items():
+        state = optimizer.state_dict()
+        optimizers[name] = state["param_groups"]
+        for index, slots in state["state"].items():
+            tensors |= {f"optimizers/{name}/{index}/{slot}": value for slot, value in slots.items()}
+    content = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    folder.write_bytes(_TENSORS, content)
+    facts = {
+        "stage": stage.name,
+        "config": asdict(stage.config),
+        "progress": asdict(progress),
+        "optimizers": optimizers,
+        "tensor_bytes": len(content),
+        "posegen": version("posegen"),
+        "torch": torch.__version__,
+    }
+    folder.write_json(_FACTS, facts)
+
+
+def load_progress(folder: Folder) -> Progress:
+    """Read how far the checkpoint's run had come."""
+    progress = _facts(folder)["progress"]
+    return Progress(**{**progress, "size": tuple(progress["size"])})
+
+
+def load_config(folder: Folder) -> tuple[type[Stage], Stage.Config]:
+    """Read which stage a checkpoint is of, and its configuration."""
+    facts = _facts(folder)
+    stage = STAGES.get(facts["stage"])
+    if stage is None:
+        raise CheckpointError(
+            f"{folder} is of the stage {facts['stage']!r}, expected one of {sorted(STAGES)}"
+        )
+    return stage, stage.Config(**facts["config"])
+
+
+def load_stage(folder: Folder, expected: type[Stage] | None = None) -> Stage:
+    """Build the stage of a checkpoint with its weights, in evaluation mode on the CPU.
+
+    Raises CheckpointError where there is none, or where it is of another stage than `expected`.
+    """
+    stage, config = load_config(folder)
+    if expected is not None and stage is not expected:
+        raise CheckpointError(f"{folder} is of the stage {stage.name!r}, expected {expected.name!r}")
+    loaded = stage(config)
+    loaded.load_state_dict(_split(load_tensors(folder.read(_TENSORS)))[0])
+    return loaded.eval()
+
+
+def load_training_state(folder: Folder, stage: Stage) -> None:
+    """Bring a stage of the same configuration to the state in which the checkpoint was written."""
+    facts = _facts(folder)
+    networks, slots = _split(load_tensors(folder.read(_TENSORS)))
+    stage.load_state_dict(networks)
+    for name, optimizer in stage.optimizers.items():
+        optimizer.load_state_dict({"state": slots.get(name, {}), "param_groups": facts["optimizers"][name]})
+
+
+def latest_checkpoint(run: Folder) -> Folder | None:
+    """The newest whole checkpoint of a run, None before the first."""
+    checkpoints = run / "checkpoints"
+    for name in reversed(checkpoints.folders()):
+        if is_whole(checkpoints / name):
+            return checkpoints / name
+    return None
+
+
+def find_checkpoint(place: Folder | str) -> Folder:
+    """The checkpoint that a run folder, or a checkpoint folder itself, stands for. Raises CheckpointError."""
+    folder = Folder(place)
+    if folder.exists(_FACTS):
+        return folder
+    found = latest_checkpoint(folder)
+    if found is None:
+        raise CheckpointError(f"no checkpoint in {folder}; train one with `posegen train`")
+    return found
+
+
+def is_whole(folder: Folder) -> bool:
+    """Return whether a folder holds a complete checkpoint."""
+    if not folder.exists(_FACTS) or not folder.exists(_TENSORS):
+        return False
+    filesystem, path = folder.resolve(_TENSORS)
+    return filesystem.get_file_info(path).size == _facts(folder)["tensor_bytes"]
+
+
+def _facts(folder: Folder) -> dict[str, Any]:
+    if not folder.exists(_FACTS):
+        raise CheckpointError(f"no checkpoint in {folder}")
+    return folder.read_json(_FACTS)
+
+
+def _split(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:
+    """Divide the file's tensors into the networks' state and the optimizers' slots, by name and parameter."""
+    networks: dict[str, Tensor] = {}
+    slots: dict[str, dict[int, dict[str, Tensor]]] = {}
+    for name, tensor in tensors.items():
+        kind, rest = name.split("/", 1)
+        if kind == "networks":
+            networks[rest] = tensor
+        else:
+            optimizer, index, slot = rest.split("/")
+            slots.setdefault(optimizer, {}).setdefault(int(index), {})[slot] = tensor
+    return networks, slots

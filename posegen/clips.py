@@ -1,0 +1,377 @@
+"""The clip dataset: one Parquet file a clip, one row a frame, readable by plain pyarrow.
+
+Layout of ``DATASET/``::
+
+    dataset.json                           settings, backends with their weights, splits
+    clips/CLIP_ID.parquet                  frame, time, image, keypoints, edges, mask
+    colors/SCOPE-REGION/CLIP_ID.parquet    frame, variant, image, upper_ab, lower_ab, seed
+    rejected.parquet                       source, reason
+
+A file is written under a temporary name and renamed, so a clip is there whole or not at all. Its id is
+derived from the video's content and the settings that made it, so preparing again redoes only what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from posegen.storage import Folder
+
+SCHEMA_VERSION = 1
+Split = Literal["train", "test"]
+
+CLIP_SCHEMA = pa.schema(
+    [
+        ("frame", pa.int32()),
+        ("time", pa.float64()),
+        ("image", pa.binary()),
+        ("keypoints", pa.list_(pa.float32(), 54)),
+        ("edges", pa.binary()),
+        ("mask", pa.binary()),
+    ]
+)
+VARIANT_SCHEMA = pa.schema(
+    [
+        ("frame", pa.int32()),
+        ("variant", pa.int32()),
+        ("image", pa.binary()),
+        ("upper_ab", pa.list_(pa.float32(), 2)),
+        ("lower_ab", pa.list_(pa.float32(), 2)),
+        ("seed", pa.int64()),
+    ]
+)
+_METADATA_KEY = b"posegen"
+_ROW_GROUP = 16  # frames that are read together: small enough for random access, large enough for a stream
+
+
+class DatasetError(ValueError):
+    """A dataset that is missing, broken or was made for something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipInfo:
+    """What is known of a clip as a whole."""
+
+    clip_id: str
+    person: str
+    action: str
+    split: Split
+    fps: float
+    source: str
+    """Where the video was when it was prepared."""
+    source_sha256: str
+    num_frames: int
+    size: tuple[int, int]
+    """Height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded clip."""
+
+    info: ClipInfo
+    frames: np.ndarray
+    """(T,) int32: numbers of the frames in the source video."""
+    times: np.ndarray
+    """(T,) float64: seconds since the clip's start."""
+    images: np.ndarray
+    """(T, H, W, 3) uint8 RGB."""
+    keypoints: np.ndarray
+    """(T, 18, 3) float32: x, y in pixels, confidence; (0, 0, 0) where a joint was not seen."""
+    edges: np.ndarray
+    """(T, H, W) uint8: P(edge) × 255."""
+    masks: np.ndarray
+    """(T, H, W) uint8: 255 on the person, else 0."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """The content of ``dataset.json``."""
+
+    size: tuple[int, int]
+    settings: dict[str, Any]
+    """Every option of the preparation that changes its output."""
+    backends: dict[str, dict[str, Any]]
+    """``pose``, ``edges``, ``mask``: the backend's name and the sha256 of its weights."""
+    split_by: str
+    splits: dict[str, list[str]]
+    """``train`` and ``test``: the actions, or persons, of each."""
+    schema_version: int = SCHEMA_VERSION
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode a uint8 image, (H, W) or RGB (H, W, 3), as PNG: fast rather than small."""
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def decode_png(content: bytes, *, gray: bool = False) -> np.ndarray:
+    """Decode a PNG to uint8: RGB (H, W, 3), or (H, W) with `gray`."""
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
+    if image is None:
+        raise DatasetError("an image in the dataset does not decode; prepare or colorize the clip again")
+    return image if gray else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def derive_clip_id(person: str, action: str, source_sha256: str, settings: dict[str, Any]) -> str:
+    """Return a file name that tells people what the clip is, and machines whether anything in it changed."""
+    canonical = json.dumps([person, action, source_sha256, settings], sort_keys=True)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    readable = "".join(c if c.isalnum() else "-" for c in f"{person}.{action}").strip("-")
+    return f"{readable[:80]}-{digest}"
+
+
+def assign_splits(groups: Iterable[str], train_fraction: float, seed: int) -> dict[str, list[str]]:
+    """Divide actions or persons into ``train`` and ``test``, by a hash, so that a newcomer moves few others.
+
+    Both sides get at least one group, unless there is only one, which is then used for training.
+    """
+    ranked = sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+    count = min(max(round(train_fraction * len(ranked)), 1), max(len(ranked) - 1, 1))
+    return {"train": sorted(ranked[:count]), "test": sorted(ranked[count:])}
+
+
+def write_clip(dataset: Folder, clip: Clip) -> None:
+    """Write one clip, atomically; a clip of the same id is replaced."""
+    table = pa.table(
+        {
+            "frame": pa.array(clip.frames, pa.int32()),
+            "time": pa.array(clip.times, pa.float64()),
+            "image": [encode_png(image) for image in clip.images],
+            "keypoints": list(clip.keypoints.reshape(len(clip), 54).astype(np.float32)),
+            "edges": [encode_png(edges) for edges in clip.edges],
+            "mask": [encode_png(mask) for mask in clip.masks],
+        },
+        schema=CLIP_SCHEMA,
+    )
+    metadata = json.dumps(asdict(clip.info), ensure_ascii=False).encode()
+    write_table(
+        dataset / "clips",
+        f"{clip.info.clip_id}.parquet",
+        table.replace_schema_metadata({_METADATA_KEY: metadata}),
+    )
+
+
+def write_table(folder: Folder, name: str, table: pa.Table) -> None:
+    """Write a table of images, atomically. PNG does not compress twice, so Parquet does not try."""
+    with folder.write(name) as stream:
+        pq.write_table(table, stream, compression="none", row_group_size=_ROW_GROUP, use_dictionary=False)
+
+
+class ClipFile:
+    """A clip in a dataset, read frame by frame. Opens its file on first use and again after pickling."""
+
+    def __init__(self, dataset: Folder, clip_id: str):
+        self.dataset = dataset
+        self.clip_id = clip_id
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"dataset": self.dataset, "clip_id": self.clip_id}
+
+    @cached_property
+    def _table(self) -> _FrameTable:
+        return _FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet")
+
+    @cached_property
+    def info(self) -> ClipInfo:
+        """What is known of the clip as a whole."""
+        facts = json.loads(self._table.metadata[_METADATA_KEY])
+        return ClipInfo(**{**facts, "size": tuple(facts["size"])})
+
+    @cached_property
+    def keypoints(self) -> np.ndarray:
+        """(T, 18, 3) float32 keypoints of all frames."""
+        return self._table.numbers("keypoints").reshape(-1, 18, 3)
+
+    @cached_property
+    def times(self) -> np.ndarray:
+        """(T,) float64 seconds since the start."""
+        return self._table.numbers("time")
+
+    def image(self, row: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of one frame."""
+        return decode_png(self._table.cell("image", row))
+
+    def edges(self, row: int) -> np.ndarray:
+        """(H, W) uint8 P(edge) × 255 of one frame."""
+        return decode_png(self._table.cell("edges", row), gray=True)
+
+    def mask(self, row: int) -> np.ndarray:
+        """(H, W) uint8 person mask of one frame."""
+        return decode_png(self._table.cell("mask", row), gray=True)
+
+    def read(self) -> Clip:
+        """Decode the whole clip."""
+        rows = range(self.info.num_frames)
+        return Clip(
+            info=self.info,
+            frames=self._table.numbers("frame"),
+            times=self.times,
+            images=np.stack([self.image(row) for row in rows]),
+            keypoints=self.keypoints,
+            edges=np.stack([self.edges(row) for row in rows]),
+            masks=np.stack([self.mask(row) for row in rows]),
+        )
+
+
+class VariantFile:
+    """The recoloured frames of one clip."""
+
+    def __init__(self, dataset: Folder, kind: str, clip_id: str):
+        self.dataset = dataset
+        self.kind = kind
+        self.clip_id = clip_id
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"dataset": self.dataset, "kind": self.kind, "clip_id": self.clip_id}
+
+    @cached_property
+    def _table(self) -> _FrameTable:
+        return _FrameTable(self.dataset / "colors" / self.kind, f"{self.clip_id}.parquet")
+
+    @cached_property
+    def rows(self) -> dict[tuple[int, int], int]:
+        """Row number by (row of the frame in its clip, variant)."""
+        frames, variants = self._table.numbers("frame"), self._table.numbers("variant")
+        return {
+            (int(frame), int(variant)): row
+            for row, (frame, variant) in enumerate(zip(frames, variants, strict=True))
+        }
+
+    @cached_property
+    def num_variants(self) -> int:
+        """Number of variants of each frame."""
+        return max(variant for _, variant in self.rows) + 1
+
+    @cached_property
+    def upper_ab(self) -> list[list[float] | None]:
+        """The designated (a, b) of the upper garment in every row, None where it was left as it was."""
+        return self._table.values("upper_ab")
+
+    @cached_property
+    def lower_ab(self) -> list[list[float] | None]:
+        """The designated (a, b) of the lower garment in every row, None where it was left as it was."""
+        return self._table.values("lower_ab")
+
+    def image(self, frame: int, variant: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of one recoloured frame; `frame` is a row of the clip."""
+        return decode_png(self._table.cell("image", self.rows[frame, variant]))
+
+
+class ClipDataset:
+    """A folder of clips, opened for reading."""
+
+    def __init__(self, folder: Folder | str):
+        self.folder = Folder(folder)
+        if not self.folder.exists("dataset.json"):
+            raise DatasetError(
+                f"no dataset in {self.folder}: dataset.json is missing; make one with `posegen prepare`"
+            )
+        self.info = load_dataset_info(self.folder)
+
+    @cached_property
+    def clips(self) -> list[ClipFile]:
+        """All clips, sorted by id."""
+        names = (self.folder / "clips").files(".parquet")
+        return [ClipFile(self.folder, name.removesuffix(".parquet")) for name in names]
+
+    def split(self, split: Split) -> list[ClipFile]:
+        """The clips of one split. Raises DatasetError if there are none."""
+        clips = [clip for clip in self.clips if clip.info.split == split]
+        if not clips:
+            raise DatasetError(f"{self.folder} has no clips in the split {split!r}")
+        return clips
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the data: equal for equal clips made by equal settings, wherever the dataset lies."""
+        content = [clip.clip_id for clip in self.clips]
+        return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+    def variants(self, scope: str, region: str, clip: ClipFile) -> VariantFile:
+        """The recoloured frames of a clip. Raises DatasetError where `posegen colorize` has not made them."""
+        kind = f"{scope}-{region}"
+        if not (self.folder / "colors" / kind).exists(f"{clip.clip_id}.parquet"):
+            raise DatasetError(
+                f"{self.folder} has no colour variants {kind!r} of clip {clip.clip_id}; "
+                f"make them with `posegen colorize {self.folder} --scope {scope} --region {region}`"
+            )
+        return VariantFile(self.folder, kind, clip.clip_id)
+
+    def find(self, name: str) -> ClipFile:
+        """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``. Raises DatasetError."""
+        matches = [clip for clip in self.clips if clip.clip_id == name]
+        matches = matches or [clip for clip in self.clips if clip.clip_id.startswith(name)]
+        matches = matches or [clip for clip in self.clips if f"{clip.info.person}/{clip.info.action}" == name]
+        if len(matches) != 1:
+            found = "several clips" if matches else "no clip"
+            known = ", ".join(f"{clip.info.person}/{clip.info.action}" for clip in self.clips[:6])
+            raise DatasetError(
+                f"{found} {name!r} in {self.folder}; it has {known}{', …' if len(self.clips) > 6 else ''}"
+            )
+        return matches[0]
+
+
+def load_dataset_info(folder: Folder) -> DatasetInfo:
+    """Read ``dataset.json``. Raises DatasetError for one of another schema version."""
+    content = folder.read_json("dataset.json")
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise DatasetError(
+            f"{folder} has schema version {content.get('schema_version')}, expected {SCHEMA_VERSION}; "
+            "prepare it again"
+        )
+    return DatasetInfo(**{**content, "size": tuple(content["size"])})
+
+
+def save_dataset_info(folder: Folder, info: DatasetInfo) -> None:
+    """Write ``dataset.json``."""
+    folder.write_json("dataset.json", asdict(info))
+
+
+@dataclass
+class _FrameTable:
+    """One Parquet file of frames; keeps the row group that was read last, since reads come in runs."""
+
+    folder: Folder
+    name: str
+    _groups: dict[str, tuple[int, Sequence[bytes]]] = field(default_factory=dict)
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        filesystem, path = self.folder.resolve(self.name)
+        return pq.ParquetFile(filesystem.open_input_file(path))
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        return self._file.schema_arrow.metadata or {}
+
+    def values(self, column: str) -> list[Any]:
+        return self._file.read([column])[column].to_pylist()
+
+    def numbers(self, column: str) -> np.ndarray:
+        values = self._file.read([column])[column].combine_chunks()
+        if pa.types.is_fixed_size_list(values.type):
+            values = values.flatten()
+        return values.to_numpy(zero_copy_only=False)
+
+    def cell(self, column: str, row: int) -> bytes:
+        group, offset = divmod(row, _ROW_GROUP)
+        cached = self._groups.get(column)
+        if cached is None or cached[0] != group:
+            cached = (group, self._file.read_row_group(group, [column])[column].to_pylist())
+            self._groups[column] = cached
+        return cached[1][offset]

@@ -1,0 +1,173 @@
+"""BlazePose: the pose and mask of one person, followed through a clip (Bazarevsky et al., 2020, arXiv:2006.10204).
+
+A detector finds people in the whole frame and tells for each a square that encloses the body and is turned to
+stand upright. A second network finds 33 landmarks inside that square, and two more points that give the next
+frame's square, so that the detector is needed again only when the person is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from posegen import weights
+from posegen.perception import Poses
+from posegen.perception.smoothing import smooth
+from posegen.perception.tflite import TFLite
+from posegen.skeletons import BLAZEPOSE_33, convert_joints
+from posegen.video import Footage
+
+DETECTOR_SIZE = 224
+LANDMARK_SIZE = 256
+MIN_DETECTION_SCORE = 0.5
+MIN_PERSON_SCORE = 0.5
+"""The landmark network's own estimate that a person is in its square, below which the person counts as lost."""
+MIN_VISIBILITY = 0.3
+"""Landmarks less visible than that are missing."""
+_MIN_OVERLAP = 0.3  # intersection over union from which two detections are one person
+_REGION_MARGIN = 1.25  # the landmark network was trained on squares this much larger than the body's circle
+_CENTER, _TOP = 33, 34  # landmarks: middle of the hips, and a point on the circle around the body, above the head
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square around a person, turned so that the person is upright in it."""
+
+    x: float
+    """Centre, in pixels of the frame."""
+    y: float
+    size: float
+    """Length of a side in pixels of the frame."""
+    angle: float
+    """Radians, clockwise on the screen; 0 for a person who stands upright."""
+
+    @staticmethod
+    def around(center: np.ndarray, top: np.ndarray) -> Region:
+        """Return the square for a body's circle: its centre and its uppermost point, both (2,)."""
+        dx, dy = (float(delta) for delta in top - center)
+        size = 2 * _REGION_MARGIN * float(np.hypot(dx, dy))
+        return Region(float(center[0]), float(center[1]), size, float(np.arctan2(dx, -dy)))
+
+    def to_frame(self, resolution: int) -> np.ndarray:
+        """Return the (2, 3) affine from pixels of the square, sampled at `resolution`, to pixels of the frame."""
+        scale = self.size / resolution
+        cos, sin = scale * np.cos(self.angle), scale * np.sin(self.angle)
+        rotation = np.array([[cos, -sin], [sin, cos]])
+        middle = (resolution - 1) / 2
+        return np.column_stack([rotation, np.array([self.x, self.y]) - rotation @ [middle, middle]])
+
+
+def make_anchors() -> np.ndarray:
+    """Return the centres (2254, 2) of the detector's anchors, x and y in [0, 1], in the order of its output.
+
+    Cells of 8 pixels have 2 anchors each, those of 16 have 2, and those of 32 have 6.
+    """
+    anchors = []
+    for stride, count in ((8, 2), (16, 2), (32, 6)):
+        cells = DETECTOR_SIZE // stride
+        y, x = np.mgrid[:cells, :cells]
+        centers = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / cells
+        anchors.append(centers.repeat(count, axis=0))
+    return np.concatenate(anchors)
+
+
+def decode_detections(raw: np.ndarray, logits: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Turn the detector's output into people.
+
+    Args:
+        raw: (A, 12) box centre, box size and four points, x before y, in pixels relative to the anchor.
+        logits: (A,) logits of the scores.
+        anchors: (A, 2), from `make_anchors`.
+
+    Returns:
+        (P, 12) of distinct people, best first: box corners x0, y0, x1, y1 and the four points (middle of the
+        hips, top of the body's circle, middle of the shoulders, top of the upper body's), in [0, 1] of the input.
+    """
+    likely = logits > np.log(MIN_DETECTION_SCORE / (1 - MIN_DETECTION_SCORE))
+    scores = 1 / (1 + np.exp(-logits[likely]))
+    points = raw[likely].reshape(-1, 6, 2) / DETECTOR_SIZE  # centre, size, four points
+    half = points[:, 1] / 2
+    points = points + anchors[likely][:, None]
+    center = points[:, 0]
+    boxes = np.concatenate([center - half, center + half, points[:, 2:].reshape(-1, 8)], axis=1)
+    return _merge_overlapping(boxes, scores)
+
+
+def _merge_overlapping(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Average the boxes that overlap the best remaining one, by score: steadier than keeping the best alone."""
+    people = []
+    while len(boxes):
+        best = scores.argmax()
+        same = _overlap(boxes[best], boxes) > _MIN_OVERLAP
+        same[best] = True  # also when it has no area
+        people.append(np.average(boxes[same], axis=0, weights=scores[same]))
+        boxes, scores = boxes[~same], scores[~same]
+    return np.array(people).reshape(-1, 12)
+
+
+def _overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of one box with many."""
+    sides = np.minimum(box[2:4], boxes[:, 2:4]) - np.maximum(box[:2], boxes[:, :2])
+    intersection = sides.clip(0).prod(axis=1)
+    union = (box[2:4] - box[:2]).prod() + (boxes[:, 2:4] - boxes[:, :2]).prod(axis=1) - intersection
+    return intersection / np.maximum(union, 1e-9)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A person in one frame."""
+
+    landmarks: np.ndarray
+    """(39, 3) x and y in pixels of the frame, visibility in [0, 1]: the 33 of BlazePose and six auxiliary."""
+    score: float
+    """Probability that this is a person."""
+    mask: np.ndarray
+    """(256, 256) logits of the person's pixels, in the region."""
+    region: Region
+    """Where the landmarks were searched."""
+
+    def next_region(self) -> Region:
+        """Return where to search in the next frame."""
+        return Region.around(self.landmarks[_CENTER, :2], self.landmarks[_TOP, :2])
+
+
+class BlazeposeNetworks:
+    """The two networks, on single frames (H, W, 3) uint8 RGB of any size."""
+
+    def __init__(self) -> None:
+        self._detector = TFLite(weights.path("blazepose-detector"))
+        self._landmark = TFLite(weights.path("blazepose-landmark"))
+        self._anchors = make_anchors()
+
+    def detect(self, image: np.ndarray) -> list[Region]:
+        """Return the people in a frame, the most certain first."""
+        height, width = image.shape[:2]
+        scale = DETECTOR_SIZE / max(height, width)
+        small = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+        top, left = (DETECTOR_SIZE - small.shape[0]) // 2, (DETECTOR_SIZE - small.shape[1]) // 2
+        square = np.full((DETECTOR_SIZE, DETECTOR_SIZE, 3), -1, np.float32)
+        square[top : top + small.shape[0], left : left + small.shape[1]] = small / np.float32(127.5) - 1
+        output = self._detector(square)
+        people = decode_detections(output["Identity"], output["Identity_1"][:, 0], self._anchors)
+        points = (people[:, 4:].reshape(-1, 4, 2) * DETECTOR_SIZE - [left, top]) / scale - 0.5
+        return [Region.around(center, uppermost) for center, uppermost in points[:, :2]]
+
+    def look(self, image: np.ndarray, region: Region) -> Sighting:
+        """Find the landmarks of the person inside a region."""
+        to_frame = region.to_frame(LANDMARK_SIZE)
+        crop = cv2.warpAffine(
+            image,
+            to_frame,
+            (LANDMARK_SIZE, LANDMARK_SIZE),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        output = self._landmark(crop / np.float32(255))
+        raw = output["Identity"].reshape(39, 5)
+        landmarks = raw[:, [0, 1, 3]].astype(np.float64)
+        landmarks[:, :2] = (landmarks[:, :2] - 0.5) @ to_frame[:, :2].T + to_frame[:, 2]
+        landmarks[:, 2] = 1 / (1 + np.exp(-landmarks[:, 2]))
+        return Sighting(landmarks, float(output["Identity_1"][0]), output["Identity_2"][..., 0], region)

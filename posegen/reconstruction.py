@@ -1,0 +1,63 @@
+"""The reconstruction protocol of Section 4.3: a clip is drawn again from its first frame, and compared with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posegen.clips import Clip, ClipFile
+from posegen.generate import Content, VideoSynthesizer, content_of
+from posegen.metrics.image import MS_SSIM_MIN_SIZE, ms_ssim, ssim
+
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""Two batches of images (N, 3, H, W) in [0, 1] to one number each, (N,)."""
+
+_CHUNK = 16  # frames that are measured together
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """What one clip scored."""
+
+    clip_id: str
+    num_frames: int
+    """Frames that were measured: all but the first, which is the content image."""
+    means: dict[str, float]
+    """Mean over the frames by metric; ``…_masked`` with the true mask's outside black in both images."""
+
+
+def structural_measures(size: tuple[int, int]) -> dict[str, Measure]:
+    """MS-SSIM where the frame is large enough for its five scales, SSIM, under its own name, where it is not."""
+    return {"ms_ssim": ms_ssim} if min(size) >= MS_SSIM_MIN_SIZE else {"ssim": ssim}
+
+
+def reconstruct(synthesizer: VideoSynthesizer, clip: Clip, content: Content) -> np.ndarray:
+    """Draw all frames of a clip from its content frame, in its own colours: uint8 (T, H, W, 3)."""
+    return np.stack(list(synthesizer.frames(content, clip.keypoints)))
+
+
+def score_clip(
+    synthesizer: VideoSynthesizer, file: ClipFile, measures: Mapping[str, Measure]
+) -> tuple[ClipScores, Clip, np.ndarray]:
+    """Reconstruct a clip and measure it. Returns the scores, the clip and the reconstruction (T, H, W, 3)."""
+    clip = file.read()
+    drawn = reconstruct(synthesizer, clip, content_of(file))
+    values: dict[str, list[np.ndarray]] = {}
+    for start in range(1, len(clip), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        real, fake = (_to_unit(images[rows], synthesizer.device) for images in (clip.images, drawn))
+        mask = torch.from_numpy(clip.masks[rows] > 127)[:, None].to(synthesizer.device)
+        for name, measure in measures.items():
+            values.setdefault(name, []).append(measure(fake, real).cpu().numpy())
+            values.setdefault(f"{name}_masked", []).append(measure(fake * mask, real * mask).cpu().numpy())
+    means = {name: float(np.concatenate(chunks).mean()) for name, chunks in values.items()}
+    return ClipScores(clip.info.clip_id, len(clip) - 1, means), clip, drawn
+
+
+def _to_unit(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 (N, H, W, 3) to (N, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255.0

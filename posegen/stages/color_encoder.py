@@ -1,0 +1,245 @@
+"""Stage I: an encoder that knows the colour of one garment and nothing else (Section 3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from posegen.clips import ClipDataset, Split
+from posegen.losses import kl_to_standard_normal, lsgan
+from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEncoder, UNet
+from posegen.networks.codebook import Codebook
+from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
+from posegen.stages.pictures import grid
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage
+
+
+class ColorEncoder(Stage):
+    """BicycleGAN (Zhu et al., 2017, arXiv:1711.11586) on feature maps and recoloured frames.
+
+    The generator draws the painted frame from the feature map of the original one and a code z = E(painted frame);
+    since the feature map has no colour, the code must. The paper regresses the code on the reconstruction, so the
+    generator runs once per step and there is no prior branch; ``latent_reg`` brings the original's back.
+    """
+
+    name = "color_encoder"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Stage.Config):
+        """Settings of stage I."""
+
+        region: Literal["upper", "lower"] = "upper"
+        """The garment whose colour is learned."""
+        latent_dim: int = 0
+        """Size of the code; 0 is the paper's 16 for the upper and 8 for the lower garment."""
+        latent_reg: Literal["reconstruction", "random", "both"] = "reconstruction"
+        """What the code is regressed on: the reconstruction (paper), a random sample (BicycleGAN), or both."""
+        lambda_gan: float = 1.0
+        """Weight of the adversarial loss on reconstructions."""
+        lambda_gan_random: float = 1.0
+        """Weight of the adversarial loss on random samples."""
+        lambda_l1: float = 10.0
+        """Weight of the reconstruction."""
+        lambda_kl: float = 0.01
+        """Weight of the divergence of q(z | image) from N(0, I), summed over the batch as in BicycleGAN."""
+        lambda_z: float = 0.5
+        """Weight of the latent regression, which trains the generator alone."""
+        decay_epochs: int = 100
+        """Epochs at the end over which the learning rate falls linearly."""
+        generator_width: int = 64
+        """Channels of the U-Net's first layer."""
+        num_downs: int = 7
+        """Halvings of the U-Net: 7 is U-128; images must be multiples of 2 to this power."""
+        encoder_width: int = 64
+        """Channels of the encoder's first layer."""
+        discriminator_width: int = 64
+        """Channels of the discriminator's first layer."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.latent_reg != "reconstruction" and self.batch_size % 2:
+                raise ValueError(
+                    f"latent_reg {self.latent_reg!r} halves the batch: got batch_size {self.batch_size}"
+                )
+
+        @property
+        def code_size(self) -> int:
+            """Z, with the paper's default filled in."""
+            return self.latent_dim or {"upper": 16, "lower": 8}[self.region]
+
+    config: ColorEncoder.Config
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        z = config.code_size
+        self.generator = UNet(4, 3, latent_dim=z, width=config.generator_width, num_downs=config.num_downs)
+        self.encoder = ResNetEncoder(3, latent_dim=z, width=config.encoder_width)
+        self.discriminator = MultiscalePatchDiscriminator(3, width=config.discriminator_width)
+        generative = [*self.generator.parameters(), *self.encoder.parameters()]
+        self.optimizers = {
+            "generator": Adam(generative, lr=config.lr, betas=(0.5, 0.999)),
+            "discriminator": Adam(self.discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
+        }
+        if config.latent_reg != "reconstruction":
+            self.prior_discriminator = MultiscalePatchDiscriminator(3, width=config.discriminator_width)
+            self.optimizers["prior_discriminator"] = Adam(
+                self.prior_discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)
+            )
+        self.codebook = Codebook(z)
+
+    @classmethod
+    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
+        assert isinstance(config, cls.Config)
+        return ColoredFrames(
+            dataset,
+            split,
+            region=config.region,
+            latent_dim=config.code_size,
+            epoch_size=config.epoch_size,
+            seed=config.seed,
+        )
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        self.generator.check_size(size)
+
+    def lr_factor(self, epoch: int) -> float:
+        constant = self.config.num_epochs - self.config.decay_epochs
+        return 1.0 - max(0, epoch + 1 - constant) / (self.config.decay_epochs + 1)
+
+    def step(self, batch: Batch) -> Losses:
+        if self.config.latent_reg == "reconstruction":
+            return self._reconstruct(batch["features"], batch["image"], batch["noise"][:, 0])
+        return self._reconstruct_and_sample(batch)
+
+    def _reconstruct(self, features: Tensor, real: Tensor, noise: Tensor) -> Losses:
+        """The paper's step: encode, generate, regress the code on what was generated."""
+        config = self.config
+        mean, logvar = self.encoder(real)  # (N, Z), (N, Z)
+        z = reparameterize(mean, logvar, noise)  # (N, Z)
+        reconstructed = self.generator(features, z)  # (N, 3, H, W)
+        scores = self.discriminator(reconstructed)
+        losses = {
+            "gan": config.lambda_gan * lsgan(scores, real=True),
+            "l1": config.lambda_l1 * F.l1_loss(reconstructed, real),
+            "kl": self._kl(mean, logvar),
+        }
+        latent = config.lambda_z * F.l1_loss(self.encoder(reconstructed)[0], z.detach())
+        generator = list(self.generator.parameters())
+        self.update("generator", sum_losses(losses), restricted=(latent, generator), retain_graph=True)
+        # The discriminator has not moved: its scores of the reconstruction still hold.
+        losses["discriminator"] = lsgan(scores, real=False) + lsgan(self.discriminator(real), real=True)
+        self.update("discriminator", losses["discriminator"])
+        return detached({**losses, "latent": latent})
+
+    def _reconstruct_and_sample(self, batch: Batch) -> Losses:
+        """BicycleGAN's step: the first half of the batch is reconstructed, and drawn again with a random code."""
+        config = self.config
+        half = len(batch["image"]) // 2
+        features, real = batch["features"][:half], batch["image"][:half]
+        other = batch["image"][half:]  # real images for the discriminator of random samples
+        noise, z_random = batch["noise"][:half, 0], batch["noise"][:half, 1]
+        mean, logvar = self.encoder(real)  # (N/2, Z), (N/2, Z)
+        z = reparameterize(mean, logvar, noise)  # (N/2, Z)
+        reconstructed = self.generator(features, z)  # (N/2, 3, H, W), cVAE-GAN
+        sampled = self.generator(features, z_random)  # (N/2, 3, H, W), cLR-GAN
+        scores, prior_scores = self.discriminator(reconstructed), self.prior_discriminator(sampled)
+        losses = {
+            "gan": config.lambda_gan * lsgan(scores, real=True),
+            "gan_random": config.lambda_gan_random * lsgan(prior_scores, real=True),
+            "l1": config.lambda_l1 * F.l1_loss(reconstructed, real),
+            "kl": self._kl(mean, logvar),
+        }
+        latent = F.l1_loss(self.encoder(sampled)[0], z_random)
+        if config.latent_reg == "both":
+            latent = latent + F.l1_loss(self.encoder(reconstructed)[0], z.detach())
+        latent = config.lambda_z * latent
+        generator = list(self.generator.parameters())
+        self.update("generator", sum_losses(losses), restricted=(latent, generator), retain_graph=True)
+        losses["discriminator"] = lsgan(scores, real=False) + lsgan(self.discriminator(real), real=True)
+        self.update("discriminator", losses["discriminator"])
+        losses["discriminator_random"] = lsgan(prior_scores, real=False) + lsgan(
+            self.prior_discriminator(other), real=True
+        )
+        self.update("prior_discriminator", losses["discriminator_random"])
+        return detached({**losses, "latent": latent})
+
+    def _kl(self, mean: Tensor, logvar: Tensor) -> Tensor:
+        """The divergence summed over the whole batch, of which this worker may hold a part."""
+        halves = 1 if self.config.latent_reg == "reconstruction" else 2
+        share = self.config.batch_size / (halves * len(mean))
+        return self.config.lambda_kl * share * kl_to_standard_normal(mean, logvar)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """Reconstruction error, and how much of the picture the code decides.
+
+        ``sensitivity`` is the mean change of the picture, in [-1, 1], when two frames swap their codes;
+        ``active_units`` the dimensions of the code that vary (Burda et al., 2016, Section 5.2).
+        """
+        features, real = batch["features"], batch["image"]
+        mean, logvar = self.encoder(real)
+        reconstructed = self.generator(features, mean)
+        swapped = self.generator(features, mean.roll(1, dims=0))
+        return {
+            "l1": F.l1_loss(reconstructed, real).item(),
+            "kl": kl_to_standard_normal(mean, logvar).item() / len(mean),
+            "sensitivity": (swapped - reconstructed).abs().mean().item(),
+            "active_units": float((mean.var(0, unbiased=False) > 0.01).sum()),
+        }
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Pictures:
+        """Rows: the painted frames, their stick figures, their reconstructions, and these with swapped codes."""
+        features, real = batch["features"], batch["image"]
+        mean, _ = self.encoder(real)
+        rows = [
+            real,
+            features[:, :3],
+            self.generator(features, mean),
+            self.generator(features, mean.roll(1, dims=0)),
+        ]
+        return {"reconstruction": grid([[to_image(image) for image in row] for row in rows])}
+
+    @torch.no_grad()
+    def finish_epoch(self, samples: Samples) -> None:
+        """Fit the codebook to the codes of training frames."""
+        device = self.codebook.mean.device
+        batches = fixed_batch(samples, len(self.codebook.ab), self.config.batch_size)
+        codes = torch.cat([self.encoder(batch["image"].to(device))[0] for batch in batches])
+        self.codebook.fit(codes, torch.cat([batch["ab"] for batch in batches]).to(device))
+
+
+def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """z = μ + σ ε (Kingma and Welling, 2014, Section 2.4)."""
+    return mean + logvar.mul(0.5).exp() * noise
+
+
+def sum_losses(losses: Losses) -> Tensor:
+    """The sum of all terms."""
+    return torch.stack(list(losses.values())).sum()
+
+
+def detached(losses: Losses) -> Losses:
+    """The same values without their graphs."""
+    return {name: loss.detach() for name, loss in losses.items()}
+
+
+ColorEncoder.presets = {
+    "paper": ColorEncoder.Config(),
+    "tiny": ColorEncoder.Config(
+        num_epochs=4,
+        epoch_size=512,
+        batch_size=8,
+        lr=1e-3,
+        decay_epochs=2,
+        generator_width=16,
+        num_downs=5,
+        encoder_width=16,
+        discriminator_width=16,
+    ),
+}

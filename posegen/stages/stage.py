@@ -1,0 +1,144 @@
+"""What every stage is: a batch goes in, named losses come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from posegen.clips import ClipDataset, Split
+from posegen.samples import Batch, Samples
+
+Losses = dict[str, Tensor]
+Metrics = dict[str, float]
+Pictures = dict[str, np.ndarray]
+
+
+class Stage(nn.Module):
+    """Something that is trained: its networks, its optimizers, its losses and its view of the data.
+
+    A stage knows no worker, run or tracker. ``for batch in batches: stage.step(batch)`` trains it.
+
+    A subclass sets `name` and `presets`, builds its networks and `optimizers` in ``__init__(config)``, and defines
+    `open_samples`, `step`, `evaluate` and `preview`. One line in `posegen.stages.STAGES` makes it known.
+    """
+
+    name: ClassVar[str]
+    presets: ClassVar[dict[str, Stage.Config]]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """Every setting of a stage, defined once."""
+
+        num_epochs: int = 200
+        """Passes over the data."""
+        epoch_size: int = 0
+        """Samples in an epoch; 0 takes every frame or pair once."""
+        batch_size: int = 4
+        """Samples in a step, over all workers together."""
+        lr: float = 2e-4
+        """Initial learning rate of every optimizer."""
+        seed: int = 0
+        """Decides initial weights, order of the samples and noise."""
+
+        def __post_init__(self) -> None:
+            for field in ("num_epochs", "batch_size"):
+                if getattr(self, field) < 1:
+                    raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+            if not self.lr > 0:
+                raise ValueError(f"lr must be positive, got {self.lr}")
+
+    def __init__(self, config: Stage.Config):
+        super().__init__()
+        self.config = config
+        self.optimizers = {}
+
+    @classmethod
+    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
+        """The samples that `step` and `evaluate` take. Raises DatasetError where the dataset lacks something."""
+        raise NotImplementedError
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise ValueError if the networks cannot take images of this height and width."""
+
+    def initialize(self, load: Callable[[str], Stage]) -> None:
+        """Take over what other runs trained, with `load(run)` to read them.
+
+        Called once, when a run begins: a checkpoint holds it already. Raises ValueError where it does not fit.
+        """
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rates of an epoch: a function of the epoch, so that a resumed run has the same."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = self.config.lr * self.lr_factor(epoch)
+
+    def lr_factor(self, epoch: int) -> float:
+        """The learning rate of an epoch (counted from 0) as a share of the initial one."""
+        return 1.0
+
+    def step(self, batch: Batch) -> Losses:
+        """Train on one batch and return its losses, detached, each as it enters the objective."""
+        raise NotImplementedError
+
+    def evaluate(self, batch: Batch) -> Metrics:
+        """Measure one batch of the validation split."""
+        raise NotImplementedError
+
+    def preview(self, batch: Batch) -> Pictures:
+        """Pictures of one batch that people look at: name to uint8 (H, W, 3)."""
+        raise NotImplementedError
+
+    def finish_epoch(self, samples: Samples) -> None:
+        """Derive what a checkpoint carries besides trained weights. Called before each one is written."""
+
+    def update(
+        self,
+        name: str,
+        loss: Tensor,
+        *,
+        restricted: tuple[Tensor, Sequence[nn.Parameter]] | None = None,
+        retain_graph: bool = False,
+    ) -> None:
+        """Take one step of one optimizer, with the gradients averaged over all workers.
+
+        Gradients reach the optimizer's own parameters and no others, so a discriminator needs no freezing while
+        the generator learns from it, and one forward pass of it serves both.
+
+        Args:
+            name: Key in `optimizers`.
+            loss: Minimized over all parameters of the optimizer.
+            restricted: A second loss, and the only parameters that it may move.
+            retain_graph: Keep the graph of `loss` for another update.
+        """
+        optimizer = self.optimizers[name]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward(inputs=parameters, retain_graph=retain_graph or restricted is not None)
+        if restricted is not None:
+            extra, subset = restricted
+            extra.backward(inputs=list(subset), retain_graph=retain_graph)
+        average_gradients(parameters)
+        optimizer.step()
+
+
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Average gradients over all workers, in one message. Does nothing in a single process.
+
+    DistributedDataParallel expects one backward per forward of a module; a GAN step calls a network several times
+    for several losses, so the average is taken here, after the last of them.
+    """
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(averaged.view_as(gradient))

@@ -1,0 +1,123 @@
+"""Files in a local folder, on a shared mount or in an object store, through `pyarrow.fs`."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow.fs as pafs
+
+
+class Folder:
+    """A folder anywhere that `pyarrow.fs` reaches: ``data/clips``, ``/mnt/share``, ``s3://bucket/key``.
+
+    Cheap to make and to pickle; nothing is created before something is written.
+    """
+
+    def __init__(self, uri: str | os.PathLike[str] | Folder):
+        text = uri.uri if isinstance(uri, Folder) else os.fspath(uri)
+        self.uri: str = text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(f"{self.uri}/{name}")
+
+    def __str__(self) -> str:
+        return self.uri
+
+    def __repr__(self) -> str:
+        return f"Folder({self.uri!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Folder) and other.uri == self.uri
+
+    def __hash__(self) -> int:
+        return hash(self.uri)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.uri.rsplit("/", 1)[-1]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether ordinary file functions can open it."""
+        return "://" not in self.uri
+
+    def resolve(self, name: str = "") -> tuple[pafs.FileSystem, str]:
+        """Return the file system and the path on it, of the folder or of a file inside it."""
+        filesystem, root = pafs.FileSystem.from_uri(
+            self.uri if "://" in self.uri else Path(self.uri).as_uri()
+        )
+        return filesystem, f"{root}/{name}" if name else root
+
+    def exists(self, name: str = "") -> bool:
+        """Return whether the folder, or a file or folder inside it, is there."""
+        filesystem, path = self.resolve(name)
+        return filesystem.get_file_info(path).type != pafs.FileType.NotFound
+
+    def files(self, suffix: str = "") -> list[str]:
+        """Return the sorted names of the files directly inside, empty if the folder does not exist."""
+        filesystem, path = self.resolve()
+        infos = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        names = (info.base_name for info in infos if info.type == pafs.FileType.File)
+        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+
+    def folders(self) -> list[str]:
+        """Return the sorted names of the folders directly inside, empty if the folder does not exist."""
+        filesystem, path = self.resolve()
+        infos = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+        return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes. Raises FileNotFoundError."""
+        filesystem, path = self.resolve(name)
+        with filesystem.open_input_stream(path, compression=None) as stream:
+            return stream.read()
+
+    @contextmanager
+    def write(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file for writing that appears under its name whole, when the block ends without an error."""
+        filesystem, path = self.resolve(name)
+        parent, _, base = path.rpartition("/")
+        filesystem.create_dir(parent, recursive=True)
+        temporary = f"{parent}/.{base}.{uuid.uuid4().hex}"
+        try:
+            with filesystem.open_output_stream(temporary, compression=None) as stream:
+                yield stream
+            filesystem.move(temporary, path)
+        except BaseException:
+            if filesystem.get_file_info(temporary).type != pafs.FileType.NotFound:
+                filesystem.delete_file(temporary)
+            raise
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Write a whole file at once."""
+        with self.write(name) as stream:
+            stream.write(content)
+
+    def read_json(self, name: str) -> Any:
+        """Return the content of a JSON file."""
+        return json.loads(self.read(name))
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write a JSON file for people and machines: indented, keys in the order given."""
+        self.write_bytes(name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def upload(self, local: Path) -> None:
+        """Copy all files of a local folder into this one."""
+        filesystem, path = self.resolve()
+        filesystem.create_dir(path, recursive=True)
+        pafs.copy_files(str(local), path, pafs.LocalFileSystem(), filesystem)
+
+    def delete(self, name: str) -> None:
+        """Delete a file or a folder with all that is in it."""
+        filesystem, path = self.resolve(name)
+        if filesystem.get_file_info(path).type == pafs.FileType.Directory:
+            filesystem.delete_dir(path)
+        else:
+            filesystem.delete_file(path)

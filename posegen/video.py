@@ -1,0 +1,364 @@
+"""Reads and writes clips with PyAV.
+
+Frames come out upright, in square pixels, as RGB, whatever the file holds: rotation and mirroring, anamorphic
+pixels, chroma subsampling, bit depth, colour matrix and range are undone here. Decoding and resizing stream, so
+memory is bounded by the frames that are kept. Decoding and encoding are deterministic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1: edges of a rectangle, in which a whole frame is (0, 0, width, height)."""
+
+_MIN_SIDE = 32  # pixels; below it a person has no visible limbs
+_MAX_LOST = 0.02  # of a video's frames; encoders may announce a frame or two more than they wrote
+_MAX_SD_HEIGHT = 576  # untagged video up to this height is BT.601, above it BT.709, as players assume
+_UNSPECIFIED = 2  # "unspecified" among the matrix coefficients of ITU-T H.273
+_BT709 = 1  # in all three tables of ITU-T H.273
+_CLOCK = 90_000  # ticks per second for variable frame rates, as in MPEG-2 systems
+
+
+class VideoError(ValueError):
+    """A video that cannot be used; the message starts with its path and gives the one reason."""
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The frames of one video, upright, cropped and resized, and how they came from their source."""
+
+    images: np.ndarray
+    """(T, H, W, 3) uint8 RGB."""
+    times: np.ndarray
+    """(T,) float64: presentation time of each frame in seconds, the first at 0."""
+    indices: np.ndarray
+    """(T,) int32: number of each frame in its source."""
+    fps: float
+    """Frames per second; the average where the source's rate varies."""
+    source: Path
+    """The video file."""
+    transform: np.ndarray
+    """(2, 3) float64 affine from (upright) source pixels to pixels of `images`: [x, y] = A @ [x_src, y_src, 1]."""
+
+
+def read_video(
+    path: Path,
+    *,
+    size: tuple[int, int] | None = (384, 256),
+    crop: Literal["center", "none"] | Box = "center",
+    max_frames: int | None = None,
+) -> Footage:
+    """Read a whole video, cropped and resized.
+
+    Args:
+        path: the video file.
+        size: height and width of the images; None keeps the resolution and the aspect of the crop.
+        crop: "center" is the largest centred window of the target aspect; "none" is the whole frame, letterboxed
+            with replicated borders; a box in upright source pixels is grown to the target aspect about its centre
+            and may exceed the frame, which then is continued by its border.
+        max_frames: more frames than this are an error.
+
+    Raises:
+        VideoError: if the file is not a readable video of at least two frames and 32 × 32 pixels.
+    """
+    images: list[np.ndarray] = []
+    times: list[float] = []
+    window: tuple[int, int, int, int] | None = None
+    for _, time, frame in iterate_frames(path, max_frames=max_frames):
+        window = window or _window((frame.shape[1], frame.shape[0]), size, crop)
+        images.append(_cut(frame, window, size))
+        times.append(time)
+    if window is None or len(images) < 2:
+        raise VideoError(f"{path}: {_few(len(images))}, expected at least two")
+    return Footage(
+        images=np.stack(images),
+        times=np.array(times),
+        indices=np.arange(len(images), dtype=np.int32),
+        fps=(len(times) - 1) / times[-1],
+        source=path,
+        transform=_transform(window, images[0].shape[:2]),
+    )
+
+
+def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Yield (index, seconds since the first frame, upright RGB frame (H, W, 3) uint8) of a video, one at a time.
+
+    Raises:
+        VideoError: if the file is not a video, is cut off, is smaller than 32 pixels, changes its picture size, or
+            has more than `max_frames` frames.
+    """
+    with _open(path) as container:
+        stream = _video_stream(container, path)
+        shape = None
+        for index, (time, decoded) in enumerate(_timed(_decode(container, stream, path), stream)):
+            if max_frames is not None and max(stream.frames, index + 1) > max_frames:
+                raise VideoError(f"{path}: {max(stream.frames, index + 1)} frames, expected at most {max_frames}")
+            frame = _upright(decoded, stream)
+            shape = shape or frame.shape
+            _check_shape(frame, shape, path)
+            yield index, time, frame
+
+
+def write_video(
+    path: Path,
+    images: Iterable[np.ndarray] | np.ndarray,
+    *,
+    fps: float,
+    times: np.ndarray | None = None,
+    crf: int = 18,
+) -> None:
+    """Write an MP4 that every player and browser shows: H.264, 4:2:0, BT.709, index in front.
+
+    The file appears whole or not at all. An odd width or height grows by one replicated pixel, which 4:2:0 needs.
+
+    Args:
+        path: the file to write; one that exists is replaced.
+        images: (H, W, 3) uint8 RGB frames of one size.
+        fps: frames per second; with `times`, the nominal rate only.
+        times: (T,) increasing seconds, for a variable frame rate.
+        crf: x264's constant rate factor, 0 (lossless) to 51 (worst).
+
+    Raises:
+        ValueError: if there are no frames, or frames and times that do not fit together.
+    """
+    timetable = enumerate(images) if times is None else _timetable(images, times)
+    clock = Fraction(fps).limit_denominator(1001) if times is None else Fraction(_CLOCK)
+    partial = path.absolute().with_name(f".{uuid4().hex}.mp4")
+    try:
+        with av.open(partial, "w", format="mp4", options={"movflags": "faststart"}) as container:
+            _encode(container, timetable, fps, 1 / clock, crf)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+# ---- Reading
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a container, and turn what the file system and FFmpeg say about it into one reason."""
+    header = b""
+    try:
+        with path.open("rb") as file:
+            header = file.read(8)
+            if not header:
+                raise VideoError(f"{path}: zero bytes")
+            file.seek(0)
+            with av.open(file, "r") as container:
+                yield container
+    except av.error.FFmpegError as error:
+        reason = "truncated: an MP4 without its index" if header[4:] == b"ftyp" else "not a video"
+        raise VideoError(f"{path}: {reason} ({error.strerror})") from error
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """Return the first video stream that is not the cover picture of a song."""
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        raise VideoError(f"{path}: no video stream")
+    return streams[0]
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream, path: Path) -> Iterator[av.VideoFrame]:
+    """Yield the sound frames, and fail at the end if too many of those that should be there were not."""
+    decoded = lost = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            lost += 1
+            continue
+        for frame in frames:
+            if frame.is_corrupt:
+                lost += 1
+            else:
+                decoded += 1
+                yield frame
+    expected = max(_announced(container, stream), decoded + lost)
+    if expected - decoded > max(1, _MAX_LOST * expected):
+        raise VideoError(f"{path}: truncated: {decoded} of {expected} frames decode")
+
+
+def _announced(container: av.container.InputContainer, stream: av.VideoStream) -> int:
+    """Return how many frames the container says it has; 0 where it cannot be relied upon.
+
+    Only MP4's index is trusted: it leaves out what an edit list hides, while AVI counts frames that were dropped.
+    """
+    if "mp4" not in container.format.name:
+        return 0
+    return min(stream.frames, sum(not entry.is_discard for entry in stream.index_entries))
+
+
+def _timed(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yield frames with their seconds since the first; a missing or backward time is one period after the last.
+
+    AVI stores times in decoding order only, and what FFmpeg derives for display is wrong with B-frames; the
+    decoding times, which frames leave the decoder with in order, are right up to a constant.
+    """
+    period = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    unit = float(stream.time_base or 0)
+    avi = stream.container.format.name == "avi"
+    start, previous = None, -period
+    for frame in frames:
+        stamp = frame.dts if avi else frame.pts
+        time = None if stamp is None else stamp * unit
+        start = time if start is None else start
+        elapsed = previous if time is None or start is None else time - start
+        previous = elapsed if elapsed > previous else previous + period
+        yield previous, frame
+
+
+def _upright(decoded: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
+    """Return a frame as it should be seen: RGB, square pixels, rotated and mirrored by its display matrix."""
+    untagged_hd = decoded.colorspace == _UNSPECIFIED and decoded.height > _MAX_SD_HEIGHT
+    frame: np.ndarray = decoded.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709 if untagged_hd else None)
+    aspect = float(stream.sample_aspect_ratio or 1)
+    if aspect != 1:
+        height, width = frame.shape[:2]
+        square = (round(width * max(aspect, 1)), round(height * max(1 / aspect, 1)))
+        frame = cv2.resize(frame, square, interpolation=cv2.INTER_LINEAR)
+    if "DISPLAYMATRIX" not in decoded.side_data:
+        return frame
+    matrix = decoded.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item]  # the stub lacks this key
+    return _oriented(frame, np.frombuffer(bytes(matrix), np.int32))
+
+
+def _oriented(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply the display matrix of ISO/IEC 14496-12: x' = a·x + c·y, y' = b·x + d·y, in quarter turns."""
+    a, b, _, c, d = matrix[:5].tolist()
+    if abs(b) > abs(a):
+        frame, a, d = frame.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(frame[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _check_shape(frame: np.ndarray, first: tuple[int, ...], path: Path) -> None:
+    height, width = frame.shape[:2]
+    if min(height, width) < _MIN_SIDE:
+        raise VideoError(f"{path}: {width}×{height} pixels, expected at least {_MIN_SIDE}×{_MIN_SIDE}")
+    if frame.shape != first:
+        raise VideoError(f"{path}: changes from {first[1]}×{first[0]} to {width}×{height} pixels on the way")
+
+
+def _few(num_frames: int) -> str:
+    return ("no frame", "one frame")[num_frames]
+
+
+# ---- Cropping
+
+
+def _window(
+    frame: tuple[int, int], size: tuple[int, int] | None, crop: Literal["center", "none"] | Box
+) -> tuple[int, int, int, int]:
+    """Return x, y, width and height, in whole source pixels, of what becomes the image."""
+    x0, y0, x1, y1 = (0, 0, *frame) if isinstance(crop, str) else crop
+    width, height = x1 - x0, y1 - y0
+    if size is not None:
+        aspect = size[1] / size[0]
+        too_wide = width > height * aspect
+        if too_wide == (crop == "center"):
+            width = height * aspect
+        else:
+            height = width / aspect
+    width, height = round(width), round(height)
+    x, y = round((x0 + x1 - width) / 2), round((y0 + y1 - height) / 2)
+    if min(width, height) < 1 or not (-width < x < frame[0] and -height < y < frame[1]):
+        raise ValueError(f"got the crop {crop}, expected x0, y0, x1, y1 that meet the {frame[0]}×{frame[1]} frame")
+    return x, y, width, height
+
+
+def _cut(frame: np.ndarray, window: tuple[int, int, int, int], size: tuple[int, int] | None) -> np.ndarray:
+    """Return the window of a frame, continued by replicated borders, resized to (height, width)."""
+    x, y, width, height = window
+    right, bottom = x + width - frame.shape[1], y + height - frame.shape[0]
+    inside = frame[max(y, 0) : y + height, max(x, 0) : x + width]
+    outside = [(max(-y, 0), max(bottom, 0)), (max(-x, 0), max(right, 0)), (0, 0)]
+    image = np.pad(inside, outside, mode="edge")
+    if size is None or size == (height, width):
+        return image
+    shrinks = size[0] < height or size[1] < width
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def _transform(window: tuple[int, int, int, int], size: tuple[int, ...]) -> np.ndarray:
+    """Return the affine from source to image pixels; centres are integers, so edges lie at halves."""
+    x, y, width, height = window
+    scale_x, scale_y = size[1] / width, size[0] / height
+    return np.array(
+        [
+            [scale_x, 0, (0.5 - x) * scale_x - 0.5],
+            [0, scale_y, (0.5 - y) * scale_y - 0.5],
+        ]
+    )
+
+
+# ---- Writing
+
+
+def _timetable(images: Iterable[np.ndarray], times: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (tick, image), where ticks count from the first time on."""
+    ticks = np.round((np.asarray(times, np.float64) - times[0]) * _CLOCK).astype(np.int64)
+    if (np.diff(ticks) <= 0).any():
+        raise ValueError("write_video got times that do not increase, expected seconds in increasing order")
+    number = -1
+    for number, image in enumerate(images):
+        if number < len(ticks):
+            yield int(ticks[number]), image
+    if number + 1 != len(ticks):
+        raise ValueError(f"write_video got {number + 1} images and {len(ticks)} times, expected one each")
+
+
+def _encode(
+    container: av.container.OutputContainer,
+    images: Iterable[tuple[int, np.ndarray]],
+    fps: float,
+    time_base: Fraction,
+    crf: int,
+) -> None:
+    """Encode all images, each at its tick."""
+    stream = None
+    for tick, image in images:
+        padded = np.pad(image, [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)], mode="edge")
+        if stream is None:
+            stream = _add_h264(container, padded.shape, fps, time_base, crf)
+        frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        frame.pts, frame.time_base = tick, time_base
+        container.mux(stream.encode(frame))
+    if stream is None:
+        raise ValueError("write_video got no frames, expected at least one")
+    container.mux(stream.encode(None))
+
+
+def _add_h264(
+    container: av.container.OutputContainer,
+    shape: tuple[int, ...],
+    fps: float,
+    time_base: Fraction,
+    crf: int,
+) -> av.VideoStream:
+    """Add a BT.709 H.264 stream; one thread, because x264's rate control depends on their number."""
+    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf)})
+    stream.height, stream.width = shape[:2]
+    stream.pix_fmt = "yuv420p"
+    codec = stream.codec_context
+    codec.time_base = time_base
+    codec.thread_count = 1
+    codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
+    codec.color_range = ColorRange.MPEG
+    return stream
