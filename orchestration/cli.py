@@ -5,64 +5,50 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.progress import track
+from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional
 from tyro.extras import SubcommandApp
 
+from orchestration.colorize import ColorizeSettings
+from orchestration.demo import DemoSettings
+from orchestration.evaluate import EvaluateSettings
+from orchestration.options import FrameSize
+from orchestration.prepare import PrepareSettings
+from orchestration.progress import ConsoleListener, CountListener
+from orchestration.train import TrainSettings
 from posegen.stages import STAGES, Stage
 
-console = Console(soft_wrap=True)
-errors = Console(stderr=True, soft_wrap=True)
+console = Console(soft_wrap=True, highlight=False)
+errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 USAGE_ERROR = 2
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
-The road:  studio or your videos → prepare → colorize → train color_encoder (upper, lower) → train video_generator
-→ evaluate, generate.  `posegen demo` walks it in a few minutes.  `posegen VERB --help` explains each verb."""
+The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
+→ train video_generator → evaluate, generate.
+
+posegen demo walks all of it in a few minutes; posegen VERB --help explains each step."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Ends with code 2 and one line for what the user can put right."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=errors, show_path=False, show_time=False)]
-    )
+    handler = RichHandler(console=errors, show_path=False, show_time=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
-        app, arguments = build_app(arguments)
-        app.cli(prog="posegen", description=DESCRIPTION, args=arguments, config=(OmitArgPrefixes,))
+        preset, rest = take_option(list(sys.argv[1:] if arguments is None else arguments), "--preset", "paper")
+        build_app(preset).cli(prog="posegen", description=DESCRIPTION, args=rest, config=(OmitArgPrefixes,))
     except (ValueError, OSError) as error:
-        errors.print(f"[bold red]posegen:[/] {one_line(error)}", highlight=False)
+        errors.print("posegen:", " ".join(str(error).split()) or type(error).__name__, markup=False)
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         errors.print("posegen: stopped; the same command goes on from what is finished")
         sys.exit(130)
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message as one line."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def build_app(arguments: list[str]) -> tuple[SubcommandApp, list[str]]:
-    """The commands, and the arguments without the preset, which decides the defaults of the others."""
-    app = SubcommandApp()
-    for verb in (studio, prepare, colorize):
-        app.command(verb)
-    preset, arguments = take_option(arguments, "--preset", "paper")
-    app.command(build_train_app(preset), name="train", help="Train a stage; `posegen train STAGE --help` lists its settings.")
-    for verb in (evaluate, generate, demo):
-        app.command(verb)
-    weights_app = SubcommandApp()
-    for verb in (weights_list, weights_fetch, weights_verify):
-        weights_app.command(verb, name=verb.__name__.removeprefix("weights_"))
-    app.command(weights_app, name="weights", help="Pretrained weights: list, fetch, verify.")
-    return app, arguments
 
 
 def take_option(arguments: list[str], option: str, default: str) -> tuple[str, list[str]]:
@@ -75,40 +61,20 @@ def take_option(arguments: list[str], option: str, default: str) -> tuple[str, l
     return default, arguments
 
 
-def build_train_app(preset: str) -> SubcommandApp:
-    """One command per stage, whose options are the fields of its configuration."""
+def build_app(preset: str = "paper") -> SubcommandApp:
+    """All commands. The preset decides the defaults of `train`, so it is known before the rest is parsed."""
     app = SubcommandApp()
-    for name, stage in STAGES.items():
-        if preset not in stage.presets:
-            raise ValueError(f"unknown preset {preset!r}, expected one of {sorted(stage.presets)}")
-        app.command(_train_command(stage, preset), name=name, help=_train_help(stage, preset))
+    for verb in (studio, prepare, colorize):
+        app.command(verb)
+    app.command(_train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
+    for verb in (evaluate, generate, demo):
+        app.command(verb)
+    weights_app = SubcommandApp()
+    weights_app.command(list_weights, name="list")
+    weights_app.command(fetch_weights, name="fetch")
+    weights_app.command(verify_weights, name="verify")
+    app.command(weights_app, name="weights", help="Pretrained weights: list them, fetch them, verify them.")
     return app
-
-
-def _train_help(stage: type[Stage], preset: str) -> str:
-    summary = (stage.__doc__ or "").splitlines()[0]
-    return f"{summary}\n\nDefaults shown are those of --preset {preset}; there are {', '.join(stage.presets)}."
-
-
-def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
-    from orchestration.train import TrainSettings
-
-    def command(dataset: Any, config: Any = stage.presets[preset], settings: Any = TrainSettings()) -> None:
-        from orchestration.progress import ConsoleListener
-        from orchestration.train import train
-
-        with ConsoleListener(console) as listener:
-            run = train(stage.name, config, dataset, settings, listener=listener)
-        console.print(f"{run.name}: trained, in {run}")
-
-    # tyro reads the types: they are known only here.
-    command.__annotations__ = {
-        "dataset": Positional[str],
-        "config": Annotated[stage.Config, tyro.conf.arg(name="")],
-        "settings": Annotated[TrainSettings, tyro.conf.arg(name="")],
-        "return": None,
-    }
-    return command
 
 
 def studio(
@@ -116,7 +82,7 @@ def studio(
     people: int = 13,
     actions: int = 16,
     frames: int = 100,
-    size: Annotated[tuple[int, int], tyro.conf.arg(constructor=lambda text: parse_size(text), metavar="HxW")] = (384, 256),
+    size: FrameSize = (384, 256),
     seed: int = 0,
 ) -> None:
     """Render the built-in studio: people who do the same actions, with their true pose, mask and colours.
@@ -129,3 +95,172 @@ def studio(
         size: Height and width in pixels.
         seed: Decides the small differences between takes.
     """
+    from posegen.studio import ACTIONS, PEOPLE, render_clip, write_clip
+
+    takes = [(person, action) for person in PEOPLE[:people] for action in ACTIONS[:actions]]
+    for person, action in track(takes, "rendering", console=console, disable=not console.is_terminal):
+        write_clip(render_clip(person, action, num_frames=frames, size=size, seed=seed), out)
+    console.print(f"{len(takes)} videos of {frames} frames in {out}")
+    console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth")
+
+
+def prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSettings = PrepareSettings()) -> None:
+    """Turn a folder of videos into a clip dataset: cropped frames, poses, edges and masks.
+
+    Videos lie in VIDEOS/PERSON/ACTION.mp4, or --pattern says how to read person and action from their paths.
+
+    Args:
+        videos: Folder of videos.
+        out: Folder of the dataset: local, a shared mount or an address such as s3://bucket/data.
+    """
+    from orchestration.prepare import prepare
+
+    with CountListener(console, "preparing") as listener:
+        summary = prepare(videos, out, settings, on_progress=listener.hear)
+    console.print(str(summary))
+    if not summary.num_clips:
+        raise ValueError(f"nothing in {videos} was usable; the reasons are in {out}/rejected.parquet")
+    console.print(f"next: posegen colorize {out} --scope frame --region upper")
+
+
+def colorize(dataset: Positional[str], settings: ColorizeSettings = ColorizeSettings()) -> None:
+    """Paint the clothes of a dataset's clips in random colours, which the encoders learn from (Section 3.1).
+
+    The road needs three calls: --scope frame --region upper, --scope frame --region lower, --scope clip --region both.
+
+    Args:
+        dataset: Folder of a clip dataset.
+    """
+    from orchestration.colorize import colorize
+
+    with CountListener(console, "painting") as listener:
+        summary = colorize(dataset, settings, on_progress=listener.hear)
+    console.print(str(summary))
+
+
+def evaluate(run: Positional[str], dataset: Positional[str], settings: EvaluateSettings = EvaluateSettings()) -> None:
+    """Draw test clips again from their first frames and measure how close they come (Section 4.3).
+
+    Args:
+        run: Run of the stage video_generator.
+        dataset: Clip dataset of the size that it was trained at.
+    """
+    from orchestration.evaluate import evaluate
+
+    with CountListener(console, "measuring") as listener:
+        result = evaluate(run, dataset, settings, on_clip=listener.hear)
+    height, width = result.size
+    title = f"{result.split} split: {len(result.clips)} clips, {result.num_frames} frames of {height}×{width}"
+    table = Table(title=title)
+    for column in ("metric", "mean over clips", "95 % interval"):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for name, score in result.scores.items():
+        table.add_row(name, f"{score.mean:.4f}", f"{score.low:.4f} – {score.high:.4f}")
+    console.print(table)
+    for name, reason in result.left_out.items():
+        console.print(f"{name} was not measured: {reason}", markup=False)
+    console.print(f"pictures and videos, real above drawn: {result.folder}")
+
+
+def generate(
+    run: Positional[str],
+    dataset: str,
+    content: str,
+    poses: str,
+    out: Path,
+    upper: str = "",
+    lower: str = "",
+) -> None:
+    """Draw a video: this person, this pose sequence, these colours.
+
+    Args:
+        run: Run of the stage video_generator.
+        dataset: Clip dataset that --content and --poses name clips of, and whose backends see a new image.
+        content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
+        poses: The pose sequence: a clip of the dataset.
+        out: The video to write, .mp4.
+        upper: Colour of the upper garment: #rrggbb, a CSS name, or a photo of somebody who wears it.
+        lower: Colour of the lower garment, likewise.
+    """
+    from orchestration.generate import generate
+
+    shown = generate(run, dataset, content=content, poses=poses, out=out, upper=upper, lower=lower)
+    console.print(f"{shown.num_frames} frames in {shown.video}, a contact sheet in {shown.sheet}")
+    for region, note in shown.colors.items():
+        console.print(f"{region}: {note}")
+
+
+def demo(out: Positional[Path] = Path("posegen-demo"), settings: DemoSettings = DemoSettings()) -> None:
+    """Walk the whole road on the built-in studio, in a few minutes on a CPU: rendered people in, a video out.
+
+    Args:
+        out: Folder for everything that is made.
+    """
+    from orchestration.demo import demo
+
+    demo(out, settings, console)
+
+
+def list_weights() -> None:
+    """List the pretrained weights: what they are for, their licence and whether they are on this machine."""
+    from posegen.weights import WEIGHTS, verify
+
+    states = dict(verify())
+    table = Table("name", "what it is", "licence", "on this machine")
+    for weight in WEIGHTS.values():
+        table.add_row(weight.name, weight.description, weight.licence, states[weight.name])
+    console.print(table)
+
+
+def fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
+    """Fetch weights and check them; afterwards they are used without a network.
+
+    Args:
+        names: Which; none fetches all that the defaults of `prepare` and `evaluate` use.
+    """
+    from posegen.weights import DEFAULTS, fetch
+
+    fetch(names or DEFAULTS, progress=lambda text: console.print(text, markup=False))
+
+
+def verify_weights() -> None:
+    """Check every weight on this machine against its sha256."""
+    from posegen.weights import verify
+
+    rows = verify()
+    for name, state in rows:
+        console.print(f"{name}: {state}")
+    changed = [name for name, state in rows if state == "changed"]
+    if changed:
+        raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
+
+
+def _train_app(preset: str) -> SubcommandApp:
+    """One command per stage, whose options are the fields of its configuration."""
+    app = SubcommandApp()
+    for name, stage in STAGES.items():
+        if preset not in stage.presets:
+            raise ValueError(f"unknown preset {preset!r}, expected one of {sorted(stage.presets)}")
+        summary = (stage.__doc__ or "").splitlines()[0]
+        presets = ", ".join(stage.presets)
+        help_text = f"{summary}\n\nDefaults are those of --preset {preset}; there are {presets}."
+        app.command(_train_command(stage, preset), name=name, help=help_text)
+    return app
+
+
+def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
+    def command(dataset: Any, config: Any = stage.presets[preset], settings: Any = TrainSettings()) -> None:
+        from orchestration.train import train
+
+        with ConsoleListener(console) as listener:
+            run = train(stage.name, config, dataset, settings, listener=listener)
+        console.print(f"{run.name} is trained; it lies in {run}")
+
+    # tyro reads the types, which are known only here.
+    command.__annotations__ = {
+        "dataset": Positional[str],
+        "config": stage.Config,
+        "settings": TrainSettings,
+        "return": None,
+    }
+    return command

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from posegen.metrics.image import LPIPS, STLPIPS, bootstrap_interval
 
 from orchestration import tracking
 from posegen import weights
 from posegen.clips import Clip, ClipDataset, Split
 from posegen.generate import VideoSynthesizer
-from posegen.metrics.image import LPIPS, STLPIPS, bootstrap_interval
 from posegen.reconstruction import ClipScores, Measure, score_clip, structural_measures
 from posegen.stages.pictures import grid, write_picture
 from posegen.storage import Folder
@@ -81,9 +81,7 @@ def evaluate(
     synthesizer = VideoSynthesizer.load(run)
     data = ClipDataset(dataset)
     if data.info.size != synthesizer.size:
-        raise ValueError(
-            f"{dataset} has frames of {data.info.size}, the run was trained at {synthesizer.size}"
-        )
+        raise ValueError(f"{dataset} has frames of {data.info.size}, the run was trained at {synthesizer.size}")
     measures, identities, left_out = _measures(settings, synthesizer)
     clips = data.split(settings.split)[: settings.max_clips or None]
     with tempfile.TemporaryDirectory() as name:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from rich.console import Console
@@ -36,7 +34,7 @@ class Listener:
 
 
 class ConsoleListener(Listener):
-    """Shows a bar per run on a terminal; prints a line per epoch where there is none."""
+    """Shows a bar per run on a terminal, and a line per epoch everywhere. Use it as a context."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -54,9 +52,7 @@ class ConsoleListener(Listener):
             self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.console.is_terminal:
             self._bar.stop()
 
@@ -73,6 +69,33 @@ class ConsoleListener(Listener):
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         seconds = metrics.get("time/epoch_seconds", 0.0)
         self.console.print(f"{run}  epoch {epoch}/{num_epochs}  {seconds:.1f} s  {numbers}", highlight=False)
+
+
+class CountListener:
+    """Counts things that are done: a bar on a terminal, a line each tenth elsewhere. Use it as a context."""
+
+    def __init__(self, console: Console, what: str):
+        self.console, self.what = console, what
+        self._bar = Progress(
+            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+        )
+        self._task = self._bar.add_task(what, total=None)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.console.is_terminal:
+            self._bar.stop()
+
+    def hear(self, done: int, total: int) -> None:
+        """Called whenever `done` of `total` are done."""
+        if self.console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif done and (done == total or done * 10 // total > (done - 1) * 10 // total):
+            self.console.print(f"{self.what} {done}/{total}")
 
 
 class RemoteListener(Listener):
@@ -94,9 +117,7 @@ class RemoteListener(Listener):
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join()
         self._queue.shutdown()

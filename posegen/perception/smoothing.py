@@ -7,13 +7,48 @@ from __future__ import annotations
 
 import numpy as np
 
+from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
+
+_MIRROR = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
+_LIMB_JOINTS = joint_indices([name for name in OPENPOSE_18 if "_" in name and name[-3:] not in ("eye", "ear")])
+_DOUBT = 0.02  # share of the distance between left and right that a swapped frame costs
+
 
 def smooth(keypoints: np.ndarray) -> np.ndarray:
-    """Bridge gaps of up to 5 frames, then take the median over 5 frames: (T, J, 3) in, a new (T, J, 3) out.
+    """Undo left-right swaps, bridge short gaps, remove jumps: (T, 18, 3) in, a new (T, 18, 3) out."""
+    return median_filter(fill_gaps(untangle_sides(keypoints)))
 
-    A joint that appears for a frame or two between gaps has no neighbours to check it against and stays.
+
+def untangle_sides(keypoints: np.ndarray) -> np.ndarray:
+    """Swap left and right of (T, 18, 3) in frames where that makes arms and legs move continuously.
+
+    Estimators that see one frame at a time mistake a person's front for the back now and then, and all limbs
+    change sides for some frames. The most likely sequence (Viterbi, 1967) weighs jumps of the joints against a
+    small cost of each frame that is swapped, so that the estimator's word holds over long stretches and after
+    gaps.
     """
-    return median_filter(fill_gaps(keypoints))
+    mirrored = keypoints[:, _MIRROR]
+    doubt = _DOUBT * _distance(keypoints, mirrored)  # (T,)
+    stay, cross = _distance(keypoints[1:], keypoints[:-1]), _distance(mirrored[1:], keypoints[:-1])  # (T - 1,)
+    costs = np.array([0.0, doubt[0]])  # of the best sequences so far that end with the frame as it is, or swapped
+    origins = []
+    for frame in range(1, len(keypoints)):
+        jumps = np.array([[stay[frame - 1], cross[frame - 1]], [cross[frame - 1], stay[frame - 1]]])
+        origins.append((costs + jumps).argmin(axis=1))
+        costs = (costs + jumps).min(axis=1) + np.array([0.0, doubt[frame]])
+    states = [int(costs.argmin())]
+    for origin in reversed(origins):
+        states.append(int(origin[states[-1]]))
+    swapped = np.array(states[::-1], bool)
+    return np.where(swapped[:, None, None], mirrored, keypoints)
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sum (T,) of the distances of the limbs' joints whose both sides were seen in both (T, 18, 3)."""
+    seen = (a[..., 2] > 0) & (b[..., 2] > 0)
+    paired = seen & seen[:, _MIRROR]
+    distances = np.linalg.norm(a[..., :2] - b[..., :2], axis=-1) * paired
+    return distances[:, _LIMB_JOINTS].sum(axis=1)
 
 
 def fill_gaps(keypoints: np.ndarray, max_gap: int = 5) -> np.ndarray:

@@ -13,10 +13,12 @@ from torch.optim import Adam
 from posegen.clips import ClipDataset, Split
 from posegen.losses import kl_to_standard_normal, lsgan
 from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEncoder, UNet
-from posegen.networks.codebook import Codebook
+from posegen.networks.codebook import Codebook, reparameterize
 from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
 from posegen.stages.pictures import grid
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+
+_SMALLEST = 48  # of its second scale, the last norm but one then sees 2 × 2 pixels
 
 
 class ColorEncoder(Stage):
@@ -63,9 +65,7 @@ class ColorEncoder(Stage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.latent_reg != "reconstruction" and self.batch_size % 2:
-                raise ValueError(
-                    f"latent_reg {self.latent_reg!r} halves the batch: got batch_size {self.batch_size}"
-                )
+                raise ValueError(f"latent_reg {self.latent_reg!r} halves the batch: got batch_size {self.batch_size}")
 
         @property
         def code_size(self) -> int:
@@ -106,6 +106,8 @@ class ColorEncoder(Stage):
 
     def check_size(self, size: tuple[int, int]) -> None:
         self.generator.check_size(size)
+        if min(size) < _SMALLEST:
+            raise ValueError(f"the discriminator needs {_SMALLEST} pixels or more on each side, got {size[0]}×{size[1]}")
 
     def lr_factor(self, epoch: int) -> float:
         constant = self.config.num_epochs - self.config.decay_epochs
@@ -212,21 +214,6 @@ class ColorEncoder(Stage):
         batches = fixed_batch(samples, len(self.codebook.ab), self.config.batch_size)
         codes = torch.cat([self.encoder(batch["image"].to(device))[0] for batch in batches])
         self.codebook.fit(codes, torch.cat([batch["ab"] for batch in batches]).to(device))
-
-
-def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
-    """z = μ + σ ε (Kingma and Welling, 2014, Section 2.4)."""
-    return mean + logvar.mul(0.5).exp() * noise
-
-
-def sum_losses(losses: Losses) -> Tensor:
-    """The sum of all terms."""
-    return torch.stack(list(losses.values())).sum()
-
-
-def detached(losses: Losses) -> Losses:
-    """The same values without their graphs."""
-    return {name: loss.detach() for name, loss in losses.items()}
 
 
 ColorEncoder.presets = {

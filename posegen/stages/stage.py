@@ -142,3 +142,13 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     flat /= dist.get_world_size()
     for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(averaged.view_as(gradient))
+
+
+def sum_losses(losses: Losses) -> Tensor:
+    """The sum of all terms."""
+    return torch.stack(list(losses.values())).sum()
+
+
+def detached(losses: Losses) -> Losses:
+    """The same values without their graphs."""
+    return {name: loss.detach() for name, loss in losses.items()}

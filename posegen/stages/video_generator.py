@@ -15,13 +15,13 @@ from posegen.clips import ClipDataset, Split
 from posegen.losses import feature_matching, lsgan, perceptual
 from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
-from posegen.networks.codebook import Codebook
+from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, FramePairs, Samples, to_image
-from posegen.stages.color_encoder import ColorEncoder, detached, reparameterize, sum_losses
+from posegen.stages.color_encoder import ColorEncoder
 from posegen.stages.pictures import grid
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
 
 REGIONS = ("upper", "lower")
 
@@ -187,9 +187,7 @@ class VideoGenerator(Stage):
             losses["l1"] = config.lambda_l1 * F.l1_loss(fake, real)
         self.update("generator", sum_losses(losses), retain_graph=True)
         # The discriminator has not moved: its scores of both still hold.
-        losses["discriminator"] = 0.5 * (
-            lsgan(last(fake_scores), real=False) + lsgan(last(real_scores), real=True)
-        )
+        losses["discriminator"] = 0.5 * (lsgan(last(fake_scores), real=False) + lsgan(last(real_scores), real=True))
         self.update("discriminator", losses["discriminator"])
         return detached(losses)
 

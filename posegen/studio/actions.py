@@ -83,7 +83,7 @@ def _wave_one_hand(phase: Curve) -> dict[str, Curve]:
 
 def _wave_both_hands(phase: Curve) -> dict[str, Curve]:
     up, swing = _hold(phase), _wave(phase, 4)
-    arms = _move(up, arm_lift=132, arm_swing=8, arm_twist=90, forearm_roll=90, wrist=0)
+    arms = _move(up, arm_lift=132, arm_swing=16, arm_twist=90, forearm_roll=90, wrist=0)
     elbows = {"right_elbow": 30 + 24 * swing, "left_elbow": 30 - 24 * swing}
     return arms | _move(up, **elbows) | {"chest_roll": 4 * swing, "neck_roll": -4 * swing}
 
@@ -131,7 +131,7 @@ def _side_step(phase: Curve) -> dict[str, Curve]:
 def _jumping_jacks(phase: Curve) -> dict[str, Curve]:
     opened = sum(_pulses(phase, 4, 0.04, 0.96))
     hop = sum(_pulses(phase, 8, 0.04, 0.96))
-    arms = _move(opened, arm_lift=158, arm_swing=10, elbow=22, arm_twist=70, leg_abduct=20)
+    arms = _move(opened, arm_lift=158, arm_swing=26, elbow=22, arm_twist=70, leg_abduct=20)
     dip = _hold(phase, rise=0.06) * (1 - hop)
     return arms | {f"{side}_{name}": angle * dip for side in SIDES for name, angle in (("leg_flex", 10), ("knee", 20))} | {
         "jump": 0.16 * hop
@@ -171,13 +171,15 @@ def _march_in_place(phase: Curve) -> dict[str, Curve]:
 
 def _clap(phase: Curve) -> dict[str, Curve]:
     up, apart = _hold(phase), 0.5 - 0.5 * np.cos(2 * np.pi * 6 * _ramp(phase, 0.1, 0.9))
-    arms = _move(up, arm_lift=58 - 4 * apart, arm_swing=62 - 26 * apart, elbow=68 - 18 * apart, arm_twist=34, wrist=0)
+    arms = _move(
+        up, arm_lift=41 - 8 * apart, arm_swing=59 - 39 * apart, elbow=97 + 12 * apart, arm_twist=17 - 7 * apart, wrist=-12
+    )  # fmt: skip
     return arms | _move(up, chest_pitch=3, neck_pitch=4)
 
 
 def _guard(weight: Curve) -> dict[str, Curve]:
     """A boxer's stance: hands before the chin, elbows down, feet apart."""
-    arms = _move(weight, arm_lift=38, arm_swing=48, elbow=122, arm_twist=64, forearm_roll=20, wrist=0)
+    arms = _move(weight, arm_lift=40, arm_swing=66, elbow=125, arm_twist=49, wrist=0)
     return arms | _move(weight, leg_abduct=11, leg_flex=16, knee=32, leg_yaw=20, chest_pitch=8, neck_pitch=4)
 
 
@@ -213,7 +215,7 @@ def _kick(phase: Curve) -> dict[str, Curve]:
     leg = {"right_leg_flex": 72 * chamber, "right_knee": 78 * chamber - 68 * extend, "right_foot_pitch": -14 * chamber}
     lean = {f"{side}_leg_abduct": _REST["left_leg_abduct"] - sign * 6 * shift for side, sign in (("left", 1), ("right", -1))}
     arms = _move(shift, arm_lift=48, arm_swing=30, elbow=62, arm_twist=40)
-    trunk = {"root_yaw": -40 * turned, "pelvis_pitch": -10 * chamber, "chest_pitch": 8 * chamber}
+    trunk = {"root_yaw": -34 * turned, "pelvis_pitch": -10 * chamber, "chest_pitch": 8 * chamber}
     return leg | lean | arms | trunk | {"support": 0.5 + 0.5 * _hold(phase, 0.14, 0.86, rise=0.01)}
 
 
@@ -226,7 +228,7 @@ def _turn_torso(phase: Curve) -> dict[str, Curve]:
 
 def _arm_circles(phase: Curve) -> dict[str, Curve]:
     up, angle = _hold(phase), 2 * np.pi * 4 * _ramp(phase, 0.06, 0.94)
-    lift, swing = 92 + 26 * np.sin(angle), 22 - 24 * np.cos(angle)
+    lift, swing = 92 + 26 * np.sin(angle), 30 - 20 * np.cos(angle)
     return _move(up, arm_lift=lift, arm_swing=swing, elbow=10, forearm_roll=0, wrist=0)
 
 
@@ -234,8 +236,8 @@ def _stretch(phase: Curve) -> dict[str, Curve]:
     """One arm overhead and a bend to the other side, the free hand at the hip; then mirrored."""
     curves = _move(_hold(phase, rise=0.1), leg_abduct=11)
     right, left = _hold(phase, 0.04, 0.5, rise=0.16), _hold(phase, 0.5, 0.96, rise=0.16)
-    overhead = {"arm_lift": 164.0, "arm_swing": 6.0, "elbow": 38.0, "arm_twist": 90.0}
-    akimbo = {"arm_lift": 44.0, "arm_swing": -14.0, "elbow": 92.0, "arm_twist": -62.0}
+    overhead = {"arm_lift": 164.0, "arm_swing": 14.0, "elbow": 38.0, "arm_twist": 90.0}
+    akimbo = {"arm_lift": 54.0, "arm_swing": -11.0, "elbow": 97.0, "arm_twist": -83.0}
     for side, up, low in (("right", right, left), ("left", left, right)):
         for name in overhead:
             key = f"{side}_{name}"
@@ -250,7 +252,7 @@ def _point(phase: Curve) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for side, level in (("right", right), ("left", left)):
         for name, to_side, to_sky in (
-            ("arm_lift", 88, 140), ("arm_swing", 16, 16), ("elbow", 6, 8), ("wrist", 0, 0), ("forearm_roll", 60, 60),
+            ("arm_lift", 88, 140), ("arm_swing", 26, 18), ("elbow", 6, 8), ("wrist", 0, 0), ("forearm_roll", 60, 60),
         ):  # fmt: skip
             key = f"{side}_{name}"
             raised = both if side == "right" else np.zeros_like(both)

@@ -109,30 +109,29 @@ def _trunk(person: Person) -> list[Part]:
     girth, shoulders, hips, waist = person.build, person.shoulders, person.hips, person.waist
     upper, lower = Material.UPPER, Material.LOWER
     belly = girth * waist
+    hem = 0.051 * hips + 0.0515 * girth + 0.005  # wide enough for the thighs
     parts = [
-        _ball("pelvis", lower, (0, 0.012, -0.003), (0.092 * hips * girth, 0.062, 0.066 * girth)),
-        # The shirt's lower part, down to its hem.
+        _ball("pelvis", lower, (0, 0.012, -0.003), (0.086 * hips * girth, 0.062, 0.064 * girth)),
+        # The shirt's lower part, from the waist to its hem.
         Part(
-            "abdomen", upper, (0, 0.075, 0), (0, -0.05, 0.001), (0.046 * girth, 0.050 * girth * hips),
-            (1.55 * waist**0.5, 1.0, 1.20 * waist), 0.147,
+            "abdomen", upper, (0, 0.065, 0), (0, -0.072, 0.001), (0.043 * belly**0.5, hem / 1.66),
+            (1.66, 1.0, 1.20 * waist**0.5), 0.122,
         ),
-        _ball("abdomen", upper, (0, 0.02, 0.012 * belly), (0.068 * belly, 0.06, 0.054 * belly)),
+        _ball("abdomen", upper, (0, 0.035, 0.010 * belly), (0.074 * belly, 0.075, 0.053 * belly)),
         Part(
-            "chest", upper, (0, 0.02, 0.001), (0, 0.105, 0.0), (0.050 * girth, 0.051 * girth),
-            (1.62 * shoulders / waist**0.3, 1.0, 1.16),
+            "chest", upper, (0, 0.0, 0.001), (0, 0.102, 0.0), (0.046 * girth, 0.051 * girth),
+            (1.68 * shoulders / waist**0.3, 1.0, 1.16),
         ),
-        Part("neck", Material.SKIN, (0, -0.03, -0.004), (0, 0.06, 0.006), (0.034 * girth**0.5, 0.031 * girth**0.5)),
+        Part("neck", Material.SKIN, (0, -0.03, -0.004), (0, 0.06, 0.004), (0.032 * girth**0.5, 0.0285 * girth**0.5)),
     ]  # fmt: skip
     for sign in (1, -1):
-        shoulder = 0.088 * shoulders * sign
+        shoulder = 0.085 * shoulders * sign
         parts.append(
-            Part("chest", upper, (0.020 * sign, 0.142, -0.006), (shoulder, 0.136, 0), (0.030 * girth, 0.036 * girth))
+            Part("chest", upper, (0.022 * sign, 0.147, -0.006), (shoulder, 0.127, 0), (0.026, 0.031 * girth))
         )
         if person.bust:
-            size = 0.036 * (0.7 + 0.3 * person.bust)
-            parts.append(
-                _ball("chest", upper, (0.042 * sign, 0.075, 0.030 + 0.012 * person.bust), (size, size, 0.9 * size))
-            )
+            depth = 0.022 + 0.010 * person.bust
+            parts.append(_ball("chest", upper, (0.038 * sign, 0.068, depth), (0.040, 0.040, 0.036)))
     return parts
 
 
@@ -197,12 +196,12 @@ def _arm(person: Person, side: str) -> list[Part]:
     skin, cloth = Material.SKIN, Material.UPPER
     if person.sleeves == "long":
         return [
-            _sleeve(upper, cloth, 0.166, (0.035 * girth, 0.0285 * girth), 1.0),
-            _sleeve(fore, cloth, 0.145, (0.0285 * girth, 0.0225), 0.96),
+            _sleeve(upper, cloth, 0.166, (0.0330 * girth, 0.0275 * girth), 1.0),
+            _sleeve(fore, cloth, 0.145, (0.0275 * girth, 0.0220), 0.96),
             Part(fore, skin, (0, 0.11, 0), (0, 0.148, 0), (0.0165, 0.0155)),
         ]
     return [
-        _sleeve(upper, cloth, 0.166, (0.0355 * girth, 0.033 * girth), 0.52),
+        _sleeve(upper, cloth, 0.166, (0.0335 * girth, 0.0330 * girth), 0.52),
         Part(upper, skin, (0, 0.01, 0), (0, 0.166, 0), (0.029 * girth, 0.0225 * girth)),
         Part(fore, skin, (0, 0, 0), (0, 0.05, 0.0), (0.0225 * girth, 0.0232 * girth)),
         Part(fore, skin, (0, 0.05, 0), (0, 0.148, 0), (0.0232 * girth, 0.0155)),
@@ -213,8 +212,8 @@ def _hand(side: str, fist: bool) -> list[Part]:
     bone, skin = f"{side}_hand", Material.SKIN
     if fist:
         return [
-            _ball(bone, skin, (0, 0.034, 0.001), (0.020, 0.026, 0.025)),
-            Part(bone, skin, (0, 0.016, 0.014), (0.008, 0.040, 0.020), (0.009, 0.008)),
+            _ball(bone, skin, (0, 0.028, 0.001), (0.0185, 0.027, 0.0225)),
+            Part(bone, skin, (0, 0.010, 0.012), (0.008, 0.034, 0.018), (0.009, 0.008)),
         ]
     fingers = [
         Part(bone, skin, (0, 0.050, z), (0.002, 0.050 + length, 1.25 * z), (0.0070, 0.0055))
@@ -233,14 +232,14 @@ def _leg(person: Person, side: str) -> list[Part]:
     skin, cloth, shoe = Material.SKIN, Material.LOWER, Material.SHOE
     if person.legwear == "trousers":
         legs = [
-            _sleeve(thigh, cloth, length, (0.055 * girth, 0.0395 * girth), 1.0),
-            _sleeve(shin, cloth, length, (0.0395 * girth, 0.0315), 0.955),
+            _sleeve(thigh, cloth, length, (0.0515 * girth, 0.0390 * girth), 1.0),
+            _sleeve(shin, cloth, length, (0.0390 * girth, 0.0315), 0.955),
             Part(shin, skin, (0, 0.8 * length, 0), (0, length, 0), (0.021, 0.020)),
         ]
     else:
         calf = 0.30 * length
         legs = [
-            _sleeve(thigh, cloth, length, (0.056 * girth, 0.050 * girth), 0.80),
+            _sleeve(thigh, cloth, length, (0.0525 * girth, 0.0490 * girth), 0.80),
             Part(thigh, skin, (0, 0.02, 0), (0, length, 0), (0.046 * girth, 0.0325 * girth)),
             Part(shin, skin, (0, 0, 0), (0, calf, -0.006), (0.0325 * girth, 0.0340 * girth)),
             Part(shin, skin, (0, calf, -0.006), (0, length, 0), (0.0340 * girth, 0.020)),

@@ -183,7 +183,7 @@ def _arm(
     shrug = 0.022 * np.clip((lift - 1.0) / 1.6, 0, 1)  # the collar bone rises with the arm
     height = proportions.height
     shoulder = np.stack(
-        [(1 - 4 * shrug) * proportions.shoulder * mirror[0], (0.14 + shrug) * height, zero], axis=-1
+        [(1 - 4 * shrug) * proportions.shoulder * mirror[0], (0.130 + shrug) * height, zero], axis=-1
     )
     shoulder = origin + np.einsum("tij,tj->ti", chest, shoulder)
     elbow_joint = shoulder + upper[..., 1] * proportions.upper_arm

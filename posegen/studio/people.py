@@ -47,7 +47,7 @@ CAST: dict[str, Person] = {
         upper=(176, 44, 58), lower=(52, 62, 92), shoes=(235, 232, 226), backdrop="skirting",
     ),
     "bruno": Person(
-        height=1.83, build=1.10, shoulders=1.06,
+        height=1.79, build=1.10, shoulders=1.06,
         skin=(206, 154, 120), hair=(38, 30, 26), beard=True,
         upper=(58, 96, 168), upper_pattern="checks", lower=(88, 78, 66), shoes=(96, 62, 40), backdrop="two_tone",
     ),
@@ -57,7 +57,7 @@ CAST: dict[str, Person] = {
         upper=(238, 196, 72), sleeves="short", lower=(62, 70, 78), legwear="shorts", shoes=(214, 84, 92),
     ),
     "dmitri": Person(
-        height=1.80, build=1.18, shoulders=1.05, hips=1.04, waist=1.18, legs=0.97,
+        height=1.77, build=1.18, shoulders=1.05, hips=1.04, waist=1.18, legs=0.97,
         skin=(232, 190, 164), hair=(150, 142, 134), hair_style="crop",
         upper=(66, 122, 88), upper_pattern="hoops", lower=(48, 48, 56), backdrop="skirting",
     ),
@@ -67,7 +67,7 @@ CAST: dict[str, Person] = {
         upper=(232, 228, 220), upper_pattern="hoops", lower=(150, 60, 84), shoes=(70, 48, 44), backdrop="cove",
     ),
     "farid": Person(
-        height=1.76, build=0.98, shoulders=1.02,
+        height=1.74, build=0.98, shoulders=1.02,
         skin=(182, 128, 92), hair=(28, 24, 24), beard=True,
         upper=(206, 112, 52), sleeves="short", lower=(64, 84, 120), shoes=(226, 224, 220), backdrop="panels",
     ),
@@ -83,12 +83,12 @@ CAST: dict[str, Person] = {
         shoes=(52, 84, 140), backdrop="two_tone",
     ),
     "imani": Person(
-        height=1.74, build=0.93, shoulders=0.97, hips=1.03, waist=0.9, legs=1.04, bust=0.7,
+        height=1.71, build=0.93, shoulders=0.97, hips=1.03, waist=0.9, legs=1.04, bust=0.7,
         skin=(84, 54, 42), hair=(22, 18, 20), hair_style="bun",
         upper=(132, 74, 152), sleeves="short", lower=(226, 222, 216), shoes=(60, 56, 66), backdrop="skirting",
     ),
     "jonas": Person(
-        height=1.84, build=0.96, shoulders=1.04, legs=1.03,
+        height=1.80, build=0.96, shoulders=1.04, legs=1.03,
         skin=(238, 198, 172), hair=(164, 92, 48), hair_style="short",
         upper=(134, 168, 204), upper_pattern="block", sleeves="short", lower=(46, 58, 84), shoes=(222, 218, 210),
         backdrop="panels",

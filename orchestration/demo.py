@@ -1,0 +1,167 @@
+"""The whole road on the built-in studio, in minutes on a CPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from orchestration import tracking
+from orchestration.colorize import ColorizeSettings, colorize
+from orchestration.evaluate import EvaluateSettings, evaluate
+from orchestration.options import FrameSize
+from orchestration.prepare import PrepareSettings, prepare
+from orchestration.progress import ConsoleListener, CountListener
+from orchestration.train import TrainSettings, train
+from posegen.clips import ClipDataset
+from posegen.color.lab import lab_to_rgb
+from posegen.features.stick_figure import draw_stick_figure
+from posegen.generate import VideoSynthesizer, content_of
+from posegen.stages import STAGES
+from posegen.stages.pictures import enlarge, grid, write_picture
+from posegen.storage import Folder
+from posegen.studio import ACTIONS, PEOPLE, render_clip, write_clip
+from posegen.video import write_video
+
+SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """How large the demo is."""
+
+    people: int = 2
+    """People of the studio."""
+    actions: int = 5
+    """Actions of the studio; two fifths of them are kept for the test."""
+    frames: int = 32
+    """Frames of each video."""
+    size: FrameSize = (96, 64)
+    """Height and width in pixels."""
+    workers: int = 1
+    """Training processes on Ray; 0 trains in this process."""
+
+
+def demo(out: Path, settings: DemoSettings, console: Console) -> None:
+    """Render, prepare, colorize, train, evaluate and generate; see the command's help."""
+    begin = time.monotonic()
+    videos, dataset, runs = out / "videos", str(out / "dataset"), str(out / "runs")
+    with timed(console, f"1/6 studio: {settings.people} people × {settings.actions} actions"):
+        _render(videos, settings)
+    with timed(console, "2/6 prepare: poses, edges and masks"), CountListener(console, "preparing") as listener:
+        truth = PrepareSettings(
+            size=settings.size, pose="truth", edges="truth", mask="truth", train_fraction=0.6, crop="none"
+        )
+        console.print(str(prepare(videos, dataset, truth, on_progress=listener.hear)))
+    with timed(console, "3/6 colorize: random colours inside the garments"):
+        _paint(dataset, console)
+    parent = tracking.start_run("demo", experiment="posegen-demo", parameters={"people": settings.people})
+    with timed(console, "4/6 train: two colour encoders, then the video generator"):
+        run = _train_all(dataset, runs, settings, parent, console)
+    with timed(console, "5/6 evaluate"):
+        result = evaluate(str(run), dataset, EvaluateSettings(max_clips=2))
+        console.print("  ".join(f"{name} {score.mean:.3f}" for name, score in result.scores.items()))
+    with timed(console, "6/6 generate: one person, one action, all colours"):
+        video, sheet = _sweep(str(run), dataset, out)
+    parent.log_file(video)
+    parent.log_file(sheet)
+    parent.finish()
+    _say_what_was_made(console, out, video, sheet, run, time.monotonic() - begin)
+
+
+@contextmanager
+def timed(console: Console, title: str) -> Iterator[None]:
+    """Print a step's title, and at its end the seconds that it took."""
+    console.print(f"[bold]{title}[/]")
+    begin = time.monotonic()
+    yield
+    console.print(f"    [dim]{time.monotonic() - begin:.0f} s[/]")
+
+
+def _render(videos: Path, settings: DemoSettings) -> None:
+    for person in PEOPLE[: settings.people]:
+        for action in ACTIONS[: settings.actions]:
+            write_clip(render_clip(person, action, num_frames=settings.frames, size=settings.size), videos)
+
+
+def _paint(dataset: str, console: Console) -> None:
+    kinds = (("frame", "upper"), ("frame", "lower"), ("clip", "both"))
+    for scope, region in kinds:
+        console.print(str(colorize(dataset, ColorizeSettings(scope=scope, region=region))))
+
+
+def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: tracking.Tracker, console: Console) -> Folder:
+    """Both encoders and the generator, each at its preset for small machines. Returns the generator's run."""
+
+    def run(name: str, stage: str, **changes: str) -> Folder:
+        config = replace(STAGES[stage].presets["tiny"], **changes)
+        how = TrainSettings(name=name, runs=runs, workers=settings.workers, experiment="posegen-demo")
+        with ConsoleListener(console) as listener:
+            return train(stage, config, dataset, how, listener=listener, parent=parent)
+
+    encoders = {
+        f"{region}_encoder": str(run(f"{region}-encoder", "color_encoder", region=region))
+        for region in ("upper", "lower")
+    }
+    return run("video-generator", "video_generator", **encoders)
+
+
+def _sweep(run: str, dataset: str, out: Path) -> tuple[Path, Path]:
+    """A test action in colours that go once round the wheel, and a contact sheet of five fixed ones."""
+    synthesizer, data = VideoSynthesizer.load(run), ClipDataset(dataset)
+    clip = data.split("test")[0]
+    content, poses = content_of(clip), clip.keypoints
+    own = synthesizer.encode(content.image)
+    hues = np.linspace(0, 2 * np.pi, len(poses), endpoint=False)
+    codes = [synthesizer.recolor(own, upper=wheel(hue), lower=wheel(hue + np.pi)) for hue in hues]
+    frames = np.stack(list(synthesizer.frames(content, poses, torch.stack(codes))))
+    video, sheet = out / "colors.mp4", out / "contact-sheet.png"
+    loop = [enlarge(frame, max(1, 384 // frame.shape[0])) for frame in np.concatenate([frames] * 3)]
+    write_video(video, np.stack(loop), fps=clip.info.fps)
+    write_picture(sheet, _contact_sheet(synthesizer, data))
+    return video, sheet
+
+
+def wheel(hue: float, lightness: float = 60.0, chroma: float = 45.0) -> tuple[int, int, int]:
+    """An sRGB colour (0..255) of a hue angle in LAB."""
+    rgb = lab_to_rgb(np.array([lightness, chroma * np.cos(hue), chroma * np.sin(hue)]))
+    red, green, blue = (np.clip(rgb, 0, 1) * 255).round().astype(int)
+    return int(red), int(green), int(blue)
+
+
+def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: int = 8) -> np.ndarray:
+    """For a test clip of each person: poses, real frames, drawn frames, and drawn frames in other colours."""
+    from posegen.color.palette import parse_color
+
+    rows: list[list[np.ndarray]] = []
+    clips = {clip.info.person: clip for clip in data.split("test")}
+    for clip in clips.values():
+        content, poses = content_of(clip), clip.keypoints
+        shown = np.linspace(0, len(poses) - 1, columns).round().astype(int)
+        own = synthesizer.encode(content.image)
+        codes = [own] + [synthesizer.recolor(own, upper=parse_color(color)) for color in SHEET_COLORS]
+        drawn = [list(synthesizer.frames(content, poses, z)) for z in codes]
+        rows.append([draw_stick_figure(poses[row], synthesizer.size) for row in shown])
+        rows.append([clip.image(int(row)) for row in shown])
+        rows += [[frames[row] for row in shown] for frames in drawn]
+    return enlarge(grid(rows), max(1, 144 // synthesizer.size[0]))
+
+
+def _say_what_was_made(console: Console, out: Path, video: Path, sheet: Path, run: Folder, seconds: float) -> None:
+    console.print(f"\n[bold green]Done in {seconds / 60:.1f} minutes.[/] What was made, and how to look at it:")
+    console.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
+    console.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")
+    console.print(f"  {run}/evaluation  every test clip, real above drawn")
+    console.print(f"  mlflow ui --backend-store-uri {tracking.tracking_uri()}  then open experiment posegen-demo")
+    console.print("Ask for a colour of your own:")
+    clip = f"{PEOPLE[0]}/{ACTIONS[0]}"
+    console.print(
+        f"  posegen generate --run {run} --dataset {out / 'dataset'} --content {clip} --poses {clip} "
+        f"--upper '#2a6fdb' --out mine.mp4"
+    )

@@ -1,0 +1,34 @@
+"""Types of command-line options that people write shorter than Python does."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from tyro.constructors import PrimitiveConstructorSpec
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read ``HEIGHTxWIDTH``, for example ``384x256``. Raises ValueError."""
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if not match:
+        raise ValueError(f"got {text!r}, expected HEIGHTxWIDTH, for example 384x256")
+    return int(match[1]), int(match[2])
+
+
+def format_size(size: tuple[int, int]) -> str:
+    """Write a size as `parse_size` reads it."""
+    return f"{size[0]}x{size[1]}"
+
+
+FrameSize = Annotated[
+    tuple[int, int],
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="HxW",
+        instance_from_str=lambda texts: parse_size(texts[0]),
+        is_instance=lambda value: isinstance(value, tuple) and len(value) == 2,
+        str_from_instance=lambda size: [format_size(size)],
+    ),
+]
+"""Height and width of a frame in pixels."""

@@ -1,0 +1,117 @@
+"""One Ray for the whole process, and the one way in which clips are sent through Ray Data."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from posegen.storage import Folder
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+Row = dict[str, Any]
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker that reserves no GPU may still use one that is there
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # prints an error at each start where nothing preempts
+}
+_MAX_RETRIES = 3  # a video that kills its process must not do so for ever
+
+
+def start_ray(num_cpus: int | None = None) -> None:
+    """Connect to the cluster at ``RAY_ADDRESS``, which jobs have, or else start a Ray of this process alone.
+
+    Does nothing where Ray runs already. A private Ray listens on every network interface, whatever it is told,
+    and runs the code of whoever connects. So it asks for a token, which is made here and never leaves the
+    environment of its processes; ``RAY_AUTH_MODE=disabled`` turns that off.
+
+    Args:
+        num_cpus: CPUs of a private Ray; None takes those of the machine.
+    """
+    private = not os.environ.get("RAY_ADDRESS")
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if private else {}
+    for name, value in (_ENVIRONMENT | token).items():  # Ray reads them when it is imported
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        return
+    if private:
+        # Train and Tune ask the dashboard whether a run's driver is alive, to free what a dead one held.
+        ray.init("local", num_cpus=num_cpus, include_dashboard=True, log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+
+
+def map_rows(
+    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], *, manifest: Folder, workers: int
+) -> Iterator[Row]:
+    """Send rows through a pool of actors and yield what they return, as it comes, in any order.
+
+    The rows travel as a Parquet file, one block each, so that a worker that dies costs the row in flight: it is
+    tried again, and left out of the results if it kills three more.
+
+    Args:
+        rows: At least one; values that Arrow knows.
+        worker: A class whose instances, made once per actor from `arguments`, map one row to one row.
+        arguments: Picklable.
+        manifest: Folder for the file while it is needed; every node must reach it.
+        workers: Actors, each with one CPU; at most the cluster's CPUs are used, and -1 uses all.
+    """
+    start_ray()
+    name = f"{worker.__name__}.parquet"
+    with manifest.write(name) as stream:
+        pq.write_table(pa.Table.from_pylist(list(rows)), stream)
+    try:
+        results = _read(manifest, name, num_blocks=len(rows))
+        results = _map(results, worker, arguments, min(_cluster_cpus(workers), len(rows)))
+        for block in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from block.to_pylist()
+    finally:
+        manifest.delete(name)
+
+
+def _read(folder: Folder, name: str, num_blocks: int) -> Dataset:
+    import ray.data
+
+    # On the context, because Ray Data's environment variables are read only once.
+    context = ray.data.DataContext.get_current()
+    context.use_datasource_v2 = False  # many times slower for small files, and takes the file as one block
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a row whose workers died: the caller misses it and goes on
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    filesystem, path = folder.resolve(name)
+    # Reading reserves no CPU: the pool may then take them all, even a single one, without a deadlock.
+    return ray.data.read_parquet(path, filesystem=filesystem, override_num_blocks=num_blocks, num_cpus=0)
+
+
+def _map(dataset: Dataset, worker: type, arguments: tuple[Any, ...], num_actors: int) -> Dataset:
+    import ray.data
+
+    with warnings.catch_warnings():
+        # Ray 2.60 deprecates max_task_retries here and has no other place for it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return dataset.map(
+            worker,
+            fn_constructor_args=arguments,
+            # One row at a time: those that wait for an actor would spend their retries when it dies.
+            compute=ray.data.ActorPoolStrategy(size=num_actors, max_tasks_in_flight_per_actor=1),
+            num_cpus=1,
+            max_task_retries=_MAX_RETRIES,
+        )
+
+
+def _cluster_cpus(wanted: int) -> int:
+    import ray
+
+    cpus = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    return cpus if wanted < 0 else min(wanted, cpus)

@@ -1,0 +1,1 @@
+"""Networks: they hold weights and run forward, and know nothing of losses, data or training."""

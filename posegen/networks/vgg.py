@@ -1,0 +1,151 @@
+"""Frozen VGG networks (Simonyan and Zisserman, 2014, arXiv:1409.1556), whose activations compare images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from posegen import weights
+
+_DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions of each block
+_WIDTHS = (64, 128, 256, 512, 512)
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What must be known of published weights to run them."""
+
+    architecture: Literal["vgg16", "vgg19"]
+    normalization: Literal["none", "imagenet", "caffe"]
+    pooling: Literal["max", "blur"]
+    prefix: str
+    """Of the convolutions' names in the file."""
+
+
+_TRAINED = {
+    "vgg19": _Trained("vgg19", "none", "max", "features."),
+    "vgg16-hed": _Trained("vgg16", "caffe", "max", "blocks."),
+    "vgg16-stlpips": _Trained("vgg16", "imagenet", "blur", "net."),
+}
+
+
+class VGGFeatures(nn.Module):
+    """The activations relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 of a frozen VGG.
+
+    Args:
+        architecture: Which VGG.
+        normalization: What the weights expect: images in [-1, 1] as they are (``none``), with ImageNet's mean and
+            deviation (``imagenet``), or BGR in 0–255 without the mean (``caffe``).
+        pooling: Max pooling, or its shift-tolerant form for weights that were trained with it (Zhang, 2019,
+            arXiv:1904.11486, with wider padding as in Ghildyal and Liu, 2022).
+    """
+
+    def __init__(
+        self,
+        architecture: Literal["vgg16", "vgg19"] = "vgg19",
+        normalization: Literal["none", "imagenet", "caffe"] = "none",
+        pooling: Literal["max", "blur"] = "max",
+    ):
+        super().__init__()
+        self.pooling = pooling
+        self.blocks = nn.ModuleList(_block(block, _DEPTHS[architecture][block]) for block in range(5))
+        scale, shift = _normalization(normalization)
+        self.flip = normalization == "caffe"
+        self.scale: Tensor
+        self.shift: Tensor
+        self.register_buffer("scale", scale.view(3, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+
+    @classmethod
+    def pretrained(cls, name: str) -> VGGFeatures:
+        """The network with published weights: ``vgg19`` (pix2pixHD's), ``vgg16-hed`` or ``vgg16-stlpips``.
+
+        Raises ValueError for another name, and WeightsError where the weights cannot be had.
+        """
+        if name not in _TRAINED:
+            raise ValueError(f"unknown perceptual network {name!r}, expected one of {sorted(_TRAINED)}")
+        return cls.from_state_dict(name, load_file(weights.path(name)))
+
+    @classmethod
+    def from_state_dict(cls, name: str, state_dict: Mapping[str, Tensor]) -> VGGFeatures:
+        """The network `name`, as in `pretrained`, with its weights under their published names."""
+        trained = _TRAINED[name]
+        network = cls(trained.architecture, trained.normalization, trained.pooling)
+        network.load_convolutions(state_dict, trained.prefix)
+        return network
+
+    def load_convolutions(self, state_dict: Mapping[str, Tensor], prefix: str = "") -> None:
+        """Copy weights and biases of the convolutions under `prefix`, in the order of the numbers in their names.
+
+        Convolutions after relu5_1 are left over. Raises ValueError where a shape differs.
+        """
+        names = sorted(
+            (key.removesuffix(".weight") for key in state_dict if re.match(rf"{re.escape(prefix)}.*weight$", key)),
+            key=lambda name: [int(number) for number in re.findall(r"\d+", name)],
+        )
+        convolutions = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
+        if len(names) < len(convolutions):
+            raise ValueError(f"expected {len(convolutions)} convolutions named {prefix}…weight, got {len(names)}")
+        for convolution, name in zip(convolutions, names, strict=False):
+            for kind, own in convolution.named_parameters():
+                given = state_dict[f"{name}.{kind}"]
+                if given.shape != own.shape:
+                    raise ValueError(f"{name}.{kind} is {tuple(given.shape)}, expected {tuple(own.shape)}")
+                own.data.copy_(given)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Images (N, 3, H, W) in [-1, 1] to five activations, of 64 to 512 channels and H to H / 16 rows."""
+        x = image.flip(1) if self.flip else image  # (N, 3, H, W)
+        x = x * self.scale + self.shift  # (N, 3, H, W)
+        activations = []
+        for index, block in enumerate(self.blocks):
+            x = self._pool(x) if index else x  # (N, D, H / 2^index, W / 2^index)
+            outputs = []
+            for convolution in block.children():
+                x = F.relu(convolution(x))  # (N, D, H / 2^index, W / 2^index)
+                outputs.append(x)
+            activations.append(outputs[0])
+        return activations
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.pooling == "max":
+            return F.max_pool2d(x, kernel_size=2)  # (N, D, H / 2, W / 2)
+        return blur_pool(F.max_pool2d(x, kernel_size=2, stride=1))  # (N, D, about H / 2, about W / 2)
+
+
+def blur_pool(x: Tensor) -> Tensor:
+    """Blur with the binomial filter (1, 2, 1) and take every second pixel (Zhang, 2019, arXiv:1904.11486).
+
+    (N, C, H, W) to (N, C, ⌊(H + 1) / 2⌋ + 1, …), reflected by two pixels at the borders (Ghildyal and Liu, 2022,
+    arXiv:2207.13686), where the original reflects one.
+    """
+    taps = x.new_tensor([0.25, 0.5, 0.25])
+    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=x.shape[1])
+
+
+def _block(index: int, depth: int) -> nn.ModuleList:
+    """The convolutions of a block; of the last one the first alone, for nothing looks behind it."""
+    in_channels = _WIDTHS[index - 1] if index else 3
+    last = len(_WIDTHS) - 1
+    widths = [in_channels] + [_WIDTHS[index]] * (1 if index == last else depth)
+    return nn.ModuleList(nn.Conv2d(*pair, kernel_size=3, padding=1) for pair in pairwise(widths))
+
+
+def _normalization(name: str) -> tuple[Tensor, Tensor]:
+    """Scale and shift of each channel, for images in [-1, 1]; those of ``caffe`` are for BGR."""
+    if name == "none":
+        return torch.ones(3), torch.zeros(3)
+    if name == "caffe":
+        return torch.full((3,), 127.5), 127.5 - torch.tensor([104.00699, 116.66877, 122.67892])
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return 0.5 / std, (0.5 - mean) / std

@@ -1,0 +1,51 @@
+"""Where the person is in a video, for cropping before anything else is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from posegen.perception.blazepose import BlazeposeNetworks, follow
+from posegen.perception.selfie import clean_mask
+
+_MARGIN = 0.05  # of the person's longer side, for hair and fingers that the masks miss
+_LONG_SIDE = 512  # pixels: the networks look at 256, so larger frames cost memory and gain nothing
+
+
+def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float] | None:
+    """Return the box around the person in all of the given frames, or None if nobody was found.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB of one size, in order; a dozen spread over a video will do.
+
+    Returns:
+        x0, y0, x1, y1: edges in pixels of the frames, where a whole frame is (0, 0, W, H).
+    """
+    reduced = []
+    width = height = 0
+    for frame in frames:
+        height, width = frame.shape[:2]
+        reduced.append(_reduce(frame))
+    boxes = []
+    for frame, sighting in zip(reduced, follow(BlazeposeNetworks(), reduced), strict=True):
+        if sighting is not None:
+            mask = clean_mask(sighting.mask_in_frame(*frame.shape[:2]))
+            if mask.any():
+                left, top, across, down = cv2.boundingRect(mask)
+                boxes.append((left, top, left + across, top + down))
+    if not boxes:
+        return None
+    scale = width / reduced[0].shape[1]
+    low, high = np.min(boxes, axis=0)[:2] * scale, np.max(boxes, axis=0)[2:] * scale
+    margin = _MARGIN * float((high - low).max())
+    x0, y0 = np.maximum(low - margin, 0).tolist()
+    x1, y1 = np.minimum(high + margin, [width, height]).tolist()
+    return x0, y0, x1, y1
+
+
+def _reduce(frame: np.ndarray) -> np.ndarray:
+    scale = min(1.0, _LONG_SIDE / max(frame.shape))
+    size = (max(round(frame.shape[1] * scale), 1), max(round(frame.shape[0] * scale), 1))
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)

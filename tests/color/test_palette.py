@@ -1,0 +1,56 @@
+"""Which colours are drawn, and which are understood."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from posegen.color.lab import in_gamut
+from posegen.color.palette import MAX_AB, MIN_CHROMA, parse_color, sample_ab
+
+
+@pytest.mark.parametrize("mean_l", [0, 4, 30, 50, 80, 95, 100])
+def test_samples_can_be_shown_and_are_not_gray(mean_l):
+    generator = np.random.default_rng(0)
+    ab = np.array([sample_ab(generator, mean_l) for _ in range(100)])
+    assert (np.hypot(*ab.T) >= MIN_CHROMA).all()
+    assert (np.abs(ab) <= MAX_AB).all()
+    lightness = np.full((100, 1), np.clip(mean_l, 3, 98))
+    assert in_gamut(np.hstack([lightness, ab])).all()
+
+
+def test_samples_are_uniform_over_the_slice():
+    generator = np.random.default_rng(0)
+    a, b = np.array([sample_ab(generator, 60) for _ in range(3000)]).T
+    reference = generator.uniform(-MAX_AB, MAX_AB, (2, 60_000))
+    kept = (np.hypot(*reference) >= MIN_CHROMA) & in_gamut(np.vstack([np.full(60_000, 60.0), reference]).T)
+    for sampled, expected in ((a, reference[0, kept]), (b, reference[1, kept])):
+        np.testing.assert_allclose(
+            np.quantile(sampled, [0.1, 0.5, 0.9]), np.quantile(expected, [0.1, 0.5, 0.9]), atol=4
+        )
+
+
+def test_the_generator_decides():
+    assert sample_ab(np.random.default_rng(5), 40) == sample_ab(np.random.default_rng(5), 40)
+    assert sample_ab(np.random.default_rng(5), 40) != sample_ab(np.random.default_rng(6), 40)
+
+
+@pytest.mark.parametrize(
+    ("text", "rgb"),
+    [
+        ("#2a6fdb", (42, 111, 219)),
+        ("#abc", (170, 187, 204)),
+        ("Teal", (0, 128, 128)),
+        (" rgb(42, 111, 219) ", (42, 111, 219)),
+        ("hsl(0, 100%, 50%)", (255, 0, 0)),
+        ("#2a6fdb80", (42, 111, 219)),
+    ],
+)
+def test_colors_as_people_write_them(text, rgb):
+    assert parse_color(text) == rgb
+
+
+@pytest.mark.parametrize("text", ["", "blurple", "#12", "2a6fdb"])
+def test_other_text_is_no_color(text):
+    with pytest.raises(ValueError, match="unknown colour"):
+        parse_color(text)
