@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.preparer import PERCEPTION_VERSION, ClipPreparer, ClipResult, PrepareSettings, judge
-from orchestration.ray_session import Row, map_rows
+from orchestration.ray_session import Row, map_clips
 from orchestration.sources import Content, Rejection, find_sources, read_contents
 from posegen import weights
 from posegen.clips import (
@@ -23,6 +23,7 @@ from posegen.clips import (
     ClipInfo,
     DatasetError,
     DatasetInfo,
+    Split,
     assign_splits,
     derive_clip_id,
     load_dataset_info,
@@ -93,7 +94,11 @@ def prepare(
     plan = _make_plan(contents, videos, dataset, settings)
     results = _make_clips(plan.todo, dataset, settings, on_progress)
     failures = [
-        Rejection(result.source, result.reason, _key(result.clip_id, settings) if result.is_final else "")
+        Rejection(
+            plan.wanted[result.clip_id]["source"],
+            result.reason,
+            _key(result.clip_id, settings) if result.is_final else "",
+        )
         for result in results
         if result.reason
     ]
@@ -108,8 +113,8 @@ def prepare(
 class _Plan:
     wanted: dict[str, Row]
     """By clip id: what the clips of these videos are, if they can be made."""
-    foreign: dict[str, ClipInfo]
-    """By clip id: what came into the dataset from other folders."""
+    foreign: set[str]
+    """Ids of the clips that came into the dataset from other folders."""
     todo: list[Row]
     """The rows of `wanted` that are neither there nor refused."""
     rejections: list[Rejection]
@@ -137,7 +142,7 @@ def _make_plan(contents: Sequence[Content], videos: Path, dataset: Folder, setti
     side = _sides([*map(asdict, foreign.values()), *hopeful], settings)
     wanted = {row["clip_id"]: {**row, "split": side[row[settings.split_by]]} for row in hopeful}
     todo = [row for clip_id, row in wanted.items() if clip_id not in present]
-    return _Plan(wanted, foreign, todo, rejections)
+    return _Plan(wanted, set(foreign), todo, rejections)
 
 
 def _describe(contents: Sequence[Content], settings: PrepareSettings) -> list[Row]:
@@ -189,33 +194,20 @@ def _key(clip_id: str, settings: PrepareSettings) -> str:
     return f"{clip_id}/{settings.max_frames}/{settings.min_usable}"
 
 
-# ---- The work
-
-
 def _make_clips(
     rows: Sequence[Row], dataset: Folder, settings: PrepareSettings, on_progress: Progress | None
 ) -> list[ClipResult]:
-    """Make clips, in this process or on Ray, and return what became of each."""
+    """Make clips, and return what became of each."""
     if not rows:
         return []
     for backend in settings.backends().values():
         weights.fetch(backend.weights)  # here, where an error is one line, and once
-    missing = {row["clip_id"]: row["source"] for row in rows}
     results = []
-    for answer in _run(rows, dataset, settings):
-        result = ClipResult(**answer)
-        results.append(result)
-        missing.pop(result.clip_id)
+    for answer in map_clips(rows, ClipPreparer, (dataset, settings), manifest=dataset, workers=settings.workers):
+        results.append(ClipResult(**answer))
         if on_progress:
-            on_progress(len(results), len(rows), result)
-    died = "the process that read it died, several times"
-    return results + [ClipResult(clip_id, source, reason=died) for clip_id, source in missing.items()]
-
-
-def _run(rows: Sequence[Row], dataset: Folder, settings: PrepareSettings) -> Iterator[Row]:
-    if settings.workers == 0:
-        return map(ClipPreparer(dataset, settings), rows)
-    return map_rows(rows, ClipPreparer, (dataset, settings), manifest=dataset, workers=settings.workers)
+            on_progress(len(results), len(rows), results[-1])
+    return results
 
 
 # ---- The dataset as a whole
@@ -231,19 +223,8 @@ def _finish(
     num_made: int,
 ) -> PrepareSummary:
     """Delete what is not wanted, settle the split, and write what is known of the dataset as a whole."""
-    kept: list[tuple[ClipInfo, int]] = []
-    num_removed = 0
-    for clip in _clips(dataset):
-        num_usable = int(is_usable(clip.keypoints).sum())
-        wanted = clip.clip_id in plan.wanted
-        reason = judge(clip.info.num_frames, num_usable, settings) if wanted else ""
-        if reason:
-            rejections.append(Rejection(clip.info.source, reason, _key(clip.clip_id, settings)))
-        if reason or not (wanted or clip.clip_id in plan.foreign):
-            _delete(dataset, clip.clip_id)
-            num_removed += 1
-        else:
-            kept.append((clip.info, num_usable))
+    kept, unaccepted, num_removed = _weed(dataset, plan, settings)
+    rejections = sorted([*rejections, *unaccepted], key=lambda rejection: rejection.source)
     _settle_splits(dataset, [info for info, _ in kept], plan.wanted, settings)
     _save_rejections(dataset, rejections, videos)
     if not any(info.clip_id in plan.wanted for info, _ in kept):
@@ -260,13 +241,37 @@ def _finish(
     )
 
 
+def _weed(
+    dataset: Folder, plan: _Plan, settings: PrepareSettings
+) -> tuple[list[tuple[ClipInfo, int]], list[Rejection], int]:
+    """Delete clips that are not wanted, or that settings which only judge have come to refuse.
+
+    Returns:
+        What stays, with the number of usable frames; the refused; and how many clips were deleted.
+    """
+    kept, refused, num_removed = [], [], 0
+    for clip in _clips(dataset):
+        num_usable = int(is_usable(clip.keypoints).sum())
+        reason = ""
+        if clip.clip_id in plan.wanted:
+            reason = judge(clip.info.num_frames, num_usable, settings)
+        if reason:
+            refused.append(Rejection(clip.info.source, reason, _key(clip.clip_id, settings)))
+        if reason or clip.clip_id not in plan.wanted.keys() | plan.foreign:
+            _delete(dataset, clip.clip_id)
+            num_removed += 1
+        else:
+            kept.append((clip.info, num_usable))
+    return kept, refused, num_removed
+
+
 def _settle_splits(
     dataset: Folder, infos: Sequence[ClipInfo], wanted: dict[str, Row], settings: PrepareSettings
 ) -> None:
     """Divide the clips that there are, rewriting those that change sides or whose video has moved."""
     splits = assign_splits((getattr(info, settings.split_by) for info in infos), settings.train_fraction, settings.seed)
     for info in infos:
-        split = "train" if getattr(info, settings.split_by) in splits["train"] else "test"
+        split: Split = "train" if getattr(info, settings.split_by) in splits["train"] else "test"
         source = wanted[info.clip_id]["source"] if info.clip_id in wanted else info.source
         if (info.split, info.source) != (split, source):
             clip = ClipFile(dataset, info.clip_id).read()

@@ -22,7 +22,7 @@ PERCEPTION_VERSION = 1
 """Part of every clip's id: counts the changes to the code that make another clip of the same video."""
 
 _TABLES: dict[str, dict[str, Backend[Any]]] = {
-    "pose": POSE_ESTIMATORS,  # type: ignore[dict-item]  # a Backend is read-only, but its type variable is not covariant
+    "pose": POSE_ESTIMATORS,
     "edges": EDGE_DETECTORS,
     "mask": SEGMENTERS,
 }
@@ -90,7 +90,6 @@ class ClipResult:
     """What became of one video."""
 
     clip_id: str
-    source: str
     num_frames: int = 0
     num_usable: int = 0
     """Frames with a pose that a body can be taken apart by."""
@@ -121,7 +120,7 @@ class ClipPreparer:
             The fields of a `ClipResult`.
         """
         start = time.perf_counter()
-        result = ClipResult(row["clip_id"], row["source"])
+        result = ClipResult(row["clip_id"])
         try:
             clip = self.make_clip(row)
             num_usable = int(is_usable(clip.keypoints).sum())

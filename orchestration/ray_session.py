@@ -7,7 +7,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,21 +52,37 @@ def start_ray(num_cpus: int | None = None) -> None:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
 
 
-def map_rows(
+def map_clips(
     rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], *, manifest: Folder, workers: int
 ) -> Iterator[Row]:
-    """Send rows through a pool of actors and yield what they return, as it comes, in any order.
+    """Have every clip worked on and yield the results as they come, in any order.
 
-    The rows travel as a Parquet file, one block each, so that a worker that dies costs the row in flight: it is
-    tried again, and left out of the results if it kills three more.
+    A process that dies costs the clip in flight, which is tried again. A clip that kills four is given up: its
+    result has its ``clip_id`` and a ``reason`` alone.
 
     Args:
-        rows: At least one; values that Arrow knows.
-        worker: A class whose instances, made once per actor from `arguments`, map one row to one row.
+        rows: At least one, each with a ``clip_id``; values that Arrow knows.
+        worker: A class whose instances, made once per process from `arguments`, map one row to one result, which
+            has the same ``clip_id``.
         arguments: Picklable.
-        manifest: Folder for the file while it is needed; every node must reach it.
-        workers: Actors, each with one CPU; at most the cluster's CPUs are used, and -1 uses all.
+        manifest: Folder for a small file while it is needed; every node must reach it.
+        workers: Processes, each with one CPU; at most the cluster's CPUs are used, and -1 uses all. 0 works in
+            this process, without Ray.
     """
+    if workers == 0:
+        yield from map(worker(*arguments), rows)
+        return
+    lost = {row["clip_id"] for row in rows}
+    for result in _map_on_ray(rows, worker, arguments, manifest, workers):
+        lost.discard(result["clip_id"])
+        yield result
+    for clip_id in sorted(lost):
+        yield {"clip_id": clip_id, "reason": f"the process that worked on it died {_MAX_RETRIES + 1} times"}
+
+
+def _map_on_ray(
+    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], manifest: Folder, workers: int
+) -> Iterator[Row]:
     start_ray()
     name = f"{worker.__name__}.parquet"
     with manifest.write(name) as stream:
@@ -75,7 +91,7 @@ def map_rows(
         results = _read(manifest, name, num_blocks=len(rows))
         results = _map(results, worker, arguments, min(_cluster_cpus(workers), len(rows)))
         for block in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from block.to_pylist()
+            yield from cast(pa.Table, block).to_pylist()
     finally:
         manifest.delete(name)
 

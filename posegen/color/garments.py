@@ -32,12 +32,15 @@ _COLLAR = 0.25  # from the neck joint on, skin and hair are as likely as cloth
 _SMOOTHING = 0.04
 
 _HEAD, _TORSO, _ARM, _LEG = range(4)
-_SKIN, _HAIR, _SHOES, _TOP, _BOTTOM = range(5)
 _BIN_SHIFTS = (4, 3, 3)  # of 8-bit L, a and b: 16 × 32 × 32 bins
 _BLUR = (1.0, 0.7, 0.7)  # bins
 _UNSEEN = 1e-5  # probability of a colour that was never seen
 _MAX_EVIDENCE = 3.0  # nats that one pixel may say
-_WAIST, _WAIST_SPREAD = 0.95, 0.12  # where waists are along the spine, and one standard deviation
+_DOUBT = 0.5  # nats of a pixel's evidence that random likeness of colours explains
+_WAIST = (0.95, 0.12)  # where waists are along the spine: mean and standard deviation
+_LONG = (2.0, 1.0)  # where sleeves and legwear end along the limb, if colours don't tell
+_SHOE_TOP = 1.8  # along the leg; what looks like a shoe above it is cloth
+_CUT_STEPS = 42
 _SOFTNESS = 0.07  # of a garment's end, along the limb
 
 
@@ -250,26 +253,18 @@ def _find_ends(frames: list[_Pixels], likelihoods: np.ndarray) -> _Ends:
         np.concatenate([getattr(pixels, name) for pixels in frames])
         for name in ("color", "part", "distance", "spine", "arm", "leg")
     )
-    skin, _, shoes, top, bottom = likelihoods[:, color]
+    skin, _, _, top, bottom = likelihoods[:, color]
     on_arm = (part == _ARM) & (distance < 1) & (arm < 2)
     on_leg = (part == _LEG) & (distance < 1) & (leg < 2.1)
     on_trunk = ((part == _TORSO) | (part == _LEG) & (leg < 0.4)) & (spine > 0.5) & (spine < 1.4)
     return _Ends(
-        sleeve=_cut(arm[on_arm], (top - skin)[on_arm], 0.0, 2.0),
-        waist=_cut(spine[on_trunk], (top - bottom)[on_trunk], 0.5, 1.4, expected=(_WAIST, _WAIST_SPREAD)),
-        leg=_cut(leg[on_leg], (bottom - np.maximum(skin, shoes))[on_leg], 0.0, 2.1),
+        sleeve=_cut(arm[on_arm], (top - skin)[on_arm], 0.0, 2.0, expected=_LONG),
+        waist=_cut(spine[on_trunk], (top - bottom)[on_trunk], 0.5, 1.4, expected=_WAIST),
+        leg=_cut(leg[on_leg], (bottom - skin)[on_leg], 0.0, 2.1, expected=_LONG),
     )
 
 
-def _cut(
-    along: np.ndarray,
-    evidence: np.ndarray,
-    start: float,
-    stop: float,
-    *,
-    expected: tuple[float, float] | None = None,
-    steps: int = 42,
-) -> float:
+def _cut(along: np.ndarray, evidence: np.ndarray, start: float, stop: float, *, expected: tuple[float, float]) -> float:
     """Return where between start and stop a garment most likely ends.
 
     Args:
@@ -277,15 +272,13 @@ def _cut(
         evidence: (N,) log of how much likelier the garment is there than what comes after it.
         start, stop: range of the answer.
         expected: mean and standard deviation of a Gaussian prior.
-        steps: resolution of the answer.
     """
-    edges = np.linspace(start, stop, steps + 1)
-    each = np.clip(evidence, -_MAX_EVIDENCE, _MAX_EVIDENCE)
-    per_bin, _ = np.histogram(along, edges, weights=each)
-    pixels, _ = np.histogram(along, edges)
-    score = np.concatenate([[0.0], np.cumsum(per_bin / max(pixels.mean(), 1.0))])
-    if expected is not None:
-        score -= 0.5 * ((edges - expected[0]) / expected[1]) ** 2
+    edges = np.linspace(start, stop, _CUT_STEPS + 1)
+    total, _ = np.histogram(along, edges, weights=np.clip(evidence, -_MAX_EVIDENCE, _MAX_EVIDENCE))
+    count, _ = np.histogram(along, edges)
+    mean = total / np.maximum(count, 1)
+    certain = np.sign(mean) * np.maximum(np.abs(mean) - _DOUBT, 0)
+    score = np.concatenate([[0.0], np.cumsum(certain)]) - 0.5 * ((edges - expected[0]) / expected[1]) ** 2
     return float(edges[score.argmax()])
 
 
@@ -296,11 +289,9 @@ def _label(pixels: _Pixels, likelihoods: np.ndarray, ends: _Ends) -> np.ndarray:
     """Return labels (H, W) of one frame: the greatest sum of prior and colour, after smoothing over neighbours."""
     skin, hair, shoes, top, bottom = likelihoods[:, pixels.color]
     prior = _prior(pixels, ends)
-    bare = np.select(
-        [pixels.part == _ARM, pixels.part == _LEG, pixels.part == _HEAD],
-        [skin, np.maximum(skin, shoes), np.maximum(skin, hair)],
-        np.maximum(skin, hair),
-    )
+    on_shoe = (pixels.part == _LEG) & (pixels.leg > _SHOE_TOP)
+    on_limb = (pixels.part == _LEG) | (pixels.part == _ARM)
+    bare = np.select([on_shoe, on_limb], [np.maximum(skin, shoes), skin], np.maximum(skin, hair))
     color = np.stack([bare, top, bottom])
     color -= color.max(axis=0)
     score = np.log(prior) + np.maximum(color, -_MAX_EVIDENCE)

@@ -52,7 +52,7 @@ def torso_size(keypoints: np.ndarray) -> np.ndarray:
 
 def is_usable(keypoints: np.ndarray) -> np.ndarray:
     """Whether poses (..., 18, 3) have both shoulders and both hips, without which no body can be taken apart."""
-    return (np.asarray(keypoints)[..., TORSO_JOINTS, 2] > 0).all(-1)
+    return np.asarray((keypoints[..., TORSO_JOINTS, 2] > 0).all(axis=-1))
 
 
 def limb_quads(
@@ -82,9 +82,7 @@ def limb_quads(
     return np.stack([start + side, start - side, end - side, end + side], axis=-2), present
 
 
-def part_shapes(
-    keypoints: np.ndarray, size: tuple[int, int], *, torso: Literal["quad", "full"] = "quad"
-) -> np.ndarray:
+def part_shapes(keypoints: np.ndarray, size: tuple[int, int], *, torso: Literal["quad", "full"] = "quad") -> np.ndarray:
     """Fill the shapes of all parts of one pose: the pixels whose centres lie inside.
 
     Limbs are rectangles, the head is an upright square, the torso the hull of shoulders and hips grown by a tenth

@@ -17,8 +17,8 @@ from torch import Tensor
 from posegen.features.parts import FACE_JOINTS, HEAD, TORSO, TORSO_JOINTS, limb_quads, torso_size
 from posegen.skeletons import PARTS, joint_indices, swap_left_right
 
-_HEAD_JOINTS = np.concatenate([FACE_JOINTS, joint_indices(["right_shoulder", "left_shoulder"])])
-_NUM_FACE_JOINTS = len(FACE_JOINTS)
+_SHOULDERS = joint_indices(["right_shoulder", "left_shoulder"])
+_HEAD_JOINTS = np.concatenate([FACE_JOINTS, _SHOULDERS])
 _MIRRORED_LIMBS = np.array([PARTS.index(swap_left_right(part)) for part in PARTS[2:]]) - 2
 _OUTER_EXTENSION = 0.3  # of calves and forearms; their shapes reach further than the fit, as in Deformable GAN
 _SINGULAR = 1e-9
@@ -60,27 +60,188 @@ def estimate_affines(source: np.ndarray, target: np.ndarray) -> PartAffines:
         target: (..., 18, 3); leading dimensions broadcast, so that one source can serve many targets.
     """
     source, target = np.broadcast_arrays(np.asarray(source, np.float64), np.asarray(target, np.float64))
-    shape = (*source.shape[:-2], len(PARTS), len(_HEAD_JOINTS))
-    points = np.zeros((2, *shape, 2))  # in the target, in the source
-    weights = np.zeros(shape)  # 1 for a point that counts
-    common = (source[..., 2] > 0) & (target[..., 2] > 0)  # (..., 18)
-    for poses, pose in zip(points, (target, source), strict=True):
-        poses[..., TORSO, : len(TORSO_JOINTS), :] = pose[..., TORSO_JOINTS, :2]
-        poses[..., HEAD, :, :] = pose[..., _HEAD_JOINTS, :2]
-    weights[..., TORSO, : len(TORSO_JOINTS)] = common[..., TORSO_JOINTS].all(-1, keepdims=True)
-    head = common[..., _HEAD_JOINTS]
-    has_head = head[..., :_NUM_FACE_JOINTS].any(-1) & head[..., _NUM_FACE_JOINTS:].all(-1)
-    weights[..., HEAD, :] = head & has_head[..., None]
-
-    source_size, target_size = torso_size(source), torso_size(target)
-    target_size = np.where(target_size > 0, target_size, source_size)
-    quads, present = limb_quads(target, target_size, _OUTER_EXTENSION)
-    source_quads, seen = limb_quads(source, source_size, _OUTER_EXTENSION)
-    limbs = np.where(seen, np.arange(len(_MIRRORED_LIMBS)), _MIRRORED_LIMBS)  # (..., 8)
-    points[0, ..., 2:, :4, :] = quads
-    points[1, ..., 2:, :4, :] = np.take_along_axis(source_quads, limbs[..., None, None], axis=-3)
-    weights[..., 2:, :4] = (present & np.take_along_axis(seen, limbs, axis=-1))[..., None]
-
-    matrices, valid = fit_affines(points[0], points[1], weights)
+    shape = (*source.shape[:-2], len(PARTS), len(_HEAD_JOINTS))  # the head has the most points
+    points = _Points(np.zeros((*shape, 2)), np.zeros((*shape, 2)), np.zeros(shape))
+    _match_joints(points, source, target)
+    limbs = _match_limbs(points, source, target)
+    matrices, valid = fit_affines(*points)
     own = np.broadcast_to([TORSO, HEAD], (*limbs.shape[:-1], 2))
     return PartAffines(matrices, valid, np.concatenate([own, limbs + 2], axis=-1))
+
+
+class _Points(NamedTuple):
+    """Corresponding points of all parts."""
+
+    target: np.ndarray  # (..., 10, K, 2)
+    source: np.ndarray  # (..., 10, K, 2)
+    weights: np.ndarray  # (..., 10, K), 1 for a point that counts
+
+
+def _match_joints(points: _Points, source: np.ndarray, target: np.ndarray) -> None:
+    """Set the points of torso and head."""
+    for side, pose in ((points.target, target), (points.source, source)):
+        side[..., TORSO, : len(TORSO_JOINTS), :] = pose[..., TORSO_JOINTS, :2]
+        side[..., HEAD, :, :] = pose[..., _HEAD_JOINTS, :2]
+    common = (source[..., 2] > 0) & (target[..., 2] > 0)  # (..., 18)
+    points.weights[..., TORSO, : len(TORSO_JOINTS)] = common[..., TORSO_JOINTS].all(-1, keepdims=True)
+    has_face = common[..., FACE_JOINTS].any(-1, keepdims=True)
+    has_shoulders = common[..., _SHOULDERS].all(-1, keepdims=True)
+    points.weights[..., HEAD, :] = common[..., _HEAD_JOINTS] & has_face & has_shoulders
+
+
+def _match_limbs(points: _Points, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Set the points of the limbs, and return which limb of the source each of them samples, (..., 8) int."""
+    source_size, target_size = torso_size(source), torso_size(target)
+    target_size = np.where(target_size > 0, target_size, source_size)
+    source_quads, seen = limb_quads(source, source_size, _OUTER_EXTENSION)
+    target_quads, wanted = limb_quads(target, target_size, _OUTER_EXTENSION)
+    limbs = np.where(seen, np.arange(len(_MIRRORED_LIMBS)), _MIRRORED_LIMBS)  # (..., 8)
+    points.target[..., 2:, :4, :] = target_quads
+    points.source[..., 2:, :4, :] = np.take_along_axis(source_quads, limbs[..., None, None], axis=-3)
+    points.weights[..., 2:, :4] = (wanted & np.take_along_axis(seen, limbs, axis=-1))[..., None]
+    return limbs
+
+
+def fit_affines(target: np.ndarray, source: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit affine maps from target to source points by weighted least squares, in closed form.
+
+    Args:
+        target: (..., K, 2).
+        source: (..., K, 2).
+        weights: (..., K), 0 or 1.
+
+    Returns:
+        (..., 2, 3) float64 matrices, and (...,) bool where they exist and can be inverted. The others are 0: too
+        few points, or all of them on one line in either pose.
+    """
+    count = np.maximum(weights.sum(-1), 1)[..., None]
+    target_mean = (weights[..., None] * target).sum(-2) / count  # (..., 2)
+    source_mean = (weights[..., None] * source).sum(-2) / count
+    x = weights[..., None] * (target - target_mean[..., None, :])  # centred, so the normal equations are 2 × 2
+    y = weights[..., None] * (source - source_mean[..., None, :])
+    xx, yx = x.swapaxes(-1, -2) @ x, y.swapaxes(-1, -2) @ x
+    a, b, d = xx[..., 0, 0], xx[..., 0, 1], xx[..., 1, 1]
+    determinant = a * d - b * b
+    solvable = determinant > _SINGULAR * (a + d) ** 2
+    adjugate = np.stack([np.stack([d, -b], axis=-1), np.stack([-b, a], axis=-1)], axis=-2)
+    linear = yx @ adjugate / np.where(solvable, determinant, 1.0)[..., None, None]  # (..., 2, 2)
+    scale = linear[..., 0, 0] * linear[..., 1, 1] - linear[..., 0, 1] * linear[..., 1, 0]
+    valid = solvable & (np.abs(scale) > _SINGULAR)
+    offset = source_mean[..., None] - linear @ target_mean[..., None]
+    matrices = np.concatenate([linear, offset], axis=-1)
+    return np.where(valid[..., None, None], matrices, 0.0), valid
+
+
+def warp_parts(feature: np.ndarray, labels: np.ndarray, affines: PartAffines) -> np.ndarray:
+    """Warp each labelled part on its own and merge them by maximum: equation 1 of Yang et al. (2020), on a CPU.
+
+    Interpolation is bilinear and everything outside a label is 0, so 0 has to mean "nothing there". Work is limited
+    to the regions that a part can reach.
+
+    Args:
+        feature: (H, W, C) float32 or uint8, not negative.
+        labels: (10, H, W) bool, on the source.
+        affines: Of one pair of poses.
+
+    Returns:
+        (H, W, C), of the feature's type.
+
+    Raises:
+        ValueError: The labels are of another size than the feature map, or not bool.
+    """
+    return merge_crops(crop_parts(feature, labels), affines, feature.shape[:2])
+
+
+def crop_parts(feature: np.ndarray, labels: np.ndarray) -> list[PartCrop]:
+    """Cut a feature map (H, W, C) into its labelled parts (10, H, W), which `merge_crops` can warp many times.
+
+    Raises:
+        ValueError: The labels are of another size than the feature map, or not bool.
+    """
+    if feature.ndim != 3 or labels.shape != (len(PARTS), *feature.shape[:2]) or labels.dtype != bool:
+        raise ValueError(
+            f"got a feature map of shape {feature.shape} and {labels.dtype} labels of shape {labels.shape}, "
+            f"expected (H, W, C) and bool labels of shape ({len(PARTS)}, H, W)"
+        )
+    crops = []
+    for label in labels:
+        left, top, width, height = cv2.boundingRect(label.view(np.uint8))
+        window = slice(top, top + height), slice(left, left + width)
+        crops.append(PartCrop(feature[window] * label[window][..., None], left, top))
+    return crops
+
+
+def merge_crops(crops: list[PartCrop], affines: PartAffines, size: tuple[int, ...]) -> np.ndarray:
+    """Warp the parts of a source onto a canvas of `size` (H, W) and merge them by maximum: `warp_parts`."""
+    height, width = size
+    canvas = np.zeros((height, width, crops[0].image.shape[2]), crops[0].image.dtype)
+    for matrix, valid, source in zip(*affines, strict=True):
+        crop = crops[source]
+        if not valid or not crop.image.size:
+            continue
+        left, top, right, bottom = _reach(crop, matrix, size)
+        if left < right and top < bottom:
+            region = canvas[top:bottom, left:right]
+            shifted = matrix.copy()  # from pixels of the region to pixels of the crop
+            shifted[:, 2] += matrix[:, :2] @ (left, top) - (crop.left, crop.top)
+            np.maximum(region, _warp(crop.image, shifted, region.shape[:2]), out=region)
+    return canvas
+
+
+def _reach(crop: PartCrop, matrix: np.ndarray, size: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the target pixels that a crop can colour; interpolation adds a pixel around."""
+    height, width = crop.image.shape[:2]
+    xs = np.array([crop.left - 1, crop.left + width] * 2)
+    ys = np.repeat([crop.top - 1, crop.top + height], 2)
+    corners = np.linalg.solve(matrix[:, :2], np.stack([xs, ys]) - matrix[:, 2:])  # (2, 4), on the target
+    left, top = np.maximum(np.floor(corners.min(axis=1)), 0).astype(int)
+    right, bottom = np.minimum(np.ceil(corners.max(axis=1)) + 1, (size[1], size[0])).astype(int)
+    return left, top, right, bottom
+
+
+def _warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Bilinear resampling of (h, w, C) to `size` by a map from target to source, zeros outside."""
+    channels = image.shape[2]
+    if channels not in (1, 3, 4):  # OpenCV rounds positions to 1/32 pixel for other counts
+        planes = [_warp(image[..., c : c + 1], matrix, size) for c in range(channels)]
+        return np.concatenate(planes, axis=2)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, matrix, size[::-1], flags=flags).reshape(*size, channels)
+
+
+def warp_parts_batch(features: Tensor, labels: Tensor, affines: PartAffines) -> Tensor:
+    """`warp_parts` for a batch on any device, in one call of grid_sample; differentiable in the features.
+
+    Holds 10 feature maps per sample at a time.
+
+    Args:
+        features: (N, C, H, W) float32, not negative.
+        labels: (N, 10, H, W) bool or float, on the sources.
+        affines: With N as their leading dimension.
+
+    Returns:
+        (N, C, H, W).
+    """
+    batch, _, height, width = features.shape
+    sources, valid = (torch.as_tensor(array, device=features.device) for array in (affines.sources, affines.valid))
+    labels = labels[torch.arange(batch, device=features.device)[:, None], sources]  # (N, 10, H, W)
+    labels = labels * valid[..., None, None]
+    parts = (features[:, None] * labels[:, :, None]).flatten(0, 1)  # (N * 10, C, H, W)
+    grid = _sampling_grid(affines.matrices, height, width, features).flatten(0, 1)
+    warped = F.grid_sample(parts, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return warped.unflatten(0, (batch, -1)).amax(dim=1)
+
+
+def _sampling_grid(matrices: np.ndarray, height: int, width: int, like: Tensor) -> Tensor:
+    """Where each pixel of each part samples the source, (N, 10, H, W, 2) in grid_sample's [-1, 1].
+
+    Element by element and not by affine_grid, whose matrix product may run in TF32: wrong by a tenth of a pixel.
+    """
+    scale = 2 / np.maximum([width - 1, height - 1], 1)  # align_corners: x_n = 2 x / (W - 1) - 1
+    normalized = matrices * scale[:, None]
+    normalized[..., 2] -= 1
+    across, down, offset = torch.as_tensor(normalized, device=like.device).to(like.dtype).unbind(-1)  # (N, 10, 2)
+    columns = torch.arange(width, device=like.device, dtype=like.dtype)[:, None]  # (W, 1)
+    rows = torch.arange(height, device=like.device, dtype=like.dtype)[:, None, None]  # (H, 1, 1)
+    along_row = across[..., None, None, :] * columns + offset[..., None, None, :]  # (N, 10, 1, W, 2)
+    return along_row + down[..., None, None, :] * rows

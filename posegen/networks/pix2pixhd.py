@@ -203,8 +203,7 @@ class _Conditioning(nn.Module):
         """Return the input (N, C, H, W) with the code's channels, if it has any, and the style (N, S)."""
         if not self.latent_dims:
             return x, None
-        self._check(z)
-        assert z is not None
+        z = self._required(z)
         if self.style_dim:
             return x, self.mapping(z)  # (N, C, H, W), (N, S)
         code = tile(z, x.shape[-2:])  # (N, Z, H, W)
@@ -220,10 +219,11 @@ class _Conditioning(nn.Module):
         parts = zip(regions.split(1, dim=1), self.latent_dims, strict=True)
         return torch.cat([region.expand(-1, latent_dim, -1, -1) for region, latent_dim in parts], dim=1)
 
-    def _check(self, z: Tensor | None) -> None:
+    def _required(self, z: Tensor | None) -> Tensor:
         if z is None or z.shape[1] != sum(self.latent_dims):
             got = None if z is None else tuple(z.shape)
             raise ValueError(f"the generator needs a code (N, {sum(self.latent_dims)}), got {got}")
+        return z
 
 
 class _Trunk(nn.Module):

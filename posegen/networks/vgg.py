@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posegen import weights
+from posegen.networks.layers import blur_pool
 
 _DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions of each block
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -120,17 +121,6 @@ class VGGFeatures(nn.Module):
         if self.pooling == "max":
             return F.max_pool2d(x, kernel_size=2)  # (N, D, H / 2, W / 2)
         return blur_pool(F.max_pool2d(x, kernel_size=2, stride=1))  # (N, D, about H / 2, about W / 2)
-
-
-def blur_pool(x: Tensor) -> Tensor:
-    """Blur with the binomial filter (1, 2, 1) and take every second pixel (Zhang, 2019, arXiv:1904.11486).
-
-    (N, C, H, W) to (N, C, ⌊(H + 1) / 2⌋ + 1, …), reflected by two pixels at the borders (Ghildyal and Liu, 2022,
-    arXiv:2207.13686), where the original reflects one.
-    """
-    taps = x.new_tensor([0.25, 0.5, 0.25])
-    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=x.shape[1])
 
 
 def _block(index: int, depth: int) -> nn.ModuleList:

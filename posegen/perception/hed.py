@@ -12,7 +12,7 @@ from posegen import weights
 from posegen.video import Footage
 
 _MEAN_BGR = (104.00699, 116.66877, 122.67892)  # of ImageNet, as the Caffe model was trained
-_BATCH_SIZE = 4  # 0.2 GB of activations each at 384 × 256
+_BATCH_SIZE = 4  # 0.35 GB of activations at 384 × 256
 
 
 class HEDNetwork(nn.Module):

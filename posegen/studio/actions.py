@@ -1,16 +1,17 @@
 """The choreography: sixteen actions as curves of joint angles that all people share.
 
-Every action starts and ends at rest and takes the whole clip, however many frames that has. Arms and legs keep
+Every action starts and ends at rest, in the stance that it needs, and takes the whole clip, however many frames that has. Arms and legs keep
 clear of each other and of the trunk as seen by the fixed camera; what would point into the camera is done half turned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
-from posegen.studio.kinematics import SIDES, STANCE, Angles
+from posegen.studio.kinematics import SIDES, STANCE, Angles, leg_axes
 
 Curve = np.ndarray
 """(T,) float64."""
@@ -18,7 +19,9 @@ Curve = np.ndarray
 _TORSO = {f"{bone}_{turn}": 0.0 for bone in ("pelvis", "abdomen", "chest", "neck") for turn in ("pitch", "yaw", "roll")}
 _ARM = {"arm_lift": 11.0, "arm_swing": 12.0, "elbow": 16.0, "arm_twist": 0.0, "forearm_roll": 0.0, "wrist": 6.0}
 _LEG = {"leg_flex": 0.0, "leg_abduct": np.degrees(STANCE), "knee": 0.0, "leg_yaw": 12.0, "foot_pitch": 0.0}
-_REST = {"root_yaw": 0.0} | _TORSO | {f"{side}_{name}": value for side in SIDES for name, value in (_ARM | _LEG).items()}
+_REST = (
+    {"root_yaw": 0.0} | _TORSO | {f"{side}_{name}": value for side in SIDES for name, value in (_ARM | _LEG).items()}
+)
 _LENGTHS = {"support": 0.5, "jump": 0.0, "left_anchor": 0.0, "right_anchor": 0.0}
 
 FISTS = frozenset({"boxing_guard", "march_in_place", "punch"})
@@ -57,10 +60,10 @@ def _wave(phase: Curve, cycles: float, start: float = 0.14, end: float = 0.86) -
     return np.sin(angle) * _hold(phase, start, end, rise=0.08)
 
 
-def _pulses(phase: Curve, count: int, start: float = 0.0, end: float = 1.0) -> list[Curve]:
-    """So many bumps from 0 to 1 and back, one after the other."""
+def _pulses(phase: Curve, count: int, start: float, end: float) -> np.ndarray:
+    """So many bumps from 0 to 1 and back, one after the other: (count, T)."""
     edges = np.linspace(start, end, count + 1)
-    return [np.sin(np.pi * _ramp(phase, a, b)) ** 2 for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return np.stack([np.sin(np.pi * _ramp(phase, a, b)) ** 2 for a, b in pairwise(edges)])
 
 
 def _blend(name: str, weight: Curve, target: float | Curve) -> Curve:
@@ -74,6 +77,25 @@ def _move(weight: Curve, **targets: float | Curve) -> dict[str, Curve]:
     return {full: _blend(full, weight, targets[name]) for name in targets for full in names[name]}
 
 
+def _planted(curves: dict[str, Curve], spread: Curve) -> dict[str, Curve]:
+    """Abduct the legs so that the feet stand as far apart as straight legs at `spread` degrees, however they bend."""
+    target = 2 * np.sin(np.radians(spread))
+    abduct = {}
+    for side in SIDES:
+        flex, knee, yaw = (
+            np.radians(curves.get(f"{side}_{name}", _REST[f"{side}_{name}"]) + np.zeros_like(spread))
+            for name in ("leg_flex", "knee", "leg_yaw")
+        )
+        low, high = np.full_like(spread, np.radians(-30)), np.full_like(spread, np.radians(80))
+        for _ in range(40):  # bisection: the foot goes out as the thigh does
+            middle = (low + high) / 2
+            thigh, pole = leg_axes(flex, middle, yaw)
+            out = thigh[:, 0] * (1 + np.cos(knee)) - np.sin(knee) * pole[:, 0]
+            low, high = np.where(out < target, middle, low), np.where(out < target, high, middle)
+        abduct[f"{side}_leg_abduct"] = np.degrees(low)
+    return abduct
+
+
 def _wave_one_hand(phase: Curve) -> dict[str, Curve]:
     up, swing = _hold(phase), _wave(phase, 4)
     arm = _move(up, right_arm_lift=98, right_arm_swing=8, right_arm_twist=90, right_forearm_roll=90, right_wrist=0)
@@ -84,7 +106,7 @@ def _wave_one_hand(phase: Curve) -> dict[str, Curve]:
 def _wave_both_hands(phase: Curve) -> dict[str, Curve]:
     up, swing = _hold(phase), _wave(phase, 4)
     arms = _move(up, arm_lift=132, arm_swing=16, arm_twist=90, forearm_roll=90, wrist=0)
-    elbows = {"right_elbow": 30 + 24 * swing, "left_elbow": 30 - 24 * swing}
+    elbows = {"right_elbow": 34 + 24 * swing, "left_elbow": 34 - 24 * swing}
     return arms | _move(up, **elbows) | {"chest_roll": 4 * swing, "neck_roll": -4 * swing}
 
 
@@ -101,19 +123,17 @@ def _salute(phase: Curve) -> dict[str, Curve]:
 
 def _side_step(phase: Curve) -> dict[str, Curve]:
     """Out to the right, back, out to the left, back; each step is: foot out, weight over, other foot in."""
-    reach = 22.0
+    stance = np.sin(STANCE)
+    sine = np.sin(np.radians(22.0) + STANCE) - stance
     curves = {f"{side}_leg_abduct": np.full_like(phase, _REST["left_leg_abduct"]) for side in SIDES}
     curves |= {f"{side}_{name}": np.zeros_like(phase) for side in SIDES for name in ("knee", "leg_flex", "anchor")}
     support = np.full_like(phase, 0.5)
-    steps = (("right", 1.0), ("left", -1.0), ("left", 1.0), ("right", -1.0))
-    for index, (lead, _) in enumerate(steps):
+    for index, lead in enumerate(("right", "left", "left", "right")):
         start, other = index / 4, "left" if lead == "right" else "right"
         out = _ramp(phase, start + 0.01, start + 0.10)
         over = _ramp(phase, start + 0.10, start + 0.14)
         close = _ramp(phase, start + 0.14, start + 0.23)
-        spread, stance = np.sin(np.radians(reach) + STANCE), np.sin(STANCE)
         # While both feet stand, the sum of the sines is constant: neither slides.
-        sine = spread - stance
         curves[f"{lead}_leg_abduct"] += np.degrees(np.arcsin(stance + sine * (out - over)) - STANCE)
         curves[f"{other}_leg_abduct"] += np.degrees(np.arcsin(stance + sine * (over - close)) - STANCE)
         for side, move in ((lead, out), (other, close)):
@@ -140,9 +160,10 @@ def _jumping_jacks(phase: Curve) -> dict[str, Curve]:
 
 def _squat(phase: Curve) -> dict[str, Curve]:
     wide, down = _hold(phase, rise=0.1), sum(_pulses(phase, 3, 0.1, 0.9))
-    legs = _move(down, leg_flex=78, knee=98, leg_yaw=32)
+    legs = _move(down, leg_flex=78, knee=98) | _move(wide, leg_yaw=30)
+    legs |= _planted(legs, _blend("left_leg_abduct", wide, 15))
     arms = _move(down, arm_lift=80, arm_swing=38, elbow=24, arm_twist=20)
-    return legs | arms | _move(wide, leg_abduct=15) | _move(down, pelvis_pitch=24, chest_pitch=8, neck_pitch=-20)
+    return legs | arms | _move(down, pelvis_pitch=24, chest_pitch=8, neck_pitch=-20)
 
 
 def _bow(phase: Curve) -> dict[str, Curve]:
@@ -155,8 +176,8 @@ def _bow(phase: Curve) -> dict[str, Curve]:
 def _march_in_place(phase: Curve) -> dict[str, Curve]:
     curves: dict[str, Curve] = {"support": np.full_like(phase, 0.5)}
     turned = _hold(phase, rise=0.1)
-    left = sum(_pulses(phase, 8, 0.08, 0.92)[0::2])
-    right = sum(_pulses(phase, 8, 0.08, 0.92)[1::2])
+    left = sum(_pulses(phase, 6, 0.08, 0.92)[0::2])
+    right = sum(_pulses(phase, 6, 0.08, 0.92)[1::2])
     for side, lift, other in (("left", left, right), ("right", right, left)):
         curves |= _move(lift, **{f"{side}_leg_flex": 66.0, f"{side}_knee": 84.0, f"{side}_foot_pitch": 18.0})
         forward = other - lift
@@ -180,7 +201,10 @@ def _clap(phase: Curve) -> dict[str, Curve]:
 def _guard(weight: Curve) -> dict[str, Curve]:
     """A boxer's stance: hands before the chin, elbows down, feet apart."""
     arms = _move(weight, arm_lift=40, arm_swing=66, elbow=125, arm_twist=49, wrist=0)
-    return arms | _move(weight, leg_abduct=11, leg_flex=16, knee=32, leg_yaw=20, chest_pitch=8, neck_pitch=4)
+    legs = _move(weight, leg_flex=16, knee=32, leg_yaw=20)
+    return (
+        arms | legs | _planted(legs, _blend("left_leg_abduct", weight, 11)) | _move(weight, chest_pitch=8, neck_pitch=4)
+    )
 
 
 def _punch(phase: Curve) -> dict[str, Curve]:
@@ -199,10 +223,10 @@ def _boxing_guard(phase: Curve) -> dict[str, Curve]:
     ready, sway = _hold(phase, rise=0.12), _wave(phase, 3)
     bob = np.abs(sway)
     curves = _guard(ready)
-    for side, sign in (("left", 1), ("right", -1)):
+    for side in SIDES:
         curves[f"{side}_knee"] = curves[f"{side}_knee"] + 22 * bob
         curves[f"{side}_leg_flex"] = curves[f"{side}_leg_flex"] + 12 * bob
-        curves[f"{side}_leg_abduct"] = curves[f"{side}_leg_abduct"] - 5 * sign * sway
+    curves |= _planted(curves, _blend("left_leg_abduct", ready, 11))
     return curves | {"abdomen_roll": 9 * sway, "chest_roll": 8 * sway, "neck_roll": -9 * sway, "chest_yaw": 10 * sway}
 
 
@@ -213,7 +237,9 @@ def _kick(phase: Curve) -> dict[str, Curve]:
     chamber = sum(_hold(phase, a, a + 0.34, rise=0.12) for a in (0.15, 0.51))
     extend = sum(_hold(phase, a, a + 0.20, rise=0.09) for a in (0.22, 0.58))
     leg = {"right_leg_flex": 72 * chamber, "right_knee": 78 * chamber - 68 * extend, "right_foot_pitch": -14 * chamber}
-    lean = {f"{side}_leg_abduct": _REST["left_leg_abduct"] - sign * 6 * shift for side, sign in (("left", 1), ("right", -1))}
+    lean = {
+        f"{side}_leg_abduct": _REST["left_leg_abduct"] - sign * 6 * shift for side, sign in (("left", 1), ("right", -1))
+    }
     arms = _move(shift, arm_lift=48, arm_swing=30, elbow=62, arm_twist=40)
     trunk = {"root_yaw": -34 * turned, "pelvis_pitch": -10 * chamber, "chest_pitch": 8 * chamber}
     return leg | lean | arms | trunk | {"support": 0.5 + 0.5 * _hold(phase, 0.14, 0.86, rise=0.01)}
@@ -228,8 +254,8 @@ def _turn_torso(phase: Curve) -> dict[str, Curve]:
 
 def _arm_circles(phase: Curve) -> dict[str, Curve]:
     up, angle = _hold(phase), 2 * np.pi * 4 * _ramp(phase, 0.06, 0.94)
-    lift, swing = 92 + 26 * np.sin(angle), 30 - 20 * np.cos(angle)
-    return _move(up, arm_lift=lift, arm_swing=swing, elbow=10, forearm_roll=0, wrist=0)
+    lift, swing = 92 + 26 * np.sin(angle), 24 - 20 * np.cos(angle)
+    return _move(up, arm_lift=lift, arm_swing=swing, elbow=22, wrist=0)
 
 
 def _stretch(phase: Curve) -> dict[str, Curve]:
@@ -243,7 +269,12 @@ def _stretch(phase: Curve) -> dict[str, Curve]:
             key = f"{side}_{name}"
             curves[key] = _blend(key, up, overhead[name]) + low * (akimbo[name] - _REST[key])
     bend = left - right
-    return curves | {"abdomen_roll": 15 * bend, "chest_roll": 15 * bend, "neck_roll": 8 * bend, "pelvis_roll": -3 * bend}
+    return curves | {
+        "abdomen_roll": 15 * bend,
+        "chest_roll": 15 * bend,
+        "neck_roll": 8 * bend,
+        "pelvis_roll": -3 * bend,
+    }
 
 
 def _point(phase: Curve) -> dict[str, Curve]:
@@ -252,7 +283,7 @@ def _point(phase: Curve) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for side, level in (("right", right), ("left", left)):
         for name, to_side, to_sky in (
-            ("arm_lift", 88, 140), ("arm_swing", 26, 18), ("elbow", 6, 8), ("wrist", 0, 0), ("forearm_roll", 60, 60),
+            ("arm_lift", 88, 140), ("arm_swing", 26, 18), ("elbow", 18, 12), ("wrist", 0, 0), ("forearm_roll", 60, 60),
         ):  # fmt: skip
             key = f"{side}_{name}"
             raised = both if side == "right" else np.zeros_like(both)
@@ -262,23 +293,23 @@ def _point(phase: Curve) -> dict[str, Curve]:
 
 
 _ACTIONS: dict[str, Callable[[Curve], dict[str, Curve]]] = {
-    "arm_circles": _arm_circles,
-    "bow": _bow,
-    "boxing_guard": _boxing_guard,
-    "clap": _clap,
+    "wave_one_hand": _wave_one_hand,
+    "wave_both_hands": _wave_both_hands,
     "jumping_jacks": _jumping_jacks,
-    "kick": _kick,
-    "march_in_place": _march_in_place,
-    "point": _point,
-    "punch": _punch,
-    "salute": _salute,
     "side_step": _side_step,
     "squat": _squat,
+    "arm_circles": _arm_circles,
+    "salute": _salute,
     "stretch": _stretch,
+    "march_in_place": _march_in_place,
+    "point": _point,
+    "bow": _bow,
+    "kick": _kick,
+    "clap": _clap,
     "turn_torso": _turn_torso,
-    "wave_both_hands": _wave_both_hands,
-    "wave_one_hand": _wave_one_hand,
+    "punch": _punch,
+    "boxing_guard": _boxing_guard,
 }
 
 ACTIONS: tuple[str, ...] = tuple(_ACTIONS)
-"""The names of the sixteen actions."""
+"""The names of the sixteen actions; the first few differ most."""

@@ -109,12 +109,12 @@ def _trunk(person: Person) -> list[Part]:
     girth, shoulders, hips, waist = person.build, person.shoulders, person.hips, person.waist
     upper, lower = Material.UPPER, Material.LOWER
     belly = girth * waist
-    hem = 0.051 * hips + 0.0515 * girth + 0.005  # wide enough for the thighs
+    hem = 0.051 * hips + 0.0515 * girth + 0.010  # wide enough for the thighs
     parts = [
         _ball("pelvis", lower, (0, 0.012, -0.003), (0.086 * hips * girth, 0.062, 0.064 * girth)),
         # The shirt's lower part, from the waist to its hem.
         Part(
-            "abdomen", upper, (0, 0.065, 0), (0, -0.072, 0.001), (0.043 * belly**0.5, hem / 1.66),
+            "abdomen", upper, (0, 0.065, 0), (0, -0.072, 0.001), (0.048 * belly**0.5, hem / 1.66),
             (1.66, 1.0, 1.20 * waist**0.5), 0.122,
         ),
         _ball("abdomen", upper, (0, 0.035, 0.010 * belly), (0.074 * belly, 0.075, 0.053 * belly)),
@@ -125,10 +125,8 @@ def _trunk(person: Person) -> list[Part]:
         Part("neck", Material.SKIN, (0, -0.03, -0.004), (0, 0.06, 0.004), (0.032 * girth**0.5, 0.0285 * girth**0.5)),
     ]  # fmt: skip
     for sign in (1, -1):
-        shoulder = 0.085 * shoulders * sign
-        parts.append(
-            Part("chest", upper, (0.022 * sign, 0.147, -0.006), (shoulder, 0.127, 0), (0.026, 0.031 * girth))
-        )
+        shoulder = 0.094 * shoulders * sign
+        parts.append(Part("chest", upper, (0.022 * sign, 0.147, -0.006), (shoulder, 0.128, 0), (0.026, 0.0325 * girth)))
         if person.bust:
             depth = 0.022 + 0.010 * person.bust
             parts.append(_ball("chest", upper, (0.038 * sign, 0.068, depth), (0.040, 0.040, 0.036)))
@@ -179,10 +177,10 @@ def _hair(person: Person) -> list[Part]:
             return [cap(0.002), tail]
         case "curls":
             locks = [
-                _ball("head", hair, (0.047 * np.sin(a), 0.080 + 0.040 * np.cos(a), -0.016), (0.030, 0.030, 0.040))
+                _ball("head", hair, (0.048 * np.sin(a), 0.082 + 0.040 * np.cos(a), -0.026), (0.030, 0.030, 0.040))
                 for a in np.radians([-118, -80, -42, 0, 42, 80, 118])
             ]
-            return [cap(0.010), *locks]
+            return [cap(0.004), *locks]
 
 
 def _sleeve(bone: str, material: Material, length: float, radii: tuple[float, float], share: float) -> Part:

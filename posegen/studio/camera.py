@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-VIEW = (1.8, 2.7)
+VIEW = (1.9, 2.85)
 """Width and height in metres that are surely in view at the person's distance; enough for all actions of the tallest."""
 DISTANCE = 4.8
 """Metres from the camera to the person."""
 HEIGHT = 1.35
-MIDDLE = 1.17
+MIDDLE = 1.19
 """Height in metres that the middle of the image shows at the person's distance."""
 
 

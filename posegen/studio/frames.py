@@ -98,9 +98,7 @@ def _collect(scene: Scene, surface: Surface, num_frames: int) -> _Samples:
     return _Samples(window, index, shape, surface, material, depth)
 
 
-def _finish(
-    scene: Scene, samples: _Samples, joints: np.ndarray, shadows: list[np.ndarray]
-) -> Iterator[Frame]:
+def _finish(scene: Scene, samples: _Samples, joints: np.ndarray, shadows: list[np.ndarray]) -> Iterator[Frame]:
     color, tone = paint(samples.surface, scene.body, scene.wardrobe)
     lit = illuminate(color, _even_normals(scene, samples), samples.material, _openness(scene, samples), scene.lights)
     layers = samples.image(np.concatenate([lit, np.ones_like(lit[:, :1])], axis=1))  # (F, h, w, 4)
@@ -173,8 +171,6 @@ def _shadowed(backdrop: Backdrop, shadow: np.ndarray) -> np.ndarray:
     """The backdrop (H, W, 3) with the person's shadow on the floor."""
     image = backdrop.image.copy()
     if len(backdrop.floor):
-        light = cv2.remap(
-            shadow, backdrop.floor, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1
-        )
+        light = cv2.remap(shadow, backdrop.floor, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1)
         image[-len(light) :] *= light[..., None]
     return image

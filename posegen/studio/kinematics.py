@@ -133,9 +133,7 @@ def _turn(angles: Angles, bone: str, share: float = 1.0) -> np.ndarray:
     return rotation("y", yaw) @ rotation("x", pitch) @ rotation("z", roll)
 
 
-def _torso(
-    angles: Angles, proportions: Proportions, root: np.ndarray
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _torso(angles: Angles, proportions: Proportions, root: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """The pelvis at the origin and the chain from it to the head; neck and head share the neck's angles."""
     turn = root @ _turn(angles, "pelvis")
     origin = np.zeros((len(turn), 3))
@@ -168,8 +166,7 @@ def _arm(
     where the lift goes at 90°.
     """
     lift, swing, elbow, twist, roll, wrist = (
-        angles[f"{side}_{name}"]
-        for name in ("arm_lift", "arm_swing", "elbow", "arm_twist", "forearm_roll", "wrist")
+        angles[f"{side}_{name}"] for name in ("arm_lift", "arm_swing", "elbow", "arm_twist", "forearm_roll", "wrist")
     )
     mirror = np.array([1.0 if side == "left" else -1.0, 1.0, 1.0])
     zero = np.zeros_like(lift)
@@ -182,9 +179,7 @@ def _arm(
     hand = lower @ rotation("y", roll * mirror[0]) @ rotation("x", wrist)
     shrug = 0.022 * np.clip((lift - 1.0) / 1.6, 0, 1)  # the collar bone rises with the arm
     height = proportions.height
-    shoulder = np.stack(
-        [(1 - 4 * shrug) * proportions.shoulder * mirror[0], (0.130 + shrug) * height, zero], axis=-1
-    )
+    shoulder = np.stack([(1 - 4 * shrug) * proportions.shoulder * mirror[0], (0.130 + shrug) * height, zero], axis=-1)
     shoulder = origin + np.einsum("tij,tj->ti", chest, shoulder)
     elbow_joint = shoulder + upper[..., 1] * proportions.upper_arm
     wrist_joint = elbow_joint + lower[..., 1] * proportions.forearm
@@ -209,16 +204,9 @@ def _leg(
         angles[f"{side}_{name}"] for name in ("leg_flex", "leg_abduct", "knee", "leg_yaw", "foot_pitch")
     )
     mirror = np.array([1.0 if side == "left" else -1.0, 1.0, 1.0])
-    zero = np.zeros_like(flex)
-    thigh_axis = np.stack(
-        [np.sin(abduct), -np.cos(abduct) * np.cos(flex), np.cos(abduct) * np.sin(flex)], axis=-1
-    )
-    forward = np.stack([np.sin(yaw), zero, np.cos(yaw)], axis=-1)
-    up = np.stack([zero, zero + 1, zero], axis=-1)
-    # The knee points forward, but straight up where the thigh itself does.
-    pole = np.cos(flex)[:, None] * forward + np.sin(flex)[:, None] * up
-    pole = pole - (pole * thigh_axis).sum(axis=-1, keepdims=True) * thigh_axis
-    pole /= np.linalg.norm(pole, axis=-1, keepdims=True)
+    thigh_axis, pole = leg_axes(flex, abduct, yaw)
+    forward = np.stack([np.sin(yaw), np.zeros_like(yaw), np.cos(yaw)], axis=-1)
+    up = np.broadcast_to((0.0, 1.0, 0.0), forward.shape)
     thigh = root @ _columns(thigh_axis * mirror, pole * mirror)
     shin = thigh @ rotation("x", -knee)
     foot = root @ _columns(forward * mirror, up) @ rotation("x", -pitch)
@@ -228,6 +216,17 @@ def _leg(
     joints = (hip, knee_joint, ankle)
     names = (f"{side}_thigh", f"{side}_shin", f"{side}_foot")
     return dict(zip(names, zip((thigh, shin, foot), joints, strict=True), strict=True))
+
+
+def leg_axes(flex: np.ndarray, abduct: np.ndarray, yaw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where a left thigh points and where its knee faces: unit vectors (T, 3) in the axes of the root.
+
+    The knee faces where the toes point, but straight up where the thigh itself does.
+    """
+    thigh = np.stack([np.sin(abduct), -np.cos(abduct) * np.cos(flex), np.cos(abduct) * np.sin(flex)], axis=-1)
+    pole = np.stack([np.sin(yaw) * np.cos(flex), np.sin(flex), np.cos(yaw) * np.cos(flex)], axis=-1)
+    pole = pole - (pole * thigh).sum(axis=-1, keepdims=True) * thigh
+    return thigh, pole / np.linalg.norm(pole, axis=-1, keepdims=True)
 
 
 def _placement(angles: Angles, proportions: Proportions, root: np.ndarray, skeleton: Skeleton) -> np.ndarray:

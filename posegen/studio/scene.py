@@ -21,9 +21,9 @@ _FLOORS = {"plain": (168, 166, 165), "skirting": (164, 140, 114), "panels": (150
            "two_tone": (150, 133, 117), "cove": (184, 184, 190)}  # fmt: skip
 
 _STEPS = np.linspace(0, 1, 4096)
-_SRGB = np.round(
-    255 * np.where(_STEPS <= 0.0031308, 12.92 * _STEPS, 1.055 * _STEPS ** (1 / 2.4) - 0.055)
-).astype(np.uint8)
+_SRGB = np.round(255 * np.where(_STEPS <= 0.0031308, 12.92 * _STEPS, 1.055 * _STEPS ** (1 / 2.4) - 0.055)).astype(
+    np.uint8
+)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,11 @@ def _shadow_bones() -> list[tuple[str, str, float]]:
     near = [(f"{side}_foot", f"{side}_foot", 0.12) for side in SIDES]
     near += [(f"{side}_shin", f"{side}_foot", 0.10) for side in SIDES]
     far = [(f"{side}_thigh", f"{side}_shin", 0.16) for side in SIDES]
-    far += [(f"{side}_{a}", f"{side}_{b}", 0.09) for side in SIDES for a, b in (("upper_arm", "forearm"), ("forearm", "hand"))]
+    far += [
+        (f"{side}_{a}", f"{side}_{b}", 0.09)
+        for side in SIDES
+        for a, b in (("upper_arm", "forearm"), ("forearm", "hand"))
+    ]
     return [*near, *far, ("pelvis", "chest", 0.32), ("chest", "head", 0.26)]
 
 

@@ -112,17 +112,24 @@ def _paint_face(color: np.ndarray, position: np.ndarray, wardrobe: Wardrobe) -> 
     cheek = np.exp(-(((side - 0.022) / 0.013) ** 2) - ((y - 0.034) / 0.012) ** 2)[:, None] * front[:, None]
     color = color * (1 + cheek * np.float32([0.06, -0.10, -0.10]))
     if wardrobe.person.beard:
-        jaw = (y < 0.030 - 0.006 * (side < 0.012) + 0.35 * np.maximum(side - 0.024, 0)) & ~spot(0, 0.0180, 0.013, 0.0045)
+        jaw = (y < 0.030 - 0.006 * (side < 0.012) + 0.35 * np.maximum(side - 0.024, 0)) & ~spot(
+            0, 0.0180, 0.013, 0.0045
+        )
         color = np.where(jaw[:, None], 0.3 * color + 0.7 * hair, color)
         tone[jaw] = 1
     features = (
-        (front & ((side / 0.0145) ** 2 + ((y - 0.0172 - 9 * side * side) / 0.0048) ** 2 < 1), to_linear(_LIPS) * 0.45 + 0.5 * color),
+        (
+            front & ((side / 0.0145) ** 2 + ((y - 0.0172 - 9 * side * side) / 0.0048) ** 2 < 1),
+            to_linear(_LIPS) * 0.45 + 0.5 * color,
+        ),
         (front & (side < 0.0125) & (np.abs(y - 0.0176 - 10 * side * side) < 0.0010), to_linear((110, 50, 50))),
         (spot(0.0185, 0.0545, 0.0092, 0.0050), to_linear((236, 232, 228))),
         (spot(0.0185, 0.0545, 0.0048, 0.0050), to_linear((52, 36, 28))),
         (front & (np.abs(side - 0.0185) < 0.0098) & (np.abs(y - 0.0600) < 0.0011), to_linear((40, 30, 28))),
         (
-            front & (np.abs(side - 0.019) < 0.0115) & (np.abs(y - 0.0715 + 0.16 * np.maximum(side - 0.015, 0)) < 0.0016),
+            front
+            & (np.abs(side - 0.019) < 0.0115)
+            & (np.abs(y - 0.0715 + 0.16 * np.maximum(side - 0.015, 0)) < 0.0016),
             0.8 * hair + 0.12 * color,
         ),
     )

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from reference import assert_matches, closed_form, count_parameters, fill, forward_parity, load_json
+from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from posegen.networks.vgg import VGGFeatures, blur_pool
+from posegen import weights
+from posegen.networks.layers import blur_pool
+from posegen.networks.vgg import VGGFeatures
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +76,15 @@ def test_convolutions_are_loaded_by_the_numbers_in_their_names(hed):
     torch.testing.assert_close(network.blocks[3][1].weight, hed["blocks.3.1.weight"].float())
     torch.testing.assert_close(network.blocks[4][0].bias, hed["blocks.4.0.bias"].float())
     assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_weights_are_read_from_the_cache(hed, monkeypatch, tmp_path):
+    save_file(hed, tmp_path / "cached.safetensors")
+    monkeypatch.setattr(weights, "path", {"vgg16-hed": tmp_path / "cached.safetensors"}.__getitem__)
+    image = closed_form((1, 3, 32, 32), t=1).float()
+    cached, given = VGGFeatures.pretrained("vgg16-hed"), VGGFeatures.from_state_dict("vgg16-hed", hed)
+    for activation, wanted in zip(cached(image), given(image), strict=True):
+        assert activation.equal(wanted)
 
 
 def test_hed_features_tell_a_picture_from_its_blurred_copy(hed):

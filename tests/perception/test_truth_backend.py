@@ -48,8 +48,8 @@ def test_masks_and_edges_are_warped_into_the_footage(footage):
     assert masks.shape == edges.shape == (3, 48, 64)
     assert set(np.unique(masks)) == {0, 255}
     rows, columns = np.nonzero(masks[1])
-    # Columns 5 to 10 of the source are 14 to 24 of the footage, and half a source pixel around them.
-    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (14, 24, 10, 24)
+    # Columns 5 to 10 of the source are 14 to 24 of the footage, and half a source pixel on both sides.
+    assert (columns.min(), columns.max(), rows.min(), rows.max()) == (13, 25, 9, 25)
     assert edges[1].max() == 127 and edges[1, 16, 20] == 127
 
 
