@@ -118,8 +118,6 @@ def prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSet
     with CountListener(console, "preparing") as listener:
         summary = prepare(videos, out, settings, on_progress=listener.hear)
     console.print(str(summary))
-    if not summary.num_clips:
-        raise ValueError(f"nothing in {videos} was usable; the reasons are in {out}/rejected.parquet")
     console.print(f"next: posegen colorize {out} --scope frame --region upper")
 
 

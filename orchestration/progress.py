@@ -90,8 +90,8 @@ class CountListener:
         if self.console.is_terminal:
             self._bar.stop()
 
-    def hear(self, done: int, total: int) -> None:
-        """Called whenever `done` of `total` are done."""
+    def hear(self, done: int, total: int, what: object = None) -> None:
+        """Called whenever `done` of `total` are done, and with what was."""
         if self.console.is_terminal:
             self._bar.update(self._task, completed=done, total=total)
         elif done and (done == total or done * 10 // total > (done - 1) * 10 // total):

@@ -92,6 +92,36 @@ def read_video(
     )
 
 
+def read_image(
+    path: Path, *, size: tuple[int, int] | None = (384, 256), crop: Literal["center", "none"] | Box = "center"
+) -> Footage:
+    """Read a picture (PNG, JPEG, WebP, TIFF, BMP), upright by its EXIF data, as footage of one frame.
+
+    `size` and `crop` are as for `read_video`. Transparency is ignored.
+
+    Raises:
+        VideoError: if the file is not a readable picture of at least 32 × 32 pixels.
+    """
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+    picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if picture is None:
+        raise VideoError(f"{path}: not a picture")
+    _check_shape(picture, picture.shape, path)
+    window = _window((picture.shape[1], picture.shape[0]), size, crop)
+    image = _cut(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), window, size)
+    return Footage(
+        images=image[None],
+        times=np.zeros(1),
+        indices=np.zeros(1, np.int32),
+        fps=1.0,
+        source=path,
+        transform=_transform(window, image.shape[:2]),
+    )
+
+
 def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
     """Yield (index, seconds since the first frame, upright RGB frame (H, W, 3) uint8) of a video, one at a time.
 
@@ -233,15 +263,25 @@ def _upright(decoded: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
         height, width = frame.shape[:2]
         square = (round(width * max(aspect, 1)), round(height * max(1 / aspect, 1)))
         frame = cv2.resize(frame, square, interpolation=cv2.INTER_LINEAR)
-    if "DISPLAYMATRIX" not in decoded.side_data:
-        return frame
-    matrix = decoded.side_data["DISPLAYMATRIX"]  # type: ignore[typeddict-item]  # the stub lacks this key
-    return _oriented(frame, np.frombuffer(bytes(matrix), np.int32))
+    return _oriented(frame, _display_matrix(decoded))
 
 
-def _oriented(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def _display_matrix(decoded: av.VideoFrame) -> tuple[int, int, int, int]:
+    """Return a, b, c, d of the display matrix; the identity if there is none."""
+    try:
+        matrix = decoded.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV knows not all kinds of side data, and then gives none but the rotation
+        turned = np.rint(np.exp(1j * np.deg2rad(decoded.rotation)))
+        return int(turned.real), int(-turned.imag), int(turned.imag), int(turned.real)
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()  # type: ignore[call-overload]
+    return a, b, c, d
+
+
+def _oriented(frame: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
     """Apply the display matrix of ISO/IEC 14496-12: x' = a·x + c·y, y' = b·x + d·y, in quarter turns."""
-    a, b, _, c, d = matrix[:5].tolist()
+    a, b, c, d = matrix
     if abs(b) > abs(a):
         frame, a, d = frame.transpose(1, 0, 2), c, b
     return np.ascontiguousarray(frame[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

@@ -9,8 +9,9 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
 
-from posegen.video import VideoError, iterate_frames, read_video, write_video
+from posegen.video import VideoError, iterate_frames, read_image, read_video, write_video
 
 PATCHES = np.array(
     [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40), (30, 160, 220), (99, 99, 99)],
@@ -214,6 +215,48 @@ def test_iterate_frames_streams(tmp_path):
     index, time, image = next(frames)
     assert (index, time, image.shape, image.dtype) == (0, 0.0, (64, 64, 3), np.uint8)
     assert [index for index, _, _ in frames] == [1, 2, 3, 4]
+
+
+# ---- Pictures
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"])
+def test_pictures_are_footage_of_one_frame(tmp_path, suffix):
+    path = tmp_path / f"Bild ü{suffix}"
+    Image.fromarray(patchwork()).save(path, **({"quality": 95} if suffix in {".jpg", ".jpeg", ".webp"} else {}))
+    footage = read_image(path, size=None)
+    assert footage.images.shape == (1, 96, 160, 3)
+    assert np.abs(patch_colors(footage.images[0]) - PATCHES).max() <= 6
+    assert read_image(path, size=(96, 64), crop="none").images.shape == (1, 96, 64, 3)
+
+
+def test_photos_are_turned_as_their_camera_says(tmp_path):
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # EXIF 2.3: the picture is upright after a quarter turn clockwise
+    Image.fromarray(patchwork()).save(path, quality=95, exif=exif)
+    expected = np.rot90(patchwork(), -1)
+    assert np.abs(read_image(path, size=None).images[0].astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), (b"", "not a picture"), (b"hello", "not a picture")],
+)
+def test_what_is_no_picture_says_why(tmp_path, content, reason):
+    path = tmp_path / "a.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VideoError, match=reason):
+        read_image(path)
+
+
+def test_a_rotated_frame_with_unknown_side_data_is_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(patchwork()).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    _, _, frame = next(iterate_frames(tmp_path / "a.jpg"))  # EXIF is side data that PyAV has no name for
+    assert np.abs(frame.astype(int) - np.rot90(patchwork(), -1)).mean() < 3
 
 
 # ---- Broken files: one clear reason each

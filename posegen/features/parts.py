@@ -42,12 +42,10 @@ def torso_size(keypoints: np.ndarray) -> np.ndarray:
     Keypoints (..., 18, 3) to (...,) float64; 0 where neither side has both its shoulder and its hip.
     """
     corners = np.asarray(keypoints, np.float64)[..., TORSO_JOINTS, :]
-    right_shoulder, left_shoulder, left_hip, right_hip = np.moveaxis(corners, -2, 0)
-    squares, visible = [], []
-    for shoulder, hip in ((right_shoulder, right_hip), (left_shoulder, left_hip)):
-        visible.append((shoulder[..., 2] > 0) & (hip[..., 2] > 0))
-        squares.append(((hip - shoulder)[..., :2] ** 2).sum(-1) * visible[-1])
-    return np.sqrt(sum(squares) / np.maximum(np.sum(visible, axis=0), 1))
+    shoulders, hips = corners[..., :2, :], corners[..., :1:-1, :]  # (..., 2, 3), right and left
+    visible = (shoulders[..., 2] > 0) & (hips[..., 2] > 0)
+    squares = ((hips - shoulders)[..., :2] ** 2).sum(axis=-1)
+    return np.sqrt((squares * visible).sum(axis=-1) / np.maximum(visible.sum(axis=-1), 1))
 
 
 def is_usable(keypoints: np.ndarray) -> np.ndarray:
@@ -140,7 +138,7 @@ def _fill_head(canvas: np.ndarray, keypoints: np.ndarray, length: float) -> None
     if not len(face):
         return
     half = int(_HEAD_HALF_SIZE * length)
-    x, y = face[:, :2].astype(np.float64).mean(axis=0).astype(int)
+    x, y = np.floor(face[:, :2].astype(np.float64).mean(axis=0)).astype(int)
     canvas[max(y - half, 0) : max(y + half, 0), max(x - half, 0) : max(x + half, 0)] = True
 
 

@@ -91,10 +91,10 @@ def _match_joints(points: _Points, source: np.ndarray, target: np.ndarray) -> No
 
 def _match_limbs(points: _Points, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Set the points of the limbs, and return which limb of the source each of them samples, (..., 8) int."""
-    source_size, target_size = torso_size(source), torso_size(target)
-    target_size = np.where(target_size > 0, target_size, source_size)
-    source_quads, seen = limb_quads(source, source_size, _OUTER_EXTENSION)
-    target_quads, wanted = limb_quads(target, target_size, _OUTER_EXTENSION)
+    poses = np.stack([source, target])
+    sizes = torso_size(poses)
+    sizes[1] = np.where(sizes[1] > 0, sizes[1], sizes[0])
+    (source_quads, target_quads), (seen, wanted) = limb_quads(poses, sizes, _OUTER_EXTENSION)
     limbs = np.where(seen, np.arange(len(_MIRRORED_LIMBS)), _MIRRORED_LIMBS)  # (..., 8)
     points.target[..., 2:, :4, :] = target_quads
     points.source[..., 2:, :4, :] = np.take_along_axis(source_quads, limbs[..., None, None], axis=-3)
@@ -114,11 +114,11 @@ def fit_affines(target: np.ndarray, source: np.ndarray, weights: np.ndarray) -> 
         (..., 2, 3) float64 matrices, and (...,) bool where they exist and can be inverted. The others are 0: too
         few points, or all of them on one line in either pose.
     """
-    count = np.maximum(weights.sum(-1), 1)[..., None]
-    target_mean = (weights[..., None] * target).sum(-2) / count  # (..., 2)
-    source_mean = (weights[..., None] * source).sum(-2) / count
-    x = weights[..., None] * (target - target_mean[..., None, :])  # centred, so the normal equations are 2 × 2
-    y = weights[..., None] * (source - source_mean[..., None, :])
+    count = np.maximum(weights.sum(axis=-1), 1)[..., None, None]
+    target_mean = weights[..., None, :] @ target / count  # (..., 1, 2)
+    source_mean = weights[..., None, :] @ source / count
+    x = weights[..., None] * (target - target_mean)  # centred, so the normal equations are 2 × 2
+    y = weights[..., None] * (source - source_mean)
     xx, yx = x.swapaxes(-1, -2) @ x, y.swapaxes(-1, -2) @ x
     a, b, d = xx[..., 0, 0], xx[..., 0, 1], xx[..., 1, 1]
     determinant = a * d - b * b
@@ -127,7 +127,7 @@ def fit_affines(target: np.ndarray, source: np.ndarray, weights: np.ndarray) -> 
     linear = yx @ adjugate / np.where(solvable, determinant, 1.0)[..., None, None]  # (..., 2, 2)
     scale = linear[..., 0, 0] * linear[..., 1, 1] - linear[..., 0, 1] * linear[..., 1, 0]
     valid = solvable & (np.abs(scale) > _SINGULAR)
-    offset = source_mean[..., None] - linear @ target_mean[..., None]
+    offset = source_mean.swapaxes(-1, -2) - linear @ target_mean.swapaxes(-1, -2)
     matrices = np.concatenate([linear, offset], axis=-1)
     return np.where(valid[..., None, None], matrices, 0.0), valid
 
@@ -166,8 +166,11 @@ def crop_parts(feature: np.ndarray, labels: np.ndarray) -> list[PartCrop]:
     crops = []
     for label in labels:
         left, top, width, height = cv2.boundingRect(label.view(np.uint8))
-        window = slice(top, top + height), slice(left, left + width)
-        crops.append(PartCrop(feature[window] * label[window][..., None], left, top))
+        image = feature[top : top + height, left : left + width]
+        if image.size:
+            masked = cv2.copyTo(image, label.view(np.uint8)[top : top + height, left : left + width])
+            image = masked.reshape(image.shape)  # OpenCV drops the axis of a single channel
+        crops.append(PartCrop(image, left, top))
     return crops
 
 

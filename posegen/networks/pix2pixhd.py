@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -178,6 +178,8 @@ class _Conditioning(nn.Module):
 
     def __init__(self, latent_dims: Sequence[int], z_inject: ZInject):
         super().__init__()
+        if z_inject not in get_args(ZInject):
+            raise ValueError(f"unknown z_inject {z_inject!r}, expected one of {get_args(ZInject)}")
         self.latent_dims = tuple(latent_dims)
         self.z_inject = z_inject
         latent_dim = sum(self.latent_dims)
@@ -201,7 +203,7 @@ class _Conditioning(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor | None, regions: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return the input (N, C, H, W) with the code's channels, if it has any, and the style (N, S)."""
-        if not self.latent_dims:
+        if not sum(self.latent_dims):
             return x, None
         z = self._required(z)
         if self.style_dim:

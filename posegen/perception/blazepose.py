@@ -289,7 +289,10 @@ class BlazeposeMasks:
     def __call__(self, footage: Footage, poses: Poses) -> np.ndarray:
         """Return (T, H, W) uint8 masks, 0 or 255. Raises ValueError if the pose estimator gave no masks."""
         if poses.masks is None:
-            raise ValueError("got poses without masks, expected those of the pose backend 'blazepose' or 'truth'")
+            raise ValueError(
+                "got poses without masks, expected those of the pose backend 'blazepose'; "
+                "with other poses use the mask backend 'selfie'"
+            )
         masks = [
             mask if score >= MIN_PERSON_SCORE else self._selfie.probability(image)
             for image, mask, score in zip(footage.images, poses.masks, poses.scores, strict=True)

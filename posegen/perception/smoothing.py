@@ -15,8 +15,12 @@ _DOUBT = 0.02  # share of the distance between left and right that a swapped fra
 
 
 def smooth(keypoints: np.ndarray) -> np.ndarray:
-    """Undo left-right swaps, bridge short gaps, remove jumps: (T, 18, 3) in, a new (T, 18, 3) out."""
-    return median_filter(fill_gaps(untangle_sides(keypoints)))
+    """Undo left-right swaps, bridge short gaps, remove jumps: (T, 18, 3) in, a new (T, 18, 3) out.
+
+    The median is over 3 frames. Over 5 it jitters less, but at 25 frames a second it cuts the ends off quick
+    movements: in rendered jumping jacks the 99th percentile of BlazePose's error grows from 6 pixels to 15.
+    """
+    return median_filter(fill_gaps(untangle_sides(keypoints)), window=3)
 
 
 def untangle_sides(keypoints: np.ndarray) -> np.ndarray:

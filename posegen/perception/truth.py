@@ -19,7 +19,7 @@ class TruthPoses:
         truth = _read(footage)
         keypoints = map_keypoints(truth.keypoints[footage.indices], footage.transform)
         keypoints = drop_outside(keypoints, *footage.images.shape[1:3]).astype(np.float32)
-        return Poses(keypoints, np.ones(len(keypoints), np.float32), _warp(truth.masks, footage))
+        return Poses(keypoints, np.ones(len(keypoints), np.float32))
 
 
 class TruthEdges:

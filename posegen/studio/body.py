@@ -153,9 +153,11 @@ def _hair(person: Person) -> list[Part]:
     def sides(radius: float, end: float) -> list[Part]:
         """Strands that frame the face."""
         return [
-            Part("head", hair, (0.036 * s, 0.072, -0.008), (0.041 * s, end, -0.010), (radius, 0.8 * radius), (0.7, 1, 1.5))
+            Part(
+                "head", hair, (0.036 * s, 0.072, -0.008), (0.041 * s, end, -0.01), (radius, 0.8 * radius), (0.7, 1, 1.5)
+            )
             for s in (1, -1)
-        ]  # fmt: skip
+        ]
 
     match person.hair_style:
         case "bald":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 VIEW = (1.9, 2.85)
-"""Width and height in metres that are surely in view at the person's distance; enough for all actions of the tallest."""
+"""Metres (width, height) in view at the person's distance: enough for all actions of the tallest."""
 DISTANCE = 4.8
 """Metres from the camera to the person."""
 HEIGHT = 1.35

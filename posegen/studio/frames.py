@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from posegen.studio.backdrop import Backdrop
 from posegen.studio.body import Body, Material
 from posegen.studio.camera import DISTANCE, Camera
 from posegen.studio.kinematics import Skeleton
 from posegen.studio.labels import SAMPLES, draw_edges, limb_of_bone, masks_and_garments, see_joints, soften
+from posegen.studio.light import Lights, floor_shadows, to_srgb
 from posegen.studio.raycast import Surface, cast, place_shapes
-from posegen.studio.scene import Backdrop, Lights, floor_shadows, to_srgb
 from posegen.studio.shading import Wardrobe, illuminate, paint
 
 _CHUNK = 1 << 18  # samples cast at once: enough to outweigh NumPy's overhead, few enough for the caches
@@ -86,16 +87,18 @@ def _collect(scene: Scene, surface: Surface, num_frames: int) -> _Samples:
     height, width = (side * SAMPLES for side in scene.camera.size)
     row, column = np.divmod(surface.pixels, width)
     frame, row = np.divmod(row, height)
-    window = tuple(
-        slice(max(0, values.min() // SAMPLES - 4), min(side, values.max() // SAMPLES + 5))
-        for values, side in zip((row, column), scene.camera.size, strict=True)
-    )
+    window = (_window(row, scene.camera.size[0]), _window(column, scene.camera.size[1]))
     index = (frame, row - window[0].start * SAMPLES, column - window[1].start * SAMPLES)
     shape = (num_frames, *((part.stop - part.start) * SAMPLES for part in window))
     depth = np.full(shape, _FAR, np.float32)
     depth[index] = surface.depths
     material = scene.body.materials[surface.shapes % len(scene.body.bones)]
     return _Samples(window, index, shape, surface, material, depth)
+
+
+def _window(samples: np.ndarray, side: int) -> slice:
+    """The pixels that hold these samples along one axis, and a few more for what is blurred over them."""
+    return slice(max(0, samples.min() // SAMPLES - 4), min(side, samples.max() // SAMPLES + 5))
 
 
 def _finish(scene: Scene, samples: _Samples, joints: np.ndarray, shadows: list[np.ndarray]) -> Iterator[Frame]:
@@ -136,7 +139,7 @@ def _openness(scene: Scene, samples: _Samples) -> np.ndarray:
     radius = _HOLLOW / _sample_size(scene.camera)
     openness = np.empty(samples.shape, np.float32)
     for t, depth in enumerate(samples.depth):
-        filled = np.minimum(depth, samples.surface.depths.max())
+        filled = np.minimum(depth, depth[depth < _FAR].max())
         openness[t] = filled - _wide_blur(filled, radius)
     return 1 - np.clip(openness[samples.index] * 3.2, 0, 0.55)
 
@@ -170,7 +173,8 @@ def _compose(
 def _shadowed(backdrop: Backdrop, shadow: np.ndarray) -> np.ndarray:
     """The backdrop (H, W, 3) with the person's shadow on the floor."""
     image = backdrop.image.copy()
-    if len(backdrop.floor):
-        light = cv2.remap(shadow, backdrop.floor, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1)
+    x, z = backdrop.floor
+    if len(x):
+        light = cv2.remap(shadow, x, z, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1)
         image[-len(light) :] *= light[..., None]
     return image

@@ -16,11 +16,16 @@ UPPER, LOWER = 1, 2
 """Garment labels; 0 is neither."""
 
 # How far below the visible surface a joint lies when nothing else is before it, in heights.
-_DEPTH = {"nose": 0.02, "eye": 0.02, "ear": 0.05, "neck": 0.06, "shoulder": 0.045, "elbow": 0.04, "wrist": 0.03,
-          "hip": 0.085, "knee": 0.05, "ankle": 0.035}  # fmt: skip
+_DEPTH = {
+    "nose": 0.02, "eye": 0.02, "ear": 0.03, "neck": 0.06, "shoulder": 0.045,
+    "elbow": 0.04, "wrist": 0.03, "hip": 0.085, "knee": 0.05, "ankle": 0.035,
+}  # fmt: skip
 _SLACK = 0.035  # metres
 
-_SILHOUETTE, _OUTLINE, _OCCLUSION, _PAINT = 255, 215, 200, 110  # edge strengths
+# Strengths of edges: between person and background, between materials, where the body hides itself, in patterns.
+_SILHOUETTE, _OUTLINE, _OCCLUSION, _PAINT = 255, 215, 200, 110
+BACKGROUND = 80
+"""Strength of an edge between two parts of the empty studio."""
 _EDGE_CLASS = np.array([0, 1, 1, 2, 3, 4, 5], np.uint8)  # by material: face and skin belong together
 
 
@@ -40,9 +45,9 @@ def see_joints(
 ) -> np.ndarray:
     """Return OpenPose keypoints (T, 18, 3) float32 of world joints (T, 18, 3) of a person of this height.
 
-    `depth` (T, h, w) holds the metres to what is seen: a window of the image, enlarged, of which
-    `corner` is the row and the column. Confidence is 1 for a visible
-    joint and 0.5 behind another part of the body; joints outside of the image are (0, 0, 0).
+    `depth` (T, h, w) holds the metres to what the samples see, in a window of the image that begins at the pixel
+    `corner` (row, column). Confidence is 1 for a visible joint and 0.5 for one behind another part of the body;
+    joints outside of the image are (0, 0, 0).
     """
     projected = camera.project(joints)
     x, y, z = np.moveaxis(projected, -1, 0)
@@ -77,7 +82,7 @@ def draw_edges(material: np.ndarray, limb: np.ndarray, tone: np.ndarray, depth: 
     kind = _EDGE_CLASS[material]
     edges = np.zeros(material.shape, np.uint8)
     for axis in (0, 1):
-        near, far = _neighbours(axis)
+        near, far = neighbours(axis)
         jump = np.abs(depth[near] - depth[far])
         other = limb[near] != limb[far]
         legs = np.minimum(limb[near], limb[far]) >= 3
@@ -91,7 +96,8 @@ def draw_edges(material: np.ndarray, limb: np.ndarray, tone: np.ndarray, depth: 
     return edges
 
 
-def _neighbours(axis: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def neighbours(axis: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the indices of all pixels with a next one along an axis, and of those next ones."""
     everything, front, back = slice(None), slice(None, -1), slice(1, None)
     if axis == 0:
         return (front, everything), (back, everything)

@@ -107,7 +107,7 @@ CAST: dict[str, Person] = {
     "mei": Person(
         height=1.63, build=0.90, shoulders=0.92, hips=0.98, waist=0.92, bust=0.5,
         skin=(240, 206, 176), hair=(22, 20, 24), hair_style="bob",
-        upper=(74, 104, 70), upper_pattern="checks", lower=(36, 40, 48), shoes=(196, 60, 56), backdrop="two_tone",
+        upper=(186, 138, 70), upper_pattern="checks", lower=(36, 40, 48), shoes=(196, 60, 56), backdrop="two_tone",
     ),
 }  # fmt: skip
 

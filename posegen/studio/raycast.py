@@ -60,7 +60,7 @@ class Surface:
 def place_shapes(body: Body, skeleton: Skeleton) -> Shapes:
     """Put a body's parts where the skeleton has its bones: T frames × P parts."""
     rotations = skeleton.rotations[:, body.bones]  # (T, P, 3, 3)
-    num_frames, num_parts = rotations.shape[:2]
+    num_frames = len(rotations)
     starts = to_camera(skeleton.origins[:, body.bones] + np.einsum("tpij,pj->tpi", rotations, body.starts))
     forward = _FLIP[:, None] * (rotations @ body.frames)
     inverse = np.linalg.inv(body.frames) @ (np.swapaxes(rotations, -1, -2) * _FLIP)
@@ -132,7 +132,7 @@ def _discs(shapes: Shapes, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _tangents(first: np.ndarray, last: np.ndarray, radius: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The two outer tangents of every pair of discs: unit normals (K, 2) and offsets (K,), infinite if there is none."""
+    """The two outer tangents of every pair of discs: unit normals (K, 2), or 0 if there is none, and offsets (K,)."""
     axis = last - first
     distance = np.linalg.norm(axis, axis=1)
     slope = (radius[:, 0] - radius[:, 1]) / np.maximum(distance, 1e-9)

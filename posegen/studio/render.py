@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 
 from posegen.studio.actions import FISTS, joint_angles
+from posegen.studio.backdrop import build_backdrop
 from posegen.studio.body import build_body
 from posegen.studio.camera import Camera
 from posegen.studio.frames import Scene, render_frames
 from posegen.studio.kinematics import Proportions, Skeleton, forward_kinematics
 from posegen.studio.labels import LOWER, UPPER
+from posegen.studio.light import studio_lights
 from posegen.studio.people import Person, Rgb, find_person
-from posegen.studio.scene import build_backdrop, studio_lights
 from posegen.studio.shading import Wardrobe
 
 MIN_SIDE = 32

@@ -8,9 +8,9 @@ import numpy as np
 
 from posegen.studio.body import Body, Material
 from posegen.studio.kinematics import BONES
+from posegen.studio.light import Lights, to_linear
 from posegen.studio.people import Pattern, Person, Rgb
 from posegen.studio.raycast import Surface
-from posegen.studio.scene import Lights, to_linear
 
 _SPINE = {"abdomen": 0.05, "chest": 0.14}  # how far up the trunk a bone starts, in heights
 _GLOSS = {Material.SKIN: 0.05, Material.FACE: 0.05, Material.HAIR: 0.10, Material.SHOE: 0.06}
@@ -37,7 +37,7 @@ class Wardrobe:
         palette = np.zeros((len(Material) + 1, 3), np.float32)
         for material, color in colors.items():
             palette[material] = to_linear(color)
-        luminance = palette @ np.float32([0.2126, 0.7152, 0.0722])
+        luminance = palette @ np.array([0.2126, 0.7152, 0.0722], np.float32)
         lighter, darker = palette * 0.45 + 0.38, palette * 0.34
         return Wardrobe(person, palette, np.where(luminance[:, None] < 0.22, lighter, darker).astype(np.float32))
 
@@ -110,7 +110,7 @@ def _paint_face(color: np.ndarray, position: np.ndarray, wardrobe: Wardrobe) -> 
         return front & (((side - center_x) / radius_x) ** 2 + ((y - center_y) / radius_y) ** 2 < 1)
 
     cheek = np.exp(-(((side - 0.022) / 0.013) ** 2) - ((y - 0.034) / 0.012) ** 2)[:, None] * front[:, None]
-    color = color * (1 + cheek * np.float32([0.06, -0.10, -0.10]))
+    color = color * (1 + cheek * np.array([0.06, -0.10, -0.10], np.float32))
     if wardrobe.person.beard:
         jaw = (y < 0.030 - 0.006 * (side < 0.012) + 0.35 * np.maximum(side - 0.024, 0)) & ~spot(
             0, 0.0180, 0.013, 0.0045
@@ -166,7 +166,7 @@ def illuminate(
     up = (0.5 + 0.5 * normals[1]) * openness
     light = (key * (0.35 + 0.65 * openness))[:, None] * lights.key_color + fill[:, None] * lights.fill_color
     light += up[:, None] * lights.sky + (openness - up)[:, None] * lights.ground
-    halfway = lights.key + np.float32([0, 0, 1])
+    halfway = lights.key + np.array([0, 0, 1], np.float32)
     halfway /= np.linalg.norm(halfway)
     gloss = np.zeros(len(Material) + 1, np.float32)
     for kind, strength in _GLOSS.items():

@@ -46,7 +46,7 @@ def test_a_rough_pose_is_enough(clip):
     keypoints[..., :2] += noise
     labels = garment_labels(clip.images, keypoints, clip.masks)
     for label in (UPPER, LOWER):
-        assert intersection_over_union(labels, clip.garments, label) > 0.85
+        assert intersection_over_union(labels, clip.garments, label) > 0.8
 
 
 def test_recolored_clips_have_the_designated_colors(clip):

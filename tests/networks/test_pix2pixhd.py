@@ -173,6 +173,11 @@ def test_a_plainly_tiled_code_is_warned_of():
         GENERATORS["global"](z_inject="tile")
 
 
+def test_unknown_injection_is_named():
+    with pytest.raises(ValueError, match=r"unknown z_inject 'film', expected one of .*'adain'"):
+        GENERATORS["global"](z_inject="film")
+
+
 def test_each_part_of_a_masked_code_enters_in_its_region():
     generator = GENERATORS["global"](z_inject="tile_masked", latent_dims=(2, 1))
     features, previous = torch.rand(1, 4, 16, 16), torch.rand(1, 3, 16, 16)

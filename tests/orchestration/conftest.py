@@ -10,11 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from orchestration.preparer import PrepareSettings
 from posegen import weights
 from posegen.studio import render_clip, write_clip
 
-TINY = PrepareSettings(size=(64, 48), pose="truth", edges="truth", mask="truth", workers=0)
 CAST = {"ada": ("bow", "clap", "wave_one_hand"), "bruno": ("bow", "wave_one_hand")}
 
 

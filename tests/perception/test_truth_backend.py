@@ -9,8 +9,10 @@ import pytest
 
 from posegen.perception import Poses
 from posegen.perception import truth as truth_module
+from posegen.perception.keypoints import drop_outside
 from posegen.perception.truth import TruthEdges, TruthMasks, TruthPoses
-from posegen.studio import truth_path
+from posegen.studio import ACTIONS, PEOPLE, render_clip, truth_path, write_clip
+from posegen.video import read_video
 
 
 @pytest.fixture
@@ -51,6 +53,14 @@ def test_masks_and_edges_are_warped_into_the_footage(footage):
     # Columns 5 to 10 of the source are 14 to 24 of the footage, and half a source pixel on both sides.
     assert (columns.min(), columns.max(), rows.min(), rows.max()) == (13, 25, 9, 25)
     assert edges[1].max() == 127 and edges[1, 16, 20] == 127
+
+
+def test_a_studio_clip_goes_through_unchanged(tmp_path):
+    clip = render_clip(next(iter(PEOPLE)), next(iter(ACTIONS)), num_frames=3, size=(96, 64))
+    footage = read_video(write_clip(clip, tmp_path), size=(96, 64))
+    np.testing.assert_allclose(TruthPoses()(footage).keypoints, drop_outside(clip.keypoints, 96, 64), atol=1e-3)
+    np.testing.assert_array_equal(TruthMasks()(footage, TruthPoses()(footage)), clip.masks)
+    np.testing.assert_array_equal(TruthEdges()(footage), clip.edges)
 
 
 def test_a_video_without_truth_is_an_error(tmp_path, make_footage):
