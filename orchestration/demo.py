@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,20 @@ from orchestration.evaluate import EvaluateSettings, evaluate
 from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings, prepare
 from orchestration.progress import ConsoleListener, CountListener
+from orchestration.ray_session import start_ray
 from orchestration.train import TrainSettings, train
 from posegen.clips import ClipDataset
 from posegen.color.lab import lab_to_rgb
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.generate import VideoSynthesizer, content_of
+from posegen.samples import REGIONS
 from posegen.stages import STAGES
 from posegen.stages.pictures import enlarge, grid, write_picture
 from posegen.storage import Folder
-from posegen.studio import ACTIONS, PEOPLE, render_clip, write_clip
+from posegen.studio import ACTIONS, render_clip, write_clip
 from posegen.video import write_video
 
+EXPERIMENT = "posegen-demo"
 SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
 
 
@@ -36,8 +40,8 @@ SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
 class DemoSettings:
     """How large the demo is."""
 
-    people: int = 2
-    """People of the studio."""
+    people: tuple[str, ...] = ("grace", "luis")
+    """People of the studio; these two stand in the same room, so their codes need not tell it."""
     actions: int = 5
     """Actions of the studio; two fifths of them are kept for the test."""
     frames: int = 32
@@ -52,7 +56,7 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
     """Render, prepare, colorize, train, evaluate and generate; see the command's help."""
     begin = time.monotonic()
     videos, dataset, runs = out / "videos", str(out / "dataset"), str(out / "runs")
-    with timed(console, f"1/6 studio: {settings.people} people × {settings.actions} actions"):
+    with timed(console, f"1/6 studio: {' and '.join(settings.people)}, {settings.actions} actions"):
         _render(videos, settings)
     with timed(console, "2/6 prepare: poses, edges and masks"), CountListener(console, "preparing") as listener:
         truth = PrepareSettings(
@@ -61,7 +65,7 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
         console.print(str(prepare(videos, dataset, truth, on_progress=listener.hear)))
     with timed(console, "3/6 colorize: random colours inside the garments"):
         _paint(dataset, console)
-    parent = tracking.start_run("demo", experiment="posegen-demo", parameters={"people": settings.people})
+    parent = tracking.start_run("demo", experiment=EXPERIMENT, parameters=asdict(settings))
     with timed(console, "4/6 train: two colour encoders, then the video generator"):
         run = _train_all(dataset, runs, settings, parent, console)
     with timed(console, "5/6 evaluate"):
@@ -85,7 +89,7 @@ def timed(console: Console, title: str) -> Iterator[None]:
 
 
 def _render(videos: Path, settings: DemoSettings) -> None:
-    for person in PEOPLE[: settings.people]:
+    for person in settings.people:
         for action in ACTIONS[: settings.actions]:
             write_clip(render_clip(person, action, num_frames=settings.frames, size=settings.size), videos)
 
@@ -97,19 +101,24 @@ def _paint(dataset: str, console: Console) -> None:
 
 
 def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: tracking.Tracker, console: Console) -> Folder:
-    """Both encoders and the generator, each at its preset for small machines. Returns the generator's run."""
+    """Both encoders side by side, then the generator, at their presets for small machines. Returns the last run."""
+    with ConsoleListener(console) as listener:
 
-    def run(name: str, stage: str, **changes: str) -> Folder:
-        config = replace(STAGES[stage].presets["tiny"], **changes)
-        how = TrainSettings(name=name, runs=runs, workers=settings.workers, experiment="posegen-demo")
-        with ConsoleListener(console) as listener:
+        def run(name: str, stage: str, cpus: int, **changes: str) -> Folder:
+            config = replace(STAGES[stage].presets["tiny"], **changes)
+            how = TrainSettings(
+                name=name, runs=runs, workers=settings.workers, cpus=cpus, experiment=EXPERIMENT, loader_processes=0
+            )
             return train(stage, config, dataset, how, listener=listener, parent=parent)
 
-    encoders = {
-        f"{region}_encoder": str(run(f"{region}-encoder", "color_encoder", region=region))
-        for region in ("upper", "lower")
-    }
-    return run("video-generator", "video_generator", **encoders)
+        start_ray()
+        with ThreadPoolExecutor(max_workers=2 if settings.workers else 1) as pool:
+            encoders = {
+                f"{region}_encoder": pool.submit(run, f"{region}-encoder", "color_encoder", 1, region=region)
+                for region in REGIONS
+            }
+            trained = {name: str(encoder.result()) for name, encoder in encoders.items()}
+        return run("video-generator", "video_generator", 0, **trained)
 
 
 def _sweep(run: str, dataset: str, out: Path) -> tuple[Path, Path]:
@@ -158,9 +167,9 @@ def _say_what_was_made(console: Console, out: Path, video: Path, sheet: Path, ru
     console.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
     console.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")
     console.print(f"  {run}/evaluation  every test clip, real above drawn")
-    console.print(f"  mlflow ui --backend-store-uri {tracking.tracking_uri()}  then open experiment posegen-demo")
+    console.print(f"  mlflow ui --backend-store-uri {tracking.tracking_uri()}  then open the experiment {EXPERIMENT}")
     console.print("Ask for a colour of your own:")
-    clip = f"{PEOPLE[0]}/{ACTIONS[0]}"
+    clip = f"{settings.people[0]}/{ACTIONS[0]}"
     console.print(
         f"  posegen generate --run {run} --dataset {out / 'dataset'} --content {clip} --poses {clip} "
         f"--upper '#2a6fdb' --out mine.mp4"

@@ -15,8 +15,8 @@ from posegen.color.palette import parse_color
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.generate import Content, VideoSynthesizer, content_of
 from posegen.perception import EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
+from posegen.samples import REGIONS
 from posegen.stages.pictures import grid, write_picture
-from posegen.stages.video_generator import REGIONS
 from posegen.video import Footage, read_image, write_video
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}

@@ -45,7 +45,7 @@ class ConsoleListener(Listener):
             TimeRemainingColumn(),
             console=console,
         )
-        self._task: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -60,9 +60,9 @@ class ConsoleListener(Listener):
         if not self.console.is_terminal:
             return
         total = event.num_epochs * event.num_steps
-        if self._task is None:
-            self._task = self._bar.add_task(event.run, total=total)
-        self._bar.update(self._task, completed=event.epoch * event.num_steps + event.step)
+        if event.run not in self._tasks:
+            self._tasks[event.run] = self._bar.add_task(event.run, total=total)
+        self._bar.update(self._tasks[event.run], completed=event.epoch * event.num_steps + event.step)
 
     def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         shown = {name: value for name, value in metrics.items() if not name.startswith("time/")}

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -38,8 +39,9 @@ def start_ray(num_cpus: int | None = None) -> None:
         num_cpus: CPUs of a private Ray; None takes those of the machine.
     """
     private = not os.environ.get("RAY_ADDRESS")
-    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)} if private else {}
-    for name, value in (_ENVIRONMENT | token).items():  # Ray reads them when it is imported
+    # With RAY_AUTH_MODE unset Ray asks for a token by default, and would leave one of its own in ~/.ray.
+    token = {"RAY_AUTH_TOKEN": secrets.token_hex(32)} if private else {}
+    for name, value in (_ENVIRONMENT | token).items():
         os.environ.setdefault(name, value)
     import ray
 
@@ -117,13 +119,24 @@ def _map(dataset: Dataset, worker: type, arguments: tuple[Any, ...], num_actors:
         # Ray 2.60 deprecates max_task_retries here and has no other place for it.
         warnings.simplefilter("ignore", DeprecationWarning)
         return dataset.map(
-            worker,
-            fn_constructor_args=arguments,
+            _Actor,  # type: ignore[arg-type]  # Ray's annotation knows functions only
+            fn_constructor_args=(worker, arguments),
             # One row at a time: those that wait for an actor would spend their retries when it dies.
             compute=ray.data.ActorPoolStrategy(size=num_actors, max_tasks_in_flight_per_actor=1),
             num_cpus=1,
             max_task_retries=_MAX_RETRIES,
         )
+
+
+class _Actor:
+    """A worker in a process of its own, which has one CPU."""
+
+    def __init__(self, worker: type, arguments: tuple[Any, ...]):
+        cv2.setNumThreads(1)  # Ray sees to torch, but OpenCV would take all CPUs in every process
+        self._work = worker(*arguments)
+
+    def __call__(self, row: Row) -> Row:
+        return self._work(row)
 
 
 def _cluster_cpus(wanted: int) -> int:

@@ -58,6 +58,8 @@ class TrainSettings:
     """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
     workers: int = 1
     """Training processes, on as many CPUs or GPUs of the cluster; 0 trains in this process, without Ray."""
+    cpus: int = 0
+    """CPUs of each worker; 0 divides the cluster's among them."""
     loader_processes: int = -1
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
@@ -325,7 +327,7 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
 
     cluster = ray.cluster_resources()
     use_gpu = cluster.get("GPU", 0) >= job.settings.workers
-    cpus = max(int(cluster.get("CPU", 1) // job.settings.workers), 1)
+    cpus = job.settings.cpus or max(int(cluster.get("CPU", 1) // job.settings.workers), 1)
     with RemoteListener(listener) as remote:
         trainer = TorchTrainer(
             _ray_worker,

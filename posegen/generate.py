@@ -14,8 +14,8 @@ from posegen.clips import ClipFile, DatasetError
 from posegen.color.lab import rgb_to_lab
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.networks.codebook import Codebook
-from posegen.samples import to_image, to_network, to_unit, usable_rows
-from posegen.stages.video_generator import REGIONS, VideoGenerator
+from posegen.samples import REGIONS, to_image, to_network, to_unit, usable_rows
+from posegen.stages.video_generator import VideoGenerator
 from posegen.storage import Folder
 
 

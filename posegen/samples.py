@@ -22,6 +22,9 @@ from posegen.clips import ClipDataset, ClipFile, DatasetError, Split
 from posegen.features.feature_map import ContentFeatures, feature_map, target_regions
 from posegen.features.parts import is_usable
 
+REGIONS = ("upper", "lower")
+"""The garments, in the order in which codes and region masks have them."""
+
 Arrays = dict[str, np.ndarray]
 Batch = dict[str, Tensor]
 
@@ -59,8 +62,9 @@ class Samples(Protocol):
 class ColoredFrames:
     """Single recoloured frames, for stage I (Section 3.1): the feature map and the frame as it was painted.
 
-    Keys: ``features`` (4, H, W) and ``image`` (3, H, W) in [-1, 1]; ``ab`` (2,) the designated colour, NaN where
-    the frame kept its own; ``noise`` (2, Z) standard normal, for the posterior and the prior.
+    Keys: ``features`` (4, H, W) and ``image`` (3, H, W) in [-1, 1]; ``region`` (1, H, W) in [0, 1], where the garment
+    can be; ``ab`` (2,) the designated colour, NaN where the frame kept its own; ``noise`` (2, Z) standard normal, for
+    the posterior and the prior.
 
     Args:
         dataset: With colour variants of scope ``frame``.
@@ -94,10 +98,14 @@ class ColoredFrames:
         clip, variants = self.clips[sample.clip], self.variants[sample.clip]
         designated = variants.upper_ab if self.region == "upper" else variants.lower_ab
         ab = designated[variants.rows[sample.row, sample.variant]]
+        regions = target_regions(clip.keypoints[sample.row], clip.info.size)
         noise = np.random.default_rng(sample.seed).standard_normal((2, self.latent_dim), np.float32)
         return {
             "features": to_network(feature_map(clip.keypoints[sample.row], clip.edges(sample.row))),
             "image": to_network(variants.image(sample.row, sample.variant)),
+            "region": to_unit(
+                target_regions(clip.keypoints[sample.row], clip.info.size)[..., [REGIONS.index(self.region)]]
+            ),
             "ab": np.array(ab if ab is not None else (np.nan, np.nan), np.float32),
             "noise": noise,
         }

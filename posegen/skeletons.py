@@ -162,9 +162,7 @@ def swap_left_right(name: str) -> str:
     return name
 
 
-def convert_joints(
-    keypoints: np.ndarray, source: Sequence[str], target: Sequence[str] = OPENPOSE_18
-) -> np.ndarray:
+def convert_joints(keypoints: np.ndarray, source: Sequence[str], target: Sequence[str] = OPENPOSE_18) -> np.ndarray:
     """Reorder keypoints of shape (..., J, 3) from one skeleton to another by joint name.
 
     A joint that the source lacks is missing (0, 0, 0), except the neck, which is the middle of the shoulders

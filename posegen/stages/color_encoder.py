@@ -14,6 +14,7 @@ from posegen.clips import ClipDataset, Split
 from posegen.losses import kl_to_standard_normal, lsgan
 from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEncoder, UNet
 from posegen.networks.codebook import Codebook, reparameterize
+from posegen.networks.initialization import init_xavier
 from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
 from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
@@ -47,6 +48,8 @@ class ColorEncoder(Stage):
         """Weight of the adversarial loss on random samples."""
         lambda_l1: float = 10.0
         """Weight of the reconstruction."""
+        region_weight: float = 1.0
+        """Weight of the garment's pixels within the reconstruction; above 1, less training teaches the colour."""
         lambda_kl: float = 0.01
         """Weight of the divergence of q(z | image) from N(0, I), summed over the batch as in BicycleGAN."""
         lambda_z: float = 0.5
@@ -59,6 +62,8 @@ class ColorEncoder(Stage):
         """Halvings of the U-Net: 7 is U-128; images must be multiples of 2 to this power."""
         encoder_width: int = 64
         """Channels of the encoder's first layer."""
+        init_gain: float = 0.02
+        """Gain of the initial weights. BicycleGAN's 0.02 makes the first codes nearly equal; 1 parts them at once."""
         discriminator_width: int = 64
         """Channels of the discriminator's first layer."""
 
@@ -80,6 +85,8 @@ class ColorEncoder(Stage):
         self.generator = UNet(4, 3, latent_dim=z, width=config.generator_width, num_downs=config.num_downs)
         self.encoder = ResNetEncoder(3, latent_dim=z, width=config.encoder_width)
         self.discriminator = MultiscalePatchDiscriminator(3, width=config.discriminator_width)
+        for network in (self.generator, self.encoder):
+            init_xavier(network, gain=config.init_gain)
         generative = [*self.generator.parameters(), *self.encoder.parameters()]
         self.optimizers = {
             "generator": Adam(generative, lr=config.lr, betas=(0.5, 0.999)),
@@ -107,7 +114,9 @@ class ColorEncoder(Stage):
     def check_size(self, size: tuple[int, int]) -> None:
         self.generator.check_size(size)
         if min(size) < _SMALLEST:
-            raise ValueError(f"the discriminator needs {_SMALLEST} pixels or more on each side, got {size[0]}×{size[1]}")
+            raise ValueError(
+                f"the discriminator needs {_SMALLEST} pixels or more on each side, got {size[0]}×{size[1]}"
+            )
 
     def lr_factor(self, epoch: int) -> float:
         constant = self.config.num_epochs - self.config.decay_epochs
@@ -115,19 +124,20 @@ class ColorEncoder(Stage):
 
     def step(self, batch: Batch) -> Losses:
         if self.config.latent_reg == "reconstruction":
-            return self._reconstruct(batch["features"], batch["image"], batch["noise"][:, 0])
+            return self._reconstruct(batch)
         return self._reconstruct_and_sample(batch)
 
-    def _reconstruct(self, features: Tensor, real: Tensor, noise: Tensor) -> Losses:
+    def _reconstruct(self, batch: Batch) -> Losses:
         """The paper's step: encode, generate, regress the code on what was generated."""
         config = self.config
+        real = batch["image"]
         mean, logvar = self.encoder(real)  # (N, Z), (N, Z)
-        z = reparameterize(mean, logvar, noise)  # (N, Z)
-        reconstructed = self.generator(features, z)  # (N, 3, H, W)
+        z = reparameterize(mean, logvar, batch["noise"][:, 0])  # (N, Z)
+        reconstructed = self.generator(batch["features"], z)  # (N, 3, H, W)
         scores = self.discriminator(reconstructed)
         losses = {
             "gan": config.lambda_gan * lsgan(scores, real=True),
-            "l1": config.lambda_l1 * F.l1_loss(reconstructed, real),
+            "l1": config.lambda_l1 * self._l1(reconstructed, batch),
             "kl": self._kl(mean, logvar),
         }
         latent = config.lambda_z * F.l1_loss(self.encoder(reconstructed)[0], z.detach())
@@ -153,7 +163,7 @@ class ColorEncoder(Stage):
         losses = {
             "gan": config.lambda_gan * lsgan(scores, real=True),
             "gan_random": config.lambda_gan_random * lsgan(prior_scores, real=True),
-            "l1": config.lambda_l1 * F.l1_loss(reconstructed, real),
+            "l1": config.lambda_l1 * self._l1(reconstructed, batch),
             "kl": self._kl(mean, logvar),
         }
         latent = F.l1_loss(self.encoder(sampled)[0], z_random)
@@ -169,6 +179,14 @@ class ColorEncoder(Stage):
         )
         self.update("prior_discriminator", losses["discriminator_random"])
         return detached({**losses, "latent": latent})
+
+    def _l1(self, reconstructed: Tensor, batch: Batch) -> Tensor:
+        """Mean error of the reconstructed samples, which are the first of the batch."""
+        error = (reconstructed - batch["image"][: len(reconstructed)]).abs()  # (N, 3, H, W)
+        if self.config.region_weight != 1:
+            region = batch["region"][: len(reconstructed)]  # (N, 1, H, W)
+            error = error * (1 + (self.config.region_weight - 1) * region)
+        return error.mean()
 
     def _kl(self, mean: Tensor, logvar: Tensor) -> Tensor:
         """The divergence summed over the whole batch, of which this worker may hold a part."""
@@ -218,11 +236,17 @@ class ColorEncoder(Stage):
 
 ColorEncoder.presets = {
     "paper": ColorEncoder.Config(),
+    # A few hundred steps must do: the code is hardly held back, and the garment counts for more than the room.
     "tiny": ColorEncoder.Config(
         num_epochs=4,
         epoch_size=512,
-        batch_size=8,
+        batch_size=4,
         lr=1e-3,
+        lambda_gan=0.1,
+        lambda_gan_random=0.1,
+        lambda_kl=1e-4,
+        region_weight=10.0,
+        init_gain=1.0,
         decay_epochs=2,
         generator_width=16,
         num_downs=5,

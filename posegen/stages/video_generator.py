@@ -18,12 +18,10 @@ from posegen.networks.bicyclegan import ResNetEncoder
 from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from posegen.networks.vgg import VGGFeatures
-from posegen.samples import Batch, FramePairs, Samples, to_image
+from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
 from posegen.stages.color_encoder import ColorEncoder
 from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
-
-REGIONS = ("upper", "lower")
 
 
 class VideoGenerator(Stage):
@@ -74,6 +72,8 @@ class VideoGenerator(Stage):
         """Channels of the discriminator's first layer."""
         num_scales: int = 3
         """Scales of the discriminator, each half the size of the one before."""
+        lambda_gan: float = 1.0
+        """Weight of the adversarial loss."""
         lambda_fm: float = 10.0
         """Weight of the discriminator's feature matching."""
         lambda_vgg: float = 10.0
@@ -82,6 +82,8 @@ class VideoGenerator(Stage):
         """Network of the perceptual loss; vgg19 is the paper's, the others come from PyPI."""
         lambda_l1: float = 0.0
         """Weight of the plain pixel difference; the paper has none."""
+        region_weight: float = 1.0
+        """Weight of the garments' pixels within the pixel difference."""
         decay_epochs: int = 0
         """Epochs at the end over which the learning rate falls linearly."""
         checkpoint_activations: bool = False
@@ -176,7 +178,7 @@ class VideoGenerator(Stage):
         fake = self.roll_out(features, z, batch["regions"])  # (N, 2, 3, H, W)
         fake_scores = self.judge(features, fake)
         real_scores = self.judge(features, real)
-        losses = {"gan": lsgan(last(fake_scores), real=True)}
+        losses = {"gan": config.lambda_gan * lsgan(last(fake_scores), real=True)}
         if config.lambda_fm:
             losses["fm"] = config.lambda_fm * feature_matching(fake_scores, real_scores)
         if config.lambda_vgg:
@@ -184,7 +186,9 @@ class VideoGenerator(Stage):
                 self.vgg(fake.device), fake.flatten(0, 1), real.flatten(0, 1)
             )
         if config.lambda_l1:
-            losses["l1"] = config.lambda_l1 * F.l1_loss(fake, real)
+            garments = batch["regions"].amax(dim=2, keepdim=True)  # (N, 2, 1, H, W)
+            weight = 1 + (config.region_weight - 1) * garments
+            losses["l1"] = config.lambda_l1 * (weight * (fake - real).abs()).mean()
         self.update("generator", sum_losses(losses), retain_graph=True)
         # The discriminator has not moved: its scores of both still hold.
         losses["discriminator"] = 0.5 * (lsgan(last(fake_scores), real=False) + lsgan(last(real_scores), real=True))
@@ -262,6 +266,7 @@ def to_unit_range(images: Tensor) -> Tensor:
 
 VideoGenerator.presets = {
     "paper": VideoGenerator.Config(),
+    # A few hundred steps must do: plain differences lead, and the discriminator only sharpens.
     "tiny": VideoGenerator.Config(
         num_epochs=4,
         epoch_size=512,
@@ -275,8 +280,11 @@ VideoGenerator.presets = {
         discriminator_width=16,
         num_scales=2,
         z_inject="tile_masked",
+        lambda_gan=0.1,
+        lambda_fm=1.0,
         lambda_vgg=0.0,
         lambda_l1=20.0,
+        region_weight=3.0,
         decay_epochs=2,
     ),
 }

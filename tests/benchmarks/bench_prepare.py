@@ -1,7 +1,12 @@
 """What Ray costs `posegen prepare`, against a bare pool of processes: ``python tests/benchmarks/bench_prepare.py``.
 
-Prints frames per second of both over the same videos, without the start of Ray itself, and how the driver's
-memory grows with the number of clips.
+Prints, for both over the same videos and without the start of Ray itself, the frames per second and how busy the
+workers were: the share of their time from start to end that they spent on clips. And how the driver's memory grows
+with the number of clips.
+
+Where other programs want the CPUs, frames per second say who got more of them (the pool and Ray's processes are
+in different sessions, with different niceness), so compare how busy the workers were. On a quiet machine both
+comparisons say the same.
 """
 
 from __future__ import annotations
@@ -15,16 +20,16 @@ import shutil
 import struct
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
-import psutil
+import psutil  # type: ignore[import-untyped]
 import ray
 
 from orchestration.prepare import PrepareSettings, prepare
-from orchestration.preparer import ClipPreparer
+from orchestration.preparer import ClipPreparer, ClipResult
 from orchestration.ray_session import start_ray
 from posegen.storage import Folder
 from posegen.studio import render_clip, truth_path, write_clip
@@ -44,16 +49,43 @@ def copy_videos(video: Path, folder: Path, count: int) -> None:
         shutil.copy(truth_path(video), truth_path(copy))
 
 
-def measure_ray(videos: Path, out: Path) -> tuple[float, int]:
-    """Prepare a folder; return the seconds it took and the driver's largest resident memory in bytes."""
-    process, memory = psutil.Process(), [0]
+@dataclass(frozen=True)
+class Measurement:
+    """One preparation of a folder."""
+
+    seconds: float
+    busy: float
+    """Share of the workers' time that went into clips."""
+    memory: int = 0
+    """The driver's largest resident memory, in bytes."""
+
+    @classmethod
+    def since(cls, start: float, seconds_per_clip: list[float], memory: int = 0) -> Measurement:
+        """The measurement of what began at `start`."""
+        seconds = time.perf_counter() - start
+        return cls(seconds, sum(seconds_per_clip) / (WORKERS * seconds), memory)
+
+    def __str__(self) -> str:
+        speed = NUM_FRAMES * NUM_CLIPS / self.seconds
+        return f"{speed:.1f} frames/s in {self.seconds:.1f} s, workers {100 * self.busy:.0f} % busy"
+
+
+def measure_ray(videos: Path, out: Path) -> Measurement:
+    """Prepare a folder as the product does."""
+    process, memory, seconds = psutil.Process(), 0, []
+
+    def hear(done: int, total: int, result: ClipResult) -> None:
+        nonlocal memory
+        memory = max(memory, process.memory_info().rss)
+        seconds.append(result.seconds)
+
     start = time.perf_counter()
-    prepare(videos, out, SETTINGS, on_progress=lambda *_: memory.append(process.memory_info().rss))
-    return time.perf_counter() - start, max(memory)
+    prepare(videos, Folder(out), SETTINGS, on_progress=hear)
+    return Measurement.since(start, seconds, memory)
 
 
-def measure_pool(videos: Path, out: Path) -> float:
-    """Prepare a folder with a pool of processes; return the seconds it took."""
+def measure_pool(videos: Path, out: Path) -> Measurement:
+    """Make the same clips with a pool of processes."""
     rows = [
         {
             "clip_id": path.stem,
@@ -66,10 +98,11 @@ def measure_pool(videos: Path, out: Path) -> float:
         for path in sorted(videos.glob("*/*.mp4"))
     ]
     start = time.perf_counter()
-    with multiprocessing.Pool(WORKERS, _open_worker, (str(out),)) as pool:
+    spawn = multiprocessing.get_context("spawn")  # a fork would inherit locks that threads of Arrow hold
+    with spawn.Pool(WORKERS, _open_worker, (str(out),)) as pool:
         results = list(pool.imap_unordered(_work, rows))
     assert not any(result["reason"] for result in results)
-    return time.perf_counter() - start
+    return Measurement.since(start, [result["seconds"] for result in results])
 
 
 _preparer: ClipPreparer
@@ -94,18 +127,21 @@ def main() -> None:
         copy_videos(video, folder / "many", NUM_CLIPS)
         pool = measure_pool(folder / "many", folder / "pool")
         start_ray(num_cpus=WORKERS)
-        few, few_memory = measure_ray(folder / "few", folder / "ray-few")
-        many, many_memory = measure_ray(folder / "many", folder / "ray-many")
+        few = measure_ray(folder / "few", folder / "ray-few")
+        many = measure_ray(folder / "many", folder / "ray-many")
         start = time.perf_counter()
-        prepare(folder / "many", folder / "ray-many", SETTINGS)
+        prepare(folder / "many", Folder(folder / "ray-many"), SETTINGS)
         again = time.perf_counter() - start
         ray.shutdown()
-    frames = NUM_FRAMES * NUM_CLIPS
-    print(f"pool of {WORKERS}: {frames / pool:.1f} frames/s in {pool:.1f} s")
-    print(f"Ray Data:  {frames / many:.1f} frames/s in {many:.1f} s, {100 * pool / many:.0f} % of the pool")
-    print(f"again:     {again:.2f} s, {many / again:.0f} times as fast")
-    print(f"driver:    {few_memory / 2**20:.0f} MiB with {NUM_CLIPS // 10} clips, ", end="")
-    print(f"{many_memory / 2**20:.0f} MiB with {NUM_CLIPS} ({few:.1f} s and {many:.1f} s)")
+    print(f"pool of {WORKERS}: {pool}")
+    print(f"Ray Data:  {many}")
+    print(
+        f"ratio:     {pool.seconds / many.seconds:.2f} by speed, {many.busy / pool.busy:.2f} by busy workers; ", end=""
+    )
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    print(f"again:     {again:.2f} s, {many.seconds / again:.0f} times as fast")
+    print(f"driver:    {few.memory / 2**20:.0f} MiB with {NUM_CLIPS // 10} clips, ", end="")
+    print(f"{many.memory / 2**20:.0f} MiB with {NUM_CLIPS}")
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def bench_warp() -> None:
 def bench_frame() -> None:
     source, target = people(0)[0], people(1)[0]
     edges = np.random.default_rng(3).integers(0, 256, SIZE, np.uint8)
-    mask = part_shapes(source, SIZE).any(axis=0)
+    mask = np.logical_or.reduce(part_shapes(source, SIZE))
     content = ContentFeatures(source, edges, mask)
     steps = {
         "feature_map": lambda: feature_map(source, edges),

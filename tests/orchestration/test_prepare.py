@@ -317,6 +317,18 @@ def test_what_failed_for_want_of_resources_is_tried_again(videos, out, monkeypat
     assert prepare(videos, out, TINY).num_made == 5
 
 
+def test_a_stopped_run_goes_on_where_it_was(videos, out):
+    def stop(done: int, total: int, result: ClipResult) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(videos, out, TINY, on_progress=stop)
+    with pytest.raises(DatasetError, match=r"dataset\.json is missing"):
+        ClipDataset(out)
+    assert prepare(videos, out, TINY).num_made == 3
+
+
 def test_a_clip_without_a_usable_pose_is_rejected(videos, out, monkeypatch):
     blind = Backend(lambda: lambda footage: Poses(np.zeros((len(footage.images), 18, 3)), np.zeros(10)))
     monkeypatch.setitem(POSE_ESTIMATORS, "blind", blind)
@@ -376,17 +388,34 @@ def test_a_clip_that_kills_its_process_costs_no_other(ray_session, tmp_path):
 # ---- Real people
 
 
-def test_real_people_on_the_default_backends(shared, networks, out, tmp_path, monkeypatch):
+@pytest.fixture
+def real_videos(shared: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Somebody who waves, and a wall; the networks of the default backends are there."""
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
-    for name in ("person0_jack.mp4", "person1_wave1.mp4"):
-        (tmp_path / "real").mkdir(exist_ok=True)
-        shutil.copy(shared / "data" / "weizmann" / name, tmp_path / "real" / name)
-    gradient = np.tile(np.linspace(60, 180, 64).astype(np.uint8), (12, 96, 1))[..., None].repeat(3, axis=3)
-    write_video(tmp_path / "real" / "nobody_wall.mp4", gradient, fps=25)
+    folder = tmp_path / "real"
+    folder.mkdir()
+    shutil.copy(shared / "data" / "weizmann" / "person1_wave1.mp4", folder)
+    wall = np.tile(np.linspace(60, 180, 64).astype(np.uint8), (12, 96, 1))[..., None].repeat(3, axis=3)
+    write_video(folder / "nobody_wall.mp4", wall, fps=25)
+    return folder
+
+
+def test_real_people_on_the_default_backends(real_videos, out):
     settings = PrepareSettings(size=(96, 64), pattern="{person}_{action}.mp4", workers=0)
-    summary = prepare(tmp_path / "real", out, settings)
-    assert summary.num_clips == 2
-    assert summary.num_usable > 0.8 * summary.num_frames
-    assert reasons(out)["nobody_wall.mp4"].startswith("no person")
-    info = ClipDataset(str(out)).info
-    assert set(info.backends["mask"]["weights"]) == {"blazepose-detector", "blazepose-landmark", "selfie"}
+    summary = prepare(real_videos, out, settings)
+    assert summary.num_clips == 1 and summary.num_usable > 0.9 * summary.num_frames
+    assert reasons(out)["nobody_wall.mp4"].startswith("no person: both shoulders")
+    dataset = ClipDataset(out)
+    assert set(dataset.info.backends["mask"]["weights"]) == {"blazepose-detector", "blazepose-landmark", "selfie"}
+    clip = dataset.find("person1/wave1").read()
+    assert 0.05 < (clip.masks > 0).mean() < 0.6 and clip.edges.max() > 128
+
+
+def test_crop_to_the_person(real_videos, out):
+    settings = PrepareSettings(size=(96, 64), crop="person", edges="hed", mask="selfie", workers=0)
+    summary = prepare(real_videos, out, settings)
+    assert "crop" in ClipDataset(out).info.backends
+    assert [rejection.reason for rejection in summary.rejections] == ["no person: nobody is seen in any frame"]
+    clip = ClipDataset(out).clips[0].read()
+    rows = np.flatnonzero((clip.masks > 0).any(axis=(0, 2)))
+    assert np.ptp(rows) > 0.8 * 96

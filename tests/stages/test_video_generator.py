@@ -42,7 +42,7 @@ def make_batch() -> dict[str, torch.Tensor]:
 
 def test_losses_are_those_of_the_objective():
     """Equation 2, recomputed from the parts with the weights of before the step."""
-    stage, batch = make_stage(lambda_l1=0.0), make_batch()
+    stage, batch = make_stage(lambda_l1=0.0, lambda_gan=1.0, lambda_fm=10.0), make_batch()
     with torch.no_grad():
         z = stage.encode(batch["content"], batch["noise"])
         fake = stage.roll_out(batch["features"], z, batch["regions"])
