@@ -21,7 +21,7 @@ from orchestration.evaluate import EvaluateSettings
 from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings
 from orchestration.progress import ConsoleListener, CountListener
-from orchestration.train import TrainSettings
+from orchestration.train import TrainSettings, dataset_of
 from posegen.stages import STAGES, Stage
 
 console = Console(soft_wrap=True, highlight=False)
@@ -64,16 +64,19 @@ def take_option(arguments: list[str], option: str, default: str) -> tuple[str, l
 def build_app(preset: str = "paper") -> SubcommandApp:
     """All commands. The preset decides the defaults of `train`, so it is known before the rest is parsed."""
     app = SubcommandApp()
-    for verb in (studio, prepare, colorize):
-        app.command(verb)
+    app.command(studio)
+    app.command(prepare)
+    app.command(colorize)
     app.command(_train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
-    for verb in (evaluate, generate, demo):
-        app.command(verb)
+    app.command(evaluate)
+    app.command(generate)
+    app.command(demo)
     weights_app = SubcommandApp()
-    weights_app.command(list_weights, name="list")
-    weights_app.command(fetch_weights, name="fetch")
-    weights_app.command(verify_weights, name="verify")
-    app.command(weights_app, name="weights", help="Pretrained weights: list them, fetch them, verify them.")
+    weights_app.command(name="list")(list_weights)
+    weights_app.command(name="fetch")(fetch_weights)
+    weights_app.command(name="verify")(verify_weights)
+    weights_app.command(name="provide")(provide_weights)
+    app.command(weights_app, name="weights", help="Pretrained weights: list, fetch, verify or provide them.")
     return app
 
 
@@ -136,17 +139,17 @@ def colorize(dataset: Positional[str], settings: ColorizeSettings = ColorizeSett
     console.print(str(summary))
 
 
-def evaluate(run: Positional[str], dataset: Positional[str], settings: EvaluateSettings = EvaluateSettings()) -> None:
+def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings = EvaluateSettings()) -> None:
     """Draw test clips again from their first frames and measure how close they come (Section 4.3).
 
     Args:
         run: Run of the stage video_generator.
-        dataset: Clip dataset of the size that it was trained at.
+        dataset: Clip dataset of the size that it was trained at; by default the one that it was trained on.
     """
     from orchestration.evaluate import evaluate
 
     with CountListener(console, "measuring") as listener:
-        result = evaluate(run, dataset, settings, on_clip=listener.hear)
+        result = evaluate(run, dataset or dataset_of(run), settings, on_clip=listener.hear)
     height, width = result.size
     title = f"{result.split} split: {len(result.clips)} clips, {result.num_frames} frames of {height}×{width}"
     table = Table(title=title)
@@ -162,10 +165,10 @@ def evaluate(run: Positional[str], dataset: Positional[str], settings: EvaluateS
 
 def generate(
     run: Positional[str],
-    dataset: str,
     content: str,
     poses: str,
     out: Path,
+    dataset: str = "",
     upper: str = "",
     lower: str = "",
 ) -> None:
@@ -173,16 +176,16 @@ def generate(
 
     Args:
         run: Run of the stage video_generator.
-        dataset: Clip dataset that --content and --poses name clips of, and whose backends see a new image.
         content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
         poses: The pose sequence: a clip of the dataset.
         out: The video to write, .mp4.
+        dataset: Clip dataset with these clips, whose backends also see a new image; by default the run's own.
         upper: Colour of the upper garment: #rrggbb, a CSS name, or a photo of somebody who wears it.
         lower: Colour of the lower garment, likewise.
     """
     from orchestration.generate import generate
 
-    shown = generate(run, dataset, content=content, poses=poses, out=out, upper=upper, lower=lower)
+    shown = generate(run, dataset or dataset_of(run), content=content, poses=poses, out=out, upper=upper, lower=lower)
     console.print(f"{shown.num_frames} frames in {shown.video}, a contact sheet in {shown.sheet}")
     for region, note in shown.colors.items():
         console.print(f"{region}: {note}")
@@ -201,12 +204,11 @@ def demo(out: Positional[Path] = Path("posegen-demo"), settings: DemoSettings = 
 
 def list_weights() -> None:
     """List the pretrained weights: what they are for, their licence and whether they are on this machine."""
-    from posegen.weights import WEIGHTS, verify
+    from posegen.weights import listing
 
-    states = dict(verify())
-    table = Table("name", "what it is", "licence", "on this machine")
-    for weight in WEIGHTS.values():
-        table.add_row(weight.name, weight.description, weight.licence, states[weight.name])
+    table = Table("name", "what it is", "licence", "source", "here")
+    for row in listing():
+        table.add_row(row["name"], row["description"], row["licence"], row["source"], "yes" if row["cached"] else "no")
     console.print(table)
 
 
@@ -219,6 +221,18 @@ def fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
     from posegen.weights import DEFAULTS, fetch
 
     fetch(names or DEFAULTS, progress=lambda text: console.print(text, markup=False))
+
+
+def provide_weights(name: Positional[str], file: Positional[Path]) -> None:
+    """Hand over a weight file that cannot be fetched from here.
+
+    Args:
+        name: Of the weight, see `posegen weights list`.
+        file: As it was published.
+    """
+    from posegen.weights import provide
+
+    console.print(f"{name}: {provide(name, file)}")
 
 
 def verify_weights() -> None:
@@ -242,7 +256,7 @@ def _train_app(preset: str) -> SubcommandApp:
         summary = (stage.__doc__ or "").splitlines()[0]
         presets = ", ".join(stage.presets)
         help_text = f"{summary}\n\nDefaults are those of --preset {preset}; there are {presets}."
-        app.command(_train_command(stage, preset), name=name, help=help_text)
+        app.command(name=name, help=help_text)(_train_command(stage, preset))
     return app
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from orchestration.progress import ConsoleListener, CountListener
 from orchestration.ray_session import start_ray
 from orchestration.train import TrainSettings, train
 from posegen.clips import ClipDataset
+from posegen.color.augmentation import Region, Scope
 from posegen.color.lab import lab_to_rgb
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.generate import VideoSynthesizer, content_of
@@ -76,7 +78,8 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
     parent.log_file(video)
     parent.log_file(sheet)
     parent.finish()
-    _say_what_was_made(console, out, video, sheet, run, time.monotonic() - begin)
+    example = f"{settings.people[0]}/{ACTIONS[0]}"
+    _say_what_was_made(console, video, sheet, run, example, time.monotonic() - begin)
 
 
 @contextmanager
@@ -95,16 +98,17 @@ def _render(videos: Path, settings: DemoSettings) -> None:
 
 
 def _paint(dataset: str, console: Console) -> None:
-    kinds = (("frame", "upper"), ("frame", "lower"), ("clip", "both"))
-    for scope, region in kinds:
-        console.print(str(colorize(dataset, ColorizeSettings(scope=scope, region=region))))
+    # A handful of clips has few colours: more variants keep the generator from learning pairs of them by heart.
+    kinds: tuple[tuple[Scope, Region, int], ...] = (("frame", "upper", 4), ("frame", "lower", 4), ("clip", "both", 12))
+    for scope, region, variants in kinds:
+        console.print(str(colorize(dataset, ColorizeSettings(scope=scope, region=region, variants=variants))))
 
 
 def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: tracking.Tracker, console: Console) -> Folder:
     """Both encoders side by side, then the generator, at their presets for small machines. Returns the last run."""
     with ConsoleListener(console) as listener:
 
-        def run(name: str, stage: str, cpus: int, **changes: str) -> Folder:
+        def run(name: str, stage: str, cpus: int, **changes: Any) -> Folder:
             config = replace(STAGES[stage].presets["tiny"], **changes)
             how = TrainSettings(
                 name=name, runs=runs, workers=settings.workers, cpus=cpus, experiment=EXPERIMENT, loader_processes=0
@@ -128,7 +132,7 @@ def _sweep(run: str, dataset: str, out: Path) -> tuple[Path, Path]:
     content, poses = content_of(clip), clip.keypoints
     own = synthesizer.encode(content.image)
     hues = np.linspace(0, 2 * np.pi, len(poses), endpoint=False)
-    codes = [synthesizer.recolor(own, upper=wheel(hue), lower=wheel(hue + np.pi)) for hue in hues]
+    codes = [synthesizer.recolor(own, {"upper": wheel(hue), "lower": wheel(hue + np.pi)}) for hue in hues]
     frames = np.stack(list(synthesizer.frames(content, poses, torch.stack(codes))))
     video, sheet = out / "colors.mp4", out / "contact-sheet.png"
     loop = [enlarge(frame, max(1, 384 // frame.shape[0])) for frame in np.concatenate([frames] * 3)]
@@ -154,7 +158,7 @@ def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: in
         content, poses = content_of(clip), clip.keypoints
         shown = np.linspace(0, len(poses) - 1, columns).round().astype(int)
         own = synthesizer.encode(content.image)
-        codes = [own] + [synthesizer.recolor(own, upper=parse_color(color)) for color in SHEET_COLORS]
+        codes = [own] + [synthesizer.recolor(own, {"upper": parse_color(color)}) for color in SHEET_COLORS]
         drawn = [list(synthesizer.frames(content, poses, z)) for z in codes]
         rows.append([draw_stick_figure(poses[row], synthesizer.size) for row in shown])
         rows.append([clip.image(int(row)) for row in shown])
@@ -162,15 +166,11 @@ def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: in
     return enlarge(grid(rows), max(1, 144 // synthesizer.size[0]))
 
 
-def _say_what_was_made(console: Console, out: Path, video: Path, sheet: Path, run: Folder, seconds: float) -> None:
+def _say_what_was_made(console: Console, video: Path, sheet: Path, run: Folder, clip: str, seconds: float) -> None:
     console.print(f"\n[bold green]Done in {seconds / 60:.1f} minutes.[/] What was made, and how to look at it:")
     console.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
     console.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")
     console.print(f"  {run}/evaluation  every test clip, real above drawn")
     console.print(f"  mlflow ui --backend-store-uri {tracking.tracking_uri()}  then open the experiment {EXPERIMENT}")
     console.print("Ask for a colour of your own:")
-    clip = f"{settings.people[0]}/{ACTIONS[0]}"
-    console.print(
-        f"  posegen generate --run {run} --dataset {out / 'dataset'} --content {clip} --poses {clip} "
-        f"--upper '#2a6fdb' --out mine.mp4"
-    )
+    console.print(f"  posegen generate {run} --content {clip} --poses {clip} --upper '#2a6fdb' --out mine.mp4")

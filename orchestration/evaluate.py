@@ -10,17 +10,24 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from posegen.metrics.image import LPIPS, STLPIPS, bootstrap_interval
 
 from orchestration import tracking
 from posegen import weights
-from posegen.clips import Clip, ClipDataset, Split
+from posegen.clips import Clip, ClipDataset, ClipFile, Split
 from posegen.generate import VideoSynthesizer
+from posegen.metrics.image import LPIPS, STLPIPS, bootstrap_interval
+from posegen.recoloring import Recoloring, swap_codes
 from posegen.reconstruction import ClipScores, Measure, score_clip, structural_measures
+from posegen.samples import REGIONS
 from posegen.stages.pictures import grid, write_picture
 from posegen.storage import Folder
 from posegen.video import write_video
 
+_PERCEPTUAL: dict[str, tuple[type[STLPIPS] | type[LPIPS], str]] = {
+    "st_lpips": (STLPIPS, "st_lpips"),
+    "lpips": (LPIPS, "lpips-alexnet"),
+}
+"""Each perceptual distance, and the name of its weights."""
 _STRIP = 8  # frames in a comparison picture
 
 
@@ -32,6 +39,8 @@ class EvaluateSettings:
     """Clips to draw again from their first frame."""
     perceptual: tuple[Literal["st_lpips", "lpips"], ...] = ("st_lpips",)
     """Perceptual distances; they are left out, with a word, where their weights are not at hand."""
+    swaps: int = 3
+    """Painted variants of each clip whose codes are swapped in, to see whether the garment's colour follows."""
     max_clips: int = 0
     """Clips to measure at most; 0 measures all."""
 
@@ -58,6 +67,9 @@ class Evaluation:
     num_frames: int
     clips: list[ClipScores]
     scores: dict[str, Score]
+    """Means over clips: of how near the reconstructions come, and of what swapped codes change."""
+    recolorings: dict[str, list[Recoloring]]
+    """By clip, every swap of a code."""
     weights: dict[str, str]
     """sha256 of the weights behind each perceptual metric."""
     left_out: dict[str, str]
@@ -85,12 +97,13 @@ def evaluate(
     measures, identities, left_out = _measures(settings, synthesizer)
     clips = data.split(settings.split)[: settings.max_clips or None]
     with tempfile.TemporaryDirectory() as name:
-        local, scores = Path(name), []
+        local, scores, recolorings = Path(name), [], {}
         for done, file in enumerate(clips):
             on_clip(done, len(clips))
             score, clip, drawn = score_clip(synthesizer, file, measures)
             scores.append(score)
             _write_comparison(local, clip, drawn)
+            recolorings[file.clip_id] = _swap(synthesizer, data, file, settings.swaps)
         on_clip(len(clips), len(clips))
         evaluation = Evaluation(
             run=str(Folder(run)),
@@ -99,7 +112,8 @@ def evaluate(
             size=synthesizer.size,
             num_frames=sum(score.num_frames for score in scores),
             clips=scores,
-            scores={name: _summarize([score.means[name] for score in scores]) for name in scores[0].means},
+            scores=_summarize_clips(scores) | _summarize_swaps(recolorings),
+            recolorings=recolorings,
             weights=identities,
             left_out=left_out,
             folder=str(Folder(run) / "evaluation"),
@@ -112,16 +126,44 @@ def _measures(
     settings: EvaluateSettings, synthesizer: VideoSynthesizer
 ) -> tuple[dict[str, Measure], dict[str, str], dict[str, str]]:
     """The metrics that can be measured, their weights, and those that cannot with the reason."""
-    measures, identities, left_out = structural_measures(synthesizer.size), {}, {}
+    measures = structural_measures(synthesizer.size)
+    identities: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     for name in settings.perceptual:
         try:
-            metric = {"st_lpips": STLPIPS, "lpips": LPIPS}[name].pretrained()
+            network, weight = _PERCEPTUAL[name]
+            metric = network.pretrained()
         except ValueError as error:
             left_out[name] = str(error)
             continue
         measures[name] = metric.to(synthesizer.device)
-        identities[name] = weights.identity(name)
+        identities[name] = weights.identity(weight)
     return measures, identities, left_out
+
+
+def _swap(synthesizer: VideoSynthesizer, data: ClipDataset, file: ClipFile, count: int) -> list[Recoloring]:
+    """Swap codes of a clip, where it has painted variants to take them from."""
+    if not count or not (data.folder / "colors" / "clip-both").exists(f"{file.clip_id}.parquet"):
+        return []
+    return swap_codes(synthesizer, file, data.variants("clip", "both", file), count)
+
+
+def _summarize_clips(clips: list[ClipScores]) -> dict[str, Score]:
+    return {name: _summarize([clip.means[name] for clip in clips]) for name in clips[0].means}
+
+
+def _summarize_swaps(clips: dict[str, list[Recoloring]]) -> dict[str, Score]:
+    """How far garments went towards the swapped-in colour, and how much the background changed with them."""
+    values: dict[str, list[float]] = {}
+    for swaps in clips.values():
+        for region in REGIONS:
+            shares = [swap.share for swap in swaps if swap.region == region]
+            if shares:
+                values.setdefault(f"recolor_{region}", []).append(float(np.mean(shares)))
+        if swaps:
+            change = float(np.mean([swap.background_change for swap in swaps]))
+            values.setdefault("background_delta_e", []).append(change)
+    return {name: _summarize(of_clips) for name, of_clips in values.items()}
 
 
 def _summarize(values: list[float]) -> Score:

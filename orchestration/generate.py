@@ -71,7 +71,7 @@ def choose_colors(synthesizer: VideoSynthesizer, z: Tensor, wishes: dict[str, st
             notes[region] = f"as in {wish}"
         else:
             rgb = parse_color(wish)
-            z = synthesizer.recolor(z, **{region: rgb})
+            z = synthesizer.recolor(z, {region: rgb})
             asked, found = rgb_to_lab(np.array(rgb) / 255.0)[1:], synthesizer.nearest_color(region, rgb)
             notes[region] = (
                 f"{wish} is (a, b) = ({asked[0]:.0f}, {asked[1]:.0f}); "
@@ -92,9 +92,9 @@ def see_image(path: Path, info: DatasetInfo) -> Content:
         names = {"pose": "blazepose", "edges": "hed", "mask": "blazepose"}  # an image has no file of facts beside it
     # A person may stand anywhere in a photo: the whole of it is kept.
     footage: Footage = read_image(path, size=info.size, crop="none")
-    poses = POSE_ESTIMATORS[names["pose"]].factory()(footage)
-    mask = SEGMENTERS[names["mask"]].factory()(footage, poses)
-    edges = EDGE_DETECTORS[names["edges"]].factory()(footage)
+    poses = POSE_ESTIMATORS[names["pose"]].make()(footage)
+    mask = SEGMENTERS[names["mask"]].make()(footage, poses)
+    edges = EDGE_DETECTORS[names["edges"]].make()(footage)
     if not poses.scores[0] > 0:
         raise ValueError(f"no person is seen in {path}")
     return Content(footage.images[0], poses.keypoints[0], edges[0], mask[0])

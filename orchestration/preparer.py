@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestration.options import FrameSize
 from posegen.clips import Clip, ClipInfo, write_clip
 from posegen.features.parts import is_usable
 from posegen.perception import EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, Backend
@@ -33,7 +34,7 @@ _BOX_STEP = 8  # frames from one that is searched for the person's box to the ne
 class PrepareSettings:
     """How videos become clips."""
 
-    size: tuple[int, int] = (384, 256)
+    size: FrameSize = (384, 256)
     """Height and width of the frames, in pixels."""
     crop: Literal["center", "person", "none"] = "center"
     """What is kept of the picture: its centre, a box around the person, or all of it with its borders continued."""

@@ -104,14 +104,13 @@ class RemoteListener(Listener):
     def __init__(self, listener: Listener):
         from ray.util.queue import Queue
 
-        self._listener: Listener | None = listener
         self._queue = Queue(actor_options={"num_cpus": 0})
         self._last = 0.0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._deliver, daemon=True)
+        self._thread = threading.Thread(target=self._deliver, args=[listener], daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_queue": self._queue, "_last": 0.0, "_listener": None}
+        return {"_queue": self._queue, "_last": 0.0}  # all that a worker needs
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -131,15 +130,15 @@ class RemoteListener(Listener):
     def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         self._queue.put(("hear_epoch", (run, epoch, num_epochs, dict(metrics))))
 
-    def _deliver(self) -> None:
+    def _deliver(self, listener: Listener) -> None:
         while True:
             stopping = self._stop.is_set()
             while not self._queue.empty():
                 kind, content = self._queue.get()
                 if kind == "hear":
-                    self._listener.hear(content)
+                    listener.hear(content)
                 else:
-                    self._listener.hear_epoch(*content)
+                    listener.hear_epoch(*content)
             if stopping:
                 return
             self._stop.wait(_QUIET)

@@ -147,6 +147,14 @@ def train(
     return job.run
 
 
+def dataset_of(run: str) -> str:
+    """The dataset that a run was trained on. Raises RunError where there is no run."""
+    folder = Folder(run)
+    if not folder.exists("run.json"):
+        raise RunError(f"no run in {run}; train one with `posegen train`")
+    return folder.read_json("run.json")["dataset"]
+
+
 def check(job: Job, data: ClipDataset) -> None:
     """Raise ValueError if the job cannot work, before anything is written or started."""
     stage = STAGES[job.stage]
@@ -293,7 +301,7 @@ def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
             parameters={"stage": job.stage, **asdict(job.config)},
             tags={
                 "posegen.run": str(job.run),
-                "posegen.dataset": facts["dataset"],
+                "posegen.dataset": str(Folder(job.dataset)),
                 "posegen.data_fingerprint": data.fingerprint,
             },
             parent=parent,

@@ -40,13 +40,14 @@ CLIP_SCHEMA = pa.schema(
         ("mask", pa.binary()),
     ]
 )
+# Parquet cannot read fixed-size lists back where some are null, so (a, b) is a plain list of two.
 VARIANT_SCHEMA = pa.schema(
     [
         ("frame", pa.int32()),
         ("variant", pa.int32()),
         ("image", pa.binary()),
-        ("upper_ab", pa.list_(pa.float32(), 2)),
-        ("lower_ab", pa.list_(pa.float32(), 2)),
+        ("upper_ab", pa.list_(pa.float32())),
+        ("lower_ab", pa.list_(pa.float32())),
         ("seed", pa.int64()),
     ]
 )
@@ -132,7 +133,8 @@ def derive_clip_id(person: str, action: str, source_sha256: str, settings: dict[
     canonical = json.dumps([person, action, source_sha256, settings], sort_keys=True)
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:12]
     readable = "".join(c if c.isalnum() else "-" for c in f"{person}.{action}").strip("-")
-    return f"{readable[:80]}-{digest}"
+    short = readable.encode()[:120].decode(errors="ignore")  # file systems allow 255 bytes, suffixes included
+    return f"{short}-{digest}"
 
 
 def assign_splits(groups: Iterable[str], train_fraction: float, seed: int) -> dict[str, list[str]]:
@@ -295,8 +297,8 @@ class ClipDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the data: equal for equal clips made by equal settings, wherever the dataset lies."""
-        content = [clip.clip_id for clip in self.clips]
+        """Names the data: equal for equal clips in equal splits, wherever the dataset lies."""
+        content = [*(clip.clip_id for clip in self.clips), json.dumps(self.info.splits, sort_keys=True)]
         return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
 
     def variants(self, scope: str, region: str, clip: ClipFile) -> VariantFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,7 @@ class VideoSynthesizer:
 
     Example:
         >>> synthesizer = VideoSynthesizer.load("runs/video_generator-1")
-        >>> z = synthesizer.recolor(synthesizer.encode(content.image), upper=(42, 111, 219))
+        >>> z = synthesizer.recolor(synthesizer.encode(content.image), {"upper": (42, 111, 219)})
         >>> frames = synthesizer.frames(content, poses, z)
     """
 
@@ -94,21 +94,21 @@ class VideoSynthesizer:
         """The colour code (Z,) of what a person wears: uint8 (H, W, 3) of the trained size."""
         return self.stage.encode(self._tensor(to_network(image)))[0]
 
-    def recolor(
-        self,
-        z: Tensor,
-        upper: Sequence[int] | None = None,
-        lower: Sequence[int] | None = None,
-        count: int = 4,
-    ) -> Tensor:
-        """Replace the code of a garment by that of the training colours nearest to an sRGB colour (0..255).
+    def recolor(self, z: Tensor, colors: Mapping[str, Sequence[int]], count: int = 4) -> Tensor:
+        """Replace the code of each garment in `colors` by that of the training colours nearest to its colour.
 
-        L is the content's: a code changes a and b. Returns a new (Z,).
+        Args:
+            z: (Z,).
+            colors: ``upper``, ``lower`` or both, each an sRGB colour (0..255). L stays as it is on the content: a
+                code changes a and b.
+            count: Training colours whose codes are averaged.
+
+        Returns:
+            A new (Z,).
         """
         parts = list(self.split(z))
-        for index, color in enumerate((upper, lower)):
-            if color is not None:
-                parts[index] = self.codebook(REGIONS[index]).nearest(self._ab(color), count)[0]
+        for region, color in colors.items():
+            parts[REGIONS.index(region)] = self.codebook(region).nearest(self._ab(color), count)[0]
         return torch.cat(parts)
 
     def nearest_color(self, region: str, color: Sequence[int], count: int = 4) -> np.ndarray:

@@ -33,8 +33,10 @@ class Recoloring:
     """Mean CIEDE2000 of the pixels outside the person."""
 
 
-def swap_codes(synthesizer: VideoSynthesizer, file: ClipFile, variants: VariantFile) -> list[Recoloring]:
-    """Draw a clip with the codes of its painted variants, one garment at a time, and measure what changed.
+def swap_codes(
+    synthesizer: VideoSynthesizer, file: ClipFile, variants: VariantFile, count: int = 3
+) -> list[Recoloring]:
+    """Draw a clip with the codes of its first `count` painted variants, one garment at a time, and measure.
 
     Swaps whose colours lie closer than 15 units of (a, b) are left out: nothing can be told from them.
     """
@@ -49,7 +51,7 @@ def swap_codes(synthesizer: VideoSynthesizer, file: ClipFile, variants: VariantF
         if not garment.any():
             continue
         start = mean_ab(before, garment)
-        for variant in range(1, variants.num_variants):  # 0 is the original
+        for variant in range(1, min(count + 1, variants.num_variants)):  # 0 is the original
             painted = np.stack([variants.image(frame, variant) for frame in range(len(clip))])
             target = mean_ab(painted, garment)
             if np.linalg.norm(target - start) < _LEAST_WAY:

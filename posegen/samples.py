@@ -103,9 +103,7 @@ class ColoredFrames:
         return {
             "features": to_network(feature_map(clip.keypoints[sample.row], clip.edges(sample.row))),
             "image": to_network(variants.image(sample.row, sample.variant)),
-            "region": to_unit(
-                target_regions(clip.keypoints[sample.row], clip.info.size)[..., [REGIONS.index(self.region)]]
-            ),
+            "region": to_unit(regions[..., [REGIONS.index(self.region)]]),
             "ab": np.array(ab if ab is not None else (np.nan, np.nan), np.float32),
             "noise": noise,
         }

@@ -271,6 +271,10 @@ def identity(name: str) -> str:
     return _look_up(name).sha256 or _sha256(path(name))
 
 
+DEFAULTS = ("blazepose-detector", "blazepose-landmark", "selfie", "hed", "st_lpips")
+"""What the defaults of preparing and evaluating use."""
+
+
 def listing() -> list[dict[str, str]]:
     """Return the table for people: a row a weight with ``name, description, licence, source, cached``."""
     return [
@@ -372,7 +376,7 @@ def _download(weight: Weight, public: PublicURL, folder: Path) -> Path:
 def _advice(weight: Weight) -> str:
     return (
         f"copy {_cached_file(weight)} from a machine that has it, "
-        f"or get the file ({weight.source}) and pass it to posegen.weights.provide"
+        f"or get the file ({weight.source}) and hand it over with `posegen weights provide`"
     )
 
 

@@ -7,25 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
-from posegen import weights
 from posegen.video import Footage
-
-
-@pytest.fixture(scope="session")
-def networks(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that holds the real networks of all backends (HED's in half precision)."""
-    cache = tmp_path_factory.mktemp("weights")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POSEGEN_CACHE", str(cache))
-        weights.provide("blazepose-detector", shared / "weights" / "pose_detection.tflite")
-        weights.provide("blazepose-landmark", shared / "weights" / "pose_landmark_full.tflite")
-        weights.provide("selfie", shared / "weights" / "selfie_segmentation.tflite")
-    half = torch.load(shared / "weights" / "hed_vgg16_bsds500_fp16.pth", weights_only=True)
-    save_file({name: tensor.float() for name, tensor in half.items()}, cache / weights.WEIGHTS["hed"].file)
-    return cache
 
 
 @pytest.fixture
