@@ -247,6 +247,7 @@ ColorEncoder.presets = {
         lambda_kl=1e-4,
         region_weight=10.0,
         init_gain=1.0,
+        latent_dim=4,
         decay_epochs=2,
         generator_width=16,
         num_downs=5,

@@ -1,0 +1,118 @@
+"""The command line: what people type is understood, and what cannot work is one line and code 2."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from orchestration import cli
+from orchestration.options import format_size, parse_size
+from posegen.stages import STAGES
+
+ROOT = Path(__file__).resolve().parents[2]
+VERBS = ["studio", "prepare", "colorize", "train", "evaluate", "generate", "demo", "weights"]
+VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
+
+
+def run(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit code, output and errors of ``posegen LINE``."""
+    code = 0
+    try:
+        cli.main(shlex.split(line))
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_teaches(verb, capsys):
+    code, out, _ = run(f"{verb} --help", capsys)
+    assert code == 0 and len(out) > 200
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("preset", ["paper", "tiny"])
+def test_preset_decides_the_defaults(stage, preset, capsys):
+    _, out, _ = run(f"train {stage} --preset {preset} --help", capsys)
+    config = STAGES[stage].presets[preset]
+    assert f"(default: {config.num_epochs})" in out and f"--preset {preset}" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("train color_encoder nowhere", "no dataset in .*nowhere.*posegen prepare"),
+        ("train color_encoder data --preset huge", r"unknown preset 'huge', expected one of \['paper', 'tiny'\]"),
+        ("train color_encoder data --latent-reg random --batch-size 3", "halves the batch: got batch_size 3"),
+        ("prepare nowhere out", "nowhere"),
+        ("evaluate nowhere", "no run in nowhere"),
+        ("generate nowhere --content a --poses b --out c.mp4", "no run in nowhere"),
+        ("generate nowhere --dataset d --content a --poses b --out c.avi", "written as .mp4, got 'c.avi'"),
+        ("colorize nowhere", "no dataset in .*nowhere"),
+        ("studio out --size 10x10 --people 1 --actions 1", "32"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(line, capsys)
+    assert code == 2
+    assert re.search(message, err), err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "line", ["prepare a b --sise 96x64", "train color_encoder a --lr fast", "prepare a b --size 96", "dance"]
+)
+def test_unknown_words_are_code_2(line, capsys):
+    assert run(line, capsys)[0] == 2
+
+
+def test_sizes():
+    assert parse_size("384x256") == (384, 256) and format_size((96, 64)) == "96x64"
+    with pytest.raises(ValueError, match="got '384', expected HEIGHTxWIDTH"):
+        parse_size("384")
+
+
+class Reached(Exception):  # noqa: N818
+    """The command was understood."""
+
+
+def readme_commands() -> list[str]:
+    """Every posegen command in a shell block of the README, without its comment."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("posegen ")]
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_commands_of_the_readme_are_understood(command, monkeypatch):
+    """Each reaches the function that does it."""
+
+    def reach(*_: object, **__: object) -> None:
+        raise Reached
+
+    for target in (
+        "orchestration.prepare.prepare",
+        "orchestration.colorize.colorize",
+        "orchestration.train.train",
+        "orchestration.evaluate.evaluate",
+        "orchestration.generate.generate",
+        "orchestration.demo.demo",
+        "posegen.weights.fetch",
+        "posegen.weights.listing",
+        "posegen.studio.render_clip",
+    ):
+        monkeypatch.setattr(target, reach)
+    monkeypatch.setattr(cli, "dataset_of", lambda run: "data")
+    with pytest.raises(Reached):
+        cli.main(shlex.split(command)[1:])
+
+
+def test_readme_names_every_verb():
+    named = {command.split()[1] for command in readme_commands()}
+    assert {"prepare", "colorize", "train", "evaluate", "generate", "weights"} <= named
