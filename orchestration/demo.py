@@ -16,7 +16,7 @@ from rich.console import Console
 
 from orchestration import tracking
 from orchestration.colorize import ColorizeSettings, colorize
-from orchestration.evaluate import EvaluateSettings, Evaluation, evaluate
+from orchestration.evaluate import EvaluateSettings, Evaluation, Perceptual, evaluate
 from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings, prepare
 from orchestration.progress import ConsoleListener, CountListener
@@ -33,6 +33,7 @@ from posegen.stages.pictures import enlarge, grid, write_picture
 from posegen.storage import Folder
 from posegen.studio import ACTIONS, render_clip, write_clip
 from posegen.video import write_video
+from posegen.weights import is_cached
 
 EXPERIMENT = "posegen-demo"
 SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
@@ -73,7 +74,9 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
     with timed(console, "4/6 train: two colour encoders, then the video generator"):
         run = _train_all(dataset, runs, settings, parent, console)
     with timed(console, "5/6 evaluate"):
-        result = evaluate(str(run), dataset, EvaluateSettings(swaps=2))
+        # Nothing is fetched here: the perceptual distance is measured where its weights are at hand.
+        perceptual: tuple[Perceptual, ...] = ("st_lpips",) if is_cached("st_lpips") else ()
+        result = evaluate(str(run), dataset, EvaluateSettings(swaps=2, perceptual=perceptual))
         console.print("  ".join(f"{name} {score.mean:.3f}" for name, score in result.scores.items()))
         _say_how_colors_follow(console, result)
     with timed(console, "6/6 generate: one person, one action, all colours"):

@@ -23,6 +23,7 @@ from posegen.stages.pictures import grid, write_picture
 from posegen.storage import Folder
 from posegen.video import write_video
 
+Perceptual = Literal["st_lpips", "lpips"]
 _PERCEPTUAL: dict[str, tuple[type[STLPIPS] | type[LPIPS], str]] = {
     "st_lpips": (STLPIPS, "st_lpips"),
     "lpips": (LPIPS, "lpips-alexnet"),
@@ -37,7 +38,7 @@ class EvaluateSettings:
 
     split: Split = "test"
     """Clips to draw again from their first frame."""
-    perceptual: tuple[Literal["st_lpips", "lpips"], ...] = ("st_lpips",)
+    perceptual: tuple[Perceptual, ...] = ("st_lpips",)
     """Perceptual distances; they are left out, with a word, where their weights are not at hand."""
     swaps: int = 3
     """Painted variants of each clip whose codes are swapped in, to see whether the garment's colour follows."""

@@ -40,7 +40,7 @@ from posegen.stages import STAGES, Stage
 from posegen.stages.pictures import enlarge
 from posegen.storage import Folder
 
-VALIDATION_SAMPLES = 32
+VALIDATION_SAMPLES = 16
 PREVIEW_SAMPLES = 6
 
 
@@ -131,8 +131,8 @@ def train(
     """
     listener = listener or Listener()
     name = settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}"
-    job = Job(stage=stage, config=config, dataset=dataset, run=Folder(settings.runs) / name, settings=settings)
     data = ClipDataset(dataset)
+    job = Job(stage=stage, config=config, dataset=str(data.folder), run=Folder(settings.runs) / name, settings=settings)
     check(job, data)
     job = replace(job, tracker=_open_run(job, data, parent))
     try:
@@ -287,7 +287,7 @@ def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
     facts = {
         "stage": job.stage,
         "config": asdict(job.config),
-        "dataset": str(Folder(job.dataset)),
+        "dataset": job.dataset,
         "data_fingerprint": data.fingerprint,
     }
     known = job.run.read_json("run.json") if job.run.exists("run.json") else {}
@@ -301,7 +301,7 @@ def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
             parameters={"stage": job.stage, **asdict(job.config)},
             tags={
                 "posegen.run": str(job.run),
-                "posegen.dataset": str(Folder(job.dataset)),
+                "posegen.dataset": job.dataset,
                 "posegen.data_fingerprint": data.fingerprint,
             },
             parent=parent,

@@ -392,8 +392,13 @@ def _add_h264(
     time_base: Fraction,
     crf: int,
 ) -> av.VideoStream:
-    """Add a BT.709 H.264 stream; one thread, because x264's rate control depends on their number."""
-    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": str(crf)})
+    """Add a BT.709 H.264 stream whose bytes depend on the images alone.
+
+    One thread, because x264's rate control depends on their number, and no macroblock tree, whose sums depend on
+    where in memory they lie.
+    """
+    options = {"crf": str(crf), "x264-params": "mbtree=0"}
+    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
     stream.height, stream.width = shape[:2]
     stream.pix_fmt = "yuv420p"
     codec = stream.codec_context

@@ -238,7 +238,7 @@ ColorEncoder.presets = {
     "paper": ColorEncoder.Config(),
     # A few hundred steps must do: the code is hardly held back, and the garment counts for more than the room.
     "tiny": ColorEncoder.Config(
-        num_epochs=4,
+        num_epochs=3,
         epoch_size=512,
         batch_size=4,
         lr=1e-3,

@@ -22,6 +22,7 @@ from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
 from posegen.stages.color_encoder import ColorEncoder
 from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.storage import Folder
 
 
 class VideoGenerator(Stage):
@@ -88,6 +89,13 @@ class VideoGenerator(Stage):
         """Epochs at the end over which the learning rate falls linearly."""
         checkpoint_activations: bool = False
         """Recompute residual blocks in the backward pass: less memory, more time."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            for region in REGIONS:  # a worker has another working directory
+                run = getattr(self, f"{region}_encoder")
+                if run:
+                    object.__setattr__(self, f"{region}_encoder", str(Folder(run)))
 
     config: VideoGenerator.Config
 
@@ -268,11 +276,11 @@ VideoGenerator.presets = {
     "paper": VideoGenerator.Config(),
     # A few hundred steps must do: plain differences lead, and the discriminator only sharpens.
     "tiny": VideoGenerator.Config(
-        num_epochs=10,
+        num_epochs=13,
         epoch_size=256,
         batch_size=4,
         lr=2e-3,
-        decay_epochs=8,
+        decay_epochs=10,
         upper_latent_dim=4,
         lower_latent_dim=4,
         encoder_width=16,
@@ -287,6 +295,6 @@ VideoGenerator.presets = {
         lambda_fm=0.5,
         lambda_vgg=0.0,
         lambda_l1=20.0,
-        region_weight=5.0,
+        region_weight=6.0,
     ),
 }

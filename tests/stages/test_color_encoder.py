@@ -109,7 +109,7 @@ def test_impossible_settings_are_refused():
         ColorEncoder.Config(latent_reg="random", batch_size=3)
     with pytest.raises(ValueError, match="multiples of 32"):
         make_stage().check_size((100, 64))
-    with pytest.raises(ValueError, match="48 pixels or more a side"):
+    with pytest.raises(ValueError, match="48 pixels or more on each side"):
         make_stage().check_size((32, 32))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,7 +88,7 @@ def trained_encoder(region: str, **changes) -> ColorEncoder:
 def test_encoders_are_taken_over():
     runs = {region: trained_encoder(region) for region in ("upper", "lower")}
     stage = make_stage(upper_encoder="upper", lower_encoder="lower")
-    stage.initialize(runs.__getitem__)
+    stage.initialize(lambda run: runs[Path(run).name])
     image = torch.rand(1, 3, 64, 64)
     expected = torch.cat([runs[region].encoder(image)[0] for region in ("upper", "lower")], dim=1)
     torch.testing.assert_close(stage.encode(image), expected)
@@ -96,11 +97,11 @@ def test_encoders_are_taken_over():
 def test_encoders_that_do_not_fit_are_refused():
     runs = {"upper": trained_encoder("upper"), "small": trained_encoder("lower", latent_dim=3)}
     with pytest.raises(ValueError, match=r"upper_encoder is missing: name a run of .*--region upper"):
-        make_stage().initialize(runs.__getitem__)
-    with pytest.raises(ValueError, match="upper is not a color_encoder of the region 'lower'"):
-        make_stage(upper_encoder="upper", lower_encoder="upper").initialize(runs.__getitem__)
-    with pytest.raises(ValueError, match=r"encoder of small has .* \(3, 4\), but the configuration says \(4, 4\)"):
-        make_stage(upper_encoder="upper", lower_encoder="small").initialize(runs.__getitem__)
+        make_stage().initialize(lambda run: runs[Path(run).name])
+    with pytest.raises(ValueError, match=r"/upper is not a color_encoder of the region 'lower'"):
+        make_stage(upper_encoder="upper", lower_encoder="upper").initialize(lambda run: runs[Path(run).name])
+    with pytest.raises(ValueError, match=r"encoder of .*/small has .* \(3, 4\), but the configuration says \(4, 4\)"):
+        make_stage(upper_encoder="upper", lower_encoder="small").initialize(lambda run: runs[Path(run).name])
 
 
 @pytest.mark.parametrize(("epoch", "factor"), [(99, 1.0), (100, 1.0), (101, 0.99), (199, 0.01)])
