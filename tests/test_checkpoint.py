@@ -26,7 +26,7 @@ PROGRESS = Progress(epoch=3, step=12, data_fingerprint="abc", size=(64, 64))
 
 def make_batch(seed: int) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    shapes = {"features": (2, 4, 64, 64), "image": (2, 3, 64, 64), "noise": (2, 2, 4)}
+    shapes = {"features": (2, 4, 64, 64), "image": (2, 3, 64, 64), "noise": (2, 2, 4), "region": (2, 1, 64, 64)}
     return {name: torch.randn(shape, generator=generator).clamp(-1, 1) for name, shape in shapes.items()}
 
 

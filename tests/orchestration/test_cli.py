@@ -47,7 +47,6 @@ def test_preset_decides_the_defaults(stage, preset, capsys):
     [
         ("train color_encoder nowhere", "no dataset in .*nowhere.*posegen prepare"),
         ("train color_encoder data --preset huge", r"unknown preset 'huge', expected one of \['paper', 'tiny'\]"),
-        ("train color_encoder data --latent-reg random --batch-size 3", "halves the batch: got batch_size 3"),
         ("prepare nowhere out", "nowhere"),
         ("evaluate nowhere", "no run in nowhere"),
         ("generate nowhere --content a --poses b --out c.mp4", "no run in nowhere"),
@@ -70,6 +69,11 @@ def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path
 )
 def test_unknown_words_are_code_2(line, capsys):
     assert run(line, capsys)[0] == 2
+
+
+def test_impossible_setting_says_why(capsys):
+    code, _, err = run("train color_encoder data --latent-reg random --batch-size 3", capsys)
+    assert code == 2 and "halves the batch: got batch_size 3" in " ".join(err.split())
 
 
 def test_sizes():

@@ -1,0 +1,88 @@
+"""What training costs beside its steps: loading samples at the paper's size, and running under Ray Train.
+
+Run it with ``make bench``; it prints ratios, which hold on any machine, and takes some minutes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from orchestration.colorize import ColorizeSettings, colorize
+from orchestration.prepare import PrepareSettings, prepare
+from orchestration.progress import Listener
+from orchestration.ray_session import start_ray
+from orchestration.train import TrainSettings, train
+from posegen.clips import ClipDataset
+from posegen.samples import EpochLoader
+from posegen.stages import STAGES, VideoGenerator
+from posegen.studio import render_clip, write_clip
+
+ACTIONS = ("wave_one_hand", "squat", "side_step")
+
+
+def make_dataset(folder: Path, size: tuple[int, int], num_frames: int) -> str:
+    """A dataset of the studio with all colour variants, made in this process."""
+    for action in ACTIONS:
+        write_clip(render_clip("grace", action, num_frames=num_frames, size=size), folder / "videos")
+    dataset = str(folder / "dataset")
+    truth = PrepareSettings(size=size, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
+    prepare(folder / "videos", dataset, truth)
+    for scope, region in (("frame", "upper"), ("clip", "both")):
+        colorize(dataset, ColorizeSettings(scope=scope, region=region, workers=0))
+    return dataset
+
+
+def input_share(dataset: str) -> None:
+    """Seconds to load one sample against seconds to learn from it, in one process, at the paper's sizes."""
+    config = replace(VideoGenerator.presets["paper"], lambda_vgg=0.0)
+    loader = EpochLoader(VideoGenerator.open_samples(config, ClipDataset(dataset), "train"), config.batch_size)
+    batches = loader.epoch(0)
+    first = next(batches)
+    start = time.perf_counter()
+    for _ in range(8):
+        next(batches)
+    loading = (time.perf_counter() - start) / 8
+    stage = VideoGenerator(config)
+    stage.step(first)  # the first step also allocates
+    start = time.perf_counter()
+    stage.step(first)
+    step = time.perf_counter() - start
+    print(f"input: {1000 * loading:.0f} ms a pair, step {step:.1f} s: {100 * loading / step:.2f} % of the step")
+
+
+class EpochTimes(Listener):
+    """Remembers how long each epoch took."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def hear_epoch(self, run, epoch, num_epochs, metrics):
+        self.seconds.append(metrics["time/epoch_seconds"])
+
+
+def ray_overhead(dataset: str, runs: str) -> None:
+    """Median epoch of one Ray worker against the same loop in this process, with as many threads."""
+    config = replace(STAGES["color_encoder"].presets["tiny"], num_epochs=6, epoch_size=128)
+    start_ray()
+    medians = {}
+    for workers in (0, 1):
+        times = EpochTimes()
+        settings = TrainSettings(name=f"workers-{workers}", runs=runs, workers=workers, track=False, loader_processes=0)
+        train("color_encoder", config, dataset, settings, listener=times)
+        medians[workers] = sorted(times.seconds)[len(times.seconds) // 2]
+    print(f"epoch with --workers 1 / --workers 0: {medians[1] / medians[0]:.3f}")
+
+
+def main() -> None:
+    """Print both."""
+    with tempfile.TemporaryDirectory() as name:
+        small = make_dataset(Path(name, "small"), (96, 64), 32)
+        ray_overhead(small, str(Path(name, "runs")))
+        input_share(make_dataset(Path(name, "paper"), (384, 256), 12))
+
+
+if __name__ == "__main__":
+    main()
