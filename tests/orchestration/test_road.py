@@ -1,0 +1,123 @@
+"""The whole road on the studio, as the demo walks it, with a small share of its training."""
+
+from __future__ import annotations
+
+import json
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from orchestration import cli
+from orchestration.demo import EXPERIMENT, DemoSettings, demo
+from posegen.clips import ClipDataset
+from posegen.video import read_video
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A demo with 1 % of its training, in this process."""
+    folder = tmp_path_factory.mktemp("demo")
+    output = StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        settings = DemoSettings(frames=10, effort=0.03, workers=0)
+        demo(folder / "out", settings, Console(file=output, width=200))
+        yield folder, output.getvalue()
+
+
+def test_demo_says_what_it_made(made):
+    folder, output = made
+    assert "Done in" in output and "swapped codes: of the way to the other colour went upper garment" in output
+    for name in ("colors.mp4", "contact-sheet.png", "runs/video-generator/evaluation"):
+        assert (folder / "out" / name).exists() and name in output
+
+
+def test_video_has_a_frame_for_every_pose(made):
+    folder, _ = made
+    footage = read_video(folder / "out" / "colors.mp4", size=None)
+    assert footage.images.shape == (30, 384, 256, 3)  # ten poses, three times
+
+
+def test_everything_is_in_mlflow(made):
+    folder, _ = made
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert runs.keys() == {"demo", "upper-encoder", "lower-encoder", "video-generator"}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    video = runs["video-generator"]
+    assert video.data.tags["mlflow.parentRunId"] == runs["demo"].info.run_id
+    assert {"train/l1", "val/psnr", "test/ssim", "test/recolor_upper"} <= video.data.metrics.keys()
+    assert video.data.params["z_inject"] == "tile_masked"
+    artifacts = {file.path for file in client.list_artifacts(video.info.run_id)}
+    assert {"images", "evaluation"} <= artifacts
+    assert {file.path for file in client.list_artifacts(runs["demo"].info.run_id)} == {
+        "colors.mp4",
+        "contact-sheet.png",
+    }
+
+
+def test_evaluation_names_its_protocol(made):
+    folder, _ = made
+    evaluation = json.loads((folder / "out/runs/video-generator/evaluation/evaluation.json").read_text())
+    assert evaluation["size"] == [96, 64] and evaluation["split"] == "test"
+    assert (
+        evaluation["num_frames"] == 4 * 9 and "ssim" in evaluation["scores"] and "ms_ssim" not in evaluation["scores"]
+    )
+
+
+def test_generate_by_hand(made, monkeypatch, capsys):
+    folder, _ = made
+    monkeypatch.chdir(folder)
+    line = "generate out/runs/video-generator --content grace/squat --poses luis/squat --upper #2a6fdb --out x.mp4"
+    cli.main(line.split())
+    out = capsys.readouterr().out
+    assert "10 frames in x.mp4" in out and "upper: #2a6fdb is (a, b) = (18, -61); the nearest training colour is" in out
+    assert (folder / "x.png").exists()
+
+
+def test_photo_gives_the_colour(made, monkeypatch, capsys):
+    folder, _ = made
+    monkeypatch.chdir(folder)
+    from posegen.stages.pictures import write_picture
+
+    clip = ClipDataset(str(folder / "out/dataset")).clips[0]
+    write_picture(folder / "photo.png", clip.image(0))
+    line = "generate out/runs/video-generator --content grace/squat --poses grace/squat --lower photo.png --out y.mp4"
+    cli.main(line.split())
+    assert "lower: as in photo.png" in capsys.readouterr().out
+
+
+def test_dataset_of_another_size_is_refused(made, monkeypatch, capsys):
+    folder, _ = made
+    monkeypatch.chdir(folder)
+    settings = "--size 64x64 --pose truth --edges truth --mask truth --workers 0"
+    cli.main(f"prepare out/videos small {settings}".split())
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", "out/runs/video-generator", "--dataset", "small"])
+    assert stop.value.code == 2
+    assert "small has frames of (64, 64), the run was trained at (96, 64)" in capsys.readouterr().err
+
+
+def test_checkpoint_of_another_stage_is_refused(made, monkeypatch, capsys):
+    folder, _ = made
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["evaluate", "out/runs/upper-encoder", "--dataset", "out/dataset"])
+    assert stop.value.code == 2
+    assert "is of the stage 'color_encoder', expected 'video_generator'" in capsys.readouterr().err
+
+
+def test_python_of_the_readme_runs(made, monkeypatch):
+    folder, _ = made
+    monkeypatch.chdir(folder)
+    (folder / "posegen-demo").symlink_to(folder / "out")
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    exec(compile(block[1], "README.md", "exec"), {})
+    assert len(read_video(folder / "blue.mp4", size=None).images) == 10
