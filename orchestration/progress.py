@@ -125,10 +125,13 @@ class RemoteListener(Listener):
         now = time.monotonic()
         if now - self._last >= _QUIET or event.step == event.num_steps:
             self._last = now
-            self._queue.put(("hear", event))
+            self._send("hear", event)
 
     def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
-        self._queue.put(("hear_epoch", (run, epoch, num_epochs, dict(metrics))))
+        self._send("hear_epoch", (run, epoch, num_epochs, dict(metrics)))
+
+    def _send(self, kind: str, content: tuple[Any, ...]) -> None:
+        self._queue.actor.put.remote((kind, content))  # type: ignore[attr-defined]  # without waiting for it, as `put` would
 
     def _deliver(self, listener: Listener) -> None:
         while True:
