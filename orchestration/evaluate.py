@@ -104,7 +104,7 @@ def evaluate(
             score, clip, drawn = score_clip(synthesizer, file, measures)
             scores.append(score)
             _write_comparison(local, clip, drawn)
-            recolorings[file.clip_id] = _swap(synthesizer, data, file, settings.swaps)
+            recolorings[file.clip_id] = _swap(synthesizer, data, file, clip, drawn, settings.swaps)
         on_clip(len(clips), len(clips))
         evaluation = Evaluation(
             run=str(Folder(run)),
@@ -142,11 +142,13 @@ def _measures(
     return measures, identities, left_out
 
 
-def _swap(synthesizer: VideoSynthesizer, data: ClipDataset, file: ClipFile, count: int) -> list[Recoloring]:
+def _swap(
+    synthesizer: VideoSynthesizer, data: ClipDataset, file: ClipFile, clip: Clip, drawn: np.ndarray, count: int
+) -> list[Recoloring]:
     """Swap codes of a clip, where it has painted variants to take them from."""
     if not count or not (data.folder / "colors" / "clip-both").exists(f"{file.clip_id}.parquet"):
         return []
-    return swap_codes(synthesizer, file, data.variants("clip", "both", file), count)
+    return swap_codes(synthesizer, file, clip, drawn, data.variants("clip", "both", file), count)
 
 
 def _summarize_clips(clips: list[ClipScores]) -> dict[str, Score]:

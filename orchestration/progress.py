@@ -33,7 +33,23 @@ class Listener:
         """Called after every epoch, with its metrics."""
 
 
-class ConsoleListener(Listener):
+class _OnConsole:
+    """A context in which a bar is shown, if the console is a terminal."""
+
+    console: Console
+    _bar: Progress
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.console.is_terminal:
+            self._bar.stop()
+
+
+class ConsoleListener(_OnConsole, Listener):
     """Shows a bar per run on a terminal, and a line per epoch everywhere. Use it as a context."""
 
     def __init__(self, console: Console):
@@ -46,15 +62,6 @@ class ConsoleListener(Listener):
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.console.is_terminal:
-            self._bar.stop()
 
     def hear(self, event: Event) -> None:
         if not self.console.is_terminal:
@@ -71,7 +78,7 @@ class ConsoleListener(Listener):
         self.console.print(f"{run}  epoch {epoch}/{num_epochs}  {seconds:.1f} s  {numbers}", highlight=False)
 
 
-class CountListener:
+class CountListener(_OnConsole):
     """Counts things that are done: a bar on a terminal, a line each tenth elsewhere. Use it as a context."""
 
     def __init__(self, console: Console, what: str):
@@ -80,15 +87,6 @@ class CountListener:
             TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
         )
         self._task = self._bar.add_task(what, total=None)
-
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.console.is_terminal:
-            self._bar.stop()
 
     def hear(self, done: int, total: int, what: object = None) -> None:
         """Called whenever `done` of `total` are done, and with what was."""

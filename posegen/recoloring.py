@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from posegen.clips import ClipFile, VariantFile
+from posegen.clips import Clip, ClipFile, VariantFile
 from posegen.color.garments import garment_labels
 from posegen.generate import VideoSynthesizer, content_of
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
@@ -34,17 +34,22 @@ class Recoloring:
 
 
 def swap_codes(
-    synthesizer: VideoSynthesizer, file: ClipFile, variants: VariantFile, count: int = 3
+    synthesizer: VideoSynthesizer,
+    file: ClipFile,
+    clip: Clip,
+    before: np.ndarray,
+    variants: VariantFile,
+    count: int = 3,
 ) -> list[Recoloring]:
     """Draw a clip with the codes of its first `count` painted variants, one garment at a time, and measure.
 
+    `clip` is what `file` holds and `before` (T, H, W, 3) how it is drawn in its own colours: `score_clip` gives both.
     Swaps whose colours lie closer than 15 units of (a, b) are left out: nothing can be told from them.
     """
-    clip, content, row = file.read(), content_of(file), int(usable_rows(file)[0])
+    content, row = content_of(file), int(usable_rows(file)[0])
     labels = garment_labels(clip.images, clip.keypoints, clip.masks)
     background = clip.masks == 0
     own = synthesizer.encode(content.image)
-    before = np.stack(list(synthesizer.frames(content, clip.keypoints, own)))
     results = []
     for index, region in enumerate(REGIONS):
         garment = labels == index + 1

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posegen.clips import Clip, ClipFile
 from posegen.generate import Content, VideoSynthesizer, content_of
-from posegen.metrics.image import MS_SSIM_MIN_SIZE, ms_ssim, ssim
+from posegen.metrics.image import MS_SSIM_MIN_SIZE, masked, ms_ssim, ssim
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """Two batches of images (N, 3, H, W) in [0, 1] to one number each, (N,)."""
@@ -51,9 +51,10 @@ def score_clip(
         rows = slice(start, start + _CHUNK)
         real, fake = (_to_unit(images[rows], synthesizer.device) for images in (clip.images, drawn))
         mask = torch.from_numpy(clip.masks[rows] > 127)[:, None].to(synthesizer.device)
+        person = masked(fake, real, mask)
         for name, measure in measures.items():
             values.setdefault(name, []).append(measure(fake, real).cpu().numpy())
-            values.setdefault(f"{name}_masked", []).append(measure(fake * mask, real * mask).cpu().numpy())
+            values.setdefault(f"{name}_masked", []).append(measure(*person).cpu().numpy())
     means = {name: float(np.concatenate(chunks).mean()) for name, chunks in values.items()}
     return ClipScores(clip.info.clip_id, len(clip) - 1, means), clip, drawn
 
