@@ -1,0 +1,23 @@
+"""What a training step sees: one file per kind of sample, and the plans and loaders that all kinds share."""
+
+from posegen.samples.colored_frames import ColoredFrames
+from posegen.samples.frame_pairs import FramePairs
+from posegen.samples.images import REGIONS, content_features, to_image, to_network, to_unit, usable_rows
+from posegen.samples.plan import Arrays, Batch, EpochLoader, Sample, Samples, fixed_batch
+
+__all__ = [
+    "REGIONS",
+    "Arrays",
+    "Batch",
+    "ColoredFrames",
+    "EpochLoader",
+    "FramePairs",
+    "Sample",
+    "Samples",
+    "content_features",
+    "fixed_batch",
+    "to_image",
+    "to_network",
+    "to_unit",
+    "usable_rows",
+]

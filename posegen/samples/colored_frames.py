@@ -1,0 +1,62 @@
+"""Samples of stage I: single recoloured frames."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from posegen.clips import ClipDataset, Split
+from posegen.features.feature_map import feature_map, target_regions
+from posegen.samples.images import REGIONS, to_network, to_unit, usable_rows
+from posegen.samples.plan import Arrays, Sample, draw
+
+
+class ColoredFrames:
+    """Single recoloured frames, for stage I (Section 3.1): the feature map and the frame as it was painted.
+
+    Keys: ``features`` (4, H, W) and ``image`` (3, H, W) in [-1, 1]; ``region`` (1, H, W) in [0, 1], where the garment
+    can be; ``ab`` (2,) the designated colour, NaN where the frame kept its own; ``noise`` (2, Z) standard normal, for
+    the posterior and the prior.
+
+    Args:
+        dataset: With colour variants of scope ``frame``.
+        split: ``train`` or ``test``.
+        region: ``upper`` or ``lower``, the garment that was painted.
+        latent_dim: Z.
+        epoch_size: Samples in an epoch; 0 takes every frame once.
+        seed: With the epoch, decides order, variants and noise.
+    """
+
+    def __init__(self, dataset: ClipDataset, split: Split, *, region: str, latent_dim: int, epoch_size: int, seed: int):
+        self.clips = dataset.split(split)
+        self.variants = [dataset.variants("frame", region, clip) for clip in self.clips]
+        self.region, self.latent_dim, self.epoch_size, self.seed = region, latent_dim, epoch_size, seed
+
+    @cached_property
+    def _frames(self) -> list[tuple[int, int]]:
+        """(clip, row) of all frames whose pose is usable."""
+        return [(c, int(row)) for c, clip in enumerate(self.clips) for row in usable_rows(clip)]
+
+    def plan(self, epoch: int) -> list[Sample]:
+        rng = np.random.default_rng([self.seed, epoch])
+        samples = []
+        for k, index in enumerate(draw(len(self._frames), self.epoch_size, rng)):
+            clip, row = self._frames[index]
+            variant = int(rng.integers(self.variants[clip].num_variants))
+            samples.append(Sample(clip, row, row, variant, False, (self.seed, epoch, k)))
+        return samples
+
+    def load(self, sample: Sample) -> Arrays:
+        clip, variants = self.clips[sample.clip], self.variants[sample.clip]
+        designated = variants.upper_ab if self.region == "upper" else variants.lower_ab
+        ab = designated[variants.rows[sample.row, sample.variant]]
+        regions = target_regions(clip.keypoints[sample.row], clip.info.size)
+        noise = np.random.default_rng(sample.seed).standard_normal((2, self.latent_dim), np.float32)
+        return {
+            "features": to_network(feature_map(clip.keypoints[sample.row], clip.edges(sample.row))),
+            "image": to_network(variants.image(sample.row, sample.variant)),
+            "region": to_unit(regions[..., [REGIONS.index(self.region)]]),
+            "ab": np.array(ab if ab is not None else (np.nan, np.nan), np.float32),
+            "noise": noise,
+        }

@@ -1,0 +1,87 @@
+"""Samples of stage II: two consecutive frames of a recoloured clip."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from posegen.clips import ClipDataset, Split
+from posegen.features.feature_map import feature_map, target_regions
+from posegen.samples.images import content_features, to_network, to_unit, usable_rows
+from posegen.samples.plan import Arrays, Sample, draw
+
+
+class FramePairs:
+    """Two consecutive frames of a recoloured clip and its content frame, for stage II (Section 3.2).
+
+    Keys: ``content`` (3, H, W) and ``images`` (2, 3, H, W), painted alike, and ``features`` (2, 4, H, W), all in
+    [-1, 1]; ``regions`` (2, 2, H, W) in [0, 1], where the upper and the lower garment can be; ``noise`` (Z,).
+
+    Half of the content frames are the first of the clip, as in the evaluation, and half are drawn from all its
+    frames, so that the code cannot carry the pose.
+
+    Args:
+        dataset: With colour variants of scope ``clip`` and region ``both``.
+        split: ``train`` or ``test``.
+        latent_dim: Z, of both garments together.
+        true_feature_share: Share of the pairs that see their own feature maps and not estimated ones.
+        epoch_size: Pairs in an epoch; 0 takes every pair once.
+        seed: With the epoch, decides order, content, variants and noise.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        split: Split,
+        *,
+        latent_dim: int,
+        true_feature_share: float,
+        epoch_size: int,
+        seed: int,
+    ):
+        self.clips = dataset.split(split)
+        self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
+        self.latent_dim, self.true_feature_share = latent_dim, true_feature_share
+        self.epoch_size, self.seed = epoch_size, seed
+
+    @cached_property
+    def _usable(self) -> list[np.ndarray]:
+        return [usable_rows(clip) for clip in self.clips]
+
+    @cached_property
+    def _pairs(self) -> list[tuple[int, int]]:
+        """(clip, first row) of all pairs of neighbours that both have a usable pose."""
+        return [
+            (c, int(row)) for c, rows in enumerate(self._usable) for row, after in pairwise(rows) if after == row + 1
+        ]
+
+    def plan(self, epoch: int) -> list[Sample]:
+        rng = np.random.default_rng([self.seed, epoch])
+        samples = []
+        for k, index in enumerate(draw(len(self._pairs), self.epoch_size, rng)):
+            clip, row = self._pairs[index]
+            rows = self._usable[clip]
+            content = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
+            variant = int(rng.integers(self.variants[clip].num_variants))
+            estimate = bool(rng.random() >= self.true_feature_share)
+            samples.append(Sample(clip, row, content, variant, estimate, (self.seed, epoch, k)))
+        return samples
+
+    def load(self, sample: Sample) -> Arrays:
+        clip, variants = self.clips[sample.clip], self.variants[sample.clip]
+        rows = (sample.row, sample.row + 1)
+        size = clip.info.size
+        if sample.estimate:
+            content = content_features(clip, sample.content)
+            features = [content.estimate(clip.keypoints[row]) for row in rows]
+        else:
+            features = [feature_map(clip.keypoints[row], clip.edges(row)) for row in rows]
+        return {
+            "content": to_network(variants.image(sample.content, sample.variant)),
+            "images": np.stack([to_network(variants.image(row, sample.variant)) for row in rows]),
+            "features": np.stack([to_network(feature) for feature in features]),
+            "regions": np.stack([to_unit(target_regions(clip.keypoints[row], size)) for row in rows]),
+            "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
+        }
