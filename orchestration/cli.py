@@ -18,6 +18,7 @@ from tyro.extras import SubcommandApp
 from orchestration.colorize import ColorizeSettings
 from orchestration.demo import DemoSettings
 from orchestration.evaluate import EvaluateSettings
+from orchestration.generate import ColorSettings
 from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings
 from orchestration.progress import ConsoleListener, CountListener
@@ -70,6 +71,7 @@ def build_app(preset: str = "paper") -> SubcommandApp:
     app.command(_train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
     app.command(evaluate)
     app.command(generate)
+    app.command(export)
     app.command(demo)
     weights_app = SubcommandApp()
     weights_app.command(name="list")(list_weights)
@@ -166,29 +168,47 @@ def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings
 def generate(
     run: Positional[str],
     content: str,
-    poses: str,
+    poses: tuple[str, ...],
     out: Path,
     dataset: str = "",
-    upper: str = "",
-    lower: str = "",
+    batch: int = 4,
+    colors: ColorSettings = ColorSettings(),
 ) -> None:
-    """Draw a video: this person, this pose sequence, these colours.
+    """Draw videos: this person, these pose sequences, these colours.
+
+    One pose sequence gives one video. Several, or --sample, give a folder of them.
 
     Args:
         run: Run of the stage video_generator.
         content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
-        poses: The pose sequence: a clip of the dataset.
-        out: The video to write, .mp4.
+        poses: The pose sequences: clips of the dataset, by id, PERSON/ACTION or a pattern such as '*/bow'.
+        out: The video to write, .mp4, or the folder for several.
         dataset: Clip dataset with these clips, whose backends also see a new image; by default the run's own.
-        upper: Colour of the upper garment: #rrggbb, a CSS name, or a photo of somebody who wears it.
-        lower: Colour of the lower garment, likewise.
+        batch: Videos that are drawn at once.
     """
     from orchestration.generate import generate
 
-    shown = generate(run, dataset or dataset_of(run), content=content, poses=poses, out=out, upper=upper, lower=lower)
-    console.print(f"{shown.num_frames} frames in {shown.video}, a contact sheet in {shown.sheet}")
+    shown = generate(run, dataset or dataset_of(run), content=content, poses=poses, out=out, batch=batch, colors=colors)
+    videos = shown.videos[0] if len(shown.videos) == 1 else f"{len(shown.videos)} videos in {out}"
+    sheets = (
+        f"a contact sheet in {shown.sheets[0]}" if len(shown.sheets) == 1 else f"{len(shown.sheets)} contact sheets"
+    )
+    console.print(f"{shown.num_frames} frames in {videos}, {sheets}", markup=False)
     for region, note in shown.colors.items():
-        console.print(f"{region}: {note}")
+        console.print(f"{region}: {note}", markup=False)
+
+
+def export(run: Positional[str], out: Positional[Path]) -> None:
+    """Export the generator of a run to ONNX: feature map, frame before, colour code and regions in, a frame out.
+
+    Args:
+        run: Run of the stage video_generator.
+        out: The file to write, .onnx.
+    """
+    from orchestration.export import export
+
+    made = export(run, out)
+    console.print(f"{made.num_bytes / 1e6:.1f} MB in {made.path}", markup=False)
 
 
 def demo(out: Positional[Path] = Path("posegen-demo"), settings: DemoSettings = DemoSettings()) -> None:

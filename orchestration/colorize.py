@@ -9,7 +9,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,9 @@ from posegen.clips import VARIANT_SCHEMA, ClipDataset, ClipFile, DatasetError, e
 from posegen.color.augmentation import Region, Scope, augment_clip
 from posegen.color.garments import garment_labels
 from posegen.storage import Folder
+
+if TYPE_CHECKING:
+    from posegen.recolorer import Recolorer
 
 PAINT_VERSION = 1
 """Part of what every file records: counts the changes to the code that paint another picture."""
@@ -34,8 +38,11 @@ class ColorizeSettings:
     """What has one colour: each frame its own, for color_encoder; or all frames of a clip, for video_generator."""
     region: Region = "both"
     """Which garments are painted."""
-    method: Literal["lab"] = "lab"
-    """How: lab shifts a and b inside the garment, and keeps lightness and texture."""
+    method: Literal["lab", "siggraph17"] = "lab"
+    """How: lab shifts a and b inside the garment, and keeps lightness and texture; siggraph17 has a network colour
+    the garment by hints on the body."""
+    colorizer: str = ""
+    """Network of siggraph17: a run of the stage colorizer, or published weights by name (by default siggraph17)."""
     variants: int | None = None
     """Colourings of each frame; by default 4 with scope frame, and 5 with scope clip, the first being the original."""
     seed: int = 0
@@ -46,6 +53,8 @@ class ColorizeSettings:
     def __post_init__(self) -> None:
         if self.variants is not None and self.variants < 1:
             raise ValueError(f"variants must be at least 1, got {self.variants}")
+        if self.colorizer and self.method != "siggraph17":
+            raise ValueError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
 
     @property
     def num_variants(self) -> int:
@@ -57,11 +66,10 @@ class ColorizeSettings:
         """Name of the folder inside ``colors/``."""
         return f"{self.scope}-{self.region}"
 
-    @property
-    def record(self) -> bytes:
-        """What decides the pictures of a clip, for the file that holds them."""
+    def record(self, network: str = "") -> bytes:
+        """What decides the pictures of a clip, for the file that holds them; `network` says which one paints."""
         facts = {"method": self.method, "num_variants": self.num_variants, "seed": self.seed}
-        return json.dumps({"version": PAINT_VERSION, **facts}).encode()
+        return json.dumps({"version": PAINT_VERSION, **facts, **({"network": network} if network else {})}).encode()
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,8 @@ class ClipPainter:
     def __init__(self, dataset: Folder, settings: ColorizeSettings):
         self.dataset = dataset
         self.settings = settings
+        self.recolorer = _load_recolorer(settings)
+        self.record = settings.record(self.recolorer.identity if self.recolorer else "")
 
     def __call__(self, row: Row) -> Row:
         """Paint a clip and write its variants. Whatever goes wrong becomes its reason.
@@ -116,7 +126,7 @@ class ClipPainter:
         start = time.perf_counter()
         result = PaintResult(row["clip_id"])
         try:
-            table = self.paint(row["clip_id"]).replace_schema_metadata({_METADATA_KEY: self.settings.record})
+            table = self.paint(row["clip_id"]).replace_schema_metadata({_METADATA_KEY: self.record})
             write_table(self.dataset / "colors" / self.settings.kind, f"{row['clip_id']}.parquet", table)
             result = replace(result, num_images=table.num_rows)
         except Exception as error:
@@ -126,7 +136,12 @@ class ClipPainter:
     def paint(self, clip_id: str) -> pa.Table:
         """Return all variants of a clip, of `VARIANT_SCHEMA`; a frame that shows no garment stays as it is."""
         clip = ClipFile(self.dataset, clip_id).read()
-        variants = augment_clip(
+        augment = (
+            partial(self.recolorer.augment_clip, keypoints=clip.keypoints)
+            if self.recolorer is not None
+            else augment_clip
+        )
+        variants = augment(
             clip.images,
             garment_labels(clip.images, clip.keypoints, clip.masks),
             scope=self.settings.scope,
@@ -163,12 +178,16 @@ def colorize(
 
     Raises:
         DatasetError: There is no dataset, no clip in it, or none could be painted.
+        CheckpointError, WeightsError: The network cannot be had.
     """
     data = ClipDataset(dataset)
     if not data.clips:
         raise DatasetError(f"{data.folder} has no clips; make them with `posegen prepare`")
     folder = data.folder / "colors" / settings.kind
-    todo = [clip.clip_id for clip in data.clips if _read_record(folder, clip.clip_id) != settings.record]
+    settings = _fix_network(settings)
+    recolorer = _load_recolorer(settings)
+    record = settings.record(recolorer.identity if recolorer else "")
+    todo = [clip.clip_id for clip in data.clips if _read_record(folder, clip.clip_id) != record]
     results = _paint_clips(todo, data.folder, settings, on_progress)
     failures = [result for result in results if result.reason]
     painted = [clip for clip in data.clips if clip.clip_id not in {failure.clip_id for failure in failures}]
@@ -181,6 +200,26 @@ def colorize(
         num_made=len(todo) - len(failures),
         failures=failures,
     )
+
+
+def _fix_network(settings: ColorizeSettings) -> ColorizeSettings:
+    """Name the network in full: of a run its newest checkpoint, the same for all processes while the run goes on."""
+    if settings.method == "lab":
+        return settings
+    from posegen.checkpoint import find_checkpoint
+    from posegen.recolorer import PUBLISHED
+
+    colorizer = settings.colorizer or PUBLISHED[0]
+    return replace(settings, colorizer=colorizer if colorizer in PUBLISHED else find_checkpoint(colorizer).uri)
+
+
+def _load_recolorer(settings: ColorizeSettings) -> Recolorer | None:
+    """The network that paints, None for the method that needs none."""
+    if settings.method == "lab":
+        return None
+    from posegen.recolorer import Recolorer, load_network
+
+    return Recolorer(load_network(settings.colorizer))
 
 
 def _read_record(folder: Folder, clip_id: str) -> bytes | None:

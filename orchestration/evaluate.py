@@ -15,7 +15,8 @@ from orchestration import tracking
 from posegen import weights
 from posegen.clips import Clip, ClipDataset, ClipFile, Split
 from posegen.generate import VideoSynthesizer
-from posegen.metrics.image import LPIPS, STLPIPS, bootstrap_interval
+from posegen.metrics.image import LPIPS, STLPIPS
+from posegen.metrics.statistics import bootstrap_interval
 from posegen.recoloring import Recoloring, swap_codes
 from posegen.reconstruction import ClipScores, Measure, score_clip, structural_measures
 from posegen.samples import REGIONS

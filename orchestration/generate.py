@@ -1,83 +1,284 @@
-"""Draws a video from names: of clips, image files and colours."""
+"""Draws videos from names: of clips, image files and colours."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.clips import ClipDataset, DatasetInfo
+from posegen.clips import ClipDataset, ClipFile, DatasetError, DatasetInfo
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import parse_color
+from posegen.exact_color import match_colors
 from posegen.features.stick_figure import draw_stick_figure
-from posegen.generate import Content, VideoSynthesizer, content_of
+from posegen.generate import Content, VideoSynthesizer, content_of, interpolate, worn_color
 from posegen.perception import EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
 from posegen.samples import REGIONS
 from posegen.stages.pictures import grid, write_picture
-from posegen.video import Footage, read_image, write_video
+from posegen.video import Footage, VideoWriter, read_image
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+_FILE_BACKENDS = {"truth", "openpose_json"}  # read what lies beside a video, and see nothing in a photo
 _STRIP = 10  # frames in the contact sheet, as in the paper's Figure 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorSettings:
+    """Which colours the clothes take. A garment without a wish keeps its own, or with --sample takes a random one."""
+
+    upper: str = ""
+    """Colour of the upper garment: #rrggbb, a CSS name, lab(L a b), or a photo of somebody who wears it or of cloth."""
+    lower: str = ""
+    """Colour of the lower garment, likewise."""
+    upper_to: str = ""
+    """Colour that the upper garment has in the last frame, evenly reached from the first one."""
+    lower_to: str = ""
+    """The same for the lower garment."""
+    exact_color: bool = False
+    """Correct the codes until the drawn garments have the wished colours; takes some seconds."""
+    sample: Literal["none", "fitted", "prior"] = "none"
+    """Draw random colours: as the training's are spread (fitted), or from N(0, I) as the paper writes (prior)."""
+    samples: int = 4
+    """How many videos with random colours of each pose sequence."""
+    seed: int = 0
+    """Decides the random colours."""
 
 
 @dataclass(frozen=True)
 class Generated:
     """What was drawn."""
 
-    video: Path
-    sheet: Path
+    videos: list[Path]
+    sheets: list[Path]
+    """One for each pose sequence: the content, the poses, and a row for each video."""
     num_frames: int
+    """Of all videos together."""
     colors: dict[str, str] = field(default_factory=dict)
     """What each asked colour became, in words."""
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One video to draw."""
+
+    out: Path
+    clip: ClipFile
+    z: Tensor
+    """(Z,) or (T, Z)."""
+
+    @property
+    def shown(self) -> list[int]:
+        """Rows of the frames in the contact sheet."""
+        length = len(self.clip.keypoints)
+        return np.linspace(0, length - 1, min(_STRIP, length)).round().astype(int).tolist()
+
+
 def generate(
-    run: str, dataset: str, *, content: str, poses: str, out: Path, upper: str = "", lower: str = ""
+    run: str,
+    dataset: str,
+    *,
+    content: str,
+    poses: Sequence[str],
+    out: Path,
+    batch: int = 4,
+    colors: ColorSettings = ColorSettings(),
 ) -> Generated:
-    """Draw `content`, moving like the clip `poses`, in the colours asked for; see the command's help.
+    """Draw `content`, moving like the clips `poses`, in the colours asked for; see the command's help.
 
     Raises ValueError (DatasetError, CheckpointError, VideoError) where something is not there or does not fit.
     """
-    if out.suffix.lower() != ".mp4":
+    if batch < 1 or colors.samples < 1:
+        raise ValueError(f"got batch {batch} and samples {colors.samples}, expected 1 or more of each")
+    if out.suffix.lower() not in ("", ".mp4"):
         raise ValueError(f"the video is written as .mp4, got {out.name!r}")
     synthesizer, data = VideoSynthesizer.load(run), ClipDataset(dataset)
     if data.info.size != synthesizer.size:
         raise ValueError(f"{dataset} has frames of {data.info.size}, the run was trained at {synthesizer.size}")
-    target = data.find(poses)
+    targets = find_clips(data, poses)
+    count = 1 if colors.sample == "none" else colors.samples
+    _check_place(out, len(targets) * count)
     person = see_image(Path(content), data.info) if is_image(content) else content_of(data.find(content))
-    z, colors = choose_colors(synthesizer, synthesizer.encode(person.image), {"upper": upper, "lower": lower})
-    frames = np.stack(list(synthesizer.frames(person, target.keypoints, z)))
-    write_video(out, frames, fps=target.info.fps, times=target.times)
-    sheet = out.with_suffix(".png")
-    write_picture(sheet, contact_sheet(person.image, target.keypoints, frames))
-    return Generated(out, sheet, len(frames), colors)
+    codes, notes = choose_codes(synthesizer, person, data.info, colors)
+    jobs = plan(targets, codes, out)
+    strips = [
+        strip
+        for start in range(0, len(jobs), batch)
+        for strip in draw(synthesizer, person, jobs[start : start + batch])
+    ]
+    sheets = [
+        _write_sheet(person.image, jobs[start : start + count], strips[start : start + count])
+        for start in range(0, len(jobs), count)
+    ]
+    return Generated([job.out for job in jobs], sheets, sum(len(job.clip.keypoints) for job in jobs), notes)
 
 
-def choose_colors(synthesizer: VideoSynthesizer, z: Tensor, wishes: dict[str, str]) -> tuple[Tensor, dict[str, str]]:
-    """Replace the codes of the garments for which a colour or a photo is given; say what became of each wish."""
+def _check_place(out: Path, num_videos: int) -> None:
+    if num_videos == 1 and not out.suffix:
+        raise ValueError(f"one video is written as .mp4, got {out.name!r}")
+    if num_videos > 1 and out.suffix:
+        raise ValueError(f"{num_videos} videos are written to a folder, got {out.name!r}")
+
+
+def find_clips(data: ClipDataset, names: Sequence[str]) -> list[ClipFile]:
+    """The clips of these names; one with ``*`` or ``?`` stands for all whose PERSON/ACTION it matches."""
+    found: dict[str, ClipFile] = {}
+    for name in names:
+        if set(name) & set("*?["):
+            matches = [clip for clip in data.clips if fnmatch(f"{clip.info.person}/{clip.info.action}", name)]
+            if not matches:
+                raise DatasetError(f"no PERSON/ACTION in {data.folder} matches {name!r}")
+        else:
+            matches = [data.find(name)]
+        found |= {clip.clip_id: clip for clip in matches}
+    return list(found.values())
+
+
+# ---- Colours
+
+
+def choose_codes(
+    synthesizer: VideoSynthesizer, person: Content, info: DatasetInfo, colors: ColorSettings
+) -> tuple[list[tuple[Tensor, Tensor]], dict[str, str]]:
+    """The codes (Z,) of the first and the last frame of each video, and what became of each wish in words."""
+    own = synthesizer.encode(person.image)
+    begin, end = {"upper": colors.upper, "lower": colors.lower}, {"upper": colors.upper_to, "lower": colors.lower_to}
+    start, notes = color(synthesizer, person, info, own, begin, exact=colors.exact_color)
+    stop, more = color(synthesizer, person, info, start, end, exact=colors.exact_color)
+    notes |= {f"{region}, at the end": note for region, note in more.items()}
+    if colors.sample == "none":
+        return [(start, stop)], notes
+    generator = torch.Generator().manual_seed(colors.seed)
+    drawn = [
+        synthesizer.codebook(region).sample(colors.samples, generator, prior=colors.sample == "prior")
+        for region in REGIONS
+    ]
+    codes = []
+    for number in range(colors.samples):
+        random = {region: parts[number] for region, parts in zip(REGIONS, drawn, strict=True)}
+        free = {region: code for region, code in random.items() if not begin[region]}
+        fixed_at_end = {region: code for region, code in free.items() if not end[region]}
+        codes.append((_replaced(synthesizer, start, free), _replaced(synthesizer, stop, fixed_at_end)))
+    return codes, notes
+
+
+def color(
+    synthesizer: VideoSynthesizer,
+    person: Content,
+    info: DatasetInfo,
+    z: Tensor,
+    wishes: dict[str, str],
+    *,
+    exact: bool,
+) -> tuple[Tensor, dict[str, str]]:
+    """Replace the codes of the garments for which a colour or a photo is given; say what became of each wish.
+
+    The lightness stays that of the person's own garment, since codes change a and b.
+    """
+    asked: dict[str, tuple[float, float]] = {}
     notes = {}
-    for index, region in enumerate(REGIONS):
-        wish = wishes.get(region, "")
+    for region, wish in wishes.items():
         if not wish:
             continue
-        if is_image(wish):
+        if is_image(wish) and shows_person(Path(wish), info):
             photo = read_image(Path(wish), size=synthesizer.size).images[0]
-            parts = list(synthesizer.split(z))
-            parts[index] = synthesizer.split(synthesizer.encode(photo))[index]
-            z = torch.cat(parts)
+            seen = synthesizer.split(synthesizer.encode(photo))[REGIONS.index(region)]
+            z = _replaced(synthesizer, z, {region: seen})
             notes[region] = f"as in {wish}"
-        else:
-            rgb = parse_color(wish)
-            z = synthesizer.recolor(z, {region: rgb})
-            asked, found = rgb_to_lab(np.array(rgb) / 255.0)[1:], synthesizer.nearest_color(region, rgb)
-            notes[region] = (
-                f"{wish} is (a, b) = ({asked[0]:.0f}, {asked[1]:.0f}); "
-                f"the nearest training colour is ({found[0]:.0f}, {found[1]:.0f})"
-            )
-    return z, notes
+            continue
+        _, a, b = swatch(Path(wish)) if is_image(wish) else parse_color(wish)
+        asked[region] = a, b
+        notes[region] = f"{wish} is (a, b) = ({a:.0f}, {b:.0f})"
+    if exact and asked:
+        z, matches = match_colors(synthesizer, person, z, asked)
+        for region, match in matches.items():
+            notes[region] += f"; drawn ΔE2000 {match.after:.1f} from it, {match.before:.1f} before the correction"
+        return z, notes
+    lightness = {region: worn_color(person, region)[0] for region in asked}
+    return synthesizer.recolor(z, {region: (lightness[region], *ab) for region, ab in asked.items()}), notes
+
+
+def swatch(path: Path) -> tuple[float, float, float]:
+    """Mean L, a, b of a picture of cloth: of its central half in each direction, where a background seldom is."""
+    image = read_image(path, size=None).images[0]
+    height, width = image.shape[:2]
+    lightness, a, b = rgb_to_lab(image[height // 4 : -(height // 4), width // 4 : -(width // 4)]).mean((0, 1)).tolist()
+    return lightness, a, b
+
+
+def shows_person(path: Path, info: DatasetInfo) -> bool:
+    """Whether the dataset's pose estimator sees a person in a photo.
+
+    Where the poses came from files nothing can look, and the photo is taken for one like those of the dataset, which
+    show a person.
+    """
+    name = info.backends["pose"]["name"]
+    if name in _FILE_BACKENDS:
+        return True
+    return bool(POSE_ESTIMATORS[name].make()(read_image(path, size=info.size, crop="none")).scores[0] > 0)
+
+
+def _replaced(synthesizer: VideoSynthesizer, z: Tensor, parts: dict[str, Tensor]) -> Tensor:
+    """A code (Z,) in which these garments' parts are others."""
+    own = zip(REGIONS, synthesizer.split(z), strict=True)
+    return torch.cat([parts.get(region, part) for region, part in own])
+
+
+# ---- Drawing
+
+
+def plan(targets: Sequence[ClipFile], codes: Sequence[tuple[Tensor, Tensor]], out: Path) -> list[_Job]:
+    """A video for each pose sequence and pair of codes, in this order; several lie in a folder."""
+    jobs = []
+    for clip in targets:
+        for number, (start, stop) in enumerate(codes):
+            z = start if start is stop or torch.equal(start, stop) else interpolate(start, stop, len(clip.keypoints))
+            name = clip.clip_id + (f"-{number + 1}" if len(codes) > 1 else "")
+            path = out if len(targets) * len(codes) == 1 else out / f"{name}.mp4"
+            jobs.append(_Job(path, clip, z))
+    return jobs
+
+
+def draw(synthesizer: VideoSynthesizer, person: Content, jobs: Sequence[_Job]) -> list[list[np.ndarray]]:
+    """Draw videos as one batch, each frame straight to its file. Returns the frames for the contact sheets."""
+    strips: list[list[np.ndarray]] = [[] for _ in jobs]
+    shown = [set(job.shown) for job in jobs]
+    with ExitStack() as stack:
+        writers = []
+        for job in jobs:
+            job.out.parent.mkdir(parents=True, exist_ok=True)
+            writers.append(stack.enter_context(VideoWriter(job.out, fps=job.clip.info.fps, times=job.clip.times)))
+        drawn = synthesizer.clips(person, [job.clip.keypoints for job in jobs], [job.z for job in jobs])
+        for row, frames in enumerate(drawn):
+            for number, frame in frames.items():
+                writers[number].write(frame)
+                if row in shown[number]:
+                    strips[number].append(frame)
+    return strips
+
+
+def contact_sheet(content: np.ndarray, poses: np.ndarray, strips: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """The content image, below it the poses (K, 18, 3), and below them the K frames drawn for them in each video."""
+    sticks = [draw_stick_figure(pose, content.shape[:2]) for pose in poses]
+    return grid([[content], sticks, *strips])
+
+
+def _write_sheet(content: np.ndarray, jobs: Sequence[_Job], strips: Sequence[Sequence[np.ndarray]]) -> Path:
+    """Write the contact sheet of the videos of one pose sequence beside the first of them."""
+    first = jobs[0]
+    name = first.out.stem if len(jobs) == 1 else first.clip.clip_id
+    path = first.out.with_name(f"{name}.png")
+    write_picture(path, contact_sheet(content, first.clip.keypoints[first.shown], strips))
+    return path
+
+
+# ---- Photos
 
 
 def is_image(name: str) -> bool:
@@ -88,7 +289,7 @@ def is_image(name: str) -> bool:
 def see_image(path: Path, info: DatasetInfo) -> Content:
     """See a person in an image with the backends that saw the dataset."""
     names = {kind: backend["name"] for kind, backend in info.backends.items()}
-    if "truth" in names.values() or "openpose_json" in names.values():
+    if set(names.values()) & _FILE_BACKENDS:
         names = {"pose": "blazepose", "edges": "hed", "mask": "blazepose"}  # an image has no file of facts beside it
     # A person may stand anywhere in a photo: the whole of it is kept.
     footage: Footage = read_image(path, size=info.size, crop="none")
@@ -98,10 +299,3 @@ def see_image(path: Path, info: DatasetInfo) -> Content:
     if not poses.scores[0] > 0:
         raise ValueError(f"no person is seen in {path}")
     return Content(footage.images[0], poses.keypoints[0], edges[0], mask[0])
-
-
-def contact_sheet(content: np.ndarray, keypoints: np.ndarray, frames: np.ndarray) -> np.ndarray:
-    """The content image, and below it ten poses of the sequence over the frames drawn for them."""
-    rows = np.linspace(0, len(frames) - 1, min(_STRIP, len(frames))).round().astype(int)
-    sticks = [draw_stick_figure(keypoints[row], frames.shape[1:3]) for row in rows]
-    return grid([[content], sticks, [frames[row] for row in rows]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from posegen.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.clips import ClipFile, DatasetError
+from posegen.color.garments import garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.networks.codebook import Codebook
@@ -52,7 +53,7 @@ class VideoSynthesizer:
 
     Example:
         >>> synthesizer = VideoSynthesizer.load("runs/video_generator-1")
-        >>> z = synthesizer.recolor(synthesizer.encode(content.image), {"upper": (42, 111, 219)})
+        >>> z = synthesizer.recolor(synthesizer.encode(content.image), {"upper": parse_color("teal")})
         >>> frames = synthesizer.frames(content, poses, z)
     """
 
@@ -68,7 +69,6 @@ class VideoSynthesizer:
         assert isinstance(stage, VideoGenerator)
         return cls(stage, load_progress(checkpoint).size, device)
 
-    @torch.no_grad()
     def frames(self, content: Content, poses: np.ndarray, z: Tensor | None = None) -> Iterator[np.ndarray]:
         """Draw one uint8 frame (H, W, 3) per pose, each from the one before; the first from black.
 
@@ -77,43 +77,67 @@ class VideoSynthesizer:
             poses: (T, 18, 3) keypoints in pixels of the trained size.
             z: Colour code, (Z,) for all frames or (T, Z); None keeps the content's own colours.
         """
-        if content.image.shape[:2] != self.size:
-            raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
         z = self.encode(content.image) if z is None else z
-        codes = z.expand(len(poses), -1)  # (T, Z)
-        features = ContentFeatures(content.keypoints, content.edges, content.mask)
-        previous = torch.full((1, 3, *self.size), -1.0, device=self.device)  # v0 is black
-        for pose, code in zip(poses, codes, strict=True):
-            feature = self._tensor(to_network(features.estimate(pose)))  # (1, 4, H, W)
-            region = self._tensor(to_unit(target_regions(pose, self.size)))  # (1, 2, H, W)
-            previous = self.stage.generator(feature, previous, code[None], region)  # (1, 3, H, W)
-            yield to_image(previous[0])
+        for drawn in self.clips(content, [poses], [z]):
+            yield drawn[0]
+
+    @torch.no_grad()
+    def clips(
+        self, content: Content, poses: Sequence[np.ndarray], codes: Sequence[Tensor]
+    ) -> Iterator[dict[int, np.ndarray]]:
+        """Draw several clips of a person as one batch, frame by frame; memory does not grow with their length.
+
+        Args:
+            content: The person.
+            poses: (T, 18, 3) of each clip; their lengths may differ.
+            codes: (Z,) or (T, Z) of each clip.
+
+        Yields:
+            The next frame (H, W, 3) uint8 of each clip that has not ended, by its number.
+        """
+        features = self._take_apart(content)
+        expanded = [z.expand(len(of_clip), -1) for z, of_clip in zip(codes, poses, strict=True)]  # (T, Z) each
+        previous = torch.full((len(poses), 3, *self.size), -1.0, device=self.device)  # v0 is black
+        for t in range(max(map(len, poses), default=0)):
+            active = [number for number, of_clip in enumerate(poses) if t < len(of_clip)]
+            at_t = [poses[number][t] for number in active]
+            z = torch.stack([expanded[number][t] for number in active])  # (N, Z)
+            drawn = self.stage.generator(self._features(features, at_t), previous[active], z, self._regions(at_t))
+            previous[active] = drawn  # (N, 3, H, W)
+            yield {number: to_image(image) for number, image in zip(active, drawn, strict=True)}
+
+    @torch.no_grad()
+    def roll_out(self, content: Content, poses: np.ndarray, codes: Tensor) -> Tensor:
+        """Draw a few poses (T, 18, 3) with each of the codes (N, Z): frames (N, T, 3, H, W) in [-1, 1], all at once."""
+        features = self._features(self._take_apart(content), poses)  # (T, 4, H, W)
+        regions = self._regions(poses)  # (T, 2, H, W)
+        count = len(codes)
+        return self.stage.roll_out(features.expand(count, -1, -1, -1, -1), codes, regions.expand(count, -1, -1, -1, -1))
 
     @torch.no_grad()
     def encode(self, image: np.ndarray) -> Tensor:
         """The colour code (Z,) of what a person wears: uint8 (H, W, 3) of the trained size."""
-        return self.stage.encode(self._tensor(to_network(image)))[0]
+        return self.stage.encode(self._stack([to_network(image)]))[0]
 
-    def recolor(self, z: Tensor, colors: Mapping[str, Sequence[int]], count: int = 4) -> Tensor:
-        """Replace the code of each garment in `colors` by that of the training colours nearest to its colour.
+    def recolor(self, z: Tensor, colors: Mapping[str, Sequence[float]]) -> Tensor:
+        """Replace the code of each garment in `colors` by the one that its codebook predicts.
 
         Args:
             z: (Z,).
-            colors: ``upper``, ``lower`` or both, each an sRGB colour (0..255). L stays as it is on the content: a
-                code changes a and b.
-            count: Training colours whose codes are averaged.
+            colors: ``upper``, ``lower`` or both, each L, a, b. A code hardly changes L: take that of the garment, see
+                `worn_color`, for codes like those of training.
 
         Returns:
             A new (Z,).
+
+        Raises:
+            ValueError: The encoders have seen no painted frames.
         """
         parts = list(self.split(z))
         for region, color in colors.items():
-            parts[REGIONS.index(region)] = self.codebook(region).nearest(self._ab(color), count)[0]
+            lab = torch.tensor(color, dtype=torch.float32, device=self.device)
+            parts[REGIONS.index(region)] = self.codebook(region).predict(lab)
         return torch.cat(parts)
-
-    def nearest_color(self, region: str, color: Sequence[int], count: int = 4) -> np.ndarray:
-        """The (a, b) that `recolor` finds for an sRGB colour (0..255)."""
-        return self.codebook(region).nearest(self._ab(color), count)[1].cpu().numpy()
 
     def split(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Divide a code (..., Z) into that of the upper and that of the lower garment."""
@@ -126,12 +150,35 @@ class VideoSynthesizer:
         assert isinstance(codebook, Codebook)
         return codebook
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array)[None].to(self.device)
+    def _take_apart(self, content: Content) -> ContentFeatures:
+        if content.image.shape[:2] != self.size:
+            raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
+        return ContentFeatures(content.keypoints, content.edges, content.mask)
 
-    def _ab(self, color: Sequence[int]) -> Tensor:
-        ab = rgb_to_lab(np.asarray(color, np.float64) / 255.0)[1:]
-        return torch.as_tensor(ab, dtype=torch.float32, device=self.device)
+    def _features(self, features: ContentFeatures, poses: Iterable[np.ndarray]) -> Tensor:
+        """The feature maps (N, 4, H, W) of the person in other poses."""
+        return self._stack([to_network(features.estimate(pose)) for pose in poses])
+
+    def _regions(self, poses: Iterable[np.ndarray]) -> Tensor:
+        """Where the garments are in poses, (N, 2, H, W)."""
+        return self._stack([to_unit(target_regions(pose, self.size)) for pose in poses])
+
+    def _stack(self, arrays: Sequence[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(self.device)
+
+
+def garments_of(content: Content) -> np.ndarray:
+    """Label the garments that the content image shows: (H, W) uint8 as from `garment_labels`."""
+    return garment_labels(content.image[None], content.keypoints[None], content.mask[None])[0]
+
+
+def worn_color(content: Content, region: str) -> tuple[float, float, float]:
+    """Mean L, a, b of the ``upper`` or ``lower`` garment that a person wears. Raises ValueError if it is not seen."""
+    pixels = content.image[garments_of(content) == REGIONS.index(region) + 1]
+    if not len(pixels):
+        raise ValueError(f"no {region} garment is seen in the content image, choose one that shows it")
+    lightness, a, b = rgb_to_lab(pixels).mean(axis=0).tolist()
+    return lightness, a, b
 
 
 def interpolate(start: Tensor, end: Tensor, num_frames: int) -> Tensor:

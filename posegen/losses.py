@@ -69,3 +69,38 @@ def perceptual(features: Callable[[Tensor], Sequence[Tensor]], fake: Tensor, rea
         for weight, activation, target in zip(PERCEPTUAL_WEIGHTS, features(fake), targets, strict=True)
     ]
     return torch.stack(distances).sum()
+
+
+def nearest_neighbor(fake: Tensor, real: Tensor, window: int = 5) -> Tensor:
+    """Distance of features to the nearest of those near the same place (Siarohin et al., 2018, Section 3.3).
+
+    What is a pixel or two away costs nothing, so small errors of a pose do not blur the picture. Absolute
+    differences, summed over channels; mean over samples and positions.
+
+    Args:
+        fake: (N, C, H, W).
+        real: (N, C, H, W); no gradient flows to it.
+        window: Height and width, odd, of the places in `real` that each place of `fake` is compared with.
+
+    Raises:
+        ValueError: The window is even or less than 1.
+    """
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window must be odd and at least 1, got {window}")
+    with torch.no_grad():
+        nearest = _nearest(fake, real, window)
+    return (fake - nearest).abs().sum(dim=1).mean()
+
+
+def _nearest(fake: Tensor, real: Tensor, window: int) -> Tensor:
+    """For each place of `fake` the nearest feature in the window of `real`, (N, C, H, W), one shift at a time."""
+    height, width = real.shape[-2:]
+    padded = F.pad(real, (window // 2,) * 4, value=-10000.0)  # farther than any feature: never the nearest
+    nearest, least = real, (fake - real).abs().sum(dim=1, keepdim=True)  # (N, C, H, W), (N, 1, H, W)
+    for top in range(window):
+        for left in range(window):
+            shifted = padded[..., top : top + height, left : left + width]  # (N, C, H, W)
+            distance = (fake - shifted).abs().sum(dim=1, keepdim=True)  # (N, 1, H, W)
+            nearest = torch.where(distance < least, shifted, nearest)
+            least = torch.minimum(distance, least)
+    return nearest

@@ -163,15 +163,63 @@ def write_video(
     Raises:
         ValueError: if there are no frames, or frames and times that do not fit together.
     """
-    timetable = enumerate(images) if times is None else _timetable(images, times)
-    clock = Fraction(fps).limit_denominator(1001) if times is None else Fraction(_CLOCK)
-    partial = path.absolute().with_name(f".{uuid4().hex}.mp4")
-    try:
-        with av.open(partial, "w", format="mp4", options={"movflags": "faststart"}) as container:
-            _encode(container, timetable, fps, 1 / clock, crf)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with VideoWriter(path, fps=fps, times=times, crf=crf) as video:
+        for image in images:
+            video.write(image)
+
+
+class VideoWriter:
+    """Writes a video as `write_video` does, but takes its frames one by one: for several that grow together.
+
+    A context: the file appears at its end, and not at all after an error. Arguments and errors are as there.
+
+    Example:
+        >>> with VideoWriter(Path("out.mp4"), fps=25) as video:
+        ...     video.write(image)
+    """
+
+    def __init__(self, path: Path, *, fps: float, times: np.ndarray | None = None, crf: int = 18):
+        self.path, self.fps, self.crf = path, fps, crf
+        self._ticks = None if times is None else _ticks(times)
+        self._time_base = 1 / (Fraction(fps).limit_denominator(1001) if times is None else Fraction(_CLOCK))
+        self._partial = path.absolute().with_name(f".{uuid4().hex}.mp4")
+        self._stream: av.VideoStream | None = None
+        self._count = 0
+
+    def __enter__(self) -> VideoWriter:
+        self._container = av.open(self._partial, "w", format="mp4", options={"movflags": "faststart"})
+        return self
+
+    def write(self, image: np.ndarray) -> None:
+        """Encode the next frame, (H, W, 3) uint8 RGB."""
+        number, self._count = self._count, self._count + 1
+        if self._ticks is not None and number >= len(self._ticks):
+            return  # counted, for the message at the end
+        padded = np.pad(image, [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)], mode="edge")
+        self._stream = self._stream or _add_h264(self._container, padded.shape, self.fps, self._time_base, self.crf)
+        frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        frame.pts = number if self._ticks is None else int(self._ticks[number])
+        frame.time_base = self._time_base
+        self._container.mux(self._stream.encode(frame))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with self._container:
+                if kind is None:
+                    self._finish()
+            if kind is None:
+                self._partial.replace(self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Check the number of frames and encode what the encoder still holds."""
+        if self._ticks is not None and self._count != len(self._ticks):
+            raise ValueError(f"write_video got {self._count} images and {len(self._ticks)} times, expected one each")
+        if self._stream is None:
+            raise ValueError("write_video got no frames, expected at least one")
+        self._container.mux(self._stream.encode(None))
 
 
 # ---- Reading
@@ -350,39 +398,12 @@ def _transform(window: tuple[int, int, int, int], size: tuple[int, ...]) -> np.n
 # ---- Writing
 
 
-def _timetable(images: Iterable[np.ndarray], times: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (tick, image), where ticks count from the first time on."""
+def _ticks(times: np.ndarray) -> np.ndarray:
+    """Seconds (T,) as ticks that count from the first on."""
     ticks = np.round((np.asarray(times, np.float64) - times[0]) * _CLOCK).astype(np.int64)
     if (np.diff(ticks) <= 0).any():
         raise ValueError("write_video got times that do not increase, expected seconds in increasing order")
-    number = -1
-    for number, image in enumerate(images):
-        if number < len(ticks):
-            yield int(ticks[number]), image
-    if number + 1 != len(ticks):
-        raise ValueError(f"write_video got {number + 1} images and {len(ticks)} times, expected one each")
-
-
-def _encode(
-    container: av.container.OutputContainer,
-    images: Iterable[tuple[int, np.ndarray]],
-    fps: float,
-    time_base: Fraction,
-    crf: int,
-) -> None:
-    """Encode all images, each at its tick."""
-    stream = None
-    for tick, image in images:
-        padded = np.pad(image, [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)], mode="edge")
-        if stream is None:
-            stream = _add_h264(container, padded.shape, fps, time_base, crf)
-        frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
-        frame.pts, frame.time_base = tick, time_base
-        container.mux(stream.encode(frame))
-    if stream is None:
-        raise ValueError("write_video got no frames, expected at least one")
-    container.mux(stream.encode(None))
+    return ticks
 
 
 def _add_h264(

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -97,6 +97,47 @@ def _read_torch(file: Path) -> dict[str, Tensor]:
     return torch.load(file, map_location="cpu", weights_only=True)
 
 
+def _read_state_dict(file: Path) -> dict[str, Tensor]:
+    """The network's tensors in a file that may be a whole checkpoint, or of a network that ran on several GPUs."""
+    content: dict[str, Any] = _read_torch(file)
+    return {name.removeprefix("module."): tensor for name, tensor in content.get("state_dict", content).items()}
+
+
+def _read_rcf(file: Path) -> dict[str, Tensor]:
+    """Rename ``conv1_1`` to ``blocks.0.0``, in the names of any of the published conversions.
+
+    Kernels that enlarge are left out: the network has its own, also of the fifth block, where one conversion, which
+    pools four times, has a larger one.
+    """
+    names = {"score_fuse": "fuse", "score_final": "fuse", "new-score-weighting": "fuse"}
+    for block, depth in enumerate((2, 2, 3, 3, 3)):
+        names |= {f"score{sign}dsn{block + 1}": f"scores.{block}" for sign in "_-"}
+        for conv in range(depth):
+            names[f"conv{block + 1}_{conv + 1}"] = f"blocks.{block}.{conv}"
+            names[f"conv{block + 1}_{conv + 1}_down"] = f"downs.{block}.{conv}"
+    tensors = {}
+    for name, tensor in _read_state_dict(file).items():
+        layer, _, kind = name.rpartition(".")
+        if layer in names:
+            tensors[f"{names[layer]}.{kind}"] = tensor
+    missing = {f"{layer}.{kind}" for layer in names.values() for kind in ("weight", "bias")} - tensors.keys()
+    if missing:
+        raise ValueError(f"it lacks {len(missing)} of RCF's 64 tensors, such as {min(missing)}")
+    return tensors
+
+
+_SIGGRAPH17_PREFIX = "df00044c"
+
+
+def _read_siggraph17(file: Path, mask_cent: float) -> dict[str, Tensor]:
+    """Keep what the weights expect of a mask with them."""
+    import torch
+
+    if mask_cent and _sha256(file).startswith(_SIGGRAPH17_PREFIX):
+        raise ValueError("these are the weights 'siggraph17', which expect another mask")
+    return _read_state_dict(file) | {"mask_cent": torch.tensor(mask_cent)}
+
+
 def _read_torchvision_trunk(file: Path) -> dict[str, Tensor]:
     """Convolutions alone: the classifier is six sevenths of VGG-19's file and no perceptual loss needs it."""
     return {name: tensor for name, tensor in _read_torch(file).items() if name.startswith("features.")}
@@ -119,6 +160,15 @@ def _read_keras_hed(file: Path) -> dict[str, Tensor]:
             tensors[f"{name}.weight"] = kernel.permute(3, 2, 0, 1).contiguous()
             tensors[f"{name}.bias"] = bias
     return tensors
+
+
+def _read_openpose(file: Path) -> dict[str, Tensor]:
+    """The network's tensors; an ONNX file becomes one tensor of its bytes, so that either is the same weight."""
+    import torch
+
+    if file.suffix == ".onnx":
+        return {"onnx": torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)}
+    return _read_torch(file)
 
 
 _MEDIAPIPE = partial(
@@ -210,6 +260,46 @@ _TABLE = (
         file="lpips-alexnet.safetensors",
         sha256=None,
         convert=_read_torchvision_trunk,
+    ),
+    Weight(
+        name="rcf",
+        description="richer convolutional features for edges, trained on BSDS500 and PASCAL (Liu et al., 2017)",
+        licence="CC-BY-NC-SA",
+        source=UserFile("a .pth of github.com/yun-liu/RCF-PyTorch or github.com/meteorshowers/RCF-pytorch"),
+        file="rcf.safetensors",
+        sha256=None,
+        convert=_read_rcf,
+    ),
+    Weight(
+        name="siggraph17",
+        description="colouring by hints, trained on ImageNet (Zhang et al., 2017)",
+        licence="BSD-2-Clause",
+        source=PublicURL(
+            f"https://colorizers.s3.us-east-2.amazonaws.com/siggraph17-{_SIGGRAPH17_PREFIX}.pth", _SIGGRAPH17_PREFIX
+        ),
+        file="siggraph17.safetensors",
+        sha256=None,
+        convert=partial(_read_siggraph17, mask_cent=0.0),
+    ),
+    Weight(
+        name="siggraph17-retrained",
+        description="the same network, retrained in PyTorch with masks about zero",
+        licence="MIT",
+        source=UserFile("pytorch.pth of github.com/junyanz/interactive-deep-colorization"),
+        file="siggraph17-retrained.safetensors",
+        sha256=None,
+        convert=partial(_read_siggraph17, mask_cent=0.5),
+    ),
+    Weight(
+        name="openpose",
+        description="joints of everyone by part affinity fields, trained on COCO (OpenPose; Cao et al., 2017)",
+        licence="non-commercial research alone; of an ONNX file its own",
+        source=UserFile(
+            "body_pose_model.pth of github.com/Hzzone/pytorch-openpose, or an .onnx file that draws the same 57 maps"
+        ),
+        file="openpose.safetensors",
+        sha256=None,
+        convert=_read_openpose,
     ),
 )
 WEIGHTS: dict[str, Weight] = {weight.name: weight for weight in _TABLE}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from posegen.generate import Content, VideoSynthesizer, interpolate
+from posegen.color.lab import rgb_to_lab
+from posegen.generate import Content, VideoSynthesizer, interpolate, worn_color
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
 from posegen.stages import VideoGenerator
 from posegen.studio import render_clip
@@ -64,13 +67,66 @@ def test_size_of_the_content_is_checked(synthesizer, content, clip):
         draw(synthesizer, small, clip.keypoints)
 
 
-def test_recolor_takes_the_nearest_training_codes(synthesizer):
+def test_clips_of_a_batch_are_drawn_as_alone(synthesizer, content, clip):
+    codes = [torch.zeros(8), torch.full((3, 8), 2.0)]
+    together: list[list[np.ndarray]] = [[], []]
+    for drawn in synthesizer.clips(content, [clip.keypoints, clip.keypoints[2:]], codes):
+        for number, frame in drawn.items():
+            together[number].append(frame)
+    assert list(map(len, together)) == [5, 3]
+    for frames, poses, code in zip(together, (clip.keypoints, clip.keypoints[2:]), codes, strict=True):
+        alone = draw(synthesizer, content, poses, code)
+        assert np.abs(np.stack(frames).astype(int) - alone).max() <= 1  # convolutions of a batch round otherwise
+
+
+def test_roll_out_is_what_frames_draws(synthesizer, content, clip):
+    codes = torch.stack([torch.zeros(8), torch.full((8,), 2.0)])
+    tensors = synthesizer.roll_out(content, clip.keypoints[:2], codes)
+    assert tensors.shape == (2, 2, 3, *SIZE)
+    for tensor, code in zip(tensors, codes, strict=True):
+        alone = draw(synthesizer, content, clip.keypoints[:2], code)
+        np.testing.assert_allclose((tensor.permute(0, 2, 3, 1) + 1) * 127.5, alone, atol=1.01)
+
+
+def test_memory_does_not_grow_with_length(synthesizer, content, clip):
+    """What lives after 150 frames is no more than after 20."""
+    frames = synthesizer.frames(content, np.tile(clip.keypoints, (40, 1, 1)))
+    tracemalloc.start()
+    used, tensors = [], []
+    for count in (20, 150):
+        while count > 0:
+            next(frames)
+            count -= 1
+        gc.collect()
+        used.append(tracemalloc.get_traced_memory()[0])
+        tensors.append(sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()))
+    tracemalloc.stop()
+    assert tensors[1] == tensors[0]
+    assert used[1] - used[0] < 2 * np.prod(SIZE) * 3  # bytes: two frames
+
+
+def test_recolor_predicts_the_code_of_one_garment(synthesizer):
     book = synthesizer.codebook("upper")
-    book.fit(torch.eye(4)[:3], torch.tensor([[60.0, 40.0], [-50.0, 40.0], [10.0, -60.0]]))
-    z = synthesizer.recolor(torch.zeros(8), {"upper": (255, 0, 0)}, count=1)
-    torch.testing.assert_close(z[:4], torch.eye(4)[0])
+    lab = torch.rand(200, 3, generator=torch.Generator().manual_seed(0)) * 100
+    book.fit(lab @ torch.eye(3, 4) / 100, lab)
+    z = synthesizer.recolor(torch.zeros(8), {"upper": (50.0, 20.0, 80.0)})
+    torch.testing.assert_close(z[:4], torch.tensor([0.5, 0.2, 0.8, 0]), atol=0.01, rtol=0)
     torch.testing.assert_close(z[4:], torch.zeros(4))
-    np.testing.assert_allclose(synthesizer.nearest_color("upper", (0, 0, 255), count=1), [10, -60])
+    with pytest.raises(ValueError, match="seen no painted frames"):
+        synthesizer.recolor(torch.zeros(8), {"lower": (50.0, 20.0, 80.0)})
+
+
+def test_worn_colors(content):
+    truth = render_clip("grace", "salute", num_frames=1, size=SIZE).garments[0]
+    for number, region in enumerate(("upper", "lower")):
+        expected = rgb_to_lab(content.image[truth == number + 1]).mean(0)
+        np.testing.assert_allclose(worn_color(content, region), expected, atol=4)
+
+
+def test_a_garment_that_is_not_seen(content):
+    hidden = replace(content, mask=np.zeros_like(content.mask))
+    with pytest.raises(ValueError, match="no lower garment is seen in the content image"):
+        worn_color(hidden, "lower")
 
 
 def test_interpolation_is_the_papers():

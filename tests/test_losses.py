@@ -9,7 +9,7 @@ import torch
 from reference import closed_form
 from torch.distributions import Normal, kl_divergence
 
-from posegen.losses import feature_matching, kl_to_standard_normal, lsgan, perceptual
+from posegen.losses import feature_matching, kl_to_standard_normal, lsgan, nearest_neighbor, perceptual
 
 
 def test_lsgan_sums_over_scales_and_averages_within():
@@ -58,3 +58,45 @@ def test_perceptual_weighs_deeper_layers_more():
 def test_perceptual_needs_five_activations():
     with pytest.raises(ValueError, match="shorter"):
         perceptual(lambda image: [image], torch.zeros(1), torch.zeros(1))
+
+
+@pytest.mark.parametrize("window", [1, 3, 5])
+def test_nearest_neighbor_is_the_least_distance_in_each_window(window):
+    fake, real = closed_form((2, 3, 5, 6), t=1), closed_form((2, 3, 5, 6), t=2)
+    reach = window // 2
+    distances = [
+        min(
+            (fake[n, :, y, x] - real[n, :, v, u]).abs().sum()
+            for v in range(max(y - reach, 0), min(y + reach + 1, 5))
+            for u in range(max(x - reach, 0), min(x + reach + 1, 6))
+        )
+        for n in range(2)
+        for y in range(5)
+        for x in range(6)
+    ]
+    torch.testing.assert_close(nearest_neighbor(fake, real, window), torch.stack(distances).mean())
+
+
+def test_nearest_neighbor_forgives_a_shift_within_its_window():
+    real = torch.zeros(1, 4, 12, 12)
+    real[..., 4:8, 4:8] = closed_form((1, 4, 4, 4), t=1).float()
+    shifted = real.roll((2, -1), dims=(2, 3))
+    assert nearest_neighbor(shifted, real, window=5) == 0
+    assert nearest_neighbor(shifted, real, window=3) > 0.1
+
+
+def test_nearest_neighbor_pulls_towards_the_nearest_alone():
+    fake = torch.tensor([0.0, 0.9]).view(1, 1, 1, 2).requires_grad_()
+    real = torch.tensor([1.0, 5.0]).view(1, 1, 1, 2).requires_grad_()
+    loss = nearest_neighbor(fake, real, window=3)
+    loss.backward()
+    assert loss.item() == pytest.approx((1.0 + 0.1) / 2)
+    assert fake.grad is not None
+    torch.testing.assert_close(fake.grad, torch.full((1, 1, 1, 2), -0.5))
+    assert real.grad is None
+
+
+@pytest.mark.parametrize("window", [0, 4])
+def test_nearest_neighbor_needs_a_window_with_a_middle(window):
+    with pytest.raises(ValueError, match=f"window must be odd and at least 1, got {window}"):
+        nearest_neighbor(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), window)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from PIL import ImageColor
 
-from posegen.color.lab import in_gamut
+from posegen.color.lab import in_gamut, rgb_to_lab
 
 MAX_AB = 90.0
 """Largest |a| and |b| that is sampled."""
@@ -13,6 +15,8 @@ MIN_CHROMA = 15.0
 """Smallest chroma that is sampled: less is gray, which says nothing about the colour."""
 
 _LIGHTNESS = (3.0, 98.0)  # beyond it, no colour of the smallest chroma exists
+_NUMBER = r"([+-]?\d*\.?\d+)"
+_LAB = re.compile(rf"lab\(\s*{_NUMBER}\s+{_NUMBER}\s+{_NUMBER}\s*\)", re.IGNORECASE)
 
 
 def sample_ab(generator: np.random.Generator, mean_l: float) -> tuple[float, float]:
@@ -30,17 +34,25 @@ def sample_ab(generator: np.random.Generator, mean_l: float) -> tuple[float, flo
             return float(a[kept[0]]), float(b[kept[0]])
 
 
-def parse_color(text: str) -> tuple[int, int, int]:
-    """Return sRGB, 0 to 255, of a colour as in CSS: ``#2a6fdb``, ``#abc``, ``teal``, ``rgb(42, 111, 219)``.
+def parse_color(text: str) -> tuple[float, float, float]:
+    """Return L, a, b of a colour as in CSS: ``#2a6fdb``, ``#abc``, ``teal``, ``rgb(42, 111, 219)``, ``lab(60 40 -20)``.
 
-    Transparency is ignored.
+    LAB values are those of CSS Color 4, Section 9.3, without percentages and with the white point D65 of the rest of
+    this package where CSS has D50. Transparency is ignored.
 
     Raises:
         ValueError: if the text is not a colour.
     """
+    lab = _LAB.fullmatch(text.strip())
+    if lab:
+        lightness, a, b = map(float, lab.groups())
+        if not 0 <= lightness <= 100:
+            raise ValueError(f"got the colour {text!r}, expected a lightness from 0 to 100 in it")
+        return lightness, a, b
     try:
-        red, green, blue = ImageColor.getrgb(text.strip())[:3]
+        rgb = ImageColor.getrgb(text.strip())[:3]
     except ValueError:
-        message = f"unknown colour {text!r}, expected one like '#2a6fdb', '#abc' or a CSS name like 'teal'"
+        message = f"unknown colour {text!r}, expected one like '#2a6fdb', 'teal' or 'lab(60 40 -20)'"
         raise ValueError(message) from None
-    return red, green, blue
+    lightness, a, b = rgb_to_lab(np.array(rgb, np.uint8)).tolist()
+    return lightness, a, b

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
+import cv2
 import numpy as np
 
 from posegen.features.parts import is_usable, part_labels, part_shapes
 from posegen.features.stick_figure import draw_stick_figure
-from posegen.features.warp import crop_parts, estimate_affines, merge_crops
+from posegen.features.warp import PartAffines, PartCrop, crop_parts, estimate_affines, merge_crops
 from posegen.skeletons import LOWER_PARTS, PARTS, UPPER_PARTS
 
 _UPPER = [PARTS.index(part) for part in UPPER_PARTS]
@@ -53,7 +56,14 @@ class ContentFeatures:
             raise ValueError("the content pose lacks a shoulder or a hip, choose a frame in which all four are seen")
         self.keypoints = keypoints
         self.size = edges.shape
+        self._edges, self._labels = edges, labels
         self._crops = crop_parts(edges[..., None], labels)
+
+    @cached_property
+    def _crops_with_masks(self) -> list[PartCrop]:
+        """Crops of edges and, twice, of the labels: OpenCV warps three channels at once, but not two."""
+        full = np.full_like(self._edges, 255)
+        return crop_parts(np.dstack([self._edges, full, full]), self._labels)
 
     def estimate(self, keypoints: np.ndarray) -> np.ndarray:
         """Estimate the feature map of the person in another pose (Yang et al., 2020, Section 2.3).
@@ -68,6 +78,24 @@ class ContentFeatures:
         """
         affines = estimate_affines(self.keypoints, keypoints)
         return feature_map(keypoints, merge_crops(self._crops, affines, self.size)[..., 0])
+
+    def estimate_with_support(self, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`estimate`, and where it could see anything.
+
+        Args:
+            keypoints: (18, 3), the target pose.
+
+        Returns:
+            The estimated map (H, W, 4) uint8, and the support (H, W) uint8: 255 where the mask of any warped part
+            lies, else 0.
+        """
+        return self.merge(keypoints, estimate_affines(self.keypoints, keypoints))
+
+    def merge(self, keypoints: np.ndarray, affines: PartAffines) -> tuple[np.ndarray, np.ndarray]:
+        """`estimate_with_support` with other maps of the parts than the poses give, such as disturbed ones."""
+        merged = merge_crops(self._crops_with_masks, affines, self.size)  # (H, W, 3)
+        support = (merged[..., 1] > 0).astype(np.uint8) * 255
+        return feature_map(keypoints, merged[..., 0]), support
 
 
 def estimate_feature_map(
@@ -90,6 +118,24 @@ def target_regions(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     shapes = part_shapes(keypoints, size)
     regions = np.dstack([shapes[_UPPER].any(axis=0), shapes[_LOWER].any(axis=0)])
     return regions.astype(np.uint8) * 255
+
+
+def find_holes(keypoints: np.ndarray, support: np.ndarray) -> np.ndarray:
+    """Mark what an estimated map may miss of the body: its shapes where the support leaves them open, and the seams.
+
+    A seam is the rim of the support, one pixel wide, where parts were cut and may not meet. The true mask takes no
+    part in it: its outline is an edge, and a loss with more weight there would ask for edges that no input tells of.
+
+    Args:
+        keypoints: (18, 3), the target pose.
+        support: (H, W) uint8, from `ContentFeatures.estimate_with_support`.
+
+    Returns:
+        (H, W) uint8, 0 or 255.
+    """
+    open_or_rim = cv2.dilate((support == 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    height, width = support.shape
+    return (part_shapes(keypoints, (height, width)).any(axis=0) & open_or_rim).astype(np.uint8) * 255
 
 
 def _require_edges(edges: np.ndarray) -> None:

@@ -102,6 +102,21 @@ def _match_limbs(points: _Points, source: np.ndarray, target: np.ndarray) -> np.
     return limbs
 
 
+def disturb_affines(affines: PartAffines, *, drop: float, jitter: float, rng: np.random.Generator) -> PartAffines:
+    """Spoil maps of one pair of poses, for a network to learn what to do about missing and misplaced parts.
+
+    Args:
+        affines: Of one pair of poses.
+        drop: Probability of a part to be left out, in [0, 1].
+        jitter: Largest distance in pixels of the target by which a part is moved along x and along y.
+        rng: Decides which and how far.
+    """
+    shifts = rng.uniform(-jitter, jitter, (len(PARTS), 2, 1))
+    matrices = affines.matrices.copy()
+    matrices[..., 2:] -= matrices[..., :2] @ shifts
+    return affines._replace(matrices=matrices, valid=affines.valid & (rng.random(len(PARTS)) >= drop))
+
+
 def fit_affines(target: np.ndarray, source: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fit affine maps from target to source points by weighted least squares, in closed form.
 

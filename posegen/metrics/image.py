@@ -65,20 +65,6 @@ def masked(fake: Tensor, real: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return fake * mask, real * mask
 
 
-def bootstrap_interval(
-    values: np.ndarray, seed: int = 0, num_resamples: int = 10_000, level: float = 0.95
-) -> tuple[float, float]:
-    """Lower and upper bound of the mean of values (M,), by the percentile bootstrap (Efron, 1979).
-
-    Raises ValueError for fewer than two values.
-    """
-    if len(values) < 2:
-        raise ValueError(f"an interval needs at least 2 values, got {len(values)}")
-    rows = np.random.default_rng(seed).integers(len(values), size=(num_resamples, len(values)))
-    low, high = np.quantile(np.asarray(values)[rows].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 class LPIPS(nn.Module):
     """Learned perceptual distance (Zhang et al., 2018, arXiv:1801.03924), AlexNet, version 0.1.
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+_RIDGE = 1e-3  # per sample; the features lie in [-1, 1]
+_POWERS = [(i, j, k) for i in range(4) for j in range(4 - i) for k in range(4 - i - j)]  # of L, a, b: up to cubic
+
 
 def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
     """z = μ + σ ε, for (N, Z) each (Kingma and Welling, 2014, arXiv:1312.6114, Section 2.4)."""
@@ -12,59 +15,69 @@ def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
 
 
 class Codebook(nn.Module):
-    """Codes of training frames beside the colours that those frames were painted with.
+    """How the codes of training frames are spread, and how they follow from the colours of the painted garments.
 
     Nothing but the KL term pulls the codes to N(0, I), since stage I never decodes a random one (Section 3.1), so
-    codes are sampled from a diagonal Gaussian that is fitted to the training codes.
+    codes are sampled from a diagonal Gaussian that is fitted to the training codes. The code of a colour comes from
+    a ridge regression on the monomials of (L, a, b) up to the third degree: without L, by which painted garments of
+    one (a, b) differ, it cannot be told.
 
     Args:
         latent_dim: Z.
-        capacity: Codes that it holds, K.
     """
 
-    def __init__(self, latent_dim: int, capacity: int = 512):
+    def __init__(self, latent_dim: int):
         super().__init__()
-        self.codes: Tensor
-        self.ab: Tensor
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("codes", torch.zeros(capacity, latent_dim))
-        self.register_buffer("ab", torch.full((capacity, 2), torch.nan))
+        self.lowest: Tensor
+        self.highest: Tensor
+        self.weight: Tensor
         self.register_buffer("mean", torch.zeros(latent_dim))
         self.register_buffer("std", torch.ones(latent_dim))
+        self.register_buffer("lowest", torch.zeros(3))
+        self.register_buffer("highest", torch.zeros(3))
+        self.register_buffer("weight", torch.zeros(len(_POWERS), latent_dim))
 
     @property
     def is_fitted(self) -> bool:
-        """Whether `fit` has been called, on this object or on the one whose state it loaded."""
-        return bool(torch.isfinite(self.ab).any())
+        """Whether `fit` has seen painted frames, on this object or on the one whose state it loaded."""
+        return bool((self.highest > self.lowest).any())
 
-    def fit(self, codes: Tensor, ab: Tensor) -> None:
-        """Remember codes (M, Z) of frames painted with the LAB colours ab (M, 2), NaN where a frame was not.
+    def fit(self, codes: Tensor, lab: Tensor) -> None:
+        """Learn from codes (M, Z) of frames whose garments were painted L, a, b (M, 3), NaN where one was not.
 
-        Of more than K codes the first K are kept; the Gaussian is fitted to all of them.
+        The Gaussian is fitted to all codes, the regression to those of painted frames.
         """
         self.mean.copy_(codes.mean(0))
         self.std.copy_(codes.std(0))
-        painted = torch.isfinite(ab).all(1)
-        kept, count = codes[painted][: len(self.ab)], min(int(painted.sum()), len(self.ab))
-        self.ab.fill_(torch.nan)
-        self.codes.zero_()
-        self.codes[:count] = kept
-        self.ab[:count] = ab[painted][:count]
+        painted = torch.isfinite(lab).all(1)
+        if not painted.any():
+            return
+        lab, codes = lab[painted], codes[painted]
+        self.lowest.copy_(lab.amin(0))
+        self.highest.copy_(lab.amax(0))
+        features = self._features(lab).double()  # (M, 20)
+        gram = features.T @ features + _RIDGE * len(lab) * torch.eye(len(_POWERS), dtype=torch.float64).to(lab.device)
+        self.weight.copy_(torch.linalg.solve(gram, features.T @ codes.double()))
 
-    def nearest(self, ab: Tensor, count: int = 1) -> tuple[Tensor, Tensor]:
-        """The code (Z,) of the colour nearest to ab (2,), and that colour (2,).
+    def predict(self, lab: Tensor) -> Tensor:
+        """The codes (..., Z) of the colours L, a, b (..., 3).
 
-        The code is the mean over the `count` nearest: frames of one colour differ in what else is on them.
+        What lies outside the range of the training colours is moved to its edge: a polynomial says nothing there.
+        Raises ValueError if no painted frames were seen.
         """
         if not self.is_fitted:
             raise ValueError("the colour encoder has seen no painted frames: train it for at least one epoch")
-        distances = torch.nan_to_num((self.ab - ab).norm(dim=1), nan=torch.inf)  # (K,)
-        nearest = distances.topk(min(count, len(distances)), largest=False).indices
-        nearest = nearest[torch.isfinite(distances[nearest])]
-        return self.codes[nearest].mean(0), self.ab[nearest].mean(0)
+        return self._features(lab) @ self.weight
 
-    def sample(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Codes (count, Z) from the fitted Gaussian."""
-        noise = torch.randn(count, len(self.mean), generator=generator)
-        return self.mean + self.std * noise.to(self.mean)
+    def sample(self, count: int, generator: torch.Generator | None = None, *, prior: bool = False) -> Tensor:
+        """Random codes (count, Z) from the fitted Gaussian, or with `prior` from N(0, I)."""
+        noise = torch.randn(count, len(self.mean), generator=generator).to(self.mean)
+        return noise if prior else self.mean + self.std * noise
+
+    def _features(self, lab: Tensor) -> Tensor:
+        """(..., 3) to the monomials (..., 20) of colours scaled to [-1, 1]."""
+        scale = (self.highest - self.lowest).clamp_min(1e-6)
+        x = (2 * (lab - self.lowest) / scale - 1).clamp(-1, 1)  # (..., 3)
+        return (x[..., None, :] ** torch.tensor(_POWERS, device=x.device)).prod(-1)

@@ -105,8 +105,7 @@ class VGGFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Images (N, 3, H, W) in [-1, 1] to five activations, of 64 to 512 channels and H to H / 16 rows."""
-        x = image.flip(1) if self.flip else image  # (N, 3, H, W)
-        x = x * self.scale + self.shift  # (N, 3, H, W)
+        x = self._normalize(image)  # (N, 3, H, W)
         activations = []
         for index, block in enumerate(self.blocks):
             x = self._pool(x) if index else x  # (N, D, H / 2^index, W / 2^index)
@@ -116,6 +115,21 @@ class VGGFeatures(nn.Module):
                 outputs.append(x)
             activations.append(outputs[0])
         return activations
+
+    def relu1_2(self, image: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] to the activation of the second convolution, (N, 64, H, W).
+
+        In grey levels (0–255), whatever range the weights expect, so that the weight of a loss depends less on them.
+        """
+        x = self._normalize(image)  # (N, 3, H, W)
+        for convolution in self.blocks[0].children():
+            x = F.relu(convolution(x))  # (N, 64, H, W)
+        return x * (127.5 / self.scale.mean())
+
+    def _normalize(self, image: Tensor) -> Tensor:
+        """Images in [-1, 1] to what the weights expect."""
+        x = image.flip(1) if self.flip else image  # (N, 3, H, W)
+        return x * self.scale + self.shift  # (N, 3, H, W)
 
     def _pool(self, x: Tensor) -> Tensor:
         if self.pooling == "max":

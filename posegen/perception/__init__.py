@@ -80,10 +80,22 @@ def _hed() -> EdgeDetector:
     return HED()
 
 
+def _openpose() -> PoseEstimator:
+    from posegen.perception.openpose import Openpose
+
+    return Openpose()
+
+
 def _openpose_json() -> PoseEstimator:
     from posegen.perception.openpose_json import OpenposeJson
 
     return OpenposeJson()
+
+
+def _rcf() -> EdgeDetector:
+    from posegen.perception.rcf import RCF
+
+    return RCF()
 
 
 def _selfie() -> PersonSegmenter:
@@ -114,6 +126,7 @@ _BLAZEPOSE = ("blazepose-detector", "blazepose-landmark")
 
 POSE_ESTIMATORS: dict[str, Backend[PoseEstimator]] = {
     "blazepose": Backend(_blazepose, _BLAZEPOSE),
+    "openpose": Backend(_openpose, ("openpose",)),
     "openpose_json": Backend(_openpose_json),
     "truth": Backend(_truth),
 }
@@ -121,6 +134,7 @@ POSE_ESTIMATORS: dict[str, Backend[PoseEstimator]] = {
 
 EDGE_DETECTORS: dict[str, Backend[EdgeDetector]] = {
     "hed": Backend(_hed, ("hed",)),
+    "rcf": Backend(_rcf, ("rcf",)),
     "truth": Backend(_truth_edges),
 }
 """Ways to find edges."""

@@ -2,8 +2,11 @@
 
 from posegen.samples.colored_frames import ColoredFrames
 from posegen.samples.frame_pairs import FramePairs
+from posegen.samples.hinted_frames import HintedFrames
 from posegen.samples.images import REGIONS, content_features, to_image, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Batch, EpochLoader, Sample, Samples, fixed_batch
+from posegen.samples.pose_pairs import PosePairs, transfer_inputs
+from posegen.samples.warped_maps import WarpedMaps
 
 __all__ = [
     "REGIONS",
@@ -12,12 +15,16 @@ __all__ = [
     "ColoredFrames",
     "EpochLoader",
     "FramePairs",
+    "HintedFrames",
+    "PosePairs",
     "Sample",
     "Samples",
+    "WarpedMaps",
     "content_features",
     "fixed_batch",
     "to_image",
     "to_network",
     "to_unit",
+    "transfer_inputs",
     "usable_rows",
 ]

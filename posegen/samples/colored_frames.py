@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from posegen.clips import ClipDataset, Split
+from posegen.color.augmentation import mean_lightness
 from posegen.features.feature_map import feature_map, target_regions
 from posegen.samples.images import REGIONS, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
@@ -16,8 +17,8 @@ class ColoredFrames:
     """Single recoloured frames, for stage I (Section 3.1): the feature map and the frame as it was painted.
 
     Keys: ``features`` (4, H, W) and ``image`` (3, H, W) in [-1, 1]; ``region`` (1, H, W) in [0, 1], where the garment
-    can be; ``ab`` (2,) the designated colour, NaN where the frame kept its own; ``noise`` (2, Z) standard normal, for
-    the posterior and the prior.
+    can be; ``ab`` (2,) the designated colour, NaN where the frame kept its own; ``lightness`` the mean L of the painted
+    pixels; ``noise`` (2, Z) standard normal, for the posterior and the prior.
 
     Args:
         dataset: With colour variants of scope ``frame``.
@@ -52,11 +53,14 @@ class ColoredFrames:
         designated = variants.upper_ab if self.region == "upper" else variants.lower_ab
         ab = designated[variants.rows[sample.row, sample.variant]]
         regions = target_regions(clip.keypoints[sample.row], clip.info.size)
+        image = variants.image(sample.row, sample.variant)
+        painted = (image != clip.image(sample.row)).any(axis=-1)
         noise = np.random.default_rng(sample.seed).standard_normal((2, self.latent_dim), np.float32)
         return {
             "features": to_network(feature_map(clip.keypoints[sample.row], clip.edges(sample.row))),
-            "image": to_network(variants.image(sample.row, sample.variant)),
+            "image": to_network(image),
             "region": to_unit(regions[..., [REGIONS.index(self.region)]]),
             "ab": np.array(ab if ab is not None else (np.nan, np.nan), np.float32),
+            "lightness": np.array(mean_lightness(image, painted), np.float32),
             "noise": noise,
         }

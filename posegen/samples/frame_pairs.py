@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset, DatasetError, Split
 from posegen.features.feature_map import feature_map, target_regions
 from posegen.samples.images import content_features, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
@@ -17,7 +17,9 @@ class FramePairs:
     """Two consecutive frames of a recoloured clip and its content frame, for stage II (Section 3.2).
 
     Keys: ``content`` (3, H, W) and ``images`` (2, 3, H, W), painted alike, and ``features`` (2, 4, H, W), all in
-    [-1, 1]; ``regions`` (2, 2, H, W) in [0, 1], where the upper and the lower garment can be; ``noise`` (Z,).
+    [-1, 1]; ``regions`` (2, 2, H, W) in [0, 1], where the upper and the lower garment can be; ``estimated`` (), whether
+    the features were warped from the content frame, and ``support`` (2, 1, H, W) in [0, 1], where its parts came to
+    lie; ``noise`` (Z,).
 
     Half of the content frames are the first of the clip, as in the evaluation, and half are drawn from all its
     frames, so that the code cannot carry the pose.
@@ -27,7 +29,9 @@ class FramePairs:
         split: ``train`` or ``test``.
         latent_dim: Z, of both garments together.
         true_feature_share: Share of the pairs that see their own feature maps and not estimated ones.
-        epoch_size: Pairs in an epoch; 0 takes every pair once.
+        painted: Whether painted clips are seen, or the original ones alone.
+        colorings: Different colourings of each pair, which follow one another in the plan.
+        epoch_size: Samples in an epoch; 0 takes every pair once, in each of its colourings.
         seed: With the epoch, decides order, content, variants and noise.
     """
 
@@ -38,13 +42,18 @@ class FramePairs:
         *,
         latent_dim: int,
         true_feature_share: float,
+        painted: bool = True,
+        colorings: int = 1,
         epoch_size: int,
         seed: int,
     ):
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
         self.latent_dim, self.true_feature_share = latent_dim, true_feature_share
+        self.painted, self.colorings = painted, colorings
         self.epoch_size, self.seed = epoch_size, seed
+        if any(variants.num_variants < colorings for variants in self.variants):
+            raise DatasetError(f"some clips have fewer than {colorings} colourings: colorize them with more variants")
 
     @cached_property
     def _usable(self) -> list[np.ndarray]:
@@ -59,15 +68,20 @@ class FramePairs:
 
     def plan(self, epoch: int) -> list[Sample]:
         rng = np.random.default_rng([self.seed, epoch])
-        samples = []
-        for k, index in enumerate(draw(len(self._pairs), self.epoch_size, rng)):
+        samples: list[Sample] = []
+        for index in draw(len(self._pairs), self.epoch_size // self.colorings, rng):
             clip, row = self._pairs[index]
             rows = self._usable[clip]
             content = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
-            variant = int(rng.integers(self.variants[clip].num_variants))
             estimate = bool(rng.random() >= self.true_feature_share)
-            samples.append(Sample(clip, row, content, variant, estimate, (self.seed, epoch, k)))
+            for variant in self._draw_variants(clip, rng):
+                samples.append(Sample(clip, row, content, variant, estimate, (self.seed, epoch, len(samples))))
         return samples
+
+    def _draw_variants(self, clip: int, rng: np.random.Generator) -> list[int]:
+        """Different colourings of a clip; its first is the original."""
+        count = self.variants[clip].num_variants if self.painted else 1
+        return rng.permutation(count)[: self.colorings].tolist()
 
     def load(self, sample: Sample) -> Arrays:
         clip, variants = self.clips[sample.clip], self.variants[sample.clip]
@@ -75,13 +89,16 @@ class FramePairs:
         size = clip.info.size
         if sample.estimate:
             content = content_features(clip, sample.content)
-            features = [content.estimate(clip.keypoints[row]) for row in rows]
+            features, support = zip(*(content.estimate_with_support(clip.keypoints[row]) for row in rows), strict=True)
         else:
-            features = [feature_map(clip.keypoints[row], clip.edges(row)) for row in rows]
+            features = tuple(feature_map(clip.keypoints[row], clip.edges(row)) for row in rows)
+            support = (np.full(size, 255, np.uint8),) * 2
         return {
             "content": to_network(variants.image(sample.content, sample.variant)),
             "images": np.stack([to_network(variants.image(row, sample.variant)) for row in rows]),
             "features": np.stack([to_network(feature) for feature in features]),
             "regions": np.stack([to_unit(target_regions(clip.keypoints[row], size)) for row in rows]),
+            "estimated": np.array(sample.estimate),
+            "support": np.stack([to_unit(part[..., None]) for part in support]),
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
         }

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from posegen.stages.color_encoder import ColorEncoder
+from posegen.stages.colorizer import Colorizer
+from posegen.stages.deformable_gan import DeformableGAN
+from posegen.stages.end_to_end import EndToEnd
+from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.stage import Stage
 from posegen.stages.video_generator import VideoGenerator
 
-STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in (ColorEncoder, VideoGenerator)}
+STAGES: dict[str, type[Stage]] = {
+    stage.name: stage
+    for stage in (ColorEncoder, Colorizer, FeatureRestoration, VideoGenerator, EndToEnd, DeformableGAN)
+}
 
-__all__ = ["STAGES", "ColorEncoder", "Stage", "VideoGenerator"]
+__all__ = [
+    "STAGES",
+    "ColorEncoder",
+    "Colorizer",
+    "DeformableGAN",
+    "EndToEnd",
+    "FeatureRestoration",
+    "Stage",
+    "VideoGenerator",
+]

@@ -19,6 +19,7 @@ from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
 from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
 
+_CODEBOOK_FRAMES = 512  # training frames whose codes tell how codes follow from colours
 _SMALLEST = 48  # of its second scale, the last norm but one then sees 2 × 2 pixels
 
 
@@ -229,9 +230,10 @@ class ColorEncoder(Stage):
     def finish_epoch(self, samples: Samples) -> None:
         """Fit the codebook to the codes of training frames."""
         device = self.codebook.mean.device
-        batches = fixed_batch(samples, len(self.codebook.ab), self.config.batch_size)
+        batches = fixed_batch(samples, _CODEBOOK_FRAMES, self.config.batch_size)
         codes = torch.cat([self.encoder(batch["image"].to(device))[0] for batch in batches])
-        self.codebook.fit(codes, torch.cat([batch["ab"] for batch in batches]).to(device))
+        lab = torch.cat([torch.cat([batch["lightness"][:, None], batch["ab"]], dim=1) for batch in batches])
+        self.codebook.fit(codes, lab.to(device))
 
 
 ColorEncoder.presets = {

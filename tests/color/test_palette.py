@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posegen.color.lab import in_gamut
+from posegen.color.lab import in_gamut, rgb_to_lab
 from posegen.color.palette import MAX_AB, MIN_CHROMA, parse_color, sample_ab
 
 
@@ -47,10 +47,20 @@ def test_the_generator_decides():
     ],
 )
 def test_colors_as_people_write_them(text, rgb):
-    assert parse_color(text) == rgb
+    np.testing.assert_allclose(parse_color(text), rgb_to_lab(np.array(rgb, np.uint8)))
 
 
-@pytest.mark.parametrize("text", ["", "blurple", "#12", "2a6fdb"])
+@pytest.mark.parametrize("text", ["lab(60 40 -20)", " LAB( 60.0  +40 -20 ) ", "lab(60 40.0 -20)"])
+def test_lab_values_are_taken_as_they_are(text):
+    assert parse_color(text) == (60, 40, -20)
+
+
+def test_lightness_has_its_range():
+    with pytest.raises(ValueError, match=r"got the colour 'lab\(101 0 0\)', expected a lightness from 0 to 100"):
+        parse_color("lab(101 0 0)")
+
+
+@pytest.mark.parametrize("text", ["", "blurple", "#12", "2a6fdb", "lab(60 40)", "lab(60, 40, -20)", "lab(6 0 4 1)"])
 def test_other_text_is_no_color(text):
     with pytest.raises(ValueError, match="unknown colour"):
         parse_color(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posegen.features.feature_map import ContentFeatures, estimate_feature_map, feature_map, target_regions
+from posegen.features.feature_map import ContentFeatures, estimate_feature_map, feature_map, find_holes, target_regions
 from posegen.features.parts import part_shapes
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.features.warp import estimate_affines, warp_parts
@@ -78,3 +78,41 @@ def test_rejects_arrays_that_do_not_fit(source, edges, mask):
         feature_map(source, edges / 255)
     with pytest.raises(ValueError, match=r"shape \(1, 18, 3\)"):
         ContentFeatures(source[None], edges, mask)
+
+
+def test_support_is_where_the_masks_of_the_parts_land(source, target, edges, mask):
+    content = ContentFeatures(source, edges, mask)
+    estimated, support = content.estimate_with_support(target)
+    np.testing.assert_array_equal(estimated, content.estimate(target))
+    assert support.shape == SIZE and support.dtype == np.uint8 and set(np.unique(support)) == {0, 255}
+    labels = part_shapes(source, SIZE) & (mask > 0)
+    warped = warp_parts(np.full((*SIZE, 1), 255, np.uint8), labels, estimate_affines(source, target))
+    np.testing.assert_array_equal(support > 0, warped[..., 0] > 0)
+    assert not estimated[support == 0, 3].any()
+
+
+def test_support_of_the_contents_own_pose_is_the_person(source, edges, mask):
+    _, support = ContentFeatures(source, edges, mask).estimate_with_support(source)
+    np.testing.assert_array_equal(support > 0, mask > 0)
+
+
+def test_disturbed_parts_move_together_with_their_support(source, edges, mask):
+    """Maps that sample two pixels further left move the map two pixels to the right."""
+    content = ContentFeatures(source, edges, mask)
+    affines = estimate_affines(source, source)
+    shifted = affines.matrices.copy()
+    shifted[..., 0, 2] -= 2
+    estimated, support = content.merge(source, affines._replace(matrices=shifted))
+    own, own_support = content.estimate_with_support(source)
+    np.testing.assert_array_equal(estimated[:, 2:, 3], own[:, :-2, 3])
+    np.testing.assert_array_equal(support[:, 2:], own_support[:, :-2])
+
+
+def test_holes_are_shapes_without_support_and_the_rim_of_it(target):
+    body = part_shapes(target, SIZE).any(axis=0)
+    support = np.zeros(SIZE, np.uint8)
+    np.testing.assert_array_equal(find_holes(target, support) > 0, body)
+    support[:, :64] = 255
+    body[:, :63] = False
+    np.testing.assert_array_equal(find_holes(target, support) > 0, body)
+    assert body[:, 63].any() and not find_holes(target, np.full(SIZE, 255, np.uint8)).any()

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 import torch
 from reference import closed_form, load_json
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posegen import weights
-from posegen.metrics.image import LPIPS, STLPIPS, bootstrap_interval, masked, ms_ssim, psnr, ssim
+from posegen.metrics.image import LPIPS, STLPIPS, masked, ms_ssim, psnr, ssim
 from posegen.torchvision_compat import import_torchvision
 
 MEASURES = {"ssim": ssim, "ms_ssim": ms_ssim, "psnr": psnr}
@@ -120,21 +119,6 @@ def test_ms_ssim_names_ssim_for_small_images():
         ms_ssim(small, small)
     large_enough = torch.rand(1, 3, 161, 161)
     assert ms_ssim(large_enough, large_enough).item() == pytest.approx(1.0)
-
-
-def test_bootstrap_interval_is_that_of_scipy():
-    values = np.random.default_rng(1).normal(3.0, 2.0, size=40)
-    stats = pytest.importorskip("scipy.stats")
-    published = stats.bootstrap((values,), np.mean, method="percentile", rng=0).confidence_interval
-    assert bootstrap_interval(values) == pytest.approx(tuple(published), abs=0.02)
-    assert bootstrap_interval(values) == bootstrap_interval(values)
-    narrow, wide = bootstrap_interval(values, level=0.5), bootstrap_interval(values, level=0.99)
-    assert wide[0] < narrow[0] < values.mean() < narrow[1] < wide[1]
-
-
-def test_bootstrap_interval_needs_two_values():
-    with pytest.raises(ValueError, match="at least 2 values, got 1"):
-        bootstrap_interval(np.array([1.0]))
 
 
 def test_st_lpips_is_the_published_one(st_lpips):

@@ -10,7 +10,7 @@ import torch
 
 from posegen.losses import feature_matching, lsgan
 from posegen.stages import ColorEncoder, VideoGenerator
-from posegen.stages.video_generator import last
+from posegen.stages.video_stage import last
 
 SMALL = replace(
     VideoGenerator.presets["tiny"],

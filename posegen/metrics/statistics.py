@@ -1,0 +1,73 @@
+"""How sure a mean over clips is, and whether two methods differ by more than chance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class PairedTest(NamedTuple):
+    """How two methods differ on the same clips."""
+
+    mean_difference: float
+    """Mean of a − b."""
+    low: float
+    """Lower end of its bootstrap interval."""
+    high: float
+    """Upper end of it."""
+    p_value: float
+    """Two-sided, in (0, 1]: small where resampling hardly ever turns the sign of the difference."""
+
+
+def bootstrap_interval(
+    values: np.ndarray, seed: int = 0, num_resamples: int = 10_000, level: float = 0.95
+) -> tuple[float, float]:
+    """Lower and upper bound of the mean of values (M,), by the percentile bootstrap (Efron, 1979).
+
+    Raises ValueError for fewer than two values.
+    """
+    return _interval(_resampled_means(values, seed, num_resamples), level)
+
+
+def paired_bootstrap(
+    a: np.ndarray, b: np.ndarray, seed: int = 0, num_resamples: int = 10_000, level: float = 0.95
+) -> PairedTest:
+    """Compare two methods clip by clip, by the percentile bootstrap of their differences (Efron, 1979).
+
+    The p value is twice the share of resampled means on the rarer side of 0, with one added to count and total
+    (Davison and Hinkley, 1997, Chapter 4) so that a finite number of resamples never gives 0.
+
+    Args:
+        a: (M,) scores of one method, one a clip: frames of a clip are no independent trials.
+        b: (M,) scores of the other on the same clips in the same order.
+        seed: Of the resamples.
+        num_resamples: The least p value is 2 / (num_resamples + 1).
+        level: Of the interval, in (0, 1).
+
+    Raises:
+        ValueError: The scores do not pair up, are not finite, or are fewer than two.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"got scores of shapes {a.shape} and {b.shape}, expected one score a clip in both, (M,)")
+    differences = a - b
+    if not np.isfinite(differences).all():
+        raise ValueError(f"clips {np.flatnonzero(~np.isfinite(differences)).tolist()} have no finite score in both")
+    means = _resampled_means(differences, seed, num_resamples)
+    rarer = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    p_value = min(1.0, 2 * (rarer + 1) / (num_resamples + 1))
+    return PairedTest(float(differences.mean()), *_interval(means, level), p_value)
+
+
+def _resampled_means(values: np.ndarray, seed: int, num_resamples: int) -> np.ndarray:
+    """Means (num_resamples,) of values (M,) drawn with replacement."""
+    if len(values) < 2:
+        raise ValueError(f"an interval needs at least 2 values, got {len(values)}")
+    rows = np.random.default_rng(seed).integers(len(values), size=(num_resamples, len(values)))
+    return np.asarray(values)[rows].mean(axis=1)
+
+
+def _interval(means: np.ndarray, level: float) -> tuple[float, float]:
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,55 @@
+"""A content image and a pose sequence in; frames out, drawn by the baseline Deformable GAN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from posegen.checkpoint import find_checkpoint, load_progress, load_stage
+from posegen.generate import Content
+from posegen.samples import to_image, transfer_inputs
+from posegen.stages.deformable_gan import DeformableGAN
+from posegen.storage import Folder
+
+
+class PoseTransfer:
+    """Draws videos with a trained `DeformableGAN`, each frame by itself.
+
+    Args:
+        stage: In evaluation mode.
+        size: Height and width that it was trained at.
+        device: Where to run it.
+
+    Example:
+        >>> transfer = PoseTransfer.load("runs/deformable_gan-1")
+        >>> frames = transfer.frames(content, poses)
+    """
+
+    def __init__(self, stage: DeformableGAN, size: tuple[int, int], device: torch.device | None = None):
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.stage, self.size = stage.to(self.device).eval(), size
+
+    @classmethod
+    def load(cls, run: Folder | str, device: torch.device | None = None) -> PoseTransfer:
+        """Load the newest checkpoint of a run. Raises CheckpointError if it is of another stage."""
+        checkpoint = find_checkpoint(run)
+        stage = load_stage(checkpoint, DeformableGAN)
+        assert isinstance(stage, DeformableGAN)
+        return cls(stage, load_progress(checkpoint).size, device)
+
+    @torch.no_grad()
+    def frames(self, content: Content, poses: np.ndarray) -> Iterator[np.ndarray]:
+        """Draw one uint8 frame (H, W, 3) per pose.
+
+        Args:
+            content: The person, in the colours to be drawn.
+            poses: (T, 18, 3) keypoints in pixels of the trained size.
+        """
+        if content.image.shape[:2] != self.size:
+            raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
+        for pose in poses:
+            inputs = transfer_inputs(content.image, content.keypoints, pose)
+            batch = {name: torch.from_numpy(array)[None].to(self.device) for name, array in inputs.items()}
+            yield to_image(self.stage.draw(batch)[0])

@@ -1,0 +1,70 @@
+"""Samples of the colouring network: frames without their colours, and hints of these."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from posegen.clips import ClipDataset, ClipFile, Split
+from posegen.color.augmentation import feather, mean_lightness, recolor
+from posegen.color.hints import sample_hints
+from posegen.color.lab import rgb_to_lab
+from posegen.color.palette import sample_ab
+from posegen.features.feature_map import target_regions
+from posegen.networks.siggraph17 import AB_SCALE
+from posegen.samples.plan import Arrays, Sample, draw
+
+
+class HintedFrames:
+    """Frames in CIELAB, for colouring by hints (Zhang et al., 2017, arXiv:1705.02999, Section 3.1).
+
+    Keys: ``lightness`` (1, H, W), (L − 50) / 100; ``ab`` (2, H, W), true a / 110 and b / 110; ``hints`` (2, H, W)
+    alike, 0 without a hint; ``mask`` (1, H, W), 1 at hints.
+
+    Args:
+        dataset: Clips; needs no colour variants.
+        split: ``train`` or ``test``.
+        repaint: Share of the frames whose garments first get random colours.
+        epoch_size: Samples in an epoch; 0 takes every frame once.
+        seed: With the epoch, decides order, colours and hints.
+    """
+
+    def __init__(self, dataset: ClipDataset, split: Split, *, repaint: float, epoch_size: int, seed: int):
+        self.clips = dataset.split(split)
+        self.repaint, self.epoch_size, self.seed = repaint, epoch_size, seed
+
+    @cached_property
+    def _frames(self) -> list[tuple[int, int]]:
+        """(clip, row) of all frames."""
+        return [(c, row) for c, clip in enumerate(self.clips) for row in range(clip.info.num_frames)]
+
+    def plan(self, epoch: int) -> list[Sample]:
+        rng = np.random.default_rng([self.seed, epoch])
+        order = draw(len(self._frames), self.epoch_size, rng)
+        places = [self._frames[index] for index in order]
+        return [Sample(clip, row, row, 0, False, (self.seed, epoch, k)) for k, (clip, row) in enumerate(places)]
+
+    def load(self, sample: Sample) -> Arrays:
+        rng = np.random.default_rng(sample.seed)
+        clip = self.clips[sample.clip]
+        image = clip.image(sample.row)
+        if rng.random() < self.repaint:
+            image = _repaint(image, clip, sample.row, rng)
+        lab = rgb_to_lab(image)
+        hints = sample_hints(lab[..., 1:], rng)
+        return {
+            "lightness": ((lab[None, ..., 0] - 50) / 100).astype(np.float32),
+            "ab": (lab[..., 1:].transpose(2, 0, 1) / AB_SCALE).astype(np.float32),
+            "hints": hints[..., :2].transpose(2, 0, 1) / np.float32(AB_SCALE),
+            "mask": hints[None, ..., 2],
+        }
+
+
+def _repaint(image: np.ndarray, clip: ClipFile, row: int, rng: np.random.Generator) -> np.ndarray:
+    """Give both garments other colours, roughly where the pose has them."""
+    person = clip.mask(row) > 0
+    for region in target_regions(clip.keypoints[row], clip.info.size).transpose(2, 0, 1):
+        garment = person & (region > 0)
+        image = recolor(image, feather(garment), sample_ab(rng, mean_lightness(image, garment)))
+    return image

@@ -1,0 +1,81 @@
+"""Samples of Deformable GAN: a person in one pose, and the same person in another."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from posegen.clips import ClipDataset, Split
+from posegen.features.parts import part_shapes
+from posegen.features.warp import estimate_affines
+from posegen.samples.images import to_network, usable_rows
+from posegen.samples.plan import Arrays, Sample, draw
+
+
+def transfer_inputs(image: np.ndarray, pose: np.ndarray, target_pose: np.ndarray) -> Arrays:
+    """What Deformable GAN is told to draw a person in another pose.
+
+    Args:
+        image: (H, W, 3) uint8 of the person.
+        pose: (18, 3), the person's.
+        target_pose: (18, 3).
+
+    Returns:
+        ``source`` (3, H, W) in [-1, 1], ``source_pose`` and ``target_pose`` (18, 3), ``affines`` (10, 2, 3) from
+        pixels of the target to pixels of the source, and ``masks`` (10, H, W) bool: the parts on the target, of
+        which the torso is the whole image, so that the background moves with it. A part without an affine has an
+        empty mask.
+    """
+    affines = estimate_affines(pose, target_pose)
+    shapes = part_shapes(target_pose, image.shape[:2], torso="full")
+    return {
+        "source": to_network(image),
+        "source_pose": pose.astype(np.float32),
+        "target_pose": target_pose.astype(np.float32),
+        "affines": affines.matrices.astype(np.float32),
+        "masks": shapes & affines.valid[:, None, None],
+    }
+
+
+class PosePairs:
+    """Two frames of a clip in equal colours, its own or painted ones (Siarohin et al., 2018, Section 4).
+
+    Keys: those of `transfer_inputs`, and ``target`` (3, H, W) in [-1, 1].
+
+    Half of the sources are the first usable frame of the clip, as in the evaluation, and half are drawn from all its
+    frames.
+
+    Args:
+        dataset: With colour variants of scope ``clip`` and region ``both``.
+        split: ``train`` or ``test``.
+        epoch_size: Pairs in an epoch; 0 takes every usable frame once as the target.
+        seed: With the epoch, decides order, sources and variants.
+    """
+
+    def __init__(self, dataset: ClipDataset, split: Split, *, epoch_size: int, seed: int):
+        self.clips = dataset.split(split)
+        self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
+        self.epoch_size, self.seed = epoch_size, seed
+
+    @cached_property
+    def _usable(self) -> list[np.ndarray]:
+        return [usable_rows(clip) for clip in self.clips]
+
+    def plan(self, epoch: int) -> list[Sample]:
+        rng = np.random.default_rng([self.seed, epoch])
+        targets = [(clip, int(row)) for clip, rows in enumerate(self._usable) for row in rows]
+        samples = []
+        for k, index in enumerate(draw(len(targets), self.epoch_size, rng)):
+            clip, row = targets[index]
+            rows = self._usable[clip]
+            source = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
+            variant = int(rng.integers(self.variants[clip].num_variants))
+            samples.append(Sample(clip, row, source, variant, True, (self.seed, epoch, k)))
+        return samples
+
+    def load(self, sample: Sample) -> Arrays:
+        keypoints, variants = self.clips[sample.clip].keypoints, self.variants[sample.clip]
+        source = variants.image(sample.content, sample.variant)
+        inputs = transfer_inputs(source, keypoints[sample.content], keypoints[sample.row])
+        return {**inputs, "target": to_network(variants.image(sample.row, sample.variant))}

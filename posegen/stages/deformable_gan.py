@@ -1,0 +1,180 @@
+"""The baseline that transfers a pose frame by frame: Deformable GAN (Siarohin et al., 2018, arXiv:1801.00055)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from posegen.clips import ClipDataset, Split
+from posegen.features.stick_figure import draw_stick_figure
+from posegen.losses import nearest_neighbor
+from posegen.metrics.image import psnr, ssim
+from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminator, heat_maps
+from posegen.networks.vgg import VGGFeatures
+from posegen.samples import Batch, PosePairs, Samples, to_image
+from posegen.stages.pictures import grid
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+
+
+class DeformableGAN(Stage):
+    """A person from one frame, drawn in the pose of another: the baseline of Table 1 of Yang et al. (2020).
+
+    It has no colour code and no memory of the frame before. The generator's objective is that of Siarohin et
+    al. (Section 3.3): adversarial, and nearest-neighbour in the features of a frozen VGG.
+    """
+
+    name = "deformable_gan"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Stage.Config):
+        """Settings of Deformable GAN."""
+
+        num_epochs: int = 90
+        """Epochs of `epoch_size` pairs."""
+        epoch_size: int = 4000
+        """Pairs in an epoch, 1000 steps of the published code; 0 takes every frame once."""
+        decay_epochs: int = 0
+        """Epochs at the end over which the learning rate falls linearly."""
+        width: int = 64
+        """Channels of the generator's first layer."""
+        num_levels: int = 7
+        """Resolutions of the generator; height and width must be multiples of 2^(num_levels - 1)."""
+        dropout: float = 0.5
+        """Share of activations that the inner levels of the decoder drop in training."""
+        discriminator_width: int = 64
+        """Channels of the discriminator's first layer."""
+        lambda_gan: float = 1.0
+        """Weight of the adversarial loss."""
+        lambda_nn: float = 0.01
+        """Weight of the nearest-neighbour loss; the paper's is for the original VGG's features of grey levels."""
+        nn_window: int = 5
+        """Height and width of the window in which the nearest features are looked for; 3 for small images."""
+        vgg: Literal["vgg19", "vgg16-hed", "vgg16-stlpips"] = "vgg19"
+        """Network of the nearest-neighbour loss; vgg19 is the paper's, the others come from PyPI."""
+        lambda_l1: float = 0.0
+        """Weight of the plain pixel difference, of which the paper's full method has none."""
+        change_weight: float = 0.0
+        """What the difference between source and target adds to a pixel's weight within the pixel difference."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.nn_window < 1 or self.nn_window % 2 == 0:
+                raise ValueError(f"nn_window must be odd and at least 1, got {self.nn_window}")
+
+    config: DeformableGAN.Config
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.generator = DeformableGenerator(config.width, config.num_levels, config.dropout)
+        self.discriminator = PairDiscriminator(config.discriminator_width)
+        self.optimizers = {
+            "generator": Adam(self.generator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
+            "discriminator": Adam(self.discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
+        }
+        # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
+        self._vgg: tuple[VGGFeatures, ...] = ()
+
+    @classmethod
+    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
+        return PosePairs(dataset, split, epoch_size=config.epoch_size, seed=config.seed)
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        self.generator.check_size(size)
+        self.discriminator.check_size(size)
+
+    def lr_factor(self, epoch: int) -> float:
+        constant = self.config.num_epochs - self.config.decay_epochs
+        return 1.0 - max(0, epoch - constant) / max(self.config.decay_epochs, 1)
+
+    def draw(self, batch: Batch) -> Tensor:
+        """Draw the sources of a batch (the keys of `transfer_inputs`) in their target poses, (N, 3, H, W)."""
+        poses = _heat_maps(batch)  # 2 × (N, 18, H, W)
+        return self.generator(batch["source"], *poses, batch["affines"], batch["masks"])
+
+    def step(self, batch: Batch) -> Losses:
+        config = self.config
+        fake, real = self.draw(batch), batch["target"]  # (N, 3, H, W), (N, 3, H, W)
+        fake_score, real_score = self.judge(batch, fake), self.judge(batch, real)  # (N, P), (N, P)
+        losses = {"gan": config.lambda_gan * log_loss(fake_score)}
+        if config.lambda_nn:
+            losses["nn"] = config.lambda_nn * self.nearest_neighbor(fake, real)
+        if config.lambda_l1:
+            change = (batch["source"] - real).abs().mean(dim=1, keepdim=True)  # (N, 1, H, W), in [0, 2]
+            weight = 1 + config.change_weight * change
+            losses["l1"] = config.lambda_l1 * (weight * (fake - real).abs()).mean()
+        self.update("generator", sum_losses(losses), retain_graph=True)
+        # The discriminator has not moved: its scores of both still hold.
+        losses["discriminator"] = log_loss(real_score) + log_loss(1 - fake_score)
+        self.update("discriminator", losses["discriminator"])
+        return detached(losses)
+
+    def judge(self, batch: Batch, images: Tensor) -> Tensor:
+        """The probabilities (N, P) that the discriminator gives images for the targets of a batch."""
+        pose, target_pose = _heat_maps(batch)  # (N, 18, H, W), (N, 18, H, W)
+        return self.discriminator(batch["source"], pose, images, target_pose)
+
+    def nearest_neighbor(self, fake: Tensor, real: Tensor) -> Tensor:
+        """The nearest-neighbour loss of images (N, 3, H, W) in VGG's block1_conv2; builds it at its first use."""
+        if not self._vgg:
+            self._vgg = (VGGFeatures.pretrained(self.config.vgg).to(fake.device),)
+        fine = self._vgg[0].relu1_2
+        with torch.no_grad():
+            target = fine(real)  # (N, 64, H, W)
+        return nearest_neighbor(fine(fake), target, self.config.nn_window)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """Mean difference in [-1, 1], SSIM and PSNR of the drawn frames."""
+        fake, real = self.draw(batch), batch["target"]
+        unit = ((fake + 1) / 2, (real + 1) / 2)
+        return {
+            "l1": F.l1_loss(fake, real).item(),
+            "ssim": ssim(*unit).mean().item(),
+            "psnr": psnr(*unit).mean().item(),
+        }
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Pictures:
+        """Rows: source, target pose, target, generated."""
+        height, width = batch["source"].shape[-2:]
+        figures = [draw_stick_figure(pose, (height, width)) for pose in batch["target_pose"].cpu().numpy()]
+        source, target, fake = (
+            [to_image(image) for image in images] for images in (batch["source"], batch["target"], self.draw(batch))
+        )
+        return {"generated": grid([source, figures, target, fake])}
+
+
+def log_loss(probabilities: Tensor) -> Tensor:
+    """−log p, mean over all patches: small where they are held for what they should be."""
+    return -(probabilities + 1e-7).log().mean()
+
+
+def _heat_maps(batch: Batch) -> tuple[Tensor, Tensor]:
+    size = batch["source"].shape[-2:]
+    return heat_maps(batch["source_pose"], size), heat_maps(batch["target_pose"], size)
+
+
+DeformableGAN.presets = {
+    "paper": DeformableGAN.Config(),
+    # A few hundred steps must do: plain differences lead, and the discriminator only sharpens.
+    "tiny": DeformableGAN.Config(
+        num_epochs=7,
+        epoch_size=256,
+        batch_size=2,
+        lr=2e-3,
+        decay_epochs=6,
+        width=16,
+        num_levels=5,
+        dropout=0.0,
+        discriminator_width=16,
+        lambda_gan=0.02,
+        lambda_nn=0.0,
+        lambda_l1=20.0,
+        change_weight=5.0,
+    ),
+}

@@ -1,0 +1,310 @@
+"""What the decoupled method and its end-to-end baseline share: a generator that draws the next frame from a feature
+map, the last frame and a colour code (Yang et al., 2020, Section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from posegen.clips import ClipDataset, Split
+from posegen.losses import feature_matching, lsgan, perceptual
+from posegen.metrics.image import psnr
+from posegen.networks.bicyclegan import ResNetEncoder
+from posegen.networks.codebook import Codebook, reparameterize
+from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
+from posegen.networks.restoration import FeatureRestorer
+from posegen.networks.vgg import VGGFeatures
+from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
+from posegen.stages.feature_restoration import FeatureRestoration
+from posegen.stages.pictures import grid
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.storage import Folder
+
+
+class VideoStage(Stage):
+    """A pix2pixHD generator (Wang et al., 2018) trained on pairs of frames (Chan et al., 2018, Section 3.2).
+
+    v1 = G(F1, z; v0) and v2 = G(F2, z; v1) with v0 black and z = [z_up, z_down] from two encoders that look at the
+    content frame in the clip's colours. The discriminator sees both frames and both feature maps. The objective is
+    Equation 2. A subclass says where the codes of a batch come from (`codes`).
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Stage.Config):
+        """Settings that both methods have."""
+
+        num_epochs: int = 30
+        """Passes over the data."""
+        batch_size: int = 1
+        """Pairs of frames in a step, over all workers together."""
+        upper_latent_dim: int = 16
+        """Size of the upper code."""
+        lower_latent_dim: int = 8
+        """Size of the lower code."""
+        encoder_width: int = 64
+        """Channels of the encoders' first layer."""
+        restoration: str = ""
+        """Run of the stage feature_restoration, whose frozen network completes estimated maps; empty for none."""
+        restorer_width: int = 32
+        """Channels of its first layer; must be the run's."""
+        restorer_blocks: int = 6
+        """Its residual blocks; must be the run's."""
+        color_augmentation: bool = True
+        """Learn from painted clips, too; off is the method without Section 3.1."""
+        colorings: int = 1
+        """Colourings of each pair of frames that stand side by side in a batch."""
+        true_feature_share: float = 0.2
+        """Share of the pairs that see their own feature maps and not maps warped from the content frame."""
+        generator: Literal["local", "global"] = "local"
+        """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
+        z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "tile"] = "tile_nonorm_stem"
+        """How the code enters; a plainly tiled one is erased by the norm that follows the first layer."""
+        generator_width: int = 32
+        """Channels of the generator's first layer (64 is pix2pixHD's for ``global``)."""
+        num_downs: int = 4
+        """Halvings of the coarse generator."""
+        num_blocks: int = 9
+        """Residual blocks of the coarse generator."""
+        num_local_blocks: int = 3
+        """Residual blocks of the fine generator."""
+        discriminator_width: int = 64
+        """Channels of the discriminator's first layer."""
+        num_scales: int = 3
+        """Scales of the discriminator, each half the size of the one before."""
+        lambda_gan: float = 1.0
+        """Weight of the adversarial loss."""
+        lambda_fm: float = 10.0
+        """Weight of the discriminator's feature matching."""
+        lambda_vgg: float = 10.0
+        """Weight of the perceptual loss, mean of the two frames."""
+        vgg: Literal["vgg19", "vgg16-hed", "vgg16-stlpips"] = "vgg19"
+        """Network of the perceptual loss; vgg19 is the paper's, the others come from PyPI."""
+        lambda_l1: float = 0.0
+        """Weight of the plain pixel difference; the paper has none."""
+        region_weight: float = 1.0
+        """Weight of the garments' pixels within the pixel difference."""
+        decay_epochs: int = 0
+        """Epochs at the end over which the learning rate falls linearly."""
+        checkpoint_activations: bool = False
+        """Recompute residual blocks in the backward pass: less memory, more time."""
+        lambda_contrast: float = 0.0
+        """Weight of the difference between two colourings of one pair, against the true difference; needs colorings 2.
+        It teaches what a code must leave alone. The paper has none."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.colorings not in (1, 2) or self.batch_size % self.colorings:
+                raise ValueError(f"colorings must be 1 or 2 and divide batch_size, got {self.colorings}")
+            if self.lambda_contrast and self.colorings == 1:
+                raise ValueError("lambda_contrast compares two colourings of a pair: set colorings to 2")
+            if self.colorings == 2 and not self.color_augmentation:
+                raise ValueError("colorings 2 needs color_augmentation")
+            if self.restoration:  # a worker has another working directory
+                object.__setattr__(self, "restoration", str(Folder(self.restoration)))
+
+    config: VideoStage.Config
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        latent_dims = (config.upper_latent_dim, config.lower_latent_dim)
+        self.encoders = nn.ModuleDict(
+            {
+                region: ResNetEncoder(3, latent_dim=latent_dim, width=config.encoder_width)
+                for region, latent_dim in zip(REGIONS, latent_dims, strict=True)
+            }
+        )
+        self.codebooks = nn.ModuleDict(
+            {region: Codebook(latent_dim) for region, latent_dim in zip(REGIONS, latent_dims, strict=True)}
+        )
+        self.restorer = (
+            FeatureRestorer(config.restorer_width, config.restorer_blocks).requires_grad_(False)
+            if config.restoration
+            else None
+        )
+        self.generator = build_generator(config)
+        self.discriminator = MultiscaleDiscriminator(
+            2 * (4 + 3), width=config.discriminator_width, num_scales=config.num_scales
+        )
+        self.optimizers = {
+            "generator": Adam(self.generating_parameters(), lr=config.lr, betas=(0.5, 0.999)),
+            "discriminator": Adam(self.discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
+        }
+        # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
+        self._vgg: tuple[VGGFeatures, ...] = ()
+
+    @classmethod
+    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
+        assert isinstance(config, cls.Config)
+        return FramePairs(
+            dataset,
+            split,
+            latent_dim=config.upper_latent_dim + config.lower_latent_dim,
+            true_feature_share=config.true_feature_share,
+            painted=config.color_augmentation,
+            colorings=config.colorings,
+            epoch_size=config.epoch_size,
+            seed=config.seed,
+        )
+
+    def generating_parameters(self) -> list[nn.Parameter]:
+        """What the generator's optimizer moves."""
+        return list(self.generator.parameters())
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        self.generator.check_size(size)
+        if self.restorer is not None:
+            self.restorer.check_size(size)
+
+    def initialize(self, load: Callable[[str], Stage]) -> None:
+        """Take the feature restorer over from its run."""
+        if self.restorer is None:
+            return
+        trained = load(self.config.restoration)
+        if not isinstance(trained, FeatureRestoration):
+            raise ValueError(f"{self.config.restoration} is not a run of feature_restoration")
+        expected = (self.config.restorer_width, self.config.restorer_blocks)
+        if (trained.config.width, trained.config.num_blocks) != expected:
+            raise ValueError(
+                f"the restorer of {self.config.restoration} has (width, blocks) "
+                f"{(trained.config.width, trained.config.num_blocks)}, but the configuration says {expected}"
+            )
+        self.restorer.load_state_dict(trained.restorer.state_dict())
+
+    def lr_factor(self, epoch: int) -> float:
+        if not self.config.decay_epochs:
+            return 1.0
+        constant = self.config.num_epochs - self.config.decay_epochs
+        return 1.0 - max(0, epoch - constant) / self.config.decay_epochs
+
+    def encode(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The colour code (N, Z) of an image (N, 3, H, W), upper before lower: μ, or a sample with `noise`."""
+        codes = [self.encoders[region](image) for region in REGIONS]
+        mean, logvar = (torch.cat(parts, dim=1) for parts in zip(*codes, strict=True))  # (N, Z), (N, Z)
+        return mean if noise is None else reparameterize(mean, logvar, noise)
+
+    def codes(self, batch: Batch) -> Tensor:
+        """The codes (N, Z) that a training step draws with."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def restore(self, features: Tensor, support: Tensor) -> Tensor:
+        """Complete estimated feature maps (N, 4, H, W) where their parts' support (N, 1, H, W) leaves holes."""
+        return features if self.restorer is None else self.restorer(features, support)
+
+    def conditions(self, batch: Batch) -> Tensor:
+        """The feature maps (N, 2, 4, H, W) that a batch is drawn from: its own true ones, or estimated and restored."""
+        features = batch["features"]
+        if self.restorer is None:
+            return features
+        restored = self.restore(features.flatten(0, 1), batch["support"].flatten(0, 1)).view_as(features)
+        return torch.where(batch["estimated"].view(-1, 1, 1, 1, 1), restored, features)
+
+    def roll_out(self, features: Tensor, z: Tensor, regions: Tensor) -> Tensor:
+        """Draw T frames (N, T, 3, H, W), each from its feature map and the frame before; the first from black."""
+        previous = features.new_full((len(features), 3, *features.shape[-2:]), -1.0)
+        frames = []
+        for t in range(features.shape[1]):
+            previous = self.generator(features[:, t], previous, z, regions[:, t])  # (N, 3, H, W)
+            frames.append(previous)
+        return torch.stack(frames, dim=1)
+
+    def step(self, batch: Batch) -> Losses:
+        config = self.config
+        real, features = batch["images"], self.conditions(batch)  # (N, 2, 3, H, W), (N, 2, 4, H, W)
+        z = self.codes(batch)  # (N, Z)
+        fake = self.roll_out(features, z, batch["regions"])  # (N, 2, 3, H, W)
+        fake_scores = self.judge(features, fake)
+        real_scores = self.judge(features, real)
+        losses = {"gan": config.lambda_gan * lsgan(last(fake_scores), real=True)}
+        if config.lambda_fm:
+            losses["fm"] = config.lambda_fm * feature_matching(fake_scores, real_scores)
+        if config.lambda_vgg:
+            losses["vgg"] = config.lambda_vgg * perceptual(
+                self.vgg(fake.device), fake.flatten(0, 1), real.flatten(0, 1)
+            )
+        if config.lambda_l1:
+            garments = batch["regions"].amax(dim=2, keepdim=True)  # (N, 2, 1, H, W)
+            weight = 1 + (config.region_weight - 1) * garments
+            losses["l1"] = config.lambda_l1 * (weight * (fake - real).abs()).mean()
+        if config.lambda_contrast:
+            # Colourings of one pair lie side by side: their backgrounds, faces and other garments are the same.
+            losses["contrast"] = config.lambda_contrast * F.l1_loss(fake[0::2] - fake[1::2], real[0::2] - real[1::2])
+        self.update("generator", sum_losses(losses), retain_graph=True)
+        # The discriminator has not moved: its scores of both still hold.
+        losses["discriminator"] = 0.5 * (lsgan(last(fake_scores), real=False) + lsgan(last(real_scores), real=True))
+        self.update("discriminator", losses["discriminator"])
+        return detached(losses)
+
+    def judge(self, features: Tensor, images: Tensor) -> list[list[Tensor]]:
+        """The discriminator's activations for pairs (N, 2, ·, H, W): conditions first, then frames."""
+        return self.discriminator(torch.cat([features.flatten(1, 2), images.flatten(1, 2)], dim=1))
+
+    def vgg(self, device: torch.device) -> VGGFeatures:
+        """The perceptual network, built at its first use."""
+        if not self._vgg:
+            self._vgg = (VGGFeatures.pretrained(self.config.vgg).to(device),)
+        return self._vgg[0]
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """Error of the second frame, and the mean change of the picture when two clips swap their codes."""
+        features, real, regions = self.conditions(batch), batch["images"], batch["regions"]
+        z = self.encode(batch["content"])
+        fake = self.roll_out(features, z, regions)
+        recolored = self.roll_out(features[:, :1], z.roll(1, dims=0), regions[:, :1])
+        return {
+            "l1": F.l1_loss(fake[:, 1], real[:, 1]).item(),
+            "psnr": psnr(to_unit_range(fake[:, 1]), to_unit_range(real[:, 1])).mean().item(),
+            "sensitivity": (recolored[:, 0] - fake[:, 0]).abs().mean().item(),
+        }
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Pictures:
+        """Rows: content, target pose, target, generated, and generated with the next sample's colours."""
+        features, real, regions = self.conditions(batch), batch["images"], batch["regions"]
+        z = self.encode(batch["content"])
+        fake = self.roll_out(features, z, regions)[:, 1]
+        recolored = self.roll_out(features, z.roll(1, dims=0), regions)[:, 1]
+        rows = [batch["content"], features[:, 1, :3], real[:, 1], fake, recolored]
+        return {"generated": grid([[to_image(image) for image in row] for row in rows])}
+
+
+def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhancer:
+    """The generator that a configuration asks for: 4 feature channels and the last frame in, a frame out."""
+    latent_dims = (config.upper_latent_dim, config.lower_latent_dim)
+    if config.generator == "global":
+        return GlobalGenerator(
+            in_channels=4 + 3,
+            latent_dims=latent_dims,
+            width=config.generator_width,
+            num_downs=config.num_downs,
+            num_blocks=config.num_blocks,
+            z_inject=config.z_inject,
+            checkpoint_activations=config.checkpoint_activations,
+        )
+    return LocalEnhancer(
+        in_channels=4 + 3,
+        latent_dims=latent_dims,
+        width=config.generator_width,
+        num_downs=config.num_downs,
+        num_blocks=config.num_blocks,
+        num_local_blocks=config.num_local_blocks,
+        z_inject=config.z_inject,
+        checkpoint_activations=config.checkpoint_activations,
+    )
+
+
+def last(scores: list[list[Tensor]]) -> list[Tensor]:
+    """The predictions of each scale, without the activations before them."""
+    return [scale[-1] for scale in scores]
+
+
+def to_unit_range(images: Tensor) -> Tensor:
+    """[-1, 1] to [0, 1]."""
+    return (images.clamp(-1, 1) + 1) / 2
