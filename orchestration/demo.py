@@ -24,9 +24,9 @@ from orchestration.ray_session import start_ray
 from orchestration.train import TrainSettings, train
 from posegen.clips import ClipDataset
 from posegen.color.augmentation import Region, Scope
-from posegen.color.lab import lab_to_rgb
+from posegen.color.palette import parse_color
 from posegen.features.stick_figure import draw_stick_figure
-from posegen.generate import VideoSynthesizer, content_of
+from posegen.generate import VideoSynthesizer, content_of, worn_color
 from posegen.samples import REGIONS
 from posegen.stages import STAGES
 from posegen.stages.pictures import enlarge, grid, write_picture
@@ -162,7 +162,8 @@ def _sweep(run: str, dataset: str, out: Path) -> tuple[Path, Path]:
     content, poses = content_of(clip), clip.keypoints
     own = synthesizer.encode(content.image)
     hues = np.linspace(0, 2 * np.pi, len(poses), endpoint=False)
-    codes = [synthesizer.recolor(own, {"upper": wheel(hue), "lower": wheel(hue + np.pi)}) for hue in hues]
+    upper, lower = (worn_color(content, region)[0] for region in REGIONS)
+    codes = [synthesizer.recolor(own, {"upper": wheel(hue, upper), "lower": wheel(hue + np.pi, lower)}) for hue in hues]
     frames = np.stack(list(synthesizer.frames(content, poses, torch.stack(codes))))
     video, sheet = out / "colors.mp4", out / "contact-sheet.png"
     loop = [enlarge(frame, max(1, 384 // frame.shape[0])) for frame in np.concatenate([frames] * 3)]
@@ -171,24 +172,22 @@ def _sweep(run: str, dataset: str, out: Path) -> tuple[Path, Path]:
     return video, sheet
 
 
-def wheel(hue: float, lightness: float = 60.0, chroma: float = 45.0) -> tuple[int, int, int]:
-    """An sRGB colour (0..255) of a hue angle in LAB."""
-    rgb = lab_to_rgb(np.array([lightness, chroma * np.cos(hue), chroma * np.sin(hue)]))
-    red, green, blue = (np.clip(rgb, 0, 1) * 255).round().astype(int)
-    return int(red), int(green), int(blue)
+def wheel(hue: float, lightness: float, chroma: float = 45.0) -> tuple[float, float, float]:
+    """L, a, b of a hue angle."""
+    return lightness, chroma * np.cos(hue), chroma * np.sin(hue)
 
 
 def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: int = 8) -> np.ndarray:
     """For a test clip of each person: poses, real frames, drawn frames, and drawn frames in other colours."""
-    from posegen.color.palette import parse_color
-
     rows: list[list[np.ndarray]] = []
     clips = {clip.info.person: clip for clip in data.split("test")}
     for clip in clips.values():
         content, poses = content_of(clip), clip.keypoints
         shown = np.linspace(0, len(poses) - 1, columns).round().astype(int)
         own = synthesizer.encode(content.image)
-        codes = [own] + [synthesizer.recolor(own, {"upper": parse_color(color)}) for color in SHEET_COLORS]
+        lightness = worn_color(content, "upper")[0]
+        wishes = [(lightness, *parse_color(color)[1:]) for color in SHEET_COLORS]
+        codes = [own] + [synthesizer.recolor(own, {"upper": wish}) for wish in wishes]
         drawn = [list(synthesizer.frames(content, poses, z)) for z in codes]
         rows.append([draw_stick_figure(poses[row], synthesizer.size) for row in shown])
         rows.append([clip.image(int(row)) for row in shown])

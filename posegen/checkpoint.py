@@ -83,11 +83,12 @@ def load_config(folder: Folder) -> tuple[type[Stage], Stage.Config]:
 def load_stage(folder: Folder, expected: type[Stage] | None = None) -> Stage:
     """Build the stage of a checkpoint with its weights, in evaluation mode on the CPU.
 
-    Raises CheckpointError where there is none, or where it is of another stage than `expected`.
+    Raises CheckpointError where there is none, or where its stage is neither `expected` nor a kind of it.
     """
     stage, config = load_config(folder)
-    if expected is not None and stage is not expected:
-        raise CheckpointError(f"{folder} is of the stage {stage.name!r}, expected {expected.name!r}")
+    if expected is not None and not issubclass(stage, expected):
+        fitting = [name for name, other in STAGES.items() if issubclass(other, expected)]
+        raise CheckpointError(f"{folder} is of the stage {stage.name!r}, expected {' or '.join(map(repr, fitting))}")
     loaded = stage(config)
     loaded.load_state_dict(_split(load_tensors(folder.read(_TENSORS)))[0])
     return loaded.eval()

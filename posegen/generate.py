@@ -16,7 +16,7 @@ from posegen.color.lab import rgb_to_lab
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.networks.codebook import Codebook
 from posegen.samples import REGIONS, to_image, to_network, to_unit, usable_rows
-from posegen.stages.video_generator import VideoGenerator
+from posegen.stages.video_stage import VideoStage
 from posegen.storage import Folder
 
 
@@ -44,7 +44,7 @@ def content_of(clip: ClipFile) -> Content:
 
 
 class VideoSynthesizer:
-    """Draws videos with a trained `VideoGenerator`.
+    """Draws videos with a trained `VideoGenerator`, or its end-to-end baseline.
 
     Args:
         stage: In evaluation mode.
@@ -57,7 +57,7 @@ class VideoSynthesizer:
         >>> frames = synthesizer.frames(content, poses, z)
     """
 
-    def __init__(self, stage: VideoGenerator, size: tuple[int, int], device: torch.device | None = None):
+    def __init__(self, stage: VideoStage, size: tuple[int, int], device: torch.device | None = None):
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.stage, self.size = stage.to(self.device).eval(), size
 
@@ -65,8 +65,8 @@ class VideoSynthesizer:
     def load(cls, run: Folder | str, device: torch.device | None = None) -> VideoSynthesizer:
         """Load the newest checkpoint of a run. Raises CheckpointError if it is of another stage."""
         checkpoint = find_checkpoint(run)
-        stage = load_stage(checkpoint, VideoGenerator)
-        assert isinstance(stage, VideoGenerator)
+        stage = load_stage(checkpoint, VideoStage)
+        assert isinstance(stage, VideoStage)
         return cls(stage, load_progress(checkpoint).size, device)
 
     def frames(self, content: Content, poses: np.ndarray, z: Tensor | None = None) -> Iterator[np.ndarray]:
@@ -156,8 +156,10 @@ class VideoSynthesizer:
         return ContentFeatures(content.keypoints, content.edges, content.mask)
 
     def _features(self, features: ContentFeatures, poses: Iterable[np.ndarray]) -> Tensor:
-        """The feature maps (N, 4, H, W) of the person in other poses."""
-        return self._stack([to_network(features.estimate(pose)) for pose in poses])
+        """The feature maps (N, 4, H, W) of the person in other poses, restored where the run has a restorer."""
+        maps, support = zip(*(features.estimate_with_support(pose) for pose in poses), strict=True)
+        estimated = self._stack([to_network(feature) for feature in maps])
+        return self.stage.restore(estimated, self._stack([to_unit(part[..., None]) for part in support]))
 
     def _regions(self, poses: Iterable[np.ndarray]) -> Tensor:
         """Where the garments are in poses, (N, 2, H, W)."""

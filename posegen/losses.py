@@ -28,6 +28,16 @@ def lsgan(predictions: Sequence[Tensor], real: bool) -> Tensor:
     return torch.stack([(prediction - target).square().mean() for prediction in predictions]).sum()
 
 
+def last(activations: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """The predictions of each scale of a discriminator, without the activations before them."""
+    return [scale[-1] for scale in activations]
+
+
+def log_loss(probabilities: Tensor) -> Tensor:
+    """−log p, mean over all patches: small where they are held for what they should be."""
+    return -(probabilities + 1e-7).log().mean()
+
+
 def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mean, exp(logvar)) ‖ N(0, I)), summed over the batch and the code (N, Z).
 

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from posegen.checkpoint import find_checkpoint, load_config
 from posegen.clips import Clip, ClipFile
 from posegen.generate import Content, VideoSynthesizer, content_of
 from posegen.metrics.image import MS_SSIM_MIN_SIZE, masked, ms_ssim, ssim
+from posegen.pose_transfer import PoseTransfer
+from posegen.stages import DeformableGAN
+from posegen.storage import Folder
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """Two batches of images (N, 3, H, W) in [0, 1] to one number each, (N,)."""
 
 _CHUNK = 16  # frames that are measured together
+
+
+class Reenactor(Protocol):
+    """Draws a person in other poses: what all methods that are compared have in common."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width that it was trained at."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    def frames(self, content: Content, poses: np.ndarray) -> Iterator[np.ndarray]:
+        """Draw one uint8 frame (H, W, 3) per pose of (T, 18, 3), in the content's own colours."""
+
+
+def load_reenactor(run: Folder | str, device: torch.device | None = None) -> VideoSynthesizer | PoseTransfer:
+    """Load the newest checkpoint of a run of any stage that draws videos.
+
+    Raises CheckpointError where it is of a stage that draws none.
+    """
+    stage, _ = load_config(find_checkpoint(run))
+    return PoseTransfer.load(run, device) if stage is DeformableGAN else VideoSynthesizer.load(run, device)
 
 
 @dataclass(frozen=True)
@@ -35,22 +64,22 @@ def structural_measures(size: tuple[int, int]) -> dict[str, Measure]:
     return {"ms_ssim": ms_ssim} if min(size) >= MS_SSIM_MIN_SIZE else {"ssim": ssim}
 
 
-def reconstruct(synthesizer: VideoSynthesizer, clip: Clip, content: Content) -> np.ndarray:
+def reconstruct(reenactor: Reenactor, clip: Clip, content: Content) -> np.ndarray:
     """Draw all frames of a clip from its content frame, in its own colours: uint8 (T, H, W, 3)."""
-    return np.stack(list(synthesizer.frames(content, clip.keypoints)))
+    return np.stack(list(reenactor.frames(content, clip.keypoints)))
 
 
 def score_clip(
-    synthesizer: VideoSynthesizer, file: ClipFile, measures: Mapping[str, Measure]
+    reenactor: Reenactor, file: ClipFile, measures: Mapping[str, Measure]
 ) -> tuple[ClipScores, Clip, np.ndarray]:
     """Reconstruct a clip and measure it. Returns the scores, the clip and the reconstruction (T, H, W, 3)."""
     clip = file.read()
-    drawn = reconstruct(synthesizer, clip, content_of(file))
+    drawn = reconstruct(reenactor, clip, content_of(file))
     values: dict[str, list[np.ndarray]] = {}
     for start in range(1, len(clip), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        real, fake = (_to_unit(images[rows], synthesizer.device) for images in (clip.images, drawn))
-        mask = torch.from_numpy(clip.masks[rows] > 127)[:, None].to(synthesizer.device)
+        real, fake = (_to_unit(images[rows], reenactor.device) for images in (clip.images, drawn))
+        mask = torch.from_numpy(clip.masks[rows] > 127)[:, None].to(reenactor.device)
         person = masked(fake, real, mask)
         for name, measure in measures.items():
             values.setdefault(name, []).append(measure(fake, real).cpu().numpy())

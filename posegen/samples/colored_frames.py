@@ -18,21 +18,33 @@ class ColoredFrames:
 
     Keys: ``features`` (4, H, W) and ``image`` (3, H, W) in [-1, 1]; ``region`` (1, H, W) in [0, 1], where the garment
     can be; ``ab`` (2,) the designated colour, NaN where the frame kept its own; ``lightness`` the mean L of the painted
-    pixels; ``noise`` (2, Z) standard normal, for the posterior and the prior.
+    pixels, 50 where none was; ``noise`` (2, Z) standard normal, for the posterior and the prior.
 
     Args:
         dataset: With colour variants of scope ``frame``.
         split: ``train`` or ``test``.
         region: ``upper`` or ``lower``, the garment that was painted.
         latent_dim: Z.
+        painted: Whether painted frames are seen, or the original ones.
         epoch_size: Samples in an epoch; 0 takes every frame once.
         seed: With the epoch, decides order, variants and noise.
     """
 
-    def __init__(self, dataset: ClipDataset, split: Split, *, region: str, latent_dim: int, epoch_size: int, seed: int):
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        split: Split,
+        *,
+        region: str,
+        latent_dim: int,
+        painted: bool = True,
+        epoch_size: int,
+        seed: int,
+    ):
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("frame", region, clip) for clip in self.clips]
-        self.region, self.latent_dim, self.epoch_size, self.seed = region, latent_dim, epoch_size, seed
+        self.region, self.latent_dim, self.painted = region, latent_dim, painted
+        self.epoch_size, self.seed = epoch_size, seed
 
     @cached_property
     def _frames(self) -> list[tuple[int, int]]:
@@ -49,12 +61,11 @@ class ColoredFrames:
         return samples
 
     def load(self, sample: Sample) -> Arrays:
-        clip, variants = self.clips[sample.clip], self.variants[sample.clip]
-        designated = variants.upper_ab if self.region == "upper" else variants.lower_ab
-        ab = designated[variants.rows[sample.row, sample.variant]]
+        clip = self.clips[sample.clip]
         regions = target_regions(clip.keypoints[sample.row], clip.info.size)
-        image = variants.image(sample.row, sample.variant)
-        painted = (image != clip.image(sample.row)).any(axis=-1)
+        original = clip.image(sample.row)
+        image, ab = self._paint(sample) if self.painted else (original, None)
+        painted = (image != original).any(axis=-1)
         noise = np.random.default_rng(sample.seed).standard_normal((2, self.latent_dim), np.float32)
         return {
             "features": to_network(feature_map(clip.keypoints[sample.row], clip.edges(sample.row))),
@@ -64,3 +75,10 @@ class ColoredFrames:
             "lightness": np.array(mean_lightness(image, painted), np.float32),
             "noise": noise,
         }
+
+    def _paint(self, sample: Sample) -> tuple[np.ndarray, list[float] | None]:
+        """The painted frame and its designated (a, b)."""
+        variants = self.variants[sample.clip]
+        designated = variants.upper_ab if self.region == "upper" else variants.lower_ab
+        row = variants.rows[sample.row, sample.variant]
+        return variants.image(sample.row, sample.variant), designated[row]

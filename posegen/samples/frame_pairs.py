@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from posegen.clips import ClipDataset, DatasetError, Split
+from posegen.clips import ClipDataset, ClipFile, DatasetError, Split, VariantFile
+from posegen.color.augmentation import mean_lightness
 from posegen.features.feature_map import feature_map, target_regions
 from posegen.samples.images import content_features, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
@@ -19,7 +20,8 @@ class FramePairs:
     Keys: ``content`` (3, H, W) and ``images`` (2, 3, H, W), painted alike, and ``features`` (2, 4, H, W), all in
     [-1, 1]; ``regions`` (2, 2, H, W) in [0, 1], where the upper and the lower garment can be; ``estimated`` (), whether
     the features were warped from the content frame, and ``support`` (2, 1, H, W) in [0, 1], where its parts came to
-    lie; ``noise`` (Z,).
+    lie; ``lab`` (2, 3), L, a, b of the upper and the lower garment as they were painted in the content frame, NaN where
+    they were not; ``noise`` (Z,).
 
     Half of the content frames are the first of the clip, as in the evaluation, and half are drawn from all its
     frames, so that the code cannot carry the pose.
@@ -100,5 +102,19 @@ class FramePairs:
             "regions": np.stack([to_unit(target_regions(clip.keypoints[row], size)) for row in rows]),
             "estimated": np.array(sample.estimate),
             "support": np.stack([to_unit(part[..., None]) for part in support]),
+            "lab": _painted_lab(clip, variants, sample),
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
         }
+
+
+def _painted_lab(clip: ClipFile, variants: VariantFile, sample: Sample) -> np.ndarray:
+    """L, a, b (2, 3) of the garments that were painted in the content frame, NaN for one that kept its own colour."""
+    image, original = variants.image(sample.content, sample.variant), clip.image(sample.content)
+    painted = (image != original).any(axis=-1)
+    regions = target_regions(clip.keypoints[sample.content], clip.info.size) > 0  # (H, W, 2)
+    row = variants.rows[sample.content, sample.variant]
+    lab = np.full((2, 3), np.nan, np.float32)
+    for garment, designated in enumerate((variants.upper_ab[row], variants.lower_ab[row])):
+        if designated is not None:
+            lab[garment] = mean_lightness(image, painted & regions[..., garment]), *designated
+    return lab

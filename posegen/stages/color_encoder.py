@@ -41,6 +41,8 @@ class ColorEncoder(Stage):
         """The garment whose colour is learned."""
         latent_dim: int = 0
         """Size of the code; 0 is the paper's 16 for the upper and 8 for the lower garment."""
+        color_augmentation: bool = True
+        """Learn from painted frames; off is the method without Section 3.1, whose codes answer to no colour."""
         latent_reg: Literal["reconstruction", "random", "both"] = "reconstruction"
         """What the code is regressed on: the reconstruction (paper), a random sample (BicycleGAN), or both."""
         lambda_gan: float = 1.0
@@ -108,6 +110,7 @@ class ColorEncoder(Stage):
             split,
             region=config.region,
             latent_dim=config.code_size,
+            painted=config.color_augmentation,
             epoch_size=config.epoch_size,
             seed=config.seed,
         )

@@ -12,7 +12,7 @@ from torch.optim import Adam
 
 from posegen.clips import ClipDataset, Split
 from posegen.features.stick_figure import draw_stick_figure
-from posegen.losses import nearest_neighbor
+from posegen.losses import log_loss, nearest_neighbor
 from posegen.metrics.image import psnr, ssim
 from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminator, heat_maps
 from posegen.networks.vgg import VGGFeatures
@@ -147,11 +147,6 @@ class DeformableGAN(Stage):
             [to_image(image) for image in images] for images in (batch["source"], batch["target"], self.draw(batch))
         )
         return {"generated": grid([source, figures, target, fake])}
-
-
-def log_loss(probabilities: Tensor) -> Tensor:
-    """−log p, mean over all patches: small where they are held for what they should be."""
-    return -(probabilities + 1e-7).log().mean()
 
 
 def _heat_maps(batch: Batch) -> tuple[Tensor, Tensor]:

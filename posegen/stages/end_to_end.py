@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor, nn
 
-from posegen.samples import Batch
+from posegen.networks.codebook import Codebook
+from posegen.samples import REGIONS, Batch, Samples, fixed_batch
 from posegen.stages.video_generator import VideoGenerator
 from posegen.stages.video_stage import VideoStage
+
+_CODEBOOK_PAIRS = 256
 
 
 class EndToEnd(VideoStage):
@@ -27,6 +31,19 @@ class EndToEnd(VideoStage):
 
     def codes(self, batch: Batch) -> Tensor:
         return self.encode(batch["content"])
+
+    @torch.no_grad()
+    def finish_epoch(self, samples: Samples) -> None:
+        """Fit the codebooks to the codes of training frames, as stage I does for the decoupled method."""
+        batches = fixed_batch(samples, _CODEBOOK_PAIRS, self.config.batch_size)
+        device = next(self.parameters()).device
+        codes = torch.cat([self.encode(batch["content"].to(device)) for batch in batches])  # (M, Z)
+        lab = torch.cat([batch["lab"] for batch in batches]).to(device)  # (M, 2, 3)
+        latent_dims = [self.config.upper_latent_dim, self.config.lower_latent_dim]
+        for garment, (region, part) in enumerate(zip(REGIONS, codes.split(latent_dims, dim=1), strict=True)):
+            codebook = self.codebooks[region]
+            assert isinstance(codebook, Codebook)
+            codebook.fit(part, lab[:, garment])
 
 
 EndToEnd.presets = {

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from posegen.clips import ClipDataset, Split
-from posegen.losses import feature_matching, lsgan
+from posegen.losses import feature_matching, last, lsgan
 from posegen.networks.pix2pixhd import MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.samples import Batch, Samples, WarpedMaps, to_image
@@ -148,11 +148,6 @@ class FeatureRestoration(Stage):
 def edge_error(maps: Tensor, target: Tensor) -> Tensor:
     """Absolute difference (N, 1, H, W) of the edges of two feature maps (N, 4, H, W) in [-1, 1], as if in [0, 1]."""
     return (maps[:, 3:] - target[:, 3:]).abs() / 2
-
-
-def last(scores: list[list[Tensor]]) -> list[Tensor]:
-    """The predictions of each scale, without the activations before them."""
-    return [scale[-1] for scale in scores]
 
 
 FeatureRestoration.presets = {

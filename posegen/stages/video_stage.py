@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from posegen.clips import ClipDataset, Split
-from posegen.losses import feature_matching, lsgan, perceptual
+from posegen.losses import feature_matching, last, lsgan, perceptual
 from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
 from posegen.networks.codebook import Codebook, reparameterize
@@ -298,11 +298,6 @@ def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhance
         z_inject=config.z_inject,
         checkpoint_activations=config.checkpoint_activations,
     )
-
-
-def last(scores: list[list[Tensor]]) -> list[Tensor]:
-    """The predictions of each scale, without the activations before them."""
-    return [scale[-1] for scale in scores]
 
 
 def to_unit_range(images: Tensor) -> Tensor:

@@ -228,7 +228,10 @@ def test_judge(num_frames, num_usable, expected):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pose": "kinect"}, r"unknown pose 'kinect', expected one of \['blazepose', 'openpose_json', 'truth'\]"),
+        (
+            {"pose": "kinect"},
+            r"unknown pose 'kinect', expected one of \['blazepose', 'openpose', 'openpose_json', 'truth'\]",
+        ),
         ({"size": (16, 16)}, "at least 32 x 32"),
         ({"train_fraction": 1.5}, "train_fraction must be between 0 and 1, got 1.5"),
         ({"max_frames": 1}, "max_frames must be at least 2"),

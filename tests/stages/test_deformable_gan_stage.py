@@ -23,12 +23,11 @@ from posegen.clips import (
 )
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
-from posegen.losses import nearest_neighbor
+from posegen.losses import log_loss, nearest_neighbor
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import PosePairs, to_network, transfer_inputs
 from posegen.skeletons import joint_indices
 from posegen.stages import STAGES, DeformableGAN
-from posegen.stages.deformable_gan import log_loss
 from posegen.storage import Folder
 from posegen.studio import render_clip
 

@@ -10,10 +10,10 @@ import torch
 
 from posegen.clips import Clip, ClipDataset, ClipInfo, DatasetInfo, save_dataset_info, write_clip
 from posegen.features.feature_map import ContentFeatures
-from posegen.losses import feature_matching, lsgan
+from posegen.losses import feature_matching, last, lsgan
 from posegen.samples import WarpedMaps, to_network
 from posegen.stages import FeatureRestoration
-from posegen.stages.feature_restoration import edge_error, last
+from posegen.stages.feature_restoration import edge_error
 from posegen.storage import Folder
 from posegen.studio import render_clip
 

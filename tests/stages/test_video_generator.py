@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from posegen.losses import feature_matching, lsgan
+from posegen.losses import feature_matching, last, lsgan
 from posegen.stages import ColorEncoder, VideoGenerator
-from posegen.stages.video_stage import last
 
 SMALL = replace(
     VideoGenerator.presets["tiny"],
