@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +22,12 @@ from tyro.extras import SubcommandApp
 from orchestration.colorize import ColorizeSettings
 from orchestration.demo import DemoSettings
 from orchestration.evaluate import EvaluateSettings
+from orchestration.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.generate import ColorSettings
 from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings
 from orchestration.progress import ConsoleListener, CountListener
+from orchestration.report import Table1Settings
 from orchestration.train import TrainSettings, dataset_of
 from posegen.stages import STAGES, Stage
 
@@ -29,6 +35,7 @@ console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 USAGE_ERROR = 2
+_GROUPS = ("train", "report", "weights")  # verbs that another word follows
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
@@ -42,14 +49,57 @@ def main(arguments: Sequence[str] | None = None) -> None:
     handler = RichHandler(console=errors, show_path=False, show_time=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
-        preset, rest = take_option(list(sys.argv[1:] if arguments is None else arguments), "--preset", "paper")
-        build_app(preset).cli(prog="posegen", description=DESCRIPTION, args=rest, config=(OmitArgPrefixes,))
+        understand(list(sys.argv[1:] if arguments is None else arguments))()
     except (ValueError, OSError) as error:
         errors.print("posegen:", " ".join(str(error).split()) or type(error).__name__, markup=False)
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         errors.print("posegen: stopped; the same command goes on from what is finished")
         sys.exit(130)
+
+
+def understand(arguments: list[str]) -> Callable[[], None]:
+    """Return the call that a command line stands for. Raises ValueError, in one line, where it stands for none."""
+    # A stage's options are the fields of its configuration, whose defaults are the preset's.
+    preset, rest = take_option(arguments, "--preset", "paper") if arguments[:1] == ["train"] else ("paper", arguments)
+    app = build_app(preset)
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            return app.cli(prog="posegen", description=DESCRIPTION, args=rest, config=(OmitArgPrefixes,))
+    except SystemExit as stop:
+        if stop.code == USAGE_ERROR:
+            raise ValueError(fold_box(complaint.getvalue(), rest)) from None
+        raise
+
+
+def fold_box(box: str, arguments: Sequence[str]) -> str:
+    """Fold the box in which tyro tells what is wrong with the arguments into one line, and say where more is told."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)  # on terminals it is coloured
+    content = "\n".join(line.strip("│╰╯ ") for line in plain.splitlines()[1:])  # below the title
+    parts = [" ".join(part.split()) for part in re.split(r"^[─-]+$", content, flags=re.MULTILINE)]  # between rules
+    message, *details = filter(None, parts)
+    message = re.sub(r"^Error parsing \S*__tyro\S*: ", "", message)  # a whole group of options has no name
+    for detail in details:
+        if detail.startswith(("Available subcommands", "Unrecognized options")):
+            message += f"; {detail}"
+        elif similar := re.match(r"(?:Perhaps you meant|Arguments similar to \S+): (--[\w-]+)", detail):
+            message += f" (did you mean {similar[1]}?)"
+    verb = [] if "subcommand" in box else arguments[: 2 if arguments[0] in _GROUPS else 1]
+    return f"{message[0].lower()}{message[1:].rstrip('.')}; see {' '.join(['posegen', *verb, '--help'])}"
+
+
+def deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """Return a command with the same options that does nothing yet, but returns the call that does it.
+
+    So what is printed while arguments are parsed can be told from what the command prints.
+    """
+
+    @wraps(command)
+    def defer(*values: Any, **options: Any) -> Callable[[], None]:
+        return partial(command, *values, **options)
+
+    return defer
 
 
 def take_option(arguments: list[str], option: str, default: str) -> tuple[str, list[str]]:
@@ -65,19 +115,25 @@ def take_option(arguments: list[str], option: str, default: str) -> tuple[str, l
 def build_app(preset: str = "paper") -> SubcommandApp:
     """All commands. The preset decides the defaults of `train`, so it is known before the rest is parsed."""
     app = SubcommandApp()
-    app.command(studio)
-    app.command(prepare)
-    app.command(colorize)
+    app.command(deferred(studio))
+    app.command(deferred(prepare))
+    app.command(deferred(colorize))
     app.command(_train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
-    app.command(evaluate)
-    app.command(generate)
-    app.command(export)
-    app.command(demo)
+    app.command(deferred(evaluate))
+    app.command(deferred(generate))
+    app.command(deferred(export))
+    report_app = SubcommandApp()
+    report_app.command(name="table1")(deferred(report_table1))
+    report_app.command(name="figure2")(deferred(report_figure2))
+    report_app.command(name="figure4")(deferred(report_figure4))
+    report_app.command(name="figure5")(deferred(report_figure5))
+    app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
+    app.command(deferred(demo))
     weights_app = SubcommandApp()
-    weights_app.command(name="list")(list_weights)
-    weights_app.command(name="fetch")(fetch_weights)
-    weights_app.command(name="verify")(verify_weights)
-    weights_app.command(name="provide")(provide_weights)
+    weights_app.command(name="list")(deferred(list_weights))
+    weights_app.command(name="fetch")(deferred(fetch_weights))
+    weights_app.command(name="verify")(deferred(verify_weights))
+    weights_app.command(name="provide")(deferred(provide_weights))
     app.command(weights_app, name="weights", help="Pretrained weights: list, fetch, verify or provide them.")
     return app
 
@@ -222,6 +278,69 @@ def demo(out: Positional[Path] = Path("posegen-demo"), settings: DemoSettings = 
     demo(out, settings, console)
 
 
+def report_table1(dataset: Positional[str], settings: Table1Settings = Table1Settings()) -> None:
+    """Compare the method with its baselines as Table 1 does (Section 4.3); trains the runs that are not there.
+
+    Args:
+        dataset: Folder of a clip dataset with all its colours.
+    """
+    from orchestration.report import table1, table_rows
+
+    with ConsoleListener(console) as listener, CountListener(console, "measuring") as count:
+        result = table1(dataset, settings, listener=listener, on_clip=count.hear)
+    heads, *rows = table_rows(result)
+    table = Table(title="Table 1")
+    for head in heads:
+        table.add_column(head, justify="left" if head == heads[0] else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for line in result.protocol:
+        console.print(line, markup=False)
+    console.print(f"scores of every clip, this table and a picture of each clip: {settings.out}", markup=False)
+
+
+def report_figure2(dataset: Positional[str], settings: Figure2Settings = Figure2Settings()) -> None:
+    """Show frames beside their recolourings (Figure 2): upper garment, lower garment, both.
+
+    Args:
+        dataset: Folder of a clip dataset with all its colours.
+    """
+    from orchestration.figures import figure2
+
+    console.print(f"Figure 2: {figure2(dataset, settings)}", markup=False)
+
+
+def report_figure4(dataset: Positional[str], settings: Figure4Settings = Figure4Settings()) -> None:
+    """Draw videos whose colours go from one random code to another (Figure 4, Section 4.4).
+
+    Args:
+        dataset: Folder of a clip dataset.
+    """
+    from orchestration.figures import figure4
+
+    with ConsoleListener(console) as listener:
+        path, videos = figure4(dataset, settings, listener=listener)
+    console.print(f"Figure 4: {path}; its videos: {', '.join(map(str, videos))}", markup=False)
+
+
+def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5Settings()) -> None:
+    """Map the codes of painted frames, decoupled beside end-to-end (Figure 5, Section 4.5).
+
+    Under each map: how well a linear probe reads the colour from the code, on clips that it has not seen.
+
+    Args:
+        dataset: Folder of a clip dataset with all its colours.
+    """
+    from orchestration.figures import figure5
+
+    with ConsoleListener(console) as listener, CountListener(console, "encoding") as count:
+        path, summaries = figure5(dataset, settings, listener=listener, on_clip=count.hear)
+    for title, summary in summaries.items():
+        console.print(f"{title}: R² = {summary.probe_r2:.3f} over {summary.num_codes:,} codes", markup=False)
+    console.print(f"Figure 5: {path}", markup=False)
+
+
 def list_weights() -> None:
     """List the pretrained weights: what they are for, their licence and whether they are on this machine."""
     from posegen.weights import listing
@@ -276,7 +395,7 @@ def _train_app(preset: str) -> SubcommandApp:
         summary = (stage.__doc__ or "").splitlines()[0]
         presets = ", ".join(stage.presets)
         help_text = f"{summary}\n\nDefaults are those of --preset {preset}; there are {presets}."
-        app.command(name=name, help=help_text)(_train_command(stage, preset))
+        app.command(name=name, help=help_text)(deferred(_train_command(stage, preset)))
     return app
 
 

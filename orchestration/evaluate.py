@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 
 from orchestration import tracking
 from posegen import weights
@@ -96,7 +97,7 @@ def evaluate(
     data = ClipDataset(dataset)
     if data.info.size != synthesizer.size:
         raise ValueError(f"{dataset} has frames of {data.info.size}, the run was trained at {synthesizer.size}")
-    measures, identities, left_out = _measures(settings, synthesizer)
+    measures, identities, left_out = open_measures(settings.perceptual, synthesizer.size, synthesizer.device)
     clips = data.split(settings.split)[: settings.max_clips or None]
     with tempfile.TemporaryDirectory() as name:
         local, scores, recolorings = Path(name), [], {}
@@ -124,21 +125,21 @@ def evaluate(
     return evaluation
 
 
-def _measures(
-    settings: EvaluateSettings, synthesizer: VideoSynthesizer
+def open_measures(
+    perceptual: Sequence[Perceptual], size: tuple[int, int], device: torch.device
 ) -> tuple[dict[str, Measure], dict[str, str], dict[str, str]]:
-    """The metrics that can be measured, their weights, and those that cannot with the reason."""
-    measures = structural_measures(synthesizer.size)
+    """The metrics that can be measured, the sha256 of their weights, and those that cannot with the reason."""
+    measures = structural_measures(size)
     identities: dict[str, str] = {}
     left_out: dict[str, str] = {}
-    for name in settings.perceptual:
+    for name in perceptual:
         try:
             network, weight = _PERCEPTUAL[name]
             metric = network.pretrained()
         except ValueError as error:
             left_out[name] = str(error)
             continue
-        measures[name] = metric.to(synthesizer.device)
+        measures[name] = metric.to(device)
         identities[name] = weights.identity(weight)
     return measures, identities, left_out
 
@@ -153,7 +154,7 @@ def _swap(
 
 
 def _summarize_clips(clips: list[ClipScores]) -> dict[str, Score]:
-    return {name: _summarize([clip.means[name] for clip in clips]) for name in clips[0].means}
+    return {name: summarize([clip.means[name] for clip in clips]) for name in clips[0].means}
 
 
 def _summarize_swaps(clips: dict[str, list[Recoloring]]) -> dict[str, Score]:
@@ -167,10 +168,11 @@ def _summarize_swaps(clips: dict[str, list[Recoloring]]) -> dict[str, Score]:
         if swaps:
             change = float(np.mean([swap.background_change for swap in swaps]))
             values.setdefault("background_delta_e", []).append(change)
-    return {name: _summarize(of_clips) for name, of_clips in values.items()}
+    return {name: summarize(of_clips) for name, of_clips in values.items()}
 
 
-def _summarize(values: list[float]) -> Score:
+def summarize(values: Sequence[float]) -> Score:
+    """Mean and interval over clips; one clip has no interval."""
     low, high = bootstrap_interval(np.array(values)) if len(values) > 1 else (float("nan"), float("nan"))
     return Score(float(np.mean(values)), low, high)
 

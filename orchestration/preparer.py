@@ -1,7 +1,7 @@
 """Turns one video into one clip: read, perceive, judge, write. No Ray here, so it runs under a debugger.
 
-A video shows one person. Where there are several, the backends follow the largest and most central one of the
-first frame that shows anybody; bystanders do no harm.
+A video shows one person, and is rejected where it shows several of comparable size. Smaller bystanders do no harm:
+the backends follow the largest and most central person of the first frame that shows anybody.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from orchestration.options import FrameSize
 from posegen.clips import Clip, ClipInfo, write_clip
@@ -136,9 +138,15 @@ class ClipPreparer:
         return asdict(replace(result, seconds=time.perf_counter() - start))
 
     def make_clip(self, row: dict[str, Any]) -> Clip:
-        """Read a video and see what is in it. Raises VideoError, or ValueError where a backend finds no data."""
+        """Read a video and see what is in it.
+
+        Raises VideoError, or ValueError where a backend finds no data or the video shows several people.
+        """
         footage = self._read(Path(row["source"]))
         poses = self.estimate_poses(footage)
+        reason = judge_company(poses.others)
+        if reason:
+            raise ValueError(reason)  # before edges and masks, which cost the most
         return Clip(
             info=ClipInfo(**row, fps=footage.fps, num_frames=len(footage.images), size=self.settings.size),
             frames=footage.indices,
@@ -160,6 +168,18 @@ class ClipPreparer:
         if box is None:
             raise ValueError("no person: nobody is seen in any frame")
         return read_video(path, size=size, crop=box, max_frames=limit)
+
+
+def judge_company(others: np.ndarray) -> str:
+    """Return why a video with `others` (T,), see `Poses`, beside its person is not accepted; empty if it is."""
+    looked = others[others >= 0]
+    shared = int((looked > 0).sum())
+    if shared and 2 * shared >= len(looked):
+        return (
+            f"several people: in {shared} of {len(looked)} frames that were looked at there is another person "
+            f"of comparable size; crop the video to one of them, or choose --crop person"
+        )
+    return ""
 
 
 def judge(num_frames: int, num_usable: int, settings: PrepareSettings) -> str:

@@ -135,8 +135,12 @@ def train(
     job = Job(stage=stage, config=config, dataset=str(data.folder), run=Folder(settings.runs) / name, settings=settings)
     check(job, data)
     job = replace(job, tracker=_open_run(job, data, parent))
+    if _is_finished(job):
+        return job.run
     try:
-        if settings.workers == 0:
+        if _is_finished(job):
+            pass
+        elif settings.workers == 0:
             train_worker(job, Worker(device=local_device(), listener=listener))
         else:
             _train_on_ray(job, listener)
@@ -145,6 +149,12 @@ def train(
         raise
     job.tracker.finish()
     return job.run
+
+
+def _is_finished(job: Job) -> bool:
+    """Whether nothing is left to train."""
+    checkpoint = latest_checkpoint(job.run)
+    return checkpoint is not None and load_progress(checkpoint).epoch >= job.config.num_epochs
 
 
 def dataset_of(run: str) -> str:

@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
-from posegen.clips import Clip, ClipFile, VariantFile
+from posegen.clips import Clip, ClipDataset, ClipFile, Split, VariantFile
 from posegen.color.garments import garment_labels
-from posegen.generate import VideoSynthesizer, content_of
-from posegen.metrics.color import mean_ab, mean_change, share_of_way
+from posegen.generate import Content, VideoSynthesizer, content_of
+from posegen.metrics.color import areas_beside, hit, leakage, mean_ab, share_of_way, texture_kept
+from posegen.metrics.latent import code_sensitivity
+from posegen.metrics.temporal import implied_flow
+from posegen.reconstruction import flicker, gather, reconstruct
 from posegen.samples import REGIONS, usable_rows
 
 _LEAST_WAY = 15.0  # units of (a, b): a shorter way cannot be told from the encoders' errors
+_LEAK_NAMES = {"other_garment": "leakage_other", "skin": "leakage_skin", "background": "background_delta_e"}
+
+
+class Swap(NamedTuple):
+    """A painted frame that another code is read from."""
+
+    region: str
+    """The garment whose code is swapped in: ``upper`` or ``lower``."""
+    image: np.ndarray
+    """(H, W, 3) uint8, the content frame as it was painted."""
+    target: np.ndarray
+    """(2,) mean a and b of the garment in the painted frames."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A clip to be recoloured: all that does not depend on who draws it."""
+
+    clip: Clip
+    content: Content
+    labels: np.ndarray
+    """(T, H, W) of `garment_labels`."""
+    swaps: list[Swap]
 
 
 @dataclass(frozen=True)
@@ -29,53 +59,154 @@ class Recoloring:
     """Mean (a, b) of the garment in the painted frames that the other code was read from."""
     share: float
     """How far of the way from start to target the garment went; 1 is there."""
-    background_change: float
-    """Mean CIEDE2000 of the pixels outside the person."""
+    hit: float
+    """CIEDE2000 from the garment to the target at the garment's own L; 0 is there."""
+    leakage: dict[str, float]
+    """Mean CIEDE2000 of ``other_garment``, ``skin`` and ``background``, those that the clip shows."""
+    texture: float
+    """Correlation of the gradients of L with those before, in [-1, 1]; NaN where the garment was flat."""
+    sensitivity: float
+    """Mean change of a channel, in [0, 1], per unit between the codes; NaN where both codes are equal."""
 
 
-def swap_codes(
-    synthesizer: VideoSynthesizer,
-    file: ClipFile,
-    clip: Clip,
-    before: np.ndarray,
-    variants: VariantFile,
-    count: int = 3,
-) -> list[Recoloring]:
-    """Draw a clip with the codes of its first `count` painted variants, one garment at a time, and measure.
+def open_subject(file: ClipFile, clip: Clip, variants: VariantFile, count: int) -> Subject:
+    """Prepare swaps to the first `count` painted variants of a clip, for each garment that it shows.
 
-    `clip` is what `file` holds and `before` (T, H, W, 3) how it is drawn in its own colours: `score_clip` gives both.
-    Swaps whose colours lie closer than 15 units of (a, b) are left out: nothing can be told from them.
+    `clip` is what `file` holds, or an excerpt from its beginning.
     """
-    content, row = content_of(file), int(usable_rows(file)[0])
     labels = garment_labels(clip.images, clip.keypoints, clip.masks)
-    background = clip.masks == 0
-    own = synthesizer.encode(content.image)
+    garments = {region: labels == index + 1 for index, region in enumerate(REGIONS)}
+    row = int(usable_rows(file)[0])
+    swaps = []
+    for variant in range(1, min(count + 1, variants.num_variants)):  # 0 is the original
+        painted = np.stack([variants.image(frame, variant) for frame in range(len(clip))])
+        image = variants.image(row, variant)
+        swaps += [
+            Swap(region, image, mean_ab(painted, garment))
+            for region, garment in garments.items()
+            if _is_more_than_outline(garment)
+        ]
+    return Subject(clip, content_of(file), labels, swaps)
+
+
+def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_frames: int = 8) -> list[Subject]:
+    """Prepare what is quickly measured after every epoch: the beginning of a clip of each person.
+
+    Each garment is swapped once, to the painted colour that is farthest from its own.
+
+    Args:
+        dataset: With colour variants of scope ``clip`` and region ``both``.
+        split: Where the clips are from.
+        count: Persons at most.
+        num_frames: Frames of each clip at most; clips of one frame and those without a usable pose are passed over.
+    """
+    of_person: dict[str, ClipFile] = {}
+    for file in dataset.split(split):
+        if file.info.num_frames > 1 and len(usable_rows(file)):
+            of_person.setdefault(file.info.person, file)
+    excerpts = []
+    for file in list(of_person.values())[:count]:
+        variants = dataset.variants("clip", "both", file)
+        subject = open_subject(file, _beginning(file.read(), num_frames), variants, variants.num_variants)
+        excerpts.append(replace(subject, swaps=_farthest_swaps(subject)))
+    return excerpts
+
+
+def swap_codes(synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarray) -> list[Recoloring]:
+    """Draw a clip with other codes, one garment at a time, and measure what became of it.
+
+    `before` (T, H, W, 3) is how it is drawn in its own colours. Swaps whose colours lie closer than 15 units of
+    (a, b) are left out: nothing can be told from them.
+    """
+    own = synthesizer.encode(subject.content.image)
     results = []
-    for index, region in enumerate(REGIONS):
-        garment = labels == index + 1
-        if not garment.any():
+    for swap in subject.swaps:
+        garment = subject.labels == REGIONS.index(swap.region) + 1
+        if np.linalg.norm(swap.target - mean_ab(before, garment)) < _LEAST_WAY:
             continue
-        start = mean_ab(before, garment)
-        for variant in range(1, min(count + 1, variants.num_variants)):  # 0 is the original
-            painted = np.stack([variants.image(frame, variant) for frame in range(len(clip))])
-            target = mean_ab(painted, garment)
-            if np.linalg.norm(target - start) < _LEAST_WAY:
-                continue
-            parts = list(synthesizer.split(own))
-            parts[index] = synthesizer.split(synthesizer.encode(painted[row]))[index]
-            after = np.stack(list(synthesizer.frames(content, clip.keypoints, torch.cat(parts))))
-            end = mean_ab(after, garment)
-            results.append(
-                Recoloring(
-                    region,
-                    _pair(start),
-                    _pair(end),
-                    _pair(target),
-                    share_of_way(start, end, target),
-                    mean_change(before, after, background),
-                )
-            )
+        parts = list(synthesizer.split(own))
+        index = REGIONS.index(swap.region)
+        parts[index] = synthesizer.split(synthesizer.encode(swap.image))[index]
+        other = torch.cat(parts)
+        after = np.stack(list(synthesizer.frames(subject.content, subject.clip.keypoints, other)))
+        results.append(_measure(subject, swap, before, after, _sensitivity(before, after, own, other)))
     return results
+
+
+def summarize(recolorings: Sequence[Recoloring]) -> dict[str, float]:
+    """Means over the swaps of one clip; what none of them could tell is missing.
+
+    ``recolor_REGION`` (1 is there), ``hit_REGION`` (CIEDE2000), ``texture_REGION``, ``leakage_other``,
+    ``leakage_skin``, ``background_delta_e`` (CIEDE2000) and ``code_sensitivity``, see `Recoloring`.
+    """
+    values = gather(
+        {
+            f"recolor_{swap.region}": swap.share,
+            f"hit_{swap.region}": swap.hit,
+            f"texture_{swap.region}": swap.texture,
+            "code_sensitivity": swap.sensitivity,
+            **{_LEAK_NAMES[area]: change for area, change in swap.leakage.items()},
+        }
+        for swap in recolorings
+    )
+    return {name: float(np.mean(of_swaps)) for name, of_swaps in values.items()}
+
+
+def measure_excerpts(synthesizer: VideoSynthesizer, excerpts: Sequence[Subject]) -> dict[str, float]:
+    """Mean ``flicker`` of the excerpts as drawn, and of what `summarize` tells of their swaps."""
+    scores = []
+    for subject in excerpts:
+        drawn = reconstruct(synthesizer, subject.clip, subject.content)
+        flow = implied_flow(subject.clip.keypoints, subject.clip.masks)
+        scores.append({"flicker": flicker(drawn, flow), **summarize(swap_codes(synthesizer, subject, drawn))})
+    return {name: float(np.mean(values)) for name, values in gather(scores).items()}
+
+
+def _measure(subject: Subject, swap: Swap, before: np.ndarray, after: np.ndarray, sensitivity: float) -> Recoloring:
+    number = REGIONS.index(swap.region) + 1
+    garment = subject.labels == number
+    start, end = mean_ab(before, garment), mean_ab(after, garment)
+    return Recoloring(
+        region=swap.region,
+        start=_pair(start),
+        end=_pair(end),
+        target=_pair(swap.target),
+        share=share_of_way(start, end, swap.target),
+        hit=hit(after, garment, swap.target),
+        leakage=leakage(before, after, areas_beside(number, subject.labels, subject.clip.masks)),
+        texture=texture_kept(before, after, garment),
+        sensitivity=sensitivity,
+    )
+
+
+def _sensitivity(before: np.ndarray, after: np.ndarray, own: Tensor, other: Tensor) -> float:
+    """`code_sensitivity` of a clip whose frames all share one code (Z,)."""
+    if torch.equal(own, other):
+        return float("nan")
+    codes, other_codes = (z.cpu().numpy()[None].repeat(len(before), axis=0) for z in (own, other))
+    return code_sensitivity(before, after, codes, other_codes)
+
+
+def _is_more_than_outline(garment: np.ndarray) -> bool:
+    """Whether any frame of (T, H, W) shows more of a garment than its outline, which has no texture to measure."""
+    return any(cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8)).any() for part in garment)
+
+
+def _farthest_swaps(subject: Subject) -> list[Swap]:
+    """The swap of each garment whose target is farthest from the garment as it is."""
+    farthest: dict[str, tuple[float, Swap]] = {}
+    for swap in subject.swaps:
+        own = mean_ab(subject.clip.images, subject.labels == REGIONS.index(swap.region) + 1)
+        way = float(np.linalg.norm(swap.target - own))
+        if swap.region not in farthest or way > farthest[swap.region][0]:
+            farthest[swap.region] = way, swap
+    return [swap for _, swap in farthest.values()]
+
+
+def _beginning(clip: Clip, count: int) -> Clip:
+    """The first frames of a clip."""
+    arrays = ("frames", "times", "images", "keypoints", "edges", "masks")
+    return replace(clip, **{name: getattr(clip, name)[:count] for name in arrays})
 
 
 def _pair(ab: np.ndarray) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from posegen.checkpoint import find_checkpoint, load_config
 from posegen.clips import Clip, ClipFile
 from posegen.generate import Content, VideoSynthesizer, content_of
 from posegen.metrics.image import MS_SSIM_MIN_SIZE, masked, ms_ssim, ssim
+from posegen.metrics.temporal import ImpliedFlow, implied_flow, tlpips, warp_error
 from posegen.pose_transfer import PoseTransfer
 from posegen.stages import DeformableGAN
 from posegen.storage import Folder
@@ -54,9 +55,11 @@ class ClipScores:
 
     clip_id: str
     num_frames: int
-    """Frames that were measured: all but the first, which is the content image."""
+    """Frames whose pictures were compared: all but the first, which is the content image."""
     means: dict[str, float]
-    """Mean over the frames by metric; ``…_masked`` with the true mask's outside black in both images."""
+    """By metric: means over the frames, ``…_masked`` with the true mask's outside black in both images; ``flicker`` of
+    the drawn and ``flicker_real`` of the real clip; ``t_NAME``, the tLPIPS by the distance NAME. All pairs of
+    neighbours count for time, for a viewer sees the first frame, too."""
 
 
 def structural_measures(size: tuple[int, int]) -> dict[str, Measure]:
@@ -70,22 +73,63 @@ def reconstruct(reenactor: Reenactor, clip: Clip, content: Content) -> np.ndarra
 
 
 def score_clip(
-    reenactor: Reenactor, file: ClipFile, measures: Mapping[str, Measure]
+    reenactor: Reenactor, file: ClipFile, structural: Mapping[str, Measure], perceptual: Mapping[str, Measure]
 ) -> tuple[ClipScores, Clip, np.ndarray]:
-    """Reconstruct a clip and measure it. Returns the scores, the clip and the reconstruction (T, H, W, 3)."""
+    """Reconstruct a clip and measure it, frame by frame and in time.
+
+    Args:
+        reenactor: Draws it.
+        file: The clip, of at least two frames.
+        structural: Measures of two pictures.
+        perceptual: Distances of two pictures, which also tell how differently the videos change (tLPIPS).
+
+    Returns:
+        The scores, the clip and the reconstruction (T, H, W, 3).
+    """
     clip = file.read()
     drawn = reconstruct(reenactor, clip, content_of(file))
+    means = _score_frames(clip, drawn, {**structural, **perceptual}, reenactor.device)
+    means |= _score_time(clip, drawn, perceptual, reenactor.device)
+    return ClipScores(clip.info.clip_id, len(clip) - 1, means), clip, drawn
+
+
+def flicker(frames: np.ndarray, flow: ImpliedFlow) -> float:
+    """`warp_error` of uint8 frames (T, H, W, 3), in [0, 1]; NaN where the flow says nothing about any pixel."""
+    return warp_error(frames, flow.offsets, flow.valid) if flow.valid.any() else float("nan")
+
+
+def gather(scores: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+    """The finite values of each name, over the scores that have it."""
+    values: dict[str, list[float]] = {}
+    for score in scores:
+        for name, value in score.items():
+            if np.isfinite(value):
+                values.setdefault(name, []).append(value)
+    return values
+
+
+def _score_frames(
+    clip: Clip, drawn: np.ndarray, measures: Mapping[str, Measure], device: torch.device
+) -> dict[str, float]:
     values: dict[str, list[np.ndarray]] = {}
     for start in range(1, len(clip), _CHUNK):
         rows = slice(start, start + _CHUNK)
-        real, fake = (_to_unit(images[rows], reenactor.device) for images in (clip.images, drawn))
-        mask = torch.from_numpy(clip.masks[rows] > 127)[:, None].to(reenactor.device)
+        real, fake = (_to_unit(images[rows], device) for images in (clip.images, drawn))
+        mask = torch.from_numpy(clip.masks[rows] > 127)[:, None].to(device)
         person = masked(fake, real, mask)
         for name, measure in measures.items():
             values.setdefault(name, []).append(measure(fake, real).cpu().numpy())
             values.setdefault(f"{name}_masked", []).append(measure(*person).cpu().numpy())
-    means = {name: float(np.concatenate(chunks).mean()) for name, chunks in values.items()}
-    return ClipScores(clip.info.clip_id, len(clip) - 1, means), clip, drawn
+    return {name: float(np.concatenate(chunks).mean()) for name, chunks in values.items()}
+
+
+def _score_time(
+    clip: Clip, drawn: np.ndarray, perceptual: Mapping[str, Measure], device: torch.device
+) -> dict[str, float]:
+    flow = implied_flow(clip.keypoints, clip.masks)
+    scores = {"flicker": flicker(drawn, flow), "flicker_real": flicker(clip.images, flow)}
+    real, fake = (_to_unit(images, device) for images in (clip.images, drawn))
+    return scores | {f"t_{name}": tlpips(distance, real, fake) for name, distance in perceptual.items()}
 
 
 def _to_unit(images: np.ndarray, device: torch.device) -> Tensor:

@@ -28,6 +28,12 @@ class Poses:
     """(T,) float32 in [0, 1]: how sure the estimator is that it follows a person; 0 where it found nobody."""
     masks: np.ndarray | None = None
     """(T, H, W) uint8 probability × 255 of the person, from estimators that give one on the way."""
+    others: np.ndarray = None  # type: ignore[assignment]  # its default, -1 everywhere, depends on T
+    """(T,) int16: how many other people of comparable size a frame shows; -1 where nobody looked or could tell."""
+
+    def __post_init__(self) -> None:
+        if self.others is None:
+            object.__setattr__(self, "others", np.full(len(self.scores), -1, np.int16))
 
 
 class PoseEstimator(Protocol):

@@ -30,6 +30,10 @@ MIN_PERSON_SCORE = 0.5
 """The landmark network's own estimate that a person is in its square, below which the person counts as lost."""
 MIN_VISIBILITY = 0.3
 """Landmarks less visible than that are missing."""
+LOOK_AROUND_STEP = 8
+"""Frames from one that is searched for other people to the next."""
+_OTHER_SIZE = 0.6  # of the person's own square, from which another is no mere bystander
+_OTHER_DISTANCE = 0.25  # of the same, up to which two squares are around one person
 _MIN_OVERLAP = 0.3  # intersection over union from which two detections are one person
 _REGION_MARGIN = 1.25  # the landmark network was trained on squares this much larger than the body's circle
 _HEATMAP_REACH = 3  # cells around a landmark that its heatmap may move it by
@@ -247,6 +251,15 @@ def _choose(regions: list[Region], last: Sighting | None, frame: np.ndarray) -> 
     return near[distance] if distance < expected.size else None
 
 
+def count_others(subject: Region, regions: list[Region]) -> int:
+    """Return how many of the detected regions are around someone else, of a size comparable to the subject's."""
+    return sum(
+        region.size >= _OTHER_SIZE * subject.size
+        and np.hypot(region.x - subject.x, region.y - subject.y) > _OTHER_DISTANCE * subject.size
+        for region in regions
+    )
+
+
 class Blazepose:
     """Pose estimator that works on any footage and gives masks on the way."""
 
@@ -254,7 +267,10 @@ class Blazepose:
         self._networks = BlazeposeNetworks()
 
     def __call__(self, footage: Footage) -> Poses:
-        """Return smoothed poses. Joints outside the picture, or hardly visible, are missing."""
+        """Return smoothed poses. Joints outside the picture, or hardly visible, are missing.
+
+        Every eighth frame is searched for other people.
+        """
         images = footage.images
         sightings = list(follow(self._networks, images))
         self._follow_back(images, sightings)
@@ -269,7 +285,8 @@ class Blazepose:
                 masks[frame] = sighting.mask_in_frame(height, width)
         keypoints[keypoints[..., 2] < MIN_VISIBILITY] = 0
         joints = smooth(convert_joints(keypoints, BLAZEPOSE_33))
-        return Poses(drop_outside(joints, height, width).astype(np.float32), scores, masks)
+        others = self._look_around(images, sightings)
+        return Poses(drop_outside(joints, height, width).astype(np.float32), scores, masks, others)
 
     def _follow_back(self, images: np.ndarray, sightings: list[Sighting | None]) -> None:
         """Fill in frames where the detector saw nobody, by going back from the frame after them."""
@@ -278,6 +295,15 @@ class Blazepose:
             if sightings[frame] is None and later is not None:
                 sighting = self._networks.look(images[frame], later.next_region())
                 sightings[frame] = sighting if is_person(sighting) else None
+
+    def _look_around(self, images: np.ndarray, sightings: list[Sighting | None]) -> np.ndarray:
+        """Count the others (T,); -1 in frames that are skipped, or that do not show the person to compare them with."""
+        others = np.full(len(images), -1, np.int16)
+        for frame in range(0, len(images), LOOK_AROUND_STEP):
+            sighting = sightings[frame]
+            if sighting is not None:
+                others[frame] = count_others(sighting.next_region(), self._networks.detect(images[frame]))
+        return others
 
 
 class BlazeposeMasks:

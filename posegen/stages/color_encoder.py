@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import grad
 from torch.nn import functional as F
-from torch.optim import Adam
 
 from posegen.clips import ClipDataset, Split
 from posegen.losses import kl_to_standard_normal, lsgan
@@ -17,7 +17,7 @@ from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.initialization import init_xavier
 from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
 from posegen.stages.pictures import grid
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, cut, detached, with_gradient
 
 _CODEBOOK_FRAMES = 512  # training frames whose codes tell how codes follow from colours
 _SMALLEST = 48  # of its second scale, the last norm but one then sees 2 × 2 pixels
@@ -92,14 +92,12 @@ class ColorEncoder(Stage):
             init_xavier(network, gain=config.init_gain)
         generative = [*self.generator.parameters(), *self.encoder.parameters()]
         self.optimizers = {
-            "generator": Adam(generative, lr=config.lr, betas=(0.5, 0.999)),
-            "discriminator": Adam(self.discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
+            "generator": adam(generative, config.lr),
+            "discriminator": adam(self.discriminator.parameters(), config.lr),
         }
         if config.latent_reg != "reconstruction":
             self.prior_discriminator = MultiscalePatchDiscriminator(3, width=config.discriminator_width)
-            self.optimizers["prior_discriminator"] = Adam(
-                self.prior_discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)
-            )
+            self.optimizers["prior_discriminator"] = adam(self.prior_discriminator.parameters(), config.lr)
         self.codebook = Codebook(z)
 
     @classmethod
@@ -133,20 +131,18 @@ class ColorEncoder(Stage):
 
     def _reconstruct(self, batch: Batch) -> Losses:
         """The paper's step: encode, generate, regress the code on what was generated."""
-        config = self.config
         real = batch["image"]
         mean, logvar = self.encoder(real)  # (N, Z), (N, Z)
         z = reparameterize(mean, logvar, batch["noise"][:, 0])  # (N, Z)
-        reconstructed = self.generator(batch["features"], z)  # (N, 3, H, W)
-        scores = self.discriminator(reconstructed)
-        losses = {
-            "gan": config.lambda_gan * lsgan(scores, real=True),
-            "l1": config.lambda_l1 * self._l1(reconstructed, batch),
-            "kl": self._kl(mean, logvar),
-        }
-        latent = config.lambda_z * F.l1_loss(self.encoder(reconstructed)[0], z.detach())
-        generator = list(self.generator.parameters())
-        self.update("generator", sum_losses(losses), restricted=(latent, generator), retain_graph=True)
+        code = cut(z)
+        reconstructed = self.generator(batch["features"], code)  # (N, 3, H, W)
+        picture = cut(reconstructed)
+        scores = self.discriminator(picture)
+        losses = self._reconstruction_losses(picture, scores, batch)
+        latent = self._latent_l1(picture, code)
+        losses["kl"] = self._kl(mean, logvar)
+        taught = _teach(losses["gan"] + losses["l1"], latent, picture, reconstructed, code, z)
+        self.update("generator", taught + losses["kl"])
         # The discriminator has not moved: its scores of the reconstruction still hold.
         losses["discriminator"] = lsgan(scores, real=False) + lsgan(self.discriminator(real), real=True)
         self.update("discriminator", losses["discriminator"])
@@ -154,35 +150,43 @@ class ColorEncoder(Stage):
 
     def _reconstruct_and_sample(self, batch: Batch) -> Losses:
         """BicycleGAN's step: the first half of the batch is reconstructed, and drawn again with a random code."""
-        config = self.config
         half = len(batch["image"]) // 2
         features, real = batch["features"][:half], batch["image"][:half]
         other = batch["image"][half:]  # real images for the discriminator of random samples
         noise, z_random = batch["noise"][:half, 0], batch["noise"][:half, 1]
         mean, logvar = self.encoder(real)  # (N/2, Z), (N/2, Z)
         z = reparameterize(mean, logvar, noise)  # (N/2, Z)
-        reconstructed = self.generator(features, z)  # (N/2, 3, H, W), cVAE-GAN
+        code = cut(z)
+        reconstructed = self.generator(features, code)  # (N/2, 3, H, W), cVAE-GAN
         sampled = self.generator(features, z_random)  # (N/2, 3, H, W), cLR-GAN
-        scores, prior_scores = self.discriminator(reconstructed), self.prior_discriminator(sampled)
-        losses = {
-            "gan": config.lambda_gan * lsgan(scores, real=True),
-            "gan_random": config.lambda_gan_random * lsgan(prior_scores, real=True),
-            "l1": config.lambda_l1 * self._l1(reconstructed, batch),
-            "kl": self._kl(mean, logvar),
-        }
-        latent = F.l1_loss(self.encoder(sampled)[0], z_random)
-        if config.latent_reg == "both":
-            latent = latent + F.l1_loss(self.encoder(reconstructed)[0], z.detach())
-        latent = config.lambda_z * latent
-        generator = list(self.generator.parameters())
-        self.update("generator", sum_losses(losses), restricted=(latent, generator), retain_graph=True)
+        picture, sample = cut(reconstructed), cut(sampled)
+        scores, prior_scores = self.discriminator(picture), self.prior_discriminator(sample)
+        losses = self._reconstruction_losses(picture, scores, batch)
+        losses["gan_random"] = self.config.lambda_gan_random * lsgan(prior_scores, real=True)
+        losses["kl"] = self._kl(mean, logvar)
+        latent = self._latent_l1(sample, z_random)
+        (of_sample,) = grad(losses["gan_random"] + latent, sample, retain_graph=True)
+        again = self._latent_l1(picture, code) if self.config.latent_reg == "both" else None
+        taught = _teach(losses["gan"] + losses["l1"], again, picture, reconstructed, code, z)
+        self.update("generator", taught + with_gradient(sampled, of_sample) + losses["kl"])
         losses["discriminator"] = lsgan(scores, real=False) + lsgan(self.discriminator(real), real=True)
         self.update("discriminator", losses["discriminator"])
         losses["discriminator_random"] = lsgan(prior_scores, real=False) + lsgan(
             self.prior_discriminator(other), real=True
         )
         self.update("prior_discriminator", losses["discriminator_random"])
-        return detached({**losses, "latent": latent})
+        return detached({**losses, "latent": latent if again is None else latent + again})
+
+    def _reconstruction_losses(self, picture: Tensor, scores: list[Tensor], batch: Batch) -> Losses:
+        """What generator and encoder learn from a reconstruction together."""
+        return {
+            "gan": self.config.lambda_gan * lsgan(scores, real=True),
+            "l1": self.config.lambda_l1 * self._l1(picture, batch),
+        }
+
+    def _latent_l1(self, picture: Tensor, z: Tensor) -> Tensor:
+        """Distance of the code that the encoder reads from a picture to the one that it was drawn with, (N, Z)."""
+        return self.config.lambda_z * F.l1_loss(self.encoder(picture)[0], z.detach())
 
     def _l1(self, reconstructed: Tensor, batch: Batch) -> Tensor:
         """Mean error of the reconstructed samples, which are the first of the batch."""
@@ -239,24 +243,49 @@ class ColorEncoder(Stage):
         self.codebook.fit(codes, lab.to(device))
 
 
+def _teach(
+    shared: Tensor, generator_only: Tensor | None, picture: Tensor, reconstructed: Tensor, code: Tensor, z: Tensor
+) -> Tensor:
+    """A loss with the gradients of `shared` for generator and encoder, and of the other for the generator alone.
+
+    A second backward pass through the generator for the other loss would compute the gradients of its weights twice.
+    Here the first pass only asks for the code's.
+
+    Args:
+        shared: Of `picture`; its graph is kept, for the discriminator learns from it as well.
+        generator_only: Of `picture`, if there is one.
+        picture: The `cut` of `reconstructed`.
+        reconstructed: What the generator drew from `code`.
+        code: The `cut` of z.
+        z: What the encoder read.
+    """
+    (of_picture,) = grad(shared, picture, retain_graph=True)  # (N, 3, H, W)
+    (of_code,) = grad(reconstructed, code, of_picture, retain_graph=True)  # (N, Z)
+    if generator_only is not None:
+        of_picture = of_picture + grad(generator_only, picture)[0]
+    return with_gradient(reconstructed, of_picture) + with_gradient(z, of_code)
+
+
+# A few hundred steps must do: the code is hardly held back, and the garment counts for more than the room.
+_TINY = ColorEncoder.Config(
+    num_epochs=3,
+    epoch_size=512,
+    batch_size=4,
+    lr=1e-3,
+    lambda_gan=0.1,
+    lambda_gan_random=0.1,
+    lambda_kl=1e-4,
+    region_weight=10.0,
+    init_gain=1.0,
+    latent_dim=4,
+    decay_epochs=2,
+    generator_width=16,
+    num_downs=5,
+    encoder_width=16,
+    discriminator_width=16,
+)
 ColorEncoder.presets = {
     "paper": ColorEncoder.Config(),
-    # A few hundred steps must do: the code is hardly held back, and the garment counts for more than the room.
-    "tiny": ColorEncoder.Config(
-        num_epochs=3,
-        epoch_size=512,
-        batch_size=4,
-        lr=1e-3,
-        lambda_gan=0.1,
-        lambda_gan_random=0.1,
-        lambda_kl=1e-4,
-        region_weight=10.0,
-        init_gain=1.0,
-        latent_dim=4,
-        decay_epochs=2,
-        generator_width=16,
-        num_downs=5,
-        encoder_width=16,
-        discriminator_width=16,
-    ),
+    "tiny": _TINY,
+    "small": replace(_TINY, num_epochs=6, epoch_size=1024, decay_epochs=4),  # for several people in several rooms
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -124,9 +124,9 @@ def _to_tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
+_TINY = Colorizer.Config(num_epochs=6, epoch_size=512, batch_size=8, lr=1e-3, repaint=0.8, decay_epochs=3, width=16)
 Colorizer.presets = {
     "paper": Colorizer.Config(),
-    "tiny": Colorizer.Config(
-        num_epochs=6, epoch_size=512, batch_size=8, lr=1e-3, repaint=0.8, decay_epochs=3, width=16
-    ),
+    "tiny": _TINY,
+    "small": replace(_TINY, epoch_size=1024),  # for several people in several rooms
 }

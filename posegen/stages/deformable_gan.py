@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -154,22 +154,24 @@ def _heat_maps(batch: Batch) -> tuple[Tensor, Tensor]:
     return heat_maps(batch["source_pose"], size), heat_maps(batch["target_pose"], size)
 
 
+# A few hundred steps must do: plain differences lead, and the discriminator only sharpens.
+_TINY = DeformableGAN.Config(
+    num_epochs=7,
+    epoch_size=256,
+    batch_size=2,
+    lr=2e-3,
+    decay_epochs=6,
+    width=16,
+    num_levels=5,
+    dropout=0.0,
+    discriminator_width=16,
+    lambda_gan=0.02,
+    lambda_nn=0.0,
+    lambda_l1=20.0,
+    change_weight=5.0,
+)
 DeformableGAN.presets = {
     "paper": DeformableGAN.Config(),
-    # A few hundred steps must do: plain differences lead, and the discriminator only sharpens.
-    "tiny": DeformableGAN.Config(
-        num_epochs=7,
-        epoch_size=256,
-        batch_size=2,
-        lr=2e-3,
-        decay_epochs=6,
-        width=16,
-        num_levels=5,
-        dropout=0.0,
-        discriminator_width=16,
-        lambda_gan=0.02,
-        lambda_nn=0.0,
-        lambda_l1=20.0,
-        change_weight=5.0,
-    ),
+    "tiny": _TINY,
+    "small": replace(_TINY, epoch_size=1024),  # for several people in several rooms
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -150,22 +150,24 @@ def edge_error(maps: Tensor, target: Tensor) -> Tensor:
     return (maps[:, 3:] - target[:, 3:]).abs() / 2
 
 
+# A few hundred steps must do, on maps a quarter of the paper's size: plain differences lead.
+_TINY = FeatureRestoration.Config(
+    num_epochs=8,
+    epoch_size=192,
+    batch_size=4,
+    lr=5e-4,
+    decay_epochs=5,
+    width=16,
+    discriminator_width=16,
+    lambda_gan=0.1,
+    lambda_fm=0.5,
+    hole_weight=2.0,
+    disturbed_share=0.1,
+    part_drop=0.02,
+    part_jitter=0.25,
+)
 FeatureRestoration.presets = {
     "paper": FeatureRestoration.Config(),
-    # A few hundred steps must do, on maps a quarter of the paper's size: plain differences lead.
-    "tiny": FeatureRestoration.Config(
-        num_epochs=8,
-        epoch_size=192,
-        batch_size=4,
-        lr=5e-4,
-        decay_epochs=5,
-        width=16,
-        discriminator_width=16,
-        lambda_gan=0.1,
-        lambda_fm=0.5,
-        hole_weight=2.0,
-        disturbed_share=0.1,
-        part_drop=0.02,
-        part_jitter=0.25,
-    ),
+    "tiny": _TINY,
+    "small": replace(_TINY, epoch_size=384),  # for several people in several rooms
 }

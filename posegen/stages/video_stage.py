@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam
 
 from posegen.clips import ClipDataset, Split
 from posegen.losses import feature_matching, last, lsgan, perceptual
@@ -23,7 +22,7 @@ from posegen.networks.vgg import VGGFeatures
 from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.pictures import grid
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
 from posegen.storage import Folder
 
 
@@ -132,8 +131,8 @@ class VideoStage(Stage):
             2 * (4 + 3), width=config.discriminator_width, num_scales=config.num_scales
         )
         self.optimizers = {
-            "generator": Adam(self.generating_parameters(), lr=config.lr, betas=(0.5, 0.999)),
-            "discriminator": Adam(self.discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
+            "generator": adam(self.generating_parameters(), config.lr),
+            "discriminator": adam(self.discriminator.parameters(), config.lr),
         }
         # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
         self._vgg: tuple[VGGFeatures, ...] = ()

@@ -15,7 +15,7 @@ import pytest
 
 from orchestration import prepare as prepare_module
 from orchestration.prepare import prepare
-from orchestration.preparer import ClipPreparer, ClipResult, PrepareSettings, judge
+from orchestration.preparer import ClipPreparer, ClipResult, PrepareSettings, judge, judge_company
 from orchestration.ray_session import map_clips
 from posegen.clips import ClipDataset, DatasetError
 from posegen.perception import POSE_ESTIMATORS, Backend, Poses
@@ -226,6 +226,21 @@ def test_judge(num_frames, num_usable, expected):
 
 
 @pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([-1, -1, -1], ""),
+        ([0, -1, 0, -1], ""),
+        ([1, -1, 0, -1, 0], ""),
+        ([1, -1, 0, -1], "several people: in 1 of 2 frames that were looked at"),
+        ([2, -1, 1, -1, 0], "several people: in 2 of 3 frames that were looked at"),
+    ],
+)
+def test_judge_company(others, expected):
+    reason = judge_company(np.array(others, np.int16))
+    assert reason.startswith(expected) and bool(expected) == bool(reason)
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         (
@@ -339,6 +354,14 @@ def test_a_clip_without_a_usable_pose_is_rejected(videos, out, monkeypatch):
         prepare(videos, out, replace(TINY, pose="blind"))
 
 
+def test_several_people_are_rejected_before_edges_are_looked_for(videos, out, monkeypatch):
+    company = Backend(lambda: lambda footage: Poses(np.ones((10, 18, 3)), np.ones(10), others=np.ones(10, np.int16)))
+    monkeypatch.setitem(POSE_ESTIMATORS, "company", company)
+    monkeypatch.setattr("posegen.perception.truth.TruthEdges.__call__", None)
+    with pytest.raises(DatasetError, match="several people: in 10 of 10 frames"):
+        prepare(videos, out, replace(TINY, pose="company"))
+
+
 # ---- On Ray
 
 
@@ -412,6 +435,19 @@ def test_real_people_on_the_default_backends(real_videos, out):
     assert set(dataset.info.backends["mask"]["weights"]) == {"blazepose-detector", "blazepose-landmark", "selfie"}
     clip = dataset.find("person1/wave1").read()
     assert 0.05 < (clip.masks > 0).mean() < 0.6 and clip.edges.max() > 128
+
+
+def test_two_people_side_by_side_are_rejected_unless_the_crop_parts_them(networks, out, tmp_path, monkeypatch):
+    monkeypatch.setenv("POSEGEN_CACHE", str(networks))
+    ada, bruno = (render_clip(person, "bow", num_frames=9, size=(192, 128)).images for person in ("ada", "bruno"))
+    (tmp_path / "real" / "ada").mkdir(parents=True)
+    write_video(tmp_path / "real" / "ada" / "alone.mp4", ada, fps=25)
+    write_video(tmp_path / "real" / "ada" / "with_bruno.mp4", np.concatenate([ada, bruno], axis=2), fps=25)
+    settings = PrepareSettings(size=(192, 128), crop="none", workers=0)
+    assert prepare(tmp_path / "real", out, settings).num_clips == 1
+    expected = "several people: in 2 of 2 frames that were looked at there is another person of comparable size"
+    assert reasons(out) == {"with_bruno.mp4": f"{expected}; crop the video to one of them, or choose --crop person"}
+    assert prepare(tmp_path / "real", out, replace(settings, crop="person", restart=True)).num_clips == 2
 
 
 def test_crop_to_the_person(real_videos, out):

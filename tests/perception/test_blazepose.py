@@ -13,6 +13,7 @@ from posegen.perception.blazepose import (
     BlazeposeNetworks,
     Region,
     Sighting,
+    count_others,
     decode_detections,
     follow,
     make_anchors,
@@ -116,6 +117,16 @@ def test_finds_the_person_again_and_nobody_else():
     assert positions([[], [50], [95], [55]]) == ([None, 50, None, 55], 4)
 
 
+@pytest.mark.parametrize(
+    ("x", "size", "others"),
+    [(160, 100, 1), (160, 61, 1), (160, 59, 0), (76, 100, 1), (74, 100, 0)],
+    ids=["beside", "smaller", "bystander", "close", "the same"],
+)
+def test_others_are_apart_and_of_comparable_size(x, size, others):
+    subject = Region(50, 50, 100, 0)
+    assert count_others(subject, [subject, Region(x, 50, size, 0)]) == others
+
+
 def test_tables_name_the_weights():
     assert POSE_ESTIMATORS["blazepose"].weights == ("blazepose-detector", "blazepose-landmark")
     sha256 = SEGMENTERS["selfie"].identity()["selfie"]
@@ -133,6 +144,7 @@ def test_tiny_footage(shared, clip):
     assert poses.keypoints.dtype == poses.scores.dtype == np.float32
     missing = poses.keypoints[..., 2] == 0
     assert not poses.keypoints[missing].any()
+    assert (poses.others[::8] == 0).all() and (np.delete(poses.others, np.s_[::8]) == -1).all()
     masks = BlazeposeMasks()(footage, poses)
     height = np.array([np.ptp(np.nonzero(mask)[0]) for mask in masks])
     assert masks.shape == footage.images.shape[:3] and height.min() > 40
@@ -181,4 +193,5 @@ def test_nobody_there(make_footage):
     images = np.full((3, 96, 64, 3), 128, np.uint8)
     poses = Blazepose()(make_footage(images))
     assert not poses.keypoints.any() and not poses.scores.any() and not poses.masks.any()
+    assert poses.others.tolist() == [-1, -1, -1]
     assert (images == 128).all()
