@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from functools import partial, wraps
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tyro.extras import SubcommandApp
 
 from orchestration.colorize import ColorizeSettings
 from orchestration.demo import DemoSettings
-from orchestration.evaluate import EvaluateSettings
+from orchestration.evaluate import EvaluateSettings, Evaluation, meaning
 from orchestration.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.generate import ColorSettings
 from orchestration.options import FrameSize
@@ -201,21 +202,14 @@ def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings
     """Draw test clips again from their first frames and measure how close they come (Section 4.3).
 
     Args:
-        run: Run of the stage video_generator.
+        run: Run of a stage that draws videos: video_generator, end_to_end or deformable_gan.
         dataset: Clip dataset of the size that it was trained at; by default the one that it was trained on.
     """
     from orchestration.evaluate import evaluate
 
     with CountListener(console, "measuring") as listener:
         result = evaluate(run, dataset or dataset_of(run), settings, on_clip=listener.hear)
-    height, width = result.size
-    title = f"{result.split} split: {len(result.clips)} clips, {result.num_frames} frames of {height}×{width}"
-    table = Table(title=title)
-    for column in ("metric", "mean over clips", "95 % interval"):
-        table.add_column(column, justify="left" if column == "metric" else "right")
-    for name, score in result.scores.items():
-        table.add_row(name, f"{score.mean:.4f}", f"{score.low:.4f} – {score.high:.4f}")
-    console.print(table)
+    console.print(_score_table(result))
     for name, reason in result.left_out.items():
         console.print(f"{name} was not measured: {reason}", markup=False)
     console.print(f"pictures and videos, real above drawn: {result.folder}")
@@ -297,7 +291,10 @@ def report_table1(dataset: Positional[str], settings: Table1Settings = Table1Set
     console.print(table)
     for line in result.protocol:
         console.print(line, markup=False)
-    console.print(f"scores of every clip, this table and a picture of each clip: {settings.out}", markup=False)
+    console.print(f"scores of every clip, and this table: {settings.folder}", markup=False)
+    console.print(f"pictures, from above {', '.join(['real', *result.scores])}: {settings.folder}/clips", markup=False)
+    taken = f"{dataset} --runs {settings.runs} --preset {settings.preset}"
+    console.print(f"next: posegen report figure4 {taken}; posegen report figure5 {taken}", markup=False)
 
 
 def report_figure2(dataset: Positional[str], settings: Figure2Settings = Figure2Settings()) -> None:
@@ -309,18 +306,25 @@ def report_figure2(dataset: Positional[str], settings: Figure2Settings = Figure2
     from orchestration.figures import figure2
 
     console.print(f"Figure 2: {figure2(dataset, settings)}", markup=False)
+    console.print("columns: the frame, then its upper garment painted, its lower one, both")
+    console.print(f"next: posegen report table1 {dataset}", markup=False)
 
 
-def report_figure4(dataset: Positional[str], settings: Figure4Settings = Figure4Settings()) -> None:
-    """Draw videos whose colours go from one random code to another (Figure 4, Section 4.4).
+def report_figure4(
+    dataset: Positional[str], run: Positional[str] = "", settings: Figure4Settings = Figure4Settings()
+) -> None:
+    """Draw videos whose clothes go from one colour to another (Figure 4, Section 4.4).
+
+    The colours are two of the painted ones of a test clip: the codes between theirs are drawn, one a frame.
 
     Args:
-        dataset: Folder of a clip dataset.
+        dataset: Folder of a clip dataset with all its colours.
+        run: Run of the stage video_generator or end_to_end; by default the report's own, trained if it is not there.
     """
     from orchestration.figures import figure4
 
-    with ConsoleListener(console) as listener:
-        path, videos = figure4(dataset, settings, listener=listener)
+    with ConsoleListener(console) as listener, CountListener(console, "drawing") as count:
+        path, videos = figure4(dataset, settings, run=run, listener=listener, on_video=count.hear)
     console.print(f"Figure 4: {path}; its videos: {', '.join(map(str, videos))}", markup=False)
 
 
@@ -384,6 +388,26 @@ def verify_weights() -> None:
     changed = [name for name, state in rows if state == "changed"]
     if changed:
         raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
+
+
+def _score_table(result: Evaluation) -> Table:
+    """Means of all scores over clips, those of structure, time and colour apart."""
+    height, width = result.size
+    title = f"{result.split} split: {len(result.clips)} clips, {result.num_frames} frames of {height}×{width}"
+    table = Table(title=title)
+    table.add_column("metric", no_wrap=True)
+    table.add_column("better", justify="center")
+    table.add_column("mean", justify="right")
+    table.add_column("95 % interval", justify="right", no_wrap=True)
+    table.add_column("unit")
+    for group, names in groupby(result.scores, key=lambda name: meaning(name).group):
+        table.add_section()
+        table.add_row(f"[bold]{group}[/]")
+        for name in names:
+            score, read = result.scores[name], meaning(name)
+            interval = f"{score.low:.4f} – {score.high:.4f}"
+            table.add_row(name, read.better, f"{score.mean:.4f}", interval, read.unit)
+    return table
 
 
 def _train_app(preset: str) -> SubcommandApp:

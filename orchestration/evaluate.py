@@ -1,37 +1,78 @@
-"""Measures a video generator over a dataset and files what it found with the run."""
+"""Measures over a dataset what a run draws, and files what it found with the run."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
 from orchestration import tracking
 from posegen import weights
-from posegen.clips import Clip, ClipDataset, ClipFile, Split
+from posegen.clips import Clip, ClipDataset, ClipFile, DatasetError, Split
 from posegen.generate import VideoSynthesizer
 from posegen.metrics.image import LPIPS, STLPIPS
 from posegen.metrics.statistics import bootstrap_interval
-from posegen.recoloring import Recoloring, swap_codes
-from posegen.reconstruction import ClipScores, Measure, score_clip, structural_measures
-from posegen.samples import REGIONS
+from posegen.pose_transfer import PoseTransfer
+from posegen.recoloring import Recoloring, open_subject, summarize_swaps, swap_codes
+from posegen.reconstruction import (
+    ClipScores,
+    Measure,
+    gather,
+    load_reenactor,
+    score_clip,
+    structural_measures,
+)
 from posegen.stages.pictures import grid, write_picture
 from posegen.storage import Folder
 from posegen.video import write_video
 
 Perceptual = Literal["st_lpips", "lpips"]
-_PERCEPTUAL: dict[str, tuple[type[STLPIPS] | type[LPIPS], str]] = {
+PERCEPTUAL: dict[str, tuple[type[STLPIPS] | type[LPIPS], str]] = {
     "st_lpips": (STLPIPS, "st_lpips"),
     "lpips": (LPIPS, "lpips-alexnet"),
 }
 """Each perceptual distance, and the name of its weights."""
 _STRIP = 8  # frames in a comparison picture
+
+
+class Meaning(NamedTuple):
+    """How a metric is read."""
+
+    group: Literal["structure", "time", "colour"]
+    unit: str
+    better: Literal["↑", "↓", "→ 1", ""]
+    """Higher, lower, nearer to 1; empty for a value that others are compared with."""
+
+
+_MEANINGS = {
+    "ms_ssim": Meaning("structure", "of 1", "↑"),
+    "ssim": Meaning("structure", "of 1", "↑"),
+    **{name: Meaning("structure", "distance", "↓") for name in PERCEPTUAL},
+    "flicker": Meaning("time", "of 1", "↓"),
+    "flicker_real": Meaning("time", "of 1", ""),
+    **{f"t_{name}": Meaning("time", "distance", "↓") for name in PERCEPTUAL},
+    "recolor": Meaning("colour", "of the way", "→ 1"),
+    "hit": Meaning("colour", "ΔE2000", "↓"),
+    "texture": Meaning("colour", "correlation", "↑"),
+    "leakage": Meaning("colour", "ΔE2000", "↓"),
+    "background_delta_e": Meaning("colour", "ΔE2000", "↓"),
+    "code_sensitivity": Meaning("colour", "of 1 per unit of z", "↑"),
+}
+
+
+def meaning(name: str) -> Meaning:
+    """How a score is read. Those of both garments are read alike, and of a masked and a whole picture."""
+    return _MEANINGS[_kind(name)]
+
+
+def _kind(name: str) -> str:
+    return name if name in _MEANINGS else name.rpartition("_")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,34 +129,40 @@ def evaluate(
     *,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Reconstruct the clips of a split from their first frames and compare (Section 4.3).
+    """Reconstruct the clips of a split from their first frames and compare (Section 4.3); swap their colour codes.
 
+    The run is of any stage that draws videos. One that draws without codes has no scores of colour.
     Writes ``RUN/evaluation/evaluation.json`` with every clip's scores, and beside it each clip's comparison: a
     picture and a video, real frames above drawn ones. Files all of it in the run's MLflow entry.
     """
-    synthesizer = VideoSynthesizer.load(run)
+    reenactor = load_reenactor(run)
     data = ClipDataset(dataset)
-    if data.info.size != synthesizer.size:
-        raise ValueError(f"{dataset} has frames of {data.info.size}, the run was trained at {synthesizer.size}")
-    measures, identities, left_out = open_measures(settings.perceptual, synthesizer.size, synthesizer.device)
+    if data.info.size != reenactor.size:
+        raise ValueError(f"{dataset} has frames of {data.info.size}, the run was trained at {reenactor.size}")
+    measures, identities, left_out = open_measures(settings.perceptual, reenactor.size, reenactor.device)
+    if isinstance(reenactor, PoseTransfer):
+        left_out["colour"] = f"{reenactor.stage.name} draws without colour codes"
     clips = data.split(settings.split)[: settings.max_clips or None]
     with tempfile.TemporaryDirectory() as name:
         local, scores, recolorings = Path(name), [], {}
         for done, file in enumerate(clips):
             on_clip(done, len(clips))
-            score, clip, drawn = score_clip(synthesizer, file, measures)
+            score, clip, drawn = score_clip(reenactor, file, measures, perceptual=identities)
             scores.append(score)
             _write_comparison(local, clip, drawn)
-            recolorings[file.clip_id] = _swap(synthesizer, data, file, clip, drawn, settings.swaps)
+            try:
+                recolorings[file.clip_id] = _swap(reenactor, data, file, clip, drawn, settings.swaps)
+            except DatasetError as error:
+                left_out["colour"] = str(error)
         on_clip(len(clips), len(clips))
         evaluation = Evaluation(
             run=str(Folder(run)),
             dataset=str(data.folder),
             split=settings.split,
-            size=synthesizer.size,
+            size=reenactor.size,
             num_frames=sum(score.num_frames for score in scores),
             clips=scores,
-            scores=_summarize_clips(scores) | _summarize_swaps(recolorings),
+            scores=_summarize(scores, recolorings),
             recolorings=recolorings,
             weights=identities,
             left_out=left_out,
@@ -134,7 +181,7 @@ def open_measures(
     left_out: dict[str, str] = {}
     for name in perceptual:
         try:
-            network, weight = _PERCEPTUAL[name]
+            network, weight = PERCEPTUAL[name]
             metric = network.pretrained()
         except ValueError as error:
             left_out[name] = str(error)
@@ -145,30 +192,26 @@ def open_measures(
 
 
 def _swap(
-    synthesizer: VideoSynthesizer, data: ClipDataset, file: ClipFile, clip: Clip, drawn: np.ndarray, count: int
+    reenactor: VideoSynthesizer | PoseTransfer,
+    data: ClipDataset,
+    file: ClipFile,
+    clip: Clip,
+    drawn: np.ndarray,
+    count: int,
 ) -> list[Recoloring]:
-    """Swap codes of a clip, where it has painted variants to take them from."""
-    if not count or not (data.folder / "colors" / "clip-both").exists(f"{file.clip_id}.parquet"):
+    """Swap codes of a clip, if the run draws from codes. Raises DatasetError where nothing was painted."""
+    if not count or isinstance(reenactor, PoseTransfer):
         return []
-    return swap_codes(synthesizer, file, clip, drawn, data.variants("clip", "both", file), count)
+    subject = open_subject(file, clip, data.variants("clip", "both", file), count)
+    return swap_codes(reenactor, subject, drawn)
 
 
-def _summarize_clips(clips: list[ClipScores]) -> dict[str, Score]:
-    return {name: summarize([clip.means[name] for clip in clips]) for name in clips[0].means}
-
-
-def _summarize_swaps(clips: dict[str, list[Recoloring]]) -> dict[str, Score]:
-    """How far garments went towards the swapped-in colour, and how much the background changed with them."""
-    values: dict[str, list[float]] = {}
-    for swaps in clips.values():
-        for region in REGIONS:
-            shares = [swap.share for swap in swaps if swap.region == region]
-            if shares:
-                values.setdefault(f"recolor_{region}", []).append(float(np.mean(shares)))
-        if swaps:
-            change = float(np.mean([swap.background_change for swap in swaps]))
-            values.setdefault("background_delta_e", []).append(change)
-    return {name: summarize(of_clips) for name, of_clips in values.items()}
+def _summarize(clips: Sequence[ClipScores], recolorings: Mapping[str, Sequence[Recoloring]]) -> dict[str, Score]:
+    """Each score over the clips that have it."""
+    of_clips = gather(clip.means for clip in clips)
+    of_swaps = gather(summarize_swaps(of_clip) for of_clip in recolorings.values())
+    in_order = sorted(of_clips | of_swaps, key=lambda name: list(_MEANINGS).index(_kind(name)))
+    return {name: summarize((of_clips | of_swaps)[name]) for name in in_order}
 
 
 def summarize(values: Sequence[float]) -> Score:

@@ -8,17 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from orchestration import tracking
 from orchestration.methods import Method
 from orchestration.progress import Listener
-from orchestration.report import EXPERIMENT, ReportSettings, take_runs
-from posegen.clips import ClipDataset, ClipFile
+from orchestration.report import ReportSettings, recording, take_runs
+from orchestration.tracking import Tracker
+from posegen.clips import ClipDataset, ClipFile, DatasetError
 from posegen.generate import VideoSynthesizer, content_of, interpolate
 from posegen.latent_map import LatentMap, map_codes
 from posegen.metrics.latent import principal_components
-from posegen.samples import REGIONS, usable_rows
+from posegen.samples import usable_rows
 from posegen.stages.pictures import enlarge, grid, write_picture
 from posegen.video import write_video
 
@@ -35,7 +34,7 @@ class Figure2Settings:
     """Recolourings of each kind: the upper garment, the lower one, both."""
     seed: int = 0
     """Decides the frames."""
-    out: Path = Path("report")
+    out: Path = Path("runs/report")
     """Folder for the figure."""
 
 
@@ -43,14 +42,12 @@ class Figure2Settings:
 class Figure4Settings(ReportSettings):
     """Which videos are drawn."""
 
-    run: str = ""
-    """Run of the stage video_generator; by default that of the report's proposed method."""
     videos: int = 2
     """Test clips, of different people where there are so many."""
     key_frames: int = 10
     """Frames of each video in the figure."""
     seed: int = 0
-    """Decides the two random codes of each video."""
+    """Decides the two colours of each video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,33 +77,63 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
             numbers = range(painted.num_variants)[scope == "clip" :][: settings.variants]  # a clip's first is itself
             row += [painted.image(frame, number) for number in numbers]
         rows.append(row)
-    settings.out.mkdir(parents=True, exist_ok=True)
     path = settings.out / "figure2.png"
-    write_picture(path, _enlarged(grid(rows), data.info.size[0]))
-    _record(path, {})
+    with recording("figure2", asdict(settings)) as tracker:
+        write_picture(path, _enlarged(grid(rows), data.info.size[0]))
+        tracker.log_file(path)
     return path
 
 
-def figure4(dataset: str, settings: Figure4Settings, *, listener: Listener | None = None) -> tuple[Path, list[Path]]:
-    """Draw videos whose colours go from one random code to another (Section 4.4): the figure and the videos."""
-    data = ClipDataset(dataset)
-    run = settings.run or str(take_runs(dataset, settings, ("proposed",), listener=listener)["proposed"])
-    synthesizer = VideoSynthesizer.load(run)
-    generator = torch.Generator().manual_seed(settings.seed)
-    settings.out.mkdir(parents=True, exist_ok=True)
-    rows, videos = [], []
-    for number, clip in enumerate(_different_people(data.split("test"), settings.videos), start=1):
-        ends = torch.cat([synthesizer.codebook(region).sample(2, generator) for region in REGIONS], dim=1)  # (2, Z)
-        z = interpolate(ends[0], ends[1], len(clip.keypoints))
-        frames = list(synthesizer.frames(content_of(clip), clip.keypoints, z))
-        shown = np.linspace(0, len(frames) - 1, min(settings.key_frames, len(frames))).round().astype(int)
-        rows.append([frames[row] for row in shown])
-        videos.append(settings.out / f"figure4-{number}.mp4")
-        write_video(videos[-1], frames, fps=clip.info.fps, times=clip.times)
-    path = settings.out / "figure4.png"
-    write_picture(path, _enlarged(grid(rows), synthesizer.size[0]))
-    _record(path, {})
+def figure4(
+    dataset: str,
+    settings: Figure4Settings,
+    *,
+    run: str = "",
+    listener: Listener | None = None,
+    on_video: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Path, list[Path]]:
+    """Draw videos whose colours go from one code to another (Section 4.4): the figure and the videos.
+
+    Args:
+        dataset: Folder of a clip dataset with colour variants of scope ``clip``.
+        settings: Which videos, and where they go: ``figure4.png``, ``figure4-1.mp4``, …
+        run: Run of a stage that draws from codes; by default that of the report's proposed method.
+        listener: Hears of the trainings, where that one is missing.
+        on_video: Hears how many of how many videos are drawn.
+    """
+    data, rng = ClipDataset(dataset), np.random.default_rng(settings.seed)
+    clips = _different_people(data.split("test"), settings.videos)
+    with recording("figure4", asdict(settings)) as tracker:
+        taken = run or take_runs(dataset, settings, ("proposed",), listener=listener, parent=tracker)["proposed"]
+        synthesizer = VideoSynthesizer.load(taken)
+        rows, videos = [], []
+        for done, clip in enumerate(clips):
+            on_video(done, len(clips))
+            frames = _change_color(synthesizer, data, clip, rng)
+            shown = np.linspace(0, len(frames) - 1, min(settings.key_frames, len(frames))).round().astype(int)
+            rows.append([frames[row] for row in shown])
+            videos.append(settings.folder / f"figure4-{done + 1}.mp4")
+            videos[-1].parent.mkdir(parents=True, exist_ok=True)
+            write_video(videos[-1], frames, fps=clip.info.fps, times=clip.times)
+        on_video(len(clips), len(clips))
+        path = settings.folder / "figure4.png"
+        write_picture(path, _enlarged(grid(rows), synthesizer.size[0]))
+        for file in (path, *videos):
+            tracker.log_file(file)
     return path, videos
+
+
+def _change_color(
+    synthesizer: VideoSynthesizer, data: ClipDataset, clip: ClipFile, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """A clip drawn from the code of one of its colourings to that of another: frames (H, W, 3)."""
+    painted, row = data.variants("clip", "both", clip), int(usable_rows(clip)[0])
+    if painted.num_variants < 2:
+        raise DatasetError(f"clip {clip.clip_id} has 1 colouring, expected 2 or more: colorize with more --variants")
+    start, end = (
+        synthesizer.encode(painted.image(row, number)) for number in rng.choice(painted.num_variants, 2, replace=False)
+    )
+    return list(synthesizer.frames(content_of(clip), clip.keypoints, interpolate(start, end, len(clip.keypoints))))
 
 
 @dataclass(frozen=True)
@@ -134,30 +161,47 @@ def figure5(
     Writes ``figure5.png`` and ``figure5.json`` to `settings.out`.
     """
     data = ClipDataset(dataset)
+    with recording("figure5", asdict(settings)) as tracker:
+        runs = _take_compared(dataset, settings, listener, tracker)
+        maps = {title: _map_upper(run, data, settings, on_clip) for title, run in runs.items()}
+        summaries = {title: _summarize_map(runs[title], latent_map) for title, latent_map in maps.items()}
+        picture, facts = settings.folder / "figure5.png", settings.folder / "figure5.json"
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        draw_latent_maps(picture, maps, summaries)
+        facts.write_text(json.dumps({title: asdict(summary) for title, summary in summaries.items()}, indent=2))
+        tracker.log_metrics(
+            {f"test/probe_r2/{title}": summary.probe_r2 for title, summary in summaries.items()}, step=0
+        )
+        for file in (picture, facts):
+            tracker.log_file(file)
+    return picture, summaries
+
+
+def _take_compared(
+    dataset: str, settings: Figure5Settings, listener: Listener | None, parent: Tracker
+) -> dict[str, str]:
+    """The runs that are compared, of which those that were not named are the report's."""
     named: dict[Method, str] = {"proposed": settings.decoupled, "end_to_end": settings.end_to_end}
     missing = tuple(method for method, run in named.items() if not run)
-    taken = take_runs(dataset, settings, missing, listener=listener) if missing else {}
-    runs = {method: run or str(taken[method]) for method, run in named.items()}
-    maps, summaries = {}, {}
-    for title, run in zip(("decoupled", "end to end"), runs.values(), strict=True):
-        synthesizer = VideoSynthesizer.load(run)
-        encoder = synthesizer.stage.encoders["upper"]
-        maps[title] = map_codes(
-            lambda images: encoder(images)[0],  # noqa: B023  called within this round
-            data,
-            count=settings.codes,
-            seed=settings.seed,
-            device=synthesizer.device,
-            on_progress=on_clip,
-        )
-        summaries[title] = _summarize_map(run, maps[title])
-    settings.out.mkdir(parents=True, exist_ok=True)
-    path = settings.out / "figure5.png"
-    draw_latent_maps(path, maps, summaries)
-    facts = {title: asdict(summary) for title, summary in summaries.items()}
-    (settings.out / "figure5.json").write_text(json.dumps(facts, indent=2))
-    _record(path, {f"test/probe_r2/{title}": summary.probe_r2 for title, summary in summaries.items()})
-    return path, summaries
+    taken = take_runs(dataset, settings, missing, listener=listener, parent=parent) if missing else {}
+    runs = [run or str(taken[method]) for method, run in named.items()]
+    return dict(zip(("decoupled", "end to end"), runs, strict=True))
+
+
+def _map_upper(
+    run: str, data: ClipDataset, settings: Figure5Settings, on_clip: Callable[[int, int], None]
+) -> LatentMap:
+    """Map the codes that the upper encoder of a run gives."""
+    synthesizer = VideoSynthesizer.load(run)
+    encoder = synthesizer.stage.encoders["upper"]
+    return map_codes(
+        lambda images: encoder(images)[0],
+        data,
+        count=settings.codes,
+        seed=settings.seed,
+        device=synthesizer.device,
+        on_progress=on_clip,
+    )
 
 
 def draw_latent_maps(path: Path, maps: dict[str, LatentMap], summaries: dict[str, LatentSummary]) -> None:
@@ -200,11 +244,3 @@ def _different_people(clips: list[ClipFile], count: int) -> list[ClipFile]:
 
 def _enlarged(picture: np.ndarray, frame_height: int) -> np.ndarray:
     return enlarge(picture, max(1, _MIN_HEIGHT // frame_height))
-
-
-def _record(path: Path, metrics: dict[str, float]) -> None:
-    """File a figure in MLflow."""
-    tracker = tracking.start_run(path.stem, experiment=EXPERIMENT, parameters={})
-    tracker.log_metrics(metrics, step=0)
-    tracker.log_file(path)
-    tracker.finish()

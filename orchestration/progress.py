@@ -32,6 +32,9 @@ class Listener:
     def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         """Called after every epoch, with its metrics."""
 
+    def warn(self, run: str, epoch: int, message: str) -> None:
+        """Called after an epoch whose metrics show that something goes wrong, with what to do about it."""
+
 
 class _OnConsole:
     """A context in which a bar is shown, if the console is a terminal."""
@@ -76,6 +79,9 @@ class ConsoleListener(_OnConsole, Listener):
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         seconds = metrics.get("time/epoch_seconds", 0.0)
         self.console.print(f"{run}  epoch {epoch}/{num_epochs}  {seconds:.1f} s  {numbers}", highlight=False)
+
+    def warn(self, run: str, epoch: int, message: str) -> None:
+        self.console.print(f"{run}  [yellow]warning:[/] epoch {epoch}: {message}", highlight=False, soft_wrap=True)
 
 
 class CountListener(_OnConsole):
@@ -123,23 +129,23 @@ class RemoteListener(Listener):
         now = time.monotonic()
         if now - self._last >= _QUIET or event.step == event.num_steps:
             self._last = now
-            self._send("hear", event)
+            self._send("hear", (event,))
 
     def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         self._send("hear_epoch", (run, epoch, num_epochs, dict(metrics)))
 
-    def _send(self, kind: str, content: tuple[Any, ...]) -> None:
-        self._queue.actor.put.remote((kind, content))  # type: ignore[attr-defined]  # without waiting for it, as `put` would
+    def warn(self, run: str, epoch: int, message: str) -> None:
+        self._send("warn", (run, epoch, message))
+
+    def _send(self, method: str, arguments: tuple[Any, ...]) -> None:
+        self._queue.actor.put.remote((method, arguments))  # type: ignore[attr-defined]  # without waiting for it, as `put` would
 
     def _deliver(self, listener: Listener) -> None:
         while True:
             stopping = self._stop.is_set()
             while not self._queue.empty():
-                kind, content = self._queue.get()
-                if kind == "hear":
-                    listener.hear(content)
-                else:
-                    listener.hear_epoch(*content)
+                method, arguments = self._queue.get()
+                getattr(listener, method)(*arguments)
             if stopping:
                 return
             self._stop.wait(_QUIET)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from orchestration import tracking
-from orchestration.evaluate import Perceptual, Score, open_measures, summarize
+from orchestration.evaluate import PERCEPTUAL, Perceptual, Score, open_measures, summarize
 from orchestration.methods import TITLES, Method, train_methods
 from orchestration.progress import Listener
+from orchestration.tracking import Tracker
 from orchestration.train import TrainSettings
 from posegen.clips import ClipDataset, ClipFile, Split
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
-from posegen.reconstruction import Measure, Reenactor, load_reenactor, score_clip
+from posegen.reconstruction import Measure, Reenactor, gather, load_reenactor, score_clip
 from posegen.stages.pictures import grid, write_picture
 from posegen.storage import Folder
 
@@ -27,12 +29,15 @@ PAPER: dict[Method, dict[str, float]] = {
     "proposed": {"ms_ssim_masked": 0.9146, "lpips_masked": 0.0590},
 }
 """Table 1 of Yang et al. (2020): other people, 384×256, weights that were never published."""
+PAPER_METRICS = ("ms_ssim_masked", "lpips_masked")
 METRICS = {
     "ms_ssim": "MS-SSIM ↑",
     "ssim": "SSIM ↑",
     "st_lpips": "ST-LPIPS ↓",
     "lpips": "LPIPS ↓",
+    "flicker": "flicker ↓",
 }
+"""What the table shows; its JSON has all that was measured."""
 _STRIP = 8  # frames in a comparison picture
 
 
@@ -42,14 +47,23 @@ class ReportSettings:
 
     runs: str = "runs"
     """Folder of the runs that are compared: each method's has its name, and what is not there is trained."""
-    out: Path = Path("report")
-    """Folder for tables, figures and videos."""
+    out: Path | None = None
+    """Folder for tables, figures and videos; by default RUNS/report."""
     preset: Literal["paper", "small", "tiny"] = "paper"
     """Of every stage that is trained for the report."""
     workers: int = 1
     """Training processes of each run; 0 trains in this process."""
     parallel: int = 0
     """Runs that are trained side by side; 0 takes one for every GPU, or for every CPU where there is none."""
+
+    def __post_init__(self) -> None:
+        if self.out is None and "://" in self.runs:
+            raise ValueError(f"got runs in {self.runs} and no out, expected --out: a local folder for the report")
+
+    @property
+    def folder(self) -> Path:
+        """Where the report goes."""
+        return self.out or Path(self.runs) / "report"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +79,11 @@ class Table1Settings(ReportSettings):
     max_clips: int = 0
     """Clips to measure at most; 0 measures all."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.methods:
+            raise ValueError(f"got no methods, expected some of {', '.join(TITLES)}")
+
 
 @dataclass(frozen=True)
 class Table1:
@@ -73,6 +92,8 @@ class Table1:
     dataset: str
     split: str
     size: tuple[int, int]
+    mask: str
+    """The backend that made the true masks."""
     num_clips: int
     num_frames: int
     runs: dict[Method, str]
@@ -90,8 +111,8 @@ class Table1:
     @property
     def metrics(self) -> list[str]:
         """Names of what was measured, masked first as in the paper."""
-        names = list(next(iter(self.scores.values())))
-        return sorted(names, key=lambda name: not name.endswith("_masked"))
+        measured = next(iter(self.scores.values()))
+        return [name + kind for kind in ("_masked", "") for name in METRICS if name + kind in measured]
 
     @property
     def protocol(self) -> list[str]:
@@ -100,14 +121,25 @@ class Table1:
         lines = [
             f"{self.num_clips} clips of the {self.split} split of {self.dataset}, frames of {height}×{width}.",
             f"Each clip is drawn from its first frame, in its own colours; the other {self.num_frames} frames count.",
-            "Masked: outside the true person mask both images are black, which raises all scores (Section 4.3).",
+            f"Masked: both images are black outside the real frame's person mask (backend {self.mask}), which raises "
+            "all scores (Section 4.3).",
             "Mean over frames, then over clips; in brackets the 95 % bootstrap interval over clips.",
+            "p: paired bootstrap over clips.",
+            "Flicker: mean difference in [0, 1] from the frame before, moved as the poses say (warping error).",
         ]
-        if any(name.startswith("ssim") for name in self.metrics):
+        if "ssim" in self.metrics:
             lines.append("SSIM stands for MS-SSIM, whose five scales need 161 pixels; the two are not comparable.")
+        if "st_lpips" in self.metrics:
+            lines.append("ST-LPIPS is a distance of its own, made tolerant of small shifts; it is not LPIPS.")
         lines += [f"{METRICS[name].split()[0]}: weights with sha256 {sha}." for name, sha in self.weights.items()]
         lines += [f"{name} was not measured: {reason}" for name, reason in self.left_out.items()]
+        lines += [self._elsewhere(name) for name in PAPER_METRICS if name not in self.metrics]
         return lines
+
+    def _elsewhere(self, metric: str) -> str:
+        """The paper's figures of a metric that has no column here."""
+        figures = ", ".join(f"{TITLES[method]} {values[metric]:.4f}" for method, values in PAPER.items())
+        return f"{metric_title(metric)} (paper, other data): {figures}."
 
 
 def table1(
@@ -117,46 +149,63 @@ def table1(
     listener: Listener | None = None,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> Table1:
-    """Train the methods that lack, measure all of them on the same clips, and write what was found to `settings.out`.
+    """Train the methods that lack, measure all of them on the same clips, and write what was found.
 
-    Writes ``table1.json`` with every clip's scores, ``table1.md``, and a picture for each clip: the true frames, and
-    below them each method's.
+    Writes to the settings' folder ``table1.json`` with every clip's scores, ``table1.md``, and ``clips/CLIP_ID.png``:
+    eight frames of the clip, and below them each method's.
+
+    Args:
+        dataset: Folder of a clip dataset with all its colours.
+        settings: What is compared.
+        listener: Hears of the trainings.
+        on_clip: Hears how many of how many clips are measured.
+
+    Raises:
+        ValueError: As `train_methods`, or the split has no clips.
     """
     data = ClipDataset(dataset)
-    parent = tracking.start_run("table1", experiment=EXPERIMENT, parameters=asdict(settings))
-    runs = take_runs(dataset, settings, settings.methods, listener=listener, parent=parent)
-    reenactors: dict[Method, Reenactor] = {method: load_reenactor(run) for method, run in runs.items()}
-    first = next(iter(reenactors.values()))
-    measures, weights, left_out = open_measures(settings.perceptual, first.size, first.device)
     clips = data.split(settings.split)[: settings.max_clips or None]
-    scores: dict[str, dict[Method, dict[str, float]]] = {}
-    num_frames = 0
-    settings.out.mkdir(parents=True, exist_ok=True)
-    for done, file in enumerate(clips):
-        on_clip(done, len(clips))
-        scores[file.clip_id], rows = _compare(reenactors, file, measures)
-        num_frames += len(file.keypoints) - 1
-        write_picture(settings.out / "clips" / f"{file.clip_id}.png", grid(rows))
-    on_clip(len(clips), len(clips))
-    by_method = _by_method(scores)
-    table = Table1(
-        dataset=str(data.folder),
-        split=settings.split,
-        size=first.size,
-        num_clips=len(clips),
-        num_frames=num_frames,
-        runs={method: str(run) for method, run in runs.items()},
-        scores={
-            method: {name: summarize(values) for name, values in of_method.items()}
-            for method, of_method in by_method.items()
-        },
-        tests=_compare_with_proposed(by_method),
-        clips=scores,
-        weights=weights,
-        left_out=left_out,
-    )
-    _file(table, settings.out, parent)
+    with recording("table1", asdict(settings)) as tracker:
+        runs = take_runs(dataset, settings, settings.methods, listener=listener, parent=tracker)
+        reenactors: dict[Method, Reenactor] = {method: load_reenactor(run) for method, run in runs.items()}
+        device = reenactors[settings.methods[0]].device
+        measures, weights, left_out = open_measures(settings.perceptual, data.info.size, device)
+        scores = {}
+        for done, file in enumerate(clips):
+            on_clip(done, len(clips))
+            scores[file.clip_id], rows = _compare(reenactors, file, measures)
+            write_picture(settings.folder / "clips" / f"{file.clip_id}.png", grid(rows))
+        on_clip(len(clips), len(clips))
+        # A score that a clip does not have is missing for the clip's own sake, so the methods' lists stay pairs.
+        by_method = {method: gather(of_clip[method] for of_clip in scores.values()) for method in runs}
+        table = Table1(
+            dataset=str(data.folder),
+            split=settings.split,
+            size=data.info.size,
+            mask=data.info.backends["mask"]["name"],
+            num_clips=len(clips),
+            num_frames=sum(len(file.keypoints) - 1 for file in clips),
+            runs={method: str(run) for method, run in runs.items()},
+            scores={method: _summarize(values) for method, values in by_method.items()},
+            tests=_compare_with_proposed(by_method),
+            clips=scores,
+            weights=weights,
+            left_out=left_out,
+        )
+        _file(table, settings.folder, tracker)
     return table
+
+
+@contextmanager
+def recording(name: str, parameters: Mapping[str, Any]) -> Iterator[Tracker]:
+    """An MLflow run of the report's experiment, which ends as what is done in it."""
+    tracker = tracking.start_run(name, experiment=EXPERIMENT, parameters=parameters)
+    try:
+        yield tracker
+    except BaseException as error:
+        tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    tracker.finish()
 
 
 def take_runs(
@@ -165,7 +214,7 @@ def take_runs(
     methods: tuple[Method, ...],
     *,
     listener: Listener | None = None,
-    parent: tracking.Tracker = tracking.OFF,
+    parent: Tracker = tracking.OFF,
 ) -> dict[Method, Folder]:
     """The runs of these methods, of which those that are not there are trained."""
     parallel, cpus = _share_machine(settings)
@@ -197,7 +246,7 @@ def _compare(
     scores: dict[Method, dict[str, float]] = {}
     rows: list[list[np.ndarray]] = []
     for method, reenactor in reenactors.items():
-        score, clip, drawn = score_clip(reenactor, file, measures)
+        score, clip, drawn = score_clip(reenactor, file, measures, [name for name in measures if name in PERCEPTUAL])
         shown = np.linspace(0, len(clip) - 1, _STRIP).round().astype(int)
         scores[method] = score.means
         rows = rows or [[clip.images[row] for row in shown]]
@@ -205,14 +254,8 @@ def _compare(
     return scores, rows
 
 
-def _by_method(clips: Mapping[str, Mapping[Method, Mapping[str, float]]]) -> dict[Method, dict[str, list[float]]]:
-    """Each method's scores in the order of the clips, by metric."""
-    values: dict[Method, dict[str, list[float]]] = {}
-    for of_clip in clips.values():
-        for method, means in of_clip.items():
-            for name, value in means.items():
-                values.setdefault(method, {}).setdefault(name, []).append(value)
-    return values
+def _summarize(values: Mapping[str, list[float]]) -> dict[str, Score]:
+    return {name: summarize(of_clips) for name, of_clips in values.items()}
 
 
 def _compare_with_proposed(values: Mapping[Method, Mapping[str, list[float]]]) -> dict[Method, dict[str, PairedTest]]:
@@ -236,8 +279,8 @@ def table_rows(table: Table1) -> list[list[str]]:
         rows.append([TITLES[method], *[_cell(scores[name]) for name in table.metrics]])
     for method, figures in PAPER.items():
         cells = [f"{figures[name]:.4f}" if name in figures else "" for name in table.metrics]
-        if method in table.scores and any(cells):
-            rows.append([f"{TITLES[method]}, as the paper says of its own data", *cells])
+        if any(cells):
+            rows.append([f"{TITLES[method]} (paper, other data)", *cells])
     for method, tests in table.tests.items():
         rows.append([f"Proposed − {TITLES[method]}", *[_difference(tests, name) for name in table.metrics]])
     return [heads, *rows]
@@ -250,7 +293,8 @@ def metric_title(name: str) -> str:
 
 
 def _cell(score: Score) -> str:
-    return f"{score.mean:.4f} [{score.low:.4f}, {score.high:.4f}]"
+    interval = "" if np.isnan(score.low) else f" [{score.low:.4f}, {score.high:.4f}]"  # one clip has none
+    return f"{score.mean:.4f}{interval}"
 
 
 def _difference(tests: Mapping[str, PairedTest], name: str) -> str:
@@ -266,17 +310,15 @@ def _markdown(table: Table1) -> str:
     return "\n".join([*(f"| {line} |" for line in lines), "", *[f"- {line}" for line in table.protocol], ""])
 
 
-def _file(table: Table1, out: Path, parent: tracking.Tracker) -> None:
+def _file(table: Table1, out: Path, tracker: Tracker) -> None:
     """Write the table, and file it in MLflow."""
-    (out / "table1.json").write_text(json.dumps(asdict(table), indent=2))
-    (out / "table1.md").write_text(_markdown(table))
-    parent.log_metrics(
-        {
-            f"test/{method}/{name}": score.mean
-            for method, scores in table.scores.items()
-            for name, score in scores.items()
-        },
-        step=0,
-    )
-    parent.log_file(out, "table1")
-    parent.finish()
+    files = {"table1.json": json.dumps(asdict(table), indent=2), "table1.md": _markdown(table)}
+    for name, content in files.items():
+        (out / name).write_text(content)
+        tracker.log_file(out / name)
+    for clip_id in table.clips:
+        tracker.log_file(out / "clips" / f"{clip_id}.png", "clips")
+    means = {
+        f"test/{method}/{name}": score.mean for method, scores in table.scores.items() for name, score in scores.items()
+    }
+    tracker.log_metrics(means, step=0)

@@ -35,13 +35,27 @@ from posegen.checkpoint import (
     save_checkpoint,
 )
 from posegen.clips import ClipDataset, Split
+from posegen.generate import VideoSynthesizer
+from posegen.recoloring import Subject, measure_excerpts, open_excerpts
 from posegen.samples import Batch, EpochLoader, Samples, fixed_batch
 from posegen.stages import STAGES, Stage
 from posegen.stages.pictures import enlarge
+from posegen.stages.video_stage import VideoStage
 from posegen.storage import Folder
 
 VALIDATION_SAMPLES = 16
 PREVIEW_SAMPLES = 6
+# A garment is about a tenth of the picture, and another colour changes its channels by about 0.2 of [-1, 1]: a code
+# that works moves the picture by some 0.02 in the mean, and one tenth of that is none.
+LEAST_SENSITIVITY = 0.002
+_REMEDIES = {
+    "lambda_kl": "lower lambda_kl",
+    "init_gain": "raise init_gain",
+    "region_weight": "raise region_weight",
+    "lambda_contrast": "raise lambda_contrast",
+    "z_inject": "choose another z_inject",
+}
+"""What makes a code count, by the setting that it needs."""
 
 
 class RunError(ValueError):
@@ -189,9 +203,11 @@ def train_worker(job: Job, worker: Worker) -> None:
         num_processes=_loader_processes(job.settings),
     )
     validation = _validation_batches(stage, job.config, data)
+    excerpts = _open_excerpts(stage, data, worker)
     for epoch in range(progress.epoch, job.config.num_epochs):
         metrics = _train_epoch(stage, loader, epoch, job, worker)
         metrics |= _validate(stage, validation, worker)
+        metrics |= _measure_excerpts(stage, excerpts, data.info.size, worker)
         progress = replace(progress, epoch=epoch + 1, step=progress.step + loader.num_steps)
         _finish_epoch(stage, samples, metrics, validation, progress, job, worker)
 
@@ -253,7 +269,19 @@ def _validate(stage: Stage, batches: list[Batch], worker: Worker) -> dict[str, f
     share = batches[worker.rank :: worker.world_size] or batches[:1]
     measured = [stage.evaluate(to_device(batch, worker.device)) for batch in share]
     means = {name: torch.tensor(np.mean([m[name] for m in measured])) for name in measured[0]}
-    return {f"val/{name}": value for name, value in _mean_over_workers(means, worker).items()}
+    metrics = {f"val/{name}": value for name, value in _mean_over_workers(means, worker).items()}
+    if "val/sensitivity" in metrics:
+        metrics["val/collapsed"] = float(metrics["val/sensitivity"] < LEAST_SENSITIVITY)
+    return metrics
+
+
+def _measure_excerpts(stage: Stage, excerpts: list[Subject], size: tuple[int, int], worker: Worker) -> dict[str, float]:
+    """Flicker and colour of the excerpts as drawn now; nothing where there are none."""
+    if not excerpts:
+        return {}
+    assert isinstance(stage, VideoStage)
+    measured = measure_excerpts(VideoSynthesizer(stage, size, worker.device), excerpts)
+    return {f"val/{name}": value for name, value in measured.items()}
 
 
 def _finish_epoch(
@@ -275,7 +303,17 @@ def _finish_epoch(
         if validation:
             _log_preview(stage, validation, progress, job, worker)
         worker.listener.hear_epoch(job.run.name, progress.epoch, job.config.num_epochs, metrics)
+        if metrics.get("val/collapsed") and progress.epoch > 1:  # the first codes of some settings are nearly equal
+            worker.listener.warn(job.run.name, progress.epoch, _collapse(metrics["val/sensitivity"], job.config))
     worker.report(metrics)
+
+
+def _collapse(sensitivity: float, config: Stage.Config) -> str:
+    """Say that the generator ignores the code, and which of the stage's own settings help."""
+    remedies = [remedy for setting, remedy in _REMEDIES.items() if hasattr(config, setting)]
+    if not getattr(config, "color_augmentation", True):
+        remedies = ["color_augmentation is off, so no colours are learned"]
+    return f"the code hardly changes the picture (sensitivity {sensitivity:.2g}): {' or '.join(remedies)}"
 
 
 def _log_preview(stage: Stage, validation: list[Batch], progress: Progress, job: Job, worker: Worker) -> None:
@@ -287,9 +325,17 @@ def _log_preview(stage: Stage, validation: list[Batch], progress: Progress, job:
 
 def _validation_batches(stage: Stage, config: Stage.Config, data: ClipDataset) -> list[Batch]:
     """The validation samples, always the same; those of the training split where there is no other."""
-    split: Split = "test" if data.info.splits["test"] else "train"
-    samples = stage.open_samples(config, data, split)
+    samples = stage.open_samples(config, data, _validation_split(data))
     return fixed_batch(samples, VALIDATION_SAMPLES, max(config.batch_size, PREVIEW_SAMPLES))
+
+
+def _open_excerpts(stage: Stage, data: ClipDataset, worker: Worker) -> list[Subject]:
+    """What the leader draws after every epoch, if the stage draws videos from codes. The others wait for it anyway."""
+    return open_excerpts(data, _validation_split(data)) if isinstance(stage, VideoStage) and worker.leads else []
+
+
+def _validation_split(data: ClipDataset) -> Split:
+    return "test" if data.info.splits["test"] else "train"
 
 
 def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:

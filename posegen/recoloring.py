@@ -133,7 +133,7 @@ def swap_codes(synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarr
     return results
 
 
-def summarize(recolorings: Sequence[Recoloring]) -> dict[str, float]:
+def summarize_swaps(recolorings: Sequence[Recoloring]) -> dict[str, float]:
     """Means over the swaps of one clip; what none of them could tell is missing.
 
     ``recolor_REGION`` (1 is there), ``hit_REGION`` (CIEDE2000), ``texture_REGION``, ``leakage_other``,
@@ -153,12 +153,12 @@ def summarize(recolorings: Sequence[Recoloring]) -> dict[str, float]:
 
 
 def measure_excerpts(synthesizer: VideoSynthesizer, excerpts: Sequence[Subject]) -> dict[str, float]:
-    """Mean ``flicker`` of the excerpts as drawn, and of what `summarize` tells of their swaps."""
+    """Mean ``flicker`` of the excerpts as drawn, and of what `summarize_swaps` tells of their swaps."""
     scores = []
     for subject in excerpts:
         drawn = reconstruct(synthesizer, subject.clip, subject.content)
         flow = implied_flow(subject.clip.keypoints, subject.clip.masks)
-        scores.append({"flicker": flicker(drawn, flow), **summarize(swap_codes(synthesizer, subject, drawn))})
+        scores.append({"flicker": flicker(drawn, flow), **summarize_swaps(swap_codes(synthesizer, subject, drawn))})
     return {name: float(np.mean(values)) for name, values in gather(scores).items()}
 
 
@@ -205,8 +205,15 @@ def _farthest_swaps(subject: Subject) -> list[Swap]:
 
 def _beginning(clip: Clip, count: int) -> Clip:
     """The first frames of a clip."""
-    arrays = ("frames", "times", "images", "keypoints", "edges", "masks")
-    return replace(clip, **{name: getattr(clip, name)[:count] for name in arrays})
+    return Clip(
+        info=replace(clip.info, num_frames=min(count, len(clip))),
+        frames=clip.frames[:count],
+        times=clip.times[:count],
+        images=clip.images[:count],
+        keypoints=clip.keypoints[:count],
+        edges=clip.edges[:count],
+        masks=clip.masks[:count],
+    )
 
 
 def _pair(ab: np.ndarray) -> tuple[float, float]:

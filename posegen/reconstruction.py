@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,9 +57,9 @@ class ClipScores:
     num_frames: int
     """Frames whose pictures were compared: all but the first, which is the content image."""
     means: dict[str, float]
-    """By metric: means over the frames, ``…_masked`` with the true mask's outside black in both images; ``flicker`` of
-    the drawn and ``flicker_real`` of the real clip; ``t_NAME``, the tLPIPS by the distance NAME. All pairs of
-    neighbours count for time, for a viewer sees the first frame, too."""
+    """By metric: means over these frames, ``…_masked`` with the true mask's outside black in both images; ``flicker``
+    of the drawn and ``flicker_real`` of the real clip, NaN where poses and mask explain no pixel; and ``t_NAME``, the
+    tLPIPS by the distance NAME. In time all pairs of neighbours count: a viewer sees the first frame, too."""
 
 
 def structural_measures(size: tuple[int, int]) -> dict[str, Measure]:
@@ -73,23 +73,23 @@ def reconstruct(reenactor: Reenactor, clip: Clip, content: Content) -> np.ndarra
 
 
 def score_clip(
-    reenactor: Reenactor, file: ClipFile, structural: Mapping[str, Measure], perceptual: Mapping[str, Measure]
+    reenactor: Reenactor, file: ClipFile, measures: Mapping[str, Measure], perceptual: Collection[str] = ()
 ) -> tuple[ClipScores, Clip, np.ndarray]:
     """Reconstruct a clip and measure it, frame by frame and in time.
 
     Args:
         reenactor: Draws it.
-        file: The clip, of at least two frames.
-        structural: Measures of two pictures.
-        perceptual: Distances of two pictures, which also tell how differently the videos change (tLPIPS).
+        file: The clip, of two frames or more.
+        measures: What is measured of two pictures.
+        perceptual: Names of those measures by which the change from frame to frame is compared, too (tLPIPS).
 
     Returns:
         The scores, the clip and the reconstruction (T, H, W, 3).
     """
     clip = file.read()
     drawn = reconstruct(reenactor, clip, content_of(file))
-    means = _score_frames(clip, drawn, {**structural, **perceptual}, reenactor.device)
-    means |= _score_time(clip, drawn, perceptual, reenactor.device)
+    means = _score_frames(clip, drawn, measures, reenactor.device)
+    means |= _score_time(clip, drawn, {name: measures[name] for name in perceptual}, reenactor.device)
     return ClipScores(clip.info.clip_id, len(clip) - 1, means), clip, drawn
 
 

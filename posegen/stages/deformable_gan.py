@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Adam
 
 from posegen.clips import ClipDataset, Split
 from posegen.features.stick_figure import draw_stick_figure
@@ -18,7 +17,7 @@ from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminat
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, PosePairs, Samples, to_image
 from posegen.stages.pictures import grid
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
 
 
 class DeformableGAN(Stage):
@@ -73,8 +72,8 @@ class DeformableGAN(Stage):
         self.generator = DeformableGenerator(config.width, config.num_levels, config.dropout)
         self.discriminator = PairDiscriminator(config.discriminator_width)
         self.optimizers = {
-            "generator": Adam(self.generator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
-            "discriminator": Adam(self.discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
+            "generator": adam(self.generator.parameters(), config.lr),
+            "discriminator": adam(self.discriminator.parameters(), config.lr),
         }
         # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
         self._vgg: tuple[VGGFeatures, ...] = ()

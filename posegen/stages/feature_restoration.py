@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.optim import Adam
 
 from posegen.clips import ClipDataset, Split
 from posegen.losses import feature_matching, last, lsgan
@@ -14,7 +13,7 @@ from posegen.networks.pix2pixhd import MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.samples import Batch, Samples, WarpedMaps, to_image
 from posegen.stages.pictures import grid
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
 
 
 class FeatureRestoration(Stage):
@@ -79,8 +78,8 @@ class FeatureRestoration(Stage):
             3 + 1, width=config.discriminator_width, num_scales=config.num_scales
         )
         self.optimizers = {
-            "restorer": Adam(self.restorer.parameters(), lr=config.lr, betas=(0.5, 0.999)),
-            "discriminator": Adam(self.discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999)),
+            "restorer": adam(self.restorer.parameters(), config.lr),
+            "discriminator": adam(self.discriminator.parameters(), config.lr),
         }
 
     @classmethod

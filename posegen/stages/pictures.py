@@ -23,7 +23,8 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2) -> np.ndarray:
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a PNG of a picture (H, W, 3)."""
+    """Write a PNG of a picture (H, W, 3); its folder is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode_png(picture))
 
 

@@ -14,7 +14,8 @@ from orchestration.options import format_size, parse_size
 from posegen.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ["studio", "prepare", "colorize", "train", "evaluate", "generate", "demo", "weights"]
+VERBS = ["studio", "prepare", "colorize", "train", "evaluate", "generate", "export", "report", "demo", "weights"]
+VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5")]
 VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
 
 
@@ -145,6 +146,10 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.evaluate.evaluate",
         "orchestration.generate.generate",
         "orchestration.export.export",
+        "orchestration.figures.figure2",
+        "orchestration.figures.figure4",
+        "orchestration.figures.figure5",
+        "orchestration.report.table1",
         "orchestration.demo.demo",
         "posegen.weights.fetch",
         "posegen.weights.listing",
@@ -158,4 +163,4 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 
 def test_readme_names_every_verb():
     named = {command.split()[1] for command in readme_commands()}
-    assert {"prepare", "colorize", "train", "evaluate", "generate", "weights"} <= named
+    assert {"prepare", "colorize", "train", "evaluate", "generate", "export", "report", "weights"} <= named

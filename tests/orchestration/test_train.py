@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
-from orchestration.progress import Event, Listener
+from orchestration.progress import ConsoleListener, Event, Listener
 from orchestration.train import RunError, TrainSettings, train
-from posegen.checkpoint import find_checkpoint, load_progress, load_stage
+from posegen.checkpoint import Progress, find_checkpoint, load_progress, load_stage, save_checkpoint
 from posegen.clips import (
     VARIANT_SCHEMA,
     Clip,
@@ -24,7 +27,7 @@ from posegen.clips import (
     write_clip,
     write_table,
 )
-from posegen.stages import STAGES, ColorEncoder
+from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from posegen.storage import Folder
 
 SIZE = (64, 64)
@@ -35,6 +38,16 @@ CONFIG = replace(
     encoder_width=4,
     discriminator_width=4,
     batch_size=2,
+    epoch_size=4,
+    num_epochs=2,
+)
+VIDEO = replace(
+    VideoGenerator.presets["tiny"],
+    generator_width=4,
+    num_blocks=1,
+    encoder_width=4,
+    discriminator_width=4,
+    batch_size=4,
     epoch_size=4,
     num_epochs=2,
 )
@@ -79,7 +92,7 @@ def write_painted_clip(folder: Folder, person: str, split: str) -> None:
         {
             "frame": [frame for frame, _ in rows],
             "variant": [variant for _, variant in rows],
-            "image": [encode_png(images[frame] // (1 + variant)) for frame, variant in rows],
+            "image": [encode_png(images[frame] * np.array([1, 1, 1 - variant], np.uint8)) for frame, variant in rows],
             "upper_ab": [[10.0 * variant, 5.0] for _, variant in rows],
             "lower_ab": [None for _ in rows],
             "seed": [0 for _ in rows],
@@ -114,12 +127,16 @@ class Recorder(Listener):
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.epochs: list[dict[str, float]] = []
+        self.warnings: list[tuple[int, str]] = []
 
     def hear(self, event):
         self.events.append(event)
 
     def hear_epoch(self, run, epoch, num_epochs, metrics):
         self.epochs.append(dict(metrics))
+
+    def warn(self, run, epoch, message):
+        self.warnings.append((epoch, message))
 
 
 def test_training_in_this_process(dataset, tmp_path):
@@ -129,6 +146,57 @@ def test_training_in_this_process(dataset, tmp_path):
     assert len(recorder.events) == 4 and len(recorder.epochs) == 2
     assert {"train/gan", "train/l1", "train/kl", "val/l1", "val/sensitivity"} <= recorder.epochs[0].keys()
     assert load_stage(find_checkpoint(run)).codebook.is_fitted
+
+
+def train_video(dataset: str, runs: Path, z_inject: str, workers: int = 0) -> Recorder:
+    """Two epochs of a generator whose encoders tell images apart, though they have not learned anything."""
+    encoders = {}
+    for region in ("upper", "lower"):
+        run = Folder(runs / region)
+        progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+        torch.manual_seed(0)
+        save_checkpoint(run / "checkpoints" / "epoch-0001", ColorEncoder(replace(CONFIG, region=region)), progress)
+        encoders[f"{region}_encoder"] = str(run)
+    recorder = Recorder()
+    settings = replace(QUIET, runs=str(runs), workers=workers)
+    train("video_generator", replace(VIDEO, z_inject=z_inject, **encoders), dataset, settings, listener=recorder)
+    return recorder
+
+
+def test_every_epoch_measures_flicker_and_colour(dataset, tmp_path):
+    recorder = train_video(dataset, tmp_path, "tile_masked")
+    names = {f"{name}_{region}" for name in ("recolor", "hit", "texture") for region in ("upper", "lower")}
+    for metrics in recorder.epochs:
+        assert {f"val/{name}" for name in names | {"flicker", "leakage_other", "code_sensitivity"}} <= metrics.keys()
+        assert np.isfinite(list(metrics.values())).all()
+    assert recorder.epochs[0]["val/flicker"] != recorder.epochs[1]["val/flicker"]  # with the weights of the epoch
+
+
+def test_a_code_that_is_heard_warns_of_nothing(dataset, tmp_path):
+    recorder = train_video(dataset, tmp_path, "tile_masked")
+    assert [metrics["val/collapsed"] for metrics in recorder.epochs] == [0, 0] and not recorder.warnings
+
+
+@pytest.mark.filterwarnings("ignore:z_inject 'tile' cannot work")
+def test_a_code_that_is_erased_is_warned_of(dataset, tmp_path):
+    recorder = train_video(dataset, tmp_path, "tile")
+    assert [metrics["val/collapsed"] for metrics in recorder.epochs] == [1, 1]
+    ((epoch, message),) = recorder.warnings
+    assert epoch == 2
+    assert re.fullmatch(
+        r"the code hardly changes the picture \(sensitivity \S+\): "
+        "raise region_weight or raise lambda_contrast or choose another z_inject",
+        message,
+    )
+
+
+def test_warnings_are_a_line_on_the_console():
+    output = StringIO()
+    with ConsoleListener(Console(file=output, width=60)) as listener:
+        listener.warn("run-1", 3, "the code hardly changes the picture (sensitivity 0.0004): raise region_weight")
+    assert output.getvalue() == (
+        "run-1  warning: epoch 3: the code hardly changes the picture (sensitivity 0.0004): raise region_weight\n"
+    )
 
 
 def test_same_name_goes_on_and_equals_one_run(dataset, tmp_path):
@@ -218,6 +286,14 @@ class TestOnRay:
         assert_equal_weights(runs[0], runs[1])
         assert losses[1] == losses[0]
         assert losses[2] == pytest.approx(losses[0], rel=1e-4)
+
+    @pytest.mark.filterwarnings("ignore:z_inject 'tile' cannot work")
+    def test_the_leader_draws_and_warns_for_all(self, dataset, tmp_path):
+        alone, together = (train_video(dataset, tmp_path / str(workers), "tile", workers) for workers in (0, 2))
+        assert [epoch for epoch, _ in together.warnings] == [2]
+        assert [metrics.keys() for metrics in together.epochs] == [metrics.keys() for metrics in alone.epochs]
+        for name in ("val/flicker", "val/hit_upper"):
+            assert together.epochs[0][name] == pytest.approx(alone.epochs[0][name], rel=0.05)
 
     def test_failure_in_a_worker_is_one_line(self, dataset, tmp_path):
         settings = replace(QUIET, runs=str(tmp_path), workers=1, max_failures=0)

@@ -50,7 +50,7 @@ def samples(dataset: ClipDataset, **changes) -> HintedFrames:
 
 
 def test_stage_is_known():
-    assert STAGES["colorizer"] is Colorizer and set(Colorizer.presets) == {"paper", "tiny"}
+    assert STAGES["colorizer"] is Colorizer and set(Colorizer.presets) == {"paper", "small", "tiny"}
 
 
 def test_losses_are_those_of_the_objective():

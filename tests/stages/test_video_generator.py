@@ -19,6 +19,8 @@ SMALL = replace(
     num_local_blocks=1,
     discriminator_width=4,
     batch_size=2,
+    colorings=1,
+    lambda_contrast=0.0,
 )
 
 

@@ -1,0 +1,143 @@
+"""The paper's table and figures, each with one command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from orchestration import cli, methods
+from orchestration.colorize import ColorizeSettings, colorize
+from orchestration.evaluate import Score
+from orchestration.methods import trainings
+from orchestration.prepare import PrepareSettings, prepare
+from orchestration.report import Table1, table_rows
+from posegen.metrics.statistics import PairedTest
+from posegen.stages import STAGES
+from posegen.storage import Folder
+from posegen.video import read_video
+
+LITTLE = {"num_epochs": 1, "epoch_size": 8, "decay_epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def dataset(studio_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = str(tmp_path_factory.mktemp("report") / "data")
+    truth = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
+    prepare(studio_videos, folder, replace(truth, train_fraction=0.5))
+    for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
+        colorize(folder, ColorizeSettings(scope=scope, region=region, variants=3, workers=0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory):
+    """A working directory with presets that take no time, and all that is trained in it."""
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        for stage in STAGES.values():
+            patch.setitem(stage.presets, "tiny", replace(stage.presets["tiny"], **LITTLE))
+        yield folder
+
+
+def run(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    cli.main(shlex.split(line))
+    return capsys.readouterr().out
+
+
+def test_table1_trains_what_is_missing_and_compares(dataset, place, capsys, monkeypatch):
+    line = f"report table1 {dataset} --preset tiny --workers 0 --perceptual"
+    out = run(line, capsys)
+    table = json.loads((place / "report/table1.json").read_text())
+    assert table["scores"].keys() == {"deformable_gan", "end_to_end", "no_restoration", "proposed"}
+    assert table["tests"].keys() == {"deformable_gan", "end_to_end", "no_restoration"}
+    assert {"ssim", "ssim_masked", "flicker"} <= table["scores"]["proposed"].keys()
+    assert table["num_frames"] == 9 * table["num_clips"] == 9 * len(table["clips"])
+    means = [scores["proposed"]["ssim"] for scores in table["clips"].values()]
+    assert table["scores"]["proposed"]["ssim"]["mean"] == pytest.approx(np.mean(means))
+    assert "frames of 96×64" in out and "SSIM stands for MS-SSIM" in out
+    assert len(list((place / "report/clips").glob("*.png"))) == table["num_clips"]
+    for stage in STAGES.values():
+        monkeypatch.setattr(stage, "step", None)  # nothing is trained again
+    assert "Table 1" in run(line, capsys)
+
+
+def test_figure2_shows_every_kind_of_colouring(dataset, place, capsys):
+    run(f"report figure2 {dataset} --clips 2 --variants 2", capsys)
+    # Two rows of the frame and three kinds of colouring, two each, all twice as large.
+    assert cv2.imread("report/figure2.png").shape == (2 * (2 * 98 - 2), 2 * (7 * 66 - 2), 3)
+
+
+def test_figure4_goes_from_one_colour_to_another(dataset, place, capsys):
+    run(f"report figure4 {dataset} --preset tiny --workers 0 --videos 2 --key-frames 5", capsys)
+    for number in (1, 2):
+        assert read_video(Path(f"report/figure4-{number}.mp4"), size=None).images.shape == (10, 96, 64, 3)
+
+
+def test_figure5_has_a_number_under_each_map(dataset, place, capsys):
+    out = run(f"report figure5 {dataset} --preset tiny --workers 0 --codes 40", capsys)
+    facts = json.loads((place / "report/figure5.json").read_text())
+    assert facts["decoupled"]["num_codes"] == facts["end to end"]["num_codes"] == 40
+    assert all(fact["probe_r2"] <= 1 for fact in facts.values())
+    assert "decoupled: R² = " in out and "end to end: R² = " in out
+    assert cv2.imread("report/figure5.png").std() > 0
+
+
+def test_unknown_run_is_refused(dataset, place, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(f"report figure5 {dataset} --decoupled nowhere --end-to-end nowhere", capsys)
+    assert stop.value.code == 2 and "nowhere" in capsys.readouterr().err
+
+
+def test_every_method_is_made_of_runs_that_fit_each_other():
+    for preset in ("paper", "small", "tiny"):
+        for name, training in trainings(tuple(methods.TITLES), preset).items():
+            config = training.config(preset, Folder("runs"))
+            for field in training.needs:
+                assert getattr(config, field).endswith(training.needs[field]), (preset, name, field)
+
+
+def test_methods_differ_in_what_they_say():
+    """No augmentation is none in either stage; end to end has the method's restoration and no encoders to take."""
+    plan = trainings(("no_augmentation", "end_to_end"), "tiny")
+    assert plan.keys() == {
+        "upper_encoder_plain",
+        "lower_encoder_plain",
+        "feature_restoration",
+        "end_to_end",
+        "no_augmentation",
+    }
+    for name in ("upper_encoder_plain", "lower_encoder_plain", "no_augmentation"):
+        assert plan[name].changes["color_augmentation"] is False
+    assert set(plan["end_to_end"].needs) == {"restoration"}
+
+
+def test_table_puts_the_papers_figures_beside():
+    score = Score(0.9, 0.8, 1.0)
+    metrics = {"ms_ssim": score, "ms_ssim_masked": score, "lpips_masked": score}
+    table = Table1(
+        dataset="data",
+        split="test",
+        size=(384, 256),
+        num_clips=2,
+        num_frames=18,
+        runs={},
+        scores={"deformable_gan": metrics, "proposed": metrics},
+        tests={"deformable_gan": {"ms_ssim_masked": PairedTest(0.02, 0.01, 0.03, 0.0002)}},
+        clips={},
+        weights={},
+        left_out={},
+    )
+    heads, *rows = table_rows(table)
+    assert heads == ["method", "MS-SSIM ↑, masked", "LPIPS ↓, masked", "MS-SSIM ↑"]
+    assert rows[0][1] == "0.9000 [0.8000, 1.0000]"
+    paper = next(row for row in rows if row[0].startswith("Proposed, as the paper"))
+    assert paper[1:] == ["0.9146", "0.0590", ""]
+    assert rows[-1][1] == "+0.0200 [+0.0100, +0.0300], p = 0.0002"
