@@ -158,7 +158,7 @@ def figure5(
 ) -> tuple[Path, dict[str, LatentSummary]]:
     """Map the upper encoders' codes of painted frames (Section 4.5): decoupled beside end-to-end, with a number each.
 
-    Writes ``figure5.png`` and ``figure5.json`` to `settings.out`.
+    Writes ``figure5.png`` and ``figure5.json`` to the settings' folder.
     """
     data = ClipDataset(dataset)
     with recording("figure5", asdict(settings)) as tracker:

@@ -6,7 +6,7 @@ other are trained side by side: small networks use one core better than two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
@@ -114,6 +114,16 @@ def train_methods(
         train(plan[name].stage, config, dataset, replace(settings, name=name), listener=listener, parent=parent)
 
     order = TopologicalSorter({name: training.needs.values() for name, training in plan.items()})
+    if parallel == 1:
+        for name in order.static_order():
+            run(name)
+    else:
+        _run_side_by_side(order, run, parallel)
+    return {method: runs / method for method in methods}
+
+
+def _run_side_by_side(order: TopologicalSorter[str], run: Callable[[str], None], parallel: int) -> None:
+    """Call `run` with every name as soon as those that it needs are done."""
     order.prepare()
     with ThreadPoolExecutor(parallel) as pool:
         pending: dict[Future[None], str] = {}
@@ -123,4 +133,3 @@ def train_methods(
             for future in finished:
                 future.result()
                 order.done(pending.pop(future))
-    return {method: runs / method for method in methods}

@@ -21,9 +21,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
+
+from posegen.weight_files import (
+    read_keras_hed,
+    read_openpose,
+    read_rcf,
+    read_siggraph17,
+    read_torch,
+    read_torchvision_trunk,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,84 +100,14 @@ class Weight:
     """Reads the source's tensors, which are cached as safetensors; None keeps the source's file as it is."""
 
 
-def _read_torch(file: Path) -> dict[str, Tensor]:
-    import torch
-
-    return torch.load(file, map_location="cpu", weights_only=True)
+_SIGGRAPH17_SHA256 = "df00044c"
 
 
-def _read_state_dict(file: Path) -> dict[str, Tensor]:
-    """The network's tensors in a file that may be a whole checkpoint, or of a network that ran on several GPUs."""
-    content: dict[str, Any] = _read_torch(file)
-    return {name.removeprefix("module."): tensor for name, tensor in content.get("state_dict", content).items()}
-
-
-def _read_rcf(file: Path) -> dict[str, Tensor]:
-    """Rename ``conv1_1`` to ``blocks.0.0``, in the names of any of the published conversions.
-
-    Kernels that enlarge are left out: the network has its own, also of the fifth block, where one conversion, which
-    pools four times, has a larger one.
-    """
-    names = {"score_fuse": "fuse", "score_final": "fuse", "new-score-weighting": "fuse"}
-    for block, depth in enumerate((2, 2, 3, 3, 3)):
-        names |= {f"score{sign}dsn{block + 1}": f"scores.{block}" for sign in "_-"}
-        for conv in range(depth):
-            names[f"conv{block + 1}_{conv + 1}"] = f"blocks.{block}.{conv}"
-            names[f"conv{block + 1}_{conv + 1}_down"] = f"downs.{block}.{conv}"
-    tensors = {}
-    for name, tensor in _read_state_dict(file).items():
-        layer, _, kind = name.rpartition(".")
-        if layer in names:
-            tensors[f"{names[layer]}.{kind}"] = tensor
-    missing = {f"{layer}.{kind}" for layer in names.values() for kind in ("weight", "bias")} - tensors.keys()
-    if missing:
-        raise ValueError(f"it lacks {len(missing)} of RCF's 64 tensors, such as {min(missing)}")
-    return tensors
-
-
-_SIGGRAPH17_PREFIX = "df00044c"
-
-
-def _read_siggraph17(file: Path, mask_cent: float) -> dict[str, Tensor]:
-    """Keep what the weights expect of a mask with them."""
-    import torch
-
-    if mask_cent and _sha256(file).startswith(_SIGGRAPH17_PREFIX):
+def _read_retrained_siggraph17(file: Path) -> dict[str, Tensor]:
+    """Refuse the first publication, which has the same names and shapes but expects another mask."""
+    if _sha256(file).startswith(_SIGGRAPH17_SHA256):
         raise ValueError("these are the weights 'siggraph17', which expect another mask")
-    return _read_state_dict(file) | {"mask_cent": torch.tensor(mask_cent)}
-
-
-def _read_torchvision_trunk(file: Path) -> dict[str, Tensor]:
-    """Convolutions alone: the classifier is six sevenths of VGG-19's file and no perceptual loss needs it."""
-    return {name: tensor for name, tensor in _read_torch(file).items() if name.startswith("features.")}
-
-
-def _read_keras_hed(file: Path) -> dict[str, Tensor]:
-    """Rename ``block1/layers/conv2d_1`` to ``blocks.0.1``; turn Keras' (H, W, in, out) kernels to torch's."""
-    import h5py
-    import torch
-
-    layers = {f"dsn.{side}": f"dsn{side + 1}" for side in range(5)} | {"fuse": "fuse"}
-    for block, depth in enumerate((2, 2, 3, 3, 3)):
-        for conv in range(depth):
-            suffix = f"_{conv}" if conv else ""
-            layers[f"blocks.{block}.{conv}"] = f"block{block + 1}/layers/conv2d{suffix}"
-    tensors = {}
-    with h5py.File(file) as h5:
-        for name, layer in layers.items():
-            kernel, bias = (torch.from_numpy(h5[f"{layer}/vars/{index}"][()]) for index in (0, 1))
-            tensors[f"{name}.weight"] = kernel.permute(3, 2, 0, 1).contiguous()
-            tensors[f"{name}.bias"] = bias
-    return tensors
-
-
-def _read_openpose(file: Path) -> dict[str, Tensor]:
-    """The network's tensors; an ONNX file becomes one tensor of its bytes, so that either is the same weight."""
-    import torch
-
-    if file.suffix == ".onnx":
-        return {"onnx": torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)}
-    return _read_torch(file)
+    return read_siggraph17(file, mask_cent=0.5)
 
 
 _MEDIAPIPE = partial(
@@ -195,7 +134,7 @@ _HED = Weight(
     ),
     file="hed.safetensors",
     sha256="3c2cd9da25f9db8c0383835ebe47a29133f4871b8e469a9121cb1dee8e3d1c38",
-    convert=_read_keras_hed,
+    convert=read_keras_hed,
 )
 
 _TABLE = (
@@ -232,7 +171,7 @@ _TABLE = (
         source=_STLPIPS("stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth"),
         file="st_lpips-alex.safetensors",
         sha256="ffc6f3263e8d9ca9d791ba81b4dac6080232de5c99b32b2554b30e235376664c",
-        convert=_read_torch,
+        convert=read_torch,
     ),
     Weight(
         name="vgg16-stlpips",
@@ -241,7 +180,7 @@ _TABLE = (
         source=_STLPIPS("stlpips_pytorch/weights/vST0.0/vgg_shift_tolerant.pth"),
         file="st_lpips-vgg16.safetensors",
         sha256="7ba190e220d0b2955de0ee65857b8b7cb6adf5ab87db4bf519dfb9e6e8e423a1",
-        convert=_read_torch,
+        convert=read_torch,
     ),
     Weight(
         name="vgg19",
@@ -250,7 +189,7 @@ _TABLE = (
         source=PublicURL("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth", "dcbb9e9d"),
         file="vgg19.safetensors",
         sha256=None,
-        convert=_read_torchvision_trunk,
+        convert=read_torchvision_trunk,
     ),
     Weight(
         name="lpips-alexnet",
@@ -259,7 +198,7 @@ _TABLE = (
         source=PublicURL("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth", "7be5be79"),
         file="lpips-alexnet.safetensors",
         sha256=None,
-        convert=_read_torchvision_trunk,
+        convert=read_torchvision_trunk,
     ),
     Weight(
         name="rcf",
@@ -268,18 +207,18 @@ _TABLE = (
         source=UserFile("a .pth of github.com/yun-liu/RCF-PyTorch or github.com/meteorshowers/RCF-pytorch"),
         file="rcf.safetensors",
         sha256=None,
-        convert=_read_rcf,
+        convert=read_rcf,
     ),
     Weight(
         name="siggraph17",
         description="colouring by hints, trained on ImageNet (Zhang et al., 2017)",
         licence="BSD-2-Clause",
         source=PublicURL(
-            f"https://colorizers.s3.us-east-2.amazonaws.com/siggraph17-{_SIGGRAPH17_PREFIX}.pth", _SIGGRAPH17_PREFIX
+            f"https://colorizers.s3.us-east-2.amazonaws.com/siggraph17-{_SIGGRAPH17_SHA256}.pth", _SIGGRAPH17_SHA256
         ),
         file="siggraph17.safetensors",
         sha256=None,
-        convert=partial(_read_siggraph17, mask_cent=0.0),
+        convert=partial(read_siggraph17, mask_cent=0.0),
     ),
     Weight(
         name="siggraph17-retrained",
@@ -288,7 +227,7 @@ _TABLE = (
         source=UserFile("pytorch.pth of github.com/junyanz/interactive-deep-colorization"),
         file="siggraph17-retrained.safetensors",
         sha256=None,
-        convert=partial(_read_siggraph17, mask_cent=0.5),
+        convert=_read_retrained_siggraph17,
     ),
     Weight(
         name="openpose",
@@ -299,7 +238,7 @@ _TABLE = (
         ),
         file="openpose.safetensors",
         sha256=None,
-        convert=_read_openpose,
+        convert=read_openpose,
     ),
 )
 WEIGHTS: dict[str, Weight] = {weight.name: weight for weight in _TABLE}

@@ -77,8 +77,10 @@ class FramePairs:
             rows = self._usable[clip]
             content = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
             estimate = bool(rng.random() >= self.true_feature_share)
+            # Colourings of a pair have the same noise: what differs between them is the colour alone.
+            seed = (self.seed, epoch, len(samples))
             for variant in self._draw_variants(clip, rng):
-                samples.append(Sample(clip, row, content, variant, estimate, (self.seed, epoch, len(samples))))
+                samples.append(Sample(clip, row, content, variant, estimate, seed))
         return samples
 
     def _draw_variants(self, clip: int, rng: np.random.Generator) -> list[int]:

@@ -87,7 +87,7 @@ class VideoStage(Stage):
         lambda_l1: float = 0.0
         """Weight of the plain pixel difference; the paper has none."""
         region_weight: float = 1.0
-        """Weight of the garments' pixels within the pixel difference and the contrast."""
+        """Weight of the garments' pixels within the pixel difference."""
         decay_epochs: int = 0
         """Epochs at the end over which the learning rate falls linearly."""
         checkpoint_activations: bool = False
@@ -234,7 +234,7 @@ class VideoStage(Stage):
         if config.lambda_contrast:
             # Colourings of one pair lie side by side: all but one garment is the same.
             error = ((fake[0::2] - fake[1::2]) - (real[0::2] - real[1::2])).abs()
-            losses["contrast"] = config.lambda_contrast * (weight[0::2] * error).mean()
+            losses["contrast"] = config.lambda_contrast * error.mean()
         self.update("generator", sum_losses(losses), retain_graph=True)
         # The discriminator has not moved: its scores of both still hold.
         losses["discriminator"] = 0.5 * (lsgan(last(fake_scores), real=False) + lsgan(last(real_scores), real=True))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from orchestration import cli, methods
 from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.evaluate import Score
 from orchestration.methods import trainings
 from orchestration.prepare import PrepareSettings, prepare
-from orchestration.report import Table1, table_rows
+from orchestration.report import EXPERIMENT, Table1, table_rows
 from posegen.metrics.statistics import PairedTest
 from posegen.stages import STAGES
 from posegen.storage import Folder
@@ -55,39 +57,93 @@ def run(line: str, capsys: pytest.CaptureFixture[str]) -> str:
 def test_table1_trains_what_is_missing_and_compares(dataset, place, capsys, monkeypatch):
     line = f"report table1 {dataset} --preset tiny --workers 0 --perceptual"
     out = run(line, capsys)
-    table = json.loads((place / "report/table1.json").read_text())
+    table = json.loads((place / "runs/report/table1.json").read_text())
     assert table["scores"].keys() == {"deformable_gan", "end_to_end", "no_restoration", "proposed"}
     assert table["tests"].keys() == {"deformable_gan", "end_to_end", "no_restoration"}
     assert {"ssim", "ssim_masked", "flicker"} <= table["scores"]["proposed"].keys()
     assert table["num_frames"] == 9 * table["num_clips"] == 9 * len(table["clips"])
     means = [scores["proposed"]["ssim"] for scores in table["clips"].values()]
     assert table["scores"]["proposed"]["ssim"]["mean"] == pytest.approx(np.mean(means))
-    assert "frames of 96×64" in out and "SSIM stands for MS-SSIM" in out
-    assert len(list((place / "report/clips").glob("*.png"))) == table["num_clips"]
+    assert "frames of 96×64" in out and "SSIM stands for MS-SSIM" in out and "(backend truth)" in out
+    assert "MS-SSIM ↑, masked (paper, other data): Deformable GAN 0.8975, Proposed 0.9146" in out
+    assert len(list((place / "runs/report/clips").glob("*.png"))) == table["num_clips"]
     for stage in STAGES.values():
         monkeypatch.setattr(stage, "step", None)  # nothing is trained again
-    assert "Table 1" in run(line, capsys)
+    assert "Table 1" in run(f"{line} --max-clips 1 --out again", capsys)
+    assert "[nan" not in (place / "again/table1.md").read_text()  # one clip has no interval
+
+
+def test_runs_lie_under_the_report_in_mlflow(dataset, place, capsys):
+    run(f"report figure5 {dataset} --preset tiny --workers 0 --runs others --codes 40", capsys)
+    client = MlflowClient(tracking_uri=f"sqlite:///{place}/mlflow.db")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = client.search_runs([experiment.experiment_id])
+    report = next(run for run in runs if run.info.run_name == "figure5")
+    children = {run.info.run_name for run in runs if run.data.tags.get("mlflow.parentRunId") == report.info.run_id}
+    assert children == {"upper_encoder", "lower_encoder", "feature_restoration", "proposed", "end_to_end"}
+    assert report.info.status == "FINISHED" and "test/probe_r2/decoupled" in report.data.metrics
+
+
+def test_runs_start_when_those_that_they_need_are_done():
+    started: list[str] = []
+    done: set[str] = set()
+    plan = {name: training.needs.values() for name, training in trainings(("proposed",), "tiny").items()}
+
+    def train(name: str) -> None:
+        started.append(name)
+        assert done.issuperset(plan[name]), (name, done)
+        done.add(name)
+
+    methods._run_side_by_side(TopologicalSorter(plan), train, parallel=3)
+    assert sorted(started) == sorted(plan)
+
+
+def test_failed_run_ends_the_report(dataset, place, capsys, monkeypatch):
+    def fail(*arguments: object) -> None:
+        raise ValueError("no weights here")
+
+    monkeypatch.setattr(STAGES["color_encoder"], "step", fail)
+    with pytest.raises(SystemExit) as stop:
+        run(f"report figure4 {dataset} --preset tiny --workers 0 --runs broken", capsys)
+    assert stop.value.code == 2 and "no weights here" in capsys.readouterr().err
+    client = MlflowClient(tracking_uri=f"sqlite:///{place}/mlflow.db")
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    status = {run.info.run_name: run.info.status for run in client.search_runs([experiment.experiment_id])}
+    assert status["figure4"] == "FAILED"
+
+
+@pytest.mark.parametrize(("options", "complaint"), [("--methods", "got no methods"), ("--runs s3://b/r", "--out")])
+def test_settings_that_cannot_work_are_refused(dataset, options, complaint, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(f"report table1 {dataset} {options}", capsys)
+    assert stop.value.code == 2 and complaint in capsys.readouterr().err
 
 
 def test_figure2_shows_every_kind_of_colouring(dataset, place, capsys):
     run(f"report figure2 {dataset} --clips 2 --variants 2", capsys)
     # Two rows of the frame and three kinds of colouring, two each, all twice as large.
-    assert cv2.imread("report/figure2.png").shape == (2 * (2 * 98 - 2), 2 * (7 * 66 - 2), 3)
+    assert cv2.imread("runs/report/figure2.png").shape == (2 * (2 * 98 - 2), 2 * (7 * 66 - 2), 3)
 
 
 def test_figure4_goes_from_one_colour_to_another(dataset, place, capsys):
     run(f"report figure4 {dataset} --preset tiny --workers 0 --videos 2 --key-frames 5", capsys)
     for number in (1, 2):
-        assert read_video(Path(f"report/figure4-{number}.mp4"), size=None).images.shape == (10, 96, 64, 3)
+        assert read_video(Path(f"runs/report/figure4-{number}.mp4"), size=None).images.shape == (10, 96, 64, 3)
+
+
+def test_figure4_takes_the_run_that_is_named(dataset, place, capsys):
+    run(f"report figure4 {dataset} runs/proposed --videos 1 --out named", capsys)
+    by_default = read_video(Path("runs/report/figure4-1.mp4"), size=None).images
+    assert np.array_equal(read_video(Path("named/figure4-1.mp4"), size=None).images, by_default)
 
 
 def test_figure5_has_a_number_under_each_map(dataset, place, capsys):
     out = run(f"report figure5 {dataset} --preset tiny --workers 0 --codes 40", capsys)
-    facts = json.loads((place / "report/figure5.json").read_text())
+    facts = json.loads((place / "runs/report/figure5.json").read_text())
     assert facts["decoupled"]["num_codes"] == facts["end to end"]["num_codes"] == 40
     assert all(fact["probe_r2"] <= 1 for fact in facts.values())
     assert "decoupled: R² = " in out and "end to end: R² = " in out
-    assert cv2.imread("report/figure5.png").std() > 0
+    assert cv2.imread("runs/report/figure5.png").std() > 0
 
 
 def test_unknown_run_is_refused(dataset, place, capsys):
@@ -126,6 +182,7 @@ def test_table_puts_the_papers_figures_beside():
         dataset="data",
         split="test",
         size=(384, 256),
+        mask="truth",
         num_clips=2,
         num_frames=18,
         runs={},
@@ -138,6 +195,6 @@ def test_table_puts_the_papers_figures_beside():
     heads, *rows = table_rows(table)
     assert heads == ["method", "MS-SSIM ↑, masked", "LPIPS ↓, masked", "MS-SSIM ↑"]
     assert rows[0][1] == "0.9000 [0.8000, 1.0000]"
-    paper = next(row for row in rows if row[0].startswith("Proposed, as the paper"))
+    paper = next(row for row in rows if row[0].startswith("Proposed (paper, other data)"))
     assert paper[1:] == ["0.9146", "0.0590", ""]
     assert rows[-1][1] == "+0.0200 [+0.0100, +0.0300], p = 0.0002"
