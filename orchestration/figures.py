@@ -74,7 +74,8 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
         row = [clip.image(frame)]
         for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
             painted = data.variants(scope, region, clip)
-            numbers = range(painted.num_variants)[scope == "clip" :][: settings.variants]  # a clip's first is itself
+            first = 2 if region == "both" else 0  # variant 0 of a clip is itself, 1 has but one garment painted
+            numbers = range(painted.num_variants)[first:][: settings.variants]
             row += [painted.image(frame, number) for number in numbers]
         rows.append(row)
     path = settings.out / "figure2.png"

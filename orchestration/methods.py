@@ -23,8 +23,8 @@ from posegen.storage import Folder
 Method = Literal["proposed", "no_restoration", "no_augmentation", "end_to_end", "deformable_gan"]
 TITLES: dict[Method, str] = {
     "proposed": "Proposed",
-    "no_restoration": "Proposed, no restoration of feature maps",
-    "no_augmentation": "Proposed, no colour augmentation",
+    "no_restoration": "No restoration of maps",
+    "no_augmentation": "No colour augmentation",
     "end_to_end": "End to end",
     "deformable_gan": "Deformable GAN",
 }

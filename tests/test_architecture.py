@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+
+from posegen.perception.openpose import OnnxMaps
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = {
@@ -63,6 +69,46 @@ def test_only_tracking_imports_mlflow():
         path.name for path in modules("orchestration") if any(name.split(".")[0] == "mlflow" for name in imports(path))
     }
     assert users == {"tracking.py"}
+
+
+def declared(extras: Iterable[str] = ()) -> set[str]:
+    """Names, in lower case and with dashes, of the packages that pyproject asks for, and those of some extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    return {plain_name(re.split(r"[\[<>=!~; ]", line)[0]) for line in wanted}
+
+
+def plain_name(package: str) -> str:
+    return package.lower().replace("_", "-")
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_what_is_imported_is_declared(package):
+    """A package that only comes along with another one is gone when that one no longer wants it."""
+    distributions = packages_distributions()
+    own = set(sys.stdlib_module_names) | set(LAYERS)
+    wanted = {name.split(".")[0] for path in modules(package) for name in imports(path)} - own
+    known = declared(["export", "openpose"])
+    assert not {name for name in wanted if not known & {plain_name(found) for found in distributions.get(name, [])}}
+
+
+def test_optional_packages_are_asked_for_by_extras_that_exist():
+    files = [ROOT / "README.md", *(path for package in LAYERS for path in modules(package))]
+    named = {extra for file in files for extra in re.findall(r"posegen\[(\w+)\]", file.read_text())}
+    assert named == {"export", "openpose"}
+    for extra in named:
+        assert declared([extra]) > declared()
+
+
+def test_openpose_asks_for_onnxruntime_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ValueError, match=r"^OpenPose's ONNX file needs onnxruntime: .*'posegen\[openpose\]'`$"):
+        OnnxMaps(b"")
+
+
+def test_every_dependency_is_pinned():
+    pinned = {plain_name(line.split("==")[0]) for line in (ROOT / "constraints.txt").read_text().split()}
+    assert declared(["export", "openpose", "test"]) - {"posegen"} <= pinned
 
 
 def test_importing_posegen_loads_neither_ray_nor_mlflow():

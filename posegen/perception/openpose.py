@@ -63,15 +63,19 @@ class TorchMaps:
 class OnnxMaps:
     """A smaller network with the same output, from the bytes of an ONNX file. It sees BGR in [-1, 1], at one scale.
 
-    Raises ValueError for a network with other outputs.
+    Raises ValueError for a network with other outputs, and where onnxruntime is not installed.
     """
 
     multiple: int = 2 * STRIDE
     scales: Sequence[float] = (1.0,)
 
     def __init__(self, model: bytes):
-        import onnxruntime  # nobody else needs it
-
+        try:
+            import onnxruntime  # nobody else needs it
+        except ImportError as error:
+            raise ValueError(
+                "OpenPose's ONNX file needs onnxruntime: install with `pip install 'posegen[openpose]'`"
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # a pipeline runs a backend per core
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

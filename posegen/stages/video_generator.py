@@ -98,7 +98,14 @@ _TINY = VideoGenerator.Config(
 VideoGenerator.presets = {
     "paper": VideoGenerator.Config(),
     "tiny": _TINY,
+    # For several people in several rooms.
     "small": replace(
-        _TINY, num_epochs=10, epoch_size=1024, lr=1e-3, decay_epochs=7, generator_width=16
-    ),  # for several people in several rooms
+        _TINY,
+        num_epochs=10,
+        epoch_size=1024,
+        lr=1e-3,
+        decay_epochs=7,
+        generator_width=16,
+        contrast_region_weight=6.0,
+    ),
 }

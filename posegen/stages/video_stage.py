@@ -95,6 +95,8 @@ class VideoStage(Stage):
         lambda_contrast: float = 0.0
         """Weight of the difference between two colourings of one pair, against the true difference; needs colorings 2.
         It teaches what a code must leave alone. The paper has none."""
+        contrast_region_weight: float = 1.0
+        """Weight of the garments' pixels within that difference: higher, codes leak less into the other garment."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -234,7 +236,8 @@ class VideoStage(Stage):
         if config.lambda_contrast:
             # Colourings of one pair lie side by side: all but one garment is the same.
             error = ((fake[0::2] - fake[1::2]) - (real[0::2] - real[1::2])).abs()
-            losses["contrast"] = config.lambda_contrast * error.mean()
+            weight = 1 + (config.contrast_region_weight - 1) * garments[0::2]
+            losses["contrast"] = config.lambda_contrast * (weight * error).mean()
         self.update("generator", sum_losses(losses), retain_graph=True)
         # The discriminator has not moved: its scores of both still hold.
         losses["discriminator"] = 0.5 * (lsgan(last(fake_scores), real=False) + lsgan(last(real_scores), real=True))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from posegen.losses import feature_matching, last, lsgan
-from posegen.stages import ColorEncoder, VideoGenerator
+from posegen.stages import ColorEncoder, FeatureRestoration, VideoGenerator
 
 SMALL = replace(
     VideoGenerator.presets["tiny"],
@@ -39,7 +39,9 @@ def make_batch() -> dict[str, torch.Tensor]:
         "noise": (2, 8),
     }
     batch = {name: torch.randn(shape, generator=generator).clamp(-1, 1) for name, shape in shapes.items()}
-    return batch | {"regions": (batch["regions"] > 0).float()}
+    support = (torch.rand(2, 2, 1, 64, 64, generator=generator) > 0.5).float()
+    estimated = torch.tensor([True, False])
+    return batch | {"regions": (batch["regions"] > 0).float(), "support": support, "estimated": estimated}
 
 
 def test_losses_are_those_of_the_objective():
@@ -125,3 +127,86 @@ def test_paper_preset_has_the_papers_networks():
         stage = VideoGenerator(VideoGenerator.presets["paper"])
     assert sum(parameter.numel() for parameter in stage.generator.parameters()) == 182_833_539
     assert sum(parameter.numel() for parameter in stage.discriminator.parameters()) == 8_328_003
+
+
+CONTRAST = {"colorings": 2, "lambda_contrast": 20.0, "lambda_l1": 0.0, "lambda_gan": 0.0, "lambda_fm": 0.0}
+
+
+@pytest.mark.parametrize("share", [1.0, 0.25, 0.0])
+def test_contrast_compares_the_difference_of_two_colourings(share):
+    """Frames that differ by a share of the true difference, whatever else is wrong with them."""
+    stage, batch = make_stage(**CONTRAST), make_batch()
+    batch["regions"].zero_()  # no pixel counts more than another
+    real = batch["images"]
+    drawn = stage.roll_out
+    stage.roll_out = lambda *inputs: 0 * drawn(*inputs) + share * real + 0.3
+    losses = stage.step(batch)
+    expected = 20 * (1 - share) * (real[0] - real[1]).abs().mean()
+    torch.testing.assert_close(losses["contrast"], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_contrast_moves_the_generator():
+    stage, batch = make_stage(**CONTRAST), make_batch()
+    stage.step(batch)
+    gradients = [parameter.grad for parameter in stage.generator.parameters()]
+    assert max(gradient.abs().max() for gradient in gradients) > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colorings": 3, "batch_size": 3}, "colorings must be 1 or 2 and divide batch_size, got 3"),
+        ({"colorings": 2, "batch_size": 3}, "colorings must be 1 or 2 and divide batch_size, got 2"),
+        ({"lambda_contrast": 1.0}, "lambda_contrast compares two colourings of a pair: set colorings to 2"),
+        ({"colorings": 2, "color_augmentation": False}, "colorings 2 needs color_augmentation"),
+    ],
+)
+def test_impossible_colourings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **changes)
+
+
+def trained_restorer(**changes) -> FeatureRestoration:
+    """A restorer that changes what it is given, as one does not before it was trained."""
+    torch.manual_seed(3)
+    stage = FeatureRestoration(replace(FeatureRestoration.presets["tiny"], width=4, num_blocks=2, **changes))
+    torch.nn.init.constant_(stage.restorer.output.bias, 0.5)
+    return stage
+
+
+def with_restorer(**changes) -> VideoGenerator:
+    """A stage that took its encoders and its restorer over."""
+    runs = {region: trained_encoder(region) for region in ("upper", "lower")} | {"mended": trained_restorer()}
+    settings = {"restoration": "mended", "restorer_width": 4, "restorer_blocks": 2}
+    stage = make_stage(upper_encoder="upper", lower_encoder="lower", **settings | changes)
+    stage.initialize(lambda run: runs[Path(run).name])
+    return stage
+
+
+def test_estimated_maps_alone_are_restored():
+    stage, batch = with_restorer(), make_batch()
+    seen = stage.conditions(batch)
+    mended = trained_restorer().restorer(batch["features"][0], batch["support"][0])
+    torch.testing.assert_close(seen[0], mended)
+    assert (seen[0] - batch["features"][0]).abs().max() > 0.1
+    assert torch.equal(seen[1], batch["features"][1])
+
+
+def test_without_a_restorer_maps_stay_as_they_are():
+    stage, batch = make_stage(), make_batch()
+    assert torch.equal(stage.conditions(batch), batch["features"])
+    assert torch.equal(stage.restore(batch["features"][0], batch["support"][0]), batch["features"][0])
+
+
+def test_restorer_is_frozen_and_part_of_the_checkpoint():
+    stage = with_restorer()
+    before = {name: tensor.clone() for name, tensor in stage.state_dict().items() if name.startswith("restorer.")}
+    stage.step(make_batch())
+    assert before and all(torch.equal(stage.state_dict()[name], tensor) for name, tensor in before.items())
+
+
+def test_restorers_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"of .*/mended has \(width, blocks\) \(4, 2\), but .* says \(8, 2\)"):
+        with_restorer(restorer_width=8)
+    with pytest.raises(ValueError, match=r"/upper is not a run of feature_restoration"):
+        make_stage(restoration="upper").initialize(lambda run: trained_encoder("upper"))

@@ -1,0 +1,183 @@
+"""What the two stages of the method see of a clip, and of its colourings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from orchestration.colorize import ColorizeSettings, colorize
+from orchestration.prepare import PrepareSettings, prepare
+from posegen.clips import ClipDataset, DatasetError
+from posegen.color.augmentation import mean_lightness
+from posegen.color.garments import LOWER, UPPER, garment_labels
+from posegen.color.lab import rgb_to_lab
+from posegen.features.feature_map import feature_map
+from posegen.samples import ColoredFrames, FramePairs, content_features, fixed_batch, to_network
+from posegen.studio import render_clip, write_clip
+
+SIZE = (96, 64)
+NUM_FRAMES = 6
+NUM_VARIANTS = 3
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> ClipDataset:
+    """Clips of six frames, two for training, with three colourings of each clip and two of each frame."""
+    videos, folder = tmp_path_factory.mktemp("studio"), tmp_path_factory.mktemp("prepared")
+    for action in ("bow", "clap", "squat"):
+        write_clip(render_clip("ada", action, num_frames=NUM_FRAMES, size=SIZE), videos)
+    prepare(videos, folder, PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", workers=0))
+    colorize(folder, ColorizeSettings(scope="clip", region="both", variants=NUM_VARIANTS, workers=0))
+    colorize(folder, ColorizeSettings(scope="frame", region="upper", variants=2, workers=0))
+    return ClipDataset(folder)
+
+
+def frame_pairs(dataset: ClipDataset, **changes) -> FramePairs:
+    settings = {"latent_dim": 8, "true_feature_share": 0.5, "epoch_size": 0, "seed": 0}
+    return FramePairs(dataset, "train", **settings | changes)
+
+
+def colored_frames(dataset: ClipDataset, **changes) -> ColoredFrames:
+    settings = {"region": "upper", "latent_dim": 4, "epoch_size": 0, "seed": 0}
+    return ColoredFrames(dataset, "train", **settings | changes)
+
+
+def test_pairs_have_the_documented_keys(dataset):
+    (batch,) = fixed_batch(frame_pairs(dataset), 2, 2)
+    assert {name: tuple(tensor.shape) for name, tensor in batch.items()} == {
+        "content": (2, 3, *SIZE),
+        "images": (2, 2, 3, *SIZE),
+        "features": (2, 2, 4, *SIZE),
+        "regions": (2, 2, 2, *SIZE),
+        "estimated": (2,),
+        "support": (2, 2, 1, *SIZE),
+        "lab": (2, 2, 3),
+        "noise": (2, 8),
+    }
+    assert set(batch["support"].unique().tolist()) <= {0, 1}
+
+
+@pytest.mark.parametrize(("true_share", "estimated"), [(1.0, False), (0.0, True)])
+def test_features_are_true_or_estimated(dataset, true_share, estimated):
+    samples = frame_pairs(dataset, true_feature_share=true_share)
+    plan = samples.plan(0)
+    sample = next(sample for sample in plan if sample.content not in (sample.row, sample.row + 1))
+    clip, loaded = samples.clips[sample.clip], samples.load(sample)
+    assert {sample.estimate for sample in plan} == {estimated} and loaded["estimated"] == estimated
+    for frame, row in enumerate((sample.row, sample.row + 1)):
+        pose = clip.keypoints[row]
+        features, support = feature_map(pose, clip.edges(row)), np.full(SIZE, 255)
+        if estimated:
+            features, support = content_features(clip, sample.content).estimate_with_support(pose)
+        np.testing.assert_array_equal(loaded["features"][frame], to_network(features))
+        np.testing.assert_array_equal(loaded["support"][frame, 0], support / 255)
+
+
+def test_share_of_true_features_is_kept(dataset):
+    plan = frame_pairs(dataset, true_feature_share=0.2, epoch_size=4000).plan(0)
+    assert np.mean([sample.estimate for sample in plan]) == pytest.approx(0.8, abs=0.03)
+
+
+def test_lab_is_what_the_garments_were_painted(dataset):
+    """Variant 0 keeps the clothes, 1 paints the upper garment, 2 the lower one as well."""
+    samples = frame_pairs(dataset, epoch_size=40)
+    seen = set()
+    for sample in samples.plan(0):
+        clip, variants = samples.clips[sample.clip], samples.variants[sample.clip]
+        lab = samples.load(sample)["lab"]
+        assert np.isnan(lab).all(axis=1).tolist() == [sample.variant < 1, sample.variant < 2]
+        labels = garment_labels(*(part[[sample.content]] for part in whole(clip)))[0]
+        row = variants.rows[sample.content, sample.variant]
+        image = variants.image(sample.content, sample.variant)
+        for garment, label in enumerate((UPPER, LOWER)[: sample.variant]):
+            assert lab[garment, 1:] == pytest.approx((variants.upper_ab, variants.lower_ab)[garment][row], abs=1e-4)
+            assert lab[garment, 0] == pytest.approx(mean_lightness(image, labels == label), abs=4)
+            assert np.abs(rgb_to_lab(image[labels == label])[:, 1:].mean(0) - lab[garment, 1:]).max() < 6
+        seen.add(sample.variant)
+    assert seen == {0, 1, 2}
+
+
+def whole(clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, keypoints and masks of all frames."""
+    read = clip.read()
+    return read.images, read.keypoints, read.masks
+
+
+def test_content_and_frames_wear_the_same_colours(dataset):
+    samples = frame_pairs(dataset)
+    sample = next(sample for sample in samples.plan(0) if sample.variant == 2)
+    variants, loaded = samples.variants[sample.clip], samples.load(sample)
+    np.testing.assert_array_equal(loaded["content"], to_network(variants.image(sample.content, 2)))
+    for frame in (0, 1):
+        np.testing.assert_array_equal(loaded["images"][frame], to_network(variants.image(sample.row + frame, 2)))
+
+
+def test_colourings_of_a_pair_stand_side_by_side(dataset):
+    plan = frame_pairs(dataset, colorings=2).plan(0)
+    assert len(plan) == 2 * 2 * (NUM_FRAMES - 1)  # clips, colourings, pairs
+    steps = set()
+    for one, two in zip(plan[::2], plan[1::2], strict=True):
+        assert replace(one, variant=two.variant) == two  # with the same noise, too
+        steps.add(two.variant - one.variant)
+    assert steps == {-1, 1}  # neighbours differ in one garment
+
+
+def test_an_epoch_counts_colourings(dataset):
+    assert len(frame_pairs(dataset, colorings=2, epoch_size=8).plan(0)) == 8
+
+
+def test_too_few_colourings_are_refused(dataset):
+    with pytest.raises(DatasetError, match=r"fewer than 4 colourings: colorize them with more variants"):
+        frame_pairs(dataset, colorings=4)
+
+
+def test_half_of_the_content_is_the_first_frame(dataset):
+    plan = frame_pairs(dataset, epoch_size=4000).plan(0)
+    share = np.bincount([sample.content for sample in plan], minlength=NUM_FRAMES) / len(plan)
+    np.testing.assert_allclose(share, [0.5 + 0.5 / NUM_FRAMES, *[0.5 / NUM_FRAMES] * (NUM_FRAMES - 1)], atol=0.03)
+
+
+def test_every_pair_is_seen_once(dataset):
+    plan = frame_pairs(dataset).plan(3)
+    assert sorted((sample.clip, sample.row) for sample in plan) == [(c, r) for c in (0, 1) for r in range(5)]
+    assert plan == frame_pairs(dataset).plan(3) != frame_pairs(dataset).plan(4)
+    assert any(one.row != two.row - 1 for one, two in pairwise(plan))
+
+
+def test_without_painting_pairs_are_the_true_clip(dataset):
+    samples = frame_pairs(dataset, painted=False, epoch_size=30)
+    assert {sample.variant for sample in samples.plan(0)} == {0}
+    sample = samples.plan(0)[0]
+    loaded = samples.load(sample)
+    np.testing.assert_array_equal(loaded["images"][0], to_network(samples.clips[sample.clip].image(sample.row)))
+    assert np.isnan(loaded["lab"]).all()
+
+
+def test_a_painted_frame_knows_its_colour(dataset):
+    samples = colored_frames(dataset)
+    sample = samples.plan(0)[0]
+    clip, loaded = samples.clips[sample.clip], samples.load(sample)
+    labels = garment_labels(*(part[[sample.row]] for part in whole(clip)))[0]
+    image = samples.variants[sample.clip].image(sample.row, sample.variant)
+    np.testing.assert_array_equal(loaded["image"], to_network(image))
+    assert loaded["lightness"] == pytest.approx(mean_lightness(image, labels == UPPER), abs=2)
+    np.testing.assert_allclose(loaded["ab"], rgb_to_lab(image[labels == UPPER])[:, 1:].mean(0), atol=3)
+    assert loaded["region"].shape == (1, *SIZE) and loaded["region"].max() == 1
+
+
+def test_without_painting_a_frame_is_itself(dataset):
+    samples = colored_frames(dataset, painted=False)
+    for sample in samples.plan(0)[:3]:
+        loaded = samples.load(sample)
+        np.testing.assert_array_equal(loaded["image"], to_network(samples.clips[sample.clip].image(sample.row)))
+        assert np.isnan(loaded["ab"]).all() and loaded["lightness"] == 50
+
+
+def test_noise_belongs_to_the_sample(dataset):
+    for samples in (frame_pairs(dataset), colored_frames(dataset)):
+        one, two, *_ = samples.plan(0)
+        np.testing.assert_array_equal(samples.load(one)["noise"], samples.load(one)["noise"])
+        assert (samples.load(one)["noise"] != samples.load(two)["noise"]).any()
