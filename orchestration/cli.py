@@ -205,11 +205,14 @@ def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings
         run: Run of a stage that draws videos: video_generator, end_to_end or deformable_gan.
         dataset: Clip dataset of the size that it was trained at; by default the one that it was trained on.
     """
-    from orchestration.evaluate import evaluate
+    from orchestration.evaluate import evaluate, medians_asked
 
     with CountListener(console, "measuring") as listener:
         result = evaluate(run, dataset or dataset_of(run), settings, on_clip=listener.hear)
     console.print(_score_table(result))
+    medians = "  ".join(f"{name} {value:.2f}" for name, value in medians_asked(result).items())
+    if medians:
+        console.print(f"colours asked for, median ΔE2000 of the hit and of what else changed: {medians}")
     for name, reason in result.left_out.items():
         console.print(f"{name} was not measured: {reason}", markup=False)
     console.print(f"pictures and videos, real above drawn: {result.folder}")
@@ -315,7 +318,7 @@ def report_figure4(
 ) -> None:
     """Draw videos whose clothes go from one colour to another (Figure 4, Section 4.4).
 
-    The colours are two of the painted ones of a test clip: the codes between theirs are drawn, one a frame.
+    Two codes are drawn from the Gaussian that is fitted to the training codes, and those between them, one a frame.
 
     Args:
         dataset: Folder of a clip dataset with all its colours.

@@ -19,7 +19,7 @@ from posegen.generate import VideoSynthesizer
 from posegen.metrics.image import LPIPS, STLPIPS
 from posegen.metrics.statistics import bootstrap_interval
 from posegen.pose_transfer import PoseTransfer
-from posegen.recoloring import Recoloring, open_subject, summarize_swaps, swap_codes
+from posegen.recoloring import Recoloring, grant_wishes, open_subject, summarize_swaps, swap_codes
 from posegen.reconstruction import (
     ClipScores,
     Measure,
@@ -44,7 +44,7 @@ _STRIP = 8  # frames in a comparison picture
 class Meaning(NamedTuple):
     """How a metric is read."""
 
-    group: Literal["structure", "time", "colour"]
+    group: Literal["structure", "time", "colour", "colour asked for"]
     unit: str
     better: Literal["↑", "↓", "→ 1", ""]
     """Higher, lower, nearer to 1; empty for a value that others are compared with."""
@@ -63,6 +63,9 @@ _MEANINGS = {
     "leakage": Meaning("colour", "ΔE2000", "↓"),
     "background_delta_e": Meaning("colour", "ΔE2000", "↓"),
     "code_sensitivity": Meaning("colour", "of 1 per unit of z", "↑"),
+    **{
+        f"asked_{name}": Meaning("colour asked for", "ΔE2000", "↓") for name in ("hit", "leakage", "background_delta_e")
+    },
 }
 
 
@@ -85,6 +88,8 @@ class EvaluateSettings:
     """Perceptual distances; they are left out, with a word, where their weights are not at hand."""
     swaps: int = 3
     """Painted variants of each clip whose codes are swapped in, to see whether the garment's colour follows."""
+    asked: int = 0
+    """Random colours that are asked of each garment of each clip, with exact codes: some seconds each."""
     max_clips: int = 0
     """Clips to measure at most; 0 measures all."""
 
@@ -114,6 +119,8 @@ class Evaluation:
     """Means over clips: of how near the reconstructions come, and of what swapped codes change."""
     recolorings: dict[str, list[Recoloring]]
     """By clip, every swap of a code."""
+    asked: dict[str, list[Recoloring]]
+    """By clip, every colour that was asked for."""
     weights: dict[str, str]
     """sha256 of the weights behind each perceptual metric."""
     left_out: dict[str, str]
@@ -144,14 +151,14 @@ def evaluate(
         left_out["colour"] = f"{reenactor.stage.name} draws without colour codes"
     clips = data.split(settings.split)[: settings.max_clips or None]
     with tempfile.TemporaryDirectory() as name:
-        local, scores, recolorings = Path(name), [], {}
+        local, scores, recolorings, asked = Path(name), [], {}, {}
         for done, file in enumerate(clips):
             on_clip(done, len(clips))
             score, clip, drawn = score_clip(reenactor, file, measures, perceptual=identities)
             scores.append(score)
             _write_comparison(local, clip, drawn)
             try:
-                recolorings[file.clip_id] = _swap(reenactor, data, file, clip, drawn, settings.swaps)
+                recolorings[file.clip_id], asked[file.clip_id] = _recolor(reenactor, data, file, clip, drawn, settings)
             except DatasetError as error:
                 left_out["colour"] = str(error)
         on_clip(len(clips), len(clips))
@@ -162,8 +169,9 @@ def evaluate(
             size=reenactor.size,
             num_frames=sum(score.num_frames for score in scores),
             clips=scores,
-            scores=_summarize(scores, recolorings),
+            scores=_summarize(scores, recolorings, asked),
             recolorings=recolorings,
+            asked=asked,
             weights=identities,
             left_out=left_out,
             folder=str(Folder(run) / "evaluation"),
@@ -191,27 +199,43 @@ def open_measures(
     return measures, identities, left_out
 
 
-def _swap(
+def _recolor(
     reenactor: VideoSynthesizer | PoseTransfer,
     data: ClipDataset,
     file: ClipFile,
     clip: Clip,
     drawn: np.ndarray,
-    count: int,
-) -> list[Recoloring]:
-    """Swap codes of a clip, if the run draws from codes. Raises DatasetError where nothing was painted."""
-    if not count or isinstance(reenactor, PoseTransfer):
-        return []
-    subject = open_subject(file, clip, data.variants("clip", "both", file), count)
-    return swap_codes(reenactor, subject, drawn)
+    settings: EvaluateSettings,
+) -> tuple[list[Recoloring], list[Recoloring]]:
+    """Swap codes of a clip, and ask for colours, if the run draws from codes.
+
+    Raises DatasetError where nothing was painted.
+    """
+    if not settings.swaps or isinstance(reenactor, PoseTransfer):
+        return [], []
+    subject = open_subject(file, clip, data.variants("clip", "both", file), settings.swaps)
+    return swap_codes(reenactor, subject, drawn), grant_wishes(reenactor, subject, drawn, settings.asked)
 
 
-def _summarize(clips: Sequence[ClipScores], recolorings: Mapping[str, Sequence[Recoloring]]) -> dict[str, Score]:
+def _summarize(
+    clips: Sequence[ClipScores],
+    recolorings: Mapping[str, Sequence[Recoloring]],
+    asked: Mapping[str, Sequence[Recoloring]],
+) -> dict[str, Score]:
     """Each score over the clips that have it."""
-    of_clips = gather(clip.means for clip in clips)
-    of_swaps = gather(summarize_swaps(of_clip) for of_clip in recolorings.values())
-    in_order = sorted(of_clips | of_swaps, key=lambda name: list(_MEANINGS).index(_kind(name)))
-    return {name: summarize((of_clips | of_swaps)[name]) for name in in_order}
+    scores = gather(clip.means for clip in clips)
+    scores |= gather(summarize_swaps(of_clip) for of_clip in recolorings.values())
+    of_asked = gather(summarize_swaps(of_clip) for of_clip in asked.values())
+    scores |= {f"asked_{name}": values for name, values in of_asked.items() if _kind(f"asked_{name}") in _MEANINGS}
+    in_order = sorted(scores, key=lambda name: list(_MEANINGS).index(_kind(name)))
+    return {name: summarize(scores[name]) for name in in_order}
+
+
+def medians_asked(evaluation: Evaluation) -> dict[str, float]:
+    """Medians over all colours that were asked for: CIEDE2000 of the ``hit``, and of the leakage by area."""
+    everything = [recoloring for of_clip in evaluation.asked.values() for recoloring in of_clip]
+    values = gather({"hit": recoloring.hit, **recoloring.leakage} for recoloring in everything)
+    return {name: float(np.median(of_name)) for name, of_name in values.items()}
 
 
 def summarize(values: Sequence[float]) -> Score:

@@ -8,16 +8,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from orchestration.methods import Method
 from orchestration.progress import Listener
 from orchestration.report import ReportSettings, recording, take_runs
 from orchestration.tracking import Tracker
-from posegen.clips import ClipDataset, ClipFile, DatasetError
+from posegen.clips import ClipDataset, ClipFile
 from posegen.generate import VideoSynthesizer, content_of, interpolate
 from posegen.latent_map import LatentMap, map_codes
 from posegen.metrics.latent import principal_components
-from posegen.samples import usable_rows
+from posegen.samples import REGIONS, usable_rows
 from posegen.stages.pictures import enlarge, grid, write_picture
 from posegen.video import write_video
 
@@ -47,7 +48,7 @@ class Figure4Settings(ReportSettings):
     key_frames: int = 10
     """Frames of each video in the figure."""
     seed: int = 0
-    """Decides the two colours of each video."""
+    """Decides the two random codes of each video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +97,13 @@ def figure4(
     """Draw videos whose colours go from one code to another (Section 4.4): the figure and the videos.
 
     Args:
-        dataset: Folder of a clip dataset with colour variants of scope ``clip``.
+        dataset: Folder of a clip dataset.
         settings: Which videos, and where they go: ``figure4.png``, ``figure4-1.mp4``, …
         run: Run of a stage that draws from codes; by default that of the report's proposed method.
         listener: Hears of the trainings, where that one is missing.
         on_video: Hears how many of how many videos are drawn.
     """
-    data, rng = ClipDataset(dataset), np.random.default_rng(settings.seed)
+    data, generator = ClipDataset(dataset), torch.Generator().manual_seed(settings.seed)
     clips = _different_people(data.split("test"), settings.videos)
     with recording("figure4", asdict(settings)) as tracker:
         taken = run or take_runs(dataset, settings, ("proposed",), listener=listener, parent=tracker)["proposed"]
@@ -110,7 +111,7 @@ def figure4(
         rows, videos = [], []
         for done, clip in enumerate(clips):
             on_video(done, len(clips))
-            frames = _change_color(synthesizer, data, clip, rng)
+            frames = _change_color(synthesizer, clip, generator)
             shown = np.linspace(0, len(frames) - 1, min(settings.key_frames, len(frames))).round().astype(int)
             rows.append([frames[row] for row in shown])
             videos.append(settings.folder / f"figure4-{done + 1}.mp4")
@@ -124,17 +125,11 @@ def figure4(
     return path, videos
 
 
-def _change_color(
-    synthesizer: VideoSynthesizer, data: ClipDataset, clip: ClipFile, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """A clip drawn from the code of one of its colourings to that of another: frames (H, W, 3)."""
-    painted, row = data.variants("clip", "both", clip), int(usable_rows(clip)[0])
-    if painted.num_variants < 2:
-        raise DatasetError(f"clip {clip.clip_id} has 1 colouring, expected 2 or more: colorize with more --variants")
-    start, end = (
-        synthesizer.encode(painted.image(row, number)) for number in rng.choice(painted.num_variants, 2, replace=False)
-    )
-    return list(synthesizer.frames(content_of(clip), clip.keypoints, interpolate(start, end, len(clip.keypoints))))
+def _change_color(synthesizer: VideoSynthesizer, clip: ClipFile, generator: torch.Generator) -> list[np.ndarray]:
+    """A clip drawn from one random code to another, both as training codes are spread: frames (H, W, 3)."""
+    ends = torch.cat([synthesizer.codebook(region).sample(2, generator) for region in REGIONS], dim=1)  # (2, Z)
+    z = interpolate(ends[0], ends[1], len(clip.keypoints))
+    return list(synthesizer.frames(content_of(clip), clip.keypoints, z))
 
 
 @dataclass(frozen=True)

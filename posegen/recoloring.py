@@ -1,4 +1,7 @@
-"""Does a code change the colour of its garment, and of nothing else? Codes are swapped and the frames compared."""
+"""Does a code change the colour of its garment, and of nothing else?
+
+Codes are swapped for those of painted frames, or found for random colours, and the frames compared.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from torch import Tensor
 
 from posegen.clips import Clip, ClipDataset, ClipFile, Split, VariantFile
 from posegen.color.garments import garment_labels
-from posegen.generate import Content, VideoSynthesizer, content_of
+from posegen.color.palette import sample_ab
+from posegen.exact_color import match_colors
+from posegen.generate import Content, VideoSynthesizer, content_of, garments_of, worn_color
 from posegen.metrics.color import areas_beside, hit, leakage, mean_ab, share_of_way, texture_kept
 from posegen.metrics.latent import code_sensitivity
 from posegen.metrics.temporal import implied_flow
@@ -25,14 +30,14 @@ _LEAK_NAMES = {"other_garment": "leakage_other", "skin": "leakage_skin", "backgr
 
 
 class Swap(NamedTuple):
-    """A painted frame that another code is read from."""
+    """Another colour for a garment of a clip."""
 
     region: str
-    """The garment whose code is swapped in: ``upper`` or ``lower``."""
+    """The garment: ``upper`` or ``lower``."""
     image: np.ndarray
-    """(H, W, 3) uint8, the content frame as it was painted."""
+    """(H, W, 3) uint8, the content frame as it was painted: the garment's other code is read from it."""
     target: np.ndarray
-    """(2,) mean a and b of the garment in the painted frames."""
+    """(2,) mean a and b that the garment is to have, as in the painted frames."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Recoloring:
     end: tuple[float, float]
     """The same with the other code."""
     target: tuple[float, float]
-    """Mean (a, b) of the garment in the painted frames that the other code was read from."""
+    """Mean (a, b) that it was to have: that of the painted frames, or what was asked for."""
     share: float
     """How far of the way from start to target the garment went; 1 is there."""
     hit: float
@@ -130,6 +135,28 @@ def swap_codes(synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarr
         other = torch.cat(parts)
         after = np.stack(list(synthesizer.frames(subject.content, subject.clip.keypoints, other)))
         results.append(_measure(subject, swap, before, after, _sensitivity(before, after, own, other)))
+    return results
+
+
+def grant_wishes(
+    synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarray, count: int, seed: int = 0
+) -> list[Recoloring]:
+    """Ask for `count` random colours of each garment, with codes corrected by `match_colors`, and measure as for swaps.
+
+    The colours are such as a display can show at the garment's own lightness.
+    """
+    rng = np.random.default_rng(seed)
+    own = synthesizer.encode(subject.content.image)
+    results = []
+    content_labels = garments_of(subject.content)
+    for number, region in enumerate(REGIONS, start=1):
+        shown = (content_labels == number).any() and _is_more_than_outline(subject.labels == number)
+        for _ in range(count if shown else 0):
+            ab = sample_ab(rng, worn_color(subject.content, region)[0])
+            z, _match = match_colors(synthesizer, subject.content, own, {region: ab})
+            after = np.stack(list(synthesizer.frames(subject.content, subject.clip.keypoints, z)))
+            wish = Swap(region, subject.content.image, np.array(ab))
+            results.append(_measure(subject, wish, before, after, _sensitivity(before, after, own, z)))
     return results
 
 

@@ -22,7 +22,15 @@ from posegen.clips import (
     write_table,
 )
 from posegen.generate import VideoSynthesizer
-from posegen.recoloring import Subject, measure_excerpts, open_excerpts, open_subject, summarize_swaps, swap_codes
+from posegen.recoloring import (
+    Subject,
+    grant_wishes,
+    measure_excerpts,
+    open_excerpts,
+    open_subject,
+    summarize_swaps,
+    swap_codes,
+)
 from posegen.stages import VideoGenerator
 from posegen.storage import Folder
 from posegen.studio import render_clip
@@ -181,6 +189,25 @@ def test_a_swap_of_like_colours_says_nothing(subject):
     regions = [recoloring.region for recoloring in swap_codes(Renderer(), subject, rendered(0, 0).images)]
     assert [swap.region for swap in subject.swaps] == ["upper", "lower"] * 2
     assert sorted(regions) == ["lower", "lower", "upper"]
+
+
+def test_wishes_are_measured_as_swaps_are(subject, monkeypatch):
+    """The code that is found draws the second colouring, however far that is from the wish."""
+    asked = []
+
+    def find(synthesizer, content, z, wishes):
+        ((region, ab),) = wishes.items()
+        asked.append((region, ab))
+        return torch.where(torch.tensor([region == "upper", region == "lower"]), 2.0, z), {}
+
+    monkeypatch.setattr("posegen.recoloring.match_colors", find)
+    recolorings = grant_wishes(Renderer(), subject, rendered(0, 0).images, count=2)
+    assert [(recoloring.region, recoloring.target) for recoloring in recolorings] == asked
+    assert [region for region, _ in asked] == ["upper"] * 2 + ["lower"] * 2 and len(set(asked)) == 4
+    swapped = swap_codes(Renderer(), subject, rendered(0, 0).images)
+    ends = {recoloring.region: recoloring.end for recoloring in swapped}  # of the last colouring
+    assert all(recoloring.end == ends[recoloring.region] for recoloring in recolorings)
+    assert all(recoloring.leakage["other_garment"] < 2 for recoloring in recolorings)
 
 
 def test_codes_that_are_equal_have_no_sensitivity(subject):

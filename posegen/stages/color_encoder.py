@@ -268,7 +268,7 @@ def _teach(
 
 # A few hundred steps must do: the code is hardly held back, and the garment counts for more than the room.
 _TINY = ColorEncoder.Config(
-    num_epochs=3,
+    num_epochs=4,
     epoch_size=512,
     batch_size=4,
     lr=1e-3,
