@@ -19,7 +19,7 @@ from posegen.checkpoint import find_checkpoint, load_stage
 from posegen.color.augmentation import Paint, Region, Scope, Variant, feather, mean_lightness, plan_variants
 from posegen.color.garments import LOWER, UPPER
 from posegen.color.hints import body_hints
-from posegen.color.lab import lab_to_rgb, rgb_to_lab
+from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17
 from posegen.stages import Colorizer
 
@@ -137,7 +137,7 @@ def composite(image: np.ndarray, ab: np.ndarray, weight: np.ndarray) -> np.ndarr
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        ab: (H, W, 2), the other a and b; what no display can show is clipped in RGB.
+        ab: (H, W, 2), the other a and b; what no display can show loses chroma.
         weight: (H, W) in [0, 1], how much of them each pixel takes.
 
     Returns:
@@ -147,5 +147,5 @@ def composite(image: np.ndarray, ab: np.ndarray, weight: np.ndarray) -> np.ndarr
     lab = rgb_to_lab(image[inside])
     lab[:, 1:] += weight[inside, None] * (ab[inside] - lab[:, 1:])
     painted = image.copy()
-    painted[inside] = np.rint(lab_to_rgb(lab) * 255).astype(np.uint8)
+    painted[inside] = np.rint(lab_to_rgb(into_gamut(lab)) * 255).astype(np.uint8)
     return painted

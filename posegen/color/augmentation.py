@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from posegen.color.garments import LOWER, UPPER
-from posegen.color.lab import in_gamut, lab_to_rgb, rgb_to_lab
+from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
 from posegen.color.palette import sample_ab
 
 Region = Literal["upper", "lower", "both"]
@@ -25,7 +25,6 @@ Scope = Literal["frame", "clip"]
 Ab = tuple[float, float]
 
 _FEATHER = 2.0  # pixels
-_GAMUT_STEPS = 7  # of bisection: chroma is found to 1 part in 128
 _MEAN_ERROR = 0.5  # of a and b: well below what people see
 _MEAN_STEPS = 4  # of the fixed point: how often the shift is corrected for what the gamut took
 
@@ -180,25 +179,11 @@ def _shift(lab: np.ndarray, weight: np.ndarray, target: np.ndarray) -> np.ndarra
         shift += residual / weight.mean()
         shifted = lab.copy()
         shifted[:, 1:] += weight[:, None] * shift
-        shifted = _into_gamut(shifted)
+        shifted = into_gamut(shifted)
         residual = target - shifted[:, 1:].mean(axis=0)
         if np.abs(residual).max() < _MEAN_ERROR:
             break
     return shifted
-
-
-def _into_gamut(lab: np.ndarray) -> np.ndarray:
-    """Scale a and b of the out-of-gamut colours (N, 3) towards gray until a display can show them."""
-    out = np.flatnonzero(~in_gamut(lab))
-    low, high = np.zeros(len(out)), np.ones(len(out))
-    outside = lab[out]
-    for _ in range(_GAMUT_STEPS):
-        middle = (low + high) / 2
-        shown = in_gamut(outside * np.stack([np.ones_like(middle), middle, middle], axis=1))
-        low, high = np.where(shown, middle, low), np.where(shown, high, middle)
-    result = lab.copy()
-    result[out, 1:] *= low[:, None]
-    return result
 
 
 def _paint(image: np.ndarray, regions: dict[int, np.ndarray], paint: Paint) -> Variant:

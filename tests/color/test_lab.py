@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from posegen.color.lab import delta_e_2000, in_gamut, lab_to_linear_rgb, lab_to_rgb, rgb_to_lab
+from posegen.color.lab import delta_e_2000, in_gamut, into_gamut, lab_to_linear_rgb, lab_to_rgb, rgb_to_lab
 
 
 def test_values_of_a_reference_implementation(fixtures):
@@ -60,3 +60,12 @@ def test_errors():
         rgb_to_lab(np.full((2, 3), 200.0))
     with pytest.raises(ValueError, match=r"shape \(2,\)"):
         lab_to_rgb(np.zeros(2))
+
+
+def test_colours_that_no_display_shows_lose_chroma_alone():
+    lab = np.array([[50.0, 120.0, 0.0], [30.0, -10.0, -110.0], [60.0, 20.0, 10.0]])
+    shown = into_gamut(lab)
+    assert in_gamut(shown).all() and np.array_equal(shown[2], lab[2]) and np.array_equal(shown[:, 0], lab[:, 0])
+    share = shown[:2, 1:] / np.where(lab[:2, 1:] == 0, 1, lab[:2, 1:])
+    assert 0.3 < share[0, 0] < 1 and share[1, 0] == pytest.approx(share[1, 1])
+    assert not in_gamut(shown[:2] * [1, 1.05, 1.05]).any()
