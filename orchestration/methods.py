@@ -118,17 +118,26 @@ def train_methods(
         for name in order.static_order():
             run(name)
     else:
-        _run_side_by_side(order, run, parallel)
+        _run_side_by_side(order, list(plan), run, parallel)
     return {method: runs / method for method in methods}
 
 
-def _run_side_by_side(order: TopologicalSorter[str], run: Callable[[str], None], parallel: int) -> None:
-    """Call `run` with every name as soon as those that it needs are done."""
+def _run_side_by_side(
+    order: TopologicalSorter[str], names: list[str], run: Callable[[str], None], parallel: int
+) -> None:
+    """Call `run` with every name when those that it needs are done: of several that could start, the first in `names`.
+
+    Methods stand there with the longest first, so that no worker is left with a long one while others have none.
+    """
     order.prepare()
     with ThreadPoolExecutor(parallel) as pool:
         pending: dict[Future[None], str] = {}
+        ready: list[str] = []
         while order.is_active():
-            pending |= {pool.submit(run, name): name for name in order.get_ready()}
+            ready = sorted([*ready, *order.get_ready()], key=names.index)
+            while ready and len(pending) < parallel:
+                name = ready.pop(0)
+                pending[pool.submit(run, name)] = name
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
                 future.result()

@@ -159,6 +159,16 @@ def test_every_method_is_made_of_runs_that_fit_each_other():
                 assert getattr(config, field).endswith(training.needs[field]), (preset, name, field)
 
 
+def test_side_by_side_the_longest_goes_first():
+    """What is needed, then the methods that need it; the short one that needs nothing fills what is left."""
+    plan = trainings(("proposed", "end_to_end", "deformable_gan"), "tiny")
+    started: list[str] = []
+    order = TopologicalSorter({name: training.needs.values() for name, training in plan.items()})
+    methods._run_side_by_side(order, list(plan), started.append, parallel=1)
+    assert started[:3] == ["upper_encoder", "lower_encoder", "feature_restoration"]
+    assert started[3:] == ["proposed", "end_to_end", "deformable_gan"]
+
+
 def test_methods_differ_in_what_they_say():
     """No augmentation is none in either stage; end to end has the method's restoration and no encoders to take."""
     plan = trainings(("no_augmentation", "end_to_end"), "tiny")
