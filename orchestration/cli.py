@@ -408,7 +408,7 @@ def _score_table(result: Evaluation) -> Table:
         table.add_row(f"[bold]{group}[/]")
         for name in names:
             score, read = result.scores[name], meaning(name)
-            interval = f"{score.low:.4f} – {score.high:.4f}"
+            interval = "{:.4f} – {:.4f}".format(*score.interval) if score.interval else "one clip"
             table.add_row(name, read.better, f"{score.mean:.4f}", interval, read.unit)
     return table
 

@@ -24,7 +24,7 @@ from posegen.storage import Folder
 if TYPE_CHECKING:
     from posegen.recolorer import Recolorer
 
-PAINT_VERSION = 2
+PAINT_VERSION = 3
 """Part of what every file records: counts the changes to the code that paint another picture."""
 
 _METADATA_KEY = b"posegen"

@@ -44,7 +44,7 @@ SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
 class DemoSettings:
     """How large the demo is."""
 
-    people: tuple[str, ...] = ("grace", "luis")
+    people: tuple[str, ...] = ("grace", "elena")
     """People of the studio; these two stand in the same room, so their codes need not tell it."""
     actions: int = 6
     """Actions of the studio; a third of them are kept for the test."""

@@ -99,10 +99,8 @@ class Score:
     """Mean of a metric over clips."""
 
     mean: float
-    low: float
-    """Lower end of the 95 % bootstrap interval over clips."""
-    high: float
-    """Upper end of it."""
+    interval: tuple[float, float] | None
+    """95 % bootstrap interval of the mean over clips; one clip has none."""
 
 
 @dataclass(frozen=True)
@@ -239,9 +237,8 @@ def medians_asked(evaluation: Evaluation) -> dict[str, float]:
 
 
 def summarize(values: Sequence[float]) -> Score:
-    """Mean and interval over clips; one clip has no interval."""
-    low, high = bootstrap_interval(np.array(values)) if len(values) > 1 else (float("nan"), float("nan"))
-    return Score(float(np.mean(values)), low, high)
+    """Mean over clips with its interval."""
+    return Score(float(np.mean(values)), bootstrap_interval(np.array(values)) if len(values) > 1 else None)
 
 
 def _write_comparison(folder: Path, clip: Clip, drawn: np.ndarray) -> None:

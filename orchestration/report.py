@@ -293,7 +293,7 @@ def metric_title(name: str) -> str:
 
 
 def _cell(score: Score) -> str:
-    interval = "" if np.isnan(score.low) else f" [{score.low:.4f}, {score.high:.4f}]"  # one clip has none
+    interval = " [{:.4f}, {:.4f}]".format(*score.interval) if score.interval else ""
     return f"{score.mean:.4f}{interval}"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posegen.color.garments import NONE
 from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.generate import Content, VideoSynthesizer, garments_of, worn_color
 from posegen.samples import REGIONS
@@ -22,7 +23,7 @@ _DIFFERENCE = 0.1  # σ of a code, for derivatives
 _STEP_SCALES = (1.0, 0.5, 0.2, 0.05)
 # What counts as much as one unit of (a, b) beside the wish:
 _CODE_SCALE = 2.0  # σ of a code away from the predicted one
-_OUTSIDE_SCALE = 3.0  # root mean square levels (0..255) that the rest of the person, or the background, changed
+_OUTSIDE_SCALE = 1.5  # root mean square levels (0..255) by which another area changed
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def match_colors(
 
     Gauss-Newton steps with derivatives by differences, on two frames of the person in the pose of the content image,
     where the garments are known: the first drawn from black, the second from the first, as all later ones are.
-    Penalties keep the code near the predicted one, and what is outside the garments as it was.
+    Penalties keep the code near the predicted one, and what is outside the garments as it was: the other garment's
+    code, too, is moved to make up for what the wished one's changes there.
 
     Args:
         synthesizer: Of a run whose codebooks are fitted.
@@ -51,7 +53,7 @@ def match_colors(
         wishes: (a, b) by region, ``upper``, ``lower`` or both.
 
     Returns:
-        The new code (Z,), in which only the wished garments' parts differ from `z`, and what each one reached.
+        The new code (Z,), and what each wished garment reached.
 
     Raises:
         ValueError: a garment is not seen in the content image.
@@ -59,7 +61,7 @@ def match_colors(
     colors = {region: (worn_color(content, region)[0], *ab) for region, ab in wishes.items()}
     start = synthesizer.recolor(z, colors)
     problem = _Problem(synthesizer, content, z, start, wishes)
-    u = torch.zeros(len(problem.basis), device=z.device)  # (D,)
+    u = torch.zeros_like(start)  # (Z,)
     residuals = problem.residuals(u[None])[0]  # (R,)
     for _ in range(_MAX_STEPS):
         candidates = u + problem.step(u, residuals) * torch.tensor(_STEP_SCALES, device=z.device)[:, None]
@@ -68,12 +70,12 @@ def match_colors(
         if trials[best].square().sum() >= residuals.square().sum():
             break
         u, residuals = candidates[best], trials[best]
-    before, after = (problem.differences(codes) for codes in (start, start + u @ problem.basis))
-    return start + u @ problem.basis, {region: ColorMatch(before[region], after[region]) for region in wishes}
+    before, after = (problem.differences(codes) for codes in (start, start + u * problem.scale))
+    return start + u * problem.scale, {region: ColorMatch(before[region], after[region]) for region in wishes}
 
 
 class _Problem:
-    """Least squares over the garments' codes, in units of σ from the predicted ones: (N, D)."""
+    """Least squares over the codes of both garments, in units of σ from the predicted ones: (N, Z)."""
 
     def __init__(
         self,
@@ -84,29 +86,27 @@ class _Problem:
         wishes: Mapping[str, tuple[float, float]],
     ):
         self.synthesizer, self.content, self.start, self.wishes = synthesizer, content, start, wishes
-        garments = garments_of(content)
+        garments, person = garments_of(content), content.mask > 0
         self.masks = {region: garments == REGIONS.index(region) + 1 for region in wishes}
         outside = ~np.logical_or.reduce(list(self.masks.values()))
-        person = content.mask > 0
-        # The rest of the person is small, and counts as much as the background.
-        self.outsides = [torch.from_numpy(outside & there).to(z.device) for there in (person, ~person)]
+        # Each area counts as much as any other, however small it is.
+        areas = [outside & there for there in (garments > NONE, person & (garments == NONE), ~person)]
+        self.outsides = [torch.from_numpy(area).to(z.device) for area in areas if area.any()]
         self.reference = self._draw(z[None])
-        scales = [synthesizer.codebook(region).std * (region in wishes) for region in REGIONS]
-        basis = torch.diag(torch.cat(scales).to(z))  # (Z, Z)
-        self.basis = basis[basis.any(dim=1)]  # (D, Z)
+        self.scale = torch.cat([synthesizer.codebook(region).std for region in REGIONS]).to(z)  # (Z,)
 
     def residuals(self, u: Tensor) -> Tensor:
         """What is to be small, (N, R), in units of (a, b)."""
-        frames = self._draw(self.start + u @ self.basis)  # (N, 2, 3, H, W)
+        frames = self._draw(self.start + u * self.scale)  # (N, 2, 3, H, W)
         errors = [self._lab(frames, region)[:, 1:] - ab for region, ab in self.wishes.items()]
         changes = [(frames - self.reference)[..., there].flatten(1) * 127.5 for there in self.outsides]  # (N, P) levels
-        outside = [change / (_OUTSIDE_SCALE * max(change.shape[1], 1) ** 0.5) for change in changes]
+        outside = [change / (_OUTSIDE_SCALE * change.shape[1] ** 0.5) for change in changes]
         return torch.cat([torch.from_numpy(np.hstack(errors)).to(u), *outside, u / _CODE_SCALE], dim=1)
 
     def step(self, u: Tensor, residuals: Tensor) -> Tensor:
-        """The Gauss-Newton step (D,) from u (D,), where the residuals are (R,)."""
-        moved = self.residuals(u + _DIFFERENCE * torch.eye(len(u), device=u.device))  # (D, R)
-        jacobian = (moved - residuals) / _DIFFERENCE  # (D, R)
+        """The Gauss-Newton step (Z,) from u (Z,), where the residuals are (R,)."""
+        moved = self.residuals(u + _DIFFERENCE * torch.eye(len(u), device=u.device))  # (Z, R)
+        jacobian = (moved - residuals) / _DIFFERENCE  # (Z, R)
         return -torch.linalg.solve(jacobian @ jacobian.T, jacobian @ residuals)
 
     def differences(self, z: Tensor) -> dict[str, float]:

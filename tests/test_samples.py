@@ -118,11 +118,9 @@ def test_content_and_frames_wear_the_same_colours(dataset):
 def test_colourings_of_a_pair_stand_side_by_side(dataset):
     plan = frame_pairs(dataset, colorings=2).plan(0)
     assert len(plan) == 2 * 2 * (NUM_FRAMES - 1)  # clips, colourings, pairs
-    steps = set()
     for one, two in zip(plan[::2], plan[1::2], strict=True):
+        assert one.variant != two.variant
         assert replace(one, variant=two.variant) == two  # with the same noise, too
-        steps.add(two.variant - one.variant)
-    assert steps == {-1, 1}  # neighbours differ in one garment
 
 
 def test_an_epoch_counts_colourings(dataset):

@@ -107,10 +107,7 @@ def plan_variants(
         num_frames: T.
         num_variants: how many recolourings each frame gets.
         scope: "frame" gives each frame colours of its own; "clip" gives all frames of a variant the same, and
-            keeps the clothes of variant 0 as they are, so that the true clip is among what is learnt from. With both
-            garments, each variant of a clip differs from the one before in one garment: 1 paints the upper one, 2
-            the lower one as well, 3 the upper one anew. Side by side they show what one garment's code must change,
-            and what it must leave alone.
+            keeps the clothes of variant 0 as they are, so that the true clip is among what is learnt from.
         region: which garments are painted.
         mean_l: mean lightness of the upper and the lower garment over the clip.
     """
@@ -204,27 +201,19 @@ def _plan(
     seed: int, clip_id: str, frame: int, variant: int, scope: Scope, region: Region, mean_l: tuple[float, float]
 ) -> Paint:
     """Decide the colours of one variant."""
-    place = f"{seed}/{clip_id}" if scope == "clip" else f"{seed}/{clip_id}/{frame}"
-    numbers = ((variant + 1) // 2, variant // 2) if scope == "clip" and region == "both" else (variant, variant)
-    (upper, _), (_, lower) = (_draw_colors(f"{place}/{number}", mean_l) for number in numbers)
-    keeps = [scope == "clip" and number == 0 for number in numbers]
+    place = f"{seed}/{clip_id}/{variant}" if scope == "clip" else f"{seed}/{clip_id}/{variant}/{frame}"
+    own_seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") >> 1  # fits a signed int64
+    generator = np.random.default_rng(own_seed)
+    # The upper colour is drawn first, whether or not it is used.
+    upper, lower = (sample_ab(generator, lightness) for lightness in mean_l)
+    original = scope == "clip" and variant == 0
     return Paint(
         frame=frame,
         variant=variant,
-        upper_ab=None if keeps[0] or region == "lower" else upper,
-        lower_ab=None if keeps[1] or region == "upper" else lower,
-        seed=_hash(f"{place}/{variant}"),
+        upper_ab=None if original or region == "lower" else upper,
+        lower_ab=None if original or region == "upper" else lower,
+        seed=own_seed,
     )
-
-
-def _draw_colors(place: str, mean_l: tuple[float, float]) -> tuple[Ab, Ab]:
-    """Draw an upper and a lower colour. The upper one is drawn first, whether or not it is used."""
-    generator = np.random.default_rng(_hash(place))
-    return sample_ab(generator, mean_l[0]), sample_ab(generator, mean_l[1])
-
-
-def _hash(place: str) -> int:
-    return int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") >> 1  # fits a signed int64
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

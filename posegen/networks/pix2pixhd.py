@@ -25,7 +25,7 @@ A code that is equal at all pixels adds a constant to every channel of a convolu
 the instance norm after it subtracts that constant: a generator with ``tile`` cannot see its code.
 
 tile_nonorm_stem    tiled and concatenated to the input; the first convolution of each scale has no norm after it.
-tile_masked         tiled inside the region that each part of the code is for, 0 outside.
+tile_masked         the same, tiled inside the region that each part of the code is for, 0 outside.
 adain               a scale and a shift of every residual block (Huang and Belongie, 2017, arXiv:1703.06868),
                     computed by a small network (Karras et al., 2019, arXiv:1812.04948, Section 2).
 tile                tiled and concatenated, and erased; kept to show that.
@@ -185,7 +185,7 @@ class _Conditioning(nn.Module):
         latent_dim = sum(self.latent_dims)
         styled = latent_dim > 0 and z_inject == "adain"
         self.num_channels = 0 if styled else latent_dim
-        self.norm_stem = latent_dim == 0 or z_inject != "tile_nonorm_stem"
+        self.norm_stem = latent_dim == 0 or z_inject not in ("tile_nonorm_stem", "tile_masked")
         self.style_dim = _STYLE_DIM if styled else 0
         if styled:
             self.mapping = nn.Sequential(

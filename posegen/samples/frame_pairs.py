@@ -32,8 +32,7 @@ class FramePairs:
         latent_dim: Z, of both garments together.
         true_feature_share: Share of the pairs that see their own feature maps and not estimated ones.
         painted: Whether painted clips are seen, or the original ones alone.
-        colorings: Colourings of each pair, which follow one another in the plan. They are neighbours among the
-            clip's variants, which differ in one garment.
+        colorings: Different colourings of each pair, which follow one another in the plan.
         epoch_size: Samples in an epoch; 0 takes every pair once, in each of its colourings.
         seed: With the epoch, decides order, content, variants and noise.
     """
@@ -84,10 +83,9 @@ class FramePairs:
         return samples
 
     def _draw_variants(self, clip: int, rng: np.random.Generator) -> list[int]:
-        """Neighbouring colourings of a clip, of which the first is the original, in either order."""
+        """Different colourings of a clip; its first is the original."""
         count = self.variants[clip].num_variants if self.painted else 1
-        first = int(rng.integers(count - self.colorings + 1))
-        return rng.permutation(range(first, first + self.colorings)).tolist()
+        return rng.permutation(count)[: self.colorings].tolist()
 
     def load(self, sample: Sample) -> Arrays:
         clip, variants = self.clips[sample.clip], self.variants[sample.clip]

@@ -268,17 +268,17 @@ def _teach(
 
 # A few hundred steps must do: the code is hardly held back, and the garment counts for more than the room.
 _TINY = ColorEncoder.Config(
-    num_epochs=4,
+    num_epochs=3,
     epoch_size=512,
     batch_size=4,
     lr=1e-3,
     lambda_gan=0.1,
     lambda_gan_random=0.1,
     lambda_kl=1e-4,
-    region_weight=10.0,
+    region_weight=30.0,
     init_gain=1.0,
     latent_dim=4,
-    decay_epochs=2,
+    decay_epochs=3,
     generator_width=16,
     num_downs=5,
     encoder_width=16,
@@ -287,5 +287,5 @@ _TINY = ColorEncoder.Config(
 ColorEncoder.presets = {
     "paper": ColorEncoder.Config(),
     "tiny": _TINY,
-    "small": replace(_TINY, num_epochs=6, epoch_size=1024, decay_epochs=4),  # for several people in several rooms
+    "small": replace(_TINY, num_epochs=5, epoch_size=1024, decay_epochs=5),  # for several people in several rooms
 }

@@ -76,7 +76,7 @@ _TINY = VideoGenerator.Config(
     epoch_size=256,
     batch_size=4,
     lr=2e-3,
-    decay_epochs=10,
+    decay_epochs=6,
     upper_latent_dim=4,
     lower_latent_dim=4,
     encoder_width=16,
@@ -93,7 +93,7 @@ _TINY = VideoGenerator.Config(
     lambda_l1=20.0,
     region_weight=6.0,
     colorings=2,
-    lambda_contrast=20.0,
+    lambda_contrast=40.0,
 )
 VideoGenerator.presets = {
     "paper": VideoGenerator.Config(),
@@ -106,6 +106,5 @@ VideoGenerator.presets = {
         lr=1e-3,
         decay_epochs=7,
         generator_width=16,
-        contrast_region_weight=6.0,
     ),
 }

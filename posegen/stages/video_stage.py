@@ -95,8 +95,6 @@ class VideoStage(Stage):
         lambda_contrast: float = 0.0
         """Weight of the difference between two colourings of one pair, against the true difference; needs colorings 2.
         It teaches what a code must leave alone. The paper has none."""
-        contrast_region_weight: float = 1.0
-        """Weight of the garments' pixels within that difference: higher, codes leak less into the other garment."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -229,15 +227,13 @@ class VideoStage(Stage):
             losses["vgg"] = config.lambda_vgg * perceptual(
                 self.vgg(fake.device), fake.flatten(0, 1), real.flatten(0, 1)
             )
-        garments = batch["regions"].amax(dim=2, keepdim=True)  # (N, 2, 1, H, W)
-        weight = 1 + (config.region_weight - 1) * garments
         if config.lambda_l1:
+            garments = batch["regions"].amax(dim=2, keepdim=True)  # (N, 2, 1, H, W)
+            weight = 1 + (config.region_weight - 1) * garments
             losses["l1"] = config.lambda_l1 * (weight * (fake - real).abs()).mean()
         if config.lambda_contrast:
-            # Colourings of one pair lie side by side: all but one garment is the same.
-            error = ((fake[0::2] - fake[1::2]) - (real[0::2] - real[1::2])).abs()
-            weight = 1 + (config.contrast_region_weight - 1) * garments[0::2]
-            losses["contrast"] = config.lambda_contrast * (weight * error).mean()
+            # Colourings of one pair lie side by side: all but the garments is the same.
+            losses["contrast"] = config.lambda_contrast * F.l1_loss(fake[0::2] - fake[1::2], real[0::2] - real[1::2])
         self.update("generator", sum_losses(losses), retain_graph=True)
         # The discriminator has not moved: its scores of both still hold.
         losses["discriminator"] = 0.5 * (lsgan(last(fake_scores), real=False) + lsgan(last(real_scores), real=True))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import cv2
 import numpy as np
 import pytest
@@ -126,13 +124,6 @@ def test_scope_clip_paints_all_frames_alike_and_keeps_the_original():
     assert len(set.union(*colors)) == 5
 
 
-def test_variants_of_a_clip_differ_from_their_neighbours_in_one_garment():
-    colors = [(paint.upper_ab, paint.lower_ab) for paint in plan(scope="clip", num_frames=1, num_variants=7)]
-    changes = [tuple(a != b for a, b in zip(*pair, strict=True)) for pair in pairwise(colors)]
-    assert changes == [(True, False), (False, True)] * 3
-    assert len({upper for upper, _ in colors}) == len({lower for _, lower in colors}) == 4
-
-
 def test_region_paints_that_garment_only():
     assert all(paint.lower_ab is None and paint.upper_ab is not None for paint in plan(region="upper"))
     assert all(paint.upper_ab is None and paint.lower_ab is not None for paint in plan(region="lower"))
@@ -170,9 +161,9 @@ def test_augment_clip_paints_what_it_designates(picture, garments):
 def test_augment_clip_designates_nothing_where_a_garment_is_not_seen(picture, garments):
     labels = np.stack([garments, np.where(garments == LOWER, 0, garments).astype(np.uint8)])
     variants = list(
-        augment_clip(np.stack([picture] * 2), labels, scope="clip", region="both", num_variants=3, seed=0, clip_id="x")
+        augment_clip(np.stack([picture] * 2), labels, scope="clip", region="both", num_variants=2, seed=0, clip_id="x")
     )
-    original, painted = variants[0], variants[5]
+    original, painted = variants[0], variants[3]
     assert (original.image == picture).all()
     assert painted.lower_ab is None and painted.upper_ab is not None
     assert (painted.image[labels[1] == 0] == picture[labels[1] == 0]).all()

@@ -72,7 +72,9 @@ def test_every_stage_that_draws_videos_is_measured(stage, dataset, tmp_path):
     written = json.loads((tmp_path / stage / "evaluation/evaluation.json").read_text())
     assert written["scores"].keys() == result.scores.keys()
     for score in result.scores.values():
-        assert score.low <= score.mean <= score.high
+        # A few swaps say nothing of a garment that one of the two clips hides.
+        low, high = score.interval or (score.mean, score.mean)
+        assert low <= score.mean <= high
 
 
 def test_scores_are_filed_with_the_run(dataset, tmp_path, store):

@@ -95,7 +95,7 @@ def test_runs_start_when_those_that_they_need_are_done():
         assert done.issuperset(plan[name]), (name, done)
         done.add(name)
 
-    methods._run_side_by_side(TopologicalSorter(plan), train, parallel=3)
+    methods._run_side_by_side(TopologicalSorter(plan), list(plan), train, parallel=3)
     assert sorted(started) == sorted(plan)
 
 
