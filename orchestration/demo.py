@@ -73,6 +73,7 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
             train_fraction=2 / 3,
             crop="none",
             seed=SPLIT_SEED,
+            workers=0,  # a dozen short clips is prepared sooner than Ray Data starts
         )
         console.print(str(prepare(videos, dataset, truth, on_progress=listener.hear)))
     with timed(console, "3/6 colorize: random colours inside the garments"):
@@ -111,7 +112,6 @@ def _render(videos: Path, settings: DemoSettings) -> None:
 
 
 def _paint(dataset: str, console: Console) -> None:
-    # Three hundred frames are painted sooner than Ray Data starts, so this process does it (workers=0).
     # A handful of clips has few colours: more variants keep the generator from learning pairs of them by heart.
     kinds: tuple[tuple[Scope, Region, int], ...] = (("frame", "upper", 4), ("frame", "lower", 4), ("clip", "both", 12))
     for scope, region, variants in kinds:

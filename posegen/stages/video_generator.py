@@ -72,11 +72,11 @@ class VideoGenerator(VideoStage):
 
 # A few hundred steps must do: plain differences lead, and the discriminator only sharpens.
 _TINY = VideoGenerator.Config(
-    num_epochs=13,
+    num_epochs=11,
     epoch_size=256,
     batch_size=4,
     lr=2e-3,
-    decay_epochs=6,
+    decay_epochs=5,
     upper_latent_dim=4,
     lower_latent_dim=4,
     encoder_width=16,
@@ -93,7 +93,7 @@ _TINY = VideoGenerator.Config(
     lambda_l1=20.0,
     region_weight=6.0,
     colorings=2,
-    lambda_contrast=40.0,
+    lambda_contrast=50.0,
 )
 VideoGenerator.presets = {
     "paper": VideoGenerator.Config(),
@@ -106,5 +106,6 @@ VideoGenerator.presets = {
         lr=1e-3,
         decay_epochs=7,
         generator_width=16,
+        lambda_contrast=30.0,
     ),
 }
