@@ -101,10 +101,10 @@ VideoGenerator.presets = {
     # For several people in several rooms.
     "small": replace(
         _TINY,
-        num_epochs=10,
+        num_epochs=7,
         epoch_size=1024,
         lr=1e-3,
-        decay_epochs=7,
+        decay_epochs=5,
         generator_width=16,
         lambda_contrast=30.0,
     ),
