@@ -370,16 +370,16 @@ def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
 
 def _check_same(run: Folder, known: dict[str, Any], asked: dict[str, Any]) -> None:
     """A run goes on as it began; only its length may change."""
+    elsewhere = "take another --name or --runs"
     for name in ("stage", "data_fingerprint"):
         if known[name] != asked[name]:
-            raise RunError(
-                f"run {run.name} has the {name.replace('_', ' ')} {known[name]}, now {asked[name]}: take another --name"
-            )
+            kind, change = name.replace("_", " "), f"{known[name]} → {asked[name]}"
+            raise RunError(f"run {run.name} has another {kind} ({change}): {elsewhere}")
     before, now = known["config"], asked["config"]
     changed = [name for name in now if name != "num_epochs" and before.get(name) != now[name]]
     if changed:
         changes = ", ".join(f"{name} {before.get(name)!r} → {now[name]!r}" for name in changed)
-        raise RunError(f"run {run.name} was started with other settings ({changes}): take another --name")
+        raise RunError(f"run {run.name} was started with other settings ({changes}): {elsewhere}")
 
 
 def _train_on_ray(job: Job, listener: Listener) -> None:

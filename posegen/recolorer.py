@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from safetensors.torch import save
 from torch.nn import functional as F
 
 from posegen.checkpoint import find_checkpoint, load_stage
-from posegen.color.augmentation import Paint, Region, Scope, Variant, feather, mean_lightness, plan_variants
+from posegen.color.augmentation import Paint, Region, Scope, Variant, feather, plan_clip
 from posegen.color.garments import LOWER, UPPER
 from posegen.color.hints import body_hints
 from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
@@ -76,22 +75,13 @@ class Recolorer:
             keypoints: (T, 18, 3) OpenPose-18.
             scope, region, num_variants, seed, clip_id: as for `plan_variants`.
         """
-        if garments.shape != images.shape[:3] or len(keypoints) != len(images):
-            raise ValueError(
-                f"got garments {garments.shape} and keypoints {keypoints.shape}, expected {images.shape[:3]} and "
-                f"({len(images)}, 18, 3) like the images"
-            )
-        plan = plan_variants(
-            seed,
-            clip_id,
-            num_frames=len(images),
-            num_variants=num_variants,
-            scope=scope,
-            region=region,
-            mean_l=(mean_lightness(images, garments == UPPER), mean_lightness(images, garments == LOWER)),
+        if len(keypoints) != len(images):
+            raise ValueError(f"got keypoints {keypoints.shape}, expected ({len(images)}, 18, 3) like the images")
+        plan = plan_clip(
+            images, garments, scope=scope, region=region, num_variants=num_variants, seed=seed, clip_id=clip_id
         )
-        for frame, paints in groupby(plan, key=lambda paint: paint.frame):
-            yield from self._paint(images[frame], keypoints[frame], garments[frame], list(paints))
+        for frame, paints in plan:
+            yield from self._paint(images[frame], keypoints[frame], garments[frame], paints)
 
     def _paint(
         self, image: np.ndarray, keypoints: np.ndarray, garments: np.ndarray, paints: Sequence[Paint]

@@ -120,7 +120,7 @@ def plan_variants(
     ]
 
 
-def augment_clip(
+def plan_clip(
     images: np.ndarray,
     garments: np.ndarray,
     *,
@@ -129,15 +129,16 @@ def augment_clip(
     num_variants: int,
     seed: int,
     clip_id: str,
-) -> Iterator[Variant]:
-    """Recolour a clip by `plan_variants`, one frame's variant at a time.
-
-    A garment that a frame does not show has no designated colour there.
+) -> Iterator[tuple[int, list[Paint]]]:
+    """`plan_variants` for the lightness of a clip's garments: frame by frame, all variants of each.
 
     Args:
         images: (T, H, W, 3) uint8 RGB.
         garments: (T, H, W) uint8 labels, as from `garment_labels`.
         scope, region, num_variants, seed, clip_id: as for `plan_variants`.
+
+    Raises:
+        ValueError: labels and images are not of one shape.
     """
     if garments.shape != images.shape[:3]:
         raise ValueError(f"got garments of shape {garments.shape}, expected {images.shape[:3]} like the images")
@@ -150,7 +151,27 @@ def augment_clip(
         region=region,
         mean_l=(mean_lightness(images, garments == UPPER), mean_lightness(images, garments == LOWER)),
     )
-    for frame, paints in groupby(plan, key=lambda paint: paint.frame):
+    return ((frame, list(paints)) for frame, paints in groupby(plan, key=lambda paint: paint.frame))
+
+
+def augment_clip(
+    images: np.ndarray,
+    garments: np.ndarray,
+    *,
+    scope: Scope,
+    region: Region,
+    num_variants: int,
+    seed: int,
+    clip_id: str,
+) -> Iterator[Variant]:
+    """Recolour a clip by `plan_clip`, whose arguments it takes, one frame's variant at a time.
+
+    A garment that a frame does not show has no designated colour there.
+    """
+    plan = plan_clip(
+        images, garments, scope=scope, region=region, num_variants=num_variants, seed=seed, clip_id=clip_id
+    )
+    for frame, paints in plan:
         regions = {label: feather(garments[frame] == label) for label in (UPPER, LOWER)}
         for paint in paints:
             yield _paint(images[frame], regions, paint)

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, replace
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 
@@ -46,8 +48,6 @@ def inputs(count: int) -> dict[str, torch.Tensor]:
 )
 def test_frames_are_those_of_pytorch(tmp_path, z_inject, generator):
     """For batches of one and of three, and for a video's second frame, which is drawn from the first."""
-    pytest.importorskip("onnxscript")
-    onnxruntime = pytest.importorskip("onnxruntime")
     stage = tiny_stage(z_inject, generator)
     made = export(save_run(tmp_path / "run", stage), tmp_path / "sub" / "g.onnx")
     assert made.path.stat().st_size == made.num_bytes
@@ -64,8 +64,6 @@ def test_frames_are_those_of_pytorch(tmp_path, z_inject, generator):
 
 
 def test_the_file_says_what_it_is(tmp_path):
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxscript")
     stage = tiny_stage()
     export(save_run(tmp_path / "run", stage), tmp_path / "g.onnx")
     facts = {item.key: json.loads(item.value) for item in onnx.load(tmp_path / "g.onnx").metadata_props}
@@ -91,8 +89,6 @@ def test_missing_packages_are_named(tmp_path, monkeypatch, capsys):
 
 
 def test_mistakes_end_with_one_line(tmp_path, capsys):
-    pytest.importorskip("onnx")
-    pytest.importorskip("onnxscript")
     assert "no checkpoint in" in fail(capsys, tmp_path, tmp_path / "g.onnx")
     assert "written as .onnx, got 'g.pt'" in fail(capsys, tmp_path, tmp_path / "g.pt")
     encoder = save_run(tmp_path / "run", ColorEncoder(ColorEncoder.presets["tiny"]))
@@ -101,6 +97,5 @@ def test_mistakes_end_with_one_line(tmp_path, capsys):
 
 
 def test_the_command_says_what_it_wrote(tmp_path, capsys):
-    pytest.importorskip("onnxscript")
     cli.main(["export", str(save_run(tmp_path / "run", tiny_stage())), str(tmp_path / "g.onnx")])
     assert f"MB in {tmp_path / 'g.onnx'}" in " ".join(capsys.readouterr().out.split())
