@@ -185,7 +185,7 @@ def test_methods_differ_in_what_they_say():
 
 
 def test_table_puts_the_papers_figures_beside():
-    score = Score(0.9, 0.8, 1.0)
+    score = Score(0.9, (0.8, 1.0))
     metrics = {"ms_ssim": score, "ms_ssim_masked": score, "lpips_masked": score}
     table = Table1(
         dataset="data",

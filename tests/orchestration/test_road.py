@@ -75,7 +75,7 @@ def test_evaluation_names_its_protocol(made):
 def test_generate_by_hand(made, monkeypatch, capsys):
     folder, _ = made
     monkeypatch.chdir(folder)
-    line = "generate out/runs/video-generator --content grace/squat --poses luis/squat --upper #2a6fdb --out x.mp4"
+    line = "generate out/runs/video-generator --content grace/squat --poses elena/squat --upper #2a6fdb --out x.mp4"
     cli.main(line.split())
     out = capsys.readouterr().out
     assert "10 frames in x.mp4" in out and "upper: #2a6fdb is (a, b) = (18, -61)" in out
