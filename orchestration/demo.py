@@ -113,7 +113,7 @@ def _render(videos: Path, settings: DemoSettings) -> None:
 
 def _paint(dataset: str, console: Console) -> None:
     # A handful of clips has few colours: more variants keep the generator from learning pairs of them by heart.
-    kinds: tuple[tuple[Scope, Region, int], ...] = (("frame", "upper", 4), ("frame", "lower", 4), ("clip", "both", 12))
+    kinds: tuple[tuple[Scope, Region, int], ...] = (("frame", "upper", 3), ("frame", "lower", 3), ("clip", "both", 12))
     for scope, region, variants in kinds:
         console.print(
             str(colorize(dataset, ColorizeSettings(scope=scope, region=region, variants=variants, workers=0)))
