@@ -48,7 +48,7 @@ class DemoSettings:
     """People of the studio; these two stand in the same room, so their codes need not tell it."""
     actions: int = 6
     """Actions of the studio; a third of them are kept for the test."""
-    frames: int = 32
+    frames: int = 28
     """Frames of each video."""
     size: FrameSize = (96, 64)
     """Height and width in pixels."""
