@@ -45,7 +45,7 @@ class DemoSettings:
     """How large the demo is."""
 
     people: tuple[str, ...] = ("grace", "elena")
-    """People of the studio; these two stand in the same room, so their codes need not tell it."""
+    """People of the studio."""
     actions: int = 6
     """Actions of the studio; a third of them are kept for the test."""
     frames: int = 28

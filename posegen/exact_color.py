@@ -70,8 +70,9 @@ def match_colors(
         if trials[best].square().sum() >= residuals.square().sum():
             break
         u, residuals = candidates[best], trials[best]
-    before, after = (problem.differences(codes) for codes in (start, start + u * problem.scale))
-    return start + u * problem.scale, {region: ColorMatch(before[region], after[region]) for region in wishes}
+    end = start + u * problem.scale
+    before, after = problem.differences(start), problem.differences(end)
+    return end, {region: ColorMatch(before[region], after[region]) for region in wishes}
 
 
 class _Problem:
