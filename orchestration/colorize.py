@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from orchestration.ray_session import Row, map_clips
 from posegen.clips import VARIANT_SCHEMA, ClipDataset, ClipFile, DatasetError, encode_png, write_table
-from posegen.color.augmentation import Region, Scope, augment_clip
+from posegen.color.augmentation import Region, Scope, augment_clip, plan_clip
 from posegen.color.garments import garment_labels
 from posegen.storage import Folder
 
@@ -136,19 +135,20 @@ class ClipPainter:
     def paint(self, clip_id: str) -> pa.Table:
         """Return all variants of a clip, of `VARIANT_SCHEMA`; a frame that shows no garment stays as it is."""
         clip = ClipFile(self.dataset, clip_id).read()
-        augment = (
-            partial(self.recolorer.augment_clip, keypoints=clip.keypoints)
-            if self.recolorer is not None
-            else augment_clip
-        )
-        variants = augment(
+        garments = garment_labels(clip.images, clip.keypoints, clip.masks)
+        plan = plan_clip(
             clip.images,
-            garment_labels(clip.images, clip.keypoints, clip.masks),
+            garments,
             scope=self.settings.scope,
             region=self.settings.region,
             num_variants=self.settings.num_variants,
             seed=self.settings.seed,
             clip_id=clip_id,
+        )
+        variants = (
+            augment_clip(clip.images, garments, plan)
+            if self.recolorer is None
+            else self.recolorer.augment_clip(clip.images, garments, clip.keypoints, plan)
         )
         rows = [
             {

@@ -209,7 +209,7 @@ def _recolor(
 
     Raises DatasetError where nothing was painted.
     """
-    if not settings.swaps or isinstance(reenactor, PoseTransfer):
+    if isinstance(reenactor, PoseTransfer) or not (settings.swaps or settings.asked):
         return [], []
     subject = open_subject(file, clip, data.variants("clip", "both", file), settings.swaps)
     return swap_codes(reenactor, subject, drawn), grant_wishes(reenactor, subject, drawn, settings.asked)

@@ -75,7 +75,7 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
         row = [clip.image(frame)]
         for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
             painted = data.variants(scope, region, clip)
-            first = 2 if region == "both" else 0  # variant 0 of a clip is itself, 1 has but one garment painted
+            first = 1 if scope == "clip" else 0  # variant 0 of a clip is itself
             numbers = range(painted.num_variants)[first:][: settings.variants]
             row += [painted.image(frame, number) for number in numbers]
         rows.append(row)

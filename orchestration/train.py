@@ -11,6 +11,7 @@ it runs in the calling process, under its debugger.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 import warnings
@@ -49,6 +50,8 @@ PREVIEW_SAMPLES = 6
 # A garment is about a tenth of the picture, and another colour changes its channels by about 0.2 of [-1, 1]: a code
 # that works moves the picture by some 0.02 in the mean, and one tenth of that is none.
 LEAST_SENSITIVITY = 0.002
+_FILTERING = threading.Lock()
+"""Runs may start side by side, and what `warnings.catch_warnings` sets holds for all threads."""
 _REMEDIES = {
     "lambda_kl": "lower lambda_kl",
     "init_gain": "raise init_gain",
@@ -186,7 +189,7 @@ def check(job: Job, data: ClipDataset) -> None:
     samples = stage.open_samples(job.config, data, "train")
     EpochLoader(samples, job.config.batch_size, world_size=max(job.settings.workers, 1))
     if latest_checkpoint(job.run) is None:
-        with warnings.catch_warnings():
+        with _FILTERING, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*meta parameter")  # shapes are compared, nothing is copied
             stage.initialize(_load_run)
 

@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch.nn import functional as F
 
 from posegen.checkpoint import find_checkpoint, load_stage
-from posegen.color.augmentation import Paint, Region, Scope, Variant, feather, plan_clip
+from posegen.color.augmentation import Paint, Plan, Variant, feather
 from posegen.color.garments import LOWER, UPPER
 from posegen.color.hints import body_hints
 from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
@@ -56,30 +56,18 @@ class Recolorer:
         self._network = network.to(self._device)
 
     def augment_clip(
-        self,
-        images: np.ndarray,
-        garments: np.ndarray,
-        *,
-        keypoints: np.ndarray,
-        scope: Scope,
-        region: Region,
-        num_variants: int,
-        seed: int,
-        clip_id: str,
+        self, images: np.ndarray, garments: np.ndarray, keypoints: np.ndarray, plan: Plan
     ) -> Iterator[Variant]:
-        """Recolour a clip by the same plan as `posegen.color.augmentation.augment_clip`, one frame at a time.
+        """Recolour a clip as `posegen.color.augmentation.augment_clip` does, one frame at a time.
 
         Args:
             images: (T, H, W, 3) uint8 RGB.
             garments: (T, H, W) uint8 labels, as from `garment_labels`.
             keypoints: (T, 18, 3) OpenPose-18.
-            scope, region, num_variants, seed, clip_id: as for `plan_variants`.
+            plan: from `plan_clip`.
         """
         if len(keypoints) != len(images):
             raise ValueError(f"got keypoints {keypoints.shape}, expected ({len(images)}, 18, 3) like the images")
-        plan = plan_clip(
-            images, garments, scope=scope, region=region, num_variants=num_variants, seed=seed, clip_id=clip_id
-        )
         for frame, paints in plan:
             yield from self._paint(images[frame], keypoints[frame], garments[frame], paints)
 

@@ -50,6 +50,10 @@ class Variant(Paint):
     """(H, W, 3) uint8 RGB."""
 
 
+Plan = Iterator[tuple[int, list[Paint]]]
+"""Frame by frame, all variants of each."""
+
+
 def recolor(image: np.ndarray, region: np.ndarray, target_ab: Ab) -> np.ndarray:
     """Shift a and b inside a region so that its mean becomes `target_ab`; lightness and texture stay.
 
@@ -129,7 +133,7 @@ def plan_clip(
     num_variants: int,
     seed: int,
     clip_id: str,
-) -> Iterator[tuple[int, list[Paint]]]:
+) -> Plan:
     """`plan_variants` for the lightness of a clip's garments: frame by frame, all variants of each.
 
     Args:
@@ -154,23 +158,16 @@ def plan_clip(
     return ((frame, list(paints)) for frame, paints in groupby(plan, key=lambda paint: paint.frame))
 
 
-def augment_clip(
-    images: np.ndarray,
-    garments: np.ndarray,
-    *,
-    scope: Scope,
-    region: Region,
-    num_variants: int,
-    seed: int,
-    clip_id: str,
-) -> Iterator[Variant]:
-    """Recolour a clip by `plan_clip`, whose arguments it takes, one frame's variant at a time.
+def augment_clip(images: np.ndarray, garments: np.ndarray, plan: Plan) -> Iterator[Variant]:
+    """Recolour a clip, one frame's variant at a time.
 
     A garment that a frame does not show has no designated colour there.
+
+    Args:
+        images: (T, H, W, 3) uint8 RGB.
+        garments: (T, H, W) uint8 labels, as from `garment_labels`.
+        plan: from `plan_clip`.
     """
-    plan = plan_clip(
-        images, garments, scope=scope, region=region, num_variants=num_variants, seed=seed, clip_id=clip_id
-    )
     for frame, paints in plan:
         regions = {label: feather(garments[frame] == label) for label in (UPPER, LOWER)}
         for paint in paints:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from posegen.networks.initialization import init_normal
 from posegen.networks.layers import check_size, halve, tile
 
-ZInject = Literal["tile_nonorm_stem", "tile_masked", "adain", "tile"]
+ZInject = Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"]
 """How the code enters a generator.
 
 A code that is equal at all pixels adds a constant to every channel of a convolution with reflection padding, and
@@ -28,10 +28,15 @@ tile_nonorm_stem    tiled and concatenated to the input; the first convolution o
 tile_masked         the same, tiled inside the region that each part of the code is for, 0 outside.
 adain               a scale and a shift of every residual block (Huang and Belongie, 2017, arXiv:1703.06868),
                     computed by a small network (Karras et al., 2019, arXiv:1812.04948, Section 2).
+spade               a scale and a shift of every pixel behind the last norm (Park et al., 2019, arXiv:1903.07291),
+                    computed from the parts of the code in whose regions it lies (Zhu et al., 2020,
+                    arXiv:1911.12861). As no norm follows, a code reaches only its region and three pixels around it.
 tile                tiled and concatenated, and erased; kept to show that.
 """
 
+_REGIONAL = ("tile_masked", "spade")
 _STYLE_DIM = 256
+_MODULATION_WIDTH = 64
 
 
 class GlobalGenerator(nn.Module):
@@ -69,6 +74,7 @@ class GlobalGenerator(nn.Module):
             num_blocks,
             norm_stem=self.conditioning.norm_stem,
             style_dim=self.conditioning.style_dim,
+            map_dim=self.conditioning.map_dim,
             checkpoint_activations=checkpoint_activations,
         )
         self.output = _output(width, out_channels)
@@ -92,14 +98,14 @@ class GlobalGenerator(nn.Module):
             features: Feature map (N, 4, H, W) in [-1, 1].
             previous: The frame before (N, 3, H, W) in [-1, 1].
             z: Code (N, Z), its parts one after another.
-            regions: (N, P, H, W) in [0, 1], where each part of the code applies; only ``tile_masked`` needs it.
+            regions: (N, P, H, W) in [0, 1], where each part of the code applies; ``tile_masked`` and ``spade`` need it.
 
         Raises:
             ValueError: For an illegal size, or without a code or regions that are needed.
         """
         self.check_size(features.shape[-2:])
-        x, style = self.conditioning(torch.cat([features, previous], dim=1), z, regions)  # (N, C + Z, H, W)
-        x = self.trunk(x, style)  # (N, D, H, W)
+        x, style, code_map = self.conditioning(torch.cat([features, previous], dim=1), z, regions)
+        x = self.trunk(x, style, code_map)  # (N, D, H, W)
         return self.output(x)  # (N, 3, H, W)
 
 
@@ -147,7 +153,7 @@ class LocalEnhancer(nn.Module):
         self.stem = _stem(channels, width, norm=norm_stem)
         self.down = _down(width)
         self.blocks = _ResidualBlocks(2 * width, num_local_blocks, style_dim, checkpoint_activations)
-        self.up = _up(2 * width)
+        self.up = _Up(2 * width, self.conditioning.map_dim)
         self.output = _output(width, out_channels)
         init_normal(self)
 
@@ -165,16 +171,27 @@ class LocalEnhancer(nn.Module):
     ) -> Tensor:
         """Draw a frame (N, 3, H, W) in [-1, 1]; arguments and errors as in `GlobalGenerator.forward`."""
         self.check_size(features.shape[-2:])
-        x, style = self.conditioning(torch.cat([features, previous], dim=1), z, regions)  # (N, C + Z, H, W)
+        x, style, code_map = self.conditioning(torch.cat([features, previous], dim=1), z, regions)
         coarse = self.coarse(halve(x), style)  # (N, 2 D, H / 2, W / 2)
         x = self.down(self.stem(x))  # (N, 2 D, H / 2, W / 2)
         x = self.blocks(x + coarse, style)  # (N, 2 D, H / 2, W / 2)
-        x = self.up(x)  # (N, D, H, W)
+        x = self.up(x, code_map)  # (N, D, H, W)
         return self.output(x)  # (N, 3, H, W)
 
 
+class _Conditions(NamedTuple):
+    """What a generator sees of its code, in one of three places."""
+
+    x: Tensor
+    """The input (N, C, H, W), with the code's channels if it has any."""
+    style: Tensor | None
+    """The style (N, S) of the residual blocks."""
+    code_map: Tensor | None
+    """The code (N, Z, H, W) for the last norm, each part in its region."""
+
+
 class _Conditioning(nn.Module):
-    """Brings the code into a generator: as channels of its input, or as the style of its residual blocks."""
+    """Brings the code into a generator."""
 
     def __init__(self, latent_dims: Sequence[int], z_inject: ZInject):
         super().__init__()
@@ -184,7 +201,8 @@ class _Conditioning(nn.Module):
         self.z_inject = z_inject
         latent_dim = sum(self.latent_dims)
         styled = latent_dim > 0 and z_inject == "adain"
-        self.num_channels = 0 if styled else latent_dim
+        self.map_dim = latent_dim if z_inject == "spade" else 0
+        self.num_channels = latent_dim if z_inject.startswith("tile") else 0
         self.norm_stem = latent_dim == 0 or z_inject not in ("tile_nonorm_stem", "tile_masked")
         self.style_dim = _STYLE_DIM if styled else 0
         if styled:
@@ -197,27 +215,28 @@ class _Conditioning(nn.Module):
         if latent_dim and z_inject == "tile":
             warnings.warn(
                 "z_inject 'tile' cannot work: the instance norm after the first convolution erases a code that "
-                "is equal at all pixels. Use 'tile_nonorm_stem', 'tile_masked' or 'adain'",
+                "is equal at all pixels. Use 'tile_nonorm_stem', 'tile_masked', 'adain' or 'spade'",
                 stacklevel=3,
             )
 
-    def forward(self, x: Tensor, z: Tensor | None, regions: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return the input (N, C, H, W) with the code's channels, if it has any, and the style (N, S)."""
+    def forward(self, x: Tensor, z: Tensor | None, regions: Tensor | None) -> _Conditions:
         if not sum(self.latent_dims):
-            return x, None
+            return _Conditions(x, None, None)
         z = self._required(z)
         if self.style_dim:
-            return x, self.mapping(z)  # (N, C, H, W), (N, S)
+            return _Conditions(x, self.mapping(z), None)
         code = tile(z, x.shape[-2:])  # (N, Z, H, W)
-        if self.z_inject == "tile_masked":
+        if self.z_inject in _REGIONAL:
             code = code * self._masks(regions)
-        return torch.cat([x, code], dim=1), None  # (N, C + Z, H, W)
+        if self.map_dim:
+            return _Conditions(x, None, code)
+        return _Conditions(torch.cat([x, code], dim=1), None, None)  # (N, C + Z, H, W)
 
     def _masks(self, regions: Tensor | None) -> Tensor:
         """The region of every dimension of the code, (N, Z, H, W)."""
         if regions is None or regions.shape[1] != len(self.latent_dims):
             got = None if regions is None else tuple(regions.shape)
-            raise ValueError(f"z_inject 'tile_masked' needs regions (N, {len(self.latent_dims)}, H, W), got {got}")
+            raise ValueError(f"z_inject {self.z_inject!r} needs regions (N, {len(self.latent_dims)}, H, W), got {got}")
         parts = zip(regions.split(1, dim=1), self.latent_dims, strict=True)
         return torch.cat([region.expand(-1, latent_dim, -1, -1) for region, latent_dim in parts], dim=1)
 
@@ -240,6 +259,7 @@ class _Trunk(nn.Module):
         *,
         norm_stem: bool,
         style_dim: int,
+        map_dim: int = 0,
         checkpoint_activations: bool,
     ):
         super().__init__()
@@ -247,13 +267,15 @@ class _Trunk(nn.Module):
         self.stem = _stem(in_channels, width, norm=norm_stem)
         self.downs = nn.Sequential(*(_down(channels) for channels in widths[:-1]))
         self.blocks = _ResidualBlocks(widths[-1], num_blocks, style_dim, checkpoint_activations)
-        self.ups = nn.Sequential(*(_up(channels) for channels in reversed(widths[1:])))
+        self.ups = nn.Sequential(*(_Up(channels) for channels in reversed(widths[2:])))
+        self.last_up = _Up(widths[1], map_dim)
 
-    def forward(self, x: Tensor, style: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor | None, code_map: Tensor | None = None) -> Tensor:
         x = self.stem(x)  # (N, D, H, W)
         x = self.downs(x)  # (N, 2^L D, H / 2^L, W / 2^L) with L halvings
         x = self.blocks(x, style)  # (N, 2^L D, H / 2^L, W / 2^L)
-        return self.ups(x)  # (N, D, H, W)
+        x = self.ups(x)  # (N, 2 D, H / 2, W / 2)
+        return self.last_up(x, code_map)  # (N, D, H, W)
 
 
 class _ResidualBlocks(nn.Module):
@@ -295,6 +317,30 @@ class _ResidualBlock(nn.Module):
         return x + h
 
 
+class _Up(nn.Module):
+    """(N, C, H, W) to (N, C / 2, 2 H, 2 W). A code modulates the norm, pixel by pixel, if `map_dim` says its size."""
+
+    def __init__(self, channels: int, map_dim: int = 0):
+        super().__init__()
+        width = channels // 2
+        self.conv = nn.ConvTranspose2d(channels, width, kernel_size=3, stride=2, padding=1, output_padding=1)
+        self.modulation = (
+            nn.Sequential(
+                nn.Linear(map_dim, _MODULATION_WIDTH), nn.LeakyReLU(0.2), nn.Linear(_MODULATION_WIDTH, 2 * width)
+            )
+            if map_dim
+            else None
+        )
+
+    def forward(self, x: Tensor, code_map: Tensor | None = None) -> Tensor:
+        x = F.instance_norm(self.conv(x))  # (N, D, 2 H, 2 W)
+        if self.modulation is not None:
+            assert code_map is not None
+            scale, shift = self.modulation(code_map.movedim(1, -1)).movedim(-1, 1).chunk(2, dim=1)  # (N, D, 2 H, 2 W)
+            x = (1 + scale) * x + shift
+        return F.relu(x)
+
+
 def _stem(in_channels: int, width: int, *, norm: bool) -> nn.Sequential:
     conv = nn.Conv2d(in_channels, width, kernel_size=7, padding=3, padding_mode="reflect")
     return nn.Sequential(conv, nn.InstanceNorm2d(width) if norm else nn.Identity(), nn.ReLU())
@@ -303,11 +349,6 @@ def _stem(in_channels: int, width: int, *, norm: bool) -> nn.Sequential:
 def _down(channels: int) -> nn.Sequential:
     conv = nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1)
     return nn.Sequential(conv, nn.InstanceNorm2d(2 * channels), nn.ReLU())
-
-
-def _up(channels: int) -> nn.Sequential:
-    conv = nn.ConvTranspose2d(channels, channels // 2, kernel_size=3, stride=2, padding=1, output_padding=1)
-    return nn.Sequential(conv, nn.InstanceNorm2d(channels // 2), nn.ReLU())
 
 
 def _output(width: int, out_channels: int) -> nn.Sequential:

@@ -72,11 +72,11 @@ class VideoGenerator(VideoStage):
 
 # A few hundred steps must do: plain differences lead, and the discriminator only sharpens.
 _TINY = VideoGenerator.Config(
-    num_epochs=11,
+    num_epochs=9,
     epoch_size=256,
     batch_size=4,
     lr=1.4e-3,
-    decay_epochs=5,
+    decay_epochs=4,
     upper_latent_dim=4,
     lower_latent_dim=4,
     encoder_width=16,
@@ -86,7 +86,7 @@ _TINY = VideoGenerator.Config(
     num_local_blocks=2,
     discriminator_width=16,
     num_scales=2,
-    z_inject="tile_masked",
+    z_inject="spade",
     lambda_gan=0.1,
     lambda_fm=0.5,
     lambda_vgg=0.0,
@@ -101,10 +101,10 @@ VideoGenerator.presets = {
     # For several people in several rooms.
     "small": replace(
         _TINY,
-        num_epochs=7,
+        num_epochs=6,
         epoch_size=1024,
         lr=1e-3,
-        decay_epochs=5,
+        decay_epochs=4,
         generator_width=16,
         lambda_contrast=30.0,
     ),

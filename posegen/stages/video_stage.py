@@ -62,7 +62,7 @@ class VideoStage(Stage):
         """Share of the pairs that see their own feature maps and not maps warped from the content frame."""
         generator: Literal["local", "global"] = "local"
         """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
-        z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "tile"] = "tile_nonorm_stem"
+        z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"] = "tile_nonorm_stem"
         """How the code enters; a plainly tiled one is erased by the norm that follows the first layer."""
         generator_width: int = 32
         """Channels of the generator's first layer (64 is pix2pixHD's for ``global``)."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posegen.color.augmentation import augment_clip, feather, mean_lightness, plan_variants, recolor
+from posegen.color.augmentation import augment_clip, feather, mean_lightness, plan_clip, plan_variants, recolor
 from posegen.color.garments import LOWER, UPPER
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import sample_ab
@@ -148,7 +148,7 @@ def test_augment_clip_paints_what_it_designates(picture, garments):
     images, labels = np.stack([picture, picture[::-1]]), np.stack([garments, garments[::-1]])
     settings = dict(scope="frame", num_variants=3, seed=7, clip_id="x")
     for region, other in (("upper", LOWER), ("lower", UPPER)):
-        variants = list(augment_clip(images, labels, region=region, **settings))
+        variants = list(augment_clip(images, labels, plan_clip(images, labels, region=region, **settings)))
         assert [(v.frame, v.variant) for v in variants] == [(t, k) for t in (0, 1) for k in (0, 1, 2)]
         for variant in variants:
             own = labels[variant.frame] == (UPPER if region == "upper" else LOWER)
@@ -160,15 +160,15 @@ def test_augment_clip_paints_what_it_designates(picture, garments):
 
 def test_augment_clip_designates_nothing_where_a_garment_is_not_seen(picture, garments):
     labels = np.stack([garments, np.where(garments == LOWER, 0, garments).astype(np.uint8)])
-    variants = list(
-        augment_clip(np.stack([picture] * 2), labels, scope="clip", region="both", num_variants=2, seed=0, clip_id="x")
-    )
+    images = np.stack([picture] * 2)
+    plan = plan_clip(images, labels, scope="clip", region="both", num_variants=2, seed=0, clip_id="x")
+    variants = list(augment_clip(images, labels, plan))
     original, painted = variants[0], variants[3]
     assert (original.image == picture).all()
     assert painted.lower_ab is None and painted.upper_ab is not None
     assert (painted.image[labels[1] == 0] == picture[labels[1] == 0]).all()
 
 
-def test_augment_clip_needs_one_label_per_pixel(picture, garments):
+def test_plan_needs_one_label_per_pixel(picture, garments):
     with pytest.raises(ValueError, match=r"garments of shape \(120, 80\)"):
-        next(augment_clip(picture[None], garments, scope="clip", region="both", num_variants=1, seed=0, clip_id=""))
+        plan_clip(picture[None], garments, scope="clip", region="both", num_variants=1, seed=0, clip_id="")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posegen.color.augmentation import augment_clip
+from posegen.color.augmentation import augment_clip, plan_clip
 from posegen.color.garments import LOWER, NONE, UPPER, garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.studio import StudioClip, render_clip
@@ -52,9 +52,8 @@ def test_a_rough_pose_is_enough(clip):
 def test_recolored_clips_have_the_designated_colors(clip):
     labels = garment_labels(clip.images, clip.keypoints, clip.masks)
     errors = []
-    for variant in augment_clip(
-        clip.images, labels, scope="frame", region="both", num_variants=2, seed=0, clip_id=clip.person
-    ):
+    plan = plan_clip(clip.images, labels, scope="frame", region="both", num_variants=2, seed=0, clip_id=clip.person)
+    for variant in augment_clip(clip.images, labels, plan):
         own, original = labels[variant.frame], clip.images[variant.frame]
         before, after = rgb_to_lab(original), rgb_to_lab(variant.image)
         for label, designated in ((UPPER, variant.upper_ab), (LOWER, variant.lower_ab)):

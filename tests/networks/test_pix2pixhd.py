@@ -158,7 +158,7 @@ def sensitivity(z_inject: str, generator: str) -> float:
 
 
 @pytest.mark.parametrize("generator", GENERATORS)
-@pytest.mark.parametrize("z_inject", ["tile_nonorm_stem", "tile_masked", "adain"])
+@pytest.mark.parametrize("z_inject", ["tile_nonorm_stem", "tile_masked", "adain", "spade"])
 def test_generator_sees_its_code(z_inject, generator):
     assert sensitivity(z_inject, generator) > 1e-3
 
@@ -185,13 +185,31 @@ def test_each_part_of_a_masked_code_enters_in_its_region():
     regions[:, 0, :8] = 1.0
     regions[:, 1, 8:] = 0.5
     z = torch.tensor([[2.0, 3.0, 4.0]])
-    x, _ = generator.conditioning(torch.cat([features, previous], dim=1), z, regions)
+    x, *_ = generator.conditioning(torch.cat([features, previous], dim=1), z, regions)
     torch.testing.assert_close(x[0, :7], torch.cat([features, previous], dim=1)[0])
     assert x[0, 7:, 0, 0].tolist() == [2.0, 3.0, 0.0]
     assert x[0, 7:, 15, 15].tolist() == [0.0, 0.0, 2.0]
 
 
-@pytest.mark.parametrize("z_inject", ["tile_nonorm_stem", "tile_masked", "adain"])
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_a_code_behind_the_last_norm_reaches_no_farther_than_its_region(generator):
+    network = GENERATORS[generator](z_inject="spade", latent_dims=(2, 1))
+    features, previous = torch.rand(1, 4, 32, 32), torch.rand(1, 3, 32, 32)
+    regions = torch.zeros(1, 2, 32, 32)
+    regions[:, 0, :8] = 1.0
+    regions[:, 1, 20:] = 1.0
+    z = torch.tensor([[2.0, 3.0, 4.0]])
+    with torch.no_grad():
+        upper, lower = (
+            (network(features, previous, z + change, regions) - network(features, previous, z, regions)).abs()
+            for change in (torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]]))
+        )
+    changed = [part.amax(dim=(0, 1, 3)) > 0 for part in (upper, lower)]  # rows; the last convolution is 7 pixels wide
+    assert changed[0].tolist() == [row < 8 + 3 for row in range(32)]
+    assert changed[1].tolist() == [row >= 20 - 3 for row in range(32)]
+
+
+@pytest.mark.parametrize("z_inject", ["tile_nonorm_stem", "tile_masked", "adain", "spade"])
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_checkpointed_activations_give_the_same_gradients(generator, z_inject):
     features, previous = torch.rand(1, 4, 32, 48), torch.rand(1, 3, 32, 48)

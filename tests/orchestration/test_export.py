@@ -44,7 +44,8 @@ def inputs(count: int) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("z_inject", "generator"), [("tile_masked", "local"), ("tile_nonorm_stem", "local"), ("adain", "global")]
+    ("z_inject", "generator"),
+    [("tile_masked", "local"), ("tile_nonorm_stem", "local"), ("adain", "global"), ("spade", "local")],
 )
 def test_frames_are_those_of_pytorch(tmp_path, z_inject, generator):
     """For batches of one and of three, and for a video's second frame, which is drawn from the first."""

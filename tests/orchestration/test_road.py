@@ -54,7 +54,7 @@ def test_everything_is_in_mlflow(made):
     video = runs["video-generator"]
     assert video.data.tags["mlflow.parentRunId"] == runs["demo"].info.run_id
     assert {"train/l1", "val/psnr", "test/ssim", "test/recolor_upper"} <= video.data.metrics.keys()
-    assert video.data.params["z_inject"] == "tile_masked"
+    assert video.data.params["z_inject"] == "spade"
     artifacts = {file.path for file in client.list_artifacts(video.info.run_id)}
     assert {"images", "evaluation"} <= artifacts
     assert {file.path for file in client.list_artifacts(runs["demo"].info.run_id)} == {

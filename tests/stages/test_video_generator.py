@@ -114,7 +114,7 @@ def test_learning_rate_falls_as_in_pix2pixhd(epoch, factor):
     assert stage.optimizers["generator"].param_groups[0]["lr"] == pytest.approx(2e-4 * factor)
 
 
-@pytest.mark.parametrize("z_inject", ["tile_nonorm_stem", "tile_masked", "adain"])
+@pytest.mark.parametrize("z_inject", ["tile_nonorm_stem", "tile_masked", "adain", "spade"])
 def test_code_changes_the_picture(z_inject):
     stage, batch = make_stage(z_inject=z_inject), make_batch()
     z = torch.randn(2, 2, 8, generator=torch.Generator().manual_seed(3))
