@@ -11,7 +11,7 @@ from contextlib import redirect_stderr
 from functools import partial, wraps
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -29,8 +29,13 @@ from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings
 from orchestration.progress import ConsoleListener, CountListener
 from orchestration.report import Table1Settings
+from orchestration.search_settings import TuneSettings
 from orchestration.train import TrainSettings, dataset_of
 from posegen.stages import STAGES, Stage
+
+if TYPE_CHECKING:
+    from orchestration.compare import Comparison
+    from orchestration.search_ledger import Tried
 
 console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -120,6 +125,9 @@ def build_app(preset: str = "paper") -> SubcommandApp:
     app.command(deferred(prepare))
     app.command(deferred(colorize))
     app.command(_train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
+    app.command(deferred(tune))
+    app.command(deferred(compare))
+    app.command(deferred(ui))
     app.command(deferred(evaluate))
     app.command(deferred(generate))
     app.command(deferred(export))
@@ -196,6 +204,61 @@ def colorize(dataset: Positional[str], settings: ColorizeSettings = ColorizeSett
     with CountListener(console, "painting") as listener:
         summary = colorize(dataset, settings, on_progress=listener.hear)
     console.print(str(summary))
+
+
+def tune(space: Positional[str], dataset: Positional[str], settings: TuneSettings = TuneSettings()) -> None:
+    """Search the settings of a method; the same command goes on with a search that was stopped.
+
+    Trial 0 has the preset's own settings. What several trials need, such as equal encoders, is trained once.
+
+    Args:
+        space: What is searched: codes_and_losses, joint, latent_sizes, loss_weights or optional_losses.
+        dataset: Folder of a clip dataset with all its colours.
+    """
+    from orchestration.tune import tune
+
+    found = tune(space, dataset, settings, on_trial=_say_trial)
+    counts = {state: found.count(state) for state in ("complete", "pruned", "failed", "running")}
+    console.print(
+        f"{found.name}: {len(found.trials)} trials in {found.seconds / 60:.1f} min, "
+        + ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    )
+    trained, reused = (sum(getattr(trial, name) for trial in found.trials) for name in ("trained", "reused"))
+    console.print(f"of the runs that trials need, {trained} were trained and {reused} were there already")
+    for trial in found.best:
+        console.print(f"best: {_describe_trial(trial)}; its run: {trial.run}", markup=False)
+
+
+def compare(
+    targets: Positional[tuple[str, ...]], metric: str = "", top: int = 20, out: Path = Path("comparison.html")
+) -> None:
+    """Compare runs that MLflow has: a table here, best first, and a page with plots, pictures and videos.
+
+    Args:
+        targets: Experiments, searches or runs, by their name; a run also by its folder or its id.
+        metric: What is compared; by default what a search was for, or what an evaluation measured.
+        top: Runs in the table; the page has all.
+        out: The page, .html; nothing else is needed to look at it.
+    """
+    from orchestration.compare import compare
+    from orchestration.compare_page import write_page
+
+    found = compare(targets, metric)
+    console.print(_comparison_table(found, top))
+    if found.without:
+        console.print(f"{found.without} more runs do not have {found.metric}", markup=False)
+    console.print(f"with plots, pictures and videos: {write_page(found, out)}", markup=False)
+
+
+def ui(port: int = 5000) -> None:
+    """Open MLflow's page on the store that posegen records to.
+
+    Args:
+        port: Where it listens, on this machine alone.
+    """
+    from orchestration.tracking import serve_page
+
+    serve_page(port, on_ready=lambda address: console.print(f"MLflow: {address}; Ctrl-C stops it", markup=False))
 
 
 def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings = EvaluateSettings()) -> None:
@@ -391,6 +454,49 @@ def verify_weights() -> None:
     changed = [name for name, state in rows if state == "changed"]
     if changed:
         raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
+
+
+def _say_trial(trial: Tried, best: list[Tried]) -> None:
+    leads = " [green]best by now[/]" if trial.number in {one.number for one in best} else ""
+    console.print(f"{_describe_trial(trial)}{leads}")
+
+
+def _describe_trial(trial: Tried) -> str:
+    """A trial in a line: how it ended, its objectives, what it tried."""
+    values = "  ".join(f"{name} {value:.4g}" for name, value in trial.values.items())
+    point = "  ".join(
+        f"{key.partition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{key.partition('.')[2]} {value}"
+        for key, value in trial.point.items()
+    )
+    ended = f"{trial.state} after {trial.epochs} epochs" if trial.epochs else trial.state
+    reason = f": {trial.reason}" if trial.reason else ""
+    return f"trial {trial.number}  {ended}{reason}  {values}  {point}"
+
+
+def _comparison_table(found: Comparison, top: int) -> Table:
+    """The best runs with the parameters in which they differ."""
+    best = "highest" if found.higher_is_better else "lowest"
+    table = Table(title=f"{len(found.entries)} runs, {best} {found.metric} first")
+    table.add_column("run", no_wrap=True)
+    table.add_column("state")
+    for name in (*found.objectives, "95 % interval"):
+        table.add_column(name, justify="right")
+    for name in found.varied:
+        table.add_column(name.rpartition(".")[2], justify="right")
+    for entry in found.entries[:top]:
+        values = [f"{entry.run.metrics[name]:.4g}" if name in entry.run.metrics else "" for name in found.objectives]
+        interval = "{:.4g} – {:.4g}".format(*entry.interval) if entry.interval else ""
+        varied = [_shorten(entry.parameters.get(name, "")) for name in found.varied]
+        table.add_row(entry.run.name, entry.state, *values, interval, *varied)
+    return table
+
+
+def _shorten(text: str) -> str:
+    """A number in four digits; anything else as it is."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
 
 
 def _score_table(result: Evaluation) -> Table:

@@ -255,4 +255,7 @@ def _record(evaluation: Evaluation, local: Path) -> None:
     Folder(evaluation.folder).upload(local)
     tracker = tracking.of_run(Folder(evaluation.run))
     tracker.log_metrics({f"test/{name}": score.mean for name, score in evaluation.scores.items()}, step=0)
+    intervals = {name: score.interval for name, score in evaluation.scores.items() if score.interval}
+    tracker.log_metrics({f"test/{name}.low": low for name, (low, _) in intervals.items()}, step=0)
+    tracker.log_metrics({f"test/{name}.high": high for name, (_, high) in intervals.items()}, step=0)
     tracker.log_file(local, "evaluation")

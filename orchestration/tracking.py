@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
+import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +28,7 @@ log = logging.getLogger("posegen")
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 DEFAULT_STORE = "mlflow.db"
 _PARAMETER_LENGTH = 6000  # MLflow's limit
+_PAGE = 1000  # runs in one answer
 _TAG_PARENT = "mlflow.parentRunId"
 _TAG_NAME = "mlflow.runName"
 
@@ -30,6 +36,16 @@ _TAG_NAME = "mlflow.runName"
 def tracking_uri() -> str:
     """The server of ``MLFLOW_TRACKING_URI``, or an sqlite file in the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DEFAULT_STORE).absolute()}"
+
+
+def require() -> None:
+    """Raise ValueError where MLflow does not answer."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _client(tracking_uri()).search_experiments(max_results=1)
+    except (MlflowException, OSError) as error:
+        raise ValueError(f"MLflow at {tracking_uri()} does not answer: {str(error).splitlines()[0]}") from None
 
 
 @dataclass(frozen=True)
@@ -136,6 +152,131 @@ def of_run(run: Folder) -> Tracker:
     """The MLflow run of a run folder; `OFF` where it was not recorded."""
     run_id = run.read_json("run.json").get("mlflow_run_id", "") if run.exists("run.json") else ""
     return Tracker(tracking_uri(), run_id) if run_id else OFF
+
+
+def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
+    """Serve MLflow's page on the store until it is interrupted, or say where its server is.
+
+    Raises ValueError if it does not start.
+    """
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        on_ready(uri)
+        return
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    server = subprocess.Popen([*command, "--port", str(port), "--workers", "1"])
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while server.poll() is None and not _answers(address):
+            time.sleep(0.5)
+        if server.poll() is not None:
+            raise ValueError(f"MLflow's page did not start on port {port}: take another --port")
+        on_ready(address)
+        server.wait()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+# ---- Reading
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run as MLflow has it."""
+
+    run_id: str
+    name: str
+    status: str
+    parameters: Mapping[str, str]
+    metrics: Mapping[str, float]
+    """The last value of each."""
+    tags: Mapping[str, str]
+
+    @property
+    def parent(self) -> str:
+        """Run under which it is filed; empty for none."""
+        return self.tags.get(_TAG_PARENT, "")
+
+
+def find_runs(target: str) -> list[Recorded]:
+    """The runs that a name stands for, newest first.
+
+    Args:
+        target: An experiment: all its runs. A run, by its folder, id or name: those filed under it, such as a
+            search's trials, or else the run itself.
+
+    Raises:
+        ValueError: MLflow has nothing of that name.
+    """
+    client = _client(tracking_uri())
+    experiment = client.get_experiment_by_name(target)
+    if experiment is not None:
+        return _search_runs(client, [experiment.experiment_id], "")
+    everywhere = [one.experiment_id for one in client.search_experiments()]
+    folder = Folder(target)
+    run_id = of_run(folder).run_id if folder.exists("run.json") else target
+    quoted = run_id.replace("'", "")
+    runs = _search_runs(client, everywhere, f"attributes.run_id = '{quoted}'") or _search_runs(
+        client, everywhere, f"attributes.run_name = '{quoted}'"
+    )
+    if not runs:
+        raise ValueError(f"MLflow at {tracking_uri()} has no experiment and no run {target!r}")
+    children = _search_runs(client, everywhere, f"tags.`{_TAG_PARENT}` = '{runs[0].run_id}'")
+    return children or runs[:1]
+
+
+def children_of(run_id: str) -> list[Recorded]:
+    """The runs that are filed under one."""
+    client = _client(tracking_uri())
+    experiment = client.get_run(run_id).info.experiment_id
+    return _search_runs(client, [experiment], f"tags.`{_TAG_PARENT}` = '{run_id}'")
+
+
+def metric_history(run_id: str, name: str) -> dict[int, float]:
+    """All values of a metric by step."""
+    return {metric.step: metric.value for metric in _client(tracking_uri()).get_metric_history(run_id, name)}
+
+
+def list_files(run_id: str, folder: str = "") -> list[str]:
+    """Paths of the files in a folder of a run's artifacts, not of those in its folders."""
+    found = _client(tracking_uri()).list_artifacts(run_id, folder or None)
+    return [one.path for one in found if not one.is_dir]
+
+
+def read_file(run_id: str, path: str) -> bytes:
+    """The content of an artifact."""
+    with tempfile.TemporaryDirectory() as name:
+        return Path(_client(tracking_uri()).download_artifacts(run_id, path, name)).read_bytes()
+
+
+def _search_runs(client: Any, experiments: list[str], query: str) -> list[Recorded]:
+    runs: list[Recorded] = []
+    token = None
+    while True:
+        page = client.search_runs(experiments, query, max_results=_PAGE, page_token=token)
+        runs += [
+            Recorded(
+                run.info.run_id,
+                run.info.run_name,
+                run.info.status,
+                run.data.params,
+                run.data.metrics,
+                run.data.tags,
+            )
+            for run in page
+        ]
+        token = page.token
+        if not token:
+            return runs
 
 
 def _experiment_id(client: Any, uri: str, name: str) -> str:

@@ -3,6 +3,7 @@
 A run is a folder::
 
     RUNS/NAME/run.json                   stage, configuration, data, MLflow run
+    RUNS/NAME/metrics.json               what every epoch gave
     RUNS/NAME/checkpoints/epoch-0003/    see `posegen.checkpoint`
 
 The same name goes on with the same run. The worker function is the same with and without Ray: with ``workers=0``
@@ -18,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,18 +40,22 @@ from posegen.checkpoint import (
 )
 from posegen.clips import ClipDataset, Split
 from posegen.generate import VideoSynthesizer
+from posegen.metrics.image import STLPIPS
 from posegen.recoloring import Subject, measure_excerpts, open_excerpts
+from posegen.reconstruction import Measure
 from posegen.samples import Batch, EpochLoader, Samples, fixed_batch
 from posegen.stages import STAGES, Stage
 from posegen.stages.pictures import enlarge
 from posegen.stages.video_stage import VideoStage
 from posegen.storage import Folder
+from posegen.weights import is_cached
 
 VALIDATION_SAMPLES = 16
 PREVIEW_SAMPLES = 6
 # A garment is about a tenth of the picture, and another colour changes its channels by about 0.2 of [-1, 1]: a code
 # that works moves the picture by some 0.02 in the mean, and one tenth of that is none.
 LEAST_SENSITIVITY = 0.002
+_HISTORY = "metrics.json"
 _FILTERING = threading.Lock()
 """Runs may start side by side, and what `warnings.catch_warnings` sets holds for all threads."""
 _REMEDIES = {
@@ -78,6 +84,8 @@ class TrainSettings:
     """Training processes, on as many CPUs or GPUs of the cluster; 0 trains in this process, without Ray."""
     cpus: int = 0
     """CPUs of each worker; 0 divides the cluster's among them."""
+    gpus: float = 0.0
+    """GPUs of each worker, also a part of one; 0 takes one each where the cluster has so many."""
     loader_processes: int = -1
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
@@ -151,10 +159,12 @@ def train(
     name = settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}"
     data = ClipDataset(dataset)
     job = Job(stage=stage, config=config, dataset=str(data.folder), run=Folder(settings.runs) / name, settings=settings)
-    check(job, data)
+    built = check(stage, config, data, workers=settings.workers)
+    if latest_checkpoint(job.run) is None:
+        _check_needs(built)
     job = replace(job, tracker=_open_run(job, data, parent))
     try:
-        if _is_finished(job):
+        if is_finished(job.run, config):
             pass
         elif settings.workers == 0:
             train_worker(job, Worker(device=local_device(), listener=listener))
@@ -167,10 +177,19 @@ def train(
     return job.run
 
 
-def _is_finished(job: Job) -> bool:
-    """Whether nothing is left to train."""
-    checkpoint = latest_checkpoint(job.run)
-    return checkpoint is not None and load_progress(checkpoint).epoch >= job.config.num_epochs
+def is_finished(run: Folder, config: Stage.Config) -> bool:
+    """Whether nothing is left to train of a run."""
+    checkpoint = latest_checkpoint(run)
+    return checkpoint is not None and load_progress(checkpoint).epoch >= config.num_epochs
+
+
+def history(run: Folder) -> dict[int, dict[str, float]]:
+    """What every epoch gave that the last checkpoint of a run holds, by epoch; nothing before the first."""
+    checkpoint = latest_checkpoint(run)
+    if checkpoint is None or not run.exists(_HISTORY):
+        return {}
+    done = load_progress(checkpoint).epoch
+    return {int(epoch): metrics for epoch, metrics in run.read_json(_HISTORY).items() if int(epoch) <= done}
 
 
 def dataset_of(run: str) -> str:
@@ -181,17 +200,23 @@ def dataset_of(run: str) -> str:
     return folder.read_json("run.json")["dataset"]
 
 
-def check(job: Job, data: ClipDataset) -> None:
-    """Raise ValueError if the job cannot work, before anything is written or started."""
-    with torch.device("meta"):  # shapes alone: the paper's generator fills 0.7 GB
-        stage = STAGES[job.stage](job.config)
-    stage.check_size(data.info.size)
-    samples = stage.open_samples(job.config, data, "train")
-    EpochLoader(samples, job.config.batch_size, world_size=max(job.settings.workers, 1))
-    if latest_checkpoint(job.run) is None:
-        with _FILTERING, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*meta parameter")  # shapes are compared, nothing is copied
-            stage.initialize(_load_run)
+def check(stage: str, config: Stage.Config, data: ClipDataset, *, workers: int) -> Stage:
+    """Raise ValueError if a stage cannot be trained on this data, whatever other runs it needs.
+
+    Returns the stage, built of shapes alone: the paper's generator fills 0.7 GB.
+    """
+    with torch.device("meta"):
+        built = STAGES[stage](config)
+    built.check_size(data.info.size)
+    EpochLoader(built.open_samples(config, data, "train"), config.batch_size, world_size=max(workers, 1))
+    return built
+
+
+def _check_needs(stage: Stage) -> None:
+    """Raise ValueError if the runs that a stage of shapes needs are not there, or do not fit it."""
+    with _FILTERING, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*meta parameter")  # shapes are compared, nothing is copied
+        stage.initialize(_load_run)
 
 
 def train_worker(job: Job, worker: Worker) -> None:
@@ -280,12 +305,32 @@ def _validate(stage: Stage, batches: list[Batch], worker: Worker) -> dict[str, f
 
 
 def _measure_excerpts(stage: Stage, excerpts: list[Subject], size: tuple[int, int], worker: Worker) -> dict[str, float]:
-    """Flicker and colour of the excerpts as drawn now; nothing where there are none."""
+    """What is seen of the excerpts as drawn now, and what drawing takes; nothing where there are none."""
     if not excerpts:
         return {}
     assert isinstance(stage, VideoStage)
-    measured = measure_excerpts(VideoSynthesizer(stage, size, worker.device), excerpts)
-    return {f"val/{name}": value for name, value in measured.items()}
+    synthesizer = VideoSynthesizer(stage, size, worker.device)
+    measured = measure_excerpts(synthesizer, excerpts, perceptual_measures(worker.device))
+    return {
+        **{f"val/{name}": value for name, value in measured.items()},
+        "model/parameters": sum(parameter.numel() for parameter in stage.generator.parameters()) / 1e6,
+        "time/frame_seconds": _time_to_draw(synthesizer, excerpts[0]),
+    }
+
+
+@cache
+def perceptual_measures(device: torch.device) -> dict[str, Measure]:
+    """The perceptual distance, where its weights are at hand: training fetches nothing for the sake of a number."""
+    return {"st_lpips": STLPIPS.pretrained().to(device)} if is_cached("st_lpips") else {}
+
+
+def _time_to_draw(synthesizer: VideoSynthesizer, subject: Subject) -> float:
+    """Seconds for a frame, the first one left out: it may wait for memory."""
+    frames = synthesizer.frames(subject.content, subject.clip.keypoints)
+    next(frames)
+    start = time.perf_counter()
+    count = sum(1 for _ in frames)
+    return (time.perf_counter() - start) / count
 
 
 def _finish_epoch(
@@ -301,6 +346,7 @@ def _finish_epoch(
     stage.eval()
     stage.finish_epoch(samples)
     if worker.leads:
+        job.run.write_json(_HISTORY, {**history(job.run), progress.epoch: metrics})
         save_checkpoint(job.run / "checkpoints" / f"epoch-{progress.epoch:04d}", stage, progress)
         _drop_old_checkpoints(job.run, job.settings.keep)
         job.tracker.log_metrics(metrics, progress.epoch)
@@ -378,10 +424,11 @@ def _check_same(run: Folder, known: dict[str, Any], asked: dict[str, Any]) -> No
         if known[name] != asked[name]:
             kind, change = name.replace("_", " "), f"{known[name]} → {asked[name]}"
             raise RunError(f"run {run.name} has another {kind} ({change}): {elsewhere}")
-    before, now = known["config"], asked["config"]
-    changed = [name for name in now if name != "num_epochs" and before.get(name) != now[name]]
+    # A setting that is younger than the run had its default when the run began.
+    before, now = {**asdict(STAGES[known["stage"]].Config()), **known["config"]}, asked["config"]
+    changed = [name for name in now if name != "num_epochs" and before[name] != now[name]]
     if changed:
-        changes = ", ".join(f"{name} {before.get(name)!r} → {now[name]!r}" for name in changed)
+        changes = ", ".join(f"{name} {before[name]!r} → {now[name]!r}" for name in changed)
         raise RunError(f"run {run.name} was started with other settings ({changes}): {elsewhere}")
 
 
@@ -394,14 +441,16 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
     from ray.train.torch import TorchTrainer
 
     cluster = ray.cluster_resources()
-    use_gpu = cluster.get("GPU", 0) >= job.settings.workers
+    use_gpu = cluster.get("GPU", 0) >= job.settings.workers * (job.settings.gpus or 1)
     cpus = job.settings.cpus or max(int(cluster.get("CPU", 1) // job.settings.workers), 1)
     with RemoteListener(listener) as remote:
         trainer = TorchTrainer(
             _ray_worker,
             train_loop_config={"job": job, "listener": remote},
             scaling_config=ray.train.ScalingConfig(
-                num_workers=job.settings.workers, use_gpu=use_gpu, resources_per_worker={"CPU": cpus}
+                num_workers=job.settings.workers,
+                use_gpu=use_gpu,
+                resources_per_worker={"CPU": cpus, **({"GPU": job.settings.gpus or 1} if use_gpu else {})},
             ),
             # The run's own folder holds the checkpoints; Ray's book-keeping of each start is of no later use.
             run_config=ray.train.RunConfig(

@@ -268,6 +268,11 @@ class VariantFile:
         """The designated (a, b) of the lower garment in every row, None where it was left as it was."""
         return self._table.values("lower_ab")
 
+    @property
+    def record(self) -> bytes:
+        """What decided these pictures, as `posegen colorize` noted it."""
+        return self._table.metadata.get(_METADATA_KEY, b"")
+
     def image(self, frame: int, variant: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB of one recoloured frame; `frame` is a row of the clip."""
         return decode_png(self._table.cell("image", self.rows[frame, variant]))
@@ -300,6 +305,16 @@ class ClipDataset:
         """Names the data: equal for equal clips in equal splits, wherever the dataset lies."""
         content = [*(clip.clip_id for clip in self.clips), json.dumps(self.info.splits, sort_keys=True)]
         return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+    @cached_property
+    def colors_fingerprint(self) -> str:
+        """Names the recoloured frames: equal where all clips were painted with equal settings."""
+        digest = hashlib.sha256()
+        for kind in (self.folder / "colors").folders():
+            for file in (self.folder / "colors" / kind).files(".parquet"):
+                record = VariantFile(self.folder, kind, file.removesuffix(".parquet")).record
+                digest.update(f"{kind}/{file}".encode() + record)
+        return digest.hexdigest()[:16]
 
     def variants(self, scope: str, region: str, clip: ClipFile) -> VariantFile:
         """The recoloured frames of a clip. Raises DatasetError where `posegen colorize` has not made them."""

@@ -70,7 +70,7 @@ class VideoSynthesizer:
         return cls(stage, load_progress(checkpoint).size, device)
 
     def frames(self, content: Content, poses: np.ndarray, z: Tensor | None = None) -> Iterator[np.ndarray]:
-        """Draw one uint8 frame (H, W, 3) per pose, each from the one before; the first from black.
+        """Draw one uint8 frame (H, W, 3) per pose, each from the one before.
 
         Args:
             content: The person.
@@ -97,7 +97,7 @@ class VideoSynthesizer:
         """
         features = self._take_apart(content)
         expanded = [z.expand(len(of_clip), -1) for z, of_clip in zip(codes, poses, strict=True)]  # (T, Z) each
-        previous = torch.full((len(poses), 3, *self.size), -1.0, device=self.device)  # v0 is black
+        previous = self._start(content, len(poses)).clone()  # (N, 3, H, W)
         for t in range(max(map(len, poses), default=0)):
             active = [number for number, of_clip in enumerate(poses) if t < len(of_clip)]
             at_t = [poses[number][t] for number in active]
@@ -112,7 +112,8 @@ class VideoSynthesizer:
         features = self._features(self._take_apart(content), poses)  # (T, 4, H, W)
         regions = self._regions(poses)  # (T, 2, H, W)
         count = len(codes)
-        return self.stage.roll_out(features.expand(count, -1, -1, -1, -1), codes, regions.expand(count, -1, -1, -1, -1))
+        features, regions = (x.expand(count, -1, -1, -1, -1) for x in (features, regions))
+        return self.stage.roll_out(features, codes, regions, self._start(content, count))
 
     @torch.no_grad()
     def encode(self, image: np.ndarray) -> Tensor:
@@ -154,6 +155,11 @@ class VideoSynthesizer:
         if content.image.shape[:2] != self.size:
             raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
         return ContentFeatures(content.keypoints, content.edges, content.mask)
+
+    def _start(self, content: Content, count: int) -> Tensor:
+        """v0 of several clips of a person, (N, 3, H, W)."""
+        image = self._stack([to_network(content.image)])
+        return self.stage.start_of({"content": image, "start": image}).expand(count, -1, -1, -1)
 
     def _features(self, features: ContentFeatures, poses: Iterable[np.ndarray]) -> Tensor:
         """The feature maps (N, 4, H, W) of the person in other poses, restored where the run has a restorer."""

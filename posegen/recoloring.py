@@ -5,7 +5,7 @@ Codes are swapped for those of painted frames, or found for random colours, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from posegen.generate import Content, VideoSynthesizer, content_of, garments_of,
 from posegen.metrics.color import areas_beside, hit, leakage, mean_ab, share_of_way, texture_kept
 from posegen.metrics.latent import code_sensitivity
 from posegen.metrics.temporal import implied_flow
-from posegen.reconstruction import flicker, gather, reconstruct
+from posegen.reconstruction import Measure, flicker, gather, reconstruct, score_frames
 from posegen.samples import REGIONS, usable_rows
 
 _LEAST_WAY = 15.0  # units of (a, b): a shorter way cannot be told from the encoders' errors
@@ -179,13 +179,29 @@ def summarize_swaps(recolorings: Sequence[Recoloring]) -> dict[str, float]:
     return {name: float(np.mean(of_swaps)) for name, of_swaps in values.items()}
 
 
-def measure_excerpts(synthesizer: VideoSynthesizer, excerpts: Sequence[Subject]) -> dict[str, float]:
-    """Mean ``flicker`` of the excerpts as drawn, and of what `summarize_swaps` tells of their swaps."""
+def measure_excerpts(
+    synthesizer: VideoSynthesizer, excerpts: Sequence[Subject], measures: Mapping[str, Measure]
+) -> dict[str, float]:
+    """Means over the excerpts.
+
+    Returns:
+        `measures` of the frames as drawn, whole and masked; ``flicker``; what `summarize_swaps` tells of the swaps,
+        and ``hit``, the mean of both garments'.
+    """
     scores = []
     for subject in excerpts:
         drawn = reconstruct(synthesizer, subject.clip, subject.content)
         flow = implied_flow(subject.clip.keypoints, subject.clip.masks)
-        scores.append({"flicker": flicker(drawn, flow), **summarize_swaps(swap_codes(synthesizer, subject, drawn))})
+        swaps = summarize_swaps(swap_codes(synthesizer, subject, drawn))
+        hits = [swaps[f"hit_{region}"] for region in REGIONS if f"hit_{region}" in swaps]
+        scores.append(
+            {
+                **score_frames(subject.clip, drawn, measures, synthesizer.device),
+                "flicker": flicker(drawn, flow),
+                **swaps,
+                **({"hit": float(np.mean(hits))} if hits else {}),
+            }
+        )
     return {name: float(np.mean(values)) for name, values in gather(scores).items()}
 
 

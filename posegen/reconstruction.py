@@ -88,7 +88,7 @@ def score_clip(
     """
     clip = file.read()
     drawn = reconstruct(reenactor, clip, content_of(file))
-    means = _score_frames(clip, drawn, measures, reenactor.device)
+    means = score_frames(clip, drawn, measures, reenactor.device)
     means |= _score_time(clip, drawn, {name: measures[name] for name in perceptual}, reenactor.device)
     return ClipScores(clip.info.clip_id, len(clip) - 1, means), clip, drawn
 
@@ -108,9 +108,10 @@ def gather(scores: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
     return values
 
 
-def _score_frames(
+def score_frames(
     clip: Clip, drawn: np.ndarray, measures: Mapping[str, Measure], device: torch.device
 ) -> dict[str, float]:
+    """Mean of each measure over all frames but the first, and ``…_masked`` with what is not the person black."""
     values: dict[str, list[np.ndarray]] = {}
     for start in range(1, len(clip), _CHUNK):
         rows = slice(start, start + _CHUNK)

@@ -1,1 +1,23 @@
-"""What is worth searching: plain declarations over the fields of a stage's configuration."""
+"""What is worth searching: plain declarations over the fields of the stages' configurations, a file for each space.
+
+A new file with a `SPACE` in it is a new space: ``posegen tune NAME`` finds it by the file's name.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from search_spaces.space import Space
+
+
+def names() -> list[str]:
+    """The names of all spaces."""
+    return sorted(module.name for module in iter_modules(__path__) if module.name != "space")
+
+
+def load(name: str) -> Space:
+    """A space by its name. Raises ValueError."""
+    if name not in names():
+        raise ValueError(f"unknown search space {name!r}, expected one of {', '.join(names())}")
+    return import_module(f"search_spaces.{name}").SPACE

@@ -132,6 +132,23 @@ def test_too_few_colourings_are_refused(dataset):
         frame_pairs(dataset, colorings=4)
 
 
+def test_the_start_is_the_content_frame_before_it_was_painted(dataset):
+    pairs = frame_pairs(dataset, with_start=True)
+    painted = 0
+    for sample in pairs.plan(0):
+        arrays, clip = pairs.load(sample), pairs.clips[sample.clip]
+        np.testing.assert_array_equal(arrays["start"], to_network(clip.image(sample.content)))
+        painted += int((arrays["content"] != arrays["start"]).any())
+    assert painted
+
+
+def test_only_the_first_recolourings_are_seen(dataset):
+    pairs, frames = frame_pairs(dataset, num_variants=1), colored_frames(dataset, num_variants=1)
+    assert {sample.variant for epoch in range(4) for sample in pairs.plan(epoch)} == {0, 1}  # 0 is the original
+    assert {sample.variant for epoch in range(4) for sample in frames.plan(epoch)} == {0}
+    assert {sample.variant for epoch in range(4) for sample in colored_frames(dataset).plan(epoch)} == {0, 1}
+
+
 def test_half_of_the_content_is_the_first_frame(dataset):
     plan = frame_pairs(dataset, epoch_size=4000).plan(0)
     share = np.bincount([sample.content for sample in plan], minlength=NUM_FRAMES) / len(plan)

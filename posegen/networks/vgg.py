@@ -79,10 +79,15 @@ class VGGFeatures(nn.Module):
     @classmethod
     def from_state_dict(cls, name: str, state_dict: Mapping[str, Tensor]) -> VGGFeatures:
         """The network `name`, as in `pretrained`, with its weights under their published names."""
-        trained = _TRAINED[name]
-        network = cls(trained.architecture, trained.normalization, trained.pooling)
-        network.load_convolutions(state_dict, trained.prefix)
+        network = cls.untrained(name)
+        network.load_convolutions(state_dict, _TRAINED[name].prefix)
         return network
+
+    @classmethod
+    def untrained(cls, name: str) -> VGGFeatures:
+        """The network `name`, as in `pretrained`, with weights as they are drawn."""
+        trained = _TRAINED[name]
+        return cls(trained.architecture, trained.normalization, trained.pooling)
 
     def load_convolutions(self, state_dict: Mapping[str, Tensor], prefix: str = "") -> None:
         """Copy weights and biases of the convolutions under `prefix`, in the order of the numbers in their names.

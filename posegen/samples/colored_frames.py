@@ -9,7 +9,7 @@ import numpy as np
 from posegen.clips import ClipDataset, Split
 from posegen.color.augmentation import mean_lightness
 from posegen.features.feature_map import feature_map, target_regions
-from posegen.samples.images import REGIONS, to_network, to_unit, usable_rows
+from posegen.samples.images import REGIONS, seen, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
 
 
@@ -26,6 +26,7 @@ class ColoredFrames:
         region: ``upper`` or ``lower``, the garment that was painted.
         latent_dim: Z.
         painted: Whether painted frames are seen, or the original ones.
+        num_variants: How many recolourings of each frame are seen, the first ones; 0 takes all.
         epoch_size: Samples in an epoch; 0 takes every frame once.
         seed: With the epoch, decides order, variants and noise.
     """
@@ -38,12 +39,14 @@ class ColoredFrames:
         region: str,
         latent_dim: int,
         painted: bool = True,
+        num_variants: int = 0,
         epoch_size: int,
         seed: int,
     ):
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("frame", region, clip) for clip in self.clips]
         self.region, self.latent_dim, self.painted = region, latent_dim, painted
+        self.num_variants = num_variants
         self.epoch_size, self.seed = epoch_size, seed
 
     @cached_property
@@ -56,7 +59,7 @@ class ColoredFrames:
         samples = []
         for k, index in enumerate(draw(len(self._frames), self.epoch_size, rng)):
             clip, row = self._frames[index]
-            variant = int(rng.integers(self.variants[clip].num_variants))
+            variant = int(rng.integers(seen(self.variants[clip], self.num_variants)))
             samples.append(Sample(clip, row, row, variant, False, (self.seed, epoch, k)))
         return samples
 

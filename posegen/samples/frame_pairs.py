@@ -10,7 +10,7 @@ import numpy as np
 from posegen.clips import ClipDataset, ClipFile, DatasetError, Split, VariantFile
 from posegen.color.augmentation import mean_lightness
 from posegen.features.feature_map import feature_map, target_regions
-from posegen.samples.images import content_features, to_network, to_unit, usable_rows
+from posegen.samples.images import content_features, seen, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
 
 
@@ -21,7 +21,7 @@ class FramePairs:
     [-1, 1]; ``regions`` (2, 2, H, W) in [0, 1], where the upper and the lower garment can be; ``estimated`` (), whether
     the features were warped from the content frame, and ``support`` (2, 1, H, W) in [0, 1], where its parts came to
     lie; ``lab`` (2, 3), L, a, b of the upper and the lower garment as they were painted in the content frame, NaN where
-    they were not; ``noise`` (Z,).
+    they were not; ``noise`` (Z,); and on demand ``start`` (3, H, W), the content frame before it was painted.
 
     Half of the content frames are the first of the clip, as in the evaluation, and half are drawn from all its
     frames, so that the code cannot carry the pose.
@@ -32,7 +32,9 @@ class FramePairs:
         latent_dim: Z, of both garments together.
         true_feature_share: Share of the pairs that see their own feature maps and not estimated ones.
         painted: Whether painted clips are seen, or the original ones alone.
+        num_variants: How many recolourings of each clip are seen beside the original, the first ones; 0 takes all.
         colorings: Different colourings of each pair, which follow one another in the plan.
+        with_start: Whether ``start`` is there.
         epoch_size: Samples in an epoch; 0 takes every pair once, in each of its colourings.
         seed: With the epoch, decides order, content, variants and noise.
     """
@@ -45,16 +47,19 @@ class FramePairs:
         latent_dim: int,
         true_feature_share: float,
         painted: bool = True,
+        num_variants: int = 0,
         colorings: int = 1,
+        with_start: bool = False,
         epoch_size: int,
         seed: int,
     ):
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
         self.latent_dim, self.true_feature_share = latent_dim, true_feature_share
-        self.painted, self.colorings = painted, colorings
+        self.painted, self.colorings, self.with_start = painted, colorings, with_start
+        self.num_variants = num_variants and num_variants + 1  # the original is variant 0
         self.epoch_size, self.seed = epoch_size, seed
-        if any(variants.num_variants < colorings for variants in self.variants):
+        if any(seen(variants, self.num_variants) < colorings for variants in self.variants):
             raise DatasetError(f"some clips have fewer than {colorings} colourings: colorize them with more variants")
 
     @cached_property
@@ -84,7 +89,7 @@ class FramePairs:
 
     def _draw_variants(self, clip: int, rng: np.random.Generator) -> list[int]:
         """Different colourings of a clip; its first is the original."""
-        count = self.variants[clip].num_variants if self.painted else 1
+        count = seen(self.variants[clip], self.num_variants) if self.painted else 1
         return rng.permutation(count)[: self.colorings].tolist()
 
     def load(self, sample: Sample) -> Arrays:
@@ -106,6 +111,7 @@ class FramePairs:
             "support": np.stack([to_unit(part[..., None]) for part in support]),
             "lab": _painted_lab(clip, variants, sample),
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
+            **({"start": to_network(clip.image(sample.content))} if self.with_start else {}),
         }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from posegen.clips import ClipFile
+from posegen.clips import ClipFile, VariantFile
 from posegen.features.feature_map import ContentFeatures
 from posegen.features.parts import is_usable
 
@@ -21,6 +21,11 @@ def content_features(clip: ClipFile, row: int) -> ContentFeatures:
 def usable_rows(clip: ClipFile) -> np.ndarray:
     """Rows of the frames that have both hips and both shoulders."""
     return np.flatnonzero(is_usable(clip.keypoints))
+
+
+def seen(variants: VariantFile, most: int) -> int:
+    """How many recolourings are looked at: at most so many, or all if `most` is 0."""
+    return min(most or variants.num_variants, variants.num_variants)
 
 
 def to_network(image: np.ndarray) -> np.ndarray:

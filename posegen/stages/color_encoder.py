@@ -43,6 +43,8 @@ class ColorEncoder(Stage):
         """Size of the code; 0 is the paper's 16 for the upper and 8 for the lower garment."""
         color_augmentation: bool = True
         """Learn from painted frames; off is the method without Section 3.1, whose codes answer to no colour."""
+        color_variants: int = 0
+        """Recolourings of each frame to learn from; 0 takes all that the dataset has."""
         latent_reg: Literal["reconstruction", "random", "both"] = "reconstruction"
         """What the code is regressed on: the reconstruction (paper), a random sample (BicycleGAN), or both."""
         lambda_gan: float = 1.0
@@ -109,6 +111,7 @@ class ColorEncoder(Stage):
             region=config.region,
             latent_dim=config.code_size,
             painted=config.color_augmentation,
+            num_variants=config.color_variants,
             epoch_size=config.epoch_size,
             seed=config.seed,
         )

@@ -87,6 +87,7 @@ _TINY = VideoGenerator.Config(
     discriminator_width=16,
     num_scales=2,
     z_inject="spade",
+    v0="content",
     lambda_gan=0.1,
     lambda_fm=0.5,
     lambda_vgg=0.0,

@@ -29,8 +29,8 @@ from posegen.storage import Folder
 class VideoStage(Stage):
     """A pix2pixHD generator (Wang et al., 2018) trained on pairs of frames (Chan et al., 2018, Section 3.2).
 
-    v1 = G(F1, z; v0) and v2 = G(F2, z; v1) with v0 black and z = [z_up, z_down] from two encoders that look at the
-    content frame in the clip's colours. The discriminator sees both frames and both feature maps. The objective is
+    v1 = G(F1, z; v0) and v2 = G(F2, z; v1) with v0 black, or the content frame as it was filmed, and z = [z_up, z_down]
+    from two encoders that look at the content frame in the clip's colours. The discriminator sees both frames and both feature maps. The objective is
     Equation 2. A subclass says where the codes of a batch come from (`codes`).
     """
 
@@ -56,10 +56,15 @@ class VideoStage(Stage):
         """Its residual blocks; must be the run's."""
         color_augmentation: bool = True
         """Learn from painted clips, too; off is the method without Section 3.1."""
+        color_variants: int = 0
+        """Recolourings of each clip to learn from, beside the original; 0 takes all that the dataset has."""
         colorings: int = 1
         """Colourings of each pair of frames that stand side by side in a batch."""
         true_feature_share: float = 0.2
         """Share of the pairs that see their own feature maps and not maps warped from the content frame."""
+        v0: Literal["black", "content"] = "black"
+        """What the first frame is drawn from: black (the paper's), or the content frame in the clothes' own colours,
+        which shows the room and the person that a feature map and a code only hint at."""
         generator: Literal["local", "global"] = "local"
         """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
         z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"] = "tile_nonorm_stem"
@@ -146,7 +151,9 @@ class VideoStage(Stage):
             latent_dim=config.upper_latent_dim + config.lower_latent_dim,
             true_feature_share=config.true_feature_share,
             painted=config.color_augmentation,
+            num_variants=config.color_variants,
             colorings=config.colorings,
+            with_start=config.v0 == "content",
             epoch_size=config.epoch_size,
             seed=config.seed,
         )
@@ -204,20 +211,24 @@ class VideoStage(Stage):
         restored = self.restore(features.flatten(0, 1), batch["support"].flatten(0, 1)).view_as(features)
         return torch.where(batch["estimated"].view(-1, 1, 1, 1, 1), restored, features)
 
-    def roll_out(self, features: Tensor, z: Tensor, regions: Tensor) -> Tensor:
-        """Draw T frames (N, T, 3, H, W), each from its feature map and the frame before; the first from black."""
-        previous = features.new_full((len(features), 3, *features.shape[-2:]), -1.0)
+    def roll_out(self, features: Tensor, z: Tensor, regions: Tensor, start: Tensor) -> Tensor:
+        """Draw T frames (N, T, 3, H, W), each from its feature map and the frame before; the first from `start`."""
+        previous = start
         frames = []
         for t in range(features.shape[1]):
             previous = self.generator(features[:, t], previous, z, regions[:, t])  # (N, 3, H, W)
             frames.append(previous)
         return torch.stack(frames, dim=1)
 
+    def start_of(self, batch: Batch) -> Tensor:
+        """v0 (N, 3, H, W), from which the first frames of a batch are drawn."""
+        return batch["start"] if self.config.v0 == "content" else torch.full_like(batch["content"], -1.0)
+
     def step(self, batch: Batch) -> Losses:
         config = self.config
         real, features = batch["images"], self.conditions(batch)  # (N, 2, 3, H, W), (N, 2, 4, H, W)
         z = self.codes(batch)  # (N, Z)
-        fake = self.roll_out(features, z, batch["regions"])  # (N, 2, 3, H, W)
+        fake = self.roll_out(features, z, batch["regions"], self.start_of(batch))  # (N, 2, 3, H, W)
         fake_scores = self.judge(features, fake)
         real_scores = self.judge(features, real)
         losses = {"gan": config.lambda_gan * lsgan(last(fake_scores), real=True)}
@@ -244,6 +255,10 @@ class VideoStage(Stage):
         """The discriminator's activations for pairs (N, 2, ·, H, W): conditions first, then frames."""
         return self.discriminator(torch.cat([features.flatten(1, 2), images.flatten(1, 2)], dim=1))
 
+    def use_vgg(self, network: VGGFeatures) -> None:
+        """Compare with this perceptual network, and not with the one that the configuration names."""
+        self._vgg = (network,)
+
     def vgg(self, device: torch.device) -> VGGFeatures:
         """The perceptual network, built at its first use."""
         if not self._vgg:
@@ -254,9 +269,9 @@ class VideoStage(Stage):
     def evaluate(self, batch: Batch) -> Metrics:
         """Error of the second frame, and the mean change of the picture when two clips swap their codes."""
         features, real, regions = self.conditions(batch), batch["images"], batch["regions"]
-        z = self.encode(batch["content"])
-        fake = self.roll_out(features, z, regions)
-        recolored = self.roll_out(features[:, :1], z.roll(1, dims=0), regions[:, :1])
+        z, start = self.encode(batch["content"]), self.start_of(batch)
+        fake = self.roll_out(features, z, regions, start)
+        recolored = self.roll_out(features[:, :1], z.roll(1, dims=0), regions[:, :1], start)
         return {
             "l1": F.l1_loss(fake[:, 1], real[:, 1]).item(),
             "psnr": psnr(to_unit_range(fake[:, 1]), to_unit_range(real[:, 1])).mean().item(),
@@ -267,9 +282,9 @@ class VideoStage(Stage):
     def preview(self, batch: Batch) -> Pictures:
         """Rows: content, target pose, target, generated, and generated with the next sample's colours."""
         features, real, regions = self.conditions(batch), batch["images"], batch["regions"]
-        z = self.encode(batch["content"])
-        fake = self.roll_out(features, z, regions)[:, 1]
-        recolored = self.roll_out(features, z.roll(1, dims=0), regions)[:, 1]
+        z, start = self.encode(batch["content"]), self.start_of(batch)
+        fake = self.roll_out(features, z, regions, start)[:, 1]
+        recolored = self.roll_out(features, z.roll(1, dims=0), regions, start)[:, 1]
         rows = [batch["content"], features[:, 1, :3], real[:, 1], fake, recolored]
         return {"generated": grid([[to_image(image) for image in row] for row in rows])}
 

@@ -54,7 +54,7 @@ def step_color_encoder(stage: ColorEncoder, batch: Batch) -> Losses:
 def step_video_generator(stage: VideoGenerator, batch: Batch) -> Losses:
     """The two-frame step in the order of pix2pixHD's published code: the discriminator looks at the fake twice."""
     config, real, features = stage.config, batch["images"], batch["features"]
-    fake = stage.roll_out(features, stage.codes(batch), batch["regions"])
+    fake = stage.roll_out(features, stage.codes(batch), batch["regions"], stage.start_of(batch))
     pool_scores = stage.judge(features, fake.detach())
     real_scores = stage.judge(features, real)
     fake_scores = stage.judge(features, fake)

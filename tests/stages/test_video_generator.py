@@ -33,6 +33,7 @@ def make_batch() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     shapes = {
         "content": (2, 3, 64, 64),
+        "start": (2, 3, 64, 64),
         "images": (2, 2, 3, 64, 64),
         "features": (2, 2, 4, 64, 64),
         "regions": (2, 2, 2, 64, 64),
@@ -49,7 +50,7 @@ def test_losses_are_those_of_the_objective():
     stage, batch = make_stage(lambda_l1=0.0, lambda_gan=1.0, lambda_fm=10.0), make_batch()
     with torch.no_grad():
         z = stage.encode(batch["content"], batch["noise"])
-        fake = stage.roll_out(batch["features"], z, batch["regions"])
+        fake = stage.roll_out(batch["features"], z, batch["regions"], batch["start"])
         fake_scores = stage.judge(batch["features"], fake)
         real_scores = stage.judge(batch["features"], batch["images"])
     losses = stage.step(batch)
@@ -63,11 +64,18 @@ def test_losses_are_those_of_the_objective():
 def test_second_frame_depends_on_the_first():
     stage, batch = make_stage(), make_batch()
     z = stage.encode(batch["content"])
-    frames = stage.roll_out(batch["features"], z, batch["regions"])
+    frames = stage.roll_out(batch["features"], z, batch["regions"], batch["start"])
     other = batch["features"].clone()
     other[:, 0] = -other[:, 0]
-    changed = stage.roll_out(other, z, batch["regions"])
+    changed = stage.roll_out(other, z, batch["regions"], batch["start"])
     assert (changed[:, 1] - frames[:, 1]).abs().mean() > 1e-5
+
+
+@pytest.mark.parametrize(("v0", "begins_with"), [("black", "black"), ("content", "start")])
+def test_first_frame_is_drawn_from_v0(v0, begins_with):
+    stage, batch = make_stage(v0=v0), make_batch()
+    batch["black"] = torch.full((2, 3, 64, 64), -1.0)
+    torch.testing.assert_close(stage.start_of(batch), batch[begins_with])
 
 
 def test_step_trains_generator_and_discriminator_and_nothing_else():
@@ -118,7 +126,7 @@ def test_learning_rate_falls_as_in_pix2pixhd(epoch, factor):
 def test_code_changes_the_picture(z_inject):
     stage, batch = make_stage(z_inject=z_inject), make_batch()
     z = torch.randn(2, 2, 8, generator=torch.Generator().manual_seed(3))
-    one, two = (stage.roll_out(batch["features"], codes, batch["regions"]) for codes in z)
+    one, two = (stage.roll_out(batch["features"], codes, batch["regions"], batch["start"]) for codes in z)
     assert (one - two).abs().mean() > 1e-3
 
 

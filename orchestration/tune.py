@@ -1,0 +1,197 @@
+"""Searches the settings of a method with Ray Tune and Optuna.
+
+A search is a folder::
+
+    RUNS/NAME/study.db         the Optuna study, unless a storage is given
+    RUNS/NAME/trial-0003/      the run of a trial that is compared, as `train` makes it
+    RUNS/stages/STAGE-HASH/    runs that trials need before, shared by all searches with these RUNS
+
+The same name goes on with the same search: what is decided is in the study, what is trained in the runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from pathlib import Path
+
+import search_spaces
+from orchestration import tracking
+from orchestration.evaluate import EvaluateSettings, evaluate
+from orchestration.ray_session import start_ray
+from orchestration.search_ledger import Found, Ledger, OnTrial
+from orchestration.search_plan import Room, check_point, room_for_trials
+from orchestration.search_settings import TuneSettings
+from orchestration.spaces import METHODS, Search
+from orchestration.stage_store import open_store
+from orchestration.study import (
+    StudyPruner,
+    StudySearch,
+    StudySettings,
+    open_study,
+)
+from orchestration.train import TrainSettings, check
+from orchestration.trial import TrialJob, run_trial
+from posegen import weights
+from posegen.clips import ClipDataset
+from posegen.storage import Folder
+from search_spaces.space import Value
+
+_FUNCTION_MEMORY = 200 * 2**20
+"""Bytes that a trial's own process reserves. Tune wants it to reserve something; the CPUs are for its workers and for
+the runs that it waits for, which one that held them would wait for in vain."""
+_MAX_FAILURES = 3  # how often a trial whose process died is taken up again
+
+
+def tune(
+    space: str,
+    dataset: str,
+    settings: TuneSettings,
+    *,
+    on_trial: OnTrial = lambda tried, best: None,
+) -> Found:
+    """Search a space, or go on with a search, and return what was found.
+
+    Args:
+        space: Name of a module in `search_spaces`.
+        dataset: Folder of a clip dataset with its colours.
+        settings: How.
+        on_trial: Hears of every trial that ended, and of the best ones by now.
+
+    Raises:
+        ValueError: Before anything is written, if space, data, stages and settings do not fit.
+    """
+    begin = time.monotonic()
+    search = open_search(space, settings)
+    data = ClipDataset(dataset)
+    _check_starts(search, data, settings)
+    if settings.track:
+        tracking.require()
+    folder = Folder(settings.runs) / (settings.name or space)
+    study_settings = _study_settings(search, space, data, settings, folder)
+    study = open_study(search, study_settings)
+    ledger = Ledger(study, search, folder, settings, on_trial)
+    ledger.open(space, data)
+    start_ray()
+    room = room_for_trials(settings)
+    searcher = StudySearch(
+        search,
+        study_settings,
+        study,
+        settings.trials,
+        check=lambda point: check_point(search, point, data, room),
+        begin=ledger.begin,
+        end=ledger.end,
+    )
+    _run_tuner(searcher, search, data, folder, settings, room)
+    found = ledger.found(time.monotonic() - begin)
+    if found.best:
+        draw_best(found.best[0].run, str(data.folder))
+    ledger.close(found)
+    return found
+
+
+def draw_best(run: str, dataset: str) -> None:
+    """Draw a clip with the best run: its pictures and videos go to MLflow."""
+    evaluate(run, dataset, EvaluateSettings(max_clips=2, swaps=1, perceptual=()))
+
+
+def open_search(space: str, settings: TuneSettings) -> Search:
+    """The space over the runs of the method. Raises ValueError if they do not fit."""
+    declared = search_spaces.load(space)
+    methods = METHODS[declared.stage]
+    method = settings.method or methods[0]
+    if method not in methods:
+        raise ValueError(f"space {space} is of {declared.stage}, expected the method {' or '.join(methods)}")
+    return Search(declared, settings.preset, method, dict(map(_parse_setting, settings.set)))
+
+
+def _parse_setting(text: str) -> tuple[str, Value]:
+    """Read ``STAGE.FIELD=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not equals or "." not in key:
+        raise ValueError(f"got the setting {text!r}, expected STAGE.FIELD=VALUE")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def _check_starts(search: Search, data: ClipDataset, settings: TuneSettings) -> None:
+    """Raise ValueError if the runs of the first trial cannot work on this data."""
+    for name, config in search.configs(search.starts[0]).items():
+        check(search.trainings[name].stage, config, data, workers=settings.workers)
+    for objective in settings.objectives:
+        if objective == "lpips":
+            weights.path("st_lpips")
+
+
+def _study_settings(
+    search: Search, space: str, data: ClipDataset, settings: TuneSettings, folder: Folder
+) -> StudySettings:
+    storage = settings.storage
+    if not storage:
+        if not folder.is_local:
+            raise ValueError(f"a file in {folder} cannot be the study's database: give its address with --storage")
+        Path(folder.uri).mkdir(parents=True, exist_ok=True)
+        storage = f"sqlite:///{folder.uri}/study.db"
+    return StudySettings(
+        name=folder.name,
+        storage=storage,
+        objectives=settings.objectives,
+        sampler=settings.sampler,
+        pruning=settings.pruning,
+        grace=settings.grace,
+        reduction=settings.reduction,
+        seed=settings.seed,
+        identity={
+            "space": space,
+            "parameters": {key: repr(parameter) for key, parameter in search.space.parameters.items()},
+            "settings": {**search.space.settings, **search.settings},
+            "data": data.fingerprint,
+            "preset": settings.preset,
+            "method": search.method,
+            "objectives": settings.objectives,
+            "sampler": settings.sampler,
+            "pruning": [settings.pruning, settings.grace, settings.reduction],
+            "seed": settings.seed,
+        },
+    )
+
+
+def _run_tuner(
+    searcher: StudySearch,
+    search: Search,
+    data: ClipDataset,
+    folder: Folder,
+    settings: TuneSettings,
+    room: Room,
+) -> None:
+    """Have Ray Tune try points until there are no more, or the time is over."""
+    from ray import tune as ray_tune
+
+    shared = TrainSettings(
+        runs=str(Folder(settings.runs) / "stages"), workers=0, experiment=settings.experiment, track=settings.track
+    )
+    resources = {"num_cpus": settings.cpus_per_trial, "num_gpus": settings.gpus_per_trial}
+    store = open_store(str(data.folder), f"{data.fingerprint}-{data.colors_fingerprint}", shared, resources)
+    job = TrialJob(search=search, dataset=str(data.folder), folder=str(folder), settings=settings, store=store)
+    tuner = ray_tune.Tuner(
+        ray_tune.with_resources(ray_tune.with_parameters(run_trial, job=job), {"memory": _FUNCTION_MEMORY}),
+        tune_config=ray_tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=StudyPruner(searcher),
+            num_samples=-1,
+            max_concurrent_trials=room.trials,
+            time_budget_s=settings.budget * 3600 or None,
+        ),
+        # The runs' own folders hold all that counts; Tune's book-keeping of each start is of no later use.
+        run_config=ray_tune.RunConfig(
+            name=f"start-{uuid.uuid4().hex[:8]}",
+            storage_path=str(folder / "ray"),
+            verbose=0,
+            failure_config=ray_tune.FailureConfig(max_failures=_MAX_FAILURES),
+        ),
+    )
+    tuner.fit()
