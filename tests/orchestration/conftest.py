@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestration.colorize import ColorizeSettings, colorize
+from orchestration.prepare import PrepareSettings, prepare
 from posegen.studio import render_clip, write_clip
 
 CAST = {"ada": ("bow", "clap", "wave_one_hand"), "bruno": ("bow", "wave_one_hand")}
@@ -39,3 +42,14 @@ def studio_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def videos(studio_videos: Path, tmp_path: Path) -> Path:
     """The studio's videos, to be changed at will."""
     return Path(shutil.copytree(studio_videos, tmp_path / "videos"))
+
+
+@pytest.fixture(scope="session")
+def dataset(studio_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The studio's videos as a dataset with all its colours."""
+    folder = str(tmp_path_factory.mktemp("dataset") / "data")
+    truth = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
+    prepare(studio_videos, folder, replace(truth, train_fraction=0.5))
+    for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
+        colorize(folder, ColorizeSettings(scope=scope, region=region, variants=3, workers=0))
+    return folder

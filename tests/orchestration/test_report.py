@@ -15,10 +15,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from orchestration import cli, methods
-from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.evaluate import Score
 from orchestration.methods import trainings
-from orchestration.prepare import PrepareSettings, prepare
 from orchestration.report import EXPERIMENT, Table1, table_rows
 from posegen.metrics.statistics import PairedTest
 from posegen.stages import STAGES
@@ -26,16 +24,6 @@ from posegen.storage import Folder
 from posegen.video import read_video
 
 LITTLE = {"num_epochs": 1, "epoch_size": 8, "decay_epochs": 1}
-
-
-@pytest.fixture(scope="module")
-def dataset(studio_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = str(tmp_path_factory.mktemp("report") / "data")
-    truth = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
-    prepare(studio_videos, folder, replace(truth, train_fraction=0.5))
-    for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
-        colorize(folder, ColorizeSettings(scope=scope, region=region, variants=3, workers=0))
-    return folder
 
 
 @pytest.fixture(scope="module")
