@@ -1,33 +1,45 @@
 """MLflow: the only file that imports it.
 
 Runs are addressed by their id with an explicit client, so any process may log to any run. A tracking server that
-does not answer costs a warning and what it would have recorded, never the training.
+does not answer costs a warning, never the training: what it has to take waits on disk and is delivered later, once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from orchestration.outbox import Outbox, Record
+from posegen.clips import decode_png, encode_png
 from posegen.storage import Folder
+from posegen.weights import cache_folder
 
 log = logging.getLogger("posegen")
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 DEFAULT_STORE = "mlflow.db"
 _PARAMETER_LENGTH = 6000  # MLflow's limit
+_PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+"""Errors of a server that is away, or will soon be better."""
+_RETRY = 10.0  # seconds for which a store that was away is left alone
+_PATIENCE = 60.0  # seconds for which a run that ends waits for one
 _PAGE = 1000  # runs in one answer
 _TAG_PARENT = "mlflow.parentRunId"
 _TAG_NAME = "mlflow.runName"
@@ -42,6 +54,7 @@ def require() -> None:
     """Raise ValueError where MLflow does not answer."""
     from mlflow.exceptions import MlflowException
 
+    deliver_all()
     try:
         _client(tracking_uri()).search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
@@ -62,53 +75,152 @@ class Tracker:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Record numbers, named ``phase/name``."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        entities = [Metric(name, float(value), now, step) for name, value in metrics.items()]
-        self._send("metrics", lambda client: client.log_batch(self.run_id, metrics=entities))
+        now = _now()
+        self._send({"kind": "metrics", "values": [[name, float(x), now, step] for name, x in metrics.items()]})
 
     def log_picture(self, name: str, picture: np.ndarray, step: int | None = None) -> None:
         """Record a picture (H, W, 3): with a step as one of a series, without as the file `name`.png."""
-        if step is None:
-            self._send(name, lambda client: client.log_image(self.run_id, picture, f"{name}.png"))
-        else:
-            self._send(name, lambda client: client.log_image(self.run_id, picture, key=name, step=step))
+        if self.is_on:
+            self._send({"kind": "picture", "name": name, "step": step}, encode_png(picture))
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Record a file, or a folder with all that is in it."""
-        if path.is_dir():
-            self._send(path.name, lambda client: client.log_artifacts(self.run_id, str(path), folder))
-        else:
-            self._send(path.name, lambda client: client.log_artifact(self.run_id, str(path), folder))
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and self.is_on:
+                inside = file.relative_to(path).parent if path.is_dir() else Path()
+                place = "" if folder is None and inside == Path() else (Path(folder or "") / inside).as_posix()
+                self._send({"kind": "file", "name": file.name, "folder": place}, file.read_bytes())
 
     def log_parameters(self, parameters: Mapping[str, Any]) -> None:
         """Record settings."""
-        from mlflow.entities import Param
-
-        entities = [Param(name, str(value)[:_PARAMETER_LENGTH]) for name, value in parameters.items()]
-        self._send("parameters", lambda client: client.log_batch(self.run_id, params=entities))
+        values = {name: str(value)[:_PARAMETER_LENGTH] for name, value in parameters.items()}
+        self._send({"kind": "parameters", "values": values})
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record facts that are no settings."""
-        from mlflow.entities import RunTag
-
-        entities = [RunTag(name, value) for name, value in tags.items()]
-        self._send("tags", lambda client: client.log_batch(self.run_id, tags=entities))
+        self._send({"kind": "tags", "values": dict(tags)})
 
     def finish(self, status: Status = "FINISHED") -> None:
-        """Close the run."""
-        self._send("the end of the run", lambda client: client.set_terminated(self.run_id, status))
+        """Close the run. What a server that was away did not take is offered to it for a while."""
+        self._send({"kind": "end", "status": status, "time": _now()})
+        begin = time.monotonic()
+        while self.is_on and self._outbox and time.monotonic() - begin < _PATIENCE:
+            time.sleep(_RETRY)
+            self._deliver()
+        if self.is_on and self._outbox:
+            log.warning(
+                "MLflow is still away: what it has to take waits in %s for the next command", self._outbox.folder
+            )
 
-    def _send(self, what: str, call: Callable[[Any], object]) -> None:
+    @contextmanager
+    def watching_system(self) -> Iterator[None]:
+        """Record how busy this machine is meanwhile, as ``system/…``."""
+        if not self.is_on:
+            yield
+            return
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # a server that is away is no news
+        try:
+            monitor = SystemMetricsMonitor(self.run_id, resume_logging=True, tracking_uri=self.uri)
+        except Exception as error:
+            log.warning("this machine's load is not recorded: %s", str(error).splitlines()[0])
+            yield
+            return
+        monitor.start()
+        try:
+            yield
+        finally:
+            monitor.finish()
+
+    @property
+    def _outbox(self) -> Outbox:
+        return Outbox(_outboxes(self.uri) / self.run_id)
+
+    def _send(self, record: Record, attachment: bytes | None = None) -> None:
+        """Have a record taken, now or, where MLflow is away, later."""
         if not self.is_on:
             return
-        from mlflow.exceptions import MlflowException
+        self._outbox.put(record, attachment)
+        self._deliver()
 
+    def _deliver(self) -> None:
+        if time.monotonic() < _resting.get(self.uri, 0.0):
+            return
         try:
-            call(_client(self.uri))
-        except (MlflowException, OSError) as error:
-            log.warning("MLflow did not take %s: %s", what, str(error).splitlines()[0])
+            self._outbox.deliver(partial(_take, self))
+        except _AwayError as error:
+            if self.uri not in _resting:
+                log.warning("MLflow at %s is away, what it has to take is kept: %s", self.uri, error)
+            _resting[self.uri] = time.monotonic() + _RETRY
+        else:
+            _resting.pop(self.uri, None)
+
+
+class _AwayError(Exception):
+    """MLflow does not answer."""
+
+
+_resting: dict[str, float] = {}
+"""Until when each store that was away is left alone: every try costs a step its time."""
+
+
+def _take(tracker: Tracker, record: Record, attachment: Path | None) -> None:
+    """Hand a record to MLflow. Raises _AwayError; what MLflow will never take costs a warning and is gone."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        _hand_over(_client(tracker.uri), tracker.run_id, record, attachment)
+    except OSError as error:
+        raise _AwayError(_first_line(error)) from error
+    except MlflowException as error:
+        if error.error_code in _PASSING:
+            raise _AwayError(_first_line(error)) from error
+        log.warning("MLflow did not take %s: %s", record["kind"], _first_line(error))
+
+
+def _hand_over(client: Any, run_id: str, record: Record, attachment: Path | None) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    match record:
+        case {"kind": "metrics", "values": values}:
+            client.log_batch(run_id, metrics=[Metric(*value) for value in values])
+        case {"kind": "parameters", "values": values}:
+            client.log_batch(run_id, params=[Param(*item) for item in values.items()])
+        case {"kind": "tags", "values": values}:
+            client.log_batch(run_id, tags=[RunTag(*item) for item in values.items()])
+        case {"kind": "end", "status": status, "time": milliseconds}:
+            client.set_terminated(run_id, status, milliseconds)
+        case {"kind": "picture", "name": name, "step": None} if attachment:
+            client.log_image(run_id, decode_png(attachment.read_bytes()), f"{name}.png")
+        case {"kind": "picture", "name": name, "step": step} if attachment:
+            client.log_image(run_id, decode_png(attachment.read_bytes()), key=name, step=step)
+        case {"kind": "file", "name": name, "folder": folder} if attachment:
+            with tempfile.TemporaryDirectory() as place:
+                path = Path(place) / name
+                path.write_bytes(attachment.read_bytes())
+                client.log_artifact(run_id, str(path), folder or None)
+
+
+def deliver_all() -> None:
+    """Hand over what earlier commands on this machine could not."""
+    uri = tracking_uri()
+    for folder in sorted(_outboxes(uri).glob("*")):
+        Tracker(uri, folder.name)._deliver()
+
+
+def _outboxes(uri: str) -> Path:
+    """Where the outboxes of a store's runs are."""
+    return cache_folder() / "outbox" / hashlib.sha256(uri.encode()).hexdigest()[:12]
+
+
+def _now() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return int(time.time() * 1000)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 OFF = Tracker("", "")
@@ -131,6 +243,7 @@ def start_run(
     from mlflow.exceptions import MlflowException
 
     uri = parent.uri or tracking_uri()
+    deliver_all()
     try:
         client = _client(uri)
         if run_id:
@@ -138,7 +251,7 @@ def start_run(
             return Tracker(uri, run_id)
         nesting = {_TAG_PARENT: parent.run_id} if parent.is_on else {}
         run = client.create_run(
-            _experiment_id(client, uri, experiment), tags={_TAG_NAME: name, **nesting, **(tags or {})}
+            _experiment_id(client, uri, experiment), tags={_TAG_NAME: name, **nesting, **_origin(), **(tags or {})}
         )
     except (MlflowException, OSError) as error:
         log.warning("MLflow at %s is not available, nothing is recorded there: %s", uri, str(error).splitlines()[0])
@@ -146,6 +259,15 @@ def start_run(
     tracker = Tracker(uri, run.info.run_id)
     tracker.log_parameters(parameters)
     return tracker
+
+
+@cache
+def _origin() -> dict[str, str]:
+    """What made a run: the commit that the working directory is at, and the versions that matter."""
+    told = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    commit = {"mlflow.source.git.commit": told.stdout.strip()} if told.returncode == 0 else {}
+    versions = ", ".join(f"{name} {version(name)}" for name in ("posegen", "torch", "ray", "numpy", "optuna"))
+    return {**commit, "posegen.environment": f"python {platform.python_version()}, {versions}, {platform.platform()}"}
 
 
 def of_run(run: Folder) -> Tracker:

@@ -233,12 +233,13 @@ def train_worker(job: Job, worker: Worker) -> None:
     )
     validation = _validation_batches(stage, job.config, data)
     excerpts = _open_excerpts(stage, data, worker)
-    for epoch in range(progress.epoch, job.config.num_epochs):
-        metrics = _train_epoch(stage, loader, epoch, job, worker)
-        metrics |= _validate(stage, validation, worker)
-        metrics |= _measure_excerpts(stage, excerpts, data.info.size, worker)
-        progress = replace(progress, epoch=epoch + 1, step=progress.step + loader.num_steps)
-        _finish_epoch(stage, samples, metrics, validation, progress, job, worker)
+    with (job.tracker if worker.leads else tracking.OFF).watching_system():
+        for epoch in range(progress.epoch, job.config.num_epochs):
+            metrics = _train_epoch(stage, loader, epoch, job, worker)
+            metrics |= _validate(stage, validation, worker)
+            metrics |= _measure_excerpts(stage, excerpts, data.info.size, worker)
+            progress = replace(progress, epoch=epoch + 1, step=progress.step + loader.num_steps)
+            _finish_epoch(stage, samples, metrics, validation, progress, job, worker)
 
 
 def local_device() -> torch.device:
