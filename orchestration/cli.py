@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from functools import partial, wraps
 from itertools import groupby
@@ -36,6 +36,7 @@ from posegen.stages import STAGES, Stage
 if TYPE_CHECKING:
     from orchestration.compare import Comparison
     from orchestration.search_ledger import Tried
+    from orchestration.search_plan import Plan
 
 console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -206,7 +207,9 @@ def colorize(dataset: Positional[str], settings: ColorizeSettings = ColorizeSett
     console.print(str(summary))
 
 
-def tune(space: Positional[str], dataset: Positional[str], settings: TuneSettings = TuneSettings()) -> None:
+def tune(
+    space: Positional[str], dataset: Positional[str], plan: bool = False, settings: TuneSettings = TuneSettings()
+) -> None:
     """Search the settings of a method; the same command goes on with a search that was stopped.
 
     Trial 0 has the preset's own settings. What several trials need, such as equal encoders, is trained once.
@@ -214,9 +217,14 @@ def tune(space: Positional[str], dataset: Positional[str], settings: TuneSetting
     Args:
         space: What is searched: codes_and_losses, joint, latent_sizes, loss_weights or optional_losses.
         dataset: Folder of a clip dataset with all its colours.
+        plan: Say what would be tried and what it costs, and do nothing.
     """
+    from orchestration.tune import plan as make_plan
     from orchestration.tune import tune
 
+    if plan:
+        _say_plan(make_plan(space, dataset, settings))
+        return
     found = tune(space, dataset, settings, on_trial=_say_trial)
     counts = {state: found.count(state) for state in ("complete", "pruned", "failed", "running")}
     console.print(
@@ -456,6 +464,31 @@ def verify_weights() -> None:
         raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
 
 
+def _say_plan(plan: Plan) -> None:
+    """What every trial costs, and all of them."""
+    table = Table(title="what would be tried, if nothing is stopped early")
+    for head in ("trial", "point", "TFLOP", "memory", "disk", "trained first", "there already"):
+        table.add_column(head, justify="left" if head in ("point", "trained first", "there already") else "right")
+    for trial in plan.trials:
+        needed = trial.runs[:-1]
+        table.add_row(
+            str(trial.number),
+            trial.unfit or _describe_point(trial.point),
+            f"{trial.cost.flops / 1e12:.1f}",
+            f"{trial.cost.memory / 2**20:.0f} MiB",
+            f"{trial.cost.disk / 2**20:.0f} MiB",
+            ", ".join(run.name for run in needed if run.is_new),
+            ", ".join(run.name for run in needed if not run.is_new),
+        )
+    console.print(table)
+    total, without = plan.total, plan.without_reuse
+    console.print(
+        f"in all {total.flops / 1e12:,.0f} TFLOP, {total.disk / 2**30:.2f} GiB of checkpoints; "
+        f"{without.flops / total.flops:.2f} times as much if nothing was used twice"
+    )
+    console.print(f"{plan.room.trials} at a time on this cluster, with {plan.room.memory / 2**30:.1f} GiB each")
+
+
 def _say_trial(trial: Tried, best: list[Tried]) -> None:
     leads = " [green]best by now[/]" if trial.number in {one.number for one in best} else ""
     console.print(f"{_describe_trial(trial)}{leads}")
@@ -464,13 +497,17 @@ def _say_trial(trial: Tried, best: list[Tried]) -> None:
 def _describe_trial(trial: Tried) -> str:
     """A trial in a line: how it ended, its objectives, what it tried."""
     values = "  ".join(f"{name} {value:.4g}" for name, value in trial.values.items())
-    point = "  ".join(
-        f"{key.partition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{key.partition('.')[2]} {value}"
-        for key, value in trial.point.items()
-    )
     ended = f"{trial.state} after {trial.epochs} epochs" if trial.epochs else trial.state
     reason = f": {trial.reason}" if trial.reason else ""
-    return f"trial {trial.number}  {ended}{reason}  {values}  {point}"
+    return f"trial {trial.number}  {ended}{reason}  {values}  {_describe_point(trial.point)}"
+
+
+def _describe_point(point: Mapping[str, object]) -> str:
+    """Fields and values, without the stages."""
+    return "  ".join(
+        f"{key.partition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{key.partition('.')[2]} {value}"
+        for key, value in point.items()
+    )
 
 
 def _comparison_table(found: Comparison, top: int) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +36,16 @@ class Cost:
     parameters: float
     """Weights of all its networks."""
 
-    def __add__(self, other: Cost) -> Cost:
-        """Both, one after the other."""
-        return Cost(
-            self.flops + other.flops,
-            max(self.memory, other.memory),
-            self.disk + other.disk,
-            self.parameters + other.parameters,
-        )
+
+def sum_costs(costs: Iterable[Cost]) -> Cost:
+    """Of several runs, one after another: their memory is that of the largest."""
+    several = list(costs)
+    return Cost(
+        flops=sum(cost.flops for cost in several),
+        memory=max((cost.memory for cost in several), default=0.0),
+        disk=sum(cost.disk for cost in several),
+        parameters=sum(cost.parameters for cost in several),
+    )
 
 
 def cost_of_run(stage: str, config: Stage.Config, data: ClipDataset, *, keep: int = 2) -> Cost:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
 
+import optuna
 import psutil
 import torch
 
-from orchestration.costs import cost_of_run
+from orchestration.costs import Cost, cost_of_run, sum_costs
 from orchestration.search_settings import TuneSettings
 from orchestration.spaces import Search
-from orchestration.study import UnfitError
+from orchestration.stage_store import Needed, address
+from orchestration.study import StudySettings, UnfitError, make_sampler
 from posegen.clips import ClipDataset
+from posegen.stages import Stage
 from search_spaces.space import Value
 
 _MEMORY_SHARE = 0.8  # of a node's memory, what trials may take
@@ -51,7 +56,107 @@ def room_for_trials(settings: TuneSettings) -> Room:
 def check_point(search: Search, point: Mapping[str, Value], data: ClipDataset, room: Room) -> None:
     """Raise ValueError where a configuration refuses a point, UnfitError where it takes more memory than there is."""
     for name, config in search.configs(point).items():
-        cost = cost_of_run(search.trainings[name].stage, config, data)
-        if cost.memory > room.memory:
-            needed, there = cost.memory / 2**30, room.memory / 2**30
-            raise UnfitError(f"{name} takes {needed:.1f} GiB of memory, a trial has {there:.1f}")
+        complaint = _complain(name, cost_of_run(search.trainings[name].stage, config, data), room)
+        if complaint:
+            raise UnfitError(complaint)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that a trial needs."""
+
+    name: str
+    cost: Cost
+    is_new: bool
+    """Whether no trial before needs an equal one."""
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """A trial, if it is not stopped early."""
+
+    number: int
+    point: dict[str, Value]
+    runs: list[PlannedRun]
+    unfit: str
+    """Why it would not be started; empty if it would."""
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Of the runs that are trained for it."""
+        return sum_costs(run.cost for run in self.runs if run.is_new)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search costs at most: early stopping will make it less."""
+
+    trials: list[PlannedTrial]
+    room: Room
+
+    @cached_property
+    def total(self) -> Cost:
+        """Of all trials."""
+        return sum_costs(trial.cost for trial in self.trials if not trial.unfit)
+
+    @cached_property
+    def without_reuse(self) -> Cost:
+        """The same, if every trial trained all that it needs."""
+        return sum_costs(run.cost for trial in self.trials if not trial.unfit for run in trial.runs)
+
+
+def plan_search(search: Search, how: StudySettings, data: ClipDataset, num_trials: int, room: Room) -> Plan:
+    """See what a search would do. Points that depend on what others found are drawn as if nothing was known yet."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=how.directions)
+    for point in search.starts:
+        study.enqueue_trial(point)
+    known: set[str] = set()
+    costs: dict[str, Cost] = {}
+    trials = []
+    for number in range(num_trials):
+        study.sampler = make_sampler(search, how, number)
+        trial = study.ask()
+        search.suggest(trial)
+        trials.append(_plan_trial(search, number, trial.params, data, room, known, costs))
+    return Plan(trials, room)
+
+
+def _plan_trial(
+    search: Search,
+    number: int,
+    point: dict[str, Value],
+    data: ClipDataset,
+    room: Room,
+    known: set[str],
+    costs: dict[str, Cost],
+) -> PlannedTrial:
+    """Plan one trial; `known` has the addresses of all runs before, `costs` those that were found by now."""
+    try:
+        configs = search.configs(point)
+    except ValueError as error:
+        return PlannedTrial(number, point, [], str(error))
+    runs = []
+    for name, config in configs.items():
+        stage = search.trainings[name].stage
+        kind = f"{stage} {_of_cost(config)}"
+        if kind not in costs:
+            costs[kind] = cost_of_run(stage, config, data)
+        place = f"{number} {name}" if name == search.method else address(Needed(stage, config), data.fingerprint)
+        runs.append(PlannedRun(name, costs[kind], place not in known))
+        known.add(place)
+    largest = max(runs, key=lambda run: run.cost.memory)
+    return PlannedTrial(number, point, runs, _complain(largest.name, largest.cost, room))
+
+
+def _of_cost(config: Stage.Config) -> dict[str, Any]:
+    """What of a configuration decides its cost: of the weight of a loss, whether it is on."""
+    values = {name: bool(x) if name.startswith("lambda_") else x for name, x in asdict(config).items()}
+    return {name: x for name, x in values.items() if name not in ("lr", "seed", "z_noise")}
+
+
+def _complain(name: str, cost: Cost, room: Room) -> str:
+    """Say that a run takes more memory than there is; nothing if it does not."""
+    if cost.memory <= room.memory:
+        return ""
+    return f"{name} takes {cost.memory / 2**30:.1f} GiB of memory, a trial has {room.memory / 2**30:.1f}"

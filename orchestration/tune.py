@@ -21,7 +21,7 @@ from orchestration import tracking
 from orchestration.evaluate import EvaluateSettings, evaluate
 from orchestration.ray_session import start_ray
 from orchestration.search_ledger import Found, Ledger, OnTrial
-from orchestration.search_plan import Room, check_point, room_for_trials
+from orchestration.search_plan import Plan, Room, check_point, plan_search, room_for_trials
 from orchestration.search_settings import TuneSettings
 from orchestration.spaces import METHODS, Search
 from orchestration.stage_store import open_store
@@ -69,7 +69,7 @@ def tune(
     if settings.track:
         tracking.require()
     folder = Folder(settings.runs) / (settings.name or space)
-    study_settings = _study_settings(search, space, data, settings, folder)
+    study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
     study = open_study(search, study_settings)
     ledger = Ledger(study, search, folder, settings, on_trial)
     ledger.open(space, data)
@@ -90,6 +90,19 @@ def tune(
         draw_best(found.best[0].run, str(data.folder))
     ledger.close(found)
     return found
+
+
+def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
+    """See what a search would do and cost on the present cluster, and start nothing.
+
+    Raises ValueError as `tune`.
+    """
+    search = open_search(space, settings)
+    data = ClipDataset(dataset)
+    _check_starts(search, data, settings)
+    how = _study_settings(search, space, data, settings, "sqlite://")
+    start_ray()
+    return plan_search(search, how, data, settings.trials, room_for_trials(settings))
 
 
 def draw_best(run: str, dataset: str) -> None:
@@ -127,17 +140,24 @@ def _check_starts(search: Search, data: ClipDataset, settings: TuneSettings) -> 
             weights.path("st_lpips")
 
 
-def _study_settings(
-    search: Search, space: str, data: ClipDataset, settings: TuneSettings, folder: Folder
-) -> StudySettings:
-    storage = settings.storage
-    if not storage:
-        if not folder.is_local:
-            raise ValueError(f"a file in {folder} cannot be the study's database: give its address with --storage")
+def _storage(settings: TuneSettings, folder: Folder) -> str:
+    """Where the study is kept: the address that was given, or a file beside the runs."""
+    if settings.storage:
+        return settings.storage
+    if not folder.is_local:
+        raise ValueError(f"a file in {folder} cannot be the study's database: give its address with --storage")
+    try:
         Path(folder.uri).mkdir(parents=True, exist_ok=True)
-        storage = f"sqlite:///{folder.uri}/study.db"
+    except OSError as error:
+        raise ValueError(f"the study cannot be kept in {folder}: {error.strerror}") from None
+    return f"sqlite:///{folder.uri}/study.db"
+
+
+def _study_settings(
+    search: Search, space: str, data: ClipDataset, settings: TuneSettings, storage: str
+) -> StudySettings:
     return StudySettings(
-        name=folder.name,
+        name=settings.name or space,
         storage=storage,
         objectives=settings.objectives,
         sampler=settings.sampler,
