@@ -70,11 +70,13 @@ def tune(
         tracking.require()
     folder = Folder(settings.runs) / (settings.name or space)
     study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
+    start_ray()
+    room = room_for_trials(settings)
+    if folder.is_local:
+        Path(folder.uri).mkdir(parents=True, exist_ok=True)
     study = open_study(search, study_settings)
     ledger = Ledger(study, search, folder, settings, on_trial)
     ledger.open(space, data)
-    start_ray()
-    room = room_for_trials(settings)
     searcher = StudySearch(
         search,
         study_settings,
@@ -146,10 +148,6 @@ def _storage(settings: TuneSettings, folder: Folder) -> str:
         return settings.storage
     if not folder.is_local:
         raise ValueError(f"a file in {folder} cannot be the study's database: give its address with --storage")
-    try:
-        Path(folder.uri).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"the study cannot be kept in {folder}: {error.strerror}") from None
     return f"sqlite:///{folder.uri}/study.db"
 
 
