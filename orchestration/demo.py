@@ -200,6 +200,6 @@ def _say_what_was_made(console: Console, video: Path, sheet: Path, run: Folder, 
     console.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
     console.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")
     console.print(f"  {run}/evaluation  every test clip, real above drawn")
-    console.print(f"  mlflow ui --backend-store-uri {tracking.tracking_uri()}  then open the experiment {EXPERIMENT}")
+    console.print(f"  posegen ui  opens MLflow: every run, in the experiment {EXPERIMENT}")
     console.print("Ask for a colour of your own:")
     console.print(f"  posegen generate {run} --content {clip} --poses {clip} --upper '#2a6fdb' --out mine.mp4")
