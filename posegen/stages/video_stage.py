@@ -30,8 +30,8 @@ class VideoStage(Stage):
     """A pix2pixHD generator (Wang et al., 2018) trained on pairs of frames (Chan et al., 2018, Section 3.2).
 
     v1 = G(F1, z; v0) and v2 = G(F2, z; v1) with v0 black, or the content frame as it was filmed, and z = [z_up, z_down]
-    from two encoders that look at the content frame in the clip's colours. The discriminator sees both frames and both feature maps. The objective is
-    Equation 2. A subclass says where the codes of a batch come from (`codes`).
+    from two encoders that look at the content frame in the clip's colours. The discriminator sees both frames and both
+    feature maps. The objective is Equation 2. A subclass says where the codes of a batch come from (`codes`).
     """
 
     @dataclass(frozen=True, kw_only=True)
