@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 
 from orchestration.outbox import Outbox, Record
 from posegen.clips import decode_png, encode_png
@@ -402,13 +403,21 @@ def _search_runs(client: Any, experiments: list[str], query: str) -> list[Record
 
 
 def _experiment_id(client: Any, uri: str, name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(name)
     if found is not None:
         return found.experiment_id
     # Without a server, artifacts lie beside the store, wherever the process that logs them runs.
     local = uri.startswith("sqlite:///")
     location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri() if local else None
-    return client.create_experiment(name, artifact_location=location)
+    try:
+        return client.create_experiment(name, artifact_location=location)
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found.experiment_id  # another command made it meanwhile
 
 
 def _client(uri: str) -> Any:
@@ -419,4 +428,14 @@ def _client(uri: str) -> Any:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    if uri.startswith("sqlite:") and uri not in _made:
+        # Two commands that begin in an empty folder would make the same tables at once, which fails.
+        name = hashlib.sha256(uri.encode()).hexdigest()[:12]
+        with FileLock(Path(tempfile.gettempdir()) / f"posegen-{name}.lock"):
+            MlflowClient(tracking_uri=uri)
+        _made.add(uri)
     return MlflowClient(tracking_uri=uri)
+
+
+_made: set[str] = set()
+"""Stores whose tables are there."""

@@ -23,7 +23,7 @@ _DIFFERENCE = 0.1  # σ of a code, for derivatives
 _STEP_SCALES = (1.0, 0.5, 0.2, 0.05)
 # What counts as much as one unit of (a, b) beside the wish:
 _CODE_SCALE = 2.0  # σ of a code away from the predicted one
-_OUTSIDE_SCALE = 1.5  # root mean square levels (0..255) by which another area changed
+_OUTSIDE_SCALE = 0.8  # root mean square levels (0..255) by which another area changed
 
 
 @dataclass(frozen=True)

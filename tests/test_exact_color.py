@@ -55,7 +55,7 @@ def test_the_wish_is_reached_and_the_rest_stays(synthesizer, content):
     own = torch.zeros(8)
     z, matches = match_colors(synthesizer, content, own, {"upper": WISH})
     assert matches.keys() == {"upper"}
-    assert matches["upper"].before > 10 and matches["upper"].after < 1.5
+    assert matches["upper"].before > 10 and matches["upper"].after < 3
     torch.testing.assert_close(z[4:], own[4:], atol=0.05, rtol=0)
     assert z[3].abs() < 0.05  # the shine would change the background, too
 
@@ -63,13 +63,13 @@ def test_the_wish_is_reached_and_the_rest_stays(synthesizer, content):
 def test_the_other_garments_code_makes_up_for_what_leaks(synthesizer, content, monkeypatch):
     monkeypatch.setattr(synthesizer.stage.generator, "leak", 0.5)
     z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": WISH})
-    assert matches["upper"].after < 1.5
+    assert matches["upper"].after < 3
     torch.testing.assert_close(z[4:7], -0.5 * z[:3], atol=0.05, rtol=0)
 
 
 def test_both_garments_at_once(synthesizer, content):
     z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": WISH, "lower": (15.0, -15.0)})
-    assert all(match.after < 1.5 for match in matches.values())
+    assert all(match.after < 3 for match in matches.values())
     assert z[:3].abs().max() > 0.1 and z[4:7].abs().max() > 0.1
 
 

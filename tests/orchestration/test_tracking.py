@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -148,3 +149,14 @@ def test_a_run_knows_what_made_it(store):
         pass
     tags = store.get_run(run.run_id).data.tags
     assert "torch" in tags["posegen.environment"]
+
+
+def test_commands_that_begin_at_once_share_a_new_store(tmp_path):
+    code = "from orchestration import tracking; print(tracking.start_run('r', experiment='e', parameters={}).run_id)"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    commands = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ids = {command.communicate()[0].strip() for command in commands}
+    assert len(ids) == 2 and all(len(run_id) == 32 for run_id in ids)
