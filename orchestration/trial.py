@@ -34,7 +34,8 @@ class TrialJob:
 def run_trial(config: dict[str, Any], job: TrialJob) -> None:
     """Train one trial, in a process of its own: what it needs from the store, then the run that is compared.
 
-    An error that comes from the settings is reported as the trial's reason and not raised: Tune would try again.
+    An error is reported as the trial's reason and not raised, for Tune would try again; it does so where the process
+    itself dies.
     """
     from ray import tune as ray_tune
 
@@ -71,6 +72,8 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
         )
     except ValueError as error:
         report({"reason": str(error)})
+    except Exception as error:
+        report({"reason": f"{type(error).__name__}: {error}"})
 
 
 def _make_needed(
@@ -89,8 +92,8 @@ def _make_needed(
         }
         try:
             made: list[Made] = ray.get([job.store.make.remote(one, tracker) for one in needed.values()])
-        except ray.exceptions.RayTaskError as error:
-            raise RunError(f"{' or '.join(ready)} failed: {error.cause}") from error
+        except ray.exceptions.RayError as error:
+            raise RunError(f"{' or '.join(ready)} failed: {getattr(error, 'cause', error)}") from error
         for name, one in zip(ready, made, strict=True):
             runs[name] = one.run
             counts["reused" if one.reused else "trained"] += 1
