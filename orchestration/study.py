@@ -40,16 +40,21 @@ class StudySettings:
     """How a study is kept and what it decides by."""
 
     name: str
+    """Of the study in its storage."""
     storage: str
     """An address that SQLAlchemy knows: ``sqlite:///study.db``, ``postgresql://…``."""
     objectives: tuple[str, ...]
+    """Names in `OBJECTIVES`; several give a Pareto front."""
     sampler: SamplerName
+    """How points are chosen."""
     pruning: Pruning
+    """Whether trials that fall behind are stopped."""
     grace: int
     """Epochs that every trial is given."""
     reduction: int
     """Of the trials that come to a rung, one in so many goes on; the next rung is so many times later."""
     seed: int
+    """Decides the points, with the number of the trial."""
     identity: Mapping[str, Any]
     """What may not change while a study goes on: its space, its data, …"""
 

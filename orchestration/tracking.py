@@ -286,9 +286,11 @@ def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
     if uri.startswith("http"):
         on_ready(uri)
         return
+    address = f"http://127.0.0.1:{port}"
+    if _answers(address):
+        raise ValueError(f"something answers on port {port} already: take another --port")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     server = subprocess.Popen([*command, "--port", str(port), "--workers", "1"])
-    address = f"http://127.0.0.1:{port}"
     try:
         while server.poll() is None and not _answers(address):
             time.sleep(0.5)
