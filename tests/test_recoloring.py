@@ -22,6 +22,7 @@ from posegen.clips import (
     write_table,
 )
 from posegen.generate import VideoSynthesizer
+from posegen.metrics.image import ssim
 from posegen.recoloring import (
     Subject,
     grant_wishes,
@@ -237,8 +238,10 @@ def test_excerpts_are_short_and_swap_to_the_farthest_colour(data):
 
 def test_excerpts_are_measured_like_whole_clips(data, subject):
     excerpts = open_excerpts(data, "test", count=1, num_frames=NUM_FRAMES)
-    scores = measure_excerpts(Renderer(), excerpts)
+    scores = measure_excerpts(Renderer(), excerpts, {"ssim": ssim})
     assert 0 < scores.pop("flicker") < 0.05
+    assert scores.pop("hit") == pytest.approx((scores["hit_upper"] + scores["hit_lower"]) / 2)
+    assert (scores.pop("ssim"), scores.pop("ssim_masked")) == pytest.approx((1, 1))
     farthest = replace(subject, swaps=excerpts[0].swaps)
     assert scores == pytest.approx(swap(Renderer(), farthest))
 
@@ -247,6 +250,6 @@ def test_a_real_synthesizer_is_measured(data):
     config = replace(VideoGenerator.presets["tiny"], generator_width=4, num_blocks=1, encoder_width=4)
     torch.manual_seed(0)
     synthesizer = VideoSynthesizer(VideoGenerator(config), SIZE, torch.device("cpu"))
-    scores = measure_excerpts(synthesizer, open_excerpts(data, "test", count=1, num_frames=3))
+    scores = measure_excerpts(synthesizer, open_excerpts(data, "test", count=1, num_frames=3), {})
     assert {"flicker", "recolor_upper", "hit_lower", "code_sensitivity"} <= scores.keys()
     assert np.isfinite(list(scores.values())).all()
