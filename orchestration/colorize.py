@@ -12,10 +12,18 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from orchestration.ray_session import Row, map_clips
-from posegen.clips import VARIANT_SCHEMA, ClipDataset, ClipFile, DatasetError, encode_png, write_table
+from posegen.clips import (
+    METADATA_KEY,
+    VARIANT_SCHEMA,
+    ClipDataset,
+    ClipFile,
+    DatasetError,
+    VariantFile,
+    encode_png,
+    write_table,
+)
 from posegen.color.augmentation import Region, Scope, augment_clip, plan_clip
 from posegen.color.garments import garment_labels
 from posegen.storage import Folder
@@ -25,8 +33,6 @@ if TYPE_CHECKING:
 
 PAINT_VERSION = 3
 """Part of what every file records: counts the changes to the code that paint another picture."""
-
-_METADATA_KEY = b"posegen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +131,7 @@ class ClipPainter:
         start = time.perf_counter()
         result = PaintResult(row["clip_id"])
         try:
-            table = self.paint(row["clip_id"]).replace_schema_metadata({_METADATA_KEY: self.record})
+            table = self.paint(row["clip_id"]).replace_schema_metadata({METADATA_KEY: self.record})
             write_table(self.dataset / "colors" / self.settings.kind, f"{row['clip_id']}.parquet", table)
             result = replace(result, num_images=table.num_rows)
         except Exception as error:
@@ -187,7 +193,7 @@ def colorize(
     settings = _fix_network(settings)
     recolorer = _load_recolorer(settings)
     record = settings.record(recolorer.identity if recolorer else "")
-    todo = [clip.clip_id for clip in data.clips if _read_record(folder, clip.clip_id) != record]
+    todo = [clip.clip_id for clip in data.clips if _read_record(data.folder, settings.kind, clip.clip_id) != record]
     results = _paint_clips(todo, data.folder, settings, on_progress)
     failures = [result for result in results if result.reason]
     painted = [clip for clip in data.clips if clip.clip_id not in {failure.clip_id for failure in failures}]
@@ -222,13 +228,10 @@ def _load_recolorer(settings: ColorizeSettings) -> Recolorer | None:
     return Recolorer(load_network(settings.colorizer))
 
 
-def _read_record(folder: Folder, clip_id: str) -> bytes | None:
-    """What a file of variants says of how it was made; None if there is none."""
-    if not folder.exists(f"{clip_id}.parquet"):
-        return None
-    filesystem, path = folder.resolve(f"{clip_id}.parquet")
-    metadata: dict[bytes, bytes] | None = pq.read_schema(path, filesystem=filesystem).metadata
-    return (metadata or {}).get(_METADATA_KEY)
+def _read_record(dataset: Folder, kind: str, clip_id: str) -> bytes:
+    """What a file of variants says of how it was made; nothing if there is none."""
+    there = (dataset / "colors" / kind).exists(f"{clip_id}.parquet")
+    return VariantFile(dataset, kind, clip_id).record if there else b""
 
 
 def _paint_clips(

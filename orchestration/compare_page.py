@@ -66,15 +66,16 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
     study = as_study(comparison)
     name = comparison.metric.rpartition("/")[2]
     several = len(comparison.objectives) > 1
-    target: dict[str, Any] = {"target": lambda trial: trial.values[0], "target_name": name} if several else {}
-    label = {"target_name": name}
+    target: dict[str, Any] = {"target_name": name}
+    if several:
+        target["target"] = lambda trial: trial.values[0]
     figures: list[tuple[str, str, Any]] = []
     if comparison.varied:
         figures.append(
             (
                 "Parallel coordinates",
                 "Each line is a run; the darker, the better. Drag along an axis to pick some.",
-                visual.plot_parallel_coordinate(study, **(target or label)),
+                visual.plot_parallel_coordinate(study, **target),
             )
         )
     if comparison.varied and len(study.get_trials(states=[TrialState.COMPLETE])) >= _LEAST_RUNS:
@@ -82,7 +83,7 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
             (
                 "Importance",
                 "The share of the differences that each parameter explains.",
-                visual.plot_param_importances(study, **(target or label)),
+                visual.plot_param_importances(study, **target),
             )
         )
     if several:

@@ -53,10 +53,25 @@ def room_for_trials(settings: TuneSettings) -> Room:
     return Room(trials, psutil.virtual_memory().total * _MEMORY_SHARE * max(len(ray.nodes()), 1) / trials)
 
 
-def check_point(search: Search, point: Mapping[str, Value], data: ClipDataset, room: Room) -> None:
+class Costs:
+    """What runs cost on a dataset: found once for all settings that cost the same."""
+
+    def __init__(self, data: ClipDataset):
+        self._data = data
+        self._known: dict[str, Cost] = {}
+
+    def of(self, stage: str, config: Stage.Config) -> Cost:
+        """See `cost_of_run`."""
+        kind = f"{stage} {_of_cost(config)}"
+        if kind not in self._known:
+            self._known[kind] = cost_of_run(stage, config, self._data)
+        return self._known[kind]
+
+
+def check_point(search: Search, point: Mapping[str, Value], costs: Costs, room: Room) -> None:
     """Raise ValueError where a configuration refuses a point, UnfitError where it takes more memory than there is."""
     for name, config in search.configs(point).items():
-        complaint = _complain(name, cost_of_run(search.trainings[name].stage, config, data), room)
+        complaint = _complain(name, costs.of(search.trainings[name].stage, config), room)
         if complaint:
             raise UnfitError(complaint)
 
@@ -112,13 +127,13 @@ def plan_search(search: Search, how: StudySettings, data: ClipDataset, num_trial
     for point in search.starts:
         study.enqueue_trial(point)
     known: set[str] = set()
-    costs: dict[str, Cost] = {}
+    costs = Costs(data)
     trials = []
     for number in range(num_trials):
         study.sampler = make_sampler(search, how, number)
         trial = study.ask()
         search.suggest(trial)
-        trials.append(_plan_trial(search, number, trial.params, data, room, known, costs))
+        trials.append(_plan_trial(search, number, trial.params, data.fingerprint, room, known, costs))
     return Plan(trials, room)
 
 
@@ -126,12 +141,12 @@ def _plan_trial(
     search: Search,
     number: int,
     point: dict[str, Value],
-    data: ClipDataset,
+    data: str,
     room: Room,
     known: set[str],
-    costs: dict[str, Cost],
+    costs: Costs,
 ) -> PlannedTrial:
-    """Plan one trial; `known` has the addresses of all runs before, `costs` those that were found by now."""
+    """Plan one trial; `known` has the addresses of all runs before, and gets its own."""
     try:
         configs = search.configs(point)
     except ValueError as error:
@@ -139,11 +154,8 @@ def _plan_trial(
     runs = []
     for name, config in configs.items():
         stage = search.trainings[name].stage
-        kind = f"{stage} {_of_cost(config)}"
-        if kind not in costs:
-            costs[kind] = cost_of_run(stage, config, data)
-        place = f"{number} {name}" if name == search.method else address(Needed(stage, config), data.fingerprint)
-        runs.append(PlannedRun(name, costs[kind], place not in known))
+        place = f"{number} {name}" if name == search.method else address(Needed(stage, config), data)
+        runs.append(PlannedRun(name, costs.of(stage, config), place not in known))
         known.add(place)
     largest = max(runs, key=lambda run: run.cost.memory)
     return PlannedTrial(number, point, runs, _complain(largest.name, largest.cost, room))

@@ -13,7 +13,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from orchestration.methods import Method, Training, trainings
 from posegen.stages import STAGES, Stage
-from search_spaces.space import Distribution, Space, Switched, Value, When
+from search_spaces.space import Distribution, Parameter, Space, Switched, Value, When
 
 METHODS: dict[str, tuple[Method, ...]] = {
     "video_generator": ("no_restoration", "proposed"),
@@ -49,8 +49,7 @@ class Search:
     """What is fixed beside the space's own settings, and goes before them."""
 
     def __post_init__(self) -> None:
-        fixed = {**self.space.settings, **self.settings}
-        for key in (*self.space.parameters, *fixed):
+        for key in (*self.space.parameters, *self.fixed):
             self._default(key)
         for key in self.space.parameters:
             if key in self.settings:
@@ -63,6 +62,11 @@ class Search:
     def trainings(self) -> dict[str, Training]:
         """Every run that a trial needs, by name, those that others need first; the last one is compared."""
         return trainings((self.method,), self.preset)
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The value of every field that is set and not searched."""
+        return {**self.space.settings, **self.settings}
 
     @property
     def starts(self) -> list[dict[str, Value]]:
@@ -97,7 +101,7 @@ class Search:
 
         Fields that name other runs are empty. Raises ValueError where a configuration refuses a value.
         """
-        chosen = {**self.space.settings, **self.settings, **self.values(point)}
+        chosen = {**self.fixed, **self.values(point)}
         configs: dict[str, Stage.Config] = {}
         for name, training in self.trainings.items():
             own = {_field(key): value for key, value in chosen.items() if _stage(key) == training.stage}
@@ -146,23 +150,19 @@ class Search:
                     raise ValueError(f"{key} follows {training.stage}.{field}: name that")
         last = self.trainings[self.method]
         values = {**vars(self._preset(_stage(key))), **(last.changes if _stage(key) == last.stage else {})}
-        fixed = {**self.space.settings, **self.settings}
-        return fixed.get(key, values[_field(key)])
+        return self.fixed.get(key, values[_field(key)])
 
     def _check_range(self, key: str) -> None:
-        parameter = self.space.parameters[key]
-        if isinstance(parameter, When) and parameter.key not in list(self.space.parameters)[: self._place(key)]:
+        parameter, keys = self.space.parameters[key], list(self.space.parameters)
+        if isinstance(parameter, When) and parameter.key not in keys[: keys.index(key)]:
             raise ValueError(f"{key} is searched when {parameter.key} has certain values, which must come before it")
-        distribution = _distribution(parameter)
+        distribution = distribution_of(parameter)
         if distribution.single():
             raise ValueError(f"{key} has a single value in {distribution}: set it instead")
         default = self._default(key)
         whole = isinstance(default, int) and not isinstance(default, bool)
         if whole and isinstance(distribution, FloatDistribution):
             raise ValueError(f"{key} is a whole number and cannot be searched in {distribution}")
-
-    def _place(self, key: str) -> int:
-        return list(self.space.parameters).index(key)
 
 
 def _stage(key: str) -> str:
@@ -173,7 +173,8 @@ def _field(key: str) -> str:
     return key.partition(".")[2]
 
 
-def _distribution(parameter: Distribution | Switched | When) -> Distribution:
+def distribution_of(parameter: Parameter) -> Distribution:
+    """Where a parameter is searched, while it is."""
     match parameter:
         case Switched(weight):
             return weight

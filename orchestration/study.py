@@ -25,10 +25,8 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from orchestration.search_settings import EPOCH, OBJECTIVES, Pruning, SamplerName
-from orchestration.spaces import ON, Search
-from search_spaces.space import Switched, Value, When
-
-_GRID_POINTS = 3
+from orchestration.spaces import ON, Search, distribution_of
+from search_spaces.space import Switched, Value
 
 
 class UnfitError(ValueError):
@@ -270,14 +268,7 @@ def grid_of(search: Search) -> dict[str, list[Value]]:
     for key, parameter in search.space.parameters.items():
         if isinstance(parameter, Switched):
             grid[key + ON] = [True, False]
-        distribution = (
-            parameter.weight
-            if isinstance(parameter, Switched)
-            else parameter.distribution
-            if isinstance(parameter, When)
-            else parameter
-        )
-        grid[key] = _grid_points(distribution)
+        grid[key] = _grid_points(distribution_of(parameter))
     return grid
 
 

@@ -59,7 +59,7 @@ def require() -> None:
     try:
         _client(tracking_uri()).search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
-        raise ValueError(f"MLflow at {tracking_uri()} does not answer: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"MLflow at {tracking_uri()} does not answer: {_first_line(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Tracker:
         try:
             monitor = SystemMetricsMonitor(self.run_id, resume_logging=True, tracking_uri=self.uri)
         except Exception as error:
-            log.warning("this machine's load is not recorded: %s", str(error).splitlines()[0])
+            log.warning("this machine's load is not recorded: %s", _first_line(error))
             yield
             return
         monitor.start()
@@ -212,7 +212,12 @@ def deliver_all() -> None:
 
 def _outboxes(uri: str) -> Path:
     """Where the outboxes of a store's runs are."""
-    return cache_folder() / "outbox" / hashlib.sha256(uri.encode()).hexdigest()[:12]
+    return cache_folder() / "outbox" / _short_name(uri)
+
+
+def _short_name(uri: str) -> str:
+    """A name for a store that fits into a path."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 
 def _now() -> int:
@@ -237,10 +242,7 @@ def start_run(
     parent: Tracker = OFF,
     run_id: str = "",
 ) -> Tracker:
-    """Begin an MLflow run, or go on with `run_id`. Returns `OFF`, with a warning, if MLflow cannot be reached.
-
-    Call it once, before workers start: an sqlite store that many processes create at once breaks.
-    """
+    """Begin an MLflow run, or go on with `run_id`. Returns `OFF`, with a warning, if MLflow cannot be reached."""
     from mlflow.exceptions import MlflowException
 
     uri = parent.uri or tracking_uri()
@@ -255,7 +257,7 @@ def start_run(
             _experiment_id(client, uri, experiment), tags={_TAG_NAME: name, **nesting, **_origin(), **(tags or {})}
         )
     except (MlflowException, OSError) as error:
-        log.warning("MLflow at %s is not available, nothing is recorded there: %s", uri, str(error).splitlines()[0])
+        log.warning("MLflow at %s is not available, nothing is recorded there: %s", uri, _first_line(error))
         return OFF
     tracker = Tracker(uri, run.info.run_id)
     tracker.log_parameters(parameters)
@@ -346,24 +348,20 @@ def find_runs(target: str) -> list[Recorded]:
     experiment = client.get_experiment_by_name(target)
     if experiment is not None:
         return _search_runs(client, [experiment.experiment_id], "")
-    everywhere = [one.experiment_id for one in client.search_experiments()]
     folder = Folder(target)
     run_id = of_run(folder).run_id if folder.exists("run.json") else target
     quoted = run_id.replace("'", "")
-    runs = _search_runs(client, everywhere, f"attributes.run_id = '{quoted}'") or _search_runs(
-        client, everywhere, f"attributes.run_name = '{quoted}'"
+    runs = _search_everywhere(f"attributes.run_id = '{quoted}'") or _search_everywhere(
+        f"attributes.run_name = '{quoted}'"
     )
     if not runs:
         raise ValueError(f"MLflow at {tracking_uri()} has no experiment and no run {target!r}")
-    children = _search_runs(client, everywhere, f"tags.`{_TAG_PARENT}` = '{runs[0].run_id}'")
-    return children or runs[:1]
+    return children_of(runs[0].run_id) or runs[:1]
 
 
 def children_of(run_id: str) -> list[Recorded]:
     """The runs that are filed under one."""
-    client = _client(tracking_uri())
-    experiment = client.get_run(run_id).info.experiment_id
-    return _search_runs(client, [experiment], f"tags.`{_TAG_PARENT}` = '{run_id}'")
+    return _search_everywhere(f"tags.`{_TAG_PARENT}` = '{run_id}'")
 
 
 def metric_history(run_id: str, name: str) -> dict[int, float]:
@@ -381,6 +379,11 @@ def read_file(run_id: str, path: str) -> bytes:
     """The content of an artifact."""
     with tempfile.TemporaryDirectory() as name:
         return Path(_client(tracking_uri()).download_artifacts(run_id, path, name)).read_bytes()
+
+
+def _search_everywhere(query: str) -> list[Recorded]:
+    client = _client(tracking_uri())
+    return _search_runs(client, [one.experiment_id for one in client.search_experiments()], query)
 
 
 def _search_runs(client: Any, experiments: list[str], query: str) -> list[Recorded]:
@@ -432,8 +435,7 @@ def _client(uri: str) -> Any:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if uri.startswith("sqlite:") and uri not in _made:
         # Two commands that begin in an empty folder would make the same tables at once, which fails.
-        name = hashlib.sha256(uri.encode()).hexdigest()[:12]
-        with FileLock(Path(tempfile.gettempdir()) / f"posegen-{name}.lock"):
+        with FileLock(Path(tempfile.gettempdir()) / f"posegen-{_short_name(uri)}.lock"):
             MlflowClient(tracking_uri=uri)
         _made.add(uri)
     return MlflowClient(tracking_uri=uri)

@@ -311,7 +311,7 @@ def _measure_excerpts(stage: Stage, excerpts: list[Subject], size: tuple[int, in
         return {}
     assert isinstance(stage, VideoStage)
     synthesizer = VideoSynthesizer(stage, size, worker.device)
-    measured = measure_excerpts(synthesizer, excerpts, perceptual_measures(worker.device))
+    measured = measure_excerpts(synthesizer, excerpts, _perceptual_measures(worker.device))
     return {
         **{f"val/{name}": value for name, value in measured.items()},
         "model/parameters": sum(parameter.numel() for parameter in stage.generator.parameters()) / 1e6,
@@ -320,7 +320,7 @@ def _measure_excerpts(stage: Stage, excerpts: list[Subject], size: tuple[int, in
 
 
 @cache
-def perceptual_measures(device: torch.device) -> dict[str, Measure]:
+def _perceptual_measures(device: torch.device) -> dict[str, Measure]:
     """The perceptual distance, where its weights are at hand: training fetches nothing for the sake of a number."""
     return {"st_lpips": STLPIPS.pretrained().to(device)} if is_cached("st_lpips") else {}
 

@@ -63,7 +63,7 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
                 runs=job.folder,
                 workers=job.settings.workers,
                 cpus=job.settings.cpus_per_trial // max(job.settings.workers, 1),
-                gpus=job.settings.gpus_per_trial,
+                gpus=job.settings.gpus_per_trial / max(job.settings.workers, 1),
                 experiment=job.settings.experiment,
                 track=tracker.is_on,
             ),

@@ -21,7 +21,7 @@ from orchestration import tracking
 from orchestration.evaluate import EvaluateSettings, evaluate
 from orchestration.ray_session import start_ray
 from orchestration.search_ledger import Found, Ledger, OnTrial
-from orchestration.search_plan import Plan, Room, check_point, plan_search, room_for_trials
+from orchestration.search_plan import Costs, Plan, Room, check_point, plan_search, room_for_trials
 from orchestration.search_settings import TuneSettings
 from orchestration.spaces import METHODS, Search
 from orchestration.stage_store import open_store
@@ -71,7 +71,7 @@ def tune(
     folder = Folder(settings.runs) / (settings.name or space)
     study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
     start_ray()
-    room = room_for_trials(settings)
+    room, costs = room_for_trials(settings), Costs(data)
     if folder.is_local:
         Path(folder.uri).mkdir(parents=True, exist_ok=True)
     study = open_study(search, study_settings)
@@ -82,7 +82,7 @@ def tune(
         study_settings,
         study,
         settings.trials,
-        check=lambda point: check_point(search, point, data, room),
+        check=lambda point: check_point(search, point, costs, room),
         begin=ledger.begin,
         end=ledger.end,
     )
@@ -137,9 +137,8 @@ def _check_starts(search: Search, data: ClipDataset, settings: TuneSettings) -> 
     """Raise ValueError if the runs of the first trial cannot work on this data."""
     for name, config in search.configs(search.starts[0]).items():
         check(search.trainings[name].stage, config, data, workers=settings.workers)
-    for objective in settings.objectives:
-        if objective == "lpips":
-            weights.path("st_lpips")
+    if "lpips" in settings.objectives:
+        weights.path("st_lpips")
 
 
 def _storage(settings: TuneSettings, folder: Folder) -> str:
@@ -166,7 +165,7 @@ def _study_settings(
         identity={
             "space": space,
             "parameters": {key: repr(parameter) for key, parameter in search.space.parameters.items()},
-            "settings": {**search.space.settings, **search.settings},
+            "settings": search.fixed,
             "data": data.fingerprint,
             "preset": settings.preset,
             "method": search.method,

@@ -51,7 +51,8 @@ VARIANT_SCHEMA = pa.schema(
         ("seed", pa.int64()),
     ]
 )
-_METADATA_KEY = b"posegen"
+METADATA_KEY = b"posegen"
+"""Under which a Parquet file says how it was made."""
 _ROW_GROUP = 16  # frames that are read together: small enough for random access, large enough for a stream
 
 
@@ -164,7 +165,7 @@ def write_clip(dataset: Folder, clip: Clip) -> None:
     write_table(
         dataset / "clips",
         f"{clip.info.clip_id}.parquet",
-        table.replace_schema_metadata({_METADATA_KEY: metadata}),
+        table.replace_schema_metadata({METADATA_KEY: metadata}),
     )
 
 
@@ -191,7 +192,7 @@ class ClipFile:
     @cached_property
     def info(self) -> ClipInfo:
         """What is known of the clip as a whole."""
-        facts = json.loads(self._table.metadata[_METADATA_KEY])
+        facts = json.loads(self._table.metadata[METADATA_KEY])
         return ClipInfo(**{**facts, "size": tuple(facts["size"])})
 
     @cached_property
@@ -271,7 +272,7 @@ class VariantFile:
     @property
     def record(self) -> bytes:
         """What decided these pictures, as `posegen colorize` noted it."""
-        return self._table.metadata.get(_METADATA_KEY, b"")
+        return self._table.metadata.get(METADATA_KEY, b"")
 
     def image(self, frame: int, variant: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB of one recoloured frame; `frame` is a row of the clip."""

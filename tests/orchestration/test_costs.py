@@ -8,7 +8,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestration.costs import cost_of_run
-from orchestration.search_plan import Room, check_point
+from orchestration.search_plan import Costs, Room, check_point
 from orchestration.spaces import Search
 from orchestration.study import UnfitError
 from posegen.clips import ClipDataset
@@ -56,6 +56,6 @@ def test_parameters_are_those_of_the_networks(data):
 
 def test_what_takes_too_much_memory_is_not_tried(data):
     search = Search(SPACE, "tiny", "no_restoration", {})
-    check_point(search, search.starts[0], data, Room(trials=1, memory=2**40))
+    check_point(search, search.starts[0], Costs(data), Room(trials=1, memory=2**40))
     with pytest.raises(UnfitError, match=r"upper_encoder takes 0\.0 GiB of memory, a trial has 0\.0"):
-        check_point(search, search.starts[0], data, Room(trials=1, memory=2**20))
+        check_point(search, search.starts[0], Costs(data), Room(trials=1, memory=2**20))
