@@ -76,7 +76,7 @@ def random_batch(case: Case) -> Batch:
         noise = torch.randn(n, 2, config.code_size, generator=random)
     else:
         assert isinstance(config, VideoGenerator.Config)
-        shapes = {"features": (n, 2, 4), "images": (n, 2, 3), "regions": (n, 2, 2), "content": (n, 3)}
+        shapes = {"features": (n, 2, 4), "images": (n, 2, 3), "regions": (n, 2, 2), "content": (n, 3), "start": (n, 3)}
         noise = torch.randn(n, config.upper_latent_dim + config.lower_latent_dim, generator=random)
     images = {name: torch.rand(*shape, *case.size, generator=random) for name, shape in shapes.items()}
     return {name: image if "region" in name else 2 * image - 1 for name, image in images.items()} | {"noise": noise}
