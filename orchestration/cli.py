@@ -6,10 +6,9 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from functools import partial, wraps
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from tyro.extras import SubcommandApp
 
 from orchestration.colorize import ColorizeSettings
 from orchestration.demo import DemoSettings
-from orchestration.evaluate import EvaluateSettings, Evaluation, meaning
+from orchestration.evaluate import EvaluateSettings
 from orchestration.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.generate import ColorSettings
 from orchestration.options import FrameSize
@@ -30,13 +29,12 @@ from orchestration.prepare import PrepareSettings
 from orchestration.progress import ConsoleListener, CountListener
 from orchestration.report import Table1Settings
 from orchestration.search_settings import TuneSettings
+from orchestration.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
 from orchestration.train import TrainSettings, dataset_of
 from posegen.stages import STAGES, Stage
 
 if TYPE_CHECKING:
-    from orchestration.compare import Comparison
     from orchestration.search_ledger import Tried
-    from orchestration.search_plan import Plan
 
 console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -223,7 +221,9 @@ def tune(
     from orchestration.tune import tune
 
     if plan:
-        _say_plan(make_plan(space, dataset, settings))
+        planned = make_plan(space, dataset, settings)
+        console.print(plan_table(planned))
+        console.print(describe_plan(planned))
         return
     found = tune(space, dataset, settings, on_trial=_say_trial)
     counts = {state: found.count(state) for state in ("complete", "pruned", "failed", "running")}
@@ -234,7 +234,7 @@ def tune(
     trained, reused = (sum(getattr(trial, name) for trial in found.trials) for name in ("trained", "reused"))
     console.print(f"of the runs that trials need, {trained} were trained and {reused} were there already")
     for trial in found.best:
-        console.print(f"best: {_describe_trial(trial)}; its run: {trial.run}", markup=False)
+        console.print(f"best: {describe_trial(trial)}; its run: {trial.run}", markup=False)
 
 
 def compare(
@@ -252,7 +252,7 @@ def compare(
     from orchestration.compare_page import write_page
 
     found = compare(targets, metric)
-    console.print(_comparison_table(found, top))
+    console.print(comparison_table(found, top))
     if found.without:
         console.print(f"{found.without} more runs do not have {found.metric}", markup=False)
     console.print(f"with plots, pictures and videos: {write_page(found, out)}", markup=False)
@@ -280,7 +280,7 @@ def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings
 
     with CountListener(console, "measuring") as listener:
         result = evaluate(run, dataset or dataset_of(run), settings, on_clip=listener.hear)
-    console.print(_score_table(result))
+    console.print(score_table(result))
     medians = "  ".join(f"{name} {value:.2f}" for name, value in medians_asked(result).items())
     if medians:
         console.print(f"colours asked for, median ΔE2000 of the hit and of what else changed: {medians}")
@@ -464,96 +464,9 @@ def verify_weights() -> None:
         raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
 
 
-def _say_plan(plan: Plan) -> None:
-    """What every trial costs, and all of them."""
-    table = Table(title="what would be tried, if nothing is stopped early")
-    for head in ("trial", "point", "TFLOP", "memory", "disk", "trained first", "there already"):
-        table.add_column(head, justify="left" if head in ("point", "trained first", "there already") else "right")
-    for trial in plan.trials:
-        needed = trial.runs[:-1]
-        table.add_row(
-            str(trial.number),
-            trial.unfit or _describe_point(trial.point),
-            f"{trial.cost.flops / 1e12:.1f}",
-            f"{trial.cost.memory / 2**20:.0f} MiB",
-            f"{trial.cost.disk / 2**20:.0f} MiB",
-            ", ".join(run.name for run in needed if run.is_new),
-            ", ".join(run.name for run in needed if not run.is_new),
-        )
-    console.print(table)
-    total, without = plan.total, plan.without_reuse
-    console.print(
-        f"in all {total.flops / 1e12:,.0f} TFLOP, {total.disk / 2**30:.2f} GiB of checkpoints; "
-        f"{without.flops / total.flops:.2f} times as much if nothing was used twice"
-    )
-    console.print(f"{plan.room.trials} at a time on this cluster, with {plan.room.memory / 2**30:.1f} GiB each")
-
-
 def _say_trial(trial: Tried, best: list[Tried]) -> None:
     leads = " [green]best by now[/]" if trial.number in {one.number for one in best} else ""
-    console.print(f"{_describe_trial(trial)}{leads}")
-
-
-def _describe_trial(trial: Tried) -> str:
-    """A trial in a line: how it ended, its objectives, what it tried."""
-    values = "  ".join(f"{name} {value:.4g}" for name, value in trial.values.items())
-    ended = f"{trial.state} after {trial.epochs} epochs" if trial.epochs else trial.state
-    reason = f": {trial.reason}" if trial.reason else ""
-    return f"trial {trial.number}  {ended}{reason}  {values}  {_describe_point(trial.point)}"
-
-
-def _describe_point(point: Mapping[str, object]) -> str:
-    """Fields and values, without the stages."""
-    return "  ".join(
-        f"{key.partition('.')[2]} {value:.3g}" if isinstance(value, float) else f"{key.partition('.')[2]} {value}"
-        for key, value in point.items()
-    )
-
-
-def _comparison_table(found: Comparison, top: int) -> Table:
-    """The best runs with the parameters in which they differ."""
-    best = "highest" if found.higher_is_better else "lowest"
-    table = Table(title=f"{len(found.entries)} runs, {best} {found.metric} first")
-    table.add_column("run", no_wrap=True)
-    table.add_column("state")
-    for name in (*found.objectives, "95 % interval"):
-        table.add_column(name, justify="right")
-    for name in found.varied:
-        table.add_column(name.rpartition(".")[2], justify="right")
-    for entry in found.entries[:top]:
-        values = [f"{entry.run.metrics[name]:.4g}" if name in entry.run.metrics else "" for name in found.objectives]
-        interval = "{:.4g} – {:.4g}".format(*entry.interval) if entry.interval else ""
-        varied = [_shorten(entry.parameters.get(name, "")) for name in found.varied]
-        table.add_row(entry.run.name, entry.state, *values, interval, *varied)
-    return table
-
-
-def _shorten(text: str) -> str:
-    """A number in four digits; anything else as it is."""
-    try:
-        return f"{float(text):.4g}"
-    except ValueError:
-        return text
-
-
-def _score_table(result: Evaluation) -> Table:
-    """Means of all scores over clips, those of structure, time and colour apart."""
-    height, width = result.size
-    title = f"{result.split} split: {len(result.clips)} clips, {result.num_frames} frames of {height}×{width}"
-    table = Table(title=title)
-    table.add_column("metric", no_wrap=True)
-    table.add_column("better", justify="center")
-    table.add_column("mean", justify="right")
-    table.add_column("95 % interval", justify="right", no_wrap=True)
-    table.add_column("unit")
-    for group, names in groupby(result.scores, key=lambda name: meaning(name).group):
-        table.add_section()
-        table.add_row(f"[bold]{group}[/]")
-        for name in names:
-            score, read = result.scores[name], meaning(name)
-            interval = "{:.4f} – {:.4f}".format(*score.interval) if score.interval else "one clip"
-            table.add_row(name, read.better, f"{score.mean:.4f}", interval, read.unit)
-    return table
+    console.print(f"{describe_trial(trial)}{leads}")
 
 
 def _train_app(preset: str) -> SubcommandApp:

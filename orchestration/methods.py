@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from orchestration import tracking
 from orchestration.progress import Listener
 from orchestration.tracking import Tracker
 from orchestration.train import TrainSettings, train
 from posegen.samples import REGIONS
-from posegen.stages import STAGES, FeatureRestoration, Stage
+from posegen.stages import STAGES, Stage
 from posegen.storage import Folder
 
 Method = Literal["proposed", "no_restoration", "no_augmentation", "end_to_end", "deformable_gan"]
@@ -46,9 +46,9 @@ class Training:
         return replace(STAGES[self.stage].presets[preset], **self.changes, **others)
 
 
-def trainings(methods: Sequence[Method], preset: str) -> dict[str, Training]:
+def trainings(methods: Sequence[Method]) -> dict[str, Training]:
     """Every run that these methods take, by name; that of a method itself has the method's name."""
-    known = _all_trainings(preset)
+    known = _all_trainings()
     taken: dict[str, Training] = {}
     missing = list[str](methods)
     while missing:
@@ -58,9 +58,7 @@ def trainings(methods: Sequence[Method], preset: str) -> dict[str, Training]:
     return {name: known[name] for name in known if name in taken}
 
 
-def _all_trainings(preset: str) -> dict[str, Training]:
-    restorer = cast(FeatureRestoration.Config, FeatureRestoration.presets[preset])
-    restored = {"restorer_width": restorer.width, "restorer_blocks": restorer.num_blocks}
+def _all_trainings() -> dict[str, Training]:
     plain = {"color_augmentation": False}
     encoders = {f"{region}_encoder": f"{region}_encoder" for region in REGIONS}
     plain_encoders = {f"{region}_encoder": f"{region}_encoder_plain" for region in REGIONS}
@@ -69,13 +67,13 @@ def _all_trainings(preset: str) -> dict[str, Training]:
         **{f"{region}_encoder": Training("color_encoder", {"region": region}) for region in REGIONS},
         **{f"{region}_encoder_plain": Training("color_encoder", {"region": region, **plain}) for region in REGIONS},
         "feature_restoration": Training("feature_restoration"),
-        "proposed": Training("video_generator", restored, {**encoders, **restoration}),
-        "end_to_end": Training("end_to_end", restored, restoration),
+        "proposed": Training("video_generator", needs={**encoders, **restoration}),
+        "end_to_end": Training("end_to_end", needs=restoration),
         "no_restoration": Training("video_generator", needs=encoders),
         # With one colouring of each clip there are no two to be compared.
         "no_augmentation": Training(
             "video_generator",
-            {**restored, **plain, "colorings": 1, "lambda_contrast": 0.0},
+            {**plain, "colorings": 1, "lambda_contrast": 0.0},
             {**plain_encoders, **restoration},
         ),
         "deformable_gan": Training("deformable_gan"),
@@ -107,7 +105,7 @@ def train_methods(
         ValueError: As `train`; what other runs have learned until then is kept.
     """
     runs = Folder(settings.runs)
-    plan = trainings(methods, preset)
+    plan = trainings(methods)
 
     def run(name: str) -> None:
         config = plan[name].config(preset, runs)

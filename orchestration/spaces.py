@@ -23,7 +23,7 @@ METHODS: dict[str, tuple[Method, ...]] = {
 """The methods whose last run is of a stage, the cheapest first."""
 ON = ".on"
 """Follows the key of a `Switched` weight in the name of its switch."""
-_LINKS = (
+LINKS = (
     ("upper_latent_dim", "upper_encoder", "latent_dim"),
     ("lower_latent_dim", "lower_encoder", "latent_dim"),
     ("encoder_width", "upper_encoder", "encoder_width"),
@@ -61,7 +61,7 @@ class Search:
     @cached_property
     def trainings(self) -> dict[str, Training]:
         """Every run that a trial needs, by name, those that others need first; the last one is compared."""
-        return trainings((self.method,), self.preset)
+        return trainings((self.method,))
 
     @property
     def fixed(self) -> dict[str, Value]:
@@ -108,7 +108,7 @@ class Search:
             changes: dict[str, Any] = {**training.changes, **own}
             configs[name] = replace(self._preset(training.stage), **changes)
         for name, training in self.trainings.items():
-            for field, need, linked in _LINKS:
+            for field, need, linked in LINKS:
                 if need in training.needs:
                     run = training.needs[need]
                     configs[run] = replace(configs[run], **{linked: getattr(configs[name], field)})
@@ -144,7 +144,7 @@ class Search:
             meant = f"; did you mean {_stage(key)}.{near[0]}?" if near else ""
             raise ValueError(f"{key!r} is no setting of {_stage(key)}{meant}")
         for training in self.trainings.values():
-            for field, need, linked in _LINKS:
+            for field, need, linked in LINKS:
                 needed = self.trainings[training.needs[need]].stage if need in training.needs else None
                 if (needed, linked) == (_stage(key), _field(key)):
                     raise ValueError(f"{key} follows {training.stage}.{field}: name that")

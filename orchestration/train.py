@@ -16,19 +16,19 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
 from orchestration import tracking
 from orchestration.progress import Event, Listener, RemoteListener
 from orchestration.tracking import Tracker
+from orchestration.validation import Validation, describe_collapse
+from orchestration.worker import Worker, agree_on, local_device, mean_over_workers, seed_step, to_device
 from posegen.checkpoint import (
     Progress,
     find_checkpoint,
@@ -38,34 +38,14 @@ from posegen.checkpoint import (
     load_training_state,
     save_checkpoint,
 )
-from posegen.clips import ClipDataset, Split
-from posegen.generate import VideoSynthesizer
-from posegen.metrics.image import STLPIPS
-from posegen.recoloring import Subject, measure_excerpts, open_excerpts
-from posegen.reconstruction import Measure
-from posegen.samples import Batch, EpochLoader, Samples, fixed_batch
+from posegen.clips import ClipDataset
+from posegen.samples import Batch, EpochLoader, Samples
 from posegen.stages import STAGES, Stage
-from posegen.stages.pictures import enlarge
-from posegen.stages.video_stage import VideoStage
 from posegen.storage import Folder
-from posegen.weights import is_cached
 
-VALIDATION_SAMPLES = 16
-PREVIEW_SAMPLES = 6
-# A garment is about a tenth of the picture, and another colour changes its channels by about 0.2 of [-1, 1]: a code
-# that works moves the picture by some 0.02 in the mean, and one tenth of that is none.
-LEAST_SENSITIVITY = 0.002
 _HISTORY = "metrics.json"
 _FILTERING = threading.Lock()
 """Runs may start side by side, and what `warnings.catch_warnings` sets holds for all threads."""
-_REMEDIES = {
-    "lambda_kl": "lower lambda_kl",
-    "init_gain": "raise init_gain",
-    "region_weight": "raise region_weight",
-    "lambda_contrast": "raise lambda_contrast",
-    "z_inject": "choose another z_inject",
-}
-"""What makes a code count, by the setting that it needs."""
 
 
 class RunError(ValueError):
@@ -114,22 +94,6 @@ class Job:
     run: Folder
     settings: TrainSettings
     tracker: Tracker = tracking.OFF
-
-
-@dataclass(frozen=True, kw_only=True)
-class Worker:
-    """Where a worker function runs."""
-
-    rank: int = 0
-    world_size: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    listener: Listener = field(default_factory=Listener)
-    report: Callable[[dict[str, float]], None] = lambda metrics: None
-
-    @property
-    def leads(self) -> bool:
-        """Whether this worker writes what is written once."""
-        return self.rank == 0
 
 
 def train(
@@ -231,27 +195,20 @@ def train_worker(job: Job, worker: Worker) -> None:
         world_size=worker.world_size,
         num_processes=_loader_processes(job.settings),
     )
-    validation = _validation_batches(stage, job.config, data)
-    excerpts = _open_excerpts(stage, data, worker)
+    validation = Validation(stage, job.config, data, worker)
     with (job.tracker if worker.leads else tracking.OFF).watching_system():
         for epoch in range(progress.epoch, job.config.num_epochs):
             metrics = _train_epoch(stage, loader, epoch, job, worker)
-            metrics |= _validate(stage, validation, worker)
-            metrics |= _measure_excerpts(stage, excerpts, data.info.size, worker)
+            metrics |= validation.measure(stage)
             progress = replace(progress, epoch=epoch + 1, step=progress.step + loader.num_steps)
             _finish_epoch(stage, samples, metrics, validation, progress, job, worker)
-
-
-def local_device() -> torch.device:
-    """The GPU of this process if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _begin(job: Job, worker: Worker, data: ClipDataset) -> tuple[Stage, Progress]:
     """Build the stage as it was in the last checkpoint, or as it begins."""
     torch.manual_seed(job.config.seed)  # the same initial weights on every worker
     stage = STAGES[job.stage](job.config)
-    checkpoint = _agree_on(latest_checkpoint(job.run), worker)
+    checkpoint = agree_on(latest_checkpoint(job.run), worker)
     if checkpoint is None:
         stage.initialize(_load_run)
         stage.to(worker.device)
@@ -259,15 +216,6 @@ def _begin(job: Job, worker: Worker, data: ClipDataset) -> tuple[Stage, Progress
     stage.to(worker.device)
     load_training_state(checkpoint, stage)
     return stage, load_progress(checkpoint)
-
-
-def _agree_on(checkpoint: Folder | None, worker: Worker) -> Folder | None:
-    """The leader's choice of checkpoint: another may have become visible since."""
-    if worker.world_size == 1:
-        return checkpoint
-    choice = [checkpoint]
-    dist.broadcast_object_list(choice, src=0)
-    return choice[0]
 
 
 def _train_epoch(stage: Stage, loader: EpochLoader, epoch: int, job: Job, worker: Worker) -> dict[str, float]:
@@ -283,7 +231,7 @@ def _train_epoch(stage: Stage, loader: EpochLoader, epoch: int, job: Job, worker
             sums[name] = sums[name] + loss if name in sums else loss
         worker.listener.hear(Event(job.run.name, epoch, job.config.num_epochs, step + 1, loader.num_steps))
     means = {name: total / loader.num_steps for name, total in sums.items()}
-    metrics = {f"train/{name}": value for name, value in _mean_over_workers(means, worker).items()}
+    metrics = {f"train/{name}": value for name, value in mean_over_workers(means, worker).items()}
     broken = [name for name, value in metrics.items() if not np.isfinite(value)]
     if broken:
         raise RunError(f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term")
@@ -291,54 +239,11 @@ def _train_epoch(stage: Stage, loader: EpochLoader, epoch: int, job: Job, worker
     return metrics | {"time/epoch_seconds": elapsed, "time/data_share": waited / elapsed}
 
 
-def _validate(stage: Stage, batches: list[Batch], worker: Worker) -> dict[str, float]:
-    """Mean of every metric over the validation samples, each worker measuring its share of the batches."""
-    if not batches:
-        return {}
-    stage.eval()
-    share = batches[worker.rank :: worker.world_size] or batches[:1]
-    measured = [stage.evaluate(to_device(batch, worker.device)) for batch in share]
-    means = {name: torch.tensor(np.mean([m[name] for m in measured])) for name in measured[0]}
-    metrics = {f"val/{name}": value for name, value in _mean_over_workers(means, worker).items()}
-    if "val/sensitivity" in metrics:
-        metrics["val/collapsed"] = float(metrics["val/sensitivity"] < LEAST_SENSITIVITY)
-    return metrics
-
-
-def _measure_excerpts(stage: Stage, excerpts: list[Subject], size: tuple[int, int], worker: Worker) -> dict[str, float]:
-    """What is seen of the excerpts as drawn now, and what drawing takes; nothing where there are none."""
-    if not excerpts:
-        return {}
-    assert isinstance(stage, VideoStage)
-    synthesizer = VideoSynthesizer(stage, size, worker.device)
-    measured = measure_excerpts(synthesizer, excerpts, _perceptual_measures(worker.device))
-    return {
-        **{f"val/{name}": value for name, value in measured.items()},
-        "model/parameters": sum(parameter.numel() for parameter in stage.generator.parameters()) / 1e6,
-        "time/frame_seconds": _time_to_draw(synthesizer, excerpts[0]),
-    }
-
-
-@cache
-def _perceptual_measures(device: torch.device) -> dict[str, Measure]:
-    """The perceptual distance, where its weights are at hand: training fetches nothing for the sake of a number."""
-    return {"st_lpips": STLPIPS.pretrained().to(device)} if is_cached("st_lpips") else {}
-
-
-def _time_to_draw(synthesizer: VideoSynthesizer, subject: Subject) -> float:
-    """Seconds for a frame, the first one left out: it may wait for memory."""
-    frames = synthesizer.frames(subject.content, subject.clip.keypoints)
-    next(frames)
-    start = time.perf_counter()
-    count = sum(1 for _ in frames)
-    return (time.perf_counter() - start) / count
-
-
 def _finish_epoch(
     stage: Stage,
     samples: Samples,
     metrics: dict[str, float],
-    validation: list[Batch],
+    validation: Validation,
     progress: Progress,
     job: Job,
     worker: Worker,
@@ -351,42 +256,14 @@ def _finish_epoch(
         save_checkpoint(job.run / "checkpoints" / f"epoch-{progress.epoch:04d}", stage, progress)
         _drop_old_checkpoints(job.run, job.settings.keep)
         job.tracker.log_metrics(metrics, progress.epoch)
-        if validation:
-            _log_preview(stage, validation, progress, job, worker)
+        for name, picture in validation.draw(stage).items():
+            job.tracker.log_picture(name, picture, progress.epoch)
         worker.listener.hear_epoch(job.run.name, progress.epoch, job.config.num_epochs, metrics)
         if metrics.get("val/collapsed") and progress.epoch > 1:  # the first codes of some settings are nearly equal
-            worker.listener.warn(job.run.name, progress.epoch, _collapse(metrics["val/sensitivity"], job.config))
+            worker.listener.warn(
+                job.run.name, progress.epoch, describe_collapse(metrics["val/sensitivity"], job.config)
+            )
     worker.report(metrics)
-
-
-def _collapse(sensitivity: float, config: Stage.Config) -> str:
-    """Say that the generator ignores the code, and which of the stage's own settings help."""
-    remedies = [remedy for setting, remedy in _REMEDIES.items() if hasattr(config, setting)]
-    if not getattr(config, "color_augmentation", True):
-        remedies = ["color_augmentation is off, so no colours are learned"]
-    return f"the code hardly changes the picture (sensitivity {sensitivity:.2g}): {' or '.join(remedies)}"
-
-
-def _log_preview(stage: Stage, validation: list[Batch], progress: Progress, job: Job, worker: Worker) -> None:
-    batch = {key: value[:PREVIEW_SAMPLES] for key, value in to_device(validation[0], worker.device).items()}
-    for name, picture in stage.preview(batch).items():
-        factor = max(1, 192 // progress.size[0])
-        job.tracker.log_picture(name, enlarge(picture, factor), progress.epoch)
-
-
-def _validation_batches(stage: Stage, config: Stage.Config, data: ClipDataset) -> list[Batch]:
-    """The validation samples, always the same; those of the training split where there is no other."""
-    samples = stage.open_samples(config, data, _validation_split(data))
-    return fixed_batch(samples, VALIDATION_SAMPLES, max(config.batch_size, PREVIEW_SAMPLES))
-
-
-def _open_excerpts(stage: Stage, data: ClipDataset, worker: Worker) -> list[Subject]:
-    """What the leader draws after every epoch, if the stage draws videos from codes. The others wait for it anyway."""
-    return open_excerpts(data, _validation_split(data)) if isinstance(stage, VideoStage) and worker.leads else []
-
-
-def _validation_split(data: ClipDataset) -> Split:
-    return "test" if data.info.splits["test"] else "train"
 
 
 def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
@@ -515,21 +392,3 @@ def _timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
         if batch is None:
             return
         yield batch, time.perf_counter() - start
-
-
-def seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
-    """Make what a step draws by itself a function of (seed, epoch, step, rank)."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step, rank]).generate_state(1)[0]))
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch, without waiting where memory is pinned."""
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-
-
-def _mean_over_workers(values: dict[str, torch.Tensor], worker: Worker) -> dict[str, float]:
-    stacked = torch.stack([value.double().to(worker.device) for value in values.values()])
-    if worker.world_size > 1:
-        dist.all_reduce(stacked)
-        stacked /= worker.world_size
-    return dict(zip(values, stacked.tolist(), strict=True))

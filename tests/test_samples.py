@@ -53,6 +53,7 @@ def test_pairs_have_the_documented_keys(dataset):
         "features": (2, 2, 4, *SIZE),
         "regions": (2, 2, 2, *SIZE),
         "estimated": (2,),
+        "lead": (2,),
         "support": (2, 2, 1, *SIZE),
         "lab": (2, 2, 3),
         "noise": (2, 8),
@@ -74,6 +75,27 @@ def test_features_are_true_or_estimated(dataset, true_share, estimated):
             features, support = content_features(clip, sample.content).estimate_with_support(pose)
         np.testing.assert_array_equal(loaded["features"][frame], to_network(features))
         np.testing.assert_array_equal(loaded["support"][frame, 0], support / 255)
+
+
+def test_the_lead_is_the_frames_before_the_pair(dataset):
+    samples = frame_pairs(dataset, true_feature_share=1.0, rollout_len=5, epoch_size=60)
+    seen = set()
+    for sample in samples.plan(0):
+        clip, loaded = samples.clips[sample.clip], samples.load(sample)
+        assert loaded["lead"] == sample.lead <= min(sample.row, 3)
+        seen.add(sample.lead)
+        assert len(loaded["features"]) == len(loaded["regions"]) == len(loaded["support"]) == 5
+        for place, row in enumerate(range(sample.row - sample.lead, sample.row + 2), start=3 - sample.lead):
+            features = to_network(feature_map(clip.keypoints[row], clip.edges(row)))
+            np.testing.assert_array_equal(loaded["features"][place], features)
+    assert seen == {0, 1, 2, 3}
+
+
+def test_no_lead_goes_over_a_frame_without_a_pose(dataset):
+    samples = frame_pairs(dataset, rollout_len=5, epoch_size=200)
+    samples._usable = [np.array([0, 2, 3, 4, 5])] * len(samples.clips)
+    most = {row: max(sample.lead for sample in samples.plan(0) if sample.row == row) for row in (2, 3, 4)}
+    assert most == {2: 0, 3: 1, 4: 2}
 
 
 def test_share_of_true_features_is_kept(dataset):

@@ -17,11 +17,13 @@ from posegen.samples.plan import Arrays, Sample, draw
 class FramePairs:
     """Two consecutive frames of a recoloured clip and its content frame, for stage II (Section 3.2).
 
-    Keys: ``content`` (3, H, W) and ``images`` (2, 3, H, W), painted alike, and ``features`` (2, 4, H, W), all in
-    [-1, 1]; ``regions`` (2, 2, H, W) in [0, 1], where the upper and the lower garment can be; ``estimated`` (), whether
-    the features were warped from the content frame, and ``support`` (2, 1, H, W) in [0, 1], where its parts came to
-    lie; ``lab`` (2, 3), L, a, b of the upper and the lower garment as they were painted in the content frame, NaN where
-    they were not; ``noise`` (Z,); and on demand ``start`` (3, H, W), the content frame before it was painted.
+    Keys: ``content`` (3, H, W) and ``images`` (2, 3, H, W), painted alike, and ``features`` (T, 4, H, W), all in
+    [-1, 1]; ``regions`` (T, 2, H, W) in [0, 1], where the upper and the lower garment can be; ``estimated`` (), whether
+    the features were warped from the content frame, and ``support`` (T, 1, H, W) in [0, 1], where its parts came to
+    lie; ``lead`` (), how many of the T - 2 frames before the pair count, the last ones: as many as chance and the
+    clip's beginning leave; ``lab`` (2, 3), L, a, b of the upper and the lower garment as they were painted in the
+    content frame, NaN where they were not; ``noise`` (Z,); and on demand ``start`` (3, H, W), the content frame before
+    it was painted.
 
     Half of the content frames are the first of the clip, as in the evaluation, and half are drawn from all its
     frames, so that the code cannot carry the pose.
@@ -35,6 +37,7 @@ class FramePairs:
         num_variants: How many recolourings of each clip are seen beside the original, the first ones; 0 takes all.
         colorings: Different colourings of each pair, which follow one another in the plan.
         with_start: Whether ``start`` is there.
+        rollout_len: T, the frames that are drawn one after another to the end of the pair.
         epoch_size: Samples in an epoch; 0 takes every pair once, in each of its colourings.
         seed: With the epoch, decides order, content, variants and noise.
     """
@@ -50,6 +53,7 @@ class FramePairs:
         num_variants: int = 0,
         colorings: int = 1,
         with_start: bool = False,
+        rollout_len: int = 2,
         epoch_size: int,
         seed: int,
     ):
@@ -57,6 +61,7 @@ class FramePairs:
         self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
         self.latent_dim, self.true_feature_share = latent_dim, true_feature_share
         self.painted, self.colorings, self.with_start = painted, colorings, with_start
+        self.max_lead = rollout_len - 2
         self.num_variants = num_variants and num_variants + 1  # the original is variant 0
         self.epoch_size, self.seed = epoch_size, seed
         if any(seen(variants, self.num_variants) < colorings for variants in self.variants):
@@ -83,9 +88,17 @@ class FramePairs:
             estimate = bool(rng.random() >= self.true_feature_share)
             # Colourings of a pair have the same noise: what differs between them is the colour alone.
             seed = (self.seed, epoch, len(samples))
+            lead = self._draw_lead(clip, row, rng)
             for variant in self._draw_variants(clip, rng):
-                samples.append(Sample(clip, row, content, variant, estimate, seed))
+                samples.append(Sample(clip, row, content, variant, estimate, seed, lead))
         return samples
+
+    def _draw_lead(self, clip: int, row: int, rng: np.random.Generator) -> int:
+        """How many frames are drawn before a pair: at most those with a usable pose that lead up to it."""
+        if not self.max_lead:
+            return 0
+        run = np.isin(np.arange(row - self.max_lead, row), self._usable[clip])[::-1]
+        return int(rng.integers(1 + np.cumprod(run).sum()))
 
     def _draw_variants(self, clip: int, rng: np.random.Generator) -> list[int]:
         """Different colourings of a clip; its first is the original."""
@@ -94,20 +107,22 @@ class FramePairs:
 
     def load(self, sample: Sample) -> Arrays:
         clip, variants = self.clips[sample.clip], self.variants[sample.clip]
-        rows = (sample.row, sample.row + 1)
-        size = clip.info.size
+        # Where the lead has fewer frames, its first one fills the rest, which does not count.
+        rows = [max(row, sample.row - sample.lead) for row in range(sample.row - self.max_lead, sample.row + 2)]
+        poses, size = clip.keypoints[rows], clip.info.size
         if sample.estimate:
             content = content_features(clip, sample.content)
-            features, support = zip(*(content.estimate_with_support(clip.keypoints[row]) for row in rows), strict=True)
+            features, support = zip(*map(content.estimate_with_support, poses), strict=True)
         else:
-            features = tuple(feature_map(clip.keypoints[row], clip.edges(row)) for row in rows)
-            support = (np.full(size, 255, np.uint8),) * 2
+            features = tuple(feature_map(pose, clip.edges(row)) for pose, row in zip(poses, rows, strict=True))
+            support = (np.full(size, 255, np.uint8),) * len(rows)
         return {
             "content": to_network(variants.image(sample.content, sample.variant)),
-            "images": np.stack([to_network(variants.image(row, sample.variant)) for row in rows]),
+            "images": np.stack([to_network(variants.image(row, sample.variant)) for row in rows[-2:]]),
             "features": np.stack([to_network(feature) for feature in features]),
-            "regions": np.stack([to_unit(target_regions(clip.keypoints[row], size)) for row in rows]),
+            "regions": np.stack([to_unit(target_regions(pose, size)) for pose in poses]),
             "estimated": np.array(sample.estimate),
+            "lead": np.array(sample.lead),
             "support": np.stack([to_unit(part[..., None]) for part in support]),
             "lab": _painted_lab(clip, variants, sample),
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),

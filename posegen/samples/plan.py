@@ -38,6 +38,8 @@ class Sample:
     """Whether the feature map is estimated from the content frame, or taken from the frame itself."""
     seed: tuple[int, ...]
     """Where the sample's noise comes from."""
+    lead: int = 0
+    """How many of the frames before it are drawn first."""
 
 
 class Samples(Protocol):

@@ -80,6 +80,7 @@ _TINY = VideoGenerator.Config(
     upper_latent_dim=4,
     lower_latent_dim=4,
     encoder_width=16,
+    restorer_width=16,
     generator_width=8,
     num_downs=3,
     num_blocks=3,

@@ -65,6 +65,9 @@ class VideoStage(Stage):
         v0: Literal["black", "content"] = "black"
         """What the first frame is drawn from: black (the paper's), or the content frame in the clothes' own colours,
         which shows the room and the person that a feature map and a code only hint at."""
+        train_rollout_len: int = 2
+        """Frames that training draws one after another up to the end of a pair, at most: how many is drawn by lot. Only
+        the pair is learned from. More than 2 (the paper's) teaches to go on from frames that were drawn with faults."""
         generator: Literal["local", "global"] = "local"
         """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
         z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"] = "tile_nonorm_stem"
@@ -103,6 +106,8 @@ class VideoStage(Stage):
 
         def __post_init__(self) -> None:
             super().__post_init__()
+            if self.train_rollout_len < 2:
+                raise ValueError(f"train_rollout_len must be 2 or more, got {self.train_rollout_len}")
             if self.colorings not in (1, 2) or self.batch_size % self.colorings:
                 raise ValueError(f"colorings must be 1 or 2 and divide batch_size, got {self.colorings}")
             if self.lambda_contrast and self.colorings == 1:
@@ -154,6 +159,7 @@ class VideoStage(Stage):
             num_variants=config.color_variants,
             colorings=config.colorings,
             with_start=config.v0 == "content",
+            rollout_len=config.train_rollout_len,
             epoch_size=config.epoch_size,
             seed=config.seed,
         )
@@ -204,7 +210,7 @@ class VideoStage(Stage):
         return features if self.restorer is None else self.restorer(features, support)
 
     def conditions(self, batch: Batch) -> Tensor:
-        """The feature maps (N, 2, 4, H, W) that a batch is drawn from: its own true ones, or estimated and restored."""
+        """The feature maps (N, T, 4, H, W) that a batch is drawn from: its own true ones, or estimated and restored."""
         features = batch["features"]
         if self.restorer is None:
             return features
@@ -220,15 +226,34 @@ class VideoStage(Stage):
             frames.append(previous)
         return torch.stack(frames, dim=1)
 
+    def draw_pair(self, batch: Batch, features: Tensor, z: Tensor) -> Tensor:
+        """Draw the two frames (N, 2, 3, H, W) of a batch, after those that lead up to them, which get no gradient.
+
+        Args:
+            batch: As `FramePairs` loads it.
+            features: (N, T, 4, H, W), see `conditions`.
+            z: (N, Z).
+        """
+        regions, previous = batch["regions"], self.start_of(batch)
+        with torch.no_grad():
+            max_lead = features.shape[1] - 2
+            for t in range(max_lead):
+                begun = batch["lead"] >= max_lead - t  # (N,)
+                if begun.any():
+                    drawn = self.generator(features[begun, t], previous[begun], z[begun], regions[begun, t])
+                    previous = previous.index_put((begun,), drawn)
+        return self.roll_out(features[:, -2:], z, regions[:, -2:], previous)
+
     def start_of(self, batch: Batch) -> Tensor:
         """v0 (N, 3, H, W), from which the first frames of a batch are drawn."""
         return batch["start"] if self.config.v0 == "content" else torch.full_like(batch["content"], -1.0)
 
     def step(self, batch: Batch) -> Losses:
         config = self.config
-        real, features = batch["images"], self.conditions(batch)  # (N, 2, 3, H, W), (N, 2, 4, H, W)
+        real, features = batch["images"], self.conditions(batch)  # (N, 2, 3, H, W), (N, T, 4, H, W)
         z = self.codes(batch)  # (N, Z)
-        fake = self.roll_out(features, z, batch["regions"], self.start_of(batch))  # (N, 2, 3, H, W)
+        fake = self.draw_pair(batch, features, z)  # (N, 2, 3, H, W)
+        features, regions = features[:, -2:], batch["regions"][:, -2:]
         fake_scores = self.judge(features, fake)
         real_scores = self.judge(features, real)
         losses = {"gan": config.lambda_gan * lsgan(last(fake_scores), real=True)}
@@ -239,7 +264,7 @@ class VideoStage(Stage):
                 self.vgg(fake.device), fake.flatten(0, 1), real.flatten(0, 1)
             )
         if config.lambda_l1:
-            garments = batch["regions"].amax(dim=2, keepdim=True)  # (N, 2, 1, H, W)
+            garments = regions.amax(dim=2, keepdim=True)  # (N, 2, 1, H, W)
             weight = 1 + (config.region_weight - 1) * garments
             losses["l1"] = config.lambda_l1 * (weight * (fake - real).abs()).mean()
         if config.lambda_contrast:
@@ -268,10 +293,9 @@ class VideoStage(Stage):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """Error of the second frame, and the mean change of the picture when two clips swap their codes."""
-        features, real, regions = self.conditions(batch), batch["images"], batch["regions"]
-        z, start = self.encode(batch["content"]), self.start_of(batch)
-        fake = self.roll_out(features, z, regions, start)
-        recolored = self.roll_out(features[:, :1], z.roll(1, dims=0), regions[:, :1], start)
+        features, real = self.conditions(batch), batch["images"]
+        z = self.encode(batch["content"])
+        fake, recolored = (self.draw_pair(batch, features, codes) for codes in (z, z.roll(1, dims=0)))
         return {
             "l1": F.l1_loss(fake[:, 1], real[:, 1]).item(),
             "psnr": psnr(to_unit_range(fake[:, 1]), to_unit_range(real[:, 1])).mean().item(),
@@ -281,11 +305,10 @@ class VideoStage(Stage):
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
         """Rows: content, target pose, target, generated, and generated with the next sample's colours."""
-        features, real, regions = self.conditions(batch), batch["images"], batch["regions"]
-        z, start = self.encode(batch["content"]), self.start_of(batch)
-        fake = self.roll_out(features, z, regions, start)[:, 1]
-        recolored = self.roll_out(features, z.roll(1, dims=0), regions, start)[:, 1]
-        rows = [batch["content"], features[:, 1, :3], real[:, 1], fake, recolored]
+        features, real = self.conditions(batch), batch["images"]
+        z = self.encode(batch["content"])
+        fake, recolored = (self.draw_pair(batch, features, codes)[:, 1] for codes in (z, z.roll(1, dims=0)))
+        rows = [batch["content"], features[:, -1, :3], real[:, 1], fake, recolored]
         return {"generated": grid([[to_image(image) for image in row] for row in rows])}
 
 

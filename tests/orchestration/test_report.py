@@ -65,7 +65,7 @@ def test_table1_trains_what_is_missing_and_compares(dataset, place, capsys, monk
     assert len(list((place / "runs/report/clips").glob("*.png"))) == table["num_clips"]
     report, *children = recorded(place)
     assert report.info.status == "FINISHED" and "test/proposed/ssim" in report.data.metrics
-    assert {child.info.run_name for child in children} == set(trainings(tuple(table["scores"]), "tiny"))
+    assert {child.info.run_name for child in children} == set(trainings(tuple(table["scores"])))
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {report.info.run_id}
     for stage in STAGES.values():
         monkeypatch.setattr(stage, "step", None)  # nothing is trained again
@@ -76,7 +76,7 @@ def test_table1_trains_what_is_missing_and_compares(dataset, place, capsys, monk
 def test_runs_start_when_those_that_they_need_are_done():
     started: list[str] = []
     done: set[str] = set()
-    plan = {name: training.needs.values() for name, training in trainings(("proposed",), "tiny").items()}
+    plan = {name: training.needs.values() for name, training in trainings(("proposed",)).items()}
 
     def train(name: str) -> None:
         started.append(name)
@@ -141,7 +141,7 @@ def test_unknown_run_is_refused(dataset, place, capsys):
 
 def test_every_method_is_made_of_runs_that_fit_each_other():
     for preset in ("paper", "small", "tiny"):
-        for name, training in trainings(tuple(methods.TITLES), preset).items():
+        for name, training in trainings(tuple(methods.TITLES)).items():
             config = training.config(preset, Folder("runs"))
             for field in training.needs:
                 assert getattr(config, field).endswith(training.needs[field]), (preset, name, field)
@@ -149,7 +149,7 @@ def test_every_method_is_made_of_runs_that_fit_each_other():
 
 def test_side_by_side_the_longest_goes_first():
     """What is needed, then the methods that need it; the short one that needs nothing fills what is left."""
-    plan = trainings(("proposed", "end_to_end", "deformable_gan"), "tiny")
+    plan = trainings(("proposed", "end_to_end", "deformable_gan"))
     started: list[str] = []
     order = TopologicalSorter({name: training.needs.values() for name, training in plan.items()})
     methods._run_side_by_side(order, list(plan), started.append, parallel=1)
@@ -159,7 +159,7 @@ def test_side_by_side_the_longest_goes_first():
 
 def test_methods_differ_in_what_they_say():
     """No augmentation is none in either stage; end to end has the method's restoration and no encoders to take."""
-    plan = trainings(("no_augmentation", "end_to_end"), "tiny")
+    plan = trainings(("no_augmentation", "end_to_end"))
     assert plan.keys() == {
         "upper_encoder_plain",
         "lower_encoder_plain",

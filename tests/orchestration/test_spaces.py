@@ -9,8 +9,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import search_spaces
-from orchestration.methods import Method
-from orchestration.spaces import METHODS, Search
+from orchestration.methods import Method, trainings
+from orchestration.spaces import LINKS, METHODS, Search
+from posegen.storage import Folder
 from search_spaces.space import Space, Switched, When
 
 SPACE = Space(
@@ -92,9 +93,16 @@ def test_settings_hold_for_all_trials():
     assert search.configs(search.starts[0])["no_restoration"].num_epochs == 2
 
 
-def test_restoration_is_linked_to_the_generator():
-    configs = open_search(method="proposed").configs(open_search(method="proposed").starts[0])
-    assert configs["proposed"].restorer_width == configs["feature_restoration"].width
+@pytest.mark.parametrize("preset", ["tiny", "small", "paper"])
+def test_presets_of_stages_fit_together(preset):
+    """The networks that a run takes over have the widths that its own preset expects."""
+    for method in ("proposed", "end_to_end"):
+        runs = trainings((method,))
+        for field, need, name in LINKS:
+            if need in runs[method].needs:
+                other = runs[runs[method].needs[need]].config(preset, Folder("runs"))
+                value = getattr(other, "code_size" if name == "latent_dim" else name)
+                assert getattr(runs[method].config(preset, Folder("runs")), field) == value
 
 
 @pytest.mark.parametrize(

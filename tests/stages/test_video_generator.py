@@ -61,6 +61,21 @@ def test_losses_are_those_of_the_objective():
     assert losses.keys() == {"gan", "fm", "discriminator"}
 
 
+def test_each_pair_is_drawn_after_its_own_lead():
+    """Of three frames before the pair the first sample has one and the second all; none gets a gradient."""
+    stage, batch = make_stage(), make_batch()
+    z, features = stage.encode(batch["content"]), torch.randn(2, 5, 4, 64, 64, generator=torch.manual_seed(0))
+    batch |= {"regions": batch["regions"][:, :1].expand(-1, 5, -1, -1, -1), "lead": torch.tensor([1, 3])}
+    pair = stage.draw_pair(batch, features, z)
+    for number, first in enumerate((2, 0)):
+        one = slice(number, number + 1)
+        whole = stage.roll_out(features[one, first:], z[one], batch["regions"][one, first:], batch["start"][one])
+        torch.testing.assert_close(pair[one], whole[:, -2:])
+    features.requires_grad_()
+    stage.draw_pair(batch, features, z).sum().backward()
+    assert features.grad[:, :3].count_nonzero() == 0 and (features.grad[:, 3:].abs().amax((2, 3, 4)) > 0).all()
+
+
 def test_second_frame_depends_on_the_first():
     stage, batch = make_stage(), make_batch()
     z = stage.encode(batch["content"])
@@ -162,6 +177,7 @@ def test_contrast_moves_the_generator():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"train_rollout_len": 1}, "train_rollout_len must be 2 or more, got 1"),
         ({"colorings": 3, "batch_size": 3}, "colorings must be 1 or 2 and divide batch_size, got 3"),
         ({"colorings": 2, "batch_size": 3}, "colorings must be 1 or 2 and divide batch_size, got 2"),
         ({"lambda_contrast": 1.0}, "lambda_contrast compares two colourings of a pair: set colorings to 2"),
