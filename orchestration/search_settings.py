@@ -84,8 +84,6 @@ class TuneSettings:
         for field, least in (("trials", 1), ("grace", 1), ("reduction", 2), ("cpus_per_trial", 1), ("workers", 0)):
             if getattr(self, field) < least:
                 raise ValueError(f"{field} must be {least} or more, got {getattr(self, field)}")
-        if self.gpus_per_trial and not self.workers:
-            raise ValueError("gpus_per_trial is for workers: a trial's own process, with workers 0, has no GPU")
         each = self.gpus_per_trial / max(self.workers, 1)
         if each > 1 and each % 1:
             raise ValueError(f"gpus_per_trial {self.gpus_per_trial:g} is {each:g} for each of {self.workers} workers")

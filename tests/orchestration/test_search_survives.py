@@ -1,0 +1,143 @@
+"""A search whose driver, trial or node is killed with SIGKILL ends as one that was left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import psutil
+import pytest
+
+TRIALS = 4
+EPOCHS = 3
+COMMAND = (
+    "tune latent_sizes DATA --name NAME --preset tiny --trials 4 --concurrency 1 --objectives l1 --grace 1 --set "
+    "color_encoder.num_epochs=1 color_encoder.epoch_size=8 video_generator.num_epochs=3 "
+    "video_generator.epoch_size=64 video_generator.decay_epochs=1"
+)
+BIN = Path(sys.executable).parent
+PATIENCE = 400.0  # seconds until something that must happen has happened
+
+
+def start(name: str, dataset: str, place: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """The search in a process of its own, as a user starts it."""
+    words = COMMAND.replace("NAME", name).replace("DATA", dataset).split()
+    known = {"MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db", **environment}
+    with (place / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            [BIN / "posegen", *words],
+            cwd=place,
+            env={**os.environ, **known},
+            stdout=log,
+            stderr=log,
+        )
+
+
+def finish(name: str, dataset: str, place: Path, **environment: str) -> None:
+    process = start(name, dataset, place, **environment)
+    assert process.wait(PATIENCE) == 0, (place / f"{name}.log").read_text()
+
+
+def outcome(name: str, place: Path) -> list[tuple[object, ...]]:
+    """Number, end, point, and what every epoch gave, of all trials."""
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{place}/runs/{name}/study.db")
+    return [(t.number, t.state.name, t.params, t.intermediate_values) for t in study.get_trials()]
+
+
+def wait_for(happened: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, f"{what} never happened"
+        time.sleep(0.05)
+
+
+def in_the_middle(name: str, trial: int, place: Path) -> Callable[[], bool]:
+    """Whether a trial has its first epoch behind it."""
+    return lambda: (place / f"runs/{name}/trial-{trial:04d}/checkpoints/epoch-0001").exists()
+
+
+def processes(words: str) -> list[psutil.Process]:
+    """Those whose command line has these words."""
+    return [p for p in psutil.process_iter(["cmdline"]) if words in " ".join(p.info["cmdline"] or [])]
+
+
+def kill(process: psutil.Process | subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("survival")
+
+
+@pytest.fixture(scope="module")
+def calm(dataset, place) -> list[tuple[object, ...]]:
+    """What a search gives that nobody disturbs."""
+    finish("calm", dataset, place)
+    found = outcome("calm", place)
+    assert len(found) == TRIALS and {state for _, state, *_ in found} <= {"COMPLETE", "PRUNED"}
+    return found
+
+
+@pytest.fixture
+def cluster(monkeypatch) -> Iterator[dict[str, str]]:
+    """A Ray of a head and another node, of one CPU each; the head runs the driver alone."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    address = "127.0.0.1:6399"
+    head = "start --head --port=6399 --num-cpus=0 --node-ip-address=127.0.0.1 --dashboard-port=8299"
+    subprocess.run([BIN / "ray", *head.split()], check=True, capture_output=True)
+    add_node(address)
+    yield {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled"}
+    subprocess.run([BIN / "ray", "stop", "--force"], check=True, capture_output=True)
+
+
+def add_node(address: str) -> None:
+    subprocess.run([BIN / "ray", "start", f"--address={address}", "--num-cpus=2"], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1800)
+def test_a_driver_is_killed(calm, dataset, place):
+    for trial in (0, 2):
+        process = start("driver", dataset, place)
+        wait_for(in_the_middle("driver", trial, place), f"trial {trial}")
+        kill(process)
+    finish("driver", dataset, place)
+    assert outcome("driver", place) == calm
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1800)
+def test_processes_of_a_trial_are_killed(calm, dataset, place):
+    """First the process of a trial, then one that trains for another trial."""
+    process = start("trial", dataset, place)
+    for trial, kind in ((0, "ray::ImplicitFunc"), (1, "ray::RayTrainWorker")):
+        wait_for(in_the_middle("trial", trial, place), f"trial {trial}")
+        victims = processes(kind)
+        assert victims
+        kill(victims[0])
+    assert process.wait(PATIENCE) == 0, (place / "trial.log").read_text()
+    assert outcome("trial", place) == calm
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1800)
+def test_a_node_is_killed(calm, dataset, place, cluster):
+    """The node on which everything runs but the driver; another one comes in its place."""
+    process = start("node", dataset, place, **cluster)
+    wait_for(in_the_middle("node", 1, place), "trial 1")
+    _, node = sorted(processes("raylet/raylet"), key=lambda p: p.create_time())
+    kill(node)
+    add_node(cluster["RAY_ADDRESS"])
+    assert process.wait(PATIENCE) == 0, (place / "node.log").read_text()
+    assert outcome("node", place) == calm
