@@ -47,7 +47,7 @@ class PrepareSettings:
     mask: str = "blazepose"
     """How the person's pixels are found: blazepose, selfie or truth."""
     pattern: str = ""
-    """How paths tell who does what, such as '{person}_{action}.mp4'; empty expects PERSON/ACTION.mp4."""
+    """How paths tell who does what, such as '{person}_{action}'; empty expects PERSON/ACTION.mp4."""
     split_by: Literal["action", "person"] = "action"
     """What training and test have not in common."""
     train_fraction: float = 10 / 16

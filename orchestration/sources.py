@@ -67,8 +67,8 @@ def find_sources(folder: Path, pattern: str = "") -> tuple[list[Source], list[Re
         folder: Where to look. Links to folders are followed.
         pattern: The whole relative path, with ``{person}`` and ``{action}`` for what is wanted and ``*`` for what
             is not, none of which crosses a slash: ``{person}_{action}.mp4``, ``*/{action}-{person}-*.avi``. A
-            field takes as little as it can; a second time it stands for the same text. Without ``{person}``
-            everybody is `DEFAULT_PERSON`.
+            pattern without a suffix fits any. A field takes as little as it can; a second time it stands for the same
+            text. Without ``{person}`` everybody is `DEFAULT_PERSON`.
 
     Returns:
         Sources, and rejections of the files that do not match the pattern.
@@ -146,7 +146,9 @@ def _compile(pattern: str) -> re.Pattern[str]:
             seen.add(field)
     if "action" not in seen:
         raise ValueError(f"got the pattern {pattern!r} without {{action}}, expected one like {{person}}_{{action}}.mp4")
-    return re.compile(text + re.escape(unicodedata.normalize("NFC", pattern[position:])))
+    text += re.escape(unicodedata.normalize("NFC", pattern[position:]))
+    # Who leaves the suffix out means the names without it, not actions that are called wave.mp4.
+    return re.compile(text if "." in pattern.rpartition("/")[2] else text + r"\.[^./]+")
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -238,10 +238,8 @@ class VideoStage(Stage):
         with torch.no_grad():
             max_lead = features.shape[1] - 2
             for t in range(max_lead):
-                begun = batch["lead"] >= max_lead - t  # (N,)
-                if begun.any():
-                    drawn = self.generator(features[begun, t], previous[begun], z[begun], regions[begun, t])
-                    previous = previous.index_put((begun,), drawn)
+                begun = (batch["lead"] >= max_lead - t).view(-1, 1, 1, 1)  # (N, 1, 1, 1)
+                previous = torch.where(begun, self.generator(features[:, t], previous, z, regions[:, t]), previous)
         return self.roll_out(features[:, -2:], z, regions[:, -2:], previous)
 
     def start_of(self, batch: Batch) -> Tensor:

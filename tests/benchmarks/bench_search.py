@@ -66,7 +66,7 @@ def record(dataset: str, runs: str) -> None:
             **dict(zip(LEVELS, values, strict=True)),
             upper_encoder=f"{runs}/upper_encoder",
             lower_encoder=f"{runs}/lower_encoder",
-            epoch_size=32,
+            epoch_size=16,
         )
         curves[json.dumps(values)] = learning_curve(config, data)
         print(number, values, [round(value, 4) for value in curves[json.dumps(values)]], flush=True)

@@ -43,6 +43,7 @@ def test_other_and_hidden_files_are_passed_over(tmp_path):
     ("pattern", "name", "expected"),
     [
         ("{person}_{action}.mp4", "person0_wave1.mp4", ("person0", "wave1")),
+        ("{person}_{action}", "person0_wave1.mp4", ("person0", "wave1")),
         ("{person}_{action}.mp4", "ann_two_steps.mp4", ("ann", "two_steps")),
         ("*/{action}-{person}-*.avi", "day 1/wave-ann-take3.avi", ("ann", "wave")),
         ("{person}/{person}_{action}.*", "ann/ann_wave.mkv", ("ann", "wave")),
