@@ -52,8 +52,8 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
         last.update(counts)
         method, training = job.search.method, job.search.trainings[job.search.method]
         name = trial_name(config["number"])
-        for epoch, metrics in history(Folder(job.folder) / name).items():
-            report({**metrics, EPOCH: epoch})
+        reporter = _Reporter(Folder(job.folder) / name, report)
+        reporter.catch_up()
         train(
             training.stage,
             _fill(configs[method], training, runs),
@@ -67,9 +67,10 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
                 experiment=job.settings.experiment,
                 track=tracker.is_on,
             ),
-            listener=_Reporter(report),
+            listener=reporter,
             parent=tracker,
         )
+        reporter.catch_up()
     except ValueError as error:
         report({"reason": str(error)})
     except Exception as error:
@@ -109,13 +110,25 @@ def _fill(config: Stage.Config, training: Training, runs: Mapping[str, str]) -> 
 
 
 class _Reporter(Listener):
-    """Reports every epoch to Tune."""
+    """Reports every epoch of a run to Tune, once and in order.
 
-    def __init__(self, report: Callable[[Mapping[str, Any]], None]):
-        self._report = report
+    A worker that dies between an epoch's checkpoint and its report goes on with the next one, but the epoch that
+    nobody heard of may decide whether the trial is stopped: it is read from the run's own record.
+    """
+
+    def __init__(self, run: Folder, report: Callable[[Mapping[str, Any]], None]):
+        self._run, self._report = run, report
+        self._reported = 0
 
     def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
-        self._report({**metrics, EPOCH: epoch})
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Report what the run has behind it and Tune has not heard of."""
+        for epoch, metrics in history(self._run).items():
+            if epoch > self._reported:
+                self._reported = epoch
+                self._report({**metrics, EPOCH: epoch})
 
 
 def trial_name(number: int) -> str:

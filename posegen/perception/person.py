@@ -11,7 +11,9 @@ from posegen.perception.blazepose import BlazeposeNetworks, follow
 from posegen.perception.selfie import clean_mask
 
 _MARGIN = 0.05  # of the person's longer side, for hair and fingers that the masks miss
-_LONG_SIDE = 512  # pixels: the networks look at 256, so larger frames cost memory and gain nothing
+# Pixels of the longer side. The networks look at 256: larger frames cost memory and gain nothing, and in smaller ones,
+# though they are enlarged anyway, the detector overlooks people (all of some videos of 64×64).
+_LEAST_SIDE, _LARGEST_SIDE = 256, 512
 
 
 def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float] | None:
@@ -23,13 +25,13 @@ def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float
     Returns:
         x0, y0, x1, y1: edges in pixels of the frames, where a whole frame is (0, 0, W, H).
     """
-    reduced = []
+    resized = []
     width = height = 0
     for frame in frames:
         height, width = frame.shape[:2]
-        reduced.append(_reduce(frame))
+        resized.append(_resize(frame))
     boxes = []
-    for frame, sighting in zip(reduced, follow(BlazeposeNetworks(), reduced), strict=True):
+    for frame, sighting in zip(resized, follow(BlazeposeNetworks(), resized), strict=True):
         if sighting is not None:
             mask = clean_mask(sighting.mask_in_frame(*frame.shape[:2]))
             if mask.any():
@@ -37,7 +39,7 @@ def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float
                 boxes.append((left, top, left + across, top + down))
     if not boxes:
         return None
-    scale = width / reduced[0].shape[1]
+    scale = width / resized[0].shape[1]
     low, high = np.min(boxes, axis=0)[:2] * scale, np.max(boxes, axis=0)[2:] * scale
     margin = _MARGIN * float((high - low).max())
     x0, y0 = np.maximum(low - margin, 0).tolist()
@@ -45,7 +47,8 @@ def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float
     return x0, y0, x1, y1
 
 
-def _reduce(frame: np.ndarray) -> np.ndarray:
-    scale = min(1.0, _LONG_SIDE / max(frame.shape))
+def _resize(frame: np.ndarray) -> np.ndarray:
+    longer = max(frame.shape)
+    scale = min(max(longer, _LEAST_SIDE), _LARGEST_SIDE) / longer
     size = (max(round(frame.shape[1] * scale), 1), max(round(frame.shape[0] * scale), 1))
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)

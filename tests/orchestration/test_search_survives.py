@@ -22,7 +22,7 @@ COMMAND = (
     "video_generator.epoch_size=64 video_generator.decay_epochs=1"
 )
 BIN = Path(sys.executable).parent
-PATIENCE = 400.0  # seconds until something that must happen has happened
+PATIENCE = 580.0  # seconds until something that must happen has happened
 
 
 def start(name: str, dataset: str, place: Path, **environment: str) -> subprocess.Popen[bytes]:
