@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import cv2
@@ -50,10 +52,32 @@ def start_ray(num_cpus: int | None = None) -> None:
     if ray.is_initialized():
         return
     if private:
-        # Train and Tune ask the dashboard whether a run's driver is alive, to free what a dead one held.
-        ray.init("local", num_cpus=num_cpus, include_dashboard=True, log_to_driver=False, logging_level=logging.ERROR)
+        with _known_address():
+            # Train and Tune ask the dashboard whether a run's driver is alive, to free what a dead one held.
+            ray.init(
+                "local", num_cpus=num_cpus, include_dashboard=True, log_to_driver=False, logging_level=logging.ERROR
+            )
     else:
         ray.init(log_to_driver=False, logging_level=logging.ERROR)
+
+
+@contextmanager
+def _known_address() -> Iterator[None]:
+    """Let the processes of a Ray that starts in this context know its address.
+
+    Without one they look for a Ray on the machine, and give up where several run: what a stopped trial held would then
+    never be freed, and a search would wait for it for ever.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    known = {"RAY_GCS_SERVER_PORT": str(port), "RAY_ADDRESS": f"127.0.0.1:{port}"}
+    os.environ.update(known)
+    try:
+        yield
+    finally:
+        for name in known:
+            del os.environ[name]
 
 
 def map_clips(
