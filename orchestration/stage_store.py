@@ -98,7 +98,8 @@ def open_store(dataset: str, data: str, settings: TrainSettings, resources: Mapp
     import ray
 
     actor: Any = ray.remote(StageStore)
-    return actor.options(num_cpus=0).remote(dataset, data, settings, resources)
+    # Its node may be lost: it starts on another, asks again what was asked, and finds on disk what was made.
+    return actor.options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(dataset, data, settings, resources)
 
 
 def _train_task(resources: Mapping[str, float]) -> Any:
