@@ -20,7 +20,8 @@ def plan_table(plan: Plan) -> Table:
     """What every trial costs."""
     table = Table(title="what would be tried, if nothing is stopped early")
     for head in ("trial", "point", "TFLOP", "memory", "disk", "trained first", "there already"):
-        table.add_column(head, justify="left" if head in ("point", "trained first", "there already") else "right")
+        words = head in ("point", "trained first", "there already")
+        table.add_column(head, justify="left" if words else "right", overflow="fold")
     for trial in plan.trials:
         needed = trial.runs[:-1]
         table.add_row(
