@@ -74,8 +74,9 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
         figures.append(
             (
                 "Parallel coordinates",
-                "Each line is a run; the darker, the better. Drag along an axis to pick some.",
-                visual.plot_parallel_coordinate(study, **target),
+                "Each line is a run; the darker, the better. Those that were stopped early stand at what they had "
+                "then. Drag along an axis to pick some.",
+                visual.plot_parallel_coordinate(as_study(comparison, with_stopped=True), **target),
             )
         )
     if comparison.varied and len(study.get_trials(states=[TrialState.COMPLETE])) >= _LEAST_RUNS:
@@ -105,14 +106,20 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
     ]
 
 
-def as_study(comparison: Comparison) -> optuna.Study:
-    """The runs as trials of an Optuna study in memory, for what Optuna can draw and tell of them."""
+def as_study(comparison: Comparison, *, with_stopped: bool = False) -> optuna.Study:
+    """The runs as trials of an Optuna study in memory, for what Optuna can draw and tell of them.
+
+    Args:
+        comparison: The runs.
+        with_stopped: Whether those that were stopped early are among them, at what they had then.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     higher = [is_higher_better(name) for name in comparison.objectives]
     study = optuna.create_study(directions=["maximize" if one else "minimize" for one in higher])
     distributions = {name: _distribution(name, comparison.entries) for name in comparison.varied}
     for entry in comparison.entries:
-        if entry.state == "pruned" or not set(comparison.objectives) <= set(entry.run.metrics):
+        stopped = entry.state == "pruned" and not with_stopped
+        if stopped or not set(comparison.objectives) <= set(entry.run.metrics):
             continue
         values = [entry.run.metrics[name] for name in comparison.objectives]
         known = {name: distributions[name] for name in entry.parameters}

@@ -67,16 +67,16 @@ def comparison_table(found: Comparison, top: int) -> Table:
     best = "highest" if found.higher_is_better else "lowest"
     table = Table(title=f"{len(found.entries)} runs, {best} {found.metric} first")
     table.add_column("run", no_wrap=True)
-    table.add_column("state")
-    for name in (*found.objectives, "95 % interval"):
-        table.add_column(name, justify="right")
-    for name in found.varied:
-        table.add_column(name.rpartition(".")[2], justify="right")
+    table.add_column("state", no_wrap=True)
+    measured = any(entry.interval for entry in found.entries)
+    numbers = [*found.objectives, *(["95 % interval"] if measured else [])]
+    for name in (*numbers, *(name.rpartition(".")[2] for name in found.varied)):
+        table.add_column(name, justify="right", overflow="fold")
     for entry in found.entries[:top]:
         values = [f"{entry.run.metrics[name]:.4g}" if name in entry.run.metrics else "" for name in found.objectives]
         interval = "{:.4g} – {:.4g}".format(*entry.interval) if entry.interval else ""
         varied = [_shorten(entry.parameters.get(name, "")) for name in found.varied]
-        table.add_row(entry.run.name, entry.state, *values, interval, *varied)
+        table.add_row(entry.run.name, entry.state, *values, *([interval] if measured else []), *varied)
     return table
 
 

@@ -2,7 +2,7 @@
 
 The searches are replayed on learning curves of real runs: the tiny video generator at 90 settings, its error on
 held-out clips after each of nine short epochs. ``python tests/benchmarks/bench_search.py --record DATASET RUNS`` makes
-that recording again, with the encoders of ``RUNS``, in some 20 minutes.
+that recording, with the encoders of ``RUNS``, in some 20 minutes, and goes on with one that was stopped.
 """
 
 from __future__ import annotations
@@ -57,10 +57,12 @@ SEEDS = 20
 
 
 def record(dataset: str, runs: str) -> None:
-    """Train every combination of the levels and keep its learning curve."""
+    """Train every combination of the levels that is still missing, and keep its learning curve."""
     data = ClipDataset(dataset)
-    curves = {}
+    curves = recorded()
     for number, values in enumerate(itertools.product(*LEVELS.values())):
+        if json.dumps(values) in curves:
+            continue
         config = replace(
             VideoGenerator.presets["tiny"],
             **dict(zip(LEVELS, values, strict=True)),
@@ -68,9 +70,14 @@ def record(dataset: str, runs: str) -> None:
             lower_encoder=f"{runs}/lower_encoder",
             epoch_size=16,
         )
-        curves[json.dumps(values)] = learning_curve(config, data)
-        print(number, values, [round(value, 4) for value in curves[json.dumps(values)]], flush=True)
-    RECORDING.write_text(json.dumps(curves, indent=0) + "\n")
+        curves[json.dumps(values)] = [round(value, 4) for value in learning_curve(config, data)]
+        print(number, values, curves[json.dumps(values)], flush=True)
+        RECORDING.write_text(json.dumps(curves).replace("], ", "],\n") + "\n")
+
+
+def recorded() -> dict[str, list[float]]:
+    """Learning curves by setting."""
+    return json.loads(RECORDING.read_text()) if RECORDING.exists() else {}
 
 
 def learning_curve(config: VideoGenerator.Config, data: ClipDataset) -> list[float]:
@@ -136,7 +143,10 @@ def main() -> None:
     """Replay every search with every seed."""
     if sys.argv[1:2] == ["--record"]:
         record(*sys.argv[2:])
-    curves = {json.dumps(json.loads(setting)): curve for setting, curve in json.loads(RECORDING.read_text()).items()}
+    curves = recorded()
+    if len(curves) < math.prod(map(len, LEVELS.values())):
+        print(f"{len(curves)} settings are recorded, which is not all of them: see the head of this file")
+        return
     best = min(min(curve) for curve in curves.values())
     print(f"{len(curves)} settings, errors after the last epoch {min(c[-1] for c in curves.values()):.4f} to", end=" ")
     print(f"{max(c[-1] for c in curves.values()):.4f}; least error seen by budget, mean of {SEEDS} seeds")
