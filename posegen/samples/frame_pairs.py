@@ -107,9 +107,13 @@ class FramePairs:
 
     def load(self, sample: Sample) -> Arrays:
         clip, variants = self.clips[sample.clip], self.variants[sample.clip]
-        # Where the lead has fewer frames, its first one fills the rest, which does not count.
-        rows = [max(row, sample.row - sample.lead) for row in range(sample.row - self.max_lead, sample.row + 2)]
-        poses, size = clip.keypoints[rows], clip.info.size
+        rows = range(sample.row - sample.lead, sample.row + 2)
+        poses, size = clip.keypoints[rows.start : rows.stop], clip.info.size
+
+        def filled(frames: list[np.ndarray]) -> np.ndarray:
+            """Stack the frames; where the lead has fewer, its first one fills the rest, which does not count."""
+            return np.stack([frames[0]] * (self.max_lead - sample.lead) + frames)
+
         if sample.estimate:
             content = content_features(clip, sample.content)
             features, support = zip(*map(content.estimate_with_support, poses), strict=True)
@@ -119,11 +123,11 @@ class FramePairs:
         return {
             "content": to_network(variants.image(sample.content, sample.variant)),
             "images": np.stack([to_network(variants.image(row, sample.variant)) for row in rows[-2:]]),
-            "features": np.stack([to_network(feature) for feature in features]),
-            "regions": np.stack([to_unit(target_regions(pose, size)) for pose in poses]),
+            "features": filled([to_network(feature) for feature in features]),
+            "regions": filled([to_unit(target_regions(pose, size)) for pose in poses]),
             "estimated": np.array(sample.estimate),
             "lead": np.array(sample.lead),
-            "support": np.stack([to_unit(part[..., None]) for part in support]),
+            "support": filled([to_unit(part[..., None]) for part in support]),
             "lab": _painted_lab(clip, variants, sample),
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
             **({"start": to_network(clip.image(sample.content))} if self.with_start else {}),

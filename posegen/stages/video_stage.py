@@ -227,7 +227,15 @@ class VideoStage(Stage):
         return torch.stack(frames, dim=1)
 
     def draw_pair(self, batch: Batch, features: Tensor, z: Tensor) -> Tensor:
-        """Draw the two frames (N, 2, 3, H, W) of a batch, after those that lead up to them, which get no gradient.
+        """Draw the two frames (N, 2, 3, H, W) of a batch, after those that lead up to them.
+
+        Args: see `lead_up`.
+        """
+        return self.roll_out(features[:, -2:], z, batch["regions"][:, -2:], self.lead_up(batch, features, z))
+
+    @torch.no_grad()
+    def lead_up(self, batch: Batch, features: Tensor, z: Tensor) -> Tensor:
+        """Draw what comes before the pair of a batch: the frame (N, 3, H, W) that it goes on from.
 
         Args:
             batch: As `FramePairs` loads it.
@@ -235,12 +243,11 @@ class VideoStage(Stage):
             z: (N, Z).
         """
         regions, previous = batch["regions"], self.start_of(batch)
-        with torch.no_grad():
-            max_lead = features.shape[1] - 2
-            for t in range(max_lead):
-                begun = (batch["lead"] >= max_lead - t).view(-1, 1, 1, 1)  # (N, 1, 1, 1)
-                previous = torch.where(begun, self.generator(features[:, t], previous, z, regions[:, t]), previous)
-        return self.roll_out(features[:, -2:], z, regions[:, -2:], previous)
+        max_lead = features.shape[1] - 2
+        for t in range(max_lead):
+            begun = (batch["lead"] >= max_lead - t).view(-1, 1, 1, 1)  # (N, 1, 1, 1)
+            previous = torch.where(begun, self.generator(features[:, t], previous, z, regions[:, t]), previous)
+        return previous
 
     def start_of(self, batch: Batch) -> Tensor:
         """v0 (N, 3, H, W), from which the first frames of a batch are drawn."""
@@ -293,7 +300,10 @@ class VideoStage(Stage):
         """Error of the second frame, and the mean change of the picture when two clips swap their codes."""
         features, real = self.conditions(batch), batch["images"]
         z = self.encode(batch["content"])
-        fake, recolored = (self.draw_pair(batch, features, codes) for codes in (z, z.roll(1, dims=0)))
+        other = z.roll(1, dims=0)
+        fake = self.draw_pair(batch, features, z)
+        start = self.lead_up(batch, features, other)
+        recolored = self.roll_out(features[:, -2:-1], other, batch["regions"][:, -2:-1], start)
         return {
             "l1": F.l1_loss(fake[:, 1], real[:, 1]).item(),
             "psnr": psnr(to_unit_range(fake[:, 1]), to_unit_range(real[:, 1])).mean().item(),

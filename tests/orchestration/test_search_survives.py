@@ -15,7 +15,6 @@ import psutil
 import pytest
 
 TRIALS = 4
-EPOCHS = 3
 COMMAND = (
     "tune latent_sizes DATA --name NAME --preset tiny --trials 4 --concurrency 1 --objectives l1 --grace 1 --set "
     "color_encoder.num_epochs=1 color_encoder.epoch_size=8 video_generator.num_epochs=3 "
@@ -88,7 +87,7 @@ def calm(dataset, place) -> list[tuple[object, ...]]:
 
 @pytest.fixture
 def cluster(monkeypatch) -> Iterator[dict[str, str]]:
-    """A Ray of a head and another node, of one CPU each; the head runs the driver alone."""
+    """A Ray of a head, which runs nothing, and a node of two CPUs."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     address = "127.0.0.1:6399"
     head = "start --head --port=6399 --num-cpus=0 --node-ip-address=127.0.0.1 --dashboard-port=8299"

@@ -119,6 +119,7 @@ def test_plan_counts_what_is_shared(dataset, place, ray_session, capsys):
         ("latent_sizes DATA --method end_to_end", "expected the method no_restoration or proposed"),
         ("latent_sizes DATA --storage nowhere://x", "the study's storage nowhere://x does not work"),
         ("latent_sizes DATA --cpus-per-trial 64 --objectives l1", "a trial needs 64 CPUs"),
+        ("latent_sizes DATA --workers 2 --gpus-per-trial 3", "gpus_per_trial 3 is 1.5 for each of 2 workers"),
         ("latent_sizes NODATA", "no dataset in"),
     ],
 )
