@@ -16,10 +16,14 @@ from bench_train import make_dataset
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from orchestration import tracking
+from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.ray_session import start_ray
 from orchestration.search_settings import TuneSettings
 from orchestration.train import TrainSettings, train
 from orchestration.tune import open_search, tune
+from posegen.samples import REGIONS
+from posegen.storage import Folder
 
 NUM_EPOCHS = 6
 SETTINGS = TuneSettings(
@@ -48,36 +52,27 @@ def seconds_between(run: Run) -> float:
     return ends[-1] - ends[0]
 
 
-def newest(name: str) -> Run:
-    """The run that was recorded last under a name."""
-    experiments = [experiment.experiment_id for experiment in MlflowClient().search_experiments()]
-    return MlflowClient().search_runs(experiments, f"attributes.run_name = '{name}'")[0]
-
-
-def children(run: Run) -> list[Run]:
-    """The runs under one, in the order in which they began."""
-    query = f"tags.mlflow.parentRunId = '{run.info.run_id}'"
-    found = MlflowClient().search_runs([run.info.experiment_id], query)
-    return sorted(found, key=lambda one: one.info.start_time)
+def run_of(folder: Folder | str) -> Run:
+    """The MLflow run of a run's folder."""
+    return MlflowClient().get_run(tracking.of_run(Folder(str(folder))).run_id)
 
 
 def measure(dataset: str, round_: int) -> tuple[float, float]:
     """Seconds of the trial, and of the same training alone."""
     settings = replace(SETTINGS, name=f"search-{round_}")
-    tune("latent_sizes", dataset, settings)
-    (trial,) = children(newest(settings.name))
-    stages = children(trial)
-    stage = stages[-1]
+    stage = run_of(tune("latent_sizes", dataset, settings).trials[0].run)
+    trial = MlflowClient().get_run(stage.data.tags["mlflow.parentRunId"])
+    encoders = {f"{region}_encoder": trial.data.tags[f"posegen.{region}_encoder"] for region in REGIONS}
+    if round_ == 0:  # later ones find their encoders
+        first = min(run_of(encoder).info.start_time for encoder in encoders.values())
+        print(f"  a trial's process and its first task start in {(first - trial.info.start_time) / 1000:.1f} s")
     first_epoch = MlflowClient().get_metric_history(stage.info.run_id, "time/epoch_seconds")[0].value
-    to_first = (stages[0].info.start_time - trial.info.start_time) / 1000
     to_steps = epoch_ends(stage)[0] - first_epoch - stage.info.start_time / 1000
-    print(f"  trial's process and its first task {to_first:.1f} s, its training process {to_steps:.1f} s to start")
+    print(f"  its training process starts in {to_steps:.1f} s")
     search = open_search("latent_sizes", settings)
-    config = search.configs(search.starts[0])[search.method]
-    runs = {f"{region}_encoder": trial.data.tags[f"posegen.{region}_encoder"] for region in ("upper", "lower")}
-    alone = TrainSettings(name=f"alone-{round_}", workers=1, cpus=1)
-    train("video_generator", replace(config, **runs), dataset, alone)
-    return seconds_between(stage), seconds_between(newest(alone.name))
+    config = replace(search.configs(search.starts[0])[search.method], **encoders)
+    alone = train("video_generator", config, dataset, TrainSettings(name=f"alone-{round_}", workers=1, cpus=1))
+    return seconds_between(stage), seconds_between(run_of(alone))
 
 
 def main() -> None:
@@ -87,6 +82,7 @@ def main() -> None:
         mlflow.set_tracking_uri(f"sqlite:///{name}/mlflow.db")
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{name}/mlflow.db"
         dataset = make_dataset(Path(name, "data"), (96, 64), 32)
+        colorize(dataset, ColorizeSettings(scope="frame", region="lower", workers=0))
         start_ray()
         for round_ in range(2):
             trial, alone = measure(dataset, round_)
