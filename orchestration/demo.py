@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -54,8 +55,9 @@ class DemoSettings:
     """Height and width in pixels."""
     effort: float = 1.0
     """Share of the training that is done; less gives a rougher video sooner."""
-    workers: int = 1
-    """Training processes on Ray; 0 trains in this process."""
+    workers: int = -1
+    """Training processes on Ray; 0 trains in this process. -1 takes one on Ray where the machine has four CPUs or a
+    GPU, and none on a smaller one, on which Ray's own processes would take a good part of the time."""
 
 
 def demo(out: Path, settings: DemoSettings, console: Console) -> None:
@@ -121,7 +123,10 @@ def _paint(dataset: str, console: Console) -> None:
 
 
 def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: tracking.Tracker, console: Console) -> Folder:
-    """Both encoders side by side, then the generator, at their presets for small machines. Returns the last run."""
+    """Both encoders, on Ray side by side, then the generator, at their presets for small machines; the last run."""
+    workers = settings.workers
+    if workers < 0:
+        workers = int((os.cpu_count() or 1) >= 4 or torch.cuda.is_available())
     with ConsoleListener(console) as listener:
 
         def run(name: str, stage: str, cpus: int, **changes: Any) -> Folder:
@@ -129,12 +134,13 @@ def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: tracking
             epoch_size = max(round(settings.effort * preset.epoch_size), preset.batch_size)
             config = replace(preset, epoch_size=epoch_size, **changes)
             how = TrainSettings(
-                name=name, runs=runs, workers=settings.workers, cpus=cpus, experiment=EXPERIMENT, loader_processes=0
+                name=name, runs=runs, workers=workers, cpus=cpus, experiment=EXPERIMENT, loader_processes=0
             )
             return train(stage, config, dataset, how, listener=listener, parent=parent)
 
-        start_ray()
-        with ThreadPoolExecutor(max_workers=2 if settings.workers else 1) as pool:
+        if workers:
+            start_ray()
+        with ThreadPoolExecutor(max_workers=2 if workers else 1) as pool:
             encoders = {
                 f"{region}_encoder": pool.submit(run, f"{region}-encoder", "color_encoder", 1, region=region)
                 for region in REGIONS

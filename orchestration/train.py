@@ -17,6 +17,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -63,7 +64,7 @@ class TrainSettings:
     workers: int = 1
     """Training processes, on as many CPUs or GPUs of the cluster; 0 trains in this process, without Ray."""
     cpus: int = 0
-    """CPUs of each worker; 0 divides the cluster's among them."""
+    """CPUs of each worker; 0 divides the cluster's among them, or leaves this process those that it has."""
     gpus: float = 0.0
     """GPUs of each worker, also a part of one; 0 takes one each where the cluster has so many."""
     loader_processes: int = -1
@@ -131,7 +132,8 @@ def train(
         if is_finished(job.run, config):
             pass
         elif settings.workers == 0:
-            train_worker(job, Worker(device=local_device(), listener=listener))
+            with _threads(settings.cpus):
+                train_worker(job, Worker(device=local_device(), listener=listener))
         else:
             _train_on_ray(job, listener)
     except BaseException as error:
@@ -371,6 +373,17 @@ def _reason(error: BaseException) -> str:
 
 def _load_run(place: str) -> Stage:
     return load_stage(find_checkpoint(place))
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let PyTorch use so many threads meanwhile; 0 leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _drop_old_checkpoints(run: Folder, keep: int) -> None:

@@ -386,6 +386,7 @@ class _FrameTable:
         group, offset = divmod(row, _ROW_GROUP)
         cached = self._groups.get(column)
         if cached is None or cached[0] != group:
-            cached = (group, self._file.read_row_group(group, [column])[column].to_pylist())
+            # A few pictures are read sooner by this thread than they are handed to others.
+            cached = (group, self._file.read_row_group(group, [column], use_threads=False)[column].to_pylist())
             self._groups[column] = cached
         return cached[1][offset]

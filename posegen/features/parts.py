@@ -147,9 +147,11 @@ def _fill(canvas: np.ndarray, polygon: np.ndarray, margin: float) -> None:
     left, top = np.maximum(np.ceil(polygon.min(axis=0) - margin), 0).astype(int)
     right, bottom = np.maximum(np.floor(polygon.max(axis=0) + margin) + 1, 0).astype(int)
     region = canvas[top:bottom, left:right]
-    ys, xs = np.ogrid[top : top + region.shape[0], left : left + region.shape[1]]
+    # Shapes are small and many: np.ogrid and np.roll would take longer than all the rest.
+    ys, xs = np.arange(top, top + region.shape[0])[:, None], np.arange(left, left + region.shape[1])
+    following = np.concatenate([polygon[1:], polygon[:1]])
     x, y = polygon[:, 0, None, None], polygon[:, 1, None, None]  # (K, 1, 1)
-    next_x, next_y = np.roll(x, -1, axis=0), np.roll(y, -1, axis=0)
+    next_x, next_y = following[:, 0, None, None], following[:, 1, None, None]
     side = (x - xs) * (next_y - ys) - (next_x - xs) * (y - ys)  # (K, h, w), which side of each edge
     region |= (side >= 0).all(axis=0) | (side <= 0).all(axis=0)
     if margin:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from posegen.clips import ClipDataset, ClipFile, DatasetError, Split, VariantFile
+from posegen.clips import ClipDataset, DatasetError, Split
 from posegen.color.augmentation import mean_lightness
 from posegen.features.feature_map import feature_map, target_regions
 from posegen.samples.images import content_features, seen, to_network, to_unit, usable_rows
@@ -64,6 +67,7 @@ class FramePairs:
         self.max_lead = rollout_len - 2
         self.num_variants = num_variants and num_variants + 1  # the original is variant 0
         self.epoch_size, self.seed = epoch_size, seed
+        self._newest: tuple[Sample, _Pair] | None = None
         if any(seen(variants, self.num_variants) < colorings for variants in self.variants):
             raise DatasetError(f"some clips have fewer than {colorings} colourings: colorize them with more variants")
 
@@ -106,7 +110,26 @@ class FramePairs:
         return rng.permutation(count)[: self.colorings].tolist()
 
     def load(self, sample: Sample) -> Arrays:
-        clip, variants = self.clips[sample.clip], self.variants[sample.clip]
+        pair = self._pair(replace(sample, variant=0))
+        variants, row = self.variants[sample.clip], sample.row
+        content = variants.image(sample.content, sample.variant)
+        at = variants.rows[sample.content, sample.variant]
+        painted = (content != pair.content).any(axis=-1, keepdims=True) & pair.garments  # (H, W, 2)
+        return {
+            **pair.arrays,
+            "content": to_network(content),
+            "images": np.stack([to_network(variants.image(r, sample.variant)) for r in (row, row + 1)]),
+            "lab": _painted_lab(content, painted, (variants.upper_ab[at], variants.lower_ab[at])),
+        }
+
+    def _pair(self, sample: Sample) -> _Pair:
+        """What all colourings of a pair share; it is made once for those that follow one another."""
+        if self._newest is None or self._newest[0] != sample:
+            self._newest = sample, self._load_pair(sample)
+        return self._newest[1]
+
+    def _load_pair(self, sample: Sample) -> _Pair:
+        clip = self.clips[sample.clip]
         rows = range(sample.row - sample.lead, sample.row + 2)
         poses, size = clip.keypoints[rows.start : rows.stop], clip.info.size
 
@@ -120,28 +143,39 @@ class FramePairs:
         else:
             features = tuple(feature_map(pose, clip.edges(row)) for pose, row in zip(poses, rows, strict=True))
             support = (np.full(size, 255, np.uint8),) * len(rows)
-        return {
-            "content": to_network(variants.image(sample.content, sample.variant)),
-            "images": np.stack([to_network(variants.image(row, sample.variant)) for row in rows[-2:]]),
+        image = clip.image(sample.content)
+        arrays = {
             "features": filled([to_network(feature) for feature in features]),
             "regions": filled([to_unit(target_regions(pose, size)) for pose in poses]),
             "estimated": np.array(sample.estimate),
             "lead": np.array(sample.lead),
             "support": filled([to_unit(part[..., None]) for part in support]),
-            "lab": _painted_lab(clip, variants, sample),
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
-            **({"start": to_network(clip.image(sample.content))} if self.with_start else {}),
+            **({"start": to_network(image)} if self.with_start else {}),
         }
+        return _Pair(image, target_regions(clip.keypoints[sample.content], size) > 0, arrays)
 
 
-def _painted_lab(clip: ClipFile, variants: VariantFile, sample: Sample) -> np.ndarray:
-    """L, a, b (2, 3) of the garments that were painted in the content frame, NaN for one that kept its own colour."""
-    image, original = variants.image(sample.content, sample.variant), clip.image(sample.content)
-    painted = (image != original).any(axis=-1)
-    regions = target_regions(clip.keypoints[sample.content], clip.info.size) > 0  # (H, W, 2)
-    row = variants.rows[sample.content, sample.variant]
+class _Pair(NamedTuple):
+    """What all colourings of a pair of frames share."""
+
+    content: np.ndarray
+    """(H, W, 3) uint8, its content frame before it was painted."""
+    garments: np.ndarray
+    """(H, W, 2) bool, where the upper and the lower garment can be in it."""
+    arrays: Arrays
+
+
+def _painted_lab(image: np.ndarray, painted: np.ndarray, colors: Sequence[Sequence[float] | None]) -> np.ndarray:
+    """L, a, b (2, 3) of the garments of a painted frame, NaN for one that kept its own colour.
+
+    Args:
+        image: (H, W, 3) uint8.
+        painted: (H, W, 2) bool, the garments' painted pixels.
+        colors: The (a, b) that each was painted with, None for one that was not.
+    """
     lab = np.full((2, 3), np.nan, np.float32)
-    for garment, designated in enumerate((variants.upper_ab[row], variants.lower_ab[row])):
-        if designated is not None:
-            lab[garment] = mean_lightness(image, painted & regions[..., garment]), *designated
+    for garment, ab in enumerate(colors):
+        if ab is not None:
+            lab[garment] = mean_lightness(image, painted[..., garment]), *ab
     return lab

@@ -148,6 +148,16 @@ def test_training_in_this_process(dataset, tmp_path):
     assert load_stage(find_checkpoint(run)).codebook.is_fitted
 
 
+def test_threads_in_this_process(dataset, tmp_path, two_threads):
+    class Counter(Listener):
+        def hear(self, event):
+            counted.add(torch.get_num_threads())
+
+    counted: set[int] = set()
+    train("color_encoder", CONFIG, dataset, replace(QUIET, runs=str(tmp_path), cpus=1), listener=Counter())
+    assert counted == {1} and torch.get_num_threads() == 2
+
+
 def train_video(dataset: str, runs: Path, z_inject: str, workers: int = 0) -> Recorder:
     """Two epochs of a generator whose encoders tell images apart, though they have not learned anything."""
     encoders = {}
