@@ -125,7 +125,7 @@ def _paint(dataset: str, console: Console) -> None:
 def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: tracking.Tracker, console: Console) -> Folder:
     """Both encoders, on Ray side by side, then the generator, at their presets for small machines; the last run."""
     workers = settings.workers
-    if workers < 0:
+    if workers == -1:
         workers = int((os.cpu_count() or 1) >= 4 or torch.cuda.is_available())
     with ConsoleListener(console) as listener:
 

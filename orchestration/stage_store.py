@@ -61,7 +61,7 @@ class StageStore:
     Args:
         dataset: Folder of the clip dataset.
         data: Its fingerprint, colours included.
-        settings: Of every run, but for its name; workers are 0, the task itself trains.
+        settings: Of every run, but for its name; workers are 0, the task itself trains, on as many CPUs as it has.
         resources: Of a task, as Ray's options name them.
     """
 
@@ -110,9 +110,4 @@ def _train_task(resources: Mapping[str, float]) -> Any:
 
 
 def _train(needed: Needed, dataset: str, settings: TrainSettings, asker: Tracker) -> str:
-    import ray
-    import torch
-
-    cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1)
-    torch.set_num_threads(max(int(cpus), 1))
     return str(train(needed.stage, needed.config, dataset, settings, parent=asker))

@@ -17,7 +17,6 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -29,7 +28,7 @@ from orchestration import tracking
 from orchestration.progress import Event, Listener, RemoteListener
 from orchestration.tracking import Tracker
 from orchestration.validation import Validation, describe_collapse
-from orchestration.worker import Worker, agree_on, local_device, mean_over_workers, seed_step, to_device
+from orchestration.worker import Worker, agree_on, local_device, mean_over_workers, seed_step, threads, to_device
 from posegen.checkpoint import (
     Progress,
     find_checkpoint,
@@ -132,7 +131,7 @@ def train(
         if is_finished(job.run, config):
             pass
         elif settings.workers == 0:
-            with _threads(settings.cpus):
+            with threads(settings.cpus):
                 train_worker(job, Worker(device=local_device(), listener=listener))
         else:
             _train_on_ray(job, listener)
@@ -373,17 +372,6 @@ def _reason(error: BaseException) -> str:
 
 def _load_run(place: str) -> Stage:
     return load_stage(find_checkpoint(place))
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many threads meanwhile; 0 leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _drop_old_checkpoints(run: Folder, keep: int) -> None:

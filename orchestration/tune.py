@@ -189,7 +189,11 @@ def _run_tuner(
     from ray import tune as ray_tune
 
     shared = TrainSettings(
-        runs=str(Folder(settings.runs) / "stages"), workers=0, experiment=settings.experiment, track=settings.track
+        runs=str(Folder(settings.runs) / "stages"),
+        workers=0,
+        cpus=settings.cpus_per_trial,
+        experiment=settings.experiment,
+        track=settings.track,
     )
     resources = {"num_cpus": settings.cpus_per_trial, "num_gpus": settings.gpus_per_trial}
     store = open_store(str(data.folder), f"{data.fingerprint}-{data.colors_fingerprint}", shared, resources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,7 +21,7 @@ Metrics = dict[str, float]
 Pictures = dict[str, np.ndarray]
 
 
-class Stage(nn.Module):
+class Stage(nn.Module, ABC):
     """Something that is trained: its networks, its optimizers, its losses and its view of the data.
 
     A stage knows no worker, run or tracker. ``for batch in batches: stage.step(batch)`` trains it.
@@ -61,9 +62,9 @@ class Stage(nn.Module):
         self.optimizers = {}
 
     @classmethod
+    @abstractmethod
     def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
         """The samples that `step` and `evaluate` take. Raises DatasetError where the dataset lacks something."""
-        raise NotImplementedError
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise ValueError if the networks cannot take images of this height and width."""
@@ -84,17 +85,17 @@ class Stage(nn.Module):
         """The learning rate of an epoch (counted from 0) as a share of the initial one."""
         return 1.0
 
+    @abstractmethod
     def step(self, batch: Batch) -> Losses:
         """Train on one batch and return its losses, detached, each as it enters the objective."""
-        raise NotImplementedError
 
+    @abstractmethod
     def evaluate(self, batch: Batch) -> Metrics:
         """Measure one batch of the validation split."""
-        raise NotImplementedError
 
+    @abstractmethod
     def preview(self, batch: Batch) -> Pictures:
         """Pictures of one batch that people look at: name to uint8 (H, W, 3)."""
-        raise NotImplementedError
 
     def finish_epoch(self, samples: Samples) -> None:
         """Derive what a checkpoint carries besides trained weights. Called before each one is written."""

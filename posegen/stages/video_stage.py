@@ -3,6 +3,7 @@ map, the last frame and a colour code (Yang et al., 2020, Section 3.2)."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -200,9 +201,9 @@ class VideoStage(Stage):
         mean, logvar = (torch.cat(parts, dim=1) for parts in zip(*codes, strict=True))  # (N, Z), (N, Z)
         return mean if noise is None else reparameterize(mean, logvar, noise)
 
+    @abstractmethod
     def codes(self, batch: Batch) -> Tensor:
         """The codes (N, Z) that a training step draws with."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def restore(self, features: Tensor, support: Tensor) -> Tensor:
