@@ -31,7 +31,7 @@ class Exported:
 def export(run: Folder | str, out: Path) -> Exported:
     """Write the generator: one call draws a frame from the one before, so a video of any length is a loop around it.
 
-    Inputs are ``features`` (N, 4, H, W) in [-1, 1], ``previous`` (N, 3, H, W) in [-1, 1], at first v0, ``code``
+    Inputs are ``features`` (N, F, H, W) in [-1, 1], ``previous`` (N, 3, H, W) in [-1, 1], at first v0, ``code``
     (N, Z) and ``regions`` (N, 2, H, W) in [0, 1]; the output is ``frame`` (N, 3, H, W) in [-1, 1]. N is free. The
     file's metadata have ``size``, ``latent_dims``, ``stage`` and ``config`` as JSON. Encoders, codebooks and feature
     restoration are not in it.
@@ -61,7 +61,12 @@ def export(run: Folder | str, out: Path) -> Exported:
 
 
 def _export_network(synthesizer: VideoSynthesizer, latent_dim: int, path: Path) -> None:
-    shapes = [(4, *synthesizer.size), (3, *synthesizer.size), (latent_dim,), (2, *synthesizer.size)]
+    shapes = [
+        (synthesizer.stage.config.condition_channels, *synthesizer.size),
+        (3, *synthesizer.size),
+        (latent_dim,),
+        (2, *synthesizer.size),
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of its own internals
         torch.onnx.export(

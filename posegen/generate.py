@@ -109,7 +109,7 @@ class VideoSynthesizer:
     @torch.no_grad()
     def roll_out(self, content: Content, poses: np.ndarray, codes: Tensor) -> Tensor:
         """Draw a few poses (T, 18, 3) with each of the codes (N, Z): frames (N, T, 3, H, W) in [-1, 1], all at once."""
-        features = self._features(self._take_apart(content), poses)  # (T, 4, H, W)
+        features = self._features(self._take_apart(content), poses)  # (T, F, H, W)
         regions = self._regions(poses)  # (T, 2, H, W)
         count = len(codes)
         features, regions = (x.expand(count, -1, -1, -1, -1) for x in (features, regions))
@@ -154,7 +154,7 @@ class VideoSynthesizer:
     def _take_apart(self, content: Content) -> ContentFeatures:
         if content.image.shape[:2] != self.size:
             raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
-        return ContentFeatures(content.keypoints, content.edges, content.mask)
+        return ContentFeatures(content.keypoints, content.edges, content.mask, content.image)
 
     def _start(self, content: Content, count: int) -> Tensor:
         """v0 of several clips of a person, (N, 3, H, W)."""
@@ -162,10 +162,13 @@ class VideoSynthesizer:
         return self.stage.start_of({"content": image, "start": image}).expand(count, -1, -1, -1)
 
     def _features(self, features: ContentFeatures, poses: Iterable[np.ndarray]) -> Tensor:
-        """The feature maps (N, 4, H, W) of the person in other poses, restored where the run has a restorer."""
-        maps, support = zip(*(features.estimate_with_support(pose) for pose in poses), strict=True)
-        estimated = self._stack([to_network(feature) for feature in maps])
-        return self.stage.restore(estimated, self._stack([to_unit(part[..., None]) for part in support]))
+        """What the person is drawn from in other poses, (N, F, H, W), restored where the run has a restorer."""
+        maps, support, luminance = zip(*(features.estimate_with_support(pose) for pose in poses), strict=True)
+        estimated = self._stack([to_network(feature) for feature in maps])  # (N, 4, H, W)
+        restored = self.stage.restore(estimated, self._stack([to_unit(part[..., None]) for part in support]))
+        if not self.stage.config.with_luminance:
+            return restored
+        return torch.cat([restored, self._stack([to_network(level[..., None]) for level in luminance])], dim=1)
 
     def _regions(self, poses: Iterable[np.ndarray]) -> Tensor:
         """Where the garments are in poses, (N, 2, H, W)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 
@@ -72,9 +73,27 @@ def test_features_are_true_or_estimated(dataset, true_share, estimated):
         pose = clip.keypoints[row]
         features, support = feature_map(pose, clip.edges(row)), np.full(SIZE, 255)
         if estimated:
-            features, support = content_features(clip, sample.content).estimate_with_support(pose)
+            features, support, _ = content_features(clip, sample.content).estimate_with_support(pose)
         np.testing.assert_array_equal(loaded["features"][frame], to_network(features))
         np.testing.assert_array_equal(loaded["support"][frame, 0], support / 255)
+
+
+@pytest.mark.parametrize("true_share", [1.0, 0.0])
+def test_luminance_tells_nothing_of_the_paint(dataset, true_share):
+    """All colourings of a pair have that of the clothes' own colours, on the person and nowhere else."""
+    samples = frame_pairs(dataset, true_feature_share=true_share, with_luminance=True, rollout_len=3)
+    sample = samples.plan(0)[0]
+    clip = samples.clips[sample.clip]
+    own, painted = (samples.load(replace(sample, variant=variant))["luminance"] for variant in (0, 1))
+    np.testing.assert_array_equal(own, painted)
+    assert own.shape == (3, 1, *SIZE)
+    row = sample.row
+    if true_share:
+        grey = cv2.cvtColor(clip.image(row), cv2.COLOR_RGB2GRAY) * (clip.mask(row) > 0)
+    else:
+        content = content_features(clip, sample.content, clip.image(sample.content))
+        grey = content.estimate_with_support(clip.keypoints[row]).luminance
+    np.testing.assert_array_equal(own[-2], to_network(grey[..., None]))
 
 
 def test_the_lead_is_the_frames_before_the_pair(dataset):

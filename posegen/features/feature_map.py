@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -33,6 +34,17 @@ def feature_map(keypoints: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.dstack([draw_stick_figure(keypoints, edges.shape), edges])
 
 
+class Estimate(NamedTuple):
+    """What one frame of a person tells about another pose."""
+
+    features: np.ndarray
+    """The feature map (H, W, 4) uint8."""
+    support: np.ndarray
+    """(H, W) uint8: 255 where the mask of any warped part lies, else 0."""
+    luminance: np.ndarray
+    """(H, W) uint8: the frame's grey levels, warped as the edges are; 0 outside the support."""
+
+
 class ContentFeatures:
     """What one frame of a person tells about the feature maps of the person's other poses.
 
@@ -42,12 +54,13 @@ class ContentFeatures:
         keypoints: (18, 3), with both shoulders and both hips.
         edges: (H, W) uint8, P(edge) × 255.
         mask: (H, W) bool, or uint8 with 0 outside the person.
+        image: (H, W, 3) uint8 RGB, whose grey levels are warped; without it they are white.
 
     Raises:
         ValueError: The pose lacks shoulders or hips, or the shapes do not fit together.
     """
 
-    def __init__(self, keypoints: np.ndarray, edges: np.ndarray, mask: np.ndarray):
+    def __init__(self, keypoints: np.ndarray, edges: np.ndarray, mask: np.ndarray, image: np.ndarray | None = None):
         _require_edges(edges)
         if mask.shape != edges.shape:
             raise ValueError(f"mask has shape {mask.shape}, expected that of the edges, {edges.shape}")
@@ -56,14 +69,15 @@ class ContentFeatures:
             raise ValueError("the content pose lacks a shoulder or a hip, choose a frame in which all four are seen")
         self.keypoints = keypoints
         self.size = edges.shape
-        self._edges, self._labels = edges, labels
+        self._edges, self._labels, self._image = edges, labels, image
         self._crops = crop_parts(edges[..., None], labels)
 
     @cached_property
     def _crops_with_masks(self) -> list[PartCrop]:
-        """Crops of edges and, twice, of the labels: OpenCV warps three channels at once, but not two."""
+        """Crops of edges, labels and grey levels: OpenCV warps three channels at once."""
         full = np.full_like(self._edges, 255)
-        return crop_parts(np.dstack([self._edges, full, full]), self._labels)
+        luminance = full if self._image is None else cv2.cvtColor(self._image, cv2.COLOR_RGB2GRAY)
+        return crop_parts(np.dstack([self._edges, full, luminance]), self._labels)
 
     def estimate(self, keypoints: np.ndarray) -> np.ndarray:
         """Estimate the feature map of the person in another pose (Yang et al., 2020, Section 2.3).
@@ -79,23 +93,15 @@ class ContentFeatures:
         affines = estimate_affines(self.keypoints, keypoints)
         return feature_map(keypoints, merge_crops(self._crops, affines, self.size)[..., 0])
 
-    def estimate_with_support(self, keypoints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`estimate`, and where it could see anything.
-
-        Args:
-            keypoints: (18, 3), the target pose.
-
-        Returns:
-            The estimated map (H, W, 4) uint8, and the support (H, W) uint8: 255 where the mask of any warped part
-            lies, else 0.
-        """
+    def estimate_with_support(self, keypoints: np.ndarray) -> Estimate:
+        """`estimate`, where it could see anything, and grey levels, for a target pose (18, 3)."""
         return self.merge(keypoints, estimate_affines(self.keypoints, keypoints))
 
-    def merge(self, keypoints: np.ndarray, affines: PartAffines) -> tuple[np.ndarray, np.ndarray]:
+    def merge(self, keypoints: np.ndarray, affines: PartAffines) -> Estimate:
         """`estimate_with_support` with other maps of the parts than the poses give, such as disturbed ones."""
         merged = merge_crops(self._crops_with_masks, affines, self.size)  # (H, W, 3)
         support = (merged[..., 1] > 0).astype(np.uint8) * 255
-        return feature_map(keypoints, merged[..., 0]), support
+        return Estimate(feature_map(keypoints, merged[..., 0]), support, merged[..., 2])
 
 
 def estimate_feature_map(

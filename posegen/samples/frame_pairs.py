@@ -8,11 +8,12 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-from posegen.clips import ClipDataset, DatasetError, Split
+from posegen.clips import ClipDataset, ClipFile, DatasetError, Split
 from posegen.color.augmentation import mean_lightness
-from posegen.features.feature_map import feature_map, target_regions
+from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.samples.images import content_features, seen, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
 
@@ -26,7 +27,8 @@ class FramePairs:
     lie; ``lead`` (), how many of the T - 2 frames before the pair count, the last ones: as many as chance and the
     clip's beginning leave; ``lab`` (2, 3), L, a, b of the upper and the lower garment as they were painted in the
     content frame, NaN where they were not; ``noise`` (Z,); and on demand ``start`` (3, H, W), the content frame before
-    it was painted.
+    it was painted, and ``luminance`` (T, 1, H, W) in [-1, 1], the person's grey levels, warped where the
+    features were.
 
     Half of the content frames are the first of the clip, as in the evaluation, and half are drawn from all its
     frames, so that the code cannot carry the pose.
@@ -40,6 +42,7 @@ class FramePairs:
         num_variants: How many recolourings of each clip are seen beside the original, the first ones; 0 takes all.
         colorings: Different colourings of each pair, which follow one another in the plan.
         with_start: Whether ``start`` is there.
+        with_luminance: Whether ``luminance`` is there.
         rollout_len: T, the frames that are drawn one after another to the end of the pair.
         epoch_size: Samples in an epoch; 0 takes every pair once, in each of its colourings.
         seed: With the epoch, decides order, content, variants and noise.
@@ -56,6 +59,7 @@ class FramePairs:
         num_variants: int = 0,
         colorings: int = 1,
         with_start: bool = False,
+        with_luminance: bool = False,
         rollout_len: int = 2,
         epoch_size: int,
         seed: int,
@@ -63,7 +67,8 @@ class FramePairs:
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
         self.latent_dim, self.true_feature_share = latent_dim, true_feature_share
-        self.painted, self.colorings, self.with_start = painted, colorings, with_start
+        self.painted, self.colorings = painted, colorings
+        self.with_start, self.with_luminance = with_start, with_luminance
         self.max_lead = rollout_len - 2
         self.num_variants = num_variants and num_variants + 1  # the original is variant 0
         self.epoch_size, self.seed = epoch_size, seed
@@ -137,13 +142,13 @@ class FramePairs:
             """Stack the frames; where the lead has fewer, its first one fills the rest, which does not count."""
             return np.stack([frames[0]] * (self.max_lead - sample.lead) + frames)
 
-        if sample.estimate:
-            content = content_features(clip, sample.content)
-            features, support = zip(*map(content.estimate_with_support, poses), strict=True)
-        else:
-            features = tuple(feature_map(pose, clip.edges(row)) for pose, row in zip(poses, rows, strict=True))
-            support = (np.full(size, 255, np.uint8),) * len(rows)
         image = clip.image(sample.content)
+        if sample.estimate:
+            content = content_features(clip, sample.content, image)
+            estimates = [content.estimate_with_support(pose) for pose in poses]
+        else:
+            estimates = [self._true(clip, row) for row in rows]
+        features, support, luminance = zip(*estimates, strict=True)
         arrays = {
             "features": filled([to_network(feature) for feature in features]),
             "regions": filled([to_unit(target_regions(pose, size)) for pose in poses]),
@@ -153,7 +158,17 @@ class FramePairs:
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
             **({"start": to_network(image)} if self.with_start else {}),
         }
+        if self.with_luminance:
+            arrays["luminance"] = filled([to_network(level[..., None]) for level in luminance])
         return _Pair(image, target_regions(clip.keypoints[sample.content], size) > 0, arrays)
+
+    def _true(self, clip: ClipFile, row: int) -> Estimate:
+        """What estimates would be if they were right."""
+        full = np.full(clip.info.size, 255, np.uint8)
+        if not self.with_luminance:
+            return Estimate(feature_map(clip.keypoints[row], clip.edges(row)), full, full)
+        grey = cv2.cvtColor(clip.image(row), cv2.COLOR_RGB2GRAY)
+        return Estimate(feature_map(clip.keypoints[row], clip.edges(row)), full, np.where(clip.mask(row) > 0, grey, 0))
 
 
 class _Pair(NamedTuple):

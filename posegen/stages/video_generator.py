@@ -88,6 +88,7 @@ _TINY = VideoGenerator.Config(
     discriminator_width=16,
     num_scales=2,
     v0="content",
+    with_luminance=True,
     z_inject="spade",
     lambda_gan=0.1,
     lambda_fm=0.5,

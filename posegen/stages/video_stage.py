@@ -73,6 +73,9 @@ class VideoStage(Stage):
         """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
         z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"] = "tile_nonorm_stem"
         """How the code enters; a plainly tiled one is erased by the norm that follows the first layer."""
+        with_luminance: bool = False
+        """Show the generator the content frame's grey levels, too, warped with its parts as the edges are: it need not
+        guess texture and shades from edges. They have no colour, so the code must still say it. The paper has edges."""
         generator_width: int = 32
         """Channels of the generator's first layer (64 is pix2pixHD's for ``global``)."""
         num_downs: int = 4
@@ -104,6 +107,11 @@ class VideoStage(Stage):
         lambda_contrast: float = 0.0
         """Weight of the difference between two colourings of one pair, against the true difference; needs colorings 2.
         It teaches what a code must leave alone. The paper has none."""
+
+        @property
+        def condition_channels(self) -> int:
+            """F, of the feature map and what is shown beside it."""
+            return 5 if self.with_luminance else 4
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -139,7 +147,7 @@ class VideoStage(Stage):
         )
         self.generator = build_generator(config)
         self.discriminator = MultiscaleDiscriminator(
-            2 * (4 + 3), width=config.discriminator_width, num_scales=config.num_scales
+            2 * (config.condition_channels + 3), width=config.discriminator_width, num_scales=config.num_scales
         )
         self.optimizers = {
             "generator": adam(self.generating_parameters(), config.lr),
@@ -160,6 +168,7 @@ class VideoStage(Stage):
             num_variants=config.color_variants,
             colorings=config.colorings,
             with_start=config.v0 == "content",
+            with_luminance=config.with_luminance,
             rollout_len=config.train_rollout_len,
             epoch_size=config.epoch_size,
             seed=config.seed,
@@ -211,12 +220,13 @@ class VideoStage(Stage):
         return features if self.restorer is None else self.restorer(features, support)
 
     def conditions(self, batch: Batch) -> Tensor:
-        """The feature maps (N, T, 4, H, W) that a batch is drawn from: its own true ones, or estimated and restored."""
+        """What a batch is drawn from, (N, T, F, H, W): its own true feature maps, or estimated and restored ones, and
+        grey levels if the configuration has them."""
         features = batch["features"]
-        if self.restorer is None:
-            return features
-        restored = self.restore(features.flatten(0, 1), batch["support"].flatten(0, 1)).view_as(features)
-        return torch.where(batch["estimated"].view(-1, 1, 1, 1, 1), restored, features)
+        if self.restorer is not None:
+            restored = self.restore(features.flatten(0, 1), batch["support"].flatten(0, 1)).view_as(features)
+            features = torch.where(batch["estimated"].view(-1, 1, 1, 1, 1), restored, features)
+        return torch.cat([features, batch["luminance"]], dim=2) if self.config.with_luminance else features
 
     def roll_out(self, features: Tensor, z: Tensor, regions: Tensor, start: Tensor) -> Tensor:
         """Draw T frames (N, T, 3, H, W), each from its feature map and the frame before; the first from `start`."""
@@ -240,7 +250,7 @@ class VideoStage(Stage):
 
         Args:
             batch: As `FramePairs` loads it.
-            features: (N, T, 4, H, W), see `conditions`.
+            features: (N, T, F, H, W), see `conditions`.
             z: (N, Z).
         """
         regions, previous = batch["regions"], self.start_of(batch)
@@ -256,7 +266,7 @@ class VideoStage(Stage):
 
     def step(self, batch: Batch) -> Losses:
         config = self.config
-        real, features = batch["images"], self.conditions(batch)  # (N, 2, 3, H, W), (N, T, 4, H, W)
+        real, features = batch["images"], self.conditions(batch)  # (N, 2, 3, H, W), (N, T, F, H, W)
         z = self.codes(batch)  # (N, Z)
         fake = self.draw_pair(batch, features, z)  # (N, 2, 3, H, W)
         features, regions = features[:, -2:], batch["regions"][:, -2:]
@@ -326,7 +336,7 @@ def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhance
     latent_dims = (config.upper_latent_dim, config.lower_latent_dim)
     if config.generator == "global":
         return GlobalGenerator(
-            in_channels=4 + 3,
+            in_channels=config.condition_channels + 3,
             latent_dims=latent_dims,
             width=config.generator_width,
             num_downs=config.num_downs,
@@ -335,7 +345,7 @@ def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhance
             checkpoint_activations=config.checkpoint_activations,
         )
     return LocalEnhancer(
-        in_channels=4 + 3,
+        in_channels=config.condition_channels + 3,
         latent_dims=latent_dims,
         width=config.generator_width,
         num_downs=config.num_downs,

@@ -145,6 +145,29 @@ def test_code_changes_the_picture(z_inject):
     assert (one - two).abs().mean() > 1e-3
 
 
+def test_grey_levels_are_seen_beside_restored_maps():
+    """By the generator and by the discriminator, behind the four channels that the restorer completes."""
+    stage, batch = (
+        make_stage(with_luminance=True, restoration="restored", restorer_width=4, restorer_blocks=1),
+        make_batch(),
+    )
+    batch["luminance"] = torch.linspace(-1, 1, 64).expand(2, 2, 1, 64, 64)
+    for parameter in stage.restorer.parameters():  # which changes nothing as yet
+        torch.nn.init.normal_(parameter, std=0.1)
+    conditions = stage.conditions(batch)
+    torch.testing.assert_close(conditions[:, :, 4:], batch["luminance"])
+    assert (conditions[0, :, :4] != batch["features"][0]).any()
+    torch.testing.assert_close(conditions[1, :, :4], batch["features"][1])
+    assert stage.step(batch).keys() >= {"gan", "discriminator"}
+    z = stage.encode(batch["content"])
+    with torch.no_grad():
+        drawn, darker = (
+            stage.roll_out(torch.cat([conditions[:, :, :4], level], dim=2), z, batch["regions"], batch["start"])
+            for level in (batch["luminance"], -batch["luminance"])
+        )
+    assert (drawn - darker).abs().mean() > 1e-3
+
+
 def test_paper_preset_has_the_papers_networks():
     with torch.device("meta"):
         stage = VideoGenerator(VideoGenerator.presets["paper"])
