@@ -58,12 +58,13 @@ class Comparison:
     """Runs that do not have the metric."""
 
 
-def compare(targets: Sequence[str], metric: str = "") -> Comparison:
+def compare(targets: Sequence[str], metric: str = "", title: str = "") -> Comparison:
     """Compare runs by a metric.
 
     Args:
         targets: Experiments and runs, see `tracking.find_runs`.
         metric: By default what the search was for, or else what an evaluation measured first.
+        title: Of the page; by default the targets.
 
     Raises:
         ValueError: There is no such run, or none has the metric.
@@ -93,7 +94,7 @@ def compare(targets: Sequence[str], metric: str = "") -> Comparison:
     entries.sort(key=lambda entry: (entry.state == "pruned", -entry.value if higher else entry.value))
     objectives = [name for name in known if name.startswith("objective/")] if chosen.startswith("objective/") else []
     return Comparison(
-        title=", ".join(targets),
+        title=title or ", ".join(targets),
         metric=chosen,
         higher_is_better=higher,
         objectives=[chosen, *(name for name in objectives if name != chosen)],

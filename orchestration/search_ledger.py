@@ -148,7 +148,8 @@ class Ledger:
             self._study.trials_dataframe().to_csv(table, index=False)
             self._parent.log_file(table, "study")
             if self._parent.is_on and found.best:
-                page = write_page(compare([self._parent.run_id]), Path(name) / "comparison.html")
+                comparison = compare([self._parent.run_id], title=self._folder.name)
+                page = write_page(comparison, Path(name) / "comparison.html")
                 self._parent.log_file(page)
         database = Path(self._folder.uri) / "study.db"
         if database.exists():

@@ -77,6 +77,8 @@ def test_mlflow_has_search_trials_and_stages(found, place):
     parent = MlflowClient().get_run(trials[0].parent)
     files = [file.path for file in MlflowClient().list_artifacts(parent.info.run_id)]
     assert "comparison.html" in files and parent.info.status == "FINISHED"
+    page = Path(MlflowClient().download_artifacts(parent.info.run_id, "comparison.html")).read_text(encoding="utf-8")
+    assert "<h1>latent_sizes</h1>" in page
     assert len(compare(["latent_sizes"]).entries) == 4
 
 
