@@ -13,6 +13,7 @@ from posegen.stages import ColorEncoder, FeatureRestoration, VideoGenerator
 
 SMALL = replace(
     VideoGenerator.presets["tiny"],
+    with_luminance=False,
     encoder_width=4,
     generator_width=4,
     num_blocks=1,
