@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from posegen.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.clips import ClipFile, DatasetError
 from posegen.color.garments import garment_labels
 from posegen.color.lab import rgb_to_lab
+from posegen.features.appearance import Appearance
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.networks.codebook import Codebook
 from posegen.samples import REGIONS, to_image, to_network, to_unit, usable_rows
@@ -32,6 +34,14 @@ class Content:
     """(H, W) uint8 P(edge) × 255."""
     mask: np.ndarray
     """(H, W) uint8, 255 on the person."""
+
+
+class _Parts(NamedTuple):
+    """A person taken apart, to be put together in other poses."""
+
+    features: ContentFeatures
+    appearance: Appearance | None
+    """None if the stage does not look at it."""
 
 
 def content_of(clip: ClipFile) -> Content:
@@ -95,21 +105,21 @@ class VideoSynthesizer:
         Yields:
             The next frame (H, W, 3) uint8 of each clip that has not ended, by its number.
         """
-        features = self._take_apart(content)
+        parts = self._take_apart(content)
         expanded = [z.expand(len(of_clip), -1) for z, of_clip in zip(codes, poses, strict=True)]  # (T, Z) each
         previous = self._start(content, len(poses)).clone()  # (N, 3, H, W)
         for t in range(max(map(len, poses), default=0)):
             active = [number for number, of_clip in enumerate(poses) if t < len(of_clip)]
             at_t = [poses[number][t] for number in active]
             z = torch.stack([expanded[number][t] for number in active])  # (N, Z)
-            drawn = self.stage.generator(self._features(features, at_t), previous[active], z, self._regions(at_t))
+            drawn = self.stage.generator(self._conditions(parts, at_t), previous[active], z, self._regions(at_t))
             previous[active] = drawn  # (N, 3, H, W)
             yield {number: to_image(image) for number, image in zip(active, drawn, strict=True)}
 
     @torch.no_grad()
     def roll_out(self, content: Content, poses: np.ndarray, codes: Tensor) -> Tensor:
         """Draw a few poses (T, 18, 3) with each of the codes (N, Z): frames (N, T, 3, H, W) in [-1, 1], all at once."""
-        features = self._features(self._take_apart(content), poses)  # (T, F, H, W)
+        features = self._conditions(self._take_apart(content), list(poses))  # (T, F, H, W)
         regions = self._regions(poses)  # (T, 2, H, W)
         count = len(codes)
         features, regions = (x.expand(count, -1, -1, -1, -1) for x in (features, regions))
@@ -151,24 +161,28 @@ class VideoSynthesizer:
         assert isinstance(codebook, Codebook)
         return codebook
 
-    def _take_apart(self, content: Content) -> ContentFeatures:
+    def _take_apart(self, content: Content) -> _Parts:
         if content.image.shape[:2] != self.size:
             raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
-        return ContentFeatures(content.keypoints, content.edges, content.mask, content.image)
+        features = ContentFeatures(content.keypoints, content.edges, content.mask)
+        if not self.stage.config.with_appearance:
+            return _Parts(features, None)
+        return _Parts(features, Appearance(content.image, content.keypoints, content.mask))
 
     def _start(self, content: Content, count: int) -> Tensor:
         """v0 of several clips of a person, (N, 3, H, W)."""
         image = self._stack([to_network(content.image)])
         return self.stage.start_of({"content": image, "start": image}).expand(count, -1, -1, -1)
 
-    def _features(self, features: ContentFeatures, poses: Iterable[np.ndarray]) -> Tensor:
+    def _conditions(self, parts: _Parts, poses: Sequence[np.ndarray]) -> Tensor:
         """What the person is drawn from in other poses, (N, F, H, W), restored where the run has a restorer."""
-        maps, support, luminance = zip(*(features.estimate_with_support(pose) for pose in poses), strict=True)
+        maps, support = zip(*(parts.features.estimate_with_support(pose) for pose in poses), strict=True)
         estimated = self._stack([to_network(feature) for feature in maps])  # (N, 4, H, W)
         restored = self.stage.restore(estimated, self._stack([to_unit(part[..., None]) for part in support]))
-        if not self.stage.config.with_luminance:
+        if parts.appearance is None:
             return restored
-        return torch.cat([restored, self._stack([to_network(level[..., None]) for level in luminance])], dim=1)
+        shown = self._stack([to_network(parts.appearance.in_pose(pose)) for pose in poses])  # (N, 3, H, W)
+        return torch.cat([restored, shown], dim=1)
 
     def _regions(self, poses: Iterable[np.ndarray]) -> Tensor:
         """Where the garments are in poses, (N, 2, H, W)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,6 +14,7 @@ from posegen.clips import ClipDataset, DatasetError
 from posegen.color.augmentation import mean_lightness
 from posegen.color.garments import LOWER, UPPER, garment_labels
 from posegen.color.lab import rgb_to_lab
+from posegen.features.appearance import Appearance
 from posegen.features.feature_map import feature_map
 from posegen.samples import ColoredFrames, FramePairs, content_features, fixed_batch, to_network
 from posegen.studio import render_clip, write_clip
@@ -73,27 +73,25 @@ def test_features_are_true_or_estimated(dataset, true_share, estimated):
         pose = clip.keypoints[row]
         features, support = feature_map(pose, clip.edges(row)), np.full(SIZE, 255)
         if estimated:
-            features, support, _ = content_features(clip, sample.content).estimate_with_support(pose)
+            features, support = content_features(clip, sample.content).estimate_with_support(pose)
         np.testing.assert_array_equal(loaded["features"][frame], to_network(features))
         np.testing.assert_array_equal(loaded["support"][frame, 0], support / 255)
 
 
 @pytest.mark.parametrize("true_share", [1.0, 0.0])
-def test_luminance_tells_nothing_of_the_paint(dataset, true_share):
-    """All colourings of a pair have that of the clothes' own colours, on the person and nowhere else."""
-    samples = frame_pairs(dataset, true_feature_share=true_share, with_luminance=True, rollout_len=3)
+def test_appearance_tells_nothing_of_the_paint(dataset, true_share):
+    """All colourings of a pair have that of the clothes' own colours."""
+    samples = frame_pairs(dataset, true_feature_share=true_share, with_appearance=True, rollout_len=3)
     sample = samples.plan(0)[0]
     clip = samples.clips[sample.clip]
-    own, painted = (samples.load(replace(sample, variant=variant))["luminance"] for variant in (0, 1))
+    own, painted = (samples.load(replace(sample, variant=variant))["appearance"] for variant in (0, 1))
     np.testing.assert_array_equal(own, painted)
-    assert own.shape == (3, 1, *SIZE)
-    row = sample.row
-    if true_share:
-        grey = cv2.cvtColor(clip.image(row), cv2.COLOR_RGB2GRAY) * (clip.mask(row) > 0)
-    else:
-        content = content_features(clip, sample.content, clip.image(sample.content))
-        grey = content.estimate_with_support(clip.keypoints[row]).luminance
-    np.testing.assert_array_equal(own[-2], to_network(grey[..., None]))
+    assert own.shape == (3, 3, *SIZE)
+    shown = clip.image(sample.row)
+    if not true_share:
+        content = clip.image(sample.content), clip.keypoints[sample.content], clip.mask(sample.content)
+        shown = Appearance(*content).in_pose(clip.keypoints[sample.row])
+    np.testing.assert_array_equal(own[-2], to_network(shown))
 
 
 def test_the_lead_is_the_frames_before_the_pair(dataset):

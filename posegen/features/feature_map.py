@@ -41,8 +41,6 @@ class Estimate(NamedTuple):
     """The feature map (H, W, 4) uint8."""
     support: np.ndarray
     """(H, W) uint8: 255 where the mask of any warped part lies, else 0."""
-    luminance: np.ndarray
-    """(H, W) uint8: the frame's grey levels, warped as the edges are; 0 outside the support."""
 
 
 class ContentFeatures:
@@ -54,13 +52,12 @@ class ContentFeatures:
         keypoints: (18, 3), with both shoulders and both hips.
         edges: (H, W) uint8, P(edge) × 255.
         mask: (H, W) bool, or uint8 with 0 outside the person.
-        image: (H, W, 3) uint8 RGB, whose grey levels are warped; without it they are white.
 
     Raises:
         ValueError: The pose lacks shoulders or hips, or the shapes do not fit together.
     """
 
-    def __init__(self, keypoints: np.ndarray, edges: np.ndarray, mask: np.ndarray, image: np.ndarray | None = None):
+    def __init__(self, keypoints: np.ndarray, edges: np.ndarray, mask: np.ndarray):
         _require_edges(edges)
         if mask.shape != edges.shape:
             raise ValueError(f"mask has shape {mask.shape}, expected that of the edges, {edges.shape}")
@@ -69,15 +66,14 @@ class ContentFeatures:
             raise ValueError("the content pose lacks a shoulder or a hip, choose a frame in which all four are seen")
         self.keypoints = keypoints
         self.size = edges.shape
-        self._edges, self._labels, self._image = edges, labels, image
+        self._edges, self._labels = edges, labels
         self._crops = crop_parts(edges[..., None], labels)
 
     @cached_property
     def _crops_with_masks(self) -> list[PartCrop]:
-        """Crops of edges, labels and grey levels: OpenCV warps three channels at once."""
+        """Crops of edges and labels; the third channel is a filler, since OpenCV warps one, three or four at once."""
         full = np.full_like(self._edges, 255)
-        luminance = full if self._image is None else cv2.cvtColor(self._image, cv2.COLOR_RGB2GRAY)
-        return crop_parts(np.dstack([self._edges, full, luminance]), self._labels)
+        return crop_parts(np.dstack([self._edges, full, full]), self._labels)
 
     def estimate(self, keypoints: np.ndarray) -> np.ndarray:
         """Estimate the feature map of the person in another pose (Yang et al., 2020, Section 2.3).
@@ -94,14 +90,14 @@ class ContentFeatures:
         return feature_map(keypoints, merge_crops(self._crops, affines, self.size)[..., 0])
 
     def estimate_with_support(self, keypoints: np.ndarray) -> Estimate:
-        """`estimate`, where it could see anything, and grey levels, for a target pose (18, 3)."""
+        """`estimate`, and where it could see anything, for a target pose (18, 3)."""
         return self.merge(keypoints, estimate_affines(self.keypoints, keypoints))
 
     def merge(self, keypoints: np.ndarray, affines: PartAffines) -> Estimate:
         """`estimate_with_support` with other maps of the parts than the poses give, such as disturbed ones."""
         merged = merge_crops(self._crops_with_masks, affines, self.size)  # (H, W, 3)
         support = (merged[..., 1] > 0).astype(np.uint8) * 255
-        return Estimate(feature_map(keypoints, merged[..., 0]), support, merged[..., 2])
+        return Estimate(feature_map(keypoints, merged[..., 0]), support)
 
 
 def estimate_feature_map(

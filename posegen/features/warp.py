@@ -6,6 +6,7 @@ lead from target to source pixels, because that is how an image is resampled.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -191,19 +192,43 @@ def crop_parts(feature: np.ndarray, labels: np.ndarray) -> list[PartCrop]:
 
 def merge_crops(crops: list[PartCrop], affines: PartAffines, size: tuple[int, ...]) -> np.ndarray:
     """Warp the parts of a source onto a canvas of `size` (H, W) and merge them by maximum: `warp_parts`."""
-    height, width = size
-    canvas = np.zeros((height, width, crops[0].image.shape[2]), crops[0].image.dtype)
+    canvas = np.zeros((*size, crops[0].image.shape[2]), crops[0].image.dtype)
+    for region, part in _warped(crops, affines, canvas):
+        np.maximum(region, part, out=region)
+    return canvas
+
+
+def paint_crops(crops: list[PartCrop], affines: PartAffines, background: np.ndarray) -> np.ndarray:
+    """Warp the parts of a source and lay them over a picture, one after another in the order of `PARTS`.
+
+    Args:
+        crops: Red, green, blue, and 255 for the opacity, all uint8.
+        affines: Of one pair of poses.
+        background: (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    canvas = background.copy()
+    for region, part in _warped(crops, affines, canvas):
+        # Outside its label a crop is 0, so a resampled colour has been multiplied by the opacity.
+        shown = cv2.multiply(region, cv2.merge([255 - part[..., 3]] * 3), scale=1 / 255)
+        cv2.add(part[..., :3], shown, dst=region)
+    return canvas
+
+
+def _warped(crops: list[PartCrop], affines: PartAffines, canvas: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The parts that reach a canvas (H, W, ·): the region of it, as a view, and the part as it looks there."""
     for matrix, valid, source in zip(*affines, strict=True):
         crop = crops[source]
         if not valid or not crop.image.size:
             continue
-        left, top, right, bottom = _reach(crop, matrix, size)
+        left, top, right, bottom = _reach(crop, matrix, canvas.shape)
         if left < right and top < bottom:
             region = canvas[top:bottom, left:right]
             shifted = matrix.copy()  # from pixels of the region to pixels of the crop
             shifted[:, 2] += matrix[:, :2] @ (left, top) - (crop.left, crop.top)
-            np.maximum(region, _warp(crop.image, shifted, region.shape[:2]), out=region)
-    return canvas
+            yield region, _warp(crop.image, shifted, region.shape[:2])
 
 
 def _reach(crop: PartCrop, matrix: np.ndarray, size: tuple[int, ...]) -> tuple[int, int, int, int]:

@@ -8,11 +8,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from posegen.clips import ClipDataset, ClipFile, DatasetError, Split
+from posegen.clips import ClipDataset, DatasetError, Split
 from posegen.color.augmentation import mean_lightness
+from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.samples.images import content_features, seen, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
@@ -27,8 +27,8 @@ class FramePairs:
     lie; ``lead`` (), how many of the T - 2 frames before the pair count, the last ones: as many as chance and the
     clip's beginning leave; ``lab`` (2, 3), L, a, b of the upper and the lower garment as they were painted in the
     content frame, NaN where they were not; ``noise`` (Z,); and on demand ``start`` (3, H, W), the content frame before
-    it was painted, and ``luminance`` (T, 1, H, W) in [-1, 1], the person's grey levels, warped where the
-    features were.
+    it was painted, and ``appearance`` (T, 3, H, W) in [-1, 1], what that frame shows of the person in the poses of the
+    frames, see `Appearance`; where the features are the frames' own, so is the appearance.
 
     Half of the content frames are the first of the clip, as in the evaluation, and half are drawn from all its
     frames, so that the code cannot carry the pose.
@@ -42,7 +42,7 @@ class FramePairs:
         num_variants: How many recolourings of each clip are seen beside the original, the first ones; 0 takes all.
         colorings: Different colourings of each pair, which follow one another in the plan.
         with_start: Whether ``start`` is there.
-        with_luminance: Whether ``luminance`` is there.
+        with_appearance: Whether ``appearance`` is there.
         rollout_len: T, the frames that are drawn one after another to the end of the pair.
         epoch_size: Samples in an epoch; 0 takes every pair once, in each of its colourings.
         seed: With the epoch, decides order, content, variants and noise.
@@ -59,7 +59,7 @@ class FramePairs:
         num_variants: int = 0,
         colorings: int = 1,
         with_start: bool = False,
-        with_luminance: bool = False,
+        with_appearance: bool = False,
         rollout_len: int = 2,
         epoch_size: int,
         seed: int,
@@ -68,7 +68,7 @@ class FramePairs:
         self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
         self.latent_dim, self.true_feature_share = latent_dim, true_feature_share
         self.painted, self.colorings = painted, colorings
-        self.with_start, self.with_luminance = with_start, with_luminance
+        self.with_start, self.with_appearance = with_start, with_appearance
         self.max_lead = rollout_len - 2
         self.num_variants = num_variants and num_variants + 1  # the original is variant 0
         self.epoch_size, self.seed = epoch_size, seed
@@ -142,13 +142,14 @@ class FramePairs:
             """Stack the frames; where the lead has fewer, its first one fills the rest, which does not count."""
             return np.stack([frames[0]] * (self.max_lead - sample.lead) + frames)
 
-        image = clip.image(sample.content)
         if sample.estimate:
-            content = content_features(clip, sample.content, image)
+            content = content_features(clip, sample.content)
             estimates = [content.estimate_with_support(pose) for pose in poses]
         else:
-            estimates = [self._true(clip, row) for row in rows]
-        features, support, luminance = zip(*estimates, strict=True)
+            seen_whole = np.full(size, 255, np.uint8)
+            estimates = [Estimate(feature_map(clip.keypoints[row], clip.edges(row)), seen_whole) for row in rows]
+        features, support = zip(*estimates, strict=True)
+        image = clip.image(sample.content)
         arrays = {
             "features": filled([to_network(feature) for feature in features]),
             "regions": filled([to_unit(target_regions(pose, size)) for pose in poses]),
@@ -158,17 +159,14 @@ class FramePairs:
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
             **({"start": to_network(image)} if self.with_start else {}),
         }
-        if self.with_luminance:
-            arrays["luminance"] = filled([to_network(level[..., None]) for level in luminance])
+        if self.with_appearance:
+            if sample.estimate:
+                appearance = Appearance(image, clip.keypoints[sample.content], clip.mask(sample.content))
+                shown = [appearance.in_pose(pose) for pose in poses]
+            else:
+                shown = [clip.image(row) for row in rows]
+            arrays["appearance"] = filled([to_network(picture) for picture in shown])
         return _Pair(image, target_regions(clip.keypoints[sample.content], size) > 0, arrays)
-
-    def _true(self, clip: ClipFile, row: int) -> Estimate:
-        """What estimates would be if they were right."""
-        full = np.full(clip.info.size, 255, np.uint8)
-        if not self.with_luminance:
-            return Estimate(feature_map(clip.keypoints[row], clip.edges(row)), full, full)
-        grey = cv2.cvtColor(clip.image(row), cv2.COLOR_RGB2GRAY)
-        return Estimate(feature_map(clip.keypoints[row], clip.edges(row)), full, np.where(clip.mask(row) > 0, grey, 0))
 
 
 class _Pair(NamedTuple):

@@ -13,9 +13,9 @@ REGIONS = ("upper", "lower")
 """The garments, in the order in which codes and region masks have them."""
 
 
-def content_features(clip: ClipFile, row: int, image: np.ndarray | None = None) -> ContentFeatures:
-    """What a frame of a clip gives to the feature maps of other poses; with its image, its grey levels, too."""
-    return ContentFeatures(clip.keypoints[row], clip.edges(row), clip.mask(row), image)
+def content_features(clip: ClipFile, row: int) -> ContentFeatures:
+    """What a frame of a clip gives to the feature maps of other poses."""
+    return ContentFeatures(clip.keypoints[row], clip.edges(row), clip.mask(row))
 
 
 def usable_rows(clip: ClipFile) -> np.ndarray:

@@ -81,7 +81,7 @@ class WarpedMaps:
         rng = np.random.default_rng(sample.seed)
         if sample.content != row and rng.random() < self.disturbed_share:
             affines = disturb_affines(affines, drop=self.part_drop, jitter=self.part_jitter, rng=rng)
-        warped, support, _ = content.merge(keypoints, affines)
+        warped, support = content.merge(keypoints, affines)
         hole = find_holes(keypoints, support)
         return {
             "warped": to_network(warped),

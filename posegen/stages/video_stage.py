@@ -73,9 +73,10 @@ class VideoStage(Stage):
         """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
         z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"] = "tile_nonorm_stem"
         """How the code enters; a plainly tiled one is erased by the norm that follows the first layer."""
-        with_luminance: bool = False
-        """Show the generator the content frame's grey levels, too, warped with its parts as the edges are: it need not
-        guess texture and shades from edges. They have no colour, so the code must still say it. The paper has edges."""
+        with_appearance: bool = False
+        """Show the generator the content frame, too, as it was filmed, its parts moved to each pose: it need not guess
+        texture, shades, skin and the room from edges. What is drawn is painted in other colours, so that the code must
+        still say them. The paper has edges alone."""
         generator_width: int = 32
         """Channels of the generator's first layer (64 is pix2pixHD's for ``global``)."""
         num_downs: int = 4
@@ -111,7 +112,7 @@ class VideoStage(Stage):
         @property
         def condition_channels(self) -> int:
             """F, of the feature map and what is shown beside it."""
-            return 5 if self.with_luminance else 4
+            return 7 if self.with_appearance else 4
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -168,7 +169,7 @@ class VideoStage(Stage):
             num_variants=config.color_variants,
             colorings=config.colorings,
             with_start=config.v0 == "content",
-            with_luminance=config.with_luminance,
+            with_appearance=config.with_appearance,
             rollout_len=config.train_rollout_len,
             epoch_size=config.epoch_size,
             seed=config.seed,
@@ -221,12 +222,12 @@ class VideoStage(Stage):
 
     def conditions(self, batch: Batch) -> Tensor:
         """What a batch is drawn from, (N, T, F, H, W): its own true feature maps, or estimated and restored ones, and
-        grey levels if the configuration has them."""
+        the content frame's appearance if the configuration has it."""
         features = batch["features"]
         if self.restorer is not None:
             restored = self.restore(features.flatten(0, 1), batch["support"].flatten(0, 1)).view_as(features)
             features = torch.where(batch["estimated"].view(-1, 1, 1, 1, 1), restored, features)
-        return torch.cat([features, batch["luminance"]], dim=2) if self.config.with_luminance else features
+        return torch.cat([features, batch["appearance"]], dim=2) if self.config.with_appearance else features
 
     def roll_out(self, features: Tensor, z: Tensor, regions: Tensor, start: Tensor) -> Tensor:
         """Draw T frames (N, T, 3, H, W), each from its feature map and the frame before; the first from `start`."""

@@ -33,7 +33,7 @@ def tiny_stage(**changes) -> VideoGenerator:
     return VideoGenerator(config).eval()
 
 
-def inputs(count: int, condition_channels: int = 4) -> dict[str, torch.Tensor]:
+def inputs(count: int, condition_channels: int) -> dict[str, torch.Tensor]:
     rng = torch.Generator().manual_seed(count)
     return {
         "features": torch.rand(count, condition_channels, *SIZE, generator=rng) * 2 - 1,
@@ -49,7 +49,7 @@ def inputs(count: int, condition_channels: int = 4) -> dict[str, torch.Tensor]:
         {},
         {"z_inject": "tile_nonorm_stem"},
         {"z_inject": "adain", "generator": "global"},
-        {"z_inject": "spade", "with_luminance": True},
+        {"z_inject": "spade", "with_appearance": True},
     ],
 )
 def test_frames_are_those_of_pytorch(tmp_path, changes):

@@ -34,7 +34,7 @@ def make_stage(stage: type[VideoStage], **changes) -> VideoStage:
 def make_batch() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     shapes = {"content": (2, 3, *SIZE), "images": (2, 2, 3, *SIZE), "features": (2, 2, 4, *SIZE), "noise": (2, 8)}
-    shapes["luminance"] = (2, 2, 1, *SIZE)
+    shapes["appearance"] = (2, 2, 3, *SIZE)
     shapes["start"] = shapes["content"]
     batch = {name: torch.randn(shape, generator=generator).clamp(-1, 1) for name, shape in shapes.items()}
     return batch | {"regions": torch.ones(2, 2, 2, *SIZE)}

@@ -13,7 +13,7 @@ from posegen.stages import ColorEncoder, FeatureRestoration, VideoGenerator
 
 SMALL = replace(
     VideoGenerator.presets["tiny"],
-    with_luminance=False,
+    with_appearance=False,
     encoder_width=4,
     generator_width=4,
     num_blocks=1,
@@ -146,27 +146,25 @@ def test_code_changes_the_picture(z_inject):
     assert (one - two).abs().mean() > 1e-3
 
 
-def test_grey_levels_are_seen_beside_restored_maps():
+def test_appearance_is_seen_beside_restored_maps():
     """By the generator and by the discriminator, behind the four channels that the restorer completes."""
-    stage, batch = (
-        make_stage(with_luminance=True, restoration="restored", restorer_width=4, restorer_blocks=1),
-        make_batch(),
-    )
-    batch["luminance"] = torch.linspace(-1, 1, 64).expand(2, 2, 1, 64, 64)
+    stage = make_stage(with_appearance=True, restoration="restored", restorer_width=4, restorer_blocks=1)
+    batch = make_batch()
+    batch["appearance"] = torch.linspace(-1, 1, 64).expand(2, 2, 3, 64, 64)
     for parameter in stage.restorer.parameters():  # which changes nothing as yet
         torch.nn.init.normal_(parameter, std=0.1)
     conditions = stage.conditions(batch)
-    torch.testing.assert_close(conditions[:, :, 4:], batch["luminance"])
+    torch.testing.assert_close(conditions[:, :, 4:], batch["appearance"])
     assert (conditions[0, :, :4] != batch["features"][0]).any()
     torch.testing.assert_close(conditions[1, :, :4], batch["features"][1])
     assert stage.step(batch).keys() >= {"gan", "discriminator"}
     z = stage.encode(batch["content"])
     with torch.no_grad():
-        drawn, darker = (
-            stage.roll_out(torch.cat([conditions[:, :, :4], level], dim=2), z, batch["regions"], batch["start"])
-            for level in (batch["luminance"], -batch["luminance"])
+        drawn, inverted = (
+            stage.roll_out(torch.cat([conditions[:, :, :4], shown], dim=2), z, batch["regions"], batch["start"])
+            for shown in (batch["appearance"], -batch["appearance"])
         )
-    assert (drawn - darker).abs().mean() > 1e-3
+    assert (drawn - inverted).abs().mean() > 1e-3
 
 
 def test_paper_preset_has_the_papers_networks():

@@ -1,0 +1,51 @@
+"""What one frame of a person shows of the person in other poses: the parts in their colours, before the background."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from posegen.features.parts import part_shapes
+from posegen.features.warp import crop_parts, estimate_affines, paint_crops
+
+_RIM = np.ones((3, 3), np.uint8)
+_INPAINTING_RADIUS = 3
+
+
+class Appearance:
+    """A frame of a person, whose parts can be moved to other poses.
+
+    The frame is taken apart once, then each target pose costs one warp of its parts.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        keypoints: (18, 3).
+        mask: (H, W) bool, or uint8 with 0 outside the person.
+    """
+
+    def __init__(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray):
+        self.keypoints = keypoints
+        person = (mask > 0).astype(np.uint8)
+        opaque = np.full_like(person, 255)
+        self._crops = crop_parts(np.dstack([image, opaque]), _whole_parts(keypoints, person))
+        # The rim of a mask has the person's colours, too.
+        self._background = cv2.inpaint(image, cv2.dilate(person, _RIM), _INPAINTING_RADIUS, cv2.INPAINT_NS)
+
+    def in_pose(self, keypoints: np.ndarray) -> np.ndarray:
+        """Move the parts to another pose (18, 3): (H, W, 3) uint8.
+
+        Later parts hide earlier ones in the order of `PARTS`: arms lie over the torso.
+        """
+        return paint_crops(self._crops, estimate_affines(self.keypoints, keypoints), self._background)
+
+
+def _whole_parts(keypoints: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Label all pixels of a person by body part, (10, H, W) bool: what no shape covers, such as hair and wide clothes,
+    goes with the nearest one."""
+    shapes = part_shapes(keypoints, person.shape)
+    present = [part for part, shape in enumerate(shapes) if shape.any()]
+    if present:
+        distances = [cv2.distanceTransform((~shapes[part]).view(np.uint8), cv2.DIST_L2, 3) for part in present]
+        nearest = np.take(present, np.argmin(distances, axis=0))
+        shapes |= nearest == np.arange(len(shapes))[:, None, None]
+    return shapes & (person > 0)
