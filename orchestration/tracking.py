@@ -74,10 +74,13 @@ class Tracker:
         """Whether anything is recorded."""
         return bool(self.run_id)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Record numbers, named ``phase/name``."""
-        now = _now()
-        self._send({"kind": "metrics", "values": [[name, float(x), now, step] for name, x in metrics.items()]})
+    def log_metrics(self, metrics: Mapping[str, float], step: int, at: int | None = None) -> None:
+        """Record numbers, named ``phase/name``, as of `at` (milliseconds since 1970), or now.
+
+        Numbers that are recorded again as of the same time are there once.
+        """
+        time_ = now() if at is None else at
+        self._send({"kind": "metrics", "values": [[name, float(x), time_, step] for name, x in metrics.items()]})
 
     def log_picture(self, name: str, picture: np.ndarray, step: int | None = None) -> None:
         """Record a picture (H, W, 3): with a step as one of a series, without as the file `name`.png."""
@@ -103,7 +106,7 @@ class Tracker:
 
     def finish(self, status: Status = "FINISHED") -> None:
         """Close the run. What a server that was away did not take is offered to it for a while."""
-        self._send({"kind": "end", "status": status, "time": _now()})
+        self._send({"kind": "end", "status": status, "time": now()})
         begin = time.monotonic()
         while self.is_on and self._outbox and time.monotonic() - begin < _PATIENCE:
             time.sleep(_RETRY)
@@ -220,7 +223,7 @@ def _short_name(uri: str) -> str:
     return hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 
-def _now() -> int:
+def now() -> int:
     """Milliseconds since 1970, as MLflow counts."""
     return int(time.time() * 1000)
 

@@ -6,8 +6,9 @@ A run is a folder::
     RUNS/NAME/metrics.json               what every epoch gave
     RUNS/NAME/checkpoints/epoch-0003/    see `posegen.checkpoint`
 
-The same name goes on with the same run. The worker function is the same with and without Ray: with ``workers=0``
-it runs in the calling process, under its debugger.
+The same name goes on with the same run, and ends as if nobody had stopped it: what a step learns from and draws is a
+function of seed, epoch and step, and a checkpoint has all the rest. The worker function is the same with and without
+Ray: with ``workers=0`` it runs in the calling process, under its debugger.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 
 from orchestration import tracking
+from orchestration.checkpoints import CheckpointWriter
 from orchestration.progress import Event, Listener, RemoteListener
 from orchestration.tracking import Tracker
 from orchestration.validation import Validation, describe_collapse
@@ -36,7 +38,6 @@ from posegen.checkpoint import (
     load_progress,
     load_stage,
     load_training_state,
-    save_checkpoint,
 )
 from posegen.clips import ClipDataset
 from posegen.samples import Batch, EpochLoader, Samples
@@ -70,6 +71,8 @@ class TrainSettings:
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
     """Checkpoints that are kept, the newest ones."""
+    checkpoint_steps: int = 500
+    """Steps between checkpoints within an epoch; 0 writes them at the ends of epochs alone."""
     max_failures: int = 3
     """How often a run starts again from its last checkpoint after a worker was lost."""
     experiment: str = "posegen"
@@ -80,6 +83,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ValueError(f"workers must be 0 or more, got {self.workers}")
+        if self.checkpoint_steps < 0:
+            raise ValueError(f"checkpoint_steps must be 0 or more, got {self.checkpoint_steps}")
         if "/" in self.name:
             raise ValueError(f"a run's name has no '/': got {self.name!r}")
 
@@ -129,7 +134,7 @@ def train(
     job = replace(job, tracker=_open_run(job, data, parent))
     try:
         if is_finished(job.run, config):
-            pass
+            _record_again(job)
         elif settings.workers == 0:
             with threads(settings.cpus):
                 train_worker(job, Worker(device=local_device(), listener=listener))
@@ -197,12 +202,17 @@ def train_worker(job: Job, worker: Worker) -> None:
         num_processes=_loader_processes(job.settings),
     )
     validation = Validation(stage, job.config, data, worker)
-    with (job.tracker if worker.leads else tracking.OFF).watching_system():
-        for epoch in range(progress.epoch, job.config.num_epochs):
-            metrics = _train_epoch(stage, loader, epoch, job, worker)
+    if worker.leads:
+        _record_again(job)
+    with (
+        (job.tracker if worker.leads else tracking.OFF).watching_system(),
+        CheckpointWriter(job.run, job.settings.keep) as writer,
+    ):
+        while progress.epoch < job.config.num_epochs:
+            metrics = _train_epoch(stage, loader, progress, writer, job, worker)
             metrics |= validation.measure(stage)
-            progress = replace(progress, epoch=epoch + 1, step=progress.step + loader.num_steps)
-            _finish_epoch(stage, samples, metrics, validation, progress, job, worker)
+            progress = _after_epoch(progress, loader.num_steps)
+            _finish_epoch(stage, samples, metrics, validation, progress, writer, job, worker)
 
 
 def _begin(job: Job, worker: Worker, data: ClipDataset) -> tuple[Stage, Progress]:
@@ -219,25 +229,59 @@ def _begin(job: Job, worker: Worker, data: ClipDataset) -> tuple[Stage, Progress
     return stage, load_progress(checkpoint)
 
 
-def _train_epoch(stage: Stage, loader: EpochLoader, epoch: int, job: Job, worker: Worker) -> dict[str, float]:
-    """Take all steps of an epoch and return the mean of every loss, and where the time went."""
+def _train_epoch(
+    stage: Stage, loader: EpochLoader, progress: Progress, writer: CheckpointWriter, job: Job, worker: Worker
+) -> dict[str, float]:
+    """Take the steps of an epoch that are left, and return the mean of every loss, and where the time went."""
     stage.train()
-    stage.start_epoch(epoch)
-    sums: dict[str, torch.Tensor] = {}
+    stage.start_epoch(progress.epoch)
+    epoch, interval = progress.epoch, job.settings.checkpoint_steps
+    sums = _on_device(progress.losses, worker)
     start, waited = time.perf_counter(), 0.0
-    for step, (batch, seconds) in enumerate(_timed(loader.epoch(epoch))):
+    batches = _timed(loader.epoch(epoch, progress.epoch_step))
+    for step, (batch, seconds) in enumerate(batches, start=progress.epoch_step + 1):
         waited += seconds
-        seed_step(job.config.seed, epoch, step, worker.rank)
+        seed_step(job.config.seed, epoch, step - 1, worker.rank)
         for name, loss in stage.step(to_device(batch, worker.device)).items():
-            sums[name] = sums[name] + loss if name in sums else loss
-        worker.listener.hear(Event(job.run.name, epoch, job.config.num_epochs, step + 1, loader.num_steps))
+            sums[name] = sums.get(name, 0.0) + loss.double()
+        worker.listener.hear(Event(job.run.name, epoch, job.config.num_epochs, step, loader.num_steps))
+        if interval and step % interval == 0 and step < loader.num_steps:
+            # All go on from the mean, as those will who go on from the checkpoint.
+            losses = mean_over_workers(sums, worker)
+            _require_finite(losses, epoch)
+            sums = _on_device(losses, worker)
+            if worker.leads:
+                taken = progress.step + step - progress.epoch_step
+                writer.begin(stage, replace(progress, step=taken, epoch_step=step, losses=losses))
     means = {name: total / loader.num_steps for name, total in sums.items()}
     metrics = {f"train/{name}": value for name, value in mean_over_workers(means, worker).items()}
-    broken = [name for name, value in metrics.items() if not np.isfinite(value)]
-    if broken:
-        raise RunError(f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term")
+    _require_finite(metrics, epoch)
     elapsed = time.perf_counter() - start
     return metrics | {"time/epoch_seconds": elapsed, "time/data_share": waited / elapsed}
+
+
+def _require_finite(losses: Mapping[str, float], epoch: int) -> None:
+    broken = [name for name, value in losses.items() if not np.isfinite(value)]
+    if broken:
+        raise RunError(f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term")
+
+
+def _on_device(losses: Mapping[str, float], worker: Worker) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(value, dtype=torch.float64, device=worker.device) for name, value in losses.items()}
+
+
+def _after_epoch(progress: Progress, num_steps: int) -> Progress:
+    taken = progress.step + num_steps - progress.epoch_step
+    return replace(progress, epoch=progress.epoch + 1, step=taken, epoch_step=0, losses={}, finished_at=tracking.now())
+
+
+def _record_again(job: Job) -> None:
+    """Record the last epoch once more: who wrote its checkpoint may have been killed before it was recorded."""
+    checkpoint = latest_checkpoint(job.run)
+    if checkpoint is not None:
+        progress = load_progress(checkpoint)
+        if progress.epoch_step == 0:
+            job.tracker.log_metrics(history(job.run)[progress.epoch], progress.epoch, at=progress.finished_at)
 
 
 def _finish_epoch(
@@ -246,6 +290,7 @@ def _finish_epoch(
     metrics: dict[str, float],
     validation: Validation,
     progress: Progress,
+    writer: CheckpointWriter,
     job: Job,
     worker: Worker,
 ) -> None:
@@ -254,9 +299,8 @@ def _finish_epoch(
     stage.finish_epoch(samples)
     if worker.leads:
         job.run.write_json(_HISTORY, {**history(job.run), progress.epoch: metrics})
-        save_checkpoint(job.run / "checkpoints" / f"epoch-{progress.epoch:04d}", stage, progress)
-        _drop_old_checkpoints(job.run, job.settings.keep)
-        job.tracker.log_metrics(metrics, progress.epoch)
+        writer.save(stage, progress)
+        job.tracker.log_metrics(metrics, progress.epoch, at=progress.finished_at)
         for name, picture in validation.draw(stage).items():
             job.tracker.log_picture(name, picture, progress.epoch)
         worker.listener.hear_epoch(job.run.name, progress.epoch, job.config.num_epochs, metrics)
@@ -372,11 +416,6 @@ def _reason(error: BaseException) -> str:
 
 def _load_run(place: str) -> Stage:
     return load_stage(find_checkpoint(place))
-
-
-def _drop_old_checkpoints(run: Folder, keep: int) -> None:
-    for name in (run / "checkpoints").folders()[: -max(keep, 1)]:
-        run.delete(f"checkpoints/{name}")
 
 
 def _loader_processes(settings: TrainSettings) -> int:

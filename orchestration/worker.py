@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -66,8 +66,10 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def mean_over_workers(values: dict[str, torch.Tensor], worker: Worker) -> dict[str, float]:
+def mean_over_workers(values: Mapping[str, torch.Tensor], worker: Worker) -> dict[str, float]:
     """The mean of every value, equal on all workers."""
+    if not values:
+        return {}
     stacked = torch.stack([value.double().to(worker.device) for value in values.values()])
     if worker.world_size > 1:
         dist.all_reduce(stacked)

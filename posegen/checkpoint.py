@@ -7,7 +7,8 @@ with another size, is not a checkpoint: a run that was killed while saving has t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -40,10 +41,30 @@ class Progress:
     """Fingerprint of the dataset."""
     size: tuple[int, int]
     """Height and width of its frames."""
+    epoch_step: int = 0
+    """Steps taken of the epoch that is not finished."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """Their losses, added up; mean over the workers."""
+    finished_at: int = 0
+    """When the last epoch was finished, in milliseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a checkpoint is written of."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    progress: Progress
 
 
 def save_checkpoint(folder: Folder, stage: Stage, progress: Progress) -> None:
     """Write a stage with all that its training needs to go on."""
+    write_snapshot(folder, take_snapshot(stage, progress, copy=False))
+
+
+def take_snapshot(stage: Stage, progress: Progress, *, copy: bool = True) -> Snapshot:
+    """Take what `write_snapshot` needs, on the CPU; with `copy`, the stage may be trained further meanwhile."""
     tensors = {f"networks/{name}": tensor for name, tensor in stage.state_dict().items()}
     optimizers: dict[str, list[dict[str, Any]]] = {}
     for name, optimizer in stage.optimizers.items():
@@ -51,18 +72,23 @@ def save_checkpoint(folder: Folder, stage: Stage, progress: Progress) -> None:
         optimizers[name] = state["param_groups"]
         for index, slots in state["state"].items():
             tensors |= {f"optimizers/{name}/{index}/{slot}": value for slot, value in slots.items()}
-    content = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    folder.write_bytes(_TENSORS, content)
     facts = {
         "stage": stage.name,
         "config": asdict(stage.config),
         "progress": asdict(progress),
-        "optimizers": optimizers,
-        "tensor_bytes": len(content),
+        "optimizers": deepcopy(optimizers) if copy else optimizers,
         "posegen": version("posegen"),
         "torch": torch.__version__,
     }
-    folder.write_json(_FACTS, facts)
+    on_cpu = {name: tensor.detach().to("cpu", copy=copy).contiguous() for name, tensor in tensors.items()}
+    return Snapshot(on_cpu, facts, progress)
+
+
+def write_snapshot(folder: Folder, snapshot: Snapshot) -> None:
+    """Write a checkpoint: the tensors, and then the facts, without which it does not count."""
+    content = save_tensors(snapshot.tensors)
+    folder.write_bytes(_TENSORS, content)
+    folder.write_json(_FACTS, {**snapshot.facts, "tensor_bytes": len(content)})
 
 
 def load_progress(folder: Folder) -> Progress:

@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.prepare import PrepareSettings, prepare
+from posegen import clips
+from posegen.clips import VARIANT_SCHEMA, Clip, ClipInfo, DatasetInfo, encode_png, save_dataset_info, write_table
+from posegen.storage import Folder
 from posegen.studio import render_clip, write_clip
 
+_NOISE_SIZE, _NOISE_FRAMES = (64, 64), 6
 CAST = {"ada": ("bow", "clap", "wave_one_hand"), "bruno": ("bow", "wave_one_hand")}
 
 
@@ -53,3 +59,61 @@ def dataset(studio_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> st
     for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
         colorize(folder, ColorizeSettings(scope=scope, region=region, variants=3, workers=0))
     return folder
+
+
+def _standing_person() -> np.ndarray:
+    """(18, 3) keypoints of somebody who faces the camera."""
+    xy = [(32, 10), (32, 16), (26, 16), (24, 26), (23, 34), (38, 16), (40, 26), (41, 34), (28, 36), (28, 47), (28, 58)]
+    xy += [(36, 36), (36, 47), (36, 58), (30, 8), (34, 8), (28, 9), (36, 9)]
+    return np.array([(x, y, 1.0) for x, y in xy], np.float32)
+
+
+def _write_noise_clip(folder: Folder, person: str, split: str) -> None:
+    rng = np.random.default_rng(len(person))
+    info = ClipInfo(
+        clip_id=f"{person}-wave",
+        person=person,
+        action="wave",
+        split=split,
+        fps=25.0,
+        source="",
+        source_sha256="",
+        num_frames=_NOISE_FRAMES,
+        size=_NOISE_SIZE,
+    )
+    images = rng.integers(0, 256, (_NOISE_FRAMES, *_NOISE_SIZE, 3), dtype=np.uint8)
+    clip = Clip(
+        info=info,
+        frames=np.arange(_NOISE_FRAMES, dtype=np.int32),
+        times=np.arange(_NOISE_FRAMES) / 25,
+        images=images,
+        keypoints=np.repeat(_standing_person()[None], _NOISE_FRAMES, axis=0),
+        edges=rng.integers(0, 256, (_NOISE_FRAMES, *_NOISE_SIZE), dtype=np.uint8),
+        masks=np.full((_NOISE_FRAMES, *_NOISE_SIZE), 255, np.uint8),
+    )
+    clips.write_clip(folder, clip)
+    rows = [(frame, variant) for frame in range(_NOISE_FRAMES) for variant in range(2)]
+    table = pa.table(
+        {
+            "frame": [frame for frame, _ in rows],
+            "variant": [variant for _, variant in rows],
+            "image": [encode_png(images[frame] * np.array([1, 1, 1 - variant], np.uint8)) for frame, variant in rows],
+            "upper_ab": [[10.0 * variant, 5.0] for _, variant in rows],
+            "lower_ab": [None for _ in rows],
+            "seed": [0 for _ in rows],
+        },
+        schema=VARIANT_SCHEMA,
+    )
+    for kind in ("frame-upper", "clip-both"):
+        write_table(folder / "colors" / kind, f"{info.clip_id}.parquet", table)
+
+
+@pytest.fixture(scope="session")
+def noise_clips(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A dataset of three people who stand still, made in no time: noise of 64×64 pixels, painted in two ways."""
+    folder = Folder(tmp_path_factory.mktemp("data"))
+    for person, split in (("ann", "train"), ("bob", "train"), ("cleo", "test")):
+        _write_noise_clip(folder, person, split)
+    splits = {"train": ["ann", "bob"], "test": ["cleo"]}
+    save_dataset_info(folder, DatasetInfo(_NOISE_SIZE, {}, {}, split_by="person", splits=splits))
+    return str(folder)

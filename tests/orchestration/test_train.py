@@ -10,28 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 from rich.console import Console
 
+from orchestration import tracking
 from orchestration.progress import ConsoleListener, Event, Listener
 from orchestration.train import RunError, TrainSettings, train
 from posegen.checkpoint import Progress, find_checkpoint, load_progress, load_stage, save_checkpoint
-from posegen.clips import (
-    VARIANT_SCHEMA,
-    Clip,
-    ClipDataset,
-    ClipInfo,
-    DatasetError,
-    DatasetInfo,
-    encode_png,
-    save_dataset_info,
-    write_clip,
-    write_table,
-)
+from posegen.clips import ClipDataset, DatasetError
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from posegen.storage import Folder
 
 SIZE = (64, 64)
-NUM_FRAMES = 6
 CONFIG = replace(
     ColorEncoder.presets["tiny"],
     generator_width=4,
@@ -54,63 +44,9 @@ VIDEO = replace(
 QUIET = TrainSettings(name="run", workers=0, track=False)
 
 
-def standing_person() -> np.ndarray:
-    """(18, 3) keypoints of somebody who faces the camera."""
-    xy = [(32, 10), (32, 16), (26, 16), (24, 26), (23, 34), (38, 16), (40, 26), (41, 34), (28, 36), (28, 47), (28, 58)]
-    xy += [(36, 36), (36, 47), (36, 58), (30, 8), (34, 8), (28, 9), (36, 9)]
-    return np.array([(x, y, 1.0) for x, y in xy], np.float32)
-
-
-def write_painted_clip(folder: Folder, person: str, split: str) -> None:
-    import pyarrow as pa
-
-    rng = np.random.default_rng(len(person))
-    info = ClipInfo(
-        clip_id=f"{person}-wave",
-        person=person,
-        action="wave",
-        split=split,
-        fps=25.0,
-        source="",
-        source_sha256="",
-        num_frames=NUM_FRAMES,
-        size=SIZE,
-    )
-    images = rng.integers(0, 256, (NUM_FRAMES, *SIZE, 3), dtype=np.uint8)
-    clip = Clip(
-        info=info,
-        frames=np.arange(NUM_FRAMES, dtype=np.int32),
-        times=np.arange(NUM_FRAMES) / 25,
-        images=images,
-        keypoints=np.repeat(standing_person()[None], NUM_FRAMES, axis=0),
-        edges=rng.integers(0, 256, (NUM_FRAMES, *SIZE), dtype=np.uint8),
-        masks=np.full((NUM_FRAMES, *SIZE), 255, np.uint8),
-    )
-    write_clip(folder, clip)
-    rows = [(frame, variant) for frame in range(NUM_FRAMES) for variant in range(2)]
-    table = pa.table(
-        {
-            "frame": [frame for frame, _ in rows],
-            "variant": [variant for _, variant in rows],
-            "image": [encode_png(images[frame] * np.array([1, 1, 1 - variant], np.uint8)) for frame, variant in rows],
-            "upper_ab": [[10.0 * variant, 5.0] for _, variant in rows],
-            "lower_ab": [None for _ in rows],
-            "seed": [0 for _ in rows],
-        },
-        schema=VARIANT_SCHEMA,
-    )
-    for kind in ("frame-upper", "clip-both"):
-        write_table(folder / "colors" / kind, f"{info.clip_id}.parquet", table)
-
-
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> str:
-    folder = Folder(tmp_path_factory.mktemp("data"))
-    for person, split in (("ann", "train"), ("bob", "train"), ("cleo", "test")):
-        write_painted_clip(folder, person, split)
-    splits = {"train": ["ann", "bob"], "test": ["cleo"]}
-    save_dataset_info(folder, DatasetInfo(SIZE, {}, {}, split_by="person", splits=splits))
-    return str(folder)
+def dataset(noise_clips) -> str:
+    return noise_clips
 
 
 def weights_of(run: Folder) -> dict[str, torch.Tensor]:
@@ -209,17 +145,74 @@ def test_warnings_are_a_line_on_the_console():
     )
 
 
-def test_same_name_goes_on_and_equals_one_run(dataset, tmp_path):
-    """1 epoch and then 2 more are 3 epochs."""
-    settings = replace(QUIET, runs=str(tmp_path))
-    whole = train("color_encoder", replace(CONFIG, num_epochs=3), dataset, replace(settings, name="whole"))
-    # The schedule reads num_epochs, so both runs must have the same one: the first is stopped by its listener.
+@pytest.mark.parametrize(
+    ("checkpoint_steps", "going_on"),
+    [(0, (1, 1)), (3, (1, 4)), (2, (1, 5))],  # the epoch, counted from 0, and the first step that is taken again
+)
+def test_same_name_goes_on_and_equals_one_run(dataset, tmp_path, checkpoint_steps, going_on):
+    """A run of three epochs of six steps that is stopped after the fifth step of the second."""
+    config = replace(CONFIG, num_epochs=3, epoch_size=12)
+    settings = replace(QUIET, runs=str(tmp_path), checkpoint_steps=checkpoint_steps)
+    left_alone, stopped, resumed = Recorder(), StopAfter(11), Recorder()
+    whole = train("color_encoder", config, dataset, replace(settings, name="whole"), listener=left_alone)
     with pytest.raises(StopIteration):
-        train("color_encoder", replace(CONFIG, num_epochs=3), dataset, settings, listener=StopAfter(3))
-    recorder = Recorder()
-    parts = train("color_encoder", replace(CONFIG, num_epochs=3), dataset, settings, listener=recorder)
-    assert len(recorder.epochs) == 2
-    assert_equal_weights(whole, parts)
+        train("color_encoder", config, dataset, settings, listener=stopped)
+    parts = train("color_encoder", config, dataset, settings, listener=resumed)
+    assert resumed.events[0][1:4:2] == going_on
+    for calm, after in zip(left_alone.epochs[1:], resumed.epochs, strict=True):
+        assert without_times(after) == without_times(calm)
+    assert state_of(parts) == state_of(whole)
+
+
+def test_checkpoints_within_an_epoch_are_written_beside_the_training(dataset, tmp_path):
+    """They have the state of their step, though the training goes on meanwhile."""
+    config, settings = replace(CONFIG, epoch_size=12), replace(QUIET, runs=str(tmp_path), keep=9)
+    run = train("color_encoder", config, dataset, replace(settings, checkpoint_steps=2))
+    folder = run / "checkpoints"
+    assert folder.folders() == [
+        *[f"epoch-0000-step-{step:06d}" for step in (2, 4)],
+        "epoch-0001",
+        *[f"epoch-0001-step-{step:06d}" for step in (2, 4)],
+        "epoch-0002",
+    ]
+    assert [load_progress(folder / name).step for name in folder.folders()] == [2, 4, 6, 8, 10, 12]
+    sparse = train("color_encoder", config, dataset, replace(settings, name="sparse", checkpoint_steps=4))
+    assert contents(folder / "epoch-0001-step-000004") == contents(sparse / "checkpoints" / "epoch-0001-step-000004")
+
+
+def test_an_epoch_is_recorded_once_whenever_the_run_is_stopped(dataset, tmp_path, monkeypatch):
+    """Stopped between a checkpoint and its record, in the middle of an epoch, and when all is done."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    settings = replace(QUIET, runs=str(tmp_path), track=True)
+    record = tracking.Tracker.log_metrics
+    for epoch in (1, 2):
+
+        def stop(tracker, metrics, step, at=None, last=epoch):
+            if step == last and "train/l1" in metrics:
+                raise StopIteration
+            record(tracker, metrics, step, at)
+
+        with monkeypatch.context() as patch, pytest.raises(StopIteration):
+            patch.setattr(tracking.Tracker, "log_metrics", stop)
+            train("color_encoder", CONFIG, dataset, settings)
+    for _ in range(2):
+        run = train("color_encoder", CONFIG, dataset, settings)
+    recorded = MlflowClient().get_metric_history(run.read_json("run.json")["mlflow_run_id"], "train/l1")
+    assert [metric.step for metric in recorded] == [1, 2]
+    assert [metric.value for metric in recorded] == [run.read_json("metrics.json")[e]["train/l1"] for e in ("1", "2")]
+
+
+def contents(checkpoint: Folder) -> bytes:
+    return checkpoint.read("tensors.safetensors")
+
+
+def state_of(run: Folder) -> bytes:
+    """Networks and optimizers, as they were written at the end."""
+    return contents(find_checkpoint(run))
+
+
+def without_times(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not name.startswith("time/")}
 
 
 class StopAfter(Listener):
