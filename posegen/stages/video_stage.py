@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from posegen.losses import feature_matching, last, lsgan, perceptual
 from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
 from posegen.networks.codebook import Codebook, reparameterize
+from posegen.networks.compositing import Compositor
 from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.networks.vgg import VGGFeatures
@@ -332,29 +333,25 @@ class VideoStage(Stage):
         return {"generated": grid([[to_image(image) for image in row] for row in rows])}
 
 
-def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhancer:
-    """The generator that a configuration asks for: 4 feature channels and the last frame in, a frame out."""
-    latent_dims = (config.upper_latent_dim, config.lower_latent_dim)
-    if config.generator == "global":
-        return GlobalGenerator(
-            in_channels=config.condition_channels + 3,
-            latent_dims=latent_dims,
-            width=config.generator_width,
-            num_downs=config.num_downs,
-            num_blocks=config.num_blocks,
-            z_inject=config.z_inject,
-            checkpoint_activations=config.checkpoint_activations,
-        )
-    return LocalEnhancer(
-        in_channels=config.condition_channels + 3,
-        latent_dims=latent_dims,
-        width=config.generator_width,
-        num_downs=config.num_downs,
-        num_blocks=config.num_blocks,
-        num_local_blocks=config.num_local_blocks,
-        z_inject=config.z_inject,
-        checkpoint_activations=config.checkpoint_activations,
+def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhancer | Compositor:
+    """The generator that a configuration asks for: feature map, what is shown beside it and the last frame in, a frame
+    out; one that sees an appearance draws over it."""
+    shared: dict[str, Any] = {
+        "in_channels": config.condition_channels + 3,
+        "out_channels": 4 if config.with_appearance else 3,
+        "latent_dims": (config.upper_latent_dim, config.lower_latent_dim),
+        "width": config.generator_width,
+        "num_downs": config.num_downs,
+        "num_blocks": config.num_blocks,
+        "z_inject": config.z_inject,
+        "checkpoint_activations": config.checkpoint_activations,
+    }
+    generator = (
+        GlobalGenerator(**shared)
+        if config.generator == "global"
+        else LocalEnhancer(**shared, num_local_blocks=config.num_local_blocks)
     )
+    return Compositor(generator) if config.with_appearance else generator
 
 
 def to_unit_range(images: Tensor) -> Tensor:

@@ -1,0 +1,38 @@
+"""A generator that draws over a picture, and leaves what is right as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer
+
+
+class Compositor(nn.Module):
+    """Lays what a generator draws over a picture that it is shown, pixel by pixel as opaque as the generator says.
+
+    Args:
+        generator: With four channels out, red, green, blue and opacity, all in [-1, 1].
+    """
+
+    def __init__(self, generator: GlobalGenerator | LocalEnhancer):
+        super().__init__()
+        self.generator = generator
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """Raise ValueError unless the network takes images of this height and width."""
+        self.generator.check_size(size)
+
+    def forward(
+        self, features: Tensor, previous: Tensor, z: Tensor | None = None, regions: Tensor | None = None
+    ) -> Tensor:
+        """Draw a frame (N, 3, H, W) in [-1, 1].
+
+        Args and errors as in `GlobalGenerator.forward`, but the last three channels of the features (N, F, H, W) are
+        the picture.
+        """
+        drawn = self.generator(features, previous, z, regions)  # (N, 4, H, W)
+        opacity = (drawn[:, 3:] + 1) / 2  # (N, 1, H, W)
+        return torch.lerp(features[:, -3:], drawn[:, :3], opacity)
