@@ -5,11 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from posegen.features.parts import part_shapes
+from posegen.features.parts import part_distances
 from posegen.features.warp import crop_parts, estimate_affines, paint_crops
 
 _RIM = np.ones((3, 3), np.uint8)
 _INPAINTING_RADIUS = 3
+_SEAM = 0.5  # half widths
 
 
 class Appearance:
@@ -40,12 +41,11 @@ class Appearance:
 
 
 def _whole_parts(keypoints: np.ndarray, person: np.ndarray) -> np.ndarray:
-    """Label all pixels of a person by body part, (10, H, W) bool: what no shape covers, such as hair and wide clothes,
-    goes with the nearest one."""
-    shapes = part_shapes(keypoints, person.shape)
-    present = [part for part, shape in enumerate(shapes) if shape.any()]
-    if present:
-        distances = [cv2.distanceTransform((~shapes[part]).view(np.uint8), cv2.DIST_L2, 3) for part in present]
-        nearest = np.take(present, np.argmin(distances, axis=0))
-        shapes |= nearest == np.arange(len(shapes))[:, None, None]
-    return shapes & (person > 0)
+    """Divide the pixels of a person among the body parts, (10, H, W) bool.
+
+    A pixel goes with the part whose axis is nearest, in half widths, whether a shape covers it (hair and wide clothes
+    lie outside all of them) or several do (a hanging arm's takes in much of the body). Parts share a seam, so that no
+    gap opens where they turn.
+    """
+    distances = part_distances(keypoints, person.shape)
+    return (distances <= distances.min(axis=0) + _SEAM) & np.isfinite(distances) & (person > 0)

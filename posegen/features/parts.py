@@ -34,6 +34,10 @@ _OUTER_EXTENSION = 0.5  # ... and calves and forearms far enough to hold feet an
 _HALF_WIDTH = 0.2
 _HEAD_HALF_SIZE = 0.4
 _TORSO_MARGIN = 0.1
+# What people measure, in torso lengths; the shapes above are wider.
+_HEAD_RADIUS = 0.3
+_USUAL_HALF_WIDTHS = (0.18, 0.18, 0.13, 0.13, 0.12, 0.12, 0.09, 0.09)  # of the limbs
+_WITHIN_TORSO = 0.8
 
 
 def torso_size(keypoints: np.ndarray) -> np.ndarray:
@@ -113,6 +117,43 @@ def part_shapes(keypoints: np.ndarray, size: tuple[int, int], *, torso: Literal[
         is_point = not np.ptp(quads[limb], axis=0).any()  # and without sides, so that its whole margin fills
         _fill(shapes[2 + limb], quads[limb], margin=float(is_point))
     return shapes
+
+
+def part_distances(keypoints: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """How far from each part of one pose the pixels are, in the part's usual half widths.
+
+    Args:
+        keypoints: (18, 3).
+        size: (H, W).
+
+    Returns:
+        (10, H, W) float32, in the order of `PARTS`: from the axis of a limb, from the middle of the face, from the hull
+        of the torso, within which it is the same everywhere, so that an arm before it can be nearer. Infinite for a
+        part with a missing joint, or without a torso to measure by.
+    """
+    require_one_pose(keypoints)
+    distances = np.full((len(PARTS), *size), np.inf, np.float32)
+    if not is_usable(keypoints):
+        return distances
+    length = torso_size(keypoints)
+    hull = cv2.convexHull(keypoints[TORSO_JOINTS, :2].round().astype(np.int32))
+    distances[TORSO] = _WITHIN_TORSO + _distance(hull, size) / (_TORSO_MARGIN * length)
+    face = keypoints[FACE_JOINTS]
+    face = face[face[:, 2] > 0, :2]
+    if len(face):
+        distances[HEAD] = _distance(face.mean(axis=0), size) / (_HEAD_RADIUS * length)
+    quads, present = limb_quads(keypoints, length)
+    for limb in np.flatnonzero(present):
+        axis = quads[limb].reshape(2, 2, 2).mean(axis=1)
+        distances[2 + limb] = _distance(axis, size) / (_USUAL_HALF_WIDTHS[limb] * length)
+    return distances
+
+
+def _distance(polygon: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Distance (H, W) in pixels from a convex polygon (K, 2), which may be a line or a point."""
+    corners = polygon.round().astype(np.int32).reshape(-1, 1, 2)
+    elsewhere = cv2.fillConvexPoly(np.ones(size, np.uint8), corners, 0)
+    return cv2.distanceTransform(elsewhere, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def part_labels(keypoints: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -290,5 +290,5 @@ _TINY = ColorEncoder.Config(
 ColorEncoder.presets = {
     "paper": ColorEncoder.Config(),
     "tiny": _TINY,
-    "small": replace(_TINY, num_epochs=8, epoch_size=1024, decay_epochs=8),  # for several people in several rooms
+    "small": replace(_TINY, num_epochs=12, epoch_size=1024, decay_epochs=12),  # for several people in several rooms
 }

@@ -103,13 +103,6 @@ VideoGenerator.presets = {
     "tiny": _TINY,
     # For several people in several rooms.
     "small": replace(
-        _TINY,
-        num_epochs=6,
-        epoch_size=1024,
-        lr=1e-3,
-        train_rollout_len=8,
-        decay_epochs=4,
-        generator_width=16,
-        lambda_contrast=30.0,
+        _TINY, num_epochs=8, epoch_size=1024, lr=1e-3, decay_epochs=6, generator_width=16, lambda_contrast=30.0
     ),
 }
