@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from typing import Any, NamedTuple, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from orchestration.watchdog import Beat, Watchdog
 
 _QUIET = 0.5  # seconds between two messages from a worker
 
@@ -32,8 +35,11 @@ class Listener:
     def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         """Called after every epoch, with its metrics."""
 
-    def warn(self, run: str, epoch: int, message: str) -> None:
-        """Called after an epoch whose metrics show that something goes wrong, with what to do about it."""
+    def warn(self, run: str, epoch: int | None, message: str) -> None:
+        """Called when something goes wrong, with what to do about it; with the epoch whose metrics show it."""
+
+    def beat(self, rank: int, doing: str) -> None:
+        """Called with what a worker is at, step by step, and with nothing when it is ready."""
 
 
 class _OnConsole:
@@ -80,8 +86,9 @@ class ConsoleListener(_OnConsole, Listener):
         seconds = metrics.get("time/epoch_seconds", 0.0)
         self.console.print(f"{run}  epoch {epoch}/{num_epochs}  {seconds:.1f} s  {numbers}", highlight=False)
 
-    def warn(self, run: str, epoch: int, message: str) -> None:
-        self.console.print(f"{run}  [yellow]warning:[/] epoch {epoch}: {message}", highlight=False, soft_wrap=True)
+    def warn(self, run: str, epoch: int | None, message: str) -> None:
+        where = "" if epoch is None else f"epoch {epoch}: "
+        self.console.print(f"{run}  [yellow]warning:[/] {where}{message}", highlight=False, soft_wrap=True)
 
 
 class CountListener(_OnConsole):
@@ -103,18 +110,23 @@ class CountListener(_OnConsole):
 
 
 class RemoteListener(Listener):
-    """Carries what a worker of Ray says to a listener in the driver. Use it as a context in the driver."""
+    """Carries what a worker of Ray says to a listener in the driver. Use it as a context in the driver.
 
-    def __init__(self, listener: Listener):
+    Args:
+        listener: Hears it.
+        watchdog: Hears of the workers' signs of life.
+    """
+
+    def __init__(self, listener: Listener, watchdog: Watchdog):
         from ray.util.queue import Queue
 
         self._queue = Queue(actor_options={"num_cpus": 0})
-        self._last = 0.0
+        self._last, self._last_beat = 0.0, 0.0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._deliver, args=[listener], daemon=True)
+        self._thread = threading.Thread(target=self._deliver, args=[listener, watchdog], daemon=True)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_queue": self._queue, "_last": 0.0}  # all that a worker needs
+        return {"_queue": self._queue, "_last": 0.0, "_last_beat": 0.0}  # all that a worker needs
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -134,18 +146,30 @@ class RemoteListener(Listener):
     def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         self._send("hear_epoch", (run, epoch, num_epochs, dict(metrics)))
 
-    def warn(self, run: str, epoch: int, message: str) -> None:
+    def warn(self, run: str, epoch: int | None, message: str) -> None:
         self._send("warn", (run, epoch, message))
+
+    def beat(self, rank: int, doing: str) -> None:
+        now = time.monotonic()
+        if now - self._last_beat >= _QUIET or not doing:
+            import ray
+
+            self._last_beat = now
+            self._send("beat", (Beat(rank, os.getpid(), ray.get_runtime_context().get_node_id(), doing),))
 
     def _send(self, method: str, arguments: tuple[Any, ...]) -> None:
         self._queue.actor.put.remote((method, arguments))  # type: ignore[attr-defined]  # without waiting for it, as `put` would
 
-    def _deliver(self, listener: Listener) -> None:
+    def _deliver(self, listener: Listener, watchdog: Watchdog) -> None:
         while True:
             stopping = self._stop.is_set()
             while not self._queue.empty():
                 method, arguments = self._queue.get()
-                getattr(listener, method)(*arguments)
+                if method == "beat":
+                    watchdog.hear(*arguments)
+                else:
+                    getattr(listener, method)(*arguments)
             if stopping:
                 return
+            watchdog.check()
             self._stop.wait(_QUIET)

@@ -30,6 +30,7 @@ from orchestration.checkpoints import CheckpointWriter
 from orchestration.progress import Event, Listener, RemoteListener
 from orchestration.tracking import Tracker
 from orchestration.validation import Validation, describe_collapse
+from orchestration.watchdog import Watchdog
 from orchestration.worker import Worker, agree_on, local_device, mean_over_workers, seed_step, threads, to_device
 from posegen.checkpoint import (
     Progress,
@@ -75,6 +76,8 @@ class TrainSettings:
     """Steps between checkpoints within an epoch; 0 writes them at the ends of epochs alone."""
     max_failures: int = 3
     """How often a run starts again from its last checkpoint after a worker was lost."""
+    patience: float = 600.0
+    """Seconds without progress after which a worker of Ray is ended and started again; 0 waits for ever."""
     experiment: str = "posegen"
     """Experiment in MLflow."""
     track: bool = True
@@ -85,6 +88,8 @@ class TrainSettings:
             raise ValueError(f"workers must be 0 or more, got {self.workers}")
         if self.checkpoint_steps < 0:
             raise ValueError(f"checkpoint_steps must be 0 or more, got {self.checkpoint_steps}")
+        if self.patience < 0:
+            raise ValueError(f"patience must be 0 or more seconds, got {self.patience}")
         if "/" in self.name:
             raise ValueError(f"a run's name has no '/': got {self.name!r}")
 
@@ -191,6 +196,7 @@ def _check_needs(stage: Stage) -> None:
 
 def train_worker(job: Job, worker: Worker) -> None:
     """Train until the last epoch, on this worker's share of every batch."""
+    worker.listener.beat(worker.rank, "its start")
     data = ClipDataset(job.dataset)
     stage, progress = _begin(job, worker, data)
     samples = stage.open_samples(job.config, data, "train")
@@ -210,6 +216,7 @@ def train_worker(job: Job, worker: Worker) -> None:
     ):
         while progress.epoch < job.config.num_epochs:
             metrics = _train_epoch(stage, loader, progress, writer, job, worker)
+            worker.listener.beat(worker.rank, f"the end of epoch {progress.epoch + 1}")
             metrics |= validation.measure(stage)
             progress = _after_epoch(progress, loader.num_steps)
             _finish_epoch(stage, samples, metrics, validation, progress, writer, job, worker)
@@ -245,6 +252,7 @@ def _train_epoch(
         for name, loss in stage.step(to_device(batch, worker.device)).items():
             sums[name] = sums.get(name, 0.0) + loss.double()
         worker.listener.hear(Event(job.run.name, epoch, job.config.num_epochs, step, loader.num_steps))
+        worker.listener.beat(worker.rank, f"step {step} of epoch {epoch + 1}")
         if interval and step % interval == 0 and step < loader.num_steps:
             # All go on from the mean, as those will who go on from the checkpoint.
             losses = mean_over_workers(sums, worker)
@@ -366,7 +374,8 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
     cluster = ray.cluster_resources()
     use_gpu = cluster.get("GPU", 0) >= job.settings.workers * (job.settings.gpus or 1)
     cpus = job.settings.cpus or max(int(cluster.get("CPU", 1) // job.settings.workers), 1)
-    with RemoteListener(listener) as remote:
+    watchdog = Watchdog(job.settings.patience, lambda message: listener.warn(job.run.name, None, message))
+    with RemoteListener(listener, watchdog) as remote:
         trainer = TorchTrainer(
             _ray_worker,
             train_loop_config={"job": job, "listener": remote},
@@ -403,7 +412,10 @@ def _ray_worker(config: dict[str, Any]) -> None:
         listener=config["listener"],
         report=ray.train.report,
     )
-    train_worker(config["job"], worker)
+    try:
+        train_worker(config["job"], worker)
+    finally:
+        worker.listener.beat(worker.rank, "")
 
 
 def _reason(error: BaseException) -> str:

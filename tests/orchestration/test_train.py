@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -297,6 +300,36 @@ class TestOnRay:
         assert [metrics.keys() for metrics in together.epochs] == [metrics.keys() for metrics in alone.epochs]
         for name in ("val/flicker", "val/hit_upper"):
             assert together.epochs[0][name] == pytest.approx(alone.epochs[0][name], rel=0.05)
+
+    def test_a_worker_that_is_stuck_is_named_and_started_again(self, dataset, tmp_path):
+        """Stopped by SIGSTOP in the second epoch: it does not die, and says nothing."""
+        config, settings = replace(CONFIG, num_epochs=3, epoch_size=400), replace(QUIET, runs=str(tmp_path))
+        calm = train("color_encoder", config, dataset, replace(settings, name="calm", workers=1))
+
+        class Stopper(Recorder):
+            pids: ClassVar[list[int]] = []
+
+            def hear_epoch(self, run, epoch, num_epochs, metrics):
+                super().hear_epoch(run, epoch, num_epochs, metrics)
+                if not self.pids:
+                    family = psutil.Process().children(recursive=True)
+                    [worker] = [one for one in family if one.cmdline()[:1] == ["ray::RayTrainWorker"]]
+                    self.pids.append(worker.pid)
+                    worker.suspend()
+                    self.since = time.monotonic()
+
+            def warn(self, run, epoch, message):
+                super().warn(run, epoch, message)
+                self.waited = time.monotonic() - self.since
+
+        listener = Stopper()
+        run = train("color_encoder", config, dataset, replace(settings, workers=1, patience=5.0), listener=listener)
+        assert not psutil.pid_exists(listener.pids[0])
+        [(_, message)] = listener.warnings
+        pattern = r"worker 0 has made no progress for \d+ s, since .* of epoch [23]: .* last checkpoint"
+        assert re.fullmatch(pattern, message)
+        assert listener.waited < 5 + 60
+        assert_equal_weights(calm, run)
 
     def test_failure_in_a_worker_is_one_line(self, dataset, tmp_path):
         settings = replace(QUIET, runs=str(tmp_path), workers=1, max_failures=0)
