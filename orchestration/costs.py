@@ -14,13 +14,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from posegen.checkpoint import checkpoint_bytes
 from posegen.clips import ClipDataset
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import fixed_batch
 from posegen.stages import STAGES, Stage
 from posegen.stages.video_stage import VideoStage
-
-_ADAM_SLOTS = 2  # moments that Adam keeps of every parameter
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,7 @@ def cost_of_run(stage: str, config: Stage.Config, data: ClipDataset, *, keep: in
         built.train()
         built.step(batch)
     steps = config.num_epochs * math.ceil(len(samples.plan(0)) / config.batch_size)
-    weights = [*built.parameters(), *built.buffers()]
-    trained = {id(p) for optimizer in built.optimizers.values() for p in optimizer.param_groups[0]["params"]}
-    state = sum(x.nbytes * (1 + _ADAM_SLOTS * (id(x) in trained)) for x in weights)
+    state = checkpoint_bytes(built)
     return Cost(
         flops=float(steps * meter.flops),
         memory=float(state + meter.peak),

@@ -18,6 +18,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ import torch
 
 from orchestration import tracking
 from orchestration.checkpoints import CheckpointWriter
+from orchestration.limits import check_disk, is_out_of_memory, less_memory
 from orchestration.progress import Event, Listener, RemoteListener
 from orchestration.tracking import Tracker
 from orchestration.validation import Validation, describe_collapse
@@ -136,12 +138,13 @@ def train(
     built = check(stage, config, data, workers=settings.workers)
     if latest_checkpoint(job.run) is None:
         _check_needs(built)
+    check_disk(job.run, built, settings.keep)
     job = replace(job, tracker=_open_run(job, data, parent))
     try:
         if is_finished(job.run, config):
             _record_again(job)
         elif settings.workers == 0:
-            with threads(settings.cpus):
+            with threads(settings.cpus), _naming_memory(config):
                 train_worker(job, Worker(device=local_device(), listener=listener))
         else:
             _train_on_ray(job, listener)
@@ -150,6 +153,17 @@ def train(
         raise
     job.tracker.finish()
     return job.run
+
+
+@contextmanager
+def _naming_memory(config: Stage.Config) -> Iterator[None]:
+    """Turn an error that says that memory ran out into one that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise RunError(f"out of memory: {less_memory(config)}") from error
+        raise
 
 
 def is_finished(run: Folder, config: Stage.Config) -> bool:
@@ -394,7 +408,7 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            raise RunError(f"run {job.run.name} failed: {_reason(error)}") from error
+            raise RunError(f"run {job.run.name} failed: {_reason(error, job.config)}") from error
 
 
 def _ray_worker(config: dict[str, Any]) -> None:
@@ -413,16 +427,19 @@ def _ray_worker(config: dict[str, Any]) -> None:
         report=ray.train.report,
     )
     try:
-        train_worker(config["job"], worker)
+        with _naming_memory(config["job"].config):
+            train_worker(config["job"], worker)
     finally:
         worker.listener.beat(worker.rank, "")
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, config: Stage.Config) -> str:
     """The last line of the first worker's failure."""
     failures = getattr(error, "worker_failures", None) or {}
     cause = next(iter(failures.values()), error)
     cause = getattr(cause, "cause", None) or cause
+    if is_out_of_memory(cause):  # as Ray says of a worker that it ended before the machine's memory was full
+        return f"out of memory: {less_memory(config)}"
     return str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
 
 

@@ -23,6 +23,7 @@ from posegen.storage import Folder
 
 _TENSORS = "tensors.safetensors"
 _FACTS = "checkpoint.json"
+_ADAM_SLOTS = 2  # moments that Adam keeps of every parameter
 
 
 class CheckpointError(ValueError):
@@ -85,10 +86,27 @@ def take_snapshot(stage: Stage, progress: Progress, *, copy: bool = True) -> Sna
 
 
 def write_snapshot(folder: Folder, snapshot: Snapshot) -> None:
-    """Write a checkpoint: the tensors, and then the facts, without which it does not count."""
+    """Write a checkpoint: the tensors, and then the facts, without which it does not count.
+
+    Raises CheckpointError where it cannot be written, on a full disk for example.
+    """
     content = save_tensors(snapshot.tensors)
-    folder.write_bytes(_TENSORS, content)
-    folder.write_json(_FACTS, {**snapshot.facts, "tensor_bytes": len(content)})
+    try:
+        folder.write_bytes(_TENSORS, content)
+        folder.write_json(_FACTS, {**snapshot.facts, "tensor_bytes": len(content)})
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint {folder} cannot be written: {error}") from error
+
+
+def checkpoint_bytes(stage: Stage) -> int:
+    """How large a checkpoint of a stage is once it is trained; a stage of shapes alone will do."""
+    trained = {
+        id(parameter)
+        for optimizer in stage.optimizers.values()
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    return sum(x.nbytes * (1 + _ADAM_SLOTS * (id(x) in trained)) for x in (*stage.parameters(), *stage.buffers()))
 
 
 def load_progress(folder: Folder) -> Progress:

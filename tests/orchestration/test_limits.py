@@ -1,0 +1,107 @@
+"""Memory and disk that run out are named before they are needed, or with what to do."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections import namedtuple
+from dataclasses import replace
+
+import pytest
+import torch
+
+from orchestration.limits import check_disk, is_out_of_memory, less_memory
+from orchestration.train import RunError, TrainSettings, train
+from posegen.checkpoint import Progress, checkpoint_bytes, save_checkpoint
+from posegen.stages import ColorEncoder, VideoGenerator
+from posegen.storage import Folder
+
+CONFIG = replace(
+    ColorEncoder.presets["tiny"],
+    generator_width=4,
+    encoder_width=4,
+    discriminator_width=4,
+    batch_size=2,
+    epoch_size=4,
+    num_epochs=2,
+)
+QUIET = TrainSettings(name="run", workers=0, track=False)
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 4 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], capture_output=True).returncode:
+        pytest.skip("mounting a disk needs more rights")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_checkpoint_is_as_large_as_was_said(tmp_path):
+    stage = ColorEncoder(CONFIG)
+    for optimizer in stage.optimizers.values():  # Adam's moments are there after a step
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=1, step=1, data_fingerprint="", size=(64, 64)))
+    written = (tmp_path / "tensors.safetensors").stat().st_size
+    assert checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
+
+
+def test_checkpoints_that_do_not_fit_are_refused_before_training(noise_clips, tmp_path, monkeypatch):
+    with torch.device("meta"):
+        size = checkpoint_bytes(ColorEncoder(CONFIG))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(0, 0, 3 * size - 1))
+    with pytest.raises(ValueError, match=r"free, but 3 checkpoints of \d+\.\d MB must fit: .* smaller --keep"):
+        train("color_encoder", CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path / "runs")))
+    assert not (tmp_path / "runs").exists()
+    train("color_encoder", CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path / "runs"), keep=1))
+
+
+def test_what_a_run_has_already_is_not_asked_for_again(tmp_path, monkeypatch):
+    stage = ColorEncoder(CONFIG)
+    old = tmp_path / "checkpoints" / "epoch-0001"
+    old.mkdir(parents=True)
+    (old / "tensors.safetensors").write_bytes(bytes(2 * checkpoint_bytes(stage)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(0, 0, checkpoint_bytes(stage)))
+    check_disk(Folder(tmp_path), stage, keep=2)
+    with pytest.raises(ValueError, match="4 checkpoints"):
+        check_disk(Folder(tmp_path), stage, keep=3)
+
+
+def test_a_disk_that_is_full_is_one_line_and_costs_no_checkpoint(noise_clips, small_disk):
+    settings = replace(QUIET, runs=str(small_disk), keep=1)
+    small = replace(CONFIG, num_epochs=1)
+    run = train("color_encoder", small, noise_clips, settings)
+    (small_disk / "else").write_bytes(bytes(shutil.disk_usage(small_disk).free - 8192))
+    with pytest.raises(ValueError, match=r"MB free|kB free|bytes free|cannot be written: .*No space left"):
+        train("color_encoder", replace(CONFIG, num_epochs=2), noise_clips, settings)
+    assert (run / "checkpoints").folders() == ["epoch-0001"]
+    (small_disk / "else").unlink()
+    train("color_encoder", replace(CONFIG, num_epochs=2), noise_clips, settings)
+
+
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_memory_that_runs_out_gives_the_settings_to_change(error, noise_clips, tmp_path, monkeypatch):
+    def step(self, batch):
+        raise error
+
+    assert is_out_of_memory(error) and not is_out_of_memory(RuntimeError("shapes differ"))
+    monkeypatch.setattr(ColorEncoder, "step", step)
+    with pytest.raises(RunError, match=r"^out of memory: lower batch_size \(it is 2\), or lower generator_width, or"):
+        train("color_encoder", CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path)))
+
+
+def test_each_stage_has_settings_that_take_less():
+    remedies = less_memory(VideoGenerator.presets["paper"]).split(", or ")
+    assert remedies[:2] == ["set checkpoint_activations", "choose the generator 'global'"]
+    assert remedies[2:] == ["lower generator_width", "prepare smaller frames"]
