@@ -40,7 +40,8 @@ console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 USAGE_ERROR = 2
-_GROUPS = ("train", "report", "weights")  # verbs that another word follows
+FOUND = 1  # `cluster check` found something
+_GROUPS = ("train", "report", "cluster", "weights")  # verbs that another word follows
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
@@ -137,6 +138,9 @@ def build_app(preset: str = "paper") -> SubcommandApp:
     report_app.command(name="figure5")(deferred(report_figure5))
     app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
     app.command(deferred(demo))
+    cluster_app = SubcommandApp()
+    cluster_app.command(name="check")(deferred(check_cluster))
+    app.command(cluster_app, name="cluster", help="A cluster's file: `posegen cluster check FILE`.")
     weights_app = SubcommandApp()
     weights_app.command(name="list")(deferred(list_weights))
     weights_app.command(name="fetch")(deferred(fetch_weights))
@@ -417,6 +421,29 @@ def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5
     for title, summary in summaries.items():
         console.print(f"{title}: R² = {summary.probe_r2:.3f} over {summary.num_codes:,} codes", markup=False)
     console.print(f"Figure 5: {path}", markup=False)
+
+
+def check_cluster(file: Positional[Path]) -> None:
+    """Find what would hurt in a cluster's file before `ray up` spends money on it; no cloud is asked.
+
+    It holds the file against Ray's own schema and looks for missing tokens, open ports and security groups, secrets,
+    versions that are not pinned or do not fit together, an MLflow with known holes, mounts that carry .git or data,
+    and what only costs. Each finding says what cures it. Ends with 0 when nothing is found, with 1 when something is,
+    and with 2 when the file cannot be read.
+
+    Args:
+        file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.
+    """
+    from orchestration.cluster import check
+
+    checked = check(file)
+    for finding in checked.findings:
+        console.print(f"{file}: {finding}", markup=False)
+    for remark in checked.open:
+        console.print(f"to do before ray up: {remark}", markup=False)
+    if checked.findings:
+        sys.exit(FOUND)
+    console.print(f"{file}: nothing found that would hurt", markup=False)
 
 
 def list_weights() -> None:
