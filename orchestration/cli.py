@@ -141,6 +141,7 @@ def build_app(preset: str = "paper") -> SubcommandApp:
     cluster_app = SubcommandApp()
     cluster_app.command(name="check")(deferred(check_cluster))
     app.command(cluster_app, name="cluster", help="A cluster's file: `posegen cluster check FILE`.")
+    app.command(deferred(submit))
     weights_app = SubcommandApp()
     weights_app.command(name="list")(deferred(list_weights))
     weights_app.command(name="fetch")(deferred(fetch_weights))
@@ -446,6 +447,44 @@ def check_cluster(file: Positional[Path]) -> None:
     console.print(f"{file}: nothing found that would hurt", markup=False)
 
 
+def submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: float = 0, address: str = "") -> None:
+    """Run a command on a cluster: posegen submit -- VERB … sends the working tree there and shows the job's log.
+
+    What git ignores is not sent. The job needs nobody to watch it: when the connection breaks, it goes on, and so does
+    its log once there is a connection again; Ctrl-C ends the view alone. Ends with the job's exit code. The cluster's
+    token is that of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token.
+
+    Args:
+        command: The verb and its options, after --. '$POSEGEN_STORAGE' in it is the cluster's own.
+        attach: Instead of a command, the name of a job to come back to.
+        gpus: Of the command's own process, for verbs without --workers such as evaluate; others get theirs by Ray.
+        address: Of the cluster's dashboard; by default RAY_API_SERVER_ADDRESS, or where `ray dashboard` brings it.
+    """
+    if bool(command) == bool(attach):
+        raise ValueError("say what to run, posegen submit -- VERB …, or what to come back to, --attach JOB")
+    from orchestration import jobs
+
+    if command:
+        understand(list(command))  # what is not understood here is not sent
+        tree = jobs.working_tree(Path.cwd())
+        attach = jobs.name_job(command)
+        client = jobs.connect(address)
+        console.print(f"{len(tree.files)} files of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}")
+        jobs.send(client, attach, tree, command, gpus)
+    else:
+        client = jobs.connect(address)
+    console.print(f"the job goes on without this command; {jobs.reattach(attach)}", markup=False)
+    try:
+        end = jobs.follow(client, attach, show=_show, say=partial(errors.print, markup=False))
+    except KeyboardInterrupt:
+        stop = f"RAY_AUTH_MODE=token ray job stop --address {client.get_address()} {attach}"
+        errors.print(f"the job goes on; {jobs.reattach(attach)}; to stop it: {stop}", markup=False)
+        sys.exit(130)
+    console.print(f"{attach} {end.message}", markup=False)
+    if end.code:
+        sys.exit(end.code)
+
+
 def list_weights() -> None:
     """List the pretrained weights: what they are for, their licence and whether they are on this machine."""
     from posegen.weights import listing
@@ -489,6 +528,12 @@ def verify_weights() -> None:
     changed = [name for name, state in rows if state == "changed"]
     if changed:
         raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
+
+
+def _show(text: str) -> None:
+    """A job's own output, as it is."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _say_trial(trial: Tried, best: list[Tried]) -> None:
