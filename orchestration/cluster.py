@@ -57,7 +57,7 @@ def load(path: Path) -> Config:
 def prepare(config: Config) -> Config:
     """Complete a cluster file with the defaults of its provider, as `ray up` does, and hold it against Ray's schema.
 
-    Raises whatever Ray raises.
+    Raises whatever Ray raises, and ValueError for what its schema lets pass and its launcher stumbles over.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # Ray's launcher prints what it also raises
@@ -65,7 +65,21 @@ def prepare(config: Config) -> Config:
 
         prepared = prepare_config(deepcopy(config))
         validate_config(prepared)
+    _require_text(prepared)
     return prepared
+
+
+def _require_text(config: Config) -> None:
+    docker = config.get("docker", {})
+    values = {"file_mounts": list(config.get("file_mounts", {}).values())}
+    values |= {key: config[key] for key in ("rsync_exclude", "rsync_filter")}
+    values |= {f"docker.{key}": docker[key] for key in docker if key.endswith("run_options")}
+    for name, node in config.get("available_node_types", {}).items():
+        values[f"available_node_types.{name}.node_config"] = [node["node_config"].get("InstanceType", "")]
+    for place, found in values.items():
+        for value in found:
+            if not isinstance(value, str):
+                raise ValueError(f"{place} holds {value!r}, expected text")
 
 
 def _fold(findings: Iterable[Finding]) -> list[Finding]:
@@ -82,6 +96,8 @@ def _misfit(error: Exception) -> Finding:
     place = str(getattr(error, "json_path", "$")).removeprefix("$").removeprefix(".") or "the file"
     if isinstance(error, KeyError):
         problem = f"the key {problem} is missing"
+    elif isinstance(error, AttributeError | TypeError):
+        problem = f"a value is of another kind than it expects ({problem})"
     fix = "spell keys and values as in Ray's reference, docs.ray.io: Cluster YAML configuration options"
     return Finding("schema", place, f"Ray refuses it: {problem}", fix)
 

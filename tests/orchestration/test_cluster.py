@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from pathlib import Path
 
@@ -112,6 +112,8 @@ CASES = [
     ("schema", set_key("provider", value={"region": "us-west-2"}), "the key 'type' is missing"),
     ("schema", set_key("provider", "type", value="clouds"), "Unsupported node provider: clouds"),
     ("schema", set_key("docker", "container_name", value=...), "container & image name"),
+    ("schema", set_key("rsync_filter", value=[3]), "rsync_filter holds 3, expected text"),
+    ("schema", set_key("provider", value="aws"), "of another kind"),
     ("token_mode", set_environment("RAY_AUTH_MODE=token", ""), "not set .*head_start.*|head_start.* not set"),
     ("token_mode", set_environment("RAY_AUTH_MODE=token", "RAY_AUTH_MODE=disabled"), "RAY_AUTH_MODE is disabled"),
     (
@@ -240,6 +242,27 @@ def test_what_is_left_to_fill_in_is_said(file, capsys):
 def test_a_token_that_is_not_there_is_to_be_made(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert "file_mounts: ~/.ray is not there: `ray get-auth-token --generate` makes it" in check(Path(AWS)).open
+
+
+def places(value: object, place: tuple = ()) -> Iterator[tuple]:
+    """Keys and indices that lead to everything in a file."""
+    if place:
+        yield place
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        yield from places(inner, (*place, key))
+
+
+@pytest.mark.parametrize("file", [AWS, LOCAL])
+@pytest.mark.parametrize("odd", [None, 3, [3], {"a": 3}], ids=str)
+def test_no_value_whatever_makes_it_stumble(file, odd):
+    """It answers, in lines, or the file is not a cluster's."""
+    config = load(ROOT / file)
+    for place in places({key: value for key, value in config.items() if key != "metadata"}):
+        changed = deepcopy(config)
+        set_key(*place, value=odd)(changed)
+        Path("odd.yaml").write_text(yaml.safe_dump(changed))
+        assert all("\n" not in str(finding) for finding in check(Path("odd.yaml")).findings)
 
 
 def test_findings_end_with_1(checkout, capsys):
