@@ -532,8 +532,11 @@ def verify_weights() -> None:
 
 def _show(text: str) -> None:
     """A job's own output, as it is."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head` has seen enough, which is no lost connection
+        raise KeyboardInterrupt from None
 
 
 def _say_trial(trial: Tried, best: list[Tried]) -> None:

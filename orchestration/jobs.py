@@ -102,10 +102,12 @@ def connect(address: str = "") -> JobSubmissionClient:
         address: ``http://HOST:PORT``; by default ``RAY_API_SERVER_ADDRESS``, or else where `ray dashboard` listens.
 
     Raises:
-        ConnectionError: There is none.
-        ValueError: It does not accept the token.
+        ConnectionError: Nobody answers.
+        ValueError: It is no such server, or does not accept the token.
     """
     address = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
+    if not address.startswith(("http://", "https://")):
+        raise ValueError(f"got the address {address!r}, expected the dashboard's, such as {DEFAULT_ADDRESS}")
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -120,6 +122,8 @@ def connect(address: str = "") -> JobSubmissionClient:
         raise ConnectionError(
             f"no cluster at {address}; `ray dashboard cluster.yaml`, left open, brings one to {DEFAULT_ADDRESS}"
         ) from None
+    except RuntimeError as error:
+        raise ValueError(f"{address} is not a cluster's dashboard: {_first_line(error)}") from None
 
 
 def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[str], gpus: float = 0) -> None:
@@ -177,14 +181,14 @@ def follow(client: JobSubmissionClient, job: str, show: Callable[[str], object],
         try:
             details = _details(client, job)
             if details.status.is_terminal():
-                log.tell(client.get_job_logs(job))
+                log.hear(0, client.get_job_logs(job))
                 return _end(details)
             asyncio.run(_tail(client, job, log))
             lost_at = None
         except (OSError, RuntimeError, aiohttp.ClientError) as error:
             if lost_at is None or log.shown > shown:
                 lost_at = time.monotonic()
-                say(f"connection lost, trying again; the job goes on ({error})")
+                say(f"connection lost, trying again; the job goes on ({_first_line(error)})")
             elif time.monotonic() - lost_at > _PATIENCE:
                 raise ConnectionError(f"the cluster is out of reach; the job goes on; {reattach(job)}") from error
         time.sleep(_RETRY)
@@ -201,12 +205,6 @@ class _Log:
     def __init__(self, show: Callable[[str], object]):
         self.shown = 0
         self._show = show
-
-    def tell(self, text: str) -> None:
-        """Show what is new in a text that begins where the log does."""
-        if len(text) > self.shown:
-            self._show(text[self.shown :])
-            self.shown = len(text)
 
     def hear(self, position: int, piece: str) -> int:
         """Show what is new in a piece of the log that begins at a position, and return where it ends."""
@@ -245,10 +243,14 @@ def _end(details: JobDetails) -> End:
 
 
 def _refused(error: Exception) -> ValueError:
-    told = str(error).splitlines()[0]
+    told = _first_line(error)
     return ValueError(
         f"the cluster wants another token ({told}); it has to be the one of `ray up`, in ~/.ray/auth_token"
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _token_headers() -> dict[str, str]:

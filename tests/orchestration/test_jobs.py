@@ -199,6 +199,8 @@ def test_what_cannot_be_reached_or_found_is_one_line(start, capsys):
     for address, name, message in (
         (nowhere, "job", f"no cluster at {nowhere}; `ray dashboard cluster.yaml`, left open, brings one"),
         (server.address, "unknown", "no job 'unknown' on this cluster"),
+        (f"{server.address}/elsewhere", "job", "elsewhere is not a cluster's dashboard: Version check returned 404"),
+        ("10.0.0.1:6379", "job", "got the address '10.0.0.1:6379', expected the dashboard's, such as http://"),
     ):
         with pytest.raises(SystemExit) as stop:
             cli.main(["submit", "--attach", name, "--address", address])
@@ -231,19 +233,23 @@ def test_an_address_is_not_overruled_by_a_cluster_in_the_environment(start, monk
     assert jobs.connect().get_address() == server.address
 
 
-def test_ctrl_c_ends_the_view_alone(tree, start, capsys, monkeypatch):
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, BrokenPipeError])
+def test_who_looks_no_more_ends_the_view_alone(reason, start, capsys, monkeypatch):
     server = start(["first\n"], ["first\n"])
 
-    def interrupt(text: str) -> None:
-        raise KeyboardInterrupt
+    class Screen(io.StringIO):
+        def write(self, text: str) -> int:
+            if "first" in text:
+                raise reason
+            return super().write(text)
 
-    monkeypatch.setattr(cli, "_show", interrupt)
+    monkeypatch.setattr(sys, "stdout", Screen())
     with pytest.raises(SystemExit) as stop:
         cli.main(["submit", "--address", server.address, "--attach", "job"])
     assert stop.value.code == 130
     err = capsys.readouterr().err
     assert "the job goes on; to see it again: posegen submit --attach job" in err
-    assert f"ray job stop --address {server.address} job" in err
+    assert f"ray job stop --address {server.address} job" in err and "connection lost" not in err
 
 
 def test_runs_of_a_job_record_the_commit_that_was_sent(monkeypatch):
