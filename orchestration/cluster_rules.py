@@ -70,7 +70,8 @@ def nodes_without_token_mode(config: Config) -> Iterator[Finding]:
 def nodes_without_token(config: Config) -> Iterator[Finding]:
     """Token mode alone starts nothing: each node needs the token."""
     targets = [remote.rstrip("/") for remote in config.get("file_mounts", {})]
-    if not any(target.endswith((".ray", ".ray/auth_token")) for target in targets):
+    is_mounted = any(target.endswith((".ray", ".ray/auth_token")) for target in targets)
+    if not is_mounted and "RAY_AUTH_TOKEN_PATH=" not in _environment(config, ""):
         home = "/home/ray" if config.get("docker") else "~"
         problem = "no node gets the token, and Ray does not start without it in token mode"
         yield Finding("token_file", "file_mounts", problem, f"{home}/.ray: ~/.ray")

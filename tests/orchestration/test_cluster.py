@@ -190,6 +190,14 @@ def test_so_it_is_on_machines_of_ones_own(rule, change, found):
     assert list(found(change, file=LOCAL)) == [rule]
 
 
+def test_the_token_may_lie_elsewhere(found):
+    def move(config: Config) -> None:
+        config["file_mounts"]["/home/ray/token"] = config["file_mounts"].pop("/home/ray/.ray")
+        config["docker"]["run_options"].append("--env RAY_AUTH_TOKEN_PATH=/home/ray/token/auth_token")
+
+    assert found(move) == {}
+
+
 def test_what_a_file_leaves_to_ray_is_looked_at_too(found):
     """Ray's own commands install a nightly build and open the dashboard."""
     lines = found(lambda config: [config.pop(key) for key in ("setup_commands", "head_start_ray_commands")])
