@@ -40,7 +40,8 @@ console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
 USAGE_ERROR = 2
-_GROUPS = ("train", "report", "weights")  # verbs that another word follows
+FOUND = 1  # `cluster check` found something
+_GROUPS = ("train", "report", "cluster", "weights")  # verbs that another word follows
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
@@ -137,6 +138,10 @@ def build_app(preset: str = "paper") -> SubcommandApp:
     report_app.command(name="figure5")(deferred(report_figure5))
     app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
     app.command(deferred(demo))
+    cluster_app = SubcommandApp()
+    cluster_app.command(name="check")(deferred(check_cluster))
+    app.command(cluster_app, name="cluster", help="A cluster's file: `posegen cluster check FILE`.")
+    app.command(deferred(submit))
     weights_app = SubcommandApp()
     weights_app.command(name="list")(deferred(list_weights))
     weights_app.command(name="fetch")(deferred(fetch_weights))
@@ -419,6 +424,67 @@ def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5
     console.print(f"Figure 5: {path}", markup=False)
 
 
+def check_cluster(file: Positional[Path]) -> None:
+    """Find what would hurt in a cluster's file before `ray up` spends money on it; no cloud is asked.
+
+    It holds the file against Ray's own schema and looks for missing tokens, open ports and security groups, secrets,
+    versions that are not pinned or do not fit together, an MLflow with known holes, mounts that carry .git or data,
+    and what only costs. Each finding says what cures it. Ends with 0 when nothing is found, with 1 when something is,
+    and with 2 when the file cannot be read.
+
+    Args:
+        file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.
+    """
+    from orchestration.cluster import check
+
+    checked = check(file)
+    for finding in checked.findings:
+        console.print(f"{file}: {finding}", markup=False)
+    for remark in checked.open:
+        console.print(f"to do before ray up: {remark}", markup=False)
+    if checked.findings:
+        sys.exit(FOUND)
+    console.print(f"{file}: nothing found that would hurt", markup=False)
+
+
+def submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: float = 0, address: str = "") -> None:
+    """Run a command on a cluster: posegen submit -- VERB … sends the working tree there and shows the job's log.
+
+    What git ignores is not sent. The job needs nobody to watch it: when the connection breaks, it goes on, and so does
+    its log once there is a connection again; Ctrl-C ends the view alone. Ends with the job's exit code. The cluster's
+    token is that of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token.
+
+    Args:
+        command: The verb and its options, after --. '$POSEGEN_STORAGE' in it is the cluster's own.
+        attach: Instead of a command, the name of a job to come back to.
+        gpus: Of the command's own process, for verbs without --workers such as evaluate; others get theirs by Ray.
+        address: Of the cluster's dashboard; by default RAY_API_SERVER_ADDRESS, or where `ray dashboard` brings it.
+    """
+    if bool(command) == bool(attach):
+        raise ValueError("say what to run, posegen submit -- VERB …, or what to come back to, --attach JOB")
+    from orchestration import jobs
+
+    if command:
+        understand(list(command))  # what is not understood here is not sent
+        tree = jobs.working_tree(Path.cwd())
+        attach = jobs.name_job(command)
+        client = jobs.connect(address)
+        console.print(f"{len(tree.files)} files of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}")
+        jobs.send(client, attach, tree, command, gpus)
+    else:
+        client = jobs.connect(address)
+    console.print(f"the job goes on without this command; {jobs.reattach(attach)}", markup=False)
+    try:
+        end = jobs.follow(client, attach, show=_show, say=partial(errors.print, markup=False))
+    except KeyboardInterrupt:
+        stop = f"RAY_AUTH_MODE=token ray job stop --address {client.get_address()} {attach}"
+        errors.print(f"the job goes on; {jobs.reattach(attach)}; to stop it: {stop}", markup=False)
+        sys.exit(130)
+    console.print(f"{attach} {end.message}", markup=False)
+    if end.code:
+        sys.exit(end.code)
+
+
 def list_weights() -> None:
     """List the pretrained weights: what they are for, their licence and whether they are on this machine."""
     from posegen.weights import listing
@@ -462,6 +528,15 @@ def verify_weights() -> None:
     changed = [name for name, state in rows if state == "changed"]
     if changed:
         raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
+
+
+def _show(text: str) -> None:
+    """A job's own output, as it is."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head` has seen enough, which is no lost connection
+        raise KeyboardInterrupt from None
 
 
 def _say_trial(trial: Tried, best: list[Tried]) -> None:

@@ -94,8 +94,8 @@ def map_clips(
             has the same ``clip_id``.
         arguments: Picklable.
         manifest: Folder for a small file while it is needed; every node must reach it.
-        workers: Processes, each with one CPU; at most the cluster's CPUs are used, and -1 uses all. 0 works in
-            this process, without Ray.
+        workers: Processes, each with one CPU; -1 takes the CPUs that are there. A private Ray runs no more than
+            those; a cluster may start nodes for those that wait. 0 works in this process, without Ray.
     """
     if workers == 0:
         yield from map(worker(*arguments), rows)
@@ -166,6 +166,8 @@ class _Actor:
 
 
 def _cluster_cpus(wanted: int) -> int:
+    if wanted > 0 and os.environ.get("RAY_ADDRESS"):
+        return wanted
     import ray
 
     cpus = max(int(ray.cluster_resources().get("CPU", 1)), 1)

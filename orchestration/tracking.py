@@ -269,11 +269,17 @@ def start_run(
 
 @cache
 def _origin() -> dict[str, str]:
-    """What made a run: the commit that the working directory is at, and the versions that matter."""
-    told = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    commit = {"mlflow.source.git.commit": told.stdout.strip()} if told.returncode == 0 else {}
+    """What made a run: the commit that the working directory is at, and the versions that matter.
+
+    A job's working directory has no history; ``POSEGEN_COMMIT`` says what was sent.
+    """
+    commit = os.environ.get("POSEGEN_COMMIT", "")
+    if not commit:
+        told = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+        commit = told.stdout.strip() if told.returncode == 0 else ""
+    known = {"mlflow.source.git.commit": commit} if commit else {}
     versions = ", ".join(f"{name} {version(name)}" for name in ("posegen", "torch", "ray", "numpy", "optuna"))
-    return {**commit, "posegen.environment": f"python {platform.python_version()}, {versions}, {platform.platform()}"}
+    return {**known, "posegen.environment": f"python {platform.python_version()}, {versions}, {platform.platform()}"}
 
 
 def of_run(run: Folder) -> Tracker:

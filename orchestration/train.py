@@ -13,6 +13,7 @@ Ray: with ``workers=0`` it runs in the calling process, under its debugger.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import uuid
@@ -69,7 +70,8 @@ class TrainSettings:
     cpus: int = 0
     """CPUs of each worker; 0 divides the cluster's among them, or leaves this process those that it has."""
     gpus: float = 0.0
-    """GPUs of each worker, also a part of one; 0 takes one each where the cluster has so many."""
+    """GPUs of each worker, also a part of one; 0 takes one each where the cluster has so many now. A cluster that
+    starts machines for work that waits has none at first: say 1 there, and --cpus."""
     loader_processes: int = -1
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
@@ -386,7 +388,7 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
     from ray.train.torch import TorchTrainer
 
     cluster = ray.cluster_resources()
-    use_gpu = cluster.get("GPU", 0) >= job.settings.workers * (job.settings.gpus or 1)
+    use_gpu = takes_gpus(job.settings, cluster.get("GPU", 0))
     cpus = job.settings.cpus or max(int(cluster.get("CPU", 1) // job.settings.workers), 1)
     watchdog = Watchdog(job.settings.patience, lambda message: listener.warn(job.run.name, None, message))
     with RemoteListener(listener, watchdog) as remote:
@@ -409,6 +411,12 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise RunError(f"run {job.run.name} failed: {_reason(error, job.config)}") from error
+
+
+def takes_gpus(settings: TrainSettings, gpus_now: float) -> bool:
+    """Whether workers get GPUs: those that are there, or on a cluster those that are asked for and may yet start."""
+    asked = settings.gpus > 0 and bool(os.environ.get("RAY_ADDRESS"))
+    return asked or gpus_now >= settings.workers * (settings.gpus or 1)
 
 
 def _ray_worker(config: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from posegen.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 VERBS = ["studio", "prepare", "colorize", "train", "evaluate", "generate", "export", "report", "demo", "weights"]
+VERBS += ["cluster", "cluster check", "submit"]
 VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5")]
 VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
 
@@ -54,6 +55,10 @@ def test_preset_decides_the_defaults(stage, preset, capsys):
         ("generate nowhere --content a --poses b --out c.mp4", "no run in nowhere"),
         ("generate nowhere --dataset d --content a --poses b --out c.avi", "written as .mp4, got 'c.avi'"),
         ("colorize nowhere", "no dataset in .*nowhere"),
+        ("cluster check nowhere.yaml", "nowhere.yaml"),
+        ("submit", "say what to run, posegen submit -- VERB"),
+        ("submit --attach job -- weights list", "or what to come back to, --attach JOB"),
+        ("submit -- weights list", "not a git working tree"),
         ("studio out --size 10x10 --people 1 --actions 1", "32"),
     ],
 )
@@ -84,6 +89,10 @@ def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path
         ("prepare a b --size 96", "--size: got '96', expected HEIGHTxWIDTH", "prepare"),
         ("prepare a b --crop most", "'most' for argument '--crop'", "prepare"),
         ("train video_generator a --colorings 3", "colorings must be 1 or 2", "train video_generator"),
+        ("submit -- prepare a b --sise 96x64", "--sise, 96x64 (did you mean --size?)", "prepare"),
+        ("submit -- train dancer a", "dancer, a; Available subcommands: color-encoder", ""),
+        ("submit --gpus one -- weights list", "--gpus: could not convert string to float", "submit"),
+        ("cluster", "expected one of {check", ""),
         ("train color_encoder a --latent-reg random --batch-size 3", "got batch_size 3", "train color_encoder"),
     ],
 )
@@ -155,6 +164,8 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.compare.compare",
         "orchestration.tracking.serve_page",
         "orchestration.demo.demo",
+        "orchestration.cluster.check",
+        "orchestration.jobs.connect",
         "posegen.weights.fetch",
         "posegen.weights.listing",
         "posegen.studio.render_clip",
@@ -168,3 +179,4 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 def test_readme_names_every_verb():
     named = {command.split()[1] for command in readme_commands()}
     assert {"prepare", "colorize", "train", "evaluate", "generate", "export", "report", "weights"} <= named
+    assert {"cluster", "submit"} <= named

@@ -1,0 +1,279 @@
+"""Sends the working tree to a cluster as a job, and stays with the job until it ends.
+
+The job needs nobody to stay: it goes on when this process ends or its connection breaks. What is lost then is only the
+view of its log, which begins again where it broke off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import shlex
+import subprocess
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+"""Where `ray dashboard cluster.yaml` brings a cluster's dashboard."""
+MAX_TREE = 100 * 2**20
+"""Bytes of a working tree. Every node fetches it, and nobody's code is that large: it is data."""
+_STORAGE = "$POSEGEN_STORAGE"
+_RETRY = 2.0  # seconds
+_PATIENCE = 600.0  # seconds without any success
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip file knows
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What git keeps, or would keep, of a working tree."""
+
+    folder: Path
+    files: Sequence[str]
+    """Relative to the folder, sorted."""
+    num_bytes: int
+    commit: str
+    """Followed by ``-dirty`` where files differ from it."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job ended."""
+
+    code: int
+    """0 when it did what it should, or else its exit code, or 1 where it has none."""
+    message: str
+
+
+def working_tree(folder: Path) -> Tree:
+    """Find the files of the git working tree around a folder: committed or new, but not ignored.
+
+    Raises:
+        ValueError: The folder is in no git working tree, or the tree is larger than `MAX_TREE`.
+    """
+    top = Path(_git(folder, "rev-parse", "--show-toplevel").removesuffix("\n"))
+    listed = set(_git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"))
+    # Submodules are folders, and deleted files are listed, too.
+    sizes = {name: (top / name).stat().st_size for name in sorted(listed) if (top / name).is_file()}
+    num_bytes = sum(sizes.values())
+    if num_bytes > MAX_TREE:
+        largest = sorted(sizes, key=lambda name: -sizes[name])[:5]
+        named = ", ".join(f"{name} ({sizes[name] / 2**20:.0f} MiB)" for name in largest)
+        raise ValueError(
+            f"the working tree has {num_bytes / 2**20:.0f} MiB, expected at most {MAX_TREE / 2**20:.0f} MiB of code; "
+            f"put data into .gitignore and on the shared storage; largest: {named}"
+        )
+    return Tree(top, tuple(sizes), num_bytes, _git(top, "describe", "--always", "--dirty", "--abbrev=40").strip())
+
+
+def pack(tree: Tree, archive: Path) -> None:
+    """Write a tree as a zip file. Equal trees give equal bytes, which Ray then sends only once."""
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in tree.files:
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = (0o755 if os.access(tree.folder / name, os.X_OK) else 0o644) << 16
+            file.writestr(info, (tree.folder / name).read_bytes())
+
+
+def entrypoint(arguments: Sequence[str]) -> str:
+    """The shell command of a job. ``$POSEGEN_STORAGE`` is what the cluster knows by it; all else is meant literally."""
+    return " ".join(["posegen", *map(_quote, arguments)])
+
+
+def name_job(arguments: Sequence[str]) -> str:
+    """A name that no other job has: its verb, the time and some letters."""
+    return f"{arguments[0]}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def connect(address: str = "") -> JobSubmissionClient:
+    """Find a cluster's job server, and prove that this is its operator.
+
+    Args:
+        address: ``http://HOST:PORT``; by default ``RAY_API_SERVER_ADDRESS``, or else where `ray dashboard` listens.
+
+    Raises:
+        ConnectionError: Nobody answers.
+        ValueError: It is no such server, or does not accept the token.
+    """
+    address = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
+    if not address.startswith(("http://", "https://")):
+        raise ValueError(f"got the address {address!r}, expected the dashboard's, such as {DEFAULT_ADDRESS}")
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    os.environ["RAY_API_SERVER_ADDRESS"] = address  # or the client would take RAY_ADDRESS instead of what it is given
+    for name in ("job.sdk", "dashboard_sdk"):
+        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
+    try:
+        return JobSubmissionClient(address, headers=_token_headers())
+    except AuthenticationError as error:
+        raise _refused(error) from None
+    except ConnectionError:
+        raise ConnectionError(
+            f"no cluster at {address}; `ray dashboard cluster.yaml`, left open, brings one to {DEFAULT_ADDRESS}"
+        ) from None
+    except RuntimeError as error:
+        raise ValueError(f"{address} is not a cluster's dashboard: {_first_line(error)}") from None
+
+
+def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[str], gpus: float = 0) -> None:
+    """Send a tree and begin its job.
+
+    Args:
+        client: From `connect`.
+        job: Its name, from `name_job`.
+        tree: The job's working directory, and the code that it runs.
+        arguments: Those of posegen.
+        gpus: Of the command's own process, which then runs where they are, and not on the head.
+
+    Raises:
+        ConnectionError: The connection broke, and the job may or may not have begun.
+        ValueError: The cluster refuses the job.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "tree.zip"
+        pack(tree, archive)
+        try:
+            client.submit_job(
+                entrypoint=entrypoint(arguments),
+                submission_id=job,
+                entrypoint_num_gpus=gpus or None,
+                runtime_env={
+                    "working_dir": str(archive),
+                    "env_vars": {"POSEGEN_COMMIT": tree.commit, "PYTHONUNBUFFERED": "1"},
+                },
+            )
+        except OSError as error:
+            raise ConnectionError(f"sending broke off ({error}); if the job began, {reattach(job)}") from error
+        except RuntimeError as error:
+            raise ValueError(f"the cluster refuses the job: {str(error).strip().splitlines()[-1]}") from error
+
+
+def follow(client: JobSubmissionClient, job: str, show: Callable[[str], object], say: Callable[[str], object]) -> End:
+    """Show a job's log from its beginning until the job ends, over as many connections as it takes.
+
+    Args:
+        client: From `connect`.
+        job: Its name.
+        show: Gets the text of the log as it comes, each piece once.
+        say: Gets a line when the connection is lost.
+
+    Raises:
+        ConnectionError: The cluster was out of reach for ten minutes.
+        ValueError: There is no such job, or the token is not accepted.
+    """
+    import aiohttp
+
+    log = _Log(show)
+    lost_at: float | None = None
+    while True:
+        shown = log.shown
+        try:
+            details = _details(client, job)
+            if details.status.is_terminal():
+                log.hear(0, client.get_job_logs(job))
+                return _end(details)
+            asyncio.run(_tail(client, job, log))
+            lost_at = None
+        except (OSError, RuntimeError, aiohttp.ClientError) as error:
+            if lost_at is None or log.shown > shown:
+                lost_at = time.monotonic()
+                say(f"connection lost, trying again; the job goes on ({_first_line(error)})")
+            elif time.monotonic() - lost_at > _PATIENCE:
+                raise ConnectionError(f"the cluster is out of reach; the job goes on; {reattach(job)}") from error
+        time.sleep(_RETRY)
+
+
+def reattach(job: str) -> str:
+    """How to come back to a job."""
+    return f"to see it again: posegen submit --attach {job}"
+
+
+class _Log:
+    """What of a log was shown: each connection tells it from its beginning."""
+
+    def __init__(self, show: Callable[[str], object]):
+        self.shown = 0
+        self._show = show
+
+    def hear(self, position: int, piece: str) -> int:
+        """Show what is new in a piece of the log that begins at a position, and return where it ends."""
+        end = position + len(piece)
+        if end > self.shown:
+            self._show(piece[max(self.shown - position, 0) :])
+            self.shown = end
+        return end
+
+
+async def _tail(client: JobSubmissionClient, job: str, log: _Log) -> None:
+    position = 0
+    async for piece in client.tail_job_logs(job):
+        position = log.hear(position, piece)
+
+
+def _details(client: JobSubmissionClient, job: str) -> JobDetails:
+    from ray.exceptions import AuthenticationError
+
+    try:
+        return client.get_job_info(job)
+    except AuthenticationError as error:
+        raise _refused(error) from None
+    except RuntimeError as error:
+        if "status code 404" in str(error):
+            raise ValueError(f"no job {job!r} on this cluster; `ray job list` names them") from None
+        raise
+
+
+def _end(details: JobDetails) -> End:
+    message = f"{str(details.status).lower()}: {(details.message or '').strip()}"
+    if str(details.status) == "SUCCEEDED":
+        return End(0, message)
+    code = details.driver_exit_code or 1
+    return End(code if code > 0 else 128 - code, message)  # a signal's number is negative, and a shell's 128 more
+
+
+def _refused(error: Exception) -> ValueError:
+    told = _first_line(error)
+    return ValueError(
+        f"the cluster wants another token ({told}); it has to be the one of `ray up`, in ~/.ray/auth_token"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _token_headers() -> dict[str, str]:
+    """What proves to the job server who asks, from where Ray would look for it.
+
+    Ray itself looks only if ``RAY_AUTH_MODE`` says so before it is first imported.
+    """
+    if os.environ.get("RAY_AUTH_MODE") == "disabled":
+        return {}
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    if not token and path.is_file():
+        token = path.read_text().strip()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _quote(argument: str) -> str:
+    parts = (shlex.quote(part) if part else "" for part in argument.split(_STORAGE))
+    return f'"{_STORAGE}"'.join(parts) or "''"
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"{folder} is not a git working tree with a commit: {done.stderr.strip()}")
+    return done.stdout
