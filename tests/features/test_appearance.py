@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from posegen.features.appearance import Appearance
-from posegen.features.parts import part_labels, part_shapes
+from posegen.features.parts import part_distances, part_labels, part_shapes
 from posegen.features.warp import PartAffines, PartCrop, crop_parts, estimate_affines, paint_crops
 from posegen.skeletons import PARTS
 
@@ -72,3 +72,18 @@ def test_arms_hide_the_torso(source, image, mask):
     same = estimate_affines(source, source)
     painted = paint_crops(crops, same, np.zeros((*SIZE, 3), np.uint8))
     assert (painted[22:28, 17:43] == 20).all() and (painted[12:18, 12:48] == 255).all() and not painted[60:].any()
+
+
+def test_parts_divide_the_person(source, mask):
+    """Each pixel goes with its nearest part, and with another one only near the seam between the two."""
+    mask = mask.copy()
+    mask[:8, 60:70] = 255  # hair, which no part's shape covers
+    opaque = np.full((*SIZE, 3), 255, np.uint8)
+    crops = Appearance(opaque, source, mask)._crops
+    parts = np.zeros((len(PARTS), *SIZE), bool)
+    for part, crop in zip(parts, crops, strict=True):
+        height, width = crop.image.shape[:2]
+        part[crop.top : crop.top + height, crop.left : crop.left + width] = crop.image[..., 3] > 0
+    np.testing.assert_array_equal(parts.any(axis=0), mask > 0)
+    distances = np.sort(part_distances(source, SIZE), axis=0)
+    np.testing.assert_array_equal(parts.sum(axis=0)[mask > 0] > 1, (distances[1] - distances[0])[mask > 0] <= 0.5)

@@ -10,11 +10,12 @@ from posegen.features.parts import (
     TORSO,
     is_usable,
     limb_quads,
+    part_distances,
     part_labels,
     part_shapes,
     torso_size,
 )
-from posegen.skeletons import PARTS, swap_left_right
+from posegen.skeletons import PARTS, joint_indices, swap_left_right
 
 SIZE = (256, 128)
 
@@ -120,3 +121,25 @@ def test_usable_poses_have_shoulders_and_hips(source, without):
         without(source, "right_shoulder"),
     ]
     assert is_usable(np.stack(poses)).tolist() == [True, True, False, False]
+
+
+def test_distances_grow_from_the_axes_of_limbs_and_are_even_within_the_torso(source):
+    distances = part_distances(source, SIZE)
+    length = torso_size(source)
+    right_elbow, right_wrist = (source[joint_indices([name])[0], :2] for name in ("right_elbow", "right_wrist"))
+    x, y = ((right_elbow + right_wrist) / 2).round().astype(int)
+    forearm = distances[PARTS.index("right_forearm")]
+    assert forearm[y, x] * 0.09 * length < 1.5  # pixels
+    across = forearm[y, x - 20 : x - 5]
+    np.testing.assert_allclose(np.diff(across), -1 / (0.09 * length), rtol=0.2)
+    torso = distances[PARTS.index("torso")]
+    inside = torso == torso.min()
+    hull = part_shapes(source, SIZE)[PARTS.index("torso")]
+    assert inside.sum() > 0.5 * hull.sum() and not (inside & ~hull).any()
+
+
+def test_parts_that_are_not_seen_are_infinitely_far(source, without):
+    distances = part_distances(without(source, "right_wrist"), SIZE)
+    missing = np.isinf(distances).all(axis=(1, 2))
+    assert [part for part, gone in zip(PARTS, missing, strict=True) if gone] == ["right_forearm"]
+    assert np.isinf(part_distances(without(source, "left_hip"), SIZE)).all()
