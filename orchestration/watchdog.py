@@ -65,4 +65,8 @@ def _kill(beat: Beat) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     there = NodeAffinitySchedulingStrategy(beat.node_id, soft=False)
-    ray.remote(os.kill).options(num_cpus=0, scheduling_strategy=there).remote(beat.pid, signal.SIGKILL)
+    ray.remote(_end).options(num_cpus=0, scheduling_strategy=there).remote(beat.pid)
+
+
+def _end(pid: int) -> None:  # Ray takes functions of Python alone, which os.kill is not
+    os.kill(pid, signal.SIGKILL)
