@@ -17,6 +17,7 @@ import time
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ MAX_TREE = 100 * 2**20
 _STORAGE = "$POSEGEN_STORAGE"
 _RETRY = 2.0  # seconds
 _PATIENCE = 600.0  # seconds without any success
+_START = 60.0  # seconds in which a cluster that was just started gets ready for jobs
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip file knows
 
 
@@ -143,20 +145,32 @@ def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "tree.zip"
         pack(tree, archive)
-        try:
-            client.submit_job(
-                entrypoint=entrypoint(arguments),
-                submission_id=job,
-                entrypoint_num_gpus=gpus or None,
-                runtime_env={
-                    "working_dir": str(archive),
-                    "env_vars": {"POSEGEN_COMMIT": tree.commit, "PYTHONUNBUFFERED": "1"},
-                },
-            )
-        except OSError as error:
-            raise ConnectionError(f"sending broke off ({error}); if the job began, {reattach(job)}") from error
-        except RuntimeError as error:
-            raise ValueError(f"the cluster refuses the job: {str(error).strip().splitlines()[-1]}") from error
+        submit = partial(
+            client.submit_job,
+            entrypoint=entrypoint(arguments),
+            submission_id=job,
+            entrypoint_num_gpus=gpus or None,
+            runtime_env={
+                "working_dir": str(archive),
+                "env_vars": {"POSEGEN_COMMIT": tree.commit, "PYTHONUNBUFFERED": "1"},
+            },
+        )
+        begin = time.monotonic()
+        while not _taken(submit, job, may_wait=time.monotonic() - begin < _START):
+            time.sleep(_RETRY)
+
+
+def _taken(submit: Callable[[], object], job: str, *, may_wait: bool) -> bool:
+    """Whether the cluster takes a job; one that has just been started asks to be tried again."""
+    try:
+        submit()
+    except OSError as error:
+        raise ConnectionError(f"sending broke off ({error}); if the job began, {reattach(job)}") from error
+    except RuntimeError as error:
+        if may_wait and "try again later" in str(error):
+            return False
+        raise ValueError(f"the cluster refuses the job: {str(error).strip().splitlines()[-1]}") from error
+    return True
 
 
 def follow(client: JobSubmissionClient, job: str, show: Callable[[str], object], say: Callable[[str], object]) -> End:

@@ -270,12 +270,19 @@ def test_machines_that_have_yet_to_start_are_asked_for(monkeypatch):
     assert _cluster_cpus(32) == 32
 
 
+@pytest.fixture(scope="session")
+def ray_token(ray_session: None) -> str:
+    """The token of the private Ray. Of the session, so that it is read before `token` sets another one."""
+    return os.environ["RAY_AUTH_TOKEN"]
+
+
+@pytest.mark.slow
 @pytest.mark.ray
-def test_rays_own_server_is_spoken_to(ray_session, monkeypatch, capfd):
+def test_rays_own_server_is_spoken_to(ray_token, monkeypatch, capfd):
     """This very working tree runs as a job, to its exit code."""
     import ray
 
-    monkeypatch.setenv("RAY_AUTH_TOKEN", os.environ["RAY_AUTH_TOKEN"])
+    monkeypatch.setenv("RAY_AUTH_TOKEN", ray_token)
     monkeypatch.chdir(Path(__file__).parent)
     address = f"http://{ray._private.worker.get_dashboard_url()}"
     command = jobs.entrypoint

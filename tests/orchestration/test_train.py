@@ -301,9 +301,10 @@ class TestOnRay:
         for name in ("val/flicker", "val/hit_upper"):
             assert together.epochs[0][name] == pytest.approx(alone.epochs[0][name], rel=0.05)
 
+    @pytest.mark.slow
     def test_a_worker_that_is_stuck_is_named_and_started_again(self, dataset, tmp_path):
         """Stopped by SIGSTOP in the second epoch: it does not die, and says nothing."""
-        config, settings = replace(CONFIG, num_epochs=3, epoch_size=400), replace(QUIET, runs=str(tmp_path), cpus=1)
+        config, settings = replace(CONFIG, num_epochs=3, epoch_size=80), replace(QUIET, runs=str(tmp_path), cpus=1)
         calm = train("color_encoder", config, dataset, replace(settings, name="calm", workers=1))
 
         class Stopper(Recorder):
