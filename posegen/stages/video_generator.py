@@ -88,7 +88,6 @@ _TINY = VideoGenerator.Config(
     discriminator_width=16,
     num_scales=2,
     v0="content",
-    with_appearance=True,
     z_inject="spade",
     lambda_gan=0.1,
     lambda_fm=0.5,
@@ -103,6 +102,13 @@ VideoGenerator.presets = {
     "tiny": _TINY,
     # For several people in several rooms.
     "small": replace(
-        _TINY, num_epochs=8, epoch_size=1024, lr=1e-3, decay_epochs=6, generator_width=16, lambda_contrast=30.0
+        _TINY,
+        num_epochs=8,
+        epoch_size=1024,
+        lr=1e-3,
+        decay_epochs=6,
+        with_appearance=True,
+        generator_width=16,
+        lambda_contrast=30.0,
     ),
 }
