@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
-from posegen.checkpoint import Progress, Snapshot, save_checkpoint, take_snapshot, write_snapshot
+from posegen.checkpoint import Progress, Snapshot, take_snapshot, write_snapshot
 from posegen.stages import Stage
 from posegen.storage import Folder
 
@@ -44,8 +44,7 @@ class CheckpointWriter:
     def save(self, stage: Stage, progress: Progress) -> None:
         """Write a checkpoint, and return when it is there."""
         self.wait()
-        save_checkpoint(self._folder / _name(progress), stage, progress)
-        self._drop_old()
+        self._write(take_snapshot(stage, progress, copy=False))
 
     def wait(self) -> None:
         """Return when what was begun is there. Raises what its writing raised."""

@@ -21,6 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestration.errors import first_line
+
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
@@ -125,7 +127,7 @@ def connect(address: str = "") -> JobSubmissionClient:
             f"no cluster at {address}; `ray dashboard cluster.yaml`, left open, brings one to {DEFAULT_ADDRESS}"
         ) from None
     except RuntimeError as error:
-        raise ValueError(f"{address} is not a cluster's dashboard: {_first_line(error)}") from None
+        raise ValueError(f"{address} is not a cluster's dashboard: {first_line(error)}") from None
 
 
 def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[str], gpus: float = 0) -> None:
@@ -202,7 +204,7 @@ def follow(client: JobSubmissionClient, job: str, show: Callable[[str], object],
         except (OSError, RuntimeError, aiohttp.ClientError) as error:
             if lost_at is None or log.shown > shown:
                 lost_at = time.monotonic()
-                say(f"connection lost, trying again; the job goes on ({_first_line(error)})")
+                say(f"connection lost, trying again; the job goes on ({first_line(error)})")
             elif time.monotonic() - lost_at > _PATIENCE:
                 raise ConnectionError(f"the cluster is out of reach; the job goes on; {reattach(job)}") from error
         time.sleep(_RETRY)
@@ -257,14 +259,10 @@ def _end(details: JobDetails) -> End:
 
 
 def _refused(error: Exception) -> ValueError:
-    told = _first_line(error)
+    told = first_line(error)
     return ValueError(
         f"the cluster wants another token ({told}); it has to be the one of `ray up`, in ~/.ray/auth_token"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _token_headers() -> dict[str, str]:

@@ -27,6 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
+from orchestration.errors import first_line
 from orchestration.outbox import Outbox, Record
 from posegen.clips import decode_png, encode_png
 from posegen.storage import Folder
@@ -59,7 +60,7 @@ def require() -> None:
     try:
         _client(tracking_uri()).search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
-        raise ValueError(f"MLflow at {tracking_uri()} does not answer: {_first_line(error)}") from None
+        raise ValueError(f"MLflow at {tracking_uri()} does not answer: {first_line(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Tracker:
         try:
             monitor = SystemMetricsMonitor(self.run_id, resume_logging=True, tracking_uri=self.uri)
         except Exception as error:
-            log.warning("this machine's load is not recorded: %s", _first_line(error))
+            log.warning("this machine's load is not recorded: %s", first_line(error))
             yield
             return
         monitor.start()
@@ -176,11 +177,11 @@ def _take(tracker: Tracker, record: Record, attachment: Path | None) -> None:
     try:
         _hand_over(_client(tracker.uri), tracker.run_id, record, attachment)
     except OSError as error:
-        raise _AwayError(_first_line(error)) from error
+        raise _AwayError(first_line(error)) from error
     except MlflowException as error:
         if error.error_code in _PASSING:
-            raise _AwayError(_first_line(error)) from error
-        log.warning("MLflow did not take %s: %s", record["kind"], _first_line(error))
+            raise _AwayError(first_line(error)) from error
+        log.warning("MLflow did not take %s: %s", record["kind"], first_line(error))
 
 
 def _hand_over(client: Any, run_id: str, record: Record, attachment: Path | None) -> None:
@@ -228,10 +229,6 @@ def now() -> int:
     return int(time.time() * 1000)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 OFF = Tracker("", "")
 """Records nothing."""
 
@@ -260,7 +257,7 @@ def start_run(
             _experiment_id(client, uri, experiment), tags={_TAG_NAME: name, **nesting, **_origin(), **(tags or {})}
         )
     except (MlflowException, OSError) as error:
-        log.warning("MLflow at %s is not available, nothing is recorded there: %s", uri, _first_line(error))
+        log.warning("MLflow at %s is not available, nothing is recorded there: %s", uri, first_line(error))
         return OFF
     tracker = Tracker(uri, run.info.run_id)
     tracker.log_parameters(parameters)

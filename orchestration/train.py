@@ -146,7 +146,7 @@ def train(
         if is_finished(job.run, config):
             _record_again(job)
         elif settings.workers == 0:
-            with threads(settings.cpus), _naming_memory(config):
+            with threads(settings.cpus):
                 train_worker(job, Worker(device=local_device(), listener=listener))
         else:
             _train_on_ray(job, listener)
@@ -212,6 +212,11 @@ def _check_needs(stage: Stage) -> None:
 
 def train_worker(job: Job, worker: Worker) -> None:
     """Train until the last epoch, on this worker's share of every batch."""
+    with _naming_memory(job.config):
+        _train_worker(job, worker)
+
+
+def _train_worker(job: Job, worker: Worker) -> None:
     worker.listener.beat(worker.rank, "its start")
     data = ClipDataset(job.dataset)
     stage, progress = _begin(job, worker, data)
@@ -275,8 +280,7 @@ def _train_epoch(
             _require_finite(losses, epoch)
             sums = _on_device(losses, worker)
             if worker.leads:
-                taken = progress.step + step - progress.epoch_step
-                writer.begin(stage, replace(progress, step=taken, epoch_step=step, losses=losses))
+                writer.begin(stage, replace(_after_steps(progress, step), losses=losses))
     means = {name: total / loader.num_steps for name, total in sums.items()}
     metrics = {f"train/{name}": value for name, value in mean_over_workers(means, worker).items()}
     _require_finite(metrics, epoch)
@@ -294,9 +298,14 @@ def _on_device(losses: Mapping[str, float], worker: Worker) -> dict[str, torch.T
     return {name: torch.tensor(value, dtype=torch.float64, device=worker.device) for name, value in losses.items()}
 
 
+def _after_steps(progress: Progress, count: int) -> Progress:
+    """When `count` steps of the epoch are taken."""
+    return replace(progress, step=progress.step + count - progress.epoch_step, epoch_step=count)
+
+
 def _after_epoch(progress: Progress, num_steps: int) -> Progress:
-    taken = progress.step + num_steps - progress.epoch_step
-    return replace(progress, epoch=progress.epoch + 1, step=taken, epoch_step=0, losses={}, finished_at=tracking.now())
+    ended = _after_steps(progress, num_steps)
+    return replace(ended, epoch=progress.epoch + 1, epoch_step=0, losses={}, finished_at=tracking.now())
 
 
 def _record_again(job: Job) -> None:
@@ -435,8 +444,7 @@ def _ray_worker(config: dict[str, Any]) -> None:
         report=ray.train.report,
     )
     try:
-        with _naming_memory(config["job"].config):
-            train_worker(config["job"], worker)
+        train_worker(config["job"], worker)
     finally:
         worker.listener.beat(worker.rank, "")
 

@@ -16,6 +16,7 @@ from posegen.color.garments import garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import ContentFeatures, target_regions
+from posegen.features.warp import estimate_affines
 from posegen.networks.codebook import Codebook
 from posegen.samples import REGIONS, to_image, to_network, to_unit, usable_rows
 from posegen.stages.video_stage import VideoStage
@@ -176,12 +177,13 @@ class VideoSynthesizer:
 
     def _conditions(self, parts: _Parts, poses: Sequence[np.ndarray]) -> Tensor:
         """What the person is drawn from in other poses, (N, F, H, W), restored where the run has a restorer."""
-        maps, support = zip(*(parts.features.estimate_with_support(pose) for pose in poses), strict=True)
+        affines = [estimate_affines(parts.features.keypoints, pose) for pose in poses]
+        maps, support = zip(*map(parts.features.merge, poses, affines), strict=True)
         estimated = self._stack([to_network(feature) for feature in maps])  # (N, 4, H, W)
         restored = self.stage.restore(estimated, self._stack([to_unit(part[..., None]) for part in support]))
         if parts.appearance is None:
             return restored
-        shown = self._stack([to_network(parts.appearance.in_pose(pose)) for pose in poses])  # (N, 3, H, W)
+        shown = self._stack([to_network(parts.appearance.paint(one)) for one in affines])  # (N, 3, H, W)
         return torch.cat([restored, shown], dim=1)
 
     def _regions(self, poses: Iterable[np.ndarray]) -> Tensor:

@@ -14,6 +14,7 @@ from posegen.clips import ClipDataset, DatasetError, Split
 from posegen.color.augmentation import mean_lightness
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
+from posegen.features.warp import estimate_affines
 from posegen.samples.images import content_features, seen, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
 
@@ -142,14 +143,21 @@ class FramePairs:
             """Stack the frames; where the lead has fewer, its first one fills the rest, which does not count."""
             return np.stack([frames[0]] * (self.max_lead - sample.lead) + frames)
 
+        image = clip.image(sample.content)
+        shown: list[np.ndarray] = []
         if sample.estimate:
             content = content_features(clip, sample.content)
-            estimates = [content.estimate_with_support(pose) for pose in poses]
+            affines = [estimate_affines(content.keypoints, pose) for pose in poses]
+            estimates = list(map(content.merge, poses, affines))
+            if self.with_appearance:
+                appearance = Appearance(image, content.keypoints, clip.mask(sample.content))
+                shown = [appearance.paint(one) for one in affines]
         else:
             seen_whole = np.full(size, 255, np.uint8)
             estimates = [Estimate(feature_map(clip.keypoints[row], clip.edges(row)), seen_whole) for row in rows]
+            if self.with_appearance:
+                shown = [clip.image(row) for row in rows]
         features, support = zip(*estimates, strict=True)
-        image = clip.image(sample.content)
         arrays = {
             "features": filled([to_network(feature) for feature in features]),
             "regions": filled([to_unit(target_regions(pose, size)) for pose in poses]),
@@ -159,12 +167,7 @@ class FramePairs:
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
             **({"start": to_network(image)} if self.with_start else {}),
         }
-        if self.with_appearance:
-            if sample.estimate:
-                appearance = Appearance(image, clip.keypoints[sample.content], clip.mask(sample.content))
-                shown = [appearance.in_pose(pose) for pose in poses]
-            else:
-                shown = [clip.image(row) for row in rows]
+        if shown:
             arrays["appearance"] = filled([to_network(picture) for picture in shown])
         return _Pair(image, target_regions(clip.keypoints[sample.content], size) > 0, arrays)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
+import narrow
 import pytest
 import torch
 import torch.distributed as dist
@@ -19,15 +20,11 @@ from orchestration.train import Job, TrainSettings, train_worker
 from orchestration.worker import Worker
 from posegen.checkpoint import find_checkpoint, load_progress
 from posegen.samples import plan
-from posegen.stages import ColorEncoder
 from posegen.storage import Folder
 
 STEPS = 6  # of an epoch
 CONFIG = replace(
-    ColorEncoder.presets["tiny"],
-    generator_width=4,
-    encoder_width=4,
-    discriminator_width=4,
+    narrow.CONFIG,
     batch_size=4,
     epoch_size=4 * STEPS,
     num_epochs=3,

@@ -9,23 +9,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from narrow import CONFIG, QUIET
 
 from orchestration.limits import check_disk, is_out_of_memory, less_memory
-from orchestration.train import RunError, TrainSettings, train
+from orchestration.train import RunError, train
 from posegen.checkpoint import Progress, checkpoint_bytes, save_checkpoint
 from posegen.stages import ColorEncoder, VideoGenerator
 from posegen.storage import Folder
 
-CONFIG = replace(
-    ColorEncoder.presets["tiny"],
-    generator_width=4,
-    encoder_width=4,
-    discriminator_width=4,
-    batch_size=2,
-    epoch_size=4,
-    num_epochs=2,
-)
-QUIET = TrainSettings(name="run", workers=0, track=False)
 Usage = namedtuple("Usage", "total used free")
 
 

@@ -14,26 +14,18 @@ import psutil
 import pytest
 import torch
 from mlflow import MlflowClient
+from narrow import CONFIG, QUIET
 from rich.console import Console
 
 from orchestration import tracking
 from orchestration.progress import ConsoleListener, Event, Listener
-from orchestration.train import RunError, TrainSettings, train
+from orchestration.train import RunError, train
 from posegen.checkpoint import Progress, find_checkpoint, load_progress, load_stage, save_checkpoint
 from posegen.clips import ClipDataset, DatasetError
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from posegen.storage import Folder
 
 SIZE = (64, 64)
-CONFIG = replace(
-    ColorEncoder.presets["tiny"],
-    generator_width=4,
-    encoder_width=4,
-    discriminator_width=4,
-    batch_size=2,
-    epoch_size=4,
-    num_epochs=2,
-)
 VIDEO = replace(
     VideoGenerator.presets["tiny"],
     generator_width=4,
@@ -44,7 +36,6 @@ VIDEO = replace(
     epoch_size=4,
     num_epochs=2,
 )
-QUIET = TrainSettings(name="run", workers=0, track=False)
 
 
 @pytest.fixture(scope="module")
