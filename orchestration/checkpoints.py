@@ -53,7 +53,9 @@ class CheckpointWriter:
             pending.result()
 
     def _write(self, snapshot: Snapshot) -> None:
-        write_snapshot(self._folder / _name(snapshot.progress), snapshot)
+        folder = self._folder / _name(snapshot.progress)
+        write_snapshot(folder, snapshot)
+        folder.sweep()
         self._drop_old()
 
     def _drop_old(self) -> None:

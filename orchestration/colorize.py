@@ -195,6 +195,8 @@ def colorize(
     record = settings.record(recolorer.identity if recolorer else "")
     todo = [clip.clip_id for clip in data.clips if _read_record(data.folder, settings.kind, clip.clip_id) != record]
     results = _paint_clips(todo, data.folder, settings, on_progress)
+    for place in (data.folder, folder):
+        place.sweep()
     failures = [result for result in results if result.reason]
     painted = [clip for clip in data.clips if clip.clip_id not in {failure.clip_id for failure in failures}]
     if not painted:

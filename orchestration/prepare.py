@@ -227,6 +227,8 @@ def _finish(
     rejections = sorted([*rejections, *unaccepted], key=lambda rejection: rejection.source)
     _settle_splits(dataset, [info for info, _ in kept], plan.wanted, settings)
     _save_rejections(dataset, rejections, videos)
+    for place in (dataset, dataset / "clips"):
+        place.sweep()
     if not any(info.clip_id in plan.wanted for info, _ in kept):
         some = "; ".join(f"{Path(rejection.source).name}: {rejection.reason}" for rejection in rejections[:3])
         raise DatasetError(f"none of the videos in {videos} gives a clip ({some}); see {dataset}/rejected.parquet")

@@ -15,7 +15,7 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posegen.storage import Folder
+from posegen.storage import Folder, scratch_name
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -112,7 +112,7 @@ def _map_on_ray(
     rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], manifest: Folder, workers: int
 ) -> Iterator[Row]:
     start_ray()
-    name = f"{worker.__name__}.parquet"
+    name = scratch_name(f"{worker.__name__}.parquet")
     with manifest.write(name) as stream:
         pq.write_table(pa.Table.from_pylist(list(rows)), stream)
     try:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import psutil
 import pyarrow.fs as pafs
+
+_SCRATCH = re.compile(r"\.(?P<pid>\d+)@(?P<node>.+)\.[0-9a-f]{32}\.")
+_SCRATCH_AGE = timedelta(days=1)
 
 
 class Folder:
@@ -83,7 +90,7 @@ class Folder:
         filesystem, path = self.resolve(name)
         parent, _, base = path.rpartition("/")
         filesystem.create_dir(parent, recursive=True)
-        temporary = f"{parent}/.{base}.{uuid.uuid4().hex}"
+        temporary = f"{parent}/{scratch_name(base)}"
         try:
             with filesystem.open_output_stream(temporary, compression=None) as stream:
                 yield stream
@@ -106,6 +113,14 @@ class Folder:
         """Write a JSON file for people and machines: indented, keys in the order given."""
         self.write_bytes(name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
+    def sweep(self) -> None:
+        """Delete scratch files directly inside whose process was killed; those of other machines after a day."""
+        filesystem, path = self.resolve()
+        for info in filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True)):
+            if _is_left_over(info):
+                with suppress(FileNotFoundError):  # somebody else sweeps too
+                    filesystem.delete_file(info.path)
+
     def upload(self, local: Path) -> None:
         """Copy all files of a local folder into this one."""
         filesystem, path = self.resolve()
@@ -119,3 +134,20 @@ class Folder:
             filesystem.delete_dir(path)
         else:
             filesystem.delete_file(path)
+
+
+def scratch_name(name: str) -> str:
+    """Return a name for what will be, or belongs to, the file `name`, and is not to stay.
+
+    It is hidden, of this process alone, and ends as `name` does; `Folder.sweep` finds it.
+    """
+    return f".{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.{name}"
+
+
+def _is_left_over(info: pafs.FileInfo) -> bool:
+    owner = _SCRATCH.match(info.base_name)
+    if owner is None or info.type != pafs.FileType.File:
+        return False
+    if owner["node"] == platform.node():
+        return not psutil.pid_exists(int(owner["pid"]))
+    return info.mtime is not None and datetime.now(UTC) - info.mtime > _SCRATCH_AGE
