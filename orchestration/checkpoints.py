@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
@@ -19,12 +21,15 @@ class CheckpointWriter:
     Args:
         run: The run's folder.
         keep: Checkpoints that stay, the newest ones.
+        share: Of the time, at most so much goes by between the beginning and the end of a checkpoint within an epoch:
+            those that would be more are left out. 1 leaves none out.
     """
 
-    def __init__(self, run: Folder, keep: int):
-        self._folder, self._keep = run / "checkpoints", max(keep, 1)
+    def __init__(self, run: Folder, keep: int, share: float = 1.0):
+        self._folder, self._keep, self._share = run / "checkpoints", max(keep, 1), share
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        self._not_before = -math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -37,9 +42,16 @@ class CheckpointWriter:
             self._thread.shutdown()
 
     def begin(self, stage: Stage, progress: Progress) -> None:
-        """Have a checkpoint written as the stage is now. Raises what the writing of the one before raised."""
+        """Have a checkpoint written as the stage is now, unless the last one is too recent for its cost.
+
+        Raises what the writing of the one before raised.
+        """
+        now = time.monotonic()
+        if self._share < 1 and now < self._not_before:
+            return
         self.wait()
-        self._pending = self._thread.submit(self._write, take_snapshot(stage, progress))
+        self._not_before = math.inf  # what this one costs is known when it is written
+        self._pending = self._thread.submit(self._write_since, now, take_snapshot(stage, progress))
 
     def save(self, stage: Stage, progress: Progress) -> None:
         """Write a checkpoint, and return when it is there."""
@@ -51,6 +63,12 @@ class CheckpointWriter:
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
+
+    def _write_since(self, start: float, snapshot: Snapshot) -> None:
+        try:
+            self._write(snapshot)
+        finally:
+            self._not_before = start + (time.monotonic() - start) / self._share
 
     def _write(self, snapshot: Snapshot) -> None:
         folder = self._folder / _name(snapshot.progress)

@@ -50,6 +50,8 @@ from posegen.storage import Folder
 
 _HISTORY = "metrics.json"
 _FILTERING = threading.Lock()
+_CHECKPOINT_INTERVAL = 20  # steps; the losses are brought together as often, which must cost nothing
+_CHECKPOINT_SHARE = 0.02
 """Runs may start side by side, and what `warnings.catch_warnings` sets holds for all threads."""
 
 
@@ -76,8 +78,9 @@ class TrainSettings:
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
     """Checkpoints that are kept, the newest ones."""
-    checkpoint_steps: int = 500
-    """Steps between checkpoints within an epoch; 0 writes them at the ends of epochs alone."""
+    checkpoint_steps: int = -1
+    """Steps between checkpoints within an epoch; 0 writes them at the ends of epochs alone, and -1 as often as they
+    take no more than 2 % of the time."""
     max_failures: int = 3
     """How often a run starts again from its last checkpoint after a worker was lost."""
     patience: float = 600.0
@@ -90,12 +93,22 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ValueError(f"workers must be 0 or more, got {self.workers}")
-        if self.checkpoint_steps < 0:
-            raise ValueError(f"checkpoint_steps must be 0 or more, got {self.checkpoint_steps}")
+        if self.checkpoint_steps < -1:
+            raise ValueError(f"checkpoint_steps must be -1 or more, got {self.checkpoint_steps}")
         if self.patience < 0:
             raise ValueError(f"patience must be 0 or more seconds, got {self.patience}")
         if "/" in self.name:
             raise ValueError(f"a run's name has no '/': got {self.name!r}")
+
+    @property
+    def checkpoint_interval(self) -> int:
+        """Steps after which a checkpoint may be due; 0 if none is."""
+        return _CHECKPOINT_INTERVAL if self.checkpoint_steps < 0 else self.checkpoint_steps
+
+    @property
+    def checkpoint_share(self) -> float:
+        """Share of the time for checkpoints within an epoch, at most."""
+        return _CHECKPOINT_SHARE if self.checkpoint_steps < 0 else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,7 +246,7 @@ def _train_worker(job: Job, worker: Worker) -> None:
         _record_again(job)
     with (
         (job.tracker if worker.leads else tracking.OFF).watching_system(),
-        CheckpointWriter(job.run, job.settings.keep) as writer,
+        CheckpointWriter(job.run, job.settings.keep, job.settings.checkpoint_share) as writer,
     ):
         while progress.epoch < job.config.num_epochs:
             metrics = _train_epoch(stage, loader, progress, writer, job, worker)
@@ -263,7 +276,7 @@ def _train_epoch(
     """Take the steps of an epoch that are left, and return the mean of every loss, and where the time went."""
     stage.train()
     stage.start_epoch(progress.epoch)
-    epoch, interval = progress.epoch, job.settings.checkpoint_steps
+    epoch, interval = progress.epoch, job.settings.checkpoint_interval
     sums = _on_device(progress.losses, worker)
     start, waited = time.perf_counter(), 0.0
     batches = _timed(loader.epoch(epoch, progress.epoch_step))
