@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from orchestration.errors import reason_of
 from orchestration.ray_session import Row, map_clips
 from posegen.clips import (
     METADATA_KEY,
@@ -135,7 +136,7 @@ class ClipPainter:
             write_table(self.dataset / "colors" / self.settings.kind, f"{row['clip_id']}.parquet", table)
             result = replace(result, num_images=table.num_rows)
         except Exception as error:
-            result = replace(result, reason=str(error) if isinstance(error, ValueError) else f"failed: {error!r}")
+            result = replace(result, reason=reason_of(error))
         return asdict(replace(result, seconds=time.perf_counter() - start))
 
     def paint(self, clip_id: str) -> pa.Table:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from orchestration.errors import reason_of
 from orchestration.options import FrameSize
 from posegen.clips import Clip, ClipInfo, write_clip
 from posegen.features.parts import is_usable
@@ -134,7 +135,7 @@ class ClipPreparer:
         except ValueError as error:
             result = replace(result, reason=str(error).removeprefix(f"{row['source']}: "), is_final=True)
         except Exception as error:
-            result = replace(result, reason=f"failed: {error!r}")
+            result = replace(result, reason=reason_of(error))
         return asdict(replace(result, seconds=time.perf_counter() - start))
 
     def make_clip(self, row: dict[str, Any]) -> Clip:

@@ -15,6 +15,7 @@ import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orchestration.errors import DISK_FULL
 from posegen.storage import Folder, scratch_name
 
 if TYPE_CHECKING:
@@ -96,12 +97,17 @@ def map_clips(
         manifest: Folder for a small file while it is needed; every node must reach it.
         workers: Processes, each with one CPU; -1 takes the CPUs that are there. A private Ray runs no more than
             those; a cluster may start nodes for those that wait. 0 works in this process, without Ray.
+
+    Raises:
+        ValueError: A clip's `reason` is that the disk is full.
     """
-    if workers == 0:
-        yield from map(worker(*arguments), rows)
-        return
+    results = (
+        _map_on_ray(rows, worker, arguments, manifest, workers) if workers else iter(map(worker(*arguments), rows))
+    )
     lost = {row["clip_id"] for row in rows}
-    for result in _map_on_ray(rows, worker, arguments, manifest, workers):
+    for result in results:
+        if result.get("reason") == DISK_FULL:  # the others would be worked on for nothing
+            raise ValueError(f"{manifest}: {DISK_FULL}; what is finished stays, and the same command goes on from it")
         lost.discard(result["clip_id"])
         yield result
     for clip_id in sorted(lost):

@@ -6,12 +6,16 @@ import shutil
 import subprocess
 from collections import namedtuple
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from narrow import CONFIG, QUIET
 
+from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.limits import check_disk, is_out_of_memory, less_memory
+from orchestration.prepare import PrepareSettings, prepare
 from orchestration.train import RunError, train
 from posegen.checkpoint import Progress, checkpoint_bytes, save_checkpoint
 from posegen.stages import ColorEncoder, VideoGenerator
@@ -73,6 +77,37 @@ def test_a_disk_that_is_full_is_one_line_and_costs_no_checkpoint(noise_clips, sm
     assert (run / "checkpoints").folders() == ["epoch-0001"]
     (small_disk / "else").unlink()
     train("color_encoder", replace(CONFIG, num_epochs=2), noise_clips, settings)
+
+
+def test_a_full_disk_stops_preparation_and_costs_no_clip(studio_videos, small_disk, tmp_path):
+    settings = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
+    colors = ColorizeSettings(variants=2, workers=0)
+    calm, tight = tmp_path / "calm", small_disk / "data"
+    prepare(studio_videos, calm, settings)
+    colorize(calm, colors)
+    works = {"clips": partial(prepare, studio_videos, tight, settings), "colors": partial(colorize, tight, colors)}
+    for kind, work in works.items():
+        heard = []
+        fill = small_disk / "else"
+        size = max(path.stat().st_size for path in (calm / kind).rglob("*.parquet"))
+        fill.write_bytes(bytes(shutil.disk_usage(small_disk).free - int(2.5 * size)))
+        with pytest.raises(ValueError, match="data: the disk is full; what is finished stays"):
+            work(on_progress=lambda done, total, result, heard=heard: heard.append(result))
+        fill.unlink()
+        finished = {result.clip_id: path_of(tight / kind, result.clip_id).stat().st_mtime_ns for result in heard}
+        assert len(finished) >= 2
+        work()
+        assert finished == {clip_id: path_of(tight / kind, clip_id).stat().st_mtime_ns for clip_id in finished}
+    assert contents(tight) == contents(calm)
+
+
+def path_of(folder: Path, clip_id: str) -> Path:
+    (path,) = folder.rglob(f"{clip_id}.parquet")
+    return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 ERRORS = [

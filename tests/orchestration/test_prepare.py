@@ -326,11 +326,11 @@ def test_no_videos_is_an_error_that_writes_nothing(tmp_path, out):
 
 def test_what_failed_for_want_of_resources_is_tried_again(videos, out, monkeypatch):
     def fail(self: ClipPreparer, row: dict[str, object]) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:
         patch.setattr(ClipPreparer, "make_clip", fail)
-        with pytest.raises(DatasetError, match="No space left on device"):
+        with pytest.raises(DatasetError, match="Too many open files"):
             prepare(videos, out, TINY)
     assert prepare(videos, out, TINY).num_made == 5
 
