@@ -55,6 +55,11 @@ class ReportSettings:
     """Training processes of each run; 0 trains in this process."""
     parallel: int = 0
     """Runs that are trained side by side; 0 takes one for every GPU, or for every CPU where there is none."""
+    cpus: int = 0
+    """CPUs of each worker; 0 divides the cluster's among them."""
+    gpus: float = 0.0
+    """GPUs of each worker; 0 takes one each where the cluster has so many now. A cluster that starts machines for work
+    that waits has none at first: say 1 there, with --cpus and --parallel."""
 
     def __post_init__(self) -> None:
         if self.out is None and "://" in self.runs:
@@ -219,7 +224,12 @@ def take_runs(
     """The runs of these methods, of which those that are not there are trained."""
     parallel, cpus = _share_machine(settings)
     how = TrainSettings(
-        runs=settings.runs, workers=settings.workers, cpus=cpus, experiment=EXPERIMENT, loader_processes=0
+        runs=settings.runs,
+        workers=settings.workers,
+        cpus=cpus,
+        gpus=settings.gpus,
+        experiment=EXPERIMENT,
+        loader_processes=0,
     )
     return train_methods(dataset, methods, settings.preset, how, parallel=parallel, listener=listener, parent=parent)
 
@@ -227,7 +237,7 @@ def take_runs(
 def _share_machine(settings: ReportSettings) -> tuple[int, int]:
     """Runs side by side, and the CPUs of each of their workers."""
     if settings.workers == 0:
-        return 1, 0  # random numbers of one process are one sequence
+        return 1, settings.cpus  # random numbers of one process are one sequence
     from orchestration.ray_session import start_ray
 
     start_ray()
@@ -236,7 +246,7 @@ def _share_machine(settings: ReportSettings) -> tuple[int, int]:
     cluster = ray.cluster_resources()
     cpus, gpus = int(cluster.get("CPU", 1)), int(cluster.get("GPU", 0))
     parallel = settings.parallel or max((gpus or cpus) // settings.workers, 1)
-    return parallel, max(cpus // (parallel * settings.workers), 1)
+    return parallel, settings.cpus or max(cpus // (parallel * settings.workers), 1)
 
 
 def _compare(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -34,7 +36,11 @@ class Room:
 
 
 def room_for_trials(settings: TuneSettings) -> Room:
-    """See how many trials at once leave every one its CPUs and GPUs. Raises ValueError where not even one fits."""
+    """See how many trials at once leave every one its CPUs and GPUs.
+
+    A cluster is taken at its word, that it starts machines for as many as are asked for; what memory those will have is
+    not known. Raises ValueError where not even one fits.
+    """
     import ray
 
     cluster = ray.cluster_resources()
@@ -42,10 +48,12 @@ def room_for_trials(settings: TuneSettings) -> Room:
     fitting = cpus // settings.cpus_per_trial
     if settings.gpus_per_trial:
         fitting = min(fitting, gpus // settings.gpus_per_trial)
+    if os.environ.get("RAY_ADDRESS") and fitting < settings.concurrency:
+        return Room(settings.concurrency, math.inf)
     if fitting < 1:
         raise ValueError(
             f"a trial needs {settings.cpus_per_trial} CPUs and {settings.gpus_per_trial:g} GPUs, "
-            f"the cluster has {cpus:g} and {gpus:g}"
+            f"the cluster has {cpus:g} and {gpus:g}; where it starts machines for work that waits, say --concurrency"
         )
     trials = int(min(settings.concurrency or fitting, fitting))
     if settings.gpus_per_trial and torch.cuda.is_available():

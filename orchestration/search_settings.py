@@ -54,7 +54,8 @@ class TuneSettings:
     budget: float = 0.0
     """Hours after which no more is tried; what is unfinished then goes on with the same command. 0 has no end."""
     concurrency: int = 0
-    """Trials at a time; 0, and more than fit, takes as many as the cluster has room for."""
+    """Trials at a time; 0 takes as many as there is room for now, and so does more than fit on one machine. A cluster
+    starts machines for those that wait."""
     objectives: tuple[str, ...] = ("lpips",)
     """What to improve: lpips, color, psnr, l1, size, time. Several give a Pareto front."""
     sampler: SamplerName = "tpe"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import groupby
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -39,10 +40,12 @@ def plan_table(plan: Plan) -> Table:
 def describe_plan(plan: Plan) -> str:
     """What all trials cost, and how many run at once."""
     total, without = plan.total, plan.without_reuse
+    known = isfinite(plan.room.memory)
+    memory = f"{plan.room.memory / 2**30:.1f} GiB" if known else "the memory of machines that are to start"
     return (
         f"in all {total.flops / 1e12:,.0f} TFLOP, {total.disk / 2**30:.2f} GiB of checkpoints; "
         f"{without.flops / total.flops:.2f} times as much if nothing was used twice\n"
-        f"{plan.room.trials} at a time on this cluster, with {plan.room.memory / 2**30:.1f} GiB each"
+        f"{plan.room.trials} at a time on this cluster, with {memory} each"
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestration.costs import cost_of_run
-from orchestration.search_plan import Costs, Room, check_point
+from orchestration.search_plan import Costs, Room, check_point, room_for_trials
+from orchestration.search_settings import TuneSettings
 from orchestration.spaces import Search
 from orchestration.study import UnfitError
 from posegen.clips import ClipDataset
@@ -52,6 +54,35 @@ def test_parameters_are_those_of_the_networks(data):
     config = tiny("video_generator", lambda_vgg=1.0)  # its perceptual network is not trained, and not kept
     stage = STAGES["video_generator"](config)
     assert cost_of_run("video_generator", config, data).parameters == sum(p.numel() for p in stage.parameters())
+
+
+@pytest.fixture
+def resources(monkeypatch):
+    """What Ray says that there is."""
+    import ray
+
+    found: dict[str, float] = {}
+    monkeypatch.setattr(ray, "cluster_resources", lambda: found)
+    monkeypatch.setattr(ray, "nodes", lambda: [None])
+    return found
+
+
+@pytest.mark.parametrize(("concurrency", "expected"), [(0, 3), (2, 2), (9, 3)])
+def test_as_many_trials_at_a_time_as_fit(resources, monkeypatch, concurrency, expected):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    resources |= {"CPU": 7, "GPU": 0}
+    assert room_for_trials(TuneSettings(cpus_per_trial=2, concurrency=concurrency)).trials == expected
+
+
+def test_a_cluster_starts_machines_for_those_that_are_asked_for(resources, monkeypatch):
+    """It may have none at first; a Ray of one machine stays as it is."""
+    wanted = TuneSettings(cpus_per_trial=4, gpus_per_trial=1, concurrency=3)
+    with pytest.raises(ValueError, match="a trial needs 4 CPUs and 1 GPUs, the cluster has 1 and 0"):
+        room_for_trials(wanted)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert room_for_trials(wanted) == Room(3, math.inf)
+    with pytest.raises(ValueError, match="say --concurrency"):
+        room_for_trials(replace(wanted, concurrency=0))
 
 
 def test_what_takes_too_much_memory_is_not_tried(data):
