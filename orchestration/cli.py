@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def understand(arguments: list[str]) -> Callable[[], None]:
+def understand(arguments: list[str]) -> partial[None]:
     """Return the call that a command line stands for. Raises ValueError, in one line, where it stands for none."""
     # A stage's options are the fields of its configuration, whose defaults are the preset's.
     preset, rest = take_option(arguments, "--preset", "paper") if arguments[:1] == ["train"] else ("paper", arguments)
@@ -95,14 +95,14 @@ def fold_box(box: str, arguments: Sequence[str]) -> str:
     return f"{message[0].lower()}{message[1:].rstrip('.')}; see {' '.join(['posegen', *verb, '--help'])}"
 
 
-def deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+def deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
     """Return a command with the same options that does nothing yet, but returns the call that does it.
 
     So what is printed while arguments are parsed can be told from what the command prints.
     """
 
     @wraps(command)
-    def defer(*values: Any, **options: Any) -> Callable[[], None]:
+    def defer(*values: Any, **options: Any) -> partial[None]:
         return partial(command, *values, **options)
 
     return defer
@@ -465,7 +465,7 @@ def submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: fl
     from orchestration import jobs
 
     if command:
-        understand(list(command))  # what is not understood here is not sent
+        _check_lasting(understand(list(command)))  # what is not understood here is not sent
         tree = jobs.working_tree(Path.cwd())
         attach = jobs.name_job(command)
         client = jobs.connect(address)
@@ -483,6 +483,17 @@ def submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: fl
     console.print(f"{attach} {end.message}", markup=False)
     if end.code:
         sys.exit(end.code)
+
+
+def _check_lasting(call: partial[None]) -> None:
+    """Raise ValueError where a job would keep its runs in its own folder, which no other machine has."""
+    for value in (*call.args, *call.keywords.values()):
+        runs = getattr(value, "runs", "")
+        if runs and not runs.startswith(("/", "~", "$")) and "://" not in runs:
+            raise ValueError(
+                f"a job's own folder goes with the job, and got runs in {runs!r}: "
+                "say a place that every machine reaches, such as --runs '$POSEGEN_STORAGE/runs'"
+            )
 
 
 def list_weights() -> None:

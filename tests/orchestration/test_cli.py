@@ -59,6 +59,9 @@ def test_preset_decides_the_defaults(stage, preset, capsys):
         ("submit", "say what to run, posegen submit -- VERB"),
         ("submit --attach job -- weights list", "or what to come back to, --attach JOB"),
         ("submit -- weights list", "not a git working tree"),
+        ("submit -- train color_encoder data", "a job's own folder goes with the job, and got runs in 'runs'"),
+        ("submit -- train color_encoder data --runs $POSEGEN_STORAGE/runs", "not a git working tree"),
+        ("submit -- tune latent_sizes data", "say a place that every machine reaches"),
         ("studio out --size 10x10 --people 1 --actions 1", "32"),
     ],
 )
