@@ -50,9 +50,9 @@ from posegen.storage import Folder
 
 _HISTORY = "metrics.json"
 _FILTERING = threading.Lock()
+"""Runs may start side by side, and what `warnings.catch_warnings` sets holds for all threads."""
 _CHECKPOINT_INTERVAL = 20  # steps; the losses are brought together as often, which must cost nothing
 _CHECKPOINT_SHARE = 0.02
-"""Runs may start side by side, and what `warnings.catch_warnings` sets holds for all threads."""
 
 
 class RunError(ValueError):
