@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -70,7 +70,8 @@ class TrainSettings:
     workers: int = 1
     """Training processes, on as many CPUs or GPUs of the cluster; 0 trains in this process, without Ray."""
     cpus: int = 0
-    """CPUs of each worker; 0 divides the cluster's among them, or leaves this process those that it has."""
+    """CPUs of each worker; 0 takes as many as all can have on the machines there are, or leaves this process those that
+    it has."""
     gpus: float = 0.0
     """GPUs of each worker, also a part of one; 0 takes one each where the cluster has so many now. A cluster that
     starts machines for work that waits has none at first: say 1 there, and --cpus."""
@@ -411,7 +412,9 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
 
     cluster = ray.cluster_resources()
     use_gpu = takes_gpus(job.settings, cluster.get("GPU", 0))
-    cpus = job.settings.cpus or max(int(cluster.get("CPU", 1) // job.settings.workers), 1)
+    gpus = (job.settings.gpus or 1) if use_gpu else 0
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = job.settings.cpus or cpus_each(machines, job.settings.workers, gpus)
     watchdog = Watchdog(job.settings.patience, lambda message: listener.warn(job.run.name, None, message))
     with RemoteListener(listener, watchdog) as remote:
         trainer = TorchTrainer(
@@ -420,7 +423,7 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.settings.workers,
                 use_gpu=use_gpu,
-                resources_per_worker={"CPU": cpus, **({"GPU": job.settings.gpus or 1} if use_gpu else {})},
+                resources_per_worker={"CPU": cpus, **({"GPU": gpus} if use_gpu else {})},
             ),
             # The run's own folder holds the checkpoints; Ray's book-keeping of each start is of no later use.
             run_config=ray.train.RunConfig(
@@ -433,6 +436,20 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
             raise RunError(f"run {job.run.name} failed: {_reason(error, job.config)}") from error
+
+
+def cpus_each(machines: Sequence[Mapping[str, float]], workers: int, gpus: float = 0) -> int:
+    """The most CPUs that all workers can have on some machines, given by their resources; 1 where they are too few.
+
+    A worker is on one machine: it would wait for ever for a share of all CPUs that none of them has.
+    """
+
+    def places(cpus: int) -> float:
+        with_gpus = (machine.get("GPU", 0) // gpus if gpus else workers for machine in machines)
+        return sum(min(machine.get("CPU", 0) // cpus, limit) for machine, limit in zip(machines, with_gpus, strict=True))
+
+    most = int(max((machine.get("CPU", 0) for machine in machines), default=1))
+    return next((cpus for cpus in range(most, 1, -1) if places(cpus) >= workers), 1)
 
 
 def takes_gpus(settings: TrainSettings, gpus_now: float) -> bool:

@@ -23,15 +23,15 @@ import yaml
 from machines import NETWORK, USER, Lab, Machine
 from mlflow import MlflowClient
 
-from orchestration.train import train
-from posegen.checkpoint import find_checkpoint, latest_checkpoint, load_progress
+from posegen.checkpoint import Progress, find_checkpoint, latest_checkpoint, load_progress, save_checkpoint
+from posegen.stages import ColorEncoder
 from posegen.storage import Folder
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = {"worker-1": 12, "worker-2": 13}
-EPOCHS = 8
+EPOCHS = 6
 NARROW = "--preset tiny --generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-size 4"
-LENGTH = f"--epoch-size 240 --num-epochs {EPOCHS} --checkpoint-steps 10"
+LENGTH = f"--epoch-size 80 --num-epochs {EPOCHS} --checkpoint-steps 5"
 STORAGE = "$POSEGEN_STORAGE"
 TRAIN = f"train video_generator {STORAGE}/data --runs {STORAGE}/runs --name NAME --workers 2 {NARROW} {LENGTH}"
 ENCODERS = f"--upper-encoder {STORAGE}/runs/upper --lower-encoder {STORAGE}/runs/lower"
@@ -139,13 +139,38 @@ def wait_until(happened: Callable[[], object], what: str, patience: float = 300,
 
 def test_it(site):
     tell = site.tell
+    for region in ("upper", "lower"):
+        encoder = ColorEncoder(replace(narrow.CONFIG, region=region, latent_dim=4))
+        progress = Progress(epoch=1, step=1, data_fingerprint="", size=(64, 64))
+        save_checkpoint(Folder(site.storage / "runs" / region / "checkpoints" / "epoch-0001"), encoder, progress)
     server = f"mlflow server --host {NETWORK}.1 --port 5000 --workers 1 --backend-store-uri sqlite:///{site.storage}/mlflow.db --artifacts-destination {site.storage}/artifacts"
     site.start(server, "mlflow.log")
     site.run("ray get-auth-token --generate")
     tell(site.run(f"posegen cluster check {site.file}"))
     up = site.run(f"ray up --yes {site.file}", RAY_UP_enable_autoscaler_v2="0")
-    tell("ray up\n" + up[-1500:])
+    tell("ray up\n" + up[-500:])
     site.start(f"ray dashboard {site.file}", "dashboard.log")
     wait_until(lambda: all(m.running("raylet/raylet") for m in site.lab.machines.values() if m.name != "operator"), "workers")
     tell("raylets everywhere")
-    tell(site.ask("/nodes?view=summary", site.token)[:1500])
+    tell(site.run("ray exec {} 'tail -n 200 /tmp/ray/session_latest/logs/monitor.log; cat /tmp/ray/session_latest/logs/monitor.out'".format(site.file))[-3000:])
+    tell(site.ask("/nodes?view=summary", site.token)[:200])
+    tell(site.ask("/api/jobs/", "", "{}"))
+    tell(site.ask("/api/jobs/", "f" * 64, "{}"))
+    tell(site.run("posegen submit -- weights list", code=2, HOME="/nowhere"))
+    words = [*f"posegen submit -- {TRAIN} {ENCODERS}".replace("NAME", "video").split()]
+    job = site.start(words, "job.log")
+    run = Folder(site.storage / "runs" / "video")
+    def at():
+        checkpoint = latest_checkpoint(run)
+        return load_progress(checkpoint).epoch if checkpoint else 0
+    wait_until(lambda: at() >= 2 or job.poll() is not None, "two epochs", 300)
+    tell(site.told("job.log"))
+    assert job.poll() is None
+    where = [m.name for m in site.lab.machines.values() if m.running("ray::RayTrainWorker")]
+    tell(f"workers: {where}")
+    victim = site.lab.machines[[name for name in where if name != "head"][0]]
+    site.lab.pull_the_plug(victim)
+    tell(f"{victim.name} is dead: {latest_checkpoint(run).name}")
+    wait_until(lambda: job.poll() is not None, "the end", 600)
+    tell(site.told("job.log"))
+    assert job.poll() == 0
