@@ -410,6 +410,8 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
     import ray.train
     from ray.train.torch import TorchTrainer
 
+    from orchestration.process_group import NodeNetwork
+
     cluster = ray.cluster_resources()
     use_gpu = takes_gpus(job.settings, cluster.get("GPU", 0))
     gpus = (job.settings.gpus or 1) if use_gpu else 0
@@ -420,6 +422,7 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
         trainer = TorchTrainer(
             _ray_worker,
             train_loop_config={"job": job, "listener": remote},
+            torch_config=NodeNetwork(),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=job.settings.workers,
                 use_gpu=use_gpu,
