@@ -448,8 +448,8 @@ def cpus_each(machines: Sequence[Mapping[str, float]], workers: int, gpus: float
     """
 
     def places(cpus: int) -> float:
-        with_gpus = (machine.get("GPU", 0) // gpus if gpus else workers for machine in machines)
-        return sum(min(machine.get("CPU", 0) // cpus, limit) for machine, limit in zip(machines, with_gpus, strict=True))
+        rooms = ((one.get("CPU", 0) // cpus, one.get("GPU", 0) // gpus if gpus else workers) for one in machines)
+        return sum(map(min, rooms))
 
     most = int(max((machine.get("CPU", 0) for machine in machines), default=1))
     return next((cpus for cpus in range(most, 1, -1) if places(cpus) >= workers), 1)

@@ -102,14 +102,13 @@ class Machine:
         """All that run on it, its first one among them."""
         return _inhabitants({self.namespace("pid")})
 
-    def running(self, part: str) -> list[psutil.Process]:
-        """Those whose command line has a part."""
+    def running(self, *parts: str) -> list[str]:
+        """The command lines, of those that run on it, that have any of some parts."""
         found = []
         for process in self.processes():
             with suppress(psutil.Error):
-                if part in " ".join(process.cmdline()):
-                    found.append(process)
-        return found
+                found.append(" ".join(process.cmdline()))
+        return [line for line in found if any(part in line for part in parts)]
 
     def namespace(self, kind: str) -> str:
         """Its namespace of a kind; empty when it is gone."""
@@ -148,14 +147,14 @@ class Lab:
             raise
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *_: object) -> None:
         for machine in list(self.machines.values()):
             self._end(machine)
 
     def start(self, name: str, number: int) -> Machine:
         """Start a machine that runs sshd and has this Python environment, changes to which are its own."""
         folder = self.folder / name
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
         (folder / "sshd_config").write_text(_SSHD.format(folder=self.folder))
         (folder / "pip.conf").write_text(_PIP)
         files = {
@@ -185,7 +184,6 @@ class Lab:
         address = f"{NETWORK}.{number}"
         folder = self.folder / name
         for part in ("home", "tmp"):
-            shutil.rmtree(folder / part, ignore_errors=True)
             (folder / part).mkdir(parents=True)
         (folder / "tmp").chmod(0o1777)
         for target, source in home.items():
@@ -197,7 +195,6 @@ class Lab:
         user = f"{USER}:x:0:0::{self.folder / 'home'}:/bin/bash\n"
         (folder / "passwd").write_text(user + Path("/etc/passwd").read_text())
         (folder / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")  # as Debian's installer leaves it
-        (folder / "booted").unlink(missing_ok=True)
         arguments = [name, str(folder), str(self.folder / "home"), sys.prefix, *map(str, self.visible), "--", *command]
         with (folder / "log").open("ab") as log:
             process = subprocess.Popen(
@@ -242,7 +239,7 @@ def _run(*words: str | Path) -> None:
 
 def _namespace(pid: int, kind: str) -> str:
     try:
-        return os.readlink(f"/proc/{pid}/ns/{kind}")
+        return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
     except OSError:  # it ended
         return ""
 
