@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-slow chaos bench lint clean
+.PHONY: setup demo test test-slow chaos cluster-test bench lint clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,13 @@ test-slow: $(STAMP)
 # Kills training and preparation twenty times each and prints what became of them.
 chaos: $(STAMP)
 	POSEGEN_KILLS=20 $(BIN)/pytest tests/orchestration/test_chaos.py
+
+# `ray up` for real: the file for machines of one's own, on machines made of namespaces, one of which dies in the middle of
+# a training. Prints what happens. Needs Linux, root, sshd and rsync.
+cluster-test: $(STAMP)
+	-test "$$(id -u)" != 0 || which sshd ssh rsync ip git >/dev/null || (apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends git iproute2 openssh-client openssh-server rsync)
+	$(BIN)/pytest tests/orchestration/test_ray_up.py
 
 bench: $(STAMP)
 	for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -16,7 +16,7 @@ from job_server import TOKEN, JobServer, serve
 
 from orchestration import cli, jobs, tracking
 from orchestration.ray_session import _cluster_cpus
-from orchestration.train import TrainSettings, takes_gpus
+from orchestration.train import TrainSettings, cpus_each, takes_gpus
 
 IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
 
@@ -268,6 +268,34 @@ def test_machines_that_have_yet_to_start_are_asked_for(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert takes_gpus(asked, 0) and not takes_gpus(TrainSettings(workers=4), 0)
     assert _cluster_cpus(32) == 32
+
+
+@pytest.mark.parametrize(
+    ("machines", "workers", "gpus", "expected"),
+    [
+        ([{"CPU": 8}], 2, 0, 4),
+        ([{"CPU": 2}, {"CPU": 2}, {"CPU": 2}], 2, 0, 2),  # a third of six would fit nowhere
+        ([{"CPU": 4}, {"CPU": 2}], 2, 0, 2),
+        ([{"CPU": 64}, {"CPU": 8, "GPU": 2}], 2, 1, 4),
+        ([{"CPU": 64}, {"CPU": 8, "GPU": 1}], 2, 0.5, 4),
+        ([{}, {"CPU": 2}], 3, 0, 1),
+        ([], 1, 0, 1),
+    ],
+)
+def test_workers_ask_for_what_machines_have(machines, workers, gpus, expected):
+    assert cpus_each(machines, workers, gpus) == expected
+
+
+def test_workers_meet_on_the_network_of_rays_nodes(monkeypatch):
+    from orchestration.process_group import name_interface
+
+    monkeypatch.setattr("ray.util.get_node_ip_address", lambda: "127.0.0.1")
+    monkeypatch.setattr("os.environ", {})
+    name_interface()
+    assert os.environ["GLOO_SOCKET_IFNAME"].startswith("lo")
+    os.environ["GLOO_SOCKET_IFNAME"] = "mine"
+    name_interface()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "mine"
 
 
 @pytest.fixture(scope="session")

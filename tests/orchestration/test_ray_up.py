@@ -146,12 +146,12 @@ def shipped(storage: Path) -> dict[str, Any]:
     return config | {"min_workers": len(WORKERS), "max_workers": len(WORKERS)}
 
 
-def wait_until(happened: Callable[[], object], what: str, *, patience: float = 300) -> None:
-    """Look every half second."""
+def wait_until(happened: Callable[[], object], what: str, *, patience: float = 600) -> None:
+    """Look once a second."""
     deadline = time.monotonic() + patience
     while not happened():
         assert time.monotonic() < deadline, f"{what}: not within {patience:.0f} s"
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 @pytest.mark.slow
