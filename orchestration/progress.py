@@ -118,9 +118,13 @@ class RemoteListener(Listener):
     """
 
     def __init__(self, listener: Listener, watchdog: Watchdog):
+        import ray
         from ray.util.queue import Queue
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self._queue = Queue(actor_options={"num_cpus": 0})
+        # On the driver's machine: elsewhere it would be lost with a machine that training itself can do without.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
         self._last, self._last_beat = 0.0, 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._deliver, args=[listener, watchdog], daemon=True)

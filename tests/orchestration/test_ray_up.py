@@ -216,6 +216,7 @@ def train_while_a_machine_dies(site: Site) -> None:
     before = trainers(site)
     assert len(before) == 2, before
     victim = next(name for name in before if name != "head")
+    assert [name for name, host in site.hosts.items() if host.running("ray::_QueueActor")] == ["head"]
     site.say(f"{' and '.join(before)} train, one worker each; two epochs are done")
 
     site.lab.pull_the_plug(site.lab.machines[victim])
@@ -228,6 +229,7 @@ def train_while_a_machine_dies(site: Site) -> None:
     assert job.wait(600) == 0, log.read_text()[-3000:]
     assert len(after) == 2 and victim not in after
     shown = log.read_text()
+    assert "Traceback" not in shown, shown
     assert [int(epoch) for epoch in re.findall(r"^video  epoch (\d+)/", shown, re.MULTILINE)] == [*range(1, EPOCHS + 1)]
     for line in shown.splitlines():
         if line.startswith("video  epoch") or "marked dead" in line:
