@@ -25,6 +25,7 @@ USER = "posegen"
 """Who works on them: another name of root, with a home of its own."""
 _NEEDED = ("git", "ip", "nsenter", "rsync", "setpriv", "ssh", "ssh-keygen", "sshd", "unshare")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATIENCE = 60.0  # seconds in which a machine starts, and ends
 _NAMESPACES = ("mnt", "net", "pid", "uts")
 _UNSHARE = ("unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc")
 
@@ -88,8 +89,8 @@ class Machine:
     """What it keeps on disk: its ``/tmp`` and the log of its first process."""
     home: Path
     process: subprocess.Popen[bytes]
-    pid: int
-    """Of its first process, seen from outside."""
+    pid: int = 0
+    """Of its first process, seen from outside; 0 before that runs."""
 
     def command(self, words: Sequence[str | Path], *, folder: Path | None = None, **variables: str) -> list[str]:
         """What runs a command on it, as its user, in a folder and with variables beside those that all have."""
@@ -178,25 +179,13 @@ class Lab:
 
     def leftovers(self) -> list[str]:
         """Processes in any of the machines that there ever were."""
-        return [f"{process.pid} {' '.join(process.cmdline())}" for process in _inhabitants(self._seen)]
+        return [str(process) for process in _inhabitants(self._seen)]
 
     def _boot(self, name: str, number: int, home: Mapping[str, Path], command: Sequence[str]) -> Machine:
-        address = f"{NETWORK}.{number}"
         folder = self.folder / name
-        for part in ("home", "tmp"):
-            (folder / part).mkdir(parents=True)
-        (folder / "tmp").chmod(0o1777)
-        for target, source in home.items():
-            (folder / "home" / target).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if source.is_dir():
-                (folder / "home" / target).symlink_to(source)
-            else:
-                shutil.copy(source, folder / "home" / target)
-        user = f"{USER}:x:0:0::{self.folder / 'home'}:/bin/bash\n"
-        (folder / "passwd").write_text(user + Path("/etc/passwd").read_text())
-        (folder / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")  # as Debian's installer leaves it
+        self._furnish(folder, home)
         arguments = [name, str(folder), str(self.folder / "home"), sys.prefix, *map(str, self.visible), "--", *command]
-        with (folder / "log").open("ab") as log:
+        with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *_UNSHARE, "bash", "-c", _BOOT, "boot", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -204,9 +193,8 @@ class Lab:
                 stderr=log,
                 env={"PATH": _PATH},
             )
-        machine = Machine(name, address, folder, self.folder / "home", process, 0)
-        self.machines[name] = machine
-        deadline = time.monotonic() + 30
+        machine = self.machines[name] = Machine(name, f"{NETWORK}.{number}", folder, self.folder / "home", process)
+        deadline = time.monotonic() + _PATIENCE
         while not (folder / "booted").exists():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{name} does not start: {(folder / 'log').read_text()}")
@@ -216,6 +204,23 @@ class Lab:
         self._in_network(machine, "ip", "link", "set", "lo", "up")
         return machine
 
+    def _furnish(self, folder: Path, home: Mapping[str, Path]) -> None:
+        """Put what a machine begins with into its folder: where in its home which file or folder is."""
+        for part in ("home", "tmp"):
+            (folder / part).mkdir(parents=True)
+        (folder / "tmp").chmod(0o1777)
+        for target, source in home.items():
+            place = folder / "home" / target
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if source.is_dir():
+                place.symlink_to(source)
+            else:
+                shutil.copy(source, place)
+        user = f"{USER}:x:0:0::{self.folder / 'home'}:/bin/bash\n"
+        (folder / "passwd").write_text(user + Path("/etc/passwd").read_text())
+        # As Debian's installer leaves it: by its own name a machine is nowhere that others reach.
+        (folder / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {folder.name}\n")
+
     def _give_address(self, machine: Machine, device: str) -> None:
         self._in_network(machine, "ip", "address", "add", f"{machine.address}/24", "dev", device)
         self._in_network(machine, "ip", "link", "set", device, "up")
@@ -224,11 +229,11 @@ class Lab:
         _run("nsenter", f"--target={machine.pid}", "--net", "--", *words)
 
     def _end(self, machine: Machine) -> None:
+        ending = machine.processes() if machine.pid else []
         machine.process.kill()  # and the kernel all that it began
         machine.process.wait()
-        if machine.pid:
-            psutil.wait_procs(machine.processes() if machine.namespace("pid") else [], timeout=30)
-        self.machines.pop(machine.name, None)
+        psutil.wait_procs(ending, timeout=_PATIENCE)
+        del self.machines[machine.name]
 
 
 def _run(*words: str | Path) -> None:
@@ -246,8 +251,5 @@ def _namespace(pid: int, kind: str) -> str:
 
 def _inhabitants(namespaces: set[str]) -> list[psutil.Process]:
     """The processes in any of some namespaces. Those that have ended and are still listed have none."""
-    found = []
-    for process in psutil.process_iter():
-        if any(_namespace(process.pid, kind) in namespaces for kind in _NAMESPACES):
-            found.append(process)
-    return found
+    known = namespaces - {""}
+    return [one for one in psutil.process_iter() if any(_namespace(one.pid, kind) in known for kind in _NAMESPACES)]
