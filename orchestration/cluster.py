@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from orchestration.cluster_rules import RULES, Config, Finding, texts
+from orchestration.errors import first_line
+
+_MAX_BYTES = 2**17
 
 
 @dataclass(frozen=True)
@@ -42,16 +47,47 @@ def load(path: Path) -> Config:
     """Read a cluster file as plain data: a tag, which could name any Python object, is refused. Raises ValueError."""
     import yaml
 
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise _too_long(path)
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = yaml.SafeLoader(content.decode())
+        root = loader.get_single_node()
+        _check_aliases(path, root)
+        config = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ValueError(f"{path}{line}: {error.problem}") from None
+    except RecursionError:
+        raise ValueError(f"{path} is nested deeper than any cluster's file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
+    except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:  # of a scalar that is tagged
+        raise ValueError(f"{path} is not YAML as it should be: {first_line(error)}") from None
     if not isinstance(config, dict):
         raise ValueError(f"{path} holds {type(config).__name__}, expected a cluster: cluster_name, provider, …")
     return config
+
+
+def _check_aliases(path: Path, root: Any) -> None:
+    """Raise ValueError where aliases, each repeating what others repeat, stand for more than a file can hold."""
+    sizes: dict[int, float] = {}
+
+    def size(node: Any) -> float:
+        if id(node) not in sizes:
+            sizes[id(node)] = math.inf  # until it is known: a node inside itself has no end
+            children = node.value if isinstance(node.value, list) else []  # a scalar's is text
+            flat = (part for child in children for part in (child if isinstance(child, tuple) else (child,)))
+            sizes[id(node)] = 1 + sum(map(size, flat))
+        return sizes[id(node)]
+
+    if root is not None and size(root) > _MAX_BYTES:
+        raise _too_long(path)
+
+
+def _too_long(path: Path) -> ValueError:
+    return ValueError(f"{path} is longer than {_MAX_BYTES:,} bytes, its aliases written out, which no cluster's file is")
 
 
 def prepare(config: Config) -> Config:

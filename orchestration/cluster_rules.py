@@ -92,7 +92,7 @@ def nodes_that_miss_a_variable(config: Config) -> Iterator[Finding]:
 def open_ports(config: Config) -> Iterator[Finding]:
     """Servers that listen on every interface of a node."""
     for place, command in _commands(config):
-        for option, address in re.findall(r"--([\w-]*(?:host|ip|bind))[= ]+['\"]?([^\s;'\"]+)", command):
+        for option, address in re.findall(r"(?<![\w-])--([\w-]*(?:host|ip|bind))[= ]+['\"]?([^\s;'\"]+)", command):
             if address in _EVERYWHERE:
                 fix = f"--{option}=127.0.0.1, and `ray dashboard` or `ray attach --port-forward` to reach it"
                 yield Finding("open_port", place, f"--{option} {address} listens on every interface", fix)

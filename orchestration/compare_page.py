@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def _distribution(name: str, entries: Sequence[Entry]) -> BaseDistribution:
         numbers = sorted({float(text) for text in texts})
     except ValueError:
         return CategoricalDistribution(texts)
-    if len(numbers) <= 2:
+    if len(numbers) <= 2 or not all(map(math.isfinite, numbers)):
         return CategoricalDistribution(texts)
     wide = numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_RATIO
     return FloatDistribution(numbers[0], numbers[-1], log=wide)
@@ -203,7 +204,8 @@ def _show(entry: Entry) -> Shown:
 def _step_of(path: str) -> int:
     """The step in the name that MLflow gives to a picture of a series: ``KEY%step%N%…``."""
     words = path.replace("~", "%").split("%")
-    return int(words[words.index("step") + 1]) if "step" in words else -1
+    step = words[words.index("step") + 1 :][:1] if "step" in words else []
+    return int(step[0]) if step and step[0].isdecimal() else -1
 
 
 def _data(kind: str, content: bytes) -> str:

@@ -8,6 +8,12 @@ from typing import Annotated
 from tyro.constructors import PrimitiveConstructorSpec
 
 
+def require_name(name: str, of: str) -> None:
+    """Raise ValueError where a name that becomes a folder's would lead out of the folder that it is in."""
+    if "/" in name or name in (".", ".."):
+        raise ValueError(f"{of} name has no '/' and is no '..': got {name!r}")
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Read ``HEIGHTxWIDTH``, for example ``384x256``. Raises ValueError."""
     match = re.fullmatch(r"(\d+)[x×](\d+)", text)

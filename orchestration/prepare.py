@@ -350,8 +350,14 @@ def _clear(dataset: Folder) -> None:
 def _load_rejections(dataset: Folder) -> list[Rejection]:
     if not dataset.exists("rejected.parquet"):
         return []
-    table = pq.read_table(pa.BufferReader(dataset.read("rejected.parquet")))
-    return [Rejection(**row) for row in table.to_pylist()]
+    place = f"{dataset}/rejected.parquet"
+    try:
+        table = pq.read_table(pa.BufferReader(dataset.read("rejected.parquet")))
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{place} cannot be read: {first_line(error)}; delete it") from error
+    if table.schema.names != _REJECTED_SCHEMA.names or any(None in row.values() for row in table.to_pylist()):
+        raise DatasetError(f"{place} was not written by posegen; delete it")
+    return [Rejection(**{name: str(value) for name, value in row.items()}) for row in table.to_pylist()]
 
 
 def _save_rejections(dataset: Folder, rejections: Sequence[Rejection], videos: Path) -> None:

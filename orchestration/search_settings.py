@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestration.methods import Method
+from orchestration.options import require_name
 
 EXPERIMENT = "posegen-search"
 EPOCH = "epoch"
@@ -88,5 +89,4 @@ class TuneSettings:
         each = self.gpus_per_trial / max(self.workers, 1)
         if each > 1 and each % 1:
             raise ValueError(f"gpus_per_trial {self.gpus_per_trial:g} is {each:g} for each of {self.workers} workers")
-        if "/" in self.name:
-            raise ValueError(f"a search's name has no '/': got {self.name!r}")
+        require_name(self.name, "a search's")

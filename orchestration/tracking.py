@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,10 @@ class Tracker:
 
     uri: str
     run_id: str
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w*", self.run_id):  # it becomes the name of a folder, in the outbox
+            raise ValueError(f"{self.run_id!r} is not the id of an MLflow run")
 
     @property
     def is_on(self) -> bool:
@@ -281,8 +286,9 @@ def _origin() -> dict[str, str]:
 
 def of_run(run: Folder) -> Tracker:
     """The MLflow run of a run folder; `OFF` where it was not recorded."""
-    run_id = run.read_json("run.json").get("mlflow_run_id", "") if run.exists("run.json") else ""
-    return Tracker(tracking_uri(), run_id) if run_id else OFF
+    record = run.read_json("run.json") if run.exists("run.json") else {}
+    run_id = record.get("mlflow_run_id", "") if isinstance(record, dict) else ""
+    return Tracker(tracking_uri(), str(run_id)) if run_id else OFF
 
 
 def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
@@ -437,13 +443,17 @@ def _client(uri: str) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # between our own lines
     from mlflow import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if uri.startswith("sqlite:") and uri not in _made:
         # Two commands that begin in an empty folder would make the same tables at once, which fails.
         with FileLock(Path(tempfile.gettempdir()) / f"posegen-{_short_name(uri)}.lock"):
-            MlflowClient(tracking_uri=uri)
+            try:
+                MlflowClient(tracking_uri=uri)
+            except SQLAlchemyError as error:
+                raise OSError(f"it is no store of MLflow: {first_line(error)}") from error
         _made.add(uri)
     return MlflowClient(tracking_uri=uri)
 

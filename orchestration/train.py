@@ -30,6 +30,7 @@ import torch
 from orchestration import tracking
 from orchestration.checkpoints import CheckpointWriter
 from orchestration.limits import check_disk, is_out_of_memory, less_memory
+from orchestration.options import require_name
 from orchestration.progress import Event, Listener, RemoteListener
 from orchestration.tracking import Tracker
 from orchestration.validation import Validation, describe_collapse
@@ -44,6 +45,7 @@ from posegen.checkpoint import (
     load_training_state,
 )
 from posegen.clips import ClipDataset
+from posegen.records import parse_record
 from posegen.samples import Batch, EpochLoader, Samples
 from posegen.stages import STAGES, Stage
 from posegen.storage import Folder
@@ -98,8 +100,18 @@ class TrainSettings:
             raise ValueError(f"checkpoint_steps must be -1 or more, got {self.checkpoint_steps}")
         if self.patience < 0:
             raise ValueError(f"patience must be 0 or more seconds, got {self.patience}")
-        if "/" in self.name:
-            raise ValueError(f"a run's name has no '/': got {self.name!r}")
+        require_name(self.name, "a run's")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The content of ``run.json``."""
+
+    stage: str
+    config: dict[str, Any]
+    dataset: str
+    data_fingerprint: str
+    mlflow_run_id: str = ""
 
     @property
     def checkpoint_interval(self) -> int:
@@ -194,7 +206,8 @@ def history(run: Folder) -> dict[int, dict[str, float]]:
     if checkpoint is None or not run.exists(_HISTORY):
         return {}
     done = load_progress(checkpoint).epoch
-    return {int(epoch): metrics for epoch, metrics in run.read_json(_HISTORY).items() if int(epoch) <= done}
+    epochs = parse_record(dict[int, dict[str, float]], run.read(_HISTORY), f"{run}/{_HISTORY}", RunError)
+    return {epoch: metrics for epoch, metrics in epochs.items() if epoch <= done}
 
 
 def dataset_of(run: str) -> str:
@@ -202,7 +215,15 @@ def dataset_of(run: str) -> str:
     folder = Folder(run)
     if not folder.exists("run.json"):
         raise RunError(f"no run in {run}; train one with `posegen train`")
-    return folder.read_json("run.json")["dataset"]
+    return _read_record(folder).dataset
+
+
+def _read_record(run: Folder) -> RunRecord:
+    """Read ``run.json``. Raises RunError where it is not a run's."""
+    record = parse_record(RunRecord, run.read("run.json"), f"{run}/run.json", RunError)
+    if record.stage not in STAGES:
+        raise RunError(f"{run} is of the stage {record.stage!r}, expected one of {sorted(STAGES)}")
+    return record
 
 
 def check(stage: str, config: Stage.Config, data: ClipDataset, *, workers: int) -> Stage:
@@ -328,7 +349,7 @@ def _record_again(job: Job) -> None:
     if checkpoint is not None:
         progress = load_progress(checkpoint)
         if progress.epoch_step == 0:
-            job.tracker.log_metrics(history(job.run)[progress.epoch], progress.epoch, at=progress.finished_at)
+            job.tracker.log_metrics(history(job.run).get(progress.epoch, {}), progress.epoch, at=progress.finished_at)
 
 
 def _finish_epoch(
@@ -366,7 +387,7 @@ def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
         "dataset": job.dataset,
         "data_fingerprint": data.fingerprint,
     }
-    known = job.run.read_json("run.json") if job.run.exists("run.json") else {}
+    known = _read_record(job.run) if job.run.exists("run.json") else None
     if known:
         _check_same(job.run, known, facts)
     tracker = tracking.OFF
@@ -381,21 +402,21 @@ def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
                 "posegen.data_fingerprint": data.fingerprint,
             },
             parent=parent,
-            run_id=known.get("mlflow_run_id", ""),
+            run_id=known.mlflow_run_id if known else "",
         )
     job.run.write_json("run.json", {**facts, "mlflow_run_id": tracker.run_id})
     return tracker
 
 
-def _check_same(run: Folder, known: dict[str, Any], asked: dict[str, Any]) -> None:
+def _check_same(run: Folder, known: RunRecord, asked: dict[str, Any]) -> None:
     """A run goes on as it began; only its length may change."""
     elsewhere = "take another --name or --runs"
     for name in ("stage", "data_fingerprint"):
-        if known[name] != asked[name]:
-            kind, change = name.replace("_", " "), f"{known[name]} → {asked[name]}"
+        if getattr(known, name) != asked[name]:
+            kind, change = name.replace("_", " "), f"{getattr(known, name)} → {asked[name]}"
             raise RunError(f"run {run.name} has another {kind} ({change}): {elsewhere}")
     # A setting that is younger than the run had its default when the run began.
-    before, now = {**asdict(STAGES[known["stage"]].Config()), **known["config"]}, asked["config"]
+    before, now = {**asdict(STAGES[known.stage].Config()), **known.config}, asked["config"]
     changed = [name for name in now if name != "num_epochs" and before[name] != now[name]]
     if changed:
         changes = ", ".join(f"{name} {before[name]!r} → {now[name]!r}" for name in changed)

@@ -7,16 +7,20 @@ with another size, is not a checkpoint: a run that was killed while saving has t
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from posegen.records import check_size, parse_record
 from posegen.stages import STAGES
 from posegen.stages.stage import Stage
 from posegen.storage import Folder
@@ -48,6 +52,20 @@ class Progress:
     """Their losses, added up; mean over the workers."""
     finished_at: int = 0
     """When the last epoch was finished, in milliseconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """The content of ``checkpoint.json``."""
+
+    stage: str
+    config: dict[str, Any]
+    progress: Progress
+    optimizers: dict[str, list[dict[str, Any]]]
+    """Groups of parameters of each."""
+    posegen: str
+    torch: str
+    tensor_bytes: int
 
 
 @dataclass(frozen=True)
@@ -111,17 +129,18 @@ def checkpoint_bytes(stage: Stage) -> int:
 
 def load_progress(folder: Folder) -> Progress:
     """Read how far the checkpoint's run had come."""
-    progress = _facts(folder)["progress"]
-    return Progress(**{**progress, "size": tuple(progress["size"])})
+    progress = _facts(folder).progress
+    check_size(progress.size, f"{folder}/{_FACTS}", CheckpointError)
+    return progress
 
 
 def load_config(folder: Folder) -> tuple[type[Stage], Stage.Config]:
-    """Read which stage a checkpoint is of, and its configuration."""
+    """Read which stage a checkpoint is of, and its configuration. Raises CheckpointError for one that is unknown."""
     facts = _facts(folder)
-    stage = STAGES.get(facts["stage"])
+    stage = STAGES.get(facts.stage)
     if stage is None:
-        raise CheckpointError(f"{folder} is of the stage {facts['stage']!r}, expected one of {sorted(STAGES)}")
-    return stage, stage.Config(**facts["config"])
+        raise CheckpointError(f"{folder} is of the stage {facts.stage!r}, expected one of {sorted(STAGES)}")
+    return stage, parse_record(stage.Config, json.dumps(facts.config), f"config in {folder}/{_FACTS}", CheckpointError)
 
 
 def load_stage(folder: Folder, expected: type[Stage] | None = None) -> Stage:
@@ -133,18 +152,27 @@ def load_stage(folder: Folder, expected: type[Stage] | None = None) -> Stage:
     if expected is not None and not issubclass(stage, expected):
         fitting = [name for name, other in STAGES.items() if issubclass(other, expected)]
         raise CheckpointError(f"{folder} is of the stage {stage.name!r}, expected {' or '.join(map(repr, fitting))}")
+    networks, _ = _load_tensors(folder)
+    with torch.device("meta"):  # shapes alone: a configuration that lies may ask for more memory than there is
+        _check_shapes(folder, stage(config).state_dict(), networks)
     loaded = stage(config)
-    loaded.load_state_dict(_split(load_tensors(folder.read(_TENSORS)))[0])
+    loaded.load_state_dict(networks)
     return loaded.eval()
 
 
 def load_training_state(folder: Folder, stage: Stage) -> None:
-    """Bring a stage of the same configuration to the state in which the checkpoint was written."""
-    facts = _facts(folder)
-    networks, slots = _split(load_tensors(folder.read(_TENSORS)))
+    """Bring a stage of the same configuration to the state in which the checkpoint was written.
+
+    Raises CheckpointError where the checkpoint is of something else; the stage is then as it was.
+    """
+    groups = _facts(folder).optimizers
+    networks, slots = _load_tensors(folder)
+    _check_shapes(folder, stage.state_dict(), networks)
+    for name, optimizer in stage.optimizers.items():
+        _check_optimizer(folder, name, optimizer, groups.get(name, []), slots.get(name, {}))
     stage.load_state_dict(networks)
     for name, optimizer in stage.optimizers.items():
-        optimizer.load_state_dict({"state": slots.get(name, {}), "param_groups": facts["optimizers"][name]})
+        optimizer.load_state_dict({"state": slots.get(name, {}), "param_groups": groups[name]})
 
 
 def latest_checkpoint(run: Folder) -> Folder | None:
@@ -172,13 +200,21 @@ def is_whole(folder: Folder) -> bool:
     if not folder.exists(_FACTS) or not folder.exists(_TENSORS):
         return False
     filesystem, path = folder.resolve(_TENSORS)
-    return filesystem.get_file_info(path).size == _facts(folder)["tensor_bytes"]
+    return filesystem.get_file_info(path).size == _facts(folder).tensor_bytes
 
 
-def _facts(folder: Folder) -> dict[str, Any]:
+def _facts(folder: Folder) -> _Facts:
     if not folder.exists(_FACTS):
         raise CheckpointError(f"no checkpoint in {folder}")
-    return folder.read_json(_FACTS)
+    return parse_record(_Facts, folder.read(_FACTS), f"{folder}/{_FACTS}", CheckpointError)
+
+
+def _load_tensors(folder: Folder) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:
+    """Read the file of tensors. Raises CheckpointError where it is none of a checkpoint."""
+    try:
+        return _split(load_tensors(folder.read(_TENSORS)))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder}/{_TENSORS} is damaged or not a checkpoint's: {error}") from error
 
 
 def _split(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:
@@ -186,10 +222,42 @@ def _split(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dic
     networks: dict[str, Tensor] = {}
     slots: dict[str, dict[int, dict[str, Tensor]]] = {}
     for name, tensor in tensors.items():
-        kind, rest = name.split("/", 1)
-        if kind == "networks":
-            networks[rest] = tensor
-        else:
-            optimizer, index, slot = rest.split("/")
-            slots.setdefault(optimizer, {}).setdefault(int(index), {})[slot] = tensor
+        match name.split("/"):
+            case ["networks", rest]:
+                networks[rest] = tensor
+            case ["optimizers", optimizer, index, slot]:
+                slots.setdefault(optimizer, {}).setdefault(int(index), {})[slot] = tensor
+            case _:
+                raise ValueError(f"it has a tensor {name!r}")
     return networks, slots
+
+
+def _check_shapes(folder: Folder, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError where tensors are not those of the stage."""
+    wanted, got = ({name: (tensor.shape, tensor.dtype) for name, tensor in x.items()} for x in (own, given))
+    differing = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
+    if differing:
+        name = differing[0]
+        told = [f"{x[name][1]} {tuple(x[name][0])}" if name in x else "nothing" for x in (got, wanted)]
+        raise CheckpointError(
+            f"{folder} does not fit its own configuration: it has {told[0]} as {name}, expected {told[1]}"
+            + (f", and {len(differing) - 1} more" if len(differing) > 1 else "")
+        )
+
+
+def _check_optimizer(
+    folder: Folder,
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    groups: list[dict[str, Any]],
+    slots: dict[int, dict[str, Tensor]],
+) -> None:
+    """Raise CheckpointError where what an optimizer remembers is not of its parameters."""
+    state = optimizer.state_dict()["param_groups"]
+    fits = [(group.keys(), group["params"]) for group in state] == [(g.keys(), g.get("params")) for g in groups]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, of_parameter in slots.items():
+        shapes = {tensor.shape for tensor in of_parameter.values()}
+        fits = fits and index < len(parameters) and shapes <= {torch.Size(), parameters[index].shape}
+    if not fits:
+        raise CheckpointError(f"{folder} does not fit its own configuration: its optimizer {name!r} is another one")

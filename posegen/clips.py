@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import math
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -25,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from posegen.records import MAX_PIXELS, check_size, parse_record
 from posegen.storage import Folder
 
 SCHEMA_VERSION = 1
@@ -54,6 +58,10 @@ VARIANT_SCHEMA = pa.schema(
 METADATA_KEY = b"posegen"
 """Under which a Parquet file says how it was made."""
 _ROW_GROUP = 16  # frames that are read together: small enough for random access, large enough for a stream
+_LEAST_PNG = 64  # bytes: no PNG is smaller, and each row has one
+_FARTHEST = 1e5  # pixels from the corner of a picture in which a joint may be missing but not lie
+_PNG_HEADER = struct.Struct(">8s4x4sII")
+_REMEDY = "prepare or colorize the clip again"
 
 
 class DatasetError(ValueError):
@@ -121,12 +129,41 @@ def encode_png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def decode_png(content: bytes, *, gray: bool = False) -> np.ndarray:
-    """Decode a PNG to uint8: RGB (H, W, 3), or (H, W) with `gray`."""
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
-    if image is None:
-        raise DatasetError("an image in the dataset does not decode; prepare or colorize the clip again")
+def decode_png(content: bytes, *, gray: bool = False, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Decode a PNG to uint8: RGB (H, W, 3), or (H, W) with `gray`.
+
+    Args:
+        content: The file. Nothing else is decoded, whatever OpenCV knows.
+        gray: Whether it has one channel.
+        size: Height and width that it must have; by default any that fit into memory.
+
+    Raises:
+        DatasetError: It is not such a picture. What it claims to be is looked at before it is decoded.
+    """
+    claimed = _claimed_size(content)
+    if size is not None and claimed not in (None, size):
+        raise DatasetError(f"a picture in the dataset has {_show(claimed)} pixels, expected {_show(size)}; {_REMEDY}")
+    image = None
+    if claimed is not None and claimed[0] * claimed[1] <= MAX_PIXELS:
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
+        except cv2.error:
+            image = None
+    if image is None or image.shape[:2] != claimed:
+        raise DatasetError(f"an image in the dataset does not decode; {_REMEDY}")
     return image if gray else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _claimed_size(content: bytes | None) -> tuple[int, int] | None:
+    """Height and width in the header of a PNG; None for anything else."""
+    if content is None or len(content) < _PNG_HEADER.size:
+        return None
+    signature, chunk, width, height = _PNG_HEADER.unpack_from(content)
+    return (height, width) if signature == b"\x89PNG\r\n\x1a\n" and chunk == b"IHDR" else None
+
+
+def _show(size: tuple[int, int] | None) -> str:
+    return "no" if size is None else f"{size[1]}×{size[0]}"
 
 
 def derive_clip_id(person: str, action: str, source_sha256: str, settings: dict[str, Any]) -> str:
@@ -187,35 +224,49 @@ class ClipFile:
 
     @cached_property
     def _table(self) -> _FrameTable:
-        return _FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet")
+        return _FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet", CLIP_SCHEMA)
 
     @cached_property
     def info(self) -> ClipInfo:
-        """What is known of the clip as a whole."""
-        facts = json.loads(self._table.metadata[METADATA_KEY])
-        return ClipInfo(**{**facts, "size": tuple(facts["size"])})
+        """What is known of the clip as a whole. Raises DatasetError where it is not what the file holds."""
+        table = self._table
+        info = parse_record(ClipInfo, table.metadata.get(METADATA_KEY, b""), str(table), DatasetError)
+        check_size(info.size, str(table), DatasetError)
+        if info.clip_id != self.clip_id:  # it becomes the name of files
+            raise DatasetError(f"{table} says that it is the clip {info.clip_id!r}: give it its name back")
+        if info.num_frames != table.num_rows or not info.num_frames:
+            raise DatasetError(f"{table} has {table.num_rows} frames and says {info.num_frames}; {_REMEDY}")
+        if not (math.isfinite(info.fps) and info.fps > 0):
+            raise DatasetError(f"{table} has {info.fps} frames per second; {_REMEDY}")
+        return info
 
     @cached_property
     def keypoints(self) -> np.ndarray:
         """(T, 18, 3) float32 keypoints of all frames."""
-        return self._table.numbers("keypoints").reshape(-1, 18, 3)
+        keypoints = self._table.numbers("keypoints").reshape(-1, 18, 3)
+        if not (np.abs(keypoints) <= _FARTHEST).all():  # nor is NaN
+            raise DatasetError(f"{self._table} has keypoints that are no places in a picture; {_REMEDY}")
+        return keypoints
 
     @cached_property
     def times(self) -> np.ndarray:
         """(T,) float64 seconds since the start."""
-        return self._table.numbers("time")
+        times = self._table.numbers("time")
+        if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+            raise DatasetError(f"{self._table} has times that do not increase; {_REMEDY}")
+        return times
 
     def image(self, row: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB of one frame."""
-        return decode_png(self._table.cell("image", row))
+        return decode_png(self._table.cell("image", row), size=self.info.size)
 
     def edges(self, row: int) -> np.ndarray:
         """(H, W) uint8 P(edge) × 255 of one frame."""
-        return decode_png(self._table.cell("edges", row), gray=True)
+        return decode_png(self._table.cell("edges", row), gray=True, size=self.info.size)
 
     def mask(self, row: int) -> np.ndarray:
         """(H, W) uint8 person mask of one frame."""
-        return decode_png(self._table.cell("mask", row), gray=True)
+        return decode_png(self._table.cell("mask", row), gray=True, size=self.info.size)
 
     def read(self) -> Clip:
         """Decode the whole clip."""
@@ -232,27 +283,38 @@ class ClipFile:
 
 
 class VariantFile:
-    """The recoloured frames of one clip."""
+    """The recoloured frames of one clip.
 
-    def __init__(self, dataset: Folder, kind: str, clip_id: str):
+    Args:
+        dataset: The dataset's folder.
+        kind: Name of the folder inside ``colors/``.
+        clip_id: Of the clip.
+        size: Height and width of its frames, where pictures are looked at.
+    """
+
+    def __init__(self, dataset: Folder, kind: str, clip_id: str, size: tuple[int, int] | None = None):
         self.dataset = dataset
         self.kind = kind
         self.clip_id = clip_id
+        self.size = size
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "kind": self.kind, "clip_id": self.clip_id}
+        return {"dataset": self.dataset, "kind": self.kind, "clip_id": self.clip_id, "size": self.size}
 
     @cached_property
     def _table(self) -> _FrameTable:
-        return _FrameTable(self.dataset / "colors" / self.kind, f"{self.clip_id}.parquet")
+        return _FrameTable(self.dataset / "colors" / self.kind, f"{self.clip_id}.parquet", VARIANT_SCHEMA)
 
     @cached_property
     def rows(self) -> dict[tuple[int, int], int]:
         """Row number by (row of the frame in its clip, variant)."""
         frames, variants = self._table.numbers("frame"), self._table.numbers("variant")
-        return {
-            (int(frame), int(variant)): row for row, (frame, variant) in enumerate(zip(frames, variants, strict=True))
-        }
+        rows = _Rows(str(self._table), zip(zip(frames.tolist(), variants.tolist(), strict=True), range(len(frames))))
+        num_variants = len({variant for _, variant in rows})
+        whole = len(rows) == len(frames) == len(set(frames.tolist())) * num_variants
+        if not rows or not whole or {variant for _, variant in rows} != set(range(num_variants)):
+            raise DatasetError(f"{self._table} lacks variants of its frames, or has some twice; {_REMEDY}")
+        return rows
 
     @cached_property
     def num_variants(self) -> int:
@@ -262,12 +324,12 @@ class VariantFile:
     @cached_property
     def upper_ab(self) -> list[list[float] | None]:
         """The designated (a, b) of the upper garment in every row, None where it was left as it was."""
-        return self._table.values("upper_ab")
+        return self._colors("upper_ab")
 
     @cached_property
     def lower_ab(self) -> list[list[float] | None]:
         """The designated (a, b) of the lower garment in every row, None where it was left as it was."""
-        return self._table.values("lower_ab")
+        return self._colors("lower_ab")
 
     @property
     def record(self) -> bytes:
@@ -276,7 +338,14 @@ class VariantFile:
 
     def image(self, frame: int, variant: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB of one recoloured frame; `frame` is a row of the clip."""
-        return decode_png(self._table.cell("image", self.rows[frame, variant]))
+        return decode_png(self._table.cell("image", self.rows[frame, variant]), size=self.size)
+
+    def _colors(self, column: str) -> list[list[float] | None]:
+        colors = self._table.values(column)
+        for ab in colors:
+            if ab is not None and not (len(ab) == 2 and all(x is not None and math.isfinite(x) for x in ab)):
+                raise DatasetError(f"{self._table} has {ab} as {column}, expected a and b; {_REMEDY}")
+        return colors
 
 
 class ClipDataset:
@@ -325,7 +394,7 @@ class ClipDataset:
                 f"{self.folder} has no colour variants {kind!r} of clip {clip.clip_id}; "
                 f"make them with `posegen colorize {self.folder} --scope {scope} --region {region}`"
             )
-        return VariantFile(self.folder, kind, clip.clip_id)
+        return VariantFile(self.folder, kind, clip.clip_id, self.info.size)
 
     def find(self, name: str) -> ClipFile:
         """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``. Raises DatasetError."""
@@ -342,13 +411,17 @@ class ClipDataset:
 
 
 def load_dataset_info(folder: Folder) -> DatasetInfo:
-    """Read ``dataset.json``. Raises DatasetError for one of another schema version."""
+    """Read ``dataset.json``. Raises DatasetError for one of another schema version, or that is none."""
     content = folder.read_json("dataset.json")
-    if content.get("schema_version") != SCHEMA_VERSION:
-        raise DatasetError(
-            f"{folder} has schema version {content.get('schema_version')}, expected {SCHEMA_VERSION}; prepare it again"
-        )
-    return DatasetInfo(**{**content, "size": tuple(content["size"])})
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found != SCHEMA_VERSION:
+        raise DatasetError(f"{folder} has schema version {found}, expected {SCHEMA_VERSION}; prepare it again")
+    place = f"{folder}/dataset.json"
+    info = parse_record(DatasetInfo, json.dumps(content), place, DatasetError)
+    check_size(info.size, place, DatasetError)
+    if info.splits.keys() != {"train", "test"}:
+        raise DatasetError(f"{place} has the splits {sorted(info.splits)}, expected train and test; prepare it again")
+    return info
 
 
 def save_dataset_info(folder: Folder, info: DatasetInfo) -> None:
@@ -356,37 +429,101 @@ def save_dataset_info(folder: Folder, info: DatasetInfo) -> None:
     folder.write_json("dataset.json", asdict(info))
 
 
+class _Rows(dict[tuple[int, int], int]):
+    """Row numbers in a file, which says so where it has none."""
+
+    def __init__(self, place: str, rows: Iterable[tuple[tuple[int, int], int]]):
+        super().__init__(rows)
+        self._place = place
+
+    def __missing__(self, key: tuple[int, int]) -> int:
+        raise DatasetError(f"{self._place} has no variant {key[1]} of frame {key[0]}; {_REMEDY}")
+
+
 @dataclass
 class _FrameTable:
-    """One Parquet file of frames; keeps the row group that was read last, since reads come in runs."""
+    """One Parquet file of frames; keeps the row group that was read last, since reads come in runs.
+
+    Raises DatasetError for a file that is damaged or of something else, when it is first looked into.
+    """
 
     folder: Folder
     name: str
+    schema: pa.Schema
     _groups: dict[str, tuple[int, Sequence[bytes]]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.name}"
 
     @cached_property
     def _file(self) -> pq.ParquetFile:
-        filesystem, path = self.folder.resolve(self.name)
-        return pq.ParquetFile(filesystem.open_input_file(path))
+        with self._reading():
+            filesystem, path = self.folder.resolve(self.name)
+            stream = filesystem.open_input_file(path)
+            file = pq.ParquetFile(stream)
+            self._check_schema(file.schema_arrow)
+            self._check_rows(file.metadata, stream.size())
+        return file
+
+    def _check_schema(self, found: pa.Schema) -> None:
+        for wanted in self.schema:
+            index = found.get_field_index(wanted.name)  # -1 where it is missing or there twice
+            if index < 0 or found.field(index).type != wanted.type:
+                got = "it once" if index < 0 else f"{found.field(index).type}"
+                raise DatasetError(f"{self} has not {wanted.name} as {wanted.type} ({got}); {_REMEDY}")
+
+    def _check_rows(self, metadata: pq.FileMetaData, num_bytes: int) -> None:
+        """Rows are found by counting, and what claims more of them than fit into the file would fill the memory."""
+        counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        left = metadata.num_rows - _ROW_GROUP * max(len(counts) - 1, 0)
+        regular = counts == [_ROW_GROUP] * (len(counts) - 1) + [left] * bool(counts) and 0 <= left <= _ROW_GROUP
+        if not regular or metadata.num_rows * _LEAST_PNG > num_bytes:
+            raise DatasetError(f"{self} is not divided into groups of {_ROW_GROUP} rows; {_REMEDY}")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn what Arrow says of a broken file into one reason."""
+        try:
+            yield
+        except (pa.ArrowException, OSError, MemoryError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise DatasetError(f"{self} cannot be read: {reason}; {_REMEDY}") from error
 
     @property
     def metadata(self) -> dict[bytes, bytes]:
         return self._file.schema_arrow.metadata or {}
 
+    @property
+    def num_rows(self) -> int:
+        return self._file.metadata.num_rows
+
     def values(self, column: str) -> list[Any]:
-        return self._file.read([column])[column].to_pylist()
+        return self._read(column).to_pylist()
 
     def numbers(self, column: str) -> np.ndarray:
-        values = self._file.read([column])[column].combine_chunks()
-        if pa.types.is_fixed_size_list(values.type):
+        values = self._read(column).combine_chunks()
+        if values.null_count == 0 and pa.types.is_fixed_size_list(values.type):
             values = values.flatten()
+        if values.null_count:
+            raise DatasetError(f"{self} lacks numbers in {column}; {_REMEDY}")
         return values.to_numpy(zero_copy_only=False)
 
     def cell(self, column: str, row: int) -> bytes:
         group, offset = divmod(row, _ROW_GROUP)
         cached = self._groups.get(column)
         if cached is None or cached[0] != group:
-            # A few pictures are read sooner by this thread than they are handed to others.
-            cached = (group, self._file.read_row_group(group, [column], use_threads=False)[column].to_pylist())
+            file = self._file
+            with self._reading():
+                # A few pictures are read sooner by this thread than they are handed to others.
+                cached = (group, file.read_row_group(group, [column], use_threads=False)[column].to_pylist())
             self._groups[column] = cached
         return cached[1][offset]
+
+    def _read(self, column: str) -> pa.ChunkedArray:
+        file = self._file
+        with self._reading():
+            values = file.read([column])[column]
+            values.validate(full=True)
+        if len(values) != self.num_rows:
+            raise DatasetError(f"{self} has {len(values)} rows of {column}, expected {self.num_rows}; {_REMEDY}")
+        return values

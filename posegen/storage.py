@@ -106,8 +106,11 @@ class Folder:
             stream.write(content)
 
     def read_json(self, name: str) -> Any:
-        """Return the content of a JSON file."""
-        return json.loads(self.read(name))
+        """Return the content of a JSON file. Raises ValueError where it is none."""
+        try:
+            return json.loads(self.read(name))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self / name} is not JSON: {error}") from None
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file for people and machines: indented, keys in the order given."""

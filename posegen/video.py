@@ -7,6 +7,8 @@ memory is bounded by the frames that are kept. Decoding and encoding are determi
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
+
+from posegen.records import MAX_PIXELS
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1: edges of a rectangle, in which a whole frame is (0, 0, width, height)."""
@@ -106,9 +111,7 @@ def read_image(
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
-    picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    if picture is None:
-        raise VideoError(f"{path}: not a picture")
+    picture = _decode_picture(content, path)
     _check_shape(picture, picture.shape, path)
     window = _window((picture.shape[1], picture.shape[0]), size, crop)
     image = _cut(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), window, size)
@@ -120,6 +123,32 @@ def read_image(
         source=path,
         transform=_transform(window, image.shape[:2]),
     )
+
+
+def _decode_picture(content: np.ndarray, path: Path) -> np.ndarray:
+    """Decode a picture, (H, W, 3) BGR; what its header claims is looked at before memory is given to it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as header:
+                width, height = header.size
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise VideoError(f"{path}: more than {MAX_PIXELS:,} pixels") from error
+    except Exception as error:  # of Pillow's many readers
+        raise VideoError(f"{path}: not a picture") from error
+    _check_pixels(width, height, path)
+    try:
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise VideoError(f"{path}: not a picture")
+    return picture
+
+
+def _check_pixels(width: int, height: int, path: Path) -> None:
+    if width * height > MAX_PIXELS:
+        raise VideoError(f"{path}: {width}×{height} pixels, expected at most {MAX_PIXELS:,}")
 
 
 def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
@@ -135,7 +164,7 @@ def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tup
         for index, (time, decoded) in enumerate(_timed(_decode(container, stream, path), stream)):
             if max_frames is not None and max(stream.frames, index + 1) > max_frames:
                 raise VideoError(f"{path}: {max(stream.frames, index + 1)} frames, expected at most {max_frames}")
-            frame = _upright(decoded, stream)
+            frame = _upright(decoded, stream, path)
             shape = shape or frame.shape
             _check_shape(frame, shape, path)
             yield index, time, frame
@@ -302,14 +331,14 @@ def _timed(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[
         yield previous, frame
 
 
-def _upright(decoded: av.VideoFrame, stream: av.VideoStream) -> np.ndarray:
+def _upright(decoded: av.VideoFrame, stream: av.VideoStream, path: Path) -> np.ndarray:
     """Return a frame as it should be seen: RGB, square pixels, rotated and mirrored by its display matrix."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    square = (round(decoded.width * max(aspect, 1)), round(decoded.height * max(1 / aspect, 1)))
+    _check_pixels(*square, path)
     untagged_hd = decoded.colorspace == _UNSPECIFIED and decoded.height > _MAX_SD_HEIGHT
     frame: np.ndarray = decoded.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709 if untagged_hd else None)
-    aspect = float(stream.sample_aspect_ratio or 1)
     if aspect != 1:
-        height, width = frame.shape[:2]
-        square = (round(width * max(aspect, 1)), round(height * max(1 / aspect, 1)))
         frame = cv2.resize(frame, square, interpolation=cv2.INTER_LINEAR)
     return _oriented(frame, _display_matrix(decoded))
 

@@ -7,6 +7,7 @@ library does; `posegen.weights` says so in one line.
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,10 +17,13 @@ _VGG_DEPTHS = (2, 2, 3, 3, 3)  # convolutions of VGG-16's five blocks
 
 
 def read_torch(file: Path) -> dict[str, Tensor]:
-    """What a pickle of PyTorch holds; one that holds more than tensors is refused."""
+    """What a pickle of PyTorch holds. Raises ValueError for one that holds more than tensors, which may be code."""
     import torch
 
-    return torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError:  # torch's own advice is to run what is in there
+        raise ValueError("it is no pickle of PyTorch, or holds more than tensors, and what is more may be code") from None
 
 
 def read_state_dict(file: Path) -> dict[str, Tensor]:

@@ -276,6 +276,29 @@ def fetch(names: Iterable[str], progress: Callable[[str], None] = log.info) -> l
     return [path(name, progress) for name in names]
 
 
+def load(name: str) -> dict[str, Tensor]:
+    """Return a weight's tensors, fetching it first if need be. Raises WeightsError as `path` does."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = path(name)
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(_damaged(file, error)) from error
+
+
+@contextmanager
+def fitting(name: str) -> Iterator[None]:
+    """Name the file where a network does not take what is in it: whatever the network's library raises is the file's."""
+    try:
+        yield
+    except WeightsError:
+        raise
+    except Exception as error:
+        raise WeightsError(_damaged(path(name), error)) from error
+
+
 def provide(name: str, file: Path) -> Path:
     """Put a file that was got by other means into the cache, and return the cached file.
 
@@ -402,6 +425,11 @@ def _download(weight: Weight, public: PublicURL, folder: Path) -> Path:
     return file
 
 
+def _damaged(file: Path, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return f"{file} is damaged or not of this network: {reason}; delete it, and fetch or provide it again"
+
+
 def _advice(weight: Weight) -> str:
     return (
         f"copy {_cached_file(weight)} from a machine that has it, "
@@ -430,11 +458,11 @@ def _save_tensors(name: str, convert: Converter, file: Path, destination: str) -
     from safetensors.torch import save_file
 
     try:
-        tensors = convert(file)
+        # Tensors that share memory, which safetensors does not take, are copied apart.
+        save_file({key: tensor.clone().contiguous() for key, tensor in convert(file).items()}, destination)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"cannot read {file} as weights {name!r}: {reason}") from error
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, destination)
 
 
 def _sha256(file: Path) -> str:

@@ -15,6 +15,8 @@ MIN_CHROMA = 15.0
 """Smallest chroma that is sampled: less is gray, which says nothing about the colour."""
 
 _LIGHTNESS = (3.0, 98.0)  # beyond it, no colour of the smallest chroma exists
+_MAX_AXIS = 160.0  # of |a| and |b|, as in CSS Color 4
+_LONGEST = 64  # characters; no colour takes more, and patterns take their time over longer ones
 _NUMBER = r"([+-]?\d*\.?\d+)"
 _LAB = re.compile(rf"lab\(\s*{_NUMBER}\s+{_NUMBER}\s+{_NUMBER}\s*\)", re.IGNORECASE)
 
@@ -43,16 +45,22 @@ def parse_color(text: str) -> tuple[float, float, float]:
     Raises:
         ValueError: if the text is not a colour.
     """
+    unknown = f"unknown colour {text[:_LONGEST]!r}, expected one like '#2a6fdb', 'teal' or 'lab(60 40 -20)'"
+    if len(text) > _LONGEST:
+        raise ValueError(unknown)
     lab = _LAB.fullmatch(text.strip())
     if lab:
         lightness, a, b = map(float, lab.groups())
         if not 0 <= lightness <= 100:
             raise ValueError(f"got the colour {text!r}, expected a lightness from 0 to 100 in it")
+        if max(abs(a), abs(b)) > _MAX_AXIS:
+            raise ValueError(f"got the colour {text!r}, expected a and b from -{_MAX_AXIS:g} to {_MAX_AXIS:g} in it")
         return lightness, a, b
     try:
         rgb = ImageColor.getrgb(text.strip())[:3]
     except ValueError:
-        message = f"unknown colour {text!r}, expected one like '#2a6fdb', 'teal' or 'lab(60 40 -20)'"
-        raise ValueError(message) from None
+        raise ValueError(unknown) from None
+    if not all(0 <= channel <= 255 for channel in rgb):
+        raise ValueError(unknown)
     lightness, a, b = rgb_to_lab(np.array(rgb, np.uint8)).tolist()
     return lightness, a, b

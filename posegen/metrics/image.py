@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytorch_msssim
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -87,7 +86,8 @@ class LPIPS(nn.Module):
     def pretrained(cls) -> LPIPS:
         """The metric with torchvision's weights. Raises ValueError where they cannot be had."""
         try:
-            return cls(load_file(weights.path("lpips-alexnet")))
+            with weights.fitting("lpips-alexnet"):
+                return cls(weights.load("lpips-alexnet"))
         except weights.WeightsError as error:
             raise weights.WeightsError(
                 f"{error}. Without it use st_lpips, a different metric that needs no other download"
@@ -144,7 +144,8 @@ class STLPIPS(nn.Module):
     @classmethod
     def pretrained(cls) -> STLPIPS:
         """The metric with its published weights. Raises ValueError where they cannot be had."""
-        return cls(load_file(weights.path("st_lpips")))
+        with weights.fitting("st_lpips"):
+            return cls(weights.load("st_lpips"))
 
     def _load(self, state_dict: Mapping[str, Tensor]) -> None:
         trunk = ("slice1.0", "slice2.5", "slice3.9", "slice4.11", "slice5.13")

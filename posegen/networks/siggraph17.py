@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from posegen import weights
@@ -78,7 +77,8 @@ class SIGGRAPH17(nn.Module):
     @classmethod
     def pretrained(cls, name: str = "siggraph17") -> SIGGRAPH17:
         """Load weights of the table `posegen.weights`. Raises WeightsError where they cannot be had."""
-        return cls.from_state_dict(load_file(weights.path(name)))
+        with weights.fitting(name):
+            return cls.from_state_dict(weights.load(name))
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise ValueError unless height and width are multiples of 8."""

@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -74,7 +73,8 @@ class VGGFeatures(nn.Module):
         """
         if name not in _TRAINED:
             raise ValueError(f"unknown perceptual network {name!r}, expected one of {sorted(_TRAINED)}")
-        return cls.from_state_dict(name, load_file(weights.path(name)))
+        with weights.fitting(name):
+            return cls.from_state_dict(name, weights.load(name))
 
     @classmethod
     def from_state_dict(cls, name: str, state_dict: Mapping[str, Tensor]) -> VGGFeatures:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from posegen import weights
@@ -53,7 +52,8 @@ class HED:
     def __init__(self) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = HEDNetwork()
-        self._network.load_state_dict(load_file(weights.path("hed")))
+        with weights.fitting("hed"):
+            self._network.load_state_dict(weights.load("hed"))
         self._network.to(self._device).eval()
 
     @torch.inference_mode()

@@ -12,7 +12,6 @@ from typing import Protocol
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from posegen import weights
 from posegen.networks.openpose import NUM_FIELDS, NUM_HEATMAPS, NUM_JOINTS, STRIDE, OpenposeNetwork
@@ -91,8 +90,9 @@ class OnnxMaps:
 
 def load_network() -> MapNetwork:
     """Load what the user provided as ``openpose``. Raises WeightsError if that is nothing, saying what to do."""
-    tensors = load_file(weights.path("openpose"))
-    return OnnxMaps(tensors["onnx"].numpy().tobytes()) if "onnx" in tensors else TorchMaps(tensors)
+    tensors = weights.load("openpose")
+    with weights.fitting("openpose"):
+        return OnnxMaps(tensors["onnx"].numpy().tobytes()) if "onnx" in tensors else TorchMaps(tensors)
 
 
 def find_people(network: MapNetwork, image: np.ndarray) -> People:

@@ -16,6 +16,7 @@ from posegen.video import Footage
 _SKELETONS = {len(skeleton): skeleton for skeleton in (OPENPOSE_18, OPENPOSE_25)}
 _KEYS = ("pose_keypoints_2d", "pose_keypoints")  # since OpenPose 1.3, and before
 _SUFFIX = "_keypoints.json"
+_FARTHEST = 1e5  # no picture has so many pixels in a row
 
 
 class OpenposeJson:
@@ -71,9 +72,11 @@ def read_people(file: Path) -> np.ndarray:
         people = json.loads(file.read_text())["people"]
         flat = [next(person[key] for key in _KEYS if key in person) for person in people]
         poses = [np.array(numbers, np.float64).reshape(-1, 3) for numbers in flat]
-    except (ValueError, KeyError, TypeError, StopIteration) as error:
+    except (ValueError, KeyError, TypeError, StopIteration, OverflowError, RecursionError) as error:
         raise ValueError(f"{file} is not a file of OpenPose's people: {error!r}") from error
     for pose in poses:
+        if not (np.abs(pose) <= _FARTHEST).all():  # nor is NaN
+            raise ValueError(f"{file} is not a file of OpenPose's people: it has joints that lie in no picture")
         if len(pose) not in _SKELETONS:
             raise ValueError(f"{file} has {len(pose)} joints a person, expected one of {sorted(_SKELETONS)}")
     poses = [convert_joints(pose, _SKELETONS[len(pose)]) for pose in poses]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from posegen import weights
@@ -96,7 +95,8 @@ class RCF:
     def __init__(self) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = RCFNetwork()
-        self._network.load_state_dict(load_file(weights.path("rcf")))
+        with weights.fitting("rcf"):
+            self._network.load_state_dict(weights.load("rcf"))
         self._network.to(self._device).eval()
 
     @torch.inference_mode()

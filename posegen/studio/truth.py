@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posegen.clips import decode_png, encode_png, write_table
+from posegen.records import parse_record
 from posegen.storage import Folder
 from posegen.studio.render import StudioClip
 from posegen.video import write_video
@@ -40,6 +41,20 @@ class Truth:
     lower_lab: tuple[float, float, float]
     size: tuple[int, int]
     """Height and width of the rendered frames."""
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the file says of the video as a whole."""
+
+    person: str
+    action: str
+    fps: float
+    width: int
+    height: int
+    upper_lab: tuple[float, float, float]
+    lower_lab: tuple[float, float, float]
+    seed: int
 
 
 def truth_path(video: Path) -> Path:
@@ -86,19 +101,23 @@ def _describe(clip: StudioClip) -> dict[str, object]:
 
 def read_truth(path: Path) -> Truth:
     """Read a file that `write_clip` wrote beside a video; ValueError for any other Parquet file."""
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not a file of the studio: {error}") from error
     metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
     if metadata is None or not set(_SCHEMA.names) <= set(table.schema.names):
         raise ValueError(f"{path} has columns {table.schema.names}, expected the truth about a studio video")
-    facts = json.loads(metadata)
+    facts = parse_record(_Facts, metadata, str(path))
+    size = facts.height, facts.width
     images = {
-        field: np.stack([decode_png(content, gray=True) for content in table[column].to_pylist()])
+        field: np.stack([decode_png(content, gray=True, size=size) for content in table[column].to_pylist()])
         for column, field in zip(_COLUMNS, _IMAGES, strict=True)
     }
-    return Truth(
-        keypoints=np.array(table["keypoints"].to_pylist(), np.float32).reshape(-1, 18, 3),
-        upper_lab=tuple(facts["upper_lab"]),
-        lower_lab=tuple(facts["lower_lab"]),
-        size=(facts["height"], facts["width"]),
-        **images,
-    )
+    try:
+        keypoints = np.array(table["keypoints"].to_pylist(), np.float32).reshape(-1, 18, 3)
+    except TypeError as error:
+        raise ValueError(f"{path} has keypoints that are no numbers") from error
+    if not np.isfinite(keypoints).all():
+        raise ValueError(f"{path} has keypoints that are no numbers")
+    return Truth(keypoints=keypoints, upper_lab=facts.upper_lab, lower_lab=facts.lower_lab, size=size, **images)
