@@ -87,7 +87,7 @@ def _check_aliases(path: Path, root: Any) -> None:
 
 
 def _too_long(path: Path) -> ValueError:
-    return ValueError(f"{path} is longer than {_MAX_BYTES:,} bytes, its aliases written out, which no cluster's file is")
+    return ValueError(f"{path} is longer than {_MAX_BYTES:,} bytes, aliases written out, which no cluster's file is")
 
 
 def prepare(config: Config) -> Config:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -226,7 +226,7 @@ def shows_person(path: Path, info: DatasetInfo) -> bool:
 
 def _backend_names(info: DatasetInfo) -> dict[str, str]:
     """The backends that saw the dataset. Raises DatasetError where there are no such ones."""
-    tables = {"pose": POSE_ESTIMATORS, "edges": EDGE_DETECTORS, "mask": SEGMENTERS}
+    tables: dict[str, Collection[str]] = {"pose": POSE_ESTIMATORS, "edges": EDGE_DETECTORS, "mask": SEGMENTERS}
     names = {kind: str(info.backends.get(kind, {}).get("name", "")) for kind in tables}
     for kind, table in tables.items():
         if names[kind] not in table:

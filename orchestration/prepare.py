@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from orchestration.errors import first_line
 from orchestration.preparer import PERCEPTION_VERSION, ClipPreparer, ClipResult, PrepareSettings, judge
 from orchestration.ray_session import Row, map_clips
 from orchestration.sources import Content, Rejection, find_sources, read_contents

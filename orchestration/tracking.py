@@ -215,7 +215,7 @@ def _hand_over(client: Any, run_id: str, record: Record, attachment: Path | None
 def deliver_all() -> None:
     """Hand over what earlier commands on this machine could not."""
     uri = tracking_uri()
-    for folder in sorted(_outboxes(uri).glob("*")):
+    for folder in sorted(path for path in _outboxes(uri).glob("*") if path.is_dir()):
         Tracker(uri, folder.name)._deliver()
 
 

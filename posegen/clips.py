@@ -308,10 +308,10 @@ class VariantFile:
     @cached_property
     def rows(self) -> dict[tuple[int, int], int]:
         """Row number by (row of the frame in its clip, variant)."""
-        frames, variants = self._table.numbers("frame"), self._table.numbers("variant")
-        rows = _Rows(str(self._table), zip(zip(frames.tolist(), variants.tolist(), strict=True), range(len(frames))))
+        frames, variants = self._table.numbers("frame").tolist(), self._table.numbers("variant").tolist()
+        rows = _Rows(str(self._table), zip(zip(frames, variants, strict=True), range(len(frames)), strict=True))
         num_variants = len({variant for _, variant in rows})
-        whole = len(rows) == len(frames) == len(set(frames.tolist())) * num_variants
+        whole = len(rows) == len(frames) == len(set(frames)) * num_variants
         if not rows or not whole or {variant for _, variant in rows} != set(range(num_variants)):
             raise DatasetError(f"{self._table} lacks variants of its frames, or has some twice; {_REMEDY}")
         return rows

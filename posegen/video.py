@@ -130,7 +130,7 @@ def _decode_picture(content: np.ndarray, path: Path) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as header:
+            with Image.open(io.BytesIO(content.tobytes())) as header:
                 width, height = header.size
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise VideoError(f"{path}: more than {MAX_PIXELS:,} pixels") from error

@@ -23,7 +23,7 @@ def read_torch(file: Path) -> dict[str, Tensor]:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError:  # torch's own advice is to run what is in there
-        raise ValueError("it is no pickle of PyTorch, or holds more than tensors, and what is more may be code") from None
+        raise ValueError("it is no pickle of PyTorch, or holds more than tensors, which may be code") from None
 
 
 def read_state_dict(file: Path) -> dict[str, Tensor]:

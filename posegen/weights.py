@@ -290,7 +290,7 @@ def load(name: str) -> dict[str, Tensor]:
 
 @contextmanager
 def fitting(name: str) -> Iterator[None]:
-    """Name the file where a network does not take what is in it: whatever the network's library raises is the file's."""
+    """Name the file where a network does not take what is in it: what the network's library raises is its fault."""
     try:
         yield
     except WeightsError:
