@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-slow chaos cluster-test bench lint clean
+.PHONY: setup demo test test-slow chaos fuzz cluster-test bench lint clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,10 @@ cluster-test: $(STAMP)
 	-test "$$(id -u)" != 0 || which sshd ssh rsync ip git >/dev/null || (apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends git iproute2 openssh-client openssh-server rsync)
 	$(BIN)/pytest tests/orchestration/test_ray_up.py
+
+# Reads two thousand spoiled files of each kind, others each time.
+fuzz: $(STAMP)
+	POSEGEN_FUZZ=2000 $(BIN)/pytest --timeout 0 tests/test_fuzz.py
 
 bench: $(STAMP)
 	for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestration.cluster_rules import RULES, Config, Finding, texts
 from orchestration.errors import first_line
+from posegen.storage import expand_home
 
 _MAX_BYTES = 2**17
 
@@ -141,11 +142,12 @@ def _misfit(error: Exception) -> Finding:
 def _still_open(config: Config) -> Iterator[str]:
     seen = set()
     for place, text in texts(config):
-        for value in re.findall(r"[^\s'\"=]*(?:EXAMPLE|\b192\.0\.2\.)[^\s'\"=]*", text):
-            if value not in seen:  # what stands in `metadata` is used elsewhere
+        for value in re.findall(r"[^\s'\"=]+", text):
+            is_example = re.search(r"EXAMPLE|\b192\.0\.2\.", value)
+            if is_example and value not in seen:  # what stands in `metadata` is used elsewhere
                 seen.add(value)
                 yield f"{place}: {value} is the example's"
     for local in config.get("file_mounts", {}).values():
-        if not Path(local).expanduser().exists():
+        if not expand_home(local).exists():
             hint = ": `ray get-auth-token --generate` makes it" if ".ray" in local else ""
             yield f"file_mounts: {local} is not there{hint}"

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from posegen.storage import expand_home
+
 Config = dict[str, Any]
 
 MAX_MOUNT = 100 * 2**20
@@ -201,7 +203,7 @@ def mlflow_with_holes(config: Config) -> Iterator[Finding]:
 def heavy_mounts(config: Config) -> Iterator[Finding]:
     """History and data that every node would wait for."""
     for remote, local in config.get("file_mounts", {}).items():
-        folder = Path(local).expanduser()
+        folder = expand_home(local)
         if not folder.is_dir():
             continue
         sent = list(_sent(folder, config["rsync_exclude"], config["rsync_filter"]))
@@ -333,7 +335,7 @@ def _local_path(config: Config, remote: str) -> Path | None:
     for target, local in config.get("file_mounts", {}).items():
         folder = target.rstrip("/")
         if remote.startswith(f"{folder}/"):
-            return Path(local).expanduser() / remote.removeprefix(f"{folder}/")
+            return expand_home(local) / remote.removeprefix(f"{folder}/")
     return None
 
 

@@ -32,7 +32,7 @@ from posegen.clips import (
     write_clip,
 )
 from posegen.features.parts import is_usable
-from posegen.storage import Folder
+from posegen.storage import Folder, expand_home
 
 _REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string()), ("key", pa.string())])
 
@@ -85,7 +85,7 @@ def prepare(
         DatasetError: The dataset was made with other settings, or none of the videos gives a clip.
         WeightsError: Weights of a backend cannot be had.
     """
-    videos, dataset = videos.expanduser().absolute(), Folder(out)
+    videos, dataset = expand_home(videos).absolute(), Folder(out)
     sources, rejections = find_sources(videos, settings.pattern)
     if settings.restart:
         _clear(dataset)

@@ -28,7 +28,7 @@ class Folder:
 
     def __init__(self, uri: str | os.PathLike[str] | Folder):
         text = uri.uri if isinstance(uri, Folder) else os.fspath(uri)
-        self.uri: str = text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+        self.uri: str = text.rstrip("/") if "://" in text else str(expand_home(text).absolute())
 
     def __truediv__(self, name: str) -> Folder:
         return Folder(f"{self.uri}/{name}")
@@ -137,6 +137,11 @@ class Folder:
             filesystem.delete_dir(path)
         else:
             filesystem.delete_file(path)
+
+
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """Read ``~`` and ``~user`` as a shell does: what names nobody's home stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111, which raises RuntimeError there
 
 
 def scratch_name(name: str) -> str:

@@ -49,7 +49,7 @@ from posegen.storage import Folder
 
 ROOT = Path(__file__).parents[1]
 _LONG = bool(os.environ.get("POSEGEN_FUZZ"))
-_EXAMPLES = int(os.environ.get("POSEGEN_FUZZ") or 40)
+_EXAMPLES = int(os.environ.get("POSEGEN_FUZZ") or 25)
 fuzz = settings(
     max_examples=_EXAMPLES,
     derandomize=not _LONG,

@@ -361,18 +361,21 @@ def test_only_png_is_decoded_of_a_dataset():
             decode_png(content)
 
 
-def test_a_video_whose_pixels_claim_to_be_very_wide(tmp_path):
+def test_a_video_whose_pixels_claim_to_be_very_wide(tmp_path, monkeypatch):
+    """Square pixels are made of wide ones, which takes more memory than the file's own size tells."""
     import av
 
     path = tmp_path / "wide.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = 60_000
+        stream.codec_context.sample_aspect_ratio = 20
         for _ in range(3):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
         container.mux(stream.encode(None))
-    with pytest.raises(VideoError, match=r"wide.mp4: 3840000×64 pixels, expected at most"):
+    assert read_video(path, size=None).images.shape[1:] == (64, 1280, 3)
+    monkeypatch.setattr("posegen.video.MAX_PIXELS", 64 * 64)
+    with pytest.raises(VideoError, match=r"wide.mp4: 1280×64 pixels, expected at most 4,096"):
         read_video(path)
 
 
@@ -834,3 +837,11 @@ def test_a_command_that_is_slow_to_read(tmp_path):
     text = (Path(__file__).parents[1] / "cluster.yaml").read_text()
     path.write_text(text.replace("head_setup_commands:\n", "head_setup_commands:\n  - x" + "-" * 60_000 + "\n"))
     check(path)
+
+
+def test_a_mount_of_nobodys_home(tmp_path):
+    path = tmp_path / "cluster.yaml"
+    text = (Path(__file__).parents[1] / "cluster.yaml").read_text()
+    path.write_text(text.replace("file_mounts:\n", "file_mounts:\n  /x: ~nobody-of-this-name/x\n"))
+    assert any("~nobody-of-this-name/x is not there" in remark for remark in check(path).open)
+    assert Folder("~nobody-of-this-name/x").uri.endswith("/~nobody-of-this-name/x")
