@@ -102,6 +102,16 @@ class TrainSettings:
             raise ValueError(f"patience must be 0 or more seconds, got {self.patience}")
         require_name(self.name, "a run's")
 
+    @property
+    def checkpoint_interval(self) -> int:
+        """Steps after which a checkpoint may be due; 0 if none is."""
+        return _CHECKPOINT_INTERVAL if self.checkpoint_steps < 0 else self.checkpoint_steps
+
+    @property
+    def checkpoint_share(self) -> float:
+        """Share of the time for checkpoints within an epoch, at most."""
+        return _CHECKPOINT_SHARE if self.checkpoint_steps < 0 else 1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
@@ -112,16 +122,6 @@ class RunRecord:
     dataset: str
     data_fingerprint: str
     mlflow_run_id: str = ""
-
-    @property
-    def checkpoint_interval(self) -> int:
-        """Steps after which a checkpoint may be due; 0 if none is."""
-        return _CHECKPOINT_INTERVAL if self.checkpoint_steps < 0 else self.checkpoint_steps
-
-    @property
-    def checkpoint_share(self) -> float:
-        """Share of the time for checkpoints within an epoch, at most."""
-        return _CHECKPOINT_SHARE if self.checkpoint_steps < 0 else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
