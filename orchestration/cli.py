@@ -21,6 +21,7 @@ from tyro.extras import SubcommandApp
 
 from orchestration.colorize import ColorizeSettings
 from orchestration.demo import DemoSettings
+from orchestration.errors import complain
 from orchestration.evaluate import EvaluateSettings
 from orchestration.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.generate import ColorSettings
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         understand(list(sys.argv[1:] if arguments is None else arguments))()
     except (ValueError, OSError) as error:
-        errors.print("posegen:", " ".join(str(error).split()) or type(error).__name__, markup=False)
+        errors.print("posegen:", complain(error), markup=False)
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         errors.print("posegen: stopped; the same command goes on from what is finished")
@@ -103,6 +104,9 @@ def deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
 
     @wraps(command)
     def defer(*values: Any, **options: Any) -> partial[None]:
+        for value in (*values, *options.values()):
+            if isinstance(value, Path) and re.match(r"\w{2,}:/", str(value)):  # a path has one slash of an address left
+                raise ValueError(f"got {value}, expected a local file or folder: only datasets and runs lie elsewhere")
         return partial(command, *values, **options)
 
     return defer

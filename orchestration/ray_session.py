@@ -100,7 +100,9 @@ def map_clips(
 
     Raises:
         ValueError: A clip's `reason` is that the disk is full.
+        OSError: Nothing can be written to `manifest`.
     """
+    manifest.require_writable()
     results = (
         _map_on_ray(rows, worker, arguments, manifest, workers) if workers else iter(map(worker(*arguments), rows))
     )

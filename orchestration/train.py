@@ -390,6 +390,7 @@ def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
     known = _read_record(job.run) if job.run.exists("run.json") else None
     if known:
         _check_same(job.run, known, facts)
+    job.run.require_writable()
     tracker = tracking.OFF
     if job.settings.track:
         tracker = tracking.start_run(
@@ -439,6 +440,7 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = job.settings.cpus or cpus_each(machines, job.settings.workers, gpus)
     watchdog = Watchdog(job.settings.patience, lambda message: listener.warn(job.run.name, None, message))
+    filesystem, path = (job.run / "ray").resolve()
     with RemoteListener(listener, watchdog) as remote:
         trainer = TorchTrainer(
             _ray_worker,
@@ -452,7 +454,8 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
             # The run's own folder holds the checkpoints; Ray's book-keeping of each start is of no later use.
             run_config=ray.train.RunConfig(
                 name=f"start-{uuid.uuid4().hex[:8]}",
-                storage_path=str(job.run / "ray"),
+                storage_path=path,
+                storage_filesystem=filesystem,
                 failure_config=ray.train.FailureConfig(max_failures=job.settings.max_failures),
             ),
         )

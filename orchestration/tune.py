@@ -198,6 +198,7 @@ def _run_tuner(
     resources = {"num_cpus": settings.cpus_per_trial, "num_gpus": settings.gpus_per_trial}
     store = open_store(str(data.folder), f"{data.fingerprint}-{data.colors_fingerprint}", shared, resources)
     job = TrialJob(search=search, dataset=str(data.folder), folder=str(folder), settings=settings, store=store)
+    filesystem, path = (folder / "ray").resolve()
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(ray_tune.with_parameters(run_trial, job=job), {"memory": _FUNCTION_MEMORY}),
         tune_config=ray_tune.TuneConfig(
@@ -210,7 +211,8 @@ def _run_tuner(
         # The runs' own folders hold all that counts; Tune's book-keeping of each start is of no later use.
         run_config=ray_tune.RunConfig(
             name=f"start-{uuid.uuid4().hex[:8]}",
-            storage_path=str(folder / "ray"),
+            storage_path=path,
+            storage_filesystem=filesystem,
             verbose=0,
             failure_config=ray_tune.FailureConfig(max_failures=_MAX_FAILURES),
         ),

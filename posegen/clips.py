@@ -7,8 +7,8 @@ Layout of ``DATASET/``::
     colors/SCOPE-REGION/CLIP_ID.parquet    frame, variant, image, upper_ab, lower_ab, seed
     rejected.parquet                       source, reason
 
-A file is written under a temporary name and renamed, so a clip is there whole or not at all. Its id is
-derived from the video's content and the settings that made it, so preparing again redoes only what changed.
+A file is there whole or not at all, see `posegen.storage`. A clip's id is derived from the video's content and the
+settings that made it, so preparing again redoes only what changed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -451,12 +452,20 @@ class _FrameTable:
     name: str
     schema: pa.Schema
     _groups: dict[str, tuple[int, Sequence[bytes]]] = field(default_factory=dict)
+    _opened: tuple[int, pq.ParquetFile] | None = None
 
     def __str__(self) -> str:
         return f"{self.folder}/{self.name}"
 
-    @cached_property
+    @property
     def _file(self) -> pq.ParquetFile:
+        """The open file, of this process alone: a loader that was forked must not share a connection."""
+        process = os.getpid()
+        if self._opened is None or self._opened[0] != process:
+            self._opened = process, self._open()
+        return self._opened[1]
+
+    def _open(self) -> pq.ParquetFile:
         with self._reading():
             filesystem, path = self.folder.resolve(self.name)
             stream = filesystem.open_input_file(path)

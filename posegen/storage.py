@@ -1,7 +1,12 @@
-"""Files in a local folder, on a shared mount or in an object store, through `pyarrow.fs`."""
+"""Files in a local folder, on a shared mount or in an object store, through `pyarrow.fs`.
+
+A file is there whole or not at all, whatever kills the process that writes it: in a folder it gets its name when it is
+complete, in S3 an object appears when its upload ends.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -10,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,20 +24,29 @@ import pyarrow.fs as pafs
 
 _SCRATCH = re.compile(r"\.(?P<pid>\d+)@(?P<node>.+)\.[0-9a-f]{32}\.")
 _SCRATCH_AGE = timedelta(days=1)
+_OBJECT_STORE = "s3"
+"""The type of file system in which a move is a copy, and a file appears when it is closed."""
 
 
 class Folder:
     """A folder anywhere that `pyarrow.fs` reaches: ``data/clips``, ``/mnt/share``, ``s3://bucket/key``.
 
-    Cheap to make and to pickle; nothing is created before something is written.
+    An address may end in options as pyarrow knows them, ``s3://bucket/key?region=eu-west-1``; folders inside have them
+    too. Cheap to make and to pickle; nothing is created before something is written.
     """
 
     def __init__(self, uri: str | os.PathLike[str] | Folder):
         text = uri.uri if isinstance(uri, Folder) else os.fspath(uri)
-        self.uri: str = text.rstrip("/") if "://" in text else str(expand_home(text).absolute())
+        if "://" in text:
+            place, mark, options = text.partition("?")
+            text = f"{place.rstrip('/')}{mark}{options}"
+        else:
+            text = str(expand_home(text).absolute())
+        self.uri: str = text
 
     def __truediv__(self, name: str) -> Folder:
-        return Folder(f"{self.uri}/{name}")
+        place, options = self._divide()
+        return Folder(f"{place}/{name}{options}")
 
     def __str__(self) -> str:
         return self.uri
@@ -48,7 +63,7 @@ class Folder:
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return self.uri.rsplit("/", 1)[-1]
+        return self._divide()[0].rsplit("/", 1)[-1]
 
     @property
     def is_local(self) -> bool:
@@ -57,8 +72,16 @@ class Folder:
 
     def resolve(self, name: str = "") -> tuple[pafs.FileSystem, str]:
         """Return the file system and the path on it, of the folder or of a file inside it."""
-        filesystem, root = pafs.FileSystem.from_uri(self.uri if "://" in self.uri else Path(self.uri).as_uri())
-        return filesystem, f"{root}/{name}" if name else root
+        if self.is_local:
+            filesystem, path = pafs.LocalFileSystem(), self.uri
+        else:
+            place, options = self._divide()
+            scheme, _, rest = place.partition("://")
+            host, _, inside = rest.partition("/")
+            # The path is no part of what is parsed, so that names may have any letters.
+            filesystem, root = _connect(f"{scheme}://{host}/{options}", os.getpid())
+            path = f"{root.rstrip('/')}/{inside}" if inside else root
+        return filesystem, f"{path}/{name}" if name else path
 
     def exists(self, name: str = "") -> bool:
         """Return whether the folder, or a file or folder inside it, is there."""
@@ -81,13 +104,19 @@ class Folder:
     def read(self, name: str) -> bytes:
         """Return a file's bytes. Raises FileNotFoundError."""
         filesystem, path = self.resolve(name)
-        with filesystem.open_input_stream(path, compression=None) as stream:
-            return stream.read()
+        with filesystem.open_input_file(path) as file:  # whose size is known: an object comes in one request
+            return file.read()
 
     @contextmanager
     def write(self, name: str) -> Iterator[BinaryIO]:
         """Open a file for writing that appears under its name whole, when the block ends without an error."""
         filesystem, path = self.resolve(name)
+        if filesystem.type_name == _OBJECT_STORE:
+            # Closing a stream ends the upload, also after an error: nothing is sent before all of it is known.
+            content = io.BytesIO()
+            yield content
+            _upload(filesystem, path, content.getbuffer())
+            return
         parent, _, base = path.rpartition("/")
         filesystem.create_dir(parent, recursive=True)
         temporary = f"{parent}/{scratch_name(base)}"
@@ -102,6 +131,10 @@ class Folder:
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Write a whole file at once."""
+        filesystem, path = self.resolve(name)
+        if filesystem.type_name == _OBJECT_STORE:
+            _upload(filesystem, path, content)
+            return
         with self.write(name) as stream:
             stream.write(content)
 
@@ -115,6 +148,12 @@ class Folder:
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file for people and machines: indented, keys in the order given."""
         self.write_bytes(name, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+    def require_writable(self) -> None:
+        """Raise OSError where nothing can be written, before work is done that would be lost."""
+        name = scratch_name("probe")
+        self.write_bytes(name, b"")
+        self.delete(name)
 
     def sweep(self) -> None:
         """Delete scratch files directly inside whose process was killed; those of other machines after a day."""
@@ -137,6 +176,28 @@ class Folder:
             filesystem.delete_dir(path)
         else:
             filesystem.delete_file(path)
+
+    def _divide(self) -> tuple[str, str]:
+        """The address, or the path, and the options behind it with their question mark."""
+        if self.is_local:
+            return self.uri, ""
+        place, mark, options = self.uri.partition("?")
+        return place, mark + options
+
+
+@cache
+def _connect(address: str, process: int) -> tuple[pafs.FileSystem, str]:
+    """The file system at an address and its root, once per process.
+
+    A connection takes a while to make and serves many requests. It must not outlive a fork: two processes on one would
+    read each other's answers.
+    """
+    return pafs.FileSystem.from_uri(address)
+
+
+def _upload(filesystem: pafs.FileSystem, path: str, content: bytes | memoryview) -> None:
+    with filesystem.open_output_stream(path, compression=None) as stream:
+        stream.write(content)
 
 
 def expand_home(path: str | os.PathLike[str]) -> Path:
