@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from narrow import CONFIG, QUIET
 from object_store import ObjectStore, serve_objects
 
 from orchestration import cli
-from orchestration.train import train
+from orchestration.train import RunRecord, train
 from posegen.checkpoint import Progress, find_checkpoint, latest_checkpoint, save_checkpoint
 from posegen.clips import ClipDataset
 from posegen.samples import EpochLoader
@@ -203,7 +203,8 @@ def test_a_run_is_measured_and_draws(bucket, dataset, tmp_path, capsys):
     stage = VideoGenerator(replace(VideoGenerator.presets["tiny"], generator_width=4, num_blocks=1, encoder_width=4))
     progress = Progress(epoch=1, step=1, data_fingerprint="", size=(96, 64))
     save_checkpoint(run_folder / "checkpoints" / "epoch-0001", stage, progress)
-    run_folder.write_json("run.json", {"dataset": str(data)})
+    record = RunRecord(stage=stage.name, config={}, dataset=str(data), data_fingerprint="")
+    run_folder.write_json("run.json", asdict(record))
 
     assert f"{run_folder}/evaluation" in run(f"evaluate {run_folder} --perceptual --swaps 0 --max-clips 1", capsys)
     assert [Path(name).suffix for name in (run_folder / "evaluation").files()] == [".mp4", ".png", ".json"]
