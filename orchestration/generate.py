@@ -218,20 +218,19 @@ def shows_person(path: Path, info: DatasetInfo) -> bool:
     Where the poses came from files nothing can look, and the photo is taken for one like those of the dataset, which
     show a person.
     """
-    name = _backend_names(info)["pose"]
+    name = _backend_name(info, "pose")
     if name in _FILE_BACKENDS:
         return True
     return bool(POSE_ESTIMATORS[name].make()(read_image(path, size=info.size, crop="none")).scores[0] > 0)
 
 
-def _backend_names(info: DatasetInfo) -> dict[str, str]:
-    """The backends that saw the dataset. Raises DatasetError where there are no such ones."""
+def _backend_name(info: DatasetInfo, kind: str) -> str:
+    """The backend that saw the dataset's ``pose``, ``edges`` or ``mask``. Raises DatasetError where there is none."""
     tables: dict[str, Collection[str]] = {"pose": POSE_ESTIMATORS, "edges": EDGE_DETECTORS, "mask": SEGMENTERS}
-    names = {kind: str(info.backends.get(kind, {}).get("name", "")) for kind in tables}
-    for kind, table in tables.items():
-        if names[kind] not in table:
-            raise DatasetError(f"the dataset's {kind} is of {names[kind]!r}, expected one of {sorted(table)}")
-    return names
+    name = str(info.backends.get(kind, {}).get("name", ""))
+    if name not in tables[kind]:
+        raise DatasetError(f"the dataset's {kind} is of {name!r}, expected one of {sorted(tables[kind])}")
+    return name
 
 
 def _replaced(synthesizer: VideoSynthesizer, z: Tensor, parts: dict[str, Tensor]) -> Tensor:
@@ -298,7 +297,7 @@ def is_image(name: str) -> bool:
 
 def see_image(path: Path, info: DatasetInfo) -> Content:
     """See a person in an image with the backends that saw the dataset."""
-    names = _backend_names(info)
+    names = {kind: _backend_name(info, kind) for kind in ("pose", "edges", "mask")}
     if set(names.values()) & _FILE_BACKENDS:
         names = {"pose": "blazepose", "edges": "hed", "mask": "blazepose"}  # an image has no file of facts beside it
     # A person may stand anywhere in a photo: the whole of it is kept.
