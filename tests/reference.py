@@ -13,15 +13,17 @@ published state dict has t = i, which tells layers of equal shape apart.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 Variant = Literal["S", "N"]
+N = TypeVar("N", bound=nn.Module)
 
 _PERIOD = 65537
 
@@ -91,6 +93,56 @@ def assert_matches(output: Tensor, expected: dict[str, Any], tolerance: float = 
         "min": flat.min(),
         "max": flat.max(),
         "samples": flat[positions],
+    }
+    for name, value in got.items():
+        wanted = torch.tensor(expected[name], dtype=torch.float64)
+        torch.testing.assert_close(value, wanted, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def sine(shape: Sequence[int], frequency: float, phase: float, scale: float = 1.0) -> Tensor:
+    """scale · sin(frequency · k + phase) of k = 0, 1, … in C order, float64: the inputs of motion networks."""
+    k = torch.arange(int(np.prod(shape)), dtype=torch.float64)
+    return scale * (frequency * k + phase).sin().reshape(tuple(shape))
+
+
+@torch.no_grad()
+def fill_sines(network: N) -> N:
+    """Make a motion network float64 with its own closed-form weights, rounded to float32. Returns the network.
+
+    A weight of n elements is sin(0.37 k + 0.011 (n mod 997) + 1 + m / 2), where m counts the parameters of its shape
+    before it, times sqrt(2 / fan-in). Gains are 1 + 0.1 of that, tables of actions 0.5, biases 0.1.
+    """
+    seen: Counter[torch.Size] = Counter()
+    for name, parameter in network.named_parameters():
+        n = parameter.numel()
+        v = sine(parameter.shape, 0.37, 0.011 * (n % 997) + 1.0 + 0.5 * seen[parameter.shape])
+        seen[parameter.shape] += 1
+        layer, _, kind = name.rpartition(".")
+        if isinstance(network.get_submodule(layer), nn.LayerNorm) and kind == "weight":
+            v = 1 + 0.1 * v
+        elif "." not in name:  # a table of actions
+            v = 0.5 * v
+        elif v.dim() > 1:
+            v = v * (2 * len(v) / n) ** 0.5
+        else:
+            v = 0.1 * v
+        parameter.copy_(v)
+    return network.double()
+
+
+def assert_statistics(output: Tensor, expected: dict[str, Any], tolerance: float) -> None:
+    """Check shape, moments, extremes, norm and ends of what a motion network gave."""
+    assert list(output.shape) == expected["shape"]
+    flat = output.detach().double().flatten()
+    got = {
+        "mean": flat.mean(),
+        "std_population": flat.std(unbiased=False),
+        "abs_mean": flat.abs().mean(),
+        "min": flat.min(),
+        "max": flat.max(),
+        "l2": flat.norm(),
+        "first8": flat[:8],
+        "last4": flat[-4:],
     }
     for name, value in got.items():
         wanted = torch.tensor(expected[name], dtype=torch.float64)
