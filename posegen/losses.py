@@ -46,6 +46,51 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum()
 
 
+def mean_kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+    """KL(N(mean, exp(logvar)) ‖ N(0, I)), summed over the code (N, Z) and averaged over the batch.
+
+    ACTOR's published weight of 1e-5 is for the sum over its batches of 20 (Petrovich et al., 2021, arXiv:2104.05670,
+    Section 4.2 and published code): 2e-4 of this mean is the same at that size, and stays the same at others.
+    """
+    return kl_to_standard_normal(mean, logvar) / len(mean)
+
+
+def masked_mse(fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error of the frames that are there: ACTOR's losses of rotations and vertices, L_P and L_V.
+
+    (Petrovich et al., 2021, arXiv:2104.05670, Section 3.3 and published code.)
+
+    Args:
+        fake: (N, T, …).
+        real: The same.
+        mask: (N, T) bool, True for at least one frame. What is behind it counts neither here nor in gradients.
+    """
+    squares = _masked_squares(fake, real, mask)  # (N, T, …)
+    return squares.sum() / (mask.sum() * squares[0, 0].numel())
+
+
+def masked_motion_mse(fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+    """`masked_mse` of ACTOR's motions without the three numbers behind the root's translation, which mean nothing.
+
+    They are zeros in every motion, and the published L_P teaches them. The denominator counts them all the same, so
+    that either loss is on one scale and λ_KL fits both.
+
+    Args:
+        fake: (N, T, J, 6), the last row being the translation in three numbers.
+        real: The same.
+        mask: (N, T) bool, True for at least one frame.
+    """
+    squares = _masked_squares(fake, real, mask)  # (N, T, J, 6)
+    total = squares[:, :, :-1].sum() + squares[:, :, -1, :3].sum()
+    return total / (mask.sum() * squares[0, 0].numel())
+
+
+def _masked_squares(fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+    """Squared differences, 0 behind the mask, whatever is there."""
+    hidden = ~mask.reshape(*mask.shape, *[1] * (fake.dim() - 2))  # (N, T, 1, …)
+    return (fake - real).masked_fill(hidden, 0.0).square()
+
+
 def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
     """Distance of a discriminator's activations (Wang et al., 2018, arXiv:1711.11585, Section 3.2).
 

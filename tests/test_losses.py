@@ -9,7 +9,16 @@ import torch
 from reference import closed_form
 from torch.distributions import Normal, kl_divergence
 
-from posegen.losses import feature_matching, kl_to_standard_normal, lsgan, nearest_neighbor, perceptual
+from posegen.losses import (
+    feature_matching,
+    kl_to_standard_normal,
+    lsgan,
+    masked_motion_mse,
+    masked_mse,
+    mean_kl_to_standard_normal,
+    nearest_neighbor,
+    perceptual,
+)
 
 
 def test_lsgan_sums_over_scales_and_averages_within():
@@ -28,6 +37,44 @@ def test_kl_is_the_sum_over_batch_and_code():
     expected = kl_divergence(Normal(mean, logvar.mul(0.5).exp()), Normal(0.0, 1.0)).sum()
     torch.testing.assert_close(kl_to_standard_normal(mean, logvar), expected)
     assert kl_to_standard_normal(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
+
+
+def test_mean_kl_times_twenty_times_its_weight_is_the_published_loss_at_batches_of_twenty():
+    mean, logvar = closed_form((20, 5), t=1, scale=2.0), closed_form((20, 5), t=2)
+    published = 1e-5 * kl_to_standard_normal(mean, logvar)
+    torch.testing.assert_close(2e-4 * mean_kl_to_standard_normal(mean, logvar), published)
+    once, twice = (mean_kl_to_standard_normal(mean.repeat(n, 1), logvar.repeat(n, 1)) for n in (1, 2))
+    torch.testing.assert_close(once, twice)
+
+
+@pytest.mark.parametrize("loss", [masked_mse, masked_motion_mse])
+def test_what_is_behind_the_mask_counts_neither_in_losses_nor_in_gradients(loss):
+    fake, real = closed_form((2, 4, 3, 6), t=1).requires_grad_(), closed_form((2, 4, 3, 6), t=2)
+    mask = torch.tensor([[True] * 4, [True, False, False, False]])
+    real[1, 1:] = torch.nan
+    loss(fake, real, mask).backward()
+    assert fake.grad is not None
+    assert fake.grad[0].any() and not fake.grad[1, 1:].any()
+    visible = torch.cat([fake[0], fake[1, :1]]).unsqueeze(0), torch.cat([real[0], real[1, :1]]).unsqueeze(0)
+    torch.testing.assert_close(loss(fake, real, mask), loss(*visible, torch.ones(1, 5, dtype=torch.bool)))
+
+
+def test_masked_mse_is_the_mean_over_frames_and_all_their_numbers():
+    fake, real = closed_form((2, 4, 25, 6), t=1), closed_form((2, 4, 25, 6), t=2)
+    everything = torch.ones(2, 4, dtype=torch.bool)
+    torch.testing.assert_close(masked_mse(fake, real, everything), (fake - real).square().mean())
+    assert masked_mse(fake[..., 0, 0], real[..., 0, 0], everything) == (fake - real)[..., 0, 0].square().mean()
+
+
+def test_numbers_behind_the_translation_are_not_taught_but_counted():
+    real = torch.zeros(1, 2, 25, 6)
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    idle = torch.zeros(25, 6, dtype=torch.bool)
+    idle[24, 3:] = True
+    fake = torch.where(idle, 1.0, 0.0).expand(1, 2, 25, 6)
+    assert masked_motion_mse(fake, real, mask) == 0
+    assert masked_mse(fake, real, mask).item() == pytest.approx(3 / 150)
+    assert masked_motion_mse(1 - fake, real, mask).item() == pytest.approx(147 / 150)
 
 
 def test_feature_matching_leaves_scores_out_and_averages_scales():

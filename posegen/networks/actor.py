@@ -11,6 +11,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class ActorEncoder(nn.Module):
@@ -46,9 +47,7 @@ class ActorEncoder(nn.Module):
         self.embedding = nn.Linear(num_joints * num_features, latent_dim)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                latent_dim, num_heads, feedforward_dim, dropout, activation="gelu", batch_first=True
-            )
+            nn.TransformerEncoderLayer(latent_dim, num_heads, feedforward_dim, dropout, _gelu, batch_first=True)
             for _ in range(num_layers)
         )
 
@@ -90,9 +89,7 @@ class ActorDecoder(nn.Module):
         self.action_biases = nn.Parameter(torch.randn(num_actions, latent_dim))
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
-            nn.TransformerDecoderLayer(
-                latent_dim, num_heads, feedforward_dim, dropout, activation="gelu", batch_first=True
-            )
+            nn.TransformerDecoderLayer(latent_dim, num_heads, feedforward_dim, dropout, _gelu, batch_first=True)
             for _ in range(num_layers)
         )
         self.head = nn.Linear(latent_dim, num_joints * num_features)
@@ -129,3 +126,12 @@ def sinusoidal_positions(x: Tensor) -> Tensor:
 def frame_mask(lengths: Tensor, num_frames: int) -> Tensor:
     """Mask (N, num_frames) bool of motions with so many frames each, (N,) int64."""
     return torch.arange(num_frames, device=lengths.device) < lengths.unsqueeze(1)  # (N, T)
+
+
+def _gelu(x: Tensor) -> Tensor:
+    """The exact GELU, as a function of ours.
+
+    PyTorch swaps whole layers with its own one for a kernel that is no faster here and that, on CUDA, approximates
+    it by tanh: codes would change with whether gradients are asked for.
+    """
+    return F.gelu(x)
