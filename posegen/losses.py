@@ -50,7 +50,7 @@ def mean_kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mean, exp(logvar)) ‖ N(0, I)), summed over the code (N, Z) and averaged over the batch.
 
     ACTOR's published weight of 1e-5 is for the sum over its batches of 20 (Petrovich et al., 2021, arXiv:2104.05670,
-    Section 4.2 and published code): 2e-4 of this mean is the same at that size, and stays the same at others.
+    Section 3 and published code): 2e-4 of this mean is the same at that size, and stays the same at others.
     """
     return kl_to_standard_normal(mean, logvar) / len(mean)
 
@@ -58,7 +58,7 @@ def mean_kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
 def masked_mse(fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error of the frames that are there: ACTOR's losses of rotations and vertices, L_P and L_V.
 
-    (Petrovich et al., 2021, arXiv:2104.05670, Section 3.3 and published code.)
+    (Petrovich et al., 2021, arXiv:2104.05670, Section 3 and published code.)
 
     Args:
         fake: (N, T, …).

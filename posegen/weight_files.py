@@ -93,3 +93,17 @@ def read_openpose(file: Path) -> dict[str, Tensor]:
     if file.suffix == ".onnx":
         return {"onnx": torch.frombuffer(bytearray(file.read_bytes()), dtype=torch.uint8)}
     return read_torch(file)
+
+
+def read_gru_recognizer(file: Path, num_actions: int) -> dict[str, Tensor]:
+    """The network's tensors; the published files hold them beside the optimizer's.
+
+    Raises ValueError where they tell another number of actions: there are several files of nearly one name.
+    """
+    content: dict[str, Any] = read_torch(file)
+    tensors = content.get("model", content)
+    if "linear2.bias" not in tensors:
+        raise ValueError("it lacks linear2.bias, expected the weights of a recogniser")
+    if len(tensors["linear2.bias"]) != num_actions:
+        raise ValueError(f"it tells {len(tensors['linear2.bias'])} actions, expected {num_actions}")
+    return tensors

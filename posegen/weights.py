@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from posegen.weight_files import (
+    read_gru_recognizer,
     read_keras_hed,
     read_openpose,
     read_rcf,
@@ -239,6 +240,24 @@ _TABLE = (
         file="openpose.safetensors",
         sha256=None,
         convert=read_openpose,
+    ),
+    Weight(
+        name="gru-humanact12",
+        description="recogniser of HumanAct12's 12 actions by SMPL's joints, which scores motions (Guo et al., 2020)",
+        licence="MIT",
+        source=UserFile("humanact12_gru.tar of github.com/Mathux/ACTOR"),
+        file="gru-humanact12.safetensors",
+        sha256=None,
+        convert=partial(read_gru_recognizer, num_actions=12),
+    ),
+    Weight(
+        name="gru-ntu13",
+        description="recogniser of NTU13's 13 actions by 18 joints, which scores motions (Guo et al., 2020)",
+        licence="MIT",
+        source=UserFile("ntu13_gru.tar of github.com/Mathux/ACTOR"),
+        file="gru-ntu13.safetensors",
+        sha256=None,
+        convert=partial(read_gru_recognizer, num_actions=13),
     ),
 )
 WEIGHTS: dict[str, Weight] = {weight.name: weight for weight in _TABLE}

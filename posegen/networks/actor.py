@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 
 class ActorEncoder(nn.Module):
-    """Reads the code of a motion: the posterior q(z | motion, action) = N(mean, exp(logvar)) (Section 3.2).
+    """Reads the code of a motion: the posterior q(z | motion, action) = N(mean, exp(logvar)) (Section 3).
 
     Two learned tokens of the action stand before the frames; what the transformer makes of them is mean and logvar.
 
@@ -67,7 +67,7 @@ class ActorEncoder(nn.Module):
 
 
 class ActorDecoder(nn.Module):
-    """Draws a motion of an action from a code: p(motion | z, action) (Section 3.2).
+    """Draws a motion of an action from a code: p(motion | z, action) (Section 3).
 
     Frames start as their positions alone, look at each other, and at the one token that the code and the action's
     bias make together. Arguments are those of the encoder.
