@@ -1,0 +1,128 @@
+"""How real, how varied and how much of their action generated motions are (Guo et al., 2020, arXiv:2007.15240).
+
+All but accuracy compare features (N, D) that one recogniser gave: figures of different recognisers do not compare.
+Neither diversity nor multimodality is better for being higher: what real motions have is to be met.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Repeated(NamedTuple):
+    """A figure measured several times, and how sure it is, by either convention."""
+
+    mean: float
+    std: float
+    """Of the sample."""
+    confidence: float
+    """1.96 · std / √n: half of the mean's 95 % confidence interval."""
+    published_interval: float
+    """1.96 · variance of the population: what ACTOR's tables print behind ±. No interval of anything."""
+
+
+def repeated(values: np.ndarray) -> Repeated:
+    """Sum up a figure's values (n,) from runs that differ by their seeds. Raises ValueError for fewer than two."""
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"got values of shape {values.shape}, expected at least two finite ones, (n,)")
+    std = float(values.std(ddof=1))
+    return Repeated(float(values.mean()), std, 1.96 * std / len(values) ** 0.5, 1.96 * float(values.var()))
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """FID: the squared Fréchet distance of two sets' Gaussians (Dowson and Landau, 1982; Heusel et al., 2017).
+
+    ‖m_a − m_b‖² + tr(C_a + C_b − 2 (C_a C_b)^½). With C = RᵀR of centred features, the trace of the root is the sum
+    of the singular values of R_a R_bᵀ: no covariance is formed and no root of a matrix is taken, so features that
+    depend on each other, or are fewer than D, lose no digits and need nothing added to diagonals.
+
+    Args:
+        a: (N, D) features, N at least 2.
+        b: (M, D) features, M at least 2.
+
+    Returns:
+        At least 0. It falls with N and M also where both sets are of one distribution: compare equal numbers.
+
+    Raises:
+        ValueError: Shapes are not these, or a feature is not finite.
+    """
+    a, b = _require_features(a), _require_features(b)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"got features of {a.shape[1]} and {b.shape[1]} dimensions, expected those of one recogniser")
+    root_a, root_b = _covariance_root(a), _covariance_root(b)
+    means = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
+    trace = np.square(root_a).sum() + np.square(root_b).sum()
+    overlap = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+    return max(0.0, float(means + trace - 2 * overlap))
+
+
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Share in [0, 1] of motions that the recogniser takes for what they were meant to be.
+
+    Args:
+        logits: (N, A).
+        labels: (N,) int in [0, A).
+
+    Raises:
+        ValueError: Shapes or values are not these.
+    """
+    logits, labels = np.asarray(logits), np.asarray(labels)
+    if logits.ndim != 2 or not logits.size or labels.shape != logits.shape[:1] or not np.isfinite(logits).all():
+        raise ValueError(f"got logits {logits.shape} and labels {labels.shape}, expected finite (N, A) and (N,)")
+    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise ValueError(f"got labels from {labels.min()} to {labels.max()}, expected them below {logits.shape[1]}")
+    return float((logits.argmax(axis=1) == labels).mean())
+
+
+def diversity(features: np.ndarray, rng: np.random.Generator, num_pairs: int = 200) -> float:
+    """Mean distance of pairs that are drawn, with replacement, from features (N, D) of all actions.
+
+    Raises ValueError where features are not finite, or fewer than two.
+    """
+    features = _require_features(features)
+    first, second = rng.integers(len(features), size=(2, num_pairs))
+    return mean_distance(features, first, second)
+
+
+def multimodality(features: np.ndarray, labels: np.ndarray, rng: np.random.Generator, num_pairs: int = 20) -> float:
+    """Mean distance of pairs within an action, so many for each action that occurs.
+
+    The published code throws away pairs of different actions until each action has its own, which comes to the same,
+    and never ends where an action does not occur.
+
+    Args:
+        features: (N, D).
+        labels: (N,) int.
+        rng: Draws the pairs, with replacement.
+        num_pairs: Pairs per action.
+
+    Raises:
+        ValueError: Shapes are not these, or a feature is not finite.
+    """
+    features, labels = _require_features(features), np.asarray(labels)
+    if labels.shape != (len(features),):
+        raise ValueError(f"got labels of shape {labels.shape} for {len(features)} motions, expected one each")
+    same = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    first, second = np.concatenate([rng.choice(motions, size=(2, num_pairs)) for motions in same], axis=1)
+    return mean_distance(features, first, second)
+
+
+def mean_distance(features: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
+    """Mean Euclidean distance of the pairs (first[i], second[i]) of rows of features (N, D)."""
+    return float(np.linalg.norm(features[first] - features[second], axis=1).mean())
+
+
+def _covariance_root(features: np.ndarray) -> np.ndarray:
+    """R (min(N, D), D) of which RᵀR is the covariance of features (N, D), with N − 1 in its denominator."""
+    return np.linalg.qr(features - features.mean(axis=0), mode="r") / (len(features) - 1) ** 0.5
+
+
+def _require_features(features: np.ndarray) -> np.ndarray:
+    """The features in float64. Raises ValueError where they are none."""
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or len(features) < 2 or not np.isfinite(features).all():
+        raise ValueError(f"got features of shape {features.shape}, expected finite ones of at least 2 motions, (N, D)")
+    return features
