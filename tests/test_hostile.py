@@ -547,7 +547,7 @@ def refuse_weights(name: str, file: Path, cache: Path) -> str:
     return one_line(error)
 
 
-@pytest.mark.parametrize("name", ["rcf", "openpose", "siggraph17-retrained"])
+@pytest.mark.parametrize("name", ["rcf", "openpose", "siggraph17-retrained", "gru-humanact12"])
 def test_weights_with_code_in_them_are_not_opened(name, cache, tmp_path):
     mark, file = tmp_path / "ran", tmp_path / "weights.pth"
     for content in (Bomb(mark), {"state_dict": {"a.weight": Bomb(mark)}}, {"a": [Bomb(mark)]}):
@@ -560,7 +560,7 @@ def test_weights_with_code_in_them_are_not_opened(name, cache, tmp_path):
 
 
 @pytest.mark.parametrize("content", [3, [1, 2], torch.zeros(3), {"a": 3}, {1: torch.zeros(3)}, {"state_dict": 3}])
-@pytest.mark.parametrize("name", ["rcf", "openpose", "siggraph17-retrained"])
+@pytest.mark.parametrize("name", ["rcf", "openpose", "siggraph17-retrained", "gru-humanact12"])
 def test_weights_that_are_no_tensors_by_name(name, content, cache, tmp_path):
     torch.save(content, tmp_path / "weights.pth")
     assert f"as weights '{name}'" in refuse_weights(name, tmp_path / "weights.pth", cache)
@@ -574,6 +574,7 @@ def test_weights_with_another_hash(name, cache, tmp_path):
 
 def readers() -> dict[str, Any]:
     from posegen.metrics.image import STLPIPS
+    from posegen.networks.recognition import GRURecognizer
     from posegen.networks.siggraph17 import SIGGRAPH17
     from posegen.networks.vgg import VGGFeatures
     from posegen.perception.hed import HED
@@ -587,10 +588,11 @@ def readers() -> dict[str, Any]:
         "hed": HED,
         "openpose": load_network,
         "rcf": RCF,
+        "gru-humanact12": GRURecognizer.pretrained,
     }
 
 
-@pytest.mark.parametrize("name", ["st_lpips", "siggraph17", "vgg19", "hed", "openpose", "rcf"])
+@pytest.mark.parametrize("name", ["st_lpips", "siggraph17", "vgg19", "hed", "openpose", "rcf", "gru-humanact12"])
 def test_a_cached_weight_that_changed(name, cache):
     cache.mkdir()
     file = cache / weights.WEIGHTS[name].file

@@ -70,7 +70,8 @@ class ActorDecoder(nn.Module):
     """Draws a motion of an action from a code: p(motion | z, action) (Section 3).
 
     Frames start as their positions alone, look at each other, and at the one token that the code and the action's
-    bias make together. Arguments are those of the encoder.
+    bias make together. With one token there is nothing to choose: queries and keys of that attention are idle, and
+    are kept because the published network has them. Arguments are those of the encoder.
     """
 
     def __init__(

@@ -100,7 +100,7 @@ class STGCN(nn.Module):
         self.norm = nn.BatchNorm1d(len(parents) * num_features)
         channels = [num_features, 64, 64, 64, 64, 128, 128, 128, 256, 256, self.feature_dim]
         self.blocks = nn.ModuleList(
-            _GraphBlock(channels[i], channels[i + 1], adjacency.shape, stride=2 if i in (4, 7) else 1, residual=i > 0)
+            _GraphBlock(channels[i], channels[i + 1], adjacency.shape, stride=2 if i in (4, 7) else 1, shortcut=i > 0)
             for i in range(len(channels) - 1)
         )
         self.head = nn.Linear(self.feature_dim, num_actions)
@@ -116,9 +116,9 @@ class STGCN(nn.Module):
 
 
 class _GraphBlock(nn.Module):
-    """A convolution over the edges of the graph, then one over nine frames, and a shortcut past both."""
+    """A convolution over the edges of the graph, then one over nine frames, and perhaps a shortcut past both."""
 
-    def __init__(self, in_channels: int, out_channels: int, graph: Sequence[int], *, stride: int, residual: bool):
+    def __init__(self, in_channels: int, out_channels: int, graph: Sequence[int], *, stride: int, shortcut: bool):
         super().__init__()
         self.importance = nn.Parameter(torch.ones(*graph))
         self.spatial = nn.Conv2d(in_channels, graph[0] * out_channels, kernel_size=1)
@@ -128,9 +128,8 @@ class _GraphBlock(nn.Module):
             nn.Conv2d(out_channels, out_channels, kernel_size=(9, 1), stride=(stride, 1), padding=(4, 0)),
             nn.BatchNorm2d(out_channels),
         )
-        self.residual = residual
-        self.shortcut: nn.Module = nn.Identity()
-        if residual and (stride > 1 or in_channels != out_channels):
+        self.shortcut: nn.Module | None = nn.Identity() if shortcut else None
+        if shortcut and in_channels != out_channels:  # as where time is halved
             self.shortcut = nn.Sequential(
                 nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=(stride, 1)), nn.BatchNorm2d(out_channels)
             )
@@ -140,11 +139,11 @@ class _GraphBlock(nn.Module):
         messages = self.spatial(x).unflatten(1, (len(edges), -1))  # (N, K, D, T, J)
         y = torch.einsum("nkdtv, kvw -> ndtw", messages, edges)  # (N, D, T, J)
         y = self.temporal(y)  # (N, D, T / stride, J)
-        return F.relu(y + self.shortcut(x) if self.residual else y)  # (N, D, T / stride, J)
+        return F.relu(y if self.shortcut is None else y + self.shortcut(x))  # (N, D, T / stride, J)
 
 
 def spatial_partition(parents: Sequence[int]) -> Tensor:
-    """Weights of a skeleton's edges in three sets (Yan et al., 2018, Section 3.3, and published code).
+    """Weights of a skeleton's edges in three sets (Yan et al., 2018, "Partition Strategies", and published code).
 
     The sets hold each joint's edge to itself, its edges from joints no nearer to the root, and from joints nearer.
     The published code measures distances no further than to neighbours, so that those beyond the root's own are

@@ -126,6 +126,13 @@ def test_weights_of_actions_lie_between_them(decoder, mask):
     torch.testing.assert_close(decoder(z, halves, mask), decoder(moved, ACTION, mask))
 
 
+def test_encoder_measures_with_the_activation_that_it_trained_with(encoder, motion, mask, monkeypatch):
+    """PyTorch's kernel for whole layers, which has another on CUDA, is not taken."""
+    monkeypatch.delattr(torch, "_transformer_encoder_layer_fwd")
+    with torch.no_grad():
+        encoder(motion, ACTION, mask)
+
+
 def test_every_layer_starts_with_its_own_weights():
     torch.manual_seed(0)
     for network in (ActorEncoder(3, **SMALL), ActorDecoder(3, **SMALL)):
