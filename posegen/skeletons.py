@@ -94,6 +94,167 @@ BLAZEPOSE_33: tuple[str, ...] = (
 )
 """Landmarks of BlazePose, in its order."""
 
+SMPL_24: tuple[str, ...] = (
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hand",
+    "right_hand",
+)
+"""Joints of SMPL (Loper et al., 2015), in its order. Its neck is the lowest of the cervical spine, not OpenPose's."""
+
+SMPL_24_PARENTS: tuple[int, ...] = (
+    -1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21,
+)  # fmt: skip
+"""The joint that each joint of `SMPL_24` hangs on; -1 is none."""
+
+H36M_17: tuple[str, ...] = (
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "pelvis",
+    "spine",
+    "neck_base",
+    "nose",
+    "head_top",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+)
+"""Joints of Human3.6M as behaviour-driven synthesis orders them (Blattmann et al., 2021): one of three orders."""
+
+H36M_17_INDICES: tuple[int, ...] = (1, 2, 3, 6, 7, 8, 11, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
+"""Where the joints of `H36M_17` are among Human3.6M's 32."""
+
+H36M_17_BONES: tuple[tuple[str, str], ...] = (
+    ("right_hip", "right_knee"),
+    ("right_knee", "right_ankle"),
+    ("left_hip", "left_knee"),
+    ("left_knee", "left_ankle"),
+    ("left_hip", "pelvis"),
+    ("right_hip", "pelvis"),
+    ("pelvis", "spine"),
+    ("spine", "neck_base"),
+    ("neck_base", "nose"),
+    ("nose", "head_top"),
+    ("neck_base", "left_shoulder"),
+    ("neck_base", "right_shoulder"),
+    ("left_shoulder", "left_elbow"),
+    ("left_elbow", "left_wrist"),
+    ("right_shoulder", "right_elbow"),
+    ("right_elbow", "right_wrist"),
+)
+"""The 16 bones of `H36M_17`."""
+
+VIDEOPOSE3D_17: tuple[str, ...] = (
+    "pelvis",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "spine",
+    "neck_base",
+    "nose",
+    "head_top",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+)
+"""The joints of `H36M_17` as VideoPose3D (Pavllo et al., 2019) orders them."""
+
+VIBE_H36M_17: tuple[str, ...] = (
+    "pelvis",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    *VIDEOPOSE3D_17[7:],
+)
+"""The joints of `H36M_17` as VIBE's regressor orders them: the left leg comes first."""
+
+_LSP_LEGS = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle")
+_LSP_ARMS = ("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist")
+
+VIBE_49: tuple[str, ...] = (
+    *OPENPOSE_25,
+    *(f"{name}_lsp" for name in (*_LSP_LEGS, *_LSP_ARMS, "neck")),
+    "head_top",
+    "pelvis_mpii",
+    "thorax_mpii",
+    "spine_h36m",
+    "jaw_h36m",
+    "head_h36m",
+    "nose_coco",
+    "left_eye_coco",
+    "right_eye_coco",
+    "left_ear_coco",
+    "right_ear_coco",
+)
+"""Joints of VIBE and PARE, in their order: OpenPose's 25, then those of other data sets."""
+
+A2M_18: tuple[str, ...] = (
+    "mid_hip",
+    "neck",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "nose",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "left_heel",
+    "right_heel",
+    "head_top",
+)
+"""Joints of NTU13 in Action2Motion (Guo et al., 2020), a selection of `VIBE_49`."""
+
+A2M_18_CHAINS: tuple[tuple[int, ...], ...] = (
+    (0, 12, 13, 14, 15),
+    (0, 9, 10, 11, 16),
+    (0, 1, 8, 17),
+    (1, 5, 6, 7),
+    (1, 2, 3, 4),
+)
+"""The bones of `A2M_18`, as runs of joints."""
+
 LIMBS: tuple[tuple[str, str], ...] = (
     ("neck", "right_shoulder"),
     ("neck", "left_shoulder"),
