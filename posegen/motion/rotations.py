@@ -80,5 +80,5 @@ def twist(axis: Tensor, angle: Tensor) -> Tensor:
 
 
 def registration(source: Tensor, target: Tensor) -> Tensor:
-    """Return the rotations (..., 3, 3) that turn vectors (..., N, 3) to others with the least squared error (Kabsch)."""
+    """Return the rotations (..., 3, 3) that turn vectors (..., N, 3) nearest to others, in least squares (Kabsch)."""
     return roma.rigid_vectors_registration(source, target)

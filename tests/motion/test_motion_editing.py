@@ -1,0 +1,98 @@
+"""Motions at other rates and in other places: what changes, and what must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from posegen.motion import rotations
+from posegen.motion.anatomy import REST, bone_lengths
+from posegen.motion.camera import WeakCamera
+from posegen.motion.editing import Placement, canonicalize, place, placement, resample
+from posegen.motion.kinematics import forward_kinematics
+from posegen.motion.motion import Motion, MotionError
+
+
+def waving(frames=51, fps=25.0):
+    """A body that turns its left arm by a sine of 1 Hz, walks along x and looks along it."""
+    time = torch.arange(frames) / fps
+    axis_angle = torch.zeros(frames, 24, 3)
+    axis_angle[:, 0, 1] = np.pi / 2
+    axis_angle[:, 16, 2] = torch.sin(2 * np.pi * time)
+    rows = rotations.matrix_to_rot6d_rows(rotations.axis_angle_to_matrix(axis_angle)).numpy()
+    trans = np.stack([2 + time.numpy(), np.full(frames, 0.95), np.full(frames, -1)], axis=-1)
+    return Motion.from_rotations(rows, trans.astype(np.float32), REST, fps)
+
+
+def posed_again(motion):
+    local = rotations.rot6d_rows_to_matrix(torch.from_numpy(motion.rot6d))
+    rest, trans = torch.from_numpy(motion.rest), torch.tensor(motion.trans)
+    return forward_kinematics(local, rest, trans).joints.numpy()
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(30.0, 61), (60.0, 121), (10.0, 21), (12.5, 26)])
+def test_resampling_keeps_the_curve(fps, frames):
+    motion = resample(waving(), fps)
+    truth = waving(frames, fps)
+    assert motion.fps == fps
+    assert len(motion) == frames
+    np.testing.assert_allclose(motion.joints, truth.joints, atol=0.01)
+    np.testing.assert_allclose(bone_lengths(motion.joints), bone_lengths(truth.joints), atol=1e-5)
+
+
+def test_joints_alone_are_interpolated_by_cubics():
+    motion = waving()
+    smooth = resample(Motion.from_joints(motion.joints, 25.0), 100.0)
+    np.testing.assert_allclose(smooth.joints[::4], motion.joints, atol=1e-5)
+    np.testing.assert_allclose(smooth.joints, waving(201, 100.0).joints, atol=0.002)
+
+
+def test_frames_are_as_valid_as_the_nearest():
+    valid = np.ones(51, bool)
+    valid[10:20] = False
+    motion = resample(replace(waving(), valid=valid), 50.0)
+    assert np.flatnonzero(~motion.valid).tolist() == list(range(19, 39))
+
+
+def test_there_and_back_is_the_same():
+    motion = waving()
+    again = resample(resample(motion, 50.0), 25.0)
+    np.testing.assert_allclose(again.joints, motion.joints, atol=1e-4)
+    assert resample(motion, 25.0) is motion
+
+
+def test_one_frame_stays_one():
+    assert len(resample(waving(1), 60.0)) == 1
+    assert len(resample(Motion.from_joints(waving(1).joints, 25.0), 60.0)) == 1
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_rate_is_positive(fps):
+    with pytest.raises(MotionError, match="fps is"):
+        resample(waving(2), fps)
+
+
+def test_a_canonical_motion_starts_at_the_origin_and_faces_the_viewer():
+    camera = WeakCamera(scale=1.0, tx=0.0, ty=0.0, canvas=(10, 10))
+    motion = replace(waving(), camera=camera)
+    canonical, where = canonicalize(motion)
+    assert where == Placement(*map(pytest.approx, (2.0, -1.0, np.pi / 2)))
+    np.testing.assert_allclose(canonical.trans[0], (0, 0.95, 0), atol=1e-6)
+    np.testing.assert_allclose(canonical.trans[25], (0, 0.95, 1), atol=1e-5)  # it walks where it looks
+    assert placement(canonical) == Placement(*(pytest.approx(0, abs=1e-6),) * 3)
+    assert canonical.camera is None
+
+
+def test_placing_undoes_canonicalizing():
+    motion = waving()
+    again = place(*canonicalize(motion))
+    np.testing.assert_allclose(again.joints, motion.joints, atol=1e-5)
+    np.testing.assert_allclose(again.rot6d, motion.rot6d, atol=1e-5)
+
+
+def test_rotations_move_with_the_joints():
+    canonical, _ = canonicalize(waving())
+    np.testing.assert_allclose(posed_again(canonical), canonical.joints, atol=1e-5)
