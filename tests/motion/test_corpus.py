@@ -1,0 +1,92 @@
+"""The procedural corpus: bodies that keep their limbs, stand on the floor and do what their label says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from posegen.motion.anatomy import body_height
+from posegen.motion.corpus import ACTIONS, generate_corpus, make_subject, perform
+from posegen.motion.editing import placement
+from posegen.motion.quality import measure_quality
+from posegen.skeletons import SMPL_24
+
+HEAD, WRISTS = SMPL_24.index("head"), [SMPL_24.index(f"{side}_wrist") for side in ("left", "right")]
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return list(generate_corpus(subjects=8, takes=2))
+
+
+def of(corpus, action):
+    return [motion for motion in corpus if motion.name == action]
+
+
+def test_the_corpus_has_every_action_of_everyone(corpus):
+    assert len(ACTIONS) == 12
+    assert len(corpus) == 12 * 8 * 2
+    assert {(motion.meta["subject"], motion.label) for motion in corpus} == {
+        (subject, label) for subject in range(8) for label in range(12)
+    }
+    assert all(3 * 25 - 1 <= len(motion) <= 6 * 25 and motion.fps == 25 for motion in corpus)
+
+
+def test_the_same_seed_makes_the_same_motion():
+    first, again = (perform("walk", make_subject(3, seed=1), 2, seed=1) for _ in range(2))
+    np.testing.assert_array_equal(first.joints, again.joints)
+    assert len(first) != len(perform("walk", make_subject(3, seed=1), 3, seed=1))
+    assert not np.array_equal(make_subject(3).rest, make_subject(4).rest)
+
+
+def test_bodies_are_as_bodies_are(corpus):
+    heights = [body_height(motion.joints) for motion in corpus]
+    assert 1.45 < min(heights) < 1.7 < max(heights) < 1.95
+    for motion in corpus:
+        quality = measure_quality(motion)
+        assert quality.limb_drift < 1e-5
+        assert quality.jitter < 40
+        assert quality.foot_skate < (0.6 if motion.name in ("run", "turn") else 0.25), motion.name
+        assert motion.joints[..., 1].min() > -0.06
+        start = placement(motion)
+        assert abs(start.x) + abs(start.z) < 1e-6
+        assert abs(start.yaw) < 0.25
+
+
+def test_actions_are_what_they_are_called(corpus):
+    for motion in of(corpus, "walk"):
+        assert motion.trans[-1, 2] / motion.duration > 0.4  # metres per second, ahead
+    slow = np.mean([motion.trans[-1, 2] / motion.duration for motion in of(corpus, "walk")])
+    fast = np.mean([motion.trans[-1, 2] / motion.duration for motion in of(corpus, "run")])
+    assert fast > 1.5 * slow
+    for motion in of(corpus, "jump"):
+        assert motion.joints[:, [7, 8], 1].min(axis=1).max() > 0.25
+    for motion in of(corpus, "wave"):
+        assert (motion.joints[:, WRISTS, 1].max(axis=1) > motion.joints[:, HEAD, 1]).mean() > 0.5
+    for motion in of(corpus, "raise_arms"):
+        assert (motion.joints[:, WRISTS, 1].min(axis=1) - motion.joints[:, HEAD, 1]).max() > 0.1
+    for motion in of(corpus, "squat") + of(corpus, "sit"):
+        assert np.ptp(motion.trans[:, 1]) > 0.2
+    for motion in of(corpus, "turn"):
+        assert abs(placement(motion).yaw) < 0.25
+    for motion in of(corpus, "idle"):
+        assert np.ptp(motion.joints, axis=0).max() < 0.5
+
+
+def test_actions_can_be_told_apart_across_people(corpus):
+    """The nearest motion of somebody else, by how joints lie and move, nearly always has the same label."""
+    features = np.stack([
+        np.concatenate([part.std(axis=0).ravel() for part in (motion.joints - motion.trans[:, None], motion.trans[:, None])]
+                       + [(motion.joints - motion.trans[:, None]).mean(axis=0).ravel()])
+        for motion in corpus
+    ])  # fmt: skip
+    subject = np.array([motion.meta["subject"] for motion in corpus])
+    label = np.array([motion.label for motion in corpus])
+    distance = np.linalg.norm(features[:, None] - features, axis=-1)
+    distance[subject[:, None] == subject] = np.inf
+    assert (label[distance.argmin(axis=1)] == label).mean() > 0.9
+
+
+def test_an_unknown_action_is_an_error():
+    with pytest.raises(ValueError, match="unknown action 'fly', expected one of"):
+        perform("fly", make_subject(0))
