@@ -126,7 +126,7 @@ class _Take:
 
 def _walk(take: _Take) -> None:
     phase = take.phase(0.9)
-    take.step(phase, 0.4 * take.size, 0.7)
+    take.step(phase, 0.4 * take.size, 1.1)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         take.turn(f"{side}_shoulder", X, sign * 0.4 * take.size * np.sin(phase))
 
@@ -138,7 +138,7 @@ def _run(take: _Take) -> None:
     take.both("elbow", Y, -1.3)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         take.turn(f"{side}_shoulder", X, sign * 0.8 * take.size * np.sin(phase))
-    take.rise += 0.06 * np.abs(np.sin(phase))
+    take.rise += 0.06 * np.sin(phase) ** 2
 
 
 def _jump(take: _Take) -> None:
@@ -201,7 +201,7 @@ def _punch(take: _Take) -> None:
 
 
 def _turn_around(take: _Take) -> None:
-    take.step(take.phase(1.0), 0.05, 0.5)
+    take.step(take.phase(1.0), 0.05, 0.9)
     sign = 1.0 if take.side == "left" else -1.0
     take.turn("pelvis", Y, sign * 1.6 * take.size * take.time)
 

@@ -1,19 +1,44 @@
-"""Motions at other rates and in other places."""
+"""Motions at other rates, in other places, and with rotations where only joints are known."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
 from posegen.motion import rotations
+from posegen.motion.kinematics import inverse_kinematics, rest_from_joints
 from posegen.motion.motion import Motion, MotionError
 from posegen.skeletons import SMPL_24
 
 _LEFT_HIP, _RIGHT_HIP = SMPL_24.index("left_hip"), SMPL_24.index("right_hip")
+
+
+class FoundRotations(NamedTuple):
+    """What inverse kinematics makes of a motion."""
+
+    motion: Motion
+    """With rotations, the rest skeleton, and the joints that they pose."""
+    errors: np.ndarray
+    """(T, 24) metres between these joints and those of the motion given."""
+
+
+def find_rotations(motion: Motion) -> FoundRotations:
+    """Give a motion of joints alone rotations and a rest skeleton, see `posegen.motion.kinematics.inverse_kinematics`.
+
+    The body's bones are as long as in the frames that are valid, or in all where none is.
+    """
+    joints = torch.from_numpy(motion.joints)
+    rest = rest_from_joints(joints[motion.valid] if motion.valid.any() else joints).joints
+    found = inverse_kinematics(joints, rest)
+    rows = rotations.matrix_to_rot6d_rows(found.rotations).numpy()
+    posed = Motion.from_rotations(rows, motion.trans, rest.numpy(), motion.fps)
+    changed = replace(motion, joints=posed.joints, rot6d=posed.rot6d, rest=posed.rest)
+    return FoundRotations(changed, found.errors.numpy())
 
 
 def resample(motion: Motion, fps: float) -> Motion:

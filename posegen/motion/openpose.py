@@ -10,7 +10,8 @@ import torch
 
 from posegen.motion.anatomy import FACE, HEAD_TOP, HEIGHT, body_height, face_points, head_axes
 from posegen.motion.camera import Camera
-from posegen.motion.kinematics import global_rotations, inverse_kinematics, rest_from_joints
+from posegen.motion.editing import find_rotations
+from posegen.motion.kinematics import global_rotations
 from posegen.motion.motion import Motion
 from posegen.motion.rotations import rot6d_rows_to_matrix
 from posegen.skeletons import H36M_17, OPENPOSE_18, SMPL_24
@@ -35,11 +36,8 @@ class OpenPoseBody(NamedTuple):
 
 def smpl_head_axes(motion: Motion) -> np.ndarray:
     """Return the head's axes (T, 3, 3) as columns, left, up, forward, from rotations; from joints if there are none."""
-    if motion.rot6d is not None:
-        local = rot6d_rows_to_matrix(torch.from_numpy(motion.rot6d))
-    else:
-        joints = torch.from_numpy(motion.joints)
-        local = inverse_kinematics(joints, rest_from_joints(joints).joints).rotations
+    rot6d = find_rotations(motion).motion.rot6d if motion.rot6d is None else motion.rot6d
+    local = rot6d_rows_to_matrix(torch.as_tensor(rot6d))
     return global_rotations(local)[:, SMPL_24.index("head")].numpy()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from posegen.motion.anatomy import body_height
 from posegen.motion.corpus import ACTIONS, generate_corpus, make_subject, perform
@@ -45,9 +46,9 @@ def test_bodies_are_as_bodies_are(corpus):
     for motion in corpus:
         quality = measure_quality(motion)
         assert quality.limb_drift < 1e-5
-        assert quality.jitter < 40
-        assert quality.foot_skate < (0.6 if motion.name in ("run", "turn") else 0.25), motion.name
-        assert motion.joints[..., 1].min() > -0.06
+        assert quality.jitter < (90 if motion.name == "run" else 20)
+        assert quality.foot_skate < (0.6 if motion.name == "walk" else 0.25), motion.name  # swung feet pass low
+        assert motion.joints[..., 1].min() > -0.001
         start = placement(motion)
         assert abs(start.x) + abs(start.z) < 1e-6
         assert abs(start.yaw) < 0.25
@@ -75,14 +76,14 @@ def test_actions_are_what_they_are_called(corpus):
 
 def test_actions_can_be_told_apart_across_people(corpus):
     """The nearest motion of somebody else, by how joints lie and move, nearly always has the same label."""
-    features = np.stack([
-        np.concatenate([part.std(axis=0).ravel() for part in (motion.joints - motion.trans[:, None], motion.trans[:, None])]
-                       + [(motion.joints - motion.trans[:, None]).mean(axis=0).ravel()])
-        for motion in corpus
-    ])  # fmt: skip
+    features = []
+    for motion in corpus:
+        around = motion.joints - motion.trans[:, None]
+        parts = (around.mean(axis=0), around.std(axis=0), motion.trans.std(axis=0))
+        features.append(np.concatenate([part.ravel() for part in parts]))
     subject = np.array([motion.meta["subject"] for motion in corpus])
     label = np.array([motion.label for motion in corpus])
-    distance = np.linalg.norm(features[:, None] - features, axis=-1)
+    distance = cdist(features, features)
     distance[subject[:, None] == subject] = np.inf
     assert (label[distance.argmin(axis=1)] == label).mean() > 0.9
 

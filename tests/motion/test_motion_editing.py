@@ -11,7 +11,7 @@ import torch
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST, bone_lengths
 from posegen.motion.camera import WeakCamera
-from posegen.motion.editing import Placement, canonicalize, place, placement, resample
+from posegen.motion.editing import Placement, canonicalize, find_rotations, place, placement, resample
 from posegen.motion.kinematics import forward_kinematics
 from posegen.motion.motion import Motion, MotionError
 
@@ -96,3 +96,23 @@ def test_placing_undoes_canonicalizing():
 def test_rotations_move_with_the_joints():
     canonical, _ = canonicalize(waving())
     np.testing.assert_allclose(posed_again(canonical), canonical.joints, atol=1e-5)
+
+
+def test_rotations_are_found_where_only_joints_are_known():
+    motion = waving()
+    found, errors = find_rotations(replace(Motion.from_joints(motion.joints, 25.0), label=2))
+    assert errors.shape == (51, 24)
+    assert errors.max() < 1e-4
+    assert found.label == 2
+    np.testing.assert_allclose(found.rest, motion.rest, atol=1e-4)
+    np.testing.assert_allclose(found.rot6d, motion.rot6d, atol=0.02)
+    np.testing.assert_allclose(posed_again(found), motion.joints, atol=1e-4)
+
+
+def test_frames_that_are_filled_in_do_not_tell_how_long_bones_are():
+    joints = waving().joints.copy()
+    joints[:30] *= 1.5
+    motion = replace(Motion.from_joints(joints, 25.0), valid=np.arange(51) >= 30)
+    np.testing.assert_allclose(find_rotations(motion).motion.rest, REST, atol=1e-4)
+    nothing = replace(motion, valid=np.zeros(51, bool))
+    assert np.isfinite(find_rotations(nothing).errors).all()
