@@ -43,6 +43,8 @@ from posegen.clips import (
     write_table,
 )
 from posegen.color.palette import parse_color
+from posegen.motion.corpus import make_subject, perform
+from posegen.motion.motion import MotionError, read_motion, write_motion
 from posegen.perception.openpose_json import read_people
 from posegen.stages import ColorEncoder
 from posegen.storage import Folder
@@ -138,7 +140,7 @@ INFO = ClipInfo(
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of one clip with variants, and a checkpoint; tests spoil copies of what is in it."""
+    """A dataset of one clip with variants, a checkpoint and a motion; tests spoil copies of what is in it."""
     folder = tmp_path_factory.mktemp("fuzz")
     rng, count = np.random.default_rng(0), INFO.num_frames
     write_clip(
@@ -168,6 +170,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         small_stage(),
         Progress(epoch=1, step=1, data_fingerprint="x", size=SIZE, losses={"l1": 0.5}),
     )
+    write_motion(Folder(folder), "m.npz", perform("wave", make_subject(0)))
     return folder
 
 
@@ -190,6 +193,14 @@ def instead(path: Path, content: bytes):
         yield
     finally:
         path.write_bytes(good)
+
+
+@fuzz
+@given(data=st.data())
+def test_motions(place, data):
+    path = place / "m.npz"
+    with instead(path, data.draw(spoiled(path.read_bytes()) | st.binary(max_size=200))):
+        reads_or_refuses(MotionError, lambda: read_motion(Folder(place), "m.npz"))
 
 
 @fuzz

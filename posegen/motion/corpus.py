@@ -239,7 +239,7 @@ def perform(action: str, subject: Subject, take: int = 0, seed: int = 0) -> Moti
     rows = rotations.matrix_to_rot6d_rows(local).numpy()
     motion = Motion.from_rotations(rows, _stand(still[:, _SOLES], made.rise), subject.rest, FPS)
     meta = {"source": "posegen.motion.corpus", "subject": subject.number, "take": take, "seed": seed}
-    return replace(motion, label=list(ACTIONS).index(action), name=action, meta=meta)
+    return replace(motion, label=list(ACTIONS).index(action), label_name=action, meta=meta)
 
 
 def _stand(soles: np.ndarray, rise: np.ndarray) -> np.ndarray:

@@ -2,18 +2,18 @@
 
 Fields of the file, those with * optional:
 
-======== ================= =========================================================================
-joints   (T, 24, 3) float  metres, SMPL-24, world axes, the ground at y = 0 where it is known
-valid    (T,) bool         False where an estimator saw nothing and the joints are filled in
-fps      float             frames per second
-rot6d*   (T, 24, 6) float  first two rows of each joint's rotation in its parent's axes
-rest*    (24, 3) float     the skeleton that `rot6d` poses, the pelvis at the origin
-trans    (T, 3) float      where the root is, the same as ``joints[:, 0]``
-label*   int               the action
-name*    str               the action's name
-camera*  str               JSON: the projection that the motion came from
-meta     str               JSON: an object with where the motion came from
-======== ================= =========================================================================
+=========== ================ ===================================================================
+joints      (T, 24, 3) float metres, SMPL-24, world axes, the ground at y = 0 where it is known
+valid       (T,) bool        False where an estimator saw nothing and the joints are filled in
+fps         float            frames per second
+rot6d*      (T, 24, 6) float first two rows of each joint's rotation in its parent's axes
+rest*       (24, 3) float    the skeleton that `rot6d` poses, the pelvis at the origin
+trans       (T, 3) float     where the root is, the same as ``joints[:, 0]``
+label*      int              the action
+label_name* str              the action's name
+camera*     str              JSON: the projection that the motion came from
+meta        str              JSON: an object with where the motion came from
+=========== ================ ===================================================================
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Motion:
     rest: np.ndarray | None = None
     """(24, 3) float32 metres: the skeleton that `rot6d` poses, the pelvis at the origin."""
     label: int | None = None
-    name: str | None = None
+    label_name: str | None = None
     """The action's name."""
     camera: Camera | None = None
     """The projection that the motion came from."""
@@ -177,7 +177,7 @@ def read_motion(folder: Folder, name: str) -> Motion:
             rot6d=arrays.get("rot6d"),
             rest=arrays.get("rest"),
             label=int(arrays["label"]) if "label" in arrays else None,
-            name=_text(arrays, "name"),
+            label_name=_text(arrays, "label_name"),
             camera=None if camera is None else _read_camera(camera),
             meta=parse_record(dict[str, Any], meta or "", "meta", MotionError),
         )
@@ -194,10 +194,10 @@ _CAMERAS: dict[str, type[Camera]] = {"weak": WeakCamera, "pinhole": PinholeCamer
 # By field: the kinds of numbers, as numpy calls them, that it may have.
 _KINDS = {
     "joints": "f", "valid": "b", "fps": "fiu", "rot6d": "f", "rest": "f", "trans": "f", "label": "iu",
-    "name": "U", "camera": "U", "meta": "U",
+    "label_name": "U", "camera": "U", "meta": "U",
 }  # fmt: skip
-_OPTIONAL = {"rot6d", "rest", "label", "name", "camera"}
-_SCALARS = {"fps", "label", "name", "camera", "meta"}
+_OPTIONAL = {"rot6d", "rest", "label", "label_name", "camera"}
+_SCALARS = {"fps", "label", "label_name", "camera", "meta"}
 
 
 def _read_arrays(content: bytes) -> dict[str, np.ndarray]:

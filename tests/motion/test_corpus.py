@@ -21,7 +21,7 @@ def corpus():
 
 
 def of(corpus, action):
-    return [motion for motion in corpus if motion.name == action]
+    return [motion for motion in corpus if motion.label_name == action]
 
 
 def test_the_corpus_has_every_action_of_everyone(corpus):
@@ -46,8 +46,10 @@ def test_bodies_are_as_bodies_are(corpus):
     for motion in corpus:
         quality = measure_quality(motion)
         assert quality.limb_drift < 1e-5
-        assert quality.jitter < (90 if motion.name == "run" else 20)
-        assert quality.foot_skate < (0.6 if motion.name == "walk" else 0.25), motion.name  # swung feet pass low
+        assert quality.jitter < (90 if motion.label_name == "run" else 20)
+        assert quality.foot_skate < (0.6 if motion.label_name == "walk" else 0.25), (
+            motion.label_name
+        )  # swung feet pass low
         assert motion.joints[..., 1].min() > -0.001
         start = placement(motion)
         assert abs(start.x) + abs(start.z) < 1e-6

@@ -53,7 +53,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("camera", [None, WEAK, PINHOLE])
 def test_a_file_holds_all_of_a_motion(folder, camera):
     valid = np.array([True, True, False, True, True])
-    motion = make_motion(valid=valid, label=3, name="wäve", camera=camera, meta={"seed": 1, "source": "a.mp4"})
+    motion = make_motion(valid=valid, label=3, label_name="wäve", camera=camera, meta={"seed": 1, "source": "a.mp4"})
     write_motion(folder, "m.npz", motion)
     again = read_motion(folder, "m.npz")
     for name, value in vars(motion).items():
@@ -68,7 +68,7 @@ def test_a_file_holds_all_of_a_motion(folder, camera):
 def test_a_motion_of_joints_alone_has_no_more(folder):
     write_motion(folder, "m.npz", Motion.from_joints(make_motion().joints, 30))
     motion = read_motion(folder, "m.npz")
-    assert (motion.rot6d, motion.rest, motion.label, motion.name, motion.camera) == (None,) * 5
+    assert (motion.rot6d, motion.rest, motion.label, motion.label_name, motion.camera) == (None,) * 5
     assert motion.valid.all()
 
 

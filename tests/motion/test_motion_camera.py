@@ -13,7 +13,7 @@ from posegen.motion.camera import PinholeCamera, WeakCamera, align_to_reference,
 from posegen.motion.editing import Placement, place
 from posegen.motion.motion import Motion
 from posegen.motion.openpose import h36m_joints, openpose_body, project_motion, smpl_head_axes
-from posegen.skeletons import A2M_18, H36M_17, OPENPOSE_18, SMPL_24, VIBE_49, VIDEOPOSE3D_17, joint_indices
+from posegen.skeletons import A2M_18, H36M_17, OPENPOSE_18, SMPL_24, VIBE_49, joint_indices
 
 CANVAS = (384, 256)
 STANDING = Motion.from_joints((REST + np.array([0, 0.955, 0]))[None].astype(np.float32), 25.0)
@@ -131,14 +131,6 @@ def test_openpose_takes_the_joints_of_every_skeleton(skeleton, expected):
         np.testing.assert_array_equal(body.joints[:, target], joints[:, source])
     middle = joints[:, joint_indices(["left_shoulder", "right_shoulder"], skeleton)].mean(axis=1)
     np.testing.assert_allclose(body.joints[:, 1], middle)
-
-
-def test_orders_of_human36m_are_told_apart_by_name():
-    assert [VIDEOPOSE3D_17.index(name) for name in H36M_17[:8]] == [1, 2, 3, 4, 5, 6, 0, 7]
-    assert joint_indices(["right_hip", "left_hip"], VIDEOPOSE3D_17).tolist() == [1, 4]
-    names = [VIBE_49[index] for index in (8, 1, 2, 3, 4, 5, 6, 7, 0, 9, 10, 11, 12, 13, 14, 21, 24, 38)]
-    assert tuple(names) == A2M_18
-    assert len(VIBE_49) == len(set(VIBE_49)) == 49
 
 
 def test_a_face_is_in_front_of_the_head():
