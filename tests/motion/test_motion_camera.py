@@ -133,6 +133,16 @@ def test_openpose_takes_the_joints_of_every_skeleton(skeleton, expected):
     np.testing.assert_allclose(body.joints[:, 1], middle)
 
 
+def test_a_face_has_the_specified_size():
+    """Of a body of 1.70 m, with the right side mirrored from the left."""
+    assert FACE["nose"] == (0, 0.04, 0.11)
+    assert FACE["left_eye"] == (0.032, 0.075, 0.085)
+    assert FACE["left_ear"] == (0.075, 0.05, 0)
+    for name in ("eye", "ear"):
+        np.testing.assert_array_equal(FACE[f"right_{name}"], FACE[f"left_{name}"] * np.array([-1, 1, 1]))
+    assert HEAD_TOP == 0.18
+
+
 def test_a_face_is_in_front_of_the_head():
     body = openpose_body(STANDING.joints, SMPL_24, smpl_head_axes(STANDING))
     head = STANDING.joints[0, SMPL_24.index("head")]
