@@ -54,7 +54,7 @@ _HISTORY = "metrics.json"
 _FILTERING = threading.Lock()
 """Runs may start side by side, and what `warnings.catch_warnings` sets holds for all threads."""
 _CHECKPOINT_INTERVAL = 20  # steps; the losses are brought together as often, which must cost nothing
-_CHECKPOINT_SHARE = 0.02
+_CHECKPOINT_SHARE = 0.015  # from a checkpoint's beginning to its end: what it slows down may last a little longer
 
 
 class RunError(ValueError):
