@@ -251,7 +251,8 @@ def _details(client: JobSubmissionClient, job: str) -> JobDetails:
 
 
 def _end(details: JobDetails) -> End:
-    message = f"{str(details.status).lower()}: {(details.message or '').strip()}"
+    told = (details.message or "").partition(", last available logs")[0].strip()  # they have been shown
+    message = f"{str(details.status).lower()}: {told}"
     if str(details.status) == "SUCCEEDED":
         return End(0, message)
     code = details.driver_exit_code or 1
