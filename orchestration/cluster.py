@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cluster_rules import RULES, Config, Finding, texts
-from orchestration.errors import first_line
+from posegen.errors import first_line
 from posegen.storage import expand_home
 
 _MAX_BYTES = 2**17

@@ -1,21 +1,18 @@
-"""Errors as people read them."""
+"""What commands and summaries say of errors."""
 
 from __future__ import annotations
 
 import errno
 
+from posegen.errors import in_one_line
+
 _AWS = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
 DISK_FULL = "the disk is full"
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its type where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
 def complain(error: Exception) -> str:
     """What a command that fails says to whom can put it right: all of an error in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = in_one_line(error)
     if "AWS Error" in text:
         text += f" (endpoint and credentials are those of {', '.join(_AWS)} or of ~/.aws)"
     return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -19,7 +19,7 @@ from posegen.color.palette import parse_color
 from posegen.exact_color import match_colors
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.generate import Content, VideoSynthesizer, content_of, interpolate, worn_color
-from posegen.perception import EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
+from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
 from posegen.samples import REGIONS
 from posegen.stages.pictures import grid, write_picture
 from posegen.video import Footage, VideoWriter, read_image
@@ -226,10 +226,9 @@ def shows_person(path: Path, info: DatasetInfo) -> bool:
 
 def _backend_name(info: DatasetInfo, kind: str) -> str:
     """The backend that saw the dataset's ``pose``, ``edges`` or ``mask``. Raises DatasetError where there is none."""
-    tables: dict[str, Collection[str]] = {"pose": POSE_ESTIMATORS, "edges": EDGE_DETECTORS, "mask": SEGMENTERS}
     name = str(info.backends.get(kind, {}).get("name", ""))
-    if name not in tables[kind]:
-        raise DatasetError(f"the dataset's {kind} is of {name!r}, expected one of {sorted(tables[kind])}")
+    if name not in BACKENDS[kind]:
+        raise DatasetError(f"the dataset's {kind} is of {name!r}, expected one of {sorted(BACKENDS[kind])}")
     return name
 
 
@@ -297,7 +296,7 @@ def is_image(name: str) -> bool:
 
 def see_image(path: Path, info: DatasetInfo) -> Content:
     """See a person in an image with the backends that saw the dataset."""
-    names = {kind: _backend_name(info, kind) for kind in ("pose", "edges", "mask")}
+    names = {kind: _backend_name(info, kind) for kind in BACKENDS}
     if set(names.values()) & _FILE_BACKENDS:
         names = {"pose": "blazepose", "edges": "hed", "mask": "blazepose"}  # an image has no file of facts beside it
     # A person may stand anywhere in a photo: the whole of it is kept.

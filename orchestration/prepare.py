@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestration.errors import first_line
 from orchestration.preparer import PERCEPTION_VERSION, ClipPreparer, ClipResult, PrepareSettings, judge
 from orchestration.ray_session import Row, map_clips
 from orchestration.sources import Content, Rejection, find_sources, read_contents
@@ -31,6 +30,7 @@ from posegen.clips import (
     save_dataset_info,
     write_clip,
 )
+from posegen.errors import first_line
 from posegen.features.parts import is_usable
 from posegen.storage import Folder, expand_home
 
@@ -356,9 +356,10 @@ def _load_rejections(dataset: Folder) -> list[Rejection]:
         table = pq.read_table(pa.BufferReader(dataset.read("rejected.parquet")))
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(f"{place} cannot be read: {first_line(error)}; delete it") from error
-    if table.schema.names != _REJECTED_SCHEMA.names or any(None in row.values() for row in table.to_pylist()):
+    rows = table.to_pylist()
+    if table.schema.names != _REJECTED_SCHEMA.names or any(None in row.values() for row in rows):
         raise DatasetError(f"{place} was not written by posegen; delete it")
-    return [Rejection(**{name: str(value) for name, value in row.items()}) for row in table.to_pylist()]
+    return [Rejection(**{name: str(value) for name, value in row.items()}) for row in rows]
 
 
 def _save_rejections(dataset: Folder, rejections: Sequence[Rejection], videos: Path) -> None:

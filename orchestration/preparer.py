@@ -18,18 +18,13 @@ from orchestration.errors import reason_of
 from orchestration.options import FrameSize
 from posegen.clips import Clip, ClipInfo, write_clip
 from posegen.features.parts import is_usable
-from posegen.perception import EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, Backend
+from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, Backend
 from posegen.storage import Folder
 from posegen.video import Footage, iterate_frames, read_video
 
 PERCEPTION_VERSION = 1
 """Part of every clip's id: counts the changes to the code that make another clip of the same video."""
 
-_TABLES: dict[str, dict[str, Backend[Any]]] = {
-    "pose": POSE_ESTIMATORS,
-    "edges": EDGE_DETECTORS,
-    "mask": SEGMENTERS,
-}
 _BOX_STEP = 8  # frames from one that is searched for the person's box to the next
 
 
@@ -72,13 +67,13 @@ class PrepareSettings:
                 raise ValueError(f"{name} must be between 0 and 1, got {value}")
         if self.max_frames < 2:
             raise ValueError(f"max_frames must be at least 2, got {self.max_frames}")
-        for kind, table in _TABLES.items():
+        for kind, table in BACKENDS.items():
             if getattr(self, kind) not in table:
                 raise ValueError(f"unknown {kind} {getattr(self, kind)!r}, expected one of {sorted(table)}")
 
     def backends(self) -> dict[str, Backend[Any]]:
         """What sees the frames, by its use: ``pose``, ``edges``, ``mask``, and ``crop`` where it looks for people."""
-        used = {kind: table[getattr(self, kind)] for kind, table in _TABLES.items()}
+        used = {kind: table[getattr(self, kind)] for kind, table in BACKENDS.items()}
         return used | ({"crop": POSE_ESTIMATORS["blazepose"]} if self.crop == "person" else {})
 
     def record_backends(self) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from orchestration.search_settings import EPOCH, OBJECTIVES, Pruning, SamplerName
 from orchestration.spaces import ON, Search, distribution_of
+from posegen.errors import first_line
 from search_spaces.space import Switched, Value
 
 
@@ -96,8 +97,7 @@ def open_study(search: Search, settings: StudySettings) -> optuna.Study:
     except ValueError:
         raise
     except Exception as error:  # SQLAlchemy's, of whatever driver
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"the study's storage {settings.storage} does not work: {reason}") from None
+        raise ValueError(f"the study's storage {settings.storage} does not work: {first_line(error)}") from None
     if known not in (None, identity):
         changed = [name for name in identity if (known or {}).get(name) != identity[name]]
         raise ValueError(f"search {settings.name} exists with another {', '.join(changed)}: take another --name")

@@ -28,9 +28,9 @@ from typing import Any, Literal
 import numpy as np
 from filelock import FileLock
 
-from orchestration.errors import first_line
 from orchestration.outbox import Outbox, Record
 from posegen.clips import decode_png, encode_png
+from posegen.errors import first_line
 from posegen.storage import Folder
 from posegen.weights import cache_folder
 

@@ -29,6 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from posegen.errors import first_line
 from posegen.records import MAX_PIXELS, check_size, parse_record
 from posegen.storage import Folder
 
@@ -495,8 +496,7 @@ class _FrameTable:
         try:
             yield
         except (pa.ArrowException, OSError, MemoryError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise DatasetError(f"{self} cannot be read: {reason}; {_REMEDY}") from error
+            raise DatasetError(f"{self} cannot be read: {first_line(error)}; {_REMEDY}") from error
 
     @property
     def metadata(self) -> dict[bytes, bytes]:

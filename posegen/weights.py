@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from posegen.errors import first_line, in_one_line
 from posegen.weight_files import (
     read_gru_recognizer,
     read_keras_hed,
@@ -295,27 +296,25 @@ def fetch(names: Iterable[str], progress: Callable[[str], None] = log.info) -> l
     return [path(name, progress) for name in names]
 
 
-def load(name: str) -> dict[str, Tensor]:
-    """Return a weight's tensors, fetching it first if need be. Raises WeightsError as `path` does."""
-    from safetensors import SafetensorError
+@contextmanager
+def loaded(name: str) -> Iterator[dict[str, Tensor]]:
+    """Give a weight's tensors, fetched first if need be, to the network that takes them within the context.
+
+    Raises WeightsError as `path` does, and with the file's name where it cannot be read or the network does not take
+    what is in it: what the network's library raises then is the file's fault.
+    """
     from safetensors.torch import load_file
 
     file = path(name)
     try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(_damaged(file, error)) from error
-
-
-@contextmanager
-def fitting(name: str) -> Iterator[None]:
-    """Name the file where a network does not take what is in it: what the network's library raises is its fault."""
-    try:
-        yield
+        yield load_file(file)
     except WeightsError:
         raise
     except Exception as error:
-        raise WeightsError(_damaged(path(name), error)) from error
+        reason = in_one_line(error)[:200]
+        raise WeightsError(
+            f"{file} is damaged or not of this network: {reason}; delete it, and fetch or provide it again"
+        ) from error
 
 
 def provide(name: str, file: Path) -> Path:
@@ -444,11 +443,6 @@ def _download(weight: Weight, public: PublicURL, folder: Path) -> Path:
     return file
 
 
-def _damaged(file: Path, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return f"{file} is damaged or not of this network: {reason}; delete it, and fetch or provide it again"
-
-
 def _advice(weight: Weight) -> str:
     return (
         f"copy {_cached_file(weight)} from a machine that has it, "
@@ -480,8 +474,7 @@ def _save_tensors(name: str, convert: Converter, file: Path, destination: str) -
         # Tensors that share memory, which safetensors does not take, are copied apart.
         save_file({key: tensor.clone().contiguous() for key, tensor in convert(file).items()}, destination)
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(f"cannot read {file} as weights {name!r}: {reason}") from error
+        raise WeightsError(f"cannot read {file} as weights {name!r}: {first_line(error)}") from error
 
 
 def _sha256(file: Path) -> str:

@@ -86,8 +86,8 @@ class LPIPS(nn.Module):
     def pretrained(cls) -> LPIPS:
         """The metric with torchvision's weights. Raises ValueError where they cannot be had."""
         try:
-            with weights.fitting("lpips-alexnet"):
-                return cls(weights.load("lpips-alexnet"))
+            with weights.loaded("lpips-alexnet") as tensors:
+                return cls(tensors)
         except weights.WeightsError as error:
             raise weights.WeightsError(
                 f"{error}. Without it use st_lpips, a different metric that needs no other download"
@@ -144,8 +144,8 @@ class STLPIPS(nn.Module):
     @classmethod
     def pretrained(cls) -> STLPIPS:
         """The metric with its published weights. Raises ValueError where they cannot be had."""
-        with weights.fitting("st_lpips"):
-            return cls(weights.load("st_lpips"))
+        with weights.loaded("st_lpips") as tensors:
+            return cls(tensors)
 
     def _load(self, state_dict: Mapping[str, Tensor]) -> None:
         trunk = ("slice1.0", "slice2.5", "slice3.9", "slice4.11", "slice5.13")

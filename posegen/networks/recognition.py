@@ -55,8 +55,8 @@ class GRURecognizer(nn.Module):
     @classmethod
     def pretrained(cls, name: str = "gru-humanact12") -> GRURecognizer:
         """Load weights of the table `posegen.weights`. Raises WeightsError where they cannot be had."""
-        with weights.fitting(name):
-            return cls.from_state_dict(weights.load(name))
+        with weights.loaded(name) as tensors:
+            return cls.from_state_dict(tensors)
 
     def random_state(self, num_motions: int, generator: torch.Generator) -> Tensor:
         """A state to start from, (2, N, 128) of N(0, 1), where the network is; drawn where the generator is.

@@ -77,8 +77,8 @@ class SIGGRAPH17(nn.Module):
     @classmethod
     def pretrained(cls, name: str = "siggraph17") -> SIGGRAPH17:
         """Load weights of the table `posegen.weights`. Raises WeightsError where they cannot be had."""
-        with weights.fitting(name):
-            return cls.from_state_dict(weights.load(name))
+        with weights.loaded(name) as tensors:
+            return cls.from_state_dict(tensors)
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise ValueError unless height and width are multiples of 8."""

@@ -73,8 +73,8 @@ class VGGFeatures(nn.Module):
         """
         if name not in _TRAINED:
             raise ValueError(f"unknown perceptual network {name!r}, expected one of {sorted(_TRAINED)}")
-        with weights.fitting(name):
-            return cls.from_state_dict(name, weights.load(name))
+        with weights.loaded(name) as tensors:
+            return cls.from_state_dict(name, tensors)
 
     @classmethod
     def from_state_dict(cls, name: str, state_dict: Mapping[str, Tensor]) -> VGGFeatures:

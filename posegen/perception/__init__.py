@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -151,3 +151,6 @@ SEGMENTERS: dict[str, Backend[PersonSegmenter]] = {
     "truth": Backend(_truth_masks),
 }
 """Ways to find the person's pixels."""
+
+BACKENDS: dict[str, dict[str, Backend[Any]]] = {"pose": POSE_ESTIMATORS, "edges": EDGE_DETECTORS, "mask": SEGMENTERS}
+"""All ways to see, by what is looked for."""

@@ -52,8 +52,8 @@ class HED:
     def __init__(self) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = HEDNetwork()
-        with weights.fitting("hed"):
-            self._network.load_state_dict(weights.load("hed"))
+        with weights.loaded("hed") as tensors:
+            self._network.load_state_dict(tensors)
         self._network.to(self._device).eval()
 
     @torch.inference_mode()

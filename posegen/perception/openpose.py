@@ -90,8 +90,7 @@ class OnnxMaps:
 
 def load_network() -> MapNetwork:
     """Load what the user provided as ``openpose``. Raises WeightsError if that is nothing, saying what to do."""
-    tensors = weights.load("openpose")
-    with weights.fitting("openpose"):
+    with weights.loaded("openpose") as tensors:
         return OnnxMaps(tensors["onnx"].numpy().tobytes()) if "onnx" in tensors else TorchMaps(tensors)
 
 

@@ -95,8 +95,8 @@ class RCF:
     def __init__(self) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = RCFNetwork()
-        with weights.fitting("rcf"):
-            self._network.load_state_dict(weights.load("rcf"))
+        with weights.loaded("rcf") as tensors:
+            self._network.load_state_dict(tensors)
         self._network.to(self._device).eval()
 
     @torch.inference_mode()
