@@ -29,9 +29,10 @@ from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings
 from orchestration.progress import ConsoleListener, CountListener
 from orchestration.report import Table1Settings
+from orchestration.runs import dataset_of
 from orchestration.search_settings import TuneSettings
 from orchestration.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
-from orchestration.train import TrainSettings, dataset_of
+from orchestration.train import TrainSettings
 from posegen.stages import STAGES, Stage
 
 if TYPE_CHECKING:

@@ -15,18 +15,10 @@ import pyarrow as pa
 
 from orchestration.errors import reason_of
 from orchestration.ray_session import Row, map_clips
-from posegen.clips import (
-    METADATA_KEY,
-    VARIANT_SCHEMA,
-    ClipDataset,
-    ClipFile,
-    DatasetError,
-    VariantFile,
-    encode_png,
-    write_table,
-)
+from posegen.clips import METADATA_KEY, VARIANT_SCHEMA, ClipDataset, ClipFile, VariantFile, encode_png, write_table
 from posegen.color.augmentation import Region, Scope, augment_clip, plan_clip
 from posegen.color.garments import garment_labels
+from posegen.datasets import DatasetError
 from posegen.storage import Folder
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from posegen.checkpoint import checkpoint_bytes
-from posegen.clips import ClipDataset
+from posegen.datasets import Dataset
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import fixed_batch
 from posegen.stages import STAGES, Stage
@@ -47,11 +47,12 @@ def sum_costs(costs: Iterable[Cost]) -> Cost:
     )
 
 
-def cost_of_run(stage: str, config: Stage.Config, data: ClipDataset, *, keep: int = 2) -> Cost:
+def cost_of_run(stage: str, config: Stage.Config, data: Dataset, *, keep: int = 2) -> Cost:
     """Cost of training a stage, found by taking one step with tensors that have shapes and no content.
 
     Raises ValueError where the stage cannot be trained on this data.
     """
+    config = STAGES[stage].adapt(config, data)
     samples = STAGES[stage].open_samples(config, data, "train")
     batch = {name: torch.empty_like(x, device="meta") for name, x in _one_batch(samples, config).items()}
     with torch.device("meta"):

@@ -14,7 +14,8 @@ import torch
 
 from orchestration import tracking
 from posegen import weights
-from posegen.clips import Clip, ClipDataset, ClipFile, DatasetError, Split
+from posegen.clips import Clip, ClipDataset, ClipFile
+from posegen.datasets import DatasetError, Split
 from posegen.generate import VideoSynthesizer
 from posegen.metrics.image import LPIPS, STLPIPS
 from posegen.metrics.statistics import bootstrap_interval

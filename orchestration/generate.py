@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.clips import ClipDataset, ClipFile, DatasetError, DatasetInfo
+from posegen.clips import ClipDataset, ClipFile, DatasetInfo
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import parse_color
+from posegen.datasets import DatasetError
 from posegen.exact_color import match_colors
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.generate import Content, VideoSynthesizer, content_of, interpolate, worn_color

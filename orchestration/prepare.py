@@ -21,15 +21,13 @@ from posegen import weights
 from posegen.clips import (
     ClipFile,
     ClipInfo,
-    DatasetError,
     DatasetInfo,
-    Split,
-    assign_splits,
     derive_clip_id,
     load_dataset_info,
     save_dataset_info,
     write_clip,
 )
+from posegen.datasets import DatasetError, Split, assign_splits
 from posegen.errors import first_line
 from posegen.features.parts import is_usable
 from posegen.storage import Folder, expand_home

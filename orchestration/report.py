@@ -17,7 +17,8 @@ from orchestration.methods import TITLES, Method, train_methods
 from orchestration.progress import Listener
 from orchestration.tracking import Tracker
 from orchestration.train import TrainSettings
-from posegen.clips import ClipDataset, ClipFile, Split
+from posegen.clips import ClipDataset, ClipFile
+from posegen.datasets import Split
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
 from posegen.reconstruction import Measure, Reenactor, gather, load_reenactor, score_clip
 from posegen.stages.pictures import grid, write_picture

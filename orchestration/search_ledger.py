@@ -18,7 +18,7 @@ from orchestration.search_settings import TuneSettings
 from orchestration.spaces import Search
 from orchestration.tracking import Tracker
 from orchestration.trial import trial_name
-from posegen.clips import ClipDataset
+from posegen.datasets import Dataset
 from posegen.storage import Folder
 from search_spaces.space import Value
 
@@ -80,7 +80,7 @@ class Ledger:
         self._on_trial = on_trial
         self._parent = tracking.OFF
 
-    def open(self, space: str, data: ClipDataset) -> None:
+    def open(self, space: str, data: Dataset) -> None:
         """Begin the search's MLflow run, or go on with it."""
         if not self._settings.track:
             return

@@ -18,7 +18,7 @@ from orchestration.search_settings import TuneSettings
 from orchestration.spaces import Search
 from orchestration.stage_store import Needed, address
 from orchestration.study import StudySettings, UnfitError, make_sampler
-from posegen.clips import ClipDataset
+from posegen.datasets import Dataset
 from posegen.stages import Stage
 from search_spaces.space import Value
 
@@ -64,7 +64,7 @@ def room_for_trials(settings: TuneSettings) -> Room:
 class Costs:
     """What runs cost on a dataset: found once for all settings that cost the same."""
 
-    def __init__(self, data: ClipDataset):
+    def __init__(self, data: Dataset):
         self._data = data
         self._known: dict[str, Cost] = {}
 
@@ -128,7 +128,7 @@ class Plan:
         return sum_costs(run.cost for trial in self.trials if not trial.unfit for run in trial.runs)
 
 
-def plan_search(search: Search, how: StudySettings, data: ClipDataset, num_trials: int, room: Room) -> Plan:
+def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: int, room: Room) -> Plan:
     """See what a search would do. Points that depend on what others found are drawn as if nothing was known yet."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=how.directions)

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from orchestration.runs import is_finished
 from orchestration.tracking import Tracker
-from orchestration.train import TrainSettings, is_finished, train
+from orchestration.train import TrainSettings, train
 from posegen.stages import Stage
 from posegen.storage import Folder
 

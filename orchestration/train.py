@@ -32,6 +32,7 @@ from orchestration.checkpoints import CheckpointWriter
 from orchestration.limits import check_disk, is_out_of_memory, less_memory
 from orchestration.options import require_name
 from orchestration.progress import Event, Listener, RemoteListener
+from orchestration.runs import RunError, RunRecord, add_to_history, find_record, history, is_finished, save_record
 from orchestration.tracking import Tracker
 from orchestration.validation import Validation, describe_collapse
 from orchestration.watchdog import Watchdog
@@ -44,21 +45,15 @@ from posegen.checkpoint import (
     load_stage,
     load_training_state,
 )
-from posegen.clips import ClipDataset
-from posegen.records import parse_record
+from posegen.datasets import Dataset
 from posegen.samples import Batch, EpochLoader, Samples
 from posegen.stages import STAGES, Stage
 from posegen.storage import Folder
 
-_HISTORY = "metrics.json"
 _FILTERING = threading.Lock()
 """Runs may start side by side, and what `warnings.catch_warnings` sets holds for all threads."""
 _CHECKPOINT_INTERVAL = 20  # steps; the losses are brought together as often, which must cost nothing
 _CHECKPOINT_SHARE = 0.015  # from a checkpoint's beginning to its end: what it slows down may last a little longer
-
-
-class RunError(ValueError):
-    """A run that cannot be started or continued as asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,17 +109,6 @@ class TrainSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """The content of ``run.json``."""
-
-    stage: str
-    config: dict[str, Any]
-    dataset: str
-    data_fingerprint: str
-    mlflow_run_id: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Job:
     """All that a worker needs to know. Picklable."""
 
@@ -150,7 +134,7 @@ def train(
     Args:
         stage: Name in `posegen.stages.STAGES`.
         config: Its configuration.
-        dataset: Folder of a clip dataset.
+        dataset: Folder of a dataset such as the stage reads.
         settings: How to train it.
         listener: Hears of the progress.
         parent: MLflow run under which this one is filed.
@@ -161,13 +145,14 @@ def train(
     """
     listener = listener or Listener()
     name = settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}"
-    data = ClipDataset(dataset)
+    data = open_dataset(stage, dataset)
+    config = STAGES[stage].adapt(config, data)
     job = Job(stage=stage, config=config, dataset=str(data.folder), run=Folder(settings.runs) / name, settings=settings)
     built = check(stage, config, data, workers=settings.workers)
     if latest_checkpoint(job.run) is None:
         _check_needs(built)
     check_disk(job.run, built, settings.keep)
-    job = replace(job, tracker=_open_run(job, data, parent))
+    job = replace(job, tracker=_open_run(job, data.fingerprint, parent))
     try:
         if is_finished(job.run, config):
             _record_again(job)
@@ -194,46 +179,21 @@ def _naming_memory(config: Stage.Config) -> Iterator[None]:
         raise
 
 
-def is_finished(run: Folder, config: Stage.Config) -> bool:
-    """Whether nothing is left to train of a run."""
-    checkpoint = latest_checkpoint(run)
-    return checkpoint is not None and load_progress(checkpoint).epoch >= config.num_epochs
+def open_dataset(stage: str, folder: str) -> Dataset:
+    """Open what a stage learns from. Raises DatasetError where it is something else."""
+    return STAGES[stage].reads(folder)
 
 
-def history(run: Folder) -> dict[int, dict[str, float]]:
-    """What every epoch gave that the last checkpoint of a run holds, by epoch; nothing before the first."""
-    checkpoint = latest_checkpoint(run)
-    if checkpoint is None or not run.exists(_HISTORY):
-        return {}
-    done = load_progress(checkpoint).epoch
-    epochs = parse_record(dict[int, dict[str, float]], run.read(_HISTORY), f"{run}/{_HISTORY}", RunError)
-    return {epoch: metrics for epoch, metrics in epochs.items() if epoch <= done}
-
-
-def dataset_of(run: str) -> str:
-    """The dataset that a run was trained on. Raises RunError where there is no run."""
-    folder = Folder(run)
-    if not folder.exists("run.json"):
-        raise RunError(f"no run in {run}; train one with `posegen train`")
-    return _read_record(folder).dataset
-
-
-def _read_record(run: Folder) -> RunRecord:
-    """Read ``run.json``. Raises RunError where it is not a run's."""
-    record = parse_record(RunRecord, run.read("run.json"), f"{run}/run.json", RunError)
-    if record.stage not in STAGES:
-        raise RunError(f"{run} is of the stage {record.stage!r}, expected one of {sorted(STAGES)}")
-    return record
-
-
-def check(stage: str, config: Stage.Config, data: ClipDataset, *, workers: int) -> Stage:
+def check(stage: str, config: Stage.Config, data: Dataset, *, workers: int) -> Stage:
     """Raise ValueError if a stage cannot be trained on this data, whatever other runs it needs.
 
     Returns the stage, built of shapes alone: the paper's generator fills 0.7 GB.
     """
+    config = STAGES[stage].adapt(config, data)
     with torch.device("meta"):
         built = STAGES[stage](config)
-    built.check_size(data.info.size)
+    if data.frame_size is not None:
+        built.check_size(data.frame_size)
     EpochLoader(built.open_samples(config, data, "train"), config.batch_size, world_size=max(workers, 1))
     return built
 
@@ -253,7 +213,7 @@ def train_worker(job: Job, worker: Worker) -> None:
 
 def _train_worker(job: Job, worker: Worker) -> None:
     worker.listener.beat(worker.rank, "its start")
-    data = ClipDataset(job.dataset)
+    data = open_dataset(job.stage, job.dataset)
     stage, progress = _begin(job, worker, data)
     samples = stage.open_samples(job.config, data, "train")
     loader = EpochLoader(
@@ -278,7 +238,7 @@ def _train_worker(job: Job, worker: Worker) -> None:
             _finish_epoch(stage, samples, metrics, validation, progress, writer, job, worker)
 
 
-def _begin(job: Job, worker: Worker, data: ClipDataset) -> tuple[Stage, Progress]:
+def _begin(job: Job, worker: Worker, data: Dataset) -> tuple[Stage, Progress]:
     """Build the stage as it was in the last checkpoint, or as it begins."""
     torch.manual_seed(job.config.seed)  # the same initial weights on every worker
     stage = STAGES[job.stage](job.config)
@@ -286,7 +246,7 @@ def _begin(job: Job, worker: Worker, data: ClipDataset) -> tuple[Stage, Progress
     if checkpoint is None:
         stage.initialize(_load_run)
         stage.to(worker.device)
-        return stage, Progress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.info.size)
+        return stage, Progress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.frame_size)
     stage.to(worker.device)
     load_training_state(checkpoint, stage)
     return stage, load_progress(checkpoint)
@@ -366,7 +326,7 @@ def _finish_epoch(
     stage.eval()
     stage.finish_epoch(samples)
     if worker.leads:
-        job.run.write_json(_HISTORY, {**history(job.run), progress.epoch: metrics})
+        add_to_history(job.run, progress.epoch, metrics)
         writer.save(stage, progress)
         job.tracker.log_metrics(metrics, progress.epoch, at=progress.finished_at)
         for name, picture in validation.draw(stage).items():
@@ -379,17 +339,11 @@ def _finish_epoch(
     worker.report(metrics)
 
 
-def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
+def _open_run(job: Job, fingerprint: str, parent: Tracker) -> Tracker:
     """Create the run's folder and its MLflow run, or go on with them. Raises RunError where it is another run."""
-    facts = {
-        "stage": job.stage,
-        "config": asdict(job.config),
-        "dataset": job.dataset,
-        "data_fingerprint": data.fingerprint,
-    }
-    known = _read_record(job.run) if job.run.exists("run.json") else None
+    record, known = RunRecord.of(job.stage, job.config, job.dataset, fingerprint), find_record(job.run)
     if known:
-        _check_same(job.run, known, facts)
+        known.check_continued_by(record, job.run)
     job.run.require_writable()
     tracker = tracking.OFF
     if job.settings.track:
@@ -400,28 +354,13 @@ def _open_run(job: Job, data: ClipDataset, parent: Tracker) -> Tracker:
             tags={
                 "posegen.run": str(job.run),
                 "posegen.dataset": job.dataset,
-                "posegen.data_fingerprint": data.fingerprint,
+                "posegen.data_fingerprint": fingerprint,
             },
             parent=parent,
             run_id=known.mlflow_run_id if known else "",
         )
-    job.run.write_json("run.json", {**facts, "mlflow_run_id": tracker.run_id})
+    save_record(job.run, replace(record, mlflow_run_id=tracker.run_id))
     return tracker
-
-
-def _check_same(run: Folder, known: RunRecord, asked: dict[str, Any]) -> None:
-    """A run goes on as it began; only its length may change."""
-    elsewhere = "take another --name or --runs"
-    for name in ("stage", "data_fingerprint"):
-        if getattr(known, name) != asked[name]:
-            kind, change = name.replace("_", " "), f"{getattr(known, name)} → {asked[name]}"
-            raise RunError(f"run {run.name} has another {kind} ({change}): {elsewhere}")
-    # A setting that is younger than the run had its default when the run began.
-    before, now = {**asdict(STAGES[known.stage].Config()), **known.config}, asked["config"]
-    changed = [name for name in now if name != "num_epochs" and before[name] != now[name]]
-    if changed:
-        changes = ", ".join(f"{name} {before[name]!r} → {now[name]!r}" for name in changed)
-        raise RunError(f"run {run.name} was started with other settings ({changes}): {elsewhere}")
 
 
 def _train_on_ray(job: Job, listener: Listener) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration.methods import Training
 from orchestration.progress import Listener
+from orchestration.runs import RunError, history
 from orchestration.search_settings import EPOCH, TuneSettings
 from orchestration.spaces import Search
 from orchestration.stage_store import Made, Needed
 from orchestration.tracking import Tracker
-from orchestration.train import RunError, TrainSettings, history, train
+from orchestration.train import TrainSettings, train
 from posegen.stages import Stage
 from posegen.storage import Folder
 

@@ -31,10 +31,10 @@ from orchestration.study import (
     StudySettings,
     open_study,
 )
-from orchestration.train import TrainSettings, check
+from orchestration.train import TrainSettings, check, open_dataset
 from orchestration.trial import TrialJob, run_trial
 from posegen import weights
-from posegen.clips import ClipDataset
+from posegen.datasets import Dataset
 from posegen.storage import Folder
 from search_spaces.space import Value
 
@@ -64,7 +64,7 @@ def tune(
     """
     begin = time.monotonic()
     search = open_search(space, settings)
-    data = ClipDataset(dataset)
+    data = open_dataset(search.space.stage, dataset)
     _check_starts(search, data, settings)
     if settings.track:
         tracking.require()
@@ -100,7 +100,7 @@ def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
     Raises ValueError as `tune`.
     """
     search = open_search(space, settings)
-    data = ClipDataset(dataset)
+    data = open_dataset(search.space.stage, dataset)
     _check_starts(search, data, settings)
     how = _study_settings(search, space, data, settings, "sqlite://")
     start_ray()
@@ -133,7 +133,7 @@ def _parse_setting(text: str) -> tuple[str, Value]:
         return key, value
 
 
-def _check_starts(search: Search, data: ClipDataset, settings: TuneSettings) -> None:
+def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None:
     """Raise ValueError if the runs of the first trial cannot work on this data."""
     for name, config in search.configs(search.starts[0]).items():
         check(search.trainings[name].stage, config, data, workers=settings.workers)
@@ -150,9 +150,7 @@ def _storage(settings: TuneSettings, folder: Folder) -> str:
     return f"sqlite:///{folder.uri}/study.db"
 
 
-def _study_settings(
-    search: Search, space: str, data: ClipDataset, settings: TuneSettings, storage: str
-) -> StudySettings:
+def _study_settings(search: Search, space: str, data: Dataset, settings: TuneSettings, storage: str) -> StudySettings:
     return StudySettings(
         name=settings.name or space,
         storage=storage,
@@ -180,7 +178,7 @@ def _study_settings(
 def _run_tuner(
     searcher: StudySearch,
     search: Search,
-    data: ClipDataset,
+    data: Dataset,
     folder: Folder,
     settings: TuneSettings,
     room: Room,
@@ -196,7 +194,7 @@ def _run_tuner(
         track=settings.track,
     )
     resources = {"num_cpus": settings.cpus_per_trial, "num_gpus": settings.gpus_per_trial}
-    store = open_store(str(data.folder), f"{data.fingerprint}-{data.colors_fingerprint}", shared, resources)
+    store = open_store(str(data.folder), data.full_fingerprint, shared, resources)
     job = TrialJob(search=search, dataset=str(data.folder), folder=str(folder), settings=settings, store=store)
     filesystem, path = (folder / "ray").resolve()
     tuner = ray_tune.Tuner(

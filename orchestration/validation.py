@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from orchestration.worker import Worker, mean_over_workers, to_device
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
+from posegen.datasets import Dataset, Split
 from posegen.generate import VideoSynthesizer
 from posegen.metrics.image import STLPIPS
 from posegen.recoloring import Subject, measure_excerpts, open_excerpts
@@ -47,12 +48,14 @@ class Validation:
         worker: Measures its share of the samples; the leader alone draws excerpts of clips, for which the others wait.
     """
 
-    def __init__(self, stage: Stage, config: Stage.Config, data: ClipDataset, worker: Worker):
-        split: Split = "test" if data.info.splits["test"] else "train"
+    def __init__(self, stage: Stage, config: Stage.Config, data: Dataset, worker: Worker):
+        split: Split = "test" if data.has("test") else "train"
         samples = stage.open_samples(config, data, split)
-        self.worker, self.size = worker, data.info.size
+        self.worker, self._size = worker, data.frame_size
         self._batches = fixed_batch(samples, _SAMPLES, max(config.batch_size, _PICTURES))
-        self._excerpts = open_excerpts(data, split) if isinstance(stage, VideoStage) and worker.leads else []
+        self._excerpts: list[Subject] = []
+        if isinstance(stage, VideoStage) and isinstance(data, ClipDataset) and worker.leads:
+            self._excerpts = open_excerpts(data, split)
 
     def measure(self, stage: Stage) -> dict[str, float]:
         """Every metric of the stage over the samples, and of a stage that draws videos what is seen of its excerpts."""
@@ -64,7 +67,7 @@ class Validation:
         if not self._batches:
             return {}
         batch = {key: value[:_PICTURES] for key, value in to_device(self._batches[0], self.worker.device).items()}
-        factor = max(1, _HEIGHT // self.size[0])
+        factor = max(1, _HEIGHT // self._size[0]) if self._size else 1
         return {name: enlarge(picture, factor) for name, picture in stage.preview(batch).items()}
 
     def _measure_samples(self, stage: Stage) -> dict[str, float]:
@@ -81,8 +84,8 @@ class Validation:
     def _measure_excerpts(self, stage: Stage) -> dict[str, float]:
         if not self._excerpts:
             return {}
-        assert isinstance(stage, VideoStage)
-        synthesizer = VideoSynthesizer(stage, self.size, self.worker.device)
+        assert isinstance(stage, VideoStage) and self._size is not None
+        synthesizer = VideoSynthesizer(stage, self._size, self.worker.device)
         measured = measure_excerpts(synthesizer, self._excerpts, _perceptual_measures(self.worker.device))
         return {
             **{f"val/{name}": value for name, value in measured.items()},

@@ -44,8 +44,8 @@ class Progress:
     """Steps taken since the run began."""
     data_fingerprint: str
     """Fingerprint of the dataset."""
-    size: tuple[int, int]
-    """Height and width of its frames."""
+    size: tuple[int, int] | None
+    """Height and width of its frames; None where it has none."""
     epoch_step: int = 0
     """Steps taken of the epoch that is not finished."""
     losses: dict[str, float] = field(default_factory=dict)
@@ -130,8 +130,17 @@ def checkpoint_bytes(stage: Stage) -> int:
 def load_progress(folder: Folder) -> Progress:
     """Read how far the checkpoint's run had come."""
     progress = _facts(folder).progress
-    check_size(progress.size, f"{folder}/{_FACTS}", CheckpointError)
+    if progress.size is not None:
+        check_size(progress.size, f"{folder}/{_FACTS}", CheckpointError)
     return progress
+
+
+def load_frame_size(folder: Folder) -> tuple[int, int]:
+    """Read height and width of the frames that a checkpoint's stage draws. Raises CheckpointError if it draws none."""
+    size = load_progress(folder).size
+    if size is None:
+        raise CheckpointError(f"{folder} was trained on data without frames")
+    return size
 
 
 def load_config(folder: Folder) -> tuple[type[Stage], Stage.Config]:

@@ -22,19 +22,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from posegen.datasets import Dataset, DatasetError, Split
 from posegen.errors import first_line
 from posegen.records import MAX_PIXELS, check_size, parse_record
 from posegen.storage import Folder
 
 SCHEMA_VERSION = 1
-Split = Literal["train", "test"]
 
 CLIP_SCHEMA = pa.schema(
     [
@@ -64,10 +64,6 @@ _LEAST_PNG = 64  # bytes: no PNG is smaller, and each row has one
 _FARTHEST = 1e5  # pixels from the corner of a picture in which a joint may be missing but not lie
 _PNG_HEADER = struct.Struct(">8s4x4sII")
 _REMEDY = "prepare or colorize the clip again"
-
-
-class DatasetError(ValueError):
-    """A dataset that is missing, broken or was made for something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,16 +171,6 @@ def derive_clip_id(person: str, action: str, source_sha256: str, settings: dict[
     readable = "".join(c if c.isalnum() else "-" for c in f"{person}.{action}").strip("-")
     short = readable.encode()[:120].decode(errors="ignore")  # file systems allow 255 bytes, suffixes included
     return f"{short}-{digest}"
-
-
-def assign_splits(groups: Iterable[str], train_fraction: float, seed: int) -> dict[str, list[str]]:
-    """Divide actions or persons into ``train`` and ``test``, by a hash, so that a newcomer moves few others.
-
-    Both sides get at least one group, unless there is only one, which is then used for training.
-    """
-    ranked = sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
-    count = min(max(round(train_fraction * len(ranked)), 1), max(len(ranked) - 1, 1))
-    return {"train": sorted(ranked[:count]), "test": sorted(ranked[count:])}
 
 
 def write_clip(dataset: Folder, clip: Clip) -> None:
@@ -350,13 +336,15 @@ class VariantFile:
         return colors
 
 
-class ClipDataset:
+class ClipDataset(Dataset):
     """A folder of clips, opened for reading."""
 
     def __init__(self, folder: Folder | str):
         self.folder = Folder(folder)
         if not self.folder.exists("dataset.json"):
-            raise DatasetError(f"no dataset in {self.folder}: dataset.json is missing; make one with `posegen prepare`")
+            raise DatasetError(
+                f"no clip dataset in {self.folder}: dataset.json is missing; make one with `posegen prepare`"
+            )
         self.info = load_dataset_info(self.folder)
 
     @cached_property
@@ -377,6 +365,18 @@ class ClipDataset:
         """Names the data: equal for equal clips in equal splits, wherever the dataset lies."""
         content = [*(clip.clip_id for clip in self.clips), json.dumps(self.info.splits, sort_keys=True)]
         return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+    @property
+    def full_fingerprint(self) -> str:
+        """Names the clips and their recoloured frames."""
+        return f"{self.fingerprint}-{self.colors_fingerprint}"
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        return self.info.size
+
+    def has(self, split: Split) -> bool:
+        return bool(self.info.splits[split])
 
     @cached_property
     def colors_fingerprint(self) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.checkpoint import find_checkpoint, load_progress, load_stage
-from posegen.clips import ClipFile, DatasetError
+from posegen.checkpoint import find_checkpoint, load_frame_size, load_stage
+from posegen.clips import ClipFile
 from posegen.color.garments import garment_labels
 from posegen.color.lab import rgb_to_lab
+from posegen.datasets import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.features.warp import estimate_affines
@@ -78,7 +79,7 @@ class VideoSynthesizer:
         checkpoint = find_checkpoint(run)
         stage = load_stage(checkpoint, VideoStage)
         assert isinstance(stage, VideoStage)
-        return cls(stage, load_progress(checkpoint).size, device)
+        return cls(stage, load_frame_size(checkpoint), device)
 
     def frames(self, content: Content, poses: np.ndarray, z: Tensor | None = None) -> Iterator[np.ndarray]:
         """Draw one uint8 frame (H, W, 3) per pose, each from the one before.

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.clips import ClipDataset, ClipFile, DatasetError, Split
+from posegen.clips import ClipDataset, ClipFile
 from posegen.color.augmentation import mean_lightness
 from posegen.color.lab import lab_to_rgb
+from posegen.datasets import DatasetError, Split
 from posegen.metrics.latent import probe_r2
 from posegen.samples import to_network, usable_rows
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from posegen.checkpoint import find_checkpoint, load_progress, load_stage
+from posegen.checkpoint import find_checkpoint, load_frame_size, load_stage
 from posegen.generate import Content
 from posegen.samples import to_image, transfer_inputs
 from posegen.stages.deformable_gan import DeformableGAN
@@ -37,7 +37,7 @@ class PoseTransfer:
         checkpoint = find_checkpoint(run)
         stage = load_stage(checkpoint, DeformableGAN)
         assert isinstance(stage, DeformableGAN)
-        return cls(stage, load_progress(checkpoint).size, device)
+        return cls(stage, load_frame_size(checkpoint), device)
 
     @torch.no_grad()
     def frames(self, content: Content, poses: np.ndarray) -> Iterator[np.ndarray]:

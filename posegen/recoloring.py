@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.clips import Clip, ClipDataset, ClipFile, Split, VariantFile
+from posegen.clips import Clip, ClipDataset, ClipFile, VariantFile
 from posegen.color.garments import garment_labels
 from posegen.color.palette import sample_ab
+from posegen.datasets import Split
 from posegen.exact_color import match_colors
 from posegen.generate import Content, VideoSynthesizer, content_of, garments_of, worn_color
 from posegen.metrics.color import areas_beside, hit, leakage, mean_ab, share_of_way, texture_kept

@@ -12,15 +12,14 @@ from posegen.clips import (
     Clip,
     ClipDataset,
     ClipInfo,
-    DatasetError,
     DatasetInfo,
-    assign_splits,
     decode_png,
     derive_clip_id,
     encode_png,
     save_dataset_info,
     write_clip,
 )
+from posegen.datasets import DatasetError, assign_splits
 from posegen.storage import Folder
 
 

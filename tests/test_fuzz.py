@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 import search_spaces
 from orchestration.cluster import check
 from orchestration.options import parse_size
+from orchestration.runs import RunError, dataset_of
 from orchestration.sources import find_sources
-from orchestration.train import RunError, dataset_of
 from posegen.checkpoint import Progress, load_progress, load_stage, load_training_state, save_checkpoint
 from posegen.clips import (
     VARIANT_SCHEMA,
@@ -33,7 +33,6 @@ from posegen.clips import (
     ClipDataset,
     ClipFile,
     ClipInfo,
-    DatasetError,
     DatasetInfo,
     VariantFile,
     decode_png,
@@ -43,6 +42,7 @@ from posegen.clips import (
     write_table,
 )
 from posegen.color.palette import parse_color
+from posegen.datasets import DatasetError
 from posegen.motion.corpus import make_subject, perform
 from posegen.motion.motion import MotionError, read_motion, write_motion
 from posegen.perception.openpose_json import read_people

@@ -24,9 +24,10 @@ from orchestration.cluster import check, load
 from orchestration.compare import Comparison, Entry
 from orchestration.compare_page import _step_of, as_study, write_page
 from orchestration.prepare import _load_rejections
+from orchestration.runs import RunError, dataset_of, history
 from orchestration.sources import find_sources, read_contents
 from orchestration.tracking import Recorded, Tracker
-from orchestration.train import RunError, TrainSettings, dataset_of, history
+from orchestration.train import TrainSettings
 from posegen import weights
 from posegen.checkpoint import (
     CheckpointError,
@@ -44,7 +45,6 @@ from posegen.clips import (
     ClipDataset,
     ClipFile,
     ClipInfo,
-    DatasetError,
     DatasetInfo,
     VariantFile,
     decode_png,
@@ -54,6 +54,7 @@ from posegen.clips import (
     write_table,
 )
 from posegen.color.palette import parse_color
+from posegen.datasets import DatasetError
 from posegen.perception.openpose_json import read_people
 from posegen.stages import ColorEncoder
 from posegen.storage import Folder

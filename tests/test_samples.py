@@ -10,10 +10,11 @@ import pytest
 
 from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.prepare import PrepareSettings, prepare
-from posegen.clips import ClipDataset, DatasetError
+from posegen.clips import ClipDataset
 from posegen.color.augmentation import mean_lightness
 from posegen.color.garments import LOWER, UPPER, garment_labels
 from posegen.color.lab import rgb_to_lab
+from posegen.datasets import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import feature_map
 from posegen.samples import ColoredFrames, FramePairs, content_features, fixed_batch, to_network

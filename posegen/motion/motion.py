@@ -148,14 +148,19 @@ def _check_rows(rot6d: np.ndarray) -> None:
 
 
 def write_motion(folder: Folder, name: str, motion: Motion) -> None:
-    """Write a motion to a file, whole or not at all. The same motion gives the same bytes."""
+    """Write a motion to a file, whole or not at all."""
+    folder.write_bytes(name, encode_motion(motion))
+
+
+def encode_motion(motion: Motion) -> bytes:
+    """The content of a motion's file. The same motion gives the same bytes."""
     arrays: dict[str, Any] = {name: getattr(motion, name) for name in _KINDS}
     arrays["camera"] = None if motion.camera is None else json.dumps(asdict(motion.camera))
     arrays["meta"] = json.dumps(motion.meta, allow_nan=False)
     content = io.BytesIO()
     present: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
     np.savez_compressed(content, **present)
-    folder.write_bytes(name, content.getvalue())
+    return content.getvalue()
 
 
 def read_motion(folder: Folder, name: str) -> Motion:

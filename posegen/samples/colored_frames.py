@@ -6,8 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
 from posegen.color.augmentation import mean_lightness
+from posegen.datasets import Split
 from posegen.features.feature_map import feature_map, target_regions
 from posegen.samples.images import REGIONS, seen, to_network, to_unit, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posegen.clips import ClipDataset, DatasetError, Split
+from posegen.clips import ClipDataset
 from posegen.color.augmentation import mean_lightness
+from posegen.datasets import DatasetError, Split
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from posegen.clips import DatasetError
+from posegen.datasets import DatasetError
 
 Arrays = dict[str, np.ndarray]
 Batch = dict[str, Tensor]
@@ -24,7 +24,7 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Sample:
-    """One line of a plan."""
+    """One line of a plan of frames."""
 
     clip: int
     """Position of the clip in the list of its split."""
@@ -43,13 +43,13 @@ class Sample:
 
 
 class Samples(Protocol):
-    """The samples of one split of a dataset, for one stage."""
+    """The samples of one split of a dataset, for one stage. What a line of its plan is, it alone knows."""
 
-    def plan(self, epoch: int) -> Sequence[Sample]:
+    def plan(self, epoch: int) -> Sequence[Any]:
         """Every sample of an epoch, in order: a function of the seed and the epoch."""
         ...
 
-    def load(self, sample: Sample) -> Arrays:
+    def load(self, sample: Any) -> Arrays:
         """Read one sample: the keys and shapes of the stage's batch, without its first dimension."""
         ...
 
@@ -120,7 +120,7 @@ class _PlannedSamples(Dataset):
 
     def __init__(self, samples: Samples):
         self.samples = samples
-        self._planned: tuple[int, Sequence[Sample]] = (-1, ())
+        self._planned: tuple[int, Sequence[Any]] = (-1, ())
 
     def __getitem__(self, key: tuple[int, int]) -> Arrays:
         epoch, position = key

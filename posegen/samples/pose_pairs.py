@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
+from posegen.datasets import Split
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
 from posegen.samples.images import to_network, usable_rows

@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
+from posegen.datasets import Split
 from posegen.features.feature_map import feature_map, find_holes
 from posegen.features.warp import disturb_affines, estimate_affines
 from posegen.samples.images import content_features, to_network, to_unit, usable_rows

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd import grad
 from torch.nn import functional as F
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
+from posegen.datasets import Dataset, Split
 from posegen.losses import kl_to_standard_normal, lsgan
 from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEncoder, UNet
 from posegen.networks.codebook import Codebook, reparameterize
@@ -103,8 +104,8 @@ class ColorEncoder(Stage):
         self.codebook = Codebook(z)
 
     @classmethod
-    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
-        assert isinstance(config, cls.Config)
+    def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
+        assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         return ColoredFrames(
             dataset,
             split,

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
 from posegen.color.lab import lab_to_rgb
+from posegen.datasets import Dataset, Split
 from posegen.metrics.image import psnr
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17, color_bins
 from posegen.samples import Batch, HintedFrames, Samples
@@ -62,8 +63,8 @@ class Colorizer(Stage):
         self.optimizers = {"network": Adam(self.network.parameters(), lr=config.lr, betas=(0.9, 0.999))}
 
     @classmethod
-    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
-        assert isinstance(config, cls.Config)
+    def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
+        assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         return HintedFrames(dataset, split, repaint=config.repaint, epoch_size=config.epoch_size, seed=config.seed)
 
     def check_size(self, size: tuple[int, int]) -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
+from posegen.datasets import Dataset, Split
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.losses import log_loss, nearest_neighbor
 from posegen.metrics.image import psnr, ssim
@@ -79,7 +80,8 @@ class DeformableGAN(Stage):
         self._vgg: tuple[VGGFeatures, ...] = ()
 
     @classmethod
-    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
+    def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
+        assert isinstance(dataset, ClipDataset)
         return PosePairs(dataset, split, epoch_size=config.epoch_size, seed=config.seed)
 
     def check_size(self, size: tuple[int, int]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
+from posegen.datasets import Dataset, Split
 from posegen.losses import feature_matching, last, lsgan
 from posegen.networks.pix2pixhd import MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
@@ -83,9 +84,9 @@ class FeatureRestoration(Stage):
         }
 
     @classmethod
-    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
+    def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         """Pairs of two frames; those for training are disturbed."""
-        assert isinstance(config, cls.Config)
+        assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         trains = split == "train"
         return WarpedMaps(
             dataset,

@@ -13,7 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
+from posegen.datasets import Dataset, Split
 from posegen.samples import Batch, Samples
 
 Losses = dict[str, Tensor]
@@ -31,7 +32,10 @@ class Stage(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    reads: ClassVar[type[Dataset]] = ClipDataset
+    """What it learns from."""
     presets: ClassVar[dict[str, Stage.Config]]
+    """By name; the first one has the defaults."""
     optimizers: dict[str, torch.optim.Optimizer]
 
     @dataclass(frozen=True, kw_only=True)
@@ -62,8 +66,13 @@ class Stage(nn.Module, ABC):
         self.optimizers = {}
 
     @classmethod
+    def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
+        """The configuration with what it leaves to the data. Raises DatasetError where the data is not for it."""
+        return config
+
+    @classmethod
     @abstractmethod
-    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
+    def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         """The samples that `step` and `evaluate` take. Raises DatasetError where the dataset lacks something."""
 
     def check_size(self, size: tuple[int, int]) -> None:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posegen.clips import ClipDataset, Split
+from posegen.clips import ClipDataset
+from posegen.datasets import Dataset, Split
 from posegen.losses import feature_matching, last, lsgan, perceptual
 from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
@@ -159,8 +160,8 @@ class VideoStage(Stage):
         self._vgg: tuple[VGGFeatures, ...] = ()
 
     @classmethod
-    def open_samples(cls, config: Stage.Config, dataset: ClipDataset, split: Split) -> Samples:
-        assert isinstance(config, cls.Config)
+    def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
+        assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         return FramePairs(
             dataset,
             split,

@@ -17,9 +17,10 @@ from orchestration import colorize as colorize_module
 from orchestration.colorize import ColorizeSettings, PaintResult, colorize
 from orchestration.prepare import PrepareSettings, prepare
 from posegen.checkpoint import CheckpointError, Progress, save_checkpoint
-from posegen.clips import VARIANT_SCHEMA, ClipDataset, DatasetError, DatasetInfo, save_dataset_info
+from posegen.clips import VARIANT_SCHEMA, ClipDataset, DatasetInfo, save_dataset_info
 from posegen.color.garments import garment_labels
 from posegen.color.lab import rgb_to_lab
+from posegen.datasets import DatasetError
 from posegen.recolorer import Recolorer, composite, load_network
 from posegen.stages import ColorEncoder, Colorizer
 from posegen.storage import Folder

@@ -14,8 +14,9 @@ from orchestration import cli
 from orchestration import generate as command
 from orchestration.generate import ColorSettings, find_clips, generate, shows_person, swatch
 from posegen.checkpoint import Progress, save_checkpoint
-from posegen.clips import Clip, ClipDataset, ClipInfo, DatasetError, DatasetInfo, save_dataset_info, write_clip
+from posegen.clips import Clip, ClipDataset, ClipInfo, DatasetInfo, save_dataset_info, write_clip
 from posegen.color.lab import rgb_to_lab
+from posegen.datasets import DatasetError
 from posegen.generate import VideoSynthesizer
 from posegen.stages import VideoGenerator
 from posegen.stages.pictures import write_picture

@@ -16,7 +16,8 @@ from narrow import CONFIG, QUIET
 from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.limits import check_disk, is_out_of_memory, less_memory
 from orchestration.prepare import PrepareSettings, prepare
-from orchestration.train import RunError, train
+from orchestration.runs import RunError
+from orchestration.train import train
 from posegen.checkpoint import Progress, checkpoint_bytes, save_checkpoint
 from posegen.stages import ColorEncoder, VideoGenerator
 from posegen.storage import Folder

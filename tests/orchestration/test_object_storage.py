@@ -21,7 +21,8 @@ from narrow import CONFIG, QUIET
 from object_store import ObjectStore, serve_objects
 
 from orchestration import cli
-from orchestration.train import RunRecord, train
+from orchestration.runs import RunRecord
+from orchestration.train import train
 from posegen.checkpoint import Progress, find_checkpoint, latest_checkpoint, save_checkpoint
 from posegen.clips import ClipDataset
 from posegen.samples import EpochLoader

@@ -17,7 +17,8 @@ from orchestration import prepare as prepare_module
 from orchestration.prepare import prepare
 from orchestration.preparer import ClipPreparer, ClipResult, PrepareSettings, judge, judge_company
 from orchestration.ray_session import map_clips
-from posegen.clips import ClipDataset, DatasetError
+from posegen.clips import ClipDataset
+from posegen.datasets import DatasetError
 from posegen.perception import POSE_ESTIMATORS, Backend, Poses
 from posegen.storage import Folder
 from posegen.studio import read_truth, render_clip, truth_path, write_clip

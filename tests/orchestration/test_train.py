@@ -19,9 +19,11 @@ from rich.console import Console
 
 from orchestration import tracking
 from orchestration.progress import ConsoleListener, Event, Listener
-from orchestration.train import RunError, train
+from orchestration.runs import RunError
+from orchestration.train import train
 from posegen.checkpoint import Progress, find_checkpoint, load_progress, load_stage, save_checkpoint
-from posegen.clips import ClipDataset, DatasetError
+from posegen.clips import ClipDataset
+from posegen.datasets import DatasetError
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from posegen.storage import Folder
 

@@ -14,13 +14,13 @@ from posegen.clips import (
     Clip,
     ClipDataset,
     ClipInfo,
-    DatasetError,
     DatasetInfo,
     encode_png,
     save_dataset_info,
     write_clip,
     write_table,
 )
+from posegen.datasets import DatasetError
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
 from posegen.losses import log_loss, nearest_neighbor

@@ -1,0 +1,209 @@
+"""A dataset of motions: one ``.npz`` a motion, and a manifest that says what they are.
+
+Layout of ``DATASET/``::
+
+    motions.json       actions, frames per second, settings, and one entry a motion
+    motions/ID.npz     see `posegen.motion.motion`
+
+The manifest is written last and names what counts: what a stopped conversion left behind is no part of the dataset.
+A motion's id is derived from its content, so equal motions give equal datasets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from posegen.datasets import Dataset, DatasetError, Split, assign_splits
+from posegen.motion.motion import Motion, MotionError, encode_motion, read_motion
+from posegen.records import parse_record
+from posegen.storage import Folder
+
+SCHEMA_VERSION = 1
+_MANIFEST = "motions.json"
+_RATE_TOLERANCE = 1e-3  # of frames per second, relative: 29.97 is not 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionEntry:
+    """What the manifest says of a motion."""
+
+    motion_id: str
+    person: str
+    action: str
+    split: Split
+    num_frames: int
+    source: str
+    """Where it came from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionDatasetInfo:
+    """The content of ``motions.json``."""
+
+    actions: list[str]
+    """All of them: an action's place is its label."""
+    fps: float
+    """Frames per second of every motion."""
+    settings: dict[str, Any]
+    """How the dataset was made."""
+    motions: list[MotionEntry]
+    schema_version: int = SCHEMA_VERSION
+
+
+class NamedMotion(NamedTuple):
+    """A motion on its way into a dataset."""
+
+    motion: Motion
+    person: str
+    action: str
+    source: str
+    split: Split | None = None
+    """Where it comes with one."""
+
+
+class MotionDataset(Dataset):
+    """A folder of motions, opened for reading."""
+
+    def __init__(self, folder: Folder | str):
+        self.folder = Folder(folder)
+        if not self.folder.exists(_MANIFEST):
+            if self.folder.exists("dataset.json"):
+                raise DatasetError(f"{self.folder} holds clips, expected motions; see `posegen motion --help`")
+            raise DatasetError(f"no motions in {self.folder}: {_MANIFEST} is missing; see `posegen motion --help`")
+        self.info = _load_info(self.folder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        content = [json.dumps(asdict(entry), sort_keys=True) for entry in self.info.motions]
+        facts = json.dumps([self.info.actions, self.info.fps])
+        return hashlib.sha256("\n".join([facts, *content]).encode()).hexdigest()[:16]
+
+    @property
+    def frame_size(self) -> None:
+        return None
+
+    def has(self, split: Split) -> bool:
+        return any(entry.split == split for entry in self.info.motions)
+
+    def split(self, split: Split) -> list[MotionEntry]:
+        """The motions of one split. Raises DatasetError if there are none."""
+        entries = [entry for entry in self.info.motions if entry.split == split]
+        if not entries:
+            raise DatasetError(f"{self.folder} has no motions in the split {split!r}")
+        return entries
+
+    def read(self, entry: MotionEntry) -> Motion:
+        """Read a motion. Raises DatasetError where it is missing, broken or not what the manifest says."""
+        name = f"{entry.motion_id}.npz"
+        try:
+            motion = read_motion(self.folder / "motions", name)
+        except (MotionError, FileNotFoundError) as error:
+            raise DatasetError(f"{error}; convert the motions again") from error
+        if len(motion) != entry.num_frames or not math.isclose(motion.fps, self.info.fps, rel_tol=_RATE_TOLERANCE):
+            raise DatasetError(
+                f"{self.folder / 'motions' / name} has {len(motion)} frames, {motion.fps:g} a second, "
+                f"the manifest says {entry.num_frames} and {self.info.fps:g}; convert the motions again"
+            )
+        return motion
+
+
+def write_motions(
+    folder: Folder,
+    motions: Iterable[NamedMotion],
+    *,
+    settings: Mapping[str, Any],
+    split_by: Literal["person", "action", "motion"] = "person",
+    train_fraction: float = 0.8,
+    seed: int = 0,
+    actions: Iterable[str] = (),
+    on_motion: Callable[[int], None] = lambda done: None,
+) -> MotionDatasetInfo:
+    """Write a dataset: every motion as it comes, and the manifest when all are there.
+
+    Args:
+        folder: Where. What is there under the same names is replaced.
+        motions: All at one rate.
+        settings: How they were made.
+        split_by: What is either learned from or held out, as a whole; motions that come with a split keep it.
+        train_fraction: Share of persons, actions or motions to learn from.
+        seed: Decides which.
+        actions: The actions in the order of their labels; by default those that occur, by name.
+        on_motion: Hears how many are written.
+
+    Raises:
+        DatasetError: There are no motions, rates differ, or an action is none of `actions`.
+    """
+    entries: list[tuple[MotionEntry, Split | None]] = []
+    order = list(actions)
+    fps = 0.0
+    for named in motions:
+        motion = named.motion
+        fps = fps or motion.fps
+        if not math.isclose(motion.fps, fps, rel_tol=_RATE_TOLERANCE):
+            raise DatasetError(f"{named.source} has {motion.fps:g} frames a second, others {fps:g}: say one --rate")
+        if order and named.action not in order:
+            raise DatasetError(f"{named.source} shows {named.action!r}, expected one of {', '.join(order)}")
+        content = encode_motion(motion)
+        motion_id = _derive_id(named.person, named.action, content)
+        (folder / "motions").write_bytes(f"{motion_id}.npz", content)
+        entry = MotionEntry(
+            motion_id=motion_id,
+            person=named.person,
+            action=named.action,
+            split="train",
+            num_frames=len(motion),
+            source=named.source,
+        )
+        entries.append((entry, named.split))
+        on_motion(len(entries))
+    if not entries:
+        raise DatasetError(f"nothing to write to {folder}: no motion was found")
+    group = {"person": "person", "action": "action", "motion": "motion_id"}[split_by]
+    open_groups = [str(getattr(entry, group)) for entry, split in entries if split is None]
+    train = set(assign_splits(open_groups, train_fraction, seed)["train"]) if open_groups else set()
+    info = MotionDatasetInfo(
+        actions=order or sorted({entry.action for entry, _ in entries}),
+        fps=fps,
+        settings=dict(settings),
+        motions=sorted(
+            (
+                replace(entry, split=split or ("train" if str(getattr(entry, group)) in train else "test"))
+                for entry, split in entries
+            ),
+            key=lambda entry: entry.motion_id,
+        ),
+    )
+    folder.write_json(_MANIFEST, asdict(info))
+    return info
+
+
+def _derive_id(person: str, action: str, content: bytes) -> str:
+    """A file name that tells people what a motion is, and machines whether anything in it changed."""
+    readable = "".join(c if c.isalnum() else "-" for c in f"{person}.{action}").strip("-")
+    short = readable.encode()[:120].decode(errors="ignore")
+    return f"{short}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def _load_info(folder: Folder) -> MotionDatasetInfo:
+    """Read the manifest. Raises DatasetError for one of another version, or that is none."""
+    place = f"{folder}/{_MANIFEST}"
+    info = parse_record(MotionDatasetInfo, folder.read(_MANIFEST), place, DatasetError)
+    if info.schema_version != SCHEMA_VERSION:
+        raise DatasetError(f"{place} has schema version {info.schema_version}, expected {SCHEMA_VERSION}")
+    if not (math.isfinite(info.fps) and info.fps > 0):
+        raise DatasetError(f"{place} has {info.fps} frames per second; convert the motions again")
+    if len(set(info.actions)) != len(info.actions):
+        raise DatasetError(f"{place} has an action twice; convert the motions again")
+    for entry in info.motions:
+        if not re.fullmatch(r"[\w-][\w.-]*", entry.motion_id):  # it becomes the name of a file
+            raise DatasetError(f"{place} has a motion {entry.motion_id!r}, which is no name of a file")
+        if entry.action not in info.actions:
+            raise DatasetError(f"{place} has a motion of {entry.action!r}, which is none of its actions")
+    return info
