@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def understand(arguments: list[str]) -> partial[None]:
     """Return the call that a command line stands for. Raises ValueError, in one line, where it stands for none."""
     # A stage's options are the fields of its configuration, whose defaults are the preset's.
-    preset, rest = take_option(arguments, "--preset", "paper") if arguments[:1] == ["train"] else ("paper", arguments)
+    preset, rest = take_option(arguments, "--preset", "") if arguments[:1] == ["train"] else ("", arguments)
+    if preset and len(rest) > 1 and rest[1] in STAGES and preset not in STAGES[rest[1]].presets:
+        raise ValueError(f"unknown preset {preset!r}, expected one of {list(STAGES[rest[1]].presets)}")
     app = build_app(preset)
     complaint = io.StringIO()
     try:
@@ -123,7 +125,7 @@ def take_option(arguments: list[str], option: str, default: str) -> tuple[str, l
     return default, arguments
 
 
-def build_app(preset: str = "paper") -> SubcommandApp:
+def build_app(preset: str = "") -> SubcommandApp:
     """All commands. The preset decides the defaults of `train`, so it is known before the rest is parsed."""
     app = SubcommandApp()
     app.command(deferred(studio))
@@ -564,12 +566,11 @@ def _train_app(preset: str) -> SubcommandApp:
     """One command per stage, whose options are the fields of its configuration."""
     app = SubcommandApp()
     for name, stage in STAGES.items():
-        if preset not in stage.presets:
-            raise ValueError(f"unknown preset {preset!r}, expected one of {sorted(stage.presets)}")
+        chosen = preset if preset in stage.presets else next(iter(stage.presets))
         summary = (stage.__doc__ or "").splitlines()[0]
         presets = ", ".join(stage.presets)
-        help_text = f"{summary}\n\nDefaults are those of --preset {preset}; there are {presets}."
-        app.command(name=name, help=help_text)(deferred(_train_command(stage, preset)))
+        help_text = f"{summary}\n\nDefaults are those of --preset {chosen}; there are {presets}."
+        app.command(name=name, help=help_text)(deferred(_train_command(stage, chosen)))
     return app
 
 

@@ -234,6 +234,7 @@ def _train_worker(job: Job, worker: Worker) -> None:
             metrics = _train_epoch(stage, loader, progress, writer, job, worker)
             worker.listener.beat(worker.rank, f"the end of epoch {progress.epoch + 1}")
             metrics |= validation.measure(stage)
+            stage.after_validation(metrics)
             progress = _after_epoch(progress, loader.num_steps)
             _finish_epoch(stage, samples, metrics, validation, progress, writer, job, worker)
 

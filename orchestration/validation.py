@@ -22,7 +22,6 @@ from posegen.stages.stage import Pictures
 from posegen.stages.video_stage import VideoStage
 from posegen.weights import is_cached
 
-_SAMPLES = 16
 _PICTURES = 6
 _HEIGHT = 192  # at least, of what is looked at
 # A garment is about a tenth of the picture, and another colour changes its channels by about 0.2 of [-1, 1]: a code
@@ -52,7 +51,7 @@ class Validation:
         split: Split = "test" if data.has("test") else "train"
         samples = stage.open_samples(config, data, split)
         self.worker, self._size = worker, data.frame_size
-        self._batches = fixed_batch(samples, _SAMPLES, max(config.batch_size, _PICTURES))
+        self._batches = fixed_batch(samples, stage.validation_samples, max(config.batch_size, _PICTURES))
         self._excerpts: list[Subject] = []
         if isinstance(stage, VideoStage) and isinstance(data, ClipDataset) and worker.leads:
             self._excerpts = open_excerpts(data, split)

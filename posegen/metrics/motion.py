@@ -110,6 +110,15 @@ def multimodality(features: np.ndarray, labels: np.ndarray, rng: np.random.Gener
     return mean_distance(features, first, second)
 
 
+def amplitude(joints: np.ndarray) -> float:
+    """How far a motion's joints (T, J, 3) move: their standard deviation over time, without the root, in metres.
+
+    The first joint is the root. A motion that stands still has 0.
+    """
+    around = joints - joints[:, :1]
+    return float(np.sqrt(around.var(axis=0).sum(axis=-1)).mean())
+
+
 def mean_distance(features: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     """Mean Euclidean distance of the pairs (first[i], second[i]) of rows of features (N, D)."""
     return float(np.linalg.norm(features[first] - features[second], axis=1).mean())

@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -91,6 +91,15 @@ class MotionDataset(Dataset):
 
     def has(self, split: Split) -> bool:
         return any(entry.split == split for entry in self.info.motions)
+
+    def actions(self, names: Sequence[str] = ()) -> tuple[str, ...]:
+        """These actions, or all. Raises DatasetError for one that the dataset does not have."""
+        unknown = [name for name in names if name not in self.info.actions]
+        if unknown:
+            raise DatasetError(
+                f"{self.folder} has no action {unknown[0]!r}, expected some of {', '.join(self.info.actions)}"
+            )
+        return tuple(names or self.info.actions)
 
     def split(self, split: Split) -> list[MotionEntry]:
         """The motions of one split. Raises DatasetError if there are none."""

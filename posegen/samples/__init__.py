@@ -4,6 +4,7 @@ from posegen.samples.colored_frames import ColoredFrames
 from posegen.samples.frame_pairs import FramePairs
 from posegen.samples.hinted_frames import HintedFrames
 from posegen.samples.images import REGIONS, content_features, to_image, to_network, to_unit, usable_rows
+from posegen.samples.motion_crops import MotionCrops, Window
 from posegen.samples.plan import Arrays, Batch, EpochLoader, Sample, Samples, fixed_batch
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
 from posegen.samples.warped_maps import WarpedMaps
@@ -16,10 +17,12 @@ __all__ = [
     "EpochLoader",
     "FramePairs",
     "HintedFrames",
+    "MotionCrops",
     "PosePairs",
     "Sample",
     "Samples",
     "WarpedMaps",
+    "Window",
     "content_features",
     "fixed_batch",
     "to_image",

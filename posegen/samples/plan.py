@@ -129,9 +129,9 @@ class _PlannedSamples(Dataset):
         return self.samples.load(self._planned[1][position])
 
 
-def fixed_batch(samples: Samples, count: int, batch_size: int) -> list[Batch]:
-    """The first `count` samples of epoch 0, in batches: what previews and validation look at every time."""
-    plan = samples.plan(0)[:count]
+def fixed_batch(samples: Samples, count: int, batch_size: int, epoch: int = 0) -> list[Batch]:
+    """The first `count` samples of an epoch, in batches: what previews and validation look at every time."""
+    plan = samples.plan(epoch)[:count]
     loaded = [samples.load(sample) for sample in plan]
     return [
         torch.utils.data.default_collate(loaded[start : start + batch_size])

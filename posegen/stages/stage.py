@@ -36,6 +36,8 @@ class Stage(nn.Module, ABC):
     """What it learns from."""
     presets: ClassVar[dict[str, Stage.Config]]
     """By name; the first one has the defaults."""
+    validation_samples: ClassVar[int] = 16
+    """Samples that are measured after every epoch."""
     optimizers: dict[str, torch.optim.Optimizer]
 
     @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,9 @@ class Stage(nn.Module, ABC):
     @abstractmethod
     def preview(self, batch: Batch) -> Pictures:
         """Pictures of one batch that people look at: name to uint8 (H, W, 3)."""
+
+    def after_validation(self, metrics: Metrics) -> None:
+        """Hear what an epoch's validation gave, as ``val/name``, equal on all workers."""
 
     def finish_epoch(self, samples: Samples) -> None:
         """Derive what a checkpoint carries besides trained weights. Called before each one is written."""

@@ -1,0 +1,94 @@
+"""Motions as ACTOR takes them: rotations and the root's way (Petrovich et al., 2021, arXiv:2104.05670, Section 3).
+
+A frame has 25 rows of 6 numbers: the first two rows of each joint's rotation matrix, and in the last row the root's
+translation in metres since the first frame, and three zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posegen.motion import rotations
+from posegen.motion.anatomy import FACE, HEAD_TOP, HEIGHT, body_height
+from posegen.motion.kinematics import Posed, forward_kinematics
+from posegen.motion.motion import Motion, MotionError
+from posegen.skeletons import A2M_18, SMPL_24
+
+NUM_ROWS = len(SMPL_24) + 1
+NUM_FEATURES = 6
+JointSet = Literal["smpl24", "a2m18"]
+"""What recognisers see: SMPL's joints, or those of Action2Motion."""
+
+_HEEL = (0.0, -0.05, -0.04)
+"""Metres from the ankle to the heel, in the ankle's axes, of a body of `HEIGHT`."""
+
+
+def motion_features(motion: Motion) -> np.ndarray:
+    """Return a motion as float32 (T, 25, 6). Raises MotionError where it has no rotations."""
+    if motion.rot6d is None:
+        raise MotionError("rot6d is missing: the motion has joints alone; find rotations for it first")
+    root = np.zeros((len(motion), 1, NUM_FEATURES), np.float32)
+    root[:, 0, :3] = motion.trans - motion.trans[0]
+    return np.concatenate([motion.rot6d, root], axis=1)
+
+
+def rest_of(motion: Motion) -> np.ndarray:
+    """Return the skeleton (24, 3) that a motion's rotations pose. Raises MotionError where it has none."""
+    if motion.rest is None:
+        raise MotionError("rest is missing: the motion does not say which skeleton its rotations pose")
+    return motion.rest
+
+
+def features_to_motion(features: np.ndarray, rest: np.ndarray, fps: float) -> Motion:
+    """Return the motion of features (T, 25, 6), on a floor at y = 0 as far as its feet tell, facing where it faces."""
+    return Motion.from_rotations(features[:, :-1], features[:, -1, :3], rest, fps)
+
+
+def pose_features(features: Tensor, rest: Tensor, *, translate: bool = True) -> Posed:
+    """Pose skeletons as a batch of features says.
+
+    Args:
+        features: (N, T, 25, 6); six numbers need not be rows of a rotation.
+        rest: (N, 24, 3) metres, the pelvis at the origin.
+        translate: Whether the root goes where it goes; otherwise it stays at the origin.
+    """
+    local = rotations.rot6d_rows_to_matrix(features[..., :-1, :])  # (N, T, 24, 3, 3)
+    root = features[..., -1, :3] if translate else torch.zeros_like(features[..., -1, :3])  # (N, T, 3)
+    return forward_kinematics(local, rest[:, None], root)
+
+
+def recognized_joints(features: Tensor, rest: Tensor, joints: JointSet) -> Tensor:
+    """Return what a recogniser sees of features (N, T, 25, 6) on bodies (N, 24, 3), in metres.
+
+    Joints of SMPL (N, T, 24, 3) start with the root at the origin and go where it goes; the 18 of Action2Motion
+    (N, T, 18, 3) have it there in every frame (Petrovich et al., 2021, published code).
+    """
+    if joints == "a2m18":
+        return _a2m_joints(pose_features(features, rest, translate=False), rest)
+    posed = pose_features(features, rest).joints
+    return posed - posed[:, :1, :1]
+
+
+def _a2m_joints(posed: Posed, rest: Tensor) -> Tensor:
+    """The joints of `A2M_18` (N, T, 18, 3), about the middle of the hips; what SMPL-24 lacks is where heads have it."""
+    points = dict(zip(SMPL_24, posed.joints.unbind(dim=-2), strict=True))
+    turned = dict(zip(SMPL_24, posed.rotations.unbind(dim=-3), strict=True))
+    scale = rest.new_tensor([body_height(body[None]) / HEIGHT for body in rest.cpu().numpy()])[:, None, None]
+
+    def beside(joint: str, offset: tuple[float, float, float]) -> Tensor:
+        return points[joint] + scale * (turned[joint] @ rest.new_tensor(offset))
+
+    points |= {
+        "mid_hip": (points["left_hip"] + points["right_hip"]) / 2,
+        "neck": (points["left_shoulder"] + points["right_shoulder"]) / 2,
+        "nose": beside("head", FACE["nose"]),
+        "head_top": beside("head", (0.0, HEAD_TOP, 0.0)),
+        "left_heel": beside("left_ankle", _HEEL),
+        "right_heel": beside("right_ankle", _HEEL),
+    }
+    found = torch.stack([points[name] for name in A2M_18], dim=-2)
+    return found - found[..., :1, :]

@@ -1,0 +1,299 @@
+"""ACTOR: motions of an action, of any length, from random codes (Petrovich et al., 2021, arXiv:2104.05670)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+
+from posegen.datasets import Dataset, DatasetError, Split
+from posegen.losses import masked_motion_mse, masked_mse, mean_kl_to_standard_normal
+from posegen.metrics.motion import amplitude
+from posegen.motion.anatomy import REST
+from posegen.motion.dataset import MotionDataset
+from posegen.motion.features import features_to_motion, pose_features
+from posegen.motion.kinematics import Posed, markers
+from posegen.motion.motion import Motion
+from posegen.networks.actor import ActorDecoder, ActorEncoder, frame_mask
+from posegen.samples import Batch, MotionCrops, Samples, Window
+from posegen.samples.motion_crops import Choice
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+
+_BATCH = 100  # motions that are drawn at once
+
+
+class Actor(Stage):
+    """Action-conditioned motion: a transformer VAE whose code is one vector for a motion of any length."""
+
+    name = "actor"
+    reads = MotionDataset
+    validation_samples = 64
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Stage.Config):
+        """Settings of ACTOR. Weights of losses are those of the paper, Section 3."""
+
+        num_epochs: int = 5000
+        """Passes over the data."""
+        batch_size: int = 20
+        """Samples in a step, over all workers together."""
+        lr: float = 1e-4
+        """Initial learning rate of AdamW."""
+        actions: tuple[str, ...] = ()
+        """Actions to learn; by default all that the dataset has."""
+        fps: float = 0.0
+        """Frames per second of what is learned; by default the dataset's."""
+        num_frames: int = 60
+        """Frames of a window; 0 takes another number each time, from min_frames to max_frames."""
+        min_frames: int = 60
+        """Least frames of a window of varying length."""
+        max_frames: int = 100
+        """Most frames of a window of varying length."""
+        choice: Choice = "consecutive"
+        """Frames of a window: consecutive ones, every k-th with a random k (random_step), or any in order (random)."""
+        repeat_last: bool = False
+        """Fill windows of motions that are too short with their last frame, as published, instead of masking them."""
+        skip_last_start: bool = False
+        """Never draw the last possible window of a motion, as published."""
+        count_zeros: bool = False
+        """Teach the three zeros behind the root's translation, as published."""
+        lambda_rotation: float = 1.0
+        """Weight of L_P: rotations and translation."""
+        lambda_vertex: float = 1.0
+        """Weight of L_V: joints, and markers around them in place of SMPL's vertices."""
+        lambda_kl: float = 2e-4
+        """Weight of the KL divergence, mean over the batch: the published 1e-5 of its sum at a batch of 20."""
+        lambda_velocity: float = 0.0
+        """Weight of the joints' velocities, in metres a frame; the paper has no such term."""
+        translate: bool = False
+        """Let joints and markers of L_V go where the root goes; as published they stay, and L_P alone moves it."""
+        latent_dim: int = 256
+        """Size of the code, even, and a multiple of num_heads."""
+        num_layers: int = 8
+        """Layers of encoder and decoder each."""
+        num_heads: int = 4
+        """Attention heads of a layer."""
+        feedforward_dim: int = 1024
+        """Width of the layers' perceptrons."""
+        dropout: float = 0.1
+        """Share of activations that training drops."""
+        weight_decay: float = 0.01
+        """Of AdamW."""
+        decay_epochs: int = 0
+        """Epochs at the end over which the learning rate falls linearly."""
+        recognizer: str = ""
+        """What tells the actions of generated motions after every epoch: a run of the stage recognition, or
+        gru-humanact12 or gru-ntu13; empty measures FID and accuracy not at all."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.latent_dim % 2 or self.latent_dim % self.num_heads:
+                raise ValueError(
+                    f"latent_dim must be even and a multiple of num_heads, got {self.latent_dim} and {self.num_heads}"
+                )
+            if not 0 <= self.dropout < 1:
+                raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+            _ = self.window  # which raises where it is none
+
+        @property
+        def window(self) -> Window:
+            """Which frames are learned from. Raises ValueError where there are none."""
+            return Window(
+                num_frames=self.num_frames,
+                min_frames=self.min_frames,
+                max_frames=self.max_frames,
+                choice=self.choice,
+                repeat_last=self.repeat_last,
+                skip_last_start=self.skip_last_start,
+            )
+
+    config: Actor.Config
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        sizes: dict[str, Any] = {
+            "latent_dim": config.latent_dim,
+            "num_layers": config.num_layers,
+            "num_heads": config.num_heads,
+            "feedforward_dim": config.feedforward_dim,
+            "dropout": config.dropout,
+        }
+        num_actions = max(len(config.actions), 1)
+        self.encoder = ActorEncoder(num_actions, **sizes)
+        self.decoder = ActorDecoder(num_actions, **sizes)
+        self.register_buffer("rest", torch.as_tensor(REST, dtype=torch.float32))  # (24, 3)
+        parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.optimizers = {"network": AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)}
+
+    @classmethod
+    def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
+        assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
+        if config.fps not in (0.0, dataset.info.fps):
+            raise DatasetError(f"{dataset.folder} has {dataset.info.fps:g} frames per second, expected {config.fps:g}")
+        return replace(config, actions=dataset.actions(config.actions), fps=dataset.info.fps)
+
+    @classmethod
+    def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
+        assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
+        return MotionCrops(
+            dataset,
+            split,
+            actions=dataset.actions(config.actions),
+            window=config.window,
+            epoch_size=config.epoch_size,
+            seed=config.seed,
+        )
+
+    def lr_factor(self, epoch: int) -> float:
+        first = self.config.num_epochs - self.config.decay_epochs
+        return 1.0 - max(0, epoch + 1 - first) / (self.config.decay_epochs + 1)
+
+    def step(self, batch: Batch) -> Losses:
+        """The losses of Section 3: L_P, L_V and the KL divergence."""
+        motion, action, mask = batch["motion"], batch["action"], _mask(batch)
+        mean, logvar = self.encoder(motion, action, mask)  # (N, Z), (N, Z)
+        z = mean + torch.exp(logvar / 2) * torch.randn_like(mean)  # (N, Z)
+        fake = self.decoder(z, action, mask)  # (N, T, 25, 6)
+        config = self.config
+        losses = {"kl": config.lambda_kl * mean_kl_to_standard_normal(mean, logvar)}
+        if config.lambda_rotation:
+            distance = masked_mse if config.count_zeros else masked_motion_mse
+            losses["rotation"] = config.lambda_rotation * distance(fake, motion, mask)
+        if config.lambda_vertex or config.lambda_velocity:
+            drawn, real = (pose_features(x, batch["rest"], translate=config.translate) for x in (fake, motion))
+            if config.lambda_vertex:
+                losses["vertex"] = config.lambda_vertex * masked_mse(_points(drawn), _points(real), mask)
+            if config.lambda_velocity:
+                losses["velocity"] = config.lambda_velocity * masked_mse(_speed(drawn), _speed(real), mask[:, 1:])
+        self.update("network", sum_losses(losses))
+        return detached(losses)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """How near motions come through their mean codes, and how far random ones move.
+
+        ``joint_error`` in metres, without the root's translation; ``root_error`` in metres; ``kl`` in nats;
+        ``amplitude`` how far joints of generated motions move in relation to those of real ones: what is far below 1
+        is frozen.
+        """
+        motion, action, mask = batch["motion"], batch["action"], _mask(batch)
+        mean, logvar = self.encoder(motion, action, mask)
+        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(mean)
+        drawn = {"real": motion, "same": self.decoder(mean, action, mask), "new": self.decoder(noise, action, mask)}
+        joints = {key: pose_features(x, batch["rest"], translate=False).joints for key, x in drawn.items()}
+        root = (drawn["same"] - motion)[:, :, -1, :3].norm(dim=-1)  # (N, T)
+        real, new = (
+            sum(amplitude(x[:n]) for x, n in zip(joints[key].cpu().numpy(), batch["length"].tolist(), strict=True))
+            for key in ("real", "new")
+        )
+        return {
+            "joint_error": (joints["same"] - joints["real"]).norm(dim=-1)[mask].mean().item(),
+            "root_error": root[mask].mean().item(),
+            "kl": mean_kl_to_standard_normal(mean, logvar).item(),
+            "amplitude": float(new / max(real, 1e-9)),
+        }
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Pictures:
+        """Rows of every third frame: real motions, the same through their codes, and others of the same actions."""
+        return {}
+
+    @torch.no_grad()
+    def finish_epoch(self, samples: Samples) -> None:
+        """Keep the mean of the bodies that were learned from: it is what generated rotations pose."""
+        assert isinstance(samples, MotionCrops)
+        self.get_buffer("rest").copy_(torch.from_numpy(samples.mean_rest))
+
+    @torch.no_grad()
+    def draw(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
+        """Draw motions from codes.
+
+        Args:
+            actions: (N,) int64, places in `Config.actions`; or (N, A) weights that sum to 1, for what is between them.
+            lengths: (N,) int64 frames of each.
+            z: (N, Z).
+
+        Returns:
+            (N, T, 25, 6) with T the largest length, see `posegen.motion.features`; zeros behind a motion's last frame.
+        """
+        mask = frame_mask(lengths, int(lengths.max()))
+        return self.decoder(z, actions, mask)
+
+    def generate(
+        self, actions: Sequence[str], lengths: Sequence[int], *, seed: int = 0, z: Tensor | None = None
+    ) -> list[Motion]:
+        """Return a motion of each action, of so many frames, on the mean body of the training data.
+
+        Args:
+            actions: Names of actions.
+            lengths: Frames of each; longer than what was learned from works, and gets worse.
+            seed: Decides the codes.
+            z: (N, Z) codes instead.
+
+        Raises:
+            ValueError: An action is unknown, or a length less than 1.
+        """
+        labels = torch.tensor([self.label(action) for action in actions])
+        if min(lengths, default=1) < 1:
+            raise ValueError(f"a motion must have at least 1 frame, got {min(lengths)}")
+        if z is None:
+            z = self.draw_codes(len(actions), torch.Generator().manual_seed(seed))
+        device, counts = self.get_buffer("rest").device, torch.tensor(lengths)
+        motions: list[Motion] = []
+        for rows in torch.arange(len(actions)).split(_BATCH):
+            drawn = self.draw(labels[rows].to(device), counts[rows].to(device), z[rows].to(device))
+            motions += [
+                self.to_motion(features[: lengths[row]], actions[row])
+                for row, features in zip(rows.tolist(), drawn, strict=True)
+            ]
+        return motions
+
+    def draw_codes(self, count: int, generator: torch.Generator) -> Tensor:
+        """Codes (count, Z) of N(0, I), on the generator's device."""
+        return torch.randn((count, self.config.latent_dim), generator=generator, device=generator.device)
+
+    def label(self, action: str) -> int:
+        """The place of an action. Raises ValueError, with the actions there are, for another one."""
+        if action not in self.config.actions:
+            raise ValueError(f"unknown action {action!r}, expected one of {', '.join(self.config.actions)}")
+        return self.config.actions.index(action)
+
+    def to_motion(self, features: Tensor, action: str) -> Motion:
+        """The motion of features (T, 25, 6), on the mean body of the training data."""
+        motion = features_to_motion(features.cpu().numpy(), self.get_buffer("rest").cpu().numpy(), self.config.fps)
+        return replace(motion, label=self.label(action), label_name=action)
+
+
+def _mask(batch: Batch) -> Tensor:
+    return frame_mask(batch["length"], batch["motion"].shape[1])
+
+
+def _speed(posed: Posed) -> Tensor:
+    """(N, T − 1, 24, 3) metres from a frame to the next."""
+    return posed.joints.diff(dim=1)
+
+
+def _points(posed: Posed) -> Tensor:
+    """Joints and markers (N, T, 96, 3)."""
+    return torch.cat([posed.joints, markers(posed)], dim=-2)
+
+
+_REFERENCE = Actor.Config(repeat_last=True, skip_last_start=True, count_zeros=True)
+_SMALL = Actor.Config(
+    num_epochs=100,
+    lr=5e-4,
+    latent_dim=128,
+    num_layers=4,
+    feedforward_dim=512,
+    decay_epochs=60,
+)
+Actor.presets = {
+    "posegen": Actor.Config(),
+    "reference": _REFERENCE,
+    "small": _SMALL,
+    "tiny": replace(_SMALL, num_epochs=3, latent_dim=32, num_layers=2, feedforward_dim=64, decay_epochs=2),
+}

@@ -1,0 +1,142 @@
+"""Recognition of actions: what generated motions are measured with (Guo et al., 2020; Yan et al., 2018)."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch.nn import functional as F
+from torch.optim import Adam, AdamW
+
+from posegen.datasets import Dataset, Split
+from posegen.motion.dataset import MotionDataset
+from posegen.motion.features import JointSet, recognized_joints
+from posegen.networks import recognition
+from posegen.networks.recognition import STGCN, GRURecognizer
+from posegen.samples import Batch, MotionCrops, Samples, Window
+from posegen.skeletons import SMPL_24_PARENTS
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached
+
+_NUM_JOINTS: dict[JointSet, int] = {"smpl24": 24, "a2m18": 18}
+
+
+class Recognition(Stage):
+    """Recogniser of actions, with whose features motions are compared: a GRU on joints, or ST-GCN on rotations."""
+
+    name = "recognition"
+    reads = MotionDataset
+    validation_samples = 512
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Stage.Config):
+        """Settings of the recogniser."""
+
+        num_epochs: int = 200
+        """Passes over the data."""
+        epoch_size: int = 12800
+        """Samples in an epoch; 0 takes every motion once."""
+        batch_size: int = 128
+        """Samples in a step, over all workers together."""
+        lr: float = 1e-3
+        """Learning rate: of Adam for the GRU, of AdamW for ST-GCN."""
+        network: Literal["gru", "stgcn"] = "gru"
+        """GRU on joint positions, as HumanAct12 and NTU13 are measured, or ST-GCN on rotations, as UESTC is."""
+        joints: JointSet = "smpl24"
+        """Joints that the GRU sees: SMPL's with the root's way, or Action2Motion's 18 about the root, as for NTU13."""
+        actions: tuple[str, ...] = ()
+        """Actions to tell apart; by default all that the dataset has."""
+        num_frames: int = 60
+        """Frames of a window; shorter motions repeat their last frame."""
+        random_state: bool = False
+        """Start the GRU from random states, as published, also when measuring."""
+        keep_best: bool = True
+        """Recognise with the weights of the epoch that was best on held-out motions, instead of the last one."""
+
+    config: Recognition.Config
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        num_actions = max(len(config.actions), 1)
+        if config.network == "gru":
+            self.network: GRURecognizer | STGCN = GRURecognizer(num_actions, _NUM_JOINTS[config.joints])
+            self.optimizers = {"network": Adam(self.network.parameters(), lr=config.lr, fused=True)}
+        else:
+            self.network = STGCN(num_actions, SMPL_24_PARENTS)
+            self.optimizers = {"network": AdamW(self.network.parameters(), lr=config.lr, fused=True)}
+        self.best = deepcopy(self.network).requires_grad_(False)
+        self.register_buffer("best_error", torch.tensor(torch.inf))
+
+    @classmethod
+    def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
+        assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
+        return replace(config, actions=dataset.actions(config.actions))
+
+    @classmethod
+    def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
+        assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
+        return MotionCrops(
+            dataset,
+            split,
+            actions=dataset.actions(config.actions),
+            window=Window(num_frames=config.num_frames, repeat_last=True),
+            epoch_size=config.epoch_size if split == "train" else 0,
+            seed=config.seed,
+        )
+
+    def recognize(self, batch: Batch, generator: torch.Generator | None = None) -> recognition.Recognition:
+        """Tell the actions of a batch with the network that counts, in evaluation mode.
+
+        Args:
+            batch: ``motion`` (N, T, 25, 6), ``length`` (N,) and ``rest`` (N, 24, 3).
+            generator: Draws the states from which the GRU starts where `Config.random_state` asks for them.
+        """
+        return self._run(self.best if self.config.keep_best else self.network, batch, generator)
+
+    def step(self, batch: Batch) -> Losses:
+        """Cross entropy of the actions."""
+        loss = F.cross_entropy(self._run(self.network, batch).logits, batch["action"])
+        self.update("network", loss)
+        return detached({"action": loss})
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """``accuracy`` and ``cross_entropy`` of this epoch's network."""
+        logits = self._run(self.network, batch).logits
+        return {
+            "accuracy": (logits.argmax(dim=1) == batch["action"]).float().mean().item(),
+            "cross_entropy": F.cross_entropy(logits, batch["action"]).item(),
+        }
+
+    def preview(self, batch: Batch) -> Pictures:
+        return {}
+
+    def after_validation(self, metrics: Metrics) -> None:
+        """Keep the network if it is the best by now."""
+        error = metrics.get("val/cross_entropy", 0.0)
+        best = self.get_buffer("best_error")
+        if error <= best:
+            best.fill_(error)
+            self.best.load_state_dict(self.network.state_dict())
+
+    def _run(
+        self, network: GRURecognizer | STGCN, batch: Batch, generator: torch.Generator | None = None
+    ) -> recognition.Recognition:
+        if isinstance(network, STGCN):
+            return network(batch["motion"][:, :, :-1])
+        state = None
+        if self.config.random_state:
+            state = network.random_state(len(batch["motion"]), generator or torch.default_generator)
+        joints = recognized_joints(batch["motion"], batch["rest"], self.config.joints)
+        return network(joints, batch["length"], state)
+
+
+_GRU = Recognition.Config()
+Recognition.presets = {
+    "posegen": _GRU,
+    "reference": replace(_GRU, random_state=True, keep_best=False, num_epochs=300),  # 30,000 steps
+    "stgcn": replace(_GRU, network="stgcn", batch_size=64, num_epochs=100, epoch_size=0, lr=1e-4),
+    "small": replace(_GRU, num_epochs=20, epoch_size=3200, batch_size=64),
+    "tiny": replace(_GRU, num_epochs=2, epoch_size=0, batch_size=16),
+}
