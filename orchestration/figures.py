@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from orchestration.code_plots import scatter_codes
 from orchestration.methods import Method
 from orchestration.progress import Listener
 from orchestration.report import ReportSettings, recording, take_runs
@@ -206,8 +207,7 @@ def draw_latent_maps(path: Path, maps: dict[str, LatentMap], summaries: dict[str
 
     figure = Figure(figsize=(5.5 * len(maps), 5.5), layout="constrained")
     for axes, (title, latent_map) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
-        coordinates, _ = principal_components(latent_map.codes)
-        axes.scatter(*coordinates.T, c=latent_map.rgb, s=6, linewidths=0)
+        scatter_codes(axes, latent_map.codes, latent_map.rgb)
         summary = summaries[title]
         axes.set_title(title)
         axes.set_xlabel(
@@ -215,8 +215,6 @@ def draw_latent_maps(path: Path, maps: dict[str, LatentMap], summaries: dict[str
             f"{summary.num_codes:,} codes of {summary.num_clips} clips; "
             f"the axes have {100 * summary.explained[0]:.0f} and {100 * summary.explained[1]:.0f} % of the variance"
         )
-        axes.set(xticks=[], yticks=[])
-        axes.set_aspect("equal", adjustable="datalim")
     figure.savefig(path, dpi=120)
 
 
