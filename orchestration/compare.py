@@ -79,6 +79,8 @@ def compare(targets: Sequence[str], metric: str = "", title: str = "") -> Compar
             f"no run of {', '.join(targets)} has the metric {chosen or 'of an evaluation'!r}, expected one of "
             f"{', '.join(known) or 'none: they recorded nothing yet'}"
         )
+    if chosen.startswith("motion/") and len({run.tags.get("posegen.recognizer") for run in with_metric}) > 1:
+        raise ValueError(f"{chosen} of these runs rests on different recognisers and does not compare")
     higher = is_higher_better(chosen)
     varied = varied_parameters(with_metric)
     entries = [

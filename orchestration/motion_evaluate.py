@@ -71,7 +71,7 @@ class MotionEvaluation:
             f"(data {self.data_fingerprint}), as many generated with the same actions and lengths, {self.seeds} seeds",
             f"recogniser {self.recognizer}, sha256 {self.recognizer_sha256[:16]}, "
             f"{'random' if self.random_state else 'its own'} first states; all motions on the run's mean body",
-            "± half of the 95 % confidence interval of the mean, 1.96 s/√n; in brackets what ACTOR prints there, 1.96 s²",
+            "± half of the 95 % confidence interval of the mean, 1.96 s/√n; in brackets what ACTOR prints, 1.96 s²",
         ]
 
 
@@ -98,7 +98,9 @@ def evaluate_motion(
     stage = load_actor(run)
     name = settings.recognizer or stage.config.recognizer
     if not name:
-        raise EvaluationError("say what tells the actions: --recognizer RUN, of the stage recognition, or gru-humanact12")
+        raise EvaluationError(
+            "say what tells the actions: --recognizer RUN, of the stage recognition, or gru-humanact12"
+        )
     recognizer = open_recognizer(name, stage.device)
     data = MotionDataset(dataset or dataset_of(run))
     samples = MotionCrops(
@@ -107,12 +109,8 @@ def evaluate_motion(
         actions=stage.config.actions,
         window=Window(num_frames=settings.num_frames, min_frames=1, max_frames=settings.num_frames),
     )
-    protocol = Protocol(
-        seeds=settings.seeds, max_motions=settings.max_motions, random_state=settings.random_state
-    )
-    found = score_motions(
-        samples, recognizer, stage.draw_like, stage.get_buffer("rest"), protocol, on_seed=on_seed
-    )
+    protocol = Protocol(seeds=settings.seeds, max_motions=settings.max_motions, random_state=settings.random_state)
+    found = score_motions(samples, recognizer, stage.draw_like, stage.get_buffer("rest"), protocol, on_seed=on_seed)
     evaluation = MotionEvaluation(
         run=str(Folder(run)),
         dataset=str(data.folder),
@@ -174,8 +172,11 @@ def _record(evaluation: MotionEvaluation) -> None:
     tracker = tracking.of_run(Folder(evaluation.run))
     prefix = {"real": "motion/real_", "generated": "motion/"}
     tracker.log_metrics(
-        {prefix[source] + name: evaluation.scores[source][name].mean for source in evaluation.scores for name in METRICS},
+        {
+            prefix[source] + name: evaluation.scores[source][name].mean
+            for source in evaluation.scores
+            for name in METRICS
+        },
         step=0,
     )
     tracker.set_tags({"posegen.recognizer": evaluation.recognizer_sha256})
-    tracker.log_parameters({})

@@ -46,8 +46,9 @@ from posegen.checkpoint import (
     load_training_state,
 )
 from posegen.datasets import Dataset
+from posegen.recognizers import open_recognizer
 from posegen.samples import Batch, EpochLoader, Samples
-from posegen.stages import STAGES, Stage
+from posegen.stages import STAGES, Actor, Stage
 from posegen.storage import Folder
 
 _FILTERING = threading.Lock()
@@ -200,6 +201,8 @@ def check(stage: str, config: Stage.Config, data: Dataset, *, workers: int) -> S
 
 def _check_needs(stage: Stage) -> None:
     """Raise ValueError if the runs that a stage of shapes needs are not there, or do not fit it."""
+    if isinstance(stage, Actor) and stage.config.recognizer:
+        open_recognizer(stage.config.recognizer, torch.device("cpu")).labels(stage.config.actions)
     with _FILTERING, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*meta parameter")  # shapes are compared, nothing is copied
         stage.initialize(_load_run)

@@ -8,15 +8,17 @@ from functools import cache
 import numpy as np
 import torch
 
+from orchestration.motion_validation import MotionValidation
 from orchestration.worker import Worker, mean_over_workers, to_device
 from posegen.clips import ClipDataset
 from posegen.datasets import Dataset, Split
 from posegen.generate import VideoSynthesizer
 from posegen.metrics.image import STLPIPS
+from posegen.motion.dataset import MotionDataset
 from posegen.recoloring import Subject, measure_excerpts, open_excerpts
 from posegen.reconstruction import Measure
 from posegen.samples import fixed_batch
-from posegen.stages import Stage
+from posegen.stages import Actor, Stage
 from posegen.stages.pictures import enlarge
 from posegen.stages.stage import Pictures
 from posegen.stages.video_stage import VideoStage
@@ -52,14 +54,21 @@ class Validation:
         samples = stage.open_samples(config, data, split)
         self.worker, self._size = worker, data.frame_size
         self._batches = fixed_batch(samples, stage.validation_samples, max(config.batch_size, _PICTURES))
+        self._motions: MotionValidation | None = None
+        if isinstance(stage, Actor) and isinstance(data, MotionDataset) and stage.config.recognizer and worker.leads:
+            self._motions = MotionValidation(stage, data, split, worker.device)
         self._excerpts: list[Subject] = []
         if isinstance(stage, VideoStage) and isinstance(data, ClipDataset) and worker.leads:
             self._excerpts = open_excerpts(data, split)
 
     def measure(self, stage: Stage) -> dict[str, float]:
-        """Every metric of the stage over the samples, and of a stage that draws videos what is seen of its excerpts."""
+        """Every metric of the stage over the samples, and what is seen of videos or motions that it draws."""
         stage.eval()
-        return self._measure_samples(stage) | self._measure_excerpts(stage)
+        metrics = self._measure_samples(stage) | self._measure_excerpts(stage)
+        if self._motions is not None:
+            assert isinstance(stage, Actor)
+            metrics |= self._motions.measure(stage)
+        return metrics
 
     def draw(self, stage: Stage) -> Pictures:
         """The stage's preview, large enough to be looked at."""

@@ -15,6 +15,7 @@ from posegen.losses import masked_motion_mse, masked_mse, mean_kl_to_standard_no
 from posegen.metrics.motion import amplitude
 from posegen.motion.anatomy import REST
 from posegen.motion.dataset import MotionDataset
+from posegen.motion.drawing import draw_strips
 from posegen.motion.features import features_to_motion, pose_features
 from posegen.motion.kinematics import Posed, markers
 from posegen.motion.motion import Motion
@@ -24,6 +25,7 @@ from posegen.samples.motion_crops import Choice
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
 
 _BATCH = 100  # motions that are drawn at once
+_SHOWN = 3  # motions that a preview shows
 
 
 class Actor(Stage):
@@ -182,8 +184,8 @@ class Actor(Stage):
         """
         motion, action, mask = batch["motion"], batch["action"], _mask(batch)
         mean, logvar = self.encoder(motion, action, mask)
-        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(self.config.seed)).to(mean)
-        drawn = {"real": motion, "same": self.decoder(mean, action, mask), "new": self.decoder(noise, action, mask)}
+        drawn = {"real": motion, "same": self.decoder(mean, action, mask)}
+        drawn["new"] = self.decoder(self._noise(mean), action, mask)
         joints = {key: pose_features(x, batch["rest"], translate=False).joints for key, x in drawn.items()}
         root = (drawn["same"] - motion)[:, :, -1, :3].norm(dim=-1)  # (N, T)
         real, new = (
@@ -199,8 +201,20 @@ class Actor(Stage):
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
-        """Rows of every third frame: real motions, the same through their codes, and others of the same actions."""
-        return {}
+        """Every third frame of real motions, of the same through their codes, and of others of the same actions."""
+        batch = {name: x[:_SHOWN] for name, x in batch.items()}
+        motion, action, mask = batch["motion"], batch["action"], _mask(batch)
+        mean, _ = self.encoder(motion, action, mask)
+        noise = self._noise(mean)
+        drawn = {"real": motion, "through its code": self.decoder(mean, action, mask)}
+        drawn["generated"] = self.decoder(noise, action, mask)
+        names = [self.config.actions[label] for label in action.tolist()]
+        shown = [
+            (self.to_motion(features[row, : batch["length"][row]], name), f"{name}, {kind}")
+            for row, name in enumerate(names)
+            for kind, features in drawn.items()
+        ]
+        return {"motion": draw_strips([motion for motion, _ in shown], [caption for _, caption in shown])}
 
     @torch.no_grad()
     def finish_epoch(self, samples: Samples) -> None:
@@ -242,19 +256,33 @@ class Actor(Stage):
             raise ValueError(f"a motion must have at least 1 frame, got {min(lengths)}")
         if z is None:
             z = self.draw_codes(len(actions), torch.Generator().manual_seed(seed))
-        device, counts = self.get_buffer("rest").device, torch.tensor(lengths)
+        counts = torch.tensor(lengths)
         motions: list[Motion] = []
         for rows in torch.arange(len(actions)).split(_BATCH):
-            drawn = self.draw(labels[rows].to(device), counts[rows].to(device), z[rows].to(device))
+            drawn = self.draw(labels[rows].to(self.device), counts[rows].to(self.device), z[rows].to(self.device))
             motions += [
                 self.to_motion(features[: lengths[row]], actions[row])
                 for row, features in zip(rows.tolist(), drawn, strict=True)
             ]
         return motions
 
+    def draw_like(self, actions: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a random motion of each action (N,) and length (N,): (N, T, 25, 6), as `draw`, on the CPU."""
+        z = self.draw_codes(len(actions), generator)
+        return self.draw(actions.to(self.device), lengths.to(self.device), z.to(self.device)).cpu()
+
     def draw_codes(self, count: int, generator: torch.Generator) -> Tensor:
         """Codes (count, Z) of N(0, I), on the generator's device."""
         return torch.randn((count, self.config.latent_dim), generator=generator, device=generator.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.get_buffer("rest").device
+
+    def _noise(self, like: Tensor) -> Tensor:
+        """Codes (N, Z) of N(0, I), the same each time."""
+        return self.draw_codes(len(like), torch.Generator().manual_seed(self.config.seed)).to(like)
 
     def label(self, action: str) -> int:
         """The place of an action. Raises ValueError, with the actions there are, for another one."""
