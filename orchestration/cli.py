@@ -8,11 +8,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import track
 from rich.table import Table
@@ -25,6 +24,8 @@ from orchestration.errors import complain
 from orchestration.evaluate import EvaluateSettings
 from orchestration.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.generate import ColorSettings
+from orchestration.motion_cli import motion_app
+from orchestration.motion_report import Seed3Settings
 from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings
 from orchestration.progress import ConsoleListener, CountListener
@@ -32,18 +33,16 @@ from orchestration.report import Table1Settings
 from orchestration.runs import dataset_of
 from orchestration.search_settings import TuneSettings
 from orchestration.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
+from orchestration.terminal import console, deferred, errors
 from orchestration.train import TrainSettings
 from posegen.stages import STAGES, Stage
 
 if TYPE_CHECKING:
     from orchestration.search_ledger import Tried
 
-console = Console(soft_wrap=True, highlight=False)
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
-
 USAGE_ERROR = 2
 FOUND = 1  # `cluster check` found something
-_GROUPS = ("train", "report", "cluster", "weights")  # verbs that another word follows
+_GROUPS = ("train", "report", "motion", "cluster", "weights")  # verbs that another word follows
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
@@ -99,22 +98,6 @@ def fold_box(box: str, arguments: Sequence[str]) -> str:
     return f"{message[0].lower()}{message[1:].rstrip('.')}; see {' '.join(['posegen', *verb, '--help'])}"
 
 
-def deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
-    """Return a command with the same options that does nothing yet, but returns the call that does it.
-
-    So what is printed while arguments are parsed can be told from what the command prints.
-    """
-
-    @wraps(command)
-    def defer(*values: Any, **options: Any) -> partial[None]:
-        for value in (*values, *options.values()):
-            if isinstance(value, Path) and re.match(r"\w{2,}:/", str(value)):  # a path has one slash of an address left
-                raise ValueError(f"got {value}, expected a local file or folder: only datasets and runs lie elsewhere")
-        return partial(command, *values, **options)
-
-    return defer
-
-
 def take_option(arguments: list[str], option: str, default: str) -> tuple[str, list[str]]:
     """Take one ``--option VALUE`` or ``--option=VALUE`` out of the arguments."""
     for index, argument in enumerate(arguments):
@@ -143,7 +126,9 @@ def build_app(preset: str = "") -> SubcommandApp:
     report_app.command(name="figure2")(deferred(report_figure2))
     report_app.command(name="figure4")(deferred(report_figure4))
     report_app.command(name="figure5")(deferred(report_figure5))
+    report_app.command(name="seed3")(deferred(report_seed3))
     app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
+    app.command(motion_app(), name="motion", help="Motions: files of many kinds, and what runs generate.")
     app.command(deferred(demo))
     cluster_app = SubcommandApp()
     cluster_app.command(name="check")(deferred(check_cluster))
@@ -429,6 +414,24 @@ def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5
     for title, summary in summaries.items():
         console.print(f"{title}: R² = {summary.probe_r2:.3f} over {summary.num_codes:,} codes", markup=False)
     console.print(f"Figure 5: {path}", markup=False)
+
+
+def report_seed3(settings: Seed3Settings) -> None:
+    """Compare estimators of poses by the motions that ACTOR learns from them; trains the runs that are not there.
+
+    One recogniser, trained on the motions of all, judges them; the layout is that of the comparison on NTU13, whose
+    figures stand below.
+    """
+    from orchestration.motion_report import seed3
+    from orchestration.motion_tables import PUBLISHED, motion_table
+
+    with ConsoleListener(console) as listener, CountListener(console, "measuring") as count:
+        result = seed3(settings, listener=listener, on_seed=count.hear)
+    console.print(motion_table(result.rows, PUBLISHED["ntu13"], title="NTU13's layout"))
+    for name, evaluation in result.evaluations.items():
+        for line in evaluation.protocol[:2]:
+            console.print(f"{name}: {line}", markup=False)
+    console.print(f"this table: {settings.folder}/seed3.txt", markup=False)
 
 
 def check_cluster(file: Positional[Path]) -> None:

@@ -46,11 +46,11 @@ class Training:
         return replace(STAGES[self.stage].presets[preset], **self.changes, **others)
 
 
-def trainings(methods: Sequence[Method]) -> dict[str, Training]:
-    """Every run that these methods take, by name; that of a method itself has the method's name."""
+def trainings(methods: Sequence[str]) -> dict[str, Training]:
+    """Every run that these methods, or a stage alone, take, by name; the last one's name is the method's."""
     known = _all_trainings()
     taken: dict[str, Training] = {}
-    missing = list[str](methods)
+    missing = list(methods)
     while missing:
         name = missing.pop()
         taken[name] = known[name]
@@ -77,6 +77,7 @@ def _all_trainings() -> dict[str, Training]:
             {**plain_encoders, **restoration},
         ),
         "deformable_gan": Training("deformable_gan"),
+        "actor": Training("actor"),
     }
 
 

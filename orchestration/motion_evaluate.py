@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import torch
-
 from orchestration import tracking
+from orchestration.motion_generate import load_actor, show_motions
 from orchestration.runs import dataset_of
-from posegen.checkpoint import find_checkpoint, load_stage
 from posegen.metrics.motion import Repeated, repeated
 from posegen.motion.dataset import MotionDataset
 from posegen.motion_scores import METRICS, Protocol, Source, score_motions
 from posegen.recognizers import open_recognizer
 from posegen.records import parse_record
 from posegen.samples import MotionCrops, Window
-from posegen.stages import Actor
 from posegen.storage import Folder
 
 _FILE = "motion.json"
+_PROTOCOL = {
+    "data_fingerprint": "different data",
+    "split": "different splits",
+    "num_frames": "motions of different lengths",
+    "num_motions": "different numbers of motions",
+    "random_state": "different first states of the recogniser",
+}
+"""What figures rest on besides the recogniser."""
 
 
 class EvaluationError(ValueError):
@@ -84,7 +89,8 @@ def evaluate_motion(
 ) -> MotionEvaluation:
     """Measure generated motions beside real ones by ACTOR's protocol, see `posegen.motion_scores`.
 
-    Writes ``RUN/evaluation/motion.json`` and files the means with the run in MLflow.
+    Writes ``RUN/evaluation/motion.json``, and strips, a video, a page and a map of codes to ``RUN/motions``; files all
+    of it with the run in MLflow.
 
     Args:
         run: Run of the stage actor.
@@ -128,14 +134,8 @@ def evaluate_motion(
         },
     )
     _record(evaluation)
+    show_motions(run)
     return evaluation
-
-
-def load_actor(run: str) -> Actor:
-    """The newest checkpoint of a run of the stage actor, on a GPU if there is one."""
-    stage = load_stage(find_checkpoint(run), Actor)
-    assert isinstance(stage, Actor)
-    return stage.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def read_evaluation(run: str) -> MotionEvaluation:
@@ -148,16 +148,19 @@ def read_evaluation(run: str) -> MotionEvaluation:
 
 def check_comparable(evaluations: Sequence[MotionEvaluation]) -> None:
     """Raise EvaluationError where figures rest on different recognisers, data or protocols."""
+    check_one_recognizer(evaluations)
+    _check_equal(evaluations, _PROTOCOL)
+
+
+def check_one_recognizer(evaluations: Sequence[MotionEvaluation]) -> None:
+    """Raise EvaluationError where different recognisers judged: their figures do not compare, whatever the data."""
+    _check_equal(evaluations, {"recognizer_sha256": "different recognisers"})
+
+
+def _check_equal(evaluations: Sequence[MotionEvaluation], fields: Mapping[str, str]) -> None:
     first = evaluations[0]
     for other in evaluations[1:]:
-        for name, what in (
-            ("recognizer_sha256", "another recogniser"),
-            ("data_fingerprint", "other data"),
-            ("split", "another split"),
-            ("num_frames", "motions of another length"),
-            ("num_motions", "another number of motions"),
-            ("random_state", "other first states of the recogniser"),
-        ):
+        for name, what in fields.items():
             ours, theirs = getattr(first, name), getattr(other, name)
             if ours != theirs:
                 raise EvaluationError(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestration.methods import Method
 from orchestration.options import require_name
 
 EXPERIMENT = "posegen-search"
 EPOCH = "epoch"
 """In what a trial reports: how many epochs are done."""
+MOTION_OBJECTIVES = ("fid", "accuracy", "joint_error")
+"""Those of stages that generate motions."""
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "grid"]
 Pruning = Literal["asha", "none"]
 
@@ -32,6 +33,9 @@ OBJECTIVES = {
     "l1": Objective("val/l1", "min", "mean error of held-out pixels in [-1, 1]"),
     "size": Objective("model/parameters", "min", "parameters that draw a frame, in millions"),
     "time": Objective("time/frame_seconds", "min", "seconds to draw a frame"),
+    "fid": Objective("val/generated_fid", "min", "FID of generated motions, by the recogniser of the settings"),
+    "accuracy": Objective("val/generated_accuracy", "max", "share of generated motions that are recognised"),
+    "joint_error": Objective("val/joint_error", "min", "metres by which joints miss those of held-out motions"),
 }
 """What can be asked for. The adversarial loss is none of them: it falls when the discriminator fails."""
 
@@ -44,9 +48,9 @@ class TuneSettings:
     """Name of the search. One of this name that exists goes on; empty takes the space's."""
     runs: str = "runs"
     """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
-    preset: str = "paper"
-    """Settings that are not searched; its own point of the space is trial 0."""
-    method: Method | None = None
+    preset: str = ""
+    """Settings that are not searched; its own point of the space is trial 0. By default the stage's first preset."""
+    method: str = ""
     """What is trained, of the methods that end in the space's stage; by default the cheapest."""
     set: tuple[str, ...] = ()
     """More settings that are not searched, each STAGE.FIELD=VALUE, such as video_generator.num_epochs=4."""
@@ -57,8 +61,9 @@ class TuneSettings:
     concurrency: int = 0
     """Trials at a time; 0 takes as many as there is room for now, and so does more than fit on one machine. A cluster
     starts machines for those that wait."""
-    objectives: tuple[str, ...] = ("lpips",)
-    """What to improve: lpips, color, psnr, l1, size, time. Several give a Pareto front."""
+    objectives: tuple[str, ...] = ()
+    """What to improve. Of videos: lpips (the default), color, psnr, l1, size, time; of motions: fid (the default),
+    accuracy, joint_error. Several give a Pareto front."""
     sampler: SamplerName = "tpe"
     """How points are chosen."""
     pruning: Pruning = "asha"

@@ -11,14 +11,15 @@ from typing import Any
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from orchestration.methods import Method, Training, trainings
+from orchestration.methods import Training, trainings
 from posegen.stages import STAGES, Stage
 from search_spaces.space import Distribution, Parameter, Space, Switched, Value, When
 
-METHODS: dict[str, tuple[Method, ...]] = {
+METHODS: dict[str, tuple[str, ...]] = {
     "video_generator": ("no_restoration", "proposed"),
     "end_to_end": ("end_to_end",),
     "deformable_gan": ("deformable_gan",),
+    "actor": ("actor",),
 }
 """The methods whose last run is of a stage, the cheapest first."""
 ON = ".on"
@@ -44,11 +45,15 @@ class Search:
 
     space: Space
     preset: str
-    method: Method
+    method: str
     settings: Mapping[str, Value]
     """What is fixed beside the space's own settings, and goes before them."""
 
     def __post_init__(self) -> None:
+        for training in self.trainings.values():
+            presets = STAGES[training.stage].presets
+            if self.preset not in presets:
+                raise ValueError(f"unknown preset {self.preset!r}, expected one of {', '.join(presets)}")
         for key in (*self.space.parameters, *self.fixed):
             self._default(key)
         for key in self.space.parameters:

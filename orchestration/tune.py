@@ -14,15 +14,18 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import search_spaces
 from orchestration import tracking
 from orchestration.evaluate import EvaluateSettings, evaluate
+from orchestration.motion_generate import show_motions
 from orchestration.ray_session import start_ray
+from orchestration.runs import find_record
 from orchestration.search_ledger import Found, Ledger, OnTrial
 from orchestration.search_plan import Costs, Plan, Room, check_point, plan_search, room_for_trials
-from orchestration.search_settings import TuneSettings
+from orchestration.search_settings import MOTION_OBJECTIVES, OBJECTIVES, TuneSettings
 from orchestration.spaces import METHODS, Search
 from orchestration.stage_store import open_store
 from orchestration.study import (
@@ -35,6 +38,7 @@ from orchestration.train import TrainSettings, check, open_dataset
 from orchestration.trial import TrialJob, run_trial
 from posegen import weights
 from posegen.datasets import Dataset
+from posegen.stages import STAGES, Actor
 from posegen.storage import Folder
 from search_spaces.space import Value
 
@@ -63,6 +67,7 @@ def tune(
         ValueError: Before anything is written, if space, data, stages and settings do not fit.
     """
     begin = time.monotonic()
+    settings = complete(space, settings)
     search = open_search(space, settings)
     data = open_dataset(search.space.stage, dataset)
     _check_starts(search, data, settings)
@@ -99,6 +104,7 @@ def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
 
     Raises ValueError as `tune`.
     """
+    settings = complete(space, settings)
     search = open_search(space, settings)
     data = open_dataset(search.space.stage, dataset)
     _check_starts(search, data, settings)
@@ -107,8 +113,28 @@ def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
     return plan_search(search, how, data, settings.trials, room_for_trials(settings))
 
 
+def complete(space: str, settings: TuneSettings) -> TuneSettings:
+    """The settings with what they leave to the space's stage."""
+    stage = search_spaces.load(space).stage
+    objective = MOTION_OBJECTIVES[0] if _makes_motions(stage) else "lpips"
+    return replace(
+        settings,
+        preset=settings.preset or next(iter(STAGES[stage].presets)),
+        method=settings.method or METHODS[stage][0],
+        objectives=settings.objectives or (objective,),
+    )
+
+
+def _makes_motions(stage: str) -> bool:
+    return issubclass(STAGES[stage], Actor)
+
+
 def draw_best(run: str, dataset: str) -> None:
-    """Draw a clip with the best run: its pictures and videos go to MLflow."""
+    """Draw with the best run, a clip or motions: pictures and videos go to MLflow."""
+    record = find_record(Folder(run))
+    if record and _makes_motions(record.stage):
+        show_motions(run)
+        return
     evaluate(run, dataset, EvaluateSettings(max_clips=2, swaps=1, perceptual=()))
 
 
@@ -116,10 +142,9 @@ def open_search(space: str, settings: TuneSettings) -> Search:
     """The space over the runs of the method. Raises ValueError if they do not fit."""
     declared = search_spaces.load(space)
     methods = METHODS[declared.stage]
-    method = settings.method or methods[0]
-    if method not in methods:
+    if settings.method not in methods:
         raise ValueError(f"space {space} is of {declared.stage}, expected the method {' or '.join(methods)}")
-    return Search(declared, settings.preset, method, dict(map(_parse_setting, settings.set)))
+    return Search(declared, settings.preset, settings.method, dict(map(_parse_setting, settings.set)))
 
 
 def _parse_setting(text: str) -> tuple[str, Value]:
@@ -135,8 +160,21 @@ def _parse_setting(text: str) -> tuple[str, Value]:
 
 def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None:
     """Raise ValueError if the runs of the first trial cannot work on this data."""
+    of_motions = _makes_motions(search.space.stage)
+    for name in settings.objectives:
+        if name in OBJECTIVES and of_motions != (name in MOTION_OBJECTIVES):
+            raise ValueError(f"{name!r} is no objective of {search.space.stage}: see posegen tune --help")
     for name, config in search.configs(search.starts[0]).items():
         check(search.trainings[name].stage, config, data, workers=settings.workers)
+        if (
+            isinstance(config, Actor.Config)
+            and not config.recognizer
+            and set(settings.objectives) & {"fid", "accuracy"}
+        ):
+            raise ValueError(
+                "fid and accuracy need what tells actions: --set actor.recognizer=RUN, of the stage recognition, "
+                "or gru-humanact12; or ask for --objectives joint_error"
+            )
     if "lpips" in settings.objectives:
         weights.path("st_lpips")
 

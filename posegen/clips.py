@@ -342,9 +342,9 @@ class ClipDataset(Dataset):
     def __init__(self, folder: Folder | str):
         self.folder = Folder(folder)
         if not self.folder.exists("dataset.json"):
-            raise DatasetError(
-                f"no clip dataset in {self.folder}: dataset.json is missing; make one with `posegen prepare`"
-            )
+            if self.folder.exists("motions.json"):
+                raise DatasetError(f"{self.folder} holds motions, expected clips; make them with `posegen prepare`")
+            raise DatasetError(f"no dataset in {self.folder}: dataset.json is missing; make one with `posegen prepare`")
         self.info = load_dataset_info(self.folder)
 
     @cached_property
