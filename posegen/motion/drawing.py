@@ -45,14 +45,17 @@ _PALE, _FARTHEST_PALE, _DEPTH_OF_BODY = 0.72, 0.4, 1.2
 _CAPTION, _GAP, _LETTERS = 22, 6, 14  # pixels: the height of a caption, the room about it, the height of its letters
 
 
-class _Stroke(NamedTuple):
-    """A line, or a ball where both ends are one point."""
+class _Strokes(NamedTuple):
+    """Lines, or balls where both ends are one point, as the camera sees them."""
 
-    near: np.ndarray
-    far: np.ndarray
-    """(3,) metres in the world."""
-    radius: float
-    color: Color
+    ends: np.ndarray
+    """(S, 2, 2) pixels."""
+    shadows: np.ndarray
+    """(S, 2, 2) pixels of the ends' shadows."""
+    depths: np.ndarray
+    """(S,) metres from the camera."""
+    widths: np.ndarray
+    """(S,) pixels."""
 
 
 class MotionDrawing:
@@ -82,35 +85,43 @@ class MotionDrawing:
         self._tile = max(self._scale * _TILE, np.ptp(space, axis=0).max() / _MOST_TILES)
         self._low, self._high = space.min(axis=0) - self._tile, space.max(axis=0) + self._tile
         self._camera = fit_camera(space, (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), view)
+        self._still = None if follow else self._draw_floor(np.zeros(3))
 
     def __len__(self) -> int:
         return len(self.motion)
 
     def frame(self, number: int) -> np.ndarray:
         """Draw a frame: (H, W, 3) uint8 RGB."""
-        canvas = np.full((*self._camera.canvas, 3), _WHITE, np.uint8)
-        self._draw_floor(canvas, self._way[number])
-        strokes = list(self._strokes(number))
-        for stroke in strokes:
-            self._draw_shadow(canvas, stroke)
-        middle = self._depth(self._joints[number].mean(axis=0))
-        for stroke in sorted(strokes, key=lambda stroke: -self._depth((stroke.near + stroke.far) / 2)):
-            self._draw_stroke(canvas, stroke, middle, valid=bool(self.motion.valid[number]))
+        canvas = self._draw_floor(self._way[number]) if self._still is None else self._still.copy()
+        strokes = self._strokes(number)
+        for (near, far), width in zip(strokes.shadows, strokes.widths, strict=True):
+            _draw_line(canvas, near, far, _SHADOW, max(round(width), 1))
+        middle = float(self._camera.project(self._joints[number].mean(axis=0))[2])
+        valid = bool(self.motion.valid[number])
+        for index in np.argsort(-strokes.depths, kind="stable").tolist():
+            behind = (strokes.depths[index] - middle) / (_DEPTH_OF_BODY * self._scale) + 0.5
+            pale = max(_FARTHEST_PALE * min(max(behind, 0.0), 1.0), 0.0 if valid else _PALE)
+            red, green, blue = (round(value + pale * (255 - value)) for value in _COLORS[index])
+            width = max(round(strokes.widths[index]), _OVERSAMPLING)
+            near, far = strokes.ends[index]
+            _draw_stroke(canvas, near, far, (red, green, blue), width)
         return cv2.resize(canvas, self.size[::-1], interpolation=cv2.INTER_AREA)
 
-    def _strokes(self, number: int) -> Iterator[_Stroke]:
-        """The body in a frame."""
+    def _strokes(self, number: int) -> _Strokes:
+        """The body in a frame: the limbs, the head and the nose, in the order of `_COLORS`."""
         joints, axes, scale = self._joints[number], self._axes[number], self._scale
-        for far, near in enumerate(SMPL_24_PARENTS[1:], start=1):
-            yield _Stroke(joints[near], joints[far], scale * _LIMB_RADIUS, limb_color(SMPL_24[far]))
         head = joints[SMPL_24.index("head")]
-        center = head + scale * (axes @ _HEAD_CENTER)
-        yield _Stroke(center, center, scale * _HEAD_RADIUS, MIDDLE)
-        nose = face_points(head, axes, scale)["nose"]
-        yield _Stroke(nose, nose, scale * _NOSE_RADIUS, MIDDLE)
+        balls = np.stack([head + scale * (axes @ _HEAD_CENTER), face_points(head, axes, scale)["nose"]])
+        near, far = joints[list(SMPL_24_PARENTS[1:])], joints[1:]
+        points = np.stack([np.concatenate([near, balls]), np.concatenate([far, balls])], axis=1)  # (S, 2, 3)
+        seen = self._camera.project(points)
+        depths = np.maximum(seen[..., 2].mean(axis=1), 1e-3)
+        widths = 2 * scale * _RADII * self._camera.fx / depths
+        return _Strokes(seen[..., :2], self._on_floor(points[..., (0, 2)]), depths, widths)
 
-    def _draw_floor(self, canvas: np.ndarray, passed: np.ndarray) -> None:
+    def _draw_floor(self, passed: np.ndarray) -> np.ndarray:
         """Draw the floor as far as somebody goes, and a tile beyond; its lines have passed by so much."""
+        canvas = np.full((*self._camera.canvas, 3), _WHITE, np.uint8)
         (left, back), (right, front) = self._low[[0, 2]], self._high[[0, 2]]
         corners = np.array([(left, back), (right, back), (right, front), (left, front)])
         cv2.fillConvexPoly(canvas, _fixed_point(self._on_floor(corners)), _FLOOR, cv2.LINE_AA, _FRACTION_BITS)
@@ -118,38 +129,12 @@ class MotionDrawing:
         lines += [((left, z), (right, z)) for z in _lines(back, front, self._tile, passed[2])]
         for start, end in self._on_floor(np.array(lines)):
             _draw_line(canvas, start, end, _GRID, _OVERSAMPLING)
+        return canvas
 
     def _on_floor(self, points: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) of x and z (..., 2) on the floor."""
         height = np.full(points.shape[:-1], self._floor)
         return self._camera.project(np.stack([points[..., 0], height, points[..., 1]], axis=-1))[..., :2]
-
-    def _draw_shadow(self, canvas: np.ndarray, stroke: _Stroke) -> None:
-        near, far = self._on_floor(np.stack([stroke.near, stroke.far])[:, [0, 2]])
-        _draw_line(canvas, near, far, _SHADOW, max(round(2 * self._radius(stroke)), 1))
-
-    def _draw_stroke(self, canvas: np.ndarray, stroke: _Stroke, middle: float, *, valid: bool) -> None:
-        """Draw a stroke with a white seam along it that tells it from those behind."""
-        behind = (self._depth((stroke.near + stroke.far) / 2) - middle) / (_DEPTH_OF_BODY * self._scale) + 0.5
-        pale = max(_FARTHEST_PALE * min(max(behind, 0.0), 1.0), 0.0 if valid else _PALE)
-        red, green, blue = (round(value + pale * (255 - value)) for value in stroke.color)
-        near, far = self._camera.project(np.stack([stroke.near, stroke.far]))[:, :2]
-        width = max(round(2 * self._radius(stroke)), _OVERSAMPLING)
-        seam = width + 2 * _OVERSAMPLING
-        length = float(np.linalg.norm(far - near))
-        if length > seam:  # its round ends stop where the stroke does not end yet: limbs stay in one piece
-            inset = seam / 2 / length * (far - near)
-            _draw_line(canvas, near + inset, far - inset, _WHITE, seam)
-        elif not length:
-            _draw_line(canvas, near, far, _WHITE, seam)
-        _draw_line(canvas, near, far, (red, green, blue), width)
-
-    def _radius(self, stroke: _Stroke) -> float:
-        """In pixels."""
-        return stroke.radius * self._camera.fx / self._depth((stroke.near + stroke.far) / 2)
-
-    def _depth(self, point: np.ndarray) -> float:
-        return max(float(self._camera.project(point)[2]), 1e-3)
 
 
 def draw_motion(
@@ -292,6 +277,11 @@ def limb_color(joint: str) -> Color:
     return (LEFT_LEG if leg else LEFT_ARM) if side == "left" else (RIGHT_LEG if leg else RIGHT_ARM)
 
 
+_COLORS: list[Color] = [*(limb_color(name) for name in SMPL_24[1:]), MIDDLE, MIDDLE]
+_RADII = np.array([_LIMB_RADIUS] * (len(SMPL_24) - 1) + [_HEAD_RADIUS, _NOSE_RADIUS])
+"""Of the limbs that end in each joint but the root, of the head and the nose."""
+
+
 def require_captions(motions: Sequence[Motion], captions: Sequence[str]) -> Sequence[str]:
     """Return a caption for each motion, all empty where there are none.
 
@@ -305,6 +295,18 @@ def require_captions(motions: Sequence[Motion], captions: Sequence[str]) -> Sequ
 def _triple(vector: np.ndarray) -> tuple[float, float, float]:
     x, y, z = vector.tolist()
     return x, y, z
+
+
+def _draw_stroke(canvas: np.ndarray, near: np.ndarray, far: np.ndarray, color: Color, width: int) -> None:
+    """Draw a stroke with a white seam along it that tells it from those behind."""
+    seam = width + 2 * _OVERSAMPLING
+    length = float(np.linalg.norm(far - near))
+    if length > seam:  # its round ends stop where the stroke does not end yet: limbs stay in one piece
+        inset = seam / 2 / length * (far - near)
+        _draw_line(canvas, near + inset, far - inset, _WHITE, seam)
+    elif not length:
+        _draw_line(canvas, near, far, _WHITE, seam)
+    _draw_line(canvas, near, far, color, width)
 
 
 def _draw_line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: Color, width: int) -> None:
