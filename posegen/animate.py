@@ -15,6 +15,8 @@ from posegen.motion.openpose import is_near_canvas, project_motion
 from posegen.skeletons import joint_indices
 
 _NEEDED = ("neck", "left_shoulder", "right_shoulder", "left_hip", "right_hip")
+_ANKLES = joint_indices(["left_ankle", "right_ankle"])
+_STANDING = 0.95  # of the frames show the lower foot on the ground or above it
 _WIDE = 1000  # canvases: no joint is farther out, before it is known how large the person is
 
 
@@ -37,7 +39,8 @@ def pose_sequence(motion: Motion, content: Content) -> np.ndarray:
     """Return what OpenPose would see if the person of a picture made a motion: keypoints (T, 18, 3) in its pixels.
 
     The motion is seen from the front. It is as large as the person, by trunk and legs, and starts with its neck where
-    theirs is. Frames that are not valid are shown as they were filled in.
+    theirs is; but it stands on the ground that they stand on, if that is seen: a jump may begin in a crouch, and a
+    person be bowing. Frames that are not valid are shown as they were filled in.
 
     Args:
         motion: Faces the viewer, see `face_viewer`.
@@ -60,5 +63,8 @@ def pose_sequence(motion: Motion, content: Content) -> np.ndarray:
     camera = replace(front_camera(motion.joints, canvas), canvas=(_WIDE * height, _WIDE * width))
     seen = project_motion(replace(motion, valid=np.ones(len(motion), bool)), camera)
     aligned = align_to_reference(seen, content.keypoints)
-    aligned[~is_near_canvas(aligned[..., :2], canvas)] = 0
+    ankles = content.keypoints[_ANKLES]
+    if (ankles[:, 2] > 0).all():
+        aligned[..., 1] += ankles[:, 1].max() - np.quantile(aligned[:, _ANKLES, 1].max(axis=1), _STANDING)
+    aligned[(aligned[..., 2] <= 0) | ~is_near_canvas(aligned[..., :2], canvas)] = 0
     return aligned

@@ -79,6 +79,20 @@ def test_frames_that_are_not_valid_are_drawn_as_they_were_filled_in():
     np.testing.assert_array_equal(pose_sequence(holed, make_content()), pose_sequence(STANDING, make_content()))
 
 
+@pytest.mark.parametrize("action", ["jump", "squat", "sit"])
+@pytest.mark.parametrize("first", [0, 12, 24, 36])
+def test_whoever_begins_in_a_crouch_stands_on_the_ground_all_the_same(action, first):
+    motion = perform(action, make_subject(0), frames=136)
+    later = Motion.from_joints(motion.joints[first:], 25.0)
+    content = make_content(0.8, (3, 10))
+    ankles = joint_indices(["left_ankle", "right_ankle"])
+    lowest = pose_sequence(later, content)[:, ankles, 1].max(axis=1)
+    assert np.quantile(lowest, 0.95) == pytest.approx(content.keypoints[ankles, 1].max(), abs=0.01)
+    cut = make_content(0.8, (3, 10), missing=["left_ankle", "right_ankle"])
+    poses = pose_sequence(later, cut)
+    np.testing.assert_allclose(joint(poses, "neck")[0], joint(cut.keypoints, "neck"), atol=0.01)
+
+
 def test_a_small_person_stays_in_view_as_far_as_the_picture_goes():
     """A runner who is seen from the side, far away: the way is long in bodies, and short in pixels."""
     run = face_viewer(perform("run", make_subject(0), frames=100), 25.0, 90.0)
