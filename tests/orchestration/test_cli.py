@@ -99,7 +99,7 @@ def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path
         ("weights", "expected one of {list, fetch", ""),
         ("prepare", "missing from posegen prepare: PATH Folder of videos", "prepare"),
         ("generate run --content a --poses b --oout c", "--out PATH", "generate"),
-        ("animate run --content a --out b --action wave jump", "Unrecognized options: jump", "animate"),
+        ("animate run --content a --out b --action wave jump", "unrecognized options: jump", "animate"),
         ("animate run --content a --out b", "say what the person does: --action NAME, or --motion FILE.npz", "animate"),
         ("generate run --content a --poses b --oout=c", "Unrecognized options: --oout=c", "generate"),
         ("studio a --frames abc", "--frames: invalid literal for int() with base 10: 'abc'", "studio"),
