@@ -18,6 +18,7 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional
 from tyro.extras import SubcommandApp
 
+from orchestration.animate import MotionSettings
 from orchestration.colorize import ColorizeSettings
 from orchestration.demo import DemoSettings
 from orchestration.errors import complain
@@ -38,6 +39,7 @@ from orchestration.train import TrainSettings
 from posegen.stages import STAGES, Stage
 
 if TYPE_CHECKING:
+    from orchestration.generate import Generated
     from orchestration.search_ledger import Tried
 
 USAGE_ERROR = 2
@@ -46,7 +48,7 @@ _GROUPS = ("train", "report", "motion", "cluster", "weights")  # verbs that anot
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
-→ train video_generator → evaluate, generate.
+→ train video_generator → evaluate, generate, animate.
 
 posegen demo walks all of it in a few minutes; posegen VERB --help explains each step."""
 
@@ -120,6 +122,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     app.command(deferred(ui))
     app.command(deferred(evaluate))
     app.command(deferred(generate))
+    app.command(deferred(animate))
     app.command(deferred(export))
     report_app = SubcommandApp()
     report_app.command(name="table1")(deferred(report_table1))
@@ -309,7 +312,39 @@ def generate(
     """
     from orchestration.generate import generate
 
-    shown = generate(run, dataset or dataset_of(run), content=content, poses=poses, out=out, batch=batch, colors=colors)
+    drawn = generate(run, dataset or dataset_of(run), content=content, poses=poses, out=out, batch=batch, colors=colors)
+    _say_drawn(drawn, out)
+
+
+def animate(
+    run: Positional[str],
+    content: str,
+    out: Path,
+    moves: MotionSettings,
+    dataset: str = "",
+    batch: int = 4,
+    colors: ColorSettings = ColorSettings(),
+) -> None:
+    """Draw videos of actions: this person does this, in these colours.
+
+    What is done is a motion in three dimensions: of an action, by a trained ACTOR (--actor) or by a procedure, or from
+    a file. It is seen from the front, as large as the person and where they stand. One action gives one video. Several,
+    or --sample, give a folder of them.
+
+    Args:
+        run: Run of the stage video_generator.
+        content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
+        out: The video to write, .mp4, or the folder for several.
+        dataset: Clip dataset whose backends see a new image, and whose clips are known; by default the run's own.
+        batch: Videos that are drawn at once.
+    """
+    from orchestration.animate import animate
+
+    folder = dataset or dataset_of(run)
+    _say_drawn(animate(run, folder, content=content, moves=moves, out=out, batch=batch, colors=colors), out)
+
+
+def _say_drawn(shown: Generated, out: Path) -> None:
     videos = shown.videos[0] if len(shown.videos) == 1 else f"{len(shown.videos)} videos in {out}"
     sheets = (
         f"a contact sheet in {shown.sheets[0]}" if len(shown.sheets) == 1 else f"{len(shown.sheets)} contact sheets"

@@ -1,4 +1,4 @@
-"""Draws videos from names: of clips, image files and colours."""
+"""Draws videos from names: of clips, image files and colours. What is done by `generate` and by `animate` is here."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from posegen.datasets import DatasetError
 from posegen.exact_color import match_colors
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.generate import Content, VideoSynthesizer, content_of, interpolate, worn_color
+from posegen.motion.drawing import MotionDrawing
 from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
 from posegen.samples import REGIONS
 from posegen.stages.pictures import grid, write_picture
@@ -49,7 +50,7 @@ class ColorSettings:
     samples: int = 4
     """How many videos with random colours of each pose sequence."""
     seed: int = 0
-    """Decides the random colours."""
+    """Decides the random colours, and the motion that is made for an action."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,34 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One video to draw."""
+class PoseSequence:
+    """What the person does in a video."""
 
-    out: Path
-    clip: ClipFile
-    z: Tensor
-    """(Z,) or (T, Z)."""
+    name: str
+    """Of its files, where there are several."""
+    keypoints: np.ndarray
+    """(T, 18, 3) in pixels of the frames."""
+    fps: float
+    times: np.ndarray | None = None
+    """(T,) seconds, where frames come at a rate that varies."""
+    figure: MotionDrawing | None = None
+    """What is shown beside the person, frame by frame."""
 
     @property
     def shown(self) -> list[int]:
         """Rows of the frames in the contact sheet."""
-        length = len(self.clip.keypoints)
+        length = len(self.keypoints)
         return np.linspace(0, length - 1, min(_STRIP, length)).round().astype(int).tolist()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One video to draw."""
+
+    out: Path
+    poses: PoseSequence
+    z: Tensor
+    """(Z,) or (T, Z)."""
 
 
 def generate(
@@ -95,19 +111,62 @@ def generate(
 
     Raises ValueError (DatasetError, CheckpointError, VideoError) where something is not there or does not fit.
     """
+    check_wishes(out, batch, colors)
+    synthesizer, data = open_run(run, dataset)
+    targets = find_clips(data, poses)
+    check_place(out, len(targets), colors)
+    person = find_person(data, content)
+    sequences = [PoseSequence(clip.clip_id, clip.keypoints, clip.info.fps, clip.times) for clip in targets]
+    return draw_videos(synthesizer, data.info, person, sequences, out, batch, colors)
+
+
+def check_wishes(out: Path, batch: int, colors: ColorSettings) -> None:
+    """Raise ValueError where no video could be drawn, whatever it shows."""
     if batch < 1 or colors.samples < 1:
         raise ValueError(f"got batch {batch} and samples {colors.samples}, expected 1 or more of each")
     if out.suffix.lower() not in ("", ".mp4"):
         raise ValueError(f"the video is written as .mp4, got {out.name!r}")
+
+
+def check_place(out: Path, num_sequences: int, colors: ColorSettings) -> None:
+    """Raise ValueError where so many pose sequences want a folder for their videos, or a file for the only one."""
+    num_videos = num_sequences * _count(colors)
+    if num_videos == 1 and not out.suffix:
+        raise ValueError(f"one video is written as .mp4, got {out.name!r}")
+    if num_videos > 1 and out.suffix:
+        raise ValueError(f"{num_videos} videos are written to a folder, got {out.name!r}")
+
+
+def _count(colors: ColorSettings) -> int:
+    """Videos of each pose sequence."""
+    return 1 if colors.sample == "none" else colors.samples
+
+
+def open_run(run: str, dataset: str) -> tuple[VideoSynthesizer, ClipDataset]:
+    """Open what draws and a dataset for it. Raises ValueError where the frames are of another size."""
     synthesizer, data = VideoSynthesizer.load(run), ClipDataset(dataset)
     if data.info.size != synthesizer.size:
         raise ValueError(f"{dataset} has frames of {data.info.size}, the run was trained at {synthesizer.size}")
-    targets = find_clips(data, poses)
-    count = 1 if colors.sample == "none" else colors.samples
-    _check_place(out, len(targets) * count)
-    person = see_image(Path(content), data.info) if is_image(content) else content_of(data.find(content))
-    codes, notes = choose_codes(synthesizer, person, data.info, colors)
-    jobs = plan(targets, codes, out)
+    return synthesizer, data
+
+
+def find_person(data: ClipDataset, content: str) -> Content:
+    """The person in an image file, or in the first usable frame of a clip."""
+    return see_image(Path(content), data.info) if is_image(content) else content_of(data.find(content))
+
+
+def draw_videos(
+    synthesizer: VideoSynthesizer,
+    info: DatasetInfo,
+    person: Content,
+    sequences: Sequence[PoseSequence],
+    out: Path,
+    batch: int,
+    colors: ColorSettings,
+) -> Generated:
+    """Draw a person in each pose sequence, in the colours asked for: videos, and a contact sheet for each sequence."""
+    codes, notes = choose_codes(synthesizer, person, info, colors)
+    jobs, count = plan(sequences, codes, out), len(codes)
     strips = [
         strip
         for start in range(0, len(jobs), batch)
@@ -117,14 +176,7 @@ def generate(
         _write_sheet(person.image, jobs[start : start + count], strips[start : start + count])
         for start in range(0, len(jobs), count)
     ]
-    return Generated([job.out for job in jobs], sheets, sum(len(job.clip.keypoints) for job in jobs), notes)
-
-
-def _check_place(out: Path, num_videos: int) -> None:
-    if num_videos == 1 and not out.suffix:
-        raise ValueError(f"one video is written as .mp4, got {out.name!r}")
-    if num_videos > 1 and out.suffix:
-        raise ValueError(f"{num_videos} videos are written to a folder, got {out.name!r}")
+    return Generated([job.out for job in jobs], sheets, sum(len(job.poses.keypoints) for job in jobs), notes)
 
 
 def find_clips(data: ClipDataset, names: Sequence[str]) -> list[ClipFile]:
@@ -242,31 +294,32 @@ def _replaced(synthesizer: VideoSynthesizer, z: Tensor, parts: dict[str, Tensor]
 # ---- Drawing
 
 
-def plan(targets: Sequence[ClipFile], codes: Sequence[tuple[Tensor, Tensor]], out: Path) -> list[_Job]:
+def plan(sequences: Sequence[PoseSequence], codes: Sequence[tuple[Tensor, Tensor]], out: Path) -> list[_Job]:
     """A video for each pose sequence and pair of codes, in this order; several lie in a folder."""
     jobs = []
-    for clip in targets:
+    for poses in sequences:
         for number, (start, stop) in enumerate(codes):
-            z = start if start is stop or torch.equal(start, stop) else interpolate(start, stop, len(clip.keypoints))
-            name = clip.clip_id + (f"-{number + 1}" if len(codes) > 1 else "")
-            path = out if len(targets) * len(codes) == 1 else out / f"{name}.mp4"
-            jobs.append(_Job(path, clip, z))
+            z = start if start is stop or torch.equal(start, stop) else interpolate(start, stop, len(poses.keypoints))
+            name = poses.name + (f"-{number + 1}" if len(codes) > 1 else "")
+            path = out if len(sequences) * len(codes) == 1 else out / f"{name}.mp4"
+            jobs.append(_Job(path, poses, z))
     return jobs
 
 
 def draw(synthesizer: VideoSynthesizer, person: Content, jobs: Sequence[_Job]) -> list[list[np.ndarray]]:
     """Draw videos as one batch, each frame straight to its file. Returns the frames for the contact sheets."""
     strips: list[list[np.ndarray]] = [[] for _ in jobs]
-    shown = [set(job.shown) for job in jobs]
+    shown = [set(job.poses.shown) for job in jobs]
     with ExitStack() as stack:
         writers = []
         for job in jobs:
             job.out.parent.mkdir(parents=True, exist_ok=True)
-            writers.append(stack.enter_context(VideoWriter(job.out, fps=job.clip.info.fps, times=job.clip.times)))
-        drawn = synthesizer.clips(person, [job.clip.keypoints for job in jobs], [job.z for job in jobs])
+            writers.append(stack.enter_context(VideoWriter(job.out, fps=job.poses.fps, times=job.poses.times)))
+        drawn = synthesizer.clips(person, [job.poses.keypoints for job in jobs], [job.z for job in jobs])
         for row, frames in enumerate(drawn):
             for number, frame in frames.items():
-                writers[number].write(frame)
+                figure = jobs[number].poses.figure
+                writers[number].write(frame if figure is None else np.hstack([figure.frame(row), frame]))
                 if row in shown[number]:
                     strips[number].append(frame)
     return strips
@@ -281,9 +334,9 @@ def contact_sheet(content: np.ndarray, poses: np.ndarray, strips: Sequence[Seque
 def _write_sheet(content: np.ndarray, jobs: Sequence[_Job], strips: Sequence[Sequence[np.ndarray]]) -> Path:
     """Write the contact sheet of the videos of one pose sequence beside the first of them."""
     first = jobs[0]
-    name = first.out.stem if len(jobs) == 1 else first.clip.clip_id
+    name = first.out.stem if len(jobs) == 1 else first.poses.name
     path = first.out.with_name(f"{name}.png")
-    write_picture(path, contact_sheet(content, first.clip.keypoints[first.shown], strips))
+    write_picture(path, contact_sheet(content, first.poses.keypoints[first.poses.shown], strips))
     return path
 
 

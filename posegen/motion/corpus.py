@@ -65,8 +65,9 @@ def make_subject(number: int, seed: int = 0) -> Subject:
 class _Take:
     """Angles while they are made up: (T, 24, 3) radians about a joint's x, y and z, applied z first."""
 
-    def __init__(self, subject: Subject, random: np.random.Generator):
-        frames = int(random.uniform(*SECONDS) * FPS)
+    def __init__(self, subject: Subject, random: np.random.Generator, frames: int | None = None):
+        usual = int(random.uniform(*SECONDS) * FPS)
+        frames = frames or usual
         self.time = np.arange(frames) / FPS
         self.size = subject.amplitude * random.uniform(0.9, 1.1)
         self.side = random.choice(["left", "right"])
@@ -219,17 +220,20 @@ ACTIONS: dict[str, Callable[[_Take], None]] = {
 """The actions by name; a label is the place in this order."""
 
 
-def perform(action: str, subject: Subject, take: int = 0, seed: int = 0) -> Motion:
-    """Return a motion with rotations, at 25 frames per second, 3 to 6 seconds long.
+def perform(action: str, subject: Subject, take: int = 0, seed: int = 0, frames: int | None = None) -> Motion:
+    """Return a motion with rotations, at 25 frames per second, 3 to 6 seconds or so many frames long.
 
-    It starts above the origin and faces +z. The same arguments give the same motion.
+    It starts above the origin and faces +z. The same arguments give the same motion, a longer one goes on where a
+    shorter one ends.
 
     Raises:
-        ValueError: There is no such action.
+        ValueError: There is no such action, or frames are less than 1.
     """
     if action not in ACTIONS:
         raise ValueError(f"unknown action {action!r}, expected one of {list(ACTIONS)}")
-    made = _Take(subject, _random(seed, subject.number, action, take))
+    if frames is not None and frames < 1:
+        raise ValueError(f"a motion must have at least 1 frame, got {frames}")
+    made = _Take(subject, _random(seed, subject.number, action, take), frames)
     ACTIONS[action](made)
     x, y, z = (rotations.twist(torch.eye(3, dtype=torch.float64)[axis], torch.from_numpy(made.angles[..., axis]))
                for axis in (X, Y, Z))  # fmt: skip

@@ -79,6 +79,12 @@ def _slerp_frames(rot6d: np.ndarray, times: np.ndarray) -> np.ndarray:
     return rotations.matrix_to_rot6d_rows(rotations.slerp(matrices[before], matrices[after], share)).numpy()
 
 
+def first_frames(motion: Motion, count: int) -> Motion:
+    """Return the beginning of a motion: so many frames, or all where it has fewer."""
+    rot6d = None if motion.rot6d is None else motion.rot6d[:count]
+    return replace(motion, joints=motion.joints[:count], valid=motion.valid[:count], rot6d=rot6d)
+
+
 @dataclass(frozen=True)
 class Placement:
     """Where on the ground a canonical motion stands in the world, and where it looks."""

@@ -79,12 +79,9 @@ def project_body(body: OpenPoseBody, camera: Camera) -> np.ndarray:
     Missing are nose and eyes of a head that looks away, the ear that a profile hides, what is behind the camera, and
     what is more than a canvas' size outside of the canvas.
     """
-    height, width = camera.canvas
     projected = camera.project(body.joints)  # (T, 18, 3)
     x, y, depth = np.moveaxis(projected, -1, 0)
-    seen = (np.abs(x - (width - 1) / 2) <= (0.5 + _MARGIN) * width) & (
-        np.abs(y - (height - 1) / 2) <= (0.5 + _MARGIN) * height
-    )
+    seen = is_near_canvas(projected[..., :2], camera.canvas)
     if camera.kind == "pinhole":
         seen &= depth > 0
     nose = body.joints[:, OPENPOSE_18.index("nose")]
@@ -95,6 +92,12 @@ def project_body(body: OpenPoseBody, camera: Camera) -> np.ndarray:
     seen[:, OPENPOSE_18.index("left_ear")] &= towards[:, 0] > -np.cos(PROFILE)
     seen[:, OPENPOSE_18.index("right_ear")] &= towards[:, 0] < np.cos(PROFILE)
     return np.where(seen[..., None], np.stack([x, y, np.ones_like(x)], axis=-1), 0).astype(np.float32)
+
+
+def is_near_canvas(points: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:
+    """Whether points (..., 2) in pixels are on a canvas, or at most its height or width beyond a border: (...) bool."""
+    size = np.array(canvas[::-1])
+    return np.asarray((np.abs(points - (size - 1) / 2) <= (0.5 + _MARGIN) * size).all(axis=-1))
 
 
 def project_motion(motion: Motion, camera: Camera) -> np.ndarray:

@@ -106,6 +106,15 @@ def test_rotations_are_found_from_the_joints_of_people_who_move(corpus):
     assert degrees.mean(dim=0).max() < 10
 
 
-def test_an_unknown_action_is_an_error():
+@pytest.mark.parametrize("action", ACTIONS)
+def test_motions_are_as_long_as_asked_for(action):
+    short, long = (perform(action, make_subject(3), frames=frames) for frames in (30, 200))
+    assert (len(short), len(long), len(perform(action, make_subject(3), frames=1))) == (30, 200, 1)
+    np.testing.assert_allclose(long.joints[:30], short.joints, atol=1e-5)
+
+
+def test_what_cannot_be_performed_is_an_error():
     with pytest.raises(ValueError, match="unknown action 'fly', expected one of"):
         perform("fly", make_subject(0))
+    with pytest.raises(ValueError, match="at least 1 frame, got 0"):
+        perform("walk", make_subject(0), frames=0)

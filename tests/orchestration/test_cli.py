@@ -14,7 +14,19 @@ from orchestration.options import format_size, parse_size
 from posegen.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
-VERBS = ["studio", "prepare", "colorize", "train", "evaluate", "generate", "export", "report", "demo", "weights"]
+VERBS = [
+    "studio",
+    "prepare",
+    "colorize",
+    "train",
+    "evaluate",
+    "generate",
+    "animate",
+    "export",
+    "report",
+    "demo",
+    "weights",
+]
 VERBS += ["cluster", "cluster check", "submit"]
 VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5")]
 VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
@@ -54,6 +66,7 @@ def test_preset_decides_the_defaults(stage, preset, capsys):
         ("evaluate nowhere", "no run in nowhere"),
         ("generate nowhere --content a --poses b --out c.mp4", "no run in nowhere"),
         ("generate nowhere --dataset d --content a --poses b --out c.avi", "written as .mp4, got 'c.avi'"),
+        ("animate nowhere --content a --action wave --out c.mp4", "no run in nowhere"),
         ("colorize nowhere", "no dataset in .*nowhere"),
         ("cluster check nowhere.yaml", "nowhere.yaml"),
         ("submit", "say what to run, posegen submit -- VERB"),
@@ -86,6 +99,8 @@ def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path
         ("weights", "expected one of {list, fetch", ""),
         ("prepare", "missing from posegen prepare: PATH Folder of videos", "prepare"),
         ("generate run --content a --poses b --oout c", "--out PATH", "generate"),
+        ("animate run --content a --out b --action wave jump", "unrecognized options: jump", "animate"),
+        ("animate run --content a --out b", "say what the person does: --action NAME, or --motion FILE.npz", "animate"),
         ("generate run --content a --poses b --oout=c", "Unrecognized options: --oout=c", "generate"),
         ("studio a --frames abc", "--frames: invalid literal for int() with base 10: 'abc'", "studio"),
         ("studio a --frames", "missing value for argument '--frames'", "studio"),
@@ -157,6 +172,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.train.train",
         "orchestration.evaluate.evaluate",
         "orchestration.generate.generate",
+        "orchestration.animate.animate",
         "orchestration.export.export",
         "orchestration.figures.figure2",
         "orchestration.figures.figure4",
@@ -181,5 +197,5 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 
 def test_readme_names_every_verb():
     named = {command.split()[1] for command in readme_commands()}
-    assert {"prepare", "colorize", "train", "evaluate", "generate", "export", "report", "weights"} <= named
-    assert {"cluster", "submit"} <= named
+    assert {"prepare", "colorize", "train", "evaluate", "generate", "animate", "export", "report"} <= named
+    assert {"weights", "cluster", "submit"} <= named

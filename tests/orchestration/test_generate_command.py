@@ -12,68 +12,23 @@ import torch
 
 from orchestration import cli
 from orchestration import generate as command
-from orchestration.generate import ColorSettings, find_clips, generate, shows_person, swatch
-from posegen.checkpoint import Progress, save_checkpoint
-from posegen.clips import Clip, ClipDataset, ClipInfo, DatasetInfo, save_dataset_info, write_clip
+from orchestration.generate import ColorSettings, PoseSequence, find_clips, generate, shows_person, swatch
+from posegen.clips import ClipDataset
 from posegen.color.lab import rgb_to_lab
 from posegen.datasets import DatasetError
 from posegen.generate import VideoSynthesizer
-from posegen.stages import VideoGenerator
 from posegen.stages.pictures import write_picture
-from posegen.storage import Folder
-from posegen.studio import render_clip
 from posegen.video import read_video
-
-SIZE = (96, 64)
-TRUTH = {kind: {"name": "truth"} for kind in ("pose", "edges", "mask")}
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory) -> str:
-    """Two people; the clips of one are shorter."""
-    folder = Folder(tmp_path_factory.mktemp("data"))
-    for person, action, length in (("grace", "bow", 6), ("grace", "squat", 6), ("luis", "bow", 4)):
-        clip = render_clip(person, action, num_frames=length, size=SIZE)
-        info = ClipInfo(
-            clip_id=f"{person}-{action}-0",
-            person=person,
-            action=action,
-            split="test",
-            fps=25.0,
-            source="",
-            source_sha256="",
-            num_frames=length,
-            size=SIZE,
-        )
-        times = np.arange(length) / 25
-        frames = np.arange(length, dtype=np.int32)
-        write_clip(folder, Clip(info, frames, times, clip.images, clip.keypoints, clip.edges, clip.masks))
-    save_dataset_info(folder, DatasetInfo(SIZE, {}, TRUTH, "action", {"train": [], "test": ["bow", "squat"]}))
-    return str(folder)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> str:
-    torch.manual_seed(0)
-    config = replace(VideoGenerator.presets["tiny"], generator_width=4, num_blocks=1, encoder_width=4)
-    stage = VideoGenerator(config)
-    lab = torch.rand(200, 3) * torch.tensor([100.0, 160, 160]) - torch.tensor([0.0, 80, 80])
-    for codebook in stage.codebooks.values():
-        codebook.fit(lab @ torch.randn(3, 4) / 50, lab)
-    folder = Folder(tmp_path_factory.mktemp("run"))
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
-    save_checkpoint(folder / "checkpoints" / "000001", stage, progress)
-    return str(folder)
 
 
 @pytest.fixture
-def draw(run, dataset, tmp_path):
+def draw(untrained_run, two_people, tmp_path):
     """The command with a person, into the test's folder."""
 
     def call(poses, out, batch=4, **colors):
         return generate(
-            run,
-            dataset,
+            untrained_run,
+            two_people,
             content="grace/bow",
             poses=poses,
             out=tmp_path / out,
@@ -91,7 +46,7 @@ def frames_of(path):
 def test_one_video(draw, tmp_path):
     made = draw(["luis/bow"], "x.mp4")
     assert made.videos == [tmp_path / "x.mp4"] and made.sheets == [tmp_path / "x.png"]
-    assert made.num_frames == 4 and frames_of(made.videos[0]).shape == (4, *SIZE, 3)
+    assert made.num_frames == 4 and frames_of(made.videos[0]).shape == (4, 96, 64, 3)
     sheet = cv2.imread(str(made.sheets[0]))
     assert sheet.shape == (3 * 98 - 2, 4 * 66 - 2, 3)
 
@@ -107,8 +62,8 @@ def test_many_clips_as_one_batch_are_those_drawn_alone(draw, tmp_path):
     assert np.abs(frames_of(luis) - frames_of(alone.videos[0])).mean() < 1  # a batch rounds otherwise
 
 
-def test_patterns_and_names(dataset):
-    data = ClipDataset(dataset)
+def test_patterns_and_names(two_people):
+    data = ClipDataset(two_people)
     found = find_clips(data, ["grace/*", "grace/bow", "luis/b?w"])
     assert [clip.clip_id for clip in found] == ["grace-bow-0", "grace-squat-0", "luis-bow-0"]
     with pytest.raises(DatasetError, match=r"no PERSON/ACTION in .* matches 'x\*'"):
@@ -126,8 +81,8 @@ def test_random_colours(draw, tmp_path):
     np.testing.assert_array_equal(frames_of(again.videos[2]), three)
 
 
-def test_a_wish_holds_for_all_random_videos(run, dataset):
-    synthesizer, data = VideoSynthesizer.load(run, torch.device("cpu")), ClipDataset(dataset)
+def test_a_wish_holds_for_all_random_videos(untrained_run, two_people):
+    synthesizer, data = VideoSynthesizer.load(untrained_run, torch.device("cpu")), ClipDataset(two_people)
     person = command.content_of(data.find("grace/bow"))
     settings = ColorSettings(upper="teal", sample="prior", samples=3)
     codes, notes = command.choose_codes(synthesizer, person, data.info, settings)
@@ -137,12 +92,13 @@ def test_a_wish_holds_for_all_random_videos(run, dataset):
     assert notes == {"upper": "teal is (a, b) = (-29, -8)"}
 
 
-def test_interpolation_goes_from_one_colour_to_the_other(draw, run, dataset):
-    synthesizer, data = VideoSynthesizer.load(run, torch.device("cpu")), ClipDataset(dataset)
+def test_interpolation_goes_from_one_colour_to_the_other(draw, untrained_run, two_people):
+    synthesizer, data = VideoSynthesizer.load(untrained_run, torch.device("cpu")), ClipDataset(two_people)
     clip = data.find("grace/bow")
     settings = ColorSettings(upper="teal", upper_to="crimson")
     codes, notes = command.choose_codes(synthesizer, command.content_of(clip), data.info, settings)
-    [job] = command.plan([clip], codes, command.Path("x.mp4"))
+    poses = PoseSequence(clip.clip_id, clip.keypoints, clip.info.fps, clip.times)
+    [job] = command.plan([poses], codes, command.Path("x.mp4"))
     start, stop = codes[0]
     assert job.z.shape == (6, 8) and notes.keys() == {"upper", "upper, at the end"}
     torch.testing.assert_close(job.z[-1], stop)
@@ -156,13 +112,11 @@ def test_exact_colours_say_what_they_reached(draw):
     assert made.colors["upper"].endswith("before the correction")
 
 
-def test_frames_go_to_the_file_at_once(run, dataset, tmp_path, monkeypatch):
+def test_frames_go_to_the_file_at_once(untrained_run, two_people, tmp_path, monkeypatch):
     """Of a long clip no more frames live than the contact sheet shows and the one that is being drawn."""
-    synthesizer, data = VideoSynthesizer.load(run, torch.device("cpu")), ClipDataset(dataset)
-    clip = data.find("grace/bow")
-    poses, most = np.tile(clip.keypoints, (10, 1, 1)), 0
-    monkeypatch.setitem(clip.__dict__, "keypoints", poses)
-    monkeypatch.setitem(clip.__dict__, "times", np.arange(60) / 25)
+    synthesizer, data = VideoSynthesizer.load(untrained_run, torch.device("cpu")), ClipDataset(two_people)
+    clip, most = data.find("grace/bow"), 0
+    poses = PoseSequence("long", np.tile(clip.keypoints, (10, 1, 1)), fps=25.0)
     original = synthesizer.clips
 
     def watched(*arguments):
@@ -175,7 +129,7 @@ def test_frames_go_to_the_file_at_once(run, dataset, tmp_path, monkeypatch):
     watches: list[weakref.ref] = []
     monkeypatch.setattr(synthesizer, "clips", watched)
     person = command.content_of(clip)
-    job = command._Job(tmp_path / "x.mp4", clip, synthesizer.encode(person.image))
+    job = command._Job(tmp_path / "x.mp4", poses, synthesizer.encode(person.image))
     [strip] = command.draw(synthesizer, person, [job])
     assert len(watches) == 60 and len(strip) == 10 and most <= 12
 
@@ -188,13 +142,13 @@ def test_photo_of_cloth(tmp_path):
     np.testing.assert_allclose(swatch(tmp_path / "cloth.png"), expected)
 
 
-def test_photo_shows_a_person_or_cloth(tmp_path, networks, monkeypatch, dataset, run):
+def test_photo_shows_a_person_or_cloth(tmp_path, networks, monkeypatch, two_people, untrained_run):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
     write_picture(tmp_path / "cloth.png", np.full((96, 64, 3), (42, 111, 219), np.uint8))
-    seen = replace(ClipDataset(dataset).info, backends={"pose": {"name": "blazepose"}})
+    seen = replace(ClipDataset(two_people).info, backends={"pose": {"name": "blazepose"}})
     assert not shows_person(tmp_path / "cloth.png", seen)
-    assert shows_person(tmp_path / "cloth.png", ClipDataset(dataset).info)  # nothing can look
-    synthesizer, data = VideoSynthesizer.load(run, torch.device("cpu")), ClipDataset(dataset)
+    assert shows_person(tmp_path / "cloth.png", ClipDataset(two_people).info)  # nothing can look
+    synthesizer, data = VideoSynthesizer.load(untrained_run, torch.device("cpu")), ClipDataset(two_people)
     person = command.content_of(data.find("grace/bow"))
     z = synthesizer.encode(person.image)
     photo, note = command.color(synthesizer, person, seen, z, {"lower": str(tmp_path / "cloth.png")}, exact=False)
@@ -213,16 +167,16 @@ def test_photo_shows_a_person_or_cloth(tmp_path, networks, monkeypatch, dataset,
         ("--poses luis/bow --out x.mp4 --batch 0", "got batch 0 and samples 4, expected 1 or more"),
     ],
 )
-def test_mistakes_end_with_one_line(run, dataset, line, message, capsys):
+def test_mistakes_end_with_one_line(untrained_run, two_people, line, message, capsys):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["generate", run, "--dataset", dataset, "--content", "grace/bow", *line.split()])
+        cli.main(["generate", untrained_run, "--dataset", two_people, "--content", "grace/bow", *line.split()])
     assert stop.value.code == 2
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-def test_command_says_what_it_made(run, dataset, tmp_path, capsys):
-    line = ["generate", run, "--dataset", dataset, "--content", "grace/bow", "--poses", "*/bow", "--upper", "teal"]
-    cli.main([*line, "--out", str(tmp_path / "made")])
+def test_command_says_what_it_made(untrained_run, two_people, tmp_path, capsys):
+    options = f"--dataset {two_people} --content grace/bow --poses */bow --upper teal --out {tmp_path}/made"
+    cli.main(["generate", untrained_run, *options.split()])
     out = capsys.readouterr().out
     assert "10 frames in 2 videos in" in out and "2 contact sheets" in out
     assert "upper: teal is (a, b) = (-29, -8)" in out

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ from orchestration.motion_page import draw_motion_figure, write_motion_page
 from posegen.motion.corpus import make_subject, perform
 from posegen.motion.motion import Motion
 from posegen.skeletons import SMPL_24
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def short_motion(action, frames, fps=25.0):
@@ -68,6 +71,14 @@ def test_long_motions_are_thinned_and_rates_brought_together(monkeypatch):
     monkeypatch.setattr("orchestration.motion_page._MOST_FRAMES", 5)
     figure = draw_motion_figure([short_motion("wave", 12), short_motion("wave", 6, fps=12.5)], ["", ""])
     assert [frame.name for frame in figure.frames] == ["0.00", "0.12", "0.24", "0.36"]
+
+
+def test_python_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    [block] = [block for block in blocks if "write_motion_page" in block]
+    exec(compile(block, "README.md", "exec"), {})
+    assert {path.name for path in tmp_path.iterdir()} == {"motions.mp4", "motions.png", "motions.html"}
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
