@@ -25,7 +25,7 @@ from posegen.clips import ClipDataset
 from posegen.motion import corpus
 from posegen.motion.drawing import MotionDrawing
 from posegen.motion.editing import first_frames
-from posegen.motion.motion import Motion, read_motion
+from posegen.motion.motion import MAX_FRAMES, Motion, read_motion
 from posegen.stages import Actor
 from posegen.storage import Folder
 
@@ -57,8 +57,8 @@ class MotionSettings:
             raise ValueError("say what the person does: --action NAME, or --motion FILE.npz")
         if self.motion and self.actor:
             raise ValueError("an --actor makes motions of an --action, got a --motion file")
-        if self.frames is not None and self.frames < 1:
-            raise ValueError(f"got frames {self.frames}, expected 1 or more")
+        if self.frames is not None and not 1 <= self.frames <= MAX_FRAMES:
+            raise ValueError(f"got frames {self.frames}, expected 1 to {MAX_FRAMES:,}")
         if self.fps is not None and not 0 < self.fps <= _HIGHEST_RATE:
             raise ValueError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
         if not math.isfinite(self.yaw):
@@ -87,9 +87,9 @@ def animate(
     fit.
     """
     check_wishes(out, batch, colors)
+    check_place(out, len(moves.actions) or 1, colors)
     synthesizer, data = open_run(run, dataset)
     motions = find_motions(moves, moves.fps or _known_rate(data, content), colors.seed)
-    check_place(out, len(motions), colors)
     person = find_person(data, content)
     sequences = [
         PoseSequence(
@@ -142,8 +142,8 @@ def _make_motions(moves: MotionSettings, fps: float | None, seed: int) -> dict[s
     actor = load_stage(find_checkpoint(moves.actor), Actor) if moves.actor else None
     assert actor is None or isinstance(actor, Actor)
     own = corpus.FPS if actor is None else actor.config.fps
-    seconds = ((moves.frames or _MADE) - 1) / (fps or own)
-    length = math.ceil(seconds * own - 1e-6) + 1
+    wanted = moves.frames or _MADE
+    length = wanted if fps is None else math.ceil((wanted - 1) * own / fps - 1e-6) + 1
     if actor is not None:
         return {name: actor.generate([name], [length], seed=seed)[0] for name in moves.actions}
     subject = corpus.make_subject(0, seed)

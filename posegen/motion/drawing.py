@@ -37,6 +37,8 @@ _FIELD_OF_VIEW = np.radians(28.0)  # of the longer side
 _BORDER = 0.06  # of the frame, on each side
 _OVERSAMPLING = 2
 _FRACTION_BITS = 4
+_NEAREST = 0.2  # metres before the camera, for a body of `HEIGHT`: nothing nearer is drawn
+_FARTHEST = 2.0**24  # pixels, for fixed point
 _WHITE, _FLOOR, _GRID, _SHADOW, _INK = (255, 255, 255), (246, 246, 246), (224, 224, 224), (208, 208, 208), (40, 40, 40)
 _TILE, _MOST_TILES = 0.5, 100  # metres between the lines of the floor, for a body of `HEIGHT`; tiles in a row
 _LIMB_RADIUS, _HEAD_RADIUS, _NOSE_RADIUS = 0.028, 0.10, 0.025  # metres, of a body of `HEIGHT`
@@ -56,6 +58,8 @@ class _Strokes(NamedTuple):
     """(S,) metres from the camera."""
     widths: np.ndarray
     """(S,) pixels."""
+    ahead: np.ndarray
+    """(S,) bool: whether they are before the camera. In frames that are not valid they may be anywhere."""
 
 
 class MotionDrawing:
@@ -77,11 +81,13 @@ class MotionDrawing:
         self.motion, self.size = motion, size
         self._way = motion.trans * (1.0, 0.0, 1.0) if follow else np.zeros((len(motion), 3))
         self._joints = motion.joints - self._way[:, None]
-        seen = self._joints[motion.valid] if motion.valid.any() else self._joints
+        rows = np.flatnonzero(motion.valid) if motion.valid.any() else np.arange(len(motion))
+        seen = self._joints[rows]
         self._scale = body_height(seen) / HEIGHT
         self._axes = smpl_head_axes(motion).astype(float)
         self._floor = floor_height(seen)
-        space = _space(seen, self._floor, self._scale)
+        self._head_centers = self._joints[:, SMPL_24.index("head")] + self._scale * (self._axes @ _HEAD_CENTER)
+        space = self._space(rows)
         self._tile = max(self._scale * _TILE, np.ptp(space, axis=0).max() / _MOST_TILES)
         self._low, self._high = space.min(axis=0) - self._tile, space.max(axis=0) + self._tile
         self._camera = fit_camera(space, (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), view)
@@ -94,11 +100,14 @@ class MotionDrawing:
         """Draw a frame: (H, W, 3) uint8 RGB."""
         canvas = self._draw_floor(self._way[number]) if self._still is None else self._still.copy()
         strokes = self._strokes(number)
-        for (near, far), width in zip(strokes.shadows, strokes.widths, strict=True):
-            _draw_line(canvas, near, far, _SHADOW, max(round(width), 1))
+        for index in np.flatnonzero(strokes.ahead):
+            near, far = strokes.shadows[index]
+            _draw_line(canvas, near, far, _SHADOW, max(round(strokes.widths[index]), 1))
         middle = float(self._camera.project(self._joints[number].mean(axis=0))[2])
         valid = bool(self.motion.valid[number])
         for index in np.argsort(-strokes.depths, kind="stable").tolist():
+            if not strokes.ahead[index]:
+                continue
             behind = (strokes.depths[index] - middle) / (_DEPTH_OF_BODY * self._scale) + 0.5
             pale = max(_FARTHEST_PALE * min(max(behind, 0.0), 1.0), 0.0 if valid else _PALE)
             red, green, blue = (round(value + pale * (255 - value)) for value in _COLORS[index])
@@ -110,14 +119,22 @@ class MotionDrawing:
     def _strokes(self, number: int) -> _Strokes:
         """The body in a frame: the limbs, the head and the nose, in the order of `_COLORS`."""
         joints, axes, scale = self._joints[number], self._axes[number], self._scale
-        head = joints[SMPL_24.index("head")]
-        balls = np.stack([head + scale * (axes @ _HEAD_CENTER), face_points(head, axes, scale)["nose"]])
+        nose = face_points(joints[SMPL_24.index("head")], axes, scale)["nose"]
+        balls = np.stack([self._head_centers[number], nose])
         near, far = joints[list(SMPL_24_PARENTS[1:])], joints[1:]
         points = np.stack([np.concatenate([near, balls]), np.concatenate([far, balls])], axis=1)  # (S, 2, 3)
         seen = self._camera.project(points)
-        depths = np.maximum(seen[..., 2].mean(axis=1), 1e-3)
-        widths = 2 * scale * _RADII * self._camera.fx / depths
-        return _Strokes(seen[..., :2], self._on_floor(points[..., (0, 2)]), depths, widths)
+        depths, nearest = seen[..., 2].mean(axis=1), _NEAREST * scale
+        widths = 2 * scale * _RADII * self._camera.fx / np.maximum(depths, nearest)
+        ahead = seen[..., 2].min(axis=1) > nearest
+        return _Strokes(seen[..., :2], self._on_floor(points[..., (0, 2)]), depths, widths, ahead)
+
+    def _space(self, rows: np.ndarray) -> np.ndarray:
+        """Points (N, 3) that hold all that is drawn of these frames: bodies with their heads, and their shadows."""
+        reach = self._scale * _HEAD_RADIUS * np.concatenate([np.eye(3), -np.eye(3)])  # (6, 3)
+        heads = self._head_centers[rows, None] + reach
+        bodies = np.concatenate([self._joints[rows].reshape(-1, 3), heads.reshape(-1, 3)])
+        return np.concatenate([bodies, bodies * (1, 0, 1) + (0, self._floor, 0)])
 
     def _draw_floor(self, passed: np.ndarray) -> np.ndarray:
         """Draw the floor as far as somebody goes, and a tile beyond; its lines have passed by so much."""
@@ -165,9 +182,11 @@ def draw_together(
         loop: Begin again with motions that have ended; otherwise they stay as they are.
 
     Raises:
-        ValueError: There are no motions, their rates differ, or captions are not one each.
+        ValueError: There are no motions, their rates differ, captions are not one each, or `columns` is not positive.
     """
     captions = require_captions(motions, captions)
+    if columns < 1:
+        raise ValueError(f"got columns {columns}, expected 1 or more")
     if len({motion.fps for motion in motions}) > 1:
         raise ValueError(f"motions have {sorted({motion.fps for motion in motions})} frames per second: resample them")
     drawings = [MotionDrawing(motion, size, view=view) for motion in motions]
@@ -315,15 +334,7 @@ def _draw_line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: Co
 
 
 def _fixed_point(points: np.ndarray) -> np.ndarray:
-    return np.rint(points * 2**_FRACTION_BITS).astype(np.int32)
-
-
-def _space(joints: np.ndarray, floor: float, scale: float) -> np.ndarray:
-    """Points (N, 3) that hold all that is drawn of joints (T, 24, 3): the body with its head, and its shadow."""
-    head = joints[:, SMPL_24.index("head")]
-    top = np.array([0.0, scale * (_HEAD_CENTER[1] + _HEAD_RADIUS), 0.0])
-    bodies = np.concatenate([joints.reshape(-1, 3), head + top])
-    return np.concatenate([bodies, bodies * (1, 0, 1) + (0, floor, 0)])
+    return np.rint(np.clip(points, -_FARTHEST, _FARTHEST) * 2**_FRACTION_BITS).astype(np.int32)
 
 
 def _lines(start: float, end: float, tile: float, passed: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from scipy.interpolate import CubicSpline
 
 from posegen.motion import rotations
 from posegen.motion.kinematics import inverse_kinematics, rest_from_joints
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import MAX_FRAMES, Motion, MotionError
 from posegen.skeletons import SMPL_24
 
 _LEFT_HIP, _RIGHT_HIP = SMPL_24.index("left_hip"), SMPL_24.index("right_hip")
@@ -48,13 +48,17 @@ def resample(motion: Motion, fps: float) -> Motion:
     Where rotations and a rest skeleton are known, joints are posed by them again, so that bones keep their lengths.
 
     Raises:
-        MotionError: The rate is not positive.
+        MotionError: The rate is not positive, or the motion too long for it.
     """
     if not (math.isfinite(fps) and fps > 0):
         raise MotionError(f"fps is {fps}, expected a positive number of frames per second")
     if fps == motion.fps:
         return motion
-    count = int(motion.duration * fps + 1e-6) + 1
+    count = int(min(motion.duration * fps, MAX_FRAMES) + 1e-6) + 1
+    if count > MAX_FRAMES:
+        raise MotionError(
+            f"{motion.duration:,.0f} s at {fps:g} fps are more than the {MAX_FRAMES:,} frames of a motion"
+        )
     times = np.minimum(np.arange(count) * (motion.fps / fps), len(motion) - 1)  # in frames of the motion
     valid = motion.valid[np.minimum((times + 0.5).astype(int), len(motion) - 1)]
     joints = _interpolate(motion.joints, times)

@@ -81,6 +81,24 @@ def test_frames_that_are_not_valid_are_pale():
     assert np.ptp(seen.astype(int), axis=-1).max() > 2 * np.ptp(filled.astype(int), axis=-1).max() > 0
 
 
+def test_junk_in_frames_that_are_not_valid_hurts_nobody():
+    motion = perform("wave", make_subject(1))
+    joints, valid = motion.joints.copy(), np.arange(len(motion)) > 2
+    joints[0], joints[1, 5], joints[2] = 1e4, (0, 1, 9e4), joints[2] + np.float32([2, 1.5, 4])
+    junk = MotionDrawing(Motion.from_joints(joints, 25.0), (512, 512))  # valid: the camera goes far away
+    filled = MotionDrawing(replace(Motion.from_joints(joints, 25.0), valid=valid), (512, 512))
+    assert all(drawing.frame(number).shape == (512, 512, 3) for drawing in (junk, filled) for number in range(3))
+    clean = MotionDrawing(Motion.from_joints(motion.joints[3:], 25.0), (512, 512))
+    assert np.abs(filled.frame(9).astype(int) - clean.frame(6)).mean() < 1
+
+
+def test_a_person_upside_down_is_in_the_frame():
+    flipped = replace(STANDING, joints=(STANDING.joints * np.float32([-1, -1, 1])))
+    drawing = MotionDrawing(flipped, SIZE, view="front")
+    dark = np.argwhere((drawing.frame(0) < 150).all(axis=-1))  # head and trunk
+    assert dark[:, 0].max() < SIZE[0] - 4 and dark[:, 0].max() > colored(drawing.frame(0))[:, 0].max()
+
+
 def test_a_jump_leaves_the_shadow_behind():
     """The rows between feet and shadow."""
     motion = perform("jump", make_subject(1))
@@ -161,6 +179,8 @@ def test_what_cannot_be_drawn_is_said_in_a_line(tmp_path):
         draw_strips([])
     with pytest.raises(ValueError, match="got every 0 and columns 20"):
         draw_strips([motion], every=0)
+    with pytest.raises(ValueError, match="got columns 0, expected 1 or more"):
+        next(draw_together([motion], columns=0))
     with pytest.raises(ValueError, match=r"\[12.5, 25.0\] frames per second: resample"):
         next(draw_together([motion, replace(motion, fps=12.5)]))
 

@@ -43,6 +43,11 @@ def test_resampling_keeps_the_curve(fps, frames):
     np.testing.assert_allclose(bone_lengths(motion.joints), bone_lengths(truth.joints), atol=1e-5)
 
 
+def test_a_rate_that_asks_for_too_many_frames_is_refused():
+    with pytest.raises(MotionError, match="4,000,000 s at 25 fps are more than the 100,000 frames of a motion"):
+        resample(replace(waving(frames=41), fps=1e-5), 25.0)
+
+
 def test_joints_alone_are_interpolated_by_cubics():
     motion = waving()
     smooth = resample(Motion.from_joints(motion.joints, 25.0), 100.0)

@@ -132,7 +132,7 @@ def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_peopl
         ("--action wave --motion x.npz --out x.mp4", "say what the person does: --action NAME, or --motion FILE.npz"),
         ("--motion x.npz --actor a --out x.mp4", "an --actor makes motions of an --action, got a --motion file"),
         ("--motion nowhere.npz --out x.mp4", "nowhere.npz"),
-        ("--action wave --out x.mp4 --frames 0", "got frames 0, expected 1 or more"),
+        ("--action wave --out x.mp4 --frames 0", "got frames 0, expected 1 to 100,000"),
         ("--action wave --out x.mp4 --fps 0", "got fps 0, expected more than 0 and at most 240"),
         ("--action wave --out x.mp4 --fps nan", "got fps nan, expected more than 0 and at most 240"),
         ("--action wave --out x.mp4 --yaw inf", "got yaw inf, expected degrees"),
