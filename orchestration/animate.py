@@ -19,14 +19,13 @@ from orchestration.generate import (
     is_image,
     open_run,
 )
+from orchestration.motion_generate import load_actor
 from posegen.animate import face_viewer, pose_sequence
-from posegen.checkpoint import find_checkpoint, load_stage
 from posegen.clips import ClipDataset
 from posegen.motion import corpus
 from posegen.motion.drawing import MotionDrawing
 from posegen.motion.editing import first_frames
 from posegen.motion.motion import MAX_FRAMES, Motion, read_motion
-from posegen.stages import Actor
 from posegen.storage import Folder
 
 _MADE = 100  # frames of a motion that is made, where nobody says how many
@@ -139,8 +138,7 @@ def _known_rate(data: ClipDataset, content: str) -> float | None:
 
 def _make_motions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
     """Make the motions: as long as the video, or a little longer, at the rate of who makes them."""
-    actor = load_stage(find_checkpoint(moves.actor), Actor) if moves.actor else None
-    assert actor is None or isinstance(actor, Actor)
+    actor = load_actor(moves.actor) if moves.actor else None
     own = corpus.FPS if actor is None else actor.config.fps
     wanted = moves.frames or _MADE
     length = wanted if fps is None else math.ceil((wanted - 1) * own / fps - 1e-6) + 1
