@@ -65,7 +65,7 @@ def read_smpl(file: str) -> SmplBody:
             arrays = {key: archive[key] for key in _SHAPES}
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         raise SmplError(
-            f"{file} is not SMPL's model as .npz; write {', '.join(_SHAPES)} of its .pkl by numpy.savez, as plain arrays"
+            f"{file} is no SMPL model as .npz; write {', '.join(_SHAPES)} of the .pkl by numpy.savez, as plain arrays"
         ) from None
     _check(file, arrays)
     template, posedirs, weights, regressor = (
