@@ -10,8 +10,11 @@ import torch
 from safetensors.torch import save_file
 
 from posegen import weights
+from posegen.checkpoint import Progress, save_checkpoint
 from posegen.motion.corpus import ACTIONS, make_subject, perform
 from posegen.motion.dataset import MotionDataset, NamedMotion, write_motions
+from posegen.samples import EpochLoader
+from posegen.stages import Recognition
 from posegen.storage import Folder
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -58,3 +61,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> MotionDataset:
     )
     write_motions(folder, motions, settings={})
     return MotionDataset(folder)
+
+
+@pytest.fixture(scope="session")
+def recognizer_run(corpus: MotionDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a GRU that has learned the corpus for some seconds."""
+    settings = Recognition.Config(lr=5e-3, num_frames=25, batch_size=16, epoch_size=90 * 16)
+    config = Recognition.adapt(settings, corpus)
+    torch.manual_seed(0)
+    stage = Recognition(config)
+    for batch in EpochLoader(stage.open_samples(config, corpus, "train"), config.batch_size).epoch(0):
+        stage.step(batch)
+    stage.after_validation({})
+    folder = tmp_path_factory.mktemp("recognizer")
+    save_checkpoint(Folder(folder), stage, Progress(epoch=1, step=90, data_fingerprint=corpus.fingerprint, size=None))
+    return folder
