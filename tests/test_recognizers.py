@@ -123,7 +123,7 @@ def test_published_recognizer_knows_real_motions_by_their_rotations(shared, cach
     recognizer = open_recognizer("gru-humanact12", CPU)
     data = np.load(shared / "data" / "motion" / "humanact12_joints24.npz")
     ends, right = np.cumsum(data["lengths"]), 0
-    clips = range(0, len(ends), 40)
+    clips = range(0, len(ends), 80)
     for clip in clips:
         start = ends[clip] - data["lengths"][clip]
         joints = data["joints"][start : ends[clip]][:60] * np.float32([1, -1, -1])
