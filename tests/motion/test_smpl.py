@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from orchestration.costs import cost_of_run
 from posegen.checkpoint import Progress, load_stage, save_checkpoint
 from posegen.motion import rotations
 from posegen.motion.smpl import SmplError, pose_surface, read_smpl
@@ -162,3 +163,8 @@ def test_model_is_needed_to_train_alone_and_lies_in_no_checkpoint(config, corpus
 def test_place_of_the_model_does_not_depend_on_the_working_directory(model_file, monkeypatch):
     monkeypatch.chdir(model_file.parent)
     assert Actor.Config(smpl=model_file.name).smpl == str(model_file)
+
+
+def test_cost_of_training_on_the_surface_is_known(config, corpus):
+    with_surface, without = (cost_of_run("actor", x, corpus) for x in (config, replace(config, smpl="")))
+    assert with_surface.flops > without.flops

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from orchestration.costs import cost_of_run
 from posegen.checkpoint import CheckpointError, Progress, load_stage, load_training_state, save_checkpoint
 from posegen.datasets import DatasetError
 from posegen.losses import kl_to_standard_normal
@@ -195,6 +196,19 @@ def test_learning_rate_falls_at_the_end(epoch, factor):
     assert stage.optimizers["network"].param_groups[0]["lr"] == pytest.approx(1e-3 * factor)
 
 
+def test_preview_shows_a_few_motions(batch):
+    picture = make_stage().eval().preview(batch)["motion"]
+    assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
+    assert np.ptp(picture) > 100
+
+
+def test_cost_of_training_is_known_without_training(corpus):
+    cost = cost_of_run("actor", replace(SMALL, lambda_velocity=1.0), corpus)
+    stage = make_stage()
+    assert cost.parameters == sum(parameter.numel() for parameter in stage.parameters())
+    assert cost.flops > 0 and cost.memory > 4 * cost.parameters
+
+
 def test_dataset_fills_in_actions_and_rate(corpus):
     config = Actor.adapt(Actor.Config(), corpus)
     assert config.actions == tuple(corpus.info.actions) and config.fps == 25.0
@@ -251,6 +265,14 @@ def test_generated_motions_follow_their_seed_and_not_their_company():
     assert not np.allclose(stage.generate(actions, lengths, seed=4)[0].joints, first[0].joints, atol=1e-3)
     assert not np.allclose(first[2].joints, first[0].joints[:4], atol=1e-3)  # another code of the same action
     assert stage.generate([], []) == []
+
+
+def test_motions_like_others_follow_the_generator_that_draws_them():
+    stage = make_stage().eval()
+    actions, lengths = torch.tensor([1, 0]), torch.tensor([3, 8])
+    first, same, other = (stage.draw_like(actions, lengths, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
+    assert first.shape == (2, 8, 25, 6) and not first[0, 3:].any()
+    assert torch.equal(first, same) and not torch.allclose(first, other, atol=1e-3)
 
 
 def test_many_motions_are_drawn_in_several_batches(monkeypatch):

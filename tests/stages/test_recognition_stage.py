@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from orchestration.costs import cost_of_run
 from posegen.checkpoint import Progress, load_stage, load_training_state, save_checkpoint
 from posegen.datasets import DatasetError
 from posegen.motion.dataset import MotionDataset
@@ -162,6 +163,11 @@ def test_dataset_fills_in_the_actions(corpus):
     assert Recognition.adapt(SMALL, corpus) == SMALL
     with pytest.raises(DatasetError, match="has no action 'fly'"):
         Recognition.adapt(Recognition.Config(actions=("fly",)), corpus)
+
+
+@pytest.mark.parametrize("changes", [{}, {"joints": "a2m18"}, {"network": "stgcn"}])
+def test_cost_of_training_is_known_without_training(changes, corpus):
+    assert cost_of_run("recognition", replace(SMALL, epoch_size=16, batch_size=8, **changes), corpus).flops > 0
 
 
 def test_impossible_settings_are_refused():
