@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from posegen.metrics.motion import accuracy, amplitude, diversity, frechet_distance, multimodality
 from posegen.motion.features import pose_features
@@ -124,7 +125,8 @@ def _generated(real: Sequence[Batch], generate: Generate, rest: Tensor, seed: in
     generator = torch.Generator().manual_seed(seed)
     for batch in real:
         motion = generate(batch["action"], batch["length"], generator).to(batch["motion"])
-        yield {**batch, "motion": motion}
+        missing = batch["motion"].shape[1] - motion.shape[1]  # the longest may be shorter than the window
+        yield {**batch, "motion": F.pad(motion, (0, 0, 0, 0, 0, missing))}
 
 
 @torch.no_grad()

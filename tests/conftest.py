@@ -10,6 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from posegen import weights
+from posegen.checkpoint import Progress, save_checkpoint
+from posegen.motion.corpus import ACTIONS, make_subject, perform
+from posegen.motion.dataset import MotionDataset, NamedMotion, write_motions
+from posegen.samples import EpochLoader
+from posegen.stages import Recognition
+from posegen.storage import Folder
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -41,3 +47,32 @@ def networks(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     half = torch.load(shared / "weights" / "hed_vgg16_bsds500_fp16.pth", weights_only=True)
     save_file({name: tensor.float() for name, tensor in half.items()}, cache / weights.WEIGHTS["hed"].file)
     return cache
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> MotionDataset:
+    """The procedural corpus of five people, four of them to learn from, who do twelve actions each."""
+    folder = Folder(tmp_path_factory.mktemp("corpus"))
+    people = [make_subject(number) for number in range(5)]
+    motions = (
+        NamedMotion(perform(action, person), f"s{person.number}", action, "corpus")
+        for action in ACTIONS
+        for person in people
+    )
+    write_motions(folder, motions, settings={})
+    return MotionDataset(folder)
+
+
+@pytest.fixture(scope="session")
+def recognizer_run(corpus: MotionDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a GRU that has learned the corpus for some seconds."""
+    settings = Recognition.Config(lr=5e-3, num_frames=25, batch_size=16, epoch_size=90 * 16)
+    config = Recognition.adapt(settings, corpus)
+    torch.manual_seed(0)
+    stage = Recognition(config)
+    for batch in EpochLoader(stage.open_samples(config, corpus, "train"), config.batch_size).epoch(0):
+        stage.step(batch)
+    stage.after_validation({})
+    folder = tmp_path_factory.mktemp("recognizer")
+    save_checkpoint(Folder(folder), stage, Progress(epoch=1, step=90, data_fingerprint=corpus.fingerprint, size=None))
+    return folder

@@ -6,6 +6,7 @@ translation in metres since the first frame, and three zeros.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor
 
 from posegen.motion import rotations
-from posegen.motion.anatomy import FACE, HEAD_TOP, HEIGHT, body_height
+from posegen.motion.anatomy import FACE, HEAD_TOP, REST
+from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import Posed, forward_kinematics
 from posegen.motion.motion import Motion, MotionError
-from posegen.skeletons import A2M_18, SMPL_24
+from posegen.skeletons import A2M_18, SMPL_24, SMPL_24_PARENTS
 
 NUM_ROWS = len(SMPL_24) + 1
 NUM_FEATURES = 6
@@ -24,7 +26,7 @@ JointSet = Literal["smpl24", "a2m18"]
 """What recognisers see: SMPL's joints, or those of Action2Motion."""
 
 _HEEL = (0.0, -0.05, -0.04)
-"""Metres from the ankle to the heel, in the ankle's axes, of a body of `HEIGHT`."""
+"""Metres from the ankle to the heel, in the ankle's axes, of the body `REST`."""
 
 
 def motion_features(motion: Motion) -> np.ndarray:
@@ -45,7 +47,9 @@ def rest_of(motion: Motion) -> np.ndarray:
 
 def features_to_motion(features: np.ndarray, rest: np.ndarray, fps: float) -> Motion:
     """Return the motion of features (T, 25, 6), on a floor at y = 0 as far as its feet tell, facing where it faces."""
-    return Motion.from_rotations(features[:, :-1], features[:, -1, :3], rest, fps)
+    motion = Motion.from_rotations(features[:, :-1], features[:, -1, :3], rest, fps)
+    up = np.array([0.0, floor_height(motion.joints), 0.0], np.float32)
+    return replace(motion, joints=motion.joints - up)
 
 
 def pose_features(features: Tensor, rest: Tensor, *, translate: bool = True) -> Posed:
@@ -56,9 +60,14 @@ def pose_features(features: Tensor, rest: Tensor, *, translate: bool = True) -> 
         rest: (N, 24, 3) metres, the pelvis at the origin.
         translate: Whether the root goes where it goes; otherwise it stays at the origin.
     """
-    local = rotations.rot6d_rows_to_matrix(features[..., :-1, :])  # (N, T, 24, 3, 3)
-    root = features[..., -1, :3] if translate else torch.zeros_like(features[..., -1, :3])  # (N, T, 3)
+    local, root = local_pose(features, translate=translate)
     return forward_kinematics(local, rest[:, None], root)
+
+
+def local_pose(features: Tensor, *, translate: bool = True) -> tuple[Tensor, Tensor]:
+    """Return rotations (..., 24, 3, 3), and the root's way (..., 3), of features (..., 25, 6)."""
+    root = features[..., -1, :3]
+    return rotations.rot6d_rows_to_matrix(features[..., :-1, :]), root if translate else torch.zeros_like(root)
 
 
 def recognized_joints(features: Tensor, rest: Tensor, joints: JointSet) -> Tensor:
@@ -77,7 +86,7 @@ def _a2m_joints(posed: Posed, rest: Tensor) -> Tensor:
     """The joints of `A2M_18` (N, T, 18, 3), about the middle of the hips; what SMPL-24 lacks is where heads have it."""
     points = dict(zip(SMPL_24, posed.joints.unbind(dim=-2), strict=True))
     turned = dict(zip(SMPL_24, posed.rotations.unbind(dim=-3), strict=True))
-    scale = rest.new_tensor([body_height(body[None]) / HEIGHT for body in rest.cpu().numpy()])[:, None, None]
+    scale = (_bones_in_all(rest) / _bones_in_all(rest.new_tensor(REST)))[:, None, None]  # (N, 1, 1)
 
     def beside(joint: str, offset: tuple[float, float, float]) -> Tensor:
         return points[joint] + scale * (turned[joint] @ rest.new_tensor(offset))
@@ -92,3 +101,9 @@ def _a2m_joints(posed: Posed, rest: Tensor) -> Tensor:
     }
     found = torch.stack([points[name] for name in A2M_18], dim=-2)
     return found - found[..., :1, :]
+
+
+def _bones_in_all(rest: Tensor) -> Tensor:
+    """The length (...) of all bones of bodies (..., 24, 3): how large they are."""
+    bones = rest[..., 1:, :] - rest[..., list(SMPL_24_PARENTS[1:]), :]
+    return bones.norm(dim=-1).sum(dim=-1)

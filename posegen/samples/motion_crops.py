@@ -61,7 +61,8 @@ class Window:
         """Choose the frames (F,) of a motion of `length` frames."""
         count = self.num_frames
         if not count:
-            count = int(rng.integers(min(self.min_frames, length), min(self.max_frames, length) + 1))
+            least = self.min_frames if self.repeat_last else min(self.min_frames, length)
+            count = int(rng.integers(least, max(min(self.max_frames, length), least) + 1))
         if length <= count:
             rows = np.arange(length)
             return np.concatenate([rows, np.full(count - length, length - 1)]) if self.repeat_last else rows

@@ -16,13 +16,15 @@ from posegen.metrics.motion import amplitude
 from posegen.motion.anatomy import REST
 from posegen.motion.dataset import MotionDataset
 from posegen.motion.drawing import draw_strips
-from posegen.motion.features import features_to_motion, pose_features
+from posegen.motion.features import features_to_motion, local_pose, pose_features
 from posegen.motion.kinematics import Posed, markers
 from posegen.motion.motion import Motion
+from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
 from posegen.networks.actor import ActorDecoder, ActorEncoder, frame_mask
 from posegen.samples import Batch, MotionCrops, Samples, Window
 from posegen.samples.motion_crops import Choice
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.storage import Folder
 
 _BATCH = 100  # motions that are drawn at once
 _SHOWN = 3  # motions that a preview shows
@@ -66,7 +68,10 @@ class Actor(Stage):
         lambda_rotation: float = 1.0
         """Weight of L_P: rotations and translation."""
         lambda_vertex: float = 1.0
-        """Weight of L_V: joints, and markers around them in place of SMPL's vertices."""
+        """Weight of L_V: joints, and markers around them in place of SMPL's vertices; see smpl."""
+        smpl: str = ""
+        """File of SMPL's neutral model, .npz: L_V is then of its vertices. Needed to train, by all workers, and for
+        nothing else."""
         lambda_kl: float = 2e-4
         """Weight of the KL divergence, mean over the batch: the published 1e-5 of its sum at a batch of 20."""
         lambda_velocity: float = 0.0
@@ -93,12 +98,21 @@ class Actor(Stage):
 
         def __post_init__(self) -> None:
             super().__post_init__()
+            for name in ("latent_dim", "num_layers", "num_heads", "feedforward_dim"):
+                if getattr(self, name) < 1:
+                    raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
             if self.latent_dim % 2 or self.latent_dim % self.num_heads:
                 raise ValueError(
                     f"latent_dim must be even and a multiple of num_heads, got {self.latent_dim} and {self.num_heads}"
                 )
             if not 0 <= self.dropout < 1:
                 raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+            if self.decay_epochs < 0:
+                raise ValueError(f"decay_epochs must be 0 or more, got {self.decay_epochs}")
+            if self.lambda_velocity and self.window.most_frames < 2:
+                raise ValueError("lambda_velocity needs windows of at least 2 frames")
+            if self.smpl:  # a worker has another working directory
+                object.__setattr__(self, "smpl", str(Folder(self.smpl)))
             _ = self.window  # which raises where it is none
 
         @property
@@ -129,11 +143,14 @@ class Actor(Stage):
         self.decoder = ActorDecoder(num_actions, **sizes)
         self.register_buffer("rest", torch.as_tensor(REST, dtype=torch.float32))  # (24, 3)
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self._smpl: SmplBody | None = None
         self.optimizers = {"network": AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)}
 
     @classmethod
     def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
         assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
+        if config.smpl:
+            read_smpl(config.smpl)  # which raises where it is none
         if config.fps not in (0.0, dataset.info.fps):
             raise DatasetError(f"{dataset.folder} has {dataset.info.fps:g} frames per second, expected {config.fps:g}")
         return replace(config, actions=dataset.actions(config.actions), fps=dataset.info.fps)
@@ -168,7 +185,8 @@ class Actor(Stage):
         if config.lambda_vertex or config.lambda_velocity:
             drawn, real = (pose_features(x, batch["rest"], translate=config.translate) for x in (fake, motion))
             if config.lambda_vertex:
-                losses["vertex"] = config.lambda_vertex * masked_mse(_points(drawn), _points(real), mask)
+                surfaces = self._surface(fake, drawn), self._surface(motion, real)
+                losses["vertex"] = config.lambda_vertex * masked_mse(*surfaces, mask)
             if config.lambda_velocity:
                 losses["velocity"] = config.lambda_velocity * masked_mse(_speed(drawn), _speed(real), mask[:, 1:])
         self.update("network", sum_losses(losses))
@@ -249,8 +267,12 @@ class Actor(Stage):
             z: (N, Z) codes instead.
 
         Raises:
-            ValueError: An action is unknown, or a length less than 1.
+            ValueError: An action is unknown, a length less than 1, or there are not as many lengths or codes.
         """
+        expected = (len(actions), self.config.latent_dim)
+        if len(lengths) != len(actions) or (z is not None and z.shape != expected):
+            given = "" if z is None else f" and codes {tuple(z.shape)}"
+            raise ValueError(f"got {len(lengths)} lengths{given}, expected {len(actions)} and codes {expected}")
         labels = torch.tensor([self.label(action) for action in actions])
         if min(lengths, default=1) < 1:
             raise ValueError(f"a motion must have at least 1 frame, got {min(lengths)}")
@@ -258,11 +280,12 @@ class Actor(Stage):
             z = self.draw_codes(len(actions), torch.Generator().manual_seed(seed))
         counts = torch.tensor(lengths)
         motions: list[Motion] = []
-        for rows in torch.arange(len(actions)).split(_BATCH):
+        for start in range(0, len(actions), _BATCH):
+            rows = slice(start, start + _BATCH)
             drawn = self.draw(labels[rows].to(self.device), counts[rows].to(self.device), z[rows].to(self.device))
             motions += [
-                self.to_motion(features[: lengths[row]], actions[row])
-                for row, features in zip(rows.tolist(), drawn, strict=True)
+                self.to_motion(features[:length], action)
+                for features, length, action in zip(drawn, lengths[rows], actions[rows], strict=True)
             ]
         return motions
 
@@ -295,6 +318,14 @@ class Actor(Stage):
         motion = features_to_motion(features.cpu().numpy(), self.get_buffer("rest").cpu().numpy(), self.config.fps)
         return replace(motion, label=self.label(action), label_name=action)
 
+    def _surface(self, features: Tensor, posed: Posed) -> Tensor:
+        """What L_V compares: SMPL's vertices (N, T, 6890, 3), or joints and markers (N, T, 96, 3) of a posed body."""
+        if not self.config.smpl:
+            return torch.cat([posed.joints, markers(posed)], dim=-2)
+        if self._smpl is None:
+            self._smpl = read_smpl(self.config.smpl).to(features.device)
+        return pose_surface(self._smpl, *local_pose(features, translate=self.config.translate))
+
 
 def _mask(batch: Batch) -> Tensor:
     return frame_mask(batch["length"], batch["motion"].shape[1])
@@ -303,11 +334,6 @@ def _mask(batch: Batch) -> Tensor:
 def _speed(posed: Posed) -> Tensor:
     """(N, T − 1, 24, 3) metres from a frame to the next."""
     return posed.joints.diff(dim=1)
-
-
-def _points(posed: Posed) -> Tensor:
-    """Joints and markers (N, T, 96, 3)."""
-    return torch.cat([posed.joints, markers(posed)], dim=-2)
 
 
 _REFERENCE = Actor.Config(repeat_last=True, skip_last_start=True, count_zeros=True)

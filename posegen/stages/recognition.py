@@ -50,9 +50,14 @@ class Recognition(Stage):
         num_frames: int = 60
         """Frames of a window; shorter motions repeat their last frame."""
         random_state: bool = False
-        """Start the GRU from random states, as published, also when measuring."""
+        """Start the GRU from random states, as published."""
         keep_best: bool = True
         """Recognise with the weights of the epoch that was best on held-out motions, instead of the last one."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.num_frames < 1:
+                raise ValueError(f"num_frames must be at least 1, got {self.num_frames}")
 
     config: Recognition.Config
 
@@ -90,20 +95,22 @@ class Recognition(Stage):
 
         Args:
             batch: ``motion`` (N, T, 25, 6), ``length`` (N,) and ``rest`` (N, 24, 3).
-            generator: Draws the states from which the GRU starts where `Config.random_state` asks for them.
+            generator: Draws the states from which the GRU starts where `Config.random_state` asks for them; by default
+                it starts from zeros.
         """
         return self._run(self.best if self.config.keep_best else self.network, batch, generator)
 
     def step(self, batch: Batch) -> Losses:
         """Cross entropy of the actions."""
-        loss = F.cross_entropy(self._run(self.network, batch).logits, batch["action"])
+        logits = self._run(self.network, batch, torch.default_generator).logits
+        loss = F.cross_entropy(logits, batch["action"])
         self.update("network", loss)
         return detached({"action": loss})
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """``accuracy`` and ``cross_entropy`` of this epoch's network."""
-        logits = self._run(self.network, batch).logits
+        logits = self._run(self.network, batch, None).logits
         return {
             "accuracy": (logits.argmax(dim=1) == batch["action"]).float().mean().item(),
             "cross_entropy": F.cross_entropy(logits, batch["action"]).item(),
@@ -121,13 +128,13 @@ class Recognition(Stage):
             self.best.load_state_dict(self.network.state_dict())
 
     def _run(
-        self, network: GRURecognizer | STGCN, batch: Batch, generator: torch.Generator | None = None
+        self, network: GRURecognizer | STGCN, batch: Batch, generator: torch.Generator | None
     ) -> recognition.Recognition:
         if isinstance(network, STGCN):
             return network(batch["motion"][:, :, :-1])
         state = None
-        if self.config.random_state:
-            state = network.random_state(len(batch["motion"]), generator or torch.default_generator)
+        if self.config.random_state and generator is not None:
+            state = network.random_state(len(batch["motion"]), generator)
         joints = recognized_joints(batch["motion"], batch["rest"], self.config.joints)
         return network(joints, batch["length"], state)
 

@@ -9,6 +9,7 @@ from scipy import linalg
 
 from posegen.metrics.motion import (
     accuracy,
+    amplitude,
     diversity,
     frechet_distance,
     mean_distance,
@@ -176,3 +177,16 @@ def test_features_that_are_none_are_refused(bad):
 def test_features_of_two_recognizers_are_refused(a):
     with pytest.raises(ValueError, match="got features of 30 and 29 dimensions, expected those of one recogniser"):
         frechet_distance(a, a[:, 1:])
+
+
+def test_amplitude_is_how_far_joints_swing_about_the_root():
+    time = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    joints = np.zeros((400, 4, 3))
+    joints[:, 1, 0] = 0.3 * np.sin(time)
+    joints[:, 2, 1:] = 0.2 * np.stack([np.sin(time), np.cos(time)], axis=1)
+    expected = (0 + 0.3 / 2**0.5 + 0.2 + 0) / 4  # of a sine, of a circle
+    assert amplitude(joints) == pytest.approx(expected)
+    walked = joints + np.stack([time, 0 * time, time**2], axis=1)[:, None]
+    assert amplitude(walked) == pytest.approx(expected)
+    assert amplitude(np.broadcast_to(joints[:1], joints.shape)) == 0
+    assert amplitude(joints[:1]) == 0
