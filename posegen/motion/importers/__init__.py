@@ -14,6 +14,7 @@ from posegen.motion.motion import MotionError
 
 FORMATS: dict[str, Format] = {
     "motion": Format("posegen's own .npz", own.is_own, own.find_own),
+    "dataset": Format("posegen's data sets of motions", own.is_dataset, own.find_dataset),
     "bvh": Format("motion capture: BVH", bvh.is_bvh, bvh.find_bvh),
     "amass": Format("AMASS .npz: SMPL-H or SMPL-X poses, z up", amass.is_amass, amass.find_amass),
     "ntu13": Format(

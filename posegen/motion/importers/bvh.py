@@ -1,7 +1,7 @@
 """BVH, read and written. Places of joints are the file's own; its rotations are about its own bones at rest.
 
-A small reader of posegen's own: on 174 files of Bandai-Namco's it takes 2 s to places of all joints where `bvhio` takes
-50 s, one frame and joint at a time in single precision, to the same places.
+A small reader of posegen's own: 174 files of Bandai-Namco's, 31,914 frames, are read and posed in 2.2 s. `bvhio`, which
+poses one joint of one frame at a time in single precision, takes 18 s for the same places (to 2e-6 m).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _UNITS = {1.0: "metres", CENTIMETRES: "centimetres", 0.001: "millimetres"}
 _HEIGHTS = (0.7, 2.6)  # metres, of people
 _CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
 _MOST_BYTES = 2**28
+_DIGITS = 8  # with which people write rates, the point included
 _HAND = 0.085  # metres from the wrist to the hand of a body of 1.70 m, where a file does not say
 _TPOSE = 0.8  # cosine between a bone at rest and that of a T-pose
 
@@ -227,11 +228,14 @@ def _parse_motion(text: str, num_channels: int) -> tuple[np.ndarray, float]:
 def _rate(time: float) -> float:
     """Frames per second of the seconds between two, which are often written with few digits."""
     rate = 1 / time
+    near = (rate, math.nextafter(rate, 0), math.nextafter(rate, math.inf))
+    exact = min((value for value in near if 1 / value == time), key=lambda value: len(repr(value)), default=rate)
+    if len(repr(exact)) <= _DIGITS:
+        return exact
     for likely in (float(round(rate)), 1000 * math.ceil(rate) / 1001):  # 30, and 30000 / 1001 of television
         if likely > 0 and abs(rate - likely) < 1e-5 * likely:
             return likely
-    near = (rate, math.nextafter(rate, 0), math.nextafter(rate, math.inf))
-    return min((value for value in near if 1 / value == time), key=lambda value: len(repr(value)), default=rate)
+    return exact
 
 
 def pose(bvh: Bvh) -> PosedBvh:

@@ -83,11 +83,15 @@ class Format:
     """All actions in the order of their labels, where the format fixes them."""
 
 
+class MissingRateError(MotionError):
+    """Nobody says how many frames a second has."""
+
+
 def known_fps(options: ImportOptions, place: str, own: float | None = None) -> float:
     """Return the frames per second of a file. Raises MotionError where nobody says them, or two say different ones."""
     if own is None:
         if options.fps is None:
-            raise MotionError(f"{place}: fps is not in such files, say the frames per second of the video (--fps)")
+            raise MissingRateError(f"{place}: fps is not in such files, say the frames per second of the video (--fps)")
         return options.fps
     if options.fps is not None and abs(options.fps - own) > 1e-3 * own:
         raise MotionError(f"{place}: fps is {own:g} in the file and {options.fps:g} was said (--rate changes the rate)")
