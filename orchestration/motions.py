@@ -336,7 +336,8 @@ def _named(found: Found, motion: Motion, actions: Sequence[str]) -> NamedMotion:
         raise MotionError(f"{source.source}: its action is {action!r}, expected one of {', '.join(actions)}")
     label = actions.index(action) if actions else None
     return NamedMotion(
-        replace(motion, label=label, label_name=action),
+        # Where the file lies is in the manifest, and no part of the motion.
+        replace(motion, label=label, label_name=action, meta=motion.meta | {"source": source.name}),
         source.person or DEFAULT_PERSON,
         action,
         source.source,

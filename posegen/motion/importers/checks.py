@@ -60,7 +60,7 @@ def camera_speed(filled: FilledTrack, fps: float) -> float | None:
         return None
     scale = track.others["orig_cam"][:, None, :2]  # (n, 1, 2)
     move = track.others["orig_cam"][:, None, 2:]
-    rest, _ = find_rest(track.rotations, track.others.get("joints3d"))
+    rest, _ = find_rest(track.rotations, track.others.get("joints3d"), filled.valid)
     nowhere = as_tensor(np.zeros((len(track.frames), 3)))
     body = forward_kinematics(as_tensor(track.rotations), as_tensor(rest), nowhere).joints.numpy()
     seen = (body[:, _ENDS, :2] + move) * (scale / np.median(scale, axis=0))  # metres, as if nobody came nearer

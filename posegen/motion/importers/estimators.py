@@ -124,7 +124,7 @@ def motion_of(tracks: Sequence[Track], options: ImportOptions, place: str) -> Mo
     fps = known_fps(options, place)
     filled = follow_person(tracks, place)
     track = filled.track
-    rest, residual = find_rest(track.rotations, track.others.get("joints3d"))
+    rest, residual = find_rest(track.rotations, track.others.get("joints3d"), filled.valid)
     trans = root_places(track, options, place)
     motion = put_on_floor(pose_body(track.rotations, trans, rest, fps))
     meta: dict[str, Any] = {"source": place, "tracks": len(tracks), "root": options.root}
@@ -133,13 +133,22 @@ def motion_of(tracks: Sequence[Track], options: ImportOptions, place: str) -> Mo
     return replace(motion, valid=filled.valid, meta=meta)
 
 
-def find_rest(rotations: np.ndarray, joints: np.ndarray | None) -> tuple[np.ndarray, float | None]:
+def find_rest(
+    rotations: np.ndarray, joints: np.ndarray | None, valid: np.ndarray | None = None
+) -> tuple[np.ndarray, float | None]:
     """Return the rest skeleton (24, 3) of a body, and its residual in metres where it is estimated from joints.
 
     Without SMPL's joints it is posegen's own, as tall as VIBE's joints say, or of 1.70 m where there are none.
+
+    Args:
+        rotations: (n, 24, 3, 3) local.
+        joints: (n, 24 or 49, 3) metres, if they are known.
+        valid: (n,) bool: frames that were seen; by default all. What is filled in has other bones.
     """
     if joints is None:
         return REST, None
+    if valid is not None:
+        rotations, joints = rotations[valid], joints[valid]
     if joints.shape[1] == 24:
         found = estimate_rest_skeleton(as_tensor(rotations), as_tensor(joints))
         return found.joints.numpy(), found.residual
