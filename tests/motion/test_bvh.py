@@ -60,7 +60,10 @@ def test_places_of_captured_joints_are_the_files(captured):
         np.testing.assert_allclose(places[name], expected, atol=1e-3)
 
 
-BVHIO: dict[str, tuple[float, float, float]] = {}
+BVHIO: dict[str, tuple[float, float, float]] = {
+    "Hips": (-0.534, 93.523, -9.02), "Head": (0.456, 141.009, -10.059), "Hand_L": (25.095, 90.031, 4.116),
+    "Toes_R": (-13.158, 5.467, -3.415),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("fps", [25, 30, 49, 12.5, 29.97, 30000 / 1001, 24000 / 1001, 1000 / 7, 120])
@@ -101,7 +104,7 @@ def test_skeletons_are_understood_by_their_names(tmp_path, text, family):
     np.testing.assert_allclose(motion.joints[:, known], walking().joints[:, known], atol=1e-5)
     np.testing.assert_allclose(motion.joints, walking().joints, atol=0.06)  # those that are invented
     found = find_rotations(motion)
-    assert np.median(found.errors) < 1e-4
+    assert np.median(found.errors) < 1e-3
 
 
 @pytest.mark.parametrize(("scale", "unit"), [(1.0, 0.01), (0.01, 1.0), (10.0, 0.001)])

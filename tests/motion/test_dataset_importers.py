@@ -128,6 +128,8 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(MotionError, match=r"joints\.npz is no \.npz file"):
         read(path, OPTIONS, "humanact12")
+    with pytest.raises(MotionError, match=r"joints\.npz is of no known format, or is cut off"):
+        read(path, OPTIONS)
     content = bytearray(whole)
     content[200:400] = bytes(range(200))
     path.write_bytes(content)
@@ -284,7 +286,7 @@ def test_amass(tmp_path):
         ({"mocap_framerate": np.array(-1.0)}, "mocap_framerate is -1.0"),
         ({"poses": np.zeros((4, 100))}, r"poses has shape \(4, 100\)"),
         ({"trans": np.zeros((3, 3))}, r"trans has shape \(3, 3\)"),
-        ({"poses": np.full((len(walking()), 156), 90.0)}, "expected radians"),
+        ({"poses": np.full((len(walking()), 156), 90.0)}, ".*expected radians"),
         ({"poses": np.array([None])}, "poses is damaged: Object arrays cannot be loaded"),
     ],
 )
@@ -315,7 +317,9 @@ def test_other_files_are_of_no_format(tmp_path):
     for name, content in {"a.txt": b"hello", "b.bvh": b"", "c.npz": b"PK", "d": b"\x00" * 100}.items():
         (tmp_path / name).write_bytes(content)
         assert detect(tmp_path / name) is None
-        with pytest.raises(MotionError, match=rf"{name} is of no known format, expected one of motion, dataset, bvh"):
+        with pytest.raises(
+            MotionError, match=rf"{name} is of no known format, or is cut off: expected one of motion, dataset, bvh"
+        ):
             read(tmp_path / name, OPTIONS)
     assert detect(tmp_path) is None
     with pytest.raises(FileNotFoundError, match="no motion at"):

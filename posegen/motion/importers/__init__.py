@@ -59,7 +59,7 @@ def read(path: Path, options: ImportOptions, format: str | None = None) -> list[
     """
     name = format or detect(path)
     if name is None:
-        raise MotionError(f"{path} is of no known format, expected one of {', '.join(FORMATS)}")
+        raise MotionError(f"{path} is of no known format, or is cut off: expected one of {', '.join(FORMATS)}")
     if name not in FORMATS:
         raise MotionError(f"unknown format {name!r}, expected one of {', '.join(FORMATS)}")
     return FORMATS[name].find(path, options)

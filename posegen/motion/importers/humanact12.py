@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from posegen.motion.importers.arrays import array_names, read_arrays
+from posegen.motion.importers.arrays import read_arrays
 from posegen.motion.importers.estimators import find_rest
 from posegen.motion.importers.pickles import read_pickle
 from posegen.motion.importers.poses import read_pose
@@ -49,7 +49,7 @@ def is_humanact12(probe: Probe) -> bool:
 
 def find_humanact12(path: Path, options: ImportOptions) -> list[MotionSource]:
     """Find all clips. Raises MotionError where the lists do not fit together."""
-    return _find_joints(path, options) if array_names(path) else _find_poses(path, options)
+    return _find_joints(path, options) if path.suffix == ".npz" else _find_poses(path, options)
 
 
 def _find_poses(path: Path, options: ImportOptions) -> list[MotionSource]:
