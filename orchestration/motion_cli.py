@@ -7,6 +7,7 @@ from pathlib import Path
 from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
+from orchestration.motion_commands import add_motion_commands
 from orchestration.motion_evaluate import MotionEvaluateSettings, MotionEvaluation
 from orchestration.motion_generate import GenerateMotionSettings
 from orchestration.progress import CountListener
@@ -18,6 +19,7 @@ from posegen.storage import Folder
 def motion_app() -> SubcommandApp:
     """All verbs."""
     app = SubcommandApp()
+    add_motion_commands(app)
     app.command(name="generate")(deferred(generate))
     app.command(name="evaluate")(deferred(evaluate))
     app.command(name="compare")(deferred(compare))

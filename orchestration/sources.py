@@ -79,7 +79,7 @@ def find_sources(folder: Path, pattern: str = "") -> tuple[list[Source], list[Re
     """
     if not folder.is_dir():
         raise ValueError(f"no folder of videos at {folder}")
-    parse = _compile(pattern) if pattern else _DEFAULT
+    parse = compile_pattern(pattern) if pattern else _DEFAULT
     sources, rejections = [], []
     for path in sorted(_walk(folder)):
         relative = path.relative_to(folder).as_posix()
@@ -132,7 +132,7 @@ def _hash_beside(video: Path) -> str:
 _DEFAULT = re.compile(r"(?:(?:.*/)?(?P<person>[^/]+)/)?(?P<action>[^/]+)\.[^./]+", re.DOTALL)
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Turn a pattern into a regular expression. Raises ValueError for unknown fields or a missing action."""
     text, position, seen = "", 0, set[str]()
     for token in _TOKEN.finditer(pattern):

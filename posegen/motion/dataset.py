@@ -26,7 +26,8 @@ from posegen.records import parse_record
 from posegen.storage import Folder
 
 SCHEMA_VERSION = 1
-_MANIFEST = "motions.json"
+MANIFEST = "motions.json"
+"""The file that says what is in a dataset."""
 _RATE_TOLERANCE = 1e-3  # of frames per second, relative: 29.97 is not 30
 
 
@@ -73,10 +74,10 @@ class MotionDataset(Dataset):
 
     def __init__(self, folder: Folder | str):
         self.folder = Folder(folder)
-        if not self.folder.exists(_MANIFEST):
+        if not self.folder.exists(MANIFEST):
             if self.folder.exists("dataset.json"):
                 raise DatasetError(f"{self.folder} holds clips, expected motions; see `posegen motion --help`")
-            raise DatasetError(f"no motions in {self.folder}: {_MANIFEST} is missing; see `posegen motion --help`")
+            raise DatasetError(f"no motions in {self.folder}: {MANIFEST} is missing; see `posegen motion --help`")
         self.info = _load_info(self.folder)
 
     @cached_property
@@ -189,7 +190,7 @@ def write_motions(
             key=lambda entry: entry.motion_id,
         ),
     )
-    folder.write_json(_MANIFEST, asdict(info))
+    folder.write_json(MANIFEST, asdict(info))
     return info
 
 
@@ -202,8 +203,8 @@ def _derive_id(person: str, action: str, content: bytes) -> str:
 
 def _load_info(folder: Folder) -> MotionDatasetInfo:
     """Read the manifest. Raises DatasetError for one of another version, or that is none."""
-    place = f"{folder}/{_MANIFEST}"
-    info = parse_record(MotionDatasetInfo, folder.read(_MANIFEST), place, DatasetError)
+    place = f"{folder}/{MANIFEST}"
+    info = parse_record(MotionDatasetInfo, folder.read(MANIFEST), place, DatasetError)
     if info.schema_version != SCHEMA_VERSION:
         raise DatasetError(f"{place} has schema version {info.schema_version}, expected {SCHEMA_VERSION}")
     if not (math.isfinite(info.fps) and info.fps > 0):

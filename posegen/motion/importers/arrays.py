@@ -1,0 +1,52 @@
+"""NumPy's ``.npz`` files of strangers: arrays of numbers and text, no pickles, nothing larger than it may be."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from posegen.errors import first_line
+from posegen.motion.importers.pickles import MAX_BYTES
+from posegen.motion.motion import MotionError
+
+
+def array_names(path: Path) -> set[str]:
+    """Return the names of the arrays in an ``.npz``, none where it is something else."""
+    if not zipfile.is_zipfile(path):
+        return set()
+    with zipfile.ZipFile(path) as archive:
+        return {name.removesuffix(".npy") for name in archive.namelist()}
+
+
+def read_arrays(path: Path, names: Collection[str], optional: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """Read some arrays of an ``.npz``; others in it are not touched.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        MotionError: It is none, or has no such array. The message is one line with file and field.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
+    except zipfile.BadZipFile as error:
+        raise MotionError(f"{path} is no .npz file: {error}") from None
+    missing = set(names) - sizes.keys()
+    if missing:
+        raise MotionError(f"{path}: {', '.join(sorted(missing))} is missing, there are {', '.join(sorted(sizes))}")
+    wanted = [*names, *(name for name in optional if name in sizes)]
+    if sum(sizes[name] for name in wanted) > MAX_BYTES:  # more than this is never unpacked, whatever a header says
+        raise MotionError(f"{path}: {', '.join(wanted)} unpack to more than {MAX_BYTES:,} bytes")
+    arrays = {}
+    with np.load(path, allow_pickle=False) as content:
+        for name in wanted:
+            try:
+                arrays[name] = content[name]
+            except (ValueError, SyntaxError, TypeError, EOFError, OSError, MemoryError) as error:
+                raise MotionError(f"{path}: {name} is damaged: {first_line(error)}") from None
+            except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+                raise MotionError(f"{path}: {name} cannot be unpacked: {first_line(error)}") from None
+    return arrays
