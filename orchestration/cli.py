@@ -72,7 +72,7 @@ def understand(arguments: list[str]) -> partial[None]:
     # A stage's options are the fields of its configuration, whose defaults are the preset's.
     preset, rest = take_option(arguments, "--preset", "") if arguments[:1] == ["train"] else ("", arguments)
     if preset and len(rest) > 1 and rest[1] in STAGES and preset not in STAGES[rest[1]].presets:
-        raise ValueError(f"unknown preset {preset!r}, expected one of {list(STAGES[rest[1]].presets)}")
+        raise ValueError(f"unknown preset {preset!r}, expected one of {sorted(STAGES[rest[1]].presets)}")
     app = build_app(preset)
     complaint = io.StringIO()
     try:

@@ -28,7 +28,9 @@ VERBS = [
     "weights",
 ]
 VERBS += ["cluster", "cluster check", "submit"]
-VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5")]
+VERBS += [f"motion {name}" for name in ("inspect", "convert", "build-dataset", "synth")]
+VERBS += [f"motion {name}" for name in ("generate", "evaluate", "compare")]
+VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5", "seed3")]
 VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
 
 
@@ -49,8 +51,7 @@ def test_help_teaches(verb, capsys):
     assert code == 0 and len(out) > 200
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("preset", ["paper", "tiny"])
+@pytest.mark.parametrize(("stage", "preset"), [(name, preset) for name in STAGES for preset in STAGES[name].presets])
 def test_preset_decides_the_defaults(stage, preset, capsys):
     _, out, _ = run(f"train {stage} --preset {preset} --help", capsys)
     config = STAGES[stage].presets[preset]
@@ -173,6 +174,14 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.evaluate.evaluate",
         "orchestration.generate.generate",
         "orchestration.animate.animate",
+        "orchestration.motion_inspect.inspect",
+        "orchestration.motions.convert",
+        "orchestration.motions.synthesize",
+        "orchestration.motion_builder.build_dataset",
+        "orchestration.motion_generate.generate_motions",
+        "orchestration.motion_evaluate.evaluate_motion",
+        "orchestration.motion_evaluate.read_evaluation",
+        "orchestration.motion_report.seed3",
         "orchestration.export.export",
         "orchestration.figures.figure2",
         "orchestration.figures.figure4",

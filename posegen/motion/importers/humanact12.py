@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from posegen.motion.actions import HUMANACT12 as ACTIONS
 from posegen.motion.importers.arrays import read_arrays
 from posegen.motion.importers.estimators import find_rest
 from posegen.motion.importers.pickles import read_pickle
@@ -30,12 +31,6 @@ from posegen.motion.importers.source import (
     put_on_floor,
 )
 from posegen.motion.motion import MAX_FRAMES, Motion, MotionError
-
-ACTIONS: tuple[str, ...] = (
-    "warm_up", "walk", "run", "jump", "drink", "lift_dumbbell", "sit", "eat", "turn_steering_wheel", "phone",
-    "boxing", "throw",
-)  # fmt: skip
-"""In the order of the labels."""
 
 _LISTS = {"poses", "joints3D", "y"}
 _ARRAYS = {"joints", "lengths", "names", "label"}

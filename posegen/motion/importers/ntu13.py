@@ -11,15 +11,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from posegen.motion.actions import NTU13, NTU13_CODES
 from posegen.motion.importers.estimators import load_tracks
 from posegen.motion.importers.source import ImportOptions, MotionSource, Probe
 from posegen.motion.motion import Motion, MotionError
 
-ACTIONS: dict[int, str] = {
-    6: "pickup", 7: "throw", 8: "sitting_down", 9: "standing_up", 22: "cheer_up", 23: "hand_waving",
-    24: "kicking_something", 38: "salute", 80: "squat_down", 93: "shake_fist", 99: "running_on_the_spot",
-    100: "butt_kicks", 102: "side_kick",
-}  # fmt: skip
+ACTIONS = dict(zip(NTU13_CODES, NTU13, strict=True))
 """By NTU RGB+D's number; a label is the place in this order."""
 
 _LIST = "ntu_vibe_list.txt"
