@@ -75,7 +75,7 @@ class MotionEvaluation:
             f"{self.num_motions:,} motions of up to {self.num_frames} frames of the split {self.split!r} "
             f"(data {self.data_fingerprint}), as many generated with the same actions and lengths, {self.seeds} seeds",
             f"recogniser {self.recognizer}, sha256 {self.recognizer_sha256[:16]}, "
-            f"{'random' if self.random_state else 'its own'} first states; all motions on the run's mean body",
+            f"{'random' if self.random_state else 'zero'} first states; all motions on the run's mean body",
             "± half of the 95 % confidence interval of the mean, 1.96 s/√n; in brackets what ACTOR prints, 1.96 s²",
         ]
 

@@ -73,14 +73,6 @@ def test_long_motions_are_thinned_and_rates_brought_together(monkeypatch):
     assert [frame.name for frame in figure.frames] == ["0.00", "0.12", "0.24", "0.36"]
 
 
-def test_python_of_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    [block] = [block for block in blocks if "write_motion_page" in block]
-    exec(compile(block, "README.md", "exec"), {})
-    assert {path.name for path in tmp_path.iterdir()} == {"motions.mp4", "motions.png", "motions.html"}
-
-
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
 def test_a_browser_draws_the_page(tmp_path):
     page = write_motion_page(tmp_path / "of" / "motions.html", [short_motion("wave", 3)], ["wave <1>"], "epoch 3")
