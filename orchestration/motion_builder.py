@@ -1,4 +1,4 @@
-"""Builds a data set of motions from an estimator's tracks of many videos, as FineGym2 was made.
+"""Builds a dataset of motions from an estimator's tracks of many videos, as FineGym2 was made.
 
 What can be checked is checked: one person in view, a camera that stands still, enough frames that were seen. What only
 a person can tell, whether the whole movement is shown and the picture good enough, is asked in ``review.csv``: the
@@ -80,7 +80,7 @@ class Reviewed:
 
 @dataclass(frozen=True)
 class Built:
-    """A data set that was built."""
+    """A dataset that was built."""
 
     converted: Converted
     num_open: int
@@ -100,12 +100,12 @@ def build_dataset(
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Built:
-    """Check videos by their tracks, ask for a review of those that pass, and write them as a data set.
+    """Check videos by their tracks, ask for a review of those that pass, and write them as a dataset.
 
     Args:
         tracks: Folder of VIBE's or PARE's files, one a video.
         labels: Table with the columns name (of a file, without its ending), action and, if known, person.
-        out: Folder of the data set, and of ``review.csv`` with the answers of the last run.
+        out: Folder of the dataset, and of ``review.csv`` with the answers of the last run.
         settings: What a video must be like.
         reading: How tracks are read; they do not know their frame rate.
         edits: What becomes of the motions.

@@ -1,4 +1,4 @@
-"""``posegen motion inspect | convert | build-dataset | synth``: files of motions and data sets of them."""
+"""``posegen motion inspect | convert | build-dataset | synth``: files of motions and datasets of them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings = ReadSe
     """Look into files of motions: format, fields with shapes and units, people, gaps, and how good the motions are.
 
     Args:
-        files: Files, or folders that are data sets: posegen's own, NTU13, UESTC, PARE's images.
+        files: Files, or folders that are datasets: posegen's own, NTU13, UESTC, PARE's images.
     """
     from orchestration.motion_inspect import inspect
 
@@ -63,13 +63,13 @@ def convert(
     edits: EditSettings = EditSettings(),
     splits: SplitSettings = SplitSettings(),
 ) -> None:
-    """Convert motions of VIBE, PARE, HumanAct12, NTU13, UESTC, AMASS or BVH to a data set, or one to a file.
+    """Convert motions of VIBE, PARE, HumanAct12, NTU13, UESTC, AMASS or BVH to a dataset, or one to a file.
 
     posegen motion convert FILE … OUT. Formats are told by content, and nothing in a file is run. What is broken in a
     folder is listed in rejected.json and left out.
 
     Args:
-        paths: Files, or folders of them; then OUT, a folder for the data set, or a file for one motion, .npz or .bvh.
+        paths: Files, or folders of them; then OUT, a folder for the dataset, or a file for one motion, .npz or .bvh.
         name: For one motion out of several, which.
     """
     from orchestration import motions
@@ -79,7 +79,7 @@ def convert(
     *sources, out = paths
     for source in sources:
         if "://" in source:
-            raise ValueError(f"got {source}, expected a local file or folder: only the data set may lie elsewhere")
+            raise ValueError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
     files = list(map(Path, sources))
     if out.endswith(_FILES):
         motion, edited = motions.convert_one(files, Path(out), name, settings, edits)
@@ -105,14 +105,14 @@ def build_dataset(
     edits: EditSettings = EditSettings(),
     splits: SplitSettings = SplitSettings(),
 ) -> None:
-    """Build a data set from an estimator's tracks of many videos: what does not fit is left out, and people are asked.
+    """Build a dataset from an estimator's tracks of many videos: what does not fit is left out, and people are asked.
 
     That somebody is alone in view, that the camera stands still and that there are enough frames is checked. Whether
     the whole movement is shown and the picture good enough is for people to say, in OUT/review.csv: what has a no
     there, the next run leaves out.
 
     Args:
-        out: Folder of the data set.
+        out: Folder of the dataset.
         tracks: Folder of VIBE's or PARE's files, one a video.
         labels: Table, .csv, with the columns name (of a file, without its ending), action and, if known, person.
     """
@@ -135,10 +135,10 @@ def build_dataset(
 def synth(
     out: Positional[str], subjects: int = SUBJECTS, takes: int = 1, splits: SplitSettings = SplitSettings()
 ) -> None:
-    """Make up a data set of motions: people who do twelve actions by curves of joint angles.
+    """Make up a dataset of motions: people who do twelve actions by curves of joint angles.
 
     Args:
-        out: Folder of the data set.
+        out: Folder of the dataset.
         subjects: How many people.
         takes: How often each does each action.
     """

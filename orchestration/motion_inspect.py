@@ -72,7 +72,7 @@ class Inspection:
 
 
 def inspect(path: Path, settings: ReadSettings, on_progress: Callable[[int, int], None]) -> Inspection:
-    """Look into a file, or a folder that is one data set.
+    """Look into a file, or a folder that is one dataset.
 
     Raises:
         FileNotFoundError: There is nothing.

@@ -1,7 +1,8 @@
-"""Converts files of motions: to a data set of motions, or one motion to ``.npz`` or BVH."""
+"""Converts files of motions: to a dataset of motions, or one motion to ``.npz`` or BVH."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ SUFFIXES = frozenset((".bvh", ".npz", *PICKLES))
 
 _PARE_BETA = 1.0  # of its One-Euro filter; VIBE's is the default
 _REJECTED = "rejected.json"
+_WHOLE = ("dataset", "ntu13", "uestc")  # formats of folders
 
 Progress = Callable[[int, int], None]
 """Called with the number of motions that are done and the number that there are."""
@@ -119,7 +121,7 @@ class Edited:
 
 @dataclass(frozen=True)
 class Converted:
-    """A data set that was written."""
+    """A dataset that was written."""
 
     folder: Folder
     info: MotionDatasetInfo
@@ -130,10 +132,11 @@ class Converted:
     def __str__(self) -> str:
         frames = sum(entry.num_frames for entry in self.info.motions)
         held_out = sum(entry.split == "test" for entry in self.info.motions)
+        hint = "" if held_out else ": there is one to divide by, say another --split-by"
         text = (
             f"{len(self.info.motions):,} motions ({frames:,} frames, {self.info.fps:g} a second) of "
             f"{len({entry.person for entry in self.info.motions}):,} people and {len(self.info.actions)} actions in "
-            f"{self.folder}, {held_out:,} held out"
+            f"{self.folder}, {held_out:,} held out{hint}"
         )
         return text + (f", {len(self.rejections):,} rejected (see {_REJECTED})" if self.rejections else "")
 
@@ -142,12 +145,18 @@ class Converted:
 
 
 def find_motions(
-    paths: Sequence[Path], settings: ReadSettings, pattern: str = ""
+    paths: Sequence[Path], settings: ReadSettings, pattern: str = "", leave_out: Folder | None = None
 ) -> tuple[list[Found], list[Rejection]]:
     """Find the motions in files and folders.
 
-    A folder is a data set that an importer knows, or it is searched for files of motions; in it, what is broken is a
+    A folder is a dataset that an importer knows, or it is searched for files of motions; in it, what is broken is a
     rejection, and a file that is named is not.
+
+    Args:
+        paths: Files and folders.
+        settings: How they are read.
+        pattern: How paths below a folder name person and action, see `orchestration.sources.find_sources`.
+        leave_out: A folder that is not searched: what was converted earlier.
 
     Raises:
         FileNotFoundError: There is nothing at one of the paths.
@@ -157,10 +166,10 @@ def find_motions(
     found: list[Found] = []
     rejections: list[Rejection] = []
     for path in map(expand_home, paths):
-        if not path.is_dir() or settings.format or _format_of(path):
+        if not path.is_dir() or settings.format in _WHOLE or _format_of(path):
             found += _read(path, settings)
             continue
-        for inside in _walk(path):
+        for inside in _walk(path, leave_out):
             try:
                 motions = _read(inside, settings)
             except (ValueError, OSError) as error:
@@ -191,11 +200,13 @@ def _format_of(folder: Path) -> str | None:
     return None
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files of motions, and folders that are one motion, below a folder."""
+def _walk(folder: Path, leave_out: Folder | None) -> Iterator[Path]:
+    """Files of motions, and folders that are one motion or a dataset, below a folder."""
     for name, folders, files in os.walk(folder):
         parent = Path(name)
-        folders[:] = sorted(inside for inside in folders if not inside.startswith("."))
+        folders[:] = sorted(
+            inside for inside in folders if not inside.startswith(".") and Folder(parent / inside) != leave_out
+        )
         whole = [inside for inside in folders if _format_of(parent / inside)]
         yield from (parent / inside for inside in whole)
         folders[:] = [inside for inside in folders if inside not in whole]
@@ -268,12 +279,12 @@ def convert(
     *,
     on_progress: Progress = lambda done, total: None,
 ) -> Converted:
-    """Convert all motions of files and folders to a data set. What is broken is listed in ``rejected.json``.
+    """Convert all motions of files and folders to a dataset. What is broken is listed in ``rejected.json``.
 
     Raises:
         ValueError: There are none, nobody says their actions, or their rates differ.
     """
-    found, rejections = find_motions(paths, settings, splits.pattern)
+    found, rejections = find_motions(paths, settings, splits.pattern, leave_out=Folder(out))
     return write_found(found, rejections, out, edits, splits, how=asdict(settings), on_progress=on_progress)
 
 
@@ -287,15 +298,15 @@ def write_found(
     how: dict[str, Any],
     on_progress: Progress = lambda done, total: None,
 ) -> Converted:
-    """Write motions as a data set, and beside it the list of what is rejected.
+    """Write motions as a dataset, and beside it the list of what is rejected.
 
     Args:
         found: The motions.
         rejections: What was already found to be no motion.
-        out: Folder of the data set.
+        out: Folder of the dataset.
         edits: What becomes of the motions.
         splits: What is held out.
-        how: Settings that the data set remembers besides.
+        how: Settings that the dataset remembers besides.
         on_progress: Hears of every motion that is done.
     """
     folder = Folder(out)
@@ -305,13 +316,8 @@ def write_found(
     actions = FORMATS[formats.pop()].actions if len(formats) == 1 and not splits.pattern else ()
 
     def motions() -> Iterator[NamedMotion]:
-        for done, one in enumerate(found, start=1):
-            try:
-                yield _named(one, load(one, edits, edited), actions)
-            except (ValueError, OSError) as error:
-                rejected.append(Rejection(one.motion.source, reason_of(error)))
-            on_progress(done, len(found))
-        if len(rejected) >= len(found) + len(rejections):
+        yield from _usable(found, edits, edited, actions, rejected, on_progress)
+        if len(rejected) == len(found) + len(rejections):
             raise ValueError(f"none of the motions can be used: {rejected[0].reason}")
         _write_rejections(folder, rejected)
 
@@ -325,6 +331,29 @@ def write_found(
         actions=actions,
     )
     return Converted(folder, info, rejected, edited if edits.rotations else None)
+
+
+def _usable(
+    found: Sequence[Found],
+    edits: EditSettings,
+    edited: Edited,
+    actions: Sequence[str],
+    rejected: list[Rejection],
+    on_progress: Progress,
+) -> Iterator[NamedMotion]:
+    """Motions that can be read, each once; what is wrong with the others goes to `rejected`."""
+    sources: dict[bytes, str] = {}
+    for done, one in enumerate(found, start=1):
+        try:
+            named = _named(one, load(one, edits, edited), actions)
+            key = f"{named.person}/{named.action}/".encode() + hashlib.sha256(named.motion.joints).digest()
+            if key in sources:
+                raise MotionError(f"{named.source} is the same motion as {sources[key]}")
+            sources[key] = named.source
+            yield named
+        except (ValueError, OSError) as error:
+            rejected.append(Rejection(one.motion.source, reason_of(error)))
+        on_progress(done, len(found))
 
 
 def _named(found: Found, motion: Motion, actions: Sequence[str]) -> NamedMotion:
@@ -360,7 +389,7 @@ def synthesize(
     takes: int = 1,
     on_progress: Progress = lambda done, total: None,
 ) -> MotionDatasetInfo:
-    """Write the procedural corpus as a data set. The same arguments give the same bytes.
+    """Write the procedural corpus as a dataset. The same arguments give the same bytes.
 
     Raises:
         ValueError: There is nobody, or they do nothing.

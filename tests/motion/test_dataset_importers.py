@@ -1,4 +1,4 @@
-"""Data sets of motions as others publish them: HumanAct12, NTU13, UESTC, AMASS, and posegen's own."""
+"""Datasets of motions as others publish them: HumanAct12, NTU13, UESTC, AMASS, and posegen's own."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def test_humanact12_poses(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"y": 5}, "y is int, expected a list with an entry a clip"),
         ({"y": [1, 12]}, "clip 1: label is 12, expected 0 to 11"),
         ({"y": [1, "sit"]}, "clip 1: label is 'sit', expected 0 to 11"),
         ({"y": [1]}, "its lists have .*'y': 1.* entries"),

@@ -27,7 +27,7 @@ VERBS = [
     "demo",
     "weights",
 ]
-VERBS += ["cluster", "cluster check", "submit"]
+VERBS += ["cluster", "cluster check", "submit", "motion"]
 VERBS += [f"motion {name}" for name in ("inspect", "convert", "build-dataset", "synth")]
 VERBS += [f"motion {name}" for name in ("generate", "evaluate", "compare")]
 VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5", "seed3")]
@@ -176,6 +176,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.animate.animate",
         "orchestration.motion_inspect.inspect",
         "orchestration.motions.convert",
+        "orchestration.motions.convert_one",
         "orchestration.motions.synthesize",
         "orchestration.motion_builder.build_dataset",
         "orchestration.motion_generate.generate_motions",
@@ -207,4 +208,4 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 def test_readme_names_every_verb():
     named = {command.split()[1] for command in readme_commands()}
     assert {"prepare", "colorize", "train", "evaluate", "generate", "animate", "export", "report"} <= named
-    assert {"weights", "cluster", "submit"} <= named
+    assert {"weights", "cluster", "submit", "motion"} <= named

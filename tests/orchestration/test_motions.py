@@ -139,7 +139,6 @@ def test_one_of_several_is_chosen_by_name(run):
         ({1: vibe(walking(), pose=np.full((122, 72), np.nan))}, "--fps 25", "pose has numbers that are not finite"),
         ({1: vibe(walking(), pose=np.zeros((0, 72)))}, "--fps 25", r"pose has shape (0, 72)"),
         ({1: vibe(walking(), orig_cam=None)}, "--fps 25 --root weak-camera", "orig_cam is missing"),
-        ({1: vibe(walking())}, "--fps 25", "nobody says its action: say --pattern"),
         ({1: vibe(walking())}, "--fps 0", "fps is 0.0, expected a positive number"),
         ({1: vibe(walking())}, "--fps 25 --train-fraction 0", "train_fraction is 0.0"),
         ({1: vibe(walking())}, "--fps 25 --rate -3", "fps is -3.0, expected a positive number"),
@@ -151,14 +150,17 @@ def test_one_of_several_is_chosen_by_name(run):
 )  # fmt: skip
 @pytest.mark.parametrize("out", ["out", "out.npz", "out.bvh"])
 def test_what_cannot_be_converted_is_one_line_and_writes_nothing(run, here, content, options, message, out):
-    if "nobody says its action" in message and out != "out":
-        pytest.skip("one motion needs no action")
-    if "train_fraction" in message and out != "out":
-        pytest.skip("one motion is not divided")
     joblib.dump(content, "clip.pkl") if isinstance(content, dict) else Path("clip.pkl").write_bytes(content)
     code, _, err = run(f"convert clip.pkl {out} {options}")
     assert (code, err.count("\n")) == (2, 1), err
     assert message in err
+    assert [path.name for path in here.iterdir()] == ["clip.pkl"]
+
+
+def test_nobody_says_what_is_done(run, here):
+    joblib.dump({1: vibe(walking())}, "clip.pkl")
+    code, _, err = run("convert clip.pkl out --fps 25")
+    assert code == 2 and "nobody says its action: say --pattern" in err
     assert [path.name for path in here.iterdir()] == ["clip.pkl"]
 
 
@@ -185,8 +187,8 @@ def test_bad_lines_are_one_line_and_code_2(run, here, line, message):
 
 
 def test_rates_that_differ_are_refused(run):
-    for fps in (25, 30):
-        write_motion(Folder("in"), f"m{fps}.npz", cut(walking(), 30, fps))
+    for fps, action in ((25, "walk"), (30, "run")):
+        write_motion(Folder("in"), f"m{fps}.npz", cut(walking(action), 30, fps))
     code, _, err = run("convert in out")
     assert code == 2 and "say one --rate" in err and not Path("out/motions.json").exists()
     assert run("convert in out --rate 30")[0] == 0
@@ -199,6 +201,25 @@ def cut(motion, frames, fps=25.0):
     return replace(
         motion, joints=motion.joints[:frames], valid=motion.valid[:frames], rot6d=motion.rot6d[:frames], fps=fps
     )
+
+
+def test_what_was_converted_earlier_is_not_converted_again(run):
+    write_tracks("walk", ann=vibe(walking()), copy=vibe(walking()))
+    line = "convert . out --fps 25 --pattern '{action}/*'"
+    for _ in range(2):
+        code, out, _ = run(line)
+        assert code == 0 and "1 motions" in out and "say another --split-by" in out
+        (rejected,) = json.loads(Path("out/rejected.json").read_text())
+        assert "copy.pkl is the same motion as" in rejected["reason"]
+
+
+def test_a_format_that_is_said_is_that_of_all_files(run):
+    write_tracks("walk", ann=vibe(walking()), bob=vibe(walking("run")))
+    for name in ("vibe", "pare"):
+        code, out, _ = run(f"convert walk {name} --format {name} --fps 25 --pattern '{{action}}'")
+        assert code == 0 and "2 motions" in out
+    code, _, err = run("convert walk bvh --format bvh --pattern '{action}'")
+    assert code == 2 and "MOTION is missing" in err and not Path("bvh").exists()
 
 
 # ---- build-dataset

@@ -14,7 +14,7 @@ from posegen.motion.motion import MotionError
 
 FORMATS: dict[str, Format] = {
     "motion": Format("posegen's own .npz", own.is_own, own.find_own),
-    "dataset": Format("posegen's data sets of motions", own.is_dataset, own.find_dataset),
+    "dataset": Format("posegen's datasets of motions", own.is_dataset, own.find_dataset),
     "bvh": Format("motion capture: BVH", bvh.is_bvh, bvh.find_bvh),
     "amass": Format("AMASS .npz: SMPL-H or SMPL-X poses, z up", amass.is_amass, amass.find_amass),
     "ntu13": Format(
@@ -46,7 +46,7 @@ def detect(path: Path) -> str | None:
 
 
 def read(path: Path, options: ImportOptions, format: str | None = None) -> list[MotionSource]:
-    """Return the motions in a file, or in a folder that is one data set; each is read when it is loaded.
+    """Return the motions in a file, or in a folder that is one dataset; each is read when it is loaded.
 
     Args:
         path: The file or folder.

@@ -33,6 +33,11 @@ _SMPL_LIMBS = {name: "{}_" + name for name in (
 )}  # fmt: skip
 _SPINES = {"pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head"}
 
+_POSER_LIMBS = {
+    "hip": "{}Thigh", "knee": "{}Shin", "ankle": "{}Foot", "collar": "{}Collar", "shoulder": "{}Shldr",
+    "elbow": "{}ForeArm", "wrist": "{}Hand",
+}  # fmt: skip
+
 FAMILIES: dict[str, dict[str, str]] = {
     "smpl": {name: name for name in SMPL_24},
     "smpl-short": {
@@ -52,8 +57,13 @@ FAMILIES: dict[str, dict[str, str]] = {
         **_SPINES, "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1",
         **_both_sides("Left", "Right", _MIXAMO_LIMBS | {"hand": "{}FingerBase"}),
     },
+    "poser": {
+        "pelvis": "hip", "spine2": "abdomen", "spine3": "chest", "neck": "neck", "head": "head",
+        **_both_sides("l", "r", _POSER_LIMBS),
+    },
 }  # fmt: skip
-"""Names by family and SMPL-24 joint. Bandai-Namco's motion data set, Mixamo and what is made alike, LaFAN1, CMU's."""
+"""Names by family and SMPL-24 joint: SMPL's in full and short, those of Bandai-Namco's motion dataset, of Mixamo and
+what is made alike, of LaFAN1, of CMU's in Biovision's names and of Poser's."""
 
 
 @dataclass(frozen=True)

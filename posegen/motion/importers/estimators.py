@@ -53,7 +53,7 @@ def is_pare(probe: Probe) -> bool:
         images = _images(probe.path)
         return bool(images) and "pred_pose" in _mapping(read_pickle(images[0]))
     return any(
-        "smpl_joints2d" in track or "pred_pose" in track or np.ndim(track.get("pose", 0)) == 4
+        "smpl_joints2d" in track or "pred_pose" in track or getattr(track.get("pose"), "ndim", 0) == 4
         for track in _tracks(probe.pickled).values()
     )
 

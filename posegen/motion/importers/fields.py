@@ -80,7 +80,7 @@ def _field(name: str, value: Any) -> Field:
         first = value[0] if value else None
         inside = f" of {_shape(first)}" if isinstance(first, np.ndarray) else ""
         return Field(name, f"{len(value)}{inside}", f"list of {_type(first)}", unit)
-    if key == "pose" and np.ndim(value) > 2:
+    if key == "pose" and getattr(value, "ndim", 0) > 2:
         unit = "rotation"
     return Field(name, _shape(value), _type(value), unit)
 

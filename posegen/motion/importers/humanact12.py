@@ -25,6 +25,7 @@ from posegen.motion.importers.source import (
     ImportOptions,
     MotionSource,
     Probe,
+    check_lists,
     check_numbers,
     known_fps,
     pose_body,
@@ -52,9 +53,7 @@ def _find_poses(path: Path, options: ImportOptions) -> list[MotionSource]:
     missing = _LISTS - content.keys() if isinstance(content, dict) else _LISTS
     if missing:
         raise MotionError(f"{path}: {', '.join(sorted(missing))} is missing, expected poses, joints3D and y")
-    lengths = {name: len(content[name]) for name in sorted(_LISTS)}
-    if len(set(lengths.values())) > 1:
-        raise MotionError(f"{path}: its lists have {lengths} entries, expected as many of each")
+    check_lists({name: content[name] for name in sorted(_LISTS)}, str(path))
     return [
         _source(path, f"{index:04}", label, partial(_load_poses, pose, joints, label, f"{path}: clip {index}", options))
         for index, (pose, joints, label) in enumerate(
@@ -72,7 +71,7 @@ def _source(path: Path, name: str, label: Any, load: partial[Motion]) -> MotionS
 
 
 def _is_label(label: Any) -> bool:
-    return np.ndim(label) == 0 and np.asarray(label).dtype.kind in "iu" and 0 <= int(label) < len(ACTIONS)
+    return isinstance(label, int | np.integer) and 0 <= label < len(ACTIONS)
 
 
 def _load_poses(pose: Any, joints: Any, label: Any, place: str, options: ImportOptions) -> Motion:

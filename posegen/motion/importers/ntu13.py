@@ -1,6 +1,6 @@
 """NTU13 as ACTOR takes it: ``ntu_vibe_list.txt`` with one relative path a line, and VIBE's file of each clip.
 
-The data set was withdrawn; this reads what somebody makes of their own videos. Names end as NTU RGB+D's do,
+The dataset was withdrawn; this reads what somebody makes of their own videos. Names end as NTU RGB+D's do,
 ``S###C###P###R###A###``: person and action are told by them.
 """
 

@@ -1,4 +1,4 @@
-"""posegen's own files and data sets, see `posegen.motion.motion` and `posegen.motion.dataset`."""
+"""posegen's own files and datasets, see `posegen.motion.motion` and `posegen.motion.dataset`."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def _load(path: Path, options: ImportOptions) -> Motion:
 
 
 def is_dataset(probe: Probe) -> bool:
-    """Whether a folder has a data set's manifest."""
+    """Whether a folder has a dataset's manifest."""
     return (probe.path / MANIFEST).is_file()
 
 
 def find_dataset(path: Path, options: ImportOptions) -> list[MotionSource]:
-    """All motions of a data set, with their splits. Raises DatasetError where the manifest is broken."""
+    """All motions of a dataset, with their splits. Raises DatasetError where the manifest is broken."""
     dataset = MotionDataset(Folder(path))
     known_fps(options, str(path), dataset.info.fps)
     return [_source(dataset, entry) for entry in dataset.info.motions]

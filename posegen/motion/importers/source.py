@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -118,6 +118,17 @@ def check_numbers(value: object, shape: tuple[int | None, ...], place: str, fiel
     if bad.any():
         raise MotionError(f"{place}: {field} has numbers that are not finite, first in row {bad.argmax()}")
     return array.astype(np.float64)
+
+
+def check_lists(lists: Mapping[str, object], place: str) -> None:
+    """Raise MotionError where these are no lists of equal lengths, one entry a clip."""
+    lengths: dict[str, int] = {}
+    for name, value in lists.items():
+        if not (isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim)):
+            raise MotionError(f"{place}: {name} is {type(value).__name__}, expected a list with an entry a clip")
+        lengths[name] = len(value)
+    if len(set(lengths.values())) > 1:
+        raise MotionError(f"{place}: its lists have {lengths} entries, expected as many of each")
 
 
 def to_array(value: Any, place: str, field: str) -> np.ndarray:

@@ -25,6 +25,7 @@ from posegen.motion.importers.source import (
     ImportOptions,
     MotionSource,
     Probe,
+    check_lists,
     check_numbers,
     known_fps,
     pose_body,
@@ -43,7 +44,7 @@ TRAIN_PEOPLE = frozenset((
     1, 2, 6, 12, 13, 16, 21, 24, 28, 29, 30, 31, 33, 35, 39, 41, 42, 45, 47, 50, 52, 54, 55, 57, 59, 61, 63, 64, 67,
     69, 70, 71, 73, 77, 81, 84, 86, 87, 88, 90, 91, 93, 96, 99, 102, 103, 104, 107, 108, 112, 113,
 ))  # fmt: skip
-"""The data set's cross-subject protocol, by ACTOR's list; the other 67 people are held out."""
+"""The dataset's cross-subject protocol, by ACTOR's list; the other 67 people are held out."""
 
 _CACHE = "vibe_cache_refined.pkl"
 _NAME = re.compile(r"a(\d+)_d(\d+)_p(\d+)_c(\d+)_color(?:\.\w+)?")
@@ -69,9 +70,7 @@ def find_uestc(path: Path, options: ImportOptions) -> list[MotionSource]:
     missing = [name for name in fields if not isinstance(cache, dict) or name not in cache]
     if missing:
         raise MotionError(f"{path / _CACHE}: {', '.join(missing)} is missing, expected lists of {', '.join(fields)}")
-    lengths = {"names.txt": len(names), "num_frames_min.txt": len(counts)} | {f: len(cache[f]) for f in fields}
-    if len(set(lengths.values())) > 1:
-        raise MotionError(f"{path}: its lists have {lengths} entries, expected as many of each")
+    check_lists({"names.txt": names, "num_frames_min.txt": counts} | {f: cache[f] for f in fields}, str(path))
     return [
         _source(path, name, int(counts[index]), {f: cache[f][index] for f in fields}, actions, options)
         for index, name in enumerate(names)
@@ -97,7 +96,7 @@ def _source(
         raise MotionError(f"{place} is no name of a video, expected one like a0_d1_p001_c1_color.avi")
     action, view, person, side = map(int, match.groups())
     if action >= NUM_ACTIONS or not 1 <= person <= NUM_PEOPLE or view > _ALL_AROUND:
-        raise MotionError(f"{place} has an action, a view or a person that the data set does not have")
+        raise MotionError(f"{place} has an action, a view or a person that the dataset does not have")
     split: Split = "train" if person in TRAIN_PEOPLE else "test"
     label_name = _plain(actions[action])
     turn = view if side != 1 else 0
