@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -79,8 +80,8 @@ class SplitSettings:
     """Who is whose, and what is held out."""
 
     pattern: str = ""
-    """How paths below a folder name person and action, such as '{person}/{action}_*': see posegen prepare --help. It
-    goes before what a file itself says."""
+    """How paths below a folder, or names of files, tell person and action, such as '{person}/{action}_*': see posegen
+    prepare --help. It goes before what a file itself says."""
     split_by: Literal["person", "action", "motion"] = "person"
     """What is held out as a whole."""
     train_fraction: float = 0.8
@@ -155,7 +156,8 @@ def find_motions(
     Args:
         paths: Files and folders.
         settings: How they are read.
-        pattern: How paths below a folder name person and action, see `orchestration.sources.find_sources`.
+        pattern: How paths below a folder, or names of files that are given, tell person and action, see
+            `orchestration.sources.find_sources`.
         leave_out: A folder that is not searched: what was converted earlier.
 
     Raises:
@@ -166,21 +168,16 @@ def find_motions(
     found: list[Found] = []
     rejections: list[Rejection] = []
     for path in map(expand_home, paths):
-        if not path.is_dir() or settings.format in _WHOLE or _format_of(path):
+        if path.is_dir() and (settings.format in _WHOLE or _format_of(path)):
             found += _read(path, settings)
-            continue
-        for inside in _walk(path, leave_out):
-            try:
-                motions = _read(inside, settings)
-            except (ValueError, OSError) as error:
-                rejections.append(Rejection(str(inside), reason_of(error)))
-                continue
-            if parse is None:
-                found += motions
-            elif match := parse.fullmatch(unicodedata.normalize("NFC", inside.relative_to(path).as_posix())):
-                found += [_renamed(one, match.groupdict()) for one in motions]
-            else:
-                rejections.append(Rejection(str(inside), f"its name does not match the pattern {pattern!r}"))
+        elif not path.is_dir():
+            found += _rename(_read(path, settings), path, path.name, parse)
+        else:
+            for inside in _walk(path, leave_out):
+                try:
+                    found += _rename(_read(inside, settings), inside, inside.relative_to(path).as_posix(), parse)
+                except (ValueError, OSError) as error:
+                    rejections.append(Rejection(str(inside), reason_of(error)))
     if not found:
         some = f": {rejections[0].source}: {rejections[0].reason}" if rejections else ""
         raise ValueError(f"no motions in {', '.join(map(str, paths))}{some}")
@@ -214,9 +211,17 @@ def _walk(folder: Path, leave_out: Folder | None) -> Iterator[Path]:
         yield from (path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
-def _renamed(found: Found, names: dict[str, str]) -> Found:
-    person = names.get("person") or found.motion.person
-    return replace(found, motion=replace(found.motion, person=person, action=names["action"]))
+def _rename(found: list[Found], path: Path, relative: str, pattern: re.Pattern[str] | None) -> list[Found]:
+    """Give motions the person and the action that a pattern reads from the path. Raises ValueError where it does not."""
+    if pattern is None:
+        return found
+    match = pattern.fullmatch(unicodedata.normalize("NFC", relative))
+    if match is None:
+        raise ValueError(f"{path}: its name does not match the pattern")
+    person, action = match.groupdict().get("person"), match["action"]
+    return [
+        replace(one, motion=replace(one.motion, person=person or one.motion.person, action=action)) for one in found
+    ]
 
 
 # ---- What becomes of it
@@ -346,7 +351,7 @@ def _usable(
     for done, one in enumerate(found, start=1):
         try:
             named = _named(one, load(one, edits, edited), actions)
-            key = f"{named.person}/{named.action}/".encode() + hashlib.sha256(named.motion.joints).digest()
+            key = f"{named.person}/{named.action}/".encode() + hashlib.sha256(named.motion.joints.tobytes()).digest()
             if key in sources:
                 raise MotionError(f"{named.source} is the same motion as {sources[key]}")
             sources[key] = named.source

@@ -213,6 +213,14 @@ def test_what_was_converted_earlier_is_not_converted_again(run):
         assert "copy.pkl is the same motion as" in rejected["reason"]
 
 
+def test_names_of_files_that_are_given_tell_action_and_person(run):
+    write_tracks("in", walk_ann=vibe(walking()), run_bob=vibe(walking("run")))
+    code, out, _ = run("convert in/walk_ann.pkl in/run_bob.pkl out --fps 25 --pattern '{action}_{person}'")
+    assert code == 0 and "2 people and 2 actions" in out
+    code, _, err = run("convert in/walk_ann.pkl other --fps 25 --pattern '{action}-{person}'")
+    assert code == 2 and "walk_ann.pkl: its name does not match the pattern" in err and not Path("other").exists()
+
+
 def test_a_format_that_is_said_is_that_of_all_files(run):
     write_tracks("walk", ann=vibe(walking()), bob=vibe(walking("run")))
     for name in ("vibe", "pare"):

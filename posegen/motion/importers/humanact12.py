@@ -71,7 +71,7 @@ def _source(path: Path, name: str, label: Any, load: partial[Motion]) -> MotionS
 
 
 def _is_label(label: Any) -> bool:
-    return isinstance(label, int | np.integer) and 0 <= label < len(ACTIONS)
+    return isinstance(label, int | np.integer) and 0 <= int(label) < len(ACTIONS)
 
 
 def _load_poses(pose: Any, joints: Any, label: Any, place: str, options: ImportOptions) -> Motion:
