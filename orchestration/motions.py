@@ -179,7 +179,7 @@ def find_motions(
                 except (ValueError, OSError) as error:
                     rejections.append(Rejection(str(inside), reason_of(error)))
     if not found:
-        some = f": {rejections[0].source}: {rejections[0].reason}" if rejections else ""
+        some = f": {rejections[0].reason}" if rejections else ""
         raise ValueError(f"no motions in {', '.join(map(str, paths))}{some}")
     return found, rejections
 
@@ -212,7 +212,7 @@ def _walk(folder: Path, leave_out: Folder | None) -> Iterator[Path]:
 
 
 def _rename(found: list[Found], path: Path, relative: str, pattern: re.Pattern[str] | None) -> list[Found]:
-    """Give motions the person and the action that a pattern reads from the path. Raises ValueError where it does not."""
+    """Give motions the person and the action that a pattern reads from a path. Raises ValueError where it does not."""
     if pattern is None:
         return found
     match = pattern.fullmatch(unicodedata.normalize("NFC", relative))
