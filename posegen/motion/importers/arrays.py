@@ -22,6 +22,25 @@ def array_names(path: Path) -> set[str]:
         return {name.removesuffix(".npy") for name in archive.namelist()}
 
 
+def array_headers(path: Path) -> dict[str, tuple[str, str]]:
+    """Return shape and type of each array of an ``.npz`` by its header. Raises MotionError where it is damaged."""
+    headers = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.namelist():
+                with archive.open(entry) as stream:
+                    read_header = _HEADERS[np.lib.format.read_magic(stream)]
+                    shape, _, dtype = read_header(stream)
+                headers[entry.removesuffix(".npy")] = (str(shape), str(dtype))
+    except (*_DAMAGE, KeyError, ValueError, SyntaxError, TypeError) as error:
+        raise MotionError(f"{path} is damaged: {first_line(error)}") from None
+    return headers
+
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
+
+
 def read_arrays(path: Path, names: Collection[str], optional: Collection[str] = ()) -> dict[str, np.ndarray]:
     """Read some arrays of an ``.npz``; others in it are not touched.
 
@@ -45,8 +64,6 @@ def read_arrays(path: Path, names: Collection[str], optional: Collection[str] = 
         for name in wanted:
             try:
                 arrays[name] = content[name]
-            except (ValueError, SyntaxError, TypeError, EOFError, OSError, MemoryError) as error:
+            except (*_DAMAGE, ValueError, SyntaxError, TypeError, MemoryError) as error:
                 raise MotionError(f"{path}: {name} is damaged: {first_line(error)}") from None
-            except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-                raise MotionError(f"{path}: {name} cannot be unpacked: {first_line(error)}") from None
     return arrays

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from posegen.motion.importers.arrays import read_arrays
+from posegen.motion.importers.arrays import array_headers
 from posegen.motion.importers.bvh import read_bvh
 from posegen.motion.importers.source import Probe
 
@@ -40,8 +40,8 @@ def list_fields(path: Path) -> list[Field]:
         return []
     probe = Probe(path)
     if probe.arrays:
-        arrays = read_arrays(path, sorted(probe.arrays))
-        return [_field(name, value) for name, value in arrays.items()]
+        headers = array_headers(path)
+        return [Field(name, shape, kind, _UNITS.get(name, "")) for name, (shape, kind) in sorted(headers.items())]
     if probe.pickled is not None:
         return list(_entries(probe.pickled, ""))
     return _channels(path)
