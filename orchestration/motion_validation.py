@@ -31,7 +31,7 @@ class MotionValidation:
         assert isinstance(samples, MotionCrops)
         self._samples = samples
         self._recognizer = open_recognizer(stage.config.recognizer, device)
-        self._recognizer.labels(stage.config.actions)
+        self._recognizer.labels(stage.config.actions, stage.config.fps)
 
     def measure(self, stage: Actor) -> dict[str, float]:
         """FID, accuracy, diversity, multimodality and amplitude of generated motions, as ``val/name``."""

@@ -202,7 +202,7 @@ def check(stage: str, config: Stage.Config, data: Dataset, *, workers: int) -> S
 def _check_needs(stage: Stage) -> None:
     """Raise ValueError if the runs that a stage of shapes needs are not there, or do not fit it."""
     if isinstance(stage, Actor) and stage.config.recognizer:
-        open_recognizer(stage.config.recognizer, torch.device("cpu")).labels(stage.config.actions)
+        open_recognizer(stage.config.recognizer, torch.device("cpu")).labels(stage.config.actions, stage.config.fps)
     with _FILTERING, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*meta parameter")  # shapes are compared, nothing is copied
         stage.initialize(_load_run)

@@ -86,7 +86,7 @@ def score_motions(
     Raises:
         ValueError: The recogniser does not know an action, or there are fewer than two motions.
     """
-    columns = recognizer.labels(samples.actions)
+    columns = recognizer.labels(samples.actions, samples.dataset.rate())
     found: dict[Source, dict[str, list[float]]] = {}
     for seed in range(protocol.seeds):
         on_seed(seed, protocol.seeds)

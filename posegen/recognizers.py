@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,12 +34,22 @@ class Recognizer:
     """Of its weights. Figures of different recognisers do not compare."""
     actions: tuple[str, ...]
     """What it tells apart."""
+    fps: float
+    """Frames per second of the motions that it knows; 0 where nobody wrote them down."""
     recognize: Callable[[Batch, torch.Generator | None], Recognition]
     """Takes ``motion`` (N, T, 25, 6), ``length`` (N,) and ``rest`` (N, 24, 3), and what draws a GRU's first states
     where they are random; None starts from zeros."""
 
-    def labels(self, actions: Sequence[str]) -> Tensor:
-        """Places (A,) of these actions among those that it tells. Raises ValueError for one that it does not know."""
+    def labels(self, actions: Sequence[str], fps: float) -> Tensor:
+        """Places (A,) of these actions among those that it tells.
+
+        Raises ValueError for an action that it does not know, and for motions of a rate that it does not know.
+        """
+        if self.fps and not math.isclose(self.fps, fps, rel_tol=1e-3):
+            raise ValueError(
+                f"the recogniser {self.name} knows motions of {self.fps:g} frames per second, got {fps:g}: "
+                f"convert them with --rate {self.fps:g}"
+            )
         unknown = [action for action in actions if action not in self.actions]
         if unknown:
             raise ValueError(
@@ -67,7 +78,7 @@ def open_recognizer(name: str, device: torch.device | None = None) -> Recognizer
         raise CheckpointError(f"{error}; or take one of {', '.join(_PUBLISHED)}") from error
     assert isinstance(stage, RecognitionStage)
     stage.to(device)
-    return Recognizer(name, _hash(stage), stage.config.actions, stage.recognize)
+    return Recognizer(name, _hash(stage), stage.config.actions, stage.config.fps, stage.recognize)
 
 
 def _open_published(name: str, device: torch.device) -> Recognizer:
@@ -80,7 +91,7 @@ def _open_published(name: str, device: torch.device) -> Recognizer:
         state = None if generator is None else network.random_state(len(seen), generator)
         return network(seen, batch["length"], state)
 
-    return Recognizer(name, weights.identity(name), actions, recognize)
+    return Recognizer(name, weights.identity(name), actions, 0.0, recognize)
 
 
 def _hash(stage: RecognitionStage) -> str:

@@ -123,7 +123,7 @@ def test_actions_are_matched_by_name(samples, recognizer):
         return Recognition(torch.cat([logits[:, order], logits.new_full((len(logits), 1), 99.0)], dim=1), features)
 
     names = (*(recognizer.actions[k] for k in order), "fly")
-    other = Recognizer("other", "", names, recognize)
+    other = Recognizer("other", "", names, 25.0, recognize)
     assert scores(samples, other) == scores(samples, recognizer)
 
 
@@ -134,7 +134,7 @@ def test_some_actions_are_measured_among_themselves(corpus, recognizer):
 
 
 def test_actions_that_the_recognizer_does_not_know_are_refused(samples):
-    other = Recognizer("other", "", ("walk",), lambda batch, generator: None)
+    other = Recognizer("other", "", ("walk",), 25.0, lambda batch, generator: None)
     with pytest.raises(ValueError, match="the recogniser other does not know"):
         scores(samples, other)
 

@@ -72,14 +72,16 @@ def test_hash_is_that_of_the_weights(recognizer_run, tmp_path):
 
 @pytest.mark.parametrize(("asked", "labels"), [(("c", "a"), [2, 0]), (("a", "b", "c"), [0, 1, 2]), ((), [])])
 def test_labels_are_found_by_name(asked, labels):
-    recognizer = Recognizer("r", "", ("a", "b", "c"), lambda batch, generator: None)
-    assert recognizer.labels(asked).tolist() == labels
+    recognizer = Recognizer("r", "", ("a", "b", "c"), 0.0, lambda batch, generator: None)
+    assert recognizer.labels(asked, 25.0).tolist() == labels
 
 
 def test_unknown_actions_are_named():
-    recognizer = Recognizer("r", "", ("a", "b"), lambda batch, generator: None)
+    recognizer = Recognizer("r", "", ("a", "b"), 25.0, lambda batch, generator: None)
     with pytest.raises(ValueError, match="the recogniser r does not know 'fly', it tells a, b"):
-        recognizer.labels(("a", "fly"))
+        recognizer.labels(("a", "fly"), 25.0)
+    with pytest.raises(ValueError, match="knows motions of 25 frames per second, got 30"):
+        recognizer.labels(("a",), 30.0)
 
 
 def test_what_is_no_recognizer_is_refused_with_what_there_is(tmp_path):

@@ -102,6 +102,12 @@ class MotionDataset(Dataset):
             )
         return tuple(names or self.info.actions)
 
+    def rate(self, fps: float = 0.0) -> float:
+        """The frames per second of all motions. Raises DatasetError where others are asked for; 0 asks for none."""
+        if fps not in (0.0, self.info.fps):
+            raise DatasetError(f"{self.folder} has {self.info.fps:g} frames per second, expected {fps:g}")
+        return self.info.fps
+
     def split(self, split: Split) -> list[MotionEntry]:
         """The motions of one split. Raises DatasetError if there are none."""
         entries = [entry for entry in self.info.motions if entry.split == split]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from posegen.datasets import Dataset, DatasetError, Split
+from posegen.datasets import Dataset, Split
 from posegen.losses import masked_motion_mse, masked_mse, mean_kl_to_standard_normal
 from posegen.metrics.motion import amplitude
 from posegen.motion.anatomy import REST
@@ -161,9 +161,7 @@ class Actor(Stage):
         assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
         if config.smpl:
             read_smpl(config.smpl)  # which raises where it is none
-        if config.fps not in (0.0, dataset.info.fps):
-            raise DatasetError(f"{dataset.folder} has {dataset.info.fps:g} frames per second, expected {config.fps:g}")
-        return replace(config, actions=dataset.actions(config.actions), fps=dataset.info.fps)
+        return replace(config, actions=dataset.actions(config.actions), fps=dataset.rate(config.fps))
 
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:

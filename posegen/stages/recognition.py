@@ -47,6 +47,8 @@ class Recognition(Stage):
         """Joints that the GRU sees: SMPL's with the root's way, or Action2Motion's 18 about the root, as for NTU13."""
         actions: tuple[str, ...] = ()
         """Actions to tell apart; by default all that the dataset has."""
+        fps: float = 0.0
+        """Frames per second of what is learned; by default the dataset's."""
         num_frames: int = 60
         """Frames of a window; shorter motions repeat their last frame."""
         random_state: bool = False
@@ -76,7 +78,7 @@ class Recognition(Stage):
     @classmethod
     def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
         assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
-        return replace(config, actions=dataset.actions(config.actions))
+        return replace(config, actions=dataset.actions(config.actions), fps=dataset.rate(config.fps))
 
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
