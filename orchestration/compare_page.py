@@ -88,6 +88,9 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
                 visual.plot_param_importances(study, **target),
             )
         )
+    if comparison.varied:
+        slices = visual.plot_slice(study, **target)
+        figures.append(("Slices", "The metric against each parameter by itself; each dot is a run.", slices))
     if several:
         names = [one.rpartition("/")[2] for one in comparison.objectives]
         if len(names) <= 3:
@@ -196,7 +199,8 @@ def _show(entry: Entry) -> Shown:
         if pictures and not picture:
             newest = max(pictures, key=_step_of)
             picture = _data("image/png", tracking.read_file(run_id, newest))
-        clips = [path for path in tracking.list_files(run_id, "evaluation") if path.endswith(".mp4")]
+        files = [path for folder in ("evaluation", "motions") for path in tracking.list_files(run_id, folder)]
+        clips = [path for path in files if path.endswith(".mp4")]
         videos += [_data("video/mp4", tracking.read_file(run_id, path)) for path in clips[:2]]
     return Shown(entry, picture, videos)
 

@@ -246,7 +246,7 @@ class Actor(Stage):
             for row, name in enumerate(names)
             for kind, features in drawn.items()
         ]
-        return {"motion": draw_strips([motion for motion, _ in shown], [caption for _, caption in shown])}
+        return {"generated": draw_strips([motion for motion, _ in shown], [caption for _, caption in shown])}
 
     @torch.no_grad()
     def finish_epoch(self, samples: Samples) -> None:

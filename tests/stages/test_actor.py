@@ -197,7 +197,7 @@ def test_learning_rate_falls_at_the_end(epoch, factor):
 
 
 def test_preview_shows_a_few_motions(batch):
-    picture = make_stage().eval().preview(batch)["motion"]
+    picture = make_stage().eval().preview(batch)["generated"]
     assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
     assert np.ptp(picture) > 100
 

@@ -160,7 +160,7 @@ def test_short_motions_repeat_their_last_frame(corpus):
 
 def test_dataset_fills_in_the_actions(corpus):
     assert Recognition.adapt(Recognition.Config(), corpus).actions == tuple(corpus.info.actions)
-    assert Recognition.adapt(SMALL, corpus) == SMALL
+    assert Recognition.adapt(SMALL, corpus) == replace(SMALL, fps=25.0)
     with pytest.raises(DatasetError, match="has no action 'fly'"):
         Recognition.adapt(Recognition.Config(actions=("fly",)), corpus)
 
