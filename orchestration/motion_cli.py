@@ -10,6 +10,7 @@ from tyro.extras import SubcommandApp
 from orchestration.motion_commands import add_motion_commands
 from orchestration.motion_evaluate import MotionEvaluateSettings, MotionEvaluation
 from orchestration.motion_generate import GenerateMotionSettings
+from orchestration.motions import ReadSettings
 from orchestration.progress import CountListener
 from orchestration.terminal import console, deferred
 from posegen.motion_scores import Source
@@ -20,10 +21,33 @@ def motion_app() -> SubcommandApp:
     """All verbs."""
     app = SubcommandApp()
     add_motion_commands(app)
+    app.command(name="show")(deferred(show))
     app.command(name="generate")(deferred(generate))
     app.command(name="evaluate")(deferred(evaluate))
     app.command(name="compare")(deferred(compare))
     return app
+
+
+def show(paths: Positional[tuple[Path, ...]], most: int = 12, settings: ReadSettings = ReadSettings()) -> None:
+    """Draw motions of any file: strips of every third frame, a video, and a page on which they can be turned.
+
+    posegen motion show FILE … OUT.
+
+    Args:
+        paths: Files, or folders of them; then OUT, a folder for the pictures.
+        most: Motions that are drawn; the first ones.
+    """
+    from orchestration.motion_generate import write_pictures
+    from orchestration.motions import read_some
+
+    if len(paths) < 2:
+        raise ValueError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
+    if most < 1:
+        raise ValueError(f"most must be at least 1, got {most}")
+    *files, out = paths
+    shown = read_some(files, settings, most)
+    write_pictures(out, [motion for _, motion in shown], [name for name, _ in shown], title=", ".join(map(str, files)))
+    console.print(f"{len(shown)} motions in {out}/strips.png, {out}/motions.mp4, {out}/motions.html", markup=False)
 
 
 def generate(

@@ -49,6 +49,8 @@ class MotionEvaluateSettings:
     """Motions of each set at most."""
     random_state: bool = False
     """Start published recognisers from random states, as published: their figures hold that noise."""
+    pictures: bool = True
+    """Draw some of what is generated, and a map of the codes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,8 @@ def evaluate_motion(
         },
     )
     _record(evaluation)
-    show_motions(run)
+    if settings.pictures:
+        show_motions(run)
     return evaluation
 
 

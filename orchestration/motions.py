@@ -184,6 +184,12 @@ def find_motions(
     return found, rejections
 
 
+def read_some(paths: Sequence[Path], settings: ReadSettings, most: int) -> list[tuple[str, Motion]]:
+    """Read the first motions of files and folders, with their names. Raises ValueError where one of them is broken."""
+    found, _ = find_motions(paths, settings)
+    return [(one.motion.name, one.motion.load()) for one in found[:most]]
+
+
 def _read(path: Path, settings: ReadSettings) -> list[Found]:
     name = settings.format or detect(path)
     motions = read(path, settings.options, name)

@@ -27,7 +27,7 @@ from posegen.checkpoint import find_checkpoint, latest_checkpoint
 from posegen.storage import Folder
 from posegen.studio import render_clip, write_clip
 
-KILLS = int(os.environ.get("POSEGEN_KILLS", "3"))
+KILLS = int(os.environ.get("POSEGEN_KILLS", "2"))
 SEED = int(os.environ.get("POSEGEN_CHAOS_SEED", "0"))
 PATIENCE = 900.0  # seconds for a command, on a machine that has other work too
 POSEGEN = Path(sys.executable).parent / "posegen"

@@ -28,7 +28,7 @@ VERBS = [
     "weights",
 ]
 VERBS += ["cluster", "cluster check", "submit", "motion"]
-VERBS += [f"motion {name}" for name in ("inspect", "convert", "build-dataset", "synth")]
+VERBS += [f"motion {name}" for name in ("inspect", "show", "convert", "build-dataset", "synth")]
 VERBS += [f"motion {name}" for name in ("generate", "evaluate", "compare")]
 VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5", "seed3")]
 VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
@@ -178,6 +178,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.motions.convert",
         "orchestration.motions.convert_one",
         "orchestration.motions.synthesize",
+        "orchestration.motions.read_some",
         "orchestration.motion_builder.build_dataset",
         "orchestration.motion_generate.generate_motions",
         "orchestration.motion_evaluate.evaluate_motion",

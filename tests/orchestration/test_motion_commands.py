@@ -84,6 +84,12 @@ def test_motions_are_generated(capsys):
     assert Path("again/wave-2.npz").read_bytes() == Path("made/wave-2.npz").read_bytes()
 
 
+def test_motions_of_files_are_shown(capsys):
+    code, out, _ = run("motion show data shown --most 2", capsys)
+    assert code == 0 and "2 motions" in out
+    assert {path.name for path in Path("shown").iterdir()} == {"strips.png", "motions.mp4", "motions.html"}
+
+
 def test_between_actions_and_between_codes(capsys):
     run("motion generate runs/actor way --actions walk --to-action wave --samples 3", capsys)
     assert sorted(path.name for path in Path("way").glob("*.npz")) == ["walk-1.npz", "wave-1.npz", "wave-2.npz"]
@@ -107,13 +113,13 @@ def test_motions_are_measured_and_compared(capsys):
 
 def test_figures_of_different_recognisers_are_refused(capsys):
     run(f"train actor data --preset tiny {NARROW} --seed 1 --name second --recognizer runs/judge", capsys)
-    run("motion evaluate runs/actor --seeds 2 --num-frames 24", capsys)
-    run("motion evaluate runs/second --seeds 2 --num-frames 24 --recognizer runs/another", capsys)
+    run("motion evaluate runs/actor --seeds 2 --num-frames 24 --no-pictures", capsys)
+    run("motion evaluate runs/second --seeds 2 --num-frames 24 --recognizer runs/another --no-pictures", capsys)
     code, _, err = run("motion compare runs/actor runs/second", capsys)
     assert code == 2 and "different recognisers" in err and len(err.strip().splitlines()) == 1
     code, _, err = run("compare actor second --metric motion/fid", capsys)
     assert code == 2 and "different recognisers" in err
-    run("motion evaluate runs/second --seeds 2 --num-frames 20", capsys)
+    run("motion evaluate runs/second --seeds 2 --num-frames 20 --no-pictures", capsys)
     code, _, err = run("motion compare runs/actor runs/second", capsys)
     assert code == 2 and "different lengths" in err
 
@@ -163,6 +169,8 @@ def test_a_search_of_motions_is_planned(capsys):
         ("motion evaluate runs/actor --seeds 1", "seeds must be at least 2"),
         ("motion compare runs/judge", "no figures of motion"),
         ("motion compare", "say which runs"),
+        ("motion show data", "posegen motion show FILE"),
+        ("motion show nothing.npz out", "nothing.npz"),
         ("tune motion_kl data --preset tiny --plan --set actor.batch_size=6", "--set actor.recognizer=RUN"),
         ("tune motion_kl data --preset tiny --plan --objectives psnr", "no objective of actor"),
         ("tune motion_kl data --preset huge --plan", "unknown preset 'huge'"),
