@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -44,7 +45,13 @@ from posegen.clips import (
 from posegen.color.palette import parse_color
 from posegen.datasets import DatasetError
 from posegen.motion.corpus import make_subject, perform
+from posegen.motion.dataset import MotionDataset, NamedMotion, write_motions
+from posegen.motion.editing import first_frames
+from posegen.motion.importers import read
+from posegen.motion.importers.bvh import write_bvh
+from posegen.motion.importers.source import ImportOptions
 from posegen.motion.motion import MotionError, read_motion, write_motion
+from posegen.motion.rotations import matrix_to_axis_angle, rot6d_rows_to_matrix
 from posegen.perception.openpose_json import read_people
 from posegen.stages import ColorEncoder
 from posegen.storage import Folder
@@ -201,6 +208,57 @@ def test_motions(place, data):
     path = place / "m.npz"
     with instead(path, data.draw(spoiled(path.read_bytes()) | st.binary(max_size=200))):
         reads_or_refuses(MotionError, lambda: read_motion(Folder(place), "m.npz"))
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files of other programs, of a few frames each, and a dataset of motions."""
+    folder = tmp_path_factory.mktemp("foreign")
+    motion = first_frames(perform("wave", make_subject(0)), 4)
+    write_bvh(Folder(folder), "m.bvh", motion)
+    rotations = rot6d_rows_to_matrix(torch.from_numpy(motion.rot6d))
+    pose = matrix_to_axis_angle(rotations).numpy()
+    track = {"pose": pose.reshape(4, 72), "frame_ids": np.arange(4), "orig_cam": np.ones((4, 4))}
+    joblib.dump({1: track}, folder / "m.pkl")
+    np.savez(folder / "amass.npz", poses=np.zeros((4, 156)), trans=np.zeros((4, 3)), mocap_framerate=25.0)
+    np.savez(
+        folder / "humanact12.npz",
+        joints=motion.joints,
+        lengths=np.array([4]),
+        names=np.array(["P01G01R01F0001T0004A0101"]),
+        label=np.array([0]),
+    )
+    write_motions(Folder(folder / "motions"), [NamedMotion(motion, "ann", "wave", "here")], settings={})
+    return folder
+
+
+@fuzz
+@given(data=st.data(), name=st.sampled_from(["m.bvh", "m.pkl", "amass.npz", "humanact12.npz"]))
+def test_motions_of_other_programs(foreign, data, name):
+    path = foreign / name
+
+    def load_all() -> None:
+        for motion in read(path, ImportOptions(fps=25.0)):
+            motion.load()
+
+    load_all()
+    with instead(path, data.draw(spoiled(path.read_bytes()))):
+        reads_or_refuses(MotionError, load_all)
+
+
+@fuzz
+@given(data=st.data())
+def test_manifests_of_motions(foreign, data):
+    path = foreign / "motions" / "motions.json"
+
+    def read_all() -> None:
+        dataset = MotionDataset(str(foreign / "motions"))
+        for entry in dataset.info.motions:
+            dataset.read(entry)
+
+    read_all()
+    with instead(path, json.dumps(data.draw(spoiled_json(json.loads(path.read_text())))).encode()):
+        reads_or_refuses(DatasetError, read_all)
 
 
 @fuzz

@@ -13,13 +13,17 @@ from posegen.errors import first_line
 from posegen.motion.importers.pickles import MAX_BYTES
 from posegen.motion.motion import MotionError
 
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
+
 
 def array_names(path: Path) -> set[str]:
     """Return the names of the arrays in an ``.npz``, none where it is something else."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except _DAMAGE:
         return set()
-    with zipfile.ZipFile(path) as archive:
-        return {name.removesuffix(".npy") for name in archive.namelist()}
 
 
 def array_headers(path: Path) -> dict[str, tuple[str, str]]:
@@ -35,10 +39,6 @@ def array_headers(path: Path) -> dict[str, tuple[str, str]]:
     except (*_DAMAGE, KeyError, ValueError, SyntaxError, TypeError) as error:
         raise MotionError(f"{path} is damaged: {first_line(error)}") from None
     return headers
-
-
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
 
 
 def read_arrays(path: Path, names: Collection[str], optional: Collection[str] = ()) -> dict[str, np.ndarray]:
@@ -60,10 +60,11 @@ def read_arrays(path: Path, names: Collection[str], optional: Collection[str] = 
     if sum(sizes[name] for name in wanted) > MAX_BYTES:  # more than this is never unpacked, whatever a header says
         raise MotionError(f"{path}: {', '.join(wanted)} unpack to more than {MAX_BYTES:,} bytes")
     arrays = {}
-    with np.load(path, allow_pickle=False) as content:
-        for name in wanted:
-            try:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            for name in wanted:
                 arrays[name] = content[name]
-            except (*_DAMAGE, ValueError, SyntaxError, TypeError, MemoryError) as error:
-                raise MotionError(f"{path}: {name} is damaged: {first_line(error)}") from None
+    except (*_DAMAGE, ValueError, SyntaxError, TypeError, MemoryError) as error:
+        field = next((name for name in wanted if name not in arrays), "its end")
+        raise MotionError(f"{path}: {field} is damaged: {first_line(error)}") from None
     return arrays
