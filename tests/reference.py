@@ -130,6 +130,28 @@ def fill_sines(network: N) -> N:
     return network.double()
 
 
+@torch.no_grad()
+def fill_listed(parameters: Iterable[tuple[nn.Parameter, str, Sequence[int]]], weight_gain: float = 1.0) -> None:
+    """Fill parameters in float32 like `fill_sines`, each by the name and the shape that it has in the published code.
+
+    Gains are ``gamma``, ``scale`` and ``weight_g``; weights, which `weight_gain` multiplies, have two or more
+    dimensions, but ``beta`` and ``loc`` are biases all the same.
+    """
+    seen: Counter[tuple[int, ...]] = Counter()
+    for parameter, name, shape in parameters:
+        n, kind = parameter.numel(), name.rpartition(".")[2]
+        assert n == np.prod(shape), name
+        v = sine(parameter.shape, 0.37, 0.011 * (n % 997) + 1.0 + 0.5 * seen[tuple(shape)])
+        seen[tuple(shape)] += 1
+        if kind in ("gamma", "scale", "weight_g"):
+            v = 1 + 0.1 * v
+        elif len(shape) > 1 and kind not in ("beta", "loc"):
+            v = v * (2 * shape[0] / n) ** 0.5 * weight_gain
+        else:
+            v = 0.1 * v
+        parameter.copy_(v)
+
+
 def assert_statistics(output: Tensor, expected: dict[str, Any], tolerance: float) -> None:
     """Check shape, moments, extremes, norm and ends of what a motion network gave."""
     assert list(output.shape) == expected["shape"]

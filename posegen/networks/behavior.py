@@ -1,0 +1,147 @@
+"""Behaviour-driven synthesis: what is done, apart from who does it where (Blattmann et al., 2021, arXiv:2103.04677).
+
+A recurrent cVAE (Section 3.1 and published code): the code b of a sequence of postures, and a start posture from which
+b goes on. A second decoder reads postures out of b, so that training can take them away (Section 3.2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from posegen.networks.actor import sinusoidal_positions
+
+_TIME_INPUTS = 50  # of the published posture decoder: one for each of its frames
+_TIME_WIDTH = 128
+
+
+class BehaviorEncoder(nn.Module):
+    """Reads the code of a sequence: the posterior q(b | x) = N(mean, exp(logstd)²).
+
+    Args:
+        pose_dim: D, numbers of a posture.
+        latent_dim: Z, size of the code and of the recurrent state.
+    """
+
+    def __init__(self, pose_dim: int = 51, latent_dim: int = 1024):
+        super().__init__()
+        self.rnn = nn.LSTM(pose_dim, latent_dim, batch_first=True)
+        self.mean = ScaledLinear(latent_dim)
+        self.logstd = ScaledLinear(latent_dim)
+
+    def forward(self, postures: Tensor) -> tuple[Tensor, Tensor]:
+        """Postures (N, T, D), any T, to mean and logarithm of the standard deviation, (N, Z) each."""
+        _, (last, _) = self.rnn(postures)  # (1, N, Z)
+        return self.mean(last[0]), self.logstd(last[0])  # (N, Z), (N, Z)
+
+
+class BehaviorDecoder(nn.Module):
+    """Goes on from a posture as a code says: p(x | b, x₀).
+
+    The code is hidden and cell state at the start, and there is no other way in for it. Each step sees the posture
+    before it, its own one in training, too, and gives the difference to the next.
+    """
+
+    def __init__(self, pose_dim: int = 51, latent_dim: int = 1024):
+        super().__init__()
+        self.rnn = nn.LSTMCell(pose_dim, latent_dim)
+        self.head = nn.Linear(latent_dim, pose_dim)
+
+    def forward(self, code: Tensor, start: Tensor, num_frames: int) -> Tensor:
+        """Code (N, Z) and posture (N, D) to the postures (N, num_frames, D) after it; the start is none of them."""
+        posture, hidden, cell = start, code, code  # (N, D), (N, Z), (N, Z)
+        postures = []
+        for _ in range(num_frames):
+            hidden, cell = self.rnn(posture, (hidden, cell))  # (N, Z), (N, Z)
+            posture = posture + self.head(hidden)  # (N, D)
+            postures.append(posture)
+        return torch.stack(postures, dim=1)  # (N, L, D)
+
+
+class BehaviorNet(nn.Module):
+    """Encoder and decoder, and the scale of the postures between which they work.
+
+    Postures are joints in metres; the networks see each coordinate with the mean and the standard deviation that
+    `mean` and `std` (J, 3) hold, 0 and 1 until they are set.
+
+    Args:
+        num_joints: J.
+        latent_dim: Z, size of the code.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, num_joints: int = 17, latent_dim: int = 1024):
+        super().__init__()
+        self.encoder = BehaviorEncoder(3 * num_joints, latent_dim)
+        self.decoder = BehaviorDecoder(3 * num_joints, latent_dim)
+        self.register_buffer("mean", torch.zeros(num_joints, 3))
+        self.register_buffer("std", torch.ones(num_joints, 3))
+
+    def encode(self, joints: Tensor) -> tuple[Tensor, Tensor]:
+        """Joints (N, T, J, 3) in metres to mean and logstd (N, Z) of their code."""
+        return self.encoder(self.normalize(joints))
+
+    def decode(self, code: Tensor, start: Tensor, num_frames: int) -> Tensor:
+        """Code (N, Z) and joints (N, J, 3) in metres to the joints (N, num_frames, J, 3) in metres that follow."""
+        return self.denormalize(self.decoder(code, self.normalize(start), num_frames))
+
+    def normalize(self, joints: Tensor) -> Tensor:
+        """Joints (..., J, 3) in metres as the networks see them, (..., 3 J)."""
+        return ((joints - self.mean) / self.std).flatten(-2)
+
+    def denormalize(self, postures: Tensor) -> Tensor:
+        """The inverse of `normalize`."""
+        return postures.unflatten(-1, (-1, 3)) * self.std + self.mean
+
+
+class PostureDecoder(nn.Module):
+    """Reads the posture at a time out of a code, as far as the code tells it: the auxiliary decoder (Section 3.2).
+
+    Time goes in as one of fifty, as published, where sequences have so many frames, and as sines and cosines in fifty
+    numbers otherwise: the network is the same for any number of frames.
+
+    Args:
+        pose_dim: D.
+        latent_dim: Z, a multiple of 4.
+        num_frames: T, frames of a sequence.
+    """
+
+    def __init__(self, pose_dim: int = 51, latent_dim: int = 1024, num_frames: int = 50):
+        super().__init__()
+        self.num_frames = num_frames
+        widths = (latent_dim, latent_dim, latent_dim // 2, latent_dim // 4)
+        layers = [
+            (nn.Linear(near, far), nn.ReLU(inplace=True)) for near, far in zip(widths[:-1], widths[1:], strict=True)
+        ]
+        self.code = nn.Sequential(*(module for layer in layers for module in layer))
+        self.time = nn.Sequential(nn.Linear(_TIME_INPUTS, _TIME_WIDTH), nn.ReLU(inplace=True))
+        self.head = nn.Linear(widths[-1] + _TIME_WIDTH, pose_dim)
+
+    def forward(self, code: Tensor, times: Tensor) -> Tensor:
+        """Code (N, Z) and times (K,) int64 in [0, T) to postures (N, K, D)."""
+        seen = self.code(code).unsqueeze(1).expand(-1, len(times), -1)  # (N, K, Z / 4)
+        when = self.time(self._encoding(code)[times]).expand(len(code), -1, -1)  # (N, K, 128)
+        return self.head(torch.cat([seen, when], dim=2))  # (N, K, D)
+
+    def _encoding(self, like: Tensor) -> Tensor:
+        """What the network is told of each time, (T, 50)."""
+        if self.num_frames == _TIME_INPUTS:
+            return torch.eye(_TIME_INPUTS, dtype=like.dtype, device=like.device)
+        return sinusoidal_positions(like.new_zeros(1, self.num_frames, _TIME_INPUTS))
+
+
+class ScaledLinear(nn.Module):
+    """A linear layer of normed weights (Salimans and Kingma, 2016), then a gain and a shift of each number."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.linear = weight_norm(nn.Linear(width, width))
+        self.shift = nn.Parameter(torch.zeros(width))
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, Z) to (N, Z)."""
+        return self.gain * self.linear(x) + self.shift  # (N, Z)
