@@ -6,6 +6,8 @@ b goes on. A second decoder reads postures out of b, so that training can take t
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -113,9 +115,7 @@ class PostureDecoder(nn.Module):
         super().__init__()
         self.num_frames = num_frames
         widths = (latent_dim, latent_dim, latent_dim // 2, latent_dim // 4)
-        layers = [
-            (nn.Linear(near, far), nn.ReLU(inplace=True)) for near, far in zip(widths[:-1], widths[1:], strict=True)
-        ]
+        layers = [(nn.Linear(near, far), nn.ReLU(inplace=True)) for near, far in pairwise(widths)]
         self.code = nn.Sequential(*(module for layer in layers for module in layer))
         self.time = nn.Sequential(nn.Linear(_TIME_INPUTS, _TIME_WIDTH), nn.ReLU(inplace=True))
         self.head = nn.Linear(widths[-1] + _TIME_WIDTH, pose_dim)
