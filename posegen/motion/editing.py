@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,9 +14,7 @@ from scipy.interpolate import CubicSpline
 from posegen.motion import rotations
 from posegen.motion.kinematics import inverse_kinematics, rest_from_joints
 from posegen.motion.motion import MAX_FRAMES, Motion, MotionError
-from posegen.skeletons import SMPL_24
-
-_LEFT_HIP, _RIGHT_HIP = SMPL_24.index("left_hip"), SMPL_24.index("right_hip")
+from posegen.skeletons import SMPL_24, joint_indices
 
 
 class FoundRotations(NamedTuple):
@@ -91,7 +90,7 @@ def first_frames(motion: Motion, count: int) -> Motion:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where on the ground a canonical motion stands in the world, and where it looks."""
+    """Where on the ground what is canonical stands in the world, and where it looks."""
 
     x: float
     z: float
@@ -99,12 +98,31 @@ class Placement:
     yaw: float
     """Radians about y from +z towards +x."""
 
+    @property
+    def turn(self) -> np.ndarray:
+        """(3, 3): the rotation about y from canonical axes to the world's."""
+        cos, sin = math.cos(self.yaw), math.sin(self.yaw)
+        return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+
+    def to_canonical(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) of the world, float32, as they are about the origin and with the hips to +z."""
+        return ((points - (self.x, 0.0, self.z)) @ self.turn).astype(np.float32)
+
+    def to_world(self, points: np.ndarray) -> np.ndarray:
+        """The inverse of `to_canonical`."""
+        return (points @ self.turn.T + (self.x, 0.0, self.z)).astype(np.float32)
+
 
 def placement(motion: Motion) -> Placement:
     """Return where the pelvis stands in the first frame, and where the hips face; +z where they are upright above."""
-    x, _, z = motion.trans[0].astype(float)
-    left_x, _, left_z = (motion.joints[0, _LEFT_HIP] - motion.joints[0, _RIGHT_HIP]).astype(float)
-    return Placement(float(x), float(z), math.atan2(-left_z, left_x))  # forward is left × up
+    return posture_placement(motion.joints[0], SMPL_24)
+
+
+def posture_placement(joints: np.ndarray, skeleton: Sequence[str]) -> Placement:
+    """Return where a posture (J, 3) stands and where its hips face; the skeleton names pelvis and hips among others."""
+    pelvis, left, right = joints[joint_indices(["pelvis", "left_hip", "right_hip"], skeleton)].astype(float)
+    across = left - right
+    return Placement(float(pelvis[0]), float(pelvis[2]), math.atan2(-across[2], across[0]))  # forward is left × up
 
 
 def canonicalize(motion: Motion) -> tuple[Motion, Placement]:
@@ -114,21 +132,18 @@ def canonicalize(motion: Motion) -> tuple[Motion, Placement]:
         The canonical motion, and what `place` takes to undo it.
     """
     found = placement(motion)
-    return _transform(motion, -found.yaw, (-found.x, -found.z), turn_first=False), found
+    return _moved(motion, found.to_canonical(motion.joints), found.turn.T), found
 
 
 def place(motion: Motion, where: Placement) -> Motion:
     """Put a canonical motion somewhere in the world: the inverse of `canonicalize`."""
-    return _transform(motion, where.yaw, (where.x, where.z), turn_first=True)
+    return _moved(motion, where.to_world(motion.joints), where.turn)
 
 
-def _transform(motion: Motion, yaw: float, shift: tuple[float, float], *, turn_first: bool) -> Motion:
-    """Turn a motion about y and move it along the ground. The camera that it came from no longer fits."""
-    turn = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
-    move = np.array([shift[0], 0.0, shift[1]])
-    joints = motion.joints @ turn.T + move if turn_first else (motion.joints + move) @ turn.T
+def _moved(motion: Motion, joints: np.ndarray, turn: np.ndarray) -> Motion:
+    """The motion with its joints elsewhere, which was turned. The camera that it came from no longer fits."""
     rot6d = motion.rot6d
     if rot6d is not None:
         root = turn @ rotations.rot6d_rows_to_matrix(torch.from_numpy(rot6d[:, 0])).numpy()
         rot6d = np.concatenate([root[:, None, :2].reshape(-1, 1, 6), rot6d[:, 1:]], axis=1).astype(np.float32)
-    return replace(motion, joints=joints.astype(np.float32), rot6d=rot6d, camera=None)
+    return replace(motion, joints=joints, rot6d=rot6d, camera=None)

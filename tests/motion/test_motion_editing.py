@@ -11,9 +11,19 @@ import torch
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST, bone_lengths
 from posegen.motion.camera import WeakCamera
-from posegen.motion.editing import Placement, canonicalize, find_rotations, place, placement, resample
+from posegen.motion.editing import (
+    Placement,
+    canonicalize,
+    find_rotations,
+    place,
+    placement,
+    posture_placement,
+    resample,
+)
 from posegen.motion.kinematics import forward_kinematics
 from posegen.motion.motion import Motion, MotionError
+from posegen.motion.openpose import h36m_joints
+from posegen.skeletons import H36M_17, SMPL_24
 
 
 def waving(frames=51, fps=25.0):
@@ -121,3 +131,17 @@ def test_frames_that_are_filled_in_do_not_tell_how_long_bones_are():
     np.testing.assert_allclose(find_rotations(motion).motion.rest, REST, atol=1e-4)
     nothing = replace(motion, valid=np.zeros(51, bool))
     assert np.isfinite(find_rotations(nothing).errors).all()
+
+
+def test_points_go_to_canonical_axes_and_back():
+    where = Placement(1.0, -2.0, np.pi / 2)  # it faces +x
+    np.testing.assert_allclose(where.to_canonical(np.array([1.0, 3.0, -2.0])), [0, 3, 0], atol=1e-6)
+    np.testing.assert_allclose(where.to_canonical(np.array([2.0, 0.0, -2.0])), [0, 0, 1], atol=1e-6)
+    points = np.random.default_rng(0).normal(size=(4, 5, 3))
+    np.testing.assert_allclose(where.to_world(where.to_canonical(points)), points, atol=1e-6)
+
+
+def test_place_of_a_posture_is_that_of_the_motion():
+    motion = waving()
+    assert posture_placement(motion.joints[0], SMPL_24) == placement(motion)
+    assert posture_placement(h36m_joints(motion)[0], H36M_17) == pytest.approx(placement(motion), abs=1e-6)
