@@ -217,8 +217,8 @@ def train_worker(job: Job, worker: Worker) -> None:
 def _train_worker(job: Job, worker: Worker) -> None:
     worker.listener.beat(worker.rank, "its start")
     data = open_dataset(job.stage, job.dataset)
-    stage, progress = _begin(job, worker, data)
-    samples = stage.open_samples(job.config, data, "train")
+    samples = STAGES[job.stage].open_samples(job.config, data, "train")
+    stage, progress = _begin(job, worker, data, samples)
     loader = EpochLoader(
         samples,
         job.config.batch_size,
@@ -242,7 +242,7 @@ def _train_worker(job: Job, worker: Worker) -> None:
             _finish_epoch(stage, samples, metrics, validation, progress, writer, job, worker)
 
 
-def _begin(job: Job, worker: Worker, data: Dataset) -> tuple[Stage, Progress]:
+def _begin(job: Job, worker: Worker, data: Dataset, samples: Samples) -> tuple[Stage, Progress]:
     """Build the stage as it was in the last checkpoint, or as it begins."""
     torch.manual_seed(job.config.seed)  # the same initial weights on every worker
     stage = STAGES[job.stage](job.config)
@@ -250,6 +250,7 @@ def _begin(job: Job, worker: Worker, data: Dataset) -> tuple[Stage, Progress]:
     if checkpoint is None:
         stage.initialize(_load_run)
         stage.to(worker.device)
+        stage.prepare(samples)
         return stage, Progress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.frame_size)
     stage.to(worker.device)
     load_training_state(checkpoint, stage)

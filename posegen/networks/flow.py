@@ -42,22 +42,25 @@ class Flow(nn.Module):
 
     def inverse(self, z: Tensor) -> Tensor:
         """Noise (N, Z) to codes (N, Z)."""
-        for block in reversed(self.blocks):
+        for block in reversed(self._chain()):
             z = block.inverse(z)
         return z
 
     @torch.no_grad()
     def fit_norms(self, x: Tensor) -> None:
         """Set the activation norms so that, of codes (N, Z), each gives means of 0 and standard deviations of 1."""
-        for block in self.blocks:
+        for block in self._chain():
             block.norm.fit(x)
             x, _ = block(x)
+
+    def _chain(self) -> list[FlowBlock]:
+        return [block for block in self.blocks if isinstance(block, FlowBlock)]
 
 
 class FlowBlock(nn.Module):
     """Activation norm, two couplings and a permutation (Z,) int64: place k takes what was at permutation[k].
 
-    The first coupling changes the second half, and the second one the first; the halves come out in another order.
+    The second half is changed as the first one says, and then the first as the second; they come out in other order.
     """
 
     permutation: Tensor
@@ -65,23 +68,24 @@ class FlowBlock(nn.Module):
     def __init__(self, dim: int, hidden_dim: int, depth: int, permutation: Tensor):
         super().__init__()
         self.norm = ActivationNorm(dim)
-        self.couplings = nn.ModuleList(AffineCoupling(dim // 2, hidden_dim, depth) for _ in range(2))
+        self.to_second = AffineCoupling(dim // 2, hidden_dim, depth)
+        self.to_first = AffineCoupling(dim // 2, hidden_dim, depth)
         self.register_buffer("permutation", permutation)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, Z) to (N, Z) and the logarithm (N,) of the Jacobian's determinant."""
         x, of_norm = self.norm(x)  # (N, Z), (N,)
         first, second = x.chunk(2, dim=1)  # (N, Z / 2) each
-        second, of_second = self.couplings[0](second, first)  # (N, Z / 2), (N,)
-        first, of_first = self.couplings[1](first, second)  # (N, Z / 2), (N,)
+        second, of_second = self.to_second(second, first)  # (N, Z / 2), (N,)
+        first, of_first = self.to_first(first, second)  # (N, Z / 2), (N,)
         z = torch.cat([second, first], dim=1)[:, self.permutation]  # (N, Z)
         return z, of_norm + of_second + of_first
 
     def inverse(self, z: Tensor) -> Tensor:
         """(N, Z) to (N, Z)."""
         second, first = z[:, self.permutation.argsort()].chunk(2, dim=1)  # (N, Z / 2) each
-        first = self.couplings[1].inverse(first, second)  # (N, Z / 2)
-        second = self.couplings[0].inverse(second, first)  # (N, Z / 2)
+        first = self.to_first.inverse(first, second)  # (N, Z / 2)
+        second = self.to_second.inverse(second, first)  # (N, Z / 2)
         return self.norm.inverse(torch.cat([first, second], dim=1))  # (N, Z)
 
 

@@ -1,5 +1,6 @@
 """What a training step sees: one file per kind of sample, and the plans and loaders that all kinds share."""
 
+from posegen.samples.behavior_windows import BehaviorWindows
 from posegen.samples.colored_frames import ColoredFrames
 from posegen.samples.frame_pairs import FramePairs
 from posegen.samples.hinted_frames import HintedFrames
@@ -13,6 +14,7 @@ __all__ = [
     "REGIONS",
     "Arrays",
     "Batch",
+    "BehaviorWindows",
     "ColoredFrames",
     "EpochLoader",
     "FramePairs",

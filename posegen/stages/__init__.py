@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from posegen.stages.actor import Actor
+from posegen.stages.behavior import Behavior
+from posegen.stages.behavior_flow import BehaviorFlow
 from posegen.stages.color_encoder import ColorEncoder
 from posegen.stages.colorizer import Colorizer
 from posegen.stages.deformable_gan import DeformableGAN
@@ -20,6 +22,8 @@ _KINDS: tuple[type[Stage], ...] = (
     EndToEnd,
     DeformableGAN,
     Actor,
+    Behavior,
+    BehaviorFlow,
     Recognition,
 )
 STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in _KINDS}
@@ -27,6 +31,8 @@ STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in _KINDS}
 __all__ = [
     "STAGES",
     "Actor",
+    "Behavior",
+    "BehaviorFlow",
     "ColorEncoder",
     "Colorizer",
     "DeformableGAN",

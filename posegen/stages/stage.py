@@ -86,6 +86,12 @@ class Stage(nn.Module, ABC):
         Called once, when a run begins: a checkpoint holds it already. Raises ValueError where it does not fit.
         """
 
+    def prepare(self, samples: Samples) -> None:
+        """Take from the samples what training begins with, the scale of its numbers for example.
+
+        Called once, when a run begins, after `initialize`; equal on all workers. A checkpoint holds it already.
+        """
+
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rates of an epoch: a function of the epoch, so that a resumed run has the same."""
         for optimizer in self.optimizers.values():
@@ -165,6 +171,15 @@ def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     flat /= dist.get_world_size()
     for gradient, averaged in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(averaged.view_as(gradient))
+
+
+def mean_over_workers(value: Tensor) -> Tensor:
+    """The mean of a value without a graph over all workers. The value itself in a single process."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return value
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
 
 
 def sum_losses(losses: Losses) -> Tensor:

@@ -23,7 +23,7 @@ def published_order(flow: Flow):
         yield block.norm.shift, "loc", (1, dim, 1, 1)
         yield block.norm.scale, "scale", (1, dim, 1, 1)
         for part in ("log_scale", "shift"):
-            for coupling in block.couplings:
+            for coupling in (block.to_second, block.to_first):
                 for parameter in getattr(coupling, part).parameters():
                     yield parameter, "weight", tuple(parameter.shape)
 

@@ -1,0 +1,139 @@
+"""Samples of behaviour: windows of postures, and others of the same and of another action beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from posegen.datasets import DatasetError, Split
+from posegen.motion.dataset import MotionDataset
+from posegen.motion.editing import posture_placement
+from posegen.motion.openpose import h36m_joints
+from posegen.samples.plan import Arrays, draw
+from posegen.skeletons import H36M_17
+
+_LEAST_STD = 1e-4  # metres: a coordinate that moves less stands still, as published
+
+
+@dataclass(frozen=True)
+class WindowTriple:
+    """One line of a plan of behaviour: numbers of windows, which count through all motions of a split."""
+
+    window: int
+    matched: int
+    """Of the same action."""
+    paired: int
+    """Of another action."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What postures are normalized by."""
+
+    mean: np.ndarray
+    """(17, 3) metres."""
+    std: np.ndarray
+    """(17, 3) metres, 1 where a coordinate stands still."""
+
+
+class BehaviorWindows:
+    """Windows of consecutive postures, one for each frame at which one can begin (Blattmann et al., 2021).
+
+    Keys: ``motion`` (num_frames + 1, 17, 3) metres, joints of `posegen.skeletons.H36M_17`; ``matched`` a window of the
+    same action, ``paired`` one of another action, or of any where there is but one; ``action`` the action's place in
+    `actions`. Motions that are too short for a window are left out.
+
+    Args:
+        dataset: Motions.
+        split: ``train`` or ``test``.
+        actions: By name; motions of others are left out. Raises DatasetError where no window is left.
+        num_frames: Frames of a window after its first.
+        canonical: Put each window's first pelvis above the origin and its hips towards +z; otherwise postures are where
+            they were in the world, as published.
+        epoch_size: Samples in an epoch; 0 takes every window once.
+        seed: With the epoch, decides order and companions.
+    """
+
+    def __init__(
+        self,
+        dataset: MotionDataset,
+        split: Split,
+        *,
+        actions: Sequence[str],
+        num_frames: int = 50,
+        canonical: bool = True,
+        epoch_size: int = 0,
+        seed: int = 0,
+    ):
+        self.dataset, self.num_frames, self.canonical = dataset, num_frames, canonical
+        self.actions = list(actions)
+        self.epoch_size, self.seed = epoch_size, seed
+        fitting = [entry for entry in dataset.split(split) if entry.action in self.actions]
+        self.entries = [entry for entry in fitting if entry.num_frames > num_frames]
+        if not self.entries:
+            longest = max((entry.num_frames for entry in fitting), default=0)
+            raise DatasetError(
+                f"{dataset.folder} has no motion of {', '.join(actions)} with the {num_frames + 1} frames of a window "
+                f"in the split {split!r}, the longest has {longest}: lower num_frames"
+            )
+        counts = [entry.num_frames - num_frames for entry in self.entries]
+        self._ends = np.cumsum(counts)  # (M,): of each motion's windows
+        labels = [self.actions.index(entry.action) for entry in self.entries]
+        self._labels = np.repeat(labels, counts)  # (W,): of each window's action
+        self._read: dict[int, np.ndarray] = {}
+
+    def plan(self, epoch: int) -> list[WindowTriple]:
+        rng = np.random.default_rng([self.seed, epoch])
+        windows = draw(len(self._labels), self.epoch_size, rng)
+        matched, paired = np.empty_like(windows), np.empty_like(windows)
+        for label in np.unique(self._labels):
+            rows = self._labels[windows] == label
+            same = np.flatnonzero(self._labels == label)
+            others = np.flatnonzero(self._labels != label)
+            matched[rows] = rng.choice(same, rows.sum())
+            paired[rows] = rng.choice(others if len(others) else same, rows.sum())
+        return [
+            WindowTriple(*numbers) for numbers in zip(windows.tolist(), matched.tolist(), paired.tolist(), strict=True)
+        ]
+
+    def load(self, sample: WindowTriple) -> Arrays:
+        return {
+            "motion": self.window(sample.window),
+            "matched": self.window(sample.matched),
+            "paired": self.window(sample.paired),
+            "action": np.array(self._labels[sample.window]),
+        }
+
+    def window(self, number: int) -> np.ndarray:
+        """The postures (num_frames + 1, 17, 3) of a window in metres."""
+        motion = int(np.searchsorted(self._ends, number, side="right"))
+        start = number - int(self._ends[motion - 1] if motion else 0)
+        return self._cut(motion, start)
+
+    def scale(self) -> Scale:
+        """Mean and standard deviation over windows that follow each other through every motion of the split."""
+        windows = np.concatenate(
+            [
+                self._cut(motion, min(start, entry.num_frames - self.num_frames - 1))
+                for motion, entry in enumerate(self.entries)
+                for start in range(0, entry.num_frames - 1, max(self.num_frames, 1))
+            ]
+        ).astype(np.float64)
+        std = windows.std(axis=0)
+        return Scale(windows.mean(axis=0), np.where(std < _LEAST_STD, 1.0, std))
+
+    def _cut(self, motion: int, start: int) -> np.ndarray:
+        window = self._joints(motion)[start : start + self.num_frames + 1]
+        return posture_placement(window[0], H36M_17).to_canonical(window) if self.canonical else window
+
+    def _joints(self, index: int) -> np.ndarray:
+        """Joints (T, 17, 3) of a whole motion, read once."""
+        if index not in self._read:
+            entry = self.entries[index]
+            try:
+                self._read[index] = h36m_joints(self.dataset.read(entry)).astype(np.float32)
+            except ValueError as error:
+                raise DatasetError(f"{self.dataset.folder}/motions/{entry.motion_id}.npz: {error}") from error
+        return self._read[index]

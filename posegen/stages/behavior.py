@@ -1,0 +1,204 @@
+"""The behaviour net: what a person does as a code, apart from posture and place (Blattmann et al., 2021,
+arXiv:2103.04677)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from posegen.losses import mean_kl_to_standard_normal
+from posegen.metrics.behavior import code_distance, cross_displacement
+from posegen.motion.drawing import draw_strips
+from posegen.networks.behavior import PostureDecoder
+from posegen.samples import Batch, BehaviorWindows, Samples
+from posegen.stages.behavior_stage import BehaviorStage
+from posegen.stages.stage import Losses, Metrics, Pictures, detached, mean_over_workers, sum_losses
+
+_CEILINGS = (0.45, 0.70)  # of the posture decoder's error: below either, the encoder is pushed (published code)
+_DECAY = 0.3  # of the learning rate, each time
+_SHOWN = 3  # transfers that a preview shows
+
+
+class Behavior(BehaviorStage):
+    """Behaviour net: a recurrent cVAE whose code carries a bounded amount of information and, best, no posture."""
+
+    name = "behavior"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(BehaviorStage.Config):
+        """Settings of the behaviour net. Weights are those of the published code."""
+
+        lr: float = 1e-4
+        """Initial learning rate of Adam."""
+        decay_at: tuple[float, ...] = (0.2, 0.45, 0.7)
+        """Shares of the epochs after which the learning rate falls to 0.3 of what it was."""
+        lambda_reconstruction: float = 2.5
+        """Weight of the mean squared error of normalized postures."""
+        information_max: float = 100.0
+        """I_max: nats that a code may carry before the weight of the KL divergence rises."""
+        gamma_rate: float = 1e-5
+        """How far that weight moves in a step, for each nat above or below; 0 keeps it at gamma_init."""
+        gamma_init: float = 0.0
+        """The weight of the KL divergence to begin with."""
+        lambda_auxiliary: float = 0.01
+        """Weight of what the posture decoder cannot read out of the code; 0 trains without one."""
+        auxiliary_steps: int = 5
+        """Steps of the posture decoder in each step."""
+        auxiliary_lr: float = 1e-4
+        """Learning rate of the posture decoder."""
+        lambda_cycle: float = 0.0
+        """Weight of the difference of the code after a transfer from the one before; the paper trains without."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if not self.information_max > 0:
+                raise ValueError(f"information_max must be positive, got {self.information_max}")
+            if self.auxiliary_steps < 1:
+                raise ValueError(f"auxiliary_steps must be at least 1, got {self.auxiliary_steps}")
+            for name in ("gamma_rate", "gamma_init", "lambda_auxiliary", "lambda_cycle"):
+                if not getattr(self, name) >= 0:
+                    raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+            if not all(0 <= share <= 1 for share in self.decay_at):
+                raise ValueError(f"decay_at must be shares from 0 to 1, got {self.decay_at}")
+
+    config: Behavior.Config
+    gamma: Tensor
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        pose_dim = self.network.mean.numel()
+        self.auxiliary = PostureDecoder(pose_dim, config.latent_dim, config.num_frames)
+        self.register_buffer("gamma", torch.tensor(config.gamma_init, dtype=torch.float64))
+        self.optimizers = {
+            "network": Adam(self.network.parameters(), lr=config.lr, fused=True),
+            "auxiliary": Adam(self.auxiliary.parameters(), lr=config.auxiliary_lr, fused=True),
+        }
+
+    @torch.no_grad()
+    def prepare(self, samples: Samples) -> None:
+        """Take the scale of postures from the training data."""
+        assert isinstance(samples, BehaviorWindows)
+        scale = samples.scale()
+        self.network.mean.copy_(torch.from_numpy(scale.mean))
+        self.network.std.copy_(torch.from_numpy(scale.std))
+
+    def lr_factor(self, epoch: int) -> float:
+        passed = [share for share in self.config.decay_at if epoch >= int(share * self.config.num_epochs + 1e-9)]
+        return _DECAY ** len(passed)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rate of the network; that of the posture decoder stays."""
+        super().start_epoch(epoch)
+        for group in self.optimizers["auxiliary"].param_groups:
+            group["lr"] = self.config.auxiliary_lr
+
+    def step(self, batch: Batch) -> Losses:
+        """Reconstruction, the KL divergence by its weight γ, and what takes posture out of the code (Section 3.2).
+
+        Told besides are ``information``, the KL divergence in nats, ``gamma``, and ``posture``, the posture decoder's
+        own loss: about 1 where the code tells nothing of posture.
+        """
+        config, network = self.config, self.network
+        x = network.normalize(batch["motion"])  # (N, T + 1, D)
+        mean, logstd = network.encoder(x[:, :-1])  # (N, Z), (N, Z)
+        code = mean + logstd.exp() * torch.randn_like(mean)  # (N, Z)
+        drawn = network.decoder(code, x[:, 0], config.num_frames)  # (N, T, D)
+        information = mean_kl_to_standard_normal(mean, 2 * logstd)
+        losses = {
+            "reconstruction": config.lambda_reconstruction * F.mse_loss(drawn, x[:, 1:]),
+            "kl": self.gamma.to(information) * information,
+        }
+        told = {"information": information, "gamma": self.gamma.clone()}
+        if config.lambda_auxiliary:
+            times, told["posture"] = self._teach_auxiliary(mean.detach(), x)
+            error = self._posture_error(mean, x, times)
+            losses["auxiliary"] = -config.lambda_auxiliary * sum_losses(
+                {str(ceiling): error.clamp(max=ceiling) for ceiling in _CEILINGS}
+            )
+        if config.lambda_cycle:
+            start = network.normalize(batch["paired"][:, 0])
+            losses["cycle"] = config.lambda_cycle * F.mse_loss(self._code_after(mean, start), mean.detach())
+        self.update("network", sum_losses(losses))
+        excess = mean_over_workers(information.detach()) - config.information_max
+        self.gamma.add_(config.gamma_rate * excess).clamp_(min=0)
+        return detached(losses | told)
+
+    def _teach_auxiliary(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Let the posture decoder learn from codes (N, Z). Returns the last time (1,) that it learned, and its loss."""
+        for _ in range(self.config.auxiliary_steps):
+            times = torch.randint(self.config.num_frames, (1,), device=x.device)
+            loss = self._posture_error(code, x, times)
+            self.update("auxiliary", loss)
+        return times, loss
+
+    def _posture_error(self, code: Tensor, x: Tensor, times: Tensor) -> Tensor:
+        """Mean squared error of what is read of postures x (N, T + 1, D) at times (K,) out of codes (N, Z)."""
+        return F.mse_loss(self.auxiliary(code, times), x[:, times])
+
+    def _code_after(self, code: Tensor, start: Tensor) -> Tensor:
+        """The mean code (N, Z) of what a code (N, Z) makes of normalized start postures (N, D)."""
+        drawn = self.network.decoder(code, start, self.config.num_frames)  # (N, T, D)
+        return self.network.encoder(torch.cat([start[:, None], drawn[:, :-1]], dim=1))[0]
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """How near motions come through their mean codes, what codes carry, and what is left of them in transfers.
+
+        ``joint_error`` in metres; ``information`` in nats and ``information_share`` of what is allowed; with a posture
+        decoder ``posture_error``, 1 or more where a code tells nothing of posture; ``cross_displacement`` of transfers
+        from their source, in standard deviations: small where posture is copied; ``consistency``, how far the code of
+        a transfer is from the source's, to be compared with ``same_action``, how far that of another motion of the
+        same action is; and what `measure_futures` gives for codes of the prior.
+        """
+        network, num_frames = self.network, self.config.num_frames
+        x = network.normalize(batch["motion"])  # (N, T + 1, D)
+        mean, logstd = network.encoder(x[:, :-1])
+        same = network.denormalize(network.decoder(mean, x[:, 0], num_frames))
+        start = network.normalize(batch["paired"][:, 0])
+        crossed = network.decoder(mean, start, num_frames)
+        matched, _ = network.encode(batch["matched"][:, :-1])
+        information = mean_kl_to_standard_normal(mean, 2 * logstd).item()
+        codes, after, of_same = (code.cpu().numpy() for code in (mean, self._code_after(mean, start), matched))
+        metrics = {
+            "joint_error": (same - batch["motion"][:, 1:]).norm(dim=-1).mean().item(),
+            "information": information,
+            "information_share": information / self.config.information_max,
+            "cross_displacement": cross_displacement(crossed.cpu().numpy(), x[:, 1:].cpu().numpy()).average,
+            "consistency": code_distance(codes, after).mean,
+            "same_action": code_distance(codes, of_same).mean,
+        }
+        if self.config.lambda_auxiliary:
+            times = torch.arange(num_frames, device=x.device)
+            metrics["posture_error"] = self._posture_error(mean, x, times).item()
+        return metrics | self.measure_futures(batch)
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Pictures:
+        """Every third frame of sources, of the targets, and of what the targets do with the sources' behaviour."""
+        batch = {name: x[:_SHOWN] for name, x in batch.items()}
+        mean, _ = self.network.encode(batch["motion"][:, :-1])
+        transferred = self.network.decode(mean, batch["paired"][:, 0], self.config.num_frames)
+        kinds = {"source": batch["motion"], "target": batch["paired"], "transfer": transferred}
+        names = [self.config.actions[label] if self.config.actions else "" for label in batch["action"].tolist()]
+        captions, motions = [], []
+        for row, name in enumerate(names):
+            for kind, joints in kinds.items():
+                captions.append(f"{kind}: {name}" if kind != "target" else f"{kind}: from its first posture")
+                motions.append(self.to_motion(joints[row].cpu().numpy()))
+        return {"transfer": draw_strips(motions, captions)}
+
+
+_SMALL = Behavior.Config(num_epochs=30, epoch_size=3200, lr=1e-3, latent_dim=256, gamma_rate=1e-4)
+Behavior.presets = {
+    "posegen": Behavior.Config(),
+    # In the eleven published epochs that are missing here, only classifiers learned.
+    "reference": Behavior.Config(canonical=False, num_epochs=39, decay_at=(10 / 39, 22 / 39, 35 / 39)),
+    "small": _SMALL,
+    "tiny": replace(
+        _SMALL, num_epochs=3, epoch_size=320, batch_size=16, num_frames=25, latent_dim=64, auxiliary_steps=1
+    ),
+}

@@ -1,0 +1,141 @@
+"""The flow of behaviour codes: random codes like those of real motions (Blattmann et al., 2021, arXiv:2103.04677)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.optim import Adam
+
+from posegen.motion.drawing import draw_strips
+from posegen.networks.flow import Flow
+from posegen.samples import Batch, Samples, fixed_batch
+from posegen.stages.behavior import Behavior
+from posegen.stages.behavior_stage import BehaviorStage
+from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached
+from posegen.storage import Folder
+
+_FITTED = 512  # windows from whose codes the flow takes its first norms
+_SHOWN = 2  # starts whose futures a preview shows
+_MUST_AGREE = ("latent_dim", "num_frames", "canonical", "fps")
+
+
+class BehaviorFlow(BehaviorStage):
+    """Normalizing flow between N(0, I) and the codes of a behaviour net, which is not trained here."""
+
+    name = "behavior_flow"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(BehaviorStage.Config):
+        """Settings of the flow. What it shares with the behaviour net must be as in its run."""
+
+        behavior: str = ""
+        """Run of the stage behavior, whose codes are learned; required when a run begins."""
+        lr: float = 2.88e-5
+        """Learning rate of Adam: the published 4.5e-7 for each sample of a batch of 64."""
+        hidden_dim: int = 512
+        """Width of the couplings' networks; the published 2048 makes 629.6 million weights with 15 blocks."""
+        depth: int = 2
+        """Hidden layers of these networks after the first."""
+        num_blocks: int = 8
+        """Blocks of the flow."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            for name in ("hidden_dim", "num_blocks"):
+                if getattr(self, name) < 1:
+                    raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if self.depth < 0:
+                raise ValueError(f"depth must be 0 or more, got {self.depth}")
+            if self.behavior:  # a worker has another working directory
+                object.__setattr__(self, "behavior", str(Folder(self.behavior)))
+
+    config: BehaviorFlow.Config
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.network.requires_grad_(False)
+        self.flow = Flow(config.latent_dim, config.hidden_dim, config.depth, config.num_blocks, config.seed)
+        self.optimizers = {"flow": Adam(self.flow.parameters(), lr=config.lr, betas=(0.5, 0.9), fused=True)}
+
+    def initialize(self, load: Callable[[str], Stage]) -> None:
+        """Take the behaviour net over from its run."""
+        if not self.config.behavior:
+            raise ValueError("behavior is missing: name a run of `posegen train behavior`")
+        trained = load(self.config.behavior)
+        if not isinstance(trained, Behavior):
+            raise ValueError(f"{self.config.behavior} is a run of the stage {trained.name!r}, expected 'behavior'")
+        got, expected = ({name: getattr(x.config, name) for name in _MUST_AGREE} for x in (trained, self))
+        if got != expected:
+            raise ValueError(f"the run {self.config.behavior} has {got}, but the configuration says {expected}")
+        self.network.load_state_dict(trained.network.state_dict())
+
+    @torch.no_grad()
+    def prepare(self, samples: Samples) -> None:
+        """Fit the flow's norms to codes of the training data."""
+        generator = torch.Generator().manual_seed(self.config.seed)
+        codes = [
+            self._codes(batch["motion"].to(self.device), generator)
+            for batch in fixed_batch(samples, _FITTED, self.config.batch_size)
+        ]
+        self.flow.fit_norms(torch.cat(codes))
+
+    def step(self, batch: Batch) -> Losses:
+        """Minus the logarithm of the codes' likelihood, without its constant."""
+        noise, logdet = self.flow(self._codes(batch["motion"]))
+        loss = (0.5 * noise.square().sum(dim=1) - logdet).mean()
+        self.update("flow", loss)
+        return detached({"nll": loss})
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """How likely codes of real motions are, and what futures they give.
+
+        ``nll``, minus the logarithm of their likelihood in nats, and ``prior_nll``, the same under N(0, I) itself; and
+        what `measure_futures` gives for codes of the flow.
+        """
+        codes = self._codes(batch["motion"], torch.Generator().manual_seed(self.config.seed))
+        noise, logdet = self.flow(codes)
+        constant = codes.shape[1] / 2 * math.log(2 * math.pi)
+        return {
+            "nll": (0.5 * noise.square().sum(dim=1) - logdet).mean().item() + constant,
+            "prior_nll": 0.5 * codes.square().sum(dim=1).mean().item() + constant,
+        } | self.measure_futures(batch)
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Pictures:
+        """Every third frame of real motions, and of two random futures of their first frames."""
+        real = batch["motion"][:_SHOWN]
+        kinds = {"real": real}
+        generator = torch.Generator().manual_seed(self.config.seed)
+        for number in (1, 2):
+            codes = self.draw_codes(len(real), generator).to(real)
+            kinds[f"random {number}"] = self.network.decode(codes, real[:, 0], self.config.num_frames)
+        motions = [self.to_motion(joints[row].cpu().numpy()) for row in range(len(real)) for joints in kinds.values()]
+        return {"futures": draw_strips(motions, [*kinds] * len(real))}
+
+    @torch.no_grad()
+    def draw_codes(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random codes (count, Z) of the flow, with the generator's noise."""
+        return self.flow.inverse(super().draw_codes(count, generator).to(self.device))
+
+    @torch.no_grad()
+    def _codes(self, joints: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Codes (N, Z) drawn from the posteriors of windows (N, T + 1, 17, 3)."""
+        mean, logstd = self.network.encode(joints[:, :-1])
+        noise = torch.randn(mean.shape, generator=generator, device="cpu" if generator else mean.device)
+        return mean + logstd.exp() * noise.to(mean)
+
+
+_SMALL = BehaviorFlow.Config(num_epochs=30, epoch_size=3200, lr=3e-4, latent_dim=256, hidden_dim=256, num_blocks=4)
+BehaviorFlow.presets = {
+    "posegen": BehaviorFlow.Config(),
+    "reference": BehaviorFlow.Config(canonical=False, hidden_dim=2048, num_blocks=15),
+    "small": _SMALL,
+    "tiny": replace(
+        _SMALL, num_epochs=3, epoch_size=320, batch_size=16, num_frames=25, latent_dim=64, hidden_dim=64, depth=1
+    ),
+}
