@@ -182,13 +182,11 @@ class Behavior(BehaviorStage):
         batch = {name: x[:_SHOWN] for name, x in batch.items()}
         mean, _ = self.network.encode(batch["motion"][:, :-1])
         transferred = self.network.decode(mean, batch["paired"][:, 0], self.config.num_frames)
-        kinds = {"source": batch["motion"], "target": batch["paired"], "transfer": transferred}
-        names = [self.config.actions[label] if self.config.actions else "" for label in batch["action"].tolist()]
         captions, motions = [], []
-        for row, name in enumerate(names):
-            for kind, joints in kinds.items():
-                captions.append(f"{kind}: {name}" if kind != "target" else f"{kind}: from its first posture")
-                motions.append(self.to_motion(joints[row].cpu().numpy()))
+        for row, label in enumerate(batch["action"].tolist()):
+            action = self.config.actions[label]
+            captions += [f"source: {action}", "target", f"transfer: {action} from the target's first posture"]
+            motions += [self.to_motion(x[row].cpu().numpy()) for x in (batch["motion"], batch["paired"], transferred)]
         return {"transfer": draw_strips(motions, captions)}
 
 

@@ -211,7 +211,7 @@ def between(start: Tensor, end: Tensor, share: float) -> Tensor:
     lengths = start.norm(), end.norm()
     first, second = (x / length.clamp_min(1e-12) for x, length in zip((start, end), lengths, strict=True))
     angle = torch.acos((first @ second).clamp(-1, 1))
-    if angle.sin() < 1e-4:  # on one line: there is no arc, or no one arc
+    if angle.sin() < 1e-4 or not min(lengths) > 0:  # on one line: there is no arc, or no one arc
         return torch.lerp(start, end, share)
     arc = ((1 - share) * angle).sin() * first + (share * angle).sin() * second
     return torch.lerp(*lengths, share) * arc / angle.sin()
