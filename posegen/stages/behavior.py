@@ -197,6 +197,6 @@ Behavior.presets = {
     "reference": Behavior.Config(canonical=False, num_epochs=39, decay_at=(10 / 39, 22 / 39, 35 / 39)),
     "small": _SMALL,
     "tiny": replace(
-        _SMALL, num_epochs=3, epoch_size=320, batch_size=16, num_frames=25, latent_dim=64, auxiliary_steps=1
+        _SMALL, num_epochs=3, epoch_size=640, batch_size=16, lr=3e-3, num_frames=25, latent_dim=64, auxiliary_steps=1
     ),
 }

@@ -136,6 +136,6 @@ BehaviorFlow.presets = {
     "reference": BehaviorFlow.Config(canonical=False, hidden_dim=2048, num_blocks=15),
     "small": _SMALL,
     "tiny": replace(
-        _SMALL, num_epochs=3, epoch_size=320, batch_size=16, num_frames=25, latent_dim=64, hidden_dim=64, depth=1
+        _SMALL, num_epochs=3, epoch_size=640, batch_size=16, num_frames=25, latent_dim=64, hidden_dim=64, depth=1
     ),
 }
