@@ -1,8 +1,8 @@
-"""The shape-and-posture network of behaviour-driven synthesis (Blattmann et al., 2021, arXiv:2103.04677, published code).
+"""The shape-and-posture network of behaviour-driven synthesis (Blattmann et al., 2021, arXiv:2103.04677).
 
-A VUNet (Esser et al., 2018, arXiv:1804.04694): one U-Net half reads what a person looks like into two small maps of
-codes, another reads a stick figure, and a decoder draws the person in that posture. Where the VUNet learned its prior,
-this one's is N(0, I).
+A VUNet (Esser et al., 2018, arXiv:1804.04694), as in the published code: one U-Net half reads what a person looks like
+into two small maps of codes, another reads a stick figure, and a decoder draws the person in that posture. Where the
+VUNet learned its prior, this one's is N(0, I).
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class ShapePostureNetwork(nn.Module):
                 f"the coarsest scales of posture and appearance have {widths[-_FEWEST_SCALES:]} and "
                 f"{appearance_widths[-_FEWEST_SCALES:]} channels, which must be equal: take a smaller max_width"
             )
+        self.latent_dim = widths[-1]
         self.appearance = _Descent(appearance_channels, appearance_widths)
         self.shape = _ShapeReader(appearance_widths[-_FEWEST_SCALES:])
         self.posture = _Descent(3, widths)
@@ -186,7 +187,7 @@ class _ShapeReader(nn.Module):
     def forward(self, activations: Sequence[Tensor], sample: bool) -> ShapeCode:
         skips = list(activations)
         x = self.stem(skips[-1])  # (N, D, h, w)
-        codes = []
+        codes: list[tuple[Tensor, Tensor, Tensor]] = []
         for scale in range(_LATENT_SCALES):
             if scale:
                 seen = torch.cat([skips.pop(), codes[-1][0]], dim=1)  # (N, 2 D, h, w)

@@ -109,9 +109,10 @@ def test_codes_are_drawn_from_the_posterior(network):
     assert all(torch.equal(*pair) for pair in zip(means.z, means.mean, strict=True))
     spread = samples.z[0].std(dim=0) / samples.logstd[0][0].exp()
     assert spread.mean().item() == pytest.approx(1, abs=0.02)
-    assert not samples.mean[1][0].equal(samples.mean[1][1])  # the finer code depends on what the coarser one came out as
+    # The finer code depends on what the coarser one came out as.
+    assert not samples.mean[1][0].equal(samples.mean[1][1])
     for logstd in means.logstd:
-        assert 0 < logstd.min() and logstd.max() < 1
+        assert logstd.min() > 0 and logstd.max() < 1
 
 
 def test_transfer_draws_the_means(network):
@@ -134,9 +135,7 @@ def test_training_reaches_all_that_is_not_idle(network):
     code = network.encode(images(), sample=True)
     (network.draw(code.z, images()).square().sum() + sum(x.sum() for x in code.logstd)).backward()
     after_the_last_code = ("blocks.3.", "ups.1.", "last_block.")
-    assert all(
-        (x.grad is None) == name.startswith(after_the_last_code) for name, x in network.shape.named_parameters()
-    )
+    assert all((x.grad is None) == name.startswith(after_the_last_code) for name, x in network.shape.named_parameters())
     rest = [network.appearance, network.posture, network.decoder]
     assert all(x.grad is not None and x.grad.any() for module in rest for x in module.parameters())
 
