@@ -205,11 +205,20 @@ class ShapePosture(TransferStage):
             hidden = told["regressor"].clamp(max=config.regressor_cap)
             losses["adversary"] = -config.lambda_regressor * self._has_started() * hidden
         self.update("network", sum_losses(losses))
-        self.update("gamma", self.gamma * (config.information_max - divergence.detach()))
+        self._adapt_gamma(divergence.detach())
+        self.num_steps += 1
+        return detached({**losses, **told})
+
+    def _adapt_gamma(self, divergence: Tensor) -> None:
+        """Raise the weight of the divergence by what is too many nats, or lower it by what is too few.
+
+        As fast at most up as down, where the published code has no limit: after one step of a hundred thousand nats
+        the code would be held at none for a hundred times as many steps.
+        """
+        allowed = self.config.information_max
+        self.update("gamma", self.gamma * (allowed - divergence).clamp(min=-allowed))
         with torch.no_grad():
             self.gamma.clamp_(min=0)
-            self.num_steps += 1
-        return detached({**losses, **told})
 
     def _reconstruction(self, fake: Tensor, real: Tensor) -> Losses:
         """The terms that compare images (N, 3, H, W)."""
