@@ -51,9 +51,7 @@ class ShapePosture(TransferStage):
         batch_size: int = 12
         """Pairs in a step, over all workers together."""
         lr: float = 5e-4
-        """Initial learning rate of the network; that of the regressor is 1e-3 and stays."""
-        decay_epochs: int = 150
-        """Epochs at the end over which the learning rate falls linearly."""
+        """Initial learning rate of the network, which falls linearly to 0 over the run; the regressor's stays 1e-3."""
         spatial_size: tuple[int, int] = (0, 0)
         """Height and width of the frames; by default the dataset's."""
         inplane_normalize: bool = False
@@ -93,7 +91,7 @@ class ShapePosture(TransferStage):
             super().__post_init__()
             if min(self.spatial_size) < 1 and self.spatial_size != (0, 0):
                 raise ValueError(f"spatial_size must be a height and a width in pixels, got {self.spatial_size}")
-            for field in ("bottleneck_factor", "box_factor", "decay_epochs", "regressor_start"):
+            for field in ("bottleneck_factor", "box_factor", "regressor_start"):
                 if getattr(self, field) < 0:
                     raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}")
             for field in ("width", "max_width", "regressor_steps"):
@@ -188,8 +186,7 @@ class ShapePosture(TransferStage):
             group["lr"] = self.config.lr * self.lr_factor(epoch)
 
     def lr_factor(self, epoch: int) -> float:
-        constant = self.config.num_epochs - self.config.decay_epochs
-        return 1.0 - max(0, epoch - constant) / max(self.config.decay_epochs, 1)
+        return 1.0 - epoch / self.config.num_epochs
 
     def step(self, batch: Batch) -> Losses:
         """The losses as they enter the objective; and unweighted, ``divergence`` in nats and the regressor's error."""
@@ -310,8 +307,7 @@ _TINY = ShapePosture.Config(
     num_epochs=7,
     epoch_size=256,
     batch_size=4,
-    lr=2e-3,
-    decay_epochs=6,
+    lr=1e-3,
     width=16,
     max_width=64,
     lambda_vgg=0.0,
@@ -324,6 +320,6 @@ ShapePosture.presets = {
     "h36m": _H36M,
     "deepfashion": _DEEPFASHION,
     "market": replace(_DEEPFASHION, spatial_size=(128, 128), bottleneck_factor=1, box_factor=1),
-    "small": replace(_TINY, num_epochs=10, epoch_size=1024, decay_epochs=8),  # for several people in several rooms
+    "small": replace(_TINY, num_epochs=10, epoch_size=1024),  # for several people in several rooms
     "tiny": _TINY,
 }

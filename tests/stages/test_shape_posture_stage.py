@@ -231,7 +231,7 @@ def test_training_goes_on_from_a_checkpoint_as_if_nobody_had_stopped_it(batch, t
 def test_a_little_training_moves_the_person(batch):
     """Two pairs, learned by heart: limbs come to where they should be."""
     stage = make_stage(width=8, max_width=16, lambda_regressor=0.0, lr=3e-3)
-    for _ in range(40):
+    for _ in range(30):
         stage.step(batch)
     source, target = batch["source"], batch["target"]
     moved = (source - target).abs().amax(dim=1) > 0.5  # (N, H, W)
@@ -262,9 +262,9 @@ def test_preview_has_four_rows(batch):
     np.testing.assert_array_equal(picture[98:194, :64], to_image(batch["posture"][0]))
 
 
-@pytest.mark.parametrize(("epoch", "factor"), [(0, 1.0), (10, 1.0), (15, 0.5)])
+@pytest.mark.parametrize(("epoch", "factor"), [(0, 1.0), (10, 0.5), (19, 0.05)])
 def test_learning_rate_of_the_network_alone_falls(epoch, factor):
-    stage = make_stage(num_epochs=20, decay_epochs=10, lr=1e-2)
+    stage = make_stage(num_epochs=20, lr=1e-2)
     stage.start_epoch(epoch)
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in stage.optimizers.items()}
     assert rates == {"network": pytest.approx(1e-2 * factor), "gamma": 1e-5, "regressor": 1e-3}
