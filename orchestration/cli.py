@@ -273,7 +273,7 @@ def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings
     """Draw test clips again from their first frames and measure how close they come (Section 4.3).
 
     Args:
-        run: Run of a stage that draws videos: video_generator, end_to_end or deformable_gan.
+        run: Run of a stage that draws videos: video_generator, end_to_end, deformable_gan or shape_posture.
         dataset: Clip dataset of the size that it was trained at; by default the one that it was trained on.
     """
     from orchestration.evaluate import evaluate, medians_asked

@@ -18,7 +18,7 @@ from posegen.checkpoint import checkpoint_bytes
 from posegen.datasets import Dataset
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import fixed_batch
-from posegen.stages import STAGES, Stage
+from posegen.stages import STAGES, ShapePosture, Stage
 from posegen.stages.video_stage import VideoStage
 
 
@@ -57,8 +57,8 @@ def cost_of_run(stage: str, config: Stage.Config, data: Dataset, *, keep: int = 
     batch = {name: torch.empty_like(x, device="meta") for name, x in _one_batch(samples, config).items()}
     with torch.device("meta"):
         built = STAGES[stage](config)
-        if isinstance(built, VideoStage) and built.config.lambda_vgg:
-            built.use_vgg(VGGFeatures.untrained(built.config.vgg))
+        if isinstance(built, VideoStage | ShapePosture) and built.config.lambda_vgg:
+            built.use_vgg(VGGFeatures.untrained(built.config.vgg, 2 if isinstance(built, ShapePosture) else 1))
     # Adam's step needs content; SGD's does not, and no optimizer's arithmetic counts beside the networks'.
     built.optimizers = {
         name: torch.optim.SGD(optimizer.param_groups[0]["params"], lr=1.0)

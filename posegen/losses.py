@@ -11,6 +11,8 @@ from torch.nn import functional as F
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Weights of relu1_1 … relu5_1 in `perceptual` (pix2pixHD's published code)."""
 
+_IMAGENET_DEVIATION = (0.229, 0.224, 0.225)  # of red, green and blue in [0, 1]
+
 
 def lsgan(predictions: Sequence[Tensor], real: bool) -> Tensor:
     """Least-squares adversarial loss (Mao et al., 2017, arXiv:1611.04076, Equation 9), summed over scales.
@@ -109,21 +111,37 @@ def feature_matching(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[T
     return torch.stack(distances).sum() / len(fake)
 
 
-def perceptual(features: Callable[[Tensor], Sequence[Tensor]], fake: Tensor, real: Tensor) -> Tensor:
+def perceptual(
+    features: Callable[[Tensor], Sequence[Tensor]],
+    fake: Tensor,
+    real: Tensor,
+    weights: Sequence[float] = PERCEPTUAL_WEIGHTS,
+) -> Tensor:
     """Distance of a frozen network's activations (Johnson et al., 2016; weights of Wang et al., 2018).
 
     Args:
-        features: Images to the five activations that `PERCEPTUAL_WEIGHTS` are for, as `VGGFeatures` gives them.
+        features: Images to five activations, as `VGGFeatures` gives them.
         fake: (N, 3, H, W) in [-1, 1].
         real: The same; no gradient flows to it.
+        weights: Of each activation.
     """
     with torch.no_grad():
         targets = features(real)
     distances = [
         weight * F.l1_loss(activation, target)
-        for weight, activation, target in zip(PERCEPTUAL_WEIGHTS, features(fake), targets, strict=True)
+        for weight, activation, target in zip(weights, features(fake), targets, strict=True)
     ]
     return torch.stack(distances).sum()
+
+
+def normalized_l1(fake: Tensor, real: Tensor) -> Tensor:
+    """Mean absolute difference of images (N, 3, H, W) in [-1, 1], in ImageNet's deviations of each channel.
+
+    The first term of the VUNet's reconstruction (Esser et al., 2018, arXiv:1804.04694, Section 3.2, and the published
+    code of Blattmann et al., 2021): what its VGG is shown.
+    """
+    deviation = fake.new_tensor(_IMAGENET_DEVIATION).view(3, 1, 1)
+    return ((fake - real) / (2 * deviation)).abs().mean()
 
 
 def nearest_neighbor(fake: Tensor, real: Tensor, window: int = 5) -> Tensor:

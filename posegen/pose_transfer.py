@@ -1,4 +1,4 @@
-"""A content image and a pose sequence in; frames out, drawn by the baseline Deformable GAN."""
+"""A content image and a pose sequence in; frames out, drawn one by one, by a stage without colour codes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 
 from posegen.checkpoint import find_checkpoint, load_frame_size, load_stage
 from posegen.generate import Content
-from posegen.samples import to_image, transfer_inputs
-from posegen.stages.deformable_gan import DeformableGAN
+from posegen.samples import to_image
+from posegen.stages.transfer_stage import TransferStage
 from posegen.storage import Folder
 
 
 class PoseTransfer:
-    """Draws videos with a trained `DeformableGAN`, each frame by itself.
+    """Draws videos with a trained `TransferStage`, such as `DeformableGAN`, each frame by itself.
 
     Args:
         stage: In evaluation mode.
@@ -27,7 +27,7 @@ class PoseTransfer:
         >>> frames = transfer.frames(content, poses)
     """
 
-    def __init__(self, stage: DeformableGAN, size: tuple[int, int], device: torch.device | None = None):
+    def __init__(self, stage: TransferStage, size: tuple[int, int], device: torch.device | None = None):
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.stage, self.size = stage.to(self.device).eval(), size
 
@@ -35,11 +35,10 @@ class PoseTransfer:
     def load(cls, run: Folder | str, device: torch.device | None = None) -> PoseTransfer:
         """Load the newest checkpoint of a run. Raises CheckpointError if it is of another stage."""
         checkpoint = find_checkpoint(run)
-        stage = load_stage(checkpoint, DeformableGAN)
-        assert isinstance(stage, DeformableGAN)
+        stage = load_stage(checkpoint, TransferStage)
+        assert isinstance(stage, TransferStage)
         return cls(stage, load_frame_size(checkpoint), device)
 
-    @torch.no_grad()
     def frames(self, content: Content, poses: np.ndarray) -> Iterator[np.ndarray]:
         """Draw one uint8 frame (H, W, 3) per pose.
 
@@ -49,7 +48,5 @@ class PoseTransfer:
         """
         if content.image.shape[:2] != self.size:
             raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
-        for pose in poses:
-            inputs = transfer_inputs(content.image, content.keypoints, pose)
-            batch = {name: torch.from_numpy(array)[None].to(self.device) for name, array in inputs.items()}
-            yield to_image(self.stage.draw(batch)[0])
+        for drawn in self.stage.reenact(content.image, content.keypoints, poses):
+            yield to_image(drawn)

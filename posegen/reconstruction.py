@@ -16,7 +16,7 @@ from posegen.generate import Content, VideoSynthesizer, content_of
 from posegen.metrics.image import MS_SSIM_MIN_SIZE, masked, ms_ssim, ssim
 from posegen.metrics.temporal import ImpliedFlow, implied_flow, tlpips, warp_error
 from posegen.pose_transfer import PoseTransfer
-from posegen.stages import DeformableGAN
+from posegen.stages.transfer_stage import TransferStage
 from posegen.storage import Folder
 
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -46,7 +46,7 @@ def load_reenactor(run: Folder | str, device: torch.device | None = None) -> Vid
     Raises CheckpointError where it is of a stage that draws none.
     """
     stage, _ = load_config(find_checkpoint(run))
-    return PoseTransfer.load(run, device) if stage is DeformableGAN else VideoSynthesizer.load(run, device)
+    return PoseTransfer.load(run, device) if issubclass(stage, TransferStage) else VideoSynthesizer.load(run, device)
 
 
 @dataclass(frozen=True)

@@ -105,12 +105,16 @@ def sine(shape: Sequence[int], frequency: float, phase: float, scale: float = 1.
     return scale * (frequency * k + phase).sin().reshape(tuple(shape))
 
 
+_GAINS = ("gamma", "length")
+"""Names of parameters that scale channels, and of the lengths of weight normalization."""
+
+
 @torch.no_grad()
 def fill_sines(network: N) -> N:
     """Make a motion network float64 with its own closed-form weights, rounded to float32. Returns the network.
 
     A weight of n elements is sin(0.37 k + 0.011 (n mod 997) + 1 + m / 2), where m counts the parameters of its shape
-    before it, times sqrt(2 / fan-in). Gains are 1 + 0.1 of that, tables of actions 0.5, biases 0.1.
+    before it, times sqrt(2 / fan-in). Gains are 1 + 0.1 of that, tables of actions 0.5, biases and shifts 0.1.
     """
     seen: Counter[torch.Size] = Counter()
     for name, parameter in network.named_parameters():
@@ -118,8 +122,10 @@ def fill_sines(network: N) -> N:
         v = sine(parameter.shape, 0.37, 0.011 * (n % 997) + 1.0 + 0.5 * seen[parameter.shape])
         seen[parameter.shape] += 1
         layer, _, kind = name.rpartition(".")
-        if isinstance(network.get_submodule(layer), nn.LayerNorm) and kind == "weight":
+        if kind in _GAINS or (isinstance(network.get_submodule(layer), nn.LayerNorm) and kind == "weight"):
             v = 1 + 0.1 * v
+        elif kind == "beta":  # a shift, although it has four dimensions
+            v = 0.1 * v
         elif "." not in name:  # a table of actions
             v = 0.5 * v
         elif v.dim() > 1:

@@ -13,7 +13,7 @@ from posegen.clips import Clip, ClipFile, ClipInfo, write_clip
 from posegen.generate import VideoSynthesizer
 from posegen.pose_transfer import PoseTransfer
 from posegen.reconstruction import gather, load_reenactor, score_clip, structural_measures
-from posegen.stages import ColorEncoder, DeformableGAN, EndToEnd, VideoGenerator
+from posegen.stages import ColorEncoder, DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
 from posegen.storage import Folder
 from posegen.studio import render_clip
 
@@ -125,6 +125,7 @@ def test_gather_keeps_what_is_known():
         (VideoGenerator, {"generator_width": 4, "num_blocks": 1, "encoder_width": 4}, VideoSynthesizer),
         (EndToEnd, {"generator_width": 4, "num_blocks": 1, "encoder_width": 4}, VideoSynthesizer),
         (DeformableGAN, {"width": 4, "discriminator_width": 4}, PoseTransfer),
+        (ShapePosture, {"width": 4, "max_width": 4, "spatial_size": SIZE}, PoseTransfer),
     ],
 )
 def test_every_stage_that_draws_videos_is_loaded_and_scored(stage, changes, reenactor, file, tmp_path):

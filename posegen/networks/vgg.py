@@ -38,7 +38,7 @@ _TRAINED = {
 
 
 class VGGFeatures(nn.Module):
-    """The activations relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 of a frozen VGG.
+    """The activations relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1 of a frozen VGG, or relu1_2 to relu5_2.
 
     Args:
         architecture: Which VGG.
@@ -46,6 +46,7 @@ class VGGFeatures(nn.Module):
             deviation (``imagenet``), or BGR in 0–255 without the mean (``caffe``).
         pooling: Max pooling, or its shift-tolerant form for weights that were trained with it (Zhang, 2019,
             arXiv:1904.11486, with wider padding as in Ghildyal and Liu, 2022).
+        convolution: Behind which convolution of each block the activations are taken.
     """
 
     def __init__(
@@ -53,10 +54,12 @@ class VGGFeatures(nn.Module):
         architecture: Literal["vgg16", "vgg19"] = "vgg19",
         normalization: Literal["none", "imagenet", "caffe"] = "none",
         pooling: Literal["max", "blur"] = "max",
+        convolution: Literal[1, 2] = 1,
     ):
         super().__init__()
-        self.pooling = pooling
-        self.blocks = nn.ModuleList(_block(block, _DEPTHS[architecture][block]) for block in range(5))
+        self.pooling, self.convolution = pooling, convolution
+        depths = (*_DEPTHS[architecture][:-1], convolution)  # nothing looks behind the last activation
+        self.blocks = nn.ModuleList(_block(block, depth) for block, depth in enumerate(depths))
         scale, shift = _normalization(normalization)
         self.flip = normalization == "caffe"
         self.scale: Tensor
@@ -66,33 +69,41 @@ class VGGFeatures(nn.Module):
         self.requires_grad_(False)
 
     @classmethod
-    def pretrained(cls, name: str) -> VGGFeatures:
-        """The network with published weights: ``vgg19`` (pix2pixHD's), ``vgg16-hed`` or ``vgg16-stlpips``.
+    def pretrained(cls, name: str, convolution: Literal[1, 2] = 1) -> VGGFeatures:
+        """The network with published weights: ``vgg19``, ``vgg16-hed`` or ``vgg16-stlpips``.
+
+        ``vgg19`` sees images in [-1, 1], as in pix2pixHD, for the first activations, and with ImageNet's mean and
+        deviation, as it was trained, for the second ones.
 
         Raises ValueError for another name, and WeightsError where the weights cannot be had.
         """
         if name not in _TRAINED:
             raise ValueError(f"unknown perceptual network {name!r}, expected one of {sorted(_TRAINED)}")
         with weights.loaded(name) as tensors:
-            return cls.from_state_dict(name, tensors)
+            return cls.from_state_dict(name, tensors, convolution)
 
     @classmethod
-    def from_state_dict(cls, name: str, state_dict: Mapping[str, Tensor]) -> VGGFeatures:
+    def from_state_dict(
+        cls, name: str, state_dict: Mapping[str, Tensor], convolution: Literal[1, 2] = 1
+    ) -> VGGFeatures:
         """The network `name`, as in `pretrained`, with its weights under their published names."""
-        network = cls.untrained(name)
+        network = cls.untrained(name, convolution)
         network.load_convolutions(state_dict, _TRAINED[name].prefix)
         return network
 
     @classmethod
-    def untrained(cls, name: str) -> VGGFeatures:
+    def untrained(cls, name: str, convolution: Literal[1, 2] = 1) -> VGGFeatures:
         """The network `name`, as in `pretrained`, with weights as they are drawn."""
         trained = _TRAINED[name]
-        return cls(trained.architecture, trained.normalization, trained.pooling)
+        normalization = trained.normalization
+        if convolution == 2 and normalization == "none":
+            normalization = "imagenet"
+        return cls(trained.architecture, normalization, trained.pooling, convolution)
 
     def load_convolutions(self, state_dict: Mapping[str, Tensor], prefix: str = "") -> None:
         """Copy weights and biases of the convolutions under `prefix`, in the order of the numbers in their names.
 
-        Convolutions after relu5_1 are left over. Raises ValueError where a shape differs.
+        Convolutions after the last activation are left over. Raises ValueError where a shape differs.
         """
         names = sorted(
             (key.removesuffix(".weight") for key in state_dict if re.match(rf"{re.escape(prefix)}.*weight$", key)),
@@ -118,8 +129,16 @@ class VGGFeatures(nn.Module):
             for convolution in block.children():
                 x = F.relu(convolution(x))  # (N, D, H / 2^index, W / 2^index)
                 outputs.append(x)
-            activations.append(outputs[0])
+            activations.append(outputs[self.convolution - 1])
         return activations
+
+    def rescaled(self, image: Tensor) -> list[Tensor]:
+        """`forward` as if images came with ImageNet's deviation, whatever range the weights expect.
+
+        So the weight of a loss depends less on them: up to biases, activations are as large as what goes in.
+        """
+        factor = _normalization("imagenet")[0].mean().to(self.scale) / self.scale.mean()
+        return [factor * activation for activation in self(image)]
 
     def relu1_2(self, image: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] to the activation of the second convolution, (N, 64, H, W).
@@ -143,10 +162,9 @@ class VGGFeatures(nn.Module):
 
 
 def _block(index: int, depth: int) -> nn.ModuleList:
-    """The convolutions of a block; of the last one the first alone, for nothing looks behind it."""
+    """The convolutions of a block."""
     in_channels = _WIDTHS[index - 1] if index else 3
-    last = len(_WIDTHS) - 1
-    widths = [in_channels] + [_WIDTHS[index]] * (1 if index == last else depth)
+    widths = [in_channels] + [_WIDTHS[index]] * depth
     return nn.ModuleList(nn.Conv2d(*pair, kernel_size=3, padding=1) for pair in pairwise(widths))
 
 

@@ -11,6 +11,7 @@ from posegen.stages.deformable_gan import DeformableGAN
 from posegen.stages.end_to_end import EndToEnd
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.recognition import Recognition
+from posegen.stages.shape_posture import ShapePosture
 from posegen.stages.stage import Stage
 from posegen.stages.video_generator import VideoGenerator
 
@@ -21,6 +22,7 @@ _KINDS: tuple[type[Stage], ...] = (
     VideoGenerator,
     EndToEnd,
     DeformableGAN,
+    ShapePosture,
     Actor,
     Behavior,
     BehaviorFlow,
@@ -39,6 +41,7 @@ __all__ = [
     "EndToEnd",
     "FeatureRestoration",
     "Recognition",
+    "ShapePosture",
     "Stage",
     "VideoGenerator",
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,12 +18,13 @@ from posegen.losses import log_loss, nearest_neighbor
 from posegen.metrics.image import psnr, ssim
 from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminator, heat_maps
 from posegen.networks.vgg import VGGFeatures
-from posegen.samples import Batch, PosePairs, Samples, to_image
+from posegen.samples import Batch, PosePairs, Samples, to_image, transfer_inputs
 from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
+from posegen.stages.transfer_stage import TransferStage
 
 
-class DeformableGAN(Stage):
+class DeformableGAN(TransferStage):
     """A person from one frame, drawn in the pose of another: the baseline of Table 1 of Yang et al. (2020).
 
     It has no colour code and no memory of the frame before. The generator's objective is that of Siarohin et
@@ -148,6 +151,13 @@ class DeformableGAN(Stage):
             [to_image(image) for image in images] for images in (batch["source"], batch["target"], self.draw(batch))
         )
         return {"generated": grid([source, figures, target, fake])}
+
+    @torch.no_grad()
+    def reenact(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        device = next(self.generator.parameters()).device
+        for pose in poses:
+            inputs = transfer_inputs(image, keypoints, pose)
+            yield self.draw({name: torch.from_numpy(array)[None].to(device) for name, array in inputs.items()})[0]
 
 
 def _heat_maps(batch: Batch) -> tuple[Tensor, Tensor]:

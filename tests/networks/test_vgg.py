@@ -108,3 +108,32 @@ def test_wrong_weights_are_refused(hed):
 def test_unknown_network_is_named():
     with pytest.raises(ValueError, match=r"unknown perceptual network 'vgg11', expected one of \['vgg16-hed'"):
         VGGFeatures.pretrained("vgg11")
+
+
+def test_second_activations_are_those_behind_the_second_convolutions():
+    torch.manual_seed(0)
+    first, second = VGGFeatures("vgg16"), VGGFeatures("vgg16", convolution=2)
+    second.load_state_dict(first.state_dict(), strict=False)
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    activations = second(image)
+    assert [x.shape for x in activations] == [x.shape for x in first(image)]
+    expected = F.relu(second.blocks[0][1](first(image)[0]))
+    torch.testing.assert_close(activations[0], expected)
+    torch.testing.assert_close(second.relu1_2(image), 127.5 * expected)
+
+
+@pytest.mark.parametrize("name", ["vgg19", "vgg16-stlpips", "vgg16-hed"])
+def test_second_activations_are_of_images_as_the_weights_were_trained_on(name):
+    network = VGGFeatures.untrained(name, convolution=2)
+    assert network.scale.min() > 2  # no image in [-1, 1]
+    assert VGGFeatures.untrained("vgg19").scale.max() == 1
+
+
+def test_rescaled_activations_do_not_depend_on_the_range_that_the_weights_expect():
+    torch.manual_seed(0)
+    imagenet, caffe = (VGGFeatures("vgg16", normalization, convolution=2) for normalization in ("imagenet", "caffe"))
+    caffe.load_state_dict(imagenet.state_dict())
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    own, other = imagenet.rescaled(image)[0], caffe.rescaled(image.flip(1))[0]
+    torch.testing.assert_close(own, imagenet(image)[0])
+    assert other.std().item() == pytest.approx(own.std().item(), rel=0.2)

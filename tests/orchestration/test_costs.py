@@ -39,7 +39,9 @@ def test_arithmetic_is_that_of_a_real_step(data):
     assert cost_of_run("feature_restoration", config, data).flops == counter.get_total_flops()
 
 
-@pytest.mark.parametrize("stage", ["color_encoder", "feature_restoration", "video_generator", "deformable_gan"])
+@pytest.mark.parametrize(
+    "stage", ["color_encoder", "feature_restoration", "video_generator", "deformable_gan", "shape_posture"]
+)
 def test_cost_grows_with_what_is_done(data, stage):
     config = tiny(stage, num_epochs=2, epoch_size=16)
     once, twice = (cost_of_run(stage, replace(config, num_epochs=epochs), data) for epochs in (2, 4))

@@ -15,13 +15,17 @@ from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.evaluate import EvaluateSettings, evaluate, meaning
 from orchestration.prepare import PrepareSettings, prepare
 from posegen.checkpoint import Progress, save_checkpoint
-from posegen.stages import DeformableGAN, EndToEnd, VideoGenerator
+from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
 from posegen.storage import Folder
 
 SIZE = (96, 64)
 SMALL = {"generator_width": 4, "num_blocks": 1, "encoder_width": 4}
 STAGES = {"video_generator": (VideoGenerator, SMALL), "end_to_end": (EndToEnd, SMALL)}
-STAGES["deformable_gan"] = (DeformableGAN, {"width": 4, "discriminator_width": 4})
+WITHOUT_COLOUR = {
+    "deformable_gan": (DeformableGAN, {"width": 4, "discriminator_width": 4}),
+    "shape_posture": (ShapePosture, {"width": 4, "max_width": 4, "spatial_size": SIZE}),
+}
+STAGES |= WITHOUT_COLOUR
 NO_WEIGHTS = EvaluateSettings(perceptual=(), swaps=1)
 COLOUR = {f"{name}_{region}" for name in ("recolor", "hit", "texture") for region in ("upper", "lower")}
 COLOUR |= {"leakage_other", "leakage_skin", "background_delta_e", "code_sensitivity"}
@@ -66,8 +70,8 @@ def write_run(folder: Path, stage: str) -> Folder:
 def test_every_stage_that_draws_videos_is_measured(stage, dataset, tmp_path):
     result = evaluate(str(write_run(tmp_path, stage)), dataset, NO_WEIGHTS)
     scores = {"ssim", "ssim_masked", "flicker", "flicker_real"}
-    assert result.scores.keys() == (scores if stage == "deformable_gan" else scores | COLOUR)
-    told = {"colour": "deformable_gan draws without colour codes"} if stage == "deformable_gan" else {}
+    assert result.scores.keys() == (scores if stage in WITHOUT_COLOUR else scores | COLOUR)
+    told = {"colour": f"{stage} draws without colour codes"} if stage in WITHOUT_COLOUR else {}
     assert result.left_out == told
     written = json.loads((tmp_path / stage / "evaluation/evaluation.json").read_text())
     assert written["scores"].keys() == result.scores.keys()

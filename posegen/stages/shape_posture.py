@@ -1,0 +1,325 @@
+"""A person's shape from one picture in the posture of another (Blattmann et al., 2021, arXiv:2103.04677)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam
+
+from posegen.clips import ClipDataset
+from posegen.datasets import Dataset, DatasetError, Split
+from posegen.losses import mean_kl_to_standard_normal, normalized_l1, perceptual
+from posegen.metrics.image import psnr, ssim
+from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
+from posegen.networks.vgg import VGGFeatures
+from posegen.samples import Batch, Samples, ShapePairs, appearance_of, posture_of, to_image
+from posegen.skeletons import OPENPOSE_18
+from posegen.stages.pictures import grid
+from posegen.stages.stage import Losses, Metrics, Pictures, detached, sum_losses
+from posegen.stages.transfer_stage import TransferStage
+
+_LARGEST_ADVERSARY = 4.0
+_ACTIVATIONS = 5  # of the perceptual network, each of weight 1
+_USUAL_SIZE = (256, 256)  # of what is built before any data is known
+
+
+class ShapePosture(TransferStage):
+    """Shape and posture, parted: a code says what a person looks like, a stick figure how the person stands.
+
+    The reconstruction is compared by pixels and by a frozen VGG (Esser et al., 2018, arXiv:1804.04694). The code is
+    held to `information_max` nats by a weight of the KL divergence that rises while there are more and falls while
+    there are fewer. A regressor learns to read the posture from the code, and the code learns that it cannot; in the
+    published code no gradient of it reached the encoder.
+    """
+
+    name = "shape_posture"
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(TransferStage.Config):
+        """Settings of the shape-and-posture network."""
+
+        num_epochs: int = 150
+        """Epochs of `epoch_size` pairs."""
+        epoch_size: int = 12000
+        """Pairs in an epoch, 1000 steps of the published code; 0 takes as many as there are usable frames."""
+        batch_size: int = 12
+        """Pairs in a step, over all workers together."""
+        lr: float = 5e-4
+        """Initial learning rate of the network, which falls linearly to 0 over the run; the regressor's stays 1e-3."""
+        spatial_size: tuple[int, int] = (0, 0)
+        """Height and width of the frames; by default the dataset's."""
+        inplane_normalize: bool = False
+        """Show the person as ten part crops, each turned upright, and not as the whole frame with its background."""
+        bottleneck_factor: int = 2
+        """The coarsest maps of a frame whose shorter side is a power of 2 are 2 to this power on that side."""
+        box_factor: int = 2
+        """Part crops are 2 to this power times smaller than frames."""
+        width: int = 32
+        """Channels of the full resolution, doubled at each scale."""
+        max_width: int = 128
+        """Most channels of a scale, and those of the code."""
+        self_share: float = 0.2
+        """Share of the training pairs that are the same frame twice; published are these alone."""
+        equal_people: bool = False
+        """Learn from every person as often as from any other, however many frames there are of each."""
+        lambda_l1: float = 1.0
+        """Weight of the plain difference of pixels, in ImageNet's deviations."""
+        lambda_vgg: float = 1.0
+        """Weight of the sum of five perceptual terms, relu1_2 to relu5_2."""
+        vgg: Literal["vgg19", "vgg16-hed", "vgg16-stlpips"] = "vgg19"
+        """Network of the perceptual terms; vgg19 is the published one, the others come from PyPI."""
+        information_max: float = 1000.0
+        """Nats that the code may hold, mean of its two scales."""
+        gamma_step: float = 1e-5
+        """How much the weight of the KL divergence changes in a step, for each nat too many or too few."""
+        lambda_regressor: float = 4.0
+        """Weight of what keeps the posture out of the code, from 0 for none to 4."""
+        regressor_start: int = 1000
+        """Steps before the code is taught by the regressor, which learns from the first one."""
+        regressor_cap: float = 1.2
+        """Error of the regressor, a length in image sizes over all joints, above which the code need not hide more."""
+        regressor_steps: int = 5
+        """Updates of the regressor in a step: by the batch's own appearances, and then by others."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if min(self.spatial_size) < 1 and self.spatial_size != (0, 0):
+                raise ValueError(f"spatial_size must be a height and a width in pixels, got {self.spatial_size}")
+            for field in ("bottleneck_factor", "box_factor", "regressor_start"):
+                if getattr(self, field) < 0:
+                    raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}")
+            for field in ("width", "max_width", "regressor_steps"):
+                if getattr(self, field) < 1:
+                    raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+            if not 0 <= self.self_share <= 1:
+                raise ValueError(f"self_share must be in [0, 1], got {self.self_share}")
+            if not 0 <= self.lambda_regressor <= _LARGEST_ADVERSARY:
+                raise ValueError(
+                    f"lambda_regressor must be from 0 to {_LARGEST_ADVERSARY:g}, got {self.lambda_regressor}"
+                )
+
+        @property
+        def frame_size(self) -> tuple[int, int]:
+            """Height and width of the frames."""
+            return self.spatial_size if self.spatial_size != (0, 0) else _USUAL_SIZE
+
+        @property
+        def num_scales(self) -> int:
+            """Resolutions of the posture's path: 7 at 256 pixels and a bottleneck of 2² pixels."""
+            return 1 + round(math.log2(min(self.frame_size))) - self.bottleneck_factor
+
+        @property
+        def window(self) -> tuple[int, int] | None:
+            """Height and width of part crops; None where whole frames are shown."""
+            height, width = (side // 2**self.box_factor for side in self.frame_size)
+            return (height, width) if self.inplane_normalize else None
+
+    config: ShapePosture.Config
+
+    def __init__(self, config: Config):
+        super().__init__(config)
+        self.network = ShapePostureNetwork(
+            30 if config.inplane_normalize else 3,
+            config.num_scales,
+            config.num_scales - (config.box_factor if config.inplane_normalize else 0),
+            config.width,
+            config.max_width,
+        )
+        self.gamma = nn.Parameter(torch.zeros(()))  # weight of the KL divergence
+        self.num_steps: Tensor
+        self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
+        self.optimizers = {
+            "network": Adam(self.network.parameters(), lr=config.lr, betas=(0.5, 0.9), fused=True),
+            "gamma": SGD([self.gamma], lr=config.gamma_step),
+        }
+        if config.lambda_regressor:
+            sizes = self.network.latent_sizes(config.frame_size)
+            self.regressor = PostureRegressor(sizes, self.network.latent_dim, len(OPENPOSE_18))
+            self.optimizers["regressor"] = Adam(self.regressor.parameters(), lr=1e-3, fused=True)
+        # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
+        self._vgg: tuple[VGGFeatures, ...] = ()
+
+    @classmethod
+    def adapt(cls, config: TransferStage.Config, dataset: Dataset) -> TransferStage.Config:
+        assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
+        if config.spatial_size not in ((0, 0), dataset.frame_size):
+            (height, width), (wanted_height, wanted_width) = dataset.frame_size, config.spatial_size
+            raise DatasetError(
+                f"{dataset.folder} has frames of {height}×{width} (height × width), expected "
+                f"{wanted_height}×{wanted_width}: prepare it at this size, or set spatial_size"
+            )
+        return replace(config, spatial_size=dataset.frame_size)
+
+    @classmethod
+    def open_samples(cls, config: TransferStage.Config, dataset: Dataset, split: Split) -> Samples:
+        """Pairs of two frames; those for measuring are never the same frame on purpose."""
+        assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
+        trains = split == "train"
+        return ShapePairs(
+            dataset,
+            split,
+            self_share=config.self_share if trains else 0.0,
+            equal_people=config.equal_people,
+            window=config.window,
+            num_others=config.regressor_steps - 1 if config.lambda_regressor and trains else 0,
+            epoch_size=config.epoch_size,
+            seed=config.seed,
+        )
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        self.network.check_size(size)
+        if size != self.config.frame_size:
+            height, width = self.config.frame_size
+            raise ValueError(
+                f"the network is for frames of {height}×{width}, got {size[0]}×{size[1]}: set spatial_size"
+            )
+
+    def start_epoch(self, epoch: int) -> None:
+        """Set the network's learning rate; the steps of the regressor and of the KL divergence's weight stay."""
+        for group in self.optimizers["network"].param_groups:
+            group["lr"] = self.config.lr * self.lr_factor(epoch)
+
+    def lr_factor(self, epoch: int) -> float:
+        return 1.0 - epoch / self.config.num_epochs
+
+    def step(self, batch: Batch) -> Losses:
+        """The losses as they enter the objective; and unweighted, ``divergence`` in nats and the regressor's error."""
+        config = self.config
+        code = self.network.encode(batch["source_appearance"], sample=True)
+        fake = self.network.draw(code.z, batch["posture"])  # (N, 3, H, W)
+        divergence = _divergence(code.mean, code.logstd)
+        losses = {"kl": self.gamma.detach() * divergence, **self._reconstruction(fake, batch["target"])}
+        told = {"divergence": divergence, "gamma": self.gamma.clone()}
+        if config.lambda_regressor:
+            self._teach_regressor(batch, [mean.detach() for mean in code.mean])
+            told["regressor"] = self._posture_error(code.mean, batch["source_pose"])
+            hidden = told["regressor"].clamp(max=config.regressor_cap)
+            losses["adversary"] = -config.lambda_regressor * self._has_started() * hidden
+        self.update("network", sum_losses(losses))
+        self._adapt_gamma(divergence.detach())
+        self.num_steps += 1
+        return detached({**losses, **told})
+
+    def _adapt_gamma(self, divergence: Tensor) -> None:
+        """Raise the weight of the divergence by what is too many nats, or lower it by what is too few.
+
+        As fast at most up as down, where the published code has no limit: after one step of a hundred thousand nats
+        the code would be held at none for a hundred times as many steps.
+        """
+        allowed = self.config.information_max
+        self.update("gamma", self.gamma * (allowed - divergence).clamp(min=-allowed))
+        with torch.no_grad():
+            self.gamma.clamp_(min=0)
+
+    def _reconstruction(self, fake: Tensor, real: Tensor) -> Losses:
+        """The terms that compare images (N, 3, H, W)."""
+        losses = {"l1": self.config.lambda_l1 * normalized_l1(fake, real)}
+        if self.config.lambda_vgg:
+            losses["vgg"] = self.config.lambda_vgg * self._perceptual(fake, real)
+        return losses
+
+    def _perceptual(self, fake: Tensor, real: Tensor) -> Tensor:
+        """The sum of five perceptual terms; builds their network at the first use."""
+        if not self._vgg:
+            self.use_vgg(VGGFeatures.pretrained(self.config.vgg, convolution=2).to(fake.device))
+        return perceptual(self._vgg[0].rescaled, fake, real, [1.0] * _ACTIVATIONS)
+
+    def use_vgg(self, network: VGGFeatures) -> None:
+        """Compare with this perceptual network, and not with the one that the configuration names."""
+        self._vgg = (network,)
+
+    def _teach_regressor(self, batch: Batch, own: list[Tensor]) -> None:
+        """Take its steps: by the codes of the batch, 2 × (N, D, ·, ·), and then by those of other appearances."""
+        self.update("regressor", self._posture_error(own, batch["source_pose"]))
+        if "others" not in batch:
+            return
+        with torch.no_grad():
+            codes = self.network.encode(batch["others"].flatten(0, 1)).mean  # 2 × (N R, D, ·, ·)
+        others = [code.unflatten(0, batch["others"].shape[:2]) for code in codes]  # 2 × (N, R, D, ·, ·)
+        for k in range(batch["others"].shape[1]):
+            self.update("regressor", self._posture_error([z[:, k] for z in others], batch["other_poses"][:, k]))
+
+    def _posture_error(self, z: Iterable[Tensor], pose: Tensor) -> Tensor:
+        """Error of the regressor: the length of its miss over all joints that are seen, mean of the batch."""
+        height, width = self.config.frame_size
+        places = pose[..., :2] / pose.new_tensor([width, height])  # (N, 18, 2)
+        misses = (self.regressor(list(z)) - places) * (pose[..., 2:] > 0)  # (N, 18, 2)
+        return (misses.square().sum(dim=(1, 2)) + 1e-12).sqrt().mean()
+
+    def _has_started(self) -> Tensor:
+        """1 once the code is taught by the regressor, 0 before."""
+        return (self.num_steps >= self.config.regressor_start).float()
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """SSIM, PSNR and the perceptual loss, of frames from another frame's shape, and ``self_…`` from their own.
+
+        And ``divergence``, nats that the codes hold, and ``regressor``, the error of reading a posture from them.
+        """
+        metrics: Metrics = {}
+        real = batch["target"]
+        for prefix, seen in (("", "source"), ("self_", "target")):
+            fake = self.network(batch[f"{seen}_appearance"], batch["posture"])
+            unit = ((fake.clamp(-1, 1) + 1) / 2, (real + 1) / 2)
+            metrics[f"{prefix}ssim"] = ssim(*unit).mean().item()
+            metrics[f"{prefix}psnr"] = psnr(*unit).mean().item()
+            if self.config.lambda_vgg:
+                metrics[f"{prefix}perceptual"] = self._perceptual(fake, real).item()
+        code = self.network.encode(batch["source_appearance"])
+        metrics["divergence"] = _divergence(code.mean, code.logstd).item()
+        if self.config.lambda_regressor:
+            metrics["regressor"] = self._posture_error(code.mean, batch["source_pose"]).item()
+        return metrics
+
+    @torch.no_grad()
+    def preview(self, batch: Batch) -> Pictures:
+        """Rows: who is shown, the posture, drawn, and real."""
+        fake = self.network(batch["source_appearance"], batch["posture"])
+        rows = [batch["source"], batch["posture"], fake, batch["target"]]
+        return {"generated": grid([[to_image(image) for image in row] for row in rows])}
+
+    @torch.no_grad()
+    def reenact(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        height, width = image.shape[:2]
+        appearance = torch.from_numpy(appearance_of(image, keypoints, self.config.window))
+        z = self.network.encode(appearance[None].to(self.gamma.device)).z  # read once for all poses
+        for pose in poses:
+            posture = torch.from_numpy(posture_of(pose, (height, width)))[None]  # (1, 3, H, W)
+            yield self.network.draw(z, posture.to(self.gamma.device))[0].clamp(-1, 1)
+
+
+def _divergence(mean: Iterable[Tensor], logstd: Iterable[Tensor]) -> Tensor:
+    """KL divergence of the codes from N(0, I) in nats: of a sample's whole map, mean of the batch and of the scales."""
+    scales = [mean_kl_to_standard_normal(m, 2 * s) for m, s in zip(mean, logstd, strict=True)]
+    return torch.stack(scales).mean()
+
+
+_H36M = ShapePosture.Config(spatial_size=(256, 256), self_share=1.0, equal_people=True)
+_DEEPFASHION = replace(_H36M, inplane_normalize=True, equal_people=False)
+# A few hundred steps must do, on frames a quarter of the paper's size: plain differences lead.
+_TINY = ShapePosture.Config(
+    num_epochs=7,
+    epoch_size=256,
+    batch_size=4,
+    lr=1e-3,
+    width=16,
+    max_width=64,
+    lambda_vgg=0.0,
+    lambda_regressor=0.1,
+    regressor_start=200,
+    regressor_steps=2,
+)
+ShapePosture.presets = {
+    "posegen": ShapePosture.Config(),
+    "h36m": _H36M,
+    "deepfashion": _DEEPFASHION,
+    "market": replace(_DEEPFASHION, spatial_size=(128, 128), bottleneck_factor=1, box_factor=1),
+    "small": replace(_TINY, num_epochs=10, epoch_size=1024),  # for several people in several rooms
+    "tiny": _TINY,
+}
