@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.datasets import Dataset, DatasetError, Split
+from posegen.datasets import Dataset, Split
 from posegen.metrics.behavior import displacement_error, self_distance
 from posegen.motion.dataset import MotionDataset
 from posegen.motion.editing import Placement, first_frames, posture_placement, resample
@@ -71,9 +71,7 @@ class BehaviorStage(Stage):
     @classmethod
     def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
         assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
-        if config.fps not in (0.0, dataset.info.fps):
-            raise DatasetError(f"{dataset.folder} has {dataset.info.fps:g} frames per second, expected {config.fps:g}")
-        return replace(config, actions=dataset.actions(config.actions), fps=dataset.info.fps)
+        return replace(config, actions=dataset.actions(config.actions), fps=dataset.rate(config.fps))
 
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
