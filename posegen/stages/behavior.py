@@ -20,7 +20,7 @@ from posegen.stages.stage import Losses, Metrics, Pictures, detached, mean_over_
 
 _CEILINGS = (0.45, 0.70)  # of the posture decoder's error: below either, the encoder is pushed (published code)
 _DECAY = 0.3  # of the learning rate, each time
-_SHOWN = 3  # transfers that a preview shows
+_SHOWN = 2  # transfers that a preview shows
 
 
 class Behavior(BehaviorStage):
