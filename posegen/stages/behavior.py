@@ -79,7 +79,7 @@ class Behavior(BehaviorStage):
         }
 
     @torch.no_grad()
-    def prepare(self, samples: Samples) -> None:
+    def begin(self, samples: Samples) -> None:
         """Take the scale of postures from the training data."""
         assert isinstance(samples, BehaviorWindows)
         scale = samples.scale()

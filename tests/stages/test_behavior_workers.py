@@ -26,7 +26,7 @@ def work(rank: int, folder: Path) -> None:
 
 
 def test_two_workers_agree(tmp_path):
-    context = mp.get_context("spawn")
+    context = mp.get_context("fork")  # what is imported need not be imported again
     processes = [context.Process(target=work, args=(rank, tmp_path)) for rank in range(2)]
     for process in processes:
         process.start()
