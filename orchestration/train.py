@@ -250,7 +250,7 @@ def _begin(job: Job, worker: Worker, data: Dataset, samples: Samples) -> tuple[S
     if checkpoint is None:
         stage.initialize(_load_run)
         stage.to(worker.device)
-        stage.prepare(samples)
+        stage.begin(samples)
         return stage, Progress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.frame_size)
     stage.to(worker.device)
     load_training_state(checkpoint, stage)

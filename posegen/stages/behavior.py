@@ -20,7 +20,7 @@ from posegen.stages.stage import Losses, Metrics, Pictures, detached, mean_over_
 
 _CEILINGS = (0.45, 0.70)  # of the posture decoder's error: below either, the encoder is pushed (published code)
 _DECAY = 0.3  # of the learning rate, each time
-_SHOWN = 3  # transfers that a preview shows
+_SHOWN = 2  # transfers that a preview shows
 
 
 class Behavior(BehaviorStage):
@@ -79,7 +79,7 @@ class Behavior(BehaviorStage):
         }
 
     @torch.no_grad()
-    def prepare(self, samples: Samples) -> None:
+    def begin(self, samples: Samples) -> None:
         """Take the scale of postures from the training data."""
         assert isinstance(samples, BehaviorWindows)
         scale = samples.scale()

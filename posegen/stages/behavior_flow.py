@@ -74,7 +74,7 @@ class BehaviorFlow(BehaviorStage):
         self.network.load_state_dict(trained.network.state_dict())
 
     @torch.no_grad()
-    def prepare(self, samples: Samples) -> None:
+    def begin(self, samples: Samples) -> None:
         """Fit the flow's norms to codes of the training data."""
         generator = torch.Generator().manual_seed(self.config.seed)
         codes = [

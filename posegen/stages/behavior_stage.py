@@ -12,7 +12,7 @@ from torch import Tensor
 from posegen.datasets import Dataset, Split
 from posegen.metrics.behavior import displacement_error, self_distance
 from posegen.motion.dataset import MotionDataset
-from posegen.motion.editing import Placement, first_frames, posture_placement, resample
+from posegen.motion.editing import Placement, posture_placement, resample
 from posegen.motion.h36m import INVENTED, smpl_joints
 from posegen.motion.motion import Motion
 from posegen.motion.openpose import h36m_joints
@@ -96,7 +96,7 @@ class BehaviorStage(Stage):
         """Return the mean codes (N, Z) of what motions begin with: their first `Config.num_frames` frames, or all."""
         codes = []
         for motion in motions:
-            joints = h36m_joints(first_frames(self._at_own_rate(motion), self.config.num_frames))
+            joints = h36m_joints(resample(motion, self.config.fps))[: self.config.num_frames]
             window = torch.from_numpy(self._place(joints[0]).to_canonical(joints)).to(self.device)
             codes.append(self.network.encode(window[None])[0])
         return torch.cat(codes) if codes else torch.empty(0, self.config.latent_dim, device=self.device)
@@ -185,9 +185,6 @@ class BehaviorStage(Stage):
         drawn = self.network.decode(codes, starts, joints.shape[1] - 1).unflatten(0, (-1, _FUTURES)).cpu().numpy()
         own, error = self_distance(drawn), displacement_error(drawn, joints[:, 1:].cpu().numpy())
         return {"asd": own.average, "fsd": own.final, "ade": error.average, "fde": error.final}
-
-    def _at_own_rate(self, motion: Motion) -> Motion:
-        return resample(motion, self.config.fps)
 
     def _posture(self, motion: Motion, frame: int) -> np.ndarray:
         """One posture (17, 3) of a motion."""

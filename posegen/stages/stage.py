@@ -86,7 +86,7 @@ class Stage(nn.Module, ABC):
         Called once, when a run begins: a checkpoint holds it already. Raises ValueError where it does not fit.
         """
 
-    def prepare(self, samples: Samples) -> None:
+    def begin(self, samples: Samples) -> None:
         """Take from the samples what training begins with, the scale of its numbers for example.
 
         Called once, when a run begins, after `initialize`; equal on all workers. A checkpoint holds it already.

@@ -34,7 +34,7 @@ def behavior(samples) -> Behavior:
     """A behaviour net whose codes are far from N(0, I)."""
     torch.manual_seed(1)
     stage = Behavior(Behavior.Config(**SHARED))
-    stage.prepare(samples)
+    stage.begin(samples)
     with torch.no_grad():
         stage.network.encoder.mean.gain.mul_(torch.linspace(0.5, 8, 16))
         stage.network.encoder.mean.shift.add_(2.0)
@@ -53,7 +53,7 @@ def make_stage(trained: Behavior, /, **changes) -> BehaviorFlow:
 def stage(behavior, samples) -> BehaviorFlow:
     """A flow that is about to learn."""
     stage = make_stage(behavior)
-    stage.prepare(samples)
+    stage.begin(samples)
     return stage
 
 

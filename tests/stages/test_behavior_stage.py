@@ -48,7 +48,7 @@ def batch(samples) -> Batch:
 def stage(samples) -> Behavior:
     """A stage that knows the scale of the data."""
     prepared = make_stage()
-    prepared.prepare(samples)
+    prepared.begin(samples)
     return prepared
 
 
@@ -161,7 +161,7 @@ def trained(corpus, num_steps: int, **changes) -> tuple[Behavior, Batch, list[di
     config = replace(SMALL, num_frames=4, latent_dim=16, **changes)
     samples = Behavior.open_samples(config, corpus, "train")
     stage, few = make_stage(config), fixed_batch(samples, 16, 16)[0]
-    stage.prepare(samples)
+    stage.begin(samples)
     return stage, few, [stepped(stage, few, seed) for seed in range(num_steps)]
 
 
@@ -261,7 +261,7 @@ def test_scale_comes_from_the_training_data_and_is_kept(stage, samples, tmp_path
 @pytest.mark.parametrize("canonical", [True, False])
 def test_transfer_starts_in_the_targets_posture_and_place(canonical, samples, walk, wave):
     stage = make_stage(canonical=canonical)
-    stage.prepare(samples)
+    stage.begin(samples)
     with torch.no_grad():
         stage.network.decoder.head.weight.zero_()  # no velocity: what is drawn stays as it starts
         stage.network.decoder.head.bias.zero_()
