@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 FOUND = 1  # `cluster check` found something
 _GROUPS = ("train", "report", "motion", "cluster", "weights")  # verbs that another word follows
+_ADDED = ("--action",)  # options that may be given again
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
@@ -73,6 +74,7 @@ def understand(arguments: list[str]) -> partial[None]:
     preset, rest = take_option(arguments, "--preset", "") if arguments[:1] == ["train"] else ("", arguments)
     if preset and len(rest) > 1 and rest[1] in STAGES and preset not in STAGES[rest[1]].presets:
         raise ValueError(f"unknown preset {preset!r}, expected one of {sorted(STAGES[rest[1]].presets)}")
+    _check_once(rest)
     app = build_app(preset)
     complaint = io.StringIO()
     try:
@@ -82,6 +84,15 @@ def understand(arguments: list[str]) -> partial[None]:
         if stop.code == USAGE_ERROR:
             raise ValueError(fold_box(complaint.getvalue(), rest)) from None
         raise
+
+
+def _check_once(arguments: Sequence[str]) -> None:
+    """Raise ValueError for an option that is given twice, of which the last one alone would count."""
+    own = list(arguments)[: arguments.index("--") if "--" in arguments else None]
+    options = [argument.partition("=")[0] for argument in own if argument.startswith("--")]
+    twice = [option for option in options if options.count(option) > 1 and option not in _ADDED]
+    if twice:
+        raise ValueError(f"got {twice[0]} twice: give it once, with all its values behind it")
 
 
 def fold_box(box: str, arguments: Sequence[str]) -> str:

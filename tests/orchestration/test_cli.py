@@ -76,6 +76,7 @@ def test_preset_decides_the_defaults(stage, preset, capsys):
         ("submit -- train color_encoder data", "a job's own folder goes with the job, and got runs in 'runs'"),
         ("submit -- train color_encoder data --runs $POSEGEN_STORAGE/runs", "not a git working tree"),
         ("submit -- tune latent_sizes data", "say a place that every machine reaches"),
+        ("tune latent_sizes d --set a.b=1 --set c.d=2", "got --set twice: give it once, with all its values"),
         ("studio out --size 10x10 --people 1 --actions 1", "32"),
     ],
 )
