@@ -63,7 +63,8 @@ def compare(targets: Sequence[str], metric: str = "", title: str = "") -> Compar
 
     Args:
         targets: Experiments and runs, see `tracking.find_runs`.
-        metric: By default what the search was for, or else what an evaluation measured first.
+        metric: By default what the search was for, or else what an evaluation measured first. What none of the runs
+            has is looked for in the runs below them.
         title: Of the page; by default the targets.
 
     Raises:
@@ -73,6 +74,8 @@ def compare(targets: Sequence[str], metric: str = "", title: str = "") -> Compar
     runs = {run.run_id: run for target in targets for run in tracking.find_runs(target)}
     known = sorted({name for run in runs.values() for name in run.metrics})
     chosen = metric or next((name for name in _PREFERRED if name in known), "")
+    if chosen and chosen not in known:  # a trial has objectives alone, and the run that it trained all else
+        runs |= {run.run_id: run for above in list(runs) for run in tracking.children_of(above)}
     with_metric = [run for run in runs.values() if math.isfinite(run.metrics.get(chosen, math.nan))]
     if not with_metric:
         raise ValueError(
