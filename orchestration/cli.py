@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 USAGE_ERROR = 2
 FOUND = 1  # `cluster check` found something
 _GROUPS = ("train", "report", "motion", "cluster", "weights")  # verbs that another word follows
-_ADDED = ("--action",)  # options that may be given again
+_LISTS = ("--actions", "--methods", "--objectives", "--perceptual", "--poses", "--set", "--tracks")
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
@@ -87,10 +87,10 @@ def understand(arguments: list[str]) -> partial[None]:
 
 
 def _check_once(arguments: Sequence[str]) -> None:
-    """Raise ValueError for an option that is given twice, of which the last one alone would count."""
+    """Raise ValueError for an option of several values that is given twice: the last one alone would count."""
     own = list(arguments)[: arguments.index("--") if "--" in arguments else None]
     options = [argument.partition("=")[0] for argument in own if argument.startswith("--")]
-    twice = [option for option in options if options.count(option) > 1 and option not in _ADDED]
+    twice = [option for option in _LISTS if options.count(option) > 1]
     if twice:
         raise ValueError(f"got {twice[0]} twice: give it once, with all its values behind it")
 

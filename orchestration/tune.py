@@ -140,6 +140,7 @@ def draw_best(run: str, dataset: str) -> None:
 
 def open_search(space: str, settings: TuneSettings) -> Search:
     """The space over the runs of the method. Raises ValueError if they do not fit."""
+    settings = complete(space, settings)
     declared = search_spaces.load(space)
     methods = METHODS[declared.stage]
     if settings.method not in methods:

@@ -172,7 +172,7 @@ def test_a_storage_that_does_not_work_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"objectives": ("fid",)}, "no stage reports fid, expected lpips, color, psnr"),
+        ({"objectives": ("beauty",)}, "no stage reports beauty, expected lpips, color, psnr"),
         ({"objectives": ()}, "no stage reports nothing"),
         ({"objectives": ("l1", "size")}, "--pruning none"),
         ({"objectives": ("l1", "size"), "pruning": "none", "sampler": "cmaes"}, "cmaes has one objective"),

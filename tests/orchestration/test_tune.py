@@ -117,7 +117,7 @@ def test_plan_counts_what_is_shared(dataset, place, ray_session, capsys):
         ("nothing DATA", "unknown search space 'nothing', expected one of codes_and_losses"),
         ("latent_sizes DATA --set lr=1", "expected STAGE.FIELD=VALUE"),
         ("latent_sizes DATA --set video_generator.rate=1", "is no setting of video_generator"),
-        ("latent_sizes DATA --objectives fid", "no stage reports fid"),
+        ("latent_sizes DATA --objectives fid", "'fid' is no objective of video_generator"),
         ("latent_sizes DATA --method end_to_end", "expected the method no_restoration or proposed"),
         ("latent_sizes DATA --storage nowhere://x", "the study's storage nowhere://x does not work"),
         ("latent_sizes DATA --cpus-per-trial 64 --objectives l1", "a trial needs 64 CPUs"),
