@@ -25,6 +25,7 @@ from posegen.samples import Batch, MotionCrops, Samples, Window
 from posegen.samples.motion_crops import Choice
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
 from posegen.storage import Folder
+from posegen.weights import WEIGHTS
 
 _BATCH = 100  # motions that are drawn at once
 _SHOWN = 3  # motions that a preview shows
@@ -119,8 +120,10 @@ class Actor(Stage):
                     raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
             if self.lambda_velocity and self.window.most_frames < 2:
                 raise ValueError("lambda_velocity needs windows of at least 2 frames")
-            if self.smpl:  # a worker has another working directory
-                object.__setattr__(self, "smpl", str(Folder(self.smpl)))
+            for name in ("smpl", "recognizer"):  # a worker has another working directory
+                place = getattr(self, name)
+                if place and place not in WEIGHTS:
+                    object.__setattr__(self, name, str(Folder(place)))
             _ = self.window  # which raises where it is none
 
         @property

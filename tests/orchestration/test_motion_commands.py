@@ -100,13 +100,19 @@ def test_between_actions_and_between_codes(capsys):
 
 
 def test_motions_are_measured_and_compared(capsys):
-    code, out, _ = run("motion evaluate runs/actor --seeds 2 --num-frames 24 --split all", capsys)
+    code, out, _ = run(
+        "motion evaluate runs/actor --recognizer runs/judge --seeds 2 --num-frames 24 --split all", capsys
+    )
     assert code == 0 and "real" in out and "generated" in out and "sha256" in out
     found = read_evaluation("runs/actor")
     assert found.num_motions == 24 and found.recognizer == "runs/judge"
     assert 0 <= found.scores["generated"]["accuracy"].mean <= found.scores["real"]["accuracy"].mean <= 1
     assert found.scores["real"]["fid"].mean < found.scores["generated"]["fid"].mean
     assert Path("runs/actor/motions/codes.png").exists()
+    run("motion evaluate runs/actor --seeds 2 --num-frames 24 --no-pictures", capsys)
+    own = read_evaluation("runs/actor")
+    assert own.recognizer == str(Path("runs/judge").absolute())
+    assert own.recognizer_sha256 == found.recognizer_sha256
     code, out, _ = run("motion compare runs/actor runs/actor", capsys)
     assert code == 0 and out.count("actor") >= 2
 

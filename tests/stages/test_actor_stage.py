@@ -344,3 +344,11 @@ def test_checkpoints_of_other_sizes_are_refused(tmp_path):
     save_checkpoint(Folder(tmp_path), make_stage(), Progress(epoch=1, step=1, data_fingerprint="", size=None))
     with pytest.raises(CheckpointError, match="does not fit"):
         load_training_state(Folder(tmp_path), make_stage(latent_dim=64))
+
+
+def test_places_of_other_files_are_those_of_whoever_asks(tmp_path, monkeypatch):
+    """A worker of Ray has another working directory."""
+    monkeypatch.chdir(tmp_path)
+    config = Actor.Config(recognizer="runs/judge", smpl="smpl.npz")
+    assert (config.recognizer, config.smpl) == (str(tmp_path / "runs/judge"), str(tmp_path / "smpl.npz"))
+    assert Actor.Config(recognizer="gru-humanact12").recognizer == "gru-humanact12"
