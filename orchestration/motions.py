@@ -17,7 +17,7 @@ import numpy as np
 from orchestration.errors import reason_of
 from orchestration.sources import DEFAULT_PERSON, Rejection, compile_pattern
 from posegen.motion.corpus import ACTIONS, SUBJECTS, generate_corpus
-from posegen.motion.dataset import MotionDatasetInfo, NamedMotion, write_motions
+from posegen.motion.dataset import MotionDatasetInfo, NamedMotion, SplitBy, write_motions
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro
 from posegen.motion.importers import FORMATS, ImportOptions, MotionSource, detect, read
@@ -82,7 +82,7 @@ class SplitSettings:
     pattern: str = ""
     """How paths below a folder, or names of files, tell person and action, such as '{person}/{action}_*': see posegen
     prepare --help. It goes before what a file itself says."""
-    split_by: Literal["person", "action", "motion"] = "person"
+    split_by: SplitBy = "person"
     """What is held out as a whole."""
     train_fraction: float = 0.8
     """Share of people, actions or motions to learn from."""

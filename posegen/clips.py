@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posegen.datasets import Dataset, DatasetError, Split
+from posegen.datasets import Dataset, DatasetError, Split, readable_id
 from posegen.errors import first_line
 from posegen.records import MAX_PIXELS, check_size, parse_record
 from posegen.storage import Folder
@@ -167,10 +167,7 @@ def _show(size: tuple[int, int] | None) -> str:
 def derive_clip_id(person: str, action: str, source_sha256: str, settings: dict[str, Any]) -> str:
     """Return a file name that tells people what the clip is, and machines whether anything in it changed."""
     canonical = json.dumps([person, action, source_sha256, settings], sort_keys=True)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:12]
-    readable = "".join(c if c.isalnum() else "-" for c in f"{person}.{action}").strip("-")
-    short = readable.encode()[:120].decode(errors="ignore")  # file systems allow 255 bytes, suffixes included
-    return f"{short}-{digest}"
+    return readable_id(person, action, canonical.encode())
 
 
 def write_clip(dataset: Folder, clip: Clip) -> None:

@@ -44,6 +44,13 @@ class Dataset(ABC):
         """Whether a split is meant to have something in it."""
 
 
+def readable_id(person: str, action: str, content: bytes) -> str:
+    """A file name that tells people who does what, and machines whether anything in the content changed."""
+    readable = "".join(c if c.isalnum() else "-" for c in f"{person}.{action}").strip("-")
+    short = readable.encode()[:120].decode(errors="ignore")  # file systems allow 255 bytes, suffixes included
+    return f"{short}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
 def assign_splits(groups: Iterable[str], train_fraction: float, seed: int) -> dict[str, list[str]]:
     """Divide actions or persons into ``train`` and ``test``, by a hash, so that a newcomer moves few others.
 

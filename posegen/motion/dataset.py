@@ -20,11 +20,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from posegen.datasets import Dataset, DatasetError, Split, assign_splits
+from posegen.datasets import Dataset, DatasetError, Split, assign_splits, readable_id
 from posegen.motion.motion import Motion, MotionError, encode_motion, read_motion
 from posegen.records import parse_record
 from posegen.storage import Folder
 
+SplitBy = Literal["person", "action", "motion"]
 SCHEMA_VERSION = 1
 MANIFEST = "motions.json"
 """The file that says what is in a dataset."""
@@ -135,7 +136,7 @@ def write_motions(
     motions: Iterable[NamedMotion],
     *,
     settings: Mapping[str, Any],
-    split_by: Literal["person", "action", "motion"] = "person",
+    split_by: SplitBy = "person",
     train_fraction: float = 0.8,
     seed: int = 0,
     actions: Iterable[str] = (),
@@ -156,55 +157,64 @@ def write_motions(
     Raises:
         DatasetError: There are no motions, rates differ, or an action is none of `actions`.
     """
-    entries: list[tuple[MotionEntry, Split | None]] = []
+    entries: list[MotionEntry] = []
+    assigned: dict[str, Split] = {}
     order = list(actions)
     fps = 0.0
     for named in motions:
-        motion = named.motion
-        fps = fps or motion.fps
-        if not math.isclose(motion.fps, fps, rel_tol=_RATE_TOLERANCE):
-            raise DatasetError(f"{named.source} has {motion.fps:g} frames a second, others {fps:g}: say one --rate")
+        fps = fps or named.motion.fps
+        if not math.isclose(named.motion.fps, fps, rel_tol=_RATE_TOLERANCE):
+            raise DatasetError(
+                f"{named.source} has {named.motion.fps:g} frames a second, others {fps:g}: say one --rate"
+            )
         if order and named.action not in order:
             raise DatasetError(f"{named.source} shows {named.action!r}, expected one of {', '.join(order)}")
-        content = encode_motion(motion)
-        motion_id = _derive_id(named.person, named.action, content)
-        (folder / "motions").write_bytes(f"{motion_id}.npz", content)
-        entry = MotionEntry(
-            motion_id=motion_id,
-            person=named.person,
-            action=named.action,
-            split="train",
-            num_frames=len(motion),
-            source=named.source,
-        )
-        entries.append((entry, named.split))
+        entry = _write_motion(folder, named)
+        entries.append(entry)
+        if named.split is not None:
+            assigned[entry.motion_id] = named.split
         on_motion(len(entries))
     if not entries:
         raise DatasetError(f"nothing to write to {folder}: no motion was found")
-    group = {"person": "person", "action": "action", "motion": "motion_id"}[split_by]
-    open_groups = [str(getattr(entry, group)) for entry, split in entries if split is None]
-    train = set(assign_splits(open_groups, train_fraction, seed)["train"]) if open_groups else set()
     info = MotionDatasetInfo(
-        actions=order or sorted({entry.action for entry, _ in entries}),
+        actions=order or sorted({entry.action for entry in entries}),
         fps=fps,
         settings=dict(settings),
-        motions=sorted(
-            (
-                replace(entry, split=split or ("train" if str(getattr(entry, group)) in train else "test"))
-                for entry, split in entries
-            ),
-            key=lambda entry: entry.motion_id,
-        ),
+        motions=sorted(_divide(entries, assigned, split_by, train_fraction, seed), key=lambda entry: entry.motion_id),
     )
     folder.write_json(MANIFEST, asdict(info))
     return info
 
 
-def _derive_id(person: str, action: str, content: bytes) -> str:
-    """A file name that tells people what a motion is, and machines whether anything in it changed."""
-    readable = "".join(c if c.isalnum() else "-" for c in f"{person}.{action}").strip("-")
-    short = readable.encode()[:120].decode(errors="ignore")
-    return f"{short}-{hashlib.sha256(content).hexdigest()[:12]}"
+def _write_motion(folder: Folder, named: NamedMotion) -> MotionEntry:
+    """Write one motion. Its split is decided when all are there."""
+    content = encode_motion(named.motion)
+    motion_id = readable_id(named.person, named.action, content)
+    (folder / "motions").write_bytes(f"{motion_id}.npz", content)
+    return MotionEntry(
+        motion_id=motion_id,
+        person=named.person,
+        action=named.action,
+        split="train",
+        num_frames=len(named.motion),
+        source=named.source,
+    )
+
+
+def _divide(
+    entries: Sequence[MotionEntry], assigned: Mapping[str, Split], split_by: SplitBy, train_fraction: float, seed: int
+) -> list[MotionEntry]:
+    """The entries in their splits: those assigned by id, all others by what is held out as a whole."""
+    group = {"person": "person", "action": "action", "motion": "motion_id"}[split_by]
+    open_groups = [str(getattr(entry, group)) for entry in entries if entry.motion_id not in assigned]
+    train = set(assign_splits(open_groups, train_fraction, seed)["train"]) if open_groups else set()
+    return [
+        replace(
+            entry,
+            split=assigned.get(entry.motion_id) or ("train" if str(getattr(entry, group)) in train else "test"),
+        )
+        for entry in entries
+    ]
 
 
 def _load_info(folder: Folder) -> MotionDatasetInfo:

@@ -40,6 +40,9 @@ from posegen.storage import Folder
 MAX_FRAMES = 100_000
 """An hour at 27 frames per second. A file that claims more is refused before it fills the memory."""
 
+ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
+"""What Python raises for a broken ``.npz``."""
+
 _FARTHEST = 1e5  # metres
 _AGREEMENT = 1e-3  # metres between the root and its joint
 _LARGEST = MAX_FRAMES * len(SMPL_24) * 6 * 8  # bytes of a field: rotations in double precision
@@ -217,7 +220,7 @@ def _read_arrays(content: bytes) -> dict[str, np.ndarray]:
             if missing:
                 raise MotionError(f"{', '.join(sorted(missing))} is missing")
             return {name: _read_array(archive, entry, name) for name, entry in names.items()}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except ARCHIVE_ERRORS as error:
         raise MotionError(f"this is not an .npz file: {error}") from None
 
 
@@ -225,7 +228,7 @@ def _read_array(archive: zipfile.ZipFile, entry: str, name: str) -> np.ndarray:
     """One field. What it claims to be is looked at before it is unpacked."""
     try:
         with archive.open(entry) as stream:
-            shape, dtype = _read_header(stream)
+            shape, dtype = read_array_header(stream)
         if dtype.kind not in _KINDS[name]:
             raise MotionError(f"{name} has values of type {dtype}, expected one of the kinds {_KINDS[name]!r}")
         if name in _SCALARS and shape != ():
@@ -240,8 +243,8 @@ def _read_array(archive: zipfile.ZipFile, entry: str, name: str) -> np.ndarray:
         raise MotionError(f"{name} is damaged: {error}") from None
 
 
-def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of an array in a file."""
+def read_array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array in a ``.npy`` file. Raises ValueError, SyntaxError or TypeError where it is none."""
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
         raise ValueError(f"its format is {version}, expected one of {sorted(_HEADERS)}")

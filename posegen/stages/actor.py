@@ -23,6 +23,7 @@ from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
 from posegen.networks.actor import ActorDecoder, ActorEncoder, frame_mask
 from posegen.samples import Batch, MotionCrops, Samples, Window
 from posegen.samples.motion_crops import Choice
+from posegen.stages.motion_stage import MotionStage
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
 from posegen.storage import Folder
 from posegen.weights import WEIGHTS
@@ -31,15 +32,14 @@ _BATCH = 100  # motions that are drawn at once
 _SHOWN = 3  # motions that a preview shows
 
 
-class Actor(Stage):
+class Actor(MotionStage):
     """Action-conditioned motion: a transformer VAE whose code is one vector for a motion of any length."""
 
     name = "actor"
-    reads = MotionDataset
     validation_samples = 64
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Stage.Config):
+    class Config(MotionStage.Config):
         """Settings of ACTOR. Weights of losses are those of the paper, Section 3."""
 
         num_epochs: int = 5000
@@ -48,10 +48,6 @@ class Actor(Stage):
         """Samples in a step, over all workers together."""
         lr: float = 1e-4
         """Initial learning rate of AdamW."""
-        actions: tuple[str, ...] = ()
-        """Actions to learn; by default all that the dataset has."""
-        fps: float = 0.0
-        """Frames per second of what is learned; by default the dataset's."""
         num_frames: int = 60
         """Frames of a window; 0 takes another number each time, from min_frames to max_frames."""
         min_frames: int = 60
@@ -164,7 +160,7 @@ class Actor(Stage):
         assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
         if config.smpl:
             read_smpl(config.smpl)  # which raises where it is none
-        return replace(config, actions=dataset.actions(config.actions), fps=dataset.rate(config.fps))
+        return super().adapt(config, dataset)
 
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:

@@ -19,36 +19,33 @@ from posegen.motion.openpose import h36m_joints
 from posegen.networks.behavior import BehaviorNet
 from posegen.samples import Batch, BehaviorWindows, Samples
 from posegen.skeletons import H36M_17
+from posegen.stages.motion_stage import MotionStage
 from posegen.stages.stage import Metrics, Stage
 
 _BATCH = 100  # motions that are drawn at once
 _FUTURES = 5  # of each sequence, to measure how they vary
 
 
-class BehaviorStage(Stage):
+class BehaviorStage(MotionStage):
     """A behaviour net that gives codes to motions and motions to codes, whatever of it is being trained.
 
     Codes are vectors (Z,). A motion that is drawn begins with the frame after its start posture, in the place where
     that one stands, and looks as its start does: in the world, not about the origin.
     """
 
-    reads = MotionDataset
     validation_samples = 64
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Stage.Config):
+    class Config(MotionStage.Config):
         """Settings that both have."""
 
         num_epochs: int = 50
         """Passes over the data."""
         batch_size: int = 64
         """Samples in a step, over all workers together."""
-        actions: tuple[str, ...] = ()
-        """Actions to learn; by default all that the dataset has."""
-        fps: float = 0.0
-        """Frames per second of what is learned; by default the dataset's. The published ones have 25."""
         num_frames: int = 50
-        """Frames that a code is read from, and as many that are drawn from it in training; any number may be drawn."""
+        """Frames that a code is read from, and as many that are drawn from it in training; any number may be drawn.
+        The published 50 are two seconds, at 25 a second."""
         canonical: bool = True
         """Learn each window from where it starts, with its hips to the front; otherwise postures keep their place and
         heading in the world, as published."""
@@ -67,11 +64,6 @@ class BehaviorStage(Stage):
     def __init__(self, config: Config):
         super().__init__(config)
         self.network = BehaviorNet(len(H36M_17), config.latent_dim)
-
-    @classmethod
-    def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
-        assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
-        return replace(config, actions=dataset.actions(config.actions), fps=dataset.rate(config.fps))
 
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:

@@ -17,20 +17,20 @@ from posegen.networks import recognition
 from posegen.networks.recognition import STGCN, GRURecognizer
 from posegen.samples import Batch, MotionCrops, Samples, Window
 from posegen.skeletons import SMPL_24_PARENTS
+from posegen.stages.motion_stage import MotionStage
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached
 
 _NUM_JOINTS: dict[JointSet, int] = {"smpl24": 24, "a2m18": 18}
 
 
-class Recognition(Stage):
+class Recognition(MotionStage):
     """Recogniser of actions, with whose features motions are compared: a GRU on joints, or ST-GCN on rotations."""
 
     name = "recognition"
-    reads = MotionDataset
     validation_samples = 512
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Stage.Config):
+    class Config(MotionStage.Config):
         """Settings of the recogniser."""
 
         num_epochs: int = 200
@@ -45,10 +45,6 @@ class Recognition(Stage):
         """GRU on joint positions, as HumanAct12 and NTU13 are measured, or ST-GCN on rotations, as UESTC is."""
         joints: JointSet = "smpl24"
         """Joints that the GRU sees: SMPL's with the root's way, or Action2Motion's 18 about the root, as for NTU13."""
-        actions: tuple[str, ...] = ()
-        """Actions to tell apart; by default all that the dataset has."""
-        fps: float = 0.0
-        """Frames per second of what is learned; by default the dataset's."""
         num_frames: int = 60
         """Frames of a window; shorter motions repeat their last frame."""
         random_state: bool = False
@@ -74,11 +70,6 @@ class Recognition(Stage):
             self.optimizers = {"network": AdamW(self.network.parameters(), lr=config.lr, fused=True)}
         self.best = deepcopy(self.network).requires_grad_(False)
         self.register_buffer("best_error", torch.tensor(torch.inf))
-
-    @classmethod
-    def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
-        assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
-        return replace(config, actions=dataset.actions(config.actions), fps=dataset.rate(config.fps))
 
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:

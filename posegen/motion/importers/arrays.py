@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,10 +10,7 @@ import numpy as np
 
 from posegen.errors import first_line
 from posegen.motion.importers.pickles import MAX_BYTES
-from posegen.motion.motion import MotionError
-
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
+from posegen.motion.motion import ARCHIVE_ERRORS, MotionError, read_array_header
 
 
 def array_names(path: Path) -> set[str]:
@@ -22,7 +18,7 @@ def array_names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
-    except _DAMAGE:
+    except ARCHIVE_ERRORS:
         return set()
 
 
@@ -33,10 +29,9 @@ def array_headers(path: Path) -> dict[str, tuple[str, str]]:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.namelist():
                 with archive.open(entry) as stream:
-                    read_header = _HEADERS[np.lib.format.read_magic(stream)]
-                    shape, _, dtype = read_header(stream)
+                    shape, dtype = read_array_header(stream)
                 headers[entry.removesuffix(".npy")] = (str(shape), str(dtype))
-    except (*_DAMAGE, KeyError, ValueError, SyntaxError, TypeError) as error:
+    except (*ARCHIVE_ERRORS, ValueError, SyntaxError, TypeError) as error:
         raise MotionError(f"{path} is damaged: {first_line(error)}") from None
     return headers
 
@@ -64,7 +59,7 @@ def read_arrays(path: Path, names: Collection[str], optional: Collection[str] = 
         with np.load(path, allow_pickle=False) as content:
             for name in wanted:
                 arrays[name] = content[name]
-    except (*_DAMAGE, ValueError, SyntaxError, TypeError, MemoryError) as error:
+    except (*ARCHIVE_ERRORS, ValueError, SyntaxError, TypeError, MemoryError) as error:
         field = next((name for name in wanted if name not in arrays), "its end")
         raise MotionError(f"{path}: {field} is damaged: {first_line(error)}") from None
     return arrays

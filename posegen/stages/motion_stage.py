@@ -1,0 +1,29 @@
+"""What all stages share that learn from motions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from posegen.datasets import Dataset
+from posegen.motion.dataset import MotionDataset
+from posegen.stages.stage import Stage
+
+
+class MotionStage(Stage):
+    """A stage that learns from a dataset of motions: some of its actions, at its rate."""
+
+    reads = MotionDataset
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Stage.Config):
+        """Settings that the data decides, unless somebody does."""
+
+        actions: tuple[str, ...] = ()
+        """Actions to learn; by default all that the dataset has."""
+        fps: float = 0.0
+        """Frames per second of what is learned; by default the dataset's."""
+
+    @classmethod
+    def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
+        assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
+        return replace(config, actions=dataset.actions(config.actions), fps=dataset.rate(config.fps))
