@@ -8,14 +8,15 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.logging import RichHandler
 from rich.progress import track
 from rich.table import Table
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
 from orchestration.animate import MotionSettings
@@ -36,7 +37,7 @@ from orchestration.search_settings import TuneSettings
 from orchestration.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
 from orchestration.terminal import console, deferred, errors
 from orchestration.train import TrainSettings
-from posegen.stages import STAGES, Stage
+from posegen.stages import STAGES, BehaviorFlow, Stage
 
 if TYPE_CHECKING:
     from orchestration.generate import Generated
@@ -224,8 +225,9 @@ def tune(
     Trial 0 has the preset's own settings. What several trials need, such as equal encoders, is trained once.
 
     Args:
-        space: What is searched: codes_and_losses, joint, latent_sizes, loss_weights or optional_losses.
-        dataset: Folder of a clip dataset with all its colours.
+        space: What is searched. Of videos: codes_and_losses, joint, latent_sizes, loss_weights, optional_losses; of
+            motions: motion_codes, motion_kl, behavior_information, behavior_flow.
+        dataset: Folder of a clip dataset with all its colours, or of a dataset of motions.
         plan: Say what would be tried and what it costs, and do nothing.
     """
     from orchestration.tune import plan as make_plan
@@ -619,7 +621,8 @@ def _train_app(preset: str) -> SubcommandApp:
         summary = (stage.__doc__ or "").splitlines()[0]
         presets = ", ".join(stage.presets)
         help_text = f"{summary}\n\nDefaults are those of --preset {chosen}; there are {presets}."
-        app.command(name=name, help=help_text)(deferred(_train_command(stage, chosen)))
+        command = _flow_command(chosen) if stage is BehaviorFlow else _train_command(stage, chosen)
+        app.command(name=name, help=help_text)(deferred(command))
     return app
 
 
@@ -639,3 +642,34 @@ def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
         "return": None,
     }
     return command
+
+
+def _flow_command(preset: str) -> Callable[..., None]:
+    def command(
+        dataset: Positional[str],
+        from_: Annotated[
+            str,
+            arg(
+                name="from",
+                help="The same as --behavior. With neither, the behaviour net is trained first, as the run "
+                "NAME-behavior; the settings that both stages have hold for it too, but for num_epochs and lr, which "
+                "are its preset's.",
+            ),
+        ] = "",
+        config: BehaviorFlow.Config = BehaviorFlow.presets[preset],  # type: ignore[assignment]
+        settings: TrainSettings = TrainSettings(),
+    ) -> None:
+        from orchestration.behavior_training import train_flow
+
+        with ConsoleListener(console) as listener:
+            run = train_flow(_with_run(config, from_), dataset, settings, preset, listener=listener)
+        console.print(f"{run.name} is trained; it lies in {run}")
+
+    return command
+
+
+def _with_run(config: BehaviorFlow.Config, run: str) -> BehaviorFlow.Config:
+    """The configuration with the run that --from names. Raises ValueError where --behavior names one, too."""
+    if run and config.behavior:
+        raise ValueError("--from and --behavior are the same: give one of them")
+    return replace(config, behavior=run) if run else config

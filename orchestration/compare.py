@@ -21,8 +21,8 @@ _PREFERRED = (
     "val/l1",
 )
 """What is compared unless another metric is asked for: the first that a run has."""
-_BOOKKEEPING = ("stage", "seed", "upper_encoder", "lower_encoder", "restoration")
-_HIGHER = ("psnr", "ssim", "texture", "accuracy")
+_BOOKKEEPING = ("stage", "seed", "upper_encoder", "lower_encoder", "restoration", "behavior")
+_HIGHER = ("psnr", "ssim", "texture", "accuracy", "posture_error")
 
 
 @dataclass(frozen=True)

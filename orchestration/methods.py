@@ -78,6 +78,8 @@ def _all_trainings() -> dict[str, Training]:
         ),
         "deformable_gan": Training("deformable_gan"),
         "actor": Training("actor"),
+        "behavior": Training("behavior"),
+        "behavior_flow": Training("behavior_flow", needs={"behavior": "behavior"}),
     }
 
 

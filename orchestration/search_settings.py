@@ -10,8 +10,6 @@ from orchestration.options import require_name
 EXPERIMENT = "posegen-search"
 EPOCH = "epoch"
 """In what a trial reports: how many epochs are done."""
-MOTION_OBJECTIVES = ("fid", "accuracy", "joint_error")
-"""Those of stages that generate motions."""
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "grid"]
 Pruning = Literal["asha", "none"]
 
@@ -36,8 +34,22 @@ OBJECTIVES = {
     "fid": Objective("val/generated_fid", "min", "FID of generated motions, by the recogniser of the settings"),
     "accuracy": Objective("val/generated_accuracy", "max", "share of generated motions that are recognised"),
     "joint_error": Objective("val/joint_error", "min", "metres by which joints miss those of held-out motions"),
+    "posture_error": Objective("val/posture_error", "max", "error of postures that are read out of held-out codes"),
+    "ade": Objective("val/ade", "min", "metres by which the nearest of some random futures misses the real one"),
+    "nll": Objective("val/nll", "min", "nats by which the flow is surprised at codes of held-out motions"),
 }
 """What can be asked for. The adversarial loss is none of them: it falls when the discriminator fails."""
+_OF_VIDEOS = ("lpips", "color", "psnr", "l1", "size", "time")
+_OF_STAGES: dict[str, tuple[str, ...]] = {
+    "actor": ("fid", "accuracy", "joint_error"),
+    "behavior": ("joint_error", "posture_error", "ade"),
+    "behavior_flow": ("nll", "ade"),
+}
+
+
+def objectives_of(stage: str) -> tuple[str, ...]:
+    """What can be asked of a stage's runs; the first is the default."""
+    return _OF_STAGES.get(stage, _OF_VIDEOS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +74,9 @@ class TuneSettings:
     """Trials at a time; 0 takes as many as there is room for now, and so does more than fit on one machine. A cluster
     starts machines for those that wait."""
     objectives: tuple[str, ...] = ()
-    """What to improve. Of videos: lpips (the default), color, psnr, l1, size, time; of motions: fid (the default),
-    accuracy, joint_error. Several give a Pareto front."""
+    """What to improve. Of videos: lpips (the default), color, psnr, l1, size, time; of actor: fid (the default),
+    accuracy, joint_error; of behavior: joint_error (the default), posture_error, ade; of behavior_flow: nll (the
+    default), ade. Several give a Pareto front."""
     sampler: SamplerName = "tpe"
     """How points are chosen."""
     pruning: Pruning = "asha"

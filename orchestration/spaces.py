@@ -13,6 +13,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 
 from orchestration.methods import Training, trainings
 from posegen.stages import STAGES, Stage
+from posegen.stages.behavior_flow import SHARED
 from search_spaces.space import Distribution, Parameter, Space, Switched, Value, When
 
 METHODS: dict[str, tuple[str, ...]] = {
@@ -20,6 +21,8 @@ METHODS: dict[str, tuple[str, ...]] = {
     "end_to_end": ("end_to_end",),
     "deformable_gan": ("deformable_gan",),
     "actor": ("actor",),
+    "behavior": ("behavior",),
+    "behavior_flow": ("behavior_flow",),
 }
 """The methods whose last run is of a stage, the cheapest first."""
 ON = ".on"
@@ -31,6 +34,7 @@ LINKS = (
     ("encoder_width", "lower_encoder", "encoder_width"),
     ("restorer_width", "restoration", "width"),
     ("restorer_blocks", "restoration", "num_blocks"),
+    *((field, "behavior", field) for field in SHARED),
 )
 """Fields of a stage, the field that names another run, and the field of that run that must be equal."""
 

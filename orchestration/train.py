@@ -145,10 +145,11 @@ def train(
         RunError: If the run of that name is another one, or failed.
     """
     listener = listener or Listener()
-    name = settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}"
+    settings = named(stage, settings)
     data = open_dataset(stage, dataset)
     config = STAGES[stage].adapt(config, data)
-    job = Job(stage=stage, config=config, dataset=str(data.folder), run=Folder(settings.runs) / name, settings=settings)
+    run = Folder(settings.runs) / settings.name
+    job = Job(stage=stage, config=config, dataset=str(data.folder), run=run, settings=settings)
     built = check(stage, config, data, workers=settings.workers)
     if latest_checkpoint(job.run) is None:
         _check_needs(built)
@@ -167,6 +168,11 @@ def train(
         raise
     job.tracker.finish()
     return job.run
+
+
+def named(stage: str, settings: TrainSettings) -> TrainSettings:
+    """The settings with a name for a run that has none."""
+    return replace(settings, name=settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}")
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from orchestration.ray_session import start_ray
 from orchestration.runs import find_record
 from orchestration.search_ledger import Found, Ledger, OnTrial
 from orchestration.search_plan import Costs, Plan, Room, check_point, plan_search, room_for_trials
-from orchestration.search_settings import MOTION_OBJECTIVES, OBJECTIVES, TuneSettings
+from orchestration.search_settings import OBJECTIVES, TuneSettings, objectives_of
 from orchestration.spaces import METHODS, Search
 from orchestration.stage_store import open_store
 from orchestration.study import (
@@ -38,7 +38,8 @@ from orchestration.train import TrainSettings, check, open_dataset
 from orchestration.trial import TrialJob, run_trial
 from posegen import weights
 from posegen.datasets import Dataset
-from posegen.stages import STAGES, Actor
+from posegen.stages import STAGES, Actor, Stage
+from posegen.stages.behavior_stage import BehaviorStage
 from posegen.storage import Folder
 from search_spaces.space import Value
 
@@ -59,7 +60,7 @@ def tune(
 
     Args:
         space: Name of a module in `search_spaces`.
-        dataset: Folder of a clip dataset with its colours.
+        dataset: Folder of a dataset such as the space's stage reads: of clips with their colours, or of motions.
         settings: How.
         on_trial: Hears of every trial that ended, and of the best ones by now.
 
@@ -116,26 +117,25 @@ def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
 def complete(space: str, settings: TuneSettings) -> TuneSettings:
     """The settings with what they leave to the space's stage."""
     stage = search_spaces.load(space).stage
-    objective = MOTION_OBJECTIVES[0] if _makes_motions(stage) else "lpips"
     return replace(
         settings,
         preset=settings.preset or next(iter(STAGES[stage].presets)),
         method=settings.method or METHODS[stage][0],
-        objectives=settings.objectives or (objective,),
+        objectives=settings.objectives or objectives_of(stage)[:1],
     )
 
 
-def _makes_motions(stage: str) -> bool:
-    return issubclass(STAGES[stage], Actor)
-
-
 def draw_best(run: str, dataset: str) -> None:
-    """Draw with the best run, a clip or motions: pictures and videos go to MLflow."""
+    """Draw with the best run, a clip or motions: pictures and videos go to MLflow.
+
+    Of a behaviour net or its flow MLflow has them already: every epoch draws strips.
+    """
     record = find_record(Folder(run))
-    if record and _makes_motions(record.stage):
+    stage = STAGES[record.stage] if record else Stage
+    if issubclass(stage, Actor):
         show_motions(run)
-        return
-    evaluate(run, dataset, EvaluateSettings(max_clips=2, swaps=1, perceptual=()))
+    elif not issubclass(stage, BehaviorStage):
+        evaluate(run, dataset, EvaluateSettings(max_clips=2, swaps=1, perceptual=()))
 
 
 def open_search(space: str, settings: TuneSettings) -> Search:
@@ -161,10 +161,13 @@ def _parse_setting(text: str) -> tuple[str, Value]:
 
 def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None:
     """Raise ValueError if the runs of the first trial cannot work on this data."""
-    of_motions = _makes_motions(search.space.stage)
+    known = objectives_of(search.space.stage)
     for name in settings.objectives:
-        if name in OBJECTIVES and of_motions != (name in MOTION_OBJECTIVES):
-            raise ValueError(f"{name!r} is no objective of {search.space.stage}: see posegen tune --help")
+        if name in OBJECTIVES and name not in known:
+            raise ValueError(
+                f"{name!r} is no objective of {search.space.stage}, expected one of {', '.join(known)}: "
+                "see posegen tune --help"
+            )
     for name, config in search.configs(search.starts[0]).items():
         check(search.trainings[name].stage, config, data, workers=settings.workers)
         if (

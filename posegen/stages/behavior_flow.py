@@ -20,7 +20,8 @@ from posegen.storage import Folder
 
 _FITTED = 512  # windows from whose codes the flow takes its first norms
 _SHOWN = 2  # starts whose futures a preview shows
-_MUST_AGREE = ("latent_dim", "num_frames", "canonical", "fps")
+SHARED = ("latent_dim", "num_frames", "canonical", "fps")
+"""Settings that the flow and the behaviour net must have alike."""
 
 
 class BehaviorFlow(BehaviorStage):
@@ -33,7 +34,7 @@ class BehaviorFlow(BehaviorStage):
         """Settings of the flow. What it shares with the behaviour net must be as in its run."""
 
         behavior: str = ""
-        """Run of the stage behavior, whose codes are learned; required when a run begins."""
+        """Run of the stage behavior, whose codes are learned. `posegen train` trains one first where none is named."""
         lr: float = 2.88e-5
         """Learning rate of Adam: the published 4.5e-7 for each sample of a batch of 64."""
         hidden_dim: int = 512
@@ -68,7 +69,7 @@ class BehaviorFlow(BehaviorStage):
         trained = load(self.config.behavior)
         if not isinstance(trained, Behavior):
             raise ValueError(f"{self.config.behavior} is a run of the stage {trained.name!r}, expected 'behavior'")
-        got, expected = ({name: getattr(x.config, name) for name in _MUST_AGREE} for x in (trained, self))
+        got, expected = ({name: getattr(x.config, name) for name in SHARED} for x in (trained, self))
         if got != expected:
             raise ValueError(f"the run {self.config.behavior} has {got}, but the configuration says {expected}")
         self.network.load_state_dict(trained.network.state_dict())

@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from orchestration import cli
-from posegen.checkpoint import find_checkpoint, load_stage
+from orchestration.runs import find_record
+from orchestration.search_settings import TuneSettings
+from orchestration.tune import tune
+from posegen.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.motion.dataset import MotionDataset
 from posegen.stages import Behavior, BehaviorFlow
+from posegen.storage import Folder
 
 NARROW = "--preset tiny --actions sit wave --epoch-size 32 --latent-dim 16 --num-frames 8 --workers 0 --no-track"
 
@@ -64,10 +68,55 @@ def test_flow_learns_the_codes_of_a_run_and_goes_on_where_it_stopped(corpus):
         assert torch.equal(left, right)
 
 
+def test_from_names_the_same_run_as_behavior(corpus):
+    line = f"train behavior_flow {corpus.folder} {NARROW} --hidden-dim 16 --num-epochs 2 --name from"
+    cli.main(f"{line} --from runs/behavior".split())
+    cli.main(f"{line} --behavior runs/behavior".split())  # goes on, and has nothing left to do
+    config = find_record(Folder("runs/from")).config
+    assert config["behavior"] == str(Folder("runs/behavior"))
+
+
+def test_a_flow_alone_trains_its_behavior_net_first_and_goes_on_with_it(corpus, capsys):
+    line = f"train behavior_flow {corpus.folder} {NARROW} --hidden-dim 16 --seed 3 --name whole"
+    cli.main(f"{line} --num-epochs 1".split())
+    behavior, flow = (load_stage(find_checkpoint(f"runs/{name}")) for name in ("whole-behavior", "whole"))
+    assert isinstance(behavior, Behavior) and isinstance(flow, BehaviorFlow)
+    preset = Behavior.presets["tiny"]
+    assert (behavior.config.num_epochs, behavior.config.lr) == (preset.num_epochs, preset.lr)
+    for name in ("seed", "epoch_size", "latent_dim", "num_frames", "actions", "canonical"):
+        assert getattr(behavior.config, name) == getattr(flow.config, name)
+    for left, right in zip(flow.network.state_dict().values(), behavior.network.state_dict().values(), strict=True):
+        assert torch.equal(left, right)
+    capsys.readouterr()
+    cli.main(f"{line} --num-epochs 2".split())
+    told = capsys.readouterr().out
+    assert "epoch 2/2" in told and "whole-behavior" not in told
+    assert load_progress(find_checkpoint("runs/whole")).epoch == 2
+
+
+def test_a_flow_goes_on_with_the_behavior_net_that_it_began_with(corpus):
+    line = f"train behavior_flow {corpus.folder} {NARROW} --hidden-dim 16 --num-epochs 1 --name began"
+    cli.main(f"{line} --from runs/behavior".split())
+    cli.main(line.split())
+    assert not Folder("runs/began-behavior").exists("run.json")
+
+
+def test_what_cannot_be_a_flow_trains_no_behavior_net(corpus, recognizer_run, capsys):
+    for options, message in (
+        ("--num-frames 5000", "5001 frames of a window"),
+        ("--from runs/behavior --behavior runs/behavior", "--from and --behavior are the same"),
+        (f"--from {recognizer_run}", "is a run of the stage 'recognition', expected 'behavior'"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(f"train behavior_flow {corpus.folder} {NARROW} {options} --name none".split())
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and message in error and len(error.strip().splitlines()) == 1
+    assert not Path("runs/none").exists() and not Path("runs/none-behavior").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("", "behavior is missing: name a run of `posegen train behavior`"),
         ("--behavior runs/nobody", "no checkpoint in .*runs/nobody"),
         ("--behavior runs/behavior --num-frames 9", "'num_frames': 8.* but the configuration says .*'num_frames': 9"),
     ],
@@ -79,3 +128,38 @@ def test_flow_says_what_it_needs(options, message, corpus, capsys):
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1
     assert re.search(message, error)
+
+
+def test_searches_of_behavior_are_planned(corpus, ray_session, capsys):
+    few = "--preset tiny --trials 3 --plan --set behavior.epoch_size=32"
+    cli.main(f"tune behavior_information {corpus.folder} {few} --objectives joint_error ade --pruning none".split())
+    assert "TFLOP" in capsys.readouterr().out
+    cli.main(f"tune behavior_flow {corpus.folder} {few}".split())
+    assert "times as much if nothing was used twice" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        cli.main(f"tune behavior_flow {corpus.folder} {few} --objectives joint_error".split())
+    assert stop.value.code == 2
+    assert "no objective of behavior_flow, expected one of nll, ade" in capsys.readouterr().err
+
+
+@pytest.mark.ray
+def test_a_search_of_flows_trains_their_behavior_net_once(corpus, ray_session):
+    settings = TuneSettings(
+        preset="tiny",
+        trials=2,
+        workers=0,
+        pruning="none",
+        track=False,
+        set=(
+            "behavior.num_epochs=1",
+            "behavior.epoch_size=32",
+            "behavior_flow.num_epochs=1",
+            "behavior_flow.epoch_size=32",
+            "behavior_flow.num_frames=8",
+            "behavior_flow.latent_dim=16",
+        ),
+    )
+    found = tune("behavior_flow", str(corpus.folder), settings)
+    assert [trial.state for trial in found.trials] == ["complete", "complete"], found.trials
+    assert sum(trial.trained for trial in found.trials) == 1
+    assert found.best[0].values["nll"] == min(trial.values["nll"] for trial in found.trials)

@@ -171,6 +171,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
     for target in (
         "orchestration.prepare.prepare",
         "orchestration.colorize.colorize",
+        "orchestration.behavior_training.train_flow",  # before `train`, of which it takes hold when it is imported
         "orchestration.train.train",
         "orchestration.evaluate.evaluate",
         "orchestration.generate.generate",

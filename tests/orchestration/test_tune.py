@@ -114,7 +114,7 @@ def test_plan_counts_what_is_shared(dataset, place, ray_session, capsys):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ("nothing DATA", "unknown search space 'nothing', expected one of codes_and_losses"),
+        ("nothing DATA", "unknown search space 'nothing', expected one of behavior_flow"),
         ("latent_sizes DATA --set lr=1", "expected STAGE.FIELD=VALUE"),
         ("latent_sizes DATA --set video_generator.rate=1", "is no setting of video_generator"),
         ("latent_sizes DATA --objectives fid", "'fid' is no objective of video_generator"),
