@@ -5,12 +5,16 @@ The "in-plane normalisation" of the VUNet (Esser et al., 2018, arXiv:1804.04694,
 
 from __future__ import annotations
 
+from typing import Literal
+
 import cv2
 import numpy as np
 
 from posegen.features.stick_figure import require_one_pose
 from posegen.skeletons import PART_LIMBS, joint_indices
 
+Torso = Literal["corners", "neck"]
+"""How the torso is cropped: by its four corners, or up to the neck."""
 CROPPED_PARTS: tuple[str, ...] = (
     "torso",
     "head",
@@ -27,7 +31,7 @@ CROPPED_PARTS: tuple[str, ...] = (
 
 _TORSO_CORNERS = joint_indices(["right_hip", "right_shoulder", "left_shoulder", "left_hip"])
 _SHOULDERS = joint_indices(["right_shoulder", "left_shoulder"])
-_NOSE = joint_indices(["nose"])[0]
+_NOSE, _NECK = joint_indices(["nose", "neck"])
 _LIMBS = [joint_indices(PART_LIMBS[part]) for part in CROPPED_PARTS[2:]]
 _LIMB_HALF_WIDTH = 0.25  # of its length
 _HEAD_HALF_WIDTH = 0.5
@@ -35,18 +39,21 @@ _LEAST_AREA = 1.0  # square pixels: less has no inside to be looked at
 
 
 def crop_homographies(
-    keypoints: np.ndarray, size: tuple[int, int], window: tuple[int, int]
+    keypoints: np.ndarray, size: tuple[int, int], window: tuple[int, int], torso: Torso = "corners"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find how each part of a pose is laid into a window.
 
-    The torso's corners go to those of the window. The head is a square from between the shoulders to as far beyond the
-    nose, or on the shoulders where no nose is seen. A limb is a rectangle along its bone, half as wide as long; one of
-    which a single joint is seen goes from there straight down to the bottom of the image.
+    The torso's corners go to those of the window, right hip first, so that it lies on its side, as published for 18
+    joints. Or it stands upright and reaches as high as the neck, as published for Human3.6M's joints; where no neck is
+    seen, up to the shoulders. The head is a square from between the shoulders to as far beyond the nose, or on the
+    shoulders where no nose is seen. A limb is a rectangle along its bone, half as wide as long; one of which a single
+    joint is seen goes from there straight down to the bottom of the image.
 
     Args:
         keypoints: (18, 3).
         size: (H, W) of the image.
         window: (h, w).
+        torso: By its four ``corners``, or up to the ``neck``.
 
     Returns:
         (10, 3, 3) float64, from pixels (x, y, 1) of the image to pixels of the window, in the order of
@@ -59,7 +66,8 @@ def crop_homographies(
     keypoints = np.asarray(keypoints, np.float64)
     height, width = window
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
-    quads = [_torso(keypoints), _head(keypoints), *(_limb(keypoints[limb], size[0]) for limb in _LIMBS)]
+    trunk = _torso(keypoints) if torso == "corners" else _torso_to_neck(keypoints)
+    quads = [trunk, _head(keypoints), *(_limb(keypoints[limb], size[0]) for limb in _LIMBS)]
     homographies, seen = np.zeros((len(quads), 3, 3)), np.zeros(len(quads), bool)
     for part, quad in enumerate(quads):
         if quad is not None and cv2.contourArea(cv2.convexHull(quad)) >= _LEAST_AREA:
@@ -71,13 +79,16 @@ def crop_homographies(
     return homographies, seen
 
 
-def crop_body_parts(image: np.ndarray, keypoints: np.ndarray, window: tuple[int, int]) -> np.ndarray:
+def crop_body_parts(
+    image: np.ndarray, keypoints: np.ndarray, window: tuple[int, int], torso: Torso = "corners"
+) -> np.ndarray:
     """Cut the ten parts of a person out of an image.
 
     Args:
         image: (H, W, 3) uint8.
         keypoints: (18, 3).
         window: (h, w) of each crop.
+        torso: See `crop_homographies`.
 
     Returns:
         (h, w, 30) uint8, three channels a part; zeros where a part is not seen. What lies beyond the image looks like
@@ -85,7 +96,7 @@ def crop_body_parts(image: np.ndarray, keypoints: np.ndarray, window: tuple[int,
     """
     height, width = window
     crops = np.zeros((len(CROPPED_PARTS), height, width, 3), np.uint8)
-    homographies, seen = crop_homographies(keypoints, image.shape[:2], window)
+    homographies, seen = crop_homographies(keypoints, image.shape[:2], window, torso)
     for part in np.flatnonzero(seen):
         crops[part] = cv2.warpPerspective(
             image, homographies[part], (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -96,6 +107,28 @@ def crop_body_parts(image: np.ndarray, keypoints: np.ndarray, window: tuple[int,
 def _torso(keypoints: np.ndarray) -> np.ndarray | None:
     corners = keypoints[_TORSO_CORNERS]
     return corners[:, :2].astype(np.float32) if (corners[:, 2] > 0).all() else None
+
+
+def _torso_to_neck(keypoints: np.ndarray) -> np.ndarray | None:
+    """Corners of the torso, its sides prolonged to a line through the neck that is parallel to the shoulders."""
+    corners = keypoints[_TORSO_CORNERS]
+    if not (corners[:, 2] > 0).all():
+        return None
+    right_hip, right_shoulder, left_shoulder, left_hip = corners[:, :2]
+    neck = keypoints[_NECK, :2] if keypoints[_NECK, 2] > 0 else right_shoulder
+    across = left_shoulder - right_shoulder
+    tops = []
+    for hip, shoulder in ((right_hip, right_shoulder), (left_hip, left_shoulder)):
+        slope = _cross(shoulder - hip, across)
+        if not slope:
+            return None
+        tops.append(hip + _cross(neck - hip, across) / slope * (shoulder - hip))
+    return np.stack([*tops, left_hip, right_hip]).astype(np.float32)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> float:
+    """The third coordinate of the vector product of vectors (2,)."""
+    return float(a[0] * b[1] - a[1] * b[0])
 
 
 def _head(keypoints: np.ndarray) -> np.ndarray | None:

@@ -23,6 +23,9 @@ from posegen.torchvision_compat import import_torchvision
 MS_SSIM_MIN_SIZE = 161
 """The least height and width that `ms_ssim` can halve four times and still lay its 11 × 11 window on."""
 
+SSIM_MIN_SIZE = 11
+"""The least height and width that `ssim` can lay its window on."""
+
 _ROUNDING = 1e-5  # how far resizing and averaging may leave [0, 1]
 
 

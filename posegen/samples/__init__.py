@@ -8,7 +8,7 @@ from posegen.samples.images import REGIONS, content_features, to_image, to_netwo
 from posegen.samples.motion_crops import MotionCrops, Window
 from posegen.samples.plan import Arrays, Batch, EpochLoader, Sample, Samples, fixed_batch
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
-from posegen.samples.shape_pairs import ShapePairs, appearance_of, posture_of
+from posegen.samples.shape_pairs import ShapePairs, View, appearance_of, posture_of
 from posegen.samples.warped_maps import WarpedMaps
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Sample",
     "Samples",
     "ShapePairs",
+    "View",
     "WarpedMaps",
     "Window",
     "appearance_of",

@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from posegen.clips import ClipDataset
+from posegen.clips import ClipDataset, ClipFile
 from posegen.datasets import Split
-from posegen.features.part_crops import crop_body_parts
+from posegen.features.moved_frame import AUGMENTATIONS, Augmentation, crop_to_person
+from posegen.features.part_crops import Torso, crop_body_parts
 from posegen.features.posture_figure import draw_posture
 from posegen.samples.images import to_network, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
 
 
-def appearance_of(image: np.ndarray, keypoints: np.ndarray, window: tuple[int, int] | None) -> np.ndarray:
-    """What shows a person to the network.
+@dataclass(frozen=True)
+class View:
+    """How frames show a person to the network."""
+
+    window: tuple[int, int] | None = None
+    """Height and width of part crops; None shows frames, to which alone the last two apply."""
+    torso: Torso = "corners"
+    """How part crops show the torso, see `posegen.features.part_crops.crop_homographies`."""
+    crop: bool = False
+    """Show what is near the person, see `posegen.features.moved_frame.person_box`."""
+    augmentation: Augmentation = "none"
+    """How frames are moved in training."""
+
+
+def appearance_of(
+    image: np.ndarray, keypoints: np.ndarray, view: View, rng: np.random.Generator | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """What shows a person to the network, and where joints are in it.
 
     Args:
         image: (H, W, 3) uint8.
         keypoints: (18, 3).
-        window: Height and width of part crops; None shows the image itself.
+        view: How.
+        rng: Decides how the frame is moved at random; None leaves it where it is.
 
     Returns:
-        (3, H, W), or (30, h, w) of ten crops, in [-1, 1].
+        (3, H, W), or (30, h, w) of ten crops, in [-1, 1]; and (18, 3), of crops the joints in the whole frame.
     """
-    return to_network(image if window is None else crop_body_parts(image, keypoints, window))
+    if view.window is not None:
+        return to_network(crop_body_parts(image, keypoints, view.window, view.torso)), keypoints
+    if view.crop:
+        image, keypoints = crop_to_person(image, keypoints)
+    if rng is not None:
+        image, keypoints = AUGMENTATIONS[view.augmentation](image, keypoints, rng)
+    return to_network(image), keypoints
 
 
 def posture_of(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -37,16 +62,17 @@ class ShapePairs:
     """Two frames of a clip, and so of one person in one room, or the same frame twice.
 
     Keys: ``source`` and ``target`` (3, H, W) in [-1, 1]; ``source_appearance`` and ``target_appearance``, see
-    `appearance_of`; ``posture`` (3, H, W) of the target, see `posture_of`; ``source_pose`` (18, 3), and with
-    `num_others` also ``others`` (R, 3 or 30, ·, ·) and ``other_poses`` (R, 18, 3), appearances from anywhere in the
-    split.
+    `appearance_of`; ``posture`` (3, H, W) of the target, see `posture_of`; ``target_pose`` (18, 3), and
+    ``source_pose`` (18, 3) where its appearance has it; and with `num_others` also ``others`` (R, 3 or 30, ·, ·) and
+    ``other_poses`` (R, 18, 3), appearances from anywhere in the split.
 
     Args:
         dataset: Needs no colour variants.
         split: ``train`` or ``test``.
         self_share: Share of the samples whose source is the target itself.
         equal_people: Draw every person as often as any other, however many frames there are of each.
-        window: Height and width of part crops; None shows whole frames.
+        view: How frames show a person.
+        augment: Whether sources and other appearances are moved at random, as the view says.
         num_others: R, other appearances beside each pair.
         epoch_size: Pairs in an epoch; 0 takes as many as there are usable frames.
         seed: With the epoch, decides order, sources and other appearances.
@@ -59,14 +85,15 @@ class ShapePairs:
         *,
         self_share: float,
         equal_people: bool,
-        window: tuple[int, int] | None,
+        view: View,
+        augment: bool,
         num_others: int,
         epoch_size: int,
         seed: int,
     ):
         self.clips = dataset.split(split)
         self.self_share, self.equal_people = self_share, equal_people
-        self.window, self.num_others = window, num_others
+        self.view, self.augment, self.num_others = view, augment, num_others
         self.epoch_size, self.seed = epoch_size, seed
 
     @cached_property
@@ -98,24 +125,30 @@ class ShapePairs:
         return rng.choice(len(people), self.epoch_size or len(people), p=shares / shares.sum())
 
     def load(self, sample: Sample) -> Arrays:
-        clip = self.clips[sample.clip]
+        clip, rng = self.clips[sample.clip], np.random.default_rng(sample.seed)
         source, target = clip.image(sample.content), clip.image(sample.row)
-        source_pose, target_pose = clip.keypoints[sample.content], clip.keypoints[sample.row]
-        arrays = {
+        target_pose = clip.keypoints[sample.row].astype(np.float32)
+        others = self._others(rng) if self.num_others else {}
+        appearance, source_pose = self._show(clip, sample.content, rng)
+        return {
             "source": to_network(source),
             "target": to_network(target),
-            "source_appearance": appearance_of(source, source_pose, self.window),
-            "target_appearance": appearance_of(target, target_pose, self.window),
+            "source_appearance": appearance,
+            "target_appearance": appearance_of(target, target_pose, self.view)[0],
             "posture": posture_of(target_pose, target.shape[:2]),
-            "source_pose": source_pose.astype(np.float32),
+            "target_pose": target_pose,
+            "source_pose": source_pose,
+            **others,
         }
-        return {**arrays, **self._others(sample)} if self.num_others else arrays
 
-    def _others(self, sample: Sample) -> Arrays:
-        chosen = np.random.default_rng(sample.seed).integers(len(self._frames), size=self.num_others)
-        frames = [(self.clips[clip], row) for clip, row in self._frames[chosen].tolist()]
-        poses = [clip.keypoints[row] for clip, row in frames]
-        appearances = [
-            appearance_of(clip.image(row), pose, self.window) for (clip, row), pose in zip(frames, poses, strict=True)
-        ]
-        return {"others": np.stack(appearances), "other_poses": np.stack(poses).astype(np.float32)}
+    def _show(self, clip: ClipFile, row: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """What a frame shows of a person, and where joints are in it."""
+        pose = clip.keypoints[row].astype(np.float32)
+        return appearance_of(clip.image(row), pose, self.view, rng if self.augment else None)
+
+    def _others(self, rng: np.random.Generator) -> Arrays:
+        chosen = self._frames[rng.integers(len(self._frames), size=self.num_others)]
+        appearances, poses = zip(
+            *(self._show(self.clips[clip], row, rng) for clip, row in chosen.tolist()), strict=True
+        )
+        return {"others": np.stack(appearances), "other_poses": np.stack(poses)}

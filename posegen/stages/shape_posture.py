@@ -10,15 +10,18 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import SGD, Adam
 
 from posegen.clips import ClipDataset
 from posegen.datasets import Dataset, DatasetError, Split
+from posegen.features.moved_frame import Augmentation, person_box
+from posegen.features.part_crops import Torso
 from posegen.losses import mean_kl_to_standard_normal, normalized_l1, perceptual
-from posegen.metrics.image import psnr, ssim
+from posegen.metrics.image import SSIM_MIN_SIZE, psnr, ssim
 from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
 from posegen.networks.vgg import VGGFeatures
-from posegen.samples import Batch, Samples, ShapePairs, appearance_of, posture_of, to_image
+from posegen.samples import Batch, Samples, ShapePairs, View, appearance_of, posture_of, to_image
 from posegen.skeletons import OPENPOSE_18
 from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, detached, sum_losses
@@ -27,6 +30,8 @@ from posegen.stages.transfer_stage import TransferStage
 _LARGEST_ADVERSARY = 4.0
 _ACTIVATIONS = 5  # of the perceptual network, each of weight 1
 _USUAL_SIZE = (256, 256)  # of what is built before any data is known
+_DRAWN_SHAPES = 3  # random ones for each posture of a preview
+_STEPS = 6  # of a preview, from one shape to another
 
 
 class ShapePosture(TransferStage):
@@ -56,6 +61,13 @@ class ShapePosture(TransferStage):
         """Height and width of the frames; by default the dataset's."""
         inplane_normalize: bool = False
         """Show the person as ten part crops, each turned upright, and not as the whole frame with its background."""
+        torso_crop: Torso = "corners"
+        """The torso among the part crops: its four corners, or upright and up to the neck."""
+        crop_person: bool = False
+        """Show not the whole frame but what is near the person, as large as a frame."""
+        augmentation: Augmentation = "none"
+        """How frames that show the person are moved in training, by turns, shifts and sizes (affine) or by turns of up
+        to 90 degrees (rotation). Part crops are not."""
         bottleneck_factor: int = 2
         """The coarsest maps of a frame whose shorter side is a power of 2 are 2 to this power on that side."""
         box_factor: int = 2
@@ -97,6 +109,8 @@ class ShapePosture(TransferStage):
             for field in ("width", "max_width", "regressor_steps"):
                 if getattr(self, field) < 1:
                     raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+            if self.crop_person and self.inplane_normalize:
+                raise ValueError("crop_person shows frames, and inplane_normalize part crops: set one of them")
             if not 0 <= self.self_share <= 1:
                 raise ValueError(f"self_share must be in [0, 1], got {self.self_share}")
             if not 0 <= self.lambda_regressor <= _LARGEST_ADVERSARY:
@@ -115,10 +129,11 @@ class ShapePosture(TransferStage):
             return 1 + round(math.log2(min(self.frame_size))) - self.bottleneck_factor
 
         @property
-        def window(self) -> tuple[int, int] | None:
-            """Height and width of part crops; None where whole frames are shown."""
+        def view(self) -> View:
+            """How frames show a person."""
             height, width = (side // 2**self.box_factor for side in self.frame_size)
-            return (height, width) if self.inplane_normalize else None
+            window = (height, width) if self.inplane_normalize else None
+            return View(window, self.torso_crop, self.crop_person, self.augmentation)
 
     config: ShapePosture.Config
 
@@ -166,7 +181,8 @@ class ShapePosture(TransferStage):
             split,
             self_share=config.self_share if trains else 0.0,
             equal_people=config.equal_people,
-            window=config.window,
+            view=config.view,
+            augment=trains,
             num_others=config.regressor_steps - 1 if config.lambda_regressor and trains else 0,
             epoch_size=config.epoch_size,
             seed=config.seed,
@@ -230,6 +246,10 @@ class ShapePosture(TransferStage):
             self.use_vgg(VGGFeatures.pretrained(self.config.vgg, convolution=2).to(fake.device))
         return perceptual(self._vgg[0].rescaled, fake, real, [1.0] * _ACTIVATIONS)
 
+    def _enlarge(self, crop: Tensor) -> Tensor:
+        """A crop (1, 3, h, w) in [0, 1] as large as a frame, (1, 3, H, W) in [-1, 1]."""
+        return 2 * F.interpolate(crop, self.config.frame_size, mode="bilinear", align_corners=False) - 1
+
     def use_vgg(self, network: VGGFeatures) -> None:
         """Compare with this perceptual network, and not with the one that the configuration names."""
         self._vgg = (network,)
@@ -260,7 +280,8 @@ class ShapePosture(TransferStage):
     def evaluate(self, batch: Batch) -> Metrics:
         """SSIM, PSNR and the perceptual loss, of frames from another frame's shape, and ``self_…`` from their own.
 
-        And ``divergence``, nats that the codes hold, and ``regressor``, the error of reading a posture from them.
+        ``box_ssim`` and ``box_perceptual`` are of what is near the person, the latter enlarged to a frame. And
+        ``divergence``, nats that the codes hold, and ``regressor``, the error of reading a posture from them.
         """
         metrics: Metrics = {}
         real = batch["target"]
@@ -269,8 +290,12 @@ class ShapePosture(TransferStage):
             unit = ((fake.clamp(-1, 1) + 1) / 2, (real + 1) / 2)
             metrics[f"{prefix}ssim"] = ssim(*unit).mean().item()
             metrics[f"{prefix}psnr"] = psnr(*unit).mean().item()
+            boxes = [_near_person(image, batch["target_pose"]) for image in unit]
+            metrics[f"{prefix}box_ssim"] = float(np.mean([ssim(*both).item() for both in zip(*boxes, strict=True)]))
             if self.config.lambda_vgg:
                 metrics[f"{prefix}perceptual"] = self._perceptual(fake, real).item()
+                large = (torch.cat([self._enlarge(crop) for crop in crops]) for crops in boxes)
+                metrics[f"{prefix}box_perceptual"] = self._perceptual(*large).item()
         code = self.network.encode(batch["source_appearance"])
         metrics["divergence"] = _divergence(code.mean, code.logstd).item()
         if self.config.lambda_regressor:
@@ -279,19 +304,75 @@ class ShapePosture(TransferStage):
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
-        """Rows: who is shown, the posture, drawn, and real."""
-        fake = self.network(batch["source_appearance"], batch["posture"])
-        rows = [batch["source"], batch["posture"], fake, batch["target"]]
-        return {"generated": grid([[to_image(image) for image in row] for row in rows])}
+        """Who is shown, the posture, drawn and real; postures with random shapes; and from a person to another.
+
+        The first column of ``sampled`` has the postures. In ``interpolated`` the first sample's shape goes over to the
+        last one's, in the posture of the first.
+        """
+        appearance, posture = batch["source_appearance"], batch["posture"]
+        fake = self.network(appearance, posture)
+        generator = torch.Generator().manual_seed(self.config.seed)
+        sampled = [posture, *(self.sample(posture, generator) for _ in range(_DRAWN_SHAPES))]
+        pictures = {
+            "generated": [batch["source"], posture, fake, batch["target"]],
+            "sampled": list(zip(*sampled, strict=True)),
+            "interpolated": [self.interpolate(appearance[0], appearance[-1], posture[0], _STEPS)],
+        }
+        return {name: grid([[to_image(image) for image in row] for row in rows]) for name, rows in pictures.items()}
+
+    @torch.no_grad()
+    def sample(self, posture: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw random people in the postures of stick figures.
+
+        Args:
+            posture: (N, 3, H, W) in [-1, 1].
+            generator: Draws their shapes from N(0, I), on the device that it is of.
+
+        Returns:
+            (N, 3, H, W) in [-1, 1].
+        """
+        sizes = self.network.latent_sizes(posture.shape[-2:])
+        shapes = [(len(posture), self.network.latent_dim, *size) for size in sizes]
+        z = [torch.randn(shape, generator=generator, device=generator.device).to(posture) for shape in shapes]
+        return self.network.draw(z, posture).clamp(-1, 1)
+
+    @torch.no_grad()
+    def interpolate(self, first: Tensor, second: Tensor, posture: Tensor, count: int) -> Tensor:
+        """Draw people whose shapes lie on the line from one's to another's.
+
+        Args:
+            first: (3 or 30, ·, ·), who is shown first, see `posegen.samples.appearance_of`.
+            second: Who is shown last.
+            posture: (3, H, W) in [-1, 1], that of all.
+            count: Pictures, at least 2.
+
+        Returns:
+            (count, 3, H, W) in [-1, 1].
+        """
+        shares = torch.linspace(0, 1, count).to(posture)[:, None, None, None]
+        ends = self.network.encode(torch.stack([first, second])).mean  # 2 × (2, D, ·, ·)
+        z = [torch.lerp(end[:1], end[1:], shares) for end in ends]
+        return self.network.draw(z, posture.expand(count, -1, -1, -1)).clamp(-1, 1)
 
     @torch.no_grad()
     def reenact(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
         height, width = image.shape[:2]
-        appearance = torch.from_numpy(appearance_of(image, keypoints, self.config.window))
+        appearance = torch.from_numpy(appearance_of(image, keypoints, self.config.view)[0])
         z = self.network.encode(appearance[None].to(self.gamma.device)).z  # read once for all poses
         for pose in poses:
             posture = torch.from_numpy(posture_of(pose, (height, width)))[None]  # (1, 3, H, W)
             yield self.network.draw(z, posture.to(self.gamma.device))[0].clamp(-1, 1)
+
+
+def _near_person(images: Tensor, poses: Tensor) -> list[Tensor]:
+    """What is near the person in images (N, 3, H, W), (1, 3, h, w) each; all of one where that is too little to see."""
+    height, width = images.shape[-2:]
+    crops = []
+    for image, pose in zip(images, poses.cpu().numpy(), strict=True):
+        box = person_box(pose, (height, width))
+        crop = image[None, :, max(box.top, 0) : max(box.bottom, 0), max(box.left, 0) : max(box.right, 0)]
+        crops.append(crop if min(crop.shape[-2:]) >= SSIM_MIN_SIZE else image[None])
+    return crops
 
 
 def _divergence(mean: Iterable[Tensor], logstd: Iterable[Tensor]) -> Tensor:
@@ -301,7 +382,7 @@ def _divergence(mean: Iterable[Tensor], logstd: Iterable[Tensor]) -> Tensor:
 
 
 _H36M = ShapePosture.Config(spatial_size=(256, 256), self_share=1.0, equal_people=True)
-_DEEPFASHION = replace(_H36M, inplane_normalize=True, equal_people=False)
+_DEEPFASHION = replace(_H36M, inplane_normalize=True, equal_people=False, augmentation="affine")
 # A few hundred steps must do, on frames a quarter of the paper's size: plain differences lead.
 _TINY = ShapePosture.Config(
     num_epochs=7,
@@ -319,7 +400,9 @@ ShapePosture.presets = {
     "posegen": ShapePosture.Config(),
     "h36m": _H36M,
     "deepfashion": _DEEPFASHION,
-    "market": replace(_DEEPFASHION, spatial_size=(128, 128), bottleneck_factor=1, box_factor=1),
+    "market": replace(
+        _DEEPFASHION, spatial_size=(128, 128), bottleneck_factor=1, box_factor=1, augmentation="rotation"
+    ),
     "small": replace(_TINY, num_epochs=10, epoch_size=1024),  # for several people in several rooms
     "tiny": _TINY,
 }

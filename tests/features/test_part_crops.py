@@ -7,7 +7,7 @@ import pytest
 from reference import load_json
 
 from posegen.features.part_crops import CROPPED_PARTS, crop_body_parts, crop_homographies
-from posegen.skeletons import OPENPOSE_18, PARTS, joint_indices
+from posegen.skeletons import H36M_17, OPENPOSE_18, PARTS, joint_indices
 
 SIZE, WINDOW = (256, 256), (64, 64)
 
@@ -42,8 +42,39 @@ def test_parts_are_the_ten_of_the_body():
 def test_homographies_are_those_of_the_published_code(pose, published):
     homographies, seen = crop_homographies(pose, SIZE, tuple(published["window"]))
     assert seen.all()
-    expected = np.array(list(published["homographies"].values())).reshape(-1, 3, 3)
-    np.testing.assert_allclose(homographies, expected, rtol=1e-5, atol=1e-9)
+    expected = [values for name, values in published["homographies"].items() if name != "h36m_body_t5p"]
+    np.testing.assert_allclose(homographies, np.array(expected).reshape(-1, 3, 3), rtol=1e-5, atol=1e-9)
+
+
+def test_a_torso_up_to_the_neck_is_that_of_the_published_code(fixtures, published):
+    figure = load_json(fixtures / "motion", "shape_posture")["stick_figure"]
+    places = dict(zip(H36M_17, 0.256 * np.array(figure["image_xy_1000px"]), strict=True))
+    pose = np.zeros((18, 3))
+    for joint in ("right_hip", "right_shoulder", "neck", "left_shoulder", "left_hip"):
+        pose[joint_indices([joint])] = [*places["neck_base" if joint == "neck" else joint], 1]
+    homographies, _ = crop_homographies(pose, SIZE, WINDOW, "neck")
+    expected = np.reshape(published["homographies"]["h36m_body_t5p"], (3, 3))
+    np.testing.assert_allclose(homographies[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_torso_up_to_the_neck_stands_upright(pose, without):
+    def corners(pose):
+        torso = crop_homographies(pose, SIZE, (64, 32), "neck")[0][0]
+        joints = joint_indices(["right_shoulder", "left_shoulder", "left_hip", "right_hip"])
+        return np.stack([apply(torso, pose[joint, :2]) for joint in joints])
+
+    pose[joint_indices(["neck"]), 1] -= 10
+    np.testing.assert_allclose(corners(pose)[2:], [(32, 64), (0, 64)], atol=1e-3)
+    assert (corners(pose)[:2, 1] > 1).all()
+    unseen = corners(without(pose, "neck"))
+    np.testing.assert_allclose(unseen, [(0, 0), (32, 0), (32, 64), (0, 64)], atol=1e-3)
+
+
+def test_a_torso_without_height_has_no_neck_to_reach(pose):
+    shoulder = joint_indices(["right_shoulder", "left_shoulder"])
+    pose[shoulder, 1] = 64
+    pose[joint_indices(["right_hip"])] = [60, 64, 1]
+    assert not crop_homographies(pose, SIZE, WINDOW, "neck")[1][0]
 
 
 def test_a_limb_lies_along_the_rows_of_its_window(pose):
@@ -119,7 +150,8 @@ def test_joints_far_outside_do_no_harm(image, pose):
     rng = np.random.default_rng(0)
     for _ in range(20):
         wild = np.column_stack([rng.uniform(-1e5, 1e5, (18, 2)), np.ones(18)])
-        assert crop_body_parts(image, wild, (16, 16)).shape == (16, 16, 30)
+        for torso in ("corners", "neck"):
+            assert crop_body_parts(image, wild, (16, 16), torso).shape == (16, 16, 30)
 
 
 def test_rejects_a_batch_of_poses(image):

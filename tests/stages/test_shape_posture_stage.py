@@ -12,13 +12,14 @@ from torch.nn import functional as F
 from posegen.checkpoint import Progress, load_training_state, save_checkpoint
 from posegen.clips import Clip, ClipDataset, ClipInfo, DatasetInfo, save_dataset_info, write_clip
 from posegen.datasets import DatasetError
+from posegen.features.moved_frame import crop_to_person
 from posegen.features.part_crops import crop_body_parts
 from posegen.features.posture_figure import draw_posture
 from posegen.losses import normalized_l1, perceptual
 from posegen.networks.vgg import VGGFeatures
 from posegen.pose_transfer import PoseTransfer
 from posegen.reconstruction import load_reenactor
-from posegen.samples import ShapePairs, fixed_batch, to_image, to_network
+from posegen.samples import ShapePairs, View, fixed_batch, to_image, to_network
 from posegen.skeletons import joint_indices
 from posegen.stages import STAGES, ShapePosture
 from posegen.storage import Folder
@@ -72,7 +73,8 @@ def make_stage(**changes) -> ShapePosture:
 
 
 def make_samples(dataset, **changes) -> ShapePairs:
-    settings = {"self_share": 0.5, "equal_people": False, "window": None, "num_others": 1, "epoch_size": 0, "seed": 0}
+    settings = {"self_share": 0.5, "equal_people": False, "view": View(), "augment": True}
+    settings |= {"num_others": 1, "epoch_size": 0, "seed": 0}
     return ShapePairs(dataset, "train", **settings | changes)
 
 
@@ -88,9 +90,11 @@ def test_stage_is_known_and_its_presets_are_the_published_ones():
     assert STAGES["shape_posture"] is ShapePosture
     assert list(ShapePosture.presets) == ["posegen", "h36m", "deepfashion", "market", "small", "tiny"]
     facts = {
-        name: (config.inplane_normalize, config.spatial_size, config.num_scales, config.window)
+        name: (config.inplane_normalize, config.spatial_size, config.num_scales, config.view.window)
         for name, config in ShapePosture.presets.items()
     }
+    kinds = {name: ShapePosture.presets[name].augmentation for name in ("h36m", "deepfashion", "market")}
+    assert kinds == {"h36m": "none", "deepfashion": "affine", "market": "rotation"}
     assert facts["h36m"] == (False, (256, 256), 7, None)
     assert facts["deepfashion"] == (True, (256, 256), 7, (64, 64))
     assert facts["market"] == (True, (128, 128), 7, (64, 64))
@@ -245,7 +249,7 @@ def test_metrics_tell_transfer_from_reconstruction(batch):
     stage = make_stage(lambda_vgg=1.0)
     stage.use_vgg(VGGFeatures.untrained("vgg16-stlpips", convolution=2))
     metrics = stage.evaluate(batch)
-    names = {"ssim", "psnr", "perceptual"}
+    names = {"ssim", "psnr", "perceptual", "box_ssim", "box_perceptual"}
     assert metrics.keys() == names | {f"self_{name}" for name in names} | {"divergence", "regressor"}
     same = stage.evaluate({**batch, "source_appearance": batch["target_appearance"]})
     assert all(same[name] == same[f"self_{name}"] == metrics[f"self_{name}"] for name in names)
@@ -253,10 +257,60 @@ def test_metrics_tell_transfer_from_reconstruction(batch):
     stage.network.forward = lambda appearance, posture: batch["target"] + 1e-6
     perfect = stage.evaluate(batch)
     assert perfect["ssim"] > 0.9999 and perfect["psnr"] > 90 and perfect["perceptual"] < 1e-3
+    assert perfect["box_ssim"] > 0.9999 and perfect["box_perceptual"] < 1e-3
+
+
+def test_what_is_far_from_the_person_does_not_count_in_the_box(batch):
+    stage = make_stage()
+    pose = batch["target_pose"]
+    pose[..., 0], pose[..., 1] = torch.linspace(10, 30, 18), torch.linspace(10, 40, 18)
+    far, near = batch["target"].clone(), batch["target"].clone()
+    far[..., 70:, :] *= -1
+    near[..., 20:30, :] *= -1
+
+    def measure(drawn):
+        stage.network.forward = lambda appearance, posture: drawn
+        return stage.evaluate(batch)
+
+    assert measure(far)["ssim"] < 0.99 and measure(far)["box_ssim"] > 0.9999
+    assert measure(near)["box_ssim"] < measure(near)["ssim"] < 0.99
+    pose[..., :2] = 10 + pose[..., :2] / 1000  # too small a box for the window of SSIM
+    assert measure(far)["box_ssim"] == pytest.approx(measure(far)["ssim"])
+
+
+def test_random_shapes_are_drawn_in_a_posture(batch):
+    stage = make_stage()
+    posture = batch["posture"]
+    first, again, other = (stage.sample(posture, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert first.shape == posture.shape and first.abs().max() <= 1
+    torch.testing.assert_close(first, again)
+    assert (first - other).abs().max() > 1e-3
+    z = [torch.zeros(2, stage.network.latent_dim, *size) for size in stage.network.latent_sizes(SIZE)]
+    generator = torch.Generator().manual_seed(3)
+    for scale in z:
+        scale.copy_(torch.randn(scale.shape, generator=generator))
+    with torch.no_grad():
+        expected = stage.network.draw(z, posture).clamp(-1, 1)
+    torch.testing.assert_close(stage.sample(posture, torch.Generator().manual_seed(3)), expected)
+
+
+def test_shapes_go_over_from_one_person_to_another(batch):
+    stage = make_stage()
+    first = batch["source_appearance"][0]
+    second = -first
+    drawn = stage.interpolate(first, second, batch["posture"][0], 3)
+    with torch.no_grad():
+        ends = stage.network(torch.stack([first, second]), batch["posture"][:1].expand(2, -1, -1, -1)).clamp(-1, 1)
+    torch.testing.assert_close(drawn[[0, 2]], ends)
+    assert not torch.equal(drawn[1], drawn[0]) and not torch.equal(drawn[1], drawn[2])
 
 
 def test_preview_has_four_rows(batch):
-    picture = make_stage().preview(batch)["generated"]
+    pictures = make_stage().preview(batch)
+    assert pictures["sampled"].shape == (2 * 96 + 2, 4 * 64 + 3 * 2, 3)
+    np.testing.assert_array_equal(pictures["sampled"][98:, :64], to_image(batch["posture"][1]))
+    assert pictures["interpolated"].shape == (96, 6 * 64 + 5 * 2, 3)
+    picture = pictures["generated"]
     assert picture.shape == (4 * 96 + 3 * 2, 2 * 64 + 2, 3)
     np.testing.assert_array_equal(picture[:96, :64], to_image(batch["source"][0]))
     np.testing.assert_array_equal(picture[98:194, :64], to_image(batch["posture"][0]))
@@ -289,6 +343,7 @@ def test_settings_follow_the_dataset(dataset):
         ({"spatial_size": (0, 64)}, r"spatial_size must be a height and a width in pixels, got \(0, 64\)"),
         ({"bottleneck_factor": -1}, "bottleneck_factor must be 0 or more, got -1"),
         ({"regressor_steps": 0}, "regressor_steps must be at least 1, got 0"),
+        ({"crop_person": True, "inplane_normalize": True}, "set one of them"),
     ],
 )
 def test_settings_are_checked(changes, message):
@@ -302,7 +357,7 @@ def test_crops_may_not_be_too_small_for_their_path():
 
 
 def test_sample_shows_one_frame_and_asks_for_another(dataset, drawn):
-    samples = make_samples(dataset, window=(24, 16))
+    samples = make_samples(dataset, view=View(window=(24, 16)))
     clip = drawn[dataset.clips[0].info.person]
     sample = replace(samples.plan(0)[0], clip=0, row=4, content=2)
     loaded = samples.load(sample)
@@ -316,6 +371,33 @@ def test_sample_shows_one_frame_and_asks_for_another(dataset, drawn):
     np.testing.assert_array_equal(loaded["source_pose"], keypoints[2])
     assert loaded["others"].shape == (1, 30, 24, 16) and loaded["other_poses"].shape == (1, 18, 3)
     assert all(np.array_equal(samples.load(sample)[name], array) for name, array in loaded.items())
+
+
+def test_the_person_is_shown_near_by(dataset, drawn):
+    samples = make_samples(dataset, view=View(crop=True))
+    clip, keypoints = drawn[dataset.clips[0].info.person], dataset.clips[0].keypoints
+    loaded = samples.load(replace(samples.plan(0)[0], clip=0, row=4, content=2))
+    image, pose = crop_to_person(clip.images[2], keypoints[2])
+    np.testing.assert_array_equal(loaded["source_appearance"], to_network(image))
+    np.testing.assert_array_equal(loaded["source_pose"], pose)
+    np.testing.assert_array_equal(loaded["target"], to_network(clip.images[4]))
+    np.testing.assert_array_equal(loaded["target_pose"], keypoints[4])
+
+
+@pytest.mark.parametrize("kind", ["affine", "rotation"])
+def test_training_moves_what_shows_a_person_and_measuring_does_not(kind, dataset):
+    config = replace(SMALL, augmentation=kind)
+    trained = ShapePosture.open_samples(config, dataset, "train")
+    assert trained.augment and trained.view.augmentation == kind
+    sample = trained.plan(0)[0]
+    loaded, again, other = (trained.load(x) for x in (sample, sample, replace(sample, seed=(0, 0, 99))))
+    still = make_samples(dataset, view=trained.view, augment=False).load(sample)
+    for name in ("source_appearance", "source_pose", "others", "other_poses"):
+        np.testing.assert_array_equal(loaded[name], again[name])
+        assert not np.array_equal(loaded[name], other[name])
+    for name in ("target", "target_appearance", "posture", "target_pose"):
+        np.testing.assert_array_equal(loaded[name], still[name])
+    np.testing.assert_array_equal(still["source_appearance"], still["source"])
 
 
 def test_other_appearances_come_with_their_poses(dataset):
@@ -363,7 +445,14 @@ def test_what_is_measured_is_never_the_same_frame_on_purpose(dataset):
         ShapePosture.open_samples(SMALL, dataset, "test")
 
 
-@pytest.mark.parametrize("changes", [{}, {"inplane_normalize": True, "box_factor": 1, "bottleneck_factor": 1}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"augmentation": "affine"},
+        {"crop_person": True},
+        {"inplane_normalize": True, "box_factor": 1, "bottleneck_factor": 1, "torso_crop": "neck"},
+    ],
+)
 def test_a_run_draws_a_person_in_other_poses(changes, drawn, tmp_path):
     stage = make_stage(**changes).eval()
     save_checkpoint(Folder(tmp_path / "checkpoints" / "epoch-0001"), stage, PROGRESS)
@@ -371,8 +460,10 @@ def test_a_run_draws_a_person_in_other_poses(changes, drawn, tmp_path):
     assert isinstance(reenactor, PoseTransfer) and reenactor.size == SIZE
     clip = drawn["ada"]
     drawn_frames = list(reenactor.stage.reenact(clip.images[0], clip.keypoints[0], clip.keypoints[1:3]))
-    window = stage.config.window
-    shown = clip.images[0] if window is None else crop_body_parts(clip.images[0], clip.keypoints[0], window)
+    window = stage.config.view.window
+    shown = clip.images[0] if window is None else crop_body_parts(clip.images[0], clip.keypoints[0], window, "neck")
+    if stage.config.crop_person:
+        shown, _ = crop_to_person(clip.images[0], clip.keypoints[0])
     posture = to_network(draw_posture(clip.keypoints[2], SIZE))
     with torch.no_grad():
         expected = stage.network(*(torch.from_numpy(x)[None] for x in (to_network(shown), posture)))[0]
