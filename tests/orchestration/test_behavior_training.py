@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,10 @@ def test_a_flow_alone_trains_its_behavior_net_first_and_goes_on_with_it(corpus, 
     told = capsys.readouterr().out
     assert "epoch 2/2" in told and "whole-behavior" not in told
     assert load_progress(find_checkpoint("runs/whole")).epoch == 2
+    shutil.rmtree("runs/whole")  # as if it had been stopped between the two
+    cli.main(f"{line} --num-epochs 1".split())
+    told = capsys.readouterr().out
+    assert "whole  epoch 1/1" in told and "whole-behavior" not in told
 
 
 def test_a_flow_goes_on_with_the_behavior_net_that_it_began_with(corpus):
