@@ -20,6 +20,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
 from orchestration.animate import MotionSettings
+from orchestration.behavior_cli import behavior_app
 from orchestration.colorize import ColorizeSettings
 from orchestration.demo import DemoSettings
 from orchestration.errors import complain
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 FOUND = 1  # `cluster check` found something
-_GROUPS = ("train", "report", "motion", "cluster", "weights")  # verbs that another word follows
+_GROUPS = ("train", "report", "motion", "behavior", "cluster", "weights")  # verbs that another word follows
 _LISTS = ("--actions", "--methods", "--objectives", "--perceptual", "--poses", "--set", "--tracks")
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
@@ -144,6 +145,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     report_app.command(name="seed3")(deferred(report_seed3))
     app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
     app.command(motion_app(), name="motion", help="Motions: files of many kinds, and what runs generate.")
+    app.command(behavior_app(), name="behavior", help="What runs of behaviour have learned.")
     app.command(deferred(demo))
     cluster_app = SubcommandApp()
     cluster_app.command(name="check")(deferred(check_cluster))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from orchestration import tracking
+from orchestration.runs import refuse_behavior
 from posegen import weights
 from posegen.clips import Clip, ClipDataset, ClipFile
 from posegen.datasets import DatasetError, Split
@@ -141,6 +142,7 @@ def evaluate(
     Writes ``RUN/evaluation/evaluation.json`` with every clip's scores, and beside it each clip's comparison: a
     picture and a video, real frames above drawn ones. Files all of it in the run's MLflow entry.
     """
+    refuse_behavior(run)
     reenactor = load_reenactor(run)
     data = ClipDataset(dataset)
     if data.info.size != reenactor.size:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from orchestration import tracking
 from orchestration.motion_generate import load_actor, show_motions
-from orchestration.runs import dataset_of
+from orchestration.runs import dataset_of, refuse_behavior
 from posegen.metrics.motion import Repeated, repeated
 from posegen.motion.dataset import MotionDataset
 from posegen.motion_scores import METRICS, Protocol, Source, score_motions
@@ -103,6 +103,7 @@ def evaluate_motion(
     Raises:
         ValueError: Run, data, actions and recogniser do not fit.
     """
+    refuse_behavior(run)
     stage = load_actor(run)
     name = settings.recognizer or stage.config.recognizer
     if not name:

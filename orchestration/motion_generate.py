@@ -109,10 +109,16 @@ def _between_actions(
     return motions, [f"{100 * share:.0f} % {end}" for share in shares.tolist()]
 
 
-def write_pictures(out: Path, motions: Sequence[Motion], captions: Sequence[str], title: str) -> None:
-    """Write ``strips.png``, ``motions.mp4`` and ``motions.html``, the last with the first few motions."""
+def write_pictures(
+    out: Path, motions: Sequence[Motion], captions: Sequence[str], title: str, *, columns: int = 4
+) -> None:
+    """Write ``strips.png``, ``motions.mp4`` and ``motions.html``, the last with the first few motions.
+
+    The folder is made; the video has so many motions in a row.
+    """
+    out.mkdir(parents=True, exist_ok=True)
     write_picture(out / "strips.png", draw_strips(motions, captions))
-    write_motion_video(out / "motions.mp4", motions, captions)
+    write_motion_video(out / "motions.mp4", motions, captions, columns=columns)
     write_motion_page(out / "motions.html", motions[:_ON_PAGE], captions[:_ON_PAGE], title=title)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from posegen.checkpoint import latest_checkpoint, load_progress
+from posegen.checkpoint import find_checkpoint, latest_checkpoint, load_config, load_progress
 from posegen.records import parse_record
 from posegen.stages import STAGES, Stage
+from posegen.stages.behavior_stage import BehaviorStage
 from posegen.storage import Folder
 
 _RECORD, _HISTORY = "run.json", "metrics.json"
@@ -72,6 +73,13 @@ def dataset_of(run: str) -> str:
     if record is None:
         raise RunError(f"no run in {run}; train one with `posegen train`")
     return record.dataset
+
+
+def refuse_behavior(run: str) -> None:
+    """Raise RunError for a run of behaviour, which has a protocol, and a verb, of its own."""
+    stage, _ = load_config(find_checkpoint(run))
+    if issubclass(stage, BehaviorStage):
+        raise RunError(f"{run} is of the stage {stage.name!r}: measure it with `posegen behavior evaluate {run}`")
 
 
 def is_finished(run: Folder, config: Stage.Config) -> bool:

@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from posegen.skeletons import H36M_17, H36M_17_BONES, joint_indices
+
+_LIMBS = [bone for bone in H36M_17_BONES if bone[1].endswith(("knee", "ankle", "elbow", "wrist"))]
+
 
 class SelfDistance(NamedTuple):
     """How far random futures are from their nearest neighbour, in the mean over all."""
@@ -104,6 +108,21 @@ def code_distance(codes: np.ndarray, others: np.ndarray) -> CodeDistance:
         raise ValueError(f"got codes {codes.shape} and {others.shape}, expected finite ones, (N, Z) each")
     distances = np.linalg.norm(codes - others, axis=1)
     return CodeDistance(float(distances.mean()), float(distances.std()))
+
+
+def limb_drift(motions: np.ndarray) -> float:
+    """How much thighs, shins, upper arms and forearms of motions (N, T, 17, 3) change their length: 0 in real bodies.
+
+    Standard deviation over the frames / mean, in the mean over limbs and motions. What joints of `H36M_17` lie on the
+    trunk has no fixed distances in real bodies either. Raises ValueError where shapes are not these, or a number is
+    not finite.
+    """
+    joints = np.asarray(motions, np.float64)
+    if joints.ndim != 4 or joints.shape[2:] != (len(H36M_17), 3) or not joints.size or not np.isfinite(joints).all():
+        raise ValueError(f"got motions of shape {np.shape(motions)}, expected finite ones, (N, T, {len(H36M_17)}, 3)")
+    near, far = (joint_indices(ends, H36M_17) for ends in zip(*_LIMBS, strict=True))
+    lengths = np.linalg.norm(joints[:, :, near] - joints[:, :, far], axis=-1)  # (N, T, 8)
+    return float((lengths.std(axis=1) / np.maximum(lengths.mean(axis=1), 1e-9)).mean())
 
 
 def _nearest_neighbors(futures: np.ndarray) -> tuple[float, float]:

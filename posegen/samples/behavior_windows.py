@@ -78,8 +78,9 @@ class BehaviorWindows:
                 f"{dataset.folder} has no motion of {', '.join(actions)} with the {num_frames + 1} frames of a window "
                 f"in the split {split!r}, the longest has {longest}: lower num_frames"
             )
-        counts = [entry.num_frames - num_frames for entry in self.entries]
+        counts = np.array([entry.num_frames - num_frames for entry in self.entries])
         self._ends = np.cumsum(counts)  # (M,): of each motion's windows
+        self._firsts = self._ends - counts
         labels = [self.actions.index(entry.action) for entry in self.entries]
         self._labels = np.repeat(labels, counts)  # (W,): of each window's action
         self._read: dict[int, np.ndarray] = {}
@@ -106,11 +107,26 @@ class BehaviorWindows:
             "action": np.array(self._labels[sample.window]),
         }
 
+    @property
+    def labels(self) -> np.ndarray:
+        """(W,) of each window, its action's place in `actions`."""
+        return self._labels
+
+    @property
+    def people(self) -> np.ndarray:
+        """(W,) of each window, a number that stands for its person."""
+        numbers = np.unique([entry.person for entry in self.entries], return_inverse=True)[1]
+        return np.asarray(numbers[self.locate(np.arange(len(self._labels)))[0]])
+
+    def locate(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of windows (N,), which of the `entries` each is cut from, and the frame that it begins with."""
+        motions = np.searchsorted(self._ends, numbers, side="right")
+        return motions, numbers - self._firsts[motions]
+
     def window(self, number: int) -> np.ndarray:
         """The postures (num_frames + 1, 17, 3) of a window in metres."""
-        motion = int(np.searchsorted(self._ends, number, side="right"))
-        start = number - int(self._ends[motion - 1] if motion else 0)
-        return self._cut(motion, start)
+        motion, start = self.locate(np.array(number))
+        return self._cut(int(motion), int(start))
 
     def scale(self) -> Scale:
         """Mean and standard deviation over windows that follow each other through every motion of the split."""
