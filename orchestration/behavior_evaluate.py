@@ -145,8 +145,17 @@ def check_comparable(evaluations: Sequence[BehaviorEvaluation]) -> None:
             ours, theirs = getattr(first, name), getattr(other, name)
             if ours != theirs:
                 raise BehaviorEvaluationError(
-                    f"figures of {first.run} and {other.run} do not compare: they rest on {what} ({ours}, {theirs})"
+                    f"figures of {first.run} and {other.run} do not compare: they rest on {what} "
+                    f"({_difference(ours, theirs)}): measure both alike"
                 )
+
+
+def _difference(ours: object, theirs: object) -> str:
+    """Both, or, of protocols, the first setting in which they differ."""
+    if isinstance(ours, BehaviorProtocol) and isinstance(theirs, BehaviorProtocol):
+        settings = asdict(theirs)
+        return next(f"{name} {x}, {settings[name]}" for name, x in asdict(ours).items() if x != settings[name])
+    return f"{ours}, {theirs}"
 
 
 def show_behavior(run: str, stage: BehaviorStage, held_out: BehaviorWindows) -> str:

@@ -38,7 +38,7 @@ _READINGS = {
     "ade": Reading("ADE, m ↓"),
     "fde": Reading("FDE, m ↓"),
     "posture_error": Reading("posture in codes, σ off ↑"),
-    "posture_r2": Reading("posture in codes, R² ↓", digits=3),
+    "posture_r2": Reading("posture in codes, R² ↓"),
 }
 """Metrics that tables have; σ is a standard deviation of postures."""
 _RE_ENACTED = tuple(_READINGS)[:6]
@@ -89,14 +89,17 @@ def _table(evaluation: BehaviorEvaluation, names: Sequence[str], sources: Sequen
 
 
 def _posture_table(evaluation: BehaviorEvaluation) -> Table:
-    """How well postures are read out of codes, over all frames and frame by frame."""
+    """How well postures are read out of codes, over all frames and frame by frame, beside the mean posture."""
     code, chance = evaluation.scores["code"], evaluation.scores["chance"]
-    frames = read_frames(evaluation.num_frames)
-    table = _columns("codes", "mean posture", *(f"frame {frame}" for frame in frames))
-    for name in ("posture_error", "posture_r2"):
-        each = [code.get(f"{name}_{frame}") for frame in frames]
-        cells = [_cell(figure, _READINGS[name]) for figure in (code[name], chance[name])]
-        table.add_row(_READINGS[name].title, *cells, *("" if x is None else f"{x.mean:.2f}" for x in each))
+    error, r2 = _READINGS["posture_error"], _READINGS["posture_r2"]
+    table = _columns(r2.title, error.title, "σ off the mean posture")
+    for frame in ("", *(f"_{frame}" for frame in read_frames(evaluation.num_frames))):
+        figures = (
+            (code.get(f"posture_r2{frame}"), r2),
+            (code.get(f"posture_error{frame}"), error),
+            (chance.get(f"posture_error{frame}"), error),
+        )
+        table.add_row(f"frame {frame[1:]}" if frame else "all frames", *(_cell(*figure) for figure in figures))
     return table
 
 

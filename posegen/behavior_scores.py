@@ -329,7 +329,8 @@ def _score_futures(trial: _Trial) -> Metrics:
 def _score_leakage(trial: _Trial) -> Metrics:
     """``posture_error``: distance, in standard deviations, of postures that are read out of codes, in the mean over the
     frames of `read_frames`; under ``chance`` is that of the mean posture of the training data. ``posture_r2``: the
-    share of their variance that is read; ``posture_r2_N`` that of frame N. Each frame has its own reader, as published.
+    share of their variance that is read; ``posture_error_N`` and ``posture_r2_N`` are those of frame N. Each frame has
+    its own reader, as published.
     """
     learned, held_out = trial.learned, trial.held_out
     readings = {}
@@ -337,11 +338,19 @@ def _score_leakage(trial: _Trial) -> Metrics:
         postures, asked = (trial.postures(x.windows.joints[:, frame]) for x in (learned, held_out))
         reader = learn_postures(learned.codes, postures, steps=trial.protocol.posture_steps, seed=trial.seed)
         readings[frame] = judge_postures(reader, held_out.codes, asked, postures.mean(dim=0))
-    by_frame = {f"posture_r2_{frame}": reading.r2 for frame, reading in readings.items()}
     error, constant, r2 = np.mean(list(readings.values()), axis=0).tolist()
     return {
-        "code": {"posture_error": error, "posture_r2": r2, **by_frame},
-        "chance": {"posture_error": constant, "posture_r2": 0.0},
+        "code": {
+            "posture_error": error,
+            "posture_r2": r2,
+            **{f"posture_error_{frame}": reading.error for frame, reading in readings.items()},
+            **{f"posture_r2_{frame}": reading.r2 for frame, reading in readings.items()},
+        },
+        "chance": {
+            "posture_error": constant,
+            "posture_r2": 0.0,
+            **{f"posture_error_{frame}": reading.constant for frame, reading in readings.items()},
+        },
     }
 
 

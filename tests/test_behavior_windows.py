@@ -33,6 +33,18 @@ def test_every_window_of_every_motion_is_taken_once(corpus):
         np.testing.assert_allclose(seen, h36m_joints(corpus.read(entry))[start : start + FRAMES + 1], atol=1e-6)
 
 
+def test_windows_are_located_in_their_motions(corpus):
+    samples = windows(corpus)
+    first = samples.entries[0].num_frames - FRAMES
+    motions, starts = samples.locate(np.array([0, first - 1, first, len(samples.labels) - 1]))
+    assert motions.tolist() == [0, 0, 1, len(samples.entries) - 1]
+    assert starts.tolist() == [0, first - 1, 0, samples.entries[-1].num_frames - FRAMES - 1]
+    motions, _ = samples.locate(np.arange(len(samples.labels)))
+    people = {entry.person: set(samples.people[motions == n]) for n, entry in enumerate(samples.entries)}
+    assert len(people) == 4 and set.union(*people.values()) == set(range(4))
+    assert [samples.actions[label] for label in samples.labels] == [samples.entries[n].action for n in motions]
+
+
 def test_plan_follows_seed_and_epoch_alone(corpus):
     assert windows(corpus).plan(3) == windows(corpus).plan(3)
     assert windows(corpus).plan(3) != windows(corpus).plan(4)

@@ -11,8 +11,10 @@ from posegen.metrics.behavior import (
     code_distance,
     cross_displacement,
     displacement_error,
+    limb_drift,
     self_distance,
 )
+from posegen.skeletons import H36M_17
 
 
 @pytest.fixture
@@ -77,6 +79,19 @@ def test_code_distance_is_row_by_row():
     assert code_distance(codes, np.array([[3.0, 4.0, 0, 0], [0, 0, 0, 1.0]])) == pytest.approx((3.0, 2.0))
 
 
+def test_limbs_that_keep_their_length_do_not_drift():
+    rng = np.random.default_rng(0)
+    body = rng.standard_normal((1, 1, 17, 3))
+    angle = np.linspace(0, 2, 6)
+    turns = np.array([[[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]] for a in angle])
+    moving = np.einsum("tij,ntkj->ntki", turns, np.repeat(body, 6, axis=1)) + rng.standard_normal((1, 6, 1, 3))
+    assert limb_drift(moving) == pytest.approx(0, abs=1e-12)
+    growing = body * np.array([0.9, 1.1])[None, :, None, None]
+    assert limb_drift(growing) == pytest.approx(0.1)
+    growing[:, :, [H36M_17.index(name) for name in ("spine", "neck_base", "nose", "head_top")]] = 7.0
+    assert limb_drift(growing) == pytest.approx(0.1)  # the trunk is no limb
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -86,6 +101,7 @@ def test_code_distance_is_row_by_row():
         (lambda: self_distance(np.full((1, 2, 4, 3), np.nan)), "expected finite ones"),
         (lambda: displacement_error(np.zeros((2, 5, 4, 51)), np.zeros((2, 5, 51))), r"expected \(C, S, T, D\)"),
         (lambda: cross_displacement(np.zeros((2, 4, 51)), np.zeros((2, 5, 51))), "expected the same shape"),
+        (lambda: limb_drift(np.zeros((2, 4, 24, 3))), r"expected finite ones, \(N, T, 17, 3\)"),
         (lambda: code_distance(np.zeros((2, 4)), np.zeros((3, 4))), r"got codes \(2, 4\) and \(3, 4\)"),
     ],
 )
