@@ -185,6 +185,8 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.motion_generate.generate_motions",
         "orchestration.motion_evaluate.evaluate_motion",
         "orchestration.motion_evaluate.read_evaluation",
+        "orchestration.behavior_evaluate.evaluate_behavior",
+        "orchestration.behavior_evaluate.read_behavior",
         "orchestration.motion_report.seed3",
         "orchestration.export.export",
         "orchestration.figures.figure2",
