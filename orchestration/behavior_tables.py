@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from rich.table import Table
@@ -21,13 +21,17 @@ class Reading(NamedTuple):
     digits: int = 2
 
 
-_READINGS = {
+_ENACTED = {
     "accuracy": Reading("the code's action, % ↑", 100, 1),
     "target_accuracy": Reading("the target's, % ↓", 100, 1),
+    "movement_accuracy": Reading("the code's, by movement, % ↑", 100, 1),
+    "target_movement_accuracy": Reading("the target's, by movement, % ↓", 100, 1),
     "first_step": Reading("first step, cm → real", 100),
     "joint_error": Reading("joint error, cm ↓", 100),
     "cross_displacement": Reading("off the source, σ"),
     "consistency": Reading("off its code ↓"),
+}
+_DRAWN = {
     "realism": Reading("P(real) → 0.5", digits=3),
     "realism_of_real": Reading("P(real) of real ones", digits=3),
     "realism_accuracy": Reading("told apart, % → 50", 100, 1),
@@ -37,18 +41,20 @@ _READINGS = {
     "apd": Reading("APD, m"),
     "ade": Reading("ADE, m ↓"),
     "fde": Reading("FDE, m ↓"),
+}
+_TOLD = {
     "posture_error": Reading("posture in codes, σ off ↑"),
     "posture_r2": Reading("posture in codes, R² ↓"),
 }
-"""Metrics that tables have; σ is a standard deviation of postures."""
-_RE_ENACTED = tuple(_READINGS)[:6]
-_RE_ENACTED_BY: tuple[Source, ...] = ("real", "chance", "reconstruction", "transfer", "late")
-_DRAWN = tuple(_READINGS)[6:15]
+_READINGS = _ENACTED | _DRAWN | _TOLD
+"""Metrics that tables have: of what is enacted, of how it looks, of what codes tell. σ is that of postures."""
+_ENACTED_BY: tuple[Source, ...] = ("real", "chance", "reconstruction", "transfer", "late")
 _DRAWN_BY: tuple[Source, ...] = ("real", "reconstruction", "transfer", "prior", "flow")
 _COMPARED: tuple[tuple[Source, str], ...] = (
     ("reconstruction", "accuracy"),
     ("reconstruction", "joint_error"),
-    *(("transfer", name) for name in ("accuracy", "target_accuracy", "first_step", "cross_displacement")),
+    *(("transfer", name) for name in ("accuracy", "target_accuracy", "movement_accuracy", "target_movement_accuracy")),
+    *(("transfer", name) for name in ("first_step", "cross_displacement")),
     ("late", "accuracy"),
     ("code", "posture_error"),
     ("code", "posture_r2"),
@@ -61,7 +67,7 @@ _COMPARED: tuple[tuple[Source, str], ...] = (
 def behavior_tables(evaluation: BehaviorEvaluation) -> list[Table]:
     """What was measured of one run: what it re-enacts, how real and varied it is, and what postures its codes tell."""
     return [
-        _table(evaluation, _RE_ENACTED, _RE_ENACTED_BY),
+        _table(evaluation, _ENACTED, _ENACTED_BY),
         _table(evaluation, _DRAWN, _DRAWN_BY),
         _posture_table(evaluation),
     ]
@@ -79,19 +85,19 @@ def compared_table(evaluations: Sequence[BehaviorEvaluation]) -> Table:
     return table
 
 
-def _table(evaluation: BehaviorEvaluation, names: Sequence[str], sources: Sequence[Source]) -> Table:
+def _table(evaluation: BehaviorEvaluation, readings: Mapping[str, Reading], sources: Sequence[Source]) -> Table:
     """Some metrics of some sources, of those that were measured."""
     scores = {source: evaluation.scores[source] for source in sources if source in evaluation.scores}
     table = _columns(*scores)
-    for name in names:
-        table.add_row(_READINGS[name].title, *(_cell(of.get(name), _READINGS[name]) for of in scores.values()))
+    for name, reading in readings.items():
+        table.add_row(reading.title, *(_cell(of.get(name), reading) for of in scores.values()))
     return table
 
 
 def _posture_table(evaluation: BehaviorEvaluation) -> Table:
     """How well postures are read out of codes, over all frames and frame by frame, beside the mean posture."""
     code, chance = evaluation.scores["code"], evaluation.scores["chance"]
-    error, r2 = _READINGS["posture_error"], _READINGS["posture_r2"]
+    error, r2 = _TOLD["posture_error"], _TOLD["posture_r2"]
     table = _columns(r2.title, error.title, "σ off the mean posture")
     for frame in ("", *(f"_{frame}" for frame in read_frames(evaluation.num_frames))):
         figures = (

@@ -77,7 +77,7 @@ class BehaviorProtocol:
     action_dim: int = 128
     """Size of the recurrent state of what tells actions; the published one has 512, and takes ten times as long."""
     action_steps: int = 300
-    """Steps in which it learns, of 64 windows each."""
+    """Steps in which it learns, of 64 windows each; once from postures, once from their changes."""
     realism_dim: int = 128
     """Size of the recurrent state of what tells real from drawn; the published one has 256."""
     realism_steps: int = 300
@@ -182,34 +182,45 @@ def _score_actions(trial: _Trial) -> Metrics:
     """``accuracy``: how often a judge sees the action of the window that the code is from. ``target_accuracy``: how
     often, in transfers, that of the target, whose posture they start with.
 
-    The judge learned real windows without their first frame, which what is drawn does not have.
+    The judge learned real windows without their first frame, which is none that the net draws.
     """
+    return _tell_actions(trial, "accuracy", lambda joints: trial.postures(joints)[:, 1:])
+
+
+def _score_movements(trial: _Trial) -> Metrics:
+    """``movement_accuracy`` and ``target_movement_accuracy``: the same by a judge that sees changes from frame to frame
+    alone, as a second published one does: the posture in which people start tells it nothing.
+    """
+
+    def changes(joints: Tensor) -> Tensor:
+        return trial.postures(joints).diff(dim=1)
+
+    scale = changes(trial.learned.windows.joints).std()
+    return _tell_actions(trial, "movement_accuracy", lambda joints: changes(joints) / scale)
+
+
+def _tell_actions(trial: _Trial, metric: str, see: Callable[[Tensor], Tensor]) -> Metrics:
+    """How often a judge is right that sees this of windows (N, T + 1, 17, 3)."""
     protocol, learned, held_out = trial.protocol, trial.learned.windows, trial.held_out
     labels, targets = held_out.windows.labels, held_out.windows.target_labels
     judge = learn_actions(
-        trial.postures(learned.joints[:, 1:]),
+        see(learned.joints),
         learned.labels.to(trial.stage.device),
         len(trial.samples.actions),
         hidden_dim=protocol.action_dim,
         steps=protocol.action_steps,
         seed=trial.seed,
     )
-
-    def told(joints: Tensor) -> Tensor:
-        return tell_actions(judge, trial.postures(joints)).cpu()
-
-    seen = {
-        "reconstruction": told(held_out.drawn["reconstruction"].joints),
-        "transfer": told(held_out.drawn["transfer"].joints),
-        "late": told(trial.late.joints),
+    told: dict[Source, Tensor] = {
+        "real": tell_actions(judge, see(held_out.windows.joints)).cpu(),
+        "reconstruction": tell_actions(judge, see(held_out.drawn["reconstruction"].with_starts)).cpu(),
+        "transfer": tell_actions(judge, see(held_out.drawn["transfer"].with_starts)).cpu(),
+        "late": tell_actions(judge, see(trial.late.with_starts)).cpu(),
     }
-    found: dict[Source, dict[str, float]] = {
-        "real": {"accuracy": _share(told(held_out.windows.joints[:, 1:]) == labels)},
-        "chance": {"accuracy": 1 / len(trial.samples.actions)},
-        "reconstruction": {"accuracy": _share(seen["reconstruction"] == labels)},
-    }
+    found: dict[Source, dict[str, float]] = {source: {metric: _share(seen == labels)} for source, seen in told.items()}
     for source in ("transfer", "late"):
-        found[source] = {"accuracy": _share(seen[source] == labels), "target_accuracy": _share(seen[source] == targets)}
+        found[source][f"target_{metric}"] = _share(told[source] == targets)
+    found["chance"] = {metric: 1 / len(trial.samples.actions)}
     return found
 
 
@@ -356,6 +367,7 @@ def _score_leakage(trial: _Trial) -> Metrics:
 
 _PARTS: tuple[Callable[[_Trial], Metrics], ...] = (
     _score_actions,
+    _score_movements,
     _score_realism,
     _score_starts,
     _score_transfers,

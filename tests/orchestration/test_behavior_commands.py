@@ -59,7 +59,7 @@ def inside(place, monkeypatch):
 
 def test_a_run_is_measured_and_shown(corpus, capsys):
     code, out, _ = run(f"behavior evaluate runs/net {QUICK}", capsys)
-    assert code == 0 and "measuring 14/14" in out
+    assert code == 0 and "measuring 16/16" in out
     assert "the code's action" in out and "ADE" in out and "frame 11" in out and "12 windows of 12 frames" in out
     found = read_behavior("runs/net")
     assert found.stage == "behavior" and found.actions == ("sit", "wave") and found.num_held_out == 2
