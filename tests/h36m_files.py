@@ -117,7 +117,7 @@ class Studio:
         folder.mkdir(parents=True, exist_ok=True)
 
     def film(self, takes: Iterable[Take], *, measured: bool = False, names: dict[Take, str] | None = None) -> None:
-        """Write the archives of everybody who does something; with `measured` those of positions in room and pictures."""
+        """Write the archives of everybody who does something; with `measured` those of room and pictures, too."""
         files: dict[str, list[Path]] = {}
         rushes = self.folder / "rushes"
         rushes.mkdir(exist_ok=True)

@@ -163,13 +163,17 @@ def fit_intrinsics(keypoints: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def fit_extrinsics(world: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Return the affine (3, 4) that takes points (..., 3) of the world to positions (..., 3), by RANSAC.
+    """Return the affine (3, 4) that takes points (..., 3) of the world to positions (..., 3).
+
+    RANSAC tells which points fit, as published; the affine is that of all of them by least squares.
 
     Raises ArchiveError where there is none.
     """
     step = math.ceil(world.size / 3 / _MAX_POINTS)
     source, target = (np.ascontiguousarray(points.reshape(-1, 3)[::step], np.float64) for points in (world, positions))
-    found, affine, _ = cv2.estimateAffine3D(source, target, ransacThreshold=_INLIER, confidence=0.999)
+    found, _, inliers = cv2.estimateAffine3D(source, target, ransacThreshold=_INLIER, confidence=0.999)
     if not found:
         raise ArchiveError("its positions in the world and before the camera do not fit together")
-    return affine
+    fits = inliers[:, 0] > 0
+    ends = np.column_stack([source[fits], np.ones(fits.sum())])
+    return np.linalg.lstsq(ends, target[fits], rcond=None)[0].T

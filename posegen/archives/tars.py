@@ -51,9 +51,7 @@ def list_members(path: Path, accepts: Callable[[str], bool], expected: str) -> l
         for entry in archive:
             place = PurePosixPath(entry.name)
             if place.is_absolute() or ".." in place.parts:
-                raise ArchiveError(
-                    f"{path} has the member {entry.name!r}, which leads out of the folder: not extracted"
-                )
+                raise ArchiveError(f"{path} has {entry.name!r}, which leads out of its folder: not extracted")
             if entry.isdir() or place.name.startswith("._") or place.name in _LITTER:
                 continue
             if not entry.isreg():
