@@ -36,17 +36,19 @@ def check_clips(folder: Folder, size: tuple[int, int], dataset: str) -> None:
 def finish_clips(
     folder: Folder,
     side: Callable[[ClipInfo], Split],
+    is_stale: Callable[[ClipInfo], bool],
     *,
     size: tuple[int, int],
     settings: dict[str, Any],
     backends: dict[str, dict[str, Any]],
     split_by: Literal["person", "action"],
 ) -> list[ClipInfo]:
-    """Divide all clips that there are, and write what is known of the dataset as a whole.
+    """Delete clips that no longer hold, divide the others, and write what is known of the dataset as a whole.
 
     Args:
         folder: The dataset.
         side: The split of a clip; all of a person, or of an action, have the same.
+        is_stale: Whether a clip was made of the same source otherwise.
         size: Height and width of the frames.
         settings: How the clips were made.
         backends: What saw pose, edges and mask.
@@ -55,6 +57,9 @@ def finish_clips(
     infos = []
     for name in (folder / "clips").files(".parquet"):
         file = ClipFile(folder, name.removesuffix(".parquet"))
+        if is_stale(file.info):
+            folder.delete(f"clips/{name}")
+            continue
         info = replace(file.info, split=side(file.info))
         if info != file.info:
             write_clip(folder, replace(file.read(), info=info))
@@ -62,11 +67,10 @@ def finish_clips(
     splits: dict[str, list[str]] = {
         split: sorted({getattr(info, split_by) for info in infos if info.split == split}) for split in ("train", "test")
     }
-    both = sorted(set(splits["train"]) & set(splits["test"]))
-    if both:
-        raise DatasetError(f"{folder}: {', '.join(both[:3])} would be learned from and held out at once")
     known = {kind: {"weights": {}} | backend for kind, backend in backends.items()}
     save_dataset_info(folder, DatasetInfo(size, settings, known, split_by, splits))
+    for place in (folder, folder / "clips"):
+        place.sweep()
     return infos
 
 

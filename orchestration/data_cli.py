@@ -43,8 +43,8 @@ def extract(archives: Positional[Path], out: Positional[Path], settings: Extract
     """
     from orchestration.h36m_extract import extract_archives
 
-    with CountListener(console, "looking through") as checks, CountListener(console, "extracting") as listener:
-        extracted = extract_archives(archives, out, settings, on_check=checks.hear, on_progress=listener.hear)
+    with CountListener(console, "archives") as listener:
+        extracted = extract_archives(archives, out, settings, on_progress=listener.hear)
     console.print(str(extracted), markup=False)
     console.print(f"next: posegen data h36m process {out} --metadata metadata.xml", markup=False)
 
@@ -62,8 +62,8 @@ def process(out: Positional[Path], settings: ProcessSettings = ProcessSettings()
     """
     from orchestration.h36m_process import process
 
-    with CountListener(console, "processing") as views, CountListener(console, "moving") as motions:
-        made = process(out, settings, on_view=views.hear, on_motion=motions.hear)
+    with CountListener(console, "processing") as listener:
+        made = process(out, settings, on_progress=listener.hear)
     console.print(str(made), markup=False)
     console.print(f"next: posegen train behavior {out}/motions --name behavior", markup=False)
     console.print(f"next: posegen train shape_posture {out}/clips --preset h36m --name shape", markup=False)

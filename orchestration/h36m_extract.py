@@ -91,7 +91,6 @@ def extract_archives(
     out: Path,
     settings: ExtractSettings,
     *,
-    on_check: Progress = lambda done, total: None,
     on_progress: Progress = lambda done, total: None,
 ) -> Extracted:
     """Unpack the archives of some people to ``OUT/extracted/SUBJECT/KIND/``.
@@ -103,8 +102,7 @@ def extract_archives(
         archives: Folder of ``.tgz``, ``.tar.gz`` or ``.tar``.
         out: Folder of the dataset.
         settings: Whose.
-        on_check: Hears of every archive that was looked through.
-        on_progress: Hears of every archive that was extracted.
+        on_progress: Hears of every archive that was looked through, and then of every one that was extracted.
 
     Raises:
         ValueError: Archives are missing, damaged, unsafe or of another dataset, and nothing was written; or the disk
@@ -113,7 +111,7 @@ def extract_archives(
     found = _find(archives, settings.subjects)
     folder = Folder(out) / "extracted"
     record = _read_record(folder)
-    members = _look_through(found, record, on_check)
+    members = _look_through(found, record, on_progress)
     _check_space(found, members, folder)
     todo = [archive for archive in found if not _is_done(folder, archive, members[archive])]
     rows = [
@@ -166,7 +164,7 @@ def _read_record(folder: Folder) -> dict[str, Known]:
 
 
 def _look_through(
-    found: Sequence[_Archive], record: dict[str, Known], on_check: Progress
+    found: Sequence[_Archive], record: dict[str, Known], on_progress: Progress
 ) -> dict[_Archive, list[Member]]:
     """What is in each archive. Raises ValueError where one cannot be what its name says."""
 
@@ -182,7 +180,7 @@ def _look_through(
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, (archive, listed) in enumerate(zip(found, pool.map(look, found), strict=True), start=1):
             members[archive] = listed
-            on_check(done, len(found))
+            on_progress(done, len(found))
     return members
 
 

@@ -118,16 +118,14 @@ def process(
     out: Path,
     settings: ProcessSettings,
     *,
-    on_view: Progress = lambda done, total: None,
-    on_motion: Progress = lambda done, total: None,
+    on_progress: Progress = lambda done, total: None,
 ) -> Processed:
     """Make pictures, annotation, motions and clips of all that was extracted; what is broken is listed and left out.
 
     Args:
         out: Folder of the dataset.
         settings: How.
-        on_view: Hears of every view that is done.
-        on_motion: Hears of every motion that is done.
+        on_progress: Hears of every view that is done, and then of every motion.
 
     Raises:
         ValueError: Nothing was extracted, the cameras are not known, or no sequence can be used.
@@ -139,18 +137,21 @@ def process(
     plans, rejections = _plan_given(out, given, metadata) if given else _plan(out, metadata)
     check_clips(Folder(out / "clips"), settings.size, _DATASET)
     worker = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
-    results = _map(plans, ViewProcessor, worker, out, settings, on_view)
+    results = _map(plans, ViewProcessor, worker, out, settings, on_progress)
     rejections += [Rejection(str(plans[name].view), result["reason"]) for name, result in results if result["reason"]]
     good = [result for _, result in results if not result["reason"]]
     if not good:
         write_rejections(Folder(out), rejections)
         raise ValueError(f"none of the sequences in {out} can be used: {some_of(rejections)}")
     annotation = given or _write_annotation(out)
-    made, broken = _make_motions(out, annotation, settings, on_motion)
+    made, broken = _make_motions(out, annotation, settings, on_progress)
     rejections += broken
+    wanted = {clip for result in good for clip in result["clips"]}
+    sources = {result["source"] for result in good}
     clips = finish_clips(
         Folder(out / "clips"),
         lambda info: settings.side(info.person, info.action),
+        lambda info: info.source in sources and info.clip_id not in wanted,
         size=settings.size,
         settings={"dataset": _DATASET, "fps": settings.fps, "test": list(settings.test)},
         backends={"pose": {"name": "human3.6m"}, "edges": {"name": "none"}, "mask": {"name": "parts"}},
@@ -220,7 +221,7 @@ def _plan_given(out: Path, path: Path, metadata: Metadata | None) -> tuple[dict[
     plans = {
         view.name: ViewPlan(view, video=files[view.take.subject].find(VIDEOS, view))
         for view in views
-        if view.take.subject in files and view not in CORRUPT
+        if view not in CORRUPT
     }
     return plans, [Rejection(str(view), "its published video is damaged") for view in views if view in CORRUPT]
 
@@ -271,6 +272,8 @@ def _map(
 def _write_annotation(out: Path) -> Path:
     """Write the annotation of all views that were ever processed."""
     folder = Folder(out / VIEWS)
+    folder.sweep()
+    Folder(out / "processed" / "all").sweep()
     path = out / "processed" / "all" / FILE
     write_annotation(path, (decode_columns(folder.read(name)) for name in folder.files(".npz")))
     return path

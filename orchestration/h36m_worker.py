@@ -103,10 +103,11 @@ class ViewProcessor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Process a view. What goes wrong becomes its reason: one view must not stop the others."""
         plan = ViewPlan.of(row)
-        done = {"clip_id": row["clip_id"], "num_frames": 0, "num_clips": 0, "reason": ""}
+        done = {"clip_id": row["clip_id"], "num_frames": 0, "source": "", "clips": [], "reason": ""}
         try:
             rows, pictures = self._describe(plan)
-            return done | {"num_frames": len(rows), "num_clips": self._make_clips(plan.view, rows, pictures)}
+            clips = self._make_clips(plan.view, rows, pictures)
+            return done | {"num_frames": len(rows), "source": str(pictures[0].parent), "clips": clips}
         except Exception as error:
             return done | {"reason": reason_of(error)}
 
@@ -155,6 +156,7 @@ class ViewProcessor:
     def _take_pictures(self, video: Path, missing: dict[int, Path]) -> None:
         """Write frames of a video by their numbers, which count from 1."""
         count, last = 0, max(missing)
+        Folder(missing[last].parent).sweep()
         for index, _, frame in iterate_frames(video):
             count = index + 1
             if path := missing.get(count):
@@ -164,19 +166,20 @@ class ViewProcessor:
                 return
         raise ArchiveError(f"{video} has {count:,} frames, its poses {last:,}")
 
-    def _make_clips(self, view: View, rows: ViewRows, pictures: list[Path]) -> int:
-        """Write a view's clips, those that are not there, and return how many there are."""
+    def _make_clips(self, view: View, rows: ViewRows, pictures: list[Path]) -> list[str]:
+        """Write a view's clips, those that are not there, and return the ids of all."""
         chosen = np.arange(0, len(rows), round(FPS / self.fps))
         if len(chosen) < 2:
             raise ArchiveError(f"{view} has {len(chosen)} frames at {self.fps:g} a second, expected at least 2")
         keypoints = fit_to(rows.keypoints()[chosen], rows.size, self.size)
         content = hashlib.sha256(b"".join(part.tobytes() for part in (rows.world, rows.intrinsics, rows.extrinsics)))
         pieces = np.array_split(np.arange(len(chosen)), math.ceil(len(chosen) / _PIECE))
-        folder = Folder(self.out / "clips")
+        folder, ids = Folder(self.out / "clips"), []
         for number, piece in enumerate(pieces):
             making = {"version": VERSION, "size": list(self.size), "fps": self.fps, "view": view.name, "piece": number}
             person, action = view.take.subject, ACTIONS[view.take.action]
             clip_id = derive_clip_id(person, action, content.hexdigest(), making)
+            ids.append(clip_id)
             if folder.exists(f"clips/{clip_id}.parquet"):
                 continue
             info = ClipInfo(
@@ -192,7 +195,7 @@ class ViewProcessor:
             )
             paths = [pictures[index] for index in chosen[piece]]
             write_clip(folder, _make_clip(info, paths, chosen[piece], rows.size, keypoints[piece]))
-        return len(pieces)
+        return ids
 
 
 def _make_clip(

@@ -122,9 +122,11 @@ def convert_index(
             lost = json.loads(result["lost"]) if result.get("lost") else {result["clip_id"]: result["reason"]}
             rejections += [Rejection(path, reason) for path, reason in lost.items()]
             on_progress(done, len(rows))
+    wanted = {clip["clip_id"] for clip in clips}
     infos = finish_clips(
         folder,
         lambda info: sides.get(info.person, info.split),
+        lambda info: info.clip_id not in wanted and Path(info.source).is_relative_to(source),
         size=settings.size,
         settings={"dataset": TITLES[dataset], "train_fraction": settings.train_fraction},
         backends={"pose": {"name": "index.p"}, "edges": {"name": "none"}, "mask": {"name": "parts"}},

@@ -57,7 +57,7 @@ _UNUSUAL: dict[tuple[str, int], tuple[int, int]] = {
     ("S11", 3): (1, 2), ("S11", 5): (2, 0), ("S11", 6): (3, 2), ("S11", 10): (0, 1), ("S11", 11): (2, 0),
 }  # fmt: skip
 _FILE = re.compile(r"(?P<word>_?[A-Za-z]+)(?: \d)?(?:\.(?P<camera>\d{8}))?\.(?P<ending>cdf|mp4)")
-_ALL_WORDS = {"_ALL", *ACTIONS.values(), *(word for words in _WORDS.values() for word in words)}
+_ALL_WORDS = {"_ALL", "_All", *ACTIONS.values(), *(word for words in _WORDS.values() for word in words)}
 
 
 @dataclass(frozen=True, order=True)

@@ -22,7 +22,6 @@ universal body, it says where such a body would have to be: at the person's plac
 from __future__ import annotations
 
 import io
-import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ import h5py
 import numpy as np
 
 from posegen.archives import ArchiveError
-from posegen.archives.h36m import ACTIONS, CAMERAS, FPS, NUM_JOINTS, Take, View
+from posegen.archives.h36m import ACTIONS, CAMERAS, FPS, NUM_JOINTS, SUBJECTS, Take, View
 from posegen.errors import first_line
 from posegen.motion.camera import PinholeCamera
 from posegen.motion.h36m import smpl_joints
@@ -41,6 +40,7 @@ from posegen.motion.importers.source import put_on_floor
 from posegen.motion.motion import Motion
 from posegen.motion.openpose import openpose_body, project_body
 from posegen.skeletons import H36M_17, H36M_17_INDICES
+from posegen.storage import scratch_name
 
 FILE = "annot_export.h5"
 
@@ -166,7 +166,7 @@ def write_annotation(path: Path, views: Iterable[dict[str, np.ndarray]]) -> int:
         path: The file.
         views: The columns of a view each, see `view_columns`.
     """
-    partial = path.with_name(f".{uuid.uuid4().hex}.h5")
+    partial = path.with_name(scratch_name(path.name))
     count = 0
     try:
         with h5py.File(partial, "w") as file:
@@ -216,11 +216,14 @@ class Annotation:
         unique, groups = np.unique(keys, axis=0, return_inverse=True)
         order = np.lexsort([frame, groups.ravel()])
         divided = np.split(order, np.cumsum(np.bincount(groups.ravel()))[:-1])
-        return {
+        views = {
             View(Take(f"S{who}", what, again), str(where)): rows
             for (who, what, again, where), rows in zip(unique.tolist(), divided, strict=True)
-            if what in ACTIONS and again in (1, 2) and str(where) in CAMERAS
+            if f"S{who}" in SUBJECTS and what in ACTIONS and again in (1, 2) and str(where) in CAMERAS
         }
+        if not views:
+            raise ArchiveError(f"{self.path} has no views that are Human3.6M's: look at p_ids, action and camera_id")
+        return views
 
     def read(self, view: View) -> ViewRows:
         """Read a view. Raises ArchiveError where frames are missing, or numbers are none."""

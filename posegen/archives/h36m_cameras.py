@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from posegen.archives import ArchiveError
-from posegen.archives.h36m import ACTIONS, CAMERAS, Take
+from posegen.archives.h36m import ACTIONS, CAMERAS, SUBJECTS, Take
 
 _NUM_SUBJECTS = 11  # that metadata.xml has, S1 to S11
 _NUM_NUMBERS = len(CAMERAS) * (6 * _NUM_SUBJECTS + 9)
@@ -71,14 +71,16 @@ def read_metadata(path: Path) -> Metadata:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, UnicodeDecodeError) as error:
         raise ArchiveError(f"{path} is no XML: {error}") from None
-    rows = [[cell.text or "" for cell in row] for row in root.iterfind("mapping/tr")]
-    if not rows or rows[0][2:] != [f"S{number}" for number in range(1, _NUM_SUBJECTS + 1)]:
-        raise ArchiveError(f"{path}: mapping has not a column for each of S1 to S{_NUM_SUBJECTS}: is it Human3.6M's?")
+    rows = [[(cell.text or "").strip() for cell in row] for row in root.iterfind("mapping/tr")]
+    missing = sorted(set(SUBJECTS) - set(rows[0] if rows else ()))
+    if missing:
+        raise ArchiveError(f"{path}: mapping has no column of {', '.join(missing)}: is it Human3.6M's?")
     names = {
-        Take(subject, int(action), int(subaction)): name
-        for action, subaction, *row in rows[1:]
-        if action.isdecimal() and subaction in ("1", "2") and int(action) in ACTIONS
-        for subject, name in zip(rows[0][2:], row, strict=False)
+        Take(subject, int(row[0]), int(row[1])): name
+        for row in rows[1:]
+        if len(row) > 1 and row[0].isdecimal() and row[1] in ("1", "2") and int(row[0]) in ACTIONS
+        for subject, name in zip(rows[0], row, strict=False)
+        if subject in SUBJECTS and name
     }
     return Metadata(names, _read_cameras(root.findtext("w0") or "", path))
 

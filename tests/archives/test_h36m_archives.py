@@ -115,7 +115,7 @@ def test_metadata_has_the_cameras_and_the_names(tmp_path):
         ("<metadata>", "is no XML"),
         (
             "<metadata><mapping><tr><td>a</td></tr></mapping></metadata>",
-            "mapping has not a column for each of S1 to S11",
+            "mapping has no column of S1, S11, S5",
         ),
         (metadata().replace("<w0>[", "<w0>[x "), "w0 has not the 300 numbers"),
         (metadata().replace("<w0>[", "<w0>[1 "), "w0 has not the 300 numbers"),

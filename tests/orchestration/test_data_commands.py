@@ -141,7 +141,12 @@ def test_what_is_there_is_not_made_again_and_the_split_may_change(out, capsys):
         extracted.rename(extracted.with_stem(extracted.stem.replace("TakingPhoto", "Photo")))  # and is still found
     run(line, capsys)
     assert {path for path, time in before.items() if path.stat().st_mtime_ns != time} == {gone}
+    xml = out / "metadata.xml"
+    xml.write_text(xml.read_text().replace("115 114 47 50", "115 114 47 52"))  # what was filmed is elsewhere now
+    ids = {clip.clip_id for clip in ClipDataset(out / "clips").clips}
     run(f"{line} --split-by action --test Walking", capsys)
+    now = {clip.clip_id for clip in ClipDataset(out / "clips").clips}
+    assert len(now) == 4 and not now & ids
     assert ClipDataset(out / "clips").info.splits == {"train": ["TakingPhoto"], "test": ["Walking"]}
     assert {one.info.split for one in ClipDataset(out / "clips").clips if one.info.action == "Walking"} == {"test"}
     assert "asked for were 32×32 pixels" in refused(f"data h36m process {out} --size 32x32 --workers 0", capsys)
