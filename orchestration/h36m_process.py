@@ -14,7 +14,7 @@ Whatever is there is not made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -137,29 +137,18 @@ def process(
     plans, rejections = _plan_given(out, given, metadata) if given else _plan(out, metadata)
     check_clips(Folder(out / "clips"), settings.size, _DATASET)
     worker = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
-    results = _map(plans, ViewProcessor, worker, out, settings, on_progress)
-    rejections += [Rejection(str(plans[name].view), result["reason"]) for name, result in results if result["reason"]]
-    good = [result for _, result in results if not result["reason"]]
-    if not good:
+    done, broken = _map(plans, ViewProcessor, worker, out, settings, on_progress)
+    rejections += broken
+    if not done:
         write_rejections(Folder(out), rejections)
         raise ValueError(f"none of the sequences in {out} can be used: {some_of(rejections)}")
     annotation = given or _write_annotation(out)
-    made, broken = _make_motions(out, annotation, settings, on_progress)
+    motions, broken = _make_motions(out, annotation, settings, on_progress)
     rejections += broken
-    wanted = {clip for result in good for clip in result["clips"]}
-    sources = {result["source"] for result in good}
-    clips = finish_clips(
-        Folder(out / "clips"),
-        lambda info: settings.side(info.person, info.action),
-        lambda info: info.source in sources and info.clip_id not in wanted,
-        size=settings.size,
-        settings={"dataset": _DATASET, "fps": settings.fps, "test": list(settings.test)},
-        backends={"pose": {"name": "human3.6m"}, "edges": {"name": "none"}, "mask": {"name": "parts"}},
-        split_by=settings.split_by,
-    )
+    clips = _finish_clips(out, list(done.values()), settings)
     write_rejections(Folder(out), rejections)
-    num_pictures = sum(result["num_frames"] for result in good)
-    return Processed(out, annotation, len(good), num_pictures, made, clips, rejections)
+    num_pictures = sum(result["num_frames"] for result in done.values())
+    return Processed(out, annotation, len(done), num_pictures, motions, clips, rejections)
 
 
 # ---- What there is
@@ -257,16 +246,21 @@ def _map(
     out: Path,
     settings: ProcessSettings,
     on_progress: Progress,
-) -> list[tuple[str, dict[str, Any]]]:
-    """What a worker makes of all plans, by the names of views."""
+) -> tuple[dict[View, dict[str, Any]], list[Rejection]]:
+    """What a worker makes of all plans by their views, and what it can make nothing of."""
     if not plans:
-        return []
+        return {}, []
     rows = [plan.row() for plan in plans.values()]
-    results = []
-    for result in map_clips(rows, worker, arguments, manifest=Folder(out), workers=settings.workers):
-        results.append((result["clip_id"], result))
-        on_progress(len(results), len(rows))
-    return sorted(results, key=lambda one: one[0])
+    done, rejections = {}, []
+    results = map_clips(rows, worker, arguments, manifest=Folder(out), workers=settings.workers)
+    for count, result in enumerate(results, start=1):
+        view = plans[result["clip_id"]].view
+        if result["reason"]:
+            rejections.append(Rejection(str(view), result["reason"]))
+        else:
+            done[view] = result
+        on_progress(count, len(rows))
+    return dict(sorted(done.items())), rejections
 
 
 def _write_annotation(out: Path) -> Path:
@@ -287,26 +281,41 @@ def _make_motions(
     for view in sorted(Annotation(annotation).views, reverse=True):
         views[view.take] = view
     plans = {view.name: ViewPlan(view, video="") for view in views.values()}
-    results = _map(plans, MotionMaker, (out, annotation, settings.fps), out, settings, on_progress)
-    made = [(plans[name].view, result["file"]) for name, result in results if not result["reason"]]
-    rejections = [Rejection(str(plans[name].view), result["reason"]) for name, result in results if result["reason"]]
-    if not made:
+    done, rejections = _map(plans, MotionMaker, (out, annotation, settings.fps), out, settings, on_progress)
+    if not done:
         raise ValueError(f"none of the takes in {annotation} is a motion: {some_of(rejections)}")
-    done = {ACTIONS[view.take.action] for view, _ in made}
+    shown = {view.take.action for view in done}
     info = write_motions(
         Folder(out / "motions"),
-        _named_motions(out, made, settings),
-        settings={"dataset": _DATASET, "fps": settings.fps, "test": list(settings.test)},
+        (_named_motion(out, view, result["file"], settings) for view, result in done.items()),
+        settings=_recorded(settings),
         split_by=settings.split_by,
-        actions=[action for action in ACTIONS.values() if action in done],
+        actions=[name for action, name in ACTIONS.items() if action in shown],
     )
     return info, rejections
 
 
-def _named_motions(out: Path, made: Sequence[tuple[View, str]], settings: ProcessSettings) -> Iterator[NamedMotion]:
-    for view, file in made:
-        person, action = view.take.subject, ACTIONS[view.take.action]
-        motion = replace(
-            read_motion(Folder(out / MOTIONS), file), label_name=action, meta={"source": f"{_DATASET} {view}"}
-        )
-        yield NamedMotion(motion, person, action, f"{_DATASET} {view}", settings.side(person, action))
+def _named_motion(out: Path, view: View, file: str, settings: ProcessSettings) -> NamedMotion:
+    person, action, source = view.take.subject, ACTIONS[view.take.action], f"{_DATASET} {view}"
+    motion = replace(read_motion(Folder(out / MOTIONS), file), label_name=action, meta={"source": source})
+    return NamedMotion(motion, person, action, source, settings.side(person, action))
+
+
+def _finish_clips(out: Path, done: Sequence[dict[str, Any]], settings: ProcessSettings) -> list[ClipInfo]:
+    """Settle the dataset of clips, without those that were once made of the same pictures otherwise."""
+    wanted = {clip for result in done for clip in result["clips"]}
+    sources = {result["source"] for result in done}
+    return finish_clips(
+        Folder(out / "clips"),
+        lambda info: settings.side(info.person, info.action),
+        lambda info: info.source in sources and info.clip_id not in wanted,
+        size=settings.size,
+        settings=_recorded(settings),
+        backends={"pose": {"name": "human3.6m"}, "edges": {"name": "none"}, "mask": {"name": "parts"}},
+        split_by=settings.split_by,
+    )
+
+
+def _recorded(settings: ProcessSettings) -> dict[str, Any]:
+    """What the datasets remember of how they were made."""
+    return {"dataset": _DATASET, "fps": settings.fps, "test": list(settings.test)}

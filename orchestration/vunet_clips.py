@@ -29,7 +29,6 @@ TITLES: dict[DatasetName, str] = {"deepfashion": "DeepFashion", "market": "Marke
 
 _VERSION = 1
 _TOGETHER = 32  # clips that a process is given at once: they are small and many
-_LEAST = 2  # pictures of somebody who is held out: one of them is drawn as the other
 
 Progress = Callable[[int, int], None]
 """Called with the number of groups of clips that are done and the number that there are."""
@@ -62,6 +61,8 @@ class Indexed:
     num_new: int
     num_both: int
     """People whom the index has among those to learn from and those to test with, and who are learned from."""
+    num_anonymous: int
+    """Pictures whose names do not tell who they show."""
     rejections: list[Rejection]
 
     def __str__(self) -> str:
@@ -74,6 +75,8 @@ class Indexed:
         )
         if self.num_both:
             text += f"; {self.num_both:,} people are on both sides of the index and learned from (--train-fraction)"
+        if self.num_anonymous:
+            text += f"; {self.num_anonymous:,} pictures have names that tell nobody, and make a clip of their own each"
         if self.rejections:
             count = len(self.rejections)
             text += f"; {count:,} pictures left out, see {self.folder}/rejected.json: {some_of(self.rejections)}"
@@ -135,7 +138,8 @@ def convert_index(
     write_rejections(folder, rejections)
     if not infos:
         raise DatasetError(f"none of the pictures of {source / FILE} can be used: {some_of(rejections)}")
-    return Indexed(folder, infos, num_new, num_both, rejections)
+    num_anonymous = sum(image.is_anonymous for image in usable)
+    return Indexed(folder, infos, num_new, num_both, num_anonymous, rejections)
 
 
 def _sort_out(images: Sequence[IndexedImage], source: Path) -> tuple[list[IndexedImage], list[Rejection]]:
@@ -231,10 +235,7 @@ class _ClipMaker:
                 continue
             frames.append(image)
             poses.append(keypoints)
-        least = _LEAST if row["split"] == "test" else 1
-        if len(frames) < least:
-            told = f"the only picture of {row['person']} in these clothes, who is held out: expected at least {least}"
-            lost |= {path: lost.get(path, told) for path in row["images"]}
+        if not frames:
             return False
         write_clip(self.folder, self._clip(row, np.stack(frames), np.stack(poses)))
         return True

@@ -62,6 +62,7 @@ _COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
 }
 _NEEDED = _COLUMNS.keys() - {"img_paths", "keypoints", "norm_keypoints", "keypoints_3d", "world_measured"}
 _Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # from axes with z up to those with y up
+_MAX_ROWS = 2**24  # eight times as many as there are
 _MAX_BYTES = 2**27  # of the annotation of one view
 
 
@@ -195,6 +196,8 @@ class Annotation:
             missing = sorted(name for name in _NEEDED if not isinstance(file.get(name), h5py.Dataset))
             if missing:
                 raise ArchiveError(f"{path}: {', '.join(missing)} is missing: is it an annotation of Human3.6M?")
+            if len(file["f_ids"]) > _MAX_ROWS:
+                raise ArchiveError(f"{path}: f_ids has {len(file['f_ids']):,} rows, expected at most {_MAX_ROWS:,}")
             for name in sorted(_NEEDED):
                 self._check(file[name], name, len(file["f_ids"]))
 

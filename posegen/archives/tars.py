@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import shutil
 import tarfile
@@ -34,19 +35,21 @@ class Member:
 def list_members(path: Path, accepts: Callable[[str], bool], expected: str) -> list[Member]:
     """Look through an archive, ``.tar`` or compressed, without writing anything.
 
-    Folders in it and what operating systems leave behind are passed over.
+    Folders in it are passed over, as is what operating systems leave behind, and a file here and there that does not
+    belong to the others.
 
     Args:
         path: The archive.
-        accepts: Whether a file's name, with its folders, is one that belongs there.
+        accepts: Whether a file's name, with its folders, is one that is wanted.
         expected: What such names look like, for the message.
 
     Raises:
         FileNotFoundError: There is no such file.
         ArchiveError: It is damaged or no archive, has a member that is no plain file or would lie elsewhere, has a
-            file twice, or one that does not belong there.
+            file twice, or has fewer files that are wanted than others.
     """
     members: dict[str, Member] = {}
+    others: list[str] = []
     with _open(path) as archive:
         for entry in archive:
             place = PurePosixPath(entry.name)
@@ -57,10 +60,13 @@ def list_members(path: Path, accepts: Callable[[str], bool], expected: str) -> l
             if not entry.isreg():
                 raise ArchiveError(f"{path} has {entry.name!r}, a link or a device: not extracted")
             if not accepts(entry.name):
-                raise ArchiveError(f"{path} has {entry.name!r}, expected {expected}: is it of another dataset?")
+                others.append(entry.name)
+                continue
             if place.name in members:
                 raise ArchiveError(f"{path} has {place.name!r} twice: not extracted")
             members[place.name] = Member(entry.name, place.name, entry.size)
+    if len(others) > len(members):
+        raise ArchiveError(f"{path} has {others[0]!r}, expected {expected}: is it of another dataset?")
     if not members:
         raise ArchiveError(f"{path} has no files, expected {expected}")
     return list(members.values())
@@ -101,5 +107,5 @@ def _open(path: Path) -> Iterator[tarfile.TarFile]:
             yield archive
     except FileNotFoundError:
         raise
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise ArchiveError(f"{path} is cut off, damaged or no archive: {first_line(error)}") from None

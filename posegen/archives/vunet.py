@@ -69,12 +69,17 @@ class IndexedImage:
     path: str
     """Inside the folder of the index."""
     person: str
-    """Empty for nobody's."""
+    """Empty for nobody's; the picture's own name where that does not tell."""
     clothes: str
     """Tells what a person wears from what the same one wears elsewhere."""
     joints: np.ndarray
     """(18, 3) of OpenPose: shares of width and height and a confidence of 1, or (0, 0, 0) where it is not seen."""
     train: bool
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether the picture's name does not tell who it shows."""
+        return bool(self.person) and self.person == _without_ending(self.path)
 
 
 def read_index(folder: Path, dataset: DatasetName) -> list[IndexedImage]:
@@ -163,6 +168,10 @@ def _who(image: str, layout: _Layout) -> tuple[str, str]:
     """Person and clothes; a picture whose name does not tell shows a person of its own."""
     match = layout.name.match(image)
     if match is None:
-        return PurePosixPath(image).stem, "still"
+        return _without_ending(image), "still"
     person = "" if match["person"] in _NOBODY else match["person"].replace("_", "")
     return person, match.groupdict().get("clothes") or "still"
+
+
+def _without_ending(image: str) -> str:
+    return str(PurePosixPath(image).with_suffix(""))

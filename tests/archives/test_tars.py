@@ -31,7 +31,12 @@ def look(path: Path):
 @pytest.mark.parametrize("ending", [".tgz", ".tar"])
 def test_files_come_out_without_their_folders(ending, tmp_path):
     archive = tmp_path / f"poses{ending}"
-    litter = {"S1/._Walking.54138969.cdf": b"x", "S1/.DS_Store": b"x", "S1": entry("S1", tarfile.DIRTYPE)}
+    litter = {
+        "S1/._Walking.54138969.cdf": b"x",
+        "S1/.DS_Store": b"x",
+        "S1/notes.txt": b"x",
+        "S1": entry("S1", tarfile.DIRTYPE),
+    }
     pack_bytes(archive, POSES | litter)
     members = look(archive)
     assert extract(archive, members, Folder(tmp_path / "out")) == 2
@@ -62,7 +67,7 @@ def test_what_is_there_in_full_is_left_alone_and_what_is_cut_off_is_not(tmp_path
         ({"a.cdf": entry("a.cdf", tarfile.CHRTYPE)}, "a link or a device"),
         ({"a.cdf": entry("a.cdf", tarfile.FIFOTYPE)}, "a link or a device"),
         ({"b/Walking.54138969.cdf": b"x"}, "'Walking.54138969.cdf' twice"),
-        ({"notes.txt": b"x"}, "'notes.txt', expected 'a.cdf': is it of another dataset"),
+        ({f"{n}.jpg": b"x" for n in range(3)}, "'0.jpg', expected 'a.cdf': is it of another dataset"),
     ],
 )
 def test_members_that_do_harm_are_refused(member, message, tmp_path):

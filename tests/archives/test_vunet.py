@@ -13,7 +13,7 @@ from posegen.archives import ArchiveError
 from posegen.archives.vunet import MARKET_18, read_index
 from posegen.skeletons import OPENPOSE_18
 
-FASHION = ["img/MEN/id_00000080/01_1_front.jpg", "fashionWOMENDressesid0000267002_7additional.jpg", "cat.jpg"]
+FASHION = ["img/MEN/id_00000080/01_1_front.jpg", "fashionWOMENDressesid0000267002_7additional.jpg", "pets/cat.jpg"]
 STREET = ["0002_c1s1_000451_03.jpg", "train/0002_c2s1_000301_01.jpg", "-1_c1s1_000401_03.jpg"]
 
 
@@ -31,7 +31,8 @@ def test_deepfashion_is_in_openpose_order_with_nothing_where_joints_are_negative
     assert (first.joints[0] == 0).all() and first.joints[1].tolist() == [0.5, 0.5, 1]
     assert (first.person, first.clothes, first.train) == ("id00000080", "01", True)
     assert (second.person, second.clothes) == ("id00002670", "02")
-    assert (third.person, third.train) == ("cat", False)
+    assert (third.person, third.train) == ("pets/cat", False)
+    assert [image.is_anonymous for image in (first, second, third)] == [False, False, True]
 
 
 def test_market_has_an_order_of_its_own(tmp_path):
