@@ -22,6 +22,7 @@ from tyro.extras import SubcommandApp
 from orchestration.animate import MotionSettings
 from orchestration.behavior_cli import behavior_app
 from orchestration.colorize import ColorizeSettings
+from orchestration.data_cli import data_app
 from orchestration.demo import DemoSettings
 from orchestration.errors import complain
 from orchestration.evaluate import EvaluateSettings
@@ -46,8 +47,18 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 FOUND = 1  # `cluster check` found something
-_GROUPS = ("train", "report", "motion", "behavior", "cluster", "weights")  # verbs that another word follows
-_LISTS = ("--actions", "--methods", "--objectives", "--perceptual", "--poses", "--set", "--tracks")
+_GROUPS = ("train", "report", "motion", "behavior", "data", "cluster", "weights")  # verbs that another word follows
+_LISTS = (
+    "--actions",
+    "--methods",
+    "--objectives",
+    "--perceptual",
+    "--poses",
+    "--set",
+    "--subjects",
+    "--test",
+    "--tracks",
+)
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The road: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower)
@@ -146,6 +157,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
     app.command(motion_app(), name="motion", help="Motions: files of many kinds, and what runs generate.")
     app.command(behavior_app(), name="behavior", help="What runs of behaviour have learned.")
+    app.command(data_app(), name="data", help="Human3.6M, DeepFashion and Market, from what you download yourself.")
     app.command(deferred(demo))
     cluster_app = SubcommandApp()
     cluster_app.command(name="check")(deferred(check_cluster))

@@ -150,7 +150,7 @@ def evaluate(
     measures, identities, left_out = open_measures(settings.perceptual, reenactor.size, reenactor.device)
     if isinstance(reenactor, PoseTransfer):
         left_out["colour"] = f"{reenactor.stage.name} draws without colour codes"
-    clips = data.split(settings.split)[: settings.max_clips or None]
+    clips = _choose_clips(data, settings, left_out)
     with tempfile.TemporaryDirectory() as name:
         local, scores, recolorings, asked = Path(name), [], {}, {}
         for done, file in enumerate(clips):
@@ -179,6 +179,17 @@ def evaluate(
         )
         _record(evaluation, local)
     return evaluation
+
+
+def _choose_clips(data: ClipDataset, settings: EvaluateSettings, left_out: dict[str, str]) -> list[ClipFile]:
+    """The clips to measure. One of a single frame has none to be drawn from that one."""
+    clips = data.split(settings.split)
+    chosen = [clip for clip in clips if clip.info.num_frames > 1]
+    if not chosen:
+        raise DatasetError(f"{data.folder} has no clip of two frames or more in the split {settings.split!r}")
+    if len(chosen) < len(clips):
+        left_out["every clip of a single frame"] = f"{len(clips) - len(chosen):,} have no other to be drawn as"
+    return chosen[: settings.max_clips or None]
 
 
 def open_measures(

@@ -22,7 +22,19 @@ LAYERS = {
     "orchestration": {"tests"},
 }
 # Inside posegen, from the top down: a package may import those after it and none before it.
-ORDER = ("generate", "stages", "samples", "metrics", "losses", "networks", "color", "motion", "features", "skeletons")
+ORDER = (
+    "generate",
+    "stages",
+    "samples",
+    "metrics",
+    "losses",
+    "networks",
+    "color",
+    "archives",
+    "motion",
+    "features",
+    "skeletons",
+)
 
 
 def modules(package: str) -> list[Path]:

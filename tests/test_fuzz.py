@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import h36m_files
 import joblib
 import numpy as np
 import pyarrow as pa
@@ -27,6 +29,13 @@ from orchestration.cluster import check
 from orchestration.options import parse_size
 from orchestration.runs import RunError, dataset_of
 from orchestration.sources import find_sources
+from posegen.archives import ArchiveError
+from posegen.archives.h36m import CAMERAS, Take, View
+from posegen.archives.h36m_annotation import Annotation, ViewRows, view_columns, write_annotation
+from posegen.archives.h36m_cameras import calibrate, read_metadata
+from posegen.archives.h36m_poses import read_poses
+from posegen.archives.tars import extract, list_members
+from posegen.archives.vunet import read_index
 from posegen.checkpoint import Progress, load_progress, load_stage, load_training_state, save_checkpoint
 from posegen.clips import (
     VARIANT_SCHEMA,
@@ -244,6 +253,50 @@ def test_motions_of_other_programs(foreign, data, name):
     load_all()
     with instead(path, data.draw(spoiled(path.read_bytes()))):
         reads_or_refuses(MotionError, load_all)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files as those of Human3.6M and DeepFashion."""
+    folder = tmp_path_factory.mktemp("published")
+    view = View(Take("S9", 14, 1), CAMERAS[0])
+    camera, world = h36m_files.lens_camera("S9", view.camera), h36m_files.world_poses(view.take, 4)
+    positions = h36m_files.before_camera(world, camera)
+    found = calibrate(positions, camera, None, None)
+    rows = ViewRows(found.world, found.intrinsics, found.extrinsics, (100, 96), np.arange(1, 5))
+    write_annotation(folder / "annot_export.h5", [view_columns(view, found.keypoints, positions, rows)])
+    h36m_files.write_cdf(folder / "Walking 1.cdf", world)
+    h36m_files.pack_bytes(folder / "Videos_S9.tgz", {f"{number}.mp4": bytes(200) for number in range(3)})
+    (folder / "metadata.xml").write_text(h36m_files.metadata())
+    index = {"imgs": ["a", "b"], "joints": np.full((2, 18, 2), 0.5), "train": [True, False]}
+    (folder / "index.p").write_bytes(pickle.dumps(index))
+    return folder
+
+
+def _read_annotation(path: Path) -> None:
+    annotation = Annotation(path)
+    for view in annotation.views:
+        annotation.read(view)
+
+
+PUBLISHED: dict[str, Callable[[Path], object]] = {
+    "annot_export.h5": _read_annotation,
+    "Walking 1.cdf": read_poses,
+    "Videos_S9.tgz": lambda path: extract(
+        path, list_members(path, lambda name: name.endswith(".mp4"), "'a.mp4'"), Folder(path.parent / "out")
+    ),
+    "metadata.xml": read_metadata,
+    "index.p": lambda path: read_index(path.parent, "deepfashion"),
+}
+
+
+@fuzz
+@given(data=st.data(), name=st.sampled_from(sorted(PUBLISHED)))
+def test_published_datasets(published, data, name):
+    path = published / name
+    PUBLISHED[name](path)
+    with instead(path, data.draw(spoiled(path.read_bytes()) | st.binary(max_size=200))):
+        reads_or_refuses(ArchiveError, lambda: PUBLISHED[name](path))
 
 
 @fuzz

@@ -27,7 +27,8 @@ VERBS = [
     "demo",
     "weights",
 ]
-VERBS += ["cluster", "cluster check", "submit", "motion"]
+VERBS += ["cluster", "cluster check", "submit", "motion", "data", "data h36m"]
+VERBS += [f"data {name}" for name in ("h36m extract", "h36m process", "deepfashion", "market")]
 VERBS += [f"motion {name}" for name in ("inspect", "show", "convert", "build-dataset", "synth")]
 VERBS += [f"motion {name}" for name in ("generate", "evaluate", "compare")]
 VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5", "seed3")]
@@ -77,6 +78,10 @@ def test_preset_decides_the_defaults(stage, preset, capsys):
         ("submit -- train color_encoder data --runs $POSEGEN_STORAGE/runs", "not a git working tree"),
         ("submit -- tune latent_sizes data", "say a place that every machine reaches"),
         ("tune latent_sizes d --set a.b=1 --set c.d=2", "got --set twice: give it once, with all its values"),
+        ("data h36m extract nowhere out", "no folder of archives at nowhere"),
+        ("data h36m process nowhere", "nothing is extracted in .*nowhere/extracted: posegen data h36m extract"),
+        ("data market nowhere out", "no index.p in .*nowhere"),
+        ("data h36m extract a b --subjects S1 --subjects S5", "got --subjects twice"),
         ("studio out --size 10x10 --people 1 --actions 1", "32"),
     ],
 )
@@ -193,6 +198,9 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.figures.figure4",
         "orchestration.figures.figure5",
         "orchestration.report.table1",
+        "orchestration.h36m_extract.extract_archives",
+        "orchestration.h36m_process.process",
+        "orchestration.vunet_clips.convert_index",
         "orchestration.tune.tune",
         "orchestration.tune.plan",
         "orchestration.compare.compare",
@@ -213,4 +221,4 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 def test_readme_names_every_verb():
     named = {command.split()[1] for command in readme_commands()}
     assert {"prepare", "colorize", "train", "evaluate", "generate", "animate", "export", "report"} <= named
-    assert {"weights", "cluster", "submit", "motion"} <= named
+    assert {"weights", "cluster", "submit", "motion", "data"} <= named

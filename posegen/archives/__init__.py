@@ -1,0 +1,11 @@
+"""What behaviour-driven synthesis (Blattmann et al., 2021) learns from, as users download it.
+
+Human3.6M's archives, and DeepFashion and Market in the layout of the VUNet. All of it was written by others: archives,
+CDF files, HDF5 files and pickles are looked into before they are believed, and nothing in them is run.
+"""
+
+from __future__ import annotations
+
+
+class ArchiveError(ValueError):
+    """Data of others that is missing, broken, or of something else. The message is one line and names the file."""
