@@ -112,30 +112,24 @@ class ViewProcessor:
             return done | {"reason": reason_of(error)}
 
     def _describe(self, plan: ViewPlan) -> tuple[ViewRows, list[Path]]:
-        """What is known of a view, and its pictures."""
+        """What is known of a view, from the annotation or else for it, and its pictures."""
         view = plan.view
         if self.annotation:
             rows = self.annotation.read(view)
             return rows, self._pictures(plan, rows.frames)
         positions = read_poses(Path(plan.positions))
+        keypoints = _read_measured(plan.keypoints, 2, len(positions))
+        world = _read_measured(plan.world, 3, len(positions))
         frames = np.arange(1, len(positions) + 1)
         pictures = self._pictures(plan, frames)
-        camera = self.cameras.get((view.take.subject, view.camera))
-        measured = {
-            name: read_poses(Path(getattr(plan, name)), dimensions) if getattr(plan, name) else None
-            for name, dimensions in (("keypoints", 2), ("world", 3))
-        }
-        for name, values in measured.items():
-            if values is not None and len(values) != len(positions):
-                raise ArchiveError(f"{getattr(plan, name)} has {len(values)} poses, expected {len(positions)}")
-        found = calibrate(positions, camera, measured["keypoints"], measured["world"])
+        found = calibrate(positions, self.cameras.get((view.take.subject, view.camera)), keypoints, world)
         rows = ViewRows(
             world=found.world,
             intrinsics=found.intrinsics,
             extrinsics=found.extrinsics,
             size=_read_picture(pictures[0]).shape[:2],
             frames=frames,
-            measured=bool(plan.world),
+            measured=world is not None,
         )
         columns = view_columns(view, found.keypoints, positions, rows)
         Folder(self.out / VIEWS).write_bytes(f"{view.name}.npz", encode_columns(columns))
@@ -196,6 +190,16 @@ class ViewProcessor:
             paths = [pictures[index] for index in chosen[piece]]
             write_clip(folder, _make_clip(info, paths, chosen[piece], rows.size, keypoints[piece]))
         return ids
+
+
+def _read_measured(path: str, dimensions: int, count: int) -> np.ndarray | None:
+    """Poses that were measured, (T, 32, `dimensions`), as many as there are positions; None where there are none."""
+    if not path:
+        return None
+    poses = read_poses(Path(path), dimensions)
+    if len(poses) != count:
+        raise ArchiveError(f"{path} has {len(poses):,} poses, expected {count:,} as there are positions")
+    return poses
 
 
 def _make_clip(

@@ -231,7 +231,7 @@ class _ClipMaker:
             try:
                 image, keypoints = self._read(self.source / path, shares)
             except ValueError as error:
-                lost[path] = str(error)
+                lost[path] = str(error).removeprefix(f"{self.source / path}: ")
                 continue
             frames.append(image)
             poses.append(keypoints)

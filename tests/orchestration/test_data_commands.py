@@ -345,7 +345,7 @@ def test_deepfashion_becomes_clips_of_one_person_in_the_same_clothes(tmp_path, c
     (tmp_path / "fashion" / names[6]).write_bytes(b"no picture")
     line = f"data deepfashion {tmp_path}/fashion {tmp_path}/clips --size 64x64 --workers 0"
     code, told, _ = run(line, capsys)
-    assert code == 0 and "6 clips (6 pictures) of 4 people" in told, told
+    assert code == 0 and "6 clips (7 pictures) of 4 people" in told
     clips = ClipDataset(tmp_path / "clips")
     assert {(clip.info.person, clip.info.action, clip.info.split) for clip in clips.clips} == {
         ("id00000001", "01", "train"),
@@ -362,7 +362,7 @@ def test_deepfashion_becomes_clips_of_one_person_in_the_same_clothes(tmp_path, c
     assert seen == 1 and pair.images[1, round(y), round(x)].max() < 60
     reasons = rejected(tmp_path / "clips")
     assert reasons[names[1]].startswith("no torso") and "is missing in" in reasons[names[5]]
-    assert "not a picture" in reasons[names[6]]
+    assert reasons[names[6]] == "not a picture"
     assert " 0 new" in run(line, capsys)[1]
     assert "asked for were 32×32 pixels" in refused(line.replace("64x64", "32x32"), capsys)
 

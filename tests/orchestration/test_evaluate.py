@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from orchestration.colorize import ColorizeSettings, colorize
 from orchestration.evaluate import EvaluateSettings, evaluate, meaning
 from orchestration.prepare import PrepareSettings, prepare
 from posegen.checkpoint import Progress, save_checkpoint
+from posegen.clips import Clip, ClipDataset, write_clip
+from posegen.datasets import DatasetError
 from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
 from posegen.storage import Folder
 
@@ -97,6 +100,23 @@ def test_clips_that_are_not_painted_have_no_scores_of_colour(plain, tmp_path):
     result = evaluate(run, plain, NO_WEIGHTS)
     assert not COLOUR & result.scores.keys() and "posegen colorize" in result.left_out["colour"]
     assert not evaluate(run, plain, replace(NO_WEIGHTS, swaps=0)).left_out
+
+
+def test_clips_of_a_single_frame_are_passed_over(plain, tmp_path):
+    """Photos of somebody who was photographed once: there is nothing that they could be drawn as."""
+    folder = Folder(shutil.copytree(plain, tmp_path / "photos"))
+    first, *others = ClipDataset(folder).split("test")
+    clip = first.read()
+    fields = {name: getattr(clip, name)[:1] for name in ("frames", "times", "images", "keypoints", "edges", "masks")}
+    write_clip(folder, Clip(info=replace(clip.info, num_frames=1), **fields))
+    run = str(write_run(tmp_path, "shape_posture"))
+    result = evaluate(run, str(folder), NO_WEIGHTS)
+    assert [score.clip_id for score in result.clips] == [other.clip_id for other in others] != []
+    assert result.left_out["every clip of a single frame"] == "1 have no other to be drawn as"
+    for other in others:
+        folder.delete(f"clips/{other.clip_id}.parquet")
+    with pytest.raises(DatasetError, match="has no clip of two frames or more in the split 'test'"):
+        evaluate(run, str(folder), NO_WEIGHTS)
 
 
 def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeypatch):
