@@ -19,6 +19,7 @@ from rich.table import Table
 from tyro.conf import OmitArgPrefixes, Positional, arg
 from tyro.extras import SubcommandApp
 
+from orchestration.adopt import AdoptSettings
 from orchestration.animate import MotionSettings
 from orchestration.behavior_cli import behavior_app
 from orchestration.colorize import ColorizeSettings
@@ -39,7 +40,8 @@ from orchestration.search_settings import TuneSettings
 from orchestration.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
 from orchestration.terminal import console, deferred, errors
 from orchestration.train import TrainSettings
-from posegen.stages import STAGES, BehaviorFlow, Stage
+from posegen.adoption import Adoptable
+from posegen.stages import STAGES, Behavior, BehaviorFlow, Stage
 
 if TYPE_CHECKING:
     from orchestration.generate import Generated
@@ -141,6 +143,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     app.command(deferred(prepare))
     app.command(deferred(colorize))
     app.command(_train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
+    app.command(deferred(adopt))
     app.command(deferred(tune))
     app.command(deferred(compare))
     app.command(deferred(ui))
@@ -229,6 +232,35 @@ def colorize(dataset: Positional[str], settings: ColorizeSettings = ColorizeSett
     with CountListener(console, "painting") as listener:
         summary = colorize(dataset, settings, on_progress=listener.hear)
     console.print(str(summary))
+
+
+def adopt(
+    stage: Positional[Adoptable], checkpoint: Positional[Path], dataset: Positional[str], settings: AdoptSettings
+) -> None:
+    """Make a run of a checkpoint that the published code of behaviour-driven synthesis wrote (Blattmann et al., 2021).
+
+    The run counts as trained to its end: evaluate it, draw with it, train a flow of its codes. Sizes are those of the
+    checkpoint's tensors; of a config.yaml beside it are read what windows, frames and codes it was trained with.
+
+    Args:
+        stage: Which network it is: behavior or shape_posture.
+        checkpoint: File reg_ckpt_*.pth, or a folder, of which the newest one is taken.
+        dataset: Motions, of which a behaviour net takes the scale of postures; clips of the size that a
+            shape-and-posture net draws.
+    """
+    from orchestration.adopt import adopt
+
+    adopted = adopt(stage, checkpoint, dataset, settings)
+    console.print(f"{adopted.checkpoint} is the run {adopted.run.name} now; it lies in {adopted.run}", markup=False)
+    for name in adopted.left:
+        console.print(f"{name} was left: it is of a normalizing flow, which is not adopted", markup=False)
+    if not isinstance(adopted.config, Behavior.Config):
+        console.print(f"next: posegen evaluate {adopted.run}", markup=False)
+        return
+    console.print(f"next: posegen behavior evaluate {adopted.run}", markup=False)
+    frames, size = adopted.config.num_frames, adopted.config.latent_dim  # which a flow must have, too
+    options = f"--no-canonical --num-frames {frames} --latent-dim {size}"
+    console.print(f"a flow: posegen train behavior_flow {dataset} --from {adopted.run} {options}", markup=False)
 
 
 def tune(

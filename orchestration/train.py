@@ -154,7 +154,7 @@ def train(
     if latest_checkpoint(job.run) is None:
         _check_needs(built)
     check_disk(job.run, built, settings.keep)
-    job = replace(job, tracker=_open_run(job, data.fingerprint, parent))
+    job = replace(job, tracker=open_run(job, data.fingerprint, parent))
     try:
         if is_finished(job.run, config):
             _record_again(job)
@@ -350,7 +350,7 @@ def _finish_epoch(
     worker.report(metrics)
 
 
-def _open_run(job: Job, fingerprint: str, parent: Tracker) -> Tracker:
+def open_run(job: Job, fingerprint: str, parent: Tracker) -> Tracker:
     """Create the run's folder and its MLflow run, or go on with them. Raises RunError where it is another run."""
     record, known = RunRecord.of(job.stage, job.config, job.dataset, fingerprint), find_record(job.run)
     if known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,9 +24,29 @@ def parse_record(kind: type[T], content: bytes | str, place: str, error: type[Va
     try:
         return TypeAdapter(kind).validate_json(content, strict=True, extra="forbid")
     except ValidationError as invalid:
-        first = invalid.errors(include_url=False, include_input=False)[0]
-        where = "".join(f" {key} →" for key in first["loc"])
-        raise error(f"{place} is damaged or was not written by posegen:{where} {first['msg']}") from None
+        raise error(f"{place} is damaged or was not written by posegen:{_first(invalid)}") from None
+
+
+def pick_record(kind: type[T], values: Any, place: str, error: type[ValueError] = ValueError) -> T:
+    """Read what other programs wrote as a dataclass of what is wanted of it; the rest may be anything.
+
+    Args:
+        kind: What is wanted.
+        values: Plain data.
+        place: Where it was found, for the message.
+        error: What is raised where it is something else.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(values, extra="ignore")
+    except ValidationError as invalid:
+        raise error(f"{place} is not as expected:{_first(invalid)}") from None
+
+
+def _first(invalid: ValidationError) -> str:
+    """The first of what is wrong, and where."""
+    first = invalid.errors(include_url=False, include_input=False)[0]
+    where = "".join(f" {key} →" for key in first["loc"])
+    return f"{where} {first['msg']}"
 
 
 def check_size(size: tuple[int, int], place: str, error: type[ValueError] = ValueError) -> None:

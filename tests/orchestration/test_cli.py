@@ -23,6 +23,7 @@ VERBS = [
     "generate",
     "animate",
     "export",
+    "adopt",
     "report",
     "demo",
     "weights",
@@ -206,6 +207,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.compare.compare",
         "orchestration.tracking.serve_page",
         "orchestration.demo.demo",
+        "orchestration.adopt.adopt",
         "orchestration.cluster.check",
         "orchestration.jobs.connect",
         "posegen.weights.fetch",
@@ -220,5 +222,5 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 
 def test_readme_names_every_verb():
     named = {command.split()[1] for command in readme_commands()}
-    assert {"prepare", "colorize", "train", "evaluate", "generate", "animate", "export", "report"} <= named
+    assert {"prepare", "colorize", "train", "evaluate", "generate", "animate", "export", "adopt", "report"} <= named
     assert {"weights", "cluster", "submit", "motion", "data"} <= named
