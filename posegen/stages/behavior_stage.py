@@ -94,7 +94,9 @@ class BehaviorStage(MotionStage):
         return torch.cat(codes) if codes else torch.empty(0, self.config.latent_dim, device=self.device)
 
     @torch.no_grad()
-    def draw(self, codes: Tensor, starts: Sequence[Motion], num_frames: int = 0, *, frame: int = 0) -> list[Motion]:
+    def draw(
+        self, codes: Tensor, starts: Sequence[Motion], num_frames: int = 0, *, frame: int = 0, with_start: bool = False
+    ) -> list[Motion]:
         """Go on from postures as codes say.
 
         Args:
@@ -102,6 +104,7 @@ class BehaviorStage(MotionStage):
             starts: N motions that have the postures.
             num_frames: Frames to draw, by default `Config.num_frames`; more works, and gets worse.
             frame: Which frame of each start; negative ones count from its end.
+            with_start: Begin each motion with the posture itself, one frame before those that are drawn.
 
         Raises:
             ValueError: There are not as many codes, they have another size, a start has no such frame, or no frames
@@ -121,6 +124,8 @@ class BehaviorStage(MotionStage):
             canonical = np.stack([x.to_canonical(posture) for x, posture in zip(places, postures, strict=True)])
             start = torch.from_numpy(canonical).to(self.device)
             drawn = self.network.decode(codes[rows].to(self.device), start, num_frames).cpu().numpy()
+            if with_start:
+                drawn = np.concatenate([canonical[:, None], drawn], axis=1)
             motions += [self.to_motion(place.to_world(joints)) for place, joints in zip(places, drawn, strict=True)]
         return motions
 

@@ -1,0 +1,72 @@
+"""Motions by what people call them: files, videos, and names in datasets of motions and of clips."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from orchestration.runs import dataset_of
+from orchestration.sources import VIDEO_SUFFIXES
+from posegen.clips import ClipDataset
+from posegen.datasets import DatasetError
+from posegen.motion.dataset import MotionDataset
+from posegen.motion.motion import Motion, read_motion
+from posegen.storage import Folder
+
+
+class MotionFinder:
+    """Finds motions; datasets are opened when a name is looked up in them.
+
+    Args:
+        run: Its motions are known where no others are given.
+        motions: Dataset of motions.
+        clips: Dataset of clips, whose people are lifted to three dimensions; empty for none.
+    """
+
+    def __init__(self, run: str, motions: str = "", clips: str = ""):
+        self._run, self._folder, self._clip_folder = run, motions, clips
+
+    @cached_property
+    def _motions(self) -> MotionDataset:
+        return MotionDataset(self._folder or dataset_of(self._run))
+
+    @cached_property
+    def _clips(self) -> ClipDataset:
+        return ClipDataset(self._clip_folder)
+
+    def find(self, name: str) -> Motion:
+        """Read a motion's file, .npz, lift a video's or a clip's person, or read a motion of the dataset.
+
+        Raises ValueError (DatasetError, MotionError, VideoError) or OSError where there is no such motion or nobody is
+        seen in it.
+        """
+        path = Path(name)
+        if path.suffix.lower() == ".npz":
+            return read_motion(Folder(path.parent), path.name)
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            from posegen.perception.lifting import lift_video
+
+            return lift_video(path)
+        return self._find_clip(name) if self._clip_folder else self._find_motion(name)
+
+    def _find_motion(self, name: str) -> Motion:
+        return self._motions.read(self._motions.find(name))
+
+    def _find_clip(self, name: str) -> Motion:
+        """A clip, or where there is none of this name a motion."""
+        from posegen.perception.lifting import lift_clip
+
+        try:
+            clip = self._clips.find(name)
+        except DatasetError as unknown:
+            try:
+                return self._find_motion(name)
+            except ValueError as error:
+                raise DatasetError(f"{unknown}; {error}") from error
+        return lift_clip(clip)
+
+
+def short_name(name: str) -> str:
+    """What a file that is made of a motion may be called."""
+    path = Path(name)
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES | {".npz"} else name.replace("/", "-")
