@@ -77,7 +77,7 @@ class TransferSettings:
         if not self.renderer and (self.stick_figures or self.yaw is not None):
             raise ValueError("--stick-figures and --yaw are for who is drawn by a --renderer")
         if self.frames is not None and not 2 <= self.frames <= MAX_FRAMES:
-            raise ValueError(f"got frames {self.frames}, expected 2 to {MAX_FRAMES:,}")
+            raise ValueError(f"got frames {self.frames}, expected 2 to {MAX_FRAMES}")
         if self.fps is not None and not 0 < self.fps <= _HIGHEST_RATE:
             raise ValueError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
         if self.yaw is not None and not math.isfinite(self.yaw):

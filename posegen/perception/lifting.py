@@ -83,7 +83,7 @@ def lift(frames: Iterable[np.ndarray], fps: float, source: str = "the video") ->
     posed = find_rotations(savitzky_golay(motion, _WINDOW)).motion  # the bones of one body
     ground = floor_height(posed.joints)
     camera = WeakCamera(scale=scale, tx=float(origins[0, 0]), ty=-scale * ground, canvas=landmarks.canvas)
-    return replace(posed, joints=posed.joints - np.float32((0.0, ground, 0.0)), camera=camera)
+    return replace(posed, joints=posed.joints - np.array((0.0, ground, 0.0), np.float32), camera=camera)
 
 
 def lift_video(path: Path, seconds: float = 60.0) -> Motion:
