@@ -10,6 +10,7 @@ from orchestration.sources import VIDEO_SUFFIXES
 from posegen.clips import ClipDataset
 from posegen.datasets import DatasetError
 from posegen.motion.dataset import MotionDataset
+from posegen.motion.editing import stand_at
 from posegen.motion.motion import Motion, read_motion
 from posegen.storage import Folder
 
@@ -19,12 +20,13 @@ class MotionFinder:
 
     Args:
         run: Its motions are known where no others are given.
-        motions: Dataset of motions.
+        ground: Height y of the ground in them; those from elsewhere are moved up or down to stand on it.
+        motions: Another dataset of motions.
         clips: Dataset of clips, whose people are lifted to three dimensions; empty for none.
     """
 
-    def __init__(self, run: str, motions: str = "", clips: str = ""):
-        self._run, self._folder, self._clip_folder = run, motions, clips
+    def __init__(self, run: str, ground: float, motions: str = "", clips: str = ""):
+        self._run, self._ground, self._folder, self._clip_folder = run, ground, motions, clips
 
     @cached_property
     def _motions(self) -> MotionDataset:
@@ -42,15 +44,16 @@ class MotionFinder:
         """
         path = Path(name)
         if path.suffix.lower() == ".npz":
-            return read_motion(Folder(path.parent), path.name)
+            return stand_at(read_motion(Folder(path.parent), path.name), self._ground)
         if path.suffix.lower() in VIDEO_SUFFIXES:
             from posegen.perception.lifting import lift_video
 
-            return lift_video(path)
+            return stand_at(lift_video(path), self._ground)
         return self._find_clip(name) if self._clip_folder else self._find_motion(name)
 
     def _find_motion(self, name: str) -> Motion:
-        return self._motions.read(self._motions.find(name))
+        motion = self._motions.read(self._motions.find(name))
+        return stand_at(motion, self._ground) if self._folder else motion
 
     def _find_clip(self, name: str) -> Motion:
         """A clip, or where there is none of this name a motion."""
@@ -63,7 +66,7 @@ class MotionFinder:
                 return self._find_motion(name)
             except ValueError as error:
                 raise DatasetError(f"{unknown}; {error}") from error
-        return lift_clip(clip)
+        return stand_at(lift_clip(clip), self._ground)
 
 
 def short_name(name: str) -> str:

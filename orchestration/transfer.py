@@ -130,7 +130,7 @@ def transfer(
     if not settings.renderer:
         _require_own_colors(colors, "stick figures have no colours to choose")
     stage = load_behavior(run)
-    finder = MotionFinder(run, settings.motions, settings.clips)
+    finder = MotionFinder(run, stage.ground, settings.motions, settings.clips)
     source = finder.find(settings.behavior)
     require_window(stage, source, settings.behavior)
     targets = {name: finder.find(posture) for name, posture in settings.postures.items()}

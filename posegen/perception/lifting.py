@@ -19,9 +19,8 @@ from posegen.clips import ClipFile
 from posegen.motion import rotations
 from posegen.motion.anatomy import FACE, HEAD_TOP, HEIGHT, REST, body_height, head_axes
 from posegen.motion.camera import WeakCamera
-from posegen.motion.editing import find_rotations
+from posegen.motion.editing import find_rotations, stand_at
 from posegen.motion.filters import savitzky_golay
-from posegen.motion.floor import floor_height
 from posegen.motion.h36m import smpl_joints
 from posegen.motion.motion import Motion
 from posegen.perception.blazepose import BlazeposeNetworks, Sighting, follow_both_ways, is_person
@@ -81,9 +80,8 @@ def lift(frames: Iterable[np.ndarray], fps: float, source: str = "the video") ->
     body = smpl_joints(h36m_landmarks(landmarks.world) + roots[:, None])
     motion = replace(Motion.from_joints(body.astype(np.float32), fps), valid=landmarks.seen)
     posed = find_rotations(savitzky_golay(motion, _WINDOW)).motion  # the bones of one body
-    ground = floor_height(posed.joints)
-    camera = WeakCamera(scale=scale, tx=float(origins[0, 0]), ty=-scale * ground, canvas=landmarks.canvas)
-    return replace(posed, joints=posed.joints - np.array((0.0, ground, 0.0), np.float32), camera=camera)
+    camera = WeakCamera(scale=scale, tx=float(origins[0, 0]), ty=0.0, canvas=landmarks.canvas)
+    return stand_at(replace(posed, camera=camera), 0.0)
 
 
 def lift_video(path: Path, seconds: float = 60.0) -> Motion:

@@ -18,11 +18,12 @@ from posegen.motion.motion import Motion
 from posegen.motion.openpose import h36m_joints
 from posegen.networks.behavior import BehaviorNet
 from posegen.samples import Batch, BehaviorWindows, Samples
-from posegen.skeletons import H36M_17
+from posegen.skeletons import H36M_17, joint_indices
 from posegen.stages.motion_stage import MotionStage
 from posegen.stages.stage import Metrics, Stage
 
 _BATCH = 100  # motions that are drawn at once
+_ANKLES = 0.09  # metres above the ground, the mean of all frames: 0.08 in the corpus, 0.11 in HumanAct12
 _FUTURES = 5  # of each sequence, to measure how they vary
 
 
@@ -82,6 +83,15 @@ class BehaviorStage(MotionStage):
     def device(self) -> torch.device:
         """Where the networks are."""
         return self.network.mean.device
+
+    @property
+    def ground(self) -> float:
+        """Height y in metres of the ground on which people stand in the training data, to some centimetres.
+
+        Heights are learned as they are: who stands elsewhere falls, or rises, to it.
+        """
+        ankles = self.network.mean[joint_indices(["left_ankle", "right_ankle"], H36M_17), 1]
+        return ankles.mean().item() - _ANKLES
 
     @torch.no_grad()
     def encode(self, motions: Sequence[Motion]) -> Tensor:
