@@ -53,6 +53,7 @@ _LISTS = (
     "--actions",
     "--methods",
     "--objectives",
+    "--observed",
     "--perceptual",
     "--poses",
     "--set",
@@ -158,7 +159,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     report_app.command(name="seed3")(deferred(report_seed3))
     app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
     app.command(motion_app(), name="motion", help="Motions: files of many kinds, and what runs generate.")
-    app.command(behavior_app(), name="behavior", help="What runs of behaviour have learned.")
+    app.command(behavior_app(), name="behavior", help="What runs of behaviour have learned, and motions of theirs.")
     app.command(data_app(), name="data", help="Human3.6M, DeepFashion and Market, from what you download yourself.")
     app.command(deferred(demo))
     cluster_app = SubcommandApp()

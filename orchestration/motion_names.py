@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -15,26 +16,35 @@ from posegen.motion.motion import Motion, read_motion
 from posegen.storage import Folder
 
 
+@dataclass(frozen=True, kw_only=True)
+class LookupSettings:
+    """Where motions are looked up by name."""
+
+    motions: str = ""
+    """Dataset in which motions are looked up; by default the one that the run was trained on."""
+    clips: str = ""
+    """Dataset of clips: BlazePose finds their motion in three dimensions, as that of videos."""
+
+
 class MotionFinder:
     """Finds motions; datasets are opened when a name is looked up in them.
 
     Args:
         run: Its motions are known where no others are given.
         ground: Height y of the ground in them; those from elsewhere are moved up or down to stand on it.
-        motions: Another dataset of motions.
-        clips: Dataset of clips, whose people are lifted to three dimensions; empty for none.
+        lookup: Where names are looked up.
     """
 
-    def __init__(self, run: str, ground: float, motions: str = "", clips: str = ""):
-        self._run, self._ground, self._folder, self._clip_folder = run, ground, motions, clips
+    def __init__(self, run: str, ground: float, lookup: LookupSettings = LookupSettings()):
+        self._run, self._ground, self._lookup = run, ground, lookup
 
     @cached_property
     def _motions(self) -> MotionDataset:
-        return MotionDataset(self._folder or dataset_of(self._run))
+        return MotionDataset(self._lookup.motions or dataset_of(self._run))
 
     @cached_property
     def _clips(self) -> ClipDataset:
-        return ClipDataset(self._clip_folder)
+        return ClipDataset(self._lookup.clips)
 
     def find(self, name: str) -> Motion:
         """Read a motion's file, .npz, lift a video's or a clip's person, or read a motion of the dataset.
@@ -49,11 +59,11 @@ class MotionFinder:
             from posegen.perception.lifting import lift_video
 
             return stand_at(lift_video(path), self._ground)
-        return self._find_clip(name) if self._clip_folder else self._find_motion(name)
+        return self._find_clip(name) if self._lookup.clips else self._find_motion(name)
 
     def _find_motion(self, name: str) -> Motion:
         motion = self._motions.read(self._motions.find(name))
-        return stand_at(motion, self._ground) if self._folder else motion
+        return stand_at(motion, self._ground) if self._lookup.motions else motion
 
     def _find_clip(self, name: str) -> Motion:
         """A clip, or where there is none of this name a motion."""

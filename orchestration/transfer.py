@@ -22,7 +22,7 @@ from orchestration.generate import (
     write_frames,
     write_sheet,
 )
-from orchestration.motion_names import MotionFinder, short_name
+from orchestration.motion_names import LookupSettings, MotionFinder, short_name
 from orchestration.runs import dataset_of
 from posegen.animate import pose_sequence
 from posegen.checkpoint import find_checkpoint, load_stage
@@ -42,7 +42,7 @@ _HIGHEST_RATE = 240.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferSettings:
+class TransferSettings(LookupSettings):
     """Whose behaviour goes on from whose posture, and who is seen to do it."""
 
     behavior: str
@@ -55,10 +55,6 @@ class TransferSettings:
     """Frames of each video; by default the posture and as many as behaviour is read from."""
     fps: float | None = None
     """Frames per second of the videos; by default the run's."""
-    motions: str = ""
-    """Dataset in which motions are looked up; by default the one that the run was trained on."""
-    clips: str = ""
-    """Dataset of clips: BlazePose finds their motion in three dimensions, as that of videos."""
     appearance: str = ""
     """Who is drawn: an image file, or a clip, of which the first frame is taken. Without, stick figures are."""
     renderer: str = ""
@@ -130,7 +126,7 @@ def transfer(
     if not settings.renderer:
         _require_own_colors(colors, "stick figures have no colours to choose")
     stage = load_behavior(run)
-    finder = MotionFinder(run, stage.ground, settings.motions, settings.clips)
+    finder = MotionFinder(run, stage.ground, settings)
     source = finder.find(settings.behavior)
     require_window(stage, source, settings.behavior)
     targets = {name: finder.find(posture) for name, posture in settings.postures.items()}
