@@ -59,7 +59,7 @@ def sample_behavior(
     made = stage.sample(starts, settings.frames or 0, seed=seed)
     numbered = [(name, number + 1) for name in names for number in range(samples)]
     files = [f"{name}-{number}" for name, number in numbered]
-    meta = [{"observed": names[name], "seed": seed} for name, _ in numbered]
+    meta: list[dict[str, str | int]] = [{"observed": names[name], "seed": seed} for name, _ in numbered]
     _write(run, out, made, files, meta)
     write_pictures(out, made, [f"{name}, future {number}" for name, number in numbered], title=Folder(run).name)
     return made

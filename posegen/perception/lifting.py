@@ -39,7 +39,10 @@ def _at_rest(name: str) -> np.ndarray:
 
 
 _NECK = _at_rest("neck") - (_at_rest("left_shoulder") + _at_rest("right_shoulder")) / 2
-"""Metres from the middle of the shoulders, in the chest's axes, of a body of `HEIGHT`."""
+_PELVIS = -(_at_rest("left_hip") + _at_rest("right_hip")) / 2
+"""Metres from the middle of shoulders and of hips, in the trunk's axes, of a body of `HEIGHT`."""
+_FOOT = float(np.linalg.norm(_at_rest("left_foot") - _at_rest("left_ankle")))
+"""Metres from an ankle to the ball of the foot, of a body of `HEIGHT`."""
 _SPINE = float(_at_rest("spine2")[1] / _at_rest("neck")[1])
 """How far up the trunk the middle joint of the spine is."""
 _FACE = np.array(list(FACE.values()))
@@ -77,8 +80,9 @@ def lift(frames: Iterable[np.ndarray], fps: float, source: str = "the video") ->
     landmarks = _find_landmarks(frames, source)
     scale, origins = _fit_camera(landmarks)
     roots = np.stack([origins[:, 0] - origins[0, 0], -origins[:, 1], np.zeros(len(origins))], axis=-1) / scale
-    body = smpl_joints(h36m_landmarks(landmarks.world) + roots[:, None])
-    motion = replace(Motion.from_joints(body.astype(np.float32), fps), valid=landmarks.seen)
+    body = smpl_joints(h36m_landmarks(landmarks.world))
+    _set_feet(body, landmarks.world)
+    motion = replace(Motion.from_joints((body + roots[:, None]).astype(np.float32), fps), valid=landmarks.seen)
     posed = find_rotations(savitzky_golay(motion, _WINDOW)).motion  # the bones of one body
     camera = WeakCamera(scale=scale, tx=float(origins[0, 0]), ty=0.0, canvas=landmarks.canvas)
     return stand_at(replace(posed, camera=camera), 0.0)
@@ -111,22 +115,33 @@ def lift_clip(clip: ClipFile, seconds: float = 60.0) -> Motion:
 def h36m_landmarks(world: np.ndarray) -> np.ndarray:
     """Return the joints (T, 17, 3) of `H36M_17` that go with landmarks (T, 33, 3) of BlazePose, in metres with y up.
 
-    Hips, legs, shoulders, arms and nose are taken as they are. Spine and neck are to hips and shoulders as at rest, and
-    the top of the head to the face.
+    Hips, legs, shoulders, arms and nose are taken as they are. Pelvis, spine and neck are to hips and shoulders as
+    SMPL's at rest, and the top of the head to the face.
     """
     points = {name: world[:, index] for index, name in enumerate(BLAZEPOSE_33)}
     scale = body_height(world, BLAZEPOSE_33) / HEIGHT
     shoulders = points["left_shoulder"], points["right_shoulder"]
     middle = np.mean(shoulders, axis=0)
-    points["pelvis"] = (points["left_hip"] + points["right_hip"]) / 2
-    trunk = head_axes(points["pelvis"], middle, *shoulders)  # the chest is upright as a head is
-    points["neck_base"] = middle + scale * (trunk @ _NECK)
+    hips = (points["left_hip"] + points["right_hip"]) / 2
+    chest = head_axes(hips, middle, *shoulders)  # it is upright as a head is
+    points["pelvis"] = hips + scale * (head_axes(hips, middle, points["left_hip"], points["right_hip"]) @ _PELVIS)
+    points["neck_base"] = middle + scale * (chest @ _NECK)
     points["spine"] = points["pelvis"] + _SPINE * (points["neck_base"] - points["pelvis"])
     face = world[:, _FACE_LANDMARKS]  # (T, 5, 3)
     center = face.mean(axis=1)
     turn = _turn_of_face(face - center[:, None])
     points["head_top"] = center + scale * (turn @ (np.array((0.0, HEAD_TOP, 0.0)) - _FACE.mean(axis=0)))
     return np.stack([points[name] for name in H36M_17], axis=1)
+
+
+def _set_feet(joints: np.ndarray, world: np.ndarray) -> None:
+    """Let the feet of SMPL-24 joints (T, 24, 3), in place, point to the toes of landmarks (T, 33, 3)."""
+    scale = body_height(world, BLAZEPOSE_33) / HEIGHT
+    for side in ("left", "right"):
+        ankle = joints[:, SMPL_24.index(f"{side}_ankle")]
+        along = world[:, BLAZEPOSE_33.index(f"{side}_foot_index")] - ankle
+        length = np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
+        joints[:, SMPL_24.index(f"{side}_foot")] = ankle + scale * _FOOT * along / length
 
 
 def _turn_of_face(face: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`posegen transfer` with a behaviour net, and renderers, of a few steps."""
+"""`posegen transfer` and `posegen behavior` with a behaviour net, and renderers, of a few steps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from orchestration import cli
+from orchestration.behavior_generate import LengthSettings, interpolate_behavior, sample_behavior
 from orchestration.generate import ColorSettings
 from orchestration.runs import RunRecord, save_record
 from orchestration.transfer import TransferSettings, load_behavior, transfer
@@ -61,6 +62,16 @@ def behavior_run(corpus, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
+def flow_run(behavior_run, corpus, tmp_path_factory) -> str:
+    """A run of the stage behavior_flow, of the codes of that one."""
+    behavior = load_behavior(behavior_run)
+    shared = {name: getattr(behavior.config, name) for name in ("num_frames", "latent_dim", "fps", "canonical")}
+    config = replace(BehaviorFlow.presets["tiny"], behavior=behavior_run, epoch_size=16, batch_size=8, **shared)
+    folder = tmp_path_factory.mktemp("flow")
+    return train_a_little(BehaviorFlow, config, corpus, folder, initialize=load_behavior)
+
+
+@pytest.fixture(scope="module")
 def shape_run(two_people, tmp_path_factory) -> str:
     """A run of the stage shape_posture on two people of 96×64 pixels."""
     config = replace(ShapePosture.presets["tiny"], width=4, max_width=8, epoch_size=8, lambda_regressor=0.0)
@@ -97,6 +108,16 @@ def test_any_length_and_rate(behavior_run, tmp_path):
     assert len(video.images) == 40 and video.fps == pytest.approx(12.5)
 
 
+def test_where_the_ground_is_elsewhere_does_not_matter(behavior_run, tmp_path):
+    own = perform("sit", make_subject(7))
+    write_motion(Folder(tmp_path), "own.npz", own)
+    write_motion(Folder(tmp_path), "low.npz", replace(own, joints=own.joints - np.float32([0, 1.2, 0])))
+    postures = tuple(str(tmp_path / f"{name}.npz") for name in ("own", "low"))
+    transfer(behavior_run, tmp_path / "out", settings_for(behavior=postures[1], posture=postures))
+    one, other = (read_motion(Folder(tmp_path / "out"), f"{name}.npz") for name in ("own", "low"))
+    np.testing.assert_allclose(one.joints, other.joints, atol=1e-4)
+
+
 def test_several_postures_are_a_folder(behavior_run, tmp_path):
     write_motion(Folder(tmp_path), "own.npz", place(perform("sit", make_subject(7)), Placement(3.0, 1.0, 2.0)))
     postures = ("s1/walk", "s2/jump", str(tmp_path / "own.npz"))
@@ -108,12 +129,8 @@ def test_several_postures_are_a_folder(behavior_run, tmp_path):
     np.testing.assert_allclose(own.trans[0, [0, 2]], (3.0, 1.0), atol=1e-3)
 
 
-def test_a_flow_transfers_as_its_behavior_net_does(behavior_run, corpus, tmp_path):
-    behavior = load_behavior(behavior_run)
-    shared = {name: getattr(behavior.config, name) for name in ("num_frames", "latent_dim", "fps", "canonical")}
-    config = replace(BehaviorFlow.presets["tiny"], behavior=behavior_run, epoch_size=16, batch_size=8, **shared)
-    flow = train_a_little(BehaviorFlow, config, corpus, tmp_path / "flow", initialize=load_behavior)
-    for name, run in (("a", behavior_run), ("b", flow)):
+def test_a_flow_transfers_as_its_behavior_net_does(behavior_run, flow_run, tmp_path):
+    for name, run in (("a", behavior_run), ("b", flow_run)):
         transfer(run, tmp_path / f"{name}.mp4", settings_for())
     one, other = (read_motion(Folder(tmp_path), f"{name}.npz") for name in "ab")
     np.testing.assert_array_equal(one.joints, other.joints)
@@ -178,6 +195,79 @@ def test_behavior_and_postures_come_from_videos_and_a_person_from_a_photo(
     luis = read_motion(Folder(tmp_path / "out"), "luis-bow.npz")
     lifted = lift_clip(ClipDataset(two_people).find("luis/bow"))
     np.testing.assert_allclose(h36m_joints(luis)[0], h36m_joints(lifted)[0], atol=0.05)
+
+
+PICTURES = {"motions.html", "motions.mp4", "strips.png"}
+
+
+@pytest.mark.parametrize("stage", ["behavior", "flow"])
+def test_random_futures_begin_where_a_motion_ends(stage, behavior_run, flow_run, corpus, tmp_path):
+    run = {"behavior": behavior_run, "flow": flow_run}[stage]
+    observed = ("s1/walk", "s2/sit")
+    made = sample_behavior(run, tmp_path / "a", observed, samples=2, seed=3, settings=LengthSettings(frames=7))
+    names = [f"{name}-{number}.npz" for name in ("s1-walk", "s2-sit") for number in (1, 2)]
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {*names, *PICTURES}
+    walk = corpus.read(corpus.find("s1/walk"))
+    assert np.linalg.norm(made[0].trans[0] - walk.trans[-1]) < 0.3 < np.linalg.norm(walk.trans[0] - walk.trans[-1])
+    assert [len(motion) for motion in made] == [7] * 4 and (made[0].joints != made[1].joints).any()
+    again = sample_behavior(run, tmp_path / "b", observed, samples=2, seed=3, settings=LengthSettings(frames=7))
+    np.testing.assert_array_equal(again[3].joints, made[3].joints)
+    read = read_motion(Folder(tmp_path / "a"), names[3])
+    np.testing.assert_array_equal(read.joints, made[3].joints)
+    assert read.meta["observed"] == "s2/sit" and read.meta["seed"] == 3
+
+
+def test_behaviors_are_interpolated(behavior_run, tmp_path):
+    ends = {"first": "s0/wave", "second": "s1/squat", "target": "s2/walk"}
+    made = interpolate_behavior(behavior_run, tmp_path / "out", **ends, count=3, settings=LengthSettings())
+    names = {f"behavior-{number}.npz" for number in (1, 2, 3)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names | PICTURES
+    for motion, behavior in ((made[0], "s0/wave"), (made[-1], "s1/squat")):
+        transfer(behavior_run, tmp_path / "x.mp4", settings_for(behavior=behavior, posture=("s2/walk",)))
+        alone = read_motion(Folder(tmp_path), "x.npz")
+        np.testing.assert_allclose(motion.joints[:, :3], alone.joints[1:, :3], atol=1e-3)
+
+
+def test_motions_are_drawn_again(behavior_run, tmp_path, capsys):
+    out = tmp_path / "out"
+    cli.main(["behavior", "reconstruct", behavior_run, str(out), "s0/wave", "s1/squat"])
+    assert {path.name for path in out.iterdir()} == {"s0-wave.npz", "s1-squat.npz", *PICTURES}
+    told = capsys.readouterr().out
+    assert "s0-wave:" in told and "cm a joint, who stands still is off by" in told and "2 motions in" in told
+    drawn = read_motion(Folder(out), "s1-squat.npz")
+    assert len(drawn) == WINDOW and drawn.label_name == "squat"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sample SHAPE out --observed s0/wave", "'shape_posture', expected 'behavior' or 'behavior_flow'"),
+        ("sample RUN out --observed s0/fly", "no motion 's0/fly' in"),
+        ("sample RUN out --observed s0/wave --samples 0", "samples must be at least 1, got 0"),
+        ("sample RUN out --observed s0/wave --frames 0", "got frames 0, expected 1 to 100000"),
+        ("sample RUN out --observed s0/wave --observed s1/wave", "got --observed twice: give it once"),
+        ("sample RUN out --observed s0/wave s0-wave.npz", "two motions would have files of one name"),
+        ("interpolate RUN out --first s0/wave --second SHORT --target s1/sit", "short.npz has 11 frames at 25 frames"),
+        ("interpolate RUN out --first s0/sit --second s0/wave --target s1/sit --count 1", "count must be at least 2"),
+        ("reconstruct RUN out", "say which motions: files, or names in the run's dataset"),
+        ("reconstruct RUN out SHORT", "has 11 frames at 25 frames per second, expected the 12 or more"),
+        ("reconstruct RUN out s0/wave --motions CLIPS", "holds clips, expected motions"),
+        ("dream RUN", "dream, "),
+    ],
+)
+def test_mistakes_of_the_group_end_with_one_line(
+    behavior_run, shape_run, two_people, line, message, capsys, tmp_path, tmp_path_factory, monkeypatch
+):
+    short = tmp_path_factory.mktemp("short")
+    write_motion(Folder(short), "short.npz", perform("wave", make_subject(1), frames=11))
+    names = {"RUN": behavior_run, "SHAPE": shape_run, "CLIPS": two_people, "SHORT": str(short / "short.npz")}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["behavior", *(names.get(word, word) for word in line.split())])
+    assert stop.value.code == 2
+    complaint = capsys.readouterr().err
+    assert message in " ".join(complaint.split()) and complaint.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
