@@ -52,7 +52,7 @@ class TransferSettings(LookupSettings):
     """From whose first posture, and in whose place, it is done, named likewise; may be given again. Each one gives a
     video."""
     frames: int | None = None
-    """Frames of each video; by default the posture and as many as behaviour is read from."""
+    """Frames of each video; by default it lasts as long as what behaviour is read from."""
     fps: float | None = None
     """Frames per second of the videos; by default the run's."""
     appearance: str = ""
@@ -149,8 +149,9 @@ def _reenact(
     stage: BehaviorStage, source: Motion, targets: Sequence[Motion], settings: TransferSettings
 ) -> list[Reenactment]:
     """Transfers of the frames that are drawn, at their rate."""
-    own, wanted = stage.config.fps, settings.frames or stage.config.num_frames + 1
+    own = stage.config.fps
     fps = settings.fps or own
+    wanted = settings.frames or int(stage.config.num_frames * fps / own + 1e-6) + 1
     length = max(math.ceil((wanted - 1) * own / fps - 1e-6) + 1, 2)
 
     def cut(motion: Motion) -> Motion:

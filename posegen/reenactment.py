@@ -24,7 +24,9 @@ class Reenactment:
 
 
 def reenact(stage: BehaviorStage, source: Motion, targets: Sequence[Motion], num_frames: int = 0) -> list[Reenactment]:
-    """Let each target go on from its first frame, in its place, with the behaviour of a source (Section D of A.6).
+    """Let each target go on from its first frame, in its place, with the behaviour of a source.
+
+    As published (Blattmann et al., 2021, arXiv:2103.04677), the posture itself comes first.
 
     Args:
         stage: Knows behaviour.
