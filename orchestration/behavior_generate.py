@@ -10,7 +10,7 @@ import numpy as np
 
 from orchestration.motion_generate import write_pictures
 from orchestration.motion_names import LookupSettings, MotionFinder, short_name
-from orchestration.transfer import load_behavior
+from orchestration.runs import load_behavior
 from posegen.motion.editing import first_frames, resample
 from posegen.motion.motion import MAX_FRAMES, Motion, write_motion
 from posegen.motion.openpose import h36m_joints

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from tyro.conf import UseAppendAction
 
 from orchestration.generate import (
@@ -23,9 +22,8 @@ from orchestration.generate import (
     write_sheet,
 )
 from orchestration.motion_names import LookupSettings, MotionFinder, short_name
-from orchestration.runs import dataset_of
+from orchestration.runs import dataset_of, load_behavior
 from posegen.animate import pose_sequence
-from posegen.checkpoint import find_checkpoint, load_stage
 from posegen.clips import ClipDataset
 from posegen.generate import Content, VideoSynthesizer
 from posegen.motion.drawing import MotionDrawing, draw_strips, write_motion_video
@@ -104,13 +102,6 @@ class _Renderer:
     network: VideoSynthesizer | PoseTransfer
     data: ClipDataset
     person: Content
-
-
-def load_behavior(run: str) -> BehaviorStage:
-    """The newest checkpoint of a run of the stage behavior or behavior_flow, on a GPU if there is one."""
-    stage = load_stage(find_checkpoint(run), BehaviorStage)
-    assert isinstance(stage, BehaviorStage)
-    return stage.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def transfer(

@@ -12,8 +12,8 @@ import torch
 from orchestration import cli
 from orchestration.behavior_generate import LengthSettings, interpolate_behavior, sample_behavior
 from orchestration.generate import ColorSettings
-from orchestration.runs import RunRecord, save_record
-from orchestration.transfer import TransferSettings, load_behavior, transfer
+from orchestration.runs import RunRecord, load_behavior, save_record
+from orchestration.transfer import TransferSettings, transfer
 from posegen.animate import face_viewer, pose_sequence
 from posegen.checkpoint import Progress, save_checkpoint
 from posegen.clips import ClipDataset
