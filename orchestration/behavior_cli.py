@@ -5,6 +5,7 @@ from __future__ import annotations
 from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
+from orchestration.behavior_commands import add_behavior_commands
 from orchestration.progress import CountListener
 from orchestration.terminal import console, deferred
 from posegen.behavior_scores import BehaviorProtocol
@@ -15,6 +16,7 @@ def behavior_app() -> SubcommandApp:
     app = SubcommandApp()
     app.command(name="evaluate")(deferred(evaluate))
     app.command(name="compare")(deferred(compare))
+    add_behavior_commands(app)
     return app
 
 

@@ -14,10 +14,9 @@ from torch import Tensor
 from orchestration import tracking
 from orchestration.code_plots import draw_action_map
 from orchestration.motion_generate import write_pictures
-from orchestration.runs import dataset_of
+from orchestration.runs import dataset_of, load_behavior
 from posegen.behavior_play import Windows, choose_windows, decode, encode, random_codes
 from posegen.behavior_scores import BehaviorProtocol, FuturesFrom, Source, futures_from, score_behavior
-from posegen.checkpoint import find_checkpoint, load_stage
 from posegen.metrics.motion import Repeated, repeated
 from posegen.motion.dataset import MotionDataset
 from posegen.records import parse_record
@@ -73,13 +72,6 @@ class BehaviorEvaluation:
             f"{self.futures_from} of {'an observed one' if self.futures_from == 'last frame' else 'what happened'}",
             "± half of the 95 % confidence interval of the mean over seeds, 1.96 s/√n",
         ]
-
-
-def load_behavior(run: str) -> BehaviorStage:
-    """The newest checkpoint of a run of the stage behavior or behavior_flow, on a GPU if there is one."""
-    stage = load_stage(find_checkpoint(run), BehaviorStage)
-    assert isinstance(stage, BehaviorStage)
-    return stage.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def evaluate_behavior(

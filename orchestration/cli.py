@@ -40,6 +40,7 @@ from orchestration.search_settings import TuneSettings
 from orchestration.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
 from orchestration.terminal import console, deferred, errors
 from orchestration.train import TrainSettings
+from orchestration.transfer import TransferSettings
 from posegen.adoption import Adoptable
 from posegen.stages import STAGES, Behavior, BehaviorFlow, Stage
 
@@ -54,6 +55,7 @@ _LISTS = (
     "--actions",
     "--methods",
     "--objectives",
+    "--observed",
     "--perceptual",
     "--poses",
     "--set",
@@ -150,6 +152,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     app.command(deferred(evaluate))
     app.command(deferred(generate))
     app.command(deferred(animate))
+    app.command(deferred(transfer))
     app.command(deferred(export))
     report_app = SubcommandApp()
     report_app.command(name="table1")(deferred(report_table1))
@@ -159,7 +162,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     report_app.command(name="seed3")(deferred(report_seed3))
     app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
     app.command(motion_app(), name="motion", help="Motions: files of many kinds, and what runs generate.")
-    app.command(behavior_app(), name="behavior", help="What runs of behaviour have learned.")
+    app.command(behavior_app(), name="behavior", help="What runs of behaviour have learned, and motions of theirs.")
     app.command(data_app(), name="data", help="Human3.6M, DeepFashion and Market, from what you download yourself.")
     app.command(deferred(demo))
     cluster_app = SubcommandApp()
@@ -401,6 +404,32 @@ def animate(
 
     folder = dataset or dataset_of(run)
     _say_drawn(animate(run, folder, content=content, moves=moves, out=out, batch=batch, colors=colors), out)
+
+
+def transfer(
+    run: Positional[str],
+    out: Path,
+    settings: TransferSettings,
+    batch: int = 4,
+    colors: ColorSettings = ColorSettings(),
+) -> None:
+    """Draw what one person does, done by another, from the other's own posture on (behaviour-driven synthesis).
+
+    Without --appearance the video shows stick figures: whose behaviour, whose posture, and the transfer. With it, and a
+    --renderer, it shows that person. One posture gives one video, several give a folder of them. The motion lies beside
+    each video, .npz.
+
+    Args:
+        run: Run of the stage behavior or behavior_flow.
+        out: The video to write, .mp4, or the folder for several.
+        batch: Videos that are drawn at once, where the renderer knows colours.
+    """
+    from orchestration.transfer import transfer
+
+    made = transfer(run, out, settings, batch=batch, colors=colors)
+    _say_drawn(made.drawn, out)
+    motions = made.motions[0] if len(made.motions) == 1 else f"{len(made.motions)} files in {out}"
+    console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
 def _say_drawn(shown: Generated, out: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -88,11 +88,17 @@ class PoseSequence:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Video:
     """One video to draw."""
 
     out: Path
     poses: PoseSequence
+
+
+@dataclass(frozen=True)
+class _Job(Video):
+    """One video to draw in colours."""
+
     z: Tensor
     """(Z,) or (T, Z)."""
 
@@ -173,7 +179,7 @@ def draw_videos(
         for strip in draw(synthesizer, person, jobs[start : start + batch])
     ]
     sheets = [
-        _write_sheet(person.image, jobs[start : start + count], strips[start : start + count])
+        write_sheet(person.image, jobs[start : start + count], strips[start : start + count])
         for start in range(0, len(jobs), count)
     ]
     return Generated([job.out for job in jobs], sheets, sum(len(job.poses.keypoints) for job in jobs), notes)
@@ -308,17 +314,27 @@ def plan(sequences: Sequence[PoseSequence], codes: Sequence[tuple[Tensor, Tensor
 
 def draw(synthesizer: VideoSynthesizer, person: Content, jobs: Sequence[_Job]) -> list[list[np.ndarray]]:
     """Draw videos as one batch, each frame straight to its file. Returns the frames for the contact sheets."""
-    strips: list[list[np.ndarray]] = [[] for _ in jobs]
-    shown = [set(job.poses.shown) for job in jobs]
+    drawn = synthesizer.clips(person, [job.poses.keypoints for job in jobs], [job.z for job in jobs])
+    return write_frames(jobs, drawn)
+
+
+def write_frames(videos: Sequence[Video], drawn: Iterable[Mapping[int, np.ndarray]]) -> list[list[np.ndarray]]:
+    """Write videos that grow together, each with its figure beside it. Returns the frames for the contact sheets.
+
+    Args:
+        videos: What is written.
+        drawn: The next frame (H, W, 3) uint8 of each video that has not ended, by its number.
+    """
+    strips: list[list[np.ndarray]] = [[] for _ in videos]
+    shown = [set(video.poses.shown) for video in videos]
     with ExitStack() as stack:
         writers = []
-        for job in jobs:
-            job.out.parent.mkdir(parents=True, exist_ok=True)
-            writers.append(stack.enter_context(VideoWriter(job.out, fps=job.poses.fps, times=job.poses.times)))
-        drawn = synthesizer.clips(person, [job.poses.keypoints for job in jobs], [job.z for job in jobs])
+        for video in videos:
+            video.out.parent.mkdir(parents=True, exist_ok=True)
+            writers.append(stack.enter_context(VideoWriter(video.out, fps=video.poses.fps, times=video.poses.times)))
         for row, frames in enumerate(drawn):
             for number, frame in frames.items():
-                figure = jobs[number].poses.figure
+                figure = videos[number].poses.figure
                 writers[number].write(frame if figure is None else np.hstack([figure.frame(row), frame]))
                 if row in shown[number]:
                     strips[number].append(frame)
@@ -331,10 +347,10 @@ def contact_sheet(content: np.ndarray, poses: np.ndarray, strips: Sequence[Seque
     return grid([[content], sticks, *strips])
 
 
-def _write_sheet(content: np.ndarray, jobs: Sequence[_Job], strips: Sequence[Sequence[np.ndarray]]) -> Path:
+def write_sheet(content: np.ndarray, videos: Sequence[Video], strips: Sequence[Sequence[np.ndarray]]) -> Path:
     """Write the contact sheet of the videos of one pose sequence beside the first of them."""
-    first = jobs[0]
-    name = first.out.stem if len(jobs) == 1 else first.poses.name
+    first = videos[0]
+    name = first.out.stem if len(videos) == 1 else first.poses.name
     path = first.out.with_name(f"{name}.png")
     write_picture(path, contact_sheet(content, first.poses.keypoints[first.poses.shown], strips))
     return path

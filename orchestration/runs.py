@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from posegen.checkpoint import find_checkpoint, latest_checkpoint, load_config, load_progress
+import torch
+
+from posegen.checkpoint import find_checkpoint, latest_checkpoint, load_config, load_progress, load_stage
 from posegen.records import parse_record
 from posegen.stages import STAGES, Stage
 from posegen.stages.behavior_stage import BehaviorStage
@@ -80,6 +82,13 @@ def refuse_behavior(run: str) -> None:
     stage, _ = load_config(find_checkpoint(run))
     if issubclass(stage, BehaviorStage):
         raise RunError(f"{run} is of the stage {stage.name!r}: measure it with `posegen behavior evaluate {run}`")
+
+
+def load_behavior(run: str) -> BehaviorStage:
+    """The newest checkpoint of a run of the stage behavior or behavior_flow, on a GPU if there is one."""
+    stage = load_stage(find_checkpoint(run), BehaviorStage)
+    assert isinstance(stage, BehaviorStage)
+    return stage.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def is_finished(run: Folder, config: Stage.Config) -> bool:

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.checkpoint import find_checkpoint, load_config
+from posegen.checkpoint import CheckpointError, find_checkpoint, load_config
 from posegen.clips import Clip, ClipFile
 from posegen.generate import Content, VideoSynthesizer, content_of
 from posegen.metrics.image import MS_SSIM_MIN_SIZE, masked, ms_ssim, ssim
 from posegen.metrics.temporal import ImpliedFlow, implied_flow, tlpips, warp_error
 from posegen.pose_transfer import PoseTransfer
+from posegen.stages import STAGES
 from posegen.stages.transfer_stage import TransferStage
+from posegen.stages.video_stage import VideoStage
 from posegen.storage import Folder
 
 Measure = Callable[[Tensor, Tensor], Tensor]
@@ -45,7 +47,13 @@ def load_reenactor(run: Folder | str, device: torch.device | None = None) -> Vid
 
     Raises CheckpointError where it is of a stage that draws none.
     """
-    stage, _ = load_config(find_checkpoint(run))
+    checkpoint = find_checkpoint(run)
+    stage, _ = load_config(checkpoint)
+    if not issubclass(stage, (TransferStage, VideoStage)):
+        fitting = [name for name, other in STAGES.items() if issubclass(other, (TransferStage, VideoStage))]
+        raise CheckpointError(
+            f"{checkpoint} is of the stage {stage.name!r}, expected one that draws: {', '.join(fitting)}"
+        )
     return PoseTransfer.load(run, device) if issubclass(stage, TransferStage) else VideoSynthesizer.load(run, device)
 
 

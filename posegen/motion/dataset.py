@@ -29,6 +29,7 @@ SplitBy = Literal["person", "action", "motion"]
 SCHEMA_VERSION = 1
 MANIFEST = "motions.json"
 """The file that says what is in a dataset."""
+_NAMED = 6  # motions in a message
 _RATE_TOLERANCE = 1e-3  # of frames per second, relative: 29.97 is not 30
 
 
@@ -115,6 +116,21 @@ class MotionDataset(Dataset):
         if not entries:
             raise DatasetError(f"{self.folder} has no motions in the split {split!r}")
         return entries
+
+    def find(self, name: str) -> MotionEntry:
+        """The motion whose id is or begins with `name`, or that is ``PERSON/ACTION``. Raises DatasetError."""
+        entries = self.info.motions
+        matches = [entry for entry in entries if entry.motion_id == name]
+        matches = matches or [entry for entry in entries if entry.motion_id.startswith(name)]
+        matches = matches or [entry for entry in entries if f"{entry.person}/{entry.action}" == name]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            known = [entry.motion_id for entry in matches]
+        else:
+            known = list(dict.fromkeys(f"{entry.person}/{entry.action}" for entry in entries))
+        found, more = ("several motions" if matches else "no motion"), ", …" if len(known) > _NAMED else ""
+        raise DatasetError(f"{found} {name!r} in {self.folder}; it has {', '.join(known[:_NAMED])}{more}")
 
     def read(self, entry: MotionEntry) -> Motion:
         """Read a motion. Raises DatasetError where it is missing, broken or not what the manifest says."""

@@ -12,6 +12,8 @@ import torch
 from scipy.interpolate import CubicSpline
 
 from posegen.motion import rotations
+from posegen.motion.camera import WeakCamera
+from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import inverse_kinematics, rest_from_joints
 from posegen.motion.motion import MAX_FRAMES, Motion, MotionError
 from posegen.skeletons import SMPL_24, joint_indices
@@ -138,6 +140,17 @@ def canonicalize(motion: Motion) -> tuple[Motion, Placement]:
 def place(motion: Motion, where: Placement) -> Motion:
     """Put a canonical motion somewhere in the world: the inverse of `canonicalize`."""
     return _moved(motion, where.to_world(motion.joints), where.turn)
+
+
+def stand_at(motion: Motion, ground: float) -> Motion:
+    """Move a motion up or down so that the floor, as `floor_height` finds it, is at a height of so many metres.
+
+    A weak camera goes along; another one that the motion came from no longer fits.
+    """
+    raised = ground - floor_height(motion.joints)
+    camera = motion.camera
+    seen = None if not isinstance(camera, WeakCamera) else replace(camera, ty=camera.ty + camera.scale * raised)
+    return replace(motion, joints=motion.joints + np.array((0.0, raised, 0.0), np.float32), camera=seen)
 
 
 def _moved(motion: Motion, joints: np.ndarray, turn: np.ndarray) -> Motion:

@@ -7,7 +7,7 @@ frame's square, so that the detector is needed again only when the person is los
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -62,11 +62,19 @@ class Region:
 
     def to_frame(self, resolution: int) -> np.ndarray:
         """Return the (2, 3) affine from pixels of the square, sampled at `resolution`, to pixels of the frame."""
-        scale = self.size / resolution
-        cos, sin = scale * np.cos(self.angle), scale * np.sin(self.angle)
-        rotation = np.array([[cos, -sin], [sin, cos]])
+        scaled = self.size / resolution * self._turn
         middle = (resolution - 1) / 2
-        return np.column_stack([rotation, np.array([self.x, self.y]) - rotation @ [middle, middle]])
+        return np.column_stack([scaled, np.array([self.x, self.y]) - scaled @ [middle, middle]])
+
+    def to_frame_axes(self, points: np.ndarray) -> np.ndarray:
+        """Return points (..., 3) in the frame's axes that are given in those of the square: x right, y down, z away."""
+        return np.concatenate([points[..., :2] @ self._turn.T, points[..., 2:]], axis=-1)
+
+    @property
+    def _turn(self) -> np.ndarray:
+        """(2, 2): the rotation from the square's axes to the frame's."""
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        return np.array([[cos, -sin], [sin, cos]])
 
 
 def make_anchors() -> np.ndarray:
@@ -131,6 +139,8 @@ class Sighting:
 
     landmarks: np.ndarray
     """(39, 3) x and y in pixels of the frame, visibility in [0, 1]: the 33 of BlazePose and six auxiliary."""
+    world: np.ndarray
+    """(39, 3) the same in space: metres from the middle of the hips, x right, y down and z away in the frame."""
     score: float
     """Probability that this is a person."""
     mask: np.ndarray
@@ -185,7 +195,8 @@ class BlazeposeNetworks:
         points = (points - 0.5) @ to_frame[:, :2].T + to_frame[:, 2]
         mask = (_sigmoid(output["Identity_2"][..., 0]) * 255).round().astype(np.uint8)
         landmarks = np.column_stack([points, _sigmoid(raw[:, 3])])
-        return Sighting(landmarks, float(output["Identity_1"][0]), mask, region)
+        world = region.to_frame_axes(output["Identity_4"].reshape(39, 3))
+        return Sighting(landmarks, world, float(output["Identity_1"][0]), mask, region)
 
 
 def refine_landmarks(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
@@ -235,6 +246,20 @@ def follow(networks: BlazeposeNetworks, frames: Iterable[np.ndarray]) -> Iterato
         yield None if lost else sighting
 
 
+def follow_both_ways(networks: BlazeposeNetworks, images: Sequence[np.ndarray]) -> list[Sighting | None]:
+    """Find the same person in frames (H, W, 3) as `follow` does, and go back where the detector saw nobody at first.
+
+    None where the person is lost all the same.
+    """
+    sightings = list(follow(networks, images))
+    for frame in reversed(range(len(sightings) - 1)):
+        later = sightings[frame + 1]
+        if sightings[frame] is None and later is not None:
+            sighting = networks.look(images[frame], later.next_region())
+            sightings[frame] = sighting if is_person(sighting) else None
+    return sightings
+
+
 def is_person(sighting: Sighting | None) -> TypeGuard[Sighting]:
     """Return whether a sighting is certain enough to be used."""
     return sighting is not None and sighting.score >= MIN_PERSON_SCORE
@@ -272,8 +297,7 @@ class Blazepose:
         Every eighth frame is searched for other people.
         """
         images = footage.images
-        sightings = list(follow(self._networks, images))
-        self._follow_back(images, sightings)
+        sightings = follow_both_ways(self._networks, list(images))
         num_frames, height, width = images.shape[:3]
         keypoints = np.zeros((num_frames, len(BLAZEPOSE_33), 3))
         scores = np.zeros(num_frames, np.float32)
@@ -287,14 +311,6 @@ class Blazepose:
         joints = smooth(convert_joints(keypoints, BLAZEPOSE_33))
         others = self._look_around(images, sightings)
         return Poses(drop_outside(joints, height, width).astype(np.float32), scores, masks, others)
-
-    def _follow_back(self, images: np.ndarray, sightings: list[Sighting | None]) -> None:
-        """Fill in frames where the detector saw nobody, by going back from the frame after them."""
-        for frame in reversed(range(len(sightings) - 1)):
-            later = sightings[frame + 1]
-            if sightings[frame] is None and later is not None:
-                sighting = self._networks.look(images[frame], later.next_region())
-                sightings[frame] = sighting if is_person(sighting) else None
 
     def _look_around(self, images: np.ndarray, sightings: list[Sighting | None]) -> np.ndarray:
         """Count the others (T,); -1 in frames that are skipped, or that do not show the person to compare them with."""

@@ -29,7 +29,7 @@ def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float
     width = height = 0
     for frame in frames:
         height, width = frame.shape[:2]
-        resized.append(_resize(frame))
+        resized.append(fit_networks(frame))
     boxes = []
     for frame, sighting in zip(resized, follow(BlazeposeNetworks(), resized), strict=True):
         if sighting is not None:
@@ -47,7 +47,8 @@ def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float
     return x0, y0, x1, y1
 
 
-def _resize(frame: np.ndarray) -> np.ndarray:
+def fit_networks(frame: np.ndarray) -> np.ndarray:
+    """Resize a frame (H, W, 3) so that BlazePose finds people in it and nothing is wasted; the aspect stays."""
     longer = max(frame.shape)
     scale = min(max(longer, _LEAST_SIDE), _LARGEST_SIDE) / longer
     size = (max(round(frame.shape[1] * scale), 1), max(round(frame.shape[0] * scale), 1))

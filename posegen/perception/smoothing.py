@@ -24,7 +24,12 @@ def smooth(keypoints: np.ndarray) -> np.ndarray:
 
 
 def untangle_sides(keypoints: np.ndarray) -> np.ndarray:
-    """Swap left and right of (T, 18, 3) in frames where that makes arms and legs move continuously.
+    """Swap left and right of (T, 18, 3) in the frames of `swapped_frames`."""
+    return np.where(swapped_frames(keypoints)[:, None, None], keypoints[:, _MIRROR], keypoints)
+
+
+def swapped_frames(keypoints: np.ndarray) -> np.ndarray:
+    """Find the frames (T,) bool of (T, 18, 3) in which swapping left and right makes arms and legs move continuously.
 
     Estimators that see one frame at a time mistake a person's front for the back now and then, and all limbs
     change sides for some frames. The most likely sequence (Viterbi, 1967) weighs jumps of the joints against a
@@ -43,8 +48,7 @@ def untangle_sides(keypoints: np.ndarray) -> np.ndarray:
     states = [int(costs.argmin())]
     for origin in reversed(origins):
         states.append(int(origin[states[-1]]))
-    swapped = np.array(states[::-1], bool)
-    return np.where(swapped[:, None, None], mirrored, keypoints)
+    return np.array(states[::-1], bool)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:

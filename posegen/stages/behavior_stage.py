@@ -18,11 +18,12 @@ from posegen.motion.motion import Motion
 from posegen.motion.openpose import h36m_joints
 from posegen.networks.behavior import BehaviorNet
 from posegen.samples import Batch, BehaviorWindows, Samples
-from posegen.skeletons import H36M_17
+from posegen.skeletons import H36M_17, joint_indices
 from posegen.stages.motion_stage import MotionStage
 from posegen.stages.stage import Metrics, Stage
 
 _BATCH = 100  # motions that are drawn at once
+_ANKLES = 0.09  # metres above the ground, the mean of all frames: 0.08 in the corpus, 0.11 in HumanAct12
 _FUTURES = 5  # of each sequence, to measure how they vary
 
 
@@ -83,6 +84,15 @@ class BehaviorStage(MotionStage):
         """Where the networks are."""
         return self.network.mean.device
 
+    @property
+    def ground(self) -> float:
+        """Height y in metres of the ground on which people stand in the training data, to some centimetres.
+
+        Heights are learned as they are: who stands elsewhere falls, or rises, to it.
+        """
+        ankles = self.network.mean[joint_indices(["left_ankle", "right_ankle"], H36M_17), 1]
+        return ankles.mean().item() - _ANKLES
+
     @torch.no_grad()
     def encode(self, motions: Sequence[Motion]) -> Tensor:
         """Return the mean codes (N, Z) of what motions begin with: their first `Config.num_frames` frames, or all."""
@@ -94,7 +104,9 @@ class BehaviorStage(MotionStage):
         return torch.cat(codes) if codes else torch.empty(0, self.config.latent_dim, device=self.device)
 
     @torch.no_grad()
-    def draw(self, codes: Tensor, starts: Sequence[Motion], num_frames: int = 0, *, frame: int = 0) -> list[Motion]:
+    def draw(
+        self, codes: Tensor, starts: Sequence[Motion], num_frames: int = 0, *, frame: int = 0, with_start: bool = False
+    ) -> list[Motion]:
         """Go on from postures as codes say.
 
         Args:
@@ -102,6 +114,7 @@ class BehaviorStage(MotionStage):
             starts: N motions that have the postures.
             num_frames: Frames to draw, by default `Config.num_frames`; more works, and gets worse.
             frame: Which frame of each start; negative ones count from its end.
+            with_start: Begin each motion with the posture itself, one frame before those that are drawn.
 
         Raises:
             ValueError: There are not as many codes, they have another size, a start has no such frame, or no frames
@@ -121,6 +134,8 @@ class BehaviorStage(MotionStage):
             canonical = np.stack([x.to_canonical(posture) for x, posture in zip(places, postures, strict=True)])
             start = torch.from_numpy(canonical).to(self.device)
             drawn = self.network.decode(codes[rows].to(self.device), start, num_frames).cpu().numpy()
+            if with_start:
+                drawn = np.concatenate([canonical[:, None], drawn], axis=1)
             motions += [self.to_motion(place.to_world(joints)) for place, joints in zip(places, drawn, strict=True)]
         return motions
 

@@ -98,3 +98,22 @@ def test_other_folders_are_no_motions(tmp_path):
     (tmp_path / "dataset.json").write_text("{}")
     with pytest.raises(DatasetError, match="holds clips"):
         MotionDataset(str(tmp_path))
+
+
+def test_motions_are_found_by_name(dataset):
+    data = MotionDataset(dataset)
+    walk = data.find("s1/walk")
+    assert (walk.person, walk.action) == ("s1", "walk")
+    assert data.find(walk.motion_id) == walk == data.find("s1-walk-")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("s9/walk", r"no motion 's9/walk' in .*data; it has s0/jump, s0/walk, s1/jump, s1/walk, s2/jump, s2/walk, …$"),
+        ("s1", r"several motions 's1' in .*data; it has s1-jump-\w+, s1-walk-\w+$"),
+    ],
+)
+def test_names_that_are_not_one_motions_are_told(dataset, name, message):
+    with pytest.raises(DatasetError, match=message):
+        MotionDataset(dataset).find(name)

@@ -11,6 +11,7 @@ import torch
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST, bone_lengths
 from posegen.motion.camera import WeakCamera
+from posegen.motion.corpus import make_subject, perform
 from posegen.motion.editing import (
     Placement,
     canonicalize,
@@ -19,7 +20,9 @@ from posegen.motion.editing import (
     placement,
     posture_placement,
     resample,
+    stand_at,
 )
+from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import forward_kinematics
 from posegen.motion.motion import Motion, MotionError
 from posegen.motion.openpose import h36m_joints
@@ -145,3 +148,14 @@ def test_place_of_a_posture_is_that_of_the_motion():
     motion = waving()
     assert posture_placement(motion.joints[0], SMPL_24) == placement(motion)
     assert posture_placement(h36m_joints(motion)[0], H36M_17) == pytest.approx(placement(motion), abs=1e-6)
+
+
+def test_a_motion_stands_at_any_height_and_its_camera_with_it():
+    seen = WeakCamera(scale=200.0, tx=10.0, ty=300.0, canvas=(400, 300))
+    motion = replace(perform("jump", make_subject(1)), camera=seen)
+    raised = stand_at(motion, -1.2)
+    assert floor_height(raised.joints) == pytest.approx(-1.2, abs=1e-6)
+    np.testing.assert_allclose(np.diff(raised.joints, axis=0), np.diff(motion.joints, axis=0), atol=1e-6)
+    pixels = [one.camera.project(one.joints)[..., :2] for one in (motion, raised)]
+    np.testing.assert_allclose(*pixels, atol=1e-3)
+    assert stand_at(replace(motion, camera=None), 1.0).camera is None

@@ -22,6 +22,7 @@ VERBS = [
     "evaluate",
     "generate",
     "animate",
+    "transfer",
     "export",
     "adopt",
     "report",
@@ -32,6 +33,7 @@ VERBS += ["cluster", "cluster check", "submit", "motion", "data", "data h36m"]
 VERBS += [f"data {name}" for name in ("h36m extract", "h36m process", "deepfashion", "market")]
 VERBS += [f"motion {name}" for name in ("inspect", "show", "convert", "build-dataset", "synth")]
 VERBS += [f"motion {name}" for name in ("generate", "evaluate", "compare")]
+VERBS += ["behavior", *(f"behavior {name}" for name in ("sample", "interpolate", "reconstruct"))]
 VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5", "seed3")]
 VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
 
@@ -182,6 +184,10 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.evaluate.evaluate",
         "orchestration.generate.generate",
         "orchestration.animate.animate",
+        "orchestration.transfer.transfer",
+        "orchestration.behavior_generate.sample_behavior",
+        "orchestration.behavior_generate.interpolate_behavior",
+        "orchestration.behavior_generate.reconstruct_behavior",
         "orchestration.motion_inspect.inspect",
         "orchestration.motions.convert",
         "orchestration.motions.convert_one",
@@ -222,5 +228,5 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 
 def test_readme_names_every_verb():
     named = {command.split()[1] for command in readme_commands()}
-    assert {"prepare", "colorize", "train", "evaluate", "generate", "animate", "export", "adopt", "report"} <= named
-    assert {"weights", "cluster", "submit", "motion", "data"} <= named
+    assert {"prepare", "colorize", "train", "evaluate", "generate", "animate", "transfer", "export", "report"} <= named
+    assert {"adopt", "weights", "cluster", "submit", "motion", "behavior", "data"} <= named

@@ -98,7 +98,7 @@ class ScriptedNetworks(BlazeposeNetworks):
         near = [x for x in self.people[image[0, 0, 0]] if abs(x - region.x) < 10]
         landmarks = np.zeros((39, 3))
         landmarks[33:35, :2] = [[near[0], 50], [near[0], 34]] if near else [[0, 0], [0, 1]]
-        return Sighting(landmarks, 0.9 if near else 0.1, np.zeros((256, 256), np.uint8), region)
+        return Sighting(landmarks, np.zeros((39, 3)), 0.9 if near else 0.1, np.zeros((256, 256), np.uint8), region)
 
 
 def positions(people: list[list[float]]) -> tuple[list[float | None], int]:

@@ -16,6 +16,7 @@ from posegen.datasets import DatasetError
 from posegen.losses import mean_kl_to_standard_normal
 from posegen.motion.corpus import make_subject, perform
 from posegen.motion.editing import Placement, canonicalize, place, placement, resample
+from posegen.motion.floor import floor_height
 from posegen.motion.h36m import INVENTED
 from posegen.motion.motion import Motion
 from posegen.motion.openpose import h36m_joints
@@ -285,6 +286,23 @@ def test_first_frame_of_a_transfer_leaves_the_start_by_what_the_head_says(stage,
         expected = stage.network.denormalize(start + stage.network.decoder.head(hidden))[0].numpy()
     drawn = stage.transfer([wave], [walk], 1)[0]
     np.testing.assert_allclose(drawn.trans[0], placement(walk).to_world(expected)[6], atol=1e-4)
+
+
+def test_a_motion_may_begin_with_its_posture(stage, walk, wave):
+    codes = stage.encode([wave])
+    (whole,), (drawn,) = stage.draw(codes, [walk], 6, with_start=True), stage.draw(codes, [walk], 6)
+    np.testing.assert_allclose(_seventeen(whole)[0], h36m_joints(walk)[0], atol=0.06)
+    np.testing.assert_allclose(whole.trans[0], walk.trans[0], atol=1e-4)
+    np.testing.assert_allclose(whole.joints[1:, :3], drawn.joints[:, :3], atol=1e-5)  # which both skeletons share
+    assert len(whole) == 7
+
+
+def test_ground_is_where_people_stood_in_the_training_data(stage, corpus):
+    floors = [floor_height(corpus.read(entry).joints) for entry in corpus.info.motions]
+    assert stage.ground == pytest.approx(np.median(floors), abs=0.05)
+    with torch.no_grad():
+        stage.network.mean[:, 1] -= 1.25
+    assert stage.ground == pytest.approx(np.median(floors) - 1.25, abs=0.05)
 
 
 def test_transfers_do_not_depend_on_where_people_are(stage, walk, wave):
