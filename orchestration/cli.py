@@ -6,17 +6,15 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 from rich.logging import RichHandler
 from rich.progress import track
-from rich.table import Table
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional
 from tyro.extras import SubcommandApp
 
 from orchestration.adopt import AdoptSettings
@@ -27,22 +25,21 @@ from orchestration.data_cli import data_app
 from orchestration.demo import DemoSettings
 from orchestration.errors import complain
 from orchestration.evaluate import EvaluateSettings
-from orchestration.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.generate import ColorSettings
 from orchestration.motion_cli import motion_app
-from orchestration.motion_report import Seed3Settings
 from orchestration.options import FrameSize
 from orchestration.prepare import PrepareSettings
-from orchestration.progress import ConsoleListener, CountListener
-from orchestration.report import Table1Settings
+from orchestration.progress import CountListener
+from orchestration.report_cli import report_app
 from orchestration.runs import dataset_of
 from orchestration.search_settings import TuneSettings
 from orchestration.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
 from orchestration.terminal import console, deferred, errors
-from orchestration.train import TrainSettings
+from orchestration.train_cli import train_app
 from orchestration.transfer import TransferSettings
+from orchestration.weights_cli import weights_app
 from posegen.adoption import Adoptable
-from posegen.stages import STAGES, Behavior, BehaviorFlow, Stage
+from posegen.stages import STAGES, Behavior
 
 if TYPE_CHECKING:
     from orchestration.generate import Generated
@@ -144,7 +141,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     app.command(deferred(studio))
     app.command(deferred(prepare))
     app.command(deferred(colorize))
-    app.command(_train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
+    app.command(train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
     app.command(deferred(adopt))
     app.command(deferred(tune))
     app.command(deferred(compare))
@@ -154,13 +151,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     app.command(deferred(animate))
     app.command(deferred(transfer))
     app.command(deferred(export))
-    report_app = SubcommandApp()
-    report_app.command(name="table1")(deferred(report_table1))
-    report_app.command(name="figure2")(deferred(report_figure2))
-    report_app.command(name="figure4")(deferred(report_figure4))
-    report_app.command(name="figure5")(deferred(report_figure5))
-    report_app.command(name="seed3")(deferred(report_seed3))
-    app.command(report_app, name="report", help="The paper's table and figures, from any dataset.")
+    app.command(report_app(), name="report", help="The paper's table and figures, from any dataset.")
     app.command(motion_app(), name="motion", help="Motions: files of many kinds, and what runs generate.")
     app.command(behavior_app(), name="behavior", help="What runs of behaviour have learned, and motions of theirs.")
     app.command(data_app(), name="data", help="Human3.6M, DeepFashion and Market, from what you download yourself.")
@@ -169,12 +160,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     cluster_app.command(name="check")(deferred(check_cluster))
     app.command(cluster_app, name="cluster", help="A cluster's file: `posegen cluster check FILE`.")
     app.command(deferred(submit))
-    weights_app = SubcommandApp()
-    weights_app.command(name="list")(deferred(list_weights))
-    weights_app.command(name="fetch")(deferred(fetch_weights))
-    weights_app.command(name="verify")(deferred(verify_weights))
-    weights_app.command(name="provide")(deferred(provide_weights))
-    app.command(weights_app, name="weights", help="Pretrained weights: list, fetch, verify or provide them.")
+    app.command(weights_app(), name="weights", help="Pretrained weights: list, fetch, verify or provide them.")
     return app
 
 
@@ -466,97 +452,6 @@ def demo(out: Positional[Path] = Path("posegen-demo"), settings: DemoSettings = 
     demo(out, settings, console)
 
 
-def report_table1(dataset: Positional[str], settings: Table1Settings = Table1Settings()) -> None:
-    """Compare the method with its baselines as Table 1 does (Section 4.3); trains the runs that are not there.
-
-    Args:
-        dataset: Folder of a clip dataset with all its colours.
-    """
-    from orchestration.report import table1, table_rows
-
-    with ConsoleListener(console) as listener, CountListener(console, "measuring") as count:
-        result = table1(dataset, settings, listener=listener, on_clip=count.hear)
-    heads, *rows = table_rows(result)
-    table = Table(title="Table 1")
-    for head in heads:
-        table.add_column(head, justify="left" if head == heads[0] else "right")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    for line in result.protocol:
-        console.print(line, markup=False)
-    console.print(f"scores of every clip, and this table: {settings.folder}", markup=False)
-    console.print(f"pictures, from above {', '.join(['real', *result.scores])}: {settings.folder}/clips", markup=False)
-    taken = f"{dataset} --runs {settings.runs} --preset {settings.preset}"
-    console.print(f"next: posegen report figure4 {taken}; posegen report figure5 {taken}", markup=False)
-
-
-def report_figure2(dataset: Positional[str], settings: Figure2Settings = Figure2Settings()) -> None:
-    """Show frames beside their recolourings (Figure 2): upper garment, lower garment, both.
-
-    Args:
-        dataset: Folder of a clip dataset with all its colours.
-    """
-    from orchestration.figures import figure2
-
-    console.print(f"Figure 2: {figure2(dataset, settings)}", markup=False)
-    console.print("columns: the frame, then its upper garment painted, its lower one, both")
-    console.print(f"next: posegen report table1 {dataset}", markup=False)
-
-
-def report_figure4(
-    dataset: Positional[str], run: Positional[str] = "", settings: Figure4Settings = Figure4Settings()
-) -> None:
-    """Draw videos whose clothes go from one colour to another (Figure 4, Section 4.4).
-
-    Two codes are drawn from the Gaussian that is fitted to the training codes, and those between them, one a frame.
-
-    Args:
-        dataset: Folder of a clip dataset with all its colours.
-        run: Run of the stage video_generator or end_to_end; by default the report's own, trained if it is not there.
-    """
-    from orchestration.figures import figure4
-
-    with ConsoleListener(console) as listener, CountListener(console, "drawing") as count:
-        path, videos = figure4(dataset, settings, run=run, listener=listener, on_video=count.hear)
-    console.print(f"Figure 4: {path}; its videos: {', '.join(map(str, videos))}", markup=False)
-
-
-def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5Settings()) -> None:
-    """Map the codes of painted frames, decoupled beside end-to-end (Figure 5, Section 4.5).
-
-    Under each map: how well a linear probe reads the colour from the code, on clips that it has not seen.
-
-    Args:
-        dataset: Folder of a clip dataset with all its colours.
-    """
-    from orchestration.figures import figure5
-
-    with ConsoleListener(console) as listener, CountListener(console, "encoding") as count:
-        path, summaries = figure5(dataset, settings, listener=listener, on_clip=count.hear)
-    for title, summary in summaries.items():
-        console.print(f"{title}: R² = {summary.probe_r2:.3f} over {summary.num_codes:,} codes", markup=False)
-    console.print(f"Figure 5: {path}", markup=False)
-
-
-def report_seed3(settings: Seed3Settings) -> None:
-    """Compare estimators of poses by the motions that ACTOR learns from them; trains the runs that are not there.
-
-    One recogniser, trained on the motions of all, judges them; the layout is that of the comparison on NTU13, whose
-    figures stand below.
-    """
-    from orchestration.motion_report import seed3
-    from orchestration.motion_tables import PUBLISHED, motion_table
-
-    with ConsoleListener(console) as listener, CountListener(console, "measuring") as count:
-        result = seed3(settings, listener=listener, on_seed=count.hear)
-    console.print(motion_table(result.rows, PUBLISHED["ntu13"], title="NTU13's layout"))
-    for name, evaluation in result.evaluations.items():
-        for line in evaluation.protocol[:2]:
-            console.print(f"{name}: {line}", markup=False)
-    console.print(f"this table: {settings.folder}/seed3.txt", markup=False)
-
-
 def check_cluster(file: Positional[Path]) -> None:
     """Find what would hurt in a cluster's file before `ray up` spends money on it; no cloud is asked.
 
@@ -629,51 +524,6 @@ def _check_lasting(call: partial[None]) -> None:
             )
 
 
-def list_weights() -> None:
-    """List the pretrained weights: what they are for, their licence and whether they are on this machine."""
-    from posegen.weights import listing
-
-    table = Table("name", "what it is", "licence", "source", "here")
-    for row in listing():
-        table.add_row(row["name"], row["description"], row["licence"], row["source"], "yes" if row["cached"] else "no")
-    console.print(table)
-
-
-def fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
-    """Fetch weights and check them; afterwards they are used without a network.
-
-    Args:
-        names: Which; none fetches all that the defaults of `prepare` and `evaluate` use.
-    """
-    from posegen.weights import DEFAULTS, fetch
-
-    fetch(names or DEFAULTS, progress=lambda text: console.print(text, markup=False))
-
-
-def provide_weights(name: Positional[str], file: Positional[Path]) -> None:
-    """Hand over a weight file that cannot be fetched from here.
-
-    Args:
-        name: Of the weight, see `posegen weights list`.
-        file: As it was published.
-    """
-    from posegen.weights import provide
-
-    console.print(f"{name}: {provide(name, file)}")
-
-
-def verify_weights() -> None:
-    """Check every weight on this machine against its sha256."""
-    from posegen.weights import verify
-
-    rows = verify()
-    for name, state in rows:
-        console.print(f"{name}: {state}")
-    changed = [name for name, state in rows if state == "changed"]
-    if changed:
-        raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
-
-
 def _show(text: str) -> None:
     """A job's own output, as it is."""
     try:
@@ -686,65 +536,3 @@ def _show(text: str) -> None:
 def _say_trial(trial: Tried, best: list[Tried]) -> None:
     leads = " [green]best by now[/]" if trial.number in {one.number for one in best} else ""
     console.print(f"{describe_trial(trial)}{leads}")
-
-
-def _train_app(preset: str) -> SubcommandApp:
-    """One command per stage, whose options are the fields of its configuration."""
-    app = SubcommandApp()
-    for name, stage in STAGES.items():
-        chosen = preset if preset in stage.presets else next(iter(stage.presets))
-        summary = (stage.__doc__ or "").splitlines()[0]
-        presets = ", ".join(stage.presets)
-        help_text = f"{summary}\n\nDefaults are those of --preset {chosen}; there are {presets}."
-        command = _flow_command(chosen) if stage is BehaviorFlow else _train_command(stage, chosen)
-        app.command(name=name, help=help_text)(deferred(command))
-    return app
-
-
-def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
-    def command(dataset: Any, config: Any = stage.presets[preset], settings: Any = TrainSettings()) -> None:
-        from orchestration.train import train
-
-        with ConsoleListener(console) as listener:
-            run = train(stage.name, config, dataset, settings, listener=listener)
-        console.print(f"{run.name} is trained; it lies in {run}")
-
-    # tyro reads the types, which are known only here.
-    command.__annotations__ = {
-        "dataset": Positional[str],
-        "config": stage.Config,
-        "settings": TrainSettings,
-        "return": None,
-    }
-    return command
-
-
-def _flow_command(preset: str) -> Callable[..., None]:
-    def command(
-        dataset: Positional[str],
-        from_: Annotated[
-            str,
-            arg(
-                name="from",
-                help="The same as --behavior. With neither, the behaviour net is trained first, as the run "
-                "NAME-behavior; the settings that both stages have hold for it too, but for num_epochs and lr, which "
-                "are its preset's.",
-            ),
-        ] = "",
-        config: BehaviorFlow.Config = BehaviorFlow.presets[preset],  # type: ignore[assignment]
-        settings: TrainSettings = TrainSettings(),
-    ) -> None:
-        from orchestration.behavior_training import train_flow
-
-        with ConsoleListener(console) as listener:
-            run = train_flow(_with_run(config, from_), dataset, settings, preset, listener=listener)
-        console.print(f"{run.name} is trained; it lies in {run}")
-
-    return command
-
-
-def _with_run(config: BehaviorFlow.Config, run: str) -> BehaviorFlow.Config:
-    """The configuration with the run that --from names. Raises ValueError where --behavior names one, too."""
-    if run and config.behavior:
-        raise ValueError("--from and --behavior are the same: give one of them")
-    return replace(config, behavior=run) if run else config
