@@ -105,10 +105,12 @@ def test_channels_become_pixels_block_by_block():
 def test_codes_are_drawn_from_the_posterior(network):
     torch.manual_seed(0)
     many = images(1).expand(500, -1, -1, -1)
-    means, samples = network.encode(many[:1]), network.encode(many, sample=True)
+    means, samples = network.encode(many[:1]), network.encode(many, noise=1.0)
     assert all(torch.equal(*pair) for pair in zip(means.z, means.mean, strict=True))
-    spread = samples.z[0].std(dim=0) / samples.logstd[0][0].exp()
-    assert spread.mean().item() == pytest.approx(1, abs=0.02)
+    half = network.encode(many, noise=0.5)
+    for code, noise in ((samples, 1.0), (half, 0.5)):
+        spread = code.z[0].std(dim=0) / code.logstd[0][0].exp()
+        assert spread.mean().item() == pytest.approx(noise, abs=0.02)
     # The finer code depends on what the coarser one came out as.
     assert not samples.mean[1][0].equal(samples.mean[1][1])
     for logstd in means.logstd:
@@ -132,7 +134,7 @@ def test_every_input_decides_the_image(network):
 
 
 def test_training_reaches_all_that_is_not_idle(network):
-    code = network.encode(images(), sample=True)
+    code = network.encode(images(), noise=1.0)
     (network.draw(code.z, images()).square().sum() + sum(x.sum() for x in code.logstd)).backward()
     after_the_last_code = ("blocks.3.", "ups.1.", "last_block.")
     assert all((x.grad is None) == name.startswith(after_the_last_code) for name, x in network.shape.named_parameters())
