@@ -120,7 +120,7 @@ def test_networks_of_presets_have_the_published_size(preset, network, regressor)
 
 
 def test_losses_are_those_of_the_objective(batch):
-    stage = make_stage(lambda_l1=2.0, lambda_vgg=0.5)
+    stage = make_stage(lambda_l1=2.0, lambda_vgg=0.5, noise_steps=0)
     vgg = VGGFeatures.untrained("vgg16-stlpips", convolution=2)
     stage.use_vgg(vgg)
     with torch.no_grad():
