@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
+from tyro.conf import arg
 
 from orchestration import tracking
 from orchestration.checkpoints import CheckpointWriter
 from orchestration.limits import check_disk
 from orchestration.options import require_name
-from orchestration.runs import RunError
+from orchestration.runs import RunError, load_behavior
 from orchestration.train import Job, TrainSettings, open_dataset, open_run
-from posegen.adoption import Adoptable, adopted_config, adopted_stage, flows_beside, open_published
-from posegen.checkpoint import Progress, latest_checkpoint
-from posegen.stages import STAGES, Stage
+from posegen.adoption import Adoptable, adopted_config, adopted_stage, open_published
+from posegen.checkpoint import Progress, find_checkpoint, latest_checkpoint, load_config
+from posegen.stages import STAGES, Behavior, BehaviorFlow, Stage
 from posegen.storage import Folder
+
+_NOTE = "adopted.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +30,8 @@ class AdoptSettings:
 
     name: str
     """Name of the run, which must be new."""
+    behavior: Annotated[str, arg(name="from")] = ""
+    """Run that `posegen adopt behavior` made: the behaviour net whose codes a flow learned."""
     runs: str = "runs"
     """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
     experiment: str = "posegen"
@@ -46,8 +52,6 @@ class Adopted:
     run: Folder
     config: Stage.Config
     checkpoint: Path
-    left: list[str]
-    """Files beside the checkpoint that hold flows, which are not adopted."""
 
 
 def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSettings) -> Adopted:
@@ -57,15 +61,20 @@ def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSetti
         stage: Which network the checkpoint has.
         checkpoint: See `posegen.adoption.open_published`.
         dataset: What the run is of. A behaviour net takes the scale of postures from its training split, because the
-            checkpoint does not have it.
+            checkpoint does not have it, and a flow nothing.
         settings: Where it goes.
 
     Raises:
         ValueError: Before anything is written, if the checkpoint or the data are something else, or do not fit.
         RunError: If there is such a run already.
     """
-    published = open_published(checkpoint)
+    behavior = _find_behavior(stage, settings.behavior)  # before gigabytes of a flow are read
+    published = open_published(stage, checkpoint)
     config = adopted_config(stage, published)
+    if behavior is not None:
+        assert isinstance(config, BehaviorFlow.Config)
+        shared = {name: getattr(behavior, name) for name in ("num_frames", "canonical", "fps")}
+        config = replace(config, behavior=settings.behavior, **shared)
     data = open_dataset(stage, dataset)
     config = STAGES[stage].adapt(config, data)
     run = Folder(settings.runs) / settings.name
@@ -75,7 +84,9 @@ def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSetti
     built = adopted_stage(stage, config, published)
     if data.frame_size is not None:
         built.check_size(data.frame_size)
-    built.begin(built.open_samples(config, data, "train"))
+    built.initialize(load_behavior)
+    if behavior is None:  # the norms of a flow are the checkpoint's
+        built.begin(built.open_samples(config, data, "train"))
     check_disk(run, built, keep=1)
     job = Job(
         stage=stage,
@@ -88,7 +99,7 @@ def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSetti
     )
     job = replace(job, tracker=open_run(job, data.fingerprint, tracking.OFF))
     try:
-        run.write_json("adopted.json", {"checkpoint": str(published.file), "sha256": _sha256(published.file)})
+        run.write_json(_NOTE, {"checkpoint": str(published.file), "sha256": _sha256(published.file)})
         with CheckpointWriter(run, keep=1) as writer:
             writer.save(
                 built,
@@ -98,7 +109,26 @@ def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSetti
         job.tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     job.tracker.finish()
-    return Adopted(run, config, published.file, flows_beside(published))
+    return Adopted(run, config, published.file)
+
+
+def _find_behavior(stage: Adoptable, run: str) -> Behavior.Config | None:
+    """The configuration of the behaviour net that a flow is of; None for other stages.
+
+    Raises ValueError where the run is missing, is not adopted, or is named for another stage.
+    """
+    if stage != BehaviorFlow.name:
+        if run:
+            raise ValueError(f"--from names the behaviour net of a flow, and this is a checkpoint of {stage}")
+        return None
+    if not run:
+        raise ValueError("--from is missing: name the run that `posegen adopt behavior` made of the flow's network")
+    found, config = load_config(find_checkpoint(run))
+    if not isinstance(config, Behavior.Config):
+        raise RunError(f"{run} is of the stage {found.name!r}, expected {Behavior.name!r}")
+    if not Folder(run).exists(_NOTE):
+        raise RunError(f"{run} is no run of `posegen adopt behavior`: a published flow knows only published codes")
+    return config
 
 
 def _sha256(file: Path) -> str:

@@ -38,7 +38,7 @@ from orchestration.terminal import console, deferred, errors
 from orchestration.train_cli import train_app
 from orchestration.transfer import TransferSettings
 from orchestration.weights_cli import weights_app
-from posegen.adoption import Adoptable
+from posegen.adoption import Adoptable, has_flow
 from posegen.stages import STAGES, Behavior
 
 if TYPE_CHECKING:
@@ -229,11 +229,12 @@ def adopt(
     """Make a run of a checkpoint that the published code of behaviour-driven synthesis wrote (Blattmann et al., 2021).
 
     The run counts as trained to its end: evaluate it, draw with it, train a flow of its codes. Sizes are those of the
-    checkpoint's tensors; of a config.yaml beside it are read what windows, frames and codes it was trained with.
+    checkpoint's tensors; of a config.yaml beside it are read what windows, frames and codes it was trained with. A flow
+    is adopted after the behaviour net whose codes it learned, which --from names.
 
     Args:
-        stage: Which network it is: behavior or shape_posture.
-        checkpoint: File reg_ckpt_*.pth, or a folder, of which the newest one is taken.
+        stage: Which network it is: behavior, behavior_flow or shape_posture.
+        checkpoint: File reg_ckpt_*.pth or, of a flow, flow_ckpt_*.pth; or a folder, of which the newest one is taken.
         dataset: Motions, of which a behaviour net takes the scale of postures; clips of the size that a
             shape-and-posture net draws.
     """
@@ -241,15 +242,17 @@ def adopt(
 
     adopted = adopt(stage, checkpoint, dataset, settings)
     console.print(f"{adopted.checkpoint} is the run {adopted.run.name} now; it lies in {adopted.run}", markup=False)
-    for name in adopted.left:
-        console.print(f"{name} was left: it is of a normalizing flow, which is not adopted", markup=False)
+    verb = "evaluate" if stage == "shape_posture" else "behavior evaluate"
+    console.print(f"next: posegen {verb} {adopted.run}", markup=False)
     if not isinstance(adopted.config, Behavior.Config):
-        console.print(f"next: posegen evaluate {adopted.run}", markup=False)
         return
-    console.print(f"next: posegen behavior evaluate {adopted.run}", markup=False)
+    if has_flow(adopted.checkpoint.parent):
+        options = f"{adopted.checkpoint.parent} {dataset} --from {adopted.run} --name {adopted.run.name}-flow"
+        console.print(f"its flow: posegen adopt behavior_flow {options}", markup=False)
+        return
     frames, size = adopted.config.num_frames, adopted.config.latent_dim  # which a flow must have, too
-    options = f"--no-canonical --num-frames {frames} --latent-dim {size}"
-    console.print(f"a flow: posegen train behavior_flow {dataset} --from {adopted.run} {options}", markup=False)
+    options = f"{dataset} --from {adopted.run} --no-canonical --num-frames {frames} --latent-dim {size}"
+    console.print(f"a flow: posegen train behavior_flow {options}", markup=False)
 
 
 def tune(

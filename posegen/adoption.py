@@ -1,8 +1,8 @@
 """Checkpoints that the published code of behaviour-driven synthesis wrote (Blattmann et al., 2021), as our stages.
 
-That code writes ``reg_ckpt_*.pth``, pickles of PyTorch with the network's tensors alone or beside the optimizer's, and
-a ``config.yaml`` with what it was trained with. Of a pickle tensors are read and nothing is run; of the settings those
-that decide how the network is used.
+That code writes ``reg_ckpt_*.pth``, and ``flow_ckpt_*.pth`` of flows, pickles of PyTorch with the network's tensors
+alone or beside the optimizer's, and a ``config.yaml`` with what it was trained with. Of a pickle tensors are read and
+nothing is run; of the settings those that decide how the network is used.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,18 +22,18 @@ from torch import Tensor, nn
 
 from posegen.errors import first_line
 from posegen.networks.behavior import BehaviorNet
-from posegen.networks.shape_posture import ShapePostureNetwork
 from posegen.records import pick_record
 from posegen.skeletons import H36M_17
-from posegen.stages import Behavior, ShapePosture, Stage
+from posegen.stages import Behavior, BehaviorFlow, ShapePosture, Stage
 from posegen.weight_files import read_torch
 
 _SETTINGS = "config.yaml"
 _LONGEST_SETTINGS = 2**16  # bytes, thirty times those of the published file
 _VIDEO_FPS = 50  # of Human3.6M
+_OPENPOSE_DATASETS = ("DeepFashion", "Market")  # whose postures have 18 joints
 
 
-Adoptable = Literal["behavior", "shape_posture"]
+Adoptable = Literal["behavior", "behavior_flow", "shape_posture"]
 """Stages whose networks that code has, too."""
 
 
@@ -47,6 +48,7 @@ class _General:
 
 @dataclass(frozen=True)
 class _Data:
+    dataset: str = ""
     seq_length: tuple[int, int] = (50, 51)
     """Shortest window, and one more than the longest."""
     sequential_frame_lag: PositiveInt = 2
@@ -86,44 +88,56 @@ class Published:
         if found is None or len(found) != dims:
             has = "is missing" if found is None else f"has the shape {found}"
             raise AdoptionError(f"{self.file}: {name} {has}, expected {dims} dimensions: is it of another network?")
+        self.check_numbers(name)
         return found
+
+    def check_numbers(self, name: str, kind: torch.dtype = torch.float32) -> None:
+        """Raise AdoptionError where a tensor has fewer numbers than its shape says, or those of another kind.
+
+        Floating-point numbers may be of any precision.
+        """
+        tensor = self.tensors[name]
+        fits = tensor.is_floating_point() if kind.is_floating_point else tensor.dtype == kind
+        # A tensor may claim many numbers and hold one, again and again.
+        if not fits or tensor.untyped_storage().nbytes() < tensor.nbytes:
+            numbers = "floating-point" if kind.is_floating_point else "whole"
+            raise AdoptionError(f"{self.file}: {name} does not hold {tensor.numel():,} {numbers} numbers")
 
     def count(self, pattern: str) -> int:
         """How many tensors have such a name."""
         return sum(re.fullmatch(pattern, name) is not None for name in self.tensors)
 
 
-def open_published(place: Path) -> Published:
+def open_published(stage: Adoptable, place: Path) -> Published:
     """Read a checkpoint, and the ``config.yaml`` beside it where there is one.
 
     Args:
-        place: A file, or a folder, of which the ``reg_ckpt*.pth`` with the highest number at its end is read.
+        stage: What it should be of.
+        place: A file, or a folder, of which the ``reg_ckpt*.pth``, or ``flow_ckpt*.pth`` of a flow, with the highest
+            number at its end is read.
 
     Raises:
-        AdoptionError: There is none, it is a flow's, or a file is not what it should be.
+        AdoptionError: There is none, or a file is not what it should be.
     """
-    file = _newest(place) if place.is_dir() else place
-    if "flow_ckpt" in file.name:
-        raise AdoptionError(
-            f"{file} is of a normalizing flow, which is not adopted: train one with `posegen train behavior_flow` "
-            "from the adopted run"
-        )
+    prefix = _LAYOUTS[stage].prefix
+    file = _newest(place, prefix) if place.is_dir() else place
     if not file.is_file():
-        raise AdoptionError(f"there is no checkpoint {file}: expected a .pth file, or a folder with reg_ckpt_*.pth")
+        raise AdoptionError(f"there is no checkpoint {file}: expected a .pth file, or a folder with {prefix}_*.pth")
     return Published(file, _read_tensors(file), _read_settings(file.parent / _SETTINGS))
 
 
-def flows_beside(published: Published) -> list[str]:
-    """Names of the checkpoints of flows in the same folder, which are left."""
-    return sorted(path.name for path in published.file.parent.glob("*flow_ckpt*.pth"))
+def has_flow(folder: Path) -> bool:
+    """Whether a folder has a checkpoint of a flow."""
+    return any(folder.glob(f"*{_FLOW.prefix}*.pth"))
 
 
 def adopted_config(stage: Adoptable, published: Published) -> Stage.Config:
     """The configuration of a stage whose network is that of a checkpoint.
 
-    What only training needs is the preset's: ``reference`` of `Behavior`; of `ShapePosture` ``h36m`` where whole
-    pictures show the person, and ``market`` or ``deepfashion`` where crops do that are 2 or 4 times smaller. The
-    checkpoint has neither a posture decoder nor a regressor of postures, so their losses are off.
+    What only training needs is the preset's: ``reference`` of `Behavior` and `BehaviorFlow`; of `ShapePosture` ``h36m``
+    where whole pictures show the person, and ``market`` or ``deepfashion`` where crops do that are 2 or 4 times
+    smaller. The checkpoint has neither a posture decoder nor a regressor of postures, so their losses are off. Windows
+    and rate of a flow are those of the behaviour net, which the caller knows.
 
     Raises:
         AdoptionError: The checkpoint is of another network, or the settings beside it are of another experiment.
@@ -142,8 +156,11 @@ def adopted_config(stage: Adoptable, published: Published) -> Stage.Config:
         raise AdoptionError(f"{published.file}: {error}") from error
 
 
-def adopted_stage(stage: Adoptable, config: Stage.Config, published: Published) -> Behavior | ShapePosture:
-    """Build a stage with the weights of a checkpoint; `Stage.begin` is still to give it the scale of its data.
+def adopted_stage(stage: Adoptable, config: Stage.Config, published: Published) -> Stage:
+    """Build a stage with the weights of a checkpoint.
+
+    A behaviour net still lacks the scale of its data, which `Stage.begin` gives it, and a flow the behaviour net, which
+    it takes over in `Stage.initialize`; its norms are the checkpoint's and want no `begin`.
 
     The published behaviour net sees Human3.6M's axes, z up. The adopted one gives the same of motions with y up.
 
@@ -158,27 +175,27 @@ def adopted_stage(stage: Adoptable, config: Stage.Config, published: Published) 
     layout = _LAYOUTS[stage]
     try:
         with torch.device("meta"):  # shapes alone: what lies may ask for more memory than there is
-            _check(_by_published_name(layout.build(config).network, layout), published)
+            _check(_by_published_name(layout.build(config), layout), published, layout)
     except AdoptionError:
         raise
     except ValueError as error:  # scales that do not fit together
         raise AdoptionError(f"{published.file}: {error}") from error
     built = layout.build(config)
     with torch.no_grad():
-        for name, parameter in _by_published_name(built.network, layout).items():
-            parameter.copy_(published.tensors[name].reshape(parameter.shape))
+        for name, own in _by_published_name(built, layout).items():
+            own.copy_(published.tensors[name].reshape(own.shape))
         if isinstance(built, Behavior):
             _turn_up(built.network)
     return built.eval()
 
 
-def _newest(folder: Path) -> Path:
+def _newest(folder: Path, prefix: str) -> Path:
     """The checkpoint of a folder with the highest number behind its last underscore, as that code chooses it."""
     there = sorted(folder.glob("*.pth"))
-    found = [path for path in there if "reg_ckpt" in path.name]
+    found = [path for path in there if prefix in path.name]
     if not found:
         others = f", it has {', '.join(path.name for path in there)}" if there else ""
-        raise AdoptionError(f"{folder} has no reg_ckpt_*.pth{others}")
+        raise AdoptionError(f"{folder} has no {prefix}_*.pth{others}")
     return max(found, key=_number)
 
 
@@ -244,6 +261,21 @@ def _configure_behavior(published: Published) -> Behavior.Config:
     )
 
 
+def _configure_flow(published: Published) -> BehaviorFlow.Config:
+    _, latent_dim, *_ = published.shape("flow.sub_layers.0.norm_layer.loc", 4)
+    hidden_dim, _ = published.shape("flow.sub_layers.0.coupling.s.0.main.0.weight", 2)
+    num_layers = published.count(r"flow\.sub_layers\.0\.coupling\.s\.0\.main\.\d+\.weight")
+    preset = BehaviorFlow.presets["reference"]
+    assert isinstance(preset, BehaviorFlow.Config)
+    return replace(
+        preset,
+        latent_dim=latent_dim,
+        hidden_dim=hidden_dim,
+        depth=num_layers - 2,  # beside the first and the last
+        num_blocks=published.count(r"flow\.sub_layers\.\d+\.norm_layer\.loc"),
+    )
+
+
 def _configure_shape_posture(published: Published) -> ShapePosture.Config:
     width, channels, *_ = published.shape("eu.nin.conv.weight_v", 4)
     max_width, *_ = published.shape("dd.nin.conv.weight_v", 4)
@@ -262,6 +294,7 @@ def _configure_shape_posture(published: Published) -> ShapePosture.Config:
         bottleneck_factor=1 + round(math.log2(size)) - num_scales,
         box_factor=box_factor if channels == 30 else preset.box_factor,
         crop_person=channels == 3 and published.settings.data.crop_app,
+        figure="openpose18" if published.settings.data.dataset in _OPENPOSE_DATASETS else preset.figure,
         width=width,
         max_width=max_width,
         information_max=published.settings.training.information_max or preset.information_max,
@@ -275,15 +308,22 @@ class _Layout:
 
     experiment: str
     """What its settings call it."""
-    build: Callable[[Any], Behavior | ShapePosture]
+    build: Callable[[Any], Stage]
+    network: Callable[[Any], nn.Module]
+    """What of the stage the checkpoint has."""
     configure: Callable[[Published], Stage.Config]
     names: tuple[tuple[str, str], ...]
-    """Patterns of our parameters' names, and what stands there in the published ones."""
+    """Patterns of our tensors' names, and what stands there in the published ones."""
+    implied: str = r"(?!)"
+    """Pattern of published names whose tensors say what others say, too."""
+    prefix: str = "reg_ckpt"
+    """Of the files' names."""
 
 
 _BEHAVIOR = _Layout(
     experiment="behavior_net",
     build=Behavior,
+    network=attrgetter("network"),
     configure=_configure_behavior,
     names=(
         (r"^encoder\.mean", "b_enc.mu_fn"),
@@ -297,9 +337,28 @@ _BEHAVIOR = _Layout(
         (r"linear\.parametrizations\.weight\.original1$", "conv.weight_v"),
     ),
 )
+_FLOW = _Layout(
+    experiment=_BEHAVIOR.experiment,
+    build=BehaviorFlow,
+    network=attrgetter("flow"),
+    configure=_configure_flow,
+    names=(
+        (r"^blocks\.", "flow.sub_layers."),
+        (r"\.norm\.shift$", ".norm_layer.loc"),
+        (r"\.norm\.scale$", ".norm_layer.scale"),
+        (r"\.to_(second|first)\.log_scale\.0\.", r".coupling.s.\1.main."),
+        (r"\.to_(second|first)\.shift\.", r".coupling.t.\1.main."),
+        (r"\.second\.", ".0."),  # the half that is changed first
+        (r"\.first\.", ".1."),
+        (r"\.permutation$", ".shuffle.forward_shuffle_idx"),
+    ),
+    implied=r"\.(shuffle\.backward_shuffle_idx|norm_layer\.initialized)$",
+    prefix="flow_ckpt",
+)
 _SHAPE_POSTURE = _Layout(
     experiment="cvbae",
     build=ShapePosture,
+    network=attrgetter("network"),
     configure=_configure_shape_posture,
     names=(
         (r"^appearance\.", "eu."),
@@ -319,38 +378,41 @@ _SHAPE_POSTURE = _Layout(
         (r"\.direction$", ".conv.weight_v"),
     ),
 )
-_LAYOUTS: dict[Adoptable, _Layout] = {"behavior": _BEHAVIOR, "shape_posture": _SHAPE_POSTURE}
+_LAYOUTS: dict[Adoptable, _Layout] = {"behavior": _BEHAVIOR, "behavior_flow": _FLOW, "shape_posture": _SHAPE_POSTURE}
 
 
-def _by_published_name(network: BehaviorNet | ShapePostureNetwork, layout: _Layout) -> dict[str, nn.Parameter]:
-    """The parameters of our network, by the names that they have in that code."""
+def _by_published_name(stage: Stage, layout: _Layout) -> dict[str, Tensor]:
+    """The parameters of our network and its permutations, by the names that they have in that code."""
+    network = layout.network(stage)
+    permutations = [(name, tensor) for name, tensor in network.named_buffers() if not tensor.is_floating_point()]
     named = {}
-    for name, parameter in network.named_parameters():
+    for name, tensor in [*network.named_parameters(), *permutations]:
         for pattern, replacement in layout.names:
             name = re.sub(pattern, replacement, name)
-        named[name] = parameter
+        named[name] = tensor
     return named
 
 
-def _check(own: dict[str, nn.Parameter], published: Published) -> None:
+def _check(own: dict[str, Tensor], published: Published, layout: _Layout) -> None:
     """Raise AdoptionError where tensors are not those of the network."""
     file, given = published.file, published.tensors
-    missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    missing = sorted(own.keys() - given.keys())
+    unknown = sorted(name for name in given.keys() - own.keys() if not re.search(layout.implied, name))
     if missing:
         raise AdoptionError(f"{file} lacks {len(missing)} of the network's {len(own)} tensors, such as {missing[0]}")
     if unknown:
         raise AdoptionError(f"{file} has {len(unknown)} tensors that the network has not, such as {unknown[0]}")
-    for name, parameter in own.items():
+    for name, expected in own.items():
         tensor = given[name]
-        if _without_ones(tensor.shape) != _without_ones(parameter.shape):
+        if _without_ones(tensor.shape) != _without_ones(expected.shape):
             raise AdoptionError(
-                f"{file}: {name} has the shape {tuple(tensor.shape)}, expected {_without_ones(parameter.shape)}"
+                f"{file}: {name} has the shape {tuple(tensor.shape)}, expected {_without_ones(expected.shape)}"
             )
-        # A tensor may claim many numbers and hold one, again and again.
-        if tensor.untyped_storage().nbytes() < tensor.nbytes or not tensor.is_floating_point():
-            raise AdoptionError(f"{file}: {name} does not hold {tensor.numel():,} floating-point numbers")
+        published.check_numbers(name, expected.dtype)
         if not tensor.isfinite().all():
             raise AdoptionError(f"{file}: {name} has numbers that are not finite: its training diverged")
+        if not expected.is_floating_point() and sorted(tensor.flatten().tolist()) != list(range(tensor.numel())):
+            raise AdoptionError(f"{file}: {name} is no permutation: it lacks some of 0 to {tensor.numel() - 1}")
 
 
 def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:

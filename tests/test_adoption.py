@@ -10,7 +10,10 @@ import pytest
 import torch
 from published_checkpoints import (
     convolution_shapes,
+    flow_buffers,
+    flow_shapes,
     random_behavior,
+    random_flow,
     random_shape_posture,
     save,
     ways_to_save,
@@ -28,7 +31,8 @@ from posegen.adoption import (
     adopted_stage,
     open_published,
 )
-from posegen.stages import Behavior, ShapePosture
+from posegen.features.posture_figure import FIGURES
+from posegen.stages import Behavior, BehaviorFlow, ShapePosture
 
 TUPLES = """
 general: {project_name: a, experiment: behavior_net}
@@ -60,16 +64,16 @@ def state(behavior_order) -> dict[str, Tensor]:
     return random_behavior(behavior_order)[1]
 
 
-def closed_form(shapes: list[tuple[str, list[int]]]) -> dict[str, Tensor]:
+def closed_form(shapes: list[tuple[str, list[int]]], gain: float = 1.0) -> dict[str, Tensor]:
     """A published state with the weights of the parity numbers."""
     state = {name: nn.Parameter(torch.empty(shape)) for name, shape in shapes}
-    fill_listed((state[name], name, shape) for name, shape in shapes)
+    fill_listed(((state[name], name, shape) for name, shape in shapes), gain)
     return {name: parameter.detach() for name, parameter in state.items()}
 
 
 def adopt(name: Adoptable, place: Path) -> Any:
     """The stage that a checkpoint is."""
-    published = open_published(place)
+    published = open_published(name, place)
     return adopted_stage(name, adopted_config(name, published), published)
 
 
@@ -94,6 +98,75 @@ def test_published_behavior_net_gives_its_numbers_in_our_axes(fixtures, behavior
     drawn = stage.network.decoder(mean, upright(postures[:, 0]), 50)
     back = upright(upright(upright(drawn)))  # a quarter of a turn, four times, is none
     assert_statistics(back, expected["generate_mu_from_x_start0_len50"], 1e-4)
+
+
+@torch.no_grad()
+def test_published_flow_gives_its_numbers_there_and_back(fixtures, tmp_path):
+    expected = load_json(fixtures / "motion", "behavior_networks")["flow_small_16_32_d2_n3"]
+    state = closed_form(flow_shapes(16, 32, depth=2, num_blocks=3), expected["coupling_gain"])
+    permutations = [(5 * torch.arange(16) + 3 + block) % 16 for block in range(3)]
+    file = save({"model": state | flow_buffers(permutations), "optimizer": {}}, tmp_path, prefix="flow_ckpt")
+    stage = adopt("behavior_flow", file)
+    assert isinstance(stage, BehaviorFlow)
+    config = stage.config
+    assert (config.latent_dim, config.hidden_dim, config.depth, config.num_blocks) == (16, 32, 2, 3)
+    assert config.lr == pytest.approx(2.88e-5)
+    codes = sine((4, 16), 0.21, 0.4)
+    noise, logdet = stage.flow.double()(codes)
+    for got, name in ((noise, "gauss"), (logdet, "logdet"), (stage.flow.inverse(codes), "reverse_of_input")):
+        torch.testing.assert_close(got, torch.tensor(expected[name]).double(), rtol=1e-6, atol=1e-6)
+
+
+def test_flow_keeps_its_permutations_and_draws_the_same_codes(tmp_path):
+    flow, state = random_flow()
+    for number, content in enumerate(ways_to_save(state)):
+        save(content, tmp_path, number, prefix="flow_ckpt")
+    torch.save({}, tmp_path / "reg_ckpt_checkpoint_99.pth")
+    noise = torch.randn(5, 8)
+    for number in range(3):
+        own = adopt("behavior_flow", tmp_path / f"flow_ckpt_checkpoint_{number}.pth").flow
+        assert own.inverse(noise).equal(flow.inverse(noise))
+        assert all(x.equal(y) for x, y in zip(own(noise), flow(noise), strict=True))
+    assert open_published("behavior_flow", tmp_path).file.name == "flow_ckpt_checkpoint_2.pth"
+
+
+FLOW = "flow__sub_layers__1__"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {f"{FLOW}coupling__t__1__main__2__bias": None},
+            "lacks 1 of the network's 54 tensors, such as .*t.1.main.2.bias",
+        ),
+        ({f"{FLOW}shuffle__forward_shuffle_idx": None}, "lacks 1 .*sub_layers.1.shuffle.forward_shuffle_idx"),
+        ({f"{FLOW}shuffle__forward_shuffle_idx": torch.zeros(8, dtype=torch.int64)}, "no permutation: .* 0 to 7"),
+        ({f"{FLOW}shuffle__forward_shuffle_idx": torch.arange(8.0)}, "does not hold 8 whole numbers"),
+        ({f"{FLOW}activation__alpha": torch.ones(1)}, "has 1 tensors that the network has not, .*alpha"),
+        ({"flow__sub_layers__0__norm_layer__loc": torch.zeros(8)}, r"loc has the shape \(8,\), expected 4 dimensions"),
+        (
+            {"flow__sub_layers__0__norm_layer__loc": torch.zeros(1, 1, 1, 1).expand(1, 10**12, 1, 1)},
+            "loc does not hold 1,000,000,000,000 floating-point numbers",
+        ),
+        ({f"{FLOW}norm_layer__scale": torch.full((1, 8, 1, 1), torch.inf)}, "numbers that are not finite"),
+        ({f"{FLOW}coupling__s__0__main__0__weight": torch.zeros(6, 3)}, r"the shape \(6, 3\), expected \(6, 4\)"),
+    ],
+)
+def test_other_flows_are_refused(changes, message, tmp_path):
+    state = changed(random_flow()[1], **changes)
+    with pytest.raises(AdoptionError, match=message):
+        adopt("behavior_flow", save(state, tmp_path, prefix="flow_ckpt"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "figure", "joints"), [("Human3.6m", "h36m17", 17), ("DeepFashion", "openpose18", 18)]
+)
+def test_postures_are_drawn_as_in_the_dataset(dataset, figure, joints, shape_posture, tmp_path):
+    _, state = random_shape_posture(shape_posture["vunet_alter_h36m"]["convolution_order"])
+    save(state, tmp_path, settings=f"data: {{dataset: {dataset}, spatial_size: 64}}")
+    stage = adopt("shape_posture", tmp_path)
+    assert stage.config.figure == figure and len(FIGURES[figure].joints) == joints
 
 
 @pytest.mark.parametrize(("name", "crops"), [("h36m", False), ("market", True)])
@@ -145,7 +218,7 @@ def test_newest_of_a_folder_is_taken_with_its_settings(state, tmp_path):
         save({name: tensor * number for name, tensor in state.items()}, tmp_path, number, TUPLES)
     torch.save({}, tmp_path / "flow_ckpt_checkpoint_99.pth")
     torch.save({}, tmp_path / "regressor_checkpoint_99.pth")
-    published = open_published(tmp_path)
+    published = open_published("behavior", tmp_path)
     assert published.file.name == "reg_ckpt_checkpoint_10.pth"
     config = adopted_config("behavior", published)
     assert isinstance(config, Behavior.Config)
@@ -217,20 +290,20 @@ def test_nothing_in_a_checkpoint_is_run(state, tmp_path):
     mark = tmp_path / "ran"
     file = save({"model": state, "optimizer": Bomb(mark)}, tmp_path)
     with pytest.raises(AdoptionError, match="holds more than tensors, which may be code"):
-        open_published(file)
+        open_published("behavior", file)
     file.write_bytes(pickle.dumps(Bomb(mark)))
     with pytest.raises(AdoptionError, match="cannot be read as a checkpoint"):
-        open_published(file)
+        open_published("behavior", file)
     save(state, tmp_path, settings=f"general: !!python/object/apply:pathlib.Path.touch ['{mark}']")
     with pytest.raises(AdoptionError, match=r"config.yaml, line 1: could not determine a constructor"):
-        open_published(tmp_path)
+        open_published("behavior", tmp_path)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("content", [3, [1], torch.zeros(3), {"a": 3}, {1: torch.zeros(3)}, {"model": 3}])
 def test_what_is_no_tensors_by_name_is_refused(content, tmp_path):
     with pytest.raises(AdoptionError, match="holds no tensors by name, expected a state dict, alone or as 'model'"):
-        open_published(save(content, tmp_path))
+        open_published("behavior", save(content, tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -256,12 +329,9 @@ def test_settings_that_are_none_are_refused(settings, message, state, tmp_path):
 
 def test_places_without_a_checkpoint_are_told(tmp_path):
     with pytest.raises(AdoptionError, match=r"has no reg_ckpt_\*.pth$"):
-        open_published(tmp_path)
-    with pytest.raises(AdoptionError, match=r"there is no checkpoint .*nowhere.pth"):
-        open_published(tmp_path / "nowhere.pth")
-    flow = tmp_path / "flow_ckpt_checkpoint_5.pth"
-    torch.save({}, flow)
+        open_published("behavior", tmp_path)
+    with pytest.raises(AdoptionError, match=r"there is no checkpoint .*nowhere.pth: .* a folder with flow_ckpt_\*.pth"):
+        open_published("behavior_flow", tmp_path / "nowhere.pth")
+    torch.save({}, tmp_path / "flow_ckpt_checkpoint_5.pth")
     with pytest.raises(AdoptionError, match=r"has no reg_ckpt_\*.pth, it has flow_ckpt_checkpoint_5.pth"):
-        open_published(tmp_path)
-    with pytest.raises(AdoptionError, match=r"is of a normalizing flow, which is not adopted: train one"):
-        open_published(flow)
+        open_published("behavior", tmp_path)

@@ -7,14 +7,20 @@ blue and half green, the head's lines in half red and half green, all a pixel wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 import cv2
 import numpy as np
 
+from posegen.features.stick_figure import require_one_pose
 from posegen.skeletons import H36M_17, OPENPOSE_18, joint_indices
 
+Figure = Literal["openpose18", "h36m17"]
+"""Skeletons of which figures are drawn."""
 _Line = tuple[str, str]
+_Mean = dict[str, float]  # joints of OpenPose-18 and their weights, whose sum is 1
 
 _HALF, _FULL = 127, 255
 _TORSO = ((1, _HALF), (2, _FULL))  # channels and what is drawn into them
@@ -37,8 +43,12 @@ class FigureLayout:
     face: tuple[_Line, ...] = ()
     """Lines that are drawn where they are shorter than the throat, from the middle of the shoulders to the nose, which
     is drawn with them; none draws no throat."""
+    derived: Mapping[str, tuple[_Mean, ...]] = field(default_factory=dict)
+    """What stands for joints in OpenPose's skeleton: the first of these means whose joints are all seen. All others
+    have the same name there."""
 
 
+_TOP = 0.7  # from between the ears to the top of the head, as a share of the way there from the neck
 H36M_FIGURE = FigureLayout(
     joints=H36M_17,
     torso=("right_hip", "right_shoulder", "neck_base", "left_shoulder", "left_hip"),
@@ -57,8 +67,26 @@ H36M_FIGURE = FigureLayout(
         ("left_elbow", "left_wrist"),
     ),
     head=(("neck_base", "nose"), ("nose", "head_top")),
+    derived={
+        "pelvis": ({"left_hip": 0.5, "right_hip": 0.5},),
+        "spine": ({"left_hip": 0.25, "right_hip": 0.25, "neck": 0.5},),
+        "neck_base": ({"neck": 1.0},),
+        "nose": ({"nose": 1.0}, {"left_ear": 0.5, "right_ear": 0.5}, {"left_ear": 1.0}, {"right_ear": 1.0}),
+        "head_top": (
+            {"left_ear": (1 + _TOP) / 2, "right_ear": (1 + _TOP) / 2, "neck": -_TOP},
+            {"left_ear": 1 + _TOP, "neck": -_TOP},
+            {"right_ear": 1 + _TOP, "neck": -_TOP},
+            {"nose": 2.0, "neck": -1.0},
+        ),
+    },
 )
-"""Of Human3.6M's 17 joints."""
+"""Of Human3.6M's 17 joints.
+
+Of OpenPose's, the pelvis is the middle of the hips, the neck's base the neck, and the spine half-way between. A nose
+that is hidden, because the person is seen from behind, is where the ears are. The top of the head is beyond the ears,
+or the one that is seen, on the line from the neck; where no ear is seen it is as far beyond the nose as the nose is
+from the neck, as published for crops of heads.
+"""
 
 OPENPOSE_FIGURE = FigureLayout(
     joints=OPENPOSE_18,
@@ -78,6 +106,34 @@ OPENPOSE_FIGURE = FigureLayout(
     face=(("nose", "right_eye"), ("nose", "left_eye"), ("right_eye", "right_ear"), ("left_eye", "left_ear")),
 )
 """Of OpenPose's 18 joints."""
+
+FIGURES: dict[Figure, FigureLayout] = {"openpose18": OPENPOSE_FIGURE, "h36m17": H36M_FIGURE}
+"""What is drawn, by the skeleton."""
+
+
+def find_joints(keypoints: np.ndarray, layout: FigureLayout) -> np.ndarray:
+    """Find the joints of a figure on OpenPose's skeleton.
+
+    Args:
+        keypoints: (18, 3) x, y and confidence.
+        layout: What is to be drawn.
+
+    Returns:
+        (K, 3) of the layout's joints: a derived one with the lowest confidence of what it is derived from, one that
+        cannot be derived (0, 0, 0).
+
+    Raises:
+        ValueError: The keypoints have another shape.
+    """
+    require_one_pose(keypoints)
+    joints = np.zeros((len(layout.joints), 3), keypoints.dtype)
+    for index, name in enumerate(layout.joints):
+        for mean in layout.derived.get(name, ({name: 1.0},)):
+            parts = keypoints[joint_indices([*mean])]  # (P, 3)
+            if (parts[:, 2] > 0).all():
+                joints[index] = (*(np.array([*mean.values()]) @ parts[:, :2]), parts[:, 2].min())
+                break
+    return joints
 
 
 def draw_posture(keypoints: np.ndarray, size: tuple[int, int], layout: FigureLayout = OPENPOSE_FIGURE) -> np.ndarray:

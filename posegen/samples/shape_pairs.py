@@ -11,7 +11,7 @@ from posegen.clips import ClipDataset, ClipFile
 from posegen.datasets import Split
 from posegen.features.moved_frame import AUGMENTATIONS, Augmentation, crop_to_person
 from posegen.features.part_crops import Torso, crop_body_parts
-from posegen.features.posture_figure import draw_posture
+from posegen.features.posture_figure import FIGURES, Figure, draw_posture, find_joints
 from posegen.samples.images import to_network, usable_rows
 from posegen.samples.plan import Arrays, Sample, draw
 
@@ -53,9 +53,10 @@ def appearance_of(
     return to_network(image), keypoints
 
 
-def posture_of(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def posture_of(keypoints: np.ndarray, size: tuple[int, int], figure: Figure) -> np.ndarray:
     """The figure (3, H, W) in [-1, 1] that shows a posture (18, 3) to the network."""
-    return to_network(draw_posture(keypoints, size))
+    layout = FIGURES[figure]
+    return to_network(draw_posture(find_joints(keypoints, layout), size, layout))
 
 
 class ShapePairs:
@@ -63,8 +64,8 @@ class ShapePairs:
 
     Keys: ``source`` and ``target`` (3, H, W) in [-1, 1]; ``source_appearance`` and ``target_appearance``, see
     `appearance_of`; ``posture`` (3, H, W) of the target, see `posture_of`; ``target_pose`` (18, 3), and
-    ``source_pose`` (18, 3) where its appearance has it; and with `num_others` also ``others`` (R, 3 or 30, ·, ·) and
-    ``other_poses`` (R, 18, 3), appearances from anywhere in the split.
+    ``source_joints`` (K, 3), those of the figure, where its appearance has them; and with `num_others` also ``others``
+    (R, 3 or 30, ·, ·) and ``other_joints`` (R, K, 3), appearances from anywhere in the split.
 
     Args:
         dataset: Needs no colour variants.
@@ -72,6 +73,7 @@ class ShapePairs:
         self_share: Share of the samples whose source is the target itself.
         equal_people: Draw every person as often as any other, however many frames there are of each.
         view: How frames show a person.
+        figure: How postures are drawn.
         augment: Whether sources and other appearances are moved at random, as the view says.
         num_others: R, other appearances beside each pair.
         epoch_size: Pairs in an epoch; 0 takes as many as there are usable frames.
@@ -86,6 +88,7 @@ class ShapePairs:
         self_share: float,
         equal_people: bool,
         view: View,
+        figure: Figure,
         augment: bool,
         num_others: int,
         epoch_size: int,
@@ -93,7 +96,7 @@ class ShapePairs:
     ):
         self.clips = dataset.split(split)
         self.self_share, self.equal_people = self_share, equal_people
-        self.view, self.augment, self.num_others = view, augment, num_others
+        self.view, self.figure, self.augment, self.num_others = view, figure, augment, num_others
         self.epoch_size, self.seed = epoch_size, seed
 
     @cached_property
@@ -129,26 +132,27 @@ class ShapePairs:
         source, target = clip.image(sample.content), clip.image(sample.row)
         target_pose = clip.keypoints[sample.row].astype(np.float32)
         others = self._others(rng) if self.num_others else {}
-        appearance, source_pose = self._show(clip, sample.content, rng)
+        appearance, source_joints = self._show(clip, sample.content, rng)
         return {
             "source": to_network(source),
             "target": to_network(target),
             "source_appearance": appearance,
             "target_appearance": appearance_of(target, target_pose, self.view)[0],
-            "posture": posture_of(target_pose, target.shape[:2]),
+            "posture": posture_of(target_pose, target.shape[:2], self.figure),
             "target_pose": target_pose,
-            "source_pose": source_pose,
+            "source_joints": source_joints,
             **others,
         }
 
     def _show(self, clip: ClipFile, row: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """What a frame shows of a person, and where joints are in it."""
+        """What a frame shows of a person, and where the figure's joints are in it."""
         pose = clip.keypoints[row].astype(np.float32)
-        return appearance_of(clip.image(row), pose, self.view, rng if self.augment else None)
+        appearance, pose = appearance_of(clip.image(row), pose, self.view, rng if self.augment else None)
+        return appearance, find_joints(pose, FIGURES[self.figure])
 
     def _others(self, rng: np.random.Generator) -> Arrays:
         chosen = self._frames[rng.integers(len(self._frames), size=self.num_others)]
-        appearances, poses = zip(
+        appearances, joints = zip(
             *(self._show(self.clips[clip], row, rng) for clip, row in chosen.tolist()), strict=True
         )
-        return {"others": np.stack(appearances), "other_poses": np.stack(poses)}
+        return {"others": np.stack(appearances), "other_joints": np.stack(joints)}

@@ -17,12 +17,12 @@ from posegen.clips import ClipDataset
 from posegen.datasets import Dataset, DatasetError, Split
 from posegen.features.moved_frame import Augmentation, person_box
 from posegen.features.part_crops import Torso
+from posegen.features.posture_figure import FIGURES, Figure
 from posegen.losses import mean_kl_to_standard_normal, normalized_l1, perceptual
 from posegen.metrics.image import SSIM_MIN_SIZE, psnr, ssim
 from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, Samples, ShapePairs, View, appearance_of, posture_of, to_image
-from posegen.skeletons import OPENPOSE_18
 from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, detached, sum_losses
 from posegen.stages.transfer_stage import TransferStage
@@ -65,6 +65,8 @@ class ShapePosture(TransferStage):
         """The torso among the part crops: its four corners, or upright and up to the neck."""
         crop_person: bool = False
         """Show not the whole frame but what is near the person, as large as a frame."""
+        figure: Figure = "openpose18"
+        """The joints of which postures are drawn: OpenPose's 18, or the 17 of Human3.6M, as far as those tell."""
         augmentation: Augmentation = "none"
         """How frames that show the person are moved in training, by turns, shifts and sizes (affine) or by turns of up
         to 90 degrees (rotation). Part crops are not."""
@@ -158,7 +160,7 @@ class ShapePosture(TransferStage):
         }
         if config.lambda_regressor:
             sizes = self.network.latent_sizes(config.frame_size)
-            self.regressor = PostureRegressor(sizes, self.network.latent_dim, len(OPENPOSE_18))
+            self.regressor = PostureRegressor(sizes, self.network.latent_dim, len(FIGURES[config.figure].joints))
             self.optimizers["regressor"] = Adam(self.regressor.parameters(), lr=1e-3, fused=True)
         # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
         self._vgg: tuple[VGGFeatures, ...] = ()
@@ -185,6 +187,7 @@ class ShapePosture(TransferStage):
             self_share=config.self_share if trains else 0.0,
             equal_people=config.equal_people,
             view=config.view,
+            figure=config.figure,
             augment=trains,
             num_others=config.regressor_steps - 1 if config.lambda_regressor and trains else 0,
             epoch_size=config.epoch_size,
@@ -217,7 +220,7 @@ class ShapePosture(TransferStage):
         told = {"divergence": divergence, "gamma": self.gamma.clone()}
         if config.lambda_regressor:
             self._teach_regressor(batch, [mean.detach() for mean in code.mean])
-            told["regressor"] = self._posture_error(code.mean, batch["source_pose"])
+            told["regressor"] = self._posture_error(code.mean, batch["source_joints"])
             hidden = told["regressor"].clamp(max=config.regressor_cap)
             losses["adversary"] = -config.lambda_regressor * self._has_started() * hidden
         self.update("network", sum_losses(losses))
@@ -259,20 +262,20 @@ class ShapePosture(TransferStage):
 
     def _teach_regressor(self, batch: Batch, own: list[Tensor]) -> None:
         """Take its steps: by the codes of the batch, 2 × (N, D, ·, ·), and then by those of other appearances."""
-        self.update("regressor", self._posture_error(own, batch["source_pose"]))
+        self.update("regressor", self._posture_error(own, batch["source_joints"]))
         if "others" not in batch:
             return
         with torch.no_grad():
             codes = self.network.encode(batch["others"].flatten(0, 1)).mean  # 2 × (N R, D, ·, ·)
         others = [code.unflatten(0, batch["others"].shape[:2]) for code in codes]  # 2 × (N, R, D, ·, ·)
         for k in range(batch["others"].shape[1]):
-            self.update("regressor", self._posture_error([z[:, k] for z in others], batch["other_poses"][:, k]))
+            self.update("regressor", self._posture_error([z[:, k] for z in others], batch["other_joints"][:, k]))
 
-    def _posture_error(self, z: Iterable[Tensor], pose: Tensor) -> Tensor:
-        """Error of the regressor: the length of its miss over all joints that are seen, mean of the batch."""
+    def _posture_error(self, z: Iterable[Tensor], joints: Tensor) -> Tensor:
+        """Error of the regressor: the length of its miss over all joints (N, K, 3) that are seen, mean of the batch."""
         height, width = self.config.frame_size
-        places = pose[..., :2] / pose.new_tensor([width, height])  # (N, 18, 2)
-        misses = (self.regressor(list(z)) - places) * (pose[..., 2:] > 0)  # (N, 18, 2)
+        places = joints[..., :2] / joints.new_tensor([width, height])  # (N, K, 2)
+        misses = (self.regressor(list(z)) - places) * (joints[..., 2:] > 0)  # (N, K, 2)
         return (misses.square().sum(dim=(1, 2)) + 1e-12).sqrt().mean()
 
     def _noise(self) -> float:
@@ -306,7 +309,7 @@ class ShapePosture(TransferStage):
         code = self.network.encode(batch["source_appearance"])
         metrics["divergence"] = _divergence(code.mean, code.logstd).item()
         if self.config.lambda_regressor:
-            metrics["regressor"] = self._posture_error(code.mean, batch["source_pose"]).item()
+            metrics["regressor"] = self._posture_error(code.mean, batch["source_joints"]).item()
         return metrics
 
     @torch.no_grad()
@@ -367,7 +370,7 @@ class ShapePosture(TransferStage):
         appearance = torch.from_numpy(appearance_of(image, keypoints, self.config.view)[0])
         z = self.network.encode(appearance[None].to(self.gamma.device)).z  # read once for all poses
         for pose in poses:
-            posture = torch.from_numpy(posture_of(pose, (height, width)))[None]  # (1, 3, H, W)
+            posture = torch.from_numpy(posture_of(pose, (height, width), self.config.figure))[None]  # (1, 3, H, W)
             yield self.network.draw(z, posture.to(self.gamma.device))[0].clamp(-1, 1)
 
 
@@ -388,8 +391,8 @@ def _divergence(mean: Iterable[Tensor], logstd: Iterable[Tensor]) -> Tensor:
     return torch.stack(scales).mean()
 
 
-_H36M = ShapePosture.Config(spatial_size=(256, 256), self_share=1.0, equal_people=True)
-_DEEPFASHION = replace(_H36M, inplane_normalize=True, equal_people=False, augmentation="affine")
+_H36M = ShapePosture.Config(spatial_size=(256, 256), self_share=1.0, equal_people=True, figure="h36m17")
+_DEEPFASHION = replace(_H36M, inplane_normalize=True, equal_people=False, figure="openpose18", augmentation="affine")
 # A few hundred steps must do, on frames a quarter of the paper's size: plain differences lead. They are a hundredth of
 # the published sum of terms, and the weight of the divergence, which rises first, would outweigh them for most of the
 # run; codes that are noisy or dear from the start are never of use, and every posture is drawn as whoever had it.

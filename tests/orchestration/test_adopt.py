@@ -5,25 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
-from published_checkpoints import random_behavior, random_shape_posture, save
+from published_checkpoints import random_behavior, random_flow, random_shape_posture, save
 from reference import load_json
 from torch import Tensor
 
 from orchestration import cli
 from orchestration.behavior_evaluate import read_behavior
 from orchestration.evaluate import EvaluateSettings, evaluate
+from orchestration.runs import load_behavior
 from posegen.adoption import Adoptable
 from posegen.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.motion.openpose import h36m_joints
 from posegen.networks.behavior import BehaviorNet
 from posegen.skeletons import H36M_17
-from posegen.stages import STAGES, Behavior, ShapePosture
+from posegen.stages import STAGES, Behavior, BehaviorFlow, ShapePosture
+from posegen.storage import Folder
 
 QUICK = (
     "--windows 12 --training-windows 16 --sequences 2 --futures 3 --seeds 2 --action-dim 8 --action-steps 2 "
@@ -97,10 +100,50 @@ def test_an_adopted_run_is_measured_and_a_flow_learns_its_codes(behavior, corpus
     assert read_behavior("runs/published").num_frames == 8
 
 
-def test_run_says_what_it_is_of_and_that_it_is_finished(behavior, corpus, capsys):
-    torch.save({}, "pretrained/flow_ckpt_checkpoint_3.pth")
+@torch.no_grad()
+def test_flow_beside_a_behaviour_net_becomes_a_run_that_draws_its_codes(behavior, corpus, capsys):
+    flow, state = random_flow(dim=8)
+    save({"model": state, "optimizer": {}}, Path("pretrained"), 5, prefix="flow_ckpt")
     adopt(f"behavior pretrained {corpus.folder} --name published")
-    assert "flow_ckpt_checkpoint_3.pth was left" in capsys.readouterr().out
+    following = re.search(r"its flow: posegen adopt (.*)", capsys.readouterr().out.replace("\n", " "))
+    assert following is not None
+    adopt(following[1])
+    assert "next: posegen behavior evaluate" in capsys.readouterr().out
+    stage, before = load_behavior("runs/published-flow"), load_behavior("runs/published")
+    assert isinstance(stage, BehaviorFlow) and stage.config.behavior == str(Folder("runs/published"))
+    noise = torch.randn((3, 8), generator=torch.Generator().manual_seed(1))
+    codes = stage.draw_codes(3, torch.Generator().manual_seed(1)).cpu()
+    assert codes.equal(flow.inverse(noise))
+    observed = [corpus.read(entry) for entry in corpus.split("test")[:2]]
+    drawn = stage.sample(observed, 5, seed=2)
+    expected = before.draw(stage.draw_codes(2, torch.Generator().manual_seed(2)), observed, 5, frame=-1)
+    for own, other in zip(drawn, expected, strict=True):
+        np.testing.assert_array_equal(own.joints, other.joints)
+    noted = json.loads(Path("runs/published-flow/adopted.json").read_text())
+    assert noted["checkpoint"] == "pretrained/flow_ckpt_checkpoint_5.pth"
+    assert load_progress(find_checkpoint("runs/published-flow")).epoch == stage.config.num_epochs
+
+
+def test_flow_of_other_codes_is_refused(behavior, corpus, capsys):
+    save(random_flow(dim=16)[1], Path("pretrained"), prefix="flow_ckpt")
+    adopt(f"behavior pretrained {corpus.folder} --name published")
+    learned = shutil.copytree("runs/published", "runs/learned")
+    Path(learned, "adopted.json").unlink()
+    for run, message in (
+        ("runs/published", "has .*'latent_dim': 8.* but the configuration says .*'latent_dim': 16"),
+        ("runs/learned", "is no run of `posegen adopt behavior`: a published flow knows only published codes"),
+        ("nowhere", "no checkpoint in .*nowhere"),
+    ):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            adopt(f"behavior_flow pretrained {corpus.folder} --name flow --from {run}")
+        error = capsys.readouterr().err
+        assert stop.value.code == 2 and len(error.strip().splitlines()) == 1 and re.search(message, error), error
+        assert not Path("runs/flow").exists()
+
+
+def test_run_says_what_it_is_of_and_that_it_is_finished(behavior, corpus, capsys):
+    adopt(f"behavior pretrained {corpus.folder} --name published")
     file = Path("pretrained/reg_ckpt_checkpoint_1.pth")
     noted = json.loads(Path("runs/published/adopted.json").read_text())
     assert noted == {"checkpoint": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
@@ -132,7 +175,9 @@ def test_shape_and_posture_network_becomes_a_run_that_is_evaluated(fixtures, noi
         ("behavior pretrained MOTIONS --name a/b", "a run's name has no '/'"),
         ("behavior pretrained MOTIONS --name=", "--name is empty"),
         ("behavior pretrained MOTIONS", "--name"),
-        ("behavior_flow pretrained MOTIONS --name a", "Expected one of .'behavior', 'shape_posture'"),
+        ("actor pretrained MOTIONS --name a", "Expected one of .'behavior', 'behavior_flow', 'shape_posture'"),
+        ("behavior_flow pretrained MOTIONS --name a", "--from is missing: name the run that `posegen adopt behavior`"),
+        ("behavior pretrained MOTIONS --name a --from b", "--from names the behaviour net of a flow"),
         ("shape_posture pretrained CLIPS --name a", "is of the experiment 'behavior_net', expected 'cvbae'"),
         ("behavior slow MOTIONS --name a", "has 25 frames per second, expected 10"),
         ("behavior long MOTIONS --name a", "with the 5001 frames of a window"),
@@ -155,4 +200,4 @@ def test_what_cannot_be_adopted_is_one_line_and_leaves_nothing(
 
 
 def test_what_can_be_adopted_are_stages():
-    assert set(get_args(Adoptable)) == {Behavior.name, ShapePosture.name} <= STAGES.keys()
+    assert set(get_args(Adoptable)) == {Behavior.name, BehaviorFlow.name, ShapePosture.name} <= STAGES.keys()

@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from posegen.checkpoint import Progress, load_training_state, save_checkpoint
+from posegen.checkpoint import CheckpointError, Progress, load_training_state, save_checkpoint
 from posegen.clips import Clip, ClipDataset, ClipInfo, DatasetInfo, save_dataset_info, write_clip
 from posegen.datasets import DatasetError
 from posegen.features.moved_frame import crop_to_person
 from posegen.features.part_crops import crop_body_parts
-from posegen.features.posture_figure import draw_posture
+from posegen.features.posture_figure import FIGURES, H36M_FIGURE, draw_posture, find_joints
 from posegen.losses import normalized_l1, perceptual
 from posegen.networks.vgg import VGGFeatures
 from posegen.pose_transfer import PoseTransfer
 from posegen.reconstruction import load_reenactor
 from posegen.samples import ShapePairs, View, fixed_batch, to_image, to_network
-from posegen.skeletons import joint_indices
+from posegen.skeletons import H36M_17, joint_indices
 from posegen.stages import STAGES, ShapePosture
 from posegen.storage import Folder
 from posegen.studio import render_clip
@@ -73,7 +73,7 @@ def make_stage(**changes) -> ShapePosture:
 
 
 def make_samples(dataset, **changes) -> ShapePairs:
-    settings = {"self_share": 0.5, "equal_people": False, "view": View(), "augment": True}
+    settings = {"self_share": 0.5, "equal_people": False, "view": View(), "figure": "openpose18", "augment": True}
     settings |= {"num_others": 1, "epoch_size": 0, "seed": 0}
     return ShapePairs(dataset, "train", **settings | changes)
 
@@ -95,6 +95,8 @@ def test_stage_is_known_and_its_presets_are_the_published_ones():
     }
     kinds = {name: ShapePosture.presets[name].augmentation for name in ("h36m", "deepfashion", "market")}
     assert kinds == {"h36m": "none", "deepfashion": "affine", "market": "rotation"}
+    figures = {name: config.figure for name, config in ShapePosture.presets.items() if config.figure != "openpose18"}
+    assert figures == {"h36m": "h36m17"}
     assert facts["h36m"] == (False, (256, 256), 7, None)
     assert facts["deepfashion"] == (True, (256, 256), 7, (64, 64))
     assert facts["market"] == (True, (128, 128), 7, (64, 64))
@@ -103,7 +105,7 @@ def test_stage_is_known_and_its_presets_are_the_published_ones():
 @pytest.mark.parametrize(
     ("preset", "network", "regressor"),
     [
-        ("h36m", 14_601_516, 1_348_516),
+        ("h36m", 14_601_516, 1_348_258),
         ("deepfashion", 13_714_572, 1_348_516),
         ("market", 14_158_476, 365_476),
     ],
@@ -209,9 +211,9 @@ def test_regressor_learns_to_read_postures_from_codes(batch):
 def test_joints_that_are_not_seen_are_no_errors(batch):
     stage = make_stage()
     code = stage.network.encode(batch["source_appearance"])
-    nothing = torch.zeros_like(batch["source_pose"])
+    nothing = torch.zeros_like(batch["source_joints"])
     assert stage._posture_error(code.mean, nothing).item() < 1e-5
-    assert stage._posture_error(code.mean, batch["source_pose"]).item() > 0.1
+    assert stage._posture_error(code.mean, batch["source_joints"]).item() > 0.1
 
 
 def test_step_trains_every_part(batch):
@@ -380,9 +382,29 @@ def test_sample_shows_one_frame_and_asks_for_another(dataset, drawn):
         crops = crop_body_parts(clip.images[row], keypoints[row], (24, 16))
         np.testing.assert_array_equal(loaded[f"{name}_appearance"], to_network(crops))
     np.testing.assert_array_equal(loaded["posture"], to_network(draw_posture(keypoints[4], SIZE)))
-    np.testing.assert_array_equal(loaded["source_pose"], keypoints[2])
-    assert loaded["others"].shape == (1, 30, 24, 16) and loaded["other_poses"].shape == (1, 18, 3)
+    np.testing.assert_array_equal(loaded["source_joints"], keypoints[2])
+    assert loaded["others"].shape == (1, 30, 24, 16) and loaded["other_joints"].shape == (1, 18, 3)
     assert all(np.array_equal(samples.load(sample)[name], array) for name, array in loaded.items())
+
+
+def test_figures_have_the_joints_of_human36m_where_asked(dataset, tmp_path):
+    samples = ShapePosture.open_samples(replace(SMALL, figure="h36m17", augmentation="affine"), dataset, "train")
+    loaded = samples.load(replace(samples.plan(0)[0], clip=0, row=4, content=2))
+    joints = find_joints(dataset.clips[0].keypoints[4].astype(np.float32), H36M_FIGURE)
+    np.testing.assert_array_equal(loaded["posture"], to_network(draw_posture(joints, SIZE, H36M_FIGURE)))
+    assert loaded["source_joints"].shape == (17, 3) and loaded["other_joints"].shape == (1, 17, 3)
+    assert loaded["target_pose"].shape == (18, 3)
+    hips = loaded["source_joints"][joint_indices(["left_hip", "right_hip"], H36M_17)]
+    assert (hips[:, 2] > 0).all()
+    pelvis = loaded["source_joints"][H36M_17.index("pelvis")]
+    np.testing.assert_allclose(pelvis[:2], hips[:, :2].mean(axis=0), rtol=1e-6)  # where the moved appearance has it
+    stage = make_stage(figure="h36m17")
+    losses = stage.step(fixed_batch(samples, 2, 2)[0])
+    assert losses["regressor"] > 0
+    save_checkpoint(Folder(tmp_path), stage, PROGRESS)
+    load_training_state(Folder(tmp_path), make_stage(figure="h36m17"))
+    with pytest.raises(CheckpointError):
+        load_training_state(Folder(tmp_path), make_stage())
 
 
 def test_the_person_is_shown_near_by(dataset, drawn):
@@ -391,7 +413,7 @@ def test_the_person_is_shown_near_by(dataset, drawn):
     loaded = samples.load(replace(samples.plan(0)[0], clip=0, row=4, content=2))
     image, pose = crop_to_person(clip.images[2], keypoints[2])
     np.testing.assert_array_equal(loaded["source_appearance"], to_network(image))
-    np.testing.assert_array_equal(loaded["source_pose"], pose)
+    np.testing.assert_array_equal(loaded["source_joints"], pose)
     np.testing.assert_array_equal(loaded["target"], to_network(clip.images[4]))
     np.testing.assert_array_equal(loaded["target_pose"], keypoints[4])
 
@@ -404,7 +426,7 @@ def test_training_moves_what_shows_a_person_and_measuring_does_not(kind, dataset
     sample = trained.plan(0)[0]
     loaded, again, other = (trained.load(x) for x in (sample, sample, replace(sample, seed=(0, 0, 99))))
     still = make_samples(dataset, view=trained.view, augment=False).load(sample)
-    for name in ("source_appearance", "source_pose", "others", "other_poses"):
+    for name in ("source_appearance", "source_joints", "others", "other_joints"):
         np.testing.assert_array_equal(loaded[name], again[name])
         assert not np.array_equal(loaded[name], other[name])
     for name in ("target", "target_appearance", "posture", "target_pose"):
@@ -417,7 +439,7 @@ def test_other_appearances_come_with_their_poses(dataset):
     loaded = samples.load(samples.plan(0)[0])
     poses = np.concatenate([clip.keypoints for clip in dataset.clips])
     images = [clip.image(row) for clip in dataset.clips for row in range(clip.info.num_frames)]
-    for appearance, pose in zip(loaded["others"], loaded["other_poses"], strict=True):
+    for appearance, pose in zip(loaded["others"], loaded["other_joints"], strict=True):
         seen = [to_network(images[index]) for index in np.flatnonzero((poses == pose).all(axis=(1, 2)))]
         assert any(np.array_equal(appearance, image) for image in seen)
     assert "others" not in make_samples(dataset, num_others=0).load(samples.plan(0)[0])
@@ -461,7 +483,7 @@ def test_what_is_measured_is_never_the_same_frame_on_purpose(dataset):
     "changes",
     [
         {"augmentation": "affine"},
-        {"crop_person": True},
+        {"crop_person": True, "figure": "h36m17"},
         {"inplane_normalize": True, "box_factor": 1, "bottleneck_factor": 1, "torso_crop": "neck"},
     ],
 )
@@ -476,7 +498,8 @@ def test_a_run_draws_a_person_in_other_poses(changes, drawn, tmp_path):
     shown = clip.images[0] if window is None else crop_body_parts(clip.images[0], clip.keypoints[0], window, "neck")
     if stage.config.crop_person:
         shown, _ = crop_to_person(clip.images[0], clip.keypoints[0])
-    posture = to_network(draw_posture(clip.keypoints[2], SIZE))
+    layout = FIGURES[stage.config.figure]
+    posture = to_network(draw_posture(find_joints(clip.keypoints[2], layout), SIZE, layout))
     with torch.no_grad():
         expected = stage.network(*(torch.from_numpy(x)[None] for x in (to_network(shown), posture)))[0]
     torch.testing.assert_close(drawn_frames[1], expected.clamp(-1, 1))
