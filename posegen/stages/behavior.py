@@ -198,6 +198,7 @@ _SMALL = Behavior.Config(  # a few thousand steps must do: many small ones, the 
     decay_at=(0.7, 0.9),
     latent_dim=256,
     gamma_rate=1e-4,
+    auxiliary_lr=1e-3,  # or it reads less than is there, and takes less out
 )
 Behavior.presets = {
     "posegen": Behavior.Config(),
