@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 
 from orchestration import cli, tracking
 from orchestration.behavior_evaluate import read_behavior
@@ -20,16 +20,6 @@ QUICK = (
     "--windows 12 --training-windows 16 --sequences 2 --futures 3 --seeds 2 --action-dim 8 --action-steps 2 "
     "--realism-dim 8 --realism-steps 2 --posture-steps 2"
 )
-
-
-def run(line: str, capsys) -> tuple[int, str, str]:
-    code = 0
-    try:
-        cli.main(shlex.split(line))
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import run
 
 from orchestration import cli
 from orchestration.options import format_size, parse_size
@@ -36,17 +37,6 @@ VERBS += [f"motion {name}" for name in ("generate", "evaluate", "compare")]
 VERBS += ["behavior", *(f"behavior {name}" for name in ("sample", "interpolate", "reconstruct"))]
 VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5", "seed3")]
 VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
-
-
-def run(line: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    """Exit code, output and errors of ``posegen LINE``."""
-    code = 0
-    try:
-        cli.main(shlex.split(line))
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])

@@ -14,6 +14,7 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from command_line import run
 from h36m_files import Studio, before_camera, lens_camera, metadata, pack_bytes, world_poses
 
 from orchestration import cli
@@ -30,16 +31,6 @@ NAMES = {Take("S1", 12, 1): "TakingPhoto 1"}  # where others have "Photo 1"
 
 def posegen(line: str) -> None:
     cli.main(shlex.split(line))
-
-
-def run(line: str, capsys) -> tuple[int, str, str]:
-    code = 0
-    try:
-        posegen(line)
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def refused(line: str, capsys) -> str:

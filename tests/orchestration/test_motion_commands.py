@@ -2,11 +2,11 @@
 
 import json
 import re
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run
 
 from orchestration import cli
 from orchestration.motion_evaluate import read_evaluation
@@ -18,16 +18,6 @@ from posegen.video import read_video
 
 ACTIONS = ("jump", "walk", "wave")
 NARROW = "--latent-dim 16 --num-layers 1 --feedforward-dim 32 --num-frames 24 --batch-size 6 --workers 0"
-
-
-def run(line: str, capsys) -> tuple[int, str, str]:
-    code = 0
-    try:
-        cli.main(shlex.split(line))
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def write_corpus(folder: Path, subjects: range, actions=ACTIONS) -> None:

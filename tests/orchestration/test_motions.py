@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import pickle
-import shlex
 from pathlib import Path
 
+import command_line
 import joblib
 import numpy as np
 import pytest
 from estimator_files import camera, vibe, walking
 
-from orchestration import cli
 from posegen.motion.corpus import ACTIONS
 from posegen.motion.dataset import MotionDataset
 from posegen.motion.importers import FORMATS
@@ -32,16 +31,7 @@ def here(tmp_path, monkeypatch):
 def run(capsys):
     """Give ``posegen motion LINE`` and get its exit code, output and errors."""
 
-    def command(line):
-        code = 0
-        try:
-            cli.main(["motion", *shlex.split(line)])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
+    return lambda line: command_line.run(f"motion {line}", capsys)
 
 
 def write_tracks(folder: str, **clips) -> None:
