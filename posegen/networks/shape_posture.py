@@ -84,10 +84,10 @@ class ShapePostureNetwork(nn.Module):
         """Raise ValueError unless the network draws images of this height and width."""
         check_size(size, multiple=self.multiple, minimum=self.multiple)
 
-    def encode(self, appearance: Tensor, *, noise: float = 0.0) -> ShapeCode:
+    def encode(self, appearance: Tensor, *, noise: float | Tensor | None = None) -> ShapeCode:
         """Read what a person looks like, (N, C, H, W) in [-1, 1].
 
-        Codes are posterior means, with a share of the posterior's noise: 1 draws samples of it.
+        Codes are posterior means, or, with a share of the posterior's noise, near them: 1 draws samples of it.
         """
         check_size(appearance.shape[-2:], multiple=self.appearance_multiple, minimum=self.appearance_multiple)
         return self.shape(self.appearance(appearance), noise)
@@ -187,7 +187,7 @@ class _ShapeReader(nn.Module):
         self.logstds = nn.ModuleList(_NormConv(d, d) for d in latent)
         self.last_block = _ResidualBlock(widths[-1], widths[-1])
 
-    def forward(self, activations: Sequence[Tensor], noise: float) -> ShapeCode:
+    def forward(self, activations: Sequence[Tensor], noise: float | Tensor | None) -> ShapeCode:
         skips = list(activations)
         x = self.stem(skips[-1])  # (N, D, h, w)
         codes: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -197,7 +197,7 @@ class _ShapeReader(nn.Module):
                 x = self.ups[scale - 1](self.blocks[2 * scale - 1](x, seen))  # (N, D, 2 h, 2 w)
             x = self.blocks[2 * scale](x, skips.pop())  # (N, D, h, w)
             mean, logstd = self.means[scale](x), torch.sigmoid(self.logstds[scale](x))  # (N, D, h, w), (N, D, h, w)
-            z = mean + noise * logstd.exp() * torch.randn_like(mean) if noise else mean  # (N, D, h, w)
+            z = mean if noise is None else mean + noise * logstd.exp() * torch.randn_like(mean)  # (N, D, h, w)
             codes.append((z, mean, logstd))
         return ShapeCode(*zip(*codes, strict=True))
 

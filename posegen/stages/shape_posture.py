@@ -278,9 +278,9 @@ class ShapePosture(TransferStage):
         misses = (self.regressor(list(z)) - places) * (joints[..., 2:] > 0)  # (N, K, 2)
         return (misses.square().sum(dim=(1, 2)) + 1e-12).sqrt().mean()
 
-    def _noise(self) -> float:
+    def _noise(self) -> Tensor:
         """How much of the codes' noise there is by now."""
-        return min(1.0, self.num_steps.item() / self.config.noise_steps) if self.config.noise_steps else 1.0
+        return ((self.num_steps + 1) / (self.config.noise_steps + 1)).clamp(max=1)
 
     def _has_started(self) -> Tensor:
         """1 once the code is taught by the regressor, 0 before."""

@@ -148,6 +148,7 @@ def test_searches_of_behavior_are_planned(corpus, ray_session, capsys):
 
 
 @pytest.mark.ray
+@pytest.mark.slow  # what runs share is tried by searches of other stages, too
 def test_a_search_of_flows_trains_their_behavior_net_once(corpus, ray_session):
     settings = TuneSettings(
         preset="tiny",

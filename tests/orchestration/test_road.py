@@ -111,7 +111,7 @@ def test_checkpoint_of_another_stage_is_refused(made, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["evaluate", "out/runs/upper-encoder", "--dataset", "out/dataset"])
     assert stop.value.code == 2
-    assert "is of the stage 'color_encoder', expected 'video_generator' or 'end_to_end'" in capsys.readouterr().err
+    assert "is of the stage 'color_encoder', expected one that draws: video_generator," in capsys.readouterr().err
 
 
 def test_python_of_the_readme_runs(made, monkeypatch):

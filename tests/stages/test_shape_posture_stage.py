@@ -147,11 +147,11 @@ def test_noise_of_codes_grows_over_the_first_steps(batch):
     stage = make_stage(noise_steps=4, lambda_vgg=0.0)
     seen = []
     encode = stage.network.encode
-    stage.network.encode = lambda appearance, noise=0.0: seen.append(noise) or encode(appearance, noise=noise)
-    for _ in range(6):
+    stage.network.encode = lambda appearance, noise=None: seen.append(noise) or encode(appearance, noise=noise)
+    for step in range(6):
         seen.clear()
         stage.step(batch)
-        assert seen[0] == min(1.0, (stage.num_steps.item() - 1) / 4)
+        assert seen[0].item() == pytest.approx(min(1.0, (step + 1) / 5))
     assert make_stage(noise_steps=0)._noise() == 1.0
 
 
