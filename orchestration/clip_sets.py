@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+
 from orchestration.sources import Rejection
 from posegen.clips import (
+    Clip,
     ClipFile,
     ClipInfo,
     DatasetInfo,
@@ -16,10 +19,31 @@ from posegen.clips import (
     write_clip,
 )
 from posegen.datasets import DatasetError, Split
+from posegen.features.parts import part_shapes
 from posegen.storage import Folder
 
 REJECTED = "rejected.json"
 """The list of what was left out, and why."""
+
+
+def posed_clip(info: ClipInfo, frames: np.ndarray, images: np.ndarray, keypoints: np.ndarray) -> Clip:
+    """A clip of which nothing but the pose was seen: no edges, and the person is where the body's parts are.
+
+    Args:
+        info: What it is.
+        frames: (T,) their numbers, `ClipInfo.fps` of them in a second.
+        images: (T, H, W, 3) uint8.
+        keypoints: (T, 18, 3).
+    """
+    return Clip(
+        info=info,
+        frames=frames.astype(np.int32),
+        times=np.arange(len(frames)) / info.fps,
+        images=images,
+        keypoints=keypoints,
+        edges=np.zeros(images.shape[:3], np.uint8),
+        masks=np.stack([part_shapes(pose, info.size).any(axis=0) * np.uint8(255) for pose in keypoints]),
+    )
 
 
 def check_clips(folder: Folder, size: tuple[int, int], dataset: str) -> None:
@@ -40,7 +64,7 @@ def finish_clips(
     *,
     size: tuple[int, int],
     settings: dict[str, Any],
-    backends: dict[str, dict[str, Any]],
+    pose: str,
     split_by: Literal["person", "action"],
 ) -> list[ClipInfo]:
     """Delete clips that no longer hold, divide the others, and write what is known of the dataset as a whole.
@@ -51,7 +75,7 @@ def finish_clips(
         is_stale: Whether a clip was made of the same source otherwise.
         size: Height and width of the frames.
         settings: How the clips were made.
-        backends: What saw pose, edges and mask.
+        pose: What told the pose of a `posed_clip`.
         split_by: What is either learned from or held out, as a whole.
     """
     infos = []
@@ -67,8 +91,10 @@ def finish_clips(
     splits: dict[str, list[str]] = {
         split: sorted({getattr(info, split_by) for info in infos if info.split == split}) for split in ("train", "test")
     }
-    known = {kind: {"weights": {}} | backend for kind, backend in backends.items()}
-    save_dataset_info(folder, DatasetInfo(size, settings, known, split_by, splits))
+    backends: dict[str, dict[str, Any]] = {
+        kind: {"weights": {}, "name": name} for kind, name in (("pose", pose), ("edges", "none"), ("mask", "parts"))
+    }
+    save_dataset_info(folder, DatasetInfo(size, settings, backends, split_by, splits))
     for place in (folder, folder / "clips"):
         place.sweep()
     return infos

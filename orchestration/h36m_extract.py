@@ -6,13 +6,13 @@ its archive, so the same command goes on where it was stopped, and does not look
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestration.errors import reason_of
+from orchestration.limits import free_space
 from orchestration.ray_session import Row, map_clips
 from posegen.archives.h36m import IMAGE_POSES, POSES, SUBJECTS, VIDEOS, WORLD_POSES, belongs, example
 from posegen.archives.tars import Member, extract, is_there, list_members
@@ -112,16 +112,20 @@ def extract_archives(
     folder = Folder(out) / "extracted"
     record = _read_record(folder)
     members = _look_through(found, record, on_progress)
-    _check_space(found, members, folder)
-    todo = [archive for archive in found if not _is_done(folder, archive, members[archive])]
+    missing = {
+        archive: [member for member in listed if not is_there(folder / archive.target, member)]
+        for archive, listed in members.items()
+    }
+    _check_space(sum(member.size for lacking in missing.values() for member in lacking), folder)
     rows = [
         {
             "clip_id": archive.path.name,
             "path": str(archive.path.absolute()),
             "target": archive.target,
-            "members": [asdict(member) for member in members[archive]],
+            "members": [asdict(member) for member in lacking],
         }
-        for archive in todo
+        for archive, lacking in missing.items()
+        if lacking
     ]
     num_new = 0
     reasons = []
@@ -184,18 +188,9 @@ def _look_through(
     return members
 
 
-def _is_done(folder: Folder, archive: _Archive, members: Sequence[Member]) -> bool:
-    return all(is_there(folder / archive.target, member) for member in members)
-
-
-def _check_space(found: Sequence[_Archive], members: dict[_Archive, list[Member]], folder: Folder) -> None:
-    """Raise ValueError where what is still to be written does not fit on the disk."""
-    needed = sum(
-        member.size for archive in found for member in members[archive] if not is_there(folder / archive.target, member)
-    )
-    place = next(parent for parent in (Path(str(folder)), *Path(str(folder)).parents) if parent.exists())
-    stat = os.statvfs(place)
-    free = stat.f_bavail * stat.f_frsize
+def _check_space(needed: int, folder: Folder) -> None:
+    """Raise ValueError where so many bytes do not fit on the disk."""
+    _, free = free_space(Path(str(folder)))
     if needed > free:
         raise ValueError(f"{folder} needs {needed / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} GB: make room")
 

@@ -311,7 +311,7 @@ def _finish_clips(out: Path, done: Sequence[dict[str, Any]], settings: ProcessSe
         lambda info: info.source in sources and info.clip_id not in wanted,
         size=settings.size,
         settings=_recorded(settings),
-        backends={"pose": {"name": "human3.6m"}, "edges": {"name": "none"}, "mask": {"name": "parts"}},
+        pose="human3.6m",
         split_by=settings.split_by,
     )
 

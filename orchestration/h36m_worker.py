@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from orchestration.clip_sets import posed_clip
 from orchestration.errors import reason_of
 from posegen.archives import ArchiveError
 from posegen.archives.h36m import ACTIONS, FPS, Take, View
@@ -25,8 +26,7 @@ from posegen.archives.h36m_annotation import (
 )
 from posegen.archives.h36m_cameras import LensCamera, calibrate
 from posegen.archives.h36m_poses import read_poses
-from posegen.clips import Clip, ClipInfo, derive_clip_id, write_clip
-from posegen.features.parts import part_shapes
+from posegen.clips import ClipInfo, derive_clip_id, write_clip
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.motion import write_motion
 from posegen.storage import Folder
@@ -188,7 +188,8 @@ class ViewProcessor:
                 size=self.size,
             )
             paths = [pictures[index] for index in chosen[piece]]
-            write_clip(folder, _make_clip(info, paths, chosen[piece], rows.size, keypoints[piece]))
+            images = np.stack([*_shrink(paths, rows.size, self.size)])
+            write_clip(folder, posed_clip(info, chosen[piece], images, keypoints[piece]))
         return ids
 
 
@@ -200,21 +201,6 @@ def _read_measured(path: str, dimensions: int, count: int) -> np.ndarray | None:
     if len(poses) != count:
         raise ArchiveError(f"{path} has {len(poses):,} poses, expected {count:,} as there are positions")
     return poses
-
-
-def _make_clip(
-    info: ClipInfo, pictures: list[Path], frames: np.ndarray, expected: tuple[int, int], keypoints: np.ndarray
-) -> Clip:
-    """Read the pictures of a clip. Nothing looks for edges; the person is where the shapes of the body's parts are."""
-    return Clip(
-        info=info,
-        frames=frames.astype(np.int32),
-        times=np.arange(len(frames)) / info.fps,
-        images=np.stack([*_shrink(pictures, expected, info.size)]),
-        keypoints=keypoints,
-        edges=np.zeros((len(frames), *info.size), np.uint8),
-        masks=np.stack([part_shapes(pose, info.size).any(axis=0) * np.uint8(255) for pose in keypoints]),
-    )
 
 
 def _shrink(pictures: list[Path], expected: tuple[int, int], size: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -25,14 +25,19 @@ def check_disk(run: Folder, stage: Stage, keep: int) -> None:
         return
     place = Path(str(run))
     present = sum(file.stat().st_size for file in place.glob("checkpoints/*/*"))
-    disk = next(folder for folder in (place, *place.parents) if folder.is_dir())
-    free = shutil.disk_usage(disk).free
+    disk, free = free_space(place)
     size = checkpoint_bytes(stage)
     if free + present < (keep + 1) * size:
         raise ValueError(
             f"{disk} has {decimal(free)} free, but {keep + 1} checkpoints of {decimal(size)} must fit: "
             "free some, or choose another --runs or a smaller --keep"
         )
+
+
+def free_space(place: Path) -> tuple[Path, int]:
+    """The nearest folder that is there of one that may still be made, and the bytes that are free on its disk."""
+    disk = next(folder for folder in (place, *place.parents) if folder.is_dir())
+    return disk, shutil.disk_usage(disk).free
 
 
 def is_out_of_memory(error: BaseException) -> bool:

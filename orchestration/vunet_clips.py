@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.clip_sets import check_clips, finish_clips, some_of, write_rejections
+from orchestration.clip_sets import check_clips, finish_clips, posed_clip, some_of, write_rejections
 from orchestration.errors import reason_of
 from orchestration.options import FrameSize
 from orchestration.ray_session import Row, map_clips
@@ -21,7 +21,7 @@ from orchestration.sources import Rejection
 from posegen.archives.vunet import FILE, DatasetName, IndexedImage, read_index
 from posegen.clips import Clip, ClipInfo, derive_clip_id, write_clip
 from posegen.datasets import DatasetError, Split, assign_splits
-from posegen.features.parts import is_usable, part_shapes
+from posegen.features.parts import is_usable
 from posegen.storage import Folder, expand_home
 from posegen.video import read_image
 
@@ -132,7 +132,7 @@ def convert_index(
         lambda info: info.clip_id not in wanted and Path(info.source).is_relative_to(source),
         size=settings.size,
         settings={"dataset": TITLES[dataset], "train_fraction": settings.train_fraction},
-        backends={"pose": {"name": "index.p"}, "edges": {"name": "none"}, "mask": {"name": "parts"}},
+        pose="index.p",
         split_by="person",
     )
     write_rejections(folder, rejections)
@@ -261,12 +261,4 @@ class _ClipMaker:
             num_frames=len(images),
             size=self.size,
         )
-        return Clip(
-            info=info,
-            frames=np.arange(len(images), dtype=np.int32),
-            times=np.arange(len(images), dtype=np.float64),
-            images=images,
-            keypoints=poses,
-            edges=np.zeros(images.shape[:3], np.uint8),
-            masks=np.stack([part_shapes(pose, self.size).any(axis=0) * np.uint8(255) for pose in poses]),
-        )
+        return posed_clip(info, np.arange(len(images)), images, poses)

@@ -20,6 +20,7 @@ import yaml
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from posegen.archives.h36m import FPS, Y_UP
 from posegen.errors import first_line
 from posegen.networks.behavior import BehaviorNet
 from posegen.records import pick_record
@@ -29,7 +30,6 @@ from posegen.weight_files import read_torch
 
 _SETTINGS = "config.yaml"
 _LONGEST_SETTINGS = 2**16  # bytes, thirty times those of the published file
-_VIDEO_FPS = 50  # of Human3.6M
 _OPENPOSE_DATASETS = ("DeepFashion", "Market")  # whose postures have 18 joints
 
 
@@ -255,7 +255,7 @@ def _configure_behavior(published: Published) -> Behavior.Config:
         preset,
         latent_dim=latent_dim,
         num_frames=published.settings.data.seq_length[0],
-        fps=_VIDEO_FPS / published.settings.data.sequential_frame_lag,
+        fps=FPS / published.settings.data.sequential_frame_lag,
         information_max=published.settings.training.information_max or preset.information_max,
         lambda_auxiliary=0.0,
     )
@@ -423,7 +423,7 @@ def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
 def _turn_up(network: BehaviorNet) -> None:
     """Turn the weights next to the postures, so that a network for axes with z up is one for axes with y up.
 
-    (x, y, z) is (x, z, -y) there. That changes the order and the sign of numbers, which go through the z-score alone.
+    That changes the order and the sign of numbers, which go through the z-score alone.
     """
     for name in ("encoder.rnn.weight_ih_l0", "decoder.rnn.weight_ih", "decoder.head.bias"):
         parameter = network.get_parameter(name)
@@ -434,5 +434,4 @@ def _turn_up(network: BehaviorNet) -> None:
 
 def _turned(coordinates: Tensor) -> Tensor:
     """Numbers (..., 3 J), one for each coordinate of the joints, turned."""
-    x, y, z = coordinates.unflatten(-1, (-1, 3)).unbind(-1)
-    return torch.stack([x, z, -y], dim=-1).flatten(-2)
+    return (coordinates.unflatten(-1, (-1, 3)) @ torch.from_numpy(Y_UP.T).to(coordinates)).flatten(-2)

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import numpy as np
+
 SUBJECTS: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
 """People whose poses are published."""
 
@@ -37,6 +39,8 @@ ACTIONS: dict[int, str] = {
 
 FPS = 50.0
 NUM_JOINTS = 32
+Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
+"""From its axes, with z up, to those of posegen, with y up."""
 
 POSES, VIDEOS = "Poses_D3_Positions_mono_universal", "Videos"
 """The archives that everybody needs: positions in each camera's axes on a body of one size, and what it filmed."""

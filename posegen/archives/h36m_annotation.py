@@ -32,7 +32,7 @@ import h5py
 import numpy as np
 
 from posegen.archives import ArchiveError
-from posegen.archives.h36m import ACTIONS, CAMERAS, FPS, NUM_JOINTS, SUBJECTS, Take, View
+from posegen.archives.h36m import ACTIONS, CAMERAS, FPS, NUM_JOINTS, SUBJECTS, Y_UP, Take, View
 from posegen.errors import first_line
 from posegen.motion.camera import PinholeCamera
 from posegen.motion.h36m import smpl_joints
@@ -61,7 +61,6 @@ _COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "world_measured": ((), "?"),
 }
 _NEEDED = _COLUMNS.keys() - {"img_paths", "keypoints", "norm_keypoints", "keypoints_3d", "world_measured"}
-_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # from axes with z up to those with y up
 _MAX_ROWS = 2**24  # eight times as many as there are
 _MAX_BYTES = 2**27  # of the annotation of one view
 
@@ -90,7 +89,7 @@ class ViewRows:
     def camera(self) -> PinholeCamera:
         """The camera in posegen's world: metres, y up."""
         fx, cx, fy, cy = map(float, self.intrinsics)
-        rotation = self.extrinsics[:, :3] @ _Y_UP.T
+        rotation = self.extrinsics[:, :3] @ Y_UP.T
         return PinholeCamera(
             fx=fx,
             fy=fy,
@@ -103,7 +102,7 @@ class ViewRows:
 
     def joints(self) -> np.ndarray:
         """Joints (T, 17, 3) of `posegen.skeletons.H36M_17` in metres, y up."""
-        return (self.world[:, H36M_17_INDICES] / 1000 @ _Y_UP.T).astype(np.float32)
+        return (self.world[:, H36M_17_INDICES] / 1000 @ Y_UP.T).astype(np.float32)
 
     def keypoints(self) -> np.ndarray:
         """OpenPose keypoints (T, 18, 3) in pixels, see `posegen.motion.openpose.project_body`."""
