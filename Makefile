@@ -29,18 +29,18 @@ test-slow: $(STAMP)
 
 # Kills training and preparation twenty times each and prints what became of them.
 chaos: $(STAMP)
-	POSEGEN_KILLS=20 $(BIN)/pytest tests/orchestration/test_chaos.py
+	POSEGEN_KILLS=20 $(BIN)/pytest tests/orchestration/training/test_chaos.py
 
 # `ray up` for real: the file for machines of one's own, on machines made of namespaces, one of which dies in the middle of
 # a training. Prints what happens. Needs Linux, root, sshd and rsync.
 cluster-test: $(STAMP)
 	-test "$$(id -u)" != 0 || which sshd ssh rsync ip git >/dev/null || (apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends git iproute2 openssh-client openssh-server rsync)
-	$(BIN)/pytest tests/orchestration/test_ray_up.py
+	$(BIN)/pytest tests/orchestration/cluster/test_ray_up.py
 
 # Reads two thousand spoiled files of each kind, others each time.
 fuzz: $(STAMP)
-	POSEGEN_FUZZ=2000 $(BIN)/pytest --timeout 0 tests/test_fuzz.py
+	POSEGEN_FUZZ=2000 $(BIN)/pytest --timeout 0 tests/security/test_fuzz.py
 
 bench: $(STAMP)
 	for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -9,13 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from posegen import weights
-from posegen.checkpoint import Progress, save_checkpoint
-from posegen.motion.corpus import ACTIONS, make_subject, perform
-from posegen.motion.dataset import MotionDataset, NamedMotion, write_motions
+from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.io.storage import Folder
 from posegen.samples import EpochLoader
 from posegen.stages import Recognition
-from posegen.storage import Folder
+from posegen.synthetic.motions import ACTIONS, make_subject, perform
+from posegen.weights import registry as weights
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -21,20 +21,44 @@ LAYERS = {
     "search_spaces": {"orchestration", "posegen", "tests"},
     "orchestration": {"tests"},
 }
-# Inside posegen, from the top down: a package may import those after it and none before it.
-ORDER = (
-    "generate",
-    "stages",
-    "samples",
-    "metrics",
-    "losses",
-    "networks",
-    "color",
-    "archives",
-    "motion",
-    "features",
-    "skeletons",
-)
+# In the order of imports: a room may import those before it and none after it. A name that ends in .py is a file that
+# lies beside the rooms, since it has none.
+ROOMS = {
+    "posegen": (
+        "errors.py",
+        "skeletons.py",
+        "losses.py",
+        "io",
+        "weights",
+        "networks",
+        "motion",
+        "features",
+        "color",
+        "datasets",
+        "synthetic",
+        "perception",
+        "samples",
+        "metrics",
+        "stages",
+        "checkpoints",
+        "inference",
+        "evaluation",
+    ),
+    "orchestration": (
+        "errors.py",
+        "option_types.py",
+        "runtime",
+        "tracking",
+        "data",
+        "training",
+        "generation",
+        "evaluation",
+        "search",
+        "reports",
+        "cluster",
+        "cli",
+    ),
+}
 
 
 def modules(package: str) -> list[Path]:
@@ -63,24 +87,41 @@ def test_imports_point_one_way(package):
     assert not wrong
 
 
-@pytest.mark.parametrize(("lower", "uppers"), [(name, ORDER[:i]) for i, name in enumerate(ORDER)][1:])
-def test_layers_of_posegen_import_downwards(lower, uppers):
-    paths = modules(f"posegen/{lower}") or [ROOT / "posegen" / f"{lower}.py"]
-    forbidden = {f"posegen.{upper}" for upper in uppers}
+def room_of(name: str, package: str) -> str:
+    """The room of a module of a package by its full name: a folder, or the file that lies beside the folders."""
+    first = name.split(".")[1]
+    return first if (ROOT / package / first).is_dir() else f"{first}.py"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_file_lies_in_a_room(package):
+    found = {path.relative_to(ROOT / package).parts[0] for path in modules(package)} - {"__init__.py"}
+    assert found == set(ROOMS[package])
+
+
+@pytest.mark.parametrize(("package", "room"), [(package, room) for package, rooms in ROOMS.items() for room in rooms])
+def test_rooms_import_only_rooms_before_them(package, room):
+    rooms = ROOMS[package]
+    place = ROOT / package / room
     wrong = {
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in paths
+        for path in ([place] if place.is_file() else sorted(place.rglob("*.py")))
         for name in imports(path)
-        if ".".join(name.split(".")[:2]) in forbidden
+        if name.startswith(f"{package}.") and rooms.index(room_of(name, package)) > rooms.index(room)
     }
     assert not wrong
 
 
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for package in ROOMS for path in modules(package)}), ids=lambda path: path.name
+)
+def test_every_room_says_what_belongs_there(folder):
+    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+
+
 def test_only_tracking_imports_mlflow():
-    users = {
-        path.name for path in modules("orchestration") if any(name.split(".")[0] == "mlflow" for name in imports(path))
-    }
-    assert users == {"tracking.py"}
+    users = {path for path in modules("orchestration") if any(name.split(".")[0] == "mlflow" for name in imports(path))}
+    assert {path.parent.name for path in users} == {"tracking"}
 
 
 def declared(extras: Iterable[str] = ()) -> set[str]:
@@ -125,7 +166,7 @@ def test_every_dependency_is_pinned():
 
 def test_importing_posegen_loads_neither_ray_nor_mlflow():
     code = (
-        "import sys, posegen.stages, posegen.generate, posegen.clips, posegen.perception;"
+        "import sys, posegen.stages, posegen.inference.video_synthesizer, posegen.datasets.clips, posegen.perception;"
         "print({'ray', 'mlflow'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from posegen.color.augmentation import Ab
-from posegen.color.garments import LOWER, UPPER
+from posegen.color.garment_segmentation import LOWER, UPPER
+from posegen.color.recoloring import Ab
 from posegen.features.parts import TORSO_JOINTS
 from posegen.skeletons import joint_indices
 
@@ -77,7 +77,7 @@ def body_hints(
     Args:
         ab: (H, W, 2), a and b of the original picture.
         keypoints: (18, 3) OpenPose-18.
-        garments: (H, W), labels as from `posegen.color.garments.garment_labels`.
+        garments: (H, W), labels as from `posegen.color.garment_segmentation.garment_labels`.
         colors: Designated a, b by label; None, or no entry, for a garment that keeps its own.
 
     Returns:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from posegen.color.garments import LOWER, NONE, UPPER
+from posegen.color.garment_segmentation import LOWER, NONE, UPPER
 from posegen.color.lab import delta_e_2000, rgb_to_lab
 
 

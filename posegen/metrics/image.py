@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posegen import weights
+from posegen.metrics._torchvision import import_torchvision
 from posegen.networks.layers import blur_pool
-from posegen.torchvision_compat import import_torchvision
+from posegen.weights import registry as weights
 
 MS_SSIM_MIN_SIZE = 161
 """The least height and width that `ms_ssim` can halve four times and still lay its 11 × 11 window on."""

@@ -12,7 +12,7 @@ import torch
 from scipy.interpolate import CubicSpline
 
 from posegen.motion import rotations
-from posegen.motion.camera import WeakCamera
+from posegen.motion.cameras import WeakCamera
 from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import inverse_kinematics, rest_from_joints
 from posegen.motion.motion import MAX_FRAMES, Motion, MotionError

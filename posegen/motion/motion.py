@@ -30,12 +30,12 @@ from typing import IO, Any
 import numpy as np
 import torch
 
+from posegen.io.records import parse_record
+from posegen.io.storage import Folder
 from posegen.motion import rotations
-from posegen.motion.camera import Camera, PinholeCamera, WeakCamera
+from posegen.motion.cameras import Camera, PinholeCamera, WeakCamera
 from posegen.motion.kinematics import forward_kinematics
-from posegen.records import parse_record
 from posegen.skeletons import SMPL_24
-from posegen.storage import Folder
 
 MAX_FRAMES = 100_000
 """An hour at 27 frames per second. A file that claims more is refused before it fills the memory."""

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posegen.io.storage import Folder
 from posegen.motion.kinematics import forward_kinematics
 from posegen.skeletons import SMPL_24_PARENTS
-from posegen.storage import Folder
 
 _JOINTS = len(SMPL_24_PARENTS)
 # By name in the file: the shape, V being the number of vertices.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posegen import weights
+from posegen.weights import registry as weights
 
 
 class Recognition(NamedTuple):
@@ -54,7 +54,7 @@ class GRURecognizer(nn.Module):
 
     @classmethod
     def pretrained(cls, name: str = "gru-humanact12") -> GRURecognizer:
-        """Load weights of the table `posegen.weights`. Raises WeightsError where they cannot be had."""
+        """Load weights of the table `posegen.weights.registry`. Raises WeightsError where they cannot be had."""
         with weights.loaded(name) as tensors:
             return cls.from_state_dict(tensors)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from posegen import weights
 from posegen.networks.layers import check_size
+from posegen.weights import registry as weights
 
 AB_SCALE = 110.0
 """a and b of 1 in the network's units."""
@@ -76,7 +76,7 @@ class SIGGRAPH17(nn.Module):
 
     @classmethod
     def pretrained(cls, name: str = "siggraph17") -> SIGGRAPH17:
-        """Load weights of the table `posegen.weights`. Raises WeightsError where they cannot be had."""
+        """Load weights of the table `posegen.weights.registry`. Raises WeightsError where they cannot be had."""
         with weights.loaded(name) as tensors:
             return cls.from_state_dict(tensors)
 

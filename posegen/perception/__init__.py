@@ -12,8 +12,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from posegen import weights
-from posegen.video import Footage
+from posegen.io.video import Footage
+from posegen.weights import registry as weights
 
 B = TypeVar("B")
 
@@ -61,7 +61,7 @@ class Backend(Generic[B]):
     make: Callable[[], B]
     """Loads the backend and, before, what it needs: nothing is imported for backends that nobody uses."""
     weights: tuple[str, ...] = ()
-    """Names, in `posegen.weights`, of what it runs on."""
+    """Names, in `posegen.weights.registry`, of what it runs on."""
 
     def identity(self) -> dict[str, str]:
         """Return the sha256 of each of its weights by name, for the record of a dataset."""
@@ -111,19 +111,19 @@ def _selfie() -> PersonSegmenter:
 
 
 def _truth() -> PoseEstimator:
-    from posegen.perception.truth import TruthPoses
+    from posegen.perception.ground_truth import TruthPoses
 
     return TruthPoses()
 
 
 def _truth_edges() -> EdgeDetector:
-    from posegen.perception.truth import TruthEdges
+    from posegen.perception.ground_truth import TruthEdges
 
     return TruthEdges()
 
 
 def _truth_masks() -> PersonSegmenter:
-    from posegen.perception.truth import TruthMasks
+    from posegen.perception.ground_truth import TruthMasks
 
     return TruthMasks()
 

@@ -14,14 +14,14 @@ from typing import TypeGuard
 import cv2
 import numpy as np
 
-from posegen import weights
+from posegen.io.video import Footage
 from posegen.perception import Poses
-from posegen.perception.keypoints import drop_outside, prominence
+from posegen.perception.keypoint_maps import drop_outside, prominence
 from posegen.perception.selfie import Selfie, clean_mask
 from posegen.perception.smoothing import smooth
 from posegen.perception.tflite import TFLite
 from posegen.skeletons import BLAZEPOSE_33, convert_joints
-from posegen.video import Footage
+from posegen.weights import registry as weights
 
 DETECTOR_SIZE = 224
 LANDMARK_SIZE = 256

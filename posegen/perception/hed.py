@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posegen import weights
-from posegen.video import Footage
+from posegen.io.video import Footage
+from posegen.weights import registry as weights
 
 _MEAN_BGR = (104.00699, 116.66877, 122.67892)  # of ImageNet, as the Caffe model was trained
 _BATCH_SIZE = 4  # 0.35 GB of activations at 384 × 256

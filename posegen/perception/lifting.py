@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from scipy.ndimage import median_filter
 
-from posegen.clips import ClipFile
+from posegen.datasets.clips import ClipFile
+from posegen.io.video import VideoError, iterate_frames
 from posegen.motion import rotations
 from posegen.motion.anatomy import FACE, HEAD_TOP, HEIGHT, REST, body_height, head_axes
-from posegen.motion.camera import WeakCamera
+from posegen.motion.cameras import WeakCamera
 from posegen.motion.editing import find_rotations, stand_at
 from posegen.motion.filters import savitzky_golay
-from posegen.motion.h36m import smpl_joints
 from posegen.motion.motion import Motion
+from posegen.motion.to_h36m import smpl_joints
 from posegen.perception.blazepose import BlazeposeNetworks, Sighting, follow_both_ways, is_person
-from posegen.perception.person import fit_networks
+from posegen.perception.person_box import fit_networks
 from posegen.perception.smoothing import swapped_frames
 from posegen.skeletons import BLAZEPOSE_33, H36M_17, SMPL_24, convert_joints, joint_indices, swap_left_right
-from posegen.video import VideoError, iterate_frames
 
 _MIRROR = joint_indices([swap_left_right(name) for name in BLAZEPOSE_33], BLAZEPOSE_33)
 _TO_WORLD = (1.0, -1.0, -1.0)  # x right, y up, z towards the camera

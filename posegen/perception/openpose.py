@@ -13,13 +13,13 @@ import cv2
 import numpy as np
 import torch
 
-from posegen import weights
+from posegen.io.video import Footage
 from posegen.networks.openpose import NUM_FIELDS, NUM_HEATMAPS, NUM_JOINTS, STRIDE, OpenposeNetwork
 from posegen.perception import Poses
-from posegen.perception.keypoints import drop_outside
-from posegen.perception.pose_decoding import People, brightest_person, decode_people
+from posegen.perception.keypoint_maps import drop_outside
+from posegen.perception.openpose_decoding import People, brightest_person, decode_people
 from posegen.perception.smoothing import smooth
-from posegen.video import Footage
+from posegen.weights import registry as weights
 
 BOX_HEIGHT = 368
 """Rows of the image that the network sees at scale 1: those of the people that it was trained on, and some more."""

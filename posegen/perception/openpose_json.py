@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from posegen.io.video import Footage
 from posegen.perception import Poses
-from posegen.perception.keypoints import drop_outside, map_keypoints, prominence
+from posegen.perception.keypoint_maps import drop_outside, map_keypoints, prominence
 from posegen.perception.smoothing import smooth
 from posegen.skeletons import OPENPOSE_18, OPENPOSE_25, convert_joints
-from posegen.video import Footage
 
 _SKELETONS = {len(skeleton): skeleton for skeleton in (OPENPOSE_18, OPENPOSE_25)}
 _KEYS = ("pose_keypoints_2d", "pose_keypoints")  # since OpenPose 1.3, and before

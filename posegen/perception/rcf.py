@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posegen import weights
-from posegen.video import Footage
+from posegen.io.video import Footage
+from posegen.weights import registry as weights
 
 _MEAN_BGR = (104.00698793, 116.66876762, 122.67891434)  # of ImageNet, as the Caffe model was trained
 _SCALES = (0.5, 1.0, 1.5)  # of the image pyramid (Section 3.4)

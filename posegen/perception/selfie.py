@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from posegen import weights
+from posegen.io.video import Footage
 from posegen.perception import Poses
 from posegen.perception.tflite import TFLite
-from posegen.video import Footage
+from posegen.weights import registry as weights
 
 _SIZE = 256
 

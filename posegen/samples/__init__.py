@@ -1,14 +1,14 @@
 """What a training step sees: one file per kind of sample, and the plans and loaders that all kinds share."""
 
 from posegen.samples.behavior_windows import BehaviorWindows
-from posegen.samples.colored_frames import ColoredFrames
+from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, Sample, Samples, fixed_batch
 from posegen.samples.frame_pairs import FramePairs
 from posegen.samples.hinted_frames import HintedFrames
-from posegen.samples.images import REGIONS, content_features, to_image, to_network, to_unit, usable_rows
-from posegen.samples.motion_crops import MotionCrops, Window
-from posegen.samples.plan import Arrays, Batch, EpochLoader, Sample, Samples, fixed_batch
+from posegen.samples.motion_windows import MotionCrops, Window
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
+from posegen.samples.recolored_frames import ColoredFrames
 from posegen.samples.shape_pairs import ShapePairs, View, appearance_of, posture_of
+from posegen.samples.tensors import REGIONS, content_features, to_image, to_network, to_unit, usable_rows
 from posegen.samples.warped_maps import WarpedMaps
 
 __all__ = [

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posegen.datasets import DatasetError, Split
-from posegen.motion.dataset import MotionDataset
+from posegen.datasets.dataset import DatasetError, Split
+from posegen.datasets.motions import MotionDataset
 from posegen.motion.editing import posture_placement
-from posegen.motion.openpose import h36m_joints
-from posegen.samples.plan import Arrays, draw
+from posegen.motion.to_openpose import h36m_joints
+from posegen.samples.epoch_plan import Arrays, draw
 from posegen.skeletons import H36M_17
 
 _LEAST_STD = 1e-4  # metres: a coordinate that moves less stands still, as published

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posegen.clips import ClipDataset
-from posegen.color.augmentation import mean_lightness
-from posegen.datasets import DatasetError, Split
+from posegen.color.recoloring import mean_lightness
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import DatasetError, Split
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines
-from posegen.samples.images import content_features, seen, to_network, to_unit, usable_rows
-from posegen.samples.plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.tensors import content_features, seen, to_network, to_unit, usable_rows
 
 
 class FramePairs:

@@ -6,15 +6,15 @@ from functools import cached_property
 
 import numpy as np
 
-from posegen.clips import ClipDataset, ClipFile
-from posegen.color.augmentation import feather, mean_lightness, recolor
 from posegen.color.hints import sample_hints
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import sample_ab
-from posegen.datasets import Split
+from posegen.color.recoloring import feather, mean_lightness, recolor
+from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.datasets.dataset import Split
 from posegen.features.feature_map import target_regions
 from posegen.networks.siggraph17 import AB_SCALE
-from posegen.samples.plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, draw
 
 
 class HintedFrames:

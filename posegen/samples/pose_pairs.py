@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from posegen.clips import ClipDataset
-from posegen.datasets import Split
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Split
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
-from posegen.samples.images import to_network, usable_rows
-from posegen.samples.plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.tensors import to_network, usable_rows
 
 
 def transfer_inputs(image: np.ndarray, pose: np.ndarray, target_pose: np.ndarray) -> Arrays:

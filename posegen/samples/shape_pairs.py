@@ -7,13 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
-from posegen.clips import ClipDataset, ClipFile
-from posegen.datasets import Split
-from posegen.features.moved_frame import AUGMENTATIONS, Augmentation, crop_to_person
+from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.datasets.dataset import Split
 from posegen.features.part_crops import Torso, crop_body_parts
-from posegen.features.posture_figure import FIGURES, Figure, draw_posture, find_joints
-from posegen.samples.images import to_network, usable_rows
-from posegen.samples.plan import Arrays, Sample, draw
+from posegen.features.spatial_augmentation import AUGMENTATIONS, Augmentation, crop_to_person
+from posegen.features.vunet_figure import FIGURES, Figure, draw_posture, find_joints
+from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.tensors import to_network, usable_rows
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class View:
     torso: Torso = "corners"
     """How part crops show the torso, see `posegen.features.part_crops.crop_homographies`."""
     crop: bool = False
-    """Show what is near the person, see `posegen.features.moved_frame.person_box`."""
+    """Show what is near the person, see `posegen.features.spatial_augmentation.person_box`."""
     augmentation: Augmentation = "none"
     """How frames are moved in training."""
 

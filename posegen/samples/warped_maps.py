@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from posegen.clips import ClipDataset
-from posegen.datasets import Split
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Split
 from posegen.features.feature_map import feature_map, find_holes
 from posegen.features.warp import disturb_affines, estimate_affines
-from posegen.samples.images import content_features, to_network, to_unit, usable_rows
-from posegen.samples.plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.tensors import content_features, to_network, to_unit, usable_rows
 
 
 class WarpedMaps:

@@ -10,23 +10,23 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from posegen.datasets import Dataset, Split
+from posegen.datasets.dataset import Dataset, Split
+from posegen.datasets.motions import MotionDataset
+from posegen.io.storage import Folder
 from posegen.losses import masked_motion_mse, masked_mse, mean_kl_to_standard_normal
 from posegen.metrics.motion import amplitude
 from posegen.motion.anatomy import REST
-from posegen.motion.dataset import MotionDataset
-from posegen.motion.drawing import draw_strips
-from posegen.motion.features import features_to_motion, local_pose, pose_features
 from posegen.motion.kinematics import Posed, markers
 from posegen.motion.motion import Motion
+from posegen.motion.pose_features import features_to_motion, local_pose, pose_features
+from posegen.motion.rendering import draw_strips
 from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
 from posegen.networks.actor import ActorDecoder, ActorEncoder, frame_mask
 from posegen.samples import Batch, MotionCrops, Samples, Window
-from posegen.samples.motion_crops import Choice
+from posegen.samples.motion_windows import Choice
 from posegen.stages.motion_stage import MotionStage
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
-from posegen.storage import Folder
-from posegen.weights import WEIGHTS
+from posegen.weights.registry import WEIGHTS
 
 _BATCH = 100  # motions that are drawn at once
 _SHOWN = 3  # motions that a preview shows
@@ -263,7 +263,7 @@ class Actor(MotionStage):
             z: (N, Z).
 
         Returns:
-            (N, T, 25, 6) with T the largest length, see `posegen.motion.features`; zeros behind a motion's last frame.
+            (N, T, 25, 6) with T the largest length, see `posegen.motion.pose_features`; zeros behind a motion's end.
         """
         mask = frame_mask(lengths, int(lengths.max()))
         return self.decoder(z, actions, mask)

@@ -12,7 +12,7 @@ from torch.optim import Adam
 
 from posegen.losses import mean_kl_to_standard_normal
 from posegen.metrics.behavior import code_distance, cross_displacement
-from posegen.motion.drawing import draw_strips
+from posegen.motion.rendering import draw_strips
 from posegen.networks.behavior import PostureDecoder
 from posegen.samples import Batch, BehaviorWindows, Samples
 from posegen.stages.behavior_stage import BehaviorStage

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-from posegen.motion.drawing import draw_strips
+from posegen.io.storage import Folder
+from posegen.motion.rendering import draw_strips
 from posegen.networks.flow import Flow
 from posegen.samples import Batch, Samples, fixed_batch
 from posegen.stages.behavior import Behavior
 from posegen.stages.behavior_stage import BehaviorStage
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached
-from posegen.storage import Folder
 
 _FITTED = 512  # windows from whose codes the flow takes its first norms
 _SHOWN = 2  # starts whose futures a preview shows

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.datasets import Dataset, Split
+from posegen.datasets.dataset import Dataset, Split
+from posegen.datasets.motions import MotionDataset
 from posegen.metrics.behavior import displacement_error, self_distance
-from posegen.motion.dataset import MotionDataset
 from posegen.motion.editing import Placement, posture_placement, resample
-from posegen.motion.h36m import INVENTED, smpl_joints
 from posegen.motion.motion import Motion
-from posegen.motion.openpose import h36m_joints
+from posegen.motion.to_h36m import INVENTED, smpl_joints
+from posegen.motion.to_openpose import h36m_joints
 from posegen.networks.behavior import BehaviorNet
 from posegen.samples import Batch, BehaviorWindows, Samples
 from posegen.skeletons import H36M_17, joint_indices

@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.autograd import grad
 from torch.nn import functional as F
 
-from posegen.clips import ClipDataset
-from posegen.datasets import Dataset, Split
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Dataset, Split
+from posegen.io.images import grid
 from posegen.losses import kl_to_standard_normal, lsgan
 from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEncoder, UNet
 from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.initialization import init_xavier
 from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
-from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, cut, detached, with_gradient
 
 _CODEBOOK_FRAMES = 512  # training frames whose codes tell how codes follow from colours

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from posegen.clips import ClipDataset
 from posegen.color.lab import lab_to_rgb
-from posegen.datasets import Dataset, Split
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Dataset, Split
+from posegen.io.images import grid
 from posegen.metrics.image import psnr
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17, color_bins
 from posegen.samples import Batch, HintedFrames, Samples
-from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
 
 _CLASS_STRIDE = 4

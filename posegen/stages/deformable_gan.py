@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posegen.clips import ClipDataset
-from posegen.datasets import Dataset, Split
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Dataset, Split
 from posegen.features.stick_figure import draw_stick_figure
+from posegen.io.images import grid
 from posegen.losses import log_loss, nearest_neighbor
 from posegen.metrics.image import psnr, ssim
 from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminator, heat_maps
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, PosePairs, Samples, to_image, transfer_inputs
-from posegen.stages.pictures import grid
+from posegen.stages.pose_transfer_stage import TransferStage
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
-from posegen.stages.transfer_stage import TransferStage
 
 
 class DeformableGAN(TransferStage):

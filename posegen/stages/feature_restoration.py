@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from posegen.clips import ClipDataset
-from posegen.datasets import Dataset, Split
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Dataset, Split
+from posegen.io.images import grid
 from posegen.losses import feature_matching, last, lsgan
 from posegen.networks.pix2pixhd import MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.samples import Batch, Samples, WarpedMaps, to_image
-from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
 
 

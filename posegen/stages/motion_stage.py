@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from posegen.datasets import Dataset
-from posegen.motion.dataset import MotionDataset
+from posegen.datasets.dataset import Dataset
+from posegen.datasets.motions import MotionDataset
 from posegen.stages.stage import Stage
 
 

@@ -10,9 +10,9 @@ import torch
 from torch.nn import functional as F
 from torch.optim import Adam, AdamW
 
-from posegen.datasets import Dataset, Split
-from posegen.motion.dataset import MotionDataset
-from posegen.motion.features import JointSet, recognized_joints
+from posegen.datasets.dataset import Dataset, Split
+from posegen.datasets.motions import MotionDataset
+from posegen.motion.pose_features import JointSet, recognized_joints
 from posegen.networks import recognition
 from posegen.networks.recognition import STGCN, GRURecognizer
 from posegen.samples import Batch, MotionCrops, Samples, Window

@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD, Adam
 
-from posegen.clips import ClipDataset
-from posegen.datasets import Dataset, DatasetError, Split
-from posegen.features.moved_frame import Augmentation, person_box
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Dataset, DatasetError, Split
 from posegen.features.part_crops import Torso
-from posegen.features.posture_figure import FIGURES, Figure
+from posegen.features.spatial_augmentation import Augmentation, person_box
+from posegen.features.vunet_figure import FIGURES, Figure
+from posegen.io.images import grid
 from posegen.losses import mean_kl_to_standard_normal, normalized_l1, perceptual
 from posegen.metrics.image import SSIM_MIN_SIZE, psnr, ssim
 from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, Samples, ShapePairs, View, appearance_of, posture_of, to_image
-from posegen.stages.pictures import grid
+from posegen.stages.pose_transfer_stage import TransferStage
 from posegen.stages.stage import Losses, Metrics, Pictures, detached, sum_losses
-from posegen.stages.transfer_stage import TransferStage
 
 _LARGEST_ADVERSARY = 4.0
 _ACTIVATIONS = 5  # of the perceptual network, each of weight 1

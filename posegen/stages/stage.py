@@ -13,8 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from posegen.clips import ClipDataset
-from posegen.datasets import Dataset, Split
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Dataset, Split
 from posegen.samples import Batch, Samples
 
 Losses = dict[str, Tensor]

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from posegen.io.storage import Folder
 from posegen.samples import REGIONS, Batch
 from posegen.stages.color_encoder import ColorEncoder
 from posegen.stages.stage import Stage
 from posegen.stages.video_stage import VideoStage
-from posegen.storage import Folder
 
 
 class VideoGenerator(VideoStage):

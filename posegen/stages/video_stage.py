@@ -12,21 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posegen.clips import ClipDataset
-from posegen.datasets import Dataset, Split
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Dataset, Split
+from posegen.io.images import grid
+from posegen.io.storage import Folder
 from posegen.losses import feature_matching, last, lsgan, perceptual
 from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
 from posegen.networks.codebook import Codebook, reparameterize
-from posegen.networks.compositing import Compositor
+from posegen.networks.compositor import Compositor
 from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
 from posegen.stages.feature_restoration import FeatureRestoration
-from posegen.stages.pictures import grid
 from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
-from posegen.storage import Folder
 
 
 class VideoStage(Stage):

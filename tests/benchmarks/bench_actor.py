@@ -25,14 +25,14 @@ from torch.profiler import ProfilerActivity, profile
 
 from posegen.losses import kl_to_standard_normal
 from posegen.motion.anatomy import REST
-from posegen.motion.corpus import ACTIONS, make_subject, perform
-from posegen.motion.features import motion_features
 from posegen.motion.kinematics import MARKER_DISTANCE
+from posegen.motion.pose_features import motion_features
 from posegen.networks.actor import sinusoidal_positions
 from posegen.samples import Batch
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 from posegen.stages import Actor
 from posegen.stages.stage import Losses, detached, sum_losses
+from posegen.synthetic.motions import ACTIONS, make_subject, perform
 
 REFERENCE = replace(Actor.presets["reference"], actions=tuple(ACTIONS), fps=25.0)
 TINY = replace(REFERENCE, latent_dim=32, num_layers=2, feedforward_dim=64, dropout=0.0)

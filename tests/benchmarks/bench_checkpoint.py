@@ -16,11 +16,11 @@ import torch
 from bench_steps import Case, random_batch
 from straightforward import step_color_encoder, step_video_generator
 
-from orchestration.checkpoints import CheckpointWriter
-from orchestration.train import TrainSettings
-from posegen.checkpoint import Progress, checkpoint_bytes
+from orchestration.training.checkpoint_writer import CheckpointWriter
+from orchestration.training.train import TrainSettings
+from posegen.checkpoints.checkpoint import Progress, checkpoint_bytes
+from posegen.io.storage import Folder
 from posegen.stages import ColorEncoder, VideoGenerator
-from posegen.storage import Folder
 
 STEPS = 3
 SIZE = (384, 256)

@@ -10,7 +10,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from orchestration.compare import compare
+from orchestration.evaluation.compare import compare
 
 RUNS, PARAMETERS = 1000, 8
 

@@ -18,14 +18,14 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from posegen.generate import Content, VideoSynthesizer
+from posegen.inference.pose_transfer import PoseTransfer
+from posegen.inference.video_synthesizer import Content, VideoSynthesizer
 from posegen.metrics.temporal import implied_flow, warp_error
 from posegen.networks.restoration import FeatureRestorer
 from posegen.perception.openpose import find_people, load_network
-from posegen.pose_transfer import PoseTransfer
 from posegen.stages import DeformableGAN, VideoGenerator
-from posegen.studio import StudioClip, render_clip
-from posegen.weights import WeightsError
+from posegen.synthetic.studio import StudioClip, render_clip
+from posegen.weights.registry import WeightsError
 
 SIZE = (384, 256)
 NUM_FRAMES = 3

@@ -28,11 +28,11 @@ import cv2
 import psutil  # type: ignore[import-untyped]
 import ray
 
-from orchestration.prepare import PrepareSettings, prepare
-from orchestration.preparer import ClipPreparer, ClipResult
-from orchestration.ray_session import start_ray
-from posegen.storage import Folder
-from posegen.studio import render_clip, truth_path, write_clip
+from orchestration.data.clip_preparer import ClipPreparer, ClipResult
+from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.runtime.ray_session import start_ray
+from posegen.io.storage import Folder
+from posegen.synthetic.studio import render_clip, truth_path, write_clip
 
 WORKERS = 2
 NUM_FRAMES = 100

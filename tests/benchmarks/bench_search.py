@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from optuna.distributions import FloatDistribution
 
-from orchestration.search_settings import EPOCH, OBJECTIVES, Pruning, SamplerName
-from orchestration.spaces import Search
-from orchestration.study import StudySearch, StudySettings, open_study
-from posegen.checkpoint import find_checkpoint, load_stage
-from posegen.clips import ClipDataset
+from orchestration.search.settings import EPOCH, OBJECTIVES, Pruning, SamplerName
+from orchestration.search.space_binding import Search
+from orchestration.search.study import StudySearch, StudySettings, open_study
+from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
+from posegen.datasets.clips import ClipDataset
 from posegen.samples import EpochLoader, fixed_batch
 from posegen.stages import VideoGenerator
 from search_spaces.space import Space

@@ -10,7 +10,7 @@ import time
 
 import cv2
 
-from posegen.studio import render_clip
+from posegen.synthetic.studio import render_clip
 
 SIZES = ((96, 64, 200), (384, 256, 20))
 

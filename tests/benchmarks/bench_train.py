@@ -10,15 +10,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from orchestration.colorize import ColorizeSettings, colorize
-from orchestration.prepare import PrepareSettings, prepare
-from orchestration.progress import Listener
-from orchestration.ray_session import start_ray
-from orchestration.train import TrainSettings, train
-from posegen.clips import ClipDataset
+from orchestration.data.colorize import ColorizeSettings, colorize
+from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.runtime.progress import Listener
+from orchestration.runtime.ray_session import start_ray
+from orchestration.training.train import TrainSettings, train
+from posegen.datasets.clips import ClipDataset
 from posegen.samples import EpochLoader
 from posegen.stages import STAGES, VideoGenerator
-from posegen.studio import render_clip, write_clip
+from posegen.synthetic.studio import render_clip, write_clip
 
 ACTIONS = ("wave_one_hand", "squat", "side_step")
 

@@ -16,14 +16,14 @@ from bench_train import make_dataset
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from orchestration import tracking
-from orchestration.colorize import ColorizeSettings, colorize
-from orchestration.ray_session import start_ray
-from orchestration.search_settings import TuneSettings
-from orchestration.train import TrainSettings, train
-from orchestration.tune import open_search, tune
+from orchestration.data.colorize import ColorizeSettings, colorize
+from orchestration.runtime.ray_session import start_ray
+from orchestration.search.settings import TuneSettings
+from orchestration.search.tune import open_search, tune
+from orchestration.tracking import tracker as tracking
+from orchestration.training.train import TrainSettings, train
+from posegen.io.storage import Folder
 from posegen.samples import REGIONS
-from posegen.storage import Folder
 
 NUM_EPOCHS = 6
 SETTINGS = TuneSettings(

@@ -12,14 +12,22 @@ import pyarrow as pa
 import pytest
 import torch
 
-from orchestration.colorize import ColorizeSettings, colorize
-from orchestration.prepare import PrepareSettings, prepare
-from posegen import clips
-from posegen.checkpoint import Progress, save_checkpoint
-from posegen.clips import VARIANT_SCHEMA, Clip, ClipInfo, DatasetInfo, encode_png, save_dataset_info, write_table
+from orchestration.data.colorize import ColorizeSettings, colorize
+from orchestration.data.prepare import PrepareSettings, prepare
+from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.datasets import clips
+from posegen.datasets.clips import (
+    VARIANT_SCHEMA,
+    Clip,
+    ClipInfo,
+    DatasetInfo,
+    encode_png,
+    save_dataset_info,
+    write_table,
+)
+from posegen.io.storage import Folder
 from posegen.stages import VideoGenerator
-from posegen.storage import Folder
-from posegen.studio import render_clip, write_clip
+from posegen.synthetic.studio import render_clip, write_clip
 
 _NOISE_SIZE, _NOISE_FRAMES = (64, 64), 6
 _SMALL = (96, 64)
@@ -30,7 +38,7 @@ CAST = {"ada": ("bow", "clap", "wave_one_hand"), "bruno": ("bow", "wave_one_hand
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """A Ray of two CPUs, started as the product starts it."""
-    from orchestration.ray_session import start_ray
+    from orchestration.runtime.ray_session import start_ray
 
     start_ray(num_cpus=2)
     import ray

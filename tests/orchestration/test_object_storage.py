@@ -17,17 +17,17 @@ from pathlib import Path
 import boto3
 import pytest
 import torch
-from narrow import CONFIG, QUIET
-from object_store import ObjectStore, serve_objects
 
-from orchestration import cli
-from orchestration.runs import RunRecord
-from orchestration.train import train
-from posegen.checkpoint import Progress, find_checkpoint, latest_checkpoint, save_checkpoint
-from posegen.clips import ClipDataset
+from orchestration.cli import main as cli
+from orchestration.training.runs import RunRecord
+from orchestration.training.train import train
+from posegen.checkpoints.checkpoint import Progress, find_checkpoint, latest_checkpoint, save_checkpoint
+from posegen.datasets.clips import ClipDataset
+from posegen.io.storage import Folder
 from posegen.samples import EpochLoader
 from posegen.stages import ColorEncoder, VideoGenerator
-from posegen.storage import Folder
+from tests.support.narrow import CONFIG, QUIET
+from tests.support.object_store import ObjectStore, serve_objects
 
 POSEGEN = Path(sys.executable).parent / "posegen"
 NARROW = "--preset tiny --generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-size 2 --epoch-size 4"

@@ -11,10 +11,10 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from orchestration import cli
-from orchestration.demo import EXPERIMENT, DemoSettings, demo
-from posegen.clips import ClipDataset
-from posegen.video import read_video
+from orchestration.cli import main as cli
+from orchestration.reports.demo import EXPERIMENT, DemoSettings, demo
+from posegen.datasets.clips import ClipDataset
+from posegen.io.video import read_video
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,7 +85,7 @@ def test_generate_by_hand(made, monkeypatch, capsys):
 def test_photo_gives_the_colour(made, monkeypatch, capsys):
     folder, _ = made
     monkeypatch.chdir(folder)
-    from posegen.stages.pictures import write_picture
+    from posegen.io.images import write_picture
 
     clip = ClipDataset(str(folder / "out/dataset")).clips[0]
     write_picture(folder / "photo.png", clip.image(0))

@@ -1,0 +1,4 @@
+"""Clusters: check a cluster file, submit jobs to a running cluster.
+
+Nothing here runs on the cluster itself.
+"""

@@ -1,0 +1,252 @@
+"""Paints the clothes of every clip in other colours, on Ray Data.
+
+Each clip gets one file, which records the settings that made it: asking for the same again does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from orchestration.errors import reason_of
+from orchestration.runtime.ray_session import Row, map_clips
+from posegen.color.garment_segmentation import garment_labels
+from posegen.color.recoloring import Region, Scope, augment_clip, plan_clip
+from posegen.datasets.clips import (
+    METADATA_KEY,
+    VARIANT_SCHEMA,
+    ClipDataset,
+    ClipFile,
+    VariantFile,
+    encode_png,
+    write_table,
+)
+from posegen.datasets.dataset import DatasetError
+from posegen.io.storage import Folder
+
+if TYPE_CHECKING:
+    from posegen.inference.hint_recolorer import Recolorer
+
+PAINT_VERSION = 3
+"""Part of what every file records: counts the changes to the code that paint another picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorizeSettings:
+    """How clothes are recoloured."""
+
+    scope: Scope = "frame"
+    """What has one colour: each frame its own, for color_encoder; or all frames of a clip, for video_generator."""
+    region: Region = "both"
+    """Which garments are painted."""
+    method: Literal["lab", "siggraph17"] = "lab"
+    """How: lab shifts a and b inside the garment, and keeps lightness and texture; siggraph17 has a network colour
+    the garment by hints on the body."""
+    colorizer: str = ""
+    """Network of siggraph17: a run of the stage colorizer, or published weights by name (by default siggraph17)."""
+    variants: int | None = None
+    """Colourings of each frame; by default 4 with scope frame, and 5 with scope clip, the first being the original."""
+    seed: int = 0
+    """Decides the colours, with the clip and the frame."""
+    workers: int = -1
+    """Processes that paint; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
+
+    def __post_init__(self) -> None:
+        if self.variants is not None and self.variants < 1:
+            raise ValueError(f"variants must be at least 1, got {self.variants}")
+        if self.colorizer and self.method != "siggraph17":
+            raise ValueError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
+
+    @property
+    def num_variants(self) -> int:
+        """Colourings of each frame."""
+        return self.variants or {"frame": 4, "clip": 5}[self.scope]
+
+    @property
+    def kind(self) -> str:
+        """Name of the folder inside ``colors/``."""
+        return f"{self.scope}-{self.region}"
+
+    def record(self, network: str = "") -> bytes:
+        """What decides the pictures of a clip, for the file that holds them; `network` says which one paints."""
+        facts = {"method": self.method, "num_variants": self.num_variants, "seed": self.seed}
+        return json.dumps({"version": PAINT_VERSION, **facts, **({"network": network} if network else {})}).encode()
+
+
+@dataclass(frozen=True)
+class PaintResult:
+    """What became of one clip."""
+
+    clip_id: str
+    num_images: int = 0
+    reason: str = ""
+    """Why it was not painted; empty if it was."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class ColorizeSummary:
+    """What is in a dataset after it was coloured."""
+
+    folder: Folder
+    num_clips: int
+    num_images: int
+    num_made: int
+    """Clips that were painted now; the others were there."""
+    failures: list[PaintResult]
+
+    def __str__(self) -> str:
+        text = f"{self.num_images:,} images of {self.num_clips:,} clips in {self.folder}, {self.num_made:,} clips new"
+        for failure in self.failures[:3]:
+            text += f"\n{failure.clip_id}: {failure.reason}"
+        return text + (f"\n{len(self.failures)} clips failed" if self.failures else "")
+
+
+Progress = Callable[[int, int, PaintResult], None]
+"""Called with the number of clips that are done, the number that there are to do, and what became of the last."""
+
+
+class ClipPainter:
+    """Paints one clip at a time."""
+
+    def __init__(self, dataset: Folder, settings: ColorizeSettings):
+        self.dataset = dataset
+        self.settings = settings
+        self.recolorer = _load_recolorer(settings)
+        self.record = settings.record(self.recolorer.identity if self.recolorer else "")
+
+    def __call__(self, row: Row) -> Row:
+        """Paint a clip and write its variants. Whatever goes wrong becomes its reason.
+
+        Args:
+            row: ``clip_id``.
+
+        Returns:
+            The fields of a `PaintResult`.
+        """
+        start = time.perf_counter()
+        result = PaintResult(row["clip_id"])
+        try:
+            table = self.paint(row["clip_id"]).replace_schema_metadata({METADATA_KEY: self.record})
+            write_table(self.dataset / "colors" / self.settings.kind, f"{row['clip_id']}.parquet", table)
+            result = replace(result, num_images=table.num_rows)
+        except Exception as error:
+            result = replace(result, reason=reason_of(error))
+        return asdict(replace(result, seconds=time.perf_counter() - start))
+
+    def paint(self, clip_id: str) -> pa.Table:
+        """Return all variants of a clip, of `VARIANT_SCHEMA`; a frame that shows no garment stays as it is."""
+        clip = ClipFile(self.dataset, clip_id).read()
+        garments = garment_labels(clip.images, clip.keypoints, clip.masks)
+        plan = plan_clip(
+            clip.images,
+            garments,
+            scope=self.settings.scope,
+            region=self.settings.region,
+            num_variants=self.settings.num_variants,
+            seed=self.settings.seed,
+            clip_id=clip_id,
+        )
+        variants = (
+            augment_clip(clip.images, garments, plan)
+            if self.recolorer is None
+            else self.recolorer.augment_clip(clip.images, garments, clip.keypoints, plan)
+        )
+        rows = [
+            {
+                "frame": variant.frame,
+                "variant": variant.variant,
+                "image": encode_png(variant.image),
+                "upper_ab": variant.upper_ab,
+                "lower_ab": variant.lower_ab,
+                "seed": variant.seed,
+            }
+            for variant in variants
+        ]
+        return pa.Table.from_pylist(rows, VARIANT_SCHEMA)
+
+
+def colorize(
+    dataset: Folder | str, settings: ColorizeSettings, *, on_progress: Progress | None = None
+) -> ColorizeSummary:
+    """Paint the clips of a dataset that are not painted yet, or were painted with other settings.
+
+    Without anything to paint, Ray is not started.
+
+    Args:
+        dataset: Folder of a clip dataset.
+        settings: How.
+        on_progress: Hears of every clip that is done.
+
+    Raises:
+        DatasetError: There is no dataset, no clip in it, or none could be painted.
+        CheckpointError, WeightsError: The network cannot be had.
+    """
+    data = ClipDataset(dataset)
+    if not data.clips:
+        raise DatasetError(f"{data.folder} has no clips; make them with `posegen prepare`")
+    folder = data.folder / "colors" / settings.kind
+    settings = _fix_network(settings)
+    recolorer = _load_recolorer(settings)
+    record = settings.record(recolorer.identity if recolorer else "")
+    todo = [clip.clip_id for clip in data.clips if _read_record(data.folder, settings.kind, clip.clip_id) != record]
+    results = _paint_clips(todo, data.folder, settings, on_progress)
+    for place in (data.folder, folder):
+        place.sweep()
+    failures = [result for result in results if result.reason]
+    painted = [clip for clip in data.clips if clip.clip_id not in {failure.clip_id for failure in failures}]
+    if not painted:
+        raise DatasetError(f"no clip of {data.folder} could be painted: {failures[0].reason}")
+    return ColorizeSummary(
+        folder=folder,
+        num_clips=len(painted),
+        num_images=sum(clip.info.num_frames for clip in painted) * settings.num_variants,
+        num_made=len(todo) - len(failures),
+        failures=failures,
+    )
+
+
+def _fix_network(settings: ColorizeSettings) -> ColorizeSettings:
+    """Name the network in full: of a run its newest checkpoint, the same for all processes while the run goes on."""
+    if settings.method == "lab":
+        return settings
+    from posegen.checkpoints.checkpoint import find_checkpoint
+    from posegen.inference.hint_recolorer import PUBLISHED
+
+    colorizer = settings.colorizer or PUBLISHED[0]
+    return replace(settings, colorizer=colorizer if colorizer in PUBLISHED else find_checkpoint(colorizer).uri)
+
+
+def _load_recolorer(settings: ColorizeSettings) -> Recolorer | None:
+    """The network that paints, None for the method that needs none."""
+    if settings.method == "lab":
+        return None
+    from posegen.inference.hint_recolorer import Recolorer, load_network
+
+    return Recolorer(load_network(settings.colorizer))
+
+
+def _read_record(dataset: Folder, kind: str, clip_id: str) -> bytes:
+    """What a file of variants says of how it was made; nothing if there is none."""
+    there = (dataset / "colors" / kind).exists(f"{clip_id}.parquet")
+    return VariantFile(dataset, kind, clip_id).record if there else b""
+
+
+def _paint_clips(
+    clip_ids: Sequence[str], dataset: Folder, settings: ColorizeSettings, on_progress: Progress | None
+) -> list[PaintResult]:
+    """Paint clips, and return what became of each."""
+    if not clip_ids:
+        return []
+    rows = [{"clip_id": clip_id} for clip_id in clip_ids]
+    results = []
+    for answer in map_clips(rows, ClipPainter, (dataset, settings), manifest=dataset, workers=settings.workers):
+        results.append(PaintResult(**answer))
+        if on_progress:
+            on_progress(len(results), len(rows), results[-1])
+    return results

@@ -1,0 +1,212 @@
+"""Unpacks Human3.6M's archives, on Ray Data.
+
+All archives are looked through before anything is written. What was extracted is remembered with the size and time of
+its archive, so the same command goes on where it was stopped, and does not look again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestration.errors import reason_of
+from orchestration.runtime.ray_session import Row, map_clips
+from orchestration.training.preflight import free_space
+from posegen.datasets.published.h36m_names import IMAGE_POSES, POSES, SUBJECTS, VIDEOS, WORLD_POSES, belongs, example
+from posegen.io.records import parse_record
+from posegen.io.storage import Folder
+from posegen.io.tar import Member, extract, is_there, list_members
+
+ENDINGS = (".tgz", ".tar.gz", ".tar")
+"""Of archives, in the order in which they are looked for."""
+
+_RECORD = "archives.json"
+_THREADS = 4  # that look through archives: enough to keep a disk busy
+
+Progress = Callable[[int, int], None]
+"""Called with the number of archives that are done and the number that there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSettings:
+    """What is extracted."""
+
+    subjects: tuple[str, ...] = SUBJECTS
+    """People whose archives there are."""
+    workers: int = -1
+    """Processes that extract; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
+
+    def __post_init__(self) -> None:
+        unknown = [subject for subject in self.subjects if subject not in SUBJECTS]
+        if unknown or not self.subjects:
+            raise ValueError(f"subjects are {', '.join(SUBJECTS)}, got {', '.join(unknown) or 'none'}")
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What was unpacked."""
+
+    folder: Path
+    num_archives: int
+    num_files: int
+    """That are there now."""
+    num_new: int
+
+    def __str__(self) -> str:
+        return f"{self.num_files:,} files of {self.num_archives} archives in {self.folder}, {self.num_new:,} new"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is remembered of an archive."""
+
+    size: int
+    """Bytes."""
+    time: int
+    """Nanoseconds: when it was last changed."""
+    members: list[Member]
+
+
+@dataclass(frozen=True)
+class _Archive:
+    path: Path
+    subject: str
+    kind: str
+
+    @property
+    def target(self) -> str:
+        """The folder, inside the one of all, that its files go to."""
+        return f"{self.subject}/{self.kind}"
+
+    def stamp(self) -> tuple[int, int]:
+        """Size and time, which tell whether the file is the same as it was."""
+        stat = self.path.stat()
+        return stat.st_size, stat.st_mtime_ns
+
+
+def extract_archives(
+    archives: Path,
+    out: Path,
+    settings: ExtractSettings,
+    *,
+    on_progress: Progress = lambda done, total: None,
+) -> Extracted:
+    """Unpack the archives of some people to ``OUT/extracted/SUBJECT/KIND/``.
+
+    Needed of each are ``Poses_D3_Positions_mono_universal_SUBJECT`` and ``Videos_SUBJECT``; taken where they are there
+    are ``Poses_D3_Positions_SUBJECT`` and ``Poses_D2_Positions_SUBJECT``.
+
+    Args:
+        archives: Folder of ``.tgz``, ``.tar.gz`` or ``.tar``.
+        out: Folder of the dataset.
+        settings: Whose.
+        on_progress: Hears of every archive that was looked through, and then of every one that was extracted.
+
+    Raises:
+        ValueError: Archives are missing, damaged, unsafe or of another dataset, and nothing was written; or the disk
+            is full.
+    """
+    found = _find(archives, settings.subjects)
+    folder = Folder(out) / "extracted"
+    record = _read_record(folder)
+    members = _look_through(found, record, on_progress)
+    missing = {
+        archive: [member for member in listed if not is_there(folder / archive.target, member)]
+        for archive, listed in members.items()
+    }
+    _check_space(sum(member.size for lacking in missing.values() for member in lacking), folder)
+    rows = [
+        {
+            "clip_id": archive.path.name,
+            "path": str(archive.path.absolute()),
+            "target": archive.target,
+            "members": [asdict(member) for member in lacking],
+        }
+        for archive, lacking in missing.items()
+        if lacking
+    ]
+    num_new = 0
+    reasons = []
+    if rows:
+        results = map_clips(rows, _Extractor, (folder,), manifest=folder, workers=settings.workers)
+        for done, result in enumerate(results, start=1):
+            num_new += result.get("count", 0)
+            if result["reason"]:
+                reasons.append(f"{result['clip_id']}: {result['reason']}")
+            on_progress(done, len(rows))
+    if reasons:
+        raise ValueError("; ".join(sorted(reasons)))
+    record |= {archive.path.name: Known(*archive.stamp(), members[archive]) for archive in found}
+    folder.write_json(_RECORD, {name: asdict(known) for name, known in record.items()})
+    return Extracted(out / "extracted", len(found), sum(map(len, members.values())), num_new)
+
+
+def _find(archives: Path, subjects: Sequence[str]) -> list[_Archive]:
+    """The archives that there are. Raises ValueError, with all names, where one that is needed is missing."""
+    if not archives.is_dir():
+        raise ValueError(f"no folder of archives at {archives}")
+    found, missing = [], []
+    for subject in subjects:
+        for kind in (POSES, VIDEOS, WORLD_POSES, IMAGE_POSES):
+            paths = [path for ending in ENDINGS if (path := archives / f"{kind}_{subject}{ending}").is_file()]
+            if paths:
+                found.append(_Archive(paths[0], subject, kind))
+            elif kind in (POSES, VIDEOS):
+                missing.append(f"{kind}_{subject}.tgz")
+    if missing:
+        raise ValueError(f"{archives} lacks {', '.join(missing)}: download them, or say whose there are by --subjects")
+    return found
+
+
+def _read_record(folder: Folder) -> dict[str, Known]:
+    """What is remembered of archives by their names."""
+    if not folder.exists(_RECORD):
+        return {}
+    return parse_record(dict[str, Known], folder.read(_RECORD), f"{folder}/{_RECORD}")
+
+
+def _look_through(
+    found: Sequence[_Archive], record: dict[str, Known], on_progress: Progress
+) -> dict[_Archive, list[Member]]:
+    """What is in each archive. Raises ValueError where one cannot be what its name says."""
+
+    def look(archive: _Archive) -> list[Member]:
+        known = record.get(archive.path.name)
+        if known and (known.size, known.time) == archive.stamp():
+            return known.members
+        return list_members(
+            archive.path, lambda name: belongs(name, archive.subject, archive.kind), example(archive.kind)
+        )
+
+    members = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for done, (archive, listed) in enumerate(zip(found, pool.map(look, found), strict=True), start=1):
+            members[archive] = listed
+            on_progress(done, len(found))
+    return members
+
+
+def _check_space(needed: int, folder: Folder) -> None:
+    """Raise ValueError where so many bytes do not fit on the disk."""
+    _, free = free_space(Path(str(folder)))
+    if needed > free:
+        raise ValueError(f"{folder} needs {needed / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} GB: make room")
+
+
+class _Extractor:
+    """Unpacks one archive after the other."""
+
+    def __init__(self, folder: Folder):
+        self.folder = folder
+
+    def __call__(self, row: Row) -> Row:
+        """Unpack an archive; what goes wrong becomes its reason."""
+        target = self.folder / row["target"]
+        try:
+            target.sweep()
+            count = extract(Path(row["path"]), [Member(**member) for member in row["members"]], target)
+        except Exception as error:
+            return {"clip_id": row["clip_id"], "count": 0, "reason": reason_of(error)}
+        return {"clip_id": row["clip_id"], "count": count, "reason": ""}

@@ -1,0 +1,321 @@
+"""Turns Human3.6M's extracted files into pictures, an annotation, motions and clips, on Ray Data.
+
+Layout of ``OUT/``::
+
+    extracted/…            what `posegen data h36m extract` made
+    metadata.xml           of the dataset's own code: how files are called, and the cameras
+    processed/all/…        pictures and annot_export.h5, as published code has them
+    processed/views/       the annotation's rows, view by view
+    motions/  clips/       datasets for the stages behavior and shape_posture
+    rejected.json          what was left out
+
+Whatever is there is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestration.data.clip_datasets import check_clips, finish_clips, some_of, write_rejections
+from orchestration.data.h36m_video import MOTIONS, VIEWS, MotionMaker, ViewPlan, ViewProcessor
+from orchestration.data.video_files import Rejection
+from orchestration.option_types import FrameSize
+from orchestration.runtime.ray_session import map_clips
+from posegen.datasets.clips import ClipInfo
+from posegen.datasets.dataset import Split
+from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, write_motions
+from posegen.datasets.published.h36m_annotation import FILE, Annotation, decode_columns, write_annotation
+from posegen.datasets.published.h36m_cameras import Metadata, read_metadata
+from posegen.datasets.published.h36m_names import (
+    ACTIONS,
+    CAMERAS,
+    CORRUPT,
+    FPS,
+    IMAGE_POSES,
+    POSES,
+    SUBJECTS,
+    TEST_SUBJECTS,
+    VIDEOS,
+    WORLD_POSES,
+    Take,
+    View,
+    find_name,
+    names_of,
+    takes,
+)
+from posegen.io.storage import Folder, expand_home
+from posegen.motion.motion import read_motion
+
+_DATASET = "Human3.6M"
+_METADATA = "metadata.xml"
+
+Progress = Callable[[int, int], None]
+"""Called with the number of views, or of takes, that are done and the number that there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessSettings:
+    """How sequences become pictures, motions and clips."""
+
+    size: FrameSize = (256, 256)
+    """Height and width of the clips' frames; whole pictures are shrunk to it."""
+    fps: float = 25.0
+    """Frames per second of motions and clips: 50 divided by a whole number."""
+    metadata: Path | None = None
+    """metadata.xml of the dataset's code; by default OUT/metadata.xml, if it is there."""
+    annotations: Path | None = None
+    """An annotation that is taken instead of a new one, such as the published annot_export.h5."""
+    split_by: Literal["person", "action"] = "person"
+    """What training and test have not in common."""
+    test: tuple[str, ...] = TEST_SUBJECTS
+    """People, or actions, that are held out."""
+    workers: int = -1
+    """Processes that work on sequences; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
+
+    def __post_init__(self) -> None:
+        if not self.fps > 0 or FPS % self.fps:
+            raise ValueError(f"fps must be {FPS:g} divided by a whole number, such as 25 or 10, got {self.fps:g}")
+        if min(self.size) < 32:
+            raise ValueError(f"size must be at least 32 x 32 (height x width), got {self.size}")
+        known = SUBJECTS if self.split_by == "person" else tuple(ACTIONS.values())
+        unknown = [name for name in self.test if name not in known]
+        if unknown or not self.test:
+            raise ValueError(f"test must name some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
+
+    def side(self, person: str, action: str) -> Split:
+        """Whether somebody doing something is learned from or held out."""
+        return "test" if (person if self.split_by == "person" else action) in self.test else "train"
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What was made."""
+
+    out: Path
+    annotation: Path
+    num_views: int
+    num_pictures: int
+    motions: MotionDatasetInfo
+    clips: list[ClipInfo]
+    rejections: list[Rejection]
+
+    def __str__(self) -> str:
+        held_out = sum(entry.split == "test" for entry in self.motions.motions)
+        text = (
+            f"{self.num_views:,} views with {self.num_pictures:,} pictures, annotated in {self.annotation}; "
+            f"{len(self.motions.motions):,} motions in {self.out}/motions, {held_out:,} held out; "
+            f"{len(self.clips):,} clips in {self.out}/clips"
+        )
+        if self.rejections:
+            text += f"; {len(self.rejections):,} left out, see {self.out}/rejected.json: {some_of(self.rejections)}"
+        return text
+
+
+def process(
+    out: Path,
+    settings: ProcessSettings,
+    *,
+    on_progress: Progress = lambda done, total: None,
+) -> Processed:
+    """Make pictures, annotation, motions and clips of all that was extracted; what is broken is listed and left out.
+
+    Args:
+        out: Folder of the dataset.
+        settings: How.
+        on_progress: Hears of every view that is done, and then of every motion.
+
+    Raises:
+        ValueError: Nothing was extracted, the cameras are not known, or no sequence can be used.
+        DatasetError: Clips of another size are there.
+    """
+    out = expand_home(out).absolute()
+    metadata = _find_metadata(out, settings)
+    given = None if settings.annotations is None else expand_home(settings.annotations).absolute()
+    plans, rejections = _plan_given(out, given, metadata) if given else _plan(out, metadata)
+    check_clips(Folder(out / "clips"), settings.size, _DATASET)
+    worker = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
+    done, broken = _map(plans, ViewProcessor, worker, out, settings, on_progress)
+    rejections += broken
+    if not done:
+        write_rejections(Folder(out), rejections)
+        raise ValueError(f"none of the sequences in {out} can be used: {some_of(rejections)}")
+    annotation = given or _write_annotation(out)
+    motions, broken = _make_motions(out, annotation, settings, on_progress)
+    rejections += broken
+    clips = _finish_clips(out, list(done.values()), settings)
+    write_rejections(Folder(out), rejections)
+    num_pictures = sum(result["num_frames"] for result in done.values())
+    return Processed(out, annotation, len(done), num_pictures, motions, clips, rejections)
+
+
+# ---- What there is
+
+
+def _find_metadata(out: Path, settings: ProcessSettings) -> Metadata | None:
+    path = out / _METADATA if settings.metadata is None else expand_home(settings.metadata)
+    if settings.metadata is None and not path.exists():
+        return None
+    return read_metadata(path)
+
+
+def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], list[Rejection]]:
+    """What to make of which extracted files, by the names of views, and what there is no file of."""
+    extracted = out / "extracted"
+    subjects = [subject for subject in SUBJECTS if (extracted / subject).is_dir()]
+    if not subjects:
+        raise ValueError(f"nothing is extracted in {extracted}: posegen data h36m extract ARCHIVES {out}")
+    for subject in subjects:
+        measured = all((extracted / subject / kind).is_dir() for kind in (WORLD_POSES, IMAGE_POSES))
+        if metadata is None and not measured:
+            raise ValueError(
+                f"the cameras of {subject} are not known: give --metadata metadata.xml, which comes with the dataset's "
+                f"code, or --annotations annot_export.h5, or extract its {WORLD_POSES} and {IMAGE_POSES}, too"
+            )
+    plans, rejections = {}, []
+    for subject in subjects:
+        files = _Files(extracted / subject, metadata)
+        for view in (View(take, camera) for take in takes(subject) for camera in CAMERAS):
+            plan = ViewPlan(
+                view,
+                video=files.find(VIDEOS, view),
+                positions=files.find(POSES, view),
+                keypoints=files.find(IMAGE_POSES, view),
+                world=files.find(WORLD_POSES, view),
+            )
+            if reason := _speaks_against(plan, extracted / subject):
+                rejections.append(Rejection(str(view), reason))
+            else:
+                plans[view.name] = plan
+    return plans, rejections
+
+
+def _speaks_against(plan: ViewPlan, folder: Path) -> str:
+    """Why a view is left out; empty if it is not."""
+    if plan.view in CORRUPT:
+        return "its published video is damaged"
+    names = " or ".join(f"'{name}.{plan.view.camera}" for name in names_of(plan.view.take))
+    for path, kind, ending in ((plan.positions, POSES, "cdf"), (plan.video, VIDEOS, "mp4")):
+        if not path:
+            return f"{names}.{ending}' is missing in {folder.name}/{kind}"
+    return ""
+
+
+def _plan_given(out: Path, path: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], list[Rejection]]:
+    """What to make of the views of an annotation."""
+    views = sorted(Annotation(path).views)
+    files = {subject: _Files(out / "extracted" / subject, metadata) for subject in SUBJECTS}
+    plans = {
+        view.name: ViewPlan(view, video=files[view.take.subject].find(VIDEOS, view))
+        for view in views
+        if view not in CORRUPT
+    }
+    return plans, [Rejection(str(view), "its published video is damaged") for view in views if view in CORRUPT]
+
+
+class _Files:
+    """The extracted files of a person, found by what they show."""
+
+    def __init__(self, folder: Path, metadata: Metadata | None):
+        self.folder = folder
+        self.names: dict[Take, str] = metadata.names if metadata else {}
+        self.known = {
+            kind: {path.name for path in (folder / kind).iterdir()} if (folder / kind).is_dir() else set()
+            for kind in (POSES, VIDEOS, WORLD_POSES, IMAGE_POSES)
+        }
+
+    def find(self, kind: str, view: View) -> str:
+        """The path of a view's file, empty where there is none."""
+        ending = ".mp4" if kind == VIDEOS else ".cdf"
+        if kind != WORLD_POSES:
+            ending = f".{view.camera}{ending}"
+        names = {name.removesuffix(ending) for name in self.known[kind] if name.endswith(ending)}
+        name = find_name(view.take, names, self.names.get(view.take))
+        return str(self.folder / kind / f"{name}{ending}") if name else ""
+
+
+# ---- What is made of it
+
+
+def _map(
+    plans: dict[str, ViewPlan],
+    worker: type,
+    arguments: tuple[Any, ...],
+    out: Path,
+    settings: ProcessSettings,
+    on_progress: Progress,
+) -> tuple[dict[View, dict[str, Any]], list[Rejection]]:
+    """What a worker makes of all plans by their views, and what it can make nothing of."""
+    if not plans:
+        return {}, []
+    rows = [plan.row() for plan in plans.values()]
+    done, rejections = {}, []
+    results = map_clips(rows, worker, arguments, manifest=Folder(out), workers=settings.workers)
+    for count, result in enumerate(results, start=1):
+        view = plans[result["clip_id"]].view
+        if result["reason"]:
+            rejections.append(Rejection(str(view), result["reason"]))
+        else:
+            done[view] = result
+        on_progress(count, len(rows))
+    return dict(sorted(done.items())), rejections
+
+
+def _write_annotation(out: Path) -> Path:
+    """Write the annotation of all views that were ever processed."""
+    folder = Folder(out / VIEWS)
+    folder.sweep()
+    Folder(out / "processed" / "all").sweep()
+    path = out / "processed" / "all" / FILE
+    write_annotation(path, (decode_columns(folder.read(name)) for name in folder.files(".npz")))
+    return path
+
+
+def _make_motions(
+    out: Path, annotation: Path, settings: ProcessSettings, on_progress: Progress
+) -> tuple[MotionDatasetInfo, list[Rejection]]:
+    """Write the dataset of motions: of each take as the first of its cameras has it."""
+    views: dict[Take, View] = {}
+    for view in sorted(Annotation(annotation).views, reverse=True):
+        views[view.take] = view
+    plans = {view.name: ViewPlan(view, video="") for view in views.values()}
+    done, rejections = _map(plans, MotionMaker, (out, annotation, settings.fps), out, settings, on_progress)
+    if not done:
+        raise ValueError(f"none of the takes in {annotation} is a motion: {some_of(rejections)}")
+    shown = {view.take.action for view in done}
+    info = write_motions(
+        Folder(out / "motions"),
+        (_named_motion(out, view, result["file"], settings) for view, result in done.items()),
+        settings=_recorded(settings),
+        split_by=settings.split_by,
+        actions=[name for action, name in ACTIONS.items() if action in shown],
+    )
+    return info, rejections
+
+
+def _named_motion(out: Path, view: View, file: str, settings: ProcessSettings) -> NamedMotion:
+    person, action, source = view.take.subject, ACTIONS[view.take.action], f"{_DATASET} {view}"
+    motion = replace(read_motion(Folder(out / MOTIONS), file), label_name=action, meta={"source": source})
+    return NamedMotion(motion, person, action, source, settings.side(person, action))
+
+
+def _finish_clips(out: Path, done: Sequence[dict[str, Any]], settings: ProcessSettings) -> list[ClipInfo]:
+    """Settle the dataset of clips, without those that were once made of the same pictures otherwise."""
+    wanted = {clip for result in done for clip in result["clips"]}
+    sources = {result["source"] for result in done}
+    return finish_clips(
+        Folder(out / "clips"),
+        lambda info: settings.side(info.person, info.action),
+        lambda info: info.source in sources and info.clip_id not in wanted,
+        size=settings.size,
+        settings=_recorded(settings),
+        pose="human3.6m",
+        split_by=settings.split_by,
+    )
+
+
+def _recorded(settings: ProcessSettings) -> dict[str, Any]:
+    """What the datasets remember of how they were made."""
+    return {"dataset": _DATASET, "fps": settings.fps, "test": list(settings.test)}

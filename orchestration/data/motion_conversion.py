@@ -1,0 +1,428 @@
+"""Converts files of motions: to a dataset of motions, or one motion to ``.npz`` or BVH."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from orchestration.data.video_files import DEFAULT_PERSON, Rejection, compile_pattern
+from orchestration.errors import reason_of
+from posegen.datasets.motion_formats import FORMATS, ImportOptions, MotionSource, detect, read
+from posegen.datasets.motion_formats.bvh import write_bvh
+from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, SplitBy, write_motions
+from posegen.io.pickles import SUFFIXES as PICKLES
+from posegen.io.storage import Folder, expand_home
+from posegen.motion.editing import find_rotations, resample
+from posegen.motion.filters import FILTERS, one_euro
+from posegen.motion.motion import Motion, MotionError, write_motion
+from posegen.synthetic.motions import ACTIONS, SUBJECTS, generate_corpus
+
+SUFFIXES = frozenset((".bvh", ".npz", *PICKLES))
+"""Files in folders with these endings are taken for motions; all others are passed over."""
+
+_PARE_BETA = 1.0  # of its One-Euro filter; VIBE's is the default
+_REJECTED = "rejected.json"
+_WHOLE = ("dataset", "ntu13", "uestc")  # formats of folders
+
+Progress = Callable[[int, int], None]
+"""Called with the number of motions that are done and the number that there are."""
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How files of motions are read."""
+
+    format: Literal["", "motion", "dataset", "bvh", "amass", "ntu13", "uestc", "humanact12", "pare", "vibe"] = ""
+    """What the files are; by default their content tells."""
+    fps: float | None = None
+    """Frames per second of files that do not say it: VIBE's, PARE's, HumanAct12's."""
+    root: Literal["zero", "weak-camera"] = "zero"
+    """Where an estimator's person is: at one place, or where each frame's weak camera puts them, which jumps and whose
+    depth is known up to the focal length alone."""
+    unit: float | None = None
+    """Metres of a BVH file's unit; by default metres, centimetres or millimetres, as the body's height tells."""
+
+    def __post_init__(self) -> None:
+        for name in ("fps", "unit"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} is {value}, expected a positive number")
+
+    @property
+    def options(self) -> ImportOptions:
+        """What importers want to know."""
+        return ImportOptions(fps=self.fps, root=self.root, unit=self.unit)
+
+
+@dataclass(frozen=True)
+class EditSettings:
+    """What becomes of motions that were read."""
+
+    rate: float | None = None
+    """Frames per second to resample to; by default as they are."""
+    filter: Literal["none", "one-euro", "savitzky-golay"] = "none"
+    """Against an estimator's jitter: one-euro has the settings of VIBE's and PARE's own code, and lags."""
+    rotations: bool = True
+    """Whether motions of joints alone get rotations, by inverse kinematics."""
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Who is whose, and what is held out."""
+
+    pattern: str = ""
+    """How paths below a folder, or names of files, tell person and action, such as '{person}/{action}_*': see posegen
+    prepare --help. It goes before what a file itself says."""
+    split_by: SplitBy = "person"
+    """What is held out as a whole."""
+    train_fraction: float = 0.8
+    """Share of people, actions or motions to learn from."""
+    seed: int = 0
+    """Decides which."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.train_fraction <= 1:
+            raise ValueError(f"train_fraction is {self.train_fraction}, expected more than 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A motion of one of the files, with its format."""
+
+    format: str
+    motion: MotionSource
+
+
+@dataclass
+class Edited:
+    """What inverse kinematics did to all motions."""
+
+    errors: list[np.ndarray] = field(default_factory=list)
+    """Metres between joints as they were and as rotations pose them, of each motion without rotations."""
+
+    def __str__(self) -> str:
+        if not self.errors:
+            return "all motions came with rotations"
+        errors = np.concatenate([motion.ravel() for motion in self.errors])
+        median, most = np.quantile(errors, (0.5, 0.95)) * 1000
+        return (
+            f"rotations found by inverse kinematics for {len(self.errors):,} motions: joints moved by "
+            f"{median:.3g} mm (median), {most:.3g} mm (95th percentile)"
+        )
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A dataset that was written."""
+
+    folder: Folder
+    info: MotionDatasetInfo
+    rejections: list[Rejection]
+    edited: Edited | None
+    """None where rotations were not asked for."""
+
+    def __str__(self) -> str:
+        frames = sum(entry.num_frames for entry in self.info.motions)
+        held_out = sum(entry.split == "test" for entry in self.info.motions)
+        hint = "" if held_out else ": there is one to divide by, say another --split-by"
+        text = (
+            f"{len(self.info.motions):,} motions ({frames:,} frames, {self.info.fps:g} a second) of "
+            f"{len({entry.person for entry in self.info.motions}):,} people and {len(self.info.actions)} actions in "
+            f"{self.folder}, {held_out:,} held out{hint}"
+        )
+        return text + (f", {len(self.rejections):,} rejected (see {_REJECTED})" if self.rejections else "")
+
+
+# ---- What there is
+
+
+def find_motions(
+    paths: Sequence[Path], settings: ReadSettings, pattern: str = "", leave_out: Folder | None = None
+) -> tuple[list[Found], list[Rejection]]:
+    """Find the motions in files and folders.
+
+    A folder is a dataset that an importer knows, or it is searched for files of motions; in it, what is broken is a
+    rejection, and a file that is named is not.
+
+    Args:
+        paths: Files and folders.
+        settings: How they are read.
+        pattern: How paths below a folder, or names of files that are given, tell person and action, see
+            `orchestration.data.video_files.find_sources`.
+        leave_out: A folder that is not searched: what was converted earlier.
+
+    Raises:
+        FileNotFoundError: There is nothing at one of the paths.
+        ValueError: A named file is broken, or there are no motions at all.
+    """
+    parse = compile_pattern(pattern) if pattern else None
+    found: list[Found] = []
+    rejections: list[Rejection] = []
+    for path in map(expand_home, paths):
+        if path.is_dir() and (settings.format in _WHOLE or _format_of(path)):
+            found += _read(path, settings)
+        elif not path.is_dir():
+            found += _rename(_read(path, settings), path, path.name, parse)
+        else:
+            for inside in _walk(path, leave_out):
+                try:
+                    found += _rename(_read(inside, settings), inside, inside.relative_to(path).as_posix(), parse)
+                except (ValueError, OSError) as error:
+                    rejections.append(Rejection(str(inside), reason_of(error)))
+    if not found:
+        some = f": {rejections[0].reason}" if rejections else ""
+        raise ValueError(f"no motions in {', '.join(map(str, paths))}{some}")
+    return found, rejections
+
+
+def read_some(paths: Sequence[Path], settings: ReadSettings, most: int) -> list[tuple[str, Motion]]:
+    """Read the first motions of files and folders, with their names. Raises ValueError where one of them is broken."""
+    found, _ = find_motions(paths, settings)
+    return [(one.motion.name, one.motion.load()) for one in found[:most]]
+
+
+def _read(path: Path, settings: ReadSettings) -> list[Found]:
+    name = settings.format or detect(path)
+    motions = read(path, settings.options, name)
+    return [Found(str(name), motion) for motion in motions]
+
+
+def _format_of(folder: Path) -> str | None:
+    """The format of a folder as a whole; None where only its files can have one."""
+    with suppress(MotionError):  # a file inside is broken, which is told when it is read
+        return detect(folder)
+    return None
+
+
+def _walk(folder: Path, leave_out: Folder | None) -> Iterator[Path]:
+    """Files of motions, and folders that are one motion or a dataset, below a folder."""
+    for name, folders, files in os.walk(folder):
+        parent = Path(name)
+        folders[:] = sorted(
+            inside for inside in folders if not inside.startswith(".") and Folder(parent / inside) != leave_out
+        )
+        whole = [inside for inside in folders if _format_of(parent / inside)]
+        yield from (parent / inside for inside in whole)
+        folders[:] = [inside for inside in folders if inside not in whole]
+        paths = (parent / file for file in sorted(files) if not file.startswith("."))
+        yield from (path for path in paths if path.suffix.lower() in SUFFIXES)
+
+
+def _rename(found: list[Found], path: Path, relative: str, pattern: re.Pattern[str] | None) -> list[Found]:
+    """Give motions the person and the action that a pattern reads from a path. Raises ValueError where it does not."""
+    if pattern is None:
+        return found
+    match = pattern.fullmatch(unicodedata.normalize("NFC", relative))
+    if match is None:
+        raise ValueError(f"{path}: its name does not match the pattern")
+    person, action = match.groupdict().get("person"), match["action"]
+    return [
+        replace(one, motion=replace(one.motion, person=person or one.motion.person, action=action)) for one in found
+    ]
+
+
+# ---- What becomes of it
+
+
+def load(found: Found, settings: EditSettings, edited: Edited) -> Motion:
+    """Read a motion and edit it. Raises ValueError where it is broken."""
+    motion = found.motion.load()
+    if settings.filter == "one-euro" and found.format == "pare":
+        motion = one_euro(motion, beta=_PARE_BETA)
+    elif settings.filter != "none":
+        motion = FILTERS[settings.filter](motion)
+    if settings.rotations and motion.rot6d is None:
+        made = find_rotations(motion)
+        motion = made.motion
+        edited.errors.append(made.errors)
+    return motion if settings.rate is None else resample(motion, settings.rate)
+
+
+def convert_one(
+    paths: Sequence[Path], out: Path, name: str, settings: ReadSettings, edits: EditSettings
+) -> tuple[Motion, Edited]:
+    """Convert one motion to ``.npz`` or ``.bvh``, as the ending says.
+
+    Args:
+        paths: Where it is.
+        out: The file.
+        name: Which motion, where there are several.
+        settings: How it is read.
+        edits: What becomes of it.
+
+    Raises:
+        ValueError: It is broken, or there are several and none of them has this name.
+    """
+    found, _ = find_motions(paths, settings)
+    chosen = [one for one in found if not name or one.motion.name == name]
+    if len(chosen) != 1:
+        names = ", ".join(one.motion.name for one in found[:5])
+        raise ValueError(
+            f"{out.name} takes one motion and there are {len(chosen)} of {len(found)}: "
+            f"say --name (such as {names}), or a folder for all"
+        )
+    if out.suffix == ".bvh" and not edits.rotations:
+        raise ValueError("a .bvh file has rotations: leave --no-rotations out")
+    edited = Edited()
+    motion = load(chosen[0], edits, edited)
+    if out.suffix == ".bvh":
+        write_bvh(Folder(out.parent), out.name, motion)
+    else:
+        write_motion(Folder(out.parent), out.name, motion)
+    return motion, edited
+
+
+def convert(
+    paths: Sequence[Path],
+    out: Folder | str,
+    settings: ReadSettings,
+    edits: EditSettings,
+    splits: SplitSettings,
+    *,
+    on_progress: Progress = lambda done, total: None,
+) -> Converted:
+    """Convert all motions of files and folders to a dataset. What is broken is listed in ``rejected.json``.
+
+    Raises:
+        ValueError: There are none, nobody says their actions, or their rates differ.
+    """
+    found, rejections = find_motions(paths, settings, splits.pattern, leave_out=Folder(out))
+    return write_found(found, rejections, out, edits, splits, how=asdict(settings), on_progress=on_progress)
+
+
+def write_found(
+    found: Sequence[Found],
+    rejections: Sequence[Rejection],
+    out: Folder | str,
+    edits: EditSettings,
+    splits: SplitSettings,
+    *,
+    how: dict[str, Any],
+    on_progress: Progress = lambda done, total: None,
+) -> Converted:
+    """Write motions as a dataset, and beside it the list of what is rejected.
+
+    Args:
+        found: The motions.
+        rejections: What was already found to be no motion.
+        out: Folder of the dataset.
+        edits: What becomes of the motions.
+        splits: What is held out.
+        how: Settings that the dataset remembers besides.
+        on_progress: Hears of every motion that is done.
+    """
+    folder = Folder(out)
+    rejected = list(rejections)
+    edited = Edited()
+    formats = {one.format for one in found}
+    actions = FORMATS[formats.pop()].actions if len(formats) == 1 and not splits.pattern else ()
+
+    def motions() -> Iterator[NamedMotion]:
+        yield from _usable(found, edits, edited, actions, rejected, on_progress)
+        if len(rejected) == len(found) + len(rejections):
+            raise ValueError(f"none of the motions can be used: {rejected[0].reason}")
+        _write_rejections(folder, rejected)
+
+    info = write_motions(
+        folder,
+        motions(),
+        settings=how | asdict(edits) | asdict(splits),
+        split_by=splits.split_by,
+        train_fraction=splits.train_fraction,
+        seed=splits.seed,
+        actions=actions,
+    )
+    return Converted(folder, info, rejected, edited if edits.rotations else None)
+
+
+def _usable(
+    found: Sequence[Found],
+    edits: EditSettings,
+    edited: Edited,
+    actions: Sequence[str],
+    rejected: list[Rejection],
+    on_progress: Progress,
+) -> Iterator[NamedMotion]:
+    """Motions that can be read, each once; what is wrong with the others goes to `rejected`."""
+    sources: dict[bytes, str] = {}
+    for done, one in enumerate(found, start=1):
+        try:
+            named = _named(one, load(one, edits, edited), actions)
+            key = f"{named.person}/{named.action}/".encode() + hashlib.sha256(named.motion.joints.tobytes()).digest()
+            if key in sources:
+                raise MotionError(f"{named.source} is the same motion as {sources[key]}")
+            sources[key] = named.source
+            yield named
+        except (ValueError, OSError) as error:
+            rejected.append(Rejection(one.motion.source, reason_of(error)))
+        on_progress(done, len(found))
+
+
+def _named(found: Found, motion: Motion, actions: Sequence[str]) -> NamedMotion:
+    source = found.motion
+    action = source.action or motion.label_name
+    if not action:
+        raise MotionError(f"{source.source}: nobody says its action: say --pattern, such as '{{action}}_*'")
+    if actions and action not in actions:
+        raise MotionError(f"{source.source}: its action is {action!r}, expected one of {', '.join(actions)}")
+    label = actions.index(action) if actions else None
+    return NamedMotion(
+        # Where the file lies is in the manifest, and no part of the motion.
+        replace(motion, label=label, label_name=action, meta=motion.meta | {"source": source.name}),
+        source.person or DEFAULT_PERSON,
+        action,
+        source.source,
+        source.split,
+    )
+
+
+def _write_rejections(folder: Folder, rejections: Sequence[Rejection]) -> None:
+    if rejections:
+        folder.write_json(_REJECTED, [{"source": one.source, "reason": one.reason} for one in rejections])
+    elif folder.exists(_REJECTED):
+        folder.delete(_REJECTED)
+
+
+def synthesize(
+    out: Folder | str,
+    splits: SplitSettings,
+    *,
+    subjects: int = SUBJECTS,
+    takes: int = 1,
+    on_progress: Progress = lambda done, total: None,
+) -> MotionDatasetInfo:
+    """Write the procedural corpus as a dataset. The same arguments give the same bytes.
+
+    Raises:
+        ValueError: There is nobody, or they do nothing.
+    """
+    if subjects < 1 or takes < 1:
+        raise ValueError(f"subjects is {subjects} and takes {takes}, expected at least 1 of each")
+    total = subjects * takes * len(ACTIONS)
+    return write_motions(
+        Folder(out),
+        (
+            NamedMotion(
+                motion,
+                f"subject{motion.meta['subject']:02}",
+                str(motion.label_name),
+                f"posegen motion synth --seed {splits.seed}, take {motion.meta['take']}",
+            )
+            for motion in generate_corpus(subjects, takes, splits.seed)
+        ),
+        settings={"subjects": subjects, "takes": takes} | asdict(splits),
+        split_by=splits.split_by,
+        train_fraction=splits.train_fraction,
+        seed=splits.seed,
+        actions=ACTIONS,
+        on_motion=lambda done: on_progress(done, total),
+    )

@@ -1,0 +1,233 @@
+"""Builds a dataset of motions from an estimator's tracks of many videos, as FineGym2 was made.
+
+What can be checked is checked: one person in view, a camera that stands still, enough frames that were seen. What only
+a person can tell, whether the whole movement is shown and the picture good enough, is asked in ``review.csv``: the
+second run honours the answers.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from orchestration.data.motion_conversion import (
+    Converted,
+    EditSettings,
+    Found,
+    ReadSettings,
+    SplitSettings,
+    find_motions,
+    write_found,
+)
+from orchestration.data.video_files import Rejection
+from orchestration.errors import reason_of
+from posegen.datasets.motion_formats.estimators import read_images, read_tracks
+from posegen.datasets.motion_formats.source import known_fps
+from posegen.datasets.motion_formats.video_checks import VideoChecks, check_video
+from posegen.io.storage import Folder
+
+REVIEW = "review.csv"
+_QUESTIONS = ("whole_movement", "resolution")
+_MOST_TOGETHER = 0.05  # share of frames with others in view: passers-by that an estimator sees for a moment
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """What a video must be like."""
+
+    min_frames: int = 55
+    """Shorter ones are rejected."""
+    min_coverage: float = 0.95
+    """Share of the frames in which the person must have been seen."""
+    single_person: bool = True
+    """Whether videos are rejected in which others are in view in more than a twentieth of the frames."""
+    static_camera_threshold: float = 0.5
+    """Metres per second: where everything in the picture, feet and hands on the ground included, moves faster, the
+    camera does. 0 accepts any camera, as is one of which the tracks do not tell (no orig_cam)."""
+
+    def reasons(self, checks: VideoChecks) -> list[str]:
+        """What speaks against a video."""
+        reasons = []
+        if checks.frames < self.min_frames:
+            reasons.append(f"{checks.frames} frames, expected at least {self.min_frames}")
+        if checks.coverage < self.min_coverage:
+            reasons.append(f"the person was seen in {checks.coverage:.0%} of the frames")
+        if self.single_person and checks.together > _MOST_TOGETHER:
+            reasons.append(f"several people in {checks.together:.0%} of the frames")
+        if checks.camera_speed is not None and 0 < self.static_camera_threshold < checks.camera_speed:
+            reasons.append(f"the camera moves at {checks.camera_speed:.2f} m/s")
+        return reasons
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a row of the labels says."""
+
+    action: str
+    person: str | None
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A video, by its checks and by what a person said."""
+
+    found: Found
+    checks: VideoChecks
+    reasons: list[str]
+    answers: dict[str, str] = field(default_factory=dict)
+    """By question: yes, no, or nothing yet."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still has to look at it."""
+        return not self.reasons and not all(self.answers.get(question) for question in _QUESTIONS)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A dataset that was built."""
+
+    converted: Converted
+    num_open: int
+    """Motions in it that nobody has looked at."""
+    without_video: list[str]
+    """Names among the labels that have no tracks."""
+
+
+def build_dataset(
+    tracks: Path,
+    labels: Path,
+    out: Folder | str,
+    settings: BuildSettings,
+    reading: ReadSettings,
+    edits: EditSettings,
+    splits: SplitSettings,
+    *,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Built:
+    """Check videos by their tracks, ask for a review of those that pass, and write them as a dataset.
+
+    Args:
+        tracks: Folder of VIBE's or PARE's files, one a video.
+        labels: Table with the columns name (of a file, without its ending), action and, if known, person.
+        out: Folder of the dataset, and of ``review.csv`` with the answers of the last run.
+        settings: What a video must be like.
+        reading: How tracks are read; they do not know their frame rate.
+        edits: What becomes of the motions.
+        splits: What is held out.
+        on_progress: Hears of every video that is checked, and then of every motion that is written.
+
+    Raises:
+        ValueError: The labels or the answers are no such table, there are no tracks, or none is left.
+    """
+    known = read_labels(labels)
+    known_fps(reading.options, str(tracks))
+    folder = Folder(out)
+    answers = _read_answers(folder)
+    found, rejections = find_motions([tracks], reading)
+    reviewed: list[Reviewed] = []
+    for done, one in enumerate(found, start=1):
+        try:
+            reviewed.append(_review(one, known, labels, answers, settings, reading))
+        except (ValueError, OSError) as error:
+            rejections.append(Rejection(one.motion.source, reason_of(error)))
+        on_progress(done, len(found))
+    if not reviewed:
+        raise ValueError(f"none of the videos in {tracks} can be used: {rejections[0].reason}")
+    _write_review(folder, reviewed)
+    kept: list[Found] = []
+    for video in reviewed:
+        refused = [question for question, answer in video.answers.items() if answer == "no"]
+        reasons = video.reasons + [f"{question.replace('_', ' ')}: no, says {REVIEW}" for question in refused]
+        if reasons:
+            rejections.append(Rejection(video.found.motion.source, "; ".join(reasons)))
+        else:
+            kept.append(video.found)
+    if not kept:
+        raise ValueError(f"none of the videos in {tracks} is left: {rejections[0].reason}; see {folder}/{REVIEW}")
+    how = asdict(settings) | asdict(reading)
+    converted = write_found(kept, rejections, folder, edits, splits, how=how, on_progress=on_progress)
+    names = {one.motion.name for one in found}
+    return Built(converted, sum(video.is_open for video in reviewed), sorted(known.keys() - names))
+
+
+def _review(
+    found: Found,
+    labels: Mapping[str, Label],
+    place: Path,
+    answers: Mapping[str, dict[str, str]],
+    settings: BuildSettings,
+    reading: ReadSettings,
+) -> Reviewed:
+    name, path = found.motion.name, Path(found.motion.source)
+    if found.format not in ("vibe", "pare"):
+        raise ValueError(f"{path} is of the format {found.format}, expected tracks of VIBE or PARE")
+    if name not in labels:
+        raise ValueError(f"{place} has no row with the name {name!r}")
+    motion = replace(found.motion, action=labels[name].action, person=labels[name].person)
+    tracks = [read_images(path)] if path.is_dir() else read_tracks(path)
+    checks = check_video(tracks, known_fps(reading.options, str(path)), str(path))
+    return Reviewed(replace(found, motion=motion), checks, settings.reasons(checks), answers.get(name, {}))
+
+
+# ---- Tables
+
+
+def read_labels(path: Path) -> dict[str, Label]:
+    """Read what the videos show, by name. Raises ValueError, naming file and line."""
+    labels: dict[str, Label] = {}
+    for line, row in _read_rows(path.read_bytes(), str(path), ("name", "action")):
+        name, action = row["name"], row["action"]
+        if not name or not action:
+            raise ValueError(f"{path}, line {line}: {'action' if name else 'name'} is empty")
+        if name in labels:
+            raise ValueError(f"{path}, line {line}: the name {name!r} is there twice")
+        labels[name] = Label(action, row.get("person") or None)
+    if not labels:
+        raise ValueError(f"{path} has no rows")
+    return labels
+
+
+def _read_answers(folder: Folder) -> dict[str, dict[str, str]]:
+    if not folder.exists(REVIEW):
+        return {}
+    answers = {}
+    place = f"{folder}/{REVIEW}"
+    for line, row in _read_rows(folder.read(REVIEW), place, ("name", *_QUESTIONS)):
+        answers[row["name"]] = {question: row[question].lower() for question in _QUESTIONS}
+        for question, answer in answers[row["name"]].items():
+            if answer not in ("", "yes", "no"):
+                raise ValueError(f"{place}, line {line}: {question} is {answer!r}, expected yes, no or nothing")
+    return answers
+
+
+def _read_rows(content: bytes, place: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a table with their lines. Raises ValueError where a column is missing."""
+    try:
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        missing = [column for column in columns if column not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{place} has no column {', '.join(missing)}, expected {', '.join(columns)}")
+        return [
+            (reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
+            for row in reader
+        ]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{place} is no table of comma-separated values: {error}") from None
+
+
+def _write_review(folder: Folder, reviewed: list[Reviewed]) -> None:
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\n")
+    numbers = ("frames", "coverage", "together", "camera_speed", "height")
+    writer.writerow(["name", "action", *_QUESTIONS, *numbers, "rejected_because"])
+    for video in sorted(reviewed, key=lambda video: video.found.motion.name):
+        values = [getattr(video.checks, name) for name in numbers]
+        shown = [f"{value:.4g}" if isinstance(value, float) else value for value in values]
+        motion = video.found.motion
+        answers = [video.answers.get(question, "") for question in _QUESTIONS]
+        writer.writerow([motion.name, motion.action, *answers, *shown, "; ".join(video.reasons)])
+    folder.write_bytes(REVIEW, content.getvalue().encode())

@@ -1,0 +1,130 @@
+"""Looks into files of motions: their format and fields, who does what, and how good the motions are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from orchestration.data.motion_conversion import ReadSettings
+from posegen.datasets.motion_formats import FORMATS, MotionSource, detect, read
+from posegen.datasets.motion_formats.fields import Field, list_fields
+from posegen.datasets.motion_formats.source import MissingRateError
+from posegen.motion.motion import Motion
+from posegen.motion.quality import Quality, measure_quality
+
+MOST = 200
+"""Motions of a file that are looked into, evenly chosen."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one motion is like."""
+
+    frames: int
+    fps: float
+    tracks: int
+    """That an estimator found."""
+    gaps: int
+    """Runs of frames that are filled in."""
+    longest_gap: int
+    """Frames."""
+    quality: Quality
+    posed: float | None
+    """Metres, median: joints from where the rotations pose them; None without rotations."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is in a file or folder."""
+
+    path: Path
+    format: str
+    fields: list[Field]
+    motions: list[MotionSource]
+    measured: list[Measured]
+    """Of some of the motions, see `MOST`."""
+    broken: dict[str, str]
+    """Reasons by motion."""
+    unknown_rate: str
+    """Why nothing could be measured, where the frame rate is not known."""
+
+    @property
+    def summary(self) -> str:
+        """What the format is, in words."""
+        return FORMATS[self.format].summary
+
+    @property
+    def people(self) -> int:
+        """How many there are, 0 where nobody says."""
+        return len({motion.person for motion in self.motions if motion.person})
+
+    def counts(self) -> dict[str, Counter[str]]:
+        """Motions by action, where somebody says it, and by split, which is empty where nobody does."""
+        actions = sorted({motion.action for motion in self.motions if motion.action})
+        return {
+            action: Counter(motion.split or "" for motion in self.motions if motion.action == action)
+            for action in actions
+        }
+
+
+def inspect(path: Path, settings: ReadSettings, on_progress: Callable[[int, int], None]) -> Inspection:
+    """Look into a file, or a folder that is one dataset.
+
+    Raises:
+        FileNotFoundError: There is nothing.
+        ValueError: It is of no known format, or broken as a whole.
+    """
+    name = settings.format or detect(path)
+    motions = read(path, settings.options, name)
+    measured: list[Measured] = []
+    broken: dict[str, str] = {}
+    unknown_rate = ""
+    chosen = _choose(motions)
+    for done, motion in enumerate(chosen, start=1):
+        try:
+            measured.append(_measure(motion.load()))
+        except MissingRateError as error:
+            unknown_rate = str(error)
+            break
+        except ValueError as error:
+            broken[motion.name] = str(error)
+            if len(motions) == 1:
+                raise
+        if len(chosen) > 1:
+            on_progress(done, len(chosen))
+    return Inspection(path, str(name), list_fields(path), motions, measured, broken, unknown_rate)
+
+
+def _choose(motions: Sequence[MotionSource]) -> list[MotionSource]:
+    rows = np.linspace(0, len(motions) - 1, min(len(motions), MOST)).astype(int)
+    return [motions[row] for row in rows]
+
+
+def _measure(motion: Motion) -> Measured:
+    gaps = _runs(~motion.valid)
+    return Measured(
+        frames=len(motion),
+        fps=motion.fps,
+        tracks=int(motion.meta.get("tracks", 1)),
+        gaps=len(gaps),
+        longest_gap=max(gaps, default=0),
+        quality=measure_quality(motion),
+        posed=_distance_to_posed(motion),
+    )
+
+
+def _runs(mask: np.ndarray) -> list[int]:
+    """Lengths of the runs of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
+    return [int(end - start) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _distance_to_posed(motion: Motion) -> float | None:
+    if motion.rot6d is None or motion.rest is None:
+        return None
+    posed = Motion.from_rotations(motion.rot6d, motion.trans, motion.rest, motion.fps)
+    return float(np.median(np.linalg.norm(posed.joints - motion.joints, axis=-1)))

@@ -1,0 +1,264 @@
+"""Turns DeepFashion and Market, as the VUNet has them, into datasets of clips, on Ray Data.
+
+A clip is all pictures of one person in the same clothes. What is there is not made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from orchestration.data.clip_datasets import check_clips, finish_clips, posed_clip, some_of, write_rejections
+from orchestration.data.video_files import Rejection
+from orchestration.errors import reason_of
+from orchestration.option_types import FrameSize
+from orchestration.runtime.ray_session import Row, map_clips
+from posegen.datasets.clips import Clip, ClipInfo, derive_clip_id, write_clip
+from posegen.datasets.dataset import DatasetError, Split, assign_splits
+from posegen.datasets.published.vunet_index import FILE, DatasetName, IndexedImage, read_index
+from posegen.features.parts import is_usable
+from posegen.io.storage import Folder, expand_home
+from posegen.io.video import read_image
+
+TITLES: dict[DatasetName, str] = {"deepfashion": "DeepFashion", "market": "Market"}
+
+_VERSION = 1
+_TOGETHER = 32  # clips that a process is given at once: they are small and many
+
+Progress = Callable[[int, int], None]
+"""Called with the number of groups of clips that are done and the number that there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSettings:
+    """How pictures become clips."""
+
+    size: FrameSize = (256, 256)
+    """Height and width of the frames; a picture of other proportions is continued by its border."""
+    train_fraction: float = 0.0
+    """Share of the people to learn from; by default the index says, and whom it has on both sides is learned from."""
+    workers: int = -1
+    """Processes that read pictures; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 32:
+            raise ValueError(f"size must be at least 32 x 32 (height x width), got {self.size}")
+        if not 0 <= self.train_fraction < 1:
+            raise ValueError(f"train_fraction must be at least 0 and less than 1, got {self.train_fraction}")
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What was made of an index."""
+
+    folder: Folder
+    clips: list[ClipInfo]
+    num_new: int
+    num_both: int
+    """People whom the index has among those to learn from and those to test with, and who are learned from."""
+    num_anonymous: int
+    """Pictures whose names do not tell who they show."""
+    rejections: list[Rejection]
+
+    def __str__(self) -> str:
+        people = {info.person: info.split for info in self.clips}
+        held_out = sum(split == "test" for split in people.values())
+        images = sum(info.num_frames for info in self.clips)
+        text = (
+            f"{len(self.clips):,} clips ({images:,} pictures) of {len(people):,} people in {self.folder}, "
+            f"{self.num_new:,} new, {held_out:,} people held out"
+        )
+        if self.num_both:
+            text += f"; {self.num_both:,} people are on both sides of the index and learned from (--train-fraction)"
+        if self.num_anonymous:
+            text += f"; {self.num_anonymous:,} pictures have names that tell nobody, and make a clip of their own each"
+        if self.rejections:
+            count = len(self.rejections)
+            text += f"; {count:,} pictures left out, see {self.folder}/rejected.json: {some_of(self.rejections)}"
+        return text
+
+
+def convert_index(
+    index: Path,
+    out: Folder | str,
+    dataset: DatasetName,
+    settings: IndexSettings,
+    *,
+    on_progress: Progress = lambda done, total: None,
+) -> Indexed:
+    """Make a dataset of clips. Pictures that are missing, broken or show no torso are listed and left out.
+
+    Args:
+        index: Folder with ``index.p`` and the pictures.
+        out: Folder of the dataset.
+        dataset: Which one it is.
+        settings: How.
+        on_progress: Hears of every group of clips that is done.
+
+    Raises:
+        ArchiveError: The index is missing, damaged or of another dataset.
+        DatasetError: No picture can be used, or `out` has clips of something else.
+    """
+    source, folder = expand_home(index).absolute(), Folder(out)
+    images = read_index(source, dataset)
+    check_clips(folder, settings.size, TITLES[dataset])
+    usable, rejections = _sort_out(images, source)
+    if not usable:
+        raise DatasetError(f"none of the pictures of {source / FILE} can be used: {some_of(rejections)}")
+    sides, num_both = _sides(usable, settings)
+    clips = _plan(usable, source, sides, settings)
+    todo = [clip for clip in clips if not folder.exists(f"clips/{clip['clip_id']}.parquet")]
+    groups = [todo[start : start + _TOGETHER] for start in range(0, len(todo), _TOGETHER)]
+    rows = [{"clip_id": f"group-{number}", "clips": group} for number, group in enumerate(groups)]
+    num_new = 0
+    if rows:
+        results = map_clips(
+            rows, _ClipMaker, (source, folder, settings.size), manifest=folder, workers=settings.workers
+        )
+        for done, result in enumerate(results, start=1):
+            num_new += result.get("num_made", 0)
+            lost = json.loads(result["lost"]) if result.get("lost") else {result["clip_id"]: result["reason"]}
+            rejections += [Rejection(path, reason) for path, reason in lost.items()]
+            on_progress(done, len(rows))
+    wanted = {clip["clip_id"] for clip in clips}
+    infos = finish_clips(
+        folder,
+        lambda info: sides.get(info.person, info.split),
+        lambda info: info.clip_id not in wanted and Path(info.source).is_relative_to(source),
+        size=settings.size,
+        settings={"dataset": TITLES[dataset], "train_fraction": settings.train_fraction},
+        pose="index.p",
+        split_by="person",
+    )
+    write_rejections(folder, rejections)
+    if not infos:
+        raise DatasetError(f"none of the pictures of {source / FILE} can be used: {some_of(rejections)}")
+    num_anonymous = sum(image.is_anonymous for image in usable)
+    return Indexed(folder, infos, num_new, num_both, num_anonymous, rejections)
+
+
+def _sort_out(images: Sequence[IndexedImage], source: Path) -> tuple[list[IndexedImage], list[Rejection]]:
+    """The pictures that are there and show a person's torso, and why others are not used."""
+    usable, rejections = [], []
+    for image in images:
+        reason = ""
+        if not image.person:
+            reason = "shows nobody in particular"
+        elif not is_usable(image.joints):
+            reason = "no torso: both shoulders and both hips are not seen"
+        elif not (source / image.path).is_file():
+            reason = f"is missing in {source}"
+        if reason:
+            rejections.append(Rejection(image.path, reason))
+        else:
+            usable.append(image)
+    return usable, rejections
+
+
+def _sides(images: Sequence[IndexedImage], settings: IndexSettings) -> tuple[dict[str, Split], int]:
+    """The split of every person, and of how many the index has pictures on both sides."""
+    people = {image.person for image in images}
+    if settings.train_fraction:
+        learned = set(assign_splits(people, settings.train_fraction, seed=0)["train"])
+        return {person: "train" if person in learned else "test" for person in people}, 0
+    learned = {image.person for image in images if image.train}
+    both = {image.person for image in images if not image.train} & learned
+    return {person: "train" if person in learned else "test" for person in people}, len(both)
+
+
+def _plan(
+    images: Sequence[IndexedImage], source: Path, sides: Mapping[str, Split], settings: IndexSettings
+) -> list[Row]:
+    """What to make: a row a clip."""
+    groups: dict[tuple[str, str], list[IndexedImage]] = {}
+    for image in images:
+        groups.setdefault((image.person, image.clothes), []).append(image)
+    rows = []
+    for (person, clothes), group in sorted(groups.items()):
+        sha256 = _content(group, source)
+        making = {"version": _VERSION, "size": list(settings.size)}
+        rows.append(
+            {
+                "clip_id": derive_clip_id(person, clothes, sha256, making),
+                "person": person,
+                "clothes": clothes,
+                "split": sides[person],
+                "sha256": sha256,
+                "images": [image.path for image in group],
+                "joints": np.concatenate([image.joints.ravel() for image in group]).tolist(),
+            }
+        )
+    return rows
+
+
+def _content(images: Sequence[IndexedImage], source: Path) -> str:
+    """Names pictures by their names, sizes and joints: to read tens of thousands takes as long as to make clips."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(f"{image.path}\0{(source / image.path).stat().st_size}\0".encode() + image.joints.tobytes())
+    return digest.hexdigest()
+
+
+class _ClipMaker:
+    """Makes one group of clips after the other."""
+
+    def __init__(self, source: Path, folder: Folder, size: tuple[int, int]):
+        self.source, self.folder, self.size = source, folder, size
+
+    def __call__(self, row: Row) -> Row:
+        """Make the clips of a group; what is wrong with pictures is told by their paths."""
+        lost: dict[str, str] = {}
+        made = 0
+        reason = ""
+        try:
+            for clip in row["clips"]:
+                made += self._make(clip, lost)
+        except Exception as error:
+            reason = reason_of(error)
+            lost[row["clip_id"]] = reason
+        return {"clip_id": row["clip_id"], "num_made": made, "lost": json.dumps(lost), "reason": reason}
+
+    def _make(self, row: Row, lost: dict[str, str]) -> bool:
+        """Make a clip and return whether there is one."""
+        frames, poses = [], []
+        joints = np.array(row["joints"], np.float32).reshape(-1, 18, 3)
+        for path, shares in zip(row["images"], joints, strict=True):
+            try:
+                image, keypoints = self._read(self.source / path, shares)
+            except ValueError as error:
+                lost[path] = str(error).removeprefix(f"{self.source / path}: ")
+                continue
+            frames.append(image)
+            poses.append(keypoints)
+        if not frames:
+            return False
+        write_clip(self.folder, self._clip(row, np.stack(frames), np.stack(poses)))
+        return True
+
+    def _read(self, path: Path, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A picture at the dataset's size, and its keypoints (18, 3)."""
+        height, width = read_image(path, size=None, crop="none").images.shape[1:3]
+        footage = read_image(path, size=self.size, crop="none")
+        places = shares[:, :2] * (width, height) - 0.5  # pixel centres are at integers
+        moved = places @ footage.transform[:, :2].T + footage.transform[:, 2]
+        keypoints = np.where(shares[:, 2:] > 0, np.concatenate([moved, shares[:, 2:]], axis=1), 0)
+        return footage.images[0], keypoints.astype(np.float32)
+
+    def _clip(self, row: Row, images: np.ndarray, poses: np.ndarray) -> Clip:
+        info = ClipInfo(
+            clip_id=row["clip_id"],
+            person=row["person"],
+            action=row["clothes"],
+            split=row["split"],
+            fps=1.0,
+            source=str(self.source / row["images"][0]),
+            source_sha256=row["sha256"],
+            num_frames=len(images),
+            size=self.size,
+        )
+        return posed_clip(info, np.arange(len(images)), images, poses)

@@ -1,0 +1,222 @@
+"""The page of a comparison: one HTML file with plots, pictures and videos in it."""
+
+from __future__ import annotations
+
+import base64
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from orchestration.evaluation.compare import Comparison, Entry, is_higher_better
+from orchestration.search.settings import OBJECTIVES
+from orchestration.tracking import tracker as tracking
+
+_CURVES = 20  # runs whose learning curves are drawn
+_SHOWN = 3  # runs whose pictures and videos are shown
+_LEAST_RUNS = 4  # fewer say nothing of what is important
+_LOG_RATIO = 20.0  # a parameter that goes over a range so wide is drawn on a log scale
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot of the page."""
+
+    title: str
+    explanation: str
+    html: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a run drew."""
+
+    entry: Entry
+    picture: str
+    """As a data address; empty for none."""
+    videos: list[str]
+
+
+def write_page(comparison: Comparison, path: Path) -> Path:
+    """Write the page. It needs no network and no server to be looked at."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = environment.get_template("compare_page.html.j2").render(
+        comparison=comparison,
+        plots=draw_plots(comparison),
+        shown=[_show(entry) for entry in comparison.entries[:_SHOWN]],
+        plotly=_plotly_source(),
+    )
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def draw_plots(comparison: Comparison) -> list[Plot]:
+    """The plots that these runs allow, drawn by Optuna."""
+    import optuna.visualization as visual
+
+    study = as_study(comparison)
+    name = comparison.metric.rpartition("/")[2]
+    several = len(comparison.objectives) > 1
+    target: dict[str, Any] = {"target_name": name}
+    if several:
+        target["target"] = lambda trial: trial.values[0]
+    figures: list[tuple[str, str, Any]] = []
+    if comparison.varied:
+        figures.append(
+            (
+                "Parallel coordinates",
+                "Each line is a run; the darker, the better. Those that were stopped early stand at what they had "
+                "then. Drag along an axis to pick some.",
+                visual.plot_parallel_coordinate(as_study(comparison, with_stopped=True), **target),
+            )
+        )
+    if comparison.varied and len(study.get_trials(states=[TrialState.COMPLETE])) >= _LEAST_RUNS:
+        figures.append(
+            (
+                "Importance",
+                "The share of the differences that each parameter explains.",
+                visual.plot_param_importances(study, **target),
+            )
+        )
+    if comparison.varied:
+        slices = visual.plot_slice(study, **target)
+        figures.append(("Slices", "The metric against each parameter by itself; each dot is a run.", slices))
+    if several:
+        names = [one.rpartition("/")[2] for one in comparison.objectives]
+        if len(names) <= 3:
+            figures.append(
+                (
+                    "Pareto front",
+                    "No run is better than those on the front in one objective without being worse in another.",
+                    visual.plot_pareto_front(study, target_names=names),
+                )
+            )
+    curves = _draw_curves(comparison)
+    if curves is not None:
+        figures.append(("Learning curves", f"The best {_CURVES} runs at most, epoch by epoch.", curves))
+    return [
+        Plot(title, explanation, figure.to_html(full_html=False, include_plotlyjs=False, default_height="480px"))
+        for title, explanation, figure in figures
+    ]
+
+
+def as_study(comparison: Comparison, *, with_stopped: bool = False) -> optuna.Study:
+    """The runs as trials of an Optuna study in memory, for what Optuna can draw and tell of them.
+
+    Args:
+        comparison: The runs.
+        with_stopped: Whether those that were stopped early are among them, at what they had then.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    higher = [is_higher_better(name) for name in comparison.objectives]
+    study = optuna.create_study(directions=["maximize" if one else "minimize" for one in higher])
+    distributions = {name: _distribution(name, comparison.entries) for name in comparison.varied}
+    for entry in comparison.entries:
+        stopped = entry.state == "pruned" and not with_stopped
+        if stopped or not set(comparison.objectives) <= set(entry.run.metrics):
+            continue
+        values = [entry.run.metrics[name] for name in comparison.objectives]
+        known = {name: distributions[name] for name in entry.parameters}
+        parameters = {
+            _short(name): float(text) if isinstance(known[name], FloatDistribution) else text
+            for name, text in entry.parameters.items()
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            study.add_trial(
+                create_trial(
+                    values=values,
+                    params=parameters,
+                    distributions={_short(name): distribution for name, distribution in known.items()},
+                )
+            )
+    return study
+
+
+def _distribution(name: str, entries: Sequence[Entry]) -> BaseDistribution:
+    """Where a parameter lies: a range if its values are numbers, a choice if not."""
+    texts = sorted({entry.parameters[name] for entry in entries if name in entry.parameters})
+    try:
+        numbers = sorted({float(text) for text in texts})
+    except ValueError:
+        return CategoricalDistribution(texts)
+    if len(numbers) <= 2 or not all(map(math.isfinite, numbers)):
+        return CategoricalDistribution(texts)
+    wide = numbers[0] > 0 and numbers[-1] / numbers[0] >= _LOG_RATIO
+    return FloatDistribution(numbers[0], numbers[-1], log=wide)
+
+
+def _short(name: str) -> str:
+    """A parameter without its stage, which axes have no room for."""
+    return name.rpartition(".")[2]
+
+
+def _draw_curves(comparison: Comparison) -> Any:
+    """The history of the metric in the best runs; None where none has more than one value."""
+    import plotly.graph_objects as go
+
+    phase, _, name = comparison.metric.rpartition("/")
+    metric = OBJECTIVES[name].metric if phase == "objective" else comparison.metric
+    figure = go.Figure()
+    for entry in comparison.entries[:_CURVES]:
+        history = _history(entry.run.run_id, metric)
+        if len(history) > 1:
+            epochs = sorted(history)
+            figure.add_scatter(x=epochs, y=[history[epoch] for epoch in epochs], name=entry.run.name)
+    if not figure.data:
+        return None
+    return figure.update_layout(xaxis_title="epoch", yaxis_title=metric)
+
+
+def _history(run_id: str, metric: str) -> dict[int, float]:
+    """A metric of a run, or of the run under it that was trained for it."""
+    history = tracking.metric_history(run_id, metric)
+    if len(history) > 1:
+        return history
+    for child in tracking.children_of(run_id):
+        if metric in child.metrics:
+            return tracking.metric_history(child.run_id, metric)
+    return history
+
+
+def _show(entry: Entry) -> Shown:
+    """The last preview and the videos of a run, or of those under it."""
+    picture, videos = "", []
+    for run_id in (entry.run.run_id, *(child.run_id for child in tracking.children_of(entry.run.run_id))):
+        pictures = [
+            path for path in tracking.list_files(run_id, "images") if "generated" in path and path.endswith("png")
+        ]
+        if pictures and not picture:
+            newest = max(pictures, key=_step_of)
+            picture = _data("image/png", tracking.read_file(run_id, newest))
+        files = [path for folder in ("evaluation", "motions") for path in tracking.list_files(run_id, folder)]
+        clips = [path for path in files if path.endswith(".mp4")]
+        videos += [_data("video/mp4", tracking.read_file(run_id, path)) for path in clips[:2]]
+    return Shown(entry, picture, videos)
+
+
+def _step_of(path: str) -> int:
+    """The step in the name that MLflow gives to a picture of a series: ``KEY%step%N%…``."""
+    words = path.replace("~", "%").split("%")
+    step = words[words.index("step") + 1 :][:1] if "step" in words else []
+    return int(step[0]) if step and step[0].isdecimal() else -1
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _plotly_source() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()

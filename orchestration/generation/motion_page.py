@@ -1,0 +1,182 @@
+"""Motions as people turn them: one HTML file with an animated plot in three dimensions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posegen.motion.editing import canonicalize, resample
+from posegen.motion.floor import floor_height
+from posegen.motion.motion import Motion
+from posegen.motion.rendering import (
+    LEFT_ARM,
+    LEFT_LEG,
+    MIDDLE,
+    RIGHT_ARM,
+    RIGHT_LEG,
+    Color,
+    limb_color,
+    require_captions,
+)
+from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
+
+_ROOM = 1.5  # metres from one person to the next
+_MOST_FRAMES = 300  # of longer motions every second frame is shown, or every third, …
+_ABOVE = 0.35  # metres from a head up to its caption
+_MARGIN = 0.25
+_PALE: Color = (200, 200, 200)
+_GROUND = "rgb(240, 240, 240)"
+
+_BONES: dict[Color, list[int]] = {
+    color: [joint for joint in range(1, len(SMPL_24)) if limb_color(SMPL_24[joint]) == color]
+    for color in (MIDDLE, LEFT_ARM, LEFT_LEG, RIGHT_ARM, RIGHT_LEG)
+}
+"""The far ends of the bones of each colour."""
+
+
+def _make_head() -> np.ndarray:
+    """Two rings with a gap behind each, (P, 3) metres from the head joint, as plotly has them."""
+    angle = np.linspace(0, 2 * np.pi, 13)
+    across, up, none = 0.1 * np.cos(angle), 0.07 + 0.1 * np.sin(angle), 0 * angle
+    gap = np.full((1, 3), np.nan)
+    rings = [np.stack(ring, axis=1) for ring in ((across, none, up), (none, across, up))]
+    return np.concatenate([rings[0], gap, rings[1], gap]).astype(np.float32)
+
+
+_HEAD = _make_head()
+
+
+def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[str] = (), title: str = "") -> Path:
+    """Write a page on which motions play beside each other, and can be turned and zoomed.
+
+    The page needs no network and no server. It takes 5 MB for plotly.js, and 2.5 kB for each frame of a motion.
+    Everybody starts in their own place and faces the viewer; who ends early stays so. The rate is the highest of all.
+
+    Args:
+        path: The file to write, .html.
+        motions: From left to right.
+        captions: One for each, or none at all.
+        title: Of the page.
+
+    Raises:
+        ValueError: There are no motions, or captions are not one each.
+    """
+    captions = require_captions(motions, captions)
+    figure = draw_motion_figure(motions, captions).update_layout(title=title)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = figure.to_html(include_plotlyjs=True, auto_play=False, default_height="96vh")
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def draw_motion_figure(motions: Sequence[Motion], captions: Sequence[str]) -> Any:
+    """Draw motions as a plotly figure with buttons and a slider; see `write_motion_page`."""
+    import plotly.graph_objects as go
+
+    fps = max(motion.fps for motion in motions)
+    joints, valid = _line_up([resample(motion, fps) for motion in motions])
+    step = math.ceil(len(joints) / _MOST_FRAMES)
+    frames = [
+        go.Frame(data=_draw_bodies(joints[number], valid[number]), name=f"{number / fps:.2f}")
+        for number in range(0, len(joints), step)
+    ]
+    figure = go.Figure(data=[*frames[0].data, _draw_captions(joints[0], captions)], frames=frames)
+    return figure.update_layout(
+        scene=_scene(joints),
+        showlegend=False,
+        margin={"l": 0, "r": 0, "t": 50, "b": 90},
+        updatemenus=[_buttons(1000 * step / fps)],
+        sliders=[_slider([frame.name for frame in frames])],
+    )
+
+
+def _line_up(motions: Sequence[Motion]) -> tuple[np.ndarray, np.ndarray]:
+    """Put motions beside each other on one floor: joints (T, N, 24, 3) as plotly has them, and valid (T, N)."""
+    length = max(map(len, motions))
+    joints, valid = [], []
+    for place, motion in enumerate(motions):
+        rows = np.minimum(np.arange(length), len(motion) - 1)
+        moved = canonicalize(motion)[0].joints - (0, floor_height(motion.joints), 0) + (_ROOM * place, 0, 0)
+        joints.append(moved[rows])
+        valid.append(motion.valid[rows])
+    x, y, z = np.moveaxis(np.stack(joints, axis=1), -1, 0)
+    return np.stack([x, -z, y], axis=-1).astype(np.float32), np.stack(valid, axis=1)  # plotly's z is up
+
+
+def _draw_bodies(joints: np.ndarray, valid: np.ndarray) -> list[Any]:
+    """Traces of one frame, of joints (N, 24, 3): the same ones for every frame, which is what plotly animates."""
+    import plotly.graph_objects as go
+
+    traces = []
+    for color, far in _BONES.items():
+        for shown, tone in ((valid, color), (~valid, _PALE)):
+            lines = _polyline(joints[shown], far)
+            if color == MIDDLE:
+                heads = joints[shown][:, SMPL_24.index("head"), None] + _HEAD  # (N, P, 3)
+                lines = np.concatenate([lines, heads.reshape(-1, 3)])
+            x, y, z = lines.T
+            line = {"color": f"rgb{tone}", "width": 6}
+            traces.append(go.Scatter3d(x=x, y=y, z=z, mode="lines", line=line, hoverinfo="skip"))
+    return traces
+
+
+def _polyline(joints: np.ndarray, far: Sequence[int]) -> np.ndarray:
+    """Bones of bodies (N, 24, 3) as points (P, 3) of one line, with a gap behind each."""
+    near = [SMPL_24_PARENTS[joint] for joint in far]
+    gap = np.full((len(joints), len(far), 3), np.nan, np.float32)
+    return np.stack([joints[:, near], joints[:, list(far)], gap], axis=2).reshape(-1, 3)
+
+
+def _draw_captions(joints: np.ndarray, captions: Sequence[str]) -> Any:
+    """What stands above the heads of the first frame, (N, 24, 3)."""
+    import plotly.graph_objects as go
+
+    x, y, z = joints[:, SMPL_24.index("head")].T
+    return go.Scatter3d(x=x, y=y, z=z + _ABOVE, mode="text", text=list(captions), hoverinfo="skip")
+
+
+def _scene(joints: np.ndarray) -> dict[str, Any]:
+    """The space that everybody needs, seen from the front and a little from above."""
+    low = joints.min(axis=(0, 1, 2)) - np.array([_MARGIN, _MARGIN, 0.0])
+    high = joints.max(axis=(0, 1, 2)) + np.array([_MARGIN, _MARGIN, _ABOVE + _MARGIN])
+    low[2] = min(low[2], 0.0)
+    axes: dict[str, Any] = {
+        f"{name}axis": {"range": [float(start), float(end)], "showticklabels": False, "showbackground": False}
+        | {"title": "", "showspikes": False, "dtick": 0.5, "gridcolor": _GROUND, "zeroline": False}
+        for name, start, end in zip("xyz", low, high, strict=True)
+    }
+    axes["zaxis"] |= {"showbackground": True, "backgroundcolor": _GROUND, "gridcolor": "white"}
+    for name in ("xaxis", "yaxis"):
+        axes[name]["gridcolor"] = "white"
+    # The longest side is 1 in the units of the camera, wherever the others go.
+    ratio = dict(zip("xyz", ((high - low) / (high - low).max()).tolist(), strict=True))
+    return {"aspectmode": "manual", "aspectratio": ratio, "camera": {"eye": {"x": 0.35, "y": -1.25, "z": 0.3}}, **axes}
+
+
+def _buttons(milliseconds: float) -> dict[str, Any]:
+    play = {"frame": {"duration": milliseconds, "redraw": True}, "transition": {"duration": 0}, "fromcurrent": True}
+    return {
+        "type": "buttons",
+        "direction": "left",
+        "x": 0.0,
+        "y": 0.0,
+        "xanchor": "left",
+        "yanchor": "top",
+        "pad": {"t": 20, "l": 10},
+        "buttons": [
+            {"label": "▶ play", "method": "animate", "args": [None, play]},
+            {"label": "❚❚ pause", "method": "animate", "args": [[None], _AT_ONCE]},
+        ],
+    }
+
+
+def _slider(names: Sequence[str]) -> dict[str, Any]:
+    steps = [{"label": name, "method": "animate", "args": [[name], _AT_ONCE]} for name in names]
+    return {"steps": steps, "x": 0.2, "len": 0.78, "pad": {"t": 10}, "currentvalue": {"suffix": " s"}}
+
+
+_AT_ONCE = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}

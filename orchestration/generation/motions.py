@@ -1,0 +1,154 @@
+"""Motions that a run generates: files for other programs, and pictures, a video and a page for people."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from orchestration.generation.code_plots import draw_action_map
+from orchestration.generation.motion_page import write_motion_page
+from orchestration.tracking import tracker as tracking
+from orchestration.training.runs import dataset_of
+from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
+from posegen.datasets.motions import MotionDataset
+from posegen.io.images import write_picture
+from posegen.io.storage import Folder
+from posegen.motion.motion import Motion, write_motion
+from posegen.motion.rendering import draw_strips, write_motion_video
+from posegen.networks.actor import frame_mask
+from posegen.samples import MotionCrops, Window, fixed_batch
+from posegen.stages import Actor
+
+_MAPPED = 1000  # codes in a map
+_ON_PAGE = 6  # motions beside each other that can still be told apart
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateMotionSettings:
+    """What is generated."""
+
+    actions: tuple[str, ...] = ()
+    """Actions; by default all that the run has learned."""
+    frames: int = 60
+    """Frames of each motion."""
+    samples: int = 3
+    """Motions of each action, from random codes."""
+    to_action: str = ""
+    """Instead of samples, motions of one code from the first of the actions to this one, and through what is between
+    them."""
+    between_codes: bool = False
+    """Instead of random codes, those between two of them, which all actions share."""
+    seed: int = 0
+    """Decides the codes."""
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def load_actor(run: str) -> Actor:
+    """The newest checkpoint of a run of the stage actor, on a GPU if there is one."""
+    stage = load_stage(find_checkpoint(run), Actor)
+    assert isinstance(stage, Actor)
+    return stage.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> list[Motion]:
+    """Generate motions and write them to a folder: ``ACTION-N.npz``, ``strips.png``, ``motions.mp4``, ``motions.html``.
+
+    Raises ValueError where there is no such run or action; nothing is written then.
+    """
+    stage = load_actor(run)
+    motions, captions = _generate(stage, settings)
+    out.mkdir(parents=True, exist_ok=True)
+    counts: dict[str, int] = {}
+    for motion in motions:
+        name = str(motion.label_name)
+        counts[name] = counts.get(name, 0) + 1
+        meta = {"source": str(Folder(run)), "seed": settings.seed}
+        write_motion(Folder(out), f"{name}-{counts[name]}.npz", replace(motion, meta=meta))
+    write_pictures(out, motions, captions, title=Folder(run).name)
+    return motions
+
+
+def _generate(stage: Actor, settings: GenerateMotionSettings) -> tuple[list[Motion], list[str]]:
+    """Motions, and what to write above each."""
+    actions = settings.actions or stage.config.actions
+    count, generator = settings.samples, torch.Generator().manual_seed(settings.seed)
+    if settings.to_action:
+        return _between_actions(stage, actions[0], settings.to_action, settings, generator)
+    if settings.between_codes:
+        ends = stage.draw_codes(2, generator)
+        codes = torch.lerp(ends[:1], ends[1:], torch.linspace(0, 1, count)[:, None]).repeat(len(actions), 1)
+    else:
+        codes = stage.draw_codes(count * len(actions), generator)
+    names = [action for action in actions for _ in range(count)]
+    motions = stage.generate(names, [settings.frames] * len(names), z=codes)
+    return motions, [f"{name} {1 + index % count}" for index, name in enumerate(names)]
+
+
+def _between_actions(
+    stage: Actor, start: str, end: str, settings: GenerateMotionSettings, generator: torch.Generator
+) -> tuple[list[Motion], list[str]]:
+    """One code, with the weight of one action going over to another."""
+    shares = torch.linspace(0, 1, max(settings.samples, 2))
+    weights = torch.zeros(len(shares), len(stage.config.actions))
+    weights[:, stage.label(start)] += 1 - shares
+    weights[:, stage.label(end)] += shares
+    z = stage.draw_codes(1, generator).expand(len(shares), -1)
+    lengths = torch.full((len(shares),), settings.frames)
+    drawn = stage.draw(weights.to(stage.device), lengths.to(stage.device), z.to(stage.device))
+    nearer = [start if share < 0.5 else end for share in shares.tolist()]
+    motions = [stage.to_motion(features, name) for features, name in zip(drawn, nearer, strict=True)]
+    return motions, [f"{100 * share:.0f} % {end}" for share in shares.tolist()]
+
+
+def write_pictures(
+    out: Path, motions: Sequence[Motion], captions: Sequence[str], title: str, *, columns: int = 4
+) -> None:
+    """Write ``strips.png``, ``motions.mp4`` and ``motions.html``, the last with the first few motions.
+
+    The folder is made; the video has so many motions in a row.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    write_picture(out / "strips.png", draw_strips(motions, captions))
+    write_motion_video(out / "motions.mp4", motions, captions, columns=columns)
+    write_motion_page(out / "motions.html", motions[:_ON_PAGE], captions[:_ON_PAGE], title=title)
+
+
+def show_motions(run: str) -> str:
+    """Draw what a run generates, and a map of the codes of what it learned from: in ``RUN/motions`` and in MLflow.
+
+    Returns the folder.
+    """
+    stage = load_actor(run)
+    folder = Folder(run) / "motions"
+    with tempfile.TemporaryDirectory() as name:
+        local = Path(name)
+        motions, captions = _generate(stage, GenerateMotionSettings(samples=2))
+        write_pictures(local, motions, captions, title=Folder(run).name)
+        codes, actions = map_codes(stage, MotionDataset(dataset_of(run)))
+        draw_action_map(local / "codes.png", codes, actions, title="codes of motions that were learned from")
+        folder.upload(local)
+        tracking.of_run(Folder(run)).log_file(local, "motions")
+    return str(folder)
+
+
+@torch.no_grad()
+def map_codes(stage: Actor, data: MotionDataset) -> tuple[np.ndarray, list[str]]:
+    """Mean codes (N, Z) of real training motions, and the action of each."""
+    window = Window(num_frames=stage.config.num_frames or stage.config.max_frames)
+    samples = MotionCrops(data, "train", actions=stage.config.actions, window=window)
+    codes, actions = [], []
+    for batch in fixed_batch(samples, _MAPPED, 64):
+        batch = {key: x.to(stage.device) for key, x in batch.items()}
+        mask = frame_mask(batch["length"], batch["motion"].shape[1])
+        codes.append(stage.encoder(batch["motion"], batch["action"], mask)[0].cpu().numpy())
+        actions += [stage.config.actions[label] for label in batch["action"].tolist()]
+    return np.concatenate(codes), actions

@@ -1,0 +1,171 @@
+"""Which estimator's poses make better motion: ACTOR on the poses of each, judged by one recogniser of all.
+
+A recogniser that knows one estimator's poses alone cannot judge another's, and figures of two recognisers do not
+compare. Here one is trained on the motions of all estimators together, and its hash stands beside every figure.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from orchestration.evaluation.motion import (
+    MotionEvaluateSettings,
+    MotionEvaluation,
+    check_one_recognizer,
+    evaluate_motion,
+)
+from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
+from orchestration.runtime.progress import Listener
+from orchestration.tracking import tracker as tracking
+from orchestration.training.train import TrainSettings, train
+from posegen.datasets.dataset import DatasetError
+from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.evaluation.motion_generation import Source
+from posegen.io.storage import Folder
+from posegen.stages import Actor, Recognition
+
+EXPERIMENT = "posegen-report"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seed3Settings:
+    """What is compared, and where its runs and its files are."""
+
+    tracks: dict[str, str]
+    """By estimator, a folder of the motions that it found: vibe=DIR pare=DIR, as `posegen motion convert` or
+    `posegen motion build-dataset` writes them; all with the same actions and frames per second."""
+    runs: str = "runs"
+    """Folder of the runs: those of each estimator have its name, and what is not there is trained."""
+    out: Path | None = None
+    """Folder for the table; by default RUNS/report."""
+    preset: Literal["posegen", "reference", "small", "tiny"] = "reference"
+    """Of ACTOR and of the recogniser."""
+    recognizer: str = ""
+    """A recogniser to judge with instead of one that is trained on all: a run, or gru-ntu13 or gru-humanact12."""
+    split: Literal["train", "test", "all"] = "train"
+    """Real motions to compare with. Published figures are of those that were learned from."""
+    seeds: int = 20
+    """How often each figure is measured."""
+    workers: int = 1
+    """Training processes of each run; 0 trains in this process."""
+
+    def __post_init__(self) -> None:
+        if not self.tracks:
+            raise ValueError("got no tracks, expected --tracks ESTIMATOR=DIR …, such as vibe=motions/vibe")
+        if self.out is None and "://" in self.runs:
+            raise ValueError(f"got runs in {self.runs} and no out, expected --out: a local folder for the report")
+
+    @property
+    def folder(self) -> Path:
+        """Where the table goes."""
+        return self.out or Path(self.runs) / "report"
+
+
+@dataclass(frozen=True)
+class Seed3:
+    """What was measured of each estimator's motions."""
+
+    evaluations: dict[str, MotionEvaluation]
+    """By estimator, all by one recogniser."""
+
+    @property
+    def rows(self) -> list[tuple[str, MotionEvaluation, Source]]:
+        """Real and generated motions of each, as the table has them."""
+        kinds: tuple[tuple[str, Source], ...] = (("GT", "real"), ("Gen", "generated"))
+        return [
+            (f"{kind}, {name}", evaluation, source)
+            for name, evaluation in self.evaluations.items()
+            for kind, source in kinds
+        ]
+
+
+def seed3(
+    settings: Seed3Settings,
+    *,
+    listener: Listener | None = None,
+    on_seed: Callable[[int, int], None] = lambda done, total: None,
+) -> Seed3:
+    """Train what is missing, measure it, and write ``seed3.md`` and ``seed3.json``.
+
+    Raises ValueError where the folders do not fit together, before anything is trained.
+    """
+    data = {name: MotionDataset(folder) for name, folder in settings.tracks.items()}
+    _check_alike(data)
+    how = TrainSettings(runs=settings.runs, workers=settings.workers, experiment=EXPERIMENT)
+    judge = settings.recognizer or _train_judge(data, settings, how, listener)
+    config = Actor.presets[settings.preset]
+    assert isinstance(config, Actor.Config)
+    evaluations = {}
+    for name, motions in data.items():
+        actor = replace(config, recognizer=judge)
+        run = train(Actor.name, actor, str(motions.folder), replace(how, name=f"seed3-{name}"), listener=listener)
+        measure = MotionEvaluateSettings(recognizer=judge, split=settings.split, seeds=settings.seeds)
+        evaluations[name] = evaluate_motion(str(run), measure, on_seed=on_seed)
+    check_one_recognizer(list(evaluations.values()))
+    result = Seed3(evaluations)
+    _write(result, settings)
+    return result
+
+
+def seed3_text(result: Seed3, width: int = 160) -> str:
+    """The table and what it rests on, as plain text."""
+    text = StringIO()
+    Console(file=text, width=width).print(motion_table(result.rows, PUBLISHED["ntu13"]))
+    return text.getvalue()
+
+
+def _check_alike(data: Mapping[str, MotionDataset]) -> None:
+    """Raise DatasetError where estimators do not have the same actions and rate."""
+    first_name, first = next(iter(data.items()))
+    for name, other in data.items():
+        if set(other.info.actions) != set(first.info.actions):
+            differing = sorted(set(other.info.actions) ^ set(first.info.actions))
+            raise DatasetError(f"{first_name} and {name} do not have the same actions: {', '.join(differing)}")
+        if other.info.fps != first.info.fps:
+            raise DatasetError(
+                f"{first_name} has {first.info.fps:g} frames per second, {name} {other.info.fps:g}: convert with --rate"
+            )
+
+
+def _train_judge(
+    data: Mapping[str, MotionDataset], settings: Seed3Settings, how: TrainSettings, listener: Listener | None
+) -> str:
+    """Train a recogniser on the motions of all estimators together."""
+    union = Folder(settings.runs) / "seed3-motions"
+    write_motions(
+        union,
+        _all_motions(data),
+        settings={name: motions.fingerprint for name, motions in data.items()},
+        actions=next(iter(data.values())).info.actions,
+    )
+    config = Recognition.presets[settings.preset]
+    run = train(Recognition.name, config, str(union), replace(how, name="seed3-recognizer"), listener=listener)
+    return str(run)
+
+
+def _all_motions(data: Mapping[str, MotionDataset]) -> Iterator[NamedMotion]:
+    for name, motions in data.items():
+        for entry in motions.info.motions:
+            yield NamedMotion(
+                motions.read(entry), entry.person, entry.action, f"{name}: {entry.motion_id}", entry.split
+            )
+
+
+def _write(result: Seed3, settings: Seed3Settings) -> None:
+    """Write the table, and file it in MLflow."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "seed3.txt": seed3_text(result) + "\n".join(next(iter(result.evaluations.values())).protocol) + "\n",
+        "seed3.json": json.dumps({name: asdict(one) for name, one in result.evaluations.items()}, indent=2),
+    }
+    for name, content in files.items():
+        (settings.folder / name).write_text(content)
+        for evaluation in result.evaluations.values():
+            tracking.of_run(Folder(evaluation.run)).log_file(settings.folder / name, "report")

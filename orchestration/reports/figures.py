@@ -1,0 +1,240 @@
+"""Figures 2, 4 and 5 of the paper, from any dataset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from orchestration.generation.code_plots import scatter_codes
+from orchestration.reports.table1 import ReportSettings, recording, take_runs
+from orchestration.runtime.progress import Listener
+from orchestration.tracking.tracker import Tracker
+from orchestration.training.recipes import Method
+from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.evaluation.color_codes import LatentMap, map_codes
+from posegen.inference.video_synthesizer import VideoSynthesizer, content_of, interpolate
+from posegen.io.images import enlarge, grid, write_picture
+from posegen.io.video import write_video
+from posegen.metrics.latent import principal_components
+from posegen.samples import REGIONS, usable_rows
+
+_MIN_HEIGHT = 192  # smaller frames are enlarged in figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure2Settings:
+    """Which frames are shown."""
+
+    clips: int = 4
+    """Clips, one row each, of different people where there are so many."""
+    variants: int = 3
+    """Recolourings of each kind: the upper garment, the lower one, both."""
+    seed: int = 0
+    """Decides the frames."""
+    out: Path = Path("runs/report")
+    """Folder for the figure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure4Settings(ReportSettings):
+    """Which videos are drawn."""
+
+    videos: int = 2
+    """Test clips, of different people where there are so many."""
+    key_frames: int = 10
+    """Frames of each video in the figure."""
+    seed: int = 0
+    """Decides the two random codes of each video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure5Settings(ReportSettings):
+    """Which encoders are compared."""
+
+    decoupled: str = ""
+    """Run of the stage video_generator; by default that of the report's proposed method."""
+    end_to_end: str = ""
+    """Run of the stage end_to_end; by default that of the report."""
+    codes: int = 7000
+    """Painted training frames that are encoded."""
+    seed: int = 0
+    """Decides which."""
+
+
+def figure2(dataset: str, settings: Figure2Settings) -> Path:
+    """Show frames beside their recolourings: rows of original, upper, lower and both garments painted."""
+    data = ClipDataset(dataset)
+    rng = np.random.default_rng(settings.seed)
+    rows = []
+    for clip in _different_people(data.clips, settings.clips):
+        frame = int(rng.choice(usable_rows(clip)))
+        row = [clip.image(frame)]
+        for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
+            painted = data.variants(scope, region, clip)
+            first = 1 if scope == "clip" else 0  # variant 0 of a clip is itself
+            numbers = range(painted.num_variants)[first:][: settings.variants]
+            row += [painted.image(frame, number) for number in numbers]
+        rows.append(row)
+    path = settings.out / "figure2.png"
+    with recording("figure2", asdict(settings)) as tracker:
+        write_picture(path, _enlarged(grid(rows), data.info.size[0]))
+        tracker.log_file(path)
+    return path
+
+
+def figure4(
+    dataset: str,
+    settings: Figure4Settings,
+    *,
+    run: str = "",
+    listener: Listener | None = None,
+    on_video: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Path, list[Path]]:
+    """Draw videos whose colours go from one code to another (Section 4.4): the figure and the videos.
+
+    Args:
+        dataset: Folder of a clip dataset.
+        settings: Which videos, and where they go: ``figure4.png``, ``figure4-1.mp4``, …
+        run: Run of a stage that draws from codes; by default that of the report's proposed method.
+        listener: Hears of the trainings, where that one is missing.
+        on_video: Hears how many of how many videos are drawn.
+    """
+    data, generator = ClipDataset(dataset), torch.Generator().manual_seed(settings.seed)
+    clips = _different_people(data.split("test"), settings.videos)
+    with recording("figure4", asdict(settings)) as tracker:
+        taken = run or take_runs(dataset, settings, ("proposed",), listener=listener, parent=tracker)["proposed"]
+        synthesizer = VideoSynthesizer.load(taken)
+        rows, videos = [], []
+        for done, clip in enumerate(clips):
+            on_video(done, len(clips))
+            frames = _change_color(synthesizer, clip, generator)
+            shown = np.linspace(0, len(frames) - 1, min(settings.key_frames, len(frames))).round().astype(int)
+            rows.append([frames[row] for row in shown])
+            videos.append(settings.folder / f"figure4-{done + 1}.mp4")
+            videos[-1].parent.mkdir(parents=True, exist_ok=True)
+            write_video(videos[-1], frames, fps=clip.info.fps, times=clip.times)
+        on_video(len(clips), len(clips))
+        path = settings.folder / "figure4.png"
+        write_picture(path, _enlarged(grid(rows), synthesizer.size[0]))
+        for file in (path, *videos):
+            tracker.log_file(file)
+    return path, videos
+
+
+def _change_color(synthesizer: VideoSynthesizer, clip: ClipFile, generator: torch.Generator) -> list[np.ndarray]:
+    """A clip drawn from one random code to another, both as training codes are spread: frames (H, W, 3)."""
+    ends = torch.cat([synthesizer.codebook(region).sample(2, generator) for region in REGIONS], dim=1)  # (2, Z)
+    z = interpolate(ends[0], ends[1], len(clip.keypoints))
+    return list(synthesizer.frames(content_of(clip), clip.keypoints, z))
+
+
+@dataclass(frozen=True)
+class LatentSummary:
+    """What is written under a map of codes."""
+
+    run: str
+    num_codes: int
+    num_clips: int
+    probe_r2: float
+    """R² of a linear probe from code to (a, b), on clips that it has not seen."""
+    explained: tuple[float, float]
+    """Shares of the variance that the two axes have."""
+
+
+def figure5(
+    dataset: str,
+    settings: Figure5Settings,
+    *,
+    listener: Listener | None = None,
+    on_clip: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Path, dict[str, LatentSummary]]:
+    """Map the upper encoders' codes of painted frames (Section 4.5): decoupled beside end-to-end, with a number each.
+
+    Writes ``figure5.png`` and ``figure5.json`` to the settings' folder.
+    """
+    data = ClipDataset(dataset)
+    with recording("figure5", asdict(settings)) as tracker:
+        runs = _take_compared(dataset, settings, listener, tracker)
+        maps = {title: _map_upper(run, data, settings, on_clip) for title, run in runs.items()}
+        summaries = {title: _summarize_map(runs[title], latent_map) for title, latent_map in maps.items()}
+        picture, facts = settings.folder / "figure5.png", settings.folder / "figure5.json"
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        draw_latent_maps(picture, maps, summaries)
+        facts.write_text(json.dumps({title: asdict(summary) for title, summary in summaries.items()}, indent=2))
+        tracker.log_metrics(
+            {f"test/probe_r2/{title}": summary.probe_r2 for title, summary in summaries.items()}, step=0
+        )
+        for file in (picture, facts):
+            tracker.log_file(file)
+    return picture, summaries
+
+
+def _take_compared(
+    dataset: str, settings: Figure5Settings, listener: Listener | None, parent: Tracker
+) -> dict[str, str]:
+    """The runs that are compared, of which those that were not named are the report's."""
+    named: dict[Method, str] = {"proposed": settings.decoupled, "end_to_end": settings.end_to_end}
+    missing = tuple(method for method, run in named.items() if not run)
+    taken = take_runs(dataset, settings, missing, listener=listener, parent=parent) if missing else {}
+    runs = [run or str(taken[method]) for method, run in named.items()]
+    return dict(zip(("decoupled", "end to end"), runs, strict=True))
+
+
+def _map_upper(
+    run: str, data: ClipDataset, settings: Figure5Settings, on_clip: Callable[[int, int], None]
+) -> LatentMap:
+    """Map the codes that the upper encoder of a run gives."""
+    synthesizer = VideoSynthesizer.load(run)
+    encoder = synthesizer.stage.encoders["upper"]
+    return map_codes(
+        lambda images: encoder(images)[0],
+        data,
+        count=settings.codes,
+        seed=settings.seed,
+        device=synthesizer.device,
+        on_progress=on_clip,
+    )
+
+
+def draw_latent_maps(path: Path, maps: dict[str, LatentMap], summaries: dict[str, LatentSummary]) -> None:
+    """Write a picture of maps side by side, each dot in the colour that its garment was painted in."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5 * len(maps), 5.5), layout="constrained")
+    for axes, (title, latent_map) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
+        scatter_codes(axes, latent_map.codes, latent_map.rgb)
+        summary = summaries[title]
+        axes.set_title(title)
+        axes.set_xlabel(
+            f"linear probe to (a, b): R² = {summary.probe_r2:.3f} on unseen clips\n"
+            f"{summary.num_codes:,} codes of {summary.num_clips} clips; "
+            f"the axes have {100 * summary.explained[0]:.0f} and {100 * summary.explained[1]:.0f} % of the variance"
+        )
+    figure.savefig(path, dpi=120)
+
+
+def _summarize_map(run: str, latent_map: LatentMap) -> LatentSummary:
+    _, explained = principal_components(latent_map.codes)
+    num_clips = len(set(latent_map.clips.tolist()))
+    return LatentSummary(
+        run, len(latent_map.codes), num_clips, latent_map.probe_r2, (float(explained[0]), float(explained[1]))
+    )
+
+
+def _different_people(clips: list[ClipFile], count: int) -> list[ClipFile]:
+    """The first clip of each person, then the second of each, and so on, up to a number of clips."""
+    rank: dict[str, int] = {}
+    ranks = []
+    for clip in clips:
+        rank[clip.info.person] = rank.get(clip.info.person, -1) + 1
+        ranks.append(rank[clip.info.person])
+    return [clips[number] for number in np.argsort(ranks, kind="stable")[:count]]
+
+
+def _enlarged(picture: np.ndarray, frame_height: int) -> np.ndarray:
+    return enlarge(picture, max(1, _MIN_HEIGHT // frame_height))

@@ -1,0 +1,335 @@
+"""Table 1 of the paper, for any dataset: trains what is missing, draws all test clips with all methods, compares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from orchestration.evaluation.video import PERCEPTUAL, Perceptual, Score, open_measures, summarize
+from orchestration.runtime.progress import Listener
+from orchestration.tracking import tracker as tracking
+from orchestration.tracking.tracker import Tracker
+from orchestration.training.recipes import TITLES, Method, train_methods
+from orchestration.training.train import TrainSettings
+from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.datasets.dataset import Split
+from posegen.evaluation.reconstruction import Measure, Reenactor, gather, load_reenactor, score_clip
+from posegen.io.images import grid, write_picture
+from posegen.io.storage import Folder
+from posegen.metrics.statistics import PairedTest, paired_bootstrap
+
+EXPERIMENT = "posegen-report"
+PAPER: dict[Method, dict[str, float]] = {
+    "deformable_gan": {"ms_ssim_masked": 0.8975, "lpips_masked": 0.0706},
+    "proposed": {"ms_ssim_masked": 0.9146, "lpips_masked": 0.0590},
+}
+"""Table 1 of Yang et al. (2020): other people, 384×256, weights that were never published."""
+PAPER_METRICS = ("ms_ssim_masked", "lpips_masked")
+METRICS = {
+    "ms_ssim": "MS-SSIM ↑",
+    "ssim": "SSIM ↑",
+    "st_lpips": "ST-LPIPS ↓",
+    "lpips": "LPIPS ↓",
+    "flicker": "flicker ↓",
+}
+"""What the table shows; its JSON has all that was measured."""
+_STRIP = 8  # frames in a comparison picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """What a report is of, and where its runs and its files are."""
+
+    runs: str = "runs"
+    """Folder of the runs that are compared: each method's has its name, and what is not there is trained."""
+    out: Path | None = None
+    """Folder for tables, figures and videos; by default RUNS/report."""
+    preset: Literal["paper", "small", "tiny"] = "paper"
+    """Of every stage that is trained for the report."""
+    workers: int = 1
+    """Training processes of each run; 0 trains in this process."""
+    parallel: int = 0
+    """Runs that are trained side by side; 0 takes one for every GPU, or for every CPU where there is none."""
+    cpus: int = 0
+    """CPUs of each worker; 0 divides the cluster's among them."""
+    gpus: float = 0.0
+    """GPUs of each worker; 0 takes one each where the cluster has so many now. A cluster that starts machines for work
+    that waits has none at first: say 1 there, with --cpus and --parallel."""
+
+    def __post_init__(self) -> None:
+        if self.out is None and "://" in self.runs:
+            raise ValueError(f"got runs in {self.runs} and no out, expected --out: a local folder for the report")
+
+    @property
+    def folder(self) -> Path:
+        """Where the report goes."""
+        return self.out or Path(self.runs) / "report"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table1Settings(ReportSettings):
+    """What Table 1 compares."""
+
+    methods: tuple[Method, ...] = ("deformable_gan", "end_to_end", "no_restoration", "proposed")
+    """Methods; `no_augmentation` is there too."""
+    split: Split = "test"
+    """Clips to draw again from their first frame."""
+    perceptual: tuple[Perceptual, ...] = ("st_lpips", "lpips")
+    """Perceptual distances; they are left out, with a word, where their weights are not at hand."""
+    max_clips: int = 0
+    """Clips to measure at most; 0 measures all."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.methods:
+            raise ValueError(f"got no methods, expected some of {', '.join(TITLES)}")
+
+
+@dataclass(frozen=True)
+class Table1:
+    """How near the methods come to the true clips (Section 4.3)."""
+
+    dataset: str
+    split: str
+    size: tuple[int, int]
+    mask: str
+    """The backend that made the true masks."""
+    num_clips: int
+    num_frames: int
+    runs: dict[Method, str]
+    scores: dict[Method, dict[str, Score]]
+    """Mean over clips by method and metric."""
+    tests: dict[Method, dict[str, PairedTest]]
+    """The proposed method less another one, clip by clip."""
+    clips: dict[str, dict[Method, dict[str, float]]]
+    """What every clip scored."""
+    weights: dict[str, str]
+    """sha256 of the weights behind each perceptual metric."""
+    left_out: dict[str, str]
+    """Metrics that were not measured, with the reason."""
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of what was measured, masked first as in the paper."""
+        measured = next(iter(self.scores.values()))
+        return [name + kind for kind in ("_masked", "") for name in METRICS if name + kind in measured]
+
+    @property
+    def protocol(self) -> list[str]:
+        """What one must know to compare these numbers with others."""
+        height, width = self.size
+        lines = [
+            f"{self.num_clips} clips of the {self.split} split of {self.dataset}, frames of {height}×{width}.",
+            f"Each clip is drawn from its first frame, in its own colours; the other {self.num_frames} frames count.",
+            f"Masked: both images are black outside the real frame's person mask (backend {self.mask}), which raises "
+            "all scores (Section 4.3).",
+            "Mean over frames, then over clips; in brackets the 95 % bootstrap interval over clips.",
+            "p: paired bootstrap over clips.",
+            "Flicker: mean difference in [0, 1] from the frame before, moved as the poses say (warping error).",
+        ]
+        if "ssim" in self.metrics:
+            lines.append("SSIM stands for MS-SSIM, whose five scales need 161 pixels; the two are not comparable.")
+        if "st_lpips" in self.metrics:
+            lines.append("ST-LPIPS is a distance of its own, made tolerant of small shifts; it is not LPIPS.")
+        lines += [f"{METRICS[name].split()[0]}: weights with sha256 {sha}." for name, sha in self.weights.items()]
+        lines += [f"{name} was not measured: {reason}" for name, reason in self.left_out.items()]
+        lines += [self._elsewhere(name) for name in PAPER_METRICS if name not in self.metrics]
+        return lines
+
+    def _elsewhere(self, metric: str) -> str:
+        """The paper's figures of a metric that has no column here."""
+        figures = ", ".join(f"{TITLES[method]} {values[metric]:.4f}" for method, values in PAPER.items())
+        return f"{metric_title(metric)} (paper, other data): {figures}."
+
+
+def table1(
+    dataset: str,
+    settings: Table1Settings,
+    *,
+    listener: Listener | None = None,
+    on_clip: Callable[[int, int], None] = lambda done, total: None,
+) -> Table1:
+    """Train the methods that lack, measure all of them on the same clips, and write what was found.
+
+    Writes to the settings' folder ``table1.json`` with every clip's scores, ``table1.md``, and ``clips/CLIP_ID.png``:
+    eight frames of the clip, and below them each method's.
+
+    Args:
+        dataset: Folder of a clip dataset with all its colours.
+        settings: What is compared.
+        listener: Hears of the trainings.
+        on_clip: Hears how many of how many clips are measured.
+
+    Raises:
+        ValueError: As `train_methods`, or the split has no clips.
+    """
+    data = ClipDataset(dataset)
+    clips = data.split(settings.split)[: settings.max_clips or None]
+    with recording("table1", asdict(settings)) as tracker:
+        runs = take_runs(dataset, settings, settings.methods, listener=listener, parent=tracker)
+        reenactors: dict[Method, Reenactor] = {method: load_reenactor(run) for method, run in runs.items()}
+        device = reenactors[settings.methods[0]].device
+        measures, weights, left_out = open_measures(settings.perceptual, data.info.size, device)
+        scores = {}
+        for done, file in enumerate(clips):
+            on_clip(done, len(clips))
+            scores[file.clip_id], rows = _compare(reenactors, file, measures)
+            write_picture(settings.folder / "clips" / f"{file.clip_id}.png", grid(rows))
+        on_clip(len(clips), len(clips))
+        # A score that a clip does not have is missing for the clip's own sake, so the methods' lists stay pairs.
+        by_method = {method: gather(of_clip[method] for of_clip in scores.values()) for method in runs}
+        table = Table1(
+            dataset=str(data.folder),
+            split=settings.split,
+            size=data.info.size,
+            mask=data.info.backends["mask"]["name"],
+            num_clips=len(clips),
+            num_frames=sum(len(file.keypoints) - 1 for file in clips),
+            runs={method: str(run) for method, run in runs.items()},
+            scores={method: _summarize(values) for method, values in by_method.items()},
+            tests=_compare_with_proposed(by_method),
+            clips=scores,
+            weights=weights,
+            left_out=left_out,
+        )
+        _file(table, settings.folder, tracker)
+    return table
+
+
+@contextmanager
+def recording(name: str, parameters: Mapping[str, Any]) -> Iterator[Tracker]:
+    """An MLflow run of the report's experiment, which ends as what is done in it."""
+    tracker = tracking.start_run(name, experiment=EXPERIMENT, parameters=parameters)
+    try:
+        yield tracker
+    except BaseException as error:
+        tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    tracker.finish()
+
+
+def take_runs(
+    dataset: str,
+    settings: ReportSettings,
+    methods: tuple[Method, ...],
+    *,
+    listener: Listener | None = None,
+    parent: Tracker = tracking.OFF,
+) -> dict[Method, Folder]:
+    """The runs of these methods, of which those that are not there are trained."""
+    parallel, cpus = _share_machine(settings)
+    how = TrainSettings(
+        runs=settings.runs,
+        workers=settings.workers,
+        cpus=cpus,
+        gpus=settings.gpus,
+        experiment=EXPERIMENT,
+        loader_processes=0,
+    )
+    return train_methods(dataset, methods, settings.preset, how, parallel=parallel, listener=listener, parent=parent)
+
+
+def _share_machine(settings: ReportSettings) -> tuple[int, int]:
+    """Runs side by side, and the CPUs of each of their workers."""
+    if settings.workers == 0:
+        return 1, settings.cpus  # random numbers of one process are one sequence
+    from orchestration.runtime.ray_session import start_ray
+
+    start_ray()
+    import ray
+
+    cluster = ray.cluster_resources()
+    cpus, gpus = int(cluster.get("CPU", 1)), int(cluster.get("GPU", 0))
+    parallel = settings.parallel or max((gpus or cpus) // settings.workers, 1)
+    return parallel, settings.cpus or max(cpus // (parallel * settings.workers), 1)
+
+
+def _compare(
+    reenactors: Mapping[Method, Reenactor], file: ClipFile, measures: Mapping[str, Measure]
+) -> tuple[dict[Method, dict[str, float]], list[list[np.ndarray]]]:
+    """The scores of each method on a clip, and the rows of the picture that shows them."""
+    scores: dict[Method, dict[str, float]] = {}
+    rows: list[list[np.ndarray]] = []
+    for method, reenactor in reenactors.items():
+        score, clip, drawn = score_clip(reenactor, file, measures, [name for name in measures if name in PERCEPTUAL])
+        shown = np.linspace(0, len(clip) - 1, _STRIP).round().astype(int)
+        scores[method] = score.means
+        rows = rows or [[clip.images[row] for row in shown]]
+        rows.append([drawn[row] for row in shown])
+    return scores, rows
+
+
+def _summarize(values: Mapping[str, list[float]]) -> dict[str, Score]:
+    return {name: summarize(of_clips) for name, of_clips in values.items()}
+
+
+def _compare_with_proposed(values: Mapping[Method, Mapping[str, list[float]]]) -> dict[Method, dict[str, PairedTest]]:
+    own = values.get("proposed", {})
+    return {
+        method: {
+            name: paired_bootstrap(np.array(own[name]), np.array(theirs))
+            for name, theirs in of_method.items()
+            if len(theirs) > 1
+        }
+        for method, of_method in values.items()
+        if own and method != "proposed"
+    }
+
+
+def table_rows(table: Table1) -> list[list[str]]:
+    """The table's cells, the heads first."""
+    heads = ["method", *[metric_title(name) for name in table.metrics]]
+    rows = []
+    for method, scores in table.scores.items():
+        rows.append([TITLES[method], *[_cell(scores[name]) for name in table.metrics]])
+    for method, figures in PAPER.items():
+        cells = [f"{figures[name]:.4f}" if name in figures else "" for name in table.metrics]
+        if any(cells):
+            rows.append([f"{TITLES[method]} (paper, other data)", *cells])
+    for method, tests in table.tests.items():
+        rows.append([f"Proposed − {TITLES[method]}", *[_difference(tests, name) for name in table.metrics]])
+    return [heads, *rows]
+
+
+def metric_title(name: str) -> str:
+    """The true name of a metric, with the arrow to the better side."""
+    base = name.removesuffix("_masked")
+    return METRICS[base] + (", masked" if name != base else "")
+
+
+def _cell(score: Score) -> str:
+    interval = " [{:.4f}, {:.4f}]".format(*score.interval) if score.interval else ""
+    return f"{score.mean:.4f}{interval}"
+
+
+def _difference(tests: Mapping[str, PairedTest], name: str) -> str:
+    if name not in tests:
+        return ""
+    test = tests[name]
+    return f"{test.mean_difference:+.4f} [{test.low:+.4f}, {test.high:+.4f}], p = {test.p_value:.2g}"
+
+
+def _markdown(table: Table1) -> str:
+    heads, *rows = table_rows(table)
+    lines = [" | ".join(cells) for cells in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join([*(f"| {line} |" for line in lines), "", *[f"- {line}" for line in table.protocol], ""])
+
+
+def _file(table: Table1, out: Path, tracker: Tracker) -> None:
+    """Write the table, and file it in MLflow."""
+    files = {"table1.json": json.dumps(asdict(table), indent=2), "table1.md": _markdown(table)}
+    for name, content in files.items():
+        (out / name).write_text(content)
+        tracker.log_file(out / name)
+    for clip_id in table.clips:
+        tracker.log_file(out / "clips" / f"{clip_id}.png", "clips")
+    means = {
+        f"test/{method}/{name}": score.mean for method, scores in table.scores.items() for name, score in scores.items()
+    }
+    tracker.log_metrics(means, step=0)

@@ -1,0 +1,77 @@
+"""What a worker function knows of where it runs, and what it does together with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from orchestration.runtime.progress import Listener
+from posegen.io.storage import Folder
+from posegen.samples import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """Where a worker function runs."""
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    listener: Listener = field(default_factory=Listener)
+    report: Callable[[dict[str, float]], None] = lambda metrics: None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker writes what is written once."""
+        return self.rank == 0
+
+
+def local_device() -> torch.device:
+    """The GPU of this process if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let PyTorch use so many threads meanwhile; 0 leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def agree_on(checkpoint: Folder | None, worker: Worker) -> Folder | None:
+    """The leader's choice of checkpoint: another may have become visible since."""
+    if worker.world_size == 1:
+        return checkpoint
+    choice = [checkpoint]
+    dist.broadcast_object_list(choice, src=0)
+    return choice[0]
+
+
+def seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
+    """Make what a step draws by itself a function of (seed, epoch, step, rank)."""
+    torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step, rank]).generate_state(1)[0]))
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch, without waiting where memory is pinned."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def mean_over_workers(values: Mapping[str, torch.Tensor], worker: Worker) -> dict[str, float]:
+    """The mean of every value, equal on all workers."""
+    if not values:
+        return {}
+    stacked = torch.stack([value.double().to(worker.device) for value in values.values()])
+    if worker.world_size > 1:
+        dist.all_reduce(stacked)
+        stacked /= worker.world_size
+    return dict(zip(values, stacked.tolist(), strict=True))

@@ -1,0 +1,182 @@
+"""What a search will cost and what there is room for, before anything runs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import optuna
+import psutil
+import torch
+
+from orchestration.search.costs import Cost, cost_of_run, sum_costs
+from orchestration.search.run_cache import Needed, address
+from orchestration.search.settings import TuneSettings
+from orchestration.search.space_binding import Search
+from orchestration.search.study import StudySettings, UnfitError, make_sampler
+from posegen.datasets.dataset import Dataset
+from posegen.stages import Stage
+from search_spaces.space import Value
+
+_MEMORY_SHARE = 0.8  # of a node's memory, what trials may take
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the cluster has for trials."""
+
+    trials: int
+    """How many run at a time."""
+    memory: float
+    """Bytes that each of them has, of a GPU's where it is given one."""
+
+
+def room_for_trials(settings: TuneSettings) -> Room:
+    """See how many trials at once leave every one its CPUs and GPUs.
+
+    A cluster is taken at its word, that it starts machines for as many as are asked for; what memory those will have is
+    not known. Raises ValueError where not even one fits.
+    """
+    import ray
+
+    cluster = ray.cluster_resources()
+    cpus, gpus = cluster.get("CPU", 1), cluster.get("GPU", 0)
+    fitting = cpus // settings.cpus_per_trial
+    if settings.gpus_per_trial:
+        fitting = min(fitting, gpus // settings.gpus_per_trial)
+    if os.environ.get("RAY_ADDRESS") and fitting < settings.concurrency:
+        return Room(settings.concurrency, math.inf)
+    if fitting < 1:
+        raise ValueError(
+            f"a trial needs {settings.cpus_per_trial} CPUs and {settings.gpus_per_trial:g} GPUs, "
+            f"the cluster has {cpus:g} and {gpus:g}; where it starts machines for work that waits, say --concurrency"
+        )
+    trials = int(min(settings.concurrency or fitting, fitting))
+    if settings.gpus_per_trial and torch.cuda.is_available():
+        return Room(trials, torch.cuda.get_device_properties(0).total_memory * min(settings.gpus_per_trial, 1.0))
+    return Room(trials, psutil.virtual_memory().total * _MEMORY_SHARE * max(len(ray.nodes()), 1) / trials)
+
+
+class Costs:
+    """What runs cost on a dataset: found once for all settings that cost the same."""
+
+    def __init__(self, data: Dataset):
+        self._data = data
+        self._known: dict[str, Cost] = {}
+
+    def of(self, stage: str, config: Stage.Config) -> Cost:
+        """See `cost_of_run`."""
+        kind = f"{stage} {_of_cost(config)}"
+        if kind not in self._known:
+            self._known[kind] = cost_of_run(stage, config, self._data)
+        return self._known[kind]
+
+
+def check_point(search: Search, point: Mapping[str, Value], costs: Costs, room: Room) -> None:
+    """Raise ValueError where a configuration refuses a point, UnfitError where it takes more memory than there is."""
+    for name, config in search.configs(point).items():
+        complaint = _complain(name, costs.of(search.trainings[name].stage, config), room)
+        if complaint:
+            raise UnfitError(complaint)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that a trial needs."""
+
+    name: str
+    cost: Cost
+    is_new: bool
+    """Whether no trial before needs an equal one."""
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """A trial, if it is not stopped early."""
+
+    number: int
+    point: dict[str, Value]
+    runs: list[PlannedRun]
+    unfit: str
+    """Why it would not be started; empty if it would."""
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Of the runs that are trained for it."""
+        return sum_costs(run.cost for run in self.runs if run.is_new)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search costs at most: early stopping will make it less."""
+
+    trials: list[PlannedTrial]
+    room: Room
+
+    @cached_property
+    def total(self) -> Cost:
+        """Of all trials."""
+        return sum_costs(trial.cost for trial in self.trials if not trial.unfit)
+
+    @cached_property
+    def without_reuse(self) -> Cost:
+        """The same, if every trial trained all that it needs."""
+        return sum_costs(run.cost for trial in self.trials if not trial.unfit for run in trial.runs)
+
+
+def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: int, room: Room) -> Plan:
+    """See what a search would do. Points that depend on what others found are drawn as if nothing was known yet."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(directions=how.directions)
+    for point in search.starts:
+        study.enqueue_trial(point)
+    known: set[str] = set()
+    costs = Costs(data)
+    trials = []
+    for number in range(num_trials):
+        study.sampler = make_sampler(search, how, number)
+        trial = study.ask()
+        search.suggest(trial)
+        trials.append(_plan_trial(search, number, trial.params, data.fingerprint, room, known, costs))
+    return Plan(trials, room)
+
+
+def _plan_trial(
+    search: Search,
+    number: int,
+    point: dict[str, Value],
+    data: str,
+    room: Room,
+    known: set[str],
+    costs: Costs,
+) -> PlannedTrial:
+    """Plan one trial; `known` has the addresses of all runs before, and gets its own."""
+    try:
+        configs = search.configs(point)
+    except ValueError as error:
+        return PlannedTrial(number, point, [], str(error))
+    runs = []
+    for name, config in configs.items():
+        stage = search.trainings[name].stage
+        place = f"{number} {name}" if name == search.method else address(Needed(stage, config), data)
+        runs.append(PlannedRun(name, costs.of(stage, config), place not in known))
+        known.add(place)
+    largest = max(runs, key=lambda run: run.cost.memory)
+    return PlannedTrial(number, point, runs, _complain(largest.name, largest.cost, room))
+
+
+def _of_cost(config: Stage.Config) -> dict[str, Any]:
+    """What of a configuration decides its cost: of the weight of a loss, whether it is on."""
+    values = {name: bool(x) if name.startswith("lambda_") else x for name, x in asdict(config).items()}
+    return {name: x for name, x in values.items() if name not in ("lr", "seed", "z_noise")}
+
+
+def _complain(name: str, cost: Cost, room: Room) -> str:
+    """Say that a run takes more memory than there is; nothing if it does not."""
+    if cost.memory <= room.memory:
+        return ""
+    return f"{name} takes {cost.memory / 2**30:.1f} GiB of memory, a trial has {room.memory / 2**30:.1f}"

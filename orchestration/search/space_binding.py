@@ -1,0 +1,207 @@
+"""Where search spaces and stages meet: by the names of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any
+
+import optuna
+from optuna.distributions import FloatDistribution, IntDistribution
+
+from orchestration.training.recipes import Training, trainings
+from posegen.stages import STAGES, Stage
+from posegen.stages.behavior_flow import SHARED
+from search_spaces.space import Distribution, Parameter, Space, Switched, Value, When
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "video_generator": ("no_restoration", "proposed"),
+    "end_to_end": ("end_to_end",),
+    "deformable_gan": ("deformable_gan",),
+    "actor": ("actor",),
+    "behavior": ("behavior",),
+    "behavior_flow": ("behavior_flow",),
+}
+"""The methods whose last run is of a stage, the cheapest first."""
+ON = ".on"
+"""Follows the key of a `Switched` weight in the name of its switch."""
+LINKS = (
+    ("upper_latent_dim", "upper_encoder", "latent_dim"),
+    ("lower_latent_dim", "lower_encoder", "latent_dim"),
+    ("encoder_width", "upper_encoder", "encoder_width"),
+    ("encoder_width", "lower_encoder", "encoder_width"),
+    ("restorer_width", "restoration", "width"),
+    ("restorer_blocks", "restoration", "num_blocks"),
+    *((field, "behavior", field) for field in SHARED),
+)
+"""Fields of a stage, the field that names another run, and the field of that run that must be equal."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A space over the runs of one method.
+
+    Raises ValueError, with what would be right, if a key is no field, a range has one value, or a configuration
+    refuses the point that the search begins with.
+    """
+
+    space: Space
+    preset: str
+    method: str
+    settings: Mapping[str, Value]
+    """What is fixed beside the space's own settings, and goes before them."""
+
+    def __post_init__(self) -> None:
+        for training in self.trainings.values():
+            presets = STAGES[training.stage].presets
+            if self.preset not in presets:
+                raise ValueError(f"unknown preset {self.preset!r}, expected one of {', '.join(presets)}")
+        for key in (*self.space.parameters, *self.fixed):
+            self._default(key)
+        for key in self.space.parameters:
+            if key in self.settings:
+                raise ValueError(f"{key} is searched by this space and cannot be set")
+            self._check_range(key)
+        for point in self.starts:
+            self.configs(point)
+
+    @cached_property
+    def trainings(self) -> dict[str, Training]:
+        """Every run that a trial needs, by name, those that others need first; the last one is compared."""
+        return trainings((self.method,))
+
+    @property
+    def fixed(self) -> dict[str, Value]:
+        """The value of every field that is set and not searched."""
+        return {**self.space.settings, **self.settings}
+
+    @property
+    def starts(self) -> list[dict[str, Value]]:
+        """Points to try first: the preset's own, then the space's."""
+        own = {key: self._default(key) for key in self.space.parameters}
+        return [self._point({**own, **start}) for start in ({}, *self.space.starts)]
+
+    def suggest(self, trial: optuna.Trial) -> None:
+        """Draw a point: every parameter under its key, and whether a `Switched` one is on under ``KEY.on``."""
+        drawn: dict[str, Value | None] = {}
+        for key, parameter in self.space.parameters.items():
+            match parameter:
+                case Switched(weight):
+                    if trial.suggest_categorical(key + ON, (True, False)):
+                        _draw(trial, key, weight)
+                case When(other, values, distribution):
+                    if drawn[other] in values:
+                        _draw(trial, key, distribution)
+                case _:
+                    drawn[key] = _draw(trial, key, parameter)
+
+    def values(self, point: Mapping[str, Value]) -> dict[str, Value]:
+        """The value of every searched field at a point."""
+        absent = {
+            key: parameter.otherwise if isinstance(parameter, When) else 0.0
+            for key, parameter in self.space.parameters.items()
+        }
+        return {key: point.get(key, absent[key]) for key in self.space.parameters}
+
+    def configs(self, point: Mapping[str, Value]) -> dict[str, Stage.Config]:
+        """The configuration of every run at a point, in the order of `trainings`.
+
+        Fields that name other runs are empty. Raises ValueError where a configuration refuses a value.
+        """
+        chosen = {**self.fixed, **self.values(point)}
+        configs: dict[str, Stage.Config] = {}
+        for name, training in self.trainings.items():
+            own = {_field(key): value for key, value in chosen.items() if _stage(key) == training.stage}
+            changes: dict[str, Any] = {**training.changes, **own}
+            configs[name] = replace(self._preset(training.stage), **changes)
+        for name, training in self.trainings.items():
+            for field, need, linked in LINKS:
+                if need in training.needs:
+                    run = training.needs[need]
+                    configs[run] = replace(configs[run], **{linked: getattr(configs[name], field)})
+        return configs
+
+    def _point(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """The point at which the searched fields have these values."""
+        point: dict[str, Value] = {}
+        for key, parameter in self.space.parameters.items():
+            match parameter:
+                case Switched():
+                    point[key + ON] = bool(values[key])
+                    if values[key]:
+                        point[key] = values[key]
+                case When(other, when):
+                    if values[other] in when:
+                        point[key] = values[key]
+                case _:
+                    point[key] = values[key]
+        return point
+
+    def _preset(self, stage: str) -> Stage.Config:
+        return STAGES[stage].presets[self.preset]
+
+    def _default(self, key: str) -> Value:
+        """The preset's value of a key. Raises ValueError where a trial has no such field."""
+        stages = sorted({training.stage for training in self.trainings.values()})
+        if _stage(key) not in stages:
+            raise ValueError(f"{key!r} names no stage of a trial, expected one of {', '.join(stages)} before the dot")
+        known = [field.name for field in fields(self._preset(_stage(key)))]
+        if _field(key) not in known:
+            near = get_close_matches(_field(key), known, n=1)
+            meant = f"; did you mean {_stage(key)}.{near[0]}?" if near else ""
+            raise ValueError(f"{key!r} is no setting of {_stage(key)}{meant}")
+        for training in self.trainings.values():
+            for field, need, linked in LINKS:
+                needed = self.trainings[training.needs[need]].stage if need in training.needs else None
+                if (needed, linked) == (_stage(key), _field(key)):
+                    raise ValueError(f"{key} follows {training.stage}.{field}: name that")
+        last = self.trainings[self.method]
+        values = {**vars(self._preset(_stage(key))), **(last.changes if _stage(key) == last.stage else {})}
+        return self.fixed.get(key, values[_field(key)])
+
+    def _check_range(self, key: str) -> None:
+        parameter, keys = self.space.parameters[key], list(self.space.parameters)
+        if isinstance(parameter, When) and parameter.key not in keys[: keys.index(key)]:
+            raise ValueError(f"{key} is searched when {parameter.key} has certain values, which must come before it")
+        distribution = distribution_of(parameter)
+        if distribution.single():
+            raise ValueError(f"{key} has a single value in {distribution}: set it instead")
+        default = self._default(key)
+        whole = isinstance(default, int) and not isinstance(default, bool)
+        if whole and isinstance(distribution, FloatDistribution):
+            raise ValueError(f"{key} is a whole number and cannot be searched in {distribution}")
+
+
+def _stage(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def _field(key: str) -> str:
+    return key.partition(".")[2]
+
+
+def distribution_of(parameter: Parameter) -> Distribution:
+    """Where a parameter is searched, while it is."""
+    match parameter:
+        case Switched(weight):
+            return weight
+        case When():
+            return parameter.distribution
+        case _:
+            return parameter
+
+
+def _draw(trial: optuna.Trial, key: str, distribution: Distribution) -> Value | None:
+    match distribution:
+        case FloatDistribution():
+            return trial.suggest_float(
+                key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        case IntDistribution():
+            return trial.suggest_int(
+                key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+            )
+        case _:
+            return trial.suggest_categorical(key, distribution.choices)

@@ -1,0 +1,290 @@
+"""The Optuna study of a search: what to try next, what to give up, and what is known after any crash.
+
+All that decides is in the study's storage. A sampler is made anew for every trial, seeded with the trial's number,
+so its state is the history of the study; early stopping is Optuna's successive halving, whose rungs are the values
+that trials reported. A search whose driver was killed therefore goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, RandomSampler, TPESampler
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from orchestration.search.settings import EPOCH, OBJECTIVES, Pruning, SamplerName
+from orchestration.search.space_binding import ON, Search, distribution_of
+from posegen.errors import first_line
+from search_spaces.space import Switched, Value
+
+
+class UnfitError(ValueError):
+    """A point that cannot be tried here, though its settings are right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """How a study is kept and what it decides by."""
+
+    name: str
+    """Of the study in its storage."""
+    storage: str
+    """An address that SQLAlchemy knows: ``sqlite:///study.db``, ``postgresql://…``."""
+    objectives: tuple[str, ...]
+    """Names in `OBJECTIVES`; several give a Pareto front."""
+    sampler: SamplerName
+    """How points are chosen."""
+    pruning: Pruning
+    """Whether trials that fall behind are stopped."""
+    grace: int
+    """Epochs that every trial is given."""
+    reduction: int
+    """Of the trials that come to a rung, one in so many goes on; the next rung is so many times later."""
+    seed: int
+    """Decides the points, with the number of the trial."""
+    identity: Mapping[str, Any]
+    """What may not change while a study goes on: its space, its data, …"""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.objectives if name not in OBJECTIVES]
+        if unknown or not self.objectives:
+            raise ValueError(f"no stage reports {' or '.join(unknown) or 'nothing'}, expected {', '.join(OBJECTIVES)}")
+        if len(self.objectives) > 1 and self.pruning != "none":
+            raise ValueError("early stopping compares by one objective: with several ask for --pruning none")
+        if len(self.objectives) > 1 and self.sampler == "cmaes":
+            raise ValueError("cmaes has one objective: with several take tpe, gp or random")
+
+    @property
+    def metrics(self) -> list[str]:
+        """What is compared."""
+        return [OBJECTIVES[name].metric for name in self.objectives]
+
+    @property
+    def directions(self) -> list[Literal["minimize", "maximize"]]:
+        """For each objective, ``minimize`` or ``maximize``."""
+        return ["minimize" if OBJECTIVES[name].mode == "min" else "maximize" for name in self.objectives]
+
+
+def open_study(search: Search, settings: StudySettings) -> optuna.Study:
+    """Create the study, or go on with it. Raises ValueError where the storage fails or holds another study."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study = optuna.create_study(
+            storage=RDBStorage(settings.storage),
+            study_name=settings.name,
+            directions=settings.directions,
+            pruner=_make_pruner(settings),
+            load_if_exists=True,
+        )
+        known = study.user_attrs.get("identity")
+        identity = json.loads(json.dumps(settings.identity))
+        if known is None and not study.get_trials(deepcopy=False):
+            for point in search.starts:
+                study.enqueue_trial(point)
+            study.set_user_attr("identity", identity)
+    except ValueError:
+        raise
+    except Exception as error:  # SQLAlchemy's, of whatever driver
+        raise ValueError(f"the study's storage {settings.storage} does not work: {first_line(error)}") from None
+    if known not in (None, identity):
+        changed = [name for name in identity if (known or {}).get(name) != identity[name]]
+        raise ValueError(f"search {settings.name} exists with another {', '.join(changed)}: take another --name")
+    return study
+
+
+class StudySearch(OptunaSearch):
+    """Ray Tune's Optuna search on a study that outlives the process.
+
+    A trial gets ``{"number": N, "point": {...}}`` and what `begin` adds. Trials that a killed driver left unfinished
+    come first. Points that are refused are never started: they end at once, with the reason, and count.
+
+    Args:
+        search: The space.
+        settings: The study's.
+        study: From `open_study`.
+        num_trials: After so many there are no more points.
+        check: Called with each point before it starts. Raises UnfitError to give it up, another ValueError to fail it.
+        begin: Called with each trial before it starts.
+        end: Called with each trial that the study was told of.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        settings: StudySettings,
+        study: optuna.Study,
+        num_trials: int,
+        *,
+        check: Callable[[Mapping[str, Value]], None] = lambda point: None,
+        begin: Callable[[FrozenTrial], dict[str, Any]] = lambda trial: {},
+        end: Callable[[FrozenTrial], None] = lambda trial: None,
+    ):
+        modes: list[str] = [OBJECTIVES[name].mode for name in settings.objectives]
+        single = len(modes) == 1
+        super().__init__(
+            space=search.suggest,
+            metric=settings.metrics[0] if single else settings.metrics,
+            mode=modes[0] if single else modes,
+            storage=study._storage,
+            study_name=settings.name,
+        )
+        self._study = self._ot_study = study  # type: ignore[assignment]  # Ray declares it None
+        self._search, self._settings, self._num_trials = search, settings, num_trials
+        self._check, self._begin, self._end = check, begin, end
+        self._left = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.RUNNING]
+        self._pruned: set[str] = set()
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next point, or `Searcher.FINISHED`."""
+        while (trial := self._next()) is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._search.suggest(trial)
+            try:
+                self._check(trial.params)
+            except ValueError as error:
+                state = TrialState.PRUNED if isinstance(error, UnfitError) else TrialState.FAIL
+                self._give_up(trial, str(error), state)
+                continue
+            self._ot_trials[trial_id] = trial
+            return {"number": trial.number, "point": trial.params, **self._begin(self._frozen(trial))}
+        return Searcher.FINISHED
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Note the value after an epoch, once, however often it is reported."""
+        trial, epoch = self._ot_trials[trial_id], result.get(EPOCH)
+        if not isinstance(self._metric, str) or self._metric not in result or epoch is None:
+            return
+        if epoch not in self._frozen(trial).intermediate_values:
+            trial.report(result[self._metric], epoch)
+
+    def should_prune(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether a trial that reports this is not worth going on with."""
+        if self._settings.pruning == "none":
+            return False
+        self.on_trial_result(trial_id, result)
+        if self._ot_trials[trial_id].should_prune():
+            self._pruned.add(trial_id)
+        return trial_id in self._pruned
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study how a trial ended. One that Tune stopped before its time is left for the next start."""
+        trial, result = self._ot_trials[trial_id], result or {}
+        if self._frozen(trial).state.is_finished():
+            return
+        for name in ("trained", "reused"):
+            if name in result:
+                trial.set_user_attr(name, result[name])
+        values = [result.get(metric, math.nan) for metric in self._settings.metrics]
+        if error or "reason" in result:
+            self._give_up(trial, result.get("reason", "its process died again and again"), TrialState.FAIL)
+        elif trial_id in self._pruned:
+            self._tell(trial, state=TrialState.PRUNED)
+        elif result.get(EPOCH, 0) < self._search.configs(trial.params)[self._search.method].num_epochs:
+            return
+        elif not all(map(math.isfinite, values)):
+            reason = f"{' and '.join(self._settings.objectives)} is not finite: {values}"
+            self._give_up(trial, reason, TrialState.FAIL)
+        else:
+            self._tell(trial, values=values)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is its own record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, likewise."""
+
+    def _next(self) -> optuna.Trial | None:
+        """A trial that was left unfinished, or a new one."""
+        if self._left:
+            return optuna.Trial(self._study, self._left.pop(0)._trial_id)
+        known = self._study.get_trials(deepcopy=False)
+        number = sum(trial.state != TrialState.WAITING for trial in known)
+        if number >= self._num_trials:
+            return None
+        self._study.sampler = make_sampler(self._search, self._settings, number)
+        return self._study.ask()
+
+    def _give_up(self, trial: optuna.Trial, reason: str, state: TrialState) -> None:
+        trial.set_user_attr("reason", reason)
+        self._tell(trial, state=state)
+
+    def _tell(
+        self, trial: optuna.Trial, values: Sequence[float] | None = None, state: TrialState | None = None
+    ) -> None:
+        self._study.tell(trial, values, state=state)
+        self._end(self._frozen(trial))
+
+    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
+        return self._study._storage.get_trial(trial._trial_id)
+
+
+class StudyPruner(FIFOScheduler):
+    """Stops the trials that a study gives up: asynchronous successive halving (Li et al., 2020, arXiv:1810.05934)."""
+
+    def __init__(self, searcher: StudySearch):
+        super().__init__()
+        self._searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Stop a trial that came to a rung and is not among its best."""
+        stop = self._searcher.should_prune(trial.trial_id, result)
+        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
+
+
+def make_sampler(search: Search, settings: StudySettings, number: int) -> BaseSampler:
+    """The sampler of one trial, whose random numbers depend on the seed and the trial's number alone."""
+    seed = (settings.seed * 1_000_003 + number) % 2**32
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        match settings.sampler:
+            case "tpe":
+                return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+            case "gp":
+                return GPSampler(seed=seed, warn_independent_sampling=False)
+            case "cmaes":
+                return CmaEsSampler(seed=seed, warn_independent_sampling=False)
+            case "random":
+                return RandomSampler(seed=seed)
+            case "grid":
+                return GridSampler(grid_of(search), seed=settings.seed)
+
+
+def grid_of(search: Search) -> dict[str, list[Value]]:
+    """The values of every parameter on a grid: all of a choice, and of a range both ends and the middle."""
+    grid: dict[str, list[Value]] = {}
+    for key, parameter in search.space.parameters.items():
+        if isinstance(parameter, Switched):
+            grid[key + ON] = [True, False]
+        grid[key] = _grid_points(distribution_of(parameter))
+    return grid
+
+
+def _grid_points(distribution: BaseDistribution) -> list[Value]:
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return [choice for choice in choices if choice is not None]
+        case FloatDistribution(low=low, high=high, log=log):
+            middle = math.sqrt(low * high) if log else (low + high) / 2
+            return [low, middle, high]
+        case IntDistribution(low=low, high=high):
+            return sorted({low, (low + high) // 2, high})
+    raise AssertionError(distribution)
+
+
+def _make_pruner(settings: StudySettings) -> BasePruner:
+    if settings.pruning == "none":
+        return NopPruner()
+    return SuccessiveHalvingPruner(min_resource=settings.grace, reduction_factor=settings.reduction)

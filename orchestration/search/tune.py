@@ -1,0 +1,260 @@
+"""Searches the settings of a method with Ray Tune and Optuna.
+
+A search is a folder::
+
+    RUNS/NAME/study.db         the Optuna study, unless a storage is given
+    RUNS/NAME/trial-0003/      the run of a trial that is compared, as `train` makes it
+    RUNS/stages/STAGE-HASH/    runs that trials need before, shared by all searches with these RUNS
+
+The same name goes on with the same search: what is decided is in the study, what is trained in the runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import search_spaces
+from orchestration.evaluation.video import EvaluateSettings, evaluate
+from orchestration.generation.motions import show_motions
+from orchestration.runtime.ray_session import start_ray
+from orchestration.search.plan import Costs, Plan, Room, check_point, plan_search, room_for_trials
+from orchestration.search.results import Found, Ledger, OnTrial
+from orchestration.search.run_cache import open_store
+from orchestration.search.settings import OBJECTIVES, TuneSettings, objectives_of
+from orchestration.search.space_binding import METHODS, Search
+from orchestration.search.study import (
+    StudyPruner,
+    StudySearch,
+    StudySettings,
+    open_study,
+)
+from orchestration.search.trial import TrialJob, run_trial
+from orchestration.tracking import tracker as tracking
+from orchestration.training.runs import find_record
+from orchestration.training.train import TrainSettings, check, open_dataset
+from posegen.datasets.dataset import Dataset
+from posegen.io.storage import Folder
+from posegen.stages import STAGES, Actor, Stage
+from posegen.stages.behavior_stage import BehaviorStage
+from posegen.weights import registry as weights
+from search_spaces.space import Value
+
+_FUNCTION_MEMORY = 200 * 2**20
+"""Bytes that a trial's own process reserves. Tune wants it to reserve something; the CPUs are for its workers and for
+the runs that it waits for, which one that held them would wait for in vain."""
+_MAX_FAILURES = 3  # how often a trial whose process died is taken up again
+
+
+def tune(
+    space: str,
+    dataset: str,
+    settings: TuneSettings,
+    *,
+    on_trial: OnTrial = lambda tried, best: None,
+) -> Found:
+    """Search a space, or go on with a search, and return what was found.
+
+    Args:
+        space: Name of a module in `search_spaces`.
+        dataset: Folder of a dataset such as the space's stage reads: of clips with their colours, or of motions.
+        settings: How.
+        on_trial: Hears of every trial that ended, and of the best ones by now.
+
+    Raises:
+        ValueError: Before anything is written, if space, data, stages and settings do not fit.
+    """
+    begin = time.monotonic()
+    settings = complete(space, settings)
+    search = open_search(space, settings)
+    data = open_dataset(search.space.stage, dataset)
+    _check_starts(search, data, settings)
+    if settings.track:
+        tracking.require()
+    folder = Folder(settings.runs) / (settings.name or space)
+    study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
+    start_ray()
+    room, costs = room_for_trials(settings), Costs(data)
+    if folder.is_local:
+        Path(folder.uri).mkdir(parents=True, exist_ok=True)
+    study = open_study(search, study_settings)
+    ledger = Ledger(study, search, folder, settings, on_trial)
+    ledger.open(space, data)
+    searcher = StudySearch(
+        search,
+        study_settings,
+        study,
+        settings.trials,
+        check=lambda point: check_point(search, point, costs, room),
+        begin=ledger.begin,
+        end=ledger.end,
+    )
+    _run_tuner(searcher, search, data, folder, settings, room)
+    found = ledger.found(time.monotonic() - begin)
+    if found.best:
+        draw_best(found.best[0].run, str(data.folder))
+    ledger.close(found)
+    return found
+
+
+def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
+    """See what a search would do and cost on the present cluster, and start nothing.
+
+    Raises ValueError as `tune`.
+    """
+    settings = complete(space, settings)
+    search = open_search(space, settings)
+    data = open_dataset(search.space.stage, dataset)
+    _check_starts(search, data, settings)
+    how = _study_settings(search, space, data, settings, "sqlite://")
+    start_ray()
+    return plan_search(search, how, data, settings.trials, room_for_trials(settings))
+
+
+def complete(space: str, settings: TuneSettings) -> TuneSettings:
+    """The settings with what they leave to the space's stage."""
+    stage = search_spaces.load(space).stage
+    return replace(
+        settings,
+        preset=settings.preset or next(iter(STAGES[stage].presets)),
+        method=settings.method or METHODS[stage][0],
+        objectives=settings.objectives or objectives_of(stage)[:1],
+    )
+
+
+def draw_best(run: str, dataset: str) -> None:
+    """Draw with the best run, a clip or motions: pictures and videos go to MLflow.
+
+    Of a behaviour net or its flow MLflow has them already: every epoch draws strips.
+    """
+    record = find_record(Folder(run))
+    stage = STAGES[record.stage] if record else Stage
+    if issubclass(stage, Actor):
+        show_motions(run)
+    elif not issubclass(stage, BehaviorStage):
+        evaluate(run, dataset, EvaluateSettings(max_clips=2, swaps=1, perceptual=()))
+
+
+def open_search(space: str, settings: TuneSettings) -> Search:
+    """The space over the runs of the method. Raises ValueError if they do not fit."""
+    settings = complete(space, settings)
+    declared = search_spaces.load(space)
+    methods = METHODS[declared.stage]
+    if settings.method not in methods:
+        raise ValueError(f"space {space} is of {declared.stage}, expected the method {' or '.join(methods)}")
+    return Search(declared, settings.preset, settings.method, dict(map(_parse_setting, settings.set)))
+
+
+def _parse_setting(text: str) -> tuple[str, Value]:
+    """Read ``STAGE.FIELD=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not equals or "." not in key:
+        raise ValueError(f"got the setting {text!r}, expected STAGE.FIELD=VALUE")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None:
+    """Raise ValueError if the runs of the first trial cannot work on this data."""
+    known = objectives_of(search.space.stage)
+    for name in settings.objectives:
+        if name in OBJECTIVES and name not in known:
+            raise ValueError(
+                f"{name!r} is no objective of {search.space.stage}, expected one of {', '.join(known)}: "
+                "see posegen tune --help"
+            )
+    for name, config in search.configs(search.starts[0]).items():
+        check(search.trainings[name].stage, config, data, workers=settings.workers)
+        if (
+            isinstance(config, Actor.Config)
+            and not config.recognizer
+            and set(settings.objectives) & {"fid", "accuracy"}
+        ):
+            raise ValueError(
+                "fid and accuracy need what tells actions: --set actor.recognizer=RUN, of the stage recognition, "
+                "or gru-humanact12; or ask for --objectives joint_error"
+            )
+    if "lpips" in settings.objectives:
+        weights.path("st_lpips")
+
+
+def _storage(settings: TuneSettings, folder: Folder) -> str:
+    """Where the study is kept: the address that was given, or a file beside the runs."""
+    if settings.storage:
+        return settings.storage
+    if not folder.is_local:
+        raise ValueError(f"a file in {folder} cannot be the study's database: give its address with --storage")
+    return f"sqlite:///{folder.uri}/study.db"
+
+
+def _study_settings(search: Search, space: str, data: Dataset, settings: TuneSettings, storage: str) -> StudySettings:
+    return StudySettings(
+        name=settings.name or space,
+        storage=storage,
+        objectives=settings.objectives,
+        sampler=settings.sampler,
+        pruning=settings.pruning,
+        grace=settings.grace,
+        reduction=settings.reduction,
+        seed=settings.seed,
+        identity={
+            "space": space,
+            "parameters": {key: repr(parameter) for key, parameter in search.space.parameters.items()},
+            "settings": search.fixed,
+            "data": data.fingerprint,
+            "preset": settings.preset,
+            "method": search.method,
+            "objectives": settings.objectives,
+            "sampler": settings.sampler,
+            "pruning": [settings.pruning, settings.grace, settings.reduction],
+            "seed": settings.seed,
+        },
+    )
+
+
+def _run_tuner(
+    searcher: StudySearch,
+    search: Search,
+    data: Dataset,
+    folder: Folder,
+    settings: TuneSettings,
+    room: Room,
+) -> None:
+    """Have Ray Tune try points until there are no more, or the time is over."""
+    from ray import tune as ray_tune
+
+    shared = TrainSettings(
+        runs=str(Folder(settings.runs) / "stages"),
+        workers=0,
+        cpus=settings.cpus_per_trial,
+        experiment=settings.experiment,
+        track=settings.track,
+    )
+    resources = {"num_cpus": settings.cpus_per_trial, "num_gpus": settings.gpus_per_trial}
+    store = open_store(str(data.folder), data.full_fingerprint, shared, resources)
+    job = TrialJob(search=search, dataset=str(data.folder), folder=str(folder), settings=settings, store=store)
+    filesystem, path = (folder / "ray").resolve()
+    tuner = ray_tune.Tuner(
+        ray_tune.with_resources(ray_tune.with_parameters(run_trial, job=job), {"memory": _FUNCTION_MEMORY}),
+        tune_config=ray_tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=StudyPruner(searcher),
+            num_samples=-1,
+            max_concurrent_trials=room.trials,
+            time_budget_s=settings.budget * 3600 or None,
+        ),
+        # The runs' own folders hold all that counts; Tune's book-keeping of each start is of no later use.
+        run_config=ray_tune.RunConfig(
+            name=f"start-{uuid.uuid4().hex[:8]}",
+            storage_path=path,
+            storage_filesystem=filesystem,
+            verbose=0,
+            failure_config=ray_tune.FailureConfig(max_failures=_MAX_FAILURES),
+        ),
+    )
+    tuner.fit()

@@ -1,0 +1,87 @@
+"""Writes a run's checkpoints beside the training, one after another, and keeps the newest."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
+
+from posegen.checkpoints.checkpoint import Progress, Snapshot, take_snapshot, write_snapshot
+from posegen.io.storage import Folder
+from posegen.stages import Stage
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of one run. Use it as a context: its end waits for what is being written.
+
+    Within an epoch a checkpoint costs the training the copy of its tensors, and a thread writes the copy; at the end
+    of an epoch training waits for it, because what is recorded of an epoch must be in its checkpoint.
+
+    Args:
+        run: The run's folder.
+        keep: Checkpoints that stay, the newest ones.
+        share: Of the time, at most so much goes by between the beginning and the end of a checkpoint within an epoch:
+            those that would be more are left out. 1 leaves none out.
+    """
+
+    def __init__(self, run: Folder, keep: int, share: float = 1.0):
+        self._folder, self._keep, self._share = run / "checkpoints", max(keep, 1), share
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+        self._not_before = -math.inf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if error[0] is None:
+                self.wait()
+        finally:
+            self._thread.shutdown()
+
+    def begin(self, stage: Stage, progress: Progress) -> None:
+        """Have a checkpoint written as the stage is now, unless the last one is too recent for its cost.
+
+        Raises what the writing of the one before raised.
+        """
+        now = time.monotonic()
+        if self._share < 1 and now < self._not_before:
+            return
+        self.wait()
+        self._not_before = math.inf  # what this one costs is known when it is written
+        self._pending = self._thread.submit(self._write_since, now, take_snapshot(stage, progress))
+
+    def save(self, stage: Stage, progress: Progress) -> None:
+        """Write a checkpoint, and return when it is there."""
+        self.wait()
+        self._write(take_snapshot(stage, progress, copy=False))
+
+    def wait(self) -> None:
+        """Return when what was begun is there. Raises what its writing raised."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def _write_since(self, start: float, snapshot: Snapshot) -> None:
+        try:
+            self._write(snapshot)
+        finally:
+            self._not_before = start + (time.monotonic() - start) / self._share
+
+    def _write(self, snapshot: Snapshot) -> None:
+        folder = self._folder / _name(snapshot.progress)
+        write_snapshot(folder, snapshot)
+        folder.sweep()
+        self._drop_old()
+
+    def _drop_old(self) -> None:
+        for name in self._folder.folders()[: -self._keep]:
+            self._folder.delete(name)
+
+
+def _name(progress: Progress) -> str:
+    """Names sort as their progress does."""
+    within = f"-step-{progress.epoch_step:06d}" if progress.epoch_step else ""
+    return f"epoch-{progress.epoch:04d}{within}"

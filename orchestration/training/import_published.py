@@ -1,0 +1,136 @@
+"""Makes runs of checkpoints that the published code of behaviour-driven synthesis wrote."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from tyro.conf import arg
+
+from orchestration.option_types import require_name
+from orchestration.tracking import tracker as tracking
+from orchestration.training.checkpoint_writer import CheckpointWriter
+from orchestration.training.preflight import check_disk
+from orchestration.training.runs import RunError, load_behavior
+from orchestration.training.train import Job, TrainSettings, open_dataset, open_run
+from posegen.checkpoints.checkpoint import Progress, find_checkpoint, latest_checkpoint, load_config
+from posegen.checkpoints.published import Adoptable, adopted_config, adopted_stage, open_published
+from posegen.io.storage import Folder
+from posegen.stages import STAGES, Behavior, BehaviorFlow, Stage
+
+_NOTE = "adopted.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptSettings:
+    """What the run is called, and where it lies."""
+
+    name: str
+    """Name of the run, which must be new."""
+    behavior: Annotated[str, arg(name="from")] = ""
+    """Run that `posegen adopt behavior` made: the behaviour net whose codes a flow learned."""
+    runs: str = "runs"
+    """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
+    experiment: str = "posegen"
+    """Experiment in MLflow."""
+    track: bool = True
+    """Record the run in MLflow: in mlflow.db here, or at MLFLOW_TRACKING_URI."""
+
+    def __post_init__(self) -> None:
+        require_name(self.name, "a run's")
+        if not self.name:
+            raise ValueError("--name is empty: say what the run is called")
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What was made of what."""
+
+    run: Folder
+    config: Stage.Config
+    checkpoint: Path
+
+
+def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSettings) -> Adopted:
+    """Write a run that is as if it had been trained to its end, and ``adopted.json`` beside it, which says of what.
+
+    Args:
+        stage: Which network the checkpoint has.
+        checkpoint: See `posegen.checkpoints.published.open_published`.
+        dataset: What the run is of. A behaviour net takes the scale of postures from its training split, because the
+            checkpoint does not have it, and a flow nothing.
+        settings: Where it goes.
+
+    Raises:
+        ValueError: Before anything is written, if the checkpoint or the data are something else, or do not fit.
+        RunError: If there is such a run already.
+    """
+    behavior = _find_behavior(stage, settings.behavior)  # before gigabytes of a flow are read
+    published = open_published(stage, checkpoint)
+    config = adopted_config(stage, published)
+    if behavior is not None:
+        assert isinstance(config, BehaviorFlow.Config)
+        shared = {name: getattr(behavior, name) for name in ("num_frames", "canonical", "fps")}
+        config = replace(config, behavior=settings.behavior, **shared)
+    data = open_dataset(stage, dataset)
+    config = STAGES[stage].adapt(config, data)
+    run = Folder(settings.runs) / settings.name
+    if latest_checkpoint(run) is not None:
+        raise RunError(f"there is a run {run} already: take another --name or --runs")
+    torch.manual_seed(config.seed)  # for networks that the checkpoint does not have
+    built = adopted_stage(stage, config, published)
+    if data.frame_size is not None:
+        built.check_size(data.frame_size)
+    built.initialize(load_behavior)
+    if behavior is None:  # the norms of a flow are the checkpoint's
+        built.begin(built.open_samples(config, data, "train"))
+    check_disk(run, built, keep=1)
+    job = Job(
+        stage=stage,
+        config=config,
+        dataset=str(data.folder),
+        run=run,
+        settings=TrainSettings(
+            name=settings.name, runs=settings.runs, experiment=settings.experiment, track=settings.track
+        ),
+    )
+    job = replace(job, tracker=open_run(job, data.fingerprint, tracking.OFF))
+    try:
+        run.write_json(_NOTE, {"checkpoint": str(published.file), "sha256": _sha256(published.file)})
+        with CheckpointWriter(run, keep=1) as writer:
+            writer.save(
+                built,
+                Progress(epoch=config.num_epochs, step=0, data_fingerprint=data.fingerprint, size=data.frame_size),
+            )
+    except BaseException as error:
+        job.tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    job.tracker.finish()
+    return Adopted(run, config, published.file)
+
+
+def _find_behavior(stage: Adoptable, run: str) -> Behavior.Config | None:
+    """The configuration of the behaviour net that a flow is of; None for other stages.
+
+    Raises ValueError where the run is missing, is not adopted, or is named for another stage.
+    """
+    if stage != BehaviorFlow.name:
+        if run:
+            raise ValueError(f"--from names the behaviour net of a flow, and this is a checkpoint of {stage}")
+        return None
+    if not run:
+        raise ValueError("--from is missing: name the run that `posegen adopt behavior` made of the flow's network")
+    found, config = load_config(find_checkpoint(run))
+    if not isinstance(config, Behavior.Config):
+        raise RunError(f"{run} is of the stage {found.name!r}, expected {Behavior.name!r}")
+    if not Folder(run).exists(_NOTE):
+        raise RunError(f"{run} is no run of `posegen adopt behavior`: a published flow knows only published codes")
+    return config
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

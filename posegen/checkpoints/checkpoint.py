@@ -1,0 +1,272 @@
+"""Checkpoints: safetensors for tensors, JSON for the rest, and no pickle anywhere.
+
+A checkpoint is a folder with ``tensors.safetensors`` (networks and optimizers) and ``checkpoint.json`` (stage,
+configuration, progress, data). The JSON is written last and names the tensors' size, so a folder without it, or
+with another size, is not a checkpoint: a run that was killed while saving has the one before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from posegen.io.records import check_size, parse_record
+from posegen.io.storage import Folder
+from posegen.stages import STAGES
+from posegen.stages.stage import Stage
+
+_TENSORS = "tensors.safetensors"
+_FACTS = "checkpoint.json"
+_ADAM_SLOTS = 2  # moments that Adam keeps of every parameter
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, incomplete or of something else."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run has come, and on what."""
+
+    epoch: int
+    """Epochs that are finished."""
+    step: int
+    """Steps taken since the run began."""
+    data_fingerprint: str
+    """Fingerprint of the dataset."""
+    size: tuple[int, int] | None
+    """Height and width of its frames; None where it has none."""
+    epoch_step: int = 0
+    """Steps taken of the epoch that is not finished."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """Their losses, added up; mean over the workers."""
+    finished_at: int = 0
+    """When the last epoch was finished, in milliseconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """The content of ``checkpoint.json``."""
+
+    stage: str
+    config: dict[str, Any]
+    progress: Progress
+    optimizers: dict[str, list[dict[str, Any]]]
+    """Groups of parameters of each."""
+    posegen: str
+    torch: str
+    tensor_bytes: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a checkpoint is written of."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+    progress: Progress
+
+
+def save_checkpoint(folder: Folder, stage: Stage, progress: Progress) -> None:
+    """Write a stage with all that its training needs to go on."""
+    write_snapshot(folder, take_snapshot(stage, progress, copy=False))
+
+
+def take_snapshot(stage: Stage, progress: Progress, *, copy: bool = True) -> Snapshot:
+    """Take what `write_snapshot` needs, on the CPU; with `copy`, the stage may be trained further meanwhile."""
+    tensors = {f"networks/{name}": tensor for name, tensor in stage.state_dict().items()}
+    optimizers: dict[str, list[dict[str, Any]]] = {}
+    for name, optimizer in stage.optimizers.items():
+        state = optimizer.state_dict()
+        optimizers[name] = state["param_groups"]
+        for index, slots in state["state"].items():
+            tensors |= {f"optimizers/{name}/{index}/{slot}": value for slot, value in slots.items()}
+    facts = {
+        "stage": stage.name,
+        "config": asdict(stage.config),
+        "progress": asdict(progress),
+        "optimizers": deepcopy(optimizers) if copy else optimizers,
+        "posegen": version("posegen"),
+        "torch": torch.__version__,
+    }
+    on_cpu = {name: tensor.detach().to("cpu", copy=copy).contiguous() for name, tensor in tensors.items()}
+    return Snapshot(on_cpu, facts, progress)
+
+
+def write_snapshot(folder: Folder, snapshot: Snapshot) -> None:
+    """Write a checkpoint: the tensors, and then the facts, without which it does not count.
+
+    Raises CheckpointError where it cannot be written, on a full disk for example.
+    """
+    content = save_tensors(snapshot.tensors)
+    try:
+        folder.write_bytes(_TENSORS, content)
+        folder.write_json(_FACTS, {**snapshot.facts, "tensor_bytes": len(content)})
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint {folder} cannot be written: {error}") from error
+
+
+def checkpoint_bytes(stage: Stage) -> int:
+    """How large a checkpoint of a stage is once it is trained; a stage of shapes alone will do."""
+    trained = {
+        id(parameter)
+        for optimizer in stage.optimizers.values()
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    return sum(x.nbytes * (1 + _ADAM_SLOTS * (id(x) in trained)) for x in (*stage.parameters(), *stage.buffers()))
+
+
+def load_progress(folder: Folder) -> Progress:
+    """Read how far the checkpoint's run had come."""
+    progress = _facts(folder).progress
+    if progress.size is not None:
+        check_size(progress.size, f"{folder}/{_FACTS}", CheckpointError)
+    return progress
+
+
+def load_frame_size(folder: Folder) -> tuple[int, int]:
+    """Read height and width of the frames that a checkpoint's stage draws. Raises CheckpointError if it draws none."""
+    size = load_progress(folder).size
+    if size is None:
+        raise CheckpointError(f"{folder} was trained on data without frames")
+    return size
+
+
+def load_config(folder: Folder) -> tuple[type[Stage], Stage.Config]:
+    """Read which stage a checkpoint is of, and its configuration. Raises CheckpointError for one that is unknown."""
+    facts = _facts(folder)
+    stage = STAGES.get(facts.stage)
+    if stage is None:
+        raise CheckpointError(f"{folder} is of the stage {facts.stage!r}, expected one of {sorted(STAGES)}")
+    return stage, parse_record(stage.Config, json.dumps(facts.config), f"config in {folder}/{_FACTS}", CheckpointError)
+
+
+def load_stage(folder: Folder, expected: type[Stage] | None = None) -> Stage:
+    """Build the stage of a checkpoint with its weights, in evaluation mode on the CPU.
+
+    Raises CheckpointError where there is none, or where its stage is neither `expected` nor a kind of it.
+    """
+    stage, config = load_config(folder)
+    if expected is not None and not issubclass(stage, expected):
+        fitting = [name for name, other in STAGES.items() if issubclass(other, expected)]
+        raise CheckpointError(f"{folder} is of the stage {stage.name!r}, expected {' or '.join(map(repr, fitting))}")
+    networks, _ = _load_tensors(folder)
+    with torch.device("meta"):  # shapes alone: a configuration that lies may ask for more memory than there is
+        _check_shapes(folder, stage(config).state_dict(), networks)
+    loaded = stage(config)
+    loaded.load_state_dict(networks)
+    return loaded.eval()
+
+
+def load_training_state(folder: Folder, stage: Stage) -> None:
+    """Bring a stage of the same configuration to the state in which the checkpoint was written.
+
+    Raises CheckpointError where the checkpoint is of something else; the stage is then as it was.
+    """
+    groups = _facts(folder).optimizers
+    networks, slots = _load_tensors(folder)
+    _check_shapes(folder, stage.state_dict(), networks)
+    for name, optimizer in stage.optimizers.items():
+        _check_optimizer(folder, name, optimizer, groups.get(name, []), slots.get(name, {}))
+    stage.load_state_dict(networks)
+    for name, optimizer in stage.optimizers.items():
+        optimizer.load_state_dict({"state": slots.get(name, {}), "param_groups": groups[name]})
+
+
+def latest_checkpoint(run: Folder) -> Folder | None:
+    """The newest whole checkpoint of a run, None before the first."""
+    checkpoints = run / "checkpoints"
+    for name in reversed(checkpoints.folders()):
+        if is_whole(checkpoints / name):
+            return checkpoints / name
+    return None
+
+
+def find_checkpoint(place: Folder | str) -> Folder:
+    """The checkpoint that a run folder, or a checkpoint folder itself, stands for. Raises CheckpointError."""
+    folder = Folder(place)
+    if folder.exists(_FACTS):
+        return folder
+    found = latest_checkpoint(folder)
+    if found is None:
+        raise CheckpointError(f"no checkpoint in {folder}; train one with `posegen train`")
+    return found
+
+
+def is_whole(folder: Folder) -> bool:
+    """Return whether a folder holds a complete checkpoint."""
+    if not folder.exists(_FACTS) or not folder.exists(_TENSORS):
+        return False
+    filesystem, path = folder.resolve(_TENSORS)
+    return filesystem.get_file_info(path).size == _facts(folder).tensor_bytes
+
+
+def _facts(folder: Folder) -> _Facts:
+    if not folder.exists(_FACTS):
+        raise CheckpointError(f"no checkpoint in {folder}")
+    return parse_record(_Facts, folder.read(_FACTS), f"{folder}/{_FACTS}", CheckpointError)
+
+
+def _load_tensors(folder: Folder) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:
+    """Read the file of tensors. Raises CheckpointError where it is none of a checkpoint."""
+    try:
+        return _split(load_tensors(folder.read(_TENSORS)))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder}/{_TENSORS} is damaged or not a checkpoint's: {error}") from error
+
+
+def _split(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:
+    """Divide the file's tensors into the networks' state and the optimizers' slots, by name and parameter."""
+    networks: dict[str, Tensor] = {}
+    slots: dict[str, dict[int, dict[str, Tensor]]] = {}
+    for name, tensor in tensors.items():
+        match name.split("/"):
+            case ["networks", rest]:
+                networks[rest] = tensor
+            case ["optimizers", optimizer, index, slot]:
+                slots.setdefault(optimizer, {}).setdefault(int(index), {})[slot] = tensor
+            case _:
+                raise ValueError(f"it has a tensor {name!r}")
+    return networks, slots
+
+
+def _check_shapes(folder: Folder, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError where tensors are not those of the stage."""
+    wanted, got = ({name: (tensor.shape, tensor.dtype) for name, tensor in x.items()} for x in (own, given))
+    differing = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
+    if differing:
+        name = differing[0]
+        told = [f"{x[name][1]} {tuple(x[name][0])}" if name in x else "nothing" for x in (got, wanted)]
+        raise CheckpointError(
+            f"{folder} does not fit its own configuration: it has {told[0]} as {name}, expected {told[1]}"
+            + (f", and {len(differing) - 1} more" if len(differing) > 1 else "")
+        )
+
+
+def _check_optimizer(
+    folder: Folder,
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    groups: list[dict[str, Any]],
+    slots: dict[int, dict[str, Tensor]],
+) -> None:
+    """Raise CheckpointError where what an optimizer remembers is not of its parameters."""
+    state = optimizer.state_dict()["param_groups"]
+    fits = [(group.keys(), group["params"]) for group in state] == [(g.keys(), g.get("params")) for g in groups]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, of_parameter in slots.items():
+        shapes = {tensor.shape for tensor in of_parameter.values()}
+        fits = fits and index < len(parameters) and shapes <= {torch.Size(), parameters[index].shape}
+    if not fits:
+        raise CheckpointError(f"{folder} does not fit its own configuration: its optimizer {name!r} is another one")

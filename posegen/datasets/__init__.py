@@ -1,0 +1,5 @@
+"""What lies on disk: datasets of clips and of motions.
+
+`motion_formats` reads motion files of other programs, `published` the layouts of Human3.6M, DeepFashion and Market.
+Building a dataset on a cluster belongs in `orchestration.data`.
+"""

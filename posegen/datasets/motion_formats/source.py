@@ -1,0 +1,160 @@
+"""What all importers share: where a motion comes from, what the user says of it, and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from posegen.datasets.dataset import Split
+from posegen.datasets.motion_formats.arrays import array_names
+from posegen.io.pickles import may_be_pickle, read_pickle
+from posegen.motion.floor import floor_height
+from posegen.motion.motion import Motion, MotionError
+from posegen.skeletons import SMPL_24
+
+CAMERA_TO_WORLD: np.ndarray = np.diag((1.0, -1.0, -1.0))
+"""From a camera's axes (x right, y down, z away from it) to the world's, where people face the viewer along +z."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What files do not say of themselves."""
+
+    fps: float | None = None
+    """Frames per second of what has no rate of its own; an error where it contradicts a file."""
+    root: Literal["zero", "weak-camera"] = "zero"
+    """Where the root of an estimator's motion is: at one place, or where the camera that was fitted to each frame puts
+    it. The camera's depth is known up to the focal length alone, and jumps as boxes do."""
+    unit: float | None = None
+    """Metres of a BVH file's unit; by default metres, centimetres or millimetres, as the body's height tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionSource:
+    """A motion that lies in a file and is not read yet."""
+
+    name: str
+    """Tells it from others of the same file."""
+    source: str
+    """The file, and where in it."""
+    load: Callable[[], Motion]
+    """Reads it. Raises MotionError, in one line with file and field, where it is broken."""
+    person: str | None = None
+    action: str | None = None
+    """Where the file, or its name, says so."""
+    split: Split | None = None
+    """Where those who made the data say so."""
+
+
+class Probe:
+    """A file or folder whose format is to be told. What is in it is read once, whoever asks."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @cached_property
+    def arrays(self) -> set[str]:
+        """Names of the arrays of an ``.npz``, none for anything else."""
+        return array_names(self.path) if self.path.is_file() else set()
+
+    @cached_property
+    def pickled(self) -> Any:
+        """What is in a pickle, None for anything else. Raises MotionError where it would run something."""
+        return read_pickle(self.path) if may_be_pickle(self.path) else None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of motion files."""
+
+    summary: str
+    """What it is, in a few words."""
+    matches: Callable[[Probe], bool]
+    """Whether a file or folder, by its content, has this format."""
+    find: Callable[[Path, ImportOptions], list[MotionSource]]
+    """The motions in it. Raises MotionError where it is broken as a whole."""
+    actions: tuple[str, ...] = ()
+    """All actions in the order of their labels, where the format fixes them."""
+
+
+class MissingRateError(MotionError):
+    """Nobody says how many frames a second has."""
+
+
+def known_fps(options: ImportOptions, place: str, own: float | None = None) -> float:
+    """Return the frames per second of a file. Raises MotionError where nobody says them, or two say different ones."""
+    if own is None:
+        if options.fps is None:
+            raise MissingRateError(f"{place}: fps is not in such files, say the frames per second of the video (--fps)")
+        return options.fps
+    if options.fps is not None and abs(options.fps - own) > 1e-3 * own:
+        raise MotionError(f"{place}: fps is {own:g} in the file and {options.fps:g} was said (--rate changes the rate)")
+    return own
+
+
+def check_numbers(value: object, shape: tuple[int | None, ...], place: str, field: str) -> np.ndarray:
+    """Return a field as float64. Raises MotionError where it has another shape or numbers that are not finite.
+
+    Args:
+        value: What the file has.
+        shape: Expected, None for any size but 0.
+        place: The file, for the message.
+        field: Its name, for the message.
+    """
+    array = to_array(value, place, field)
+    if array.dtype.kind not in "fiu":
+        raise MotionError(f"{place}: {field} has values of type {array.dtype}, expected numbers")
+    fits = array.ndim == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))
+    if not fits or 0 in array.shape:
+        expected = ", ".join("any" if size is None else str(size) for size in shape)
+        raise MotionError(f"{place}: {field} has shape {array.shape}, expected ({expected})")
+    bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    if bad.any():
+        raise MotionError(f"{place}: {field} has numbers that are not finite, first in row {bad.argmax()}")
+    return array.astype(np.float64)
+
+
+def check_lists(lists: Mapping[str, object], place: str) -> None:
+    """Raise MotionError where these are no lists of equal lengths, one entry a clip."""
+    lengths: dict[str, int] = {}
+    for name, value in lists.items():
+        if not (isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim)):
+            raise MotionError(f"{place}: {name} is {type(value).__name__}, expected a list with an entry a clip")
+        lengths[name] = len(value)
+    if len(set(lengths.values())) > 1:
+        raise MotionError(f"{place}: its lists have {lengths} entries, expected as many of each")
+
+
+def to_array(value: Any, place: str, field: str) -> np.ndarray:
+    """Return a field as an array. Raises MotionError where it is none, such as lists of unequal lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise MotionError(f"{place}: {field} has rows of unequal lengths, expected an array of numbers") from None
+
+
+def pose_body(
+    rotations: np.ndarray, trans: np.ndarray, rest: np.ndarray, fps: float, *, from_camera: bool = True
+) -> Motion:
+    """Return the motion of local rotations (T, 24, 3, 3) and root places (T, 3), in a camera's axes or the world's."""
+    if from_camera:
+        root = CAMERA_TO_WORLD @ rotations[:, :1]
+        rotations, trans = np.concatenate([root, rotations[:, 1:]], axis=1), trans @ CAMERA_TO_WORLD
+    return Motion.from_rotations(rotations[..., :2, :].reshape(len(rotations), len(SMPL_24), 6), trans, rest, fps)
+
+
+def put_on_floor(motion: Motion) -> Motion:
+    """Lift a motion so that the floor, where its feet tell it, is y = 0: a camera's axes know no ground."""
+    lift = np.array((0, floor_height(motion.joints), 0), np.float32)
+    return replace(motion, joints=motion.joints - lift)
+
+
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor of double precision."""
+    return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float64)

@@ -1,0 +1,146 @@
+"""The reconstruction protocol of Section 4.3: a clip is drawn again from its first frame, and compared with itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posegen.checkpoints.checkpoint import CheckpointError, find_checkpoint, load_config
+from posegen.datasets.clips import Clip, ClipFile
+from posegen.inference.pose_transfer import PoseTransfer
+from posegen.inference.video_synthesizer import Content, VideoSynthesizer, content_of
+from posegen.io.storage import Folder
+from posegen.metrics.image import MS_SSIM_MIN_SIZE, masked, ms_ssim, ssim
+from posegen.metrics.temporal import ImpliedFlow, implied_flow, tlpips, warp_error
+from posegen.stages import STAGES
+from posegen.stages.pose_transfer_stage import TransferStage
+from posegen.stages.video_stage import VideoStage
+
+Measure = Callable[[Tensor, Tensor], Tensor]
+"""Two batches of images (N, 3, H, W) in [0, 1] to one number each, (N,)."""
+
+_CHUNK = 16  # frames that are measured together
+
+
+class Reenactor(Protocol):
+    """Draws a person in other poses: what all methods that are compared have in common."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width that it was trained at."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    def frames(self, content: Content, poses: np.ndarray) -> Iterator[np.ndarray]:
+        """Draw one uint8 frame (H, W, 3) per pose of (T, 18, 3), in the content's own colours."""
+
+
+def load_reenactor(run: Folder | str, device: torch.device | None = None) -> VideoSynthesizer | PoseTransfer:
+    """Load the newest checkpoint of a run of any stage that draws videos.
+
+    Raises CheckpointError where it is of a stage that draws none.
+    """
+    checkpoint = find_checkpoint(run)
+    stage, _ = load_config(checkpoint)
+    if not issubclass(stage, (TransferStage, VideoStage)):
+        fitting = [name for name, other in STAGES.items() if issubclass(other, (TransferStage, VideoStage))]
+        raise CheckpointError(
+            f"{checkpoint} is of the stage {stage.name!r}, expected one that draws: {', '.join(fitting)}"
+        )
+    return PoseTransfer.load(run, device) if issubclass(stage, TransferStage) else VideoSynthesizer.load(run, device)
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """What one clip scored."""
+
+    clip_id: str
+    num_frames: int
+    """Frames whose pictures were compared: all but the first, which is the content image."""
+    means: dict[str, float]
+    """By metric: means over these frames, ``…_masked`` with the true mask's outside black in both images; ``flicker``
+    of the drawn and ``flicker_real`` of the real clip, NaN where poses and mask explain no pixel; and ``t_NAME``, the
+    tLPIPS by the distance NAME. In time all pairs of neighbours count: a viewer sees the first frame, too."""
+
+
+def structural_measures(size: tuple[int, int]) -> dict[str, Measure]:
+    """MS-SSIM where the frame is large enough for its five scales, SSIM, under its own name, where it is not."""
+    return {"ms_ssim": ms_ssim} if min(size) >= MS_SSIM_MIN_SIZE else {"ssim": ssim}
+
+
+def reconstruct(reenactor: Reenactor, clip: Clip, content: Content) -> np.ndarray:
+    """Draw all frames of a clip from its content frame, in its own colours: uint8 (T, H, W, 3)."""
+    return np.stack(list(reenactor.frames(content, clip.keypoints)))
+
+
+def score_clip(
+    reenactor: Reenactor, file: ClipFile, measures: Mapping[str, Measure], perceptual: Collection[str] = ()
+) -> tuple[ClipScores, Clip, np.ndarray]:
+    """Reconstruct a clip and measure it, frame by frame and in time.
+
+    Args:
+        reenactor: Draws it.
+        file: The clip, of two frames or more.
+        measures: What is measured of two pictures.
+        perceptual: Names of those measures by which the change from frame to frame is compared, too (tLPIPS).
+
+    Returns:
+        The scores, the clip and the reconstruction (T, H, W, 3).
+    """
+    clip = file.read()
+    drawn = reconstruct(reenactor, clip, content_of(file))
+    means = score_frames(clip, drawn, measures, reenactor.device)
+    means |= _score_time(clip, drawn, {name: measures[name] for name in perceptual}, reenactor.device)
+    return ClipScores(clip.info.clip_id, len(clip) - 1, means), clip, drawn
+
+
+def flicker(frames: np.ndarray, flow: ImpliedFlow) -> float:
+    """`warp_error` of uint8 frames (T, H, W, 3), in [0, 1]; NaN where the flow says nothing about any pixel."""
+    return warp_error(frames, flow.offsets, flow.valid) if flow.valid.any() else float("nan")
+
+
+def gather(scores: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+    """The finite values of each name, over the scores that have it."""
+    values: dict[str, list[float]] = {}
+    for score in scores:
+        for name, value in score.items():
+            if np.isfinite(value):
+                values.setdefault(name, []).append(value)
+    return values
+
+
+def score_frames(
+    clip: Clip, drawn: np.ndarray, measures: Mapping[str, Measure], device: torch.device
+) -> dict[str, float]:
+    """Mean of each measure over all frames but the first, and ``…_masked`` with what is not the person black."""
+    values: dict[str, list[np.ndarray]] = {}
+    for start in range(1, len(clip), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        real, fake = (_to_unit(images[rows], device) for images in (clip.images, drawn))
+        mask = torch.from_numpy(clip.masks[rows] > 127)[:, None].to(device)
+        person = masked(fake, real, mask)
+        for name, measure in measures.items():
+            values.setdefault(name, []).append(measure(fake, real).cpu().numpy())
+            values.setdefault(f"{name}_masked", []).append(measure(*person).cpu().numpy())
+    return {name: float(np.concatenate(chunks).mean()) for name, chunks in values.items()}
+
+
+def _score_time(
+    clip: Clip, drawn: np.ndarray, perceptual: Mapping[str, Measure], device: torch.device
+) -> dict[str, float]:
+    flow = implied_flow(clip.keypoints, clip.masks)
+    scores = {"flicker": flicker(drawn, flow), "flicker_real": flicker(clip.images, flow)}
+    real, fake = (_to_unit(images, device) for images in (clip.images, drawn))
+    return scores | {f"t_{name}": tlpips(distance, real, fake) for name, distance in perceptual.items()}
+
+
+def _to_unit(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 (N, H, W, 3) to (N, 3, H, W) in [0, 1]."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255.0

@@ -1,0 +1,129 @@
+"""Paints clothes with the colouring network, where `posegen.color.recoloring` shifts a and b.
+
+Hints on the body say which colour goes where; the network lays it over folds and patterns as it has learned from
+real pictures, and need not hit it exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch.nn import functional as F
+
+from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
+from posegen.color.garment_segmentation import LOWER, UPPER
+from posegen.color.hints import body_hints
+from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
+from posegen.color.recoloring import Paint, Plan, Variant, feather
+from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17
+from posegen.stages import Colorizer
+
+_MULTIPLE = 8  # of the network's input
+
+
+PUBLISHED = ("siggraph17", "siggraph17-retrained")
+"""Names, in `posegen.weights.registry`, of published weights."""
+
+
+def load_network(colorizer: str) -> SIGGRAPH17:
+    """The network of a run of the stage `colorizer`, or one of `PUBLISHED`.
+
+    Raises CheckpointError or WeightsError where it cannot be had.
+    """
+    if colorizer in PUBLISHED:
+        return SIGGRAPH17.pretrained(colorizer)
+    stage = load_stage(find_checkpoint(colorizer), Colorizer)
+    assert isinstance(stage, Colorizer)
+    return stage.network
+
+
+class Recolorer:
+    """Recolours clips with one network.
+
+    Args:
+        network: In evaluation mode.
+    """
+
+    def __init__(self, network: SIGGRAPH17):
+        # Of all weights and the mask that they expect: other networks, other pictures.
+        tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        self.identity = hashlib.sha256(save(tensors)).hexdigest()
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = network.to(self._device)
+
+    def augment_clip(
+        self, images: np.ndarray, garments: np.ndarray, keypoints: np.ndarray, plan: Plan
+    ) -> Iterator[Variant]:
+        """Recolour a clip as `posegen.color.recoloring.augment_clip` does, one frame at a time.
+
+        Args:
+            images: (T, H, W, 3) uint8 RGB.
+            garments: (T, H, W) uint8 labels, as from `garment_labels`.
+            keypoints: (T, 18, 3) OpenPose-18.
+            plan: from `plan_clip`.
+        """
+        if len(keypoints) != len(images):
+            raise ValueError(f"got keypoints {keypoints.shape}, expected ({len(images)}, 18, 3) like the images")
+        for frame, paints in plan:
+            yield from self._paint(images[frame], keypoints[frame], garments[frame], paints)
+
+    def _paint(
+        self, image: np.ndarray, keypoints: np.ndarray, garments: np.ndarray, paints: Sequence[Paint]
+    ) -> Iterator[Variant]:
+        """Carry out the paints of one frame, all in one batch."""
+        regions = {label: feather(garments == label) for label in (UPPER, LOWER)}
+        lab = rgb_to_lab(image)
+        colors = [
+            {
+                label: color if regions[label].any() else None
+                for label, color in ((UPPER, paint.upper_ab), (LOWER, paint.lower_ab))
+            }
+            for paint in paints
+        ]
+        hints = np.stack([body_hints(lab[..., 1:], keypoints, garments, chosen) for chosen in colors])
+        for paint, chosen, ab in zip(paints, colors, self.colorize(lab[..., 0], hints), strict=True):
+            weight = sum((regions[label] for label in chosen if chosen[label] is not None), np.zeros(lab.shape[:2]))
+            painted = composite(image, ab, weight)
+            yield Variant(paint.frame, paint.variant, chosen[UPPER], chosen[LOWER], paint.seed, painted)
+
+    @torch.inference_mode()
+    def colorize(self, lightness: np.ndarray, hints: np.ndarray) -> np.ndarray:
+        """Draw the colours of one picture by several sets of hints.
+
+        Args:
+            lightness: (H, W), L in [0, 100]; of any size.
+            hints: (N, H, W, 3), as from `posegen.color.hints`.
+
+        Returns:
+            a and b, (N, H, W, 2) float32.
+        """
+        height, width = lightness.shape
+        margin = (0, -width % _MULTIPLE, 0, -height % _MULTIPLE)
+        given = torch.from_numpy(hints).to(self._device).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        gray = torch.from_numpy((lightness - 50) / 100).to(given).expand(len(hints), 1, -1, -1)  # (N, 1, H, W)
+        gray, given = (F.pad(x, margin, mode="replicate") for x in (gray, given))
+        _, ab = self._network(gray, given[:, :2] / AB_SCALE, given[:, 2:])  # (N, 2, H, W)
+        return (AB_SCALE * ab[..., :height, :width]).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def composite(image: np.ndarray, ab: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Put other colours into a part of a picture, keeping its lightness.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        ab: (H, W, 2), the other a and b; what no display can show loses chroma.
+        weight: (H, W) in [0, 1], how much of them each pixel takes.
+
+    Returns:
+        (H, W, 3) uint8; byte-identical to `image` where `weight` is 0.
+    """
+    inside = weight > 0
+    lab = rgb_to_lab(image[inside])
+    lab[:, 1:] += weight[inside, None] * (ab[inside] - lab[:, 1:])
+    painted = image.copy()
+    painted[inside] = np.rint(lab_to_rgb(into_gamut(lab)) * 255).astype(np.uint8)
+    return painted

@@ -1,0 +1,459 @@
+"""Reads and writes clips with PyAV.
+
+Frames come out upright, in square pixels, as RGB, whatever the file holds: rotation and mirroring, anamorphic
+pixels, chroma subsampling, bit depth, colour matrix and range are undone here. Decoding and resizing stream, so
+memory is bounded by the frames that are kept. Decoding and encoding are deterministic.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import av
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
+
+from posegen.io.records import MAX_PIXELS
+
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1: edges of a rectangle, in which a whole frame is (0, 0, width, height)."""
+
+_MIN_SIDE = 32  # pixels; below it a person has no visible limbs
+_MAX_LOST = 0.02  # of a video's frames; encoders may announce a frame or two more than they wrote
+_MAX_SD_HEIGHT = 576  # untagged video up to this height is BT.601, above it BT.709, as players assume
+_UNSPECIFIED = 2  # "unspecified" among the matrix coefficients of ITU-T H.273
+_BT709 = 1  # in all three tables of ITU-T H.273
+_CLOCK = 90_000  # ticks per second for variable frame rates, as in MPEG-2 systems
+
+
+class VideoError(ValueError):
+    """A video that cannot be used; the message starts with its path and gives the one reason."""
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The frames of one video, upright, cropped and resized, and how they came from their source."""
+
+    images: np.ndarray
+    """(T, H, W, 3) uint8 RGB."""
+    times: np.ndarray
+    """(T,) float64: presentation time of each frame in seconds, the first at 0."""
+    indices: np.ndarray
+    """(T,) int32: number of each frame in its source."""
+    fps: float
+    """Frames per second; the average where the source's rate varies."""
+    source: Path
+    """The video file."""
+    transform: np.ndarray
+    """(2, 3) float64 affine from (upright) source pixels to pixels of `images`: [x, y] = A @ [x_src, y_src, 1]."""
+
+
+def read_video(
+    path: Path,
+    *,
+    size: tuple[int, int] | None = (384, 256),
+    crop: Literal["center", "none"] | Box = "center",
+    max_frames: int | None = None,
+) -> Footage:
+    """Read a whole video, cropped and resized.
+
+    Args:
+        path: the video file.
+        size: height and width of the images; None keeps the resolution and the aspect of the crop.
+        crop: "center" is the largest centred window of the target aspect; "none" is the whole frame, letterboxed
+            with replicated borders; a box in upright source pixels is grown to the target aspect about its centre
+            and may exceed the frame, which then is continued by its border.
+        max_frames: more frames than this are an error.
+
+    Raises:
+        VideoError: if the file is not a readable video of at least two frames and 32 × 32 pixels.
+    """
+    images: list[np.ndarray] = []
+    times: list[float] = []
+    window: tuple[int, int, int, int] | None = None
+    for _, time, frame in iterate_frames(path, max_frames=max_frames):
+        window = window or _window((frame.shape[1], frame.shape[0]), size, crop)
+        images.append(_cut(frame, window, size))
+        times.append(time)
+    if window is None or len(images) < 2:
+        raise VideoError(f"{path}: {_few(len(images))}, expected at least two")
+    return Footage(
+        images=np.stack(images),
+        times=np.array(times),
+        indices=np.arange(len(images), dtype=np.int32),
+        fps=(len(times) - 1) / times[-1],
+        source=path,
+        transform=_transform(window, images[0].shape[:2]),
+    )
+
+
+def read_image(
+    path: Path, *, size: tuple[int, int] | None = (384, 256), crop: Literal["center", "none"] | Box = "center"
+) -> Footage:
+    """Read a picture (PNG, JPEG, WebP, TIFF, BMP), upright by its EXIF data, as footage of one frame.
+
+    `size` and `crop` are as for `read_video`. Transparency is ignored.
+
+    Raises:
+        VideoError: if the file is not a readable picture of at least 32 × 32 pixels.
+    """
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+    picture = _decode_picture(content, path)
+    _check_shape(picture, picture.shape, path)
+    window = _window((picture.shape[1], picture.shape[0]), size, crop)
+    image = _cut(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), window, size)
+    return Footage(
+        images=image[None],
+        times=np.zeros(1),
+        indices=np.zeros(1, np.int32),
+        fps=1.0,
+        source=path,
+        transform=_transform(window, image.shape[:2]),
+    )
+
+
+def _decode_picture(content: np.ndarray, path: Path) -> np.ndarray:
+    """Decode a picture, (H, W, 3) BGR; what its header claims is looked at before memory is given to it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content.tobytes())) as header:
+                width, height = header.size
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise VideoError(f"{path}: more than {MAX_PIXELS:,} pixels") from error
+    except Exception as error:  # of Pillow's many readers
+        raise VideoError(f"{path}: not a picture") from error
+    _check_pixels(width, height, path)
+    try:
+        picture = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise VideoError(f"{path}: not a picture")
+    return picture
+
+
+def _check_pixels(width: int, height: int, path: Path) -> None:
+    if width * height > MAX_PIXELS:
+        raise VideoError(f"{path}: {width}×{height} pixels, expected at most {MAX_PIXELS:,}")
+
+
+def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tuple[int, float, np.ndarray]]:
+    """Yield (index, seconds since the first frame, upright RGB frame (H, W, 3) uint8) of a video, one at a time.
+
+    Raises:
+        VideoError: if the file is not a video, is cut off, is smaller than 32 pixels, changes its picture size, or
+            has more than `max_frames` frames.
+    """
+    with _open(path) as container:
+        stream = _video_stream(container, path)
+        shape = None
+        for index, (time, decoded) in enumerate(_timed(_decode(container, stream, path), stream)):
+            if max_frames is not None and max(stream.frames, index + 1) > max_frames:
+                raise VideoError(f"{path}: {max(stream.frames, index + 1)} frames, expected at most {max_frames}")
+            frame = _upright(decoded, stream, path)
+            shape = shape or frame.shape
+            _check_shape(frame, shape, path)
+            yield index, time, frame
+
+
+def write_video(
+    path: Path,
+    images: Iterable[np.ndarray] | np.ndarray,
+    *,
+    fps: float,
+    times: np.ndarray | None = None,
+    crf: int = 18,
+) -> None:
+    """Write an MP4 that every player and browser shows: H.264, 4:2:0, BT.709, index in front.
+
+    The file appears whole or not at all. An odd width or height grows by one replicated pixel, which 4:2:0 needs.
+
+    Args:
+        path: the file to write; one that exists is replaced.
+        images: (H, W, 3) uint8 RGB frames of one size.
+        fps: frames per second; with `times`, the nominal rate only.
+        times: (T,) increasing seconds, for a variable frame rate.
+        crf: x264's constant rate factor, 0 (lossless) to 51 (worst).
+
+    Raises:
+        ValueError: if there are no frames, or frames and times that do not fit together.
+    """
+    with VideoWriter(path, fps=fps, times=times, crf=crf) as video:
+        for image in images:
+            video.write(image)
+
+
+class VideoWriter:
+    """Writes a video as `write_video` does, but takes its frames one by one: for several that grow together.
+
+    A context: the file appears at its end, and not at all after an error. Arguments and errors are as there.
+
+    Example:
+        >>> with VideoWriter(Path("out.mp4"), fps=25) as video:
+        ...     video.write(image)
+    """
+
+    def __init__(self, path: Path, *, fps: float, times: np.ndarray | None = None, crf: int = 18):
+        self.path, self.fps, self.crf = path, fps, crf
+        self._ticks = None if times is None else _ticks(times)
+        self._time_base = 1 / (Fraction(fps).limit_denominator(1001) if times is None else Fraction(_CLOCK))
+        self._partial = path.absolute().with_name(f".{uuid4().hex}.mp4")
+        self._stream: av.VideoStream | None = None
+        self._count = 0
+
+    def __enter__(self) -> VideoWriter:
+        self._container = av.open(self._partial, "w", format="mp4", options={"movflags": "faststart"})
+        return self
+
+    def write(self, image: np.ndarray) -> None:
+        """Encode the next frame, (H, W, 3) uint8 RGB."""
+        number, self._count = self._count, self._count + 1
+        if self._ticks is not None and number >= len(self._ticks):
+            return  # counted, for the message at the end
+        padded = np.pad(image, [(0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)], mode="edge")
+        self._stream = self._stream or _add_h264(self._container, padded.shape, self.fps, self._time_base, self.crf)
+        frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG)
+        frame.pts = number if self._ticks is None else int(self._ticks[number])
+        frame.time_base = self._time_base
+        self._container.mux(self._stream.encode(frame))
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            with self._container:
+                if kind is None:
+                    self._finish()
+            if kind is None:
+                self._partial.replace(self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Check the number of frames and encode what the encoder still holds."""
+        if self._ticks is not None and self._count != len(self._ticks):
+            raise ValueError(f"write_video got {self._count} images and {len(self._ticks)} times, expected one each")
+        if self._stream is None:
+            raise ValueError("write_video got no frames, expected at least one")
+        self._container.mux(self._stream.encode(None))
+
+
+# ---- Reading
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a container, and turn what the file system and FFmpeg say about it into one reason."""
+    header = b""
+    try:
+        with path.open("rb") as file:
+            header = file.read(8)
+            if not header:
+                raise VideoError(f"{path}: zero bytes")
+            file.seek(0)
+            with av.open(file, "r") as container:
+                yield container
+    except av.error.FFmpegError as error:
+        reason = "truncated: an MP4 without its index" if header[4:] == b"ftyp" else "not a video"
+        raise VideoError(f"{path}: {reason} ({error.strerror})") from error
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """Return the first video stream that is not the cover picture of a song."""
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        raise VideoError(f"{path}: no video stream")
+    return streams[0]
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream, path: Path) -> Iterator[av.VideoFrame]:
+    """Yield the sound frames, and fail at the end if too many of those that should be there were not."""
+    decoded = lost = 0
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            lost += 1
+            continue
+        for frame in frames:
+            if frame.is_corrupt:
+                lost += 1
+            else:
+                decoded += 1
+                yield frame
+    expected = max(_announced(container, stream), decoded + lost)
+    if expected - decoded > max(1, _MAX_LOST * expected):
+        raise VideoError(f"{path}: truncated: {decoded} of {expected} frames decode")
+
+
+def _announced(container: av.container.InputContainer, stream: av.VideoStream) -> int:
+    """Return how many frames the container says it has; 0 where it cannot be relied upon.
+
+    Only MP4's index is trusted: it leaves out what an edit list hides, while AVI counts frames that were dropped.
+    """
+    if "mp4" not in container.format.name:
+        return 0
+    return min(stream.frames, sum(not entry.is_discard for entry in stream.index_entries))
+
+
+def _timed(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yield frames with their seconds since the first; a missing or backward time is one period after the last.
+
+    AVI stores times in decoding order only, and what FFmpeg derives for display is wrong with B-frames; the
+    decoding times, which frames leave the decoder with in order, are right up to a constant.
+    """
+    period = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    unit = float(stream.time_base or 0)
+    avi = stream.container.format.name == "avi"
+    start, previous = None, -period
+    for frame in frames:
+        stamp = frame.dts if avi else frame.pts
+        time = None if stamp is None else stamp * unit
+        start = time if start is None else start
+        elapsed = previous if time is None or start is None else time - start
+        previous = elapsed if elapsed > previous else previous + period
+        yield previous, frame
+
+
+def _upright(decoded: av.VideoFrame, stream: av.VideoStream, path: Path) -> np.ndarray:
+    """Return a frame as it should be seen: RGB, square pixels, rotated and mirrored by its display matrix."""
+    aspect = float(stream.sample_aspect_ratio or 1)
+    square = (round(decoded.width * max(aspect, 1)), round(decoded.height * max(1 / aspect, 1)))
+    _check_pixels(*square, path)
+    untagged_hd = decoded.colorspace == _UNSPECIFIED and decoded.height > _MAX_SD_HEIGHT
+    frame: np.ndarray = decoded.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709 if untagged_hd else None)
+    if aspect != 1:
+        frame = cv2.resize(frame, square, interpolation=cv2.INTER_LINEAR)
+    return _oriented(frame, _display_matrix(decoded))
+
+
+def _display_matrix(decoded: av.VideoFrame) -> tuple[int, int, int, int]:
+    """Return a, b, c, d of the display matrix; the identity if there is none."""
+    try:
+        matrix = decoded.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV knows not all kinds of side data, and then gives none but the rotation
+        turned = np.rint(np.exp(1j * np.deg2rad(decoded.rotation)))
+        return int(turned.real), int(-turned.imag), int(turned.imag), int(turned.real)
+    if matrix is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()  # type: ignore[call-overload]
+    return a, b, c, d
+
+
+def _oriented(frame: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """Apply the display matrix of ISO/IEC 14496-12: x' = a·x + c·y, y' = b·x + d·y, in quarter turns."""
+    a, b, c, d = matrix
+    if abs(b) > abs(a):
+        frame, a, d = frame.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(frame[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _check_shape(frame: np.ndarray, first: tuple[int, ...], path: Path) -> None:
+    height, width = frame.shape[:2]
+    if min(height, width) < _MIN_SIDE:
+        raise VideoError(f"{path}: {width}×{height} pixels, expected at least {_MIN_SIDE}×{_MIN_SIDE}")
+    if frame.shape != first:
+        raise VideoError(f"{path}: changes from {first[1]}×{first[0]} to {width}×{height} pixels on the way")
+
+
+def _few(num_frames: int) -> str:
+    return ("no frame", "one frame")[num_frames]
+
+
+# ---- Cropping
+
+
+def _window(
+    frame: tuple[int, int], size: tuple[int, int] | None, crop: Literal["center", "none"] | Box
+) -> tuple[int, int, int, int]:
+    """Return x, y, width and height, in whole source pixels, of what becomes the image."""
+    x0, y0, x1, y1 = (0, 0, *frame) if isinstance(crop, str) else crop
+    width, height = x1 - x0, y1 - y0
+    if size is not None:
+        aspect = size[1] / size[0]
+        too_wide = width > height * aspect
+        if too_wide == (crop == "center"):
+            width = height * aspect
+        else:
+            height = width / aspect
+    width, height = max(round(width), 1), max(round(height), 1)
+    x, y = round((x0 + x1 - width) / 2), round((y0 + y1 - height) / 2)
+    if x1 <= x0 or y1 <= y0 or not (-width < x < frame[0] and -height < y < frame[1]):
+        raise ValueError(f"got the crop {crop}, expected x0, y0, x1, y1 that meet the {frame[0]}×{frame[1]} frame")
+    return x, y, width, height
+
+
+def _cut(frame: np.ndarray, window: tuple[int, int, int, int], size: tuple[int, int] | None) -> np.ndarray:
+    """Return the window of a frame, continued by replicated borders, resized to (height, width)."""
+    x, y, width, height = window
+    right, bottom = x + width - frame.shape[1], y + height - frame.shape[0]
+    inside = frame[max(y, 0) : y + height, max(x, 0) : x + width]
+    outside = [(max(-y, 0), max(bottom, 0)), (max(-x, 0), max(right, 0)), (0, 0)]
+    image = np.pad(inside, outside, mode="edge")
+    if size is None or size == (height, width):
+        return image
+    shrinks = size[0] < height or size[1] < width
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def _transform(window: tuple[int, int, int, int], size: tuple[int, ...]) -> np.ndarray:
+    """Return the affine from source to image pixels; centres are integers, so edges lie at halves."""
+    x, y, width, height = window
+    scale_x, scale_y = size[1] / width, size[0] / height
+    return np.array(
+        [
+            [scale_x, 0, (0.5 - x) * scale_x - 0.5],
+            [0, scale_y, (0.5 - y) * scale_y - 0.5],
+        ]
+    )
+
+
+# ---- Writing
+
+
+def _ticks(times: np.ndarray) -> np.ndarray:
+    """Seconds (T,) as ticks that count from the first on."""
+    ticks = np.round((np.asarray(times, np.float64) - times[0]) * _CLOCK).astype(np.int64)
+    if (np.diff(ticks) <= 0).any():
+        raise ValueError("write_video got times that do not increase, expected seconds in increasing order")
+    return ticks
+
+
+def _add_h264(
+    container: av.container.OutputContainer,
+    shape: tuple[int, ...],
+    fps: float,
+    time_base: Fraction,
+    crf: int,
+) -> av.VideoStream:
+    """Add a BT.709 H.264 stream whose bytes depend on the images alone.
+
+    One thread, because x264's rate control depends on their number, and no macroblock tree, whose sums depend on
+    where in memory they lie.
+    """
+    options = {"crf": str(crf), "x264-params": "mbtree=0"}
+    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+    stream.height, stream.width = shape[:2]
+    stream.pix_fmt = "yuv420p"
+    codec = stream.codec_context
+    codec.time_base = time_base
+    codec.thread_count = 1
+    codec.colorspace = codec.color_primaries = codec.color_trc = _BT709
+    codec.color_range = ColorRange.MPEG
+    return stream

@@ -1,0 +1,139 @@
+"""Samples planned by (seed, epoch) alone, loaded in any process.
+
+A plan names every sample of an epoch in order. Step k takes the k-th run of `batch_size` samples, and a worker its
+slice of that run, so neither the number of workers nor a restart changes what is learned from. The noise that a
+sample needs is drawn with it, for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from posegen.datasets.dataset import DatasetError
+
+Arrays = dict[str, np.ndarray]
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One line of a plan of frames."""
+
+    clip: int
+    """Position of the clip in the list of its split."""
+    row: int
+    """The frame to make; of a pair, the first."""
+    content: int
+    """The frame that shows the person."""
+    variant: int
+    """The colouring of both."""
+    estimate: bool
+    """Whether the feature map is estimated from the content frame, or taken from the frame itself."""
+    seed: tuple[int, ...]
+    """Where the sample's noise comes from."""
+    lead: int = 0
+    """How many of the frames before it are drawn first."""
+
+
+class Samples(Protocol):
+    """The samples of one split of a dataset, for one stage. What a line of its plan is, it alone knows."""
+
+    def plan(self, epoch: int) -> Sequence[Any]:
+        """Every sample of an epoch, in order: a function of the seed and the epoch."""
+        ...
+
+    def load(self, sample: Any) -> Arrays:
+        """Read one sample: the keys and shapes of the stage's batch, without its first dimension."""
+        ...
+
+
+def draw(population: int, epoch_size: int, rng: np.random.Generator) -> np.ndarray:
+    """A random order of all, or of `epoch_size` of them; a larger epoch goes through all more than once."""
+    rounds = max(-(-epoch_size // max(population, 1)), 1)
+    order = np.concatenate([rng.permutation(population) for _ in range(rounds)])
+    return order[: epoch_size or population]
+
+
+class EpochLoader:
+    """Batches of one worker, loaded ahead by other processes.
+
+    Args:
+        samples: What to load.
+        batch_size: Samples per step over all workers. Raises ValueError where workers cannot share it evenly, or
+            where the split is smaller than one batch.
+        rank: Number of this worker.
+        world_size: Number of workers.
+        num_processes: Processes that load; 0 loads in this one.
+    """
+
+    def __init__(
+        self, samples: Samples, batch_size: int, *, rank: int = 0, world_size: int = 1, num_processes: int = 0
+    ):
+        if batch_size % world_size:
+            fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
+            raise ValueError(f"{world_size} workers cannot share a batch of {batch_size}; these can: {fitting}")
+        self.samples, self.batch_size = samples, batch_size
+        self.num_steps = len(samples.plan(0)) // batch_size
+        if self.num_steps == 0:
+            raise DatasetError(f"{len(samples.plan(0))} usable samples are fewer than one batch of {batch_size}")
+        share = batch_size // world_size
+        self._sampler = _StepSampler(self.num_steps, batch_size, slice(rank * share, (rank + 1) * share))
+        self._loader = DataLoader(
+            _PlannedSamples(samples),
+            batch_sampler=self._sampler,
+            num_workers=num_processes,
+            persistent_workers=num_processes > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from `first_step` on; samples that fill no whole batch are left out."""
+        self._sampler.epoch, self._sampler.first_step = epoch, first_step
+        return iter(self._loader)
+
+
+class _StepSampler:
+    """Yields, for each step, the keys (epoch, position in the plan) of this worker's samples."""
+
+    def __init__(self, num_steps: int, batch_size: int, share: slice):
+        self.num_steps, self.batch_size, self.share = num_steps, batch_size, share
+        self.epoch = self.first_step = 0
+
+    def __len__(self) -> int:
+        return self.num_steps - self.first_step
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for step in range(self.first_step, self.num_steps):
+            start = step * self.batch_size
+            yield [(self.epoch, start + k) for k in range(self.batch_size)[self.share]]
+
+
+class _PlannedSamples(Dataset):
+    """Looks a key up in its epoch's plan, which each process makes once."""
+
+    def __init__(self, samples: Samples):
+        self.samples = samples
+        self._planned: tuple[int, Sequence[Any]] = (-1, ())
+
+    def __getitem__(self, key: tuple[int, int]) -> Arrays:
+        epoch, position = key
+        if self._planned[0] != epoch:
+            self._planned = (epoch, self.samples.plan(epoch))
+        return self.samples.load(self._planned[1][position])
+
+
+def fixed_batch(samples: Samples, count: int, batch_size: int, epoch: int = 0) -> list[Batch]:
+    """The first `count` samples of an epoch, in batches: what previews and validation look at every time."""
+    plan = samples.plan(epoch)[:count]
+    loaded = [samples.load(sample) for sample in plan]
+    return [
+        torch.utils.data.default_collate(loaded[start : start + batch_size])
+        for start in range(0, len(loaded), batch_size)
+    ]

@@ -1,0 +1,88 @@
+"""Samples of stage I: single recoloured frames."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from posegen.color.recoloring import mean_lightness
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import Split
+from posegen.features.feature_map import feature_map, target_regions
+from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.tensors import REGIONS, seen, to_network, to_unit, usable_rows
+
+
+class ColoredFrames:
+    """Single recoloured frames, for stage I (Section 3.1): the feature map and the frame as it was painted.
+
+    Keys: ``features`` (4, H, W) and ``image`` (3, H, W) in [-1, 1]; ``region`` (1, H, W) in [0, 1], where the garment
+    can be; ``ab`` (2,) the designated colour, NaN where the frame kept its own; ``lightness`` the mean L of the painted
+    pixels, 50 where none was; ``noise`` (2, Z) standard normal, for the posterior and the prior.
+
+    Args:
+        dataset: With colour variants of scope ``frame``.
+        split: ``train`` or ``test``.
+        region: ``upper`` or ``lower``, the garment that was painted.
+        latent_dim: Z.
+        painted: Whether painted frames are seen, or the original ones.
+        num_variants: How many recolourings of each frame are seen, the first ones; 0 takes all.
+        epoch_size: Samples in an epoch; 0 takes every frame once.
+        seed: With the epoch, decides order, variants and noise.
+    """
+
+    def __init__(
+        self,
+        dataset: ClipDataset,
+        split: Split,
+        *,
+        region: str,
+        latent_dim: int,
+        painted: bool = True,
+        num_variants: int = 0,
+        epoch_size: int,
+        seed: int,
+    ):
+        self.clips = dataset.split(split)
+        self.variants = [dataset.variants("frame", region, clip) for clip in self.clips]
+        self.region, self.latent_dim, self.painted = region, latent_dim, painted
+        self.num_variants = num_variants
+        self.epoch_size, self.seed = epoch_size, seed
+
+    @cached_property
+    def _frames(self) -> list[tuple[int, int]]:
+        """(clip, row) of all frames whose pose is usable."""
+        return [(c, int(row)) for c, clip in enumerate(self.clips) for row in usable_rows(clip)]
+
+    def plan(self, epoch: int) -> list[Sample]:
+        rng = np.random.default_rng([self.seed, epoch])
+        samples = []
+        for k, index in enumerate(draw(len(self._frames), self.epoch_size, rng)):
+            clip, row = self._frames[index]
+            variant = int(rng.integers(seen(self.variants[clip], self.num_variants)))
+            samples.append(Sample(clip, row, row, variant, False, (self.seed, epoch, k)))
+        return samples
+
+    def load(self, sample: Sample) -> Arrays:
+        clip = self.clips[sample.clip]
+        regions = target_regions(clip.keypoints[sample.row], clip.info.size)
+        original = clip.image(sample.row)
+        image, ab = self._paint(sample) if self.painted else (original, None)
+        painted = (image != original).any(axis=-1)
+        noise = np.random.default_rng(sample.seed).standard_normal((2, self.latent_dim), np.float32)
+        return {
+            "features": to_network(feature_map(clip.keypoints[sample.row], clip.edges(sample.row))),
+            "image": to_network(image),
+            "region": to_unit(regions[..., [REGIONS.index(self.region)]]),
+            "ab": np.array(ab if ab is not None else (np.nan, np.nan), np.float32),
+            "lightness": np.array(mean_lightness(image, painted), np.float32),
+            "noise": noise,
+        }
+
+    def _paint(self, sample: Sample) -> tuple[np.ndarray, list[float] | None]:
+        """The painted frame and its designated (a, b)."""
+        variants = self.variants[sample.clip]
+        designated = variants.upper_ab if self.region == "upper" else variants.lower_ab
+        row = variants.rows[sample.row, sample.variant]
+        return variants.image(sample.row, sample.variant), designated[row]

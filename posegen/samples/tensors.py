@@ -1,0 +1,44 @@
+"""From what a clip holds to what a network takes, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from posegen.datasets.clips import ClipFile, VariantFile
+from posegen.features.feature_map import ContentFeatures
+from posegen.features.parts import is_usable
+
+REGIONS = ("upper", "lower")
+"""The garments, in the order in which codes and region masks have them."""
+
+
+def content_features(clip: ClipFile, row: int) -> ContentFeatures:
+    """What a frame of a clip gives to the feature maps of other poses."""
+    return ContentFeatures(clip.keypoints[row], clip.edges(row), clip.mask(row))
+
+
+def usable_rows(clip: ClipFile) -> np.ndarray:
+    """Rows of the frames that have both hips and both shoulders."""
+    return np.flatnonzero(is_usable(clip.keypoints))
+
+
+def seen(variants: VariantFile, most: int) -> int:
+    """How many recolourings are looked at: at most so many, or all if `most` is 0."""
+    return min(most or variants.num_variants, variants.num_variants)
+
+
+def to_network(image: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, C) to float32 (C, H, W) in [-1, 1]."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 127.5 - 1.0
+
+
+def to_unit(image: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, C) to float32 (C, H, W) in [0, 1]."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1), np.float32) / 255.0
+
+
+def to_image(tensor: Tensor) -> np.ndarray:
+    """(3, H, W) in [-1, 1] to uint8 (H, W, 3)."""
+    scaled = (tensor.detach().float().clamp(-1, 1) + 1) * 127.5
+    return scaled.round().byte().permute(1, 2, 0).cpu().numpy()

@@ -1,0 +1,228 @@
+"""The choreography: sixteen actions as curves of joint angles that all people share.
+
+Every action starts and ends at rest, in the stance that it needs, and fills the clip, however many frames that has.
+Arms and legs keep clear of each other and of the trunk as the fixed camera sees them; what would point into the
+camera is done half turned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from posegen.synthetic.studio.curves import REST, Curve, Curves, blend, hold, move, planted, pulses, ramp, wave
+from posegen.synthetic.studio.kinematics import SIDES, STANCE, Angles
+
+_LENGTHS = {"support": 0.5, "jump": 0.0, "left_anchor": 0.0, "right_anchor": 0.0}
+
+FISTS = frozenset({"boxing_guard", "march_in_place", "punch"})
+"""Actions that are done with closed hands."""
+
+
+def joint_angles(action: str, num_frames: int) -> Angles:
+    """Return the curves of an action: (T,) radians by channel, the same for every person.
+
+    Raises ValueError for an unknown action.
+    """
+    if action not in _ACTIONS:
+        raise ValueError(f"unknown action {action!r}, expected one of {sorted(_ACTIONS)}")
+    moved = _ACTIONS[action](np.arange(num_frames) / num_frames)
+    still = np.zeros(num_frames)
+    angles = {name: np.radians(still + moved.get(name, rest)) for name, rest in REST.items()}
+    lengths = {name: still + moved.get(name, rest) for name, rest in _LENGTHS.items()}
+    return angles | lengths
+
+
+def _wave_one_hand(phase: Curve) -> Curves:
+    up, swing = hold(phase), wave(phase, 4)
+    arm = {"arm_lift": 98, "arm_swing": 8, "elbow": 74, "arm_twist": 90, "forearm_roll": 90, "wrist": 0}
+    curves = move(up, {f"right_{name}": angle for name, angle in arm.items()})
+    curves["right_elbow"] += 24 * swing
+    return curves | move(up, {"chest_roll": -4, "neck_roll": 5, "neck_yaw": -6})
+
+
+def _wave_both_hands(phase: Curve) -> Curves:
+    up, swing = hold(phase), wave(phase, 4)
+    arms = {"arm_lift": 132, "arm_swing": 16, "elbow": 34, "arm_twist": 90, "forearm_roll": 90, "wrist": 0}
+    curves = move(up, arms)
+    curves["right_elbow"] += 24 * swing
+    curves["left_elbow"] -= 24 * swing
+    return curves | {"chest_roll": 4 * swing, "neck_roll": -4 * swing}
+
+
+def _jumping_jacks(phase: Curve) -> Curves:
+    opened = pulses(phase, 4, 0.04, 0.96).sum(axis=0)
+    hop = pulses(phase, 8, 0.04, 0.96).sum(axis=0)
+    dip = hold(phase, rise=0.06) * (1 - hop)
+    limbs = move(opened, {"arm_lift": 158, "arm_swing": 26, "elbow": 22, "arm_twist": 70, "leg_abduct": 20})
+    return limbs | move(dip, {"leg_flex": 10, "knee": 20}) | move(hop, {"foot_pitch": 26}) | {"jump": 0.16 * hop}
+
+
+def _side_step(phase: Curve) -> Curves:
+    """Out to the right, back, out to the left, back; each step is: foot out, weight over, other foot in."""
+    stance = np.sin(STANCE)
+    reach = np.sin(np.radians(22.0) + STANCE) - stance
+    abduct, lift, anchor = ({side: np.zeros_like(phase) for side in SIDES} for _ in range(3))
+    support = np.full_like(phase, 0.5)
+    for index, lead in enumerate(("right", "left", "left", "right")):
+        start, sign, other = index / 4, 1 if lead == "left" else -1, "right" if lead == "left" else "left"
+        out, over, close = (ramp(phase, start + a, start + b) for a, b in ((0.01, 0.10), (0.10, 0.14), (0.14, 0.23)))
+        # While both feet stand, the sum of the sines is constant: neither slides.
+        for side, open_, part in ((lead, out - over, out), (other, over - close, close)):
+            abduct[side] += np.degrees(np.arcsin(stance + reach * open_) - STANCE)
+            lift[side] += np.sin(np.pi * part) ** 2
+            anchor[side] += sign * 2 * reach * part
+        onto_lead = over * (1 - ramp(phase, start + 0.23, start + 0.25))
+        off_lead = ramp(phase, start, start + 0.01) * (1 - over)
+        support += 0.5 * sign * (onto_lead - off_lead)
+    curves = move(hold(phase, rise=0.1), {"arm_lift": 34, "elbow": 40, "arm_swing": 20, "arm_twist": -20})
+    for side in SIDES:
+        curves |= {f"{side}_leg_abduct": REST[f"{side}_leg_abduct"] + abduct[side], f"{side}_anchor": anchor[side]}
+        curves |= {f"{side}_knee": 34 * lift[side], f"{side}_leg_flex": 17 * lift[side]}
+    return curves | {"support": support}
+
+
+def _squat(phase: Curve) -> Curves:
+    down = pulses(phase, 3, 0.04, 0.96).sum(axis=0)
+    legs = move(down, {"leg_flex": 78, "knee": 98}) | move(1, {"leg_yaw": 30})
+    arms = move(down, {"arm_lift": 80, "arm_swing": 38, "elbow": 24, "arm_twist": 20})
+    return legs | planted(legs, 15) | arms | move(down, {"pelvis_pitch": 24, "chest_pitch": 8, "neck_pitch": -20})
+
+
+def _arm_circles(phase: Curve) -> Curves:
+    up, angle = hold(phase), 2 * np.pi * 4 * ramp(phase, 0.06, 0.94)
+    lift, swing = 92 + 26 * np.sin(angle), 24 - 20 * np.cos(angle)
+    return move(up, {"arm_lift": lift, "arm_swing": swing, "elbow": 22, "wrist": 0})
+
+
+def _salute(phase: Curve) -> Curves:
+    """Twice, the hand at the brow."""
+    up = hold(phase, 0.05, 0.50, rise=0.12) + hold(phase, 0.50, 0.97, rise=0.12)
+    arm = {"arm_lift": 92, "arm_swing": 28, "elbow": 136, "arm_twist": 62, "wrist": -8, "forearm_roll": 40}
+    curves = move(up, {f"right_{name}": angle for name, angle in arm.items()} | {"neck_pitch": -3, "chest_pitch": -3})
+    return curves | move(hold(phase), {"left_arm_lift": 7, "left_elbow": 6})
+
+
+def _stretch(phase: Curve) -> Curves:
+    """One arm overhead and a bend to the other side, the free hand at the hip; then mirrored."""
+    right, left = hold(phase, 0.04, 0.5, rise=0.16), hold(phase, 0.5, 0.96, rise=0.16)
+    overhead = {"arm_lift": 164, "arm_swing": 14, "elbow": 38, "arm_twist": 90}
+    akimbo = {"arm_lift": 54, "arm_swing": -11, "elbow": 97, "arm_twist": -83}
+    curves = move(1, {"leg_abduct": 11})
+    for side, up, low in (("right", right, left), ("left", left, right)):
+        for name in overhead:
+            key = f"{side}_{name}"
+            curves[key] = blend(key, up, overhead[name]) + low * (akimbo[name] - REST[key])
+    return curves | move(left - right, {"abdomen_roll": 15, "chest_roll": 15, "neck_roll": 8, "pelvis_roll": -3})
+
+
+def _march_in_place(phase: Curve) -> Curves:
+    steps = pulses(phase, 6, 0.06, 0.94)
+    left, right = steps[0::2].sum(axis=0), steps[1::2].sum(axis=0)
+    marching = hold(phase, rise=0.1)
+    curves = move(1, {"root_yaw": 24}) | {"chest_yaw": 8 * (left - right)}
+    for side, lift, other in (("left", left, right), ("right", right, left)):
+        forward = other - lift
+        leg = {"leg_flex": 66, "knee": 84, "foot_pitch": 18}
+        arm: Curves = {"arm_swing": 80, "arm_lift": 16 + 22 * forward, "elbow": 66 + 14 * forward, "arm_twist": 78}
+        curves |= move(lift, {f"{side}_{name}": angle for name, angle in leg.items()})
+        curves |= move(marching, {f"{side}_{name}": angle for name, angle in arm.items()})
+    on_left, on_right = right > 1e-3, left > 1e-3
+    return curves | {"support": 0.5 + 0.5 * (on_left.astype(float) - on_right)}
+
+
+def _point(phase: Curve) -> Curves:
+    """To the right, to the left, and up to the sky."""
+    right, left = hold(phase, 0.03, 0.36, rise=0.12), hold(phase, 0.33, 0.66, rise=0.12)
+    sky = hold(phase, 0.64, 0.97, rise=0.12)
+    aside = {"arm_lift": 88, "arm_swing": 26, "elbow": 18, "wrist": 0, "forearm_roll": 60}
+    upwards = {"arm_lift": 140, "arm_swing": 18, "elbow": 12, "wrist": 0, "forearm_roll": 60}
+    curves = move(left, {f"left_{name}": angle for name, angle in aside.items()})
+    for name in aside:
+        key = f"right_{name}"
+        curves[key] = blend(key, right, aside[name]) + sky * (upwards[name] - REST[key])
+    look = left - right - 0.6 * sky
+    return curves | {"neck_yaw": 26 * look, "chest_yaw": 6 * look, "neck_pitch": -12 * sky}
+
+
+def _bow(phase: Curve) -> Curves:
+    down = hold(phase, 0.02, 0.5, rise=0.18) + hold(phase, 0.5, 0.98, rise=0.18)
+    trunk = {"pelvis_pitch": 34, "abdomen_pitch": 20, "chest_pitch": 14, "neck_pitch": 14, "leg_flex": -7}
+    return move(down, trunk | {"arm_lift": 14, "elbow": 10}) | move(1, {"root_yaw": 42, "arm_swing": 60})
+
+
+def _kick(phase: Curve) -> Curves:
+    """Two kicks with the right leg to the front, the weight first shifted onto the left."""
+    shift = hold(phase, 0.02, 0.98, rise=0.10)
+    chamber = hold(phase, 0.15, 0.49, rise=0.12) + hold(phase, 0.51, 0.85, rise=0.12)
+    extend = hold(phase, 0.22, 0.42, rise=0.09) + hold(phase, 0.58, 0.78, rise=0.09)
+    curves = move(shift, {"arm_lift": 48, "arm_swing": 30, "elbow": 62, "arm_twist": 40})
+    curves |= move(
+        shift, {"left_leg_abduct": REST["left_leg_abduct"] - 6, "right_leg_abduct": REST["left_leg_abduct"] + 6}
+    )
+    curves |= move(chamber, {"right_leg_flex": 72, "right_foot_pitch": -14, "pelvis_pitch": -10, "chest_pitch": 8})
+    alone = 0.5 * hold(phase, 0.14, 0.86, rise=0.01)
+    return curves | {"root_yaw": -34, "right_knee": 78 * chamber - 68 * extend, "support": 0.5 + alone}
+
+
+def _clap(phase: Curve) -> Curves:
+    up, apart = hold(phase), 0.5 - 0.5 * np.cos(2 * np.pi * 6 * ramp(phase, 0.1, 0.9))
+    together = {"arm_lift": 41, "arm_swing": 59, "elbow": 97, "arm_twist": 17, "wrist": -12}
+    wide = {"arm_lift": 33, "arm_swing": 20, "elbow": 109, "arm_twist": 10, "wrist": -12}
+    arms: Curves = {name: together[name] + apart * (wide[name] - together[name]) for name in together}
+    return move(up, arms | {"chest_pitch": 3, "neck_pitch": 4})
+
+
+def _turn_torso(phase: Curve) -> Curves:
+    arms = move(hold(phase), {"arm_lift": 74, "arm_swing": 14, "elbow": 88, "arm_twist": 12, "wrist": 0})
+    turn = move(wave(phase, 2), {"pelvis_yaw": 10, "abdomen_yaw": 20, "chest_yaw": 22, "neck_yaw": 6})
+    return arms | turn | move(1, {"leg_abduct": 10})
+
+
+def _guard(weight: Curve, sink: Curve | float) -> Curves:
+    """A boxer's guard: hands before the chin, elbows down, feet apart, knees bent and, by `sink`, bent further."""
+    arms = move(weight, {"arm_lift": 40, "arm_swing": 66, "elbow": 125, "arm_twist": 49, "wrist": 0})
+    bent = move(weight, {"leg_flex": 16 + 12 * sink, "knee": 32 + 22 * sink}) | move(1, {"leg_yaw": 20})
+    return arms | bent | planted(bent, 11) | move(weight, {"chest_pitch": 8, "neck_pitch": 4})
+
+
+def _punch(phase: Curve) -> Curves:
+    """Left and right in turn."""
+    blows = pulses(phase, 6, 0.14, 0.86)
+    left, right = blows[0::2].sum(axis=0), blows[1::2].sum(axis=0)
+    curves = _guard(hold(phase, rise=0.12), 0.0)
+    for side, reach in (("left", left), ("right", right)):
+        for name, target in {"arm_lift": 86, "arm_swing": 62, "elbow": 8, "arm_twist": 30}.items():
+            curves[f"{side}_{name}"] += reach * (target - curves[f"{side}_{name}"])
+    return curves | move(right - left, {"chest_yaw": 26, "abdomen_yaw": 12}) | move(1, {"root_yaw": 34})
+
+
+def _boxing_guard(phase: Curve) -> Curves:
+    """Bobbing from side to side behind the guard."""
+    sway = wave(phase, 3)
+    rolls = {"abdomen_roll": 9, "chest_roll": 8, "neck_roll": -9, "chest_yaw": 10}
+    return _guard(hold(phase, rise=0.12), np.abs(sway)) | move(sway, rolls)
+
+
+_ACTIONS: dict[str, Callable[[Curve], Curves]] = {
+    "wave_one_hand": _wave_one_hand,
+    "wave_both_hands": _wave_both_hands,
+    "jumping_jacks": _jumping_jacks,
+    "side_step": _side_step,
+    "squat": _squat,
+    "arm_circles": _arm_circles,
+    "salute": _salute,
+    "stretch": _stretch,
+    "march_in_place": _march_in_place,
+    "point": _point,
+    "bow": _bow,
+    "kick": _kick,
+    "clap": _clap,
+    "turn_torso": _turn_torso,
+    "punch": _punch,
+    "boxing_guard": _boxing_guard,
+}
+
+ACTIONS: tuple[str, ...] = tuple(_ACTIONS)
+"""The names of the sixteen actions; any first few of them differ well."""

@@ -1,0 +1,180 @@
+"""Renders frames: casts the body, shades it, lays it over the backdrop, and reads the labels off the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from posegen.synthetic.studio.backdrop import Backdrop
+from posegen.synthetic.studio.body import Body, Material
+from posegen.synthetic.studio.camera import DISTANCE, Camera
+from posegen.synthetic.studio.kinematics import Skeleton
+from posegen.synthetic.studio.labels import SAMPLES, draw_edges, limb_of_bone, masks_and_garments, see_joints, soften
+from posegen.synthetic.studio.lighting import Lights, floor_shadows, to_srgb
+from posegen.synthetic.studio.raycast import Surface, cast, place_shapes
+from posegen.synthetic.studio.shading import Wardrobe, illuminate, paint
+
+_CHUNK = 1 << 18  # samples cast at once: enough to outweigh NumPy's overhead, few enough for the caches
+_CREASE = 0.010  # metres over which normals are evened out, so that parts join without a seam
+_HOLLOW = 0.07  # metres around a point that may take ambient light from it
+_FAR = 100.0  # metres to what is not the person
+_LIMB = limb_of_bone()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One rendered frame; the fields are those of a clip, without the time axis."""
+
+    image: np.ndarray
+    keypoints: np.ndarray
+    mask: np.ndarray
+    garments: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that stays the same during a clip."""
+
+    camera: Camera
+    backdrop: Backdrop
+    lights: Lights
+    body: Body
+    wardrobe: Wardrobe
+
+
+@dataclass(frozen=True)
+class _Samples:
+    """A chunk's visible points as images (F, h, w) of the window that holds the person in all of its frames."""
+
+    window: tuple[slice, slice]
+    """Rows and columns in pixels of the output."""
+    index: tuple[np.ndarray, np.ndarray, np.ndarray]
+    """Frame, row and column in the window's samples, of each visible point."""
+    shape: tuple[int, int, int]
+    surface: Surface
+    material: np.ndarray
+    """(S,) uint8."""
+    depth: np.ndarray
+    """(F, h, w) float32 metres, far away beside the person."""
+
+    def image(self, values: np.ndarray) -> np.ndarray:
+        """Spread values (S, ...) of the visible points over images (F, h, w, ...) that are 0 elsewhere."""
+        spread = np.zeros(self.shape + values.shape[1:], values.dtype)
+        spread[self.index] = values
+        return spread
+
+
+def render_frames(scene: Scene, skeleton: Skeleton) -> Iterator[Frame]:
+    """Yield the frames of a person who moves as the skeleton does."""
+    fine = scene.camera.enlarge(SAMPLES)
+    shapes = place_shapes(scene.body, skeleton)
+    joints = skeleton.joints(scene.wardrobe.person.height)
+    shadows = floor_shadows(skeleton, scene.lights)
+    num_parts, num_frames = len(scene.body.bones), len(joints)
+    step = max(1, _CHUNK // (fine.size[0] * fine.size[1]))
+    for start in range(0, num_frames, step):
+        stop = min(start + step, num_frames)
+        surface = cast(shapes[start * num_parts : stop * num_parts], num_parts, fine)
+        samples = _collect(scene, surface, stop - start)
+        yield from _finish(scene, samples, joints[start:stop], shadows[start:stop])
+
+
+def _collect(scene: Scene, surface: Surface, num_frames: int) -> _Samples:
+    height, width = (side * SAMPLES for side in scene.camera.size)
+    row, column = np.divmod(surface.pixels, width)
+    frame, row = np.divmod(row, height)
+    window = (_window(row, scene.camera.size[0]), _window(column, scene.camera.size[1]))
+    index = (frame, row - window[0].start * SAMPLES, column - window[1].start * SAMPLES)
+    shape = (num_frames, *((part.stop - part.start) * SAMPLES for part in window))
+    depth = np.full(shape, _FAR, np.float32)
+    depth[index] = surface.depths
+    material = scene.body.materials[surface.shapes % len(scene.body.bones)]
+    return _Samples(window, index, shape, surface, material, depth)
+
+
+def _window(samples: np.ndarray, side: int) -> slice:
+    """The pixels that hold these samples along one axis, and a few more for what is blurred over them."""
+    return slice(max(0, samples.min() // SAMPLES - 4), min(side, samples.max() // SAMPLES + 5))
+
+
+def _finish(scene: Scene, samples: _Samples, joints: np.ndarray, shadows: list[np.ndarray]) -> Iterator[Frame]:
+    color, tone = paint(samples.surface, scene.body, scene.wardrobe)
+    lit = illuminate(color, _even_normals(scene, samples), samples.material, _openness(scene, samples), scene.lights)
+    layers = samples.image(np.concatenate([lit, np.ones_like(lit[:, :1])], axis=1))  # (F, h, w, 4)
+    garments = [samples.material == kind for kind in (Material.UPPER, Material.LOWER)]
+    cloth = samples.image(np.stack([np.ones_like(garments[0]), *garments], axis=1).astype(np.float32))
+    material, tone = samples.image(samples.material), samples.image(tone)
+    limb = samples.image(_LIMB[scene.body.bones[samples.surface.shapes % len(scene.body.bones)]])
+    corner = (samples.window[0].start, samples.window[1].start)
+    keypoints = see_joints(joints, samples.depth, scene.camera, corner, scene.wardrobe.person.height)
+    for t in range(len(joints)):
+        edges = draw_edges(material[t], limb[t], tone[t], samples.depth[t], _sample_size(scene.camera))
+        yield _compose(scene, samples.window, shadows[t], layers[t], cloth[t], edges, keypoints[t])
+
+
+def _sample_size(camera: Camera) -> float:
+    """Metres between samples at the person."""
+    return DISTANCE / camera.focal / SAMPLES
+
+
+def _even_normals(scene: Scene, samples: _Samples) -> np.ndarray:
+    """Return the normals (3, S) averaged over a small neighbourhood on the person."""
+    normals = samples.image(np.ascontiguousarray(samples.surface.normals.T))
+    sigma = _CREASE / _sample_size(scene.camera)
+    for image in normals:
+        cv2.GaussianBlur(image, (0, 0), sigma, dst=image)
+    even = normals[samples.index].T
+    return even / np.sqrt((even * even).sum(axis=0) + 1e-12)
+
+
+def _openness(scene: Scene, samples: _Samples) -> np.ndarray:
+    """Return how much ambient light (S,) reaches each point: less where it lies behind its neighbourhood.
+
+    The unsharp-masked depth of Luft et al. (2006), with the background put at the person's farthest depth.
+    """
+    radius = _HOLLOW / _sample_size(scene.camera)
+    openness = np.empty(samples.shape, np.float32)
+    for t, depth in enumerate(samples.depth):
+        filled = np.minimum(depth, depth[depth < _FAR].max())
+        openness[t] = filled - _wide_blur(filled, radius)
+    return 1 - np.clip(openness[samples.index] * 3.2, 0, 0.55)
+
+
+def _wide_blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian blur, at a coarser resolution where that does not show."""
+    factor = max(1, int(sigma / 2))
+    height, width = image.shape
+    small = cv2.resize(image, (-(-width // factor), -(-height // factor)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / factor, borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _compose(
+    scene: Scene, window: tuple[slice, slice], shadow: np.ndarray, layer: np.ndarray, cloth: np.ndarray,
+    edges: np.ndarray, keypoints: np.ndarray,
+) -> Frame:  # fmt: skip
+    """Average the samples of each pixel and lay them over the backdrop."""
+    size = (layer.shape[1] // SAMPLES, layer.shape[0] // SAMPLES)
+    layer, cloth, drawn = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (layer, cloth, edges))
+    empty = 1 - layer[..., 3:]
+    image = _shadowed(scene.backdrop, shadow)
+    image[window] = image[window] * empty + layer[..., :3]
+    lines = scene.backdrop.edges.copy()
+    lines[window] = np.maximum(lines[window] * empty[..., 0], drawn)
+    mask, garments = (np.zeros(scene.camera.size, np.uint8) for _ in range(2))
+    mask[window], garments[window] = masks_and_garments(cloth)
+    return Frame(to_srgb(image), keypoints, mask, garments, soften(lines))
+
+
+def _shadowed(backdrop: Backdrop, shadow: np.ndarray) -> np.ndarray:
+    """The backdrop (H, W, 3) with the person's shadow on the floor."""
+    image = backdrop.image.copy()
+    x, z = backdrop.floor
+    if len(x):
+        light = cv2.remap(shadow, x, z, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1)
+        image[-len(light) :] *= light[..., None]
+    return image

@@ -1,0 +1,117 @@
+"""Comparisons of what a real store holds, and the page that is made of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from orchestration.cli import main as cli
+from orchestration.evaluation.compare import compare, is_higher_better
+from orchestration.evaluation.compare_page import as_study, write_page
+from orchestration.tracking import tracker as tracking
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A search of eight trials: one without a value, two stopped early, the others the better the nearer to 10."""
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        parent = tracking.start_run("weights", experiment="posegen-search", parameters={"space": "loss_weights"})
+        for number, weight in enumerate((10.0, 0.3, 3.0, 30.0, 1.0, 100.0, 7.0, 0.05)):
+            trial = tracking.start_run(
+                f"trial-{number:04d}",
+                experiment="posegen-search",
+                parameters={"video_generator.lambda_fm": weight, "video_generator.z_inject": "spade", "seed": number},
+                parent=parent,
+            )
+            stage = tracking.start_run(trial.run_id, experiment="posegen-search", parameters={}, parent=trial)
+            value = abs(np.log10(weight) - 1)
+            for epoch in (1, 2, 3):
+                stage.log_metrics({"val/st_lpips_masked": value + 1 / epoch}, step=epoch)
+            stage.log_picture("generated", np.full((8, 8, 3), 40 * epoch, np.uint8), step=3)
+            if number != 4:
+                trial.log_metrics({"objective/lpips": value}, step=3)
+                trial.set_tags({"posegen.state": "pruned" if number in (3, 7) else "complete"})
+            stage.finish()
+            trial.finish()
+        yield folder
+
+
+def test_the_best_come_first_and_those_stopped_early_last(store):
+    found = compare(["weights"])
+    assert (found.metric, found.higher_is_better, found.without) == ("objective/lpips", False, 1)
+    names = [int(entry.run.name[-1]) for entry in found.entries]
+    assert names == [0, 6, 2, 5, 1, 3, 7]
+    assert found.varied == ["video_generator.lambda_fm"]
+    assert [trial.number for trial in as_study(found).best_trials] == [0]
+
+
+def test_runs_are_found_by_experiment_name_and_id(store):
+    parent = next(run for run in tracking.find_runs("posegen-search") if run.name == "weights")
+    assert len(compare([parent.run_id]).entries) == 7
+    assert len(compare(["posegen-search"]).entries) == 7
+    assert len(compare(["posegen-search"], metric="val/st_lpips_masked").entries) == 8
+    assert [entry.run.name for entry in compare(["trial-0002"], "val/st_lpips_masked").entries] != []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["nothing"], "has no experiment and no run 'nothing'"),
+        (["weights", "--metric", "fid"], "has the metric 'fid', expected one of objective/lpips"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_a_line(store, capsys, arguments, complaint):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["compare", *arguments])
+    said = capsys.readouterr().err
+    assert stop.value.code == 2 and complaint in said and said.count("\n") == 1
+
+
+def test_the_command_prints_a_table_and_writes_the_page(store, capsys):
+    cli.main(["compare", "weights", "--top", "3", "--out", "pages/weights.html"])
+    said = capsys.readouterr().out
+    assert "7 runs, lowest objective/lpips first" in said and "trial-0000" in said and "trial-0001" not in said
+    page = (store / "pages" / "weights.html").read_text()
+    assert "Parallel coordinates" in page and "Importance" in page and "Learning curves" in page
+    assert page.count('<img src="data:image/png;base64') == 3
+    assert not re.search(r'src="https?:|<link', page)
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher"),
+    [
+        ("objective/psnr", True),
+        ("objective/lpips", False),
+        ("test/ssim_masked", True),
+        ("test/st_lpips_masked", False),
+        ("val/psnr", True),
+        ("val/l1", False),
+    ],
+)
+def test_each_metric_knows_what_is_better(metric, higher):
+    assert is_higher_better(metric) is higher
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+def test_a_browser_draws_the_page(store, tmp_path):
+    page = write_page(compare(["weights"]), tmp_path / "page.html")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    done = subprocess.run(
+        [*command, "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    drawn = re.findall(r'<svg class="main-svg"', done.stdout)
+    assert len(drawn) >= 3
+    assert "parcoords" in done.stdout
+    errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "error" in line.lower()]
+    assert not errors

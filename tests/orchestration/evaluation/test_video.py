@@ -1,0 +1,167 @@
+"""Runs of every stage that draws videos are measured, and their scores are told so that they can be read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+
+from orchestration.cli import main as cli
+from orchestration.data.colorize import ColorizeSettings, colorize
+from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.evaluation.video import EvaluateSettings, evaluate, meaning
+from orchestration.tracking import tracker as tracking
+from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.datasets.clips import Clip, ClipDataset, write_clip
+from posegen.datasets.dataset import DatasetError
+from posegen.io.storage import Folder
+from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
+
+SIZE = (96, 64)
+SMALL = {"generator_width": 4, "num_blocks": 1, "encoder_width": 4}
+STAGES = {"video_generator": (VideoGenerator, SMALL), "end_to_end": (EndToEnd, SMALL)}
+WITHOUT_COLOUR = {
+    "deformable_gan": (DeformableGAN, {"width": 4, "discriminator_width": 4}),
+    "shape_posture": (ShapePosture, {"width": 4, "max_width": 4, "spatial_size": SIZE}),
+}
+STAGES |= WITHOUT_COLOUR
+NO_WEIGHTS = EvaluateSettings(perceptual=(), swaps=1)
+COLOUR = {f"{name}_{region}" for name in ("recolor", "hit", "texture") for region in ("upper", "lower")}
+COLOUR |= {"leakage_other", "leakage_skin", "background_delta_e", "code_sensitivity"}
+
+
+@pytest.fixture(scope="module")
+def plain(studio_videos: Path, tmp_path_factory) -> str:
+    """A dataset without painted clips."""
+    folder = str(tmp_path_factory.mktemp("plain") / "data")
+    truth = PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
+    prepare(studio_videos, folder, replace(truth, train_fraction=0.5))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(studio_videos: Path, tmp_path_factory) -> str:
+    folder = str(tmp_path_factory.mktemp("painted") / "data")
+    truth = PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
+    prepare(studio_videos, folder, replace(truth, train_fraction=0.5))
+    colorize(folder, ColorizeSettings(scope="clip", region="both", variants=3, workers=0))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch) -> MlflowClient:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return MlflowClient(tracking_uri=uri)
+
+
+def write_run(folder: Path, stage: str) -> Folder:
+    """A run that has not learned anything."""
+    torch.manual_seed(0)
+    kind, changes = STAGES[stage]
+    progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+    run = Folder(folder / stage)
+    save_checkpoint(run / "checkpoints" / "epoch-0001", kind(replace(kind.presets["tiny"], **changes)), progress)
+    return run
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_that_draws_videos_is_measured(stage, dataset, tmp_path):
+    result = evaluate(str(write_run(tmp_path, stage)), dataset, NO_WEIGHTS)
+    scores = {"ssim", "ssim_masked", "flicker", "flicker_real"}
+    assert result.scores.keys() == (scores if stage in WITHOUT_COLOUR else scores | COLOUR)
+    told = {"colour": f"{stage} draws without colour codes"} if stage in WITHOUT_COLOUR else {}
+    assert result.left_out == told
+    written = json.loads((tmp_path / stage / "evaluation/evaluation.json").read_text())
+    assert written["scores"].keys() == result.scores.keys()
+    for score in result.scores.values():
+        # A few swaps say nothing of a garment that one of the two clips hides.
+        low, high = score.interval or (score.mean, score.mean)
+        assert low <= score.mean <= high
+
+
+def test_scores_are_filed_with_the_run(dataset, tmp_path, store):
+    run = write_run(tmp_path, "video_generator")
+    tracker = tracking.start_run("run", experiment="e", parameters={})
+    run.write_json("run.json", {"mlflow_run_id": tracker.run_id})
+    result = evaluate(str(run), dataset, NO_WEIGHTS)
+    metrics = store.get_run(tracker.run_id).data.metrics
+    means = {f"test/{name}": score.mean for name, score in result.scores.items()}
+    assert {name: x for name, x in metrics.items() if not name.endswith((".low", ".high"))} == pytest.approx(means)
+    assert metrics["test/ssim.low"] <= metrics["test/ssim"] <= metrics["test/ssim.high"]
+
+
+def test_clips_that_are_not_painted_have_no_scores_of_colour(plain, tmp_path):
+    run = str(write_run(tmp_path, "video_generator"))
+    result = evaluate(run, plain, NO_WEIGHTS)
+    assert not COLOUR & result.scores.keys() and "posegen colorize" in result.left_out["colour"]
+    assert not evaluate(run, plain, replace(NO_WEIGHTS, swaps=0)).left_out
+
+
+def test_clips_of_a_single_frame_are_passed_over(plain, tmp_path):
+    """Photos of somebody who was photographed once: there is nothing that they could be drawn as."""
+    folder = Folder(shutil.copytree(plain, tmp_path / "photos"))
+    first, *others = ClipDataset(folder).split("test")
+    clip = first.read()
+    fields = {name: getattr(clip, name)[:1] for name in ("frames", "times", "images", "keypoints", "edges", "masks")}
+    write_clip(folder, Clip(info=replace(clip.info, num_frames=1), **fields))
+    run = str(write_run(tmp_path, "shape_posture"))
+    result = evaluate(run, str(folder), NO_WEIGHTS)
+    assert [score.clip_id for score in result.clips] == [other.clip_id for other in others] != []
+    assert result.left_out["every clip of a single frame"] == "1 have no other to be drawn as"
+    for other in others:
+        folder.delete(f"clips/{other.clip_id}.parquet")
+    with pytest.raises(DatasetError, match="has no clip of two frames or more in the split 'test'"):
+        evaluate(run, str(folder), NO_WEIGHTS)
+
+
+def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeypatch):
+    class Distance(torch.nn.Module):
+        @classmethod
+        def pretrained(cls):
+            return cls()
+
+        def forward(self, a, b):
+            return (a - b).abs().mean(dim=(1, 2, 3))
+
+    monkeypatch.setitem(evaluate.__globals__["PERCEPTUAL"], "st_lpips", (Distance, "st_lpips"))
+    monkeypatch.setattr("posegen.weights.registry.identity", lambda name: "0" * 64)
+    settings = replace(NO_WEIGHTS, perceptual=("st_lpips",), swaps=0, max_clips=1)
+    scores = evaluate(str(write_run(tmp_path, "deformable_gan")), dataset, settings).scores
+    assert list(scores) == [
+        *("ssim", "ssim_masked", "st_lpips", "st_lpips_masked"),
+        *("flicker", "flicker_real", "t_st_lpips"),
+    ]
+
+
+def test_the_table_groups_scores_and_says_what_is_good(dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli.console, "width", 80)
+    run = write_run(tmp_path, "video_generator")
+    cli.main(f"evaluate {run} --dataset {dataset} --swaps 1 --perceptual".split())
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    rows = [row for row in cells if row and row[0]]
+    heads = [row[0] for row in rows]
+    assert [head for head in heads if head in ("structure", "time", "colour")] == ["structure", "time", "colour"]
+    assert heads.index("time") < heads.index("flicker_real") < heads.index("colour") < heads.index("leakage_other")
+    by_name = {row[0]: row for row in rows}
+    assert by_name["hit_upper"][1] == "↓" and by_name["hit_upper"][-1] == "ΔE2000"
+    assert by_name["recolor_lower"][1] == "→ 1" and by_name["flicker_real"][1] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "better"),
+    [
+        ("ms_ssim_masked", "structure", "↑"),
+        ("lpips_masked", "structure", "↓"),
+        ("t_lpips", "time", "↓"),
+        ("texture_lower", "colour", "↑"),
+        ("background_delta_e", "colour", "↓"),
+    ],
+)
+def test_how_a_score_is_read(name, group, better):
+    assert (meaning(name).group, meaning(name).better) == (group, better)

@@ -1,0 +1,160 @@
+"""`posegen animate` with a stage that knows colours but was not trained to draw, and an ACTOR that was not, either."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from orchestration.cli import main as cli
+from orchestration.generation.animate import MotionSettings, animate, find_motions
+from orchestration.generation.videos import ColorSettings
+from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.io.images import write_picture
+from posegen.io.storage import Folder
+from posegen.io.video import read_video
+from posegen.motion.motion import write_motion
+from posegen.stages import Actor
+from posegen.synthetic.motions import make_subject, perform
+
+
+@pytest.fixture(scope="module")
+def actor(tmp_path_factory) -> str:
+    """A run of the stage actor that knows two actions at 20 frames per second."""
+    stage = Actor(replace(Actor.presets["tiny"], actions=("wave", "salute"), fps=20.0))
+    folder = Folder(tmp_path_factory.mktemp("actor"))
+    progress = Progress(epoch=1, step=1, data_fingerprint="", size=None)
+    save_checkpoint(folder / "checkpoints" / "000001", stage, progress)
+    return str(folder)
+
+
+@pytest.fixture
+def draw(untrained_run, two_people, tmp_path):
+    """The command with a person, into the test's folder."""
+
+    def call(out, colors=ColorSettings(), **moves):
+        moves = MotionSettings(**moves)
+        return animate(untrained_run, two_people, content="grace/bow", moves=moves, out=tmp_path / out, colors=colors)
+
+    return call
+
+
+def frames_of(path):
+    return read_video(path, size=None).images.astype(int)
+
+
+def test_an_action_is_one_video(draw, tmp_path):
+    made = draw("x.mp4", action=("wave",), frames=5)
+    assert made.videos == [tmp_path / "x.mp4"] and made.sheets == [tmp_path / "x.png"] and made.num_frames == 5
+    assert frames_of(made.videos[0]).shape == (5, 96, 64, 3)
+    assert read_video(made.videos[0], size=None).fps == pytest.approx(25)
+    sheet = cv2.imread(str(made.sheets[0]))
+    assert sheet.shape == (3 * 98 - 2, 5 * 66 - 2, 3)
+    assert sheet[98:194].max(axis=(0, 2)).any()  # the poses
+
+
+def test_several_actions_are_a_folder(draw, tmp_path):
+    made = draw("many", action=("wave, jump", "sit", "wave"), frames=3, colors=ColorSettings(upper="teal"))
+    assert [path.name for path in made.videos] == ["wave.mp4", "jump.mp4", "sit.mp4"]
+    assert made.num_frames == 9 and made.colors == {"upper": "teal is (a, b) = (-29, -8)"}
+    wave, jump, _ = map(frames_of, made.videos)
+    assert (wave != jump).any()
+
+
+def test_random_colours_of_an_action(draw):
+    made = draw("random", action=("wave",), frames=2, colors=ColorSettings(sample="prior", samples=2))
+    assert [path.name for path in made.videos] == ["wave-1.mp4", "wave-2.mp4"]
+    assert [path.name for path in made.sheets] == ["wave.png"]
+
+
+def test_stick_figures_stand_beside(draw):
+    alone, beside = (draw(f"{name}.mp4", action=("wave",), frames=3, stick_figures=name == "b") for name in "ab")
+    left, right = np.split(frames_of(beside.videos[0]), 2, axis=2)
+    assert np.abs(right - frames_of(alone.videos[0])).mean() < 8  # encoded with a neighbour
+    assert np.percentile(left, 30) > 230 and (left[1].max(axis=-1) - left[1].min(axis=-1)).max() > 60
+
+
+def test_the_same_seed_makes_the_same_motion_whatever_else_is_made(actor):
+    for moves in (MotionSettings(action=("wave",), frames=8), MotionSettings(action=("wave",), frames=8, actor=actor)):
+        both = replace(moves, action=("salute", "wave") if moves.actor else ("jump", "wave"))
+        alone, with_other = find_motions(moves, None, 3)["wave"], find_motions(both, None, 3)["wave"]
+        np.testing.assert_allclose(alone.joints, with_other.joints, atol=1e-6)
+        assert (find_motions(moves, None, 4)["wave"].joints != alone.joints).any()
+
+
+@pytest.mark.parametrize("fps", [12.5, 20.0, 25.0, 29.97])
+@pytest.mark.parametrize("frames", [1, 2, 50])
+def test_videos_have_the_frames_asked_for_at_any_rate(actor, fps, frames):
+    for made_by in (actor, ""):
+        [motion] = find_motions(MotionSettings(action=("wave",), frames=frames, actor=made_by), fps, 0).values()
+        assert len(motion) == frames and motion.fps == fps
+        assert motion.label_name == "wave"
+
+
+def test_made_motions_are_a_hundred_frames_long_and_files_as_long_as_they_are(actor, tmp_path):
+    assert len(find_motions(MotionSettings(action=("wave",)), 30.0, 0)["wave"]) == 100
+    assert find_motions(MotionSettings(action=("salute",), actor=actor), None, 0)["salute"].fps == 20
+    write_motion(Folder(tmp_path), "kick.npz", perform("kick", make_subject(2), frames=26))
+    moves = MotionSettings(motion=tmp_path / "kick.npz")
+    assert len(find_motions(moves, None, 0)["kick"]) == 26
+    assert len(find_motions(moves, 50.0, 0)["kick"]) == 51
+    with pytest.raises(ValueError, match=r"kick.npz has 13 frames at 12.5 frames per second, expected 20: ask for"):
+        find_motions(replace(moves, frames=20), 12.5, 0)
+
+
+def test_yaw_turns_the_motion():
+    ahead, turned = (find_motions(MotionSettings(action=("walk",), yaw=yaw), 25.0, 0)["walk"] for yaw in (0, 90))
+    assert ahead.trans[-1, 2] > 1 > abs(ahead.trans[-1, 0])
+    assert turned.trans[-1, 0] > 1 > abs(turned.trans[-1, 2])
+
+
+def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_people, tmp_path, networks, monkeypatch):
+    from posegen.synthetic.studio import render_clip
+
+    monkeypatch.setenv("POSEGEN_CACHE", str(networks))
+    write_picture(tmp_path / "photo.png", render_clip("grace", "bow", num_frames=1, size=(384, 256)).images[0])
+    moves = MotionSettings(action=("wave",), frames=2)
+    photo, out = str(tmp_path / "photo.png"), tmp_path / "x.mp4"
+    made = animate(untrained_run, two_people, content=photo, moves=moves, out=out)
+    assert read_video(made.videos[0], size=None).fps == pytest.approx(25)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--action fly --out x.mp4", "unknown action 'fly', expected one of ['walk', 'run', 'jump', 'wave'"),
+        ("--action fly --actor ACTOR --out x.mp4", "unknown action 'fly', expected one of wave, salute"),
+        ("--action wave --actor RUN --out x.mp4", "is of the stage 'video_generator', expected 'actor'"),
+        ("--action wave --actor nowhere --out x.mp4", "nowhere; train one with `posegen train`"),
+        ("--out x.mp4", "say what the person does: --action NAME, or --motion FILE.npz"),
+        ("--action wave --motion x.npz --out x.mp4", "say what the person does: --action NAME, or --motion FILE.npz"),
+        ("--motion x.npz --actor a --out x.mp4", "an --actor makes motions of an --action, got a --motion file"),
+        ("--motion nowhere.npz --out x.mp4", "nowhere.npz"),
+        ("--action wave --out x.mp4 --frames 0", "got frames 0, expected 1 to 100,000"),
+        ("--action wave --out x.mp4 --fps 0", "got fps 0, expected more than 0 and at most 240"),
+        ("--action wave --out x.mp4 --fps nan", "got fps nan, expected more than 0 and at most 240"),
+        ("--action wave --out x.mp4 --yaw inf", "got yaw inf, expected degrees"),
+        ("--action wave,jump --out x.mp4", "2 videos are written to a folder, got 'x.mp4'"),
+        ("--action wave --out x", "one video is written as .mp4, got 'x'"),
+        ("--action wave --out x.avi", "the video is written as .mp4, got 'x.avi'"),
+        ("--action wave --out x.mp4 --batch 0", "got batch 0 and samples 4, expected 1 or more"),
+    ],
+)
+def test_mistakes_end_with_one_line(untrained_run, two_people, actor, line, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = [actor if word == "ACTOR" else untrained_run if word == "RUN" else word for word in line.split()]
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["animate", untrained_run, "--dataset", two_people, "--content", "grace/bow", *options])
+    assert stop.value.code == 2
+    complaint = capsys.readouterr().err
+    assert message in " ".join(complaint.split()) and complaint.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_says_what_it_made(untrained_run, two_people, actor, tmp_path, capsys):
+    options = f"--dataset {two_people} --content luis/bow --actor {actor} --action wave --action salute --frames 4"
+    cli.main(["animate", untrained_run, *options.split(), "--out", str(tmp_path / "made"), "--lower", "gold"])
+    out = capsys.readouterr().out
+    assert "8 frames in 2 videos in" in out and "2 contact sheets" in out and "lower: gold is" in out

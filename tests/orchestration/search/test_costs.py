@@ -1,0 +1,94 @@
+"""Costs from shapes alone, against networks small enough to count by hand, and against the real thing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from torch.utils.flop_counter import FlopCounterMode
+
+from orchestration.search.costs import cost_of_run
+from orchestration.search.plan import Costs, Room, check_point, room_for_trials
+from orchestration.search.settings import TuneSettings
+from orchestration.search.space_binding import Search
+from orchestration.search.study import UnfitError
+from posegen.datasets.clips import ClipDataset
+from posegen.samples import fixed_batch
+from posegen.stages import STAGES
+from posegen.stages.stage import Stage
+from search_spaces.latent_sizes import SPACE
+
+
+@pytest.fixture(scope="module")
+def data(dataset) -> ClipDataset:
+    return ClipDataset(dataset)
+
+
+def tiny(stage: str, **changes) -> Stage.Config:
+    return replace(STAGES[stage].presets["tiny"], **changes)
+
+
+def test_arithmetic_is_that_of_a_real_step(data):
+    """PyTorch's own counter sees the same operations while they are done."""
+    config = tiny("feature_restoration", num_epochs=1, epoch_size=4, batch_size=4)
+    stage = STAGES["feature_restoration"](config)
+    (batch,) = fixed_batch(stage.open_samples(config, data, "train"), 4, 4)
+    with FlopCounterMode(display=False) as counter:
+        stage.step(batch)
+    assert cost_of_run("feature_restoration", config, data).flops == counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    "stage", ["color_encoder", "feature_restoration", "video_generator", "deformable_gan", "shape_posture"]
+)
+def test_cost_grows_with_what_is_done(data, stage):
+    config = tiny(stage, num_epochs=2, epoch_size=16)
+    once, twice = (cost_of_run(stage, replace(config, num_epochs=epochs), data) for epochs in (2, 4))
+    assert twice.flops == pytest.approx(2 * once.flops)
+    assert (twice.memory, twice.disk, twice.parameters) == (once.memory, once.disk, once.parameters)
+    larger = cost_of_run(stage, replace(config, batch_size=2 * config.batch_size), data)
+    assert larger.memory > 1.3 * once.memory
+    assert once.disk > 2 * 4 * once.parameters
+
+
+def test_parameters_are_those_of_the_networks(data):
+    config = tiny("video_generator", lambda_vgg=1.0)  # its perceptual network is not trained, and not kept
+    stage = STAGES["video_generator"](config)
+    assert cost_of_run("video_generator", config, data).parameters == sum(p.numel() for p in stage.parameters())
+
+
+@pytest.fixture
+def resources(monkeypatch):
+    """What Ray says that there is."""
+    import ray
+
+    found: dict[str, float] = {}
+    monkeypatch.setattr(ray, "cluster_resources", lambda: found)
+    monkeypatch.setattr(ray, "nodes", lambda: [None])
+    return found
+
+
+@pytest.mark.parametrize(("concurrency", "expected"), [(0, 3), (2, 2), (9, 3)])
+def test_as_many_trials_at_a_time_as_fit(resources, monkeypatch, concurrency, expected):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    resources |= {"CPU": 7, "GPU": 0}
+    assert room_for_trials(TuneSettings(cpus_per_trial=2, concurrency=concurrency)).trials == expected
+
+
+def test_a_cluster_starts_machines_for_those_that_are_asked_for(resources, monkeypatch):
+    """It may have none at first; a Ray of one machine stays as it is."""
+    wanted = TuneSettings(cpus_per_trial=4, gpus_per_trial=1, concurrency=3)
+    with pytest.raises(ValueError, match="a trial needs 4 CPUs and 1 GPUs, the cluster has 1 and 0"):
+        room_for_trials(wanted)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert room_for_trials(wanted) == Room(3, math.inf)
+    with pytest.raises(ValueError, match="say --concurrency"):
+        room_for_trials(replace(wanted, concurrency=0))
+
+
+def test_what_takes_too_much_memory_is_not_tried(data):
+    search = Search(SPACE, "tiny", "no_restoration", {})
+    check_point(search, search.starts[0], Costs(data), Room(trials=1, memory=2**40))
+    with pytest.raises(UnfitError, match=r"upper_encoder takes 0\.0 GiB of memory, a trial has 0\.0"):
+        check_point(search, search.starts[0], Costs(data), Room(trials=1, memory=2**20))

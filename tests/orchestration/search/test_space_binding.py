@@ -1,0 +1,145 @@
+"""Search spaces against the stages' configurations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+import search_spaces
+from orchestration.search.space_binding import LINKS, METHODS, Search
+from orchestration.training.recipes import Method, trainings
+from posegen.io.storage import Folder
+from posegen.stages import STAGES
+from search_spaces.space import Space, Switched, When
+
+SPACE = Space(
+    summary="for tests",
+    stage="video_generator",
+    parameters={
+        "color_encoder.lambda_kl": FloatDistribution(1e-5, 0.1, log=True),
+        "video_generator.upper_latent_dim": IntDistribution(2, 16),
+        "video_generator.lambda_fm": Switched(FloatDistribution(0.1, 30.0)),
+        "video_generator.colorings": CategoricalDistribution((1, 2)),
+        "video_generator.lambda_contrast": When(
+            "video_generator.colorings", (2,), FloatDistribution(1.0, 60.0), otherwise=0.0
+        ),
+    },
+)
+
+
+def open_search(space: Space = SPACE, preset: str = "tiny", method: Method = "no_restoration", **settings) -> Search:
+    return Search(space, preset, method, settings)
+
+
+def with_parameters(**parameters) -> Space:
+    return replace(SPACE, parameters={key.replace("__", "."): value for key, value in parameters.items()})
+
+
+SPACES = {name: search_spaces.load(name) for name in search_spaces.names()}
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [(name, preset) for name, space in SPACES.items() for preset in STAGES[space.stage].presets]
+)
+def test_every_space_fits_its_stages(name, preset):
+    space = SPACES[name]
+    assert space.summary
+    for method in METHODS[space.stage]:
+        search = Search(space, preset, method, {})
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        for _ in range(20):
+            trial = study.ask()
+            search.suggest(trial)
+            configs = search.configs(trial.params)
+            assert list(configs) == list(search.trainings)
+            for field, need, linked in LINKS:
+                if need in search.trainings[method].needs:
+                    run = search.trainings[method].needs[need]
+                    assert getattr(configs[method], field) == getattr(configs[run], linked)
+
+
+def test_unknown_space_is_named():
+    with pytest.raises(ValueError, match=r"unknown search space 'nothing', expected one of .*codes_and_losses, joint"):
+        search_spaces.load("nothing")
+
+
+def test_the_first_point_is_the_preset():
+    search = open_search(preset="paper")
+    assert search.starts == [
+        {
+            "color_encoder.lambda_kl": 0.01,
+            "video_generator.upper_latent_dim": 16,
+            "video_generator.lambda_fm.on": True,
+            "video_generator.lambda_fm": 10.0,
+            "video_generator.colorings": 1,
+        }
+    ]
+
+
+def test_a_point_becomes_the_configurations_of_all_runs():
+    point = {
+        "color_encoder.lambda_kl": 0.05,
+        "video_generator.upper_latent_dim": 6,
+        "video_generator.lambda_fm.on": False,
+        "video_generator.colorings": 2,
+        "video_generator.lambda_contrast": 7.0,
+    }
+    configs = open_search().configs(point)
+    assert [configs[name].lambda_kl for name in ("upper_encoder", "lower_encoder")] == [0.05, 0.05]
+    assert (configs["upper_encoder"].latent_dim, configs["lower_encoder"].latent_dim) == (6, 4)
+    drawn = configs["no_restoration"]
+    assert (drawn.upper_latent_dim, drawn.lambda_fm, drawn.lambda_contrast) == (6, 0.0, 7.0)
+    alone = {key: value for key, value in point.items() if "contrast" not in key} | {"video_generator.colorings": 1}
+    assert open_search().configs(alone)["no_restoration"].lambda_contrast == 0.0
+
+
+def test_settings_hold_for_all_trials():
+    search = open_search(**{"video_generator.num_epochs": 2, "video_generator.decay_epochs": 1})
+    assert search.configs(search.starts[0])["no_restoration"].num_epochs == 2
+
+
+@pytest.mark.parametrize("preset", ["tiny", "small", "paper"])
+def test_presets_of_stages_fit_together(preset):
+    """The networks that a run takes over have the widths that its own preset expects."""
+    for method in ("proposed", "end_to_end"):
+        runs = trainings((method,))
+        for field, need, name in LINKS:
+            if need in runs[method].needs:
+                other = runs[runs[method].needs[need]].config(preset, Folder("runs"))
+                value = getattr(other, "code_size" if name == "latent_dim" else name)
+                assert getattr(runs[method].config(preset, Folder("runs")), field) == value
+
+
+@pytest.mark.parametrize(
+    ("space", "complaint"),
+    [
+        (with_parameters(video_generator__lamda_fm=FloatDistribution(0, 1)), "did you mean video_generator.lambda_fm"),
+        (with_parameters(actor__width=IntDistribution(1, 2)), "names no stage of a trial, expected one of color_enco"),
+        (with_parameters(video_generator__lambda_fm=FloatDistribution(2, 2)), "single value"),
+        (with_parameters(video_generator__batch_size=FloatDistribution(1, 8)), "whole number"),
+        (with_parameters(color_encoder__latent_dim=IntDistribution(1, 8)), "follows video_generator.upper_latent_dim"),
+        (
+            with_parameters(
+                video_generator__lambda_fm=When("video_generator.colorings", (2,), FloatDistribution(0, 1), 0.0)
+            ),
+            "must come before it",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_line(space, complaint):
+    with pytest.raises(ValueError, match=complaint) as error:
+        open_search(space)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_searched_cannot_be_set():
+    with pytest.raises(ValueError, match="is searched by this space and cannot be set"):
+        open_search(**{"video_generator.colorings": 1})
+
+
+def test_values_that_a_configuration_refuses_are_its_error():
+    with pytest.raises(ValueError, match="num_epochs must be at least 1"):
+        open_search(**{"video_generator.num_epochs": 0})

@@ -1,0 +1,189 @@
+"""What a search decides, with an objective that costs nothing: no Ray is started."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
+
+from orchestration.search.settings import EPOCH, TuneSettings
+from orchestration.search.space_binding import Search
+from orchestration.search.study import StudySearch, StudySettings, UnfitError, open_study
+from search_spaces.space import Space, Switched
+
+NUM_EPOCHS = 9
+SPACE = Space(
+    summary="for tests",
+    stage="video_generator",
+    parameters={
+        "video_generator.upper_latent_dim": CategoricalDistribution((2, 4, 8)),
+        "video_generator.lambda_fm": FloatDistribution(0.1, 100.0, log=True),
+        "video_generator.lambda_vgg": Switched(FloatDistribution(0.1, 100.0, log=True)),
+    },
+    settings={"video_generator.num_epochs": NUM_EPOCHS, "video_generator.vgg": "vgg16-stlpips"},
+)
+SEARCH = Search(SPACE, "tiny", "no_restoration", {})
+
+
+def settings(folder: Path, **changes) -> StudySettings:
+    plain = StudySettings(
+        name="s",
+        storage=f"sqlite:///{folder}/study.db",
+        objectives=("l1",),
+        sampler="tpe",
+        pruning="asha",
+        grace=1,
+        reduction=3,
+        seed=0,
+        identity={"space": "for tests", "seed": changes.get("seed", 0)},
+    )
+    return replace(plain, **changes)
+
+
+def error_after(epoch: int, point: dict) -> float:
+    away = abs(math.log10(point["video_generator.lambda_fm"]) - 0.5)
+    return away + 0.3 * (not point["video_generator.lambda_vgg.on"]) + 1 / epoch
+
+
+class KilledError(Exception):
+    """The driver is gone."""
+
+
+def run(how: StudySettings, num_trials: int = 14, kill_at: tuple[int, int] | None = None, **hooks) -> optuna.Study:
+    """Do what Ray Tune does, one trial after another."""
+    searcher = StudySearch(SEARCH, how, open_study(SEARCH, how), num_trials, **hooks)
+    count = 0
+    while isinstance(suggested := searcher.suggest(f"trial{count}"), dict):
+        result = {}
+        for epoch in range(1, NUM_EPOCHS + 1):
+            if kill_at == (suggested["number"], epoch):
+                raise KilledError
+            result = {EPOCH: epoch, "val/l1": error_after(epoch, suggested["point"])}
+            if searcher.should_prune(f"trial{count}", result):
+                break
+            searcher.on_trial_result(f"trial{count}", result)
+        searcher.on_trial_complete(f"trial{count}", result)
+        count += 1
+    return searcher._study
+
+
+def outcomes(study: optuna.Study) -> list[tuple]:
+    return [(trial.number, trial.state, trial.params, trial.value) for trial in study.trials]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "random", "grid"])
+def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path, sampler):
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+    whole = outcomes(run(settings(folders[0], sampler=sampler)))
+    killed = settings(folders[1], sampler=sampler)
+    for kill_at in ((0, 2), (6, 1), (11, 1)):
+        with pytest.raises(KilledError):
+            run(killed, kill_at=kill_at)
+    assert outcomes(run(killed)) == whole
+    assert [number for number, *_ in whole] == list(range(14))
+
+
+def test_the_preset_comes_first_and_most_are_stopped_early(tmp_path):
+    trials = run(settings(tmp_path)).trials
+    assert trials[0].params == SEARCH.starts[0]
+    states = [trial.state for trial in trials]
+    assert TrialState.PRUNED in states and TrialState.COMPLETE in states
+    assert all(max(t.intermediate_values) in (1, 3, 9) for t in trials if t.state == TrialState.PRUNED)
+    assert all(max(t.intermediate_values) == NUM_EPOCHS for t in trials if t.state == TrialState.COMPLETE)
+
+
+def test_seeds_decide_the_points(tmp_path):
+    points = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        (tmp_path / name).mkdir()
+        points.append([t.params for t in run(settings(tmp_path / name, seed=seed, pruning="none"), 4).trials])
+    assert points[0] == points[1] != points[2]
+
+
+def test_grid_tries_every_value(tmp_path):
+    trials = run(settings(tmp_path, sampler="grid", pruning="none"), 19).trials
+    assert {t.params["video_generator.upper_latent_dim"] for t in trials} == {2, 4, 8}
+    assert {round(t.params["video_generator.lambda_fm"], 6) for t in trials[1:]} == {
+        0.1,
+        round(math.sqrt(10), 6),
+        100.0,
+    }
+
+
+def test_what_a_trial_says_of_itself_is_its_reason(tmp_path):
+    how, ended = settings(tmp_path), []
+    searcher = StudySearch(SEARCH, how, open_study(SEARCH, how), 4, end=ended.append)
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", {EPOCH: 2, "reason": "train/gan is not finite"})
+    searcher.suggest("b")
+    searcher.on_trial_complete("b", {EPOCH: NUM_EPOCHS, "val/l1": math.nan})
+    searcher.suggest("c")
+    searcher.on_trial_complete("c", error=True)
+    searcher.suggest("d")
+    searcher.on_trial_complete("d", {EPOCH: 3, "val/l1": 1.0})  # stopped when the time was over
+    assert [trial.state.name for trial in searcher._study.trials] == ["FAIL", "FAIL", "FAIL", "RUNNING"]
+    reasons = [trial.user_attrs["reason"] for trial in ended]
+    assert reasons == ["train/gan is not finite", "l1 is not finite: [nan]", "its process died again and again"]
+    assert searcher.suggest("e") == "FINISHED"
+    left = StudySearch(SEARCH, how, open_study(SEARCH, how), 4)
+    assert left.suggest("f")["number"] == 3
+
+
+def test_points_that_do_not_fit_are_never_started(tmp_path):
+    def check(point):
+        if point["video_generator.lambda_vgg.on"]:
+            raise UnfitError("takes 900 GiB of memory, a trial has 8")
+
+    study = run(settings(tmp_path, sampler="random"), 8, check=check)
+    unfit = [trial for trial in study.trials if trial.params["video_generator.lambda_vgg.on"]]
+    assert unfit and all(trial.state == TrialState.PRUNED and not trial.intermediate_values for trial in unfit)
+    assert {trial.user_attrs["reason"] for trial in unfit} == {"takes 900 GiB of memory, a trial has 8"}
+
+
+def test_several_objectives_give_a_front(tmp_path):
+    how = settings(tmp_path, objectives=("l1", "size"), pruning="none")
+    searcher = StudySearch(SEARCH, how, open_study(SEARCH, how), 4)
+    for number, values in enumerate(((3.0, 1.0), (1.0, 3.0), (3.0, 3.0), (2.0, 2.0))):
+        searcher.suggest(str(number))
+        result = {EPOCH: NUM_EPOCHS, "val/l1": values[0], "model/parameters": values[1]}
+        searcher.on_trial_result(str(number), result)
+        searcher.on_trial_complete(str(number), result)
+    assert sorted(trial.number for trial in searcher._study.best_trials) == [0, 1, 3]
+
+
+def test_a_study_of_another_space_is_refused(tmp_path):
+    open_study(SEARCH, settings(tmp_path))
+    with pytest.raises(ValueError, match="search s exists with another seed: take another --name"):
+        open_study(SEARCH, settings(tmp_path, seed=1))
+
+
+def test_a_storage_that_does_not_work_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"the study's storage sqlite:///.*/nowhere/study.db does not work: "):
+        open_study(SEARCH, settings(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"objectives": ("beauty",)}, "no stage reports beauty, expected lpips, color, psnr"),
+        ({"objectives": ()}, "no stage reports nothing"),
+        ({"objectives": ("l1", "size")}, "--pruning none"),
+        ({"objectives": ("l1", "size"), "pruning": "none", "sampler": "cmaes"}, "cmaes has one objective"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(tmp_path, changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        settings(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(("field", "value"), [("trials", 0), ("reduction", 1), ("workers", -1), ("name", "a/b")])
+def test_tune_settings_are_checked(field, value):
+    with pytest.raises(ValueError, match=field):
+        TuneSettings(**{field: value})

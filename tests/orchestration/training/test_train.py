@@ -1,0 +1,343 @@
+"""Training: runs on any number of workers, goes on where it stopped, and refuses what cannot work."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from mlflow import MlflowClient
+from rich.console import Console
+
+from orchestration.runtime.progress import ConsoleListener, Event, Listener
+from orchestration.tracking import tracker as tracking
+from orchestration.training.runs import RunError
+from orchestration.training.train import train
+from posegen.checkpoints.checkpoint import Progress, find_checkpoint, load_progress, load_stage, save_checkpoint
+from posegen.datasets.clips import ClipDataset
+from posegen.datasets.dataset import DatasetError
+from posegen.io.storage import Folder
+from posegen.stages import STAGES, ColorEncoder, VideoGenerator
+from tests.support.narrow import CONFIG, QUIET
+
+SIZE = (64, 64)
+VIDEO = replace(
+    VideoGenerator.presets["tiny"],
+    generator_width=4,
+    num_blocks=1,
+    encoder_width=4,
+    discriminator_width=4,
+    batch_size=4,
+    epoch_size=4,
+    num_epochs=2,
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(noise_clips) -> str:
+    return noise_clips
+
+
+def weights_of(run: Folder) -> dict[str, torch.Tensor]:
+    return load_stage(find_checkpoint(run)).state_dict()
+
+
+def assert_equal_weights(left: Folder, right: Folder) -> None:
+    one, two = weights_of(left), weights_of(right)
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=0, atol=0, equal_nan=True, msg=name)
+
+
+class Recorder(Listener):
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.epochs: list[dict[str, float]] = []
+        self.warnings: list[tuple[int, str]] = []
+
+    def hear(self, event):
+        self.events.append(event)
+
+    def hear_epoch(self, run, epoch, num_epochs, metrics):
+        self.epochs.append(dict(metrics))
+
+    def warn(self, run, epoch, message):
+        self.warnings.append((epoch, message))
+
+
+def test_training_in_this_process(dataset, tmp_path):
+    recorder = Recorder()
+    run = train("color_encoder", CONFIG, dataset, replace(QUIET, runs=str(tmp_path)), listener=recorder)
+    assert load_progress(find_checkpoint(run)).step == 4
+    assert len(recorder.events) == 4 and len(recorder.epochs) == 2
+    assert {"train/gan", "train/l1", "train/kl", "val/l1", "val/sensitivity"} <= recorder.epochs[0].keys()
+    assert load_stage(find_checkpoint(run)).codebook.is_fitted
+
+
+def test_threads_in_this_process(dataset, tmp_path, two_threads):
+    class Counter(Listener):
+        def hear(self, event):
+            counted.add(torch.get_num_threads())
+
+    counted: set[int] = set()
+    train("color_encoder", CONFIG, dataset, replace(QUIET, runs=str(tmp_path), cpus=1), listener=Counter())
+    assert counted == {1} and torch.get_num_threads() == 2
+
+
+def train_video(dataset: str, runs: Path, z_inject: str, workers: int = 0) -> Recorder:
+    """Two epochs of a generator whose encoders tell images apart, though they have not learned anything."""
+    encoders = {}
+    for region in ("upper", "lower"):
+        run = Folder(runs / region)
+        progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+        torch.manual_seed(0)
+        save_checkpoint(run / "checkpoints" / "epoch-0001", ColorEncoder(replace(CONFIG, region=region)), progress)
+        encoders[f"{region}_encoder"] = str(run)
+    recorder = Recorder()
+    settings = replace(QUIET, runs=str(runs), workers=workers)
+    train("video_generator", replace(VIDEO, z_inject=z_inject, **encoders), dataset, settings, listener=recorder)
+    return recorder
+
+
+def test_every_epoch_measures_flicker_and_colour(dataset, tmp_path):
+    recorder = train_video(dataset, tmp_path, "tile_masked")
+    names = {f"{name}_{region}" for name in ("recolor", "hit", "texture") for region in ("upper", "lower")}
+    for metrics in recorder.epochs:
+        assert {f"val/{name}" for name in names | {"flicker", "leakage_other", "code_sensitivity"}} <= metrics.keys()
+        assert np.isfinite(list(metrics.values())).all()
+    assert recorder.epochs[0]["val/flicker"] != recorder.epochs[1]["val/flicker"]  # with the weights of the epoch
+
+
+def test_a_code_that_is_heard_warns_of_nothing(dataset, tmp_path):
+    recorder = train_video(dataset, tmp_path, "tile_masked")
+    assert [metrics["val/collapsed"] for metrics in recorder.epochs] == [0, 0] and not recorder.warnings
+
+
+@pytest.mark.filterwarnings("ignore:z_inject 'tile' cannot work")
+def test_a_code_that_is_erased_is_warned_of(dataset, tmp_path):
+    recorder = train_video(dataset, tmp_path, "tile")
+    assert [metrics["val/collapsed"] for metrics in recorder.epochs] == [1, 1]
+    ((epoch, message),) = recorder.warnings
+    assert epoch == 2
+    assert re.fullmatch(
+        r"the code hardly changes the picture \(sensitivity \S+\): "
+        "raise region_weight or raise lambda_contrast or choose another z_inject",
+        message,
+    )
+
+
+def test_warnings_are_a_line_on_the_console():
+    output = StringIO()
+    with ConsoleListener(Console(file=output, width=60)) as listener:
+        listener.warn("run-1", 3, "the code hardly changes the picture (sensitivity 0.0004): raise region_weight")
+    assert output.getvalue() == (
+        "run-1  warning: epoch 3: the code hardly changes the picture (sensitivity 0.0004): raise region_weight\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("checkpoint_steps", "going_on"),
+    [(0, (1, 1)), (3, (1, 4)), (2, (1, 5))],  # the epoch, counted from 0, and the first step that is taken again
+)
+def test_same_name_goes_on_and_equals_one_run(dataset, tmp_path, checkpoint_steps, going_on):
+    """A run of three epochs of six steps that is stopped after the fifth step of the second."""
+    config = replace(CONFIG, num_epochs=3, epoch_size=12)
+    settings = replace(QUIET, runs=str(tmp_path), checkpoint_steps=checkpoint_steps)
+    left_alone, stopped, resumed = Recorder(), StopAfter(11), Recorder()
+    whole = train("color_encoder", config, dataset, replace(settings, name="whole"), listener=left_alone)
+    with pytest.raises(StopIteration):
+        train("color_encoder", config, dataset, settings, listener=stopped)
+    parts = train("color_encoder", config, dataset, settings, listener=resumed)
+    assert resumed.events[0][1:4:2] == going_on
+    for calm, after in zip(left_alone.epochs[1:], resumed.epochs, strict=True):
+        assert without_times(after) == without_times(calm)
+    assert state_of(parts) == state_of(whole)
+
+
+def test_checkpoints_within_an_epoch_are_written_beside_the_training(dataset, tmp_path):
+    """They have the state of their step, though the training goes on meanwhile."""
+    config, settings = replace(CONFIG, epoch_size=12), replace(QUIET, runs=str(tmp_path), keep=9)
+    run = train("color_encoder", config, dataset, replace(settings, checkpoint_steps=2))
+    folder = run / "checkpoints"
+    assert folder.folders() == [
+        *[f"epoch-0000-step-{step:06d}" for step in (2, 4)],
+        "epoch-0001",
+        *[f"epoch-0001-step-{step:06d}" for step in (2, 4)],
+        "epoch-0002",
+    ]
+    assert [load_progress(folder / name).step for name in folder.folders()] == [2, 4, 6, 8, 10, 12]
+    sparse = train("color_encoder", config, dataset, replace(settings, name="sparse", checkpoint_steps=4))
+    assert contents(folder / "epoch-0001-step-000004") == contents(sparse / "checkpoints" / "epoch-0001-step-000004")
+
+
+def test_an_epoch_is_recorded_once_whenever_the_run_is_stopped(dataset, tmp_path, monkeypatch):
+    """Stopped between a checkpoint and its record, in the middle of an epoch, and when all is done."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    settings = replace(QUIET, runs=str(tmp_path), track=True)
+    record = tracking.Tracker.log_metrics
+    for epoch in (1, 2):
+
+        def stop(tracker, metrics, step, at=None, last=epoch):
+            if step == last and "train/l1" in metrics:
+                raise StopIteration
+            record(tracker, metrics, step, at)
+
+        with monkeypatch.context() as patch, pytest.raises(StopIteration):
+            patch.setattr(tracking.Tracker, "log_metrics", stop)
+            train("color_encoder", CONFIG, dataset, settings)
+    for _ in range(2):
+        run = train("color_encoder", CONFIG, dataset, settings)
+    recorded = MlflowClient().get_metric_history(run.read_json("run.json")["mlflow_run_id"], "train/l1")
+    assert [metric.step for metric in recorded] == [1, 2]
+    assert [metric.value for metric in recorded] == [run.read_json("metrics.json")[e]["train/l1"] for e in ("1", "2")]
+
+
+def contents(checkpoint: Folder) -> bytes:
+    return checkpoint.read("tensors.safetensors")
+
+
+def state_of(run: Folder) -> bytes:
+    """Networks and optimizers, as they were written at the end."""
+    return contents(find_checkpoint(run))
+
+
+def without_times(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if not name.startswith("time/")}
+
+
+class StopAfter(Listener):
+    """Stops the training in the middle of an epoch."""
+
+    def __init__(self, steps: int):
+        self.steps = steps
+
+    def hear(self, event):
+        self.steps -= 1
+        if self.steps == 0:
+            raise StopIteration
+
+
+def test_another_run_of_that_name_is_refused(dataset, tmp_path):
+    settings = replace(QUIET, runs=str(tmp_path))
+    train("color_encoder", CONFIG, dataset, settings)
+    with pytest.raises(RunError, match=r"other settings \(lr 0.001 → 0.5\): take another --name"):
+        train("color_encoder", replace(CONFIG, lr=0.5), dataset, settings)
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes", "settings", "message"),
+    [
+        ("color_encoder", {"batch_size": 64, "epoch_size": 8}, {}, "8 usable samples are fewer than one batch of 64"),
+        ("color_encoder", {"batch_size": 4}, {"workers": 3}, r"3 workers cannot share a batch of 4.*\[1, 2, 4\]"),
+        ("color_encoder", {"num_downs": 7}, {}, "multiples of 128"),
+        ("color_encoder", {"region": "lower"}, {}, "posegen colorize .* --scope frame --region lower"),
+        ("video_generator", {}, {}, "upper_encoder is missing"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_written(stage, changes, settings, message, dataset, tmp_path):
+    base = CONFIG if stage == "color_encoder" else STAGES[stage].presets["tiny"]
+    with pytest.raises(ValueError, match=message):
+        train(stage, replace(base, **changes), dataset, replace(QUIET, runs=str(tmp_path), **settings))
+    assert not list(Path(tmp_path).iterdir())
+
+
+def test_no_dataset(tmp_path):
+    with pytest.raises(DatasetError, match="posegen prepare"):
+        train("color_encoder", CONFIG, str(tmp_path), replace(QUIET, runs=str(tmp_path)))
+
+
+def test_broken_loss_names_itself(dataset, tmp_path):
+    with pytest.raises(RunError, match="not finite in epoch 0"):
+        train("color_encoder", replace(CONFIG, lr=1e30), dataset, replace(QUIET, runs=str(tmp_path)))
+
+
+def test_old_checkpoints_are_dropped(dataset, tmp_path):
+    run = train("color_encoder", replace(CONFIG, num_epochs=4), dataset, replace(QUIET, runs=str(tmp_path)))
+    assert (run / "checkpoints").folders() == ["epoch-0003", "epoch-0004"]
+
+
+@pytest.fixture
+def two_threads():
+    """As many threads as the only worker has on a Ray of two CPUs: sums depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+class TestOnRay:
+    def test_workers_do_what_one_process_does(self, dataset, tmp_path, two_threads):
+        """One worker ends with the same bits, two with the same losses: they add gradients in another order."""
+        runs, losses = {}, {}
+        for workers in (0, 1, 2):
+            settings = replace(QUIET, runs=str(tmp_path), name=f"workers-{workers}", workers=workers)
+            recorder = Recorder()
+            runs[workers] = train("color_encoder", CONFIG, dataset, settings, listener=recorder)
+            losses[workers] = {k: v for k, v in recorder.epochs[0].items() if k.startswith("train/")}
+        assert_equal_weights(runs[0], runs[1])
+        assert losses[1] == losses[0]
+        assert losses[2] == pytest.approx(losses[0], rel=1e-4)
+
+    @pytest.mark.filterwarnings("ignore:z_inject 'tile' cannot work")
+    def test_the_leader_draws_and_warns_for_all(self, dataset, tmp_path):
+        alone, together = (train_video(dataset, tmp_path / str(workers), "tile", workers) for workers in (0, 2))
+        assert [epoch for epoch, _ in together.warnings] == [2]
+        assert [metrics.keys() for metrics in together.epochs] == [metrics.keys() for metrics in alone.epochs]
+        for name in ("val/flicker", "val/hit_upper"):
+            assert together.epochs[0][name] == pytest.approx(alone.epochs[0][name], rel=0.05)
+
+    @pytest.mark.slow
+    def test_a_worker_that_is_stuck_is_named_and_started_again(self, dataset, tmp_path):
+        """Stopped by SIGSTOP in the second epoch: it does not die, and says nothing."""
+        config, settings = replace(CONFIG, num_epochs=3, epoch_size=80), replace(QUIET, runs=str(tmp_path), cpus=1)
+        calm = train("color_encoder", config, dataset, replace(settings, name="calm", workers=1))
+
+        class Stopper(Recorder):
+            pids: ClassVar[list[int]] = []
+
+            def hear_epoch(self, run, epoch, num_epochs, metrics):
+                super().hear_epoch(run, epoch, num_epochs, metrics)
+                if not self.pids:
+                    family = psutil.Process().children(recursive=True)
+                    [worker] = [one for one in family if one.cmdline()[:1] == ["ray::RayTrainWorker"]]
+                    self.pids.append(worker.pid)
+                    worker.suspend()
+                    self.since = time.monotonic()
+
+            def warn(self, run, epoch, message):
+                super().warn(run, epoch, message)
+                self.waited = time.monotonic() - self.since
+
+        listener = Stopper()
+        run = train("color_encoder", config, dataset, replace(settings, workers=1, patience=25.0), listener=listener)
+        assert not psutil.pid_exists(listener.pids[0])
+        [(_, message)] = listener.warnings
+        pattern = r"worker 0 has made no progress for \d+ s, since .* of epoch [23]: .* last checkpoint"
+        assert re.fullmatch(pattern, message)
+        assert listener.waited < 25 + 60
+        assert_equal_weights(calm, run)
+
+    def test_failure_in_a_worker_is_one_line(self, dataset, tmp_path):
+        settings = replace(QUIET, runs=str(tmp_path), workers=1, max_failures=0)
+        with pytest.raises(RunError, match=r"run run failed: .*not finite in epoch 0"):
+            train("color_encoder", replace(CONFIG, lr=1e30), dataset, settings)
+
+
+def test_samples_do_not_depend_on_the_number_of_workers(dataset):
+    from posegen.samples import EpochLoader
+
+    samples = STAGES["color_encoder"].open_samples(CONFIG, ClipDataset(dataset), "train")
+    whole = list(EpochLoader(samples, 4).epoch(1))
+    halves = [list(EpochLoader(samples, 4, rank=rank, world_size=2).epoch(1)) for rank in (0, 1)]
+    for step, batch in enumerate(whole):
+        for name, tensor in batch.items():
+            joined = torch.cat([half[step][name] for half in halves])
+            torch.testing.assert_close(joined, tensor, rtol=0, atol=0, msg=name)

@@ -1,0 +1,84 @@
+"""Judges of behaviour: they tell what can be told, on what they have not seen, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from posegen.evaluation.behavior_probes import (
+    judge_postures,
+    judge_realism,
+    learn_actions,
+    learn_postures,
+    learn_realism,
+    tell_actions,
+)
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def swings(count: int, seed: int = 0) -> Tensor:
+    """Postures (count, 12, 6) that swing, each from another phase and by another amplitude."""
+    phase, amplitude = noise(count, 1, 6, seed=seed), 1 + 0.3 * noise(count, 1, 1, seed=seed + 1)
+    return amplitude * torch.sin(0.8 * torch.arange(12)[:, None] + phase)
+
+
+def test_two_actions_are_told_apart():
+    def example(seed: int) -> Tensor:
+        return torch.cat([swings(50, seed), 0.3 * noise(50, 1, 6, seed=seed).expand(-1, 12, -1)])
+
+    labels = torch.arange(2).repeat_interleave(50)
+    judge = learn_actions(example(0), labels, 2, hidden_dim=32, steps=100, seed=0)
+    assert (tell_actions(judge, example(10)) == labels).float().mean() > 0.97
+
+
+def test_what_was_learned_by_heart_is_not_known_of_others():
+    postures, labels = noise(40, 5, 6), torch.randint(4, (40,), generator=torch.Generator().manual_seed(0))
+    judge = learn_actions(postures, labels, 4, hidden_dim=64, steps=150, seed=0)
+    assert (tell_actions(judge, postures) == labels).float().mean() > 0.95
+    others, other_labels = noise(400, 5, 6, seed=1), torch.arange(4).repeat_interleave(100)
+    assert (tell_actions(judge, others) == other_labels).float().mean() < 0.4
+
+
+def test_real_motions_look_half_real_beside_others_and_noise_does_not():
+    same = judge_realism(
+        learn_realism(swings(300), swings(300, 10), hidden_dim=16, steps=100, seed=0), swings(200, 20), swings(200, 30)
+    )
+    assert same.fakes == pytest.approx(0.5, abs=0.1) == same.reals
+    assert same.accuracy == pytest.approx(0.5, abs=0.1)
+    far = judge_realism(
+        learn_realism(swings(300), noise(300, 12, 6), hidden_dim=32, steps=250, seed=0),
+        swings(200, 20),
+        noise(200, 12, 6, seed=1),
+    )
+    assert far.fakes < 0.1 and far.reals > 0.9 and far.accuracy > 0.95
+
+
+def test_postures_are_read_where_codes_hold_them():
+    codes, others = noise(400, 8), noise(200, 8, seed=1)
+    told = learn_postures(codes, codes[:, :3].sin(), steps=300, seed=0)
+    read = judge_postures(told, others, others[:, :3].sin(), codes[:, :3].sin().mean(dim=0))
+    assert read.r2 > 0.9 and read.error < 0.3 * read.constant
+    postures, asked = noise(400, 3, seed=2), noise(200, 3, seed=3)
+    reader = learn_postures(codes, postures, steps=30, seed=0)
+    guessed = judge_postures(reader, others, asked, postures.mean(dim=0))
+    assert guessed.r2 < 0.02 and guessed.error == pytest.approx(guessed.constant, rel=0.1)
+    assert guessed.constant == pytest.approx(1.6, abs=0.1)  # the mean length of three of N(0, 1) is 1.596
+
+
+def test_judges_follow_the_seed_alone():
+    def learn(seed: int) -> Tensor:
+        torch.rand(3)  # whatever else was drawn
+        return learn_realism(swings(20), noise(20, 12, 6), hidden_dim=4, steps=3, seed=seed).rnn.weight_hh_l0
+
+    state = torch.get_rng_state()
+    first = learn(0)
+    assert torch.equal(first, learn(0)) and not torch.equal(first, learn(1))
+    torch.set_rng_state(state)
+    drawn = torch.rand(3), torch.rand(3)
+    torch.set_rng_state(state)
+    learn(0)
+    assert torch.equal(torch.rand(3), drawn[1])  # they draw nothing that others miss

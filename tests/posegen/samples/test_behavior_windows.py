@@ -1,0 +1,114 @@
+"""Windows of behaviour: what a sample holds, and from where its scale comes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from posegen.datasets.dataset import DatasetError
+from posegen.datasets.motions import MotionDataset
+from posegen.motion.editing import posture_placement
+from posegen.motion.to_openpose import h36m_joints
+from posegen.samples import BehaviorWindows, EpochLoader, fixed_batch
+from posegen.skeletons import H36M_17
+
+FRAMES = 20
+
+
+def windows(dataset: MotionDataset, **changes) -> BehaviorWindows:
+    options = {"actions": ("walk", "sit", "turn"), "num_frames": FRAMES}
+    return BehaviorWindows(dataset, changes.pop("split", "train"), **(options | changes))
+
+
+def test_every_window_of_every_motion_is_taken_once(corpus):
+    samples = windows(corpus)
+    plan = samples.plan(0)
+    assert sorted(sample.window for sample in plan) == list(range(len(plan)))
+    assert len(plan) == sum(entry.num_frames - FRAMES for entry in samples.entries)
+    first, last = samples.entries[0], samples.entries[-1]
+    numbers = {0: (first, 0), first.num_frames - FRAMES - 1: (first, first.num_frames - FRAMES - 1)}
+    numbers[len(plan) - 1] = (last, last.num_frames - FRAMES - 1)
+    for number, (entry, start) in numbers.items():
+        seen = windows(corpus, canonical=False).window(number)
+        np.testing.assert_allclose(seen, h36m_joints(corpus.read(entry))[start : start + FRAMES + 1], atol=1e-6)
+
+
+def test_windows_are_located_in_their_motions(corpus):
+    samples = windows(corpus)
+    first = samples.entries[0].num_frames - FRAMES
+    motions, starts = samples.locate(np.array([0, first - 1, first, len(samples.labels) - 1]))
+    assert motions.tolist() == [0, 0, 1, len(samples.entries) - 1]
+    assert starts.tolist() == [0, first - 1, 0, samples.entries[-1].num_frames - FRAMES - 1]
+    motions, _ = samples.locate(np.arange(len(samples.labels)))
+    people = {entry.person: set(samples.people[motions == n]) for n, entry in enumerate(samples.entries)}
+    assert len(people) == 4 and set.union(*people.values()) == set(range(4))
+    assert [samples.actions[label] for label in samples.labels] == [samples.entries[n].action for n in motions]
+
+
+def test_plan_follows_seed_and_epoch_alone(corpus):
+    assert windows(corpus).plan(3) == windows(corpus).plan(3)
+    assert windows(corpus).plan(3) != windows(corpus).plan(4)
+    assert windows(corpus).plan(3) != windows(corpus, seed=1).plan(3)
+    assert len(windows(corpus, epoch_size=7).plan(0)) == 7
+
+
+def test_companions_are_of_the_same_action_and_of_another(corpus):
+    samples = windows(corpus, epoch_size=200)
+    labels = samples._labels
+    plan = samples.plan(0)
+    assert {labels[sample.window] for sample in plan} == {0, 1, 2}
+    for sample in plan:
+        assert labels[sample.matched] == labels[sample.window] != labels[sample.paired]
+    assert len({sample.matched for sample in plan}) > 100 and len({sample.paired for sample in plan}) > 100
+    alone = windows(corpus, actions=("walk",), epoch_size=5)
+    assert {alone._labels[sample.paired] for sample in alone.plan(0)} == {0}  # there is no other
+
+
+def test_canonical_windows_start_at_the_origin_and_face_the_front(corpus):
+    plain, canonical = windows(corpus, canonical=False), windows(corpus)
+    for number in (0, 40, 95):
+        place = posture_placement(canonical.window(number)[0], H36M_17)
+        np.testing.assert_allclose((place.x, place.z, place.yaw), 0, atol=1e-5)
+        moved = posture_placement(plain.window(number)[0], H36M_17).to_canonical(plain.window(number))
+        np.testing.assert_allclose(canonical.window(number), moved, atol=1e-5)
+        np.testing.assert_allclose(canonical.window(number)[..., 1], plain.window(number)[..., 1], atol=1e-5)
+
+
+def test_batches_have_what_the_stages_take(corpus):
+    samples = windows(corpus)
+    batch = fixed_batch(samples, 4, 4)[0]
+    assert batch.keys() == {"motion", "matched", "paired", "action"}
+    for name in ("motion", "matched", "paired"):
+        assert batch[name].shape == (4, FRAMES + 1, 17, 3) and str(batch[name].dtype) == "torch.float32"
+    assert batch["action"].tolist() == [samples._labels[sample.window] for sample in samples.plan(0)[:4]]
+    assert next(EpochLoader(samples, 4).epoch(0))["motion"].equal(batch["motion"])
+
+
+@pytest.mark.parametrize("canonical", [False, True])
+def test_scale_is_that_of_the_training_data(canonical, corpus):
+    samples = windows(corpus, canonical=canonical)
+    scale = samples.scale()
+    assert scale.mean.shape == scale.std.shape == (17, 3)
+    everything = np.concatenate([samples.window(sample.window) for sample in samples.plan(0)])
+    np.testing.assert_allclose(scale.mean, everything.mean(axis=0), atol=0.1)
+    np.testing.assert_allclose(scale.std, everything.std(axis=0), rtol=0.5, atol=0.02)
+    assert not np.allclose(scale.mean, windows(corpus, split="test", canonical=canonical).scale().mean, atol=1e-4)
+
+
+def test_coordinates_that_stand_still_keep_their_scale(corpus):
+    samples = windows(corpus)
+    posture = samples.window(0)[:1]
+    samples._read = {index: np.repeat(posture, entry.num_frames, axis=0) for index, entry in enumerate(samples.entries)}
+    assert (samples.scale().std == 1).all()
+
+
+def test_motions_that_are_too_short_are_left_out_and_refused_where_none_is_left(corpus):
+    lengths = sorted(entry.num_frames for entry in windows(corpus).entries)
+    middle = lengths[len(lengths) // 2]
+    assert all(entry.num_frames > middle for entry in windows(corpus, num_frames=middle).entries)
+    with pytest.raises(DatasetError, match=f"with the {lengths[-1] + 1} frames .* longest has {lengths[-1]}: lower"):
+        windows(corpus, num_frames=lengths[-1])
+
+
+def test_any_length_of_window(corpus):
+    assert windows(corpus, num_frames=1).window(5).shape == (2, 17, 3)

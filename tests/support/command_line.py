@@ -1,0 +1,29 @@
+"""Commands, as people give them."""
+
+from __future__ import annotations
+
+import shlex
+from typing import NamedTuple
+
+import pytest
+
+from orchestration.cli import main as cli
+
+
+class Said(NamedTuple):
+    """What came of a command."""
+
+    code: int
+    """Its exit code."""
+    out: str
+    err: str
+
+
+def run(line: str, capsys: pytest.CaptureFixture[str]) -> Said:
+    """Give ``posegen LINE``."""
+    code = 0
+    try:
+        cli.main(shlex.split(line))
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    return Said(code, *capsys.readouterr())
