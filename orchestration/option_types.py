@@ -7,18 +7,20 @@ from typing import Annotated
 
 from tyro.constructors import PrimitiveConstructorSpec
 
+from posegen.errors import ConfigError
+
 
 def require_name(name: str, of: str) -> None:
-    """Raise ValueError where a name that becomes a folder's would lead out of the folder that it is in."""
+    """Raise ConfigError where a name that becomes a folder's would lead out of the folder that it is in."""
     if "/" in name or name in (".", ".."):
-        raise ValueError(f"{of} name has no '/' and is no '..': got {name!r}")
+        raise ConfigError(f"{of} name has no '/' and is no '..': got {name!r}")
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read ``HEIGHTxWIDTH``, for example ``384x256``. Raises ValueError."""
+    """Read ``HEIGHTxWIDTH``, for example ``384x256``. Raises ConfigError."""
     match = re.fullmatch(r"(\d+)[x×](\d+)", text)
     if not match:
-        raise ValueError(f"got {text!r}, expected HEIGHTxWIDTH, for example 384x256")
+        raise ConfigError(f"got {text!r}, expected HEIGHTxWIDTH, for example 384x256")
     return int(match[1]), int(match[2])
 
 

@@ -1,13 +1,105 @@
-"""What errors say, as people read it."""
+"""Every named error, and how errors are put in one line.
+
+A `PosegenError` says what was got, what was expected and what to do. The command line prints it in one line and ends
+with code 2; any other exception is a fault of the program and ends with a traceback.
+"""
 
 from __future__ import annotations
 
 
+class PosegenError(ValueError):
+    """An error that its reader can put right. The message is one line."""
+
+
+class ConfigError(PosegenError):
+    """A setting, or a combination of settings and arguments, that cannot work."""
+
+
+class UsageError(PosegenError):
+    """A command line that cannot be parsed."""
+
+
+class StorageError(PosegenError):
+    """A file, folder or bucket that cannot be read or written."""
+
+
+class VideoError(PosegenError):
+    """A video or picture that cannot be decoded or written."""
+
+
+class ArchiveError(PosegenError):
+    """A file of a published dataset that is missing, damaged or something else. The message names the file."""
+
+
+class PickleError(PosegenError):
+    """A pickle that is damaged, or that holds what the restricted reader does not construct."""
+
+
+class WeightsError(PosegenError):
+    """Pretrained weights that cannot be fetched, verified or read."""
+
+
+class ColorError(PosegenError):
+    """A colour that cannot be parsed or reached."""
+
+
+class MotionError(PosegenError):
+    """A motion, or a file of motions, that cannot be read or used."""
+
+
+class MissingRateError(MotionError):
+    """A motion file without a frame rate, where none was given."""
+
+
+class SmplError(PosegenError):
+    """A file of SMPL's body model that cannot be used."""
+
+
+class DatasetError(PosegenError):
+    """A dataset that is missing, damaged, of another kind, or lacks what is asked of it."""
+
+
+class PerceptionError(PosegenError):
+    """Frames, or files about frames, in which a backend finds nothing that can be used."""
+
+
+class CheckpointError(PosegenError):
+    """A checkpoint that is missing, damaged, or of another stage."""
+
+
+class CheckpointImportError(PosegenError):
+    """A checkpoint of published code that cannot be imported."""
+
+
+class RunError(PosegenError):
+    """A run that cannot be started, continued or used as asked."""
+
+
+class EvaluationError(PosegenError):
+    """Evaluations that are missing, or that cannot be compared."""
+
+
+class SearchError(PosegenError):
+    """A search that cannot be started or continued as asked."""
+
+
+class CapacityError(SearchError):
+    """A trial whose settings are valid but which needs more memory than there is."""
+
+
+class TrackingError(PosegenError):
+    """An MLflow store that does not answer, or that lacks what is asked for."""
+
+
+class ClusterError(PosegenError):
+    """A cluster file or a job that cannot be used as asked."""
+
+
 def first_line(error: BaseException) -> str:
-    """What an error says first; its type where it says nothing."""
+    """The first line of an error's message, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def in_one_line(error: BaseException) -> str:
-    """All that an error says, in one line; its type where it says nothing."""
+    """An error's whole message in one line, or its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from posegen.errors import ConfigError
+
 PERCEPTUAL_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Weights of relu1_1 … relu5_1 in `perceptual` (pix2pixHD's published code)."""
 
@@ -22,10 +24,10 @@ def lsgan(predictions: Sequence[Tensor], real: bool) -> Tensor:
         real: Whether they should be 1 (``True``) or 0.
 
     Raises:
-        ValueError: For a single tensor, whose samples would be taken for scales.
+        ConfigError: For a single tensor, whose samples would be taken for scales.
     """
     if isinstance(predictions, Tensor):
-        raise ValueError(f"predictions must be a list of scales, got a tensor {tuple(predictions.shape)}")
+        raise ConfigError(f"predictions must be a list of scales, got a tensor {tuple(predictions.shape)}")
     target = 1.0 if real else 0.0
     return torch.stack([(prediction - target).square().mean() for prediction in predictions]).sum()
 
@@ -156,10 +158,10 @@ def nearest_neighbor(fake: Tensor, real: Tensor, window: int = 5) -> Tensor:
         window: Height and width, odd, of the places in `real` that each place of `fake` is compared with.
 
     Raises:
-        ValueError: The window is even or less than 1.
+        ConfigError: The window is even or less than 1.
     """
     if window < 1 or window % 2 == 0:
-        raise ValueError(f"window must be odd and at least 1, got {window}")
+        raise ConfigError(f"window must be odd and at least 1, got {window}")
     with torch.no_grad():
         nearest = _nearest(fake, real, window)
     return (fake - nearest).abs().sum(dim=1).mean()

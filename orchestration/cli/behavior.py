@@ -8,6 +8,7 @@ from tyro.extras import SubcommandApp
 from orchestration.cli.behavior_commands import add_behavior_commands
 from orchestration.cli.console import console, deferred
 from orchestration.runtime.progress import CountListener
+from posegen.errors import UsageError
 from posegen.evaluation.behavior import BehaviorProtocol
 
 
@@ -53,7 +54,7 @@ def compare(runs: Positional[tuple[str, ...]]) -> None:
     from orchestration.evaluation.behavior_tables import compared_table
 
     if not runs:
-        raise ValueError("say which runs to compare")
+        raise UsageError("say which runs to compare")
     found = [read_behavior(run) for run in runs]
     check_comparable(found)
     console.print(compared_table(found))

@@ -10,6 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
+from posegen.errors import UsageError
+
 console = Console(soft_wrap=True, highlight=False)
 errors = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -24,7 +26,7 @@ def deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
     def defer(*values: Any, **options: Any) -> partial[None]:
         for value in (*values, *options.values()):
             if isinstance(value, Path) and re.match(r"\w{2,}:/", str(value)):  # a path has one slash of an address left
-                raise ValueError(f"got {value}, expected a local file or folder: only datasets and runs lie elsewhere")
+                raise UsageError(f"got {value}, expected a local file or folder: only datasets and runs lie elsewhere")
         return partial(command, *values, **options)
 
     return defer

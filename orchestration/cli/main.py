@@ -26,7 +26,7 @@ from orchestration.cli.train import train_app
 from orchestration.cli.weights import weights_app
 from orchestration.data.colorize import ColorizeSettings
 from orchestration.data.prepare import PrepareSettings
-from orchestration.errors import complain
+from orchestration.errors import naming_system_errors
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.animate import MotionSettings
 from orchestration.generation.transfer import TransferSettings
@@ -39,6 +39,7 @@ from orchestration.search.tables import comparison_table, describe_plan, describ
 from orchestration.training.import_published import AdoptSettings
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.published import Adoptable, has_flow
+from posegen.errors import PosegenError, UsageError, in_one_line
 from posegen.stages import STAGES, Behavior
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     handler = RichHandler(console=errors, show_path=False, show_time=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
-        understand(list(sys.argv[1:] if arguments is None else arguments))()
-    except (ValueError, OSError) as error:
-        errors.print("posegen:", complain(error), markup=False)
+        with naming_system_errors():
+            understand(list(sys.argv[1:] if arguments is None else arguments))()
+    except PosegenError as error:
+        errors.print("posegen:", in_one_line(error), markup=False)
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
         errors.print("posegen: stopped; the same command goes on from what is finished")
@@ -83,11 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def understand(arguments: list[str]) -> partial[None]:
-    """Return the call that a command line stands for. Raises ValueError, in one line, where it stands for none."""
+    """Return the call that a command line stands for. Raises UsageError, in one line, where it stands for none."""
     # A stage's options are the fields of its configuration, whose defaults are the preset's.
     preset, rest = take_option(arguments, "--preset", "") if arguments[:1] == ["train"] else ("", arguments)
     if preset and len(rest) > 1 and rest[1] in STAGES and preset not in STAGES[rest[1]].presets:
-        raise ValueError(f"unknown preset {preset!r}, expected one of {sorted(STAGES[rest[1]].presets)}")
+        raise UsageError(f"unknown preset {preset!r}, expected one of {sorted(STAGES[rest[1]].presets)}")
     _check_once(rest)
     app = build_app(preset)
     complaint = io.StringIO()
@@ -96,17 +98,17 @@ def understand(arguments: list[str]) -> partial[None]:
             return app.cli(prog="posegen", description=DESCRIPTION, args=rest, config=(OmitArgPrefixes,))
     except SystemExit as stop:
         if stop.code == USAGE_ERROR:
-            raise ValueError(fold_box(complaint.getvalue(), rest)) from None
+            raise UsageError(fold_box(complaint.getvalue(), rest)) from None
         raise
 
 
 def _check_once(arguments: Sequence[str]) -> None:
-    """Raise ValueError for an option of several values that is given twice: the last one alone would count."""
+    """Raise UsageError for an option of several values that is given twice: the last one alone would count."""
     own = list(arguments)[: arguments.index("--") if "--" in arguments else None]
     options = [argument.partition("=")[0] for argument in own if argument.startswith("--")]
     twice = [option for option in _LISTS if options.count(option) > 1]
     if twice:
-        raise ValueError(f"got {twice[0]} twice: give it once, with all its values behind it")
+        raise UsageError(f"got {twice[0]} twice: give it once, with all its values behind it")
 
 
 def fold_box(box: str, arguments: Sequence[str]) -> str:
@@ -492,7 +494,7 @@ def submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: fl
         address: Of the cluster's dashboard; by default RAY_API_SERVER_ADDRESS, or where `ray dashboard` brings it.
     """
     if bool(command) == bool(attach):
-        raise ValueError("say what to run, posegen submit -- VERB …, or what to come back to, --attach JOB")
+        raise UsageError("say what to run, posegen submit -- VERB …, or what to come back to, --attach JOB")
     from orchestration.cluster import jobs
 
     if command:
@@ -517,11 +519,11 @@ def submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: fl
 
 
 def _check_lasting(call: partial[None]) -> None:
-    """Raise ValueError where a job would keep its runs in its own folder, which no other machine has."""
+    """Raise UsageError where a job would keep its runs in its own folder, which no other machine has."""
     for value in (*call.args, *call.keywords.values()):
         runs = getattr(value, "runs", "")
         if runs and not runs.startswith(("/", "~", "$")) and "://" not in runs:
-            raise ValueError(
+            raise UsageError(
                 f"a job's own folder goes with the job, and got runs in {runs!r}: "
                 "say a place that every machine reaches, such as --runs '$POSEGEN_STORAGE/runs'"
             )

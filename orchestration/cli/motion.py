@@ -13,6 +13,7 @@ from orchestration.data.motion_conversion import ReadSettings
 from orchestration.evaluation.motion import MotionEvaluateSettings, MotionEvaluation
 from orchestration.generation.motions import GenerateMotionSettings
 from orchestration.runtime.progress import CountListener
+from posegen.errors import ConfigError, UsageError
 from posegen.evaluation.motion_generation import Source
 from posegen.io.storage import Folder
 
@@ -41,9 +42,9 @@ def show(paths: Positional[tuple[Path, ...]], most: int = 12, settings: ReadSett
     from orchestration.generation.motions import write_pictures
 
     if len(paths) < 2:
-        raise ValueError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
+        raise ConfigError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
     if most < 1:
-        raise ValueError(f"most must be at least 1, got {most}")
+        raise ConfigError(f"most must be at least 1, got {most}")
     *files, out = paths
     shown = read_some(files, settings, most)
     write_pictures(out, [motion for _, motion in shown], [name for name, _ in shown], title=", ".join(map(str, files)))
@@ -96,7 +97,7 @@ def compare(runs: Positional[tuple[str, ...]]) -> None:
     from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
 
     if not runs:
-        raise ValueError("say which runs to compare")
+        raise UsageError("say which runs to compare")
     found = [read_evaluation(run) for run in runs]
     check_comparable(found)
     rows: list[tuple[str, MotionEvaluation, Source]] = [("real", found[0], "real")]

@@ -17,6 +17,7 @@ from orchestration.cli.console import console, deferred
 from orchestration.data.motion_conversion import EditSettings, ReadSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
 from orchestration.runtime.progress import CountListener
+from posegen.errors import UsageError
 from posegen.synthetic.motions import SUBJECTS
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings = ReadSe
     from orchestration.data.motion_inspection import inspect
 
     if not files:
-        raise ValueError("say what to look into: posegen motion inspect FILE …")
+        raise UsageError("say what to look into: posegen motion inspect FILE …")
     for file in files:
         with CountListener(console, "measuring") as listener:
             found = inspect(file, settings, listener.hear)
@@ -75,11 +76,11 @@ def convert(
     from orchestration.data import motion_conversion as motions
 
     if len(paths) < 2:
-        raise ValueError("say what to convert, and where to: posegen motion convert FILE … OUT")
+        raise UsageError("say what to convert, and where to: posegen motion convert FILE … OUT")
     *sources, out = paths
     for source in sources:
         if "://" in source:
-            raise ValueError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
+            raise UsageError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
     files = list(map(Path, sources))
     if out.endswith(_FILES):
         motion, edited = motions.convert_one(files, Path(out), name, settings, edits)
@@ -87,7 +88,7 @@ def convert(
         console.print(str(edited))
         return
     if name:
-        raise ValueError(f"--name chooses one motion, for a file {' or '.join(_FILES)}: got the folder {out}")
+        raise UsageError(f"--name chooses one motion, for a file {' or '.join(_FILES)}: got the folder {out}")
     with CountListener(console, "converting") as listener:
         converted = motions.convert(files, out, settings, edits, splits, on_progress=listener.hear)
     console.print(str(converted), markup=False)

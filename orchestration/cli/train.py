@@ -12,6 +12,7 @@ from tyro.extras import SubcommandApp
 from orchestration.cli.console import console, deferred
 from orchestration.runtime.progress import ConsoleListener
 from orchestration.training.train import TrainSettings
+from posegen.errors import UsageError
 from posegen.stages import STAGES, BehaviorFlow, Stage
 
 
@@ -71,7 +72,7 @@ def _flow_command(preset: str) -> Callable[..., None]:
 
 
 def _with_run(config: BehaviorFlow.Config, run: str) -> BehaviorFlow.Config:
-    """The configuration with the run that --from names. Raises ValueError where --behavior names one, too."""
+    """The configuration with the run that --from names. Raises UsageError where --behavior names one, too."""
     if run and config.behavior:
-        raise ValueError("--from and --behavior are the same: give one of them")
+        raise UsageError("--from and --behavior are the same: give one of them")
     return replace(config, behavior=run) if run else config

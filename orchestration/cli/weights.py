@@ -9,6 +9,7 @@ from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
+from posegen.errors import UsageError
 
 
 def weights_app() -> SubcommandApp:
@@ -63,4 +64,4 @@ def verify_weights() -> None:
         console.print(f"{name}: {state}")
     changed = [name for name, state in rows if state == "changed"]
     if changed:
-        raise ValueError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")
+        raise UsageError(f"{', '.join(changed)} changed on disk: fetch again with `posegen weights fetch`")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cluster.rules import RULES, Config, Finding, texts
-from posegen.errors import first_line
+from posegen.errors import ClusterError, first_line
 from posegen.io.storage import expand_home
 
 _MAX_BYTES = 2**17
@@ -34,7 +34,7 @@ def check(path: Path) -> Checked:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no YAML, has tags, or holds something else than a cluster.
+        PosegenError: It is no YAML, has tags, or holds something else than a cluster.
     """
     config = load(path)
     try:
@@ -45,7 +45,7 @@ def check(path: Path) -> Checked:
 
 
 def load(path: Path) -> Config:
-    """Read a cluster file as plain data: a tag, which could name any Python object, is refused. Raises ValueError."""
+    """Read a cluster file as plain data: a tag, which could name any Python object, is refused. Raises ClusterError."""
     import yaml
 
     with path.open("rb") as file:
@@ -59,20 +59,20 @@ def load(path: Path) -> Config:
         config = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ValueError(f"{path}{line}: {error.problem}") from None
+        raise ClusterError(f"{path}{line}: {error.problem}") from None
     except RecursionError:
-        raise ValueError(f"{path} is nested deeper than any cluster's file") from None
+        raise ClusterError(f"{path} is nested deeper than any cluster's file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not YAML: {error}") from None
+        raise ClusterError(f"{path} is not YAML: {error}") from None
     except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:  # of a scalar that is tagged
-        raise ValueError(f"{path} is not YAML as it should be: {first_line(error)}") from None
+        raise ClusterError(f"{path} is not YAML as it should be: {first_line(error)}") from None
     if not isinstance(config, dict):
-        raise ValueError(f"{path} holds {type(config).__name__}, expected a cluster: cluster_name, provider, …")
+        raise ClusterError(f"{path} holds {type(config).__name__}, expected a cluster: cluster_name, provider, …")
     return config
 
 
 def _check_aliases(path: Path, root: Any) -> None:
-    """Raise ValueError where aliases, each repeating what others repeat, stand for more than a file can hold."""
+    """Raise PosegenError where aliases, each repeating what others repeat, stand for more than a file can hold."""
     sizes: dict[int, float] = {}
 
     def size(node: Any) -> float:
@@ -94,7 +94,7 @@ def _too_long(path: Path) -> ValueError:
 def prepare(config: Config) -> Config:
     """Complete a cluster file with the defaults of its provider, as `ray up` does, and hold it against Ray's schema.
 
-    Raises whatever Ray raises, and ValueError for what its schema lets pass and its launcher stumbles over.
+    Raises whatever Ray raises, and PosegenError for what its schema lets pass and its launcher stumbles over.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # Ray's launcher prints what it also raises
@@ -116,7 +116,7 @@ def _require_text(config: Config) -> None:
     for place, found in values.items():
         for value in found:
             if not isinstance(value, str):
-                raise ValueError(f"{place} holds {value!r}, expected text")
+                raise ClusterError(f"{place} holds {value!r}, expected text")
 
 
 def _fold(findings: Iterable[Finding]) -> list[Finding]:

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posegen.errors import first_line
+from posegen.errors import ClusterError, first_line
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
@@ -62,7 +62,7 @@ def working_tree(folder: Path) -> Tree:
     """Find the files of the git working tree around a folder: committed or new, but not ignored.
 
     Raises:
-        ValueError: The folder is in no git working tree, or the tree is larger than `MAX_TREE`.
+        ClusterError: The folder is in no git working tree, or the tree is larger than `MAX_TREE`.
     """
     top = Path(_git(folder, "rev-parse", "--show-toplevel").removesuffix("\n"))
     listed = set(_git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"))
@@ -72,7 +72,7 @@ def working_tree(folder: Path) -> Tree:
     if num_bytes > MAX_TREE:
         largest = sorted(sizes, key=lambda name: -sizes[name])[:5]
         named = ", ".join(f"{name} ({sizes[name] / 2**20:.0f} MiB)" for name in largest)
-        raise ValueError(
+        raise ClusterError(
             f"the working tree has {num_bytes / 2**20:.0f} MiB, expected at most {MAX_TREE / 2**20:.0f} MiB of code; "
             f"put data into .gitignore and on the shared storage; largest: {named}"
         )
@@ -107,11 +107,11 @@ def connect(address: str = "") -> JobSubmissionClient:
 
     Raises:
         ConnectionError: Nobody answers.
-        ValueError: It is no such server, or does not accept the token.
+        PosegenError: It is no such server, or does not accept the token.
     """
     address = address or os.environ.get("RAY_API_SERVER_ADDRESS") or DEFAULT_ADDRESS
     if not address.startswith(("http://", "https://")):
-        raise ValueError(f"got the address {address!r}, expected the dashboard's, such as {DEFAULT_ADDRESS}")
+        raise ClusterError(f"got the address {address!r}, expected the dashboard's, such as {DEFAULT_ADDRESS}")
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -127,7 +127,7 @@ def connect(address: str = "") -> JobSubmissionClient:
             f"no cluster at {address}; `ray dashboard cluster.yaml`, left open, brings one to {DEFAULT_ADDRESS}"
         ) from None
     except RuntimeError as error:
-        raise ValueError(f"{address} is not a cluster's dashboard: {first_line(error)}") from None
+        raise ClusterError(f"{address} is not a cluster's dashboard: {first_line(error)}") from None
 
 
 def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[str], gpus: float = 0) -> None:
@@ -142,7 +142,7 @@ def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[
 
     Raises:
         ConnectionError: The connection broke, and the job may or may not have begun.
-        ValueError: The cluster refuses the job.
+        PosegenError: The cluster refuses the job.
     """
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "tree.zip"
@@ -171,7 +171,7 @@ def _taken(submit: Callable[[], object], job: str, *, may_wait: bool) -> bool:
     except RuntimeError as error:
         if may_wait and "try again later" in str(error):
             return False
-        raise ValueError(f"the cluster refuses the job: {str(error).strip().splitlines()[-1]}") from error
+        raise ClusterError(f"the cluster refuses the job: {str(error).strip().splitlines()[-1]}") from error
     return True
 
 
@@ -186,7 +186,7 @@ def follow(client: JobSubmissionClient, job: str, show: Callable[[str], object],
 
     Raises:
         ConnectionError: The cluster was out of reach for ten minutes.
-        ValueError: There is no such job, or the token is not accepted.
+        ConnectionError: There is no such job, or the token is not accepted.
     """
     import aiohttp
 
@@ -246,7 +246,7 @@ def _details(client: JobSubmissionClient, job: str) -> JobDetails:
         raise _refused(error) from None
     except RuntimeError as error:
         if "status code 404" in str(error):
-            raise ValueError(f"no job {job!r} on this cluster; `ray job list` names them") from None
+            raise ClusterError(f"no job {job!r} on this cluster; `ray job list` names them") from None
         raise
 
 
@@ -288,5 +288,5 @@ def _quote(argument: str) -> str:
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"{folder} is not a git working tree with a commit: {done.stderr.strip()}")
+        raise ClusterError(f"{folder} is not a git working tree with a commit: {done.stderr.strip()}")
     return done.stdout

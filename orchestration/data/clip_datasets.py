@@ -18,7 +18,8 @@ from posegen.datasets.clips import (
     save_dataset_info,
     write_clip,
 )
-from posegen.datasets.dataset import DatasetError, Split
+from posegen.datasets.dataset import Split
+from posegen.errors import DatasetError
 from posegen.features.parts import part_shapes
 from posegen.io.storage import Folder
 

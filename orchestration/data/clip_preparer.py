@@ -17,6 +17,7 @@ import numpy as np
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from posegen.datasets.clips import Clip, ClipInfo, write_clip
+from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
 from posegen.io.storage import Folder
 from posegen.io.video import Footage, iterate_frames, read_video
@@ -61,15 +62,15 @@ class PrepareSettings:
 
     def __post_init__(self) -> None:
         if min(self.size) < 32:
-            raise ValueError(f"size must be at least 32 x 32 (height x width), got {self.size}")
+            raise ConfigError(f"size must be at least 32 x 32 (height x width), got {self.size}")
         for name, value in (("train_fraction", self.train_fraction), ("min_usable", self.min_usable)):
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {value}")
+                raise ConfigError(f"{name} must be between 0 and 1, got {value}")
         if self.max_frames < 2:
-            raise ValueError(f"max_frames must be at least 2, got {self.max_frames}")
+            raise ConfigError(f"max_frames must be at least 2, got {self.max_frames}")
         for kind, table in BACKENDS.items():
             if getattr(self, kind) not in table:
-                raise ValueError(f"unknown {kind} {getattr(self, kind)!r}, expected one of {sorted(table)}")
+                raise ConfigError(f"unknown {kind} {getattr(self, kind)!r}, expected one of {sorted(table)}")
 
     def backends(self) -> dict[str, Backend[Any]]:
         """What sees the frames, by its use: ``pose``, ``edges``, ``mask``, and ``crop`` where it looks for people."""
@@ -127,7 +128,7 @@ class ClipPreparer:
             if not reason:
                 write_clip(self.dataset, clip)
             result = replace(result, num_frames=len(clip), num_usable=num_usable, reason=reason, is_final=True)
-        except ValueError as error:
+        except PosegenError as error:
             result = replace(result, reason=str(error).removeprefix(f"{row['source']}: "), is_final=True)
         except Exception as error:
             result = replace(result, reason=reason_of(error))
@@ -136,13 +137,13 @@ class ClipPreparer:
     def make_clip(self, row: dict[str, Any]) -> Clip:
         """Read a video and see what is in it.
 
-        Raises VideoError, or ValueError where a backend finds no data or the video shows several people.
+        Raises VideoError, or DatasetError where a backend finds no data or the video shows several people.
         """
         footage = self._read(Path(row["source"]))
         poses = self.estimate_poses(footage)
         reason = judge_company(poses.others)
         if reason:
-            raise ValueError(reason)  # before edges and masks, which cost the most
+            raise DatasetError(reason)  # before edges and masks, which cost the most
         return Clip(
             info=ClipInfo(**row, fps=footage.fps, num_frames=len(footage.images), size=self.settings.size),
             frames=footage.indices,
@@ -162,7 +163,7 @@ class ClipPreparer:
         frames = (frame for _, _, frame in iterate_frames(path, max_frames=limit))
         box = person_box(islice(frames, 0, None, _BOX_STEP))
         if box is None:
-            raise ValueError("no person: nobody is seen in any frame")
+            raise DatasetError("no person: nobody is seen in any frame")
         return read_video(path, size=size, crop=box, max_frames=limit)
 
 

@@ -26,7 +26,7 @@ from posegen.datasets.clips import (
     encode_png,
     write_table,
 )
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import ConfigError, DatasetError
 from posegen.io.storage import Folder
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ class ColorizeSettings:
 
     def __post_init__(self) -> None:
         if self.variants is not None and self.variants < 1:
-            raise ValueError(f"variants must be at least 1, got {self.variants}")
+            raise ConfigError(f"variants must be at least 1, got {self.variants}")
         if self.colorizer and self.method != "siggraph17":
-            raise ValueError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
+            raise ConfigError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
 
     @property
     def num_variants(self) -> int:

@@ -15,6 +15,7 @@ from orchestration.errors import reason_of
 from orchestration.runtime.ray_session import Row, map_clips
 from orchestration.training.preflight import free_space
 from posegen.datasets.published.h36m_names import IMAGE_POSES, POSES, SUBJECTS, VIDEOS, WORLD_POSES, belongs, example
+from posegen.errors import ConfigError, DatasetError
 from posegen.io.records import parse_record
 from posegen.io.storage import Folder
 from posegen.io.tar import Member, extract, is_there, list_members
@@ -41,7 +42,7 @@ class ExtractSettings:
     def __post_init__(self) -> None:
         unknown = [subject for subject in self.subjects if subject not in SUBJECTS]
         if unknown or not self.subjects:
-            raise ValueError(f"subjects are {', '.join(SUBJECTS)}, got {', '.join(unknown) or 'none'}")
+            raise ConfigError(f"subjects are {', '.join(SUBJECTS)}, got {', '.join(unknown) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def extract_archives(
         on_progress: Hears of every archive that was looked through, and then of every one that was extracted.
 
     Raises:
-        ValueError: Archives are missing, damaged, unsafe or of another dataset, and nothing was written; or the disk
+        DatasetError: Archives are missing, damaged, unsafe or of another dataset, and nothing was written; or the disk
             is full.
     """
     found = _find(archives, settings.subjects)
@@ -137,16 +138,16 @@ def extract_archives(
                 reasons.append(f"{result['clip_id']}: {result['reason']}")
             on_progress(done, len(rows))
     if reasons:
-        raise ValueError("; ".join(sorted(reasons)))
+        raise DatasetError("; ".join(sorted(reasons)))
     record |= {archive.path.name: Known(*archive.stamp(), members[archive]) for archive in found}
     folder.write_json(_RECORD, {name: asdict(known) for name, known in record.items()})
     return Extracted(out / "extracted", len(found), sum(map(len, members.values())), num_new)
 
 
 def _find(archives: Path, subjects: Sequence[str]) -> list[_Archive]:
-    """The archives that there are. Raises ValueError, with all names, where one that is needed is missing."""
+    """The archives that there are. Raises DatasetError, with all names, where one that is needed is missing."""
     if not archives.is_dir():
-        raise ValueError(f"no folder of archives at {archives}")
+        raise DatasetError(f"no folder of archives at {archives}")
     found, missing = [], []
     for subject in subjects:
         for kind in (POSES, VIDEOS, WORLD_POSES, IMAGE_POSES):
@@ -156,7 +157,9 @@ def _find(archives: Path, subjects: Sequence[str]) -> list[_Archive]:
             elif kind in (POSES, VIDEOS):
                 missing.append(f"{kind}_{subject}.tgz")
     if missing:
-        raise ValueError(f"{archives} lacks {', '.join(missing)}: download them, or say whose there are by --subjects")
+        raise DatasetError(
+            f"{archives} lacks {', '.join(missing)}: download them, or name those present with --subjects"
+        )
     return found
 
 
@@ -170,7 +173,7 @@ def _read_record(folder: Folder) -> dict[str, Known]:
 def _look_through(
     found: Sequence[_Archive], record: dict[str, Known], on_progress: Progress
 ) -> dict[_Archive, list[Member]]:
-    """What is in each archive. Raises ValueError where one cannot be what its name says."""
+    """What is in each archive. Raises PosegenError where one cannot be what its name says."""
 
     def look(archive: _Archive) -> list[Member]:
         known = record.get(archive.path.name)
@@ -189,10 +192,10 @@ def _look_through(
 
 
 def _check_space(needed: int, folder: Folder) -> None:
-    """Raise ValueError where so many bytes do not fit on the disk."""
+    """Raise DatasetError where so many bytes do not fit on the disk."""
     _, free = free_space(Path(str(folder)))
     if needed > free:
-        raise ValueError(f"{folder} needs {needed / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} GB: make room")
+        raise DatasetError(f"{folder} needs {needed / 1e9:,.1f} GB and the disk has {free / 1e9:,.1f} GB: make room")
 
 
 class _Extractor:

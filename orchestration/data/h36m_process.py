@@ -46,6 +46,7 @@ from posegen.datasets.published.h36m_names import (
     names_of,
     takes,
 )
+from posegen.errors import ConfigError, DatasetError
 from posegen.io.storage import Folder, expand_home
 from posegen.motion.motion import read_motion
 
@@ -77,13 +78,13 @@ class ProcessSettings:
 
     def __post_init__(self) -> None:
         if not self.fps > 0 or FPS % self.fps:
-            raise ValueError(f"fps must be {FPS:g} divided by a whole number, such as 25 or 10, got {self.fps:g}")
+            raise ConfigError(f"fps must be {FPS:g} divided by a whole number, such as 25 or 10, got {self.fps:g}")
         if min(self.size) < 32:
-            raise ValueError(f"size must be at least 32 x 32 (height x width), got {self.size}")
+            raise ConfigError(f"size must be at least 32 x 32 (height x width), got {self.size}")
         known = SUBJECTS if self.split_by == "person" else tuple(ACTIONS.values())
         unknown = [name for name in self.test if name not in known]
         if unknown or not self.test:
-            raise ValueError(f"test must name some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
+            raise ConfigError(f"test must name some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
 
     def side(self, person: str, action: str) -> Split:
         """Whether somebody doing something is learned from or held out."""
@@ -128,7 +129,7 @@ def process(
         on_progress: Hears of every view that is done, and then of every motion.
 
     Raises:
-        ValueError: Nothing was extracted, the cameras are not known, or no sequence can be used.
+        DatasetError: Nothing was extracted, the cameras are not known, or no sequence can be used.
         DatasetError: Clips of another size are there.
     """
     out = expand_home(out).absolute()
@@ -141,7 +142,7 @@ def process(
     rejections += broken
     if not done:
         write_rejections(Folder(out), rejections)
-        raise ValueError(f"none of the sequences in {out} can be used: {some_of(rejections)}")
+        raise DatasetError(f"none of the sequences in {out} can be used: {some_of(rejections)}")
     annotation = given or _write_annotation(out)
     motions, broken = _make_motions(out, annotation, settings, on_progress)
     rejections += broken
@@ -166,11 +167,11 @@ def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], li
     extracted = out / "extracted"
     subjects = [subject for subject in SUBJECTS if (extracted / subject).is_dir()]
     if not subjects:
-        raise ValueError(f"nothing is extracted in {extracted}: posegen data h36m extract ARCHIVES {out}")
+        raise DatasetError(f"nothing is extracted in {extracted}: posegen data h36m extract ARCHIVES {out}")
     for subject in subjects:
         measured = all((extracted / subject / kind).is_dir() for kind in (WORLD_POSES, IMAGE_POSES))
         if metadata is None and not measured:
-            raise ValueError(
+            raise DatasetError(
                 f"the cameras of {subject} are not known: give --metadata metadata.xml, which comes with the dataset's "
                 f"code, or --annotations annot_export.h5, or extract its {WORLD_POSES} and {IMAGE_POSES}, too"
             )
@@ -283,7 +284,7 @@ def _make_motions(
     plans = {view.name: ViewPlan(view, video="") for view in views.values()}
     done, rejections = _map(plans, MotionMaker, (out, annotation, settings.fps), out, settings, on_progress)
     if not done:
-        raise ValueError(f"none of the takes in {annotation} is a motion: {some_of(rejections)}")
+        raise DatasetError(f"none of the takes in {annotation} is a motion: {some_of(rejections)}")
     shown = {view.take.action for view in done}
     info = write_motions(
         Folder(out / "motions"),

@@ -15,7 +15,6 @@ import numpy as np
 from orchestration.data.clip_datasets import posed_clip
 from orchestration.errors import reason_of
 from posegen.datasets.clips import ClipInfo, derive_clip_id, write_clip
-from posegen.datasets.published import ArchiveError
 from posegen.datasets.published.h36m_annotation import (
     Annotation,
     ViewRows,
@@ -27,6 +26,7 @@ from posegen.datasets.published.h36m_annotation import (
 from posegen.datasets.published.h36m_cameras import LensCamera, calibrate
 from posegen.datasets.published.h36m_names import ACTIONS, FPS, Take, View
 from posegen.datasets.published.h36m_poses import read_poses
+from posegen.errors import ArchiveError
 from posegen.io.storage import Folder
 from posegen.io.video import iterate_frames, read_image
 from posegen.motion.editing import find_rotations, resample

@@ -19,11 +19,12 @@ from orchestration.errors import reason_of
 from posegen.datasets.motion_formats import FORMATS, ImportOptions, MotionSource, detect, read
 from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, SplitBy, write_motions
+from posegen.errors import ConfigError, MotionError, PosegenError
 from posegen.io.pickles import SUFFIXES as PICKLES
 from posegen.io.storage import Folder, expand_home
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro
-from posegen.motion.motion import Motion, MotionError, write_motion
+from posegen.motion.motion import Motion, write_motion
 from posegen.synthetic.motions import ACTIONS, SUBJECTS, generate_corpus
 
 SUFFIXES = frozenset((".bvh", ".npz", *PICKLES))
@@ -55,7 +56,7 @@ class ReadSettings:
         for name in ("fps", "unit"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name} is {value}, expected a positive number")
+                raise ConfigError(f"{name} is {value}, expected a positive number")
 
     @property
     def options(self) -> ImportOptions:
@@ -91,7 +92,7 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         if not 0 < self.train_fraction <= 1:
-            raise ValueError(f"train_fraction is {self.train_fraction}, expected more than 0 and at most 1")
+            raise ConfigError(f"train_fraction is {self.train_fraction}, expected more than 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def find_motions(
 
     Raises:
         FileNotFoundError: There is nothing at one of the paths.
-        ValueError: A named file is broken, or there are no motions at all.
+        MotionError: A named file is broken, or there are no motions at all.
     """
     parse = compile_pattern(pattern) if pattern else None
     found: list[Found] = []
@@ -176,11 +177,11 @@ def find_motions(
             for inside in _walk(path, leave_out):
                 try:
                     found += _rename(_read(inside, settings), inside, inside.relative_to(path).as_posix(), parse)
-                except (ValueError, OSError) as error:
+                except (PosegenError, OSError) as error:
                     rejections.append(Rejection(str(inside), reason_of(error)))
     if not found:
         some = f": {rejections[0].reason}" if rejections else ""
-        raise ValueError(f"no motions in {', '.join(map(str, paths))}{some}")
+        raise MotionError(f"no motions in {', '.join(map(str, paths))}{some}")
     return found, rejections
 
 
@@ -218,12 +219,12 @@ def _walk(folder: Path, leave_out: Folder | None) -> Iterator[Path]:
 
 
 def _rename(found: list[Found], path: Path, relative: str, pattern: re.Pattern[str] | None) -> list[Found]:
-    """Give motions the person and the action that a pattern reads from a path. Raises ValueError where it does not."""
+    """Give motions the person and the action that a pattern reads from a path. Raises MotionError where it does not."""
     if pattern is None:
         return found
     match = pattern.fullmatch(unicodedata.normalize("NFC", relative))
     if match is None:
-        raise ValueError(f"{path}: its name does not match the pattern")
+        raise MotionError(f"{path}: its name does not match the pattern")
     person, action = match.groupdict().get("person"), match["action"]
     return [
         replace(one, motion=replace(one.motion, person=person or one.motion.person, action=action)) for one in found
@@ -234,7 +235,7 @@ def _rename(found: list[Found], path: Path, relative: str, pattern: re.Pattern[s
 
 
 def load(found: Found, settings: EditSettings, edited: Edited) -> Motion:
-    """Read a motion and edit it. Raises ValueError where it is broken."""
+    """Read a motion and edit it. Raises PosegenError where it is broken."""
     motion = found.motion.load()
     if settings.filter == "one-euro" and found.format == "pare":
         motion = one_euro(motion, beta=_PARE_BETA)
@@ -260,18 +261,18 @@ def convert_one(
         edits: What becomes of it.
 
     Raises:
-        ValueError: It is broken, or there are several and none of them has this name.
+        MotionError: It is broken, or there are several and none of them has this name.
     """
     found, _ = find_motions(paths, settings)
     chosen = [one for one in found if not name or one.motion.name == name]
     if len(chosen) != 1:
         names = ", ".join(one.motion.name for one in found[:5])
-        raise ValueError(
+        raise MotionError(
             f"{out.name} takes one motion and there are {len(chosen)} of {len(found)}: "
             f"say --name (such as {names}), or a folder for all"
         )
     if out.suffix == ".bvh" and not edits.rotations:
-        raise ValueError("a .bvh file has rotations: leave --no-rotations out")
+        raise MotionError("a .bvh file has rotations: leave --no-rotations out")
     edited = Edited()
     motion = load(chosen[0], edits, edited)
     if out.suffix == ".bvh":
@@ -293,7 +294,7 @@ def convert(
     """Convert all motions of files and folders to a dataset. What is broken is listed in ``rejected.json``.
 
     Raises:
-        ValueError: There are none, nobody says their actions, or their rates differ.
+        PosegenError: There are none, nobody says their actions, or their rates differ.
     """
     found, rejections = find_motions(paths, settings, splits.pattern, leave_out=Folder(out))
     return write_found(found, rejections, out, edits, splits, how=asdict(settings), on_progress=on_progress)
@@ -329,7 +330,7 @@ def write_found(
     def motions() -> Iterator[NamedMotion]:
         yield from _usable(found, edits, edited, actions, rejected, on_progress)
         if len(rejected) == len(found) + len(rejections):
-            raise ValueError(f"none of the motions can be used: {rejected[0].reason}")
+            raise MotionError(f"none of the motions can be used: {rejected[0].reason}")
         _write_rejections(folder, rejected)
 
     info = write_motions(
@@ -362,7 +363,7 @@ def _usable(
                 raise MotionError(f"{named.source} is the same motion as {sources[key]}")
             sources[key] = named.source
             yield named
-        except (ValueError, OSError) as error:
+        except (PosegenError, OSError) as error:
             rejected.append(Rejection(one.motion.source, reason_of(error)))
         on_progress(done, len(found))
 
@@ -403,10 +404,10 @@ def synthesize(
     """Write the procedural corpus as a dataset. The same arguments give the same bytes.
 
     Raises:
-        ValueError: There is nobody, or they do nothing.
+        MotionError: There is nobody, or they do nothing.
     """
     if subjects < 1 or takes < 1:
-        raise ValueError(f"subjects is {subjects} and takes {takes}, expected at least 1 of each")
+        raise MotionError(f"subjects is {subjects} and takes {takes}, expected at least 1 of each")
     total = subjects * takes * len(ACTIONS)
     return write_motions(
         Folder(out),

@@ -27,6 +27,7 @@ from orchestration.errors import reason_of
 from posegen.datasets.motion_formats.estimators import read_images, read_tracks
 from posegen.datasets.motion_formats.source import known_fps
 from posegen.datasets.motion_formats.video_checks import VideoChecks, check_video
+from posegen.errors import MotionError, PosegenError
 from posegen.io.storage import Folder
 
 REVIEW = "review.csv"
@@ -121,7 +122,7 @@ def build_dataset(
         on_progress: Hears of every video that is checked, and then of every motion that is written.
 
     Raises:
-        ValueError: The labels or the answers are no such table, there are no tracks, or none is left.
+        MotionError: The labels or the answers are no such table, there are no tracks, or none is left.
     """
     known = read_labels(labels)
     known_fps(reading.options, str(tracks))
@@ -132,11 +133,11 @@ def build_dataset(
     for done, one in enumerate(found, start=1):
         try:
             reviewed.append(_review(one, known, labels, answers, settings, reading))
-        except (ValueError, OSError) as error:
+        except (PosegenError, OSError) as error:
             rejections.append(Rejection(one.motion.source, reason_of(error)))
         on_progress(done, len(found))
     if not reviewed:
-        raise ValueError(f"none of the videos in {tracks} can be used: {rejections[0].reason}")
+        raise MotionError(f"none of the videos in {tracks} can be used: {rejections[0].reason}")
     _write_review(folder, reviewed)
     kept: list[Found] = []
     for video in reviewed:
@@ -147,7 +148,7 @@ def build_dataset(
         else:
             kept.append(video.found)
     if not kept:
-        raise ValueError(f"none of the videos in {tracks} is left: {rejections[0].reason}; see {folder}/{REVIEW}")
+        raise MotionError(f"none of the videos in {tracks} is left: {rejections[0].reason}; see {folder}/{REVIEW}")
     how = asdict(settings) | asdict(reading)
     converted = write_found(kept, rejections, folder, edits, splits, how=how, on_progress=on_progress)
     names = {one.motion.name for one in found}
@@ -164,9 +165,9 @@ def _review(
 ) -> Reviewed:
     name, path = found.motion.name, Path(found.motion.source)
     if found.format not in ("vibe", "pare"):
-        raise ValueError(f"{path} is of the format {found.format}, expected tracks of VIBE or PARE")
+        raise MotionError(f"{path} is of the format {found.format}, expected tracks of VIBE or PARE")
     if name not in labels:
-        raise ValueError(f"{place} has no row with the name {name!r}")
+        raise MotionError(f"{place} has no row with the name {name!r}")
     motion = replace(found.motion, action=labels[name].action, person=labels[name].person)
     tracks = [read_images(path)] if path.is_dir() else read_tracks(path)
     checks = check_video(tracks, known_fps(reading.options, str(path)), str(path))
@@ -177,17 +178,17 @@ def _review(
 
 
 def read_labels(path: Path) -> dict[str, Label]:
-    """Read what the videos show, by name. Raises ValueError, naming file and line."""
+    """Read what the videos show, by name. Raises MotionError, naming file and line."""
     labels: dict[str, Label] = {}
     for line, row in _read_rows(path.read_bytes(), str(path), ("name", "action")):
         name, action = row["name"], row["action"]
         if not name or not action:
-            raise ValueError(f"{path}, line {line}: {'action' if name else 'name'} is empty")
+            raise MotionError(f"{path}, line {line}: {'action' if name else 'name'} is empty")
         if name in labels:
-            raise ValueError(f"{path}, line {line}: the name {name!r} is there twice")
+            raise MotionError(f"{path}, line {line}: the name {name!r} is there twice")
         labels[name] = Label(action, row.get("person") or None)
     if not labels:
-        raise ValueError(f"{path} has no rows")
+        raise MotionError(f"{path} has no rows")
     return labels
 
 
@@ -200,23 +201,23 @@ def _read_answers(folder: Folder) -> dict[str, dict[str, str]]:
         answers[row["name"]] = {question: row[question].lower() for question in _QUESTIONS}
         for question, answer in answers[row["name"]].items():
             if answer not in ("", "yes", "no"):
-                raise ValueError(f"{place}, line {line}: {question} is {answer!r}, expected yes, no or nothing")
+                raise MotionError(f"{place}, line {line}: {question} is {answer!r}, expected yes, no or nothing")
     return answers
 
 
 def _read_rows(content: bytes, place: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a table with their lines. Raises ValueError where a column is missing."""
+    """The rows of a table with their lines. Raises MotionError where a column is missing."""
     try:
         reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
-            raise ValueError(f"{place} has no column {', '.join(missing)}, expected {', '.join(columns)}")
+            raise MotionError(f"{place} has no column {', '.join(missing)}, expected {', '.join(columns)}")
         return [
             (reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
             for row in reader
         ]
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{place} is no table of comma-separated values: {error}") from None
+        raise MotionError(f"{place} is no table of comma-separated values: {error}") from None
 
 
 def _write_review(folder: Folder, reviewed: list[Reviewed]) -> None:

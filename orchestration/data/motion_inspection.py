@@ -12,7 +12,7 @@ import numpy as np
 from orchestration.data.motion_conversion import ReadSettings
 from posegen.datasets.motion_formats import FORMATS, MotionSource, detect, read
 from posegen.datasets.motion_formats.fields import Field, list_fields
-from posegen.datasets.motion_formats.source import MissingRateError
+from posegen.errors import MissingRateError, PosegenError
 from posegen.motion.motion import Motion
 from posegen.motion.quality import Quality, measure_quality
 
@@ -76,7 +76,7 @@ def inspect(path: Path, settings: ReadSettings, on_progress: Callable[[int, int]
 
     Raises:
         FileNotFoundError: There is nothing.
-        ValueError: It is of no known format, or broken as a whole.
+        PosegenError: It is of no known format, or broken as a whole.
     """
     name = settings.format or detect(path)
     motions = read(path, settings.options, name)
@@ -90,7 +90,7 @@ def inspect(path: Path, settings: ReadSettings, on_progress: Callable[[int, int]
         except MissingRateError as error:
             unknown_rate = str(error)
             break
-        except ValueError as error:
+        except PosegenError as error:
             broken[motion.name] = str(error)
             if len(motions) == 1:
                 raise

@@ -26,8 +26,8 @@ from posegen.datasets.clips import (
     save_dataset_info,
     write_clip,
 )
-from posegen.datasets.dataset import DatasetError, Split, assign_splits
-from posegen.errors import first_line
+from posegen.datasets.dataset import Split, assign_splits
+from posegen.errors import DatasetError, first_line
 from posegen.features.parts import is_usable
 from posegen.io.storage import Folder, expand_home
 from posegen.weights import registry as weights
@@ -79,7 +79,7 @@ def prepare(
         on_progress: Hears of every video that is done.
 
     Raises:
-        ValueError: There are no videos.
+        PosegenError: There are no videos.
         DatasetError: The dataset was made with other settings, or none of the videos gives a clip.
         WeightsError: Weights of a backend cannot be had.
     """

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from posegen.errors import DatasetError
+
 VIDEO_SUFFIXES = frozenset(
     (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv")
 )
@@ -75,10 +77,10 @@ def find_sources(folder: Path, pattern: str = "") -> tuple[list[Source], list[Re
         Sources, and rejections of the files that do not match the pattern.
 
     Raises:
-        ValueError: There is no such folder, no video in it, or the pattern is not one.
+        DatasetError: There is no such folder, no video in it, or the pattern is not one.
     """
     if not folder.is_dir():
-        raise ValueError(f"no folder of videos at {folder}")
+        raise DatasetError(f"no folder of videos at {folder}")
     parse = compile_pattern(pattern) if pattern else _DEFAULT
     sources, rejections = [], []
     for path in sorted(_walk(folder)):
@@ -90,7 +92,7 @@ def find_sources(folder: Path, pattern: str = "") -> tuple[list[Source], list[Re
             names = match.groupdict()
             sources.append(Source(path, relative, names.get("person") or DEFAULT_PERSON, names["action"]))
     if not sources and not rejections:
-        raise ValueError(f"no videos in {folder}, expected files like PERSON/ACTION.mp4")
+        raise DatasetError(f"no videos in {folder}, expected files like PERSON/ACTION.mp4")
     return sources, rejections
 
 
@@ -133,7 +135,7 @@ _DEFAULT = re.compile(r"(?:(?:.*/)?(?P<person>[^/]+)/)?(?P<action>[^/]+)\.[^./]+
 
 
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    """Turn a pattern into a regular expression. Raises ValueError for unknown fields or a missing action."""
+    """Turn a pattern into a regular expression. Raises DatasetError for unknown fields or a missing action."""
     text, position, seen = "", 0, set[str]()
     for token in _TOKEN.finditer(pattern):
         text += re.escape(unicodedata.normalize("NFC", pattern[position : token.start()]))
@@ -141,14 +143,14 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         if token[2]:
             text += "[^/]*"
         elif field not in _FIELDS:
-            raise ValueError(
+            raise DatasetError(
                 f"unknown field {{{field}}} in the pattern {pattern!r}, expected {{person}} and {{action}}"
             )
         else:
             text += f"(?P={field})" if field in seen else f"(?P<{field}>[^/]+?)"
             seen.add(field)
     if "action" not in seen:
-        raise ValueError(f"got the pattern {pattern!r} without {{action}}, expected one like {{person}}_{{action}}.mp4")
+        raise DatasetError(f"the pattern {pattern!r} has no {{action}}, expected one like {{person}}_{{action}}.mp4")
     text += re.escape(unicodedata.normalize("NFC", pattern[position:]))
     # Who leaves the suffix out means the names without it, not actions that are called wave.mp4.
     return re.compile(text if "." in pattern.rpartition("/")[2] else text + r"\.[^./]+")

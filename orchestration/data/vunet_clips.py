@@ -19,8 +19,9 @@ from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from orchestration.runtime.ray_session import Row, map_clips
 from posegen.datasets.clips import Clip, ClipInfo, derive_clip_id, write_clip
-from posegen.datasets.dataset import DatasetError, Split, assign_splits
+from posegen.datasets.dataset import Split, assign_splits
 from posegen.datasets.published.vunet_index import FILE, DatasetName, IndexedImage, read_index
+from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
 from posegen.io.storage import Folder, expand_home
 from posegen.io.video import read_image
@@ -47,9 +48,9 @@ class IndexSettings:
 
     def __post_init__(self) -> None:
         if min(self.size) < 32:
-            raise ValueError(f"size must be at least 32 x 32 (height x width), got {self.size}")
+            raise ConfigError(f"size must be at least 32 x 32 (height x width), got {self.size}")
         if not 0 <= self.train_fraction < 1:
-            raise ValueError(f"train_fraction must be at least 0 and less than 1, got {self.train_fraction}")
+            raise ConfigError(f"train_fraction must be at least 0 and less than 1, got {self.train_fraction}")
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ class _ClipMaker:
         for path, shares in zip(row["images"], joints, strict=True):
             try:
                 image, keypoints = self._read(self.source / path, shares)
-            except ValueError as error:
+            except PosegenError as error:
                 lost[path] = str(error).removeprefix(f"{self.source / path}: ")
                 continue
             frames.append(image)

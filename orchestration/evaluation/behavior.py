@@ -16,6 +16,7 @@ from orchestration.generation.motions import write_pictures
 from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import dataset_of, load_behavior
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import EvaluationError
 from posegen.evaluation.behavior import BehaviorProtocol, FuturesFrom, Source, futures_from, score_behavior
 from posegen.evaluation.behavior_rollouts import Windows, choose_windows, decode, encode, random_codes
 from posegen.io.records import parse_record
@@ -34,10 +35,6 @@ _MUST_AGREE = {
 }
 _MAPPED = 1000  # codes in a map
 _TRANSFERS, _STARTS, _FUTURES = 6, 2, 5  # that are shown; futures are of each start
-
-
-class BehaviorEvaluationError(ValueError):
-    """Figures of behaviour that are missing, or cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +91,7 @@ def evaluate_behavior(
         on_part: Hears how many of how many parts are done.
 
     Raises:
-        ValueError: The run is of another stage, or the motions do not fit it.
+        PosegenError: The run is of another stage, or the motions do not fit it.
     """
     stage = load_behavior(run)
     data = MotionDataset(dataset or dataset_of(run))
@@ -120,23 +117,21 @@ def evaluate_behavior(
 
 
 def read_behavior(run: str) -> BehaviorEvaluation:
-    """What was measured of a run. Raises BehaviorEvaluationError where nothing was."""
+    """What was measured of a run. Raises EvaluationError where nothing was."""
     folder = Folder(run) / "evaluation"
     if not folder.exists(_FILE):
-        raise BehaviorEvaluationError(
-            f"{run} has no figures of behaviour: measure it with `posegen behavior evaluate {run}`"
-        )
-    return parse_record(BehaviorEvaluation, folder.read(_FILE), f"{folder}/{_FILE}", BehaviorEvaluationError)
+        raise EvaluationError(f"{run} has no figures of behaviour: measure it with `posegen behavior evaluate {run}`")
+    return parse_record(BehaviorEvaluation, folder.read(_FILE), f"{folder}/{_FILE}", EvaluationError)
 
 
 def check_comparable(evaluations: Sequence[BehaviorEvaluation]) -> None:
-    """Raise BehaviorEvaluationError where figures rest on different data or protocols."""
+    """Raise EvaluationError where figures rest on different data or protocols."""
     first = evaluations[0]
     for other in evaluations[1:]:
         for name, what in _MUST_AGREE.items():
             ours, theirs = getattr(first, name), getattr(other, name)
             if ours != theirs:
-                raise BehaviorEvaluationError(
+                raise EvaluationError(
                     f"figures of {first.run} and {other.run} do not compare: they rest on {what} "
                     f"({_difference(ours, theirs)}): measure both alike"
                 )

@@ -10,6 +10,7 @@ from orchestration.evaluation.video import meaning
 from orchestration.search.settings import OBJECTIVES
 from orchestration.tracking import tracker as tracking
 from orchestration.tracking.tracker import Recorded
+from posegen.errors import EvaluationError
 
 _PREFERRED = (
     *(f"objective/{name}" for name in OBJECTIVES),
@@ -68,7 +69,7 @@ def compare(targets: Sequence[str], metric: str = "", title: str = "") -> Compar
         title: Of the page; by default the targets.
 
     Raises:
-        ValueError: There is no such run, or none has the metric.
+        EvaluationError: There is no such run, or none has the metric.
     """
     tracking.require()
     runs = {run.run_id: run for target in targets for run in tracking.find_runs(target)}
@@ -78,12 +79,12 @@ def compare(targets: Sequence[str], metric: str = "", title: str = "") -> Compar
         runs |= {run.run_id: run for above in list(runs) for run in tracking.children_of(above)}
     with_metric = [run for run in runs.values() if math.isfinite(run.metrics.get(chosen, math.nan))]
     if not with_metric:
-        raise ValueError(
+        raise EvaluationError(
             f"no run of {', '.join(targets)} has the metric {chosen or 'of an evaluation'!r}, expected one of "
             f"{', '.join(known) or 'none: they recorded nothing yet'}"
         )
     if chosen.startswith("motion/") and len({run.tags.get("posegen.recognizer") for run in with_metric}) > 1:
-        raise ValueError(f"{chosen} of these runs rests on different recognisers and does not compare")
+        raise EvaluationError(f"{chosen} of these runs rests on different recognisers and does not compare")
     higher = is_higher_better(chosen)
     varied = varied_parameters(with_metric)
     entries = [

@@ -10,6 +10,7 @@ from orchestration.generation.motions import load_actor, show_motions
 from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import dataset_of, refuse_behavior
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import EvaluationError
 from posegen.evaluation.motion_generation import METRICS, Protocol, Source, score_motions
 from posegen.inference.action_classifiers import open_recognizer
 from posegen.io.records import parse_record
@@ -26,10 +27,6 @@ _PROTOCOL = {
     "random_state": "different first states of the recogniser",
 }
 """What figures rest on besides the recogniser."""
-
-
-class EvaluationError(ValueError):
-    """Figures that are missing, or cannot be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +98,7 @@ def evaluate_motion(
         on_seed: Hears how many of how many seeds are done.
 
     Raises:
-        ValueError: Run, data, actions and recogniser do not fit.
+        EvaluationError: Run, data, actions and recogniser do not fit.
     """
     refuse_behavior(run)
     stage = load_actor(run)

@@ -15,7 +15,8 @@ import torch
 from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import refuse_behavior
 from posegen.datasets.clips import Clip, ClipDataset, ClipFile
-from posegen.datasets.dataset import DatasetError, Split
+from posegen.datasets.dataset import Split
+from posegen.errors import DatasetError, EvaluationError, PosegenError
 from posegen.evaluation.color_control import Recoloring, grant_wishes, open_subject, summarize_swaps, swap_codes
 from posegen.evaluation.reconstruction import (
     ClipScores,
@@ -146,7 +147,7 @@ def evaluate(
     reenactor = load_reenactor(run)
     data = ClipDataset(dataset)
     if data.info.size != reenactor.size:
-        raise ValueError(f"{dataset} has frames of {data.info.size}, the run was trained at {reenactor.size}")
+        raise EvaluationError(f"{dataset} has frames of {data.info.size}, the run was trained at {reenactor.size}")
     measures, identities, left_out = open_measures(settings.perceptual, reenactor.size, reenactor.device)
     if isinstance(reenactor, PoseTransfer):
         left_out["colour"] = f"{reenactor.stage.name} draws without colour codes"
@@ -203,7 +204,7 @@ def open_measures(
         try:
             network, weight = PERCEPTUAL[name]
             metric = network.pretrained()
-        except ValueError as error:
+        except PosegenError as error:
             left_out[name] = str(error)
             continue
         measures[name] = metric.to(device)

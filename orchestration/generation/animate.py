@@ -21,6 +21,7 @@ from orchestration.generation.videos import (
     open_run,
 )
 from posegen.datasets.clips import ClipDataset
+from posegen.errors import ConfigError
 from posegen.inference.motion_to_pose import face_viewer, pose_sequence
 from posegen.io.storage import Folder
 from posegen.motion.editing import first_frames
@@ -53,15 +54,15 @@ class MotionSettings:
 
     def __post_init__(self) -> None:
         if (self.motion is None) == (not self.actions):
-            raise ValueError("say what the person does: --action NAME, or --motion FILE.npz")
+            raise ConfigError("say what the person does: --action NAME, or --motion FILE.npz")
         if self.motion and self.actor:
-            raise ValueError("an --actor makes motions of an --action, got a --motion file")
+            raise ConfigError("an --actor makes motions of an --action, got a --motion file")
         if self.frames is not None and not 1 <= self.frames <= MAX_FRAMES:
-            raise ValueError(f"got frames {self.frames}, expected 1 to {MAX_FRAMES:,}")
+            raise ConfigError(f"got frames {self.frames}, expected 1 to {MAX_FRAMES:,}")
         if self.fps is not None and not 0 < self.fps <= _HIGHEST_RATE:
-            raise ValueError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
+            raise ConfigError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
         if not math.isfinite(self.yaw):
-            raise ValueError(f"got yaw {self.yaw}, expected degrees")
+            raise ConfigError(f"got yaw {self.yaw}, expected degrees")
 
     @property
     def actions(self) -> list[str]:
@@ -122,7 +123,7 @@ def _begin(motion: Motion, moves: MotionSettings) -> Motion:
     """The frames of a motion that are drawn."""
     wanted = moves.frames or (len(motion) if moves.motion else _MADE)
     if len(motion) < wanted:
-        raise ValueError(
+        raise ConfigError(
             f"{moves.motion} has {len(motion)} frames at {motion.fps:g} frames per second, expected {wanted}: "
             "ask for fewer --frames, or for more --fps"
         )

@@ -11,6 +11,7 @@ import numpy as np
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
 from orchestration.generation.motions import write_pictures
 from orchestration.training.runs import load_behavior
+from posegen.errors import ConfigError
 from posegen.inference.behavior_transfer import require_window
 from posegen.io.storage import Folder
 from posegen.motion.editing import first_frames, resample
@@ -28,7 +29,7 @@ class LengthSettings(LookupSettings):
 
     def __post_init__(self) -> None:
         if self.frames is not None and not 1 <= self.frames <= MAX_FRAMES:
-            raise ValueError(f"got frames {self.frames}, expected 1 to {MAX_FRAMES}")
+            raise ConfigError(f"got frames {self.frames}, expected 1 to {MAX_FRAMES}")
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ def sample_behavior(
 ) -> list[Motion]:
     """Draw random futures of motions from their last frames: codes of the prior, or of the flow where the run is one.
 
-    Writes ``NAME-N.npz``, ``strips.png``, ``motions.mp4`` and ``motions.html``. Raises ValueError or OSError where a
+    Writes ``NAME-N.npz``, ``strips.png``, ``motions.mp4`` and ``motions.html``. Raises ConfigError or OSError where a
     motion or the run is not there; nothing is written then.
     """
     if samples < 1:
-        raise ValueError(f"samples must be at least 1, got {samples}")
+        raise ConfigError(f"samples must be at least 1, got {samples}")
     names = _unique(observed)
     stage = load_behavior(run)
     finder = MotionFinder(run, stage.ground, settings)
@@ -102,12 +103,12 @@ def reconstruct_behavior(run: str, out: Path, names: Sequence[str], settings: Le
 
 
 def _unique(names: Sequence[str]) -> dict[str, str]:
-    """Names by what their files are called. Raises ValueError where there are none, or two would be called alike."""
+    """Names by what their files are called. Raises ConfigError where there are none, or two would be called alike."""
     if not names:
-        raise ValueError("say which motions: files, or names in the run's dataset")
+        raise ConfigError("say which motions: files, or names in the run's dataset")
     found = {short_name(name): name for name in names}
     if len(found) < len(names):
-        raise ValueError(f"two motions would have files of one name, got {', '.join(names)}")
+        raise ConfigError(f"two motions would have files of one name, got {', '.join(names)}")
     return found
 
 

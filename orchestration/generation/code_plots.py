@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.metrics.latent import principal_components
 
 _QUALITATIVE = 20  # colours that people tell apart
@@ -36,14 +37,14 @@ def draw_action_map(path: Path, codes: np.ndarray, actions: Sequence[str], title
         title: Of the picture.
 
     Raises:
-        ValueError: Names are not one each, or codes are not finite or fewer than two.
+        ConfigError: Names are not one each, or codes are not finite or fewer than two.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     if len(codes) != len(actions):
-        raise ValueError(f"got {len(codes)} codes and {len(actions)} actions, expected one each")
+        raise ConfigError(f"got {len(codes)} codes and {len(actions)} actions, expected one each")
     names = list(dict.fromkeys(actions))
     few = len(names) <= _QUALITATIVE
     shades = colormaps["tab20" if few else "turbo"](np.arange(len(names)) if few else np.linspace(0, 1, len(names)))

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_config
+from posegen.errors import ConfigError
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.storage import Folder
 
@@ -36,15 +37,15 @@ def export(run: Folder | str, out: Path) -> Exported:
     file's metadata have ``size``, ``latent_dims``, ``stage`` and ``config`` as JSON. Encoders, codebooks and feature
     restoration are not in it.
 
-    Raises ValueError (CheckpointError) where there is no such run, or ONNX is not installed.
+    Raises ConfigError (CheckpointError) where there is no such run, or ONNX is not installed.
     """
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:
-        raise ValueError(f"export needs {' and '.join(missing)}: install with `pip install 'posegen[export]'`")
+        raise ConfigError(f"export needs {' and '.join(missing)}: install with `pip install 'posegen[export]'`")
     import onnx
 
     if out.suffix.lower() != ".onnx":
-        raise ValueError(f"the generator is written as .onnx, got {out.name!r}")
+        raise ConfigError(f"the generator is written as .onnx, got {out.name!r}")
     synthesizer = VideoSynthesizer.load(run, torch.device("cpu"))
     stage, config = load_config(find_checkpoint(run))
     latent_dims = synthesizer.stage.config.upper_latent_dim, synthesizer.stage.config.lower_latent_dim

@@ -9,8 +9,8 @@ from pathlib import Path
 from orchestration.data.video_files import VIDEO_SUFFIXES
 from orchestration.training.runs import dataset_of
 from posegen.datasets.clips import ClipDataset
-from posegen.datasets.dataset import DatasetError
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import DatasetError, PosegenError
 from posegen.io.storage import Folder
 from posegen.motion.editing import stand_at
 from posegen.motion.motion import Motion, read_motion
@@ -74,7 +74,7 @@ class MotionFinder:
         except DatasetError as unknown:
             try:
                 return self._find_motion(name)
-            except ValueError as error:
+            except PosegenError as error:
                 raise DatasetError(f"{unknown}; {error}") from error
         return stand_at(lift_clip(clip), self._ground)
 

@@ -63,7 +63,7 @@ def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[
         title: Of the page.
 
     Raises:
-        ValueError: There are no motions, or captions are not one each.
+        PosegenError: There are no motions, or captions are not one each.
     """
     captions = require_captions(motions, captions)
     figure = draw_motion_figure(motions, captions).update_layout(title=title)

@@ -16,6 +16,7 @@ from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import ConfigError
 from posegen.io.images import write_picture
 from posegen.io.storage import Folder
 from posegen.motion.motion import Motion, write_motion
@@ -49,7 +50,7 @@ class GenerateMotionSettings:
     def __post_init__(self) -> None:
         for name in ("frames", "samples"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
 def load_actor(run: str) -> Actor:
@@ -62,7 +63,7 @@ def load_actor(run: str) -> Actor:
 def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> list[Motion]:
     """Generate motions and write them to a folder: ``ACTION-N.npz``, ``strips.png``, ``motions.mp4``, ``motions.html``.
 
-    Raises ValueError where there is no such run or action; nothing is written then.
+    Raises PosegenError where there is no such run or action; nothing is written then.
     """
     stage = load_actor(run)
     motions, captions = _generate(stage, settings)

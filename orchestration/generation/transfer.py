@@ -24,6 +24,7 @@ from orchestration.generation.videos import (
 )
 from orchestration.training.runs import dataset_of, load_behavior
 from posegen.datasets.clips import ClipDataset
+from posegen.errors import ConfigError
 from posegen.evaluation.reconstruction import load_reenactor
 from posegen.inference.behavior_transfer import Reenactment, reenact, require_window, turn_to_viewer
 from posegen.inference.motion_to_pose import pose_sequence
@@ -65,24 +66,24 @@ class TransferSettings(LookupSettings):
 
     def __post_init__(self) -> None:
         if not self.posture:
-            raise ValueError("say from whose posture: --posture NAME")
+            raise ConfigError("say from whose posture: --posture NAME")
         if bool(self.appearance) != bool(self.renderer):
-            raise ValueError("--appearance says who is drawn, and --renderer by which run: got one without the other")
+            raise ConfigError("--appearance says who is drawn, and --renderer by which run: got one without the other")
         if not self.renderer and (self.stick_figures or self.yaw is not None):
-            raise ValueError("--stick-figures and --yaw are for who is drawn by a --renderer")
+            raise ConfigError("--stick-figures and --yaw are for who is drawn by a --renderer")
         if self.frames is not None and not 2 <= self.frames <= MAX_FRAMES:
-            raise ValueError(f"got frames {self.frames}, expected 2 to {MAX_FRAMES}")
+            raise ConfigError(f"got frames {self.frames}, expected 2 to {MAX_FRAMES}")
         if self.fps is not None and not 0 < self.fps <= _HIGHEST_RATE:
-            raise ValueError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
+            raise ConfigError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
         if self.yaw is not None and not math.isfinite(self.yaw):
-            raise ValueError(f"got yaw {self.yaw}, expected degrees")
+            raise ConfigError(f"got yaw {self.yaw}, expected degrees")
 
     @property
     def postures(self) -> dict[str, str]:
         """Each posture that is named, by what its files are called."""
         found = {short_name(name): name for name in self.posture}
         if len(found) < len(set(self.posture)):
-            raise ValueError(f"two postures would have files of one name, got {', '.join(self.posture)}")
+            raise ConfigError(f"two postures would have files of one name, got {', '.join(self.posture)}")
         return found
 
 
@@ -109,7 +110,7 @@ def transfer(
 ) -> Transferred:
     """Let others do what somebody does; see the command's help. Beside each video the motion is written, .npz.
 
-    Raises ValueError (CheckpointError, DatasetError, MotionError, VideoError) or OSError where something is not there
+    Raises PosegenError (CheckpointError, DatasetError, MotionError, VideoError) or OSError where something is not there
     or does not fit; nothing is written then.
     """
     check_wishes(out, batch, colors)
@@ -156,7 +157,7 @@ def _reenact(
 
 def _require_own_colors(colors: ColorSettings, reason: str) -> None:
     if replace(colors, seed=0) != ColorSettings():
-        raise ValueError(f"{reason}: leave --upper, --lower and --sample out")
+        raise ConfigError(f"{reason}: leave --upper, --lower and --sample out")
 
 
 # ---- Stick figures
@@ -181,14 +182,14 @@ def _draw_figures(made: dict[str, Reenactment], out: Path) -> Generated:
 
 
 def _open_renderer(settings: TransferSettings, colors: ColorSettings) -> _Renderer:
-    """Open what draws and find the person. Raises ValueError where frames are of another size, or nobody is seen."""
+    """Open what draws and find the person. Raises ConfigError where frames are of another size, or nobody is seen."""
     network = load_reenactor(settings.renderer)
     if isinstance(network, PoseTransfer):
         _require_own_colors(colors, f"the stage {network.stage.name} draws in the picture's own colours")
     folder = settings.clips or dataset_of(settings.renderer)
     data = ClipDataset(folder)
     if data.info.size != network.size:
-        raise ValueError(f"{folder} has frames of {data.info.size}, the renderer was trained at {network.size}")
+        raise ConfigError(f"{folder} has frames of {data.info.size}, the renderer was trained at {network.size}")
     return _Renderer(network, data, find_person(data, settings.appearance))
 
 

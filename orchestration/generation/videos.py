@@ -16,7 +16,7 @@ from torch import Tensor
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import parse_color
 from posegen.datasets.clips import ClipDataset, ClipFile, DatasetInfo
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import ConfigError, DatasetError
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.inference.color_matching import match_colors
 from posegen.inference.video_synthesizer import Content, VideoSynthesizer, content_of, interpolate, worn_color
@@ -115,7 +115,7 @@ def generate(
 ) -> Generated:
     """Draw `content`, moving like the clips `poses`, in the colours asked for; see the command's help.
 
-    Raises ValueError (DatasetError, CheckpointError, VideoError) where something is not there or does not fit.
+    Raises PosegenError (DatasetError, CheckpointError, VideoError) where something is not there or does not fit.
     """
     check_wishes(out, batch, colors)
     synthesizer, data = open_run(run, dataset)
@@ -127,20 +127,20 @@ def generate(
 
 
 def check_wishes(out: Path, batch: int, colors: ColorSettings) -> None:
-    """Raise ValueError where no video could be drawn, whatever it shows."""
+    """Raise ConfigError where no video could be drawn, whatever it shows."""
     if batch < 1 or colors.samples < 1:
-        raise ValueError(f"got batch {batch} and samples {colors.samples}, expected 1 or more of each")
+        raise ConfigError(f"got batch {batch} and samples {colors.samples}, expected 1 or more of each")
     if out.suffix.lower() not in ("", ".mp4"):
-        raise ValueError(f"the video is written as .mp4, got {out.name!r}")
+        raise ConfigError(f"the video is written as .mp4, got {out.name!r}")
 
 
 def check_place(out: Path, num_sequences: int, colors: ColorSettings) -> None:
-    """Raise ValueError where so many pose sequences want a folder for their videos, or a file for the only one."""
+    """Raise ConfigError where so many pose sequences want a folder for their videos, or a file for the only one."""
     num_videos = num_sequences * _count(colors)
     if num_videos == 1 and not out.suffix:
-        raise ValueError(f"one video is written as .mp4, got {out.name!r}")
+        raise ConfigError(f"one video is written as .mp4, got {out.name!r}")
     if num_videos > 1 and out.suffix:
-        raise ValueError(f"{num_videos} videos are written to a folder, got {out.name!r}")
+        raise ConfigError(f"{num_videos} videos are written to a folder, got {out.name!r}")
 
 
 def _count(colors: ColorSettings) -> int:
@@ -149,10 +149,10 @@ def _count(colors: ColorSettings) -> int:
 
 
 def open_run(run: str, dataset: str) -> tuple[VideoSynthesizer, ClipDataset]:
-    """Open what draws and a dataset for it. Raises ValueError where the frames are of another size."""
+    """Open what draws and a dataset for it. Raises ConfigError where the frames are of another size."""
     synthesizer, data = VideoSynthesizer.load(run), ClipDataset(dataset)
     if data.info.size != synthesizer.size:
-        raise ValueError(f"{dataset} has frames of {data.info.size}, the run was trained at {synthesizer.size}")
+        raise ConfigError(f"{dataset} has frames of {data.info.size}, the run was trained at {synthesizer.size}")
     return synthesizer, data
 
 
@@ -375,5 +375,5 @@ def see_image(path: Path, info: DatasetInfo) -> Content:
     mask = SEGMENTERS[names["mask"]].make()(footage, poses)
     edges = EDGE_DETECTORS[names["edges"]].make()(footage)
     if not poses.scores[0] > 0:
-        raise ValueError(f"no person is seen in {path}")
+        raise ConfigError(f"no person is seen in {path}")
     return Content(footage.images[0], poses.keypoints[0], edges[0], mask[0])

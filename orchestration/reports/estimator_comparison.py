@@ -25,8 +25,8 @@ from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
 from orchestration.runtime.progress import Listener
 from orchestration.tracking import tracker as tracking
 from orchestration.training.train import TrainSettings, train
-from posegen.datasets.dataset import DatasetError
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.errors import ConfigError, DatasetError
 from posegen.evaluation.motion_generation import Source
 from posegen.io.storage import Folder
 from posegen.stages import Actor, Recognition
@@ -58,9 +58,9 @@ class Seed3Settings:
 
     def __post_init__(self) -> None:
         if not self.tracks:
-            raise ValueError("got no tracks, expected --tracks ESTIMATOR=DIR …, such as vibe=motions/vibe")
+            raise ConfigError("got no tracks, expected --tracks ESTIMATOR=DIR …, such as vibe=motions/vibe")
         if self.out is None and "://" in self.runs:
-            raise ValueError(f"got runs in {self.runs} and no out, expected --out: a local folder for the report")
+            raise ConfigError(f"got runs in {self.runs} and no out, expected --out: a local folder for the report")
 
     @property
     def folder(self) -> Path:
@@ -94,7 +94,7 @@ def seed3(
 ) -> Seed3:
     """Train what is missing, measure it, and write ``seed3.md`` and ``seed3.json``.
 
-    Raises ValueError where the folders do not fit together, before anything is trained.
+    Raises PosegenError where the folders do not fit together, before anything is trained.
     """
     data = {name: MotionDataset(folder) for name, folder in settings.tracks.items()}
     _check_alike(data)

@@ -19,6 +19,7 @@ from orchestration.training.recipes import TITLES, Method, train_methods
 from orchestration.training.train import TrainSettings
 from posegen.datasets.clips import ClipDataset, ClipFile
 from posegen.datasets.dataset import Split
+from posegen.errors import ConfigError
 from posegen.evaluation.reconstruction import Measure, Reenactor, gather, load_reenactor, score_clip
 from posegen.io.images import grid, write_picture
 from posegen.io.storage import Folder
@@ -64,7 +65,7 @@ class ReportSettings:
 
     def __post_init__(self) -> None:
         if self.out is None and "://" in self.runs:
-            raise ValueError(f"got runs in {self.runs} and no out, expected --out: a local folder for the report")
+            raise ConfigError(f"got runs in {self.runs} and no out, expected --out: a local folder for the report")
 
     @property
     def folder(self) -> Path:
@@ -88,7 +89,7 @@ class Table1Settings(ReportSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.methods:
-            raise ValueError(f"got no methods, expected some of {', '.join(TITLES)}")
+            raise ConfigError(f"got no methods, expected some of {', '.join(TITLES)}")
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def table1(
         on_clip: Hears how many of how many clips are measured.
 
     Raises:
-        ValueError: As `train_methods`, or the split has no clips.
+        PosegenError: As `train_methods`, or the split has no clips.
     """
     data = ClipDataset(dataset)
     clips = data.split(settings.split)[: settings.max_clips or None]

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.errors import DISK_FULL
+from posegen.errors import ConfigError
 from posegen.io.storage import Folder, scratch_name
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def map_clips(
             those; a cluster may start nodes for those that wait. 0 works in this process, without Ray.
 
     Raises:
-        ValueError: A clip's `reason` is that the disk is full.
+        ConfigError: A clip's `reason` is that the disk is full.
         OSError: Nothing can be written to `manifest`.
     """
     manifest.require_writable()
@@ -109,7 +110,7 @@ def map_clips(
     lost = {row["clip_id"] for row in rows}
     for result in results:
         if result.get("reason") == DISK_FULL:  # the others would be worked on for nothing
-            raise ValueError(f"{manifest}: {DISK_FULL}; what is finished stays, and the same command goes on from it")
+            raise ConfigError(f"{manifest}: {DISK_FULL}; what is finished stays, and the same command goes on from it")
         lost.discard(result["clip_id"])
         yield result
     for clip_id in sorted(lost):

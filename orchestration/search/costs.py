@@ -50,7 +50,7 @@ def sum_costs(costs: Iterable[Cost]) -> Cost:
 def cost_of_run(stage: str, config: Stage.Config, data: Dataset, *, keep: int = 2) -> Cost:
     """Cost of training a stage, found by taking one step with tensors that have shapes and no content.
 
-    Raises ValueError where the stage cannot be trained on this data.
+    Raises PosegenError where the stage cannot be trained on this data.
     """
     config = STAGES[stage].adapt(config, data)
     samples = STAGES[stage].open_samples(config, data, "train")

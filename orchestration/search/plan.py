@@ -17,8 +17,9 @@ from orchestration.search.costs import Cost, cost_of_run, sum_costs
 from orchestration.search.run_cache import Needed, address
 from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
-from orchestration.search.study import StudySettings, UnfitError, make_sampler
+from orchestration.search.study import StudySettings, make_sampler
 from posegen.datasets.dataset import Dataset
+from posegen.errors import CapacityError, PosegenError, SearchError
 from posegen.stages import Stage
 from search_spaces.space import Value
 
@@ -39,7 +40,7 @@ def room_for_trials(settings: TuneSettings) -> Room:
     """See how many trials at once leave every one its CPUs and GPUs.
 
     A cluster is taken at its word, that it starts machines for as many as are asked for; what memory those will have is
-    not known. Raises ValueError where not even one fits.
+    not known. Raises SearchError where not even one fits.
     """
     import ray
 
@@ -51,7 +52,7 @@ def room_for_trials(settings: TuneSettings) -> Room:
     if os.environ.get("RAY_ADDRESS") and fitting < settings.concurrency:
         return Room(settings.concurrency, math.inf)
     if fitting < 1:
-        raise ValueError(
+        raise SearchError(
             f"a trial needs {settings.cpus_per_trial} CPUs and {settings.gpus_per_trial:g} GPUs, "
             f"the cluster has {cpus:g} and {gpus:g}; where it starts machines for work that waits, say --concurrency"
         )
@@ -77,11 +78,11 @@ class Costs:
 
 
 def check_point(search: Search, point: Mapping[str, Value], costs: Costs, room: Room) -> None:
-    """Raise ValueError where a configuration refuses a point, UnfitError where it takes more memory than there is."""
+    """Raise ConfigError for a point that a configuration refuses, CapacityError for one that needs too much memory."""
     for name, config in search.configs(point).items():
         complaint = _complain(name, costs.of(search.trainings[name].stage, config), room)
         if complaint:
-            raise UnfitError(complaint)
+            raise CapacityError(complaint)
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _plan_trial(
     """Plan one trial; `known` has the addresses of all runs before, and gets its own."""
     try:
         configs = search.configs(point)
-    except ValueError as error:
+    except PosegenError as error:
         return PlannedTrial(number, point, [], str(error))
     runs = []
     for name, config in configs.items():

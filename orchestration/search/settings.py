@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestration.option_types import require_name
+from posegen.errors import ConfigError
 
 EXPERIMENT = "posegen-search"
 EPOCH = "epoch"
@@ -103,8 +104,8 @@ class TuneSettings:
     def __post_init__(self) -> None:
         for field, least in (("trials", 1), ("grace", 1), ("reduction", 2), ("cpus_per_trial", 1), ("workers", 0)):
             if getattr(self, field) < least:
-                raise ValueError(f"{field} must be {least} or more, got {getattr(self, field)}")
+                raise ConfigError(f"{field} must be {least} or more, got {getattr(self, field)}")
         each = self.gpus_per_trial / max(self.workers, 1)
         if each > 1 and each % 1:
-            raise ValueError(f"gpus_per_trial {self.gpus_per_trial:g} is {each:g} for each of {self.workers} workers")
+            raise ConfigError(f"gpus_per_trial {self.gpus_per_trial:g} is {each:g} for each of {self.workers} workers")
         require_name(self.name, "a search's")

@@ -12,6 +12,7 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from orchestration.training.recipes import Training, trainings
+from posegen.errors import ConfigError, SearchError
 from posegen.stages import STAGES, Stage
 from posegen.stages.behavior_flow import SHARED
 from search_spaces.space import Distribution, Parameter, Space, Switched, Value, When
@@ -43,7 +44,7 @@ LINKS = (
 class Search:
     """A space over the runs of one method.
 
-    Raises ValueError, with what would be right, if a key is no field, a range has one value, or a configuration
+    Raises PosegenError, with what would be right, if a key is no field, a range has one value, or a configuration
     refuses the point that the search begins with.
     """
 
@@ -57,12 +58,12 @@ class Search:
         for training in self.trainings.values():
             presets = STAGES[training.stage].presets
             if self.preset not in presets:
-                raise ValueError(f"unknown preset {self.preset!r}, expected one of {', '.join(presets)}")
+                raise ConfigError(f"unknown preset {self.preset!r}, expected one of {', '.join(presets)}")
         for key in (*self.space.parameters, *self.fixed):
             self._default(key)
         for key in self.space.parameters:
             if key in self.settings:
-                raise ValueError(f"{key} is searched by this space and cannot be set")
+                raise ConfigError(f"{key} is searched by this space and cannot be set")
             self._check_range(key)
         for point in self.starts:
             self.configs(point)
@@ -108,7 +109,7 @@ class Search:
     def configs(self, point: Mapping[str, Value]) -> dict[str, Stage.Config]:
         """The configuration of every run at a point, in the order of `trainings`.
 
-        Fields that name other runs are empty. Raises ValueError where a configuration refuses a value.
+        Fields that name other runs are empty. Raises PosegenError where a configuration refuses a value.
         """
         chosen = {**self.fixed, **self.values(point)}
         configs: dict[str, Stage.Config] = {}
@@ -143,20 +144,20 @@ class Search:
         return STAGES[stage].presets[self.preset]
 
     def _default(self, key: str) -> Value:
-        """The preset's value of a key. Raises ValueError where a trial has no such field."""
+        """The preset's value of a key. Raises SearchError where a trial has no such field."""
         stages = sorted({training.stage for training in self.trainings.values()})
         if _stage(key) not in stages:
-            raise ValueError(f"{key!r} names no stage of a trial, expected one of {', '.join(stages)} before the dot")
+            raise SearchError(f"{key!r} names no stage of a trial, expected one of {', '.join(stages)} before the dot")
         known = [field.name for field in fields(self._preset(_stage(key)))]
         if _field(key) not in known:
             near = get_close_matches(_field(key), known, n=1)
             meant = f"; did you mean {_stage(key)}.{near[0]}?" if near else ""
-            raise ValueError(f"{key!r} is no setting of {_stage(key)}{meant}")
+            raise SearchError(f"{key!r} is no setting of {_stage(key)}{meant}")
         for training in self.trainings.values():
             for field, need, linked in LINKS:
                 needed = self.trainings[training.needs[need]].stage if need in training.needs else None
                 if (needed, linked) == (_stage(key), _field(key)):
-                    raise ValueError(f"{key} follows {training.stage}.{field}: name that")
+                    raise SearchError(f"{key} follows {training.stage}.{field}: name that")
         last = self.trainings[self.method]
         values = {**vars(self._preset(_stage(key))), **(last.changes if _stage(key) == last.stage else {})}
         return self.fixed.get(key, values[_field(key)])
@@ -164,14 +165,14 @@ class Search:
     def _check_range(self, key: str) -> None:
         parameter, keys = self.space.parameters[key], list(self.space.parameters)
         if isinstance(parameter, When) and parameter.key not in keys[: keys.index(key)]:
-            raise ValueError(f"{key} is searched when {parameter.key} has certain values, which must come before it")
+            raise SearchError(f"{key} is searched when {parameter.key} has certain values, which must come before it")
         distribution = distribution_of(parameter)
         if distribution.single():
-            raise ValueError(f"{key} has a single value in {distribution}: set it instead")
+            raise SearchError(f"{key} has a single value in {distribution}: set it instead")
         default = self._default(key)
         whole = isinstance(default, int) and not isinstance(default, bool)
         if whole and isinstance(distribution, FloatDistribution):
-            raise ValueError(f"{key} is a whole number and cannot be searched in {distribution}")
+            raise SearchError(f"{key} is a whole number and cannot be searched in {distribution}")
 
 
 def _stage(key: str) -> str:

@@ -26,12 +26,8 @@ from ray.tune.search.optuna import OptunaSearch
 
 from orchestration.search.settings import EPOCH, OBJECTIVES, Pruning, SamplerName
 from orchestration.search.space_binding import ON, Search, distribution_of
-from posegen.errors import first_line
+from posegen.errors import CapacityError, ConfigError, PosegenError, SearchError, first_line
 from search_spaces.space import Switched, Value
-
-
-class UnfitError(ValueError):
-    """A point that cannot be tried here, though its settings are right."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +56,11 @@ class StudySettings:
     def __post_init__(self) -> None:
         unknown = [name for name in self.objectives if name not in OBJECTIVES]
         if unknown or not self.objectives:
-            raise ValueError(f"no stage reports {' or '.join(unknown) or 'nothing'}, expected {', '.join(OBJECTIVES)}")
+            raise ConfigError(f"no stage reports {' or '.join(unknown) or 'nothing'}, expected {', '.join(OBJECTIVES)}")
         if len(self.objectives) > 1 and self.pruning != "none":
-            raise ValueError("early stopping compares by one objective: with several ask for --pruning none")
+            raise ConfigError("early stopping compares by one objective: with several ask for --pruning none")
         if len(self.objectives) > 1 and self.sampler == "cmaes":
-            raise ValueError("cmaes has one objective: with several take tpe, gp or random")
+            raise ConfigError("cmaes has one objective: with several take tpe, gp or random")
 
     @property
     def metrics(self) -> list[str]:
@@ -78,7 +74,7 @@ class StudySettings:
 
 
 def open_study(search: Search, settings: StudySettings) -> optuna.Study:
-    """Create the study, or go on with it. Raises ValueError where the storage fails or holds another study."""
+    """Create the study, or go on with it. Raises SearchError where the storage fails or holds another study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         study = optuna.create_study(
@@ -94,13 +90,13 @@ def open_study(search: Search, settings: StudySettings) -> optuna.Study:
             for point in search.starts:
                 study.enqueue_trial(point)
             study.set_user_attr("identity", identity)
-    except ValueError:
+    except PosegenError:
         raise
     except Exception as error:  # SQLAlchemy's, of whatever driver
-        raise ValueError(f"the study's storage {settings.storage} does not work: {first_line(error)}") from None
+        raise SearchError(f"the study's storage {settings.storage} does not work: {first_line(error)}") from None
     if known not in (None, identity):
         changed = [name for name in identity if (known or {}).get(name) != identity[name]]
-        raise ValueError(f"search {settings.name} exists with another {', '.join(changed)}: take another --name")
+        raise SearchError(f"search {settings.name} exists with another {', '.join(changed)}: take another --name")
     return study
 
 
@@ -115,7 +111,7 @@ class StudySearch(OptunaSearch):
         settings: The study's.
         study: From `open_study`.
         num_trials: After so many there are no more points.
-        check: Called with each point before it starts. Raises UnfitError to give it up, another ValueError to fail it.
+        check: Called with each point before it starts. A CapacityError prunes it, another PosegenError fails it.
         begin: Called with each trial before it starts.
         end: Called with each trial that the study was told of.
     """
@@ -154,8 +150,8 @@ class StudySearch(OptunaSearch):
                 self._search.suggest(trial)
             try:
                 self._check(trial.params)
-            except ValueError as error:
-                state = TrialState.PRUNED if isinstance(error, UnfitError) else TrialState.FAIL
+            except PosegenError as error:
+                state = TrialState.PRUNED if isinstance(error, CapacityError) else TrialState.FAIL
                 self._give_up(trial, str(error), state)
                 continue
             self._ot_trials[trial_id] = trial

@@ -12,8 +12,9 @@ from orchestration.search.settings import EPOCH, TuneSettings
 from orchestration.search.space_binding import Search
 from orchestration.tracking.tracker import Tracker
 from orchestration.training.recipes import Training
-from orchestration.training.runs import RunError, history
+from orchestration.training.runs import history
 from orchestration.training.train import TrainSettings, train
+from posegen.errors import PosegenError, RunError
 from posegen.io.storage import Folder
 from posegen.stages import Stage
 
@@ -72,7 +73,7 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
             parent=tracker,
         )
         reporter.catch_up()
-    except ValueError as error:
+    except PosegenError as error:
         report({"reason": str(error)})
     except Exception as error:
         report({"reason": f"{type(error).__name__}: {error}"})

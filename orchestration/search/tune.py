@@ -37,6 +37,7 @@ from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import find_record
 from orchestration.training.train import TrainSettings, check, open_dataset
 from posegen.datasets.dataset import Dataset
+from posegen.errors import SearchError
 from posegen.io.storage import Folder
 from posegen.stages import STAGES, Actor, Stage
 from posegen.stages.behavior_stage import BehaviorStage
@@ -65,7 +66,7 @@ def tune(
         on_trial: Hears of every trial that ended, and of the best ones by now.
 
     Raises:
-        ValueError: Before anything is written, if space, data, stages and settings do not fit.
+        PosegenError: Before anything is written, if space, data, stages and settings do not fit.
     """
     begin = time.monotonic()
     settings = complete(space, settings)
@@ -103,7 +104,7 @@ def tune(
 def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
     """See what a search would do and cost on the present cluster, and start nothing.
 
-    Raises ValueError as `tune`.
+    Raises PosegenError as `tune`.
     """
     settings = complete(space, settings)
     search = open_search(space, settings)
@@ -139,12 +140,12 @@ def draw_best(run: str, dataset: str) -> None:
 
 
 def open_search(space: str, settings: TuneSettings) -> Search:
-    """The space over the runs of the method. Raises ValueError if they do not fit."""
+    """The space over the runs of the method. Raises SearchError if they do not fit."""
     settings = complete(space, settings)
     declared = search_spaces.load(space)
     methods = METHODS[declared.stage]
     if settings.method not in methods:
-        raise ValueError(f"space {space} is of {declared.stage}, expected the method {' or '.join(methods)}")
+        raise SearchError(f"space {space} is of {declared.stage}, expected the method {' or '.join(methods)}")
     return Search(declared, settings.preset, settings.method, dict(map(_parse_setting, settings.set)))
 
 
@@ -152,7 +153,7 @@ def _parse_setting(text: str) -> tuple[str, Value]:
     """Read ``STAGE.FIELD=VALUE``."""
     key, equals, value = text.partition("=")
     if not equals or "." not in key:
-        raise ValueError(f"got the setting {text!r}, expected STAGE.FIELD=VALUE")
+        raise SearchError(f"got the setting {text!r}, expected STAGE.FIELD=VALUE")
     try:
         return key, json.loads(value)
     except json.JSONDecodeError:
@@ -160,11 +161,11 @@ def _parse_setting(text: str) -> tuple[str, Value]:
 
 
 def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None:
-    """Raise ValueError if the runs of the first trial cannot work on this data."""
+    """Raise SearchError if the runs of the first trial cannot work on this data."""
     known = objectives_of(search.space.stage)
     for name in settings.objectives:
         if name in OBJECTIVES and name not in known:
-            raise ValueError(
+            raise SearchError(
                 f"{name!r} is no objective of {search.space.stage}, expected one of {', '.join(known)}: "
                 "see posegen tune --help"
             )
@@ -175,7 +176,7 @@ def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None
             and not config.recognizer
             and set(settings.objectives) & {"fid", "accuracy"}
         ):
-            raise ValueError(
+            raise SearchError(
                 "fid and accuracy need what tells actions: --set actor.recognizer=RUN, of the stage recognition, "
                 "or gru-humanact12; or ask for --objectives joint_error"
             )
@@ -188,7 +189,7 @@ def _storage(settings: TuneSettings, folder: Folder) -> str:
     if settings.storage:
         return settings.storage
     if not folder.is_local:
-        raise ValueError(f"a file in {folder} cannot be the study's database: give its address with --storage")
+        raise SearchError(f"a file in {folder} cannot be the study's database: give its address with --storage")
     return f"sqlite:///{folder.uri}/study.db"
 
 

@@ -30,7 +30,7 @@ from filelock import FileLock
 
 from orchestration.tracking.outbox import Outbox, Record
 from posegen.datasets.clips import decode_png, encode_png
-from posegen.errors import first_line
+from posegen.errors import ConfigError, TrackingError, first_line
 from posegen.io.storage import Folder
 from posegen.weights.registry import cache_folder
 
@@ -54,14 +54,14 @@ def tracking_uri() -> str:
 
 
 def require() -> None:
-    """Raise ValueError where MLflow does not answer."""
+    """Raise TrackingError where MLflow does not answer."""
     from mlflow.exceptions import MlflowException
 
     deliver_all()
     try:
         _client(tracking_uri()).search_experiments(max_results=1)
     except (MlflowException, OSError) as error:
-        raise ValueError(f"MLflow at {tracking_uri()} does not answer: {first_line(error)}") from None
+        raise TrackingError(f"MLflow at {tracking_uri()} does not answer: {first_line(error)}") from None
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Tracker:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w*", self.run_id):  # it becomes the name of a folder, in the outbox
-            raise ValueError(f"{self.run_id!r} is not the id of an MLflow run")
+            raise ConfigError(f"{self.run_id!r} is not the id of an MLflow run")
 
     @property
     def is_on(self) -> bool:
@@ -294,7 +294,7 @@ def of_run(run: Folder) -> Tracker:
 def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
     """Serve MLflow's page on the store until it is interrupted, or say where its server is.
 
-    Raises ValueError if it does not start.
+    Raises TrackingError if it does not start.
     """
     uri = tracking_uri()
     if uri.startswith("http"):
@@ -302,14 +302,14 @@ def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
         return
     address = f"http://127.0.0.1:{port}"
     if _answers(address):
-        raise ValueError(f"something answers on port {port} already: take another --port")
+        raise TrackingError(f"something answers on port {port} already: take another --port")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
     server = subprocess.Popen([*command, "--port", str(port), "--workers", "1"])
     try:
         while server.poll() is None and not _answers(address):
             time.sleep(0.5)
         if server.poll() is not None:
-            raise ValueError(f"MLflow's page did not start on port {port}: take another --port")
+            raise TrackingError(f"MLflow's page did not start on port {port}: take another --port")
         on_ready(address)
         server.wait()
     finally:
@@ -354,7 +354,7 @@ def find_runs(target: str) -> list[Recorded]:
             search's trials, or else the run itself.
 
     Raises:
-        ValueError: MLflow has nothing of that name.
+        TrackingError: MLflow has nothing of that name.
     """
     client = _client(tracking_uri())
     experiment = client.get_experiment_by_name(target)
@@ -367,7 +367,7 @@ def find_runs(target: str) -> list[Recorded]:
         f"attributes.run_name = '{quoted}'"
     )
     if not runs:
-        raise ValueError(f"MLflow at {tracking_uri()} has no experiment and no run {target!r}")
+        raise TrackingError(f"MLflow at {tracking_uri()} has no experiment and no run {target!r}")
     return children_of(runs[0].run_id) or runs[:1]
 
 

@@ -36,7 +36,7 @@ def train_flow(
         listener: Hears of the progress.
 
     Raises:
-        ValueError: As `train`; before the behaviour net is trained if the flow could not be.
+        PosegenError: As `train`; before the behaviour net is trained if the flow could not be.
     """
     settings = named(BehaviorFlow.name, settings)
     if not config.behavior:

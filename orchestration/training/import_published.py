@@ -14,10 +14,11 @@ from orchestration.option_types import require_name
 from orchestration.tracking import tracker as tracking
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.preflight import check_disk
-from orchestration.training.runs import RunError, load_behavior
+from orchestration.training.runs import load_behavior
 from orchestration.training.train import Job, TrainSettings, open_dataset, open_run
 from posegen.checkpoints.checkpoint import Progress, find_checkpoint, latest_checkpoint, load_config
 from posegen.checkpoints.published import Adoptable, adopted_config, adopted_stage, open_published
+from posegen.errors import ConfigError, RunError
 from posegen.io.storage import Folder
 from posegen.stages import STAGES, Behavior, BehaviorFlow, Stage
 
@@ -42,7 +43,7 @@ class AdoptSettings:
     def __post_init__(self) -> None:
         require_name(self.name, "a run's")
         if not self.name:
-            raise ValueError("--name is empty: say what the run is called")
+            raise ConfigError("--name is empty: say what the run is called")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSetti
         settings: Where it goes.
 
     Raises:
-        ValueError: Before anything is written, if the checkpoint or the data are something else, or do not fit.
+        RunError: Before anything is written, if the checkpoint or the data are something else, or do not fit.
         RunError: If there is such a run already.
     """
     behavior = _find_behavior(stage, settings.behavior)  # before gigabytes of a flow are read
@@ -115,14 +116,14 @@ def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSetti
 def _find_behavior(stage: Adoptable, run: str) -> Behavior.Config | None:
     """The configuration of the behaviour net that a flow is of; None for other stages.
 
-    Raises ValueError where the run is missing, is not adopted, or is named for another stage.
+    Raises RunError where the run is missing, is not adopted, or is named for another stage.
     """
     if stage != BehaviorFlow.name:
         if run:
-            raise ValueError(f"--from names the behaviour net of a flow, and this is a checkpoint of {stage}")
+            raise RunError(f"--from names the behaviour net of a flow, and this is a checkpoint of {stage}")
         return None
     if not run:
-        raise ValueError("--from is missing: name the run that `posegen adopt behavior` made of the flow's network")
+        raise RunError("--from is missing: name the run that `posegen adopt behavior` made of the flow's network")
     found, config = load_config(find_checkpoint(run))
     if not isinstance(config, Behavior.Config):
         raise RunError(f"{run} is of the stage {found.name!r}, expected {Behavior.name!r}")

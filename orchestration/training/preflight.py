@@ -9,12 +9,13 @@ import torch
 from rich.filesize import decimal
 
 from posegen.checkpoints.checkpoint import checkpoint_bytes
+from posegen.errors import RunError
 from posegen.io.storage import Folder
 from posegen.stages import Stage
 
 
 def check_disk(run: Folder, stage: Stage, keep: int) -> None:
-    """Raise ValueError where a run's checkpoints do not fit on its disk. An object store has room.
+    """Raise RunError where a run's checkpoints do not fit on its disk. An object store has room.
 
     Args:
         run: Its folder, which need not be there yet.
@@ -28,7 +29,7 @@ def check_disk(run: Folder, stage: Stage, keep: int) -> None:
     disk, free = free_space(place)
     size = checkpoint_bytes(stage)
     if free + present < (keep + 1) * size:
-        raise ValueError(
+        raise RunError(
             f"{disk} has {decimal(free)} free, but {keep + 1} checkpoints of {decimal(size)} must fit: "
             "free some, or choose another --runs or a smaller --keep"
         )

@@ -105,7 +105,7 @@ def train_methods(
         parent: MLflow run under which they are filed.
 
     Raises:
-        ValueError: As `train`; what other runs have learned until then is kept.
+        PosegenError: As `train`; what other runs have learned until then is kept.
     """
     runs = Folder(settings.runs)
     plan = trainings(methods)

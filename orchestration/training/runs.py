@@ -10,16 +10,13 @@ from typing import Any
 import torch
 
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint, load_config, load_progress, load_stage
+from posegen.errors import RunError
 from posegen.io.records import parse_record
 from posegen.io.storage import Folder
 from posegen.stages import STAGES, Stage
 from posegen.stages.behavior_stage import BehaviorStage
 
 _RECORD, _HISTORY = "run.json", "metrics.json"
-
-
-class RunError(ValueError):
-    """A run that cannot be started or continued as asked."""
 
 
 @dataclass(frozen=True, kw_only=True)

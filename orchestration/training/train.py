@@ -43,15 +43,7 @@ from orchestration.tracking import tracker as tracking
 from orchestration.tracking.tracker import Tracker
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.preflight import check_disk, is_out_of_memory, less_memory
-from orchestration.training.runs import (
-    RunError,
-    RunRecord,
-    add_to_history,
-    find_record,
-    history,
-    is_finished,
-    save_record,
-)
+from orchestration.training.runs import RunRecord, add_to_history, find_record, history, is_finished, save_record
 from orchestration.training.validation import Validation, describe_collapse
 from posegen.checkpoints.checkpoint import (
     Progress,
@@ -62,6 +54,7 @@ from posegen.checkpoints.checkpoint import (
     load_training_state,
 )
 from posegen.datasets.dataset import Dataset
+from posegen.errors import ConfigError, RunError
 from posegen.inference.action_classifiers import open_recognizer
 from posegen.io.storage import Folder
 from posegen.samples import Batch, EpochLoader, Samples
@@ -107,11 +100,11 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         if self.workers < 0:
-            raise ValueError(f"workers must be 0 or more, got {self.workers}")
+            raise ConfigError(f"workers must be 0 or more, got {self.workers}")
         if self.checkpoint_steps < -1:
-            raise ValueError(f"checkpoint_steps must be -1 or more, got {self.checkpoint_steps}")
+            raise ConfigError(f"checkpoint_steps must be -1 or more, got {self.checkpoint_steps}")
         if self.patience < 0:
-            raise ValueError(f"patience must be 0 or more seconds, got {self.patience}")
+            raise ConfigError(f"patience must be 0 or more seconds, got {self.patience}")
         require_name(self.name, "a run's")
 
     @property
@@ -157,7 +150,7 @@ def train(
         parent: MLflow run under which this one is filed.
 
     Raises:
-        ValueError: Before anything is written, if the data, the configuration and the workers do not fit.
+        PosegenError: Before anything is written, if the data, the configuration and the workers do not fit.
         RunError: If the run of that name is another one, or failed.
     """
     listener = listener or Listener()
@@ -208,7 +201,7 @@ def open_dataset(stage: str, folder: str) -> Dataset:
 
 
 def check(stage: str, config: Stage.Config, data: Dataset, *, workers: int) -> Stage:
-    """Raise ValueError if a stage cannot be trained on this data, whatever other runs it needs.
+    """Raise PosegenError if a stage cannot be trained on this data, whatever other runs it needs.
 
     Returns the stage, built of shapes alone: the paper's generator fills 0.7 GB.
     """
@@ -222,7 +215,7 @@ def check(stage: str, config: Stage.Config, data: Dataset, *, workers: int) -> S
 
 
 def _check_needs(stage: Stage) -> None:
-    """Raise ValueError if the runs that a stage of shapes needs are not there, or do not fit it."""
+    """Raise PosegenError if the runs that a stage of shapes needs are not there, or do not fit it."""
     if isinstance(stage, Actor) and stage.config.recognizer:
         open_recognizer(stage.config.recognizer, torch.device("cpu")).labels(stage.config.actions, stage.config.fps)
     with _FILTERING, warnings.catch_warnings():

@@ -20,6 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from posegen.errors import CheckpointError
 from posegen.io.records import check_size, parse_record
 from posegen.io.storage import Folder
 from posegen.stages import STAGES
@@ -28,10 +29,6 @@ from posegen.stages.stage import Stage
 _TENSORS = "tensors.safetensors"
 _FACTS = "checkpoint.json"
 _ADAM_SLOTS = 2  # moments that Adam keeps of every parameter
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that is missing, incomplete or of something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +234,7 @@ def _split(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dic
             case ["optimizers", optimizer, index, slot]:
                 slots.setdefault(optimizer, {}).setdefault(int(index), {})[slot] = tensor
             case _:
-                raise ValueError(f"it has a tensor {name!r}")
+                raise CheckpointError(f"it has a tensor {name!r}")
     return networks, slots
 
 

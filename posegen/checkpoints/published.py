@@ -21,7 +21,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from posegen.datasets.published.h36m_names import FPS, Y_UP
-from posegen.errors import first_line
+from posegen.errors import CheckpointImportError, first_line
 from posegen.io.records import pick_record
 from posegen.networks.behavior import BehaviorNet
 from posegen.skeletons import H36M_17
@@ -35,10 +35,6 @@ _OPENPOSE_DATASETS = ("DeepFashion", "Market")  # whose postures have 18 joints
 
 Adoptable = Literal["behavior", "behavior_flow", "shape_posture"]
 """Stages whose networks that code has, too."""
-
-
-class AdoptionError(ValueError):
-    """A checkpoint that is damaged, of another network, or not from that code."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +79,18 @@ class Published:
     settings: PublishedSettings
 
     def shape(self, name: str, dims: int) -> tuple[int, ...]:
-        """The shape of a tensor of so many dimensions. Raises AdoptionError where there is no such one."""
+        """The shape of a tensor of so many dimensions. Raises CheckpointImportError where there is no such one."""
         found = tuple(self.tensors[name].shape) if name in self.tensors else None
         if found is None or len(found) != dims:
             has = "is missing" if found is None else f"has the shape {found}"
-            raise AdoptionError(f"{self.file}: {name} {has}, expected {dims} dimensions: is it of another network?")
+            raise CheckpointImportError(
+                f"{self.file}: {name} {has}, expected {dims} dimensions: is it of another network?"
+            )
         self.check_numbers(name)
         return found
 
     def check_numbers(self, name: str, kind: torch.dtype = torch.float32) -> None:
-        """Raise AdoptionError where a tensor has fewer numbers than its shape says, or those of another kind.
+        """Raise CheckpointImportError where a tensor has fewer numbers than its shape says, or those of another kind.
 
         Floating-point numbers may be of any precision.
         """
@@ -101,7 +99,7 @@ class Published:
         # A tensor may claim many numbers and hold one, again and again.
         if not fits or tensor.untyped_storage().nbytes() < tensor.nbytes:
             numbers = "floating-point" if kind.is_floating_point else "whole"
-            raise AdoptionError(f"{self.file}: {name} does not hold {tensor.numel():,} {numbers} numbers")
+            raise CheckpointImportError(f"{self.file}: {name} does not hold {tensor.numel():,} {numbers} numbers")
 
     def count(self, pattern: str) -> int:
         """How many tensors have such a name."""
@@ -117,12 +115,14 @@ def open_published(stage: Adoptable, place: Path) -> Published:
             number at its end is read.
 
     Raises:
-        AdoptionError: There is none, or a file is not what it should be.
+        CheckpointImportError: There is none, or a file is not what it should be.
     """
     prefix = _LAYOUTS[stage].prefix
     file = _newest(place, prefix) if place.is_dir() else place
     if not file.is_file():
-        raise AdoptionError(f"there is no checkpoint {file}: expected a .pth file, or a folder with {prefix}_*.pth")
+        raise CheckpointImportError(
+            f"there is no checkpoint {file}: expected a .pth file, or a folder with {prefix}_*.pth"
+        )
     return Published(file, _read_tensors(file), _read_settings(file.parent / _SETTINGS))
 
 
@@ -140,20 +140,20 @@ def adopted_config(stage: Adoptable, published: Published) -> Stage.Config:
     and rate of a flow are those of the behaviour net, which the caller knows.
 
     Raises:
-        AdoptionError: The checkpoint is of another network, or the settings beside it are of another experiment.
+        CheckpointImportError: The checkpoint is of another network, or its settings are of another experiment.
     """
     layout, experiment = _LAYOUTS[stage], published.settings.general.experiment
     if experiment and experiment != layout.experiment:
-        raise AdoptionError(
+        raise CheckpointImportError(
             f"{published.file.parent / _SETTINGS} is of the experiment {experiment!r}, expected {layout.experiment!r} "
             f"for the stage {stage!r}"
         )
     try:
         return layout.configure(published)
-    except AdoptionError:
+    except CheckpointImportError:
         raise
     except ValueError as error:
-        raise AdoptionError(f"{published.file}: {error}") from error
+        raise CheckpointImportError(f"{published.file}: {error}") from error
 
 
 def adopted_stage(stage: Adoptable, config: Stage.Config, published: Published) -> Stage:
@@ -170,16 +170,16 @@ def adopted_stage(stage: Adoptable, config: Stage.Config, published: Published) 
         published: The checkpoint.
 
     Raises:
-        AdoptionError: Tensors are missing, unknown, or have shapes or numbers that the network cannot have.
+        CheckpointImportError: Tensors are missing, unknown, or have shapes or numbers that the network cannot have.
     """
     layout = _LAYOUTS[stage]
     try:
         with torch.device("meta"):  # shapes alone: what lies may ask for more memory than there is
             _check(_by_published_name(layout.build(config), layout), published, layout)
-    except AdoptionError:
+    except CheckpointImportError:
         raise
     except ValueError as error:  # scales that do not fit together
-        raise AdoptionError(f"{published.file}: {error}") from error
+        raise CheckpointImportError(f"{published.file}: {error}") from error
     built = layout.build(config)
     with torch.no_grad():
         for name, own in _by_published_name(built, layout).items():
@@ -195,7 +195,7 @@ def _newest(folder: Path, prefix: str) -> Path:
     found = [path for path in there if prefix in path.name]
     if not found:
         others = f", it has {', '.join(path.name for path in there)}" if there else ""
-        raise AdoptionError(f"{folder} has no {prefix}_*.pth{others}")
+        raise CheckpointImportError(f"{folder} has no {prefix}_*.pth{others}")
     return max(found, key=_number)
 
 
@@ -208,10 +208,10 @@ def _read_tensors(file: Path) -> dict[str, Tensor]:
     try:
         content: Any = read_torch(file)
     except Exception as error:
-        raise AdoptionError(f"{file} cannot be read as a checkpoint: {first_line(error)}") from error
+        raise CheckpointImportError(f"{file} cannot be read as a checkpoint: {first_line(error)}") from error
     state = content.get("model", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not all(isinstance(x, str) and isinstance(y, Tensor) for x, y in state.items()):
-        raise AdoptionError(f"{file} holds no tensors by name, expected a state dict, alone or as 'model'")
+        raise CheckpointImportError(f"{file} holds no tensors by name, expected a state dict, alone or as 'model'")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
@@ -228,24 +228,24 @@ def _read_settings(file: Path) -> PublishedSettings:
     with file.open("rb") as stream:
         content = stream.read(_LONGEST_SETTINGS + 1)
     if len(content) > _LONGEST_SETTINGS:
-        raise AdoptionError(f"{file} is longer than {_LONGEST_SETTINGS:,} bytes, which no settings are")
+        raise CheckpointImportError(f"{file} is longer than {_LONGEST_SETTINGS:,} bytes, which no settings are")
     try:
         values = yaml.load(content, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise AdoptionError(f"{file}{line}: {error.problem}") from None
+        raise CheckpointImportError(f"{file}{line}: {error.problem}") from None
     except RecursionError:
-        raise AdoptionError(f"{file} is nested deeper than any settings") from None
+        raise CheckpointImportError(f"{file} is nested deeper than any settings") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise AdoptionError(f"{file} is not YAML: {first_line(error)}") from None
-    return pick_record(PublishedSettings, values, str(file), AdoptionError)
+        raise CheckpointImportError(f"{file} is not YAML: {first_line(error)}") from None
+    return pick_record(PublishedSettings, values, str(file), CheckpointImportError)
 
 
 def _configure_behavior(published: Published) -> Behavior.Config:
     _, latent_dim = published.shape("b_enc.rnn.weight_hh_l0", 2)
     _, pose_dim = published.shape("b_enc.rnn.weight_ih_l0", 2)
     if pose_dim != 3 * len(H36M_17):
-        raise AdoptionError(
+        raise CheckpointImportError(
             f"{published.file} was trained on postures of {pose_dim} numbers, expected the {3 * len(H36M_17)} of "
             f"{len(H36M_17)} joints in the world (keypoint_type: keypoints_3d_world)"
         )
@@ -280,7 +280,7 @@ def _configure_shape_posture(published: Published) -> ShapePosture.Config:
     width, channels, *_ = published.shape("eu.nin.conv.weight_v", 4)
     max_width, *_ = published.shape("dd.nin.conv.weight_v", 4)
     if channels not in (3, 30):
-        raise AdoptionError(
+        raise CheckpointImportError(
             f"{published.file} sees a person in {channels} channels, expected 3 of a picture or 30 of ten part crops"
         )
     num_scales, appearance_scales = (1 + published.count(rf"{part}\.downs\.\d+\.down\.beta") for part in ("du", "eu"))
@@ -394,25 +394,27 @@ def _by_published_name(stage: Stage, layout: _Layout) -> dict[str, Tensor]:
 
 
 def _check(own: dict[str, Tensor], published: Published, layout: _Layout) -> None:
-    """Raise AdoptionError where tensors are not those of the network."""
+    """Raise CheckpointImportError where tensors are not those of the network."""
     file, given = published.file, published.tensors
     missing = sorted(own.keys() - given.keys())
     unknown = sorted(name for name in given.keys() - own.keys() if not re.search(layout.implied, name))
     if missing:
-        raise AdoptionError(f"{file} lacks {len(missing)} of the network's {len(own)} tensors, such as {missing[0]}")
+        raise CheckpointImportError(
+            f"{file} lacks {len(missing)} of the network's {len(own)} tensors, such as {missing[0]}"
+        )
     if unknown:
-        raise AdoptionError(f"{file} has {len(unknown)} tensors that the network has not, such as {unknown[0]}")
+        raise CheckpointImportError(f"{file} has {len(unknown)} tensors that the network has not, such as {unknown[0]}")
     for name, expected in own.items():
         tensor = given[name]
         if _without_ones(tensor.shape) != _without_ones(expected.shape):
-            raise AdoptionError(
+            raise CheckpointImportError(
                 f"{file}: {name} has the shape {tuple(tensor.shape)}, expected {_without_ones(expected.shape)}"
             )
         published.check_numbers(name, expected.dtype)
         if not tensor.isfinite().all():
-            raise AdoptionError(f"{file}: {name} has numbers that are not finite: its training diverged")
+            raise CheckpointImportError(f"{file}: {name} has numbers that are not finite: its training diverged")
         if not expected.is_floating_point() and sorted(tensor.flatten().tolist()) != list(range(tensor.numel())):
-            raise AdoptionError(f"{file}: {name} is no permutation: it lacks some of 0 to {tensor.numel() - 1}")
+            raise CheckpointImportError(f"{file}: {name} is no permutation: it lacks some of 0 to {tensor.numel() - 1}")
 
 
 def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:

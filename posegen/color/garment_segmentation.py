@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from posegen.errors import ConfigError
 from posegen.features.parts import FACE_JOINTS, TORSO_JOINTS, is_usable, torso_size
 from posegen.skeletons import joint_indices
 
@@ -94,7 +95,7 @@ def garment_labels(images: np.ndarray, keypoints: np.ndarray, masks: np.ndarray)
         (T, H, W) uint8: 0 neither, 1 upper, 2 lower garment.
     """
     if not images.shape[:3] == masks.shape == (len(keypoints), *masks.shape[1:]):
-        raise ValueError(
+        raise ConfigError(
             f"got images {images.shape}, keypoints {keypoints.shape} and masks {masks.shape}, "
             "expected (T, H, W, 3), (T, 18, 3) and (T, H, W)"
         )

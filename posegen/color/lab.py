@@ -6,6 +6,8 @@ import numpy as np
 from skimage.color import deltaE_ciede2000, rgb2lab, xyz_tristimulus_values
 from skimage.color.colorconv import rgb_from_xyz
 
+from posegen.errors import ConfigError
+
 _WHITE = np.array(xyz_tristimulus_values(illuminant="D65", observer="2", dtype=np.float64))
 _RGB_FROM_XYZ = rgb_from_xyz * _WHITE  # of X, Y, Z relative to white
 _GAMUT_STEPS = 7  # of bisection: chroma is found to 1 part in 128
@@ -16,11 +18,11 @@ def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
     """Convert sRGB (..., 3), uint8 or floats in [0, 1], to float64 L in [0, 100] and a, b within ±110."""
     rgb = np.asarray(rgb)
     if rgb.shape[-1:] != (3,):
-        raise ValueError(f"rgb_to_lab got an array of shape {rgb.shape}, expected (..., 3)")
+        raise ConfigError(f"rgb_to_lab got an array of shape {rgb.shape}, expected (..., 3)")
     if rgb.dtype != np.uint8:
         rgb = rgb.astype(np.float64)
         if rgb.size and not (rgb.min() >= 0 and rgb.max() <= 1):
-            raise ValueError(f"rgb_to_lab got floats from {rgb.min()} to {rgb.max()}, expected [0, 1] or uint8")
+            raise ConfigError(f"rgb_to_lab got floats from {rgb.min()} to {rgb.max()}, expected [0, 1] or uint8")
     return rgb2lab(rgb)
 
 
@@ -69,7 +71,7 @@ def _roots(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """f of X, Y and Z of colours (..., 3): (...) that of the grey of their L, and what a and b add to it, (3, ...)."""
     lab = np.asarray(lab, np.float64)
     if lab.shape[-1:] != (3,):
-        raise ValueError(f"got L, a, b of shape {lab.shape}, expected (..., 3)")
+        raise ConfigError(f"got L, a, b of shape {lab.shape}, expected (..., 3)")
     chroma = np.stack([lab[..., 1] / 500, np.zeros(lab.shape[:-1]), lab[..., 2] / -200])
     return (lab[..., 0] + 16) / 116, chroma
 

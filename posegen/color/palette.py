@@ -8,6 +8,7 @@ import numpy as np
 from PIL import ImageColor
 
 from posegen.color.lab import in_gamut, rgb_to_lab
+from posegen.errors import ColorError
 
 MAX_AB = 90.0
 """Largest |a| and |b| that is sampled."""
@@ -43,24 +44,24 @@ def parse_color(text: str) -> tuple[float, float, float]:
     this package where CSS has D50. Transparency is ignored.
 
     Raises:
-        ValueError: if the text is not a colour.
+        ColorError: if the text is not a colour.
     """
     unknown = f"unknown colour {text[:_LONGEST]!r}, expected one like '#2a6fdb', 'teal' or 'lab(60 40 -20)'"
     if len(text) > _LONGEST:
-        raise ValueError(unknown)
+        raise ColorError(unknown)
     lab = _LAB.fullmatch(text.strip())
     if lab:
         lightness, a, b = map(float, lab.groups())
         if not 0 <= lightness <= 100:
-            raise ValueError(f"got the colour {text!r}, expected a lightness from 0 to 100 in it")
+            raise ColorError(f"got the colour {text!r}, expected a lightness from 0 to 100 in it")
         if max(abs(a), abs(b)) > _MAX_AXIS:
-            raise ValueError(f"got the colour {text!r}, expected a and b from -{_MAX_AXIS:g} to {_MAX_AXIS:g} in it")
+            raise ColorError(f"got the colour {text!r}, expected a and b from -{_MAX_AXIS:g} to {_MAX_AXIS:g} in it")
         return lightness, a, b
     try:
         rgb = ImageColor.getrgb(text.strip())[:3]
     except ValueError:
-        raise ValueError(unknown) from None
+        raise ColorError(unknown) from None
     if not all(0 <= channel <= 255 for channel in rgb):
-        raise ValueError(unknown)
+        raise ColorError(unknown)
     lightness, a, b = rgb_to_lab(np.array(rgb, np.uint8)).tolist()
     return lightness, a, b

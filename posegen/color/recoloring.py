@@ -19,6 +19,7 @@ import numpy as np
 from posegen.color.garment_segmentation import LOWER, UPPER
 from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
 from posegen.color.palette import sample_ab
+from posegen.errors import ConfigError
 
 Region = Literal["upper", "lower", "both"]
 Scope = Literal["frame", "clip"]
@@ -69,7 +70,7 @@ def recolor(image: np.ndarray, region: np.ndarray, target_ab: Ab) -> np.ndarray:
         (H, W, 3) uint8; byte-identical to `image` where `region` is 0.
     """
     if image.dtype != np.uint8 or region.shape != image.shape[:2]:
-        raise ValueError(
+        raise ConfigError(
             f"recolor got a {image.dtype} image of shape {image.shape} and a region of shape {region.shape}, "
             "expected uint8 (H, W, 3) and (H, W)"
         )
@@ -142,10 +143,10 @@ def plan_clip(
         scope, region, num_variants, seed, clip_id: as for `plan_variants`.
 
     Raises:
-        ValueError: labels and images are not of one shape.
+        ConfigError: labels and images are not of one shape.
     """
     if garments.shape != images.shape[:3]:
-        raise ValueError(f"got garments of shape {garments.shape}, expected {images.shape[:3]} like the images")
+        raise ConfigError(f"got garments of shape {garments.shape}, expected {images.shape[:3]} like the images")
     plan = plan_variants(
         seed,
         clip_id,
@@ -236,4 +237,4 @@ def _plan(
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"unknown {name} {value!r}, expected one of {choices}")
+        raise ConfigError(f"unknown {name} {value!r}, expected one of {choices}")

@@ -29,8 +29,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posegen.datasets.dataset import Dataset, DatasetError, Split, readable_id
-from posegen.errors import first_line
+from posegen.datasets.dataset import Dataset, Split, readable_id
+from posegen.errors import DatasetError, first_line
 from posegen.io.records import MAX_PIXELS, check_size, parse_record
 from posegen.io.storage import Folder
 

@@ -12,10 +12,6 @@ from posegen.io.storage import Folder
 Split = Literal["train", "test"]
 
 
-class DatasetError(ValueError):
-    """A dataset that is missing, broken or was made for something else."""
-
-
 class Dataset(ABC):
     """A folder of data, opened for reading. Raises DatasetError where it is none of its kind."""
 

@@ -20,10 +20,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from posegen.datasets.dataset import Dataset, DatasetError, Split, assign_splits, readable_id
+from posegen.datasets.dataset import Dataset, Split, assign_splits, readable_id
+from posegen.errors import DatasetError, MotionError
 from posegen.io.records import parse_record
 from posegen.io.storage import Folder
-from posegen.motion.motion import Motion, MotionError, encode_motion, read_motion
+from posegen.motion.motion import Motion, encode_motion, read_motion
 
 SplitBy = Literal["person", "action", "motion"]
 SCHEMA_VERSION = 1

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import ConfigError, DatasetError
 from posegen.evaluation.behavior_probes import (
     judge_postures,
     judge_realism,
@@ -89,7 +89,7 @@ class BehaviorProtocol:
         for name, value in vars(self).items():
             least = 2 if name in ("seeds", "futures") else 1
             if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+                raise ConfigError(f"{name} must be at least {least}, got {value}")
 
 
 def score_behavior(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import DatasetError
 from posegen.motion.editing import posture_placement
 from posegen.networks.behavior import BehaviorNet
 from posegen.samples import BehaviorWindows

@@ -12,7 +12,8 @@ from torch import Tensor
 from posegen.color.lab import lab_to_rgb
 from posegen.color.recoloring import mean_lightness
 from posegen.datasets.clips import ClipDataset, ClipFile
-from posegen.datasets.dataset import DatasetError, Split
+from posegen.datasets.dataset import Split
+from posegen.errors import DatasetError
 from posegen.metrics.latent import probe_r2
 from posegen.samples import to_network, usable_rows
 

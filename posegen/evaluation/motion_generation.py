@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from posegen.errors import ConfigError
 from posegen.inference.action_classifiers import Recognizer
 from posegen.metrics.motion import accuracy, amplitude, diversity, frechet_distance, multimodality
 from posegen.motion.pose_features import pose_features
@@ -44,7 +45,7 @@ class Protocol:
     def __post_init__(self) -> None:
         for name, least in (("seeds", 2), ("max_motions", 2), ("batch_size", 1)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def score_motions(
         on_seed: Hears how many of how many seeds are done.
 
     Raises:
-        ValueError: The recogniser does not know an action, or there are fewer than two motions.
+        PosegenError: The recogniser does not know an action, or there are fewer than two motions.
     """
     columns = recognizer.labels(samples.actions, samples.dataset.rate())
     found: dict[Source, dict[str, list[float]]] = {}

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.checkpoints.checkpoint import CheckpointError, find_checkpoint, load_config
+from posegen.checkpoints.checkpoint import find_checkpoint, load_config
 from posegen.datasets.clips import Clip, ClipFile
+from posegen.errors import CheckpointError
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.video_synthesizer import Content, VideoSynthesizer, content_of
 from posegen.io.storage import Folder

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.features.parts import is_usable, part_labels, part_shapes
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.features.warp import PartAffines, PartCrop, crop_parts, estimate_affines, merge_crops
@@ -28,7 +29,7 @@ def feature_map(keypoints: np.ndarray, edges: np.ndarray) -> np.ndarray:
         (H, W, 4) uint8: red, green, blue, edge.
 
     Raises:
-        ValueError: Shapes or types are not these.
+        PosegenError: Shapes or types are not these.
     """
     _require_edges(edges)
     return np.dstack([draw_stick_figure(keypoints, edges.shape), edges])
@@ -54,16 +55,16 @@ class ContentFeatures:
         mask: (H, W) bool, or uint8 with 0 outside the person.
 
     Raises:
-        ValueError: The pose lacks shoulders or hips, or the shapes do not fit together.
+        ConfigError: The pose lacks shoulders or hips, or the shapes do not fit together.
     """
 
     def __init__(self, keypoints: np.ndarray, edges: np.ndarray, mask: np.ndarray):
         _require_edges(edges)
         if mask.shape != edges.shape:
-            raise ValueError(f"mask has shape {mask.shape}, expected that of the edges, {edges.shape}")
+            raise ConfigError(f"mask has shape {mask.shape}, expected that of the edges, {edges.shape}")
         labels = part_labels(keypoints, mask)
         if not is_usable(keypoints):
-            raise ValueError("the content pose lacks a shoulder or a hip, choose a frame in which all four are seen")
+            raise ConfigError("the content pose lacks a shoulder or a hip, choose a frame in which all four are seen")
         self.keypoints = keypoints
         self.size = edges.shape
         self._edges, self._labels = edges, labels
@@ -142,4 +143,4 @@ def find_holes(keypoints: np.ndarray, support: np.ndarray) -> np.ndarray:
 
 def _require_edges(edges: np.ndarray) -> None:
     if edges.ndim != 2 or edges.dtype != np.uint8:
-        raise ValueError(f"edges have shape {edges.shape} and type {edges.dtype}, expected (H, W) and uint8")
+        raise ConfigError(f"edges have shape {edges.shape} and type {edges.dtype}, expected (H, W) and uint8")

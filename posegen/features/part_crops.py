@@ -60,7 +60,7 @@ def crop_homographies(
         `CROPPED_PARTS`, zeros for a part that is not seen; and (10,) bool, which are.
 
     Raises:
-        ValueError: The keypoints have another shape.
+        PosegenError: The keypoints have another shape.
     """
     require_one_pose(keypoints)
     keypoints = np.asarray(keypoints, np.float64)

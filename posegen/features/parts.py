@@ -12,6 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.features.stick_figure import require_one_pose
 from posegen.skeletons import PART_LIMBS, PARTS, joint_indices
 
@@ -100,7 +101,7 @@ def part_shapes(keypoints: np.ndarray, size: tuple[int, int], *, torso: Literal[
         (10, H, W) bool, in the order of `PARTS`; shapes overlap.
 
     Raises:
-        ValueError: The keypoints have another shape.
+        PosegenError: The keypoints have another shape.
     """
     require_one_pose(keypoints)
     shapes = np.zeros((len(PARTS), *size), bool)
@@ -168,7 +169,7 @@ def part_labels(keypoints: np.ndarray, mask: np.ndarray) -> np.ndarray:
         costs nothing where they are merged by maximum.
     """
     if mask.ndim != 2:
-        raise ValueError(f"mask has shape {mask.shape}, expected (H, W)")
+        raise ConfigError(f"mask has shape {mask.shape}, expected (H, W)")
     return part_shapes(keypoints, mask.shape) & (mask > 0)
 
 

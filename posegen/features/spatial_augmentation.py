@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.features.stick_figure import require_one_pose
 
 Augmentation = Literal["none", "affine", "rotation"]
@@ -44,12 +45,12 @@ def person_box(keypoints: np.ndarray, size: tuple[int, int]) -> Box:
         size: (H, W) of the frame.
 
     Raises:
-        ValueError: The keypoints have another shape, or none is seen.
+        ConfigError: The keypoints have another shape, or none is seen.
     """
     require_one_pose(keypoints)
     seen = keypoints[keypoints[:, 2] > 0, :2].astype(np.float64)
     if not len(seen):
-        raise ValueError("no joint is seen, expected at least one of the person to be cropped")
+        raise ConfigError("no joint is seen, expected at least one of the person to be cropped")
     proportions = np.array(size[::-1])  # x, y like the joints
     low, high = seen.min(axis=0), seen.max(axis=0)
     extent = high - low
@@ -65,7 +66,7 @@ def person_box(keypoints: np.ndarray, size: tuple[int, int]) -> Box:
 def crop_to_person(image: np.ndarray, keypoints: np.ndarray) -> Moved:
     """Enlarge a frame to what is in the `person_box`, mirrored where that reaches beyond the frame.
 
-    Raises ValueError as `person_box`.
+    Raises PosegenError as `person_box`.
     """
     height, width = image.shape[:2]
     box = person_box(keypoints, (height, width))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.skeletons import LIMBS, joint_indices
 
 PALETTE_NAME = "openpose-coco18"
@@ -58,7 +59,7 @@ def draw_stick_figure(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarra
         (H, W, 3) uint8 RGB.
 
     Raises:
-        ValueError: The keypoints have another shape.
+        PosegenError: The keypoints have another shape.
     """
     require_one_pose(keypoints)
     canvas = np.zeros((*size, 3), np.uint8)
@@ -94,6 +95,6 @@ def _fixed_point(points: np.ndarray) -> np.ndarray:
 
 
 def require_one_pose(keypoints: np.ndarray) -> None:
-    """Raise ValueError unless the keypoints are those of one OpenPose-18 pose, (18, 3)."""
+    """Raise ConfigError unless the keypoints are those of one OpenPose-18 pose, (18, 3)."""
     if keypoints.shape != PALETTE.shape:
-        raise ValueError(f"keypoints have shape {keypoints.shape}, expected (18, 3): x, y and confidence of one pose")
+        raise ConfigError(f"keypoints have shape {keypoints.shape}, expected (18, 3): x, y and confidence of one pose")

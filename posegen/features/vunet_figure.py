@@ -14,6 +14,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.features.stick_figure import require_one_pose
 from posegen.skeletons import H36M_17, OPENPOSE_18, joint_indices
 
@@ -123,7 +124,7 @@ def find_joints(keypoints: np.ndarray, layout: FigureLayout) -> np.ndarray:
         cannot be derived (0, 0, 0).
 
     Raises:
-        ValueError: The keypoints have another shape.
+        PosegenError: The keypoints have another shape.
     """
     require_one_pose(keypoints)
     joints = np.zeros((len(layout.joints), 3), keypoints.dtype)
@@ -149,10 +150,10 @@ def draw_posture(keypoints: np.ndarray, size: tuple[int, int], layout: FigureLay
         (H, W, 3) uint8.
 
     Raises:
-        ValueError: The keypoints have another shape.
+        ConfigError: The keypoints have another shape.
     """
     if keypoints.shape != (len(layout.joints), 3):
-        raise ValueError(f"keypoints have shape {keypoints.shape}, expected ({len(layout.joints)}, 3) of one posture")
+        raise ConfigError(f"keypoints have shape {keypoints.shape}, expected ({len(layout.joints)}, 3) of one posture")
     channels = [np.zeros(size, np.uint8) for _ in range(3)]
     present = keypoints[:, 2] > 0
     torso = joint_indices(layout.torso, layout.joints)

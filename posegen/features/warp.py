@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from posegen.errors import ConfigError
 from posegen.features.parts import FACE_JOINTS, HEAD, TORSO, TORSO_JOINTS, limb_quads, torso_size
 from posegen.skeletons import PARTS, joint_indices, swap_left_right
 
@@ -163,7 +164,7 @@ def warp_parts(feature: np.ndarray, labels: np.ndarray, affines: PartAffines) ->
         (H, W, C), of the feature's type.
 
     Raises:
-        ValueError: The labels are of another size than the feature map, or not bool.
+        PosegenError: The labels are of another size than the feature map, or not bool.
     """
     return merge_crops(crop_parts(feature, labels), affines, feature.shape[:2])
 
@@ -172,10 +173,10 @@ def crop_parts(feature: np.ndarray, labels: np.ndarray) -> list[PartCrop]:
     """Cut a feature map (H, W, C) into its labelled parts (10, H, W), which `merge_crops` can warp many times.
 
     Raises:
-        ValueError: The labels are of another size than the feature map, or not bool.
+        ConfigError: The labels are of another size than the feature map, or not bool.
     """
     if feature.ndim != 3 or labels.shape != (len(PARTS), *feature.shape[:2]) or labels.dtype != bool:
-        raise ValueError(
+        raise ConfigError(
             f"got a feature map of shape {feature.shape} and {labels.dtype} labels of shape {labels.shape}, "
             f"expected (H, W, C) and bool labels of shape ({len(PARTS)}, H, W)"
         )

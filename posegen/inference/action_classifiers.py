@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posegen.checkpoints.checkpoint import CheckpointError, find_checkpoint, load_stage
+from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets.motion_formats.action_names import HUMANACT12, NTU13
+from posegen.errors import CheckpointError, ConfigError
 from posegen.motion.pose_features import JointSet, recognized_joints
 from posegen.networks.recognition import GRURecognizer, Recognition
 from posegen.samples import Batch
@@ -43,16 +44,16 @@ class Recognizer:
     def labels(self, actions: Sequence[str], fps: float) -> Tensor:
         """Places (A,) of these actions among those that it tells.
 
-        Raises ValueError for an action that it does not know, and for motions of a rate that it does not know.
+        Raises ConfigError for an action that it does not know, and for motions of a rate that it does not know.
         """
         if self.fps and not math.isclose(self.fps, fps, rel_tol=1e-3):
-            raise ValueError(
+            raise ConfigError(
                 f"the recogniser {self.name} knows motions of {self.fps:g} frames per second, got {fps:g}: "
                 f"convert them with --rate {self.fps:g}"
             )
         unknown = [action for action in actions if action not in self.actions]
         if unknown:
-            raise ValueError(
+            raise ConfigError(
                 f"the recogniser {self.name} does not know {unknown[0]!r}, it tells {', '.join(self.actions)}"
             )
         return torch.tensor([self.actions.index(action) for action in actions])

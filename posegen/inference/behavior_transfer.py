@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from posegen.errors import MotionError
 from posegen.inference.motion_to_pose import face_viewer
 from posegen.motion.editing import first_frames, resample
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.stages.behavior_stage import BehaviorStage
 
 

@@ -56,7 +56,7 @@ def match_colors(
         The new code (Z,), and what each wished garment reached.
 
     Raises:
-        ValueError: a garment is not seen in the content image.
+        PosegenError: a garment is not seen in the content image.
     """
     colors = {region: (worn_color(content, region)[0], *ab) for region, ab in wishes.items()}
     start = synthesizer.recolor(z, colors)

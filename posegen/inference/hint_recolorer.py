@@ -19,6 +19,7 @@ from posegen.color.garment_segmentation import LOWER, UPPER
 from posegen.color.hints import body_hints
 from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
 from posegen.color.recoloring import Paint, Plan, Variant, feather
+from posegen.errors import ConfigError
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17
 from posegen.stages import Colorizer
 
@@ -67,7 +68,7 @@ class Recolorer:
             plan: from `plan_clip`.
         """
         if len(keypoints) != len(images):
-            raise ValueError(f"got keypoints {keypoints.shape}, expected ({len(images)}, 18, 3) like the images")
+            raise ConfigError(f"got keypoints {keypoints.shape}, expected ({len(images)}, 18, 3) like the images")
         for frame, paints in plan:
             yield from self._paint(images[frame], keypoints[frame], garments[frame], paints)
 

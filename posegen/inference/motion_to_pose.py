@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.inference.video_synthesizer import Content
 from posegen.motion.cameras import align_to_reference, front_camera
 from posegen.motion.editing import Placement, canonicalize, place, resample
@@ -47,7 +48,7 @@ def pose_sequence(motion: Motion, content: Content) -> np.ndarray:
         content: The person.
 
     Raises:
-        ValueError: The person, or the motion, has no size, or the person does not show neck, shoulders and hips.
+        ConfigError: The person, or the motion, has no size, or the person does not show neck, shoulders and hips.
 
     Example:
         >>> walk = face_viewer(perform("walk", make_subject(0)), fps=25)
@@ -55,7 +56,7 @@ def pose_sequence(motion: Motion, content: Content) -> np.ndarray:
     """
     missing = [name for name in _NEEDED if content.keypoints[joint_indices([name])[0], 2] <= 0]
     if missing:
-        raise ValueError(
+        raise ConfigError(
             f"the person in the content image shows no {', '.join(missing)}: "
             "choose an image that shows neck, shoulders and hips"
         )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_size, load_stage
+from posegen.errors import ConfigError
 from posegen.inference.video_synthesizer import Content
 from posegen.io.storage import Folder
 from posegen.samples import to_image
@@ -47,6 +48,6 @@ class PoseTransfer:
             poses: (T, 18, 3) keypoints in pixels of the trained size.
         """
         if content.image.shape[:2] != self.size:
-            raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
+            raise ConfigError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
         for drawn in self.stage.reenact(content.image, content.keypoints, poses):
             yield to_image(drawn)

@@ -14,7 +14,7 @@ from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_size, loa
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clips import ClipFile
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import ConfigError, DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.features.warp import estimate_affines
@@ -144,7 +144,7 @@ class VideoSynthesizer:
             A new (Z,).
 
         Raises:
-            ValueError: The encoders have seen no painted frames.
+            PosegenError: The encoders have seen no painted frames.
         """
         parts = list(self.split(z))
         for region, color in colors.items():
@@ -165,7 +165,7 @@ class VideoSynthesizer:
 
     def _take_apart(self, content: Content) -> _Parts:
         if content.image.shape[:2] != self.size:
-            raise ValueError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
+            raise ConfigError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
         features = ContentFeatures(content.keypoints, content.edges, content.mask)
         if not self.stage.config.with_appearance:
             return _Parts(features, None)
@@ -201,10 +201,10 @@ def garments_of(content: Content) -> np.ndarray:
 
 
 def worn_color(content: Content, region: str) -> tuple[float, float, float]:
-    """Mean L, a, b of the ``upper`` or ``lower`` garment that a person wears. Raises ValueError if it is not seen."""
+    """Mean L, a, b of the ``upper`` or ``lower`` garment that a person wears. Raises ConfigError if it is not seen."""
     pixels = content.image[garments_of(content) == REGIONS.index(region) + 1]
     if not len(pixels):
-        raise ValueError(f"no {region} garment is seen in the content image, choose one that shows it")
+        raise ConfigError(f"no {region} garment is seen in the content image, choose one that shows it")
     lightness, a, b = rgb_to_lab(pixels).mean(axis=0).tolist()
     return lightness, a, b
 

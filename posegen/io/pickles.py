@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from posegen.errors import first_line
-from posegen.motion.motion import MotionError
+from posegen.errors import PickleError, first_line
 
 MAX_BYTES = 2**32
 """Of a file, packed or unpacked."""
@@ -62,19 +61,19 @@ def read_pickle(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: There is no such file.
-        MotionError: It is no such pickle, or names something that would be run. The message is one line with the file.
+        PickleError: It is no such pickle, or names something that would be run. The message is one line with the file.
     """
     if path.stat().st_size > MAX_BYTES:
-        raise MotionError(f"{path} has {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}")
+        raise PickleError(f"{path} has {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}")
     stream = io.BytesIO(_unpack(path.read_bytes(), path))
     try:
         return _settle(_Reader(stream).load(), {})
-    except MotionError as error:
-        raise MotionError(f"{path} {error}") from None
+    except PickleError as error:
+        raise PickleError(f"{path} {error}") from None
     except MemoryError:
-        raise MotionError(f"{path} is damaged: it claims to hold more than the memory does") from None
+        raise PickleError(f"{path} is damaged: it claims to hold more than the memory does") from None
     except Exception as error:  # a damaged pickle may raise any, says the documentation of `pickle`
-        raise MotionError(f"{path} is damaged or is no pickle: {first_line(error)}") from None
+        raise PickleError(f"{path} is damaged or is no pickle: {first_line(error)}") from None
 
 
 def _unpack(content: bytes, path: Path) -> bytes:
@@ -87,10 +86,10 @@ def _unpack(content: bytes, path: Path) -> bytes:
     try:
         unpacked = unpacker.decompress(content, most)
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
-        raise MotionError(f"{path} is damaged: {first_line(error)}") from None
+        raise PickleError(f"{path} is damaged: {first_line(error)}") from None
     if not unpacker.eof:
         problem = f"unpacks to more than {most:,} bytes" if len(unpacked) == most else "is cut off"
-        raise MotionError(f"{path} {problem}, expected a whole file of numbers")
+        raise PickleError(f"{path} {problem}, expected a whole file of numbers")
     return unpacked
 
 
@@ -103,14 +102,14 @@ class _Reader(pickle.Unpickler):
         self._names = _allowed(stream)
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a pickle may name. Raises MotionError for all else."""
+        """What a pickle may name. Raises PickleError for all else."""
         try:
             return self._names[module, name]
         except KeyError:
             pass
         if name == "NDArrayWrapper":
-            raise MotionError("keeps its arrays in other files: write it again with joblib 0.10 or newer")
-        raise MotionError(f"wants to run {module}.{name} and is not opened: expected numbers, text, dicts and lists")
+            raise PickleError("keeps its arrays in other files: write it again with joblib 0.10 or newer")
+        raise PickleError(f"wants to run {module}.{name} and is not opened: expected numbers, text, dicts and lists")
 
 
 def _allowed(stream: io.BytesIO) -> dict[tuple[str, str], Any]:
@@ -148,13 +147,13 @@ class _Dtype:
     def __setstate__(self, state: Any) -> None:
         _, self._order, subtype, names, *_ = state
         if subtype is not None or names is not None:
-            raise MotionError("has arrays of records, expected arrays of numbers")
+            raise PickleError("has arrays of records, expected arrays of numbers")
 
     def read(self) -> np.dtype:
-        """The type. Raises MotionError where its values are no numbers."""
+        """The type. Raises PickleError where its values are no numbers."""
         dtype = np.dtype(str(self._code))
         if dtype.kind not in _NUMBERS:
-            raise MotionError(f"has arrays of type {dtype}, expected arrays of numbers")
+            raise PickleError(f"has arrays of type {dtype}, expected arrays of numbers")
         return dtype if self._order == "|" else dtype.newbyteorder(self._order)
 
 
@@ -169,11 +168,11 @@ class _Array:
         self._order = "F" if is_fortran else "C"
 
     def read(self) -> np.ndarray:
-        """The array. Raises MotionError where it is none of numbers."""
+        """The array. Raises PickleError where it is none of numbers."""
         dtype = _dtype(self._dtype)
         content = _to_bytes(self._content)
         if _num_bytes(self._shape, dtype) != len(content):
-            raise MotionError(f"is damaged: an array of {self._shape} × {dtype} has {len(content):,} bytes")
+            raise PickleError(f"is damaged: an array of {self._shape} × {dtype} has {len(content):,} bytes")
         return _shaped(np.frombuffer(content, dtype), self._shape, self._order)
 
 
@@ -189,7 +188,7 @@ class _JoblibArray:
         start, view = self.file.tell(), self.file.getbuffer()
         size = _num_bytes(shape, dtype)
         if size > len(view) - start:
-            raise MotionError(f"is cut off: an array of {shape} × {dtype} wants {size:,} bytes")
+            raise PickleError(f"is cut off: an array of {shape} × {dtype} wants {size:,} bytes")
         self.array = _shaped(np.frombuffer(view[start : start + size], dtype), shape, str(state["order"]))
         self.file.seek(start + size)
 
@@ -200,7 +199,7 @@ class _JoblibArray:
 
 def _dtype(value: Any) -> np.dtype:
     if not isinstance(value, _Dtype):
-        raise MotionError(f"has an array of {type(value).__name__}, expected an array of numbers")
+        raise PickleError(f"has an array of {type(value).__name__}, expected an array of numbers")
     return value.read()
 
 
@@ -214,13 +213,13 @@ def _to_bytes(content: Any) -> bytes:
         return content.encode("latin1")
     if isinstance(content, bytes | bytearray):
         return bytes(content)
-    raise MotionError(f"has arrays of {type(content).__name__}, expected arrays of numbers")
+    raise PickleError(f"has arrays of {type(content).__name__}, expected arrays of numbers")
 
 
 def _num_bytes(shape: Any, dtype: np.dtype) -> int:
     """What an array takes. Python's own integers do not overflow."""
     if not all(isinstance(size, int) and size >= 0 for size in shape):
-        raise MotionError(f"is damaged: an array has the shape {shape}")
+        raise PickleError(f"is damaged: an array has the shape {shape}")
     return math.prod(shape) * dtype.itemsize
 
 
@@ -231,7 +230,7 @@ def _shaped(values: np.ndarray, shape: tuple[int, ...], order: str) -> np.ndarra
 def _settle(value: Any, settled: dict[int, Any], depth: int = 0) -> Any:
     """The same data with arrays for their stand-ins; what is in it twice is settled once."""
     if depth > _DEEPEST:
-        raise MotionError(f"is nested deeper than {_DEEPEST} levels, which no motions are")
+        raise PickleError(f"is nested deeper than {_DEEPEST} levels, which no motions are")
     if id(value) not in settled:
         if isinstance(value, _Array | _JoblibArray):
             settled[id(value)] = value.read()

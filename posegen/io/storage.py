@@ -22,6 +22,8 @@ from typing import Any, BinaryIO
 import psutil
 import pyarrow.fs as pafs
 
+from posegen.errors import StorageError
+
 _SCRATCH = re.compile(r"\.(?P<pid>\d+)@(?P<node>.+)\.[0-9a-f]{32}\.")
 _SCRATCH_AGE = timedelta(days=1)
 _OBJECT_STORE = "s3"
@@ -139,11 +141,11 @@ class Folder:
             stream.write(content)
 
     def read_json(self, name: str) -> Any:
-        """Return the content of a JSON file. Raises ValueError where it is none."""
+        """Return the content of a JSON file. Raises StorageError where it is none."""
         try:
             return json.loads(self.read(name))
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{self / name} is not JSON: {error}") from None
+            raise StorageError(f"{self / name} is not JSON: {error}") from None
 
     def write_json(self, name: str, content: Any) -> None:
         """Write a JSON file for people and machines: indented, keys in the order given."""

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from posegen.datasets.published import ArchiveError
-from posegen.errors import first_line
+from posegen.errors import ArchiveError, first_line
 from posegen.io.storage import Folder
 
 _CHUNK = 2**20  # bytes that are copied at once

@@ -23,6 +23,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
+from posegen.errors import VideoError
 from posegen.io.records import MAX_PIXELS
 
 Box = tuple[float, float, float, float]
@@ -34,10 +35,6 @@ _MAX_SD_HEIGHT = 576  # untagged video up to this height is BT.601, above it BT.
 _UNSPECIFIED = 2  # "unspecified" among the matrix coefficients of ITU-T H.273
 _BT709 = 1  # in all three tables of ITU-T H.273
 _CLOCK = 90_000  # ticks per second for variable frame rates, as in MPEG-2 systems
-
-
-class VideoError(ValueError):
-    """A video that cannot be used; the message starts with its path and gives the one reason."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +187,7 @@ def write_video(
         crf: x264's constant rate factor, 0 (lossless) to 51 (worst).
 
     Raises:
-        ValueError: if there are no frames, or frames and times that do not fit together.
+        PosegenError: if there are no frames, or frames and times that do not fit together.
     """
     with VideoWriter(path, fps=fps, times=times, crf=crf) as video:
         for image in images:
@@ -245,9 +242,9 @@ class VideoWriter:
     def _finish(self) -> None:
         """Check the number of frames and encode what the encoder still holds."""
         if self._ticks is not None and self._count != len(self._ticks):
-            raise ValueError(f"write_video got {self._count} images and {len(self._ticks)} times, expected one each")
+            raise VideoError(f"write_video got {self._count} images and {len(self._ticks)} times, expected one each")
         if self._stream is None:
-            raise ValueError("write_video got no frames, expected at least one")
+            raise VideoError("write_video got no frames, expected at least one")
         self._container.mux(self._stream.encode(None))
 
 
@@ -395,7 +392,7 @@ def _window(
     width, height = max(round(width), 1), max(round(height), 1)
     x, y = round((x0 + x1 - width) / 2), round((y0 + y1 - height) / 2)
     if x1 <= x0 or y1 <= y0 or not (-width < x < frame[0] and -height < y < frame[1]):
-        raise ValueError(f"got the crop {crop}, expected x0, y0, x1, y1 that meet the {frame[0]}×{frame[1]} frame")
+        raise VideoError(f"got the crop {crop}, expected x0, y0, x1, y1 that meet the {frame[0]}×{frame[1]} frame")
     return x, y, width, height
 
 
@@ -431,7 +428,7 @@ def _ticks(times: np.ndarray) -> np.ndarray:
     """Seconds (T,) as ticks that count from the first on."""
     ticks = np.round((np.asarray(times, np.float64) - times[0]) * _CLOCK).astype(np.int64)
     if (np.diff(ticks) <= 0).any():
-        raise ValueError("write_video got times that do not increase, expected seconds in increasing order")
+        raise VideoError("write_video got times that do not increase, expected seconds in increasing order")
     return ticks
 
 

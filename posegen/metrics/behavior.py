@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.skeletons import H36M_17, H36M_17_BONES, joint_indices
 
 _LIMBS = [bone for bone in H36M_17_BONES if bone[1].endswith(("knee", "ankle", "elbow", "wrist"))]
@@ -44,11 +45,11 @@ class CodeDistance(NamedTuple):
 def self_distance(samples: np.ndarray) -> SelfDistance:
     """ASD and FSD of futures (C, S, T, ...), S at least 2, of C sequences.
 
-    Raises ValueError where there are fewer, or a number is not finite.
+    Raises ConfigError where there are fewer, or a number is not finite.
     """
     futures = _postures(samples, 4)
     if futures.shape[1] < 2:
-        raise ValueError(f"got futures of shape {np.shape(samples)}, expected at least 2 of each sequence")
+        raise ConfigError(f"got futures of shape {np.shape(samples)}, expected at least 2 of each sequence")
     average, final = zip(*(_nearest_neighbors(of_one) for of_one in futures), strict=True)
     return SelfDistance(float(np.mean(average)), float(np.mean(final)))
 
@@ -56,12 +57,12 @@ def self_distance(samples: np.ndarray) -> SelfDistance:
 def displacement_error(samples: np.ndarray, truth: np.ndarray) -> DisplacementError:
     """ADE and FDE of futures (C, S, T, ...) where (C, T, ...) happened.
 
-    The nearest future is chosen for either on its own. Raises ValueError where shapes are not these, or a number is
+    The nearest future is chosen for either on its own. Raises ConfigError where shapes are not these, or a number is
     not finite.
     """
     futures, real = _postures(samples, 4), _postures(truth, 3)
     if futures.shape[:1] + futures.shape[2:] != real.shape:
-        raise ValueError(
+        raise ConfigError(
             f"got futures {np.shape(samples)} and truth {np.shape(truth)}, expected (C, S, T, D), (C, T, D)"
         )
     distances = np.linalg.norm(futures - real[:, None], axis=-1)  # (C, S, T)
@@ -72,12 +73,12 @@ def displacement_error(samples: np.ndarray, truth: np.ndarray) -> DisplacementEr
 def average_pairwise_distance(samples: np.ndarray) -> float:
     """APD: mean distance of all pairs of futures (C, S, T, ...), each as one vector of all its frames.
 
-    Raises ValueError for fewer than 2 futures, or where a number is not finite.
+    Raises ConfigError for fewer than 2 futures, or where a number is not finite.
     """
     futures = _postures(samples, 4)
     count = futures.shape[1]
     if count < 2:
-        raise ValueError(f"got futures of shape {np.shape(samples)}, expected at least 2 of each sequence")
+        raise ConfigError(f"got futures of shape {np.shape(samples)}, expected at least 2 of each sequence")
     first, second = np.triu_indices(count, 1)
     flat = futures.reshape(*futures.shape[:2], -1)
     return float(np.mean([np.linalg.norm(one[first] - one[second], axis=1).mean() for one in flat]))
@@ -87,11 +88,11 @@ def cross_displacement(transferred: np.ndarray, source: np.ndarray) -> Displacem
     """Distance of transferred postures (N, T, ...) from those of the source of their behaviour, (N, T, ...).
 
     Published for normalized postures. Where it is small, the source's postures were copied and not its behaviour alone.
-    Raises ValueError where shapes differ, or a number is not finite.
+    Raises ConfigError where shapes differ, or a number is not finite.
     """
     fake, real = _postures(transferred, 3), _postures(source, 3)
     if fake.shape != real.shape:
-        raise ValueError(f"got postures {np.shape(transferred)} and {np.shape(source)}, expected the same shape")
+        raise ConfigError(f"got postures {np.shape(transferred)} and {np.shape(source)}, expected the same shape")
     distances = np.linalg.norm(fake - real, axis=-1)  # (N, T)
     return DisplacementError(float(distances.mean()), float(distances[:, -1].mean()))
 
@@ -100,12 +101,12 @@ def code_distance(codes: np.ndarray, others: np.ndarray) -> CodeDistance:
     """Distance of codes (N, Z), row by row.
 
     Of a sequence and of what its behaviour became on another person, this is behaviour consistency; of two sequences of
-    one action it is the yardstick for it. Raises ValueError where shapes differ, or a number is not finite.
+    one action it is the yardstick for it. Raises ConfigError where shapes differ, or a number is not finite.
     """
     codes, others = np.asarray(codes, np.float64), np.asarray(others, np.float64)
     finite = np.isfinite(codes).all() and np.isfinite(others).all()
     if codes.ndim != 2 or not codes.size or codes.shape != others.shape or not finite:
-        raise ValueError(f"got codes {codes.shape} and {others.shape}, expected finite ones, (N, Z) each")
+        raise ConfigError(f"got codes {codes.shape} and {others.shape}, expected finite ones, (N, Z) each")
     distances = np.linalg.norm(codes - others, axis=1)
     return CodeDistance(float(distances.mean()), float(distances.std()))
 
@@ -114,12 +115,12 @@ def limb_drift(motions: np.ndarray) -> float:
     """How much thighs, shins, upper arms and forearms of motions (N, T, 17, 3) change their length: 0 in real bodies.
 
     Standard deviation over the frames / mean, in the mean over limbs and motions. What joints of `H36M_17` lie on the
-    trunk has no fixed distances in real bodies either. Raises ValueError where shapes are not these, or a number is
+    trunk has no fixed distances in real bodies either. Raises ConfigError where shapes are not these, or a number is
     not finite.
     """
     joints = np.asarray(motions, np.float64)
     if joints.ndim != 4 or joints.shape[2:] != (len(H36M_17), 3) or not joints.size or not np.isfinite(joints).all():
-        raise ValueError(f"got motions of shape {np.shape(motions)}, expected finite ones, (N, T, {len(H36M_17)}, 3)")
+        raise ConfigError(f"got motions of shape {np.shape(motions)}, expected finite ones, (N, T, {len(H36M_17)}, 3)")
     near, far = (joint_indices(ends, H36M_17) for ends in zip(*_LIMBS, strict=True))
     lengths = np.linalg.norm(joints[:, :, near] - joints[:, :, far], axis=-1)  # (N, T, 8)
     return float((lengths.std(axis=1) / np.maximum(lengths.mean(axis=1), 1e-9)).mean())
@@ -134,12 +135,12 @@ def _nearest_neighbors(futures: np.ndarray) -> tuple[float, float]:
 
 
 def _postures(postures: np.ndarray, dimensions: int) -> np.ndarray:
-    """Postures (..., D) in float64 with so many dimensions. Raises ValueError where they are none."""
+    """Postures (..., D) in float64 with so many dimensions. Raises ConfigError where they are none."""
     flat = np.asarray(postures, np.float64)
     if flat.ndim == dimensions + 1:
         flat = flat.reshape(*flat.shape[:-2], -1)
     if flat.ndim != dimensions or not flat.size or not np.isfinite(flat).all():
-        raise ValueError(
+        raise ConfigError(
             f"got postures of shape {np.shape(postures)}, expected finite ones with {dimensions} dimensions, or joints"
         )
     return flat

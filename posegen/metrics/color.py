@@ -9,6 +9,7 @@ import numpy as np
 
 from posegen.color.garment_segmentation import LOWER, NONE, UPPER
 from posegen.color.lab import delta_e_2000, rgb_to_lab
+from posegen.errors import ConfigError
 
 
 def mean_ab(images: np.ndarray, region: np.ndarray) -> np.ndarray:
@@ -26,12 +27,12 @@ def mean_lab(images: np.ndarray, region: np.ndarray) -> np.ndarray:
         region: (T, H, W) bool.
 
     Raises:
-        ValueError: Shapes or types are not these, or the region has no pixel.
+        ConfigError: Shapes or types are not these, or the region has no pixel.
     """
     _require_frames(images, region)
     shown = np.flatnonzero(region.any(axis=(1, 2)))
     if not len(shown):
-        raise ValueError(f"the region has no pixel in any of {len(images)} frames: leave the clip out")
+        raise ConfigError(f"the region has no pixel in any of {len(images)} frames: leave the clip out")
     return np.mean([rgb_to_lab(images[t][region[t]]).mean(axis=0) for t in shown], axis=0)
 
 
@@ -46,7 +47,7 @@ def hit(images: np.ndarray, region: np.ndarray, target_ab: np.ndarray) -> float:
         target_ab: (2,), a and b.
 
     Raises:
-        ValueError: As `mean_lab`, or the target is not finite or not of this shape.
+        PosegenError: As `mean_lab`, or the target is not finite or not of this shape.
     """
     _require_color(target_ab, "ab")
     found = mean_lab(images, region)
@@ -83,7 +84,7 @@ def areas_beside(garment: int, labels: np.ndarray, masks: np.ndarray) -> dict[st
         ``background``.
     """
     if garment not in (UPPER, LOWER) or labels.shape != masks.shape:
-        raise ValueError(
+        raise ConfigError(
             f"got garment {garment}, labels of shape {labels.shape} and masks of shape {masks.shape}, "
             f"expected garment {UPPER} or {LOWER}, and one shape"
         )
@@ -124,13 +125,13 @@ def texture_kept(before: np.ndarray, after: np.ndarray, region: np.ndarray) -> f
         texture at any contrast, 0 for none, -1 for its negative. NaN where `before` is flat: it has none to keep.
 
     Raises:
-        ValueError: Shapes or types are not these, or no pixel is left of the region.
+        ConfigError: Shapes or types are not these, or no pixel is left of the region.
     """
     _require_pair(before, after)
     _require_frames(before, region)
     inner = [cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0 for part in region]
     if not np.any(inner):
-        raise ValueError(f"no pixel is left of a region of {region.sum()} pixels without its outline: leave it out")
+        raise ConfigError(f"no pixel is left of a region of {region.sum()} pixels without its outline: leave it out")
     first, second = (
         np.concatenate([_lightness_gradients(image, part) for image, part in zip(images, inner, strict=True)])
         for images in (before, after)
@@ -148,7 +149,7 @@ def _lightness_gradients(image: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 def _require_frames(images: np.ndarray, region: np.ndarray) -> None:
     if images.ndim != 4 or images.dtype != np.uint8 or region.shape != images.shape[:3] or region.dtype != bool:
-        raise ValueError(
+        raise ConfigError(
             f"got {images.dtype} images of shape {images.shape} and a {region.dtype} region of shape {region.shape}, "
             "expected uint8 (T, H, W, 3) and bool (T, H, W)"
         )
@@ -156,7 +157,7 @@ def _require_frames(images: np.ndarray, region: np.ndarray) -> None:
 
 def _require_pair(before: np.ndarray, after: np.ndarray) -> None:
     if before.shape != after.shape or before.dtype != after.dtype:
-        raise ValueError(
+        raise ConfigError(
             f"got {before.dtype} {before.shape} before and {after.dtype} {after.shape} after, expected two uint8 "
             "arrays of one shape (T, H, W, 3)"
         )
@@ -165,4 +166,4 @@ def _require_pair(before: np.ndarray, after: np.ndarray) -> None:
 def _require_color(target: np.ndarray, names: str) -> None:
     target = np.asarray(target, np.float64)
     if target.shape != (len(names),) or not np.isfinite(target).all():
-        raise ValueError(f"got the target {target.tolist()}, expected finite [{', '.join(names)}]")
+        raise ConfigError(f"got the target {target.tolist()}, expected finite [{', '.join(names)}]")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posegen.errors import ConfigError
 from posegen.metrics._torchvision import import_torchvision
 from posegen.networks.layers import blur_pool
 from posegen.weights import registry as weights
@@ -38,12 +39,12 @@ def ssim(fake: Tensor, real: Tensor) -> Tensor:
 def ms_ssim(fake: Tensor, real: Tensor) -> Tensor:
     """Multi-scale structural similarity (Wang et al., 2003), in [0, 1]: five scales, mean of the channels.
 
-    Raises ValueError for images of less than 161 pixels on a side; `ssim` takes them.
+    Raises ConfigError for images of less than 161 pixels on a side; `ssim` takes them.
     """
     _check(fake, real)
     height, width = fake.shape[-2:]
     if min(height, width) < MS_SSIM_MIN_SIZE:
-        raise ValueError(
+        raise ConfigError(
             f"ms_ssim needs at least {MS_SSIM_MIN_SIZE} pixels on both sides, got {height}×{width}: use ssim"
         )
     return pytorch_msssim.ms_ssim(fake, real, data_range=1.0, size_average=False)
@@ -81,13 +82,13 @@ class LPIPS(nn.Module):
         given = {f"features.{'.'.join(name.split('.')[1:])}": name for name in own}
         missing = sorted(given.keys() - trunk.keys())
         if missing:
-            raise ValueError(f"weights of LPIPS's AlexNet lack {missing}")
+            raise ConfigError(f"weights of LPIPS's AlexNet lack {missing}")
         self.network.net.load_state_dict({name: trunk[key] for key, name in given.items()})
         self.requires_grad_(False).eval()
 
     @classmethod
     def pretrained(cls) -> LPIPS:
-        """The metric with torchvision's weights. Raises ValueError where they cannot be had."""
+        """The metric with torchvision's weights. Raises weights.WeightsError where they cannot be had."""
         try:
             with weights.loaded("lpips-alexnet") as tensors:
                 return cls(tensors)
@@ -106,7 +107,7 @@ _LPIPS_HEAD_SUMS = (2.349532, 16.143028, 39.268439, 27.197178, 20.317177)  # of 
 
 
 def _lpips_network() -> Any:
-    """The published network with its heads and a random trunk. Raises ValueError where the heads are not 0.1's."""
+    """The published network with its heads and a random trunk. Raises ConfigError where the heads are not 0.1's."""
     import_torchvision()
     import lpips
 
@@ -115,7 +116,7 @@ def _lpips_network() -> Any:
         network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
     sums = [float(head.model[1].weight.detach().double().sum()) for head in network.lins]
     if not np.allclose(sums, _LPIPS_HEAD_SUMS, atol=1e-4):
-        raise ValueError(f"heads of LPIPS sum to {sums}, expected {_LPIPS_HEAD_SUMS}: reinstall lpips")
+        raise ConfigError(f"heads of LPIPS sum to {sums}, expected {_LPIPS_HEAD_SUMS}: reinstall lpips")
     return network
 
 
@@ -146,7 +147,7 @@ class STLPIPS(nn.Module):
 
     @classmethod
     def pretrained(cls) -> STLPIPS:
-        """The metric with its published weights. Raises ValueError where they cannot be had."""
+        """The metric with its published weights. Raises PosegenError where they cannot be had."""
         with weights.loaded("st_lpips") as tensors:
             return cls(tensors)
 
@@ -158,7 +159,7 @@ class STLPIPS(nn.Module):
         wanted = {own: names[own] for own in self.state_dict()}
         missing = sorted(set(wanted.values()) - state_dict.keys())
         if missing:
-            raise ValueError(f"weights of st_lpips lack {missing}")
+            raise ConfigError(f"weights of st_lpips lack {missing}")
         self.load_state_dict({own: state_dict[source] for own, source in wanted.items()})
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
@@ -190,8 +191,8 @@ def _unit_length(x: Tensor) -> Tensor:
 
 def _check(fake: Tensor, real: Tensor) -> None:
     if fake.shape != real.shape or fake.dim() != 4 or fake.shape[1] != 3:
-        raise ValueError(f"images must both be (N, 3, H, W), got {tuple(fake.shape)} and {tuple(real.shape)}")
+        raise ConfigError(f"images must both be (N, 3, H, W), got {tuple(fake.shape)} and {tuple(real.shape)}")
     for images in (fake, real):
         low, high = (float(bound) for bound in images.aminmax())
         if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
-            raise ValueError(f"images must be in [0, 1], got [{low:g}, {high:g}]: map [-1, 1] by (x + 1) / 2")
+            raise ConfigError(f"images must be in [0, 1], got [{low:g}, {high:g}]: map [-1, 1] by (x + 1) / 2")

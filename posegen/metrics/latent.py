@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from posegen.errors import ConfigError
+
 _MAX_FOLDS = 5
 _CONSTANT = 1e-12  # squared units of (a, b), for rounding
 
@@ -24,18 +26,18 @@ def probe_r2(codes: np.ndarray, ab: np.ndarray, groups: np.ndarray) -> float:
         than the mean colour, and below 0 is worse than that.
 
     Raises:
-        ValueError: Shapes do not fit, a value is not finite, there are fewer than two clips, or a or b is constant.
+        ConfigError: Shapes do not fit, a value is not finite, there are fewer than two clips, or a or b is constant.
     """
     codes, ab, groups = np.asarray(codes, np.float64), np.asarray(ab, np.float64), np.asarray(groups)
     _require_codes(codes)
     if ab.shape != (len(codes), 2) or groups.shape != (len(codes),) or not np.isfinite(ab).all():
-        raise ValueError(
+        raise ConfigError(
             f"got a, b of shape {ab.shape} and groups of shape {groups.shape} for {len(codes)} codes, "
             "expected finite (N, 2) and (N,)"
         )
     variation = np.square(ab - ab.mean(axis=0)).sum(axis=0)
     if variation.min() < _CONSTANT * len(ab):
-        raise ValueError("a or b is the same in all rows, expected garments of several colours")
+        raise ConfigError("a or b is the same in all rows, expected garments of several colours")
     error = np.square(ab - _held_out_predictions(codes, ab, _folds(groups))).sum(axis=0)
     return float(np.mean(1 - error / variation))
 
@@ -50,12 +52,12 @@ def principal_components(codes: np.ndarray, num_components: int = 2) -> tuple[np
         [0, 1] and falling; zeros where all codes are equal.
 
     Raises:
-        ValueError: Codes are not finite, or there are fewer rows or dimensions than components.
+        ConfigError: Codes are not finite, or there are fewer rows or dimensions than components.
     """
     codes = np.asarray(codes, np.float64)
     _require_codes(codes)
     if min(codes.shape) < num_components:
-        raise ValueError(f"got codes of shape {codes.shape}, expected at least {num_components} rows and dimensions")
+        raise ConfigError(f"got codes of shape {codes.shape}, expected at least {num_components} rows and dimensions")
     centered = codes - codes.mean(axis=0)
     _, scales, directions = np.linalg.svd(centered, full_matrices=False)  # (min(N, Z),), (min(N, Z), Z)
     directions = directions[:num_components]
@@ -87,20 +89,20 @@ def code_sensitivity(images: np.ndarray, other_images: np.ndarray, codes: np.nda
         Mean over the pairs of the mean absolute difference of a channel, in [0, 1], over the codes' Euclidean distance.
 
     Raises:
-        ValueError: Shapes or types are not these, codes are not finite, or two of a pair are equal.
+        ConfigError: Shapes or types are not these, codes are not finite, or two of a pair are equal.
     """
     _require_codes(codes)
     _require_codes(other_codes)
     if codes.shape != other_codes.shape or images.shape != other_images.shape or len(codes) != len(images):
-        raise ValueError(
+        raise ConfigError(
             f"got images of shapes {images.shape} and {other_images.shape} and codes of shapes {codes.shape} and "
             f"{other_codes.shape}, expected pairs (N, H, W, 3) and (N, Z)"
         )
     if images.dtype != np.uint8 or other_images.dtype != np.uint8:
-        raise ValueError(f"got {images.dtype} and {other_images.dtype} images, expected uint8")
+        raise ConfigError(f"got {images.dtype} and {other_images.dtype} images, expected uint8")
     distances = np.linalg.norm(codes - other_codes, axis=1)  # (N,)
     if not distances.all():
-        raise ValueError(f"pairs {np.flatnonzero(distances == 0).tolist()} have equal codes, expected different ones")
+        raise ConfigError(f"pairs {np.flatnonzero(distances == 0).tolist()} have equal codes, expected different ones")
     changes = np.abs(images.astype(np.float32) - other_images).mean(axis=(1, 2, 3)) / 255  # (N,)
     return float((changes / distances).mean())
 
@@ -108,14 +110,14 @@ def code_sensitivity(images: np.ndarray, other_images: np.ndarray, codes: np.nda
 def _require_codes(codes: np.ndarray) -> None:
     if codes.ndim != 2 or not codes.size or not np.isfinite(codes).all():
         bad = int((~np.isfinite(codes)).sum())
-        raise ValueError(f"got codes of shape {codes.shape} with {bad} values that are not finite, expected (N, Z)")
+        raise ConfigError(f"got codes of shape {codes.shape} with {bad} values that are not finite, expected (N, Z)")
 
 
 def _folds(groups: np.ndarray) -> np.ndarray:
     """Deal groups (N,) into folds, the largest first and each to the fold with the fewest rows: (N,) int."""
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
-        raise ValueError(f"a probe needs at least 2 clips to hold one out, got {len(sizes)}")
+        raise ConfigError(f"a probe needs at least 2 clips to hold one out, got {len(sizes)}")
     rows = np.zeros(min(_MAX_FOLDS, len(sizes)), int)
     fold_of_group = np.zeros(len(sizes), int)
     for group in np.argsort(-sizes, kind="stable"):

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from posegen.errors import ConfigError
+
 
 class Repeated(NamedTuple):
     """A figure measured several times, and how sure it is, by either convention."""
@@ -24,10 +26,10 @@ class Repeated(NamedTuple):
 
 
 def repeated(values: np.ndarray) -> Repeated:
-    """Sum up a figure's values (n,) from runs that differ by their seeds. Raises ValueError for fewer than two."""
+    """Sum up a figure's values (n,) from runs that differ by their seeds. Raises ConfigError for fewer than two."""
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
-        raise ValueError(f"got values of shape {values.shape}, expected at least two finite ones, (n,)")
+        raise ConfigError(f"got values of shape {values.shape}, expected at least two finite ones, (n,)")
     std = float(values.std(ddof=1))
     return Repeated(float(values.mean()), std, 1.96 * std / len(values) ** 0.5, 1.96 * float(values.var()))
 
@@ -47,11 +49,11 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
         At least 0. It falls with N and M also where both sets are of one distribution: compare equal numbers.
 
     Raises:
-        ValueError: Shapes are not these, or a feature is not finite.
+        ConfigError: Shapes are not these, or a feature is not finite.
     """
     a, b = _require_features(a), _require_features(b)
     if a.shape[1] != b.shape[1]:
-        raise ValueError(f"got features of {a.shape[1]} and {b.shape[1]} dimensions, expected those of one recogniser")
+        raise ConfigError(f"got features of {a.shape[1]} and {b.shape[1]} dimensions, expected those of one recogniser")
     root_a, root_b = _covariance_root(a), _covariance_root(b)
     means = np.square(a.mean(axis=0) - b.mean(axis=0)).sum()
     trace = np.square(root_a).sum() + np.square(root_b).sum()
@@ -67,20 +69,20 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: (N,) int in [0, A).
 
     Raises:
-        ValueError: Shapes or values are not these.
+        ConfigError: Shapes or values are not these.
     """
     logits, labels = np.asarray(logits), np.asarray(labels)
     if logits.ndim != 2 or not logits.size or labels.shape != logits.shape[:1] or not np.isfinite(logits).all():
-        raise ValueError(f"got logits {logits.shape} and labels {labels.shape}, expected finite (N, A) and (N,)")
+        raise ConfigError(f"got logits {logits.shape} and labels {labels.shape}, expected finite (N, A) and (N,)")
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError(f"got labels from {labels.min()} to {labels.max()}, expected them below {logits.shape[1]}")
+        raise ConfigError(f"got labels from {labels.min()} to {labels.max()}, expected them below {logits.shape[1]}")
     return float((logits.argmax(axis=1) == labels).mean())
 
 
 def diversity(features: np.ndarray, rng: np.random.Generator, num_pairs: int = 200) -> float:
     """Mean distance of pairs that are drawn, with replacement, from features (N, D) of all actions.
 
-    Raises ValueError where features are not finite, or fewer than two.
+    Raises PosegenError where features are not finite, or fewer than two.
     """
     features = _require_features(features)
     first, second = rng.integers(len(features), size=(2, num_pairs))
@@ -100,11 +102,11 @@ def multimodality(features: np.ndarray, labels: np.ndarray, rng: np.random.Gener
         num_pairs: Pairs per action.
 
     Raises:
-        ValueError: Shapes are not these, or a feature is not finite.
+        ConfigError: Shapes are not these, or a feature is not finite.
     """
     features, labels = _require_features(features), np.asarray(labels)
     if labels.shape != (len(features),):
-        raise ValueError(f"got labels of shape {labels.shape} for {len(features)} motions, expected one each")
+        raise ConfigError(f"got labels of shape {labels.shape} for {len(features)} motions, expected one each")
     same = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     first, second = np.concatenate([rng.choice(motions, size=(2, num_pairs)) for motions in same], axis=1)
     return mean_distance(features, first, second)
@@ -130,8 +132,8 @@ def _covariance_root(features: np.ndarray) -> np.ndarray:
 
 
 def _require_features(features: np.ndarray) -> np.ndarray:
-    """The features in float64. Raises ValueError where they are none."""
+    """The features in float64. Raises ConfigError where they are none."""
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or len(features) < 2 or not np.isfinite(features).all():
-        raise ValueError(f"got features of shape {features.shape}, expected finite ones of at least 2 motions, (N, D)")
+        raise ConfigError(f"got features of shape {features.shape}, expected finite ones of at least 2 motions, (N, D)")
     return features

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from posegen.errors import ConfigError
+
 
 class PairedTest(NamedTuple):
     """How two methods differ on the same clips."""
@@ -25,7 +27,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Lower and upper bound of the mean of values (M,), by the percentile bootstrap (Efron, 1979).
 
-    Raises ValueError for fewer than two values.
+    Raises PosegenError for fewer than two values.
     """
     return _interval(_resampled_means(values, seed, num_resamples), level)
 
@@ -46,14 +48,14 @@ def paired_bootstrap(
         level: Of the interval, in (0, 1).
 
     Raises:
-        ValueError: The scores do not pair up, are not finite, or are fewer than two.
+        ConfigError: The scores do not pair up, are not finite, or are fewer than two.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if a.ndim != 1 or a.shape != b.shape:
-        raise ValueError(f"got scores of shapes {a.shape} and {b.shape}, expected one score a clip in both, (M,)")
+        raise ConfigError(f"got scores of shapes {a.shape} and {b.shape}, expected one score a clip in both, (M,)")
     differences = a - b
     if not np.isfinite(differences).all():
-        raise ValueError(f"clips {np.flatnonzero(~np.isfinite(differences)).tolist()} have no finite score in both")
+        raise ConfigError(f"clips {np.flatnonzero(~np.isfinite(differences)).tolist()} have no finite score in both")
     means = _resampled_means(differences, seed, num_resamples)
     rarer = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p_value = min(1.0, 2 * (rarer + 1) / (num_resamples + 1))
@@ -63,7 +65,7 @@ def paired_bootstrap(
 def _resampled_means(values: np.ndarray, seed: int, num_resamples: int) -> np.ndarray:
     """Means (num_resamples,) of values (M,) drawn with replacement."""
     if len(values) < 2:
-        raise ValueError(f"an interval needs at least 2 values, got {len(values)}")
+        raise ConfigError(f"an interval needs at least 2 values, got {len(values)}")
     rows = np.random.default_rng(seed).integers(len(values), size=(num_resamples, len(values)))
     return np.asarray(values)[rows].mean(axis=1)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posegen.errors import ConfigError
 from posegen.features.parts import part_labels
 from posegen.features.warp import estimate_affines
 from posegen.skeletons import PARTS
@@ -41,10 +42,10 @@ def implied_flow(keypoints: np.ndarray, masks: np.ndarray) -> ImpliedFlow:
         frame, and those that were background and are the person now, or the other way round.
 
     Raises:
-        ValueError: Shapes do not fit together, or there are fewer than two frames.
+        ConfigError: Shapes do not fit together, or there are fewer than two frames.
     """
     if masks.ndim != 3 or keypoints.shape != (len(masks), 18, 3) or len(masks) < 2:
-        raise ValueError(
+        raise ConfigError(
             f"got keypoints of shape {keypoints.shape} and masks of shape {masks.shape}, "
             "expected (T, 18, 3) and (T, H, W) of at least 2 frames"
         )
@@ -71,17 +72,17 @@ def warp_error(frames: np.ndarray, flows: np.ndarray, valid: np.ndarray) -> floa
         valid: (T - 1, H, W) bool: pixels that count.
 
     Raises:
-        ValueError: Shapes or types are not these, or no pixel is valid.
+        ConfigError: Shapes or types are not these, or no pixel is valid.
     """
     shape = (len(frames) - 1, *frames.shape[1:3])
     if frames.ndim != 4 or frames.dtype != np.uint8 or flows.shape != (*shape, 2) or valid.shape != shape:
-        raise ValueError(
+        raise ConfigError(
             f"got {frames.dtype} frames of shape {frames.shape}, flows of shape {flows.shape} and valid of shape "
             f"{valid.shape}, expected uint8 (T, H, W, 3), (T - 1, H, W, 2) and (T - 1, H, W)"
         )
     counted = np.flatnonzero(valid.any(axis=(1, 2)))
     if not len(counted):
-        raise ValueError(f"none of {len(valid)} pairs of frames has a valid pixel, expected at least one")
+        raise ConfigError(f"none of {len(valid)} pairs of frames has a valid pixel, expected at least one")
     errors = [np.abs(frames[t + 1] - _warp_back(frames[t], flows[t]))[valid[t]].mean() for t in counted]
     return float(np.mean(errors)) / 255
 
@@ -101,10 +102,10 @@ def tlpips(distance: Callable[[Tensor, Tensor], Tensor], real: Tensor, fake: Ten
         In the unit of the distance; the paper's tables show 100 times as much.
 
     Raises:
-        ValueError: Shapes differ, or there are fewer than two frames.
+        ConfigError: Shapes differ, or there are fewer than two frames.
     """
     if real.shape != fake.shape or real.dim() != 4 or len(real) < 2:
-        raise ValueError(
+        raise ConfigError(
             f"got videos of shapes {tuple(real.shape)} and {tuple(fake.shape)}, expected both (T, 3, H, W) of at "
             "least 2 frames"
         )

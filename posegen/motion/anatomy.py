@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from posegen.errors import MotionError
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS, joint_indices
 
 HEIGHT = 1.70
@@ -75,11 +76,11 @@ def body_height(joints: np.ndarray, skeleton: Sequence[str] = SMPL_24) -> float:
         skeleton: Their names; it has shoulders, hips, knees and ankles.
 
     Raises:
-        ValueError: All joints are in one place.
+        MotionError: All joints are in one place.
     """
     length = float(np.median(_reach(joints, skeleton)))
     if not length > 0:
-        raise ValueError("the body has no size: hips, knees, ankles and shoulders are in one place")
+        raise MotionError("the body has no size: hips, knees, ankles and shoulders are in one place")
     return HEIGHT * length / float(_reach(REST, SMPL_24))
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from posegen.errors import ConfigError, MotionError
 from posegen.motion.anatomy import body_height
 from posegen.motion.floor import floor_height
 from posegen.skeletons import joint_indices
@@ -65,7 +66,7 @@ class PinholeCamera:
     def __post_init__(self) -> None:
         _check(self.canvas, self.fx, self.fy, self.cx, self.cy, *np.ravel(self.rotation), *self.translation)
         if not abs(np.linalg.det(self.rotation)) > 1e-9:
-            raise ValueError("a camera's rotation is singular, expected one that can be undone")
+            raise ConfigError("a camera's rotation is singular, expected one that can be undone")
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Return (..., 3), x and y in pixels and the depth in metres, of world points (..., 3).
@@ -90,9 +91,9 @@ Camera = WeakCamera | PinholeCamera
 
 def _check(canvas: tuple[int, int], scale_x: float, scale_y: float, *numbers: float) -> None:
     if min(canvas) < 1:
-        raise ValueError(f"a camera's canvas is {canvas}, expected a positive height and width")
+        raise MotionError(f"a camera's canvas is {canvas}, expected a positive height and width")
     if not (scale_x > 0 and scale_y > 0 and all(map(math.isfinite, (scale_x, scale_y, *numbers)))):
-        raise ValueError("a camera has numbers that are not finite, or a scale that is not positive")
+        raise MotionError("a camera has numbers that are not finite, or a scale that is not positive")
 
 
 def front_camera(joints: np.ndarray, canvas: tuple[int, int]) -> WeakCamera:
@@ -125,15 +126,15 @@ def align_to_reference(keypoints: np.ndarray, reference: np.ndarray) -> np.ndarr
         (T, 18, 3) of the same type; missing joints stay (0, 0, 0).
 
     Raises:
-        ValueError: One of them shows no neck, or they have no trunk or leg in common.
+        MotionError: One of them shows no neck, or they have no trunk or leg in common.
     """
     necks = np.flatnonzero(keypoints[:, _NECK, 2] > 0)
     if not (len(necks) and reference[_NECK, 2] > 0):
-        raise ValueError("to align poses, the neck must be seen in the reference and in the sequence")
+        raise MotionError("to align poses, the neck must be seen in the reference and in the sequence")
     theirs, ours = _bone_lengths(reference[None])[0], _longest(_bone_lengths(keypoints))
     common = (theirs > 0) & (ours > 0)
     if not common.any():
-        raise ValueError("to align poses, the reference and the sequence must show the trunk or a leg")
+        raise MotionError("to align poses, the reference and the sequence must show the trunk or a leg")
     scale = theirs[common].sum() / ours[common].sum()
     start = keypoints[necks[0], _NECK, :2]
     aligned = keypoints.copy()

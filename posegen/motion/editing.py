@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
+from posegen.errors import MotionError
 from posegen.motion import rotations
 from posegen.motion.cameras import WeakCamera
 from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import inverse_kinematics, rest_from_joints
-from posegen.motion.motion import MAX_FRAMES, Motion, MotionError
+from posegen.motion.motion import MAX_FRAMES, Motion
 from posegen.skeletons import SMPL_24, joint_indices
 
 

@@ -30,6 +30,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
+from posegen.errors import MotionError
 from posegen.io.records import parse_record
 from posegen.io.storage import Folder
 from posegen.motion import rotations
@@ -47,10 +48,6 @@ _FARTHEST = 1e5  # metres
 _AGREEMENT = 1e-3  # metres between the root and its joint
 _LARGEST = MAX_FRAMES * len(SMPL_24) * 6 * 8  # bytes of a field: rotations in double precision
 _ROTATION = 1e-3  # how far rows may be from unit length and orthogonal
-
-
-class MotionError(ValueError):
-    """A motion, or a file of one, that is broken or something else."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -244,10 +241,10 @@ def _read_array(archive: zipfile.ZipFile, entry: str, name: str) -> np.ndarray:
 
 
 def read_array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of an array in a ``.npy`` file. Raises ValueError, SyntaxError or TypeError where it is none."""
+    """Shape and type of an array in a ``.npy`` file. Raises MotionError, SyntaxError or TypeError where it is none."""
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
-        raise ValueError(f"its format is {version}, expected one of {sorted(_HEADERS)}")
+        raise MotionError(f"its format is {version}, expected one of {sorted(_HEADERS)}")
     shape, _, dtype = _HEADERS[version](stream)
     return shape, dtype
 

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posegen.errors import MotionError
 from posegen.motion import rotations
 from posegen.motion.anatomy import FACE, HEAD_TOP, REST
 from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import Posed, forward_kinematics
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.skeletons import A2M_18, SMPL_24, SMPL_24_PARENTS
 
 NUM_ROWS = len(SMPL_24) + 1

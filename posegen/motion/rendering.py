@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 
+from posegen.errors import MotionError
 from posegen.io.video import VideoWriter
 from posegen.motion.anatomy import HEIGHT, body_height, face_points
 from posegen.motion.cameras import PinholeCamera
@@ -72,7 +73,7 @@ class MotionDrawing:
         follow: Keep the person in the middle, with the floor passing below: for long ways.
 
     Raises:
-        ValueError: The body has no size.
+        PosegenError: The body has no size.
     """
 
     def __init__(
@@ -182,13 +183,13 @@ def draw_together(
         loop: Begin again with motions that have ended; otherwise they stay as they are.
 
     Raises:
-        ValueError: There are no motions, their rates differ, captions are not one each, or `columns` is not positive.
+        MotionError: There are no motions, their rates differ, captions are not one each, or `columns` is not positive.
     """
     captions = require_captions(motions, captions)
     if columns < 1:
-        raise ValueError(f"got columns {columns}, expected 1 or more")
+        raise MotionError(f"got columns {columns}, expected 1 or more")
     if len({motion.fps for motion in motions}) > 1:
-        raise ValueError(f"motions have {sorted({motion.fps for motion in motions})} frames per second: resample them")
+        raise MotionError(f"motions have {sorted({motion.fps for motion in motions})} frames per second: resample them")
     drawings = [MotionDrawing(motion, size, view=view) for motion in motions]
     for number in range(max(map(len, drawings))):
         cells = [
@@ -242,11 +243,11 @@ def draw_strips(
         (H, W, 3) uint8 RGB; a short row ends in white.
 
     Raises:
-        ValueError: There are no motions, captions are not one each, or `every` or `columns` is not positive.
+        MotionError: There are no motions, captions are not one each, or `every` or `columns` is not positive.
     """
     captions = require_captions(motions, captions)
     if every < 1 or columns < 1:
-        raise ValueError(f"got every {every} and columns {columns}, expected 1 or more")
+        raise MotionError(f"got every {every} and columns {columns}, expected 1 or more")
     rows = []
     for motion, caption in zip(motions, captions, strict=True):
         drawing = MotionDrawing(motion, size, view=view, follow=True)
@@ -304,10 +305,10 @@ _RADII = np.array([_LIMB_RADIUS] * (len(SMPL_24) - 1) + [_HEAD_RADIUS, _NOSE_RAD
 def require_captions(motions: Sequence[Motion], captions: Sequence[str]) -> Sequence[str]:
     """Return a caption for each motion, all empty where there are none.
 
-    Raises ValueError where there are no motions, or not as many captions.
+    Raises MotionError where there are no motions, or not as many captions.
     """
     if not motions or len(captions) not in (0, len(motions)):
-        raise ValueError(f"got {len(motions)} motions and {len(captions)} captions, expected one each, or no captions")
+        raise MotionError(f"got {len(motions)} motions and {len(captions)} captions, expected one each, or no captions")
     return [caption or " " for caption in captions] or [""] * len(motions)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posegen.errors import SmplError
 from posegen.io.storage import Folder
 from posegen.motion.kinematics import forward_kinematics
 from posegen.skeletons import SMPL_24_PARENTS
@@ -28,10 +29,6 @@ _SHAPES: dict[str, tuple[int | str, ...]] = {
     "J_regressor": (_JOINTS, "V"),
     "kintree_table": (2, _JOINTS),
 }
-
-
-class SmplError(ValueError):
-    """A file that is missing, or does not hold SMPL's model."""
 
 
 class SmplBody(NamedTuple):

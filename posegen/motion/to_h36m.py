@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from posegen.errors import MotionError
 from posegen.motion import rotations
 from posegen.motion.anatomy import FACE, HEIGHT, REST, body_height, head_axes
 from posegen.skeletons import H36M_17, SMPL_24, joint_indices
@@ -37,10 +38,10 @@ def smpl_joints(joints: np.ndarray) -> np.ndarray:
     where the nose has it. Invented bones are as long as those of a body of this height.
 
     Raises:
-        ValueError: The shape is another one, or the body has no size.
+        MotionError: The shape is another one, or the body has no size.
     """
     if joints.ndim != 3 or joints.shape[1:] != (len(H36M_17), 3) or not len(joints):
-        raise ValueError(f"got joints of shape {joints.shape}, expected (T, {len(H36M_17)}, 3)")
+        raise MotionError(f"got joints of shape {joints.shape}, expected (T, {len(H36M_17)}, 3)")
     points = {_NAMES.get(name, name): joints[:, index].astype(float) for index, name in enumerate(H36M_17)}
     scale = body_height(joints, H36M_17) / HEIGHT
     for name, neighbors in _BETWEEN.items():

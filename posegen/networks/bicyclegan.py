@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from posegen.errors import ConfigError
 from posegen.networks.initialization import init_xavier
 from posegen.networks.layers import check_size, halve, tile
 
@@ -46,7 +47,7 @@ class UNet(nn.Module):
     ):
         super().__init__()
         if num_downs < 5:
-            raise ValueError(f"num_downs must be at least 5, got {num_downs}")
+            raise ConfigError(f"num_downs must be at least 5, got {num_downs}")
         self.num_downs = num_downs
         self.where_add = where_add
         widths = [width * min(2**level, 8) for level in range(num_downs)]
@@ -79,13 +80,13 @@ class UNet(nn.Module):
         return 2**self.num_downs
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless the network takes images of this height and width."""
+        """Raise PosegenError unless the network takes images of this height and width."""
         check_size(size, multiple=self.stride_multiple, minimum=self.stride_multiple)
 
     def forward(self, condition: Tensor, z: Tensor) -> Tensor:
         """Condition (N, C, H, W) and code (N, Z) to an image (N, 3, H, W), all in [-1, 1] but the code.
 
-        Raises ValueError for an illegal size.
+        Raises PosegenError for an illegal size.
         """
         self.check_size(condition.shape[-2:])
         x, skips = condition, []  # (N, C, H, W)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from posegen.errors import ConfigError
+
 _RIDGE = 1e-3  # per sample; the features lie in [-1, 1]
 _POWERS = [(i, j, k) for i in range(4) for j in range(4 - i) for k in range(4 - i - j)]  # of L, a, b: up to cubic
 
@@ -65,10 +67,10 @@ class Codebook(nn.Module):
         """The codes (..., Z) of the colours L, a, b (..., 3).
 
         What lies outside the range of the training colours is moved to its edge: a polynomial says nothing there.
-        Raises ValueError if no painted frames were seen.
+        Raises ConfigError if no painted frames were seen.
         """
         if not self.is_fitted:
-            raise ValueError("the colour encoder has seen no painted frames: train it for at least one epoch")
+            raise ConfigError("the colour encoder has seen no painted frames: train it for at least one epoch")
         return self._features(lab) @ self.weight
 
     def sample(self, count: int, generator: torch.Generator | None = None, *, prior: bool = False) -> Tensor:

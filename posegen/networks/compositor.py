@@ -22,7 +22,7 @@ class Compositor(nn.Module):
         self.generator = generator
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless the network takes images of this height and width."""
+        """Raise PosegenError unless the network takes images of this height and width."""
         self.generator.check_size(size)
 
     def forward(

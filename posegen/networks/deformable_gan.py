@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posegen.errors import ConfigError
 from posegen.networks.initialization import init_xavier
 from posegen.networks.layers import check_size
 from posegen.skeletons import OPENPOSE_18
@@ -98,7 +99,7 @@ class DeformableGenerator(nn.Module):
     def __init__(self, width: int = 64, num_levels: int = 7, dropout: float = 0.5):
         super().__init__()
         if num_levels <= _WARPED_LEVELS:
-            raise ValueError(f"num_levels must be more than {_WARPED_LEVELS}, got {num_levels}")
+            raise ConfigError(f"num_levels must be more than {_WARPED_LEVELS}, got {num_levels}")
         self.num_levels = num_levels
         widths = [width * min(2**level, 8) for level in range(num_levels)]
         self.appearance = _encoder(3 + _JOINTS, widths)
@@ -112,7 +113,7 @@ class DeformableGenerator(nn.Module):
         init_xavier(self, gain=1.0)
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless the network takes images of this height and width."""
+        """Raise PosegenError unless the network takes images of this height and width."""
         multiple = 2 ** (self.num_levels - 1)
         check_size(size, multiple=multiple, minimum=multiple)
 
@@ -130,7 +131,7 @@ class DeformableGenerator(nn.Module):
             (N, 3, H, W) in [-1, 1].
 
         Raises:
-            ValueError: Height or width is illegal.
+            PosegenError: Height or width is illegal.
         """
         self.check_size(image.shape[-2:])
         appearances = _encode(self.appearance, torch.cat([image, pose], dim=1))  # L × (N, D, H / 2^level, W / 2^level)
@@ -202,7 +203,7 @@ class PairDiscriminator(nn.Module):
         init_xavier(self, gain=1.0)
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless images of this height and width leave a patch to score."""
+        """Raise PosegenError unless images of this height and width leave a patch to score."""
         check_size(size, multiple=1, minimum=34)  # ⌊34 / 2⌋ - 1 = 16, and four halvings
 
     def forward(self, source: Tensor, pose: Tensor, image: Tensor, target_pose: Tensor) -> Tensor:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from posegen.errors import ConfigError
+
 
 def check_size(size: Sequence[int], *, multiple: int, minimum: int) -> None:
-    """Raise ValueError unless height and width are multiples of `multiple` and at least `minimum`."""
+    """Raise ConfigError unless height and width are multiples of `multiple` and at least `minimum`."""
     height, width = size
     if height % multiple or width % multiple or min(height, width) < minimum:
-        raise ValueError(
+        raise ConfigError(
             f"height and width must be multiples of {multiple} and at least {minimum}, got {height}×{width}: "
             "resize the images, or build the network with fewer halvings"
         )

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from posegen.errors import WeightsError
+
 NUM_JOINTS = 18
 NUM_HEATMAPS = NUM_JOINTS + 1
 """A confidence map for every joint, and one for the background."""
@@ -34,14 +36,14 @@ class OpenposeNetwork(nn.Module):
     def load_published(self, state_dict: Mapping[str, Tensor]) -> None:
         """Copy published weights, named ``LAYER.weight`` or ``MODULE.LAYER.weight``.
 
-        Raises ValueError where one is missing or has another shape.
+        Raises WeightsError where one is missing or has another shape.
         """
         published = {_layer_name(name): tensor for name, tensor in state_dict.items()}
         for name, own in self.state_dict().items():
             given = published.get(_layer_name(name))
             if given is None or given.shape != own.shape:
                 got = "nothing" if given is None else tuple(given.shape)
-                raise ValueError(f"OpenPose's weights have {got} as {_layer_name(name)}, expected {tuple(own.shape)}")
+                raise WeightsError(f"OpenPose's weights have {got} as {_layer_name(name)}, expected {tuple(own.shape)}")
             own.copy_(given)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from posegen.errors import ConfigError
 from posegen.networks.initialization import init_normal
 from posegen.networks.layers import check_size, halve, tile
 
@@ -86,7 +87,7 @@ class GlobalGenerator(nn.Module):
         return 2**self.num_downs
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless the network takes images of this height and width."""
+        """Raise PosegenError unless the network takes images of this height and width."""
         check_size(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
 
     def forward(
@@ -101,7 +102,7 @@ class GlobalGenerator(nn.Module):
             regions: (N, P, H, W) in [0, 1], where each part of the code applies; ``tile_masked`` and ``spade`` need it.
 
         Raises:
-            ValueError: For an illegal size, or without a code or regions that are needed.
+            PosegenError: For an illegal size, or without a code or regions that are needed.
         """
         self.check_size(features.shape[-2:])
         x, style, code_map = self.conditioning(torch.cat([features, previous], dim=1), z, regions)
@@ -163,7 +164,7 @@ class LocalEnhancer(nn.Module):
         return 2 ** (self.num_downs + 1)
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless the network takes images of this height and width."""
+        """Raise PosegenError unless the network takes images of this height and width."""
         check_size(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
 
     def forward(
@@ -196,7 +197,7 @@ class _Conditioning(nn.Module):
     def __init__(self, latent_dims: Sequence[int], z_inject: ZInject):
         super().__init__()
         if z_inject not in get_args(ZInject):
-            raise ValueError(f"unknown z_inject {z_inject!r}, expected one of {get_args(ZInject)}")
+            raise ConfigError(f"unknown z_inject {z_inject!r}, expected one of {get_args(ZInject)}")
         self.latent_dims = tuple(latent_dims)
         self.z_inject = z_inject
         latent_dim = sum(self.latent_dims)
@@ -236,14 +237,14 @@ class _Conditioning(nn.Module):
         """The region of every dimension of the code, (N, Z, H, W)."""
         if regions is None or regions.shape[1] != len(self.latent_dims):
             got = None if regions is None else tuple(regions.shape)
-            raise ValueError(f"z_inject {self.z_inject!r} needs regions (N, {len(self.latent_dims)}, H, W), got {got}")
+            raise ConfigError(f"z_inject {self.z_inject!r} needs regions (N, {len(self.latent_dims)}, H, W), got {got}")
         parts = zip(regions.split(1, dim=1), self.latent_dims, strict=True)
         return torch.cat([region.expand(-1, latent_dim, -1, -1) for region, latent_dim in parts], dim=1)
 
     def _required(self, z: Tensor | None) -> Tensor:
         if z is None or z.shape[1] != sum(self.latent_dims):
             got = None if z is None else tuple(z.shape)
-            raise ValueError(f"the generator needs a code (N, {sum(self.latent_dims)}), got {got}")
+            raise ConfigError(f"the generator needs a code (N, {sum(self.latent_dims)}), got {got}")
         return z
 
 

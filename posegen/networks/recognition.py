@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posegen.errors import ConfigError
 from posegen.weights import registry as weights
 
 
@@ -156,11 +157,11 @@ def spatial_partition(parents: Sequence[int]) -> Tensor:
         (3, J, J) float32, from joint v to joint w at [:, v, w]; what arrives at a joint has weights that sum to 1.
 
     Raises:
-        ValueError: A joint's parent is no joint, or the first joint is not the only root.
+        ConfigError: A joint's parent is no joint, or the first joint is not the only root.
     """
     count = len(parents)
     if not parents or parents[0] != -1 or not all(0 <= parent < count for parent in parents[1:]):
-        raise ValueError(f"got parents {list(parents)}, expected -1 and then numbers of joints")
+        raise ConfigError(f"got parents {list(parents)}, expected -1 and then numbers of joints")
     children = torch.arange(1, count)
     linked = torch.eye(count, dtype=torch.bool)
     linked[children, torch.tensor(parents[1:], dtype=torch.long)] = True

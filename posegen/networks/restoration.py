@@ -40,7 +40,7 @@ class FeatureRestorer(nn.Module):
         self.output.bias = nn.Parameter(torch.zeros(1))
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless the network takes maps of this height and width."""
+        """Raise PosegenError unless the network takes maps of this height and width."""
         check_size(size, multiple=_MULTIPLE, minimum=_MULTIPLE * (_LARGEST_DILATION + 1))
 
     def forward(self, features: Tensor, support: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class FeatureRestorer(nn.Module):
             support: (N, 1, H, W) in [0, 1], 1 where a warped part could put something.
 
         Raises:
-            ValueError: For an illegal size.
+            PosegenError: For an illegal size.
         """
         self.check_size(features.shape[-2:])
         x = self.stem(torch.cat([features, support], dim=1))  # (N, D, H, W)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posegen.errors import ConfigError
 from posegen.networks.layers import check_size
 
 _LATENT_SCALES = 2  # the coarsest ones, at which a code says what a person looks like
@@ -43,7 +44,7 @@ class ShapePostureNetwork(nn.Module):
         max_width: Most channels of a scale.
 
     Raises:
-        ValueError: There are fewer than three scales.
+        ConfigError: There are fewer than three scales.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class ShapePostureNetwork(nn.Module):
     ):
         super().__init__()
         if not _FEWEST_SCALES <= appearance_scales <= num_scales:
-            raise ValueError(
+            raise ConfigError(
                 f"expected from {_FEWEST_SCALES} scales to the {num_scales} of the posture, got {appearance_scales} of "
                 "the appearance: take larger frames, a smaller bottleneck_factor, or a smaller box_factor"
             )
@@ -65,7 +66,7 @@ class ShapePostureNetwork(nn.Module):
             [min(width * 2**scale, max_width) for scale in range(count)] for count in (num_scales, appearance_scales)
         )
         if widths[-_FEWEST_SCALES:] != appearance_widths[-_FEWEST_SCALES:]:
-            raise ValueError(
+            raise ConfigError(
                 f"the coarsest scales of posture and appearance have {widths[-_FEWEST_SCALES:]} and "
                 f"{appearance_widths[-_FEWEST_SCALES:]} channels, which must be equal: take a smaller max_width"
             )
@@ -81,7 +82,7 @@ class ShapePostureNetwork(nn.Module):
         return tuple((height * 2**scale, width * 2**scale) for scale in range(_LATENT_SCALES))
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless the network draws images of this height and width."""
+        """Raise PosegenError unless the network draws images of this height and width."""
         check_size(size, multiple=self.multiple, minimum=self.multiple)
 
     def encode(self, appearance: Tensor, *, noise: float | Tensor | None = None) -> ShapeCode:

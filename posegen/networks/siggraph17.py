@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from posegen.errors import WeightsError
 from posegen.networks.layers import check_size
 from posegen.weights import registry as weights
 
@@ -58,10 +59,10 @@ class SIGGRAPH17(nn.Module):
     def from_state_dict(cls, state: Mapping[str, Tensor]) -> SIGGRAPH17:
         """Build the network of its weights, in evaluation mode; tensors that it has no place for are dropped.
 
-        Raises ValueError where a weight, or the `mask_cent` that belongs to the weights, is missing.
+        Raises WeightsError where a weight, or the `mask_cent` that belongs to the weights, is missing.
         """
         if "mask_cent" not in state or "model1.0.weight" not in state:
-            raise ValueError(
+            raise WeightsError(
                 f"got {len(state)} tensors without mask_cent or model1.0.weight, expected the weights of SIGGRAPH17 "
                 "together with their mask_cent, as `posegen weights provide` keeps them"
             )
@@ -69,7 +70,7 @@ class SIGGRAPH17(nn.Module):
         known = network.state_dict().keys()
         missing = sorted(name for name in known - state.keys() if not name.endswith("num_batches_tracked"))
         if missing:
-            raise ValueError(f"the weights of SIGGRAPH17 lack {missing[0]} and {len(missing) - 1} others")
+            raise WeightsError(f"the weights of SIGGRAPH17 lack {missing[0]} and {len(missing) - 1} others")
         # Files from before BatchNorm counted its batches lack the counts, which only training needs.
         network.load_state_dict({name: tensor for name, tensor in state.items() if name in known}, strict=False)
         return network.eval()
@@ -81,7 +82,7 @@ class SIGGRAPH17(nn.Module):
             return cls.from_state_dict(tensors)
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise ValueError unless height and width are multiples of 8."""
+        """Raise PosegenError unless height and width are multiples of 8."""
         check_size(size, multiple=_STRIDE, minimum=_STRIDE)
 
     def forward(self, lightness: Tensor, ab: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

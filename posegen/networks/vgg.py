@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posegen.errors import WeightsError
 from posegen.networks.layers import blur_pool
 from posegen.weights import registry as weights
 
@@ -75,10 +76,10 @@ class VGGFeatures(nn.Module):
         ``vgg19`` sees images in [-1, 1], as in pix2pixHD, for the first activations, and with ImageNet's mean and
         deviation, as it was trained, for the second ones.
 
-        Raises ValueError for another name, and WeightsError where the weights cannot be had.
+        Raises WeightsError for another name, and WeightsError where the weights cannot be had.
         """
         if name not in _TRAINED:
-            raise ValueError(f"unknown perceptual network {name!r}, expected one of {sorted(_TRAINED)}")
+            raise WeightsError(f"unknown perceptual network {name!r}, expected one of {sorted(_TRAINED)}")
         with weights.loaded(name) as tensors:
             return cls.from_state_dict(name, tensors, convolution)
 
@@ -103,7 +104,7 @@ class VGGFeatures(nn.Module):
     def load_convolutions(self, state_dict: Mapping[str, Tensor], prefix: str = "") -> None:
         """Copy weights and biases of the convolutions under `prefix`, in the order of the numbers in their names.
 
-        Convolutions after the last activation are left over. Raises ValueError where a shape differs.
+        Convolutions after the last activation are left over. Raises WeightsError where a shape differs.
         """
         names = sorted(
             (key.removesuffix(".weight") for key in state_dict if re.match(rf"{re.escape(prefix)}.*weight$", key)),
@@ -111,12 +112,12 @@ class VGGFeatures(nn.Module):
         )
         convolutions = [layer for layer in self.modules() if isinstance(layer, nn.Conv2d)]
         if len(names) < len(convolutions):
-            raise ValueError(f"expected {len(convolutions)} convolutions named {prefix}…weight, got {len(names)}")
+            raise WeightsError(f"expected {len(convolutions)} convolutions named {prefix}…weight, got {len(names)}")
         for convolution, name in zip(convolutions, names, strict=False):
             for kind, own in convolution.named_parameters():
                 given = state_dict[f"{name}.{kind}"]
                 if given.shape != own.shape:
-                    raise ValueError(f"{name}.{kind} is {tuple(given.shape)}, expected {tuple(own.shape)}")
+                    raise WeightsError(f"{name}.{kind} is {tuple(given.shape)}, expected {tuple(own.shape)}")
                 own.data.copy_(given)
 
     def forward(self, image: Tensor) -> list[Tensor]:

@@ -14,6 +14,7 @@ from typing import TypeGuard
 import cv2
 import numpy as np
 
+from posegen.errors import PerceptionError
 from posegen.io.video import Footage
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside, prominence
@@ -329,9 +330,9 @@ class BlazeposeMasks:
         self._selfie = Selfie()
 
     def __call__(self, footage: Footage, poses: Poses) -> np.ndarray:
-        """Return (T, H, W) uint8 masks, 0 or 255. Raises ValueError if the pose estimator gave no masks."""
+        """Return (T, H, W) uint8 masks, 0 or 255. Raises PerceptionError if the pose estimator gave no masks."""
         if poses.masks is None:
-            raise ValueError(
+            raise PerceptionError(
                 "got poses without masks, expected those of the pose backend 'blazepose'; "
                 "with other poses use the mask backend 'selfie'"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from posegen.errors import PerceptionError
 from posegen.io.video import Footage
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside, map_keypoints
@@ -12,7 +13,7 @@ from posegen.synthetic.studio import Truth, read_truth, truth_path
 
 
 class TruthPoses:
-    """Pose estimator that reads true poses. Raises ValueError for a video without a ``.truth.parquet`` file."""
+    """Pose estimator that reads true poses. Raises PosegenError for a video without a ``.truth.parquet`` file."""
 
     def __call__(self, footage: Footage) -> Poses:
         """Return the true joints inside the picture, with the score 1 in every frame."""
@@ -41,12 +42,12 @@ class TruthMasks:
 def _read(footage: Footage) -> Truth:
     file = truth_path(footage.source)
     if not file.is_file():
-        raise ValueError(
+        raise PerceptionError(
             f"no true poses of {footage.source}: {file.name} is missing beside it, expected a video made by the studio"
         )
     truth = read_truth(file)
     if footage.indices.max() >= len(truth.keypoints):
-        raise ValueError(
+        raise PerceptionError(
             f"{file} knows {len(truth.keypoints)} frames, but frame {footage.indices.max()} of {footage.source} "
             f"was read: they do not belong together"
         )

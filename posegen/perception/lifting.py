@@ -16,7 +16,8 @@ import torch
 from scipy.ndimage import median_filter
 
 from posegen.datasets.clips import ClipFile
-from posegen.io.video import VideoError, iterate_frames
+from posegen.errors import PerceptionError, VideoError
+from posegen.io.video import iterate_frames
 from posegen.motion import rotations
 from posegen.motion.anatomy import FACE, HEAD_TOP, HEIGHT, REST, body_height, head_axes
 from posegen.motion.cameras import WeakCamera
@@ -75,7 +76,7 @@ def lift(frames: Iterable[np.ndarray], fps: float, source: str = "the video") ->
         source: What they are of, for the message.
 
     Raises:
-        ValueError: No frame shows a person.
+        PosegenError: No frame shows a person.
     """
     landmarks = _find_landmarks(frames, source)
     scale, origins = _fit_camera(landmarks)
@@ -92,7 +93,7 @@ def lift_video(path: Path, seconds: float = 60.0) -> Motion:
     """Find the motion of the person in a video, or in its first seconds; see `lift`.
 
     Raises:
-        ValueError: Nobody is seen in it.
+        VideoError: Nobody is seen in it.
         VideoError: It is not a readable video of at least two frames.
     """
     frames, times = [], []
@@ -107,7 +108,7 @@ def lift_video(path: Path, seconds: float = 60.0) -> Motion:
 
 
 def lift_clip(clip: ClipFile, seconds: float = 60.0) -> Motion:
-    """Find the motion of the person in a clip, or in its first seconds; see `lift`. Raises ValueError as `lift`."""
+    """Find the motion of the person in a clip, or in its first seconds; see `lift`. Raises PosegenError as `lift`."""
     rows = np.flatnonzero(clip.times <= seconds).tolist()
     return lift(map(clip.image, rows), clip.info.fps, f"the clip {clip.clip_id}")
 
@@ -160,7 +161,7 @@ def _find_landmarks(frames: Iterable[np.ndarray], source: str) -> _Landmarks:
     rows = [row for row, sighting in enumerate(sightings) if sighting is not None]
     found = [sighting for sighting in sightings if sighting is not None]
     if not found:
-        raise ValueError(f"no person is seen in {source}")
+        raise PerceptionError(f"no person is seen in {source}")
     count = len(BLAZEPOSE_33)
     image = np.stack([sighting.landmarks[:count] for sighting in found])
     world = np.stack([sighting.world[:count] for sighting in found]) * _TO_WORLD

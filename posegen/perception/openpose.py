@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from posegen.errors import PerceptionError
 from posegen.io.video import Footage
 from posegen.networks.openpose import NUM_FIELDS, NUM_HEATMAPS, NUM_JOINTS, STRIDE, OpenposeNetwork
 from posegen.perception import Poses
@@ -62,7 +63,7 @@ class TorchMaps:
 class OnnxMaps:
     """A smaller network with the same output, from the bytes of an ONNX file. It sees BGR in [-1, 1], at one scale.
 
-    Raises ValueError for a network with other outputs, and where onnxruntime is not installed.
+    Raises PerceptionError for a network with other outputs, and where onnxruntime is not installed.
     """
 
     multiple: int = 2 * STRIDE
@@ -72,7 +73,7 @@ class OnnxMaps:
         try:
             import onnxruntime  # nobody else needs it
         except ImportError as error:
-            raise ValueError(
+            raise PerceptionError(
                 "OpenPose's ONNX file needs onnxruntime: install with `pip install 'posegen[openpose]'`"
             ) from error
         options = onnxruntime.SessionOptions()
@@ -81,7 +82,7 @@ class OnnxMaps:
         self._input = self._session.get_inputs()[0].name
         shape = self._session.get_outputs()[0].shape
         if len(shape) != 4 or shape[1] != _NUM_MAPS:
-            raise ValueError(f"OpenPose's ONNX file gives {shape}, expected [1, {_NUM_MAPS}, H / 8, W / 8]")
+            raise PerceptionError(f"OpenPose's ONNX file gives {shape}, expected [1, {_NUM_MAPS}, H / 8, W / 8]")
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         bgr = image[..., ::-1].transpose(2, 0, 1)[None] / np.float32(127.5) - 1  # (1, 3, H, W)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from posegen.errors import PerceptionError
 from posegen.skeletons import LIMBS, OPENPOSE_18, joint_indices
 
 MIN_HEAT = 0.1
@@ -80,10 +81,10 @@ def decode_people(heat: np.ndarray, fields: np.ndarray) -> People:
         fields: (H, W, 38) x and y of the direction of every limb in `FIELD_LIMBS`, times its confidence.
 
     Raises:
-        ValueError: For maps of other shapes.
+        PerceptionError: For maps of other shapes.
     """
     if heat.shape[2:] != (18,) or fields.shape != (*heat.shape[:2], 38):
-        raise ValueError(f"got maps {heat.shape} and {fields.shape}, expected (H, W, 18) and (H, W, 38)")
+        raise PerceptionError(f"got maps {heat.shape} and {fields.shape}, expected (H, W, 18) and (H, W, 38)")
     peaks = find_peaks(heat)
     people = [person for person in _assemble(peaks, _find_limbs(peaks, fields)) if person.is_likely()]
     keypoints = np.zeros((len(people), len(OPENPOSE_18), 3))

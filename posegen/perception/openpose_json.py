@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from posegen.errors import PerceptionError
 from posegen.io.video import Footage
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside, map_keypoints, prominence
@@ -31,7 +32,7 @@ class OpenposeJson:
         self._folder = folder
 
     def __call__(self, footage: Footage) -> Poses:
-        """Return the poses. Raises ValueError where files are missing, too few or not OpenPose's."""
+        """Return the poses. Raises PosegenError where files are missing, too few or not OpenPose's."""
         files = self._find_files(footage)
         people = [map_keypoints(read_people(files[index]), footage.transform) for index in footage.indices.tolist()]
         height, width = footage.images.shape[1:3]
@@ -53,10 +54,10 @@ class OpenposeJson:
                 break
         else:
             names = " or ".join(str(folder) for folder in candidates)
-            raise ValueError(f"no OpenPose files for {source}: expected *{_SUFFIX} in {names}")
+            raise PerceptionError(f"no OpenPose files for {source}: expected *{_SUFFIX} in {names}")
         needed = int(footage.indices.max()) + 1
         if len(files) < needed:
-            raise ValueError(
+            raise PerceptionError(
                 f"{folder} has {len(files)} OpenPose files, expected one for each frame of {source}, "
                 f"which has at least {needed}"
             )
@@ -66,19 +67,19 @@ class OpenposeJson:
 def read_people(file: Path) -> np.ndarray:
     """Return the keypoints (P, 18, 3) of all people in one of OpenPose's files, P = 0 where it found nobody.
 
-    Raises ValueError for a file that holds something else.
+    Raises PerceptionError for a file that holds something else.
     """
     try:
         people = json.loads(file.read_text())["people"]
         flat = [next(person[key] for key in _KEYS if key in person) for person in people]
         poses = [np.array(numbers, np.float64).reshape(-1, 3) for numbers in flat]
     except (ValueError, KeyError, TypeError, StopIteration, OverflowError, RecursionError) as error:
-        raise ValueError(f"{file} is not a file of OpenPose's people: {error!r}") from error
+        raise PerceptionError(f"{file} is not a file of OpenPose's people: {error!r}") from error
     for pose in poses:
         if not (np.abs(pose) <= _FARTHEST).all():  # nor is NaN
-            raise ValueError(f"{file} is not a file of OpenPose's people: it has joints that lie in no picture")
+            raise PerceptionError(f"{file} is not a file of OpenPose's people: it has joints that lie in no picture")
         if len(pose) not in _SKELETONS:
-            raise ValueError(f"{file} has {len(pose)} joints a person, expected one of {sorted(_SKELETONS)}")
+            raise PerceptionError(f"{file} has {len(pose)} joints a person, expected one of {sorted(_SKELETONS)}")
     poses = [convert_joints(pose, _SKELETONS[len(pose)]) for pose in poses]
     return np.stack(poses) if poses else np.zeros((0, len(OPENPOSE_18), 3))
 

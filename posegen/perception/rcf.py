@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from posegen.errors import PerceptionError
 from posegen.io.video import Footage
 from posegen.weights import registry as weights
 
@@ -49,7 +50,7 @@ class RCFNetwork(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         size = image.shape[-2:]
         if min(size) < _SMALLEST:
-            raise ValueError(f"RCF got images of {size[0]}×{size[1]}, expected at least {_SMALLEST} pixels on a side")
+            raise PerceptionError(f"RCF needs at least {_SMALLEST} pixels on a side, got {size[0]}×{size[1]}")
         x = image.flip(1) - self.get_buffer("mean")  # (N, 3, H, W) BGR
         sides = []
         for level, (block, downs) in enumerate(zip(self.blocks, self.downs, strict=True)):

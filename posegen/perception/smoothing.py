@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 
 _MIRROR = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
@@ -83,10 +84,10 @@ def median_filter(keypoints: np.ndarray, window: int = 5) -> np.ndarray:
 
     Only frames that saw the joint count, and the window is cut at the clip's ends. Confidences stay. This is the
     temporal filter of Everybody Dance Now (Chan et al., 2019), made insensitive to missing joints.
-    Raises ValueError for an even window.
+    Raises ConfigError for an even window.
     """
     if window < 1 or window % 2 == 0:
-        raise ValueError(f"window must be odd and positive, got {window}")
+        raise ConfigError(f"window must be odd and positive, got {window}")
     seen = keypoints[..., 2] > 0
     known = np.where(seen[..., None], keypoints[..., :2], np.nan)
     padded = np.pad(known, ((window // 2, window // 2), (0, 0), (0, 0)), constant_values=np.nan)

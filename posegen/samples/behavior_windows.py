@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posegen.datasets.dataset import DatasetError, Split
+from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import DatasetError, PosegenError
 from posegen.motion.editing import posture_placement
 from posegen.motion.to_openpose import h36m_joints
 from posegen.samples.epoch_plan import Arrays, draw
@@ -150,6 +151,6 @@ class BehaviorWindows:
             entry = self.entries[index]
             try:
                 self._read[index] = h36m_joints(self.dataset.read(entry)).astype(np.float32)
-            except ValueError as error:
+            except PosegenError as error:
                 raise DatasetError(f"{self.dataset.folder}/motions/{entry.motion_id}.npz: {error}") from error
         return self._read[index]

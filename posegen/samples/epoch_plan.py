@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import ConfigError, DatasetError
 
 Arrays = dict[str, np.ndarray]
 Batch = dict[str, Tensor]
@@ -66,7 +66,7 @@ class EpochLoader:
 
     Args:
         samples: What to load.
-        batch_size: Samples per step over all workers. Raises ValueError where workers cannot share it evenly, or
+        batch_size: Samples per step over all workers. Raises PosegenError where workers cannot share it evenly, or
             where the split is smaller than one batch.
         rank: Number of this worker.
         world_size: Number of workers.
@@ -78,7 +78,7 @@ class EpochLoader:
     ):
         if batch_size % world_size:
             fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
-            raise ValueError(f"{world_size} workers cannot share a batch of {batch_size}; these can: {fitting}")
+            raise ConfigError(f"{world_size} workers cannot share a batch of {batch_size}; these can: {fitting}")
         self.samples, self.batch_size = samples, batch_size
         self.num_steps = len(samples.plan(0)) // batch_size
         if self.num_steps == 0:

@@ -12,7 +12,8 @@ import numpy as np
 
 from posegen.color.recoloring import mean_lightness
 from posegen.datasets.clips import ClipDataset
-from posegen.datasets.dataset import DatasetError, Split
+from posegen.datasets.dataset import Split
+from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines

@@ -9,9 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from posegen.datasets.dataset import DatasetError, Split
+from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDataset, MotionEntry
-from posegen.motion.motion import MotionError
+from posegen.errors import ConfigError, DatasetError, MotionError
 from posegen.motion.pose_features import NUM_FEATURES, NUM_ROWS, motion_features, rest_of
 from posegen.samples.epoch_plan import Arrays, draw
 
@@ -46,9 +46,9 @@ class Window:
 
     def __post_init__(self) -> None:
         if self.num_frames < 0:
-            raise ValueError(f"num_frames must be 0 or more, got {self.num_frames}")
+            raise ConfigError(f"num_frames must be 0 or more, got {self.num_frames}")
         if not 1 <= self.min_frames <= self.max_frames:
-            raise ValueError(
+            raise ConfigError(
                 f"got min_frames {self.min_frames} and max_frames {self.max_frames}, expected 1 ≤ min ≤ max"
             )
 

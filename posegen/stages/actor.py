@@ -12,6 +12,7 @@ from torch.optim import AdamW
 
 from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import ConfigError
 from posegen.io.storage import Folder
 from posegen.losses import masked_motion_mse, masked_mse, mean_kl_to_standard_normal
 from posegen.metrics.motion import amplitude
@@ -104,18 +105,18 @@ class Actor(MotionStage):
             super().__post_init__()
             for name in ("latent_dim", "num_layers", "num_heads", "feedforward_dim"):
                 if getattr(self, name) < 1:
-                    raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                    raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
             if self.latent_dim % 2 or self.latent_dim % self.num_heads:
-                raise ValueError(
+                raise ConfigError(
                     f"latent_dim must be even and a multiple of num_heads, got {self.latent_dim} and {self.num_heads}"
                 )
             if not 0 <= self.dropout < 1:
-                raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+                raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")
             for name in ("warmup_epochs", "decay_epochs", "kl_epochs"):
                 if getattr(self, name) < 0:
-                    raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+                    raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
             if self.lambda_velocity and self.window.most_frames < 2:
-                raise ValueError("lambda_velocity needs windows of at least 2 frames")
+                raise ConfigError("lambda_velocity needs windows of at least 2 frames")
             for name in ("smpl", "recognizer"):  # a worker has another working directory
                 place = getattr(self, name)
                 if place and place not in WEIGHTS:
@@ -124,7 +125,7 @@ class Actor(MotionStage):
 
         @property
         def window(self) -> Window:
-            """Which frames are learned from. Raises ValueError where there are none."""
+            """Which frames are learned from. Raises PosegenError where there are none."""
             return Window(
                 num_frames=self.num_frames,
                 min_frames=self.min_frames,
@@ -280,15 +281,15 @@ class Actor(MotionStage):
             z: (N, Z) codes instead.
 
         Raises:
-            ValueError: An action is unknown, a length less than 1, or there are not as many lengths or codes.
+            ConfigError: An action is unknown, a length less than 1, or there are not as many lengths or codes.
         """
         expected = (len(actions), self.config.latent_dim)
         if len(lengths) != len(actions) or (z is not None and z.shape != expected):
             given = "" if z is None else f" and codes {tuple(z.shape)}"
-            raise ValueError(f"got {len(lengths)} lengths{given}, expected {len(actions)} and codes {expected}")
+            raise ConfigError(f"got {len(lengths)} lengths{given}, expected {len(actions)} and codes {expected}")
         labels = torch.tensor([self.label(action) for action in actions])
         if min(lengths, default=1) < 1:
-            raise ValueError(f"a motion must have at least 1 frame, got {min(lengths)}")
+            raise ConfigError(f"a motion must have at least 1 frame, got {min(lengths)}")
         if z is None:
             z = self.draw_codes(len(actions), torch.Generator().manual_seed(seed))
         counts = torch.tensor(lengths)
@@ -321,9 +322,9 @@ class Actor(MotionStage):
         return self.draw_codes(len(like), torch.Generator().manual_seed(self.config.seed)).to(like)
 
     def label(self, action: str) -> int:
-        """The place of an action. Raises ValueError, with the actions there are, for another one."""
+        """The place of an action. Raises ConfigError, with the actions there are, for another one."""
         if action not in self.config.actions:
-            raise ValueError(f"unknown action {action!r}, expected one of {', '.join(self.config.actions)}")
+            raise ConfigError(f"unknown action {action!r}, expected one of {', '.join(self.config.actions)}")
         return self.config.actions.index(action)
 
     def to_motion(self, features: Tensor, action: str) -> Motion:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import Adam
 
+from posegen.errors import ConfigError
 from posegen.losses import mean_kl_to_standard_normal
 from posegen.metrics.behavior import code_distance, cross_displacement
 from posegen.motion.rendering import draw_strips
@@ -56,14 +57,14 @@ class Behavior(BehaviorStage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if not self.information_max > 0:
-                raise ValueError(f"information_max must be positive, got {self.information_max}")
+                raise ConfigError(f"information_max must be positive, got {self.information_max}")
             if self.auxiliary_steps < 1:
-                raise ValueError(f"auxiliary_steps must be at least 1, got {self.auxiliary_steps}")
+                raise ConfigError(f"auxiliary_steps must be at least 1, got {self.auxiliary_steps}")
             for name in ("gamma_rate", "gamma_init", "lambda_auxiliary", "lambda_cycle"):
                 if not getattr(self, name) >= 0:
-                    raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+                    raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
             if not all(0 <= share <= 1 for share in self.decay_at):
-                raise ValueError(f"decay_at must be shares from 0 to 1, got {self.decay_at}")
+                raise ConfigError(f"decay_at must be shares from 0 to 1, got {self.decay_at}")
 
     config: Behavior.Config
     gamma: Tensor

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
+from posegen.errors import ConfigError
 from posegen.io.storage import Folder
 from posegen.motion.rendering import draw_strips
 from posegen.networks.flow import Flow
@@ -48,9 +49,9 @@ class BehaviorFlow(BehaviorStage):
             super().__post_init__()
             for name in ("hidden_dim", "num_blocks"):
                 if getattr(self, name) < 1:
-                    raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                    raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
             if self.depth < 0:
-                raise ValueError(f"depth must be 0 or more, got {self.depth}")
+                raise ConfigError(f"depth must be 0 or more, got {self.depth}")
             if self.behavior:  # a worker has another working directory
                 object.__setattr__(self, "behavior", str(Folder(self.behavior)))
 
@@ -65,13 +66,13 @@ class BehaviorFlow(BehaviorStage):
     def initialize(self, load: Callable[[str], Stage]) -> None:
         """Take the behaviour net over from its run."""
         if not self.config.behavior:
-            raise ValueError("behavior is missing: name a run of `posegen train behavior`")
+            raise ConfigError("behavior is missing: name a run of `posegen train behavior`")
         trained = load(self.config.behavior)
         if not isinstance(trained, Behavior):
-            raise ValueError(f"{self.config.behavior} is a run of the stage {trained.name!r}, expected 'behavior'")
+            raise ConfigError(f"{self.config.behavior} is a run of the stage {trained.name!r}, expected 'behavior'")
         got, expected = ({name: getattr(x.config, name) for name in SHARED} for x in (trained, self))
         if got != expected:
-            raise ValueError(f"the run {self.config.behavior} has {got}, but the configuration says {expected}")
+            raise ConfigError(f"the run {self.config.behavior} has {got}, but the configuration says {expected}")
         self.network.load_state_dict(trained.network.state_dict())
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import ConfigError
 from posegen.metrics.behavior import displacement_error, self_distance
 from posegen.motion.editing import Placement, posture_placement, resample
 from posegen.motion.motion import Motion
@@ -56,9 +57,9 @@ class BehaviorStage(MotionStage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.num_frames < 1:
-                raise ValueError(f"num_frames must be at least 1, got {self.num_frames}")
+                raise ConfigError(f"num_frames must be at least 1, got {self.num_frames}")
             if self.latent_dim < 4 or self.latent_dim % 4:
-                raise ValueError(f"latent_dim must be a positive multiple of 4, got {self.latent_dim}")
+                raise ConfigError(f"latent_dim must be a positive multiple of 4, got {self.latent_dim}")
 
     config: BehaviorStage.Config
 
@@ -117,15 +118,15 @@ class BehaviorStage(MotionStage):
             with_start: Begin each motion with the posture itself, one frame before those that are drawn.
 
         Raises:
-            ValueError: There are not as many codes, they have another size, a start has no such frame, or no frames
+            ConfigError: There are not as many codes, they have another size, a start has no such frame, or no frames
                 are to be drawn.
         """
         expected = (len(starts), self.config.latent_dim)
         if codes.shape != expected:
-            raise ValueError(f"got codes of shape {tuple(codes.shape)}, expected {expected}: one for each start")
+            raise ConfigError(f"got codes of shape {tuple(codes.shape)}, expected {expected}: one for each start")
         num_frames = num_frames or self.config.num_frames
         if num_frames < 1:
-            raise ValueError(f"a motion must have at least 1 frame, got {num_frames}")
+            raise ConfigError(f"a motion must have at least 1 frame, got {num_frames}")
         motions = []
         for first in range(0, len(starts), _BATCH):
             rows = slice(first, first + _BATCH)
@@ -146,10 +147,10 @@ class BehaviorStage(MotionStage):
     def transfer(self, sources: Sequence[Motion], targets: Sequence[Motion], num_frames: int = 0) -> list[Motion]:
         """Let each target go on from its first frame, in its place, with the behaviour of a source.
 
-        Labels are the source's. Raises ValueError where there are not as many sources as targets.
+        Labels are the source's. Raises ConfigError where there are not as many sources as targets.
         """
         if len(sources) != len(targets):
-            raise ValueError(f"got {len(sources)} sources and {len(targets)} targets, expected one for each")
+            raise ConfigError(f"got {len(sources)} sources and {len(targets)} targets, expected one for each")
         drawn = self.draw(self.encode(sources), targets, num_frames)
         return [
             replace(motion, label=source.label, label_name=source.label_name)
@@ -166,10 +167,10 @@ class BehaviorStage(MotionStage):
     ) -> list[Motion]:
         """Draw `count` motions from a target's first frame, with behaviours from that of one motion to another's.
 
-        Raises ValueError for fewer than 2.
+        Raises ConfigError for fewer than 2.
         """
         if count < 2:
-            raise ValueError(f"count must be at least 2, got {count}")
+            raise ConfigError(f"count must be at least 2, got {count}")
         start, end = self.encode([first, second])
         codes = torch.stack([between(start, end, float(share)) for share in np.linspace(0, 1, count)])
         return self.draw(codes, [target] * count, num_frames)
@@ -197,7 +198,7 @@ class BehaviorStage(MotionStage):
         """One posture (17, 3) of a motion."""
         joints = h36m_joints(motion)
         if not -len(joints) <= frame < len(joints):
-            raise ValueError(f"a start has {len(joints)} frames, expected one with frame {frame}")
+            raise ConfigError(f"a start has {len(joints)} frames, expected one with frame {frame}")
         return joints[frame]
 
     def _place(self, posture: np.ndarray) -> Placement:

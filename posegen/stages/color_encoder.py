@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
+from posegen.errors import ConfigError
 from posegen.io.images import grid
 from posegen.losses import kl_to_standard_normal, lsgan
 from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEncoder, UNet
@@ -76,7 +77,7 @@ class ColorEncoder(Stage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.latent_reg != "reconstruction" and self.batch_size % 2:
-                raise ValueError(f"latent_reg {self.latent_reg!r} halves the batch: got batch_size {self.batch_size}")
+                raise ConfigError(f"latent_reg {self.latent_reg!r} halves the batch: got batch_size {self.batch_size}")
 
         @property
         def code_size(self) -> int:
@@ -120,7 +121,7 @@ class ColorEncoder(Stage):
     def check_size(self, size: tuple[int, int]) -> None:
         self.generator.check_size(size)
         if min(size) < _SMALLEST:
-            raise ValueError(
+            raise ConfigError(
                 f"the discriminator needs {_SMALLEST} pixels or more on each side, got {size[0]}×{size[1]}"
             )
 

@@ -13,6 +13,7 @@ from torch.optim import Adam
 from posegen.color.lab import lab_to_rgb
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
+from posegen.errors import ConfigError
 from posegen.io.images import grid
 from posegen.metrics.image import psnr
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17, color_bins
@@ -53,7 +54,7 @@ class Colorizer(Stage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if not 0 <= self.repaint <= 1:
-                raise ValueError(f"repaint must be in [0, 1], got {self.repaint}")
+                raise ConfigError(f"repaint must be in [0, 1], got {self.repaint}")
 
     config: Colorizer.Config
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
+from posegen.errors import ConfigError
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.io.images import grid
 from posegen.losses import log_loss, nearest_neighbor
@@ -67,7 +68,7 @@ class DeformableGAN(TransferStage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.nn_window < 1 or self.nn_window % 2 == 0:
-                raise ValueError(f"nn_window must be odd and at least 1, got {self.nn_window}")
+                raise ConfigError(f"nn_window must be odd and at least 1, got {self.nn_window}")
 
     config: DeformableGAN.Config
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
+from posegen.errors import ConfigError
 from posegen.io.images import grid
 from posegen.losses import feature_matching, last, lsgan
 from posegen.networks.pix2pixhd import MultiscaleDiscriminator
@@ -66,9 +67,9 @@ class FeatureRestoration(Stage):
             super().__post_init__()
             for field in ("identity_share", "disturbed_share", "part_drop"):
                 if not 0 <= getattr(self, field) <= 1:
-                    raise ValueError(f"{field} must be in [0, 1], got {getattr(self, field)}")
+                    raise ConfigError(f"{field} must be in [0, 1], got {getattr(self, field)}")
             if self.part_jitter < 0:
-                raise ValueError(f"part_jitter must be 0 or more pixels, got {self.part_jitter}")
+                raise ConfigError(f"part_jitter must be 0 or more pixels, got {self.part_jitter}")
 
     config: FeatureRestoration.Config
 

@@ -12,6 +12,7 @@ from torch.optim import Adam, AdamW
 
 from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import ConfigError
 from posegen.motion.pose_features import JointSet, recognized_joints
 from posegen.networks import recognition
 from posegen.networks.recognition import STGCN, GRURecognizer
@@ -55,7 +56,7 @@ class Recognition(MotionStage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.num_frames < 1:
-                raise ValueError(f"num_frames must be at least 1, got {self.num_frames}")
+                raise ConfigError(f"num_frames must be at least 1, got {self.num_frames}")
 
     config: Recognition.Config
 

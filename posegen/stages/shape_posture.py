@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from torch.optim import SGD, Adam
 
 from posegen.datasets.clips import ClipDataset
-from posegen.datasets.dataset import Dataset, DatasetError, Split
+from posegen.datasets.dataset import Dataset, Split
+from posegen.errors import ConfigError, DatasetError
 from posegen.features.part_crops import Torso
 from posegen.features.spatial_augmentation import Augmentation, person_box
 from posegen.features.vunet_figure import FIGURES, Figure
@@ -107,19 +108,19 @@ class ShapePosture(TransferStage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if min(self.spatial_size) < 1 and self.spatial_size != (0, 0):
-                raise ValueError(f"spatial_size must be a height and a width in pixels, got {self.spatial_size}")
+                raise ConfigError(f"spatial_size must be a height and a width in pixels, got {self.spatial_size}")
             for field in ("bottleneck_factor", "box_factor", "noise_steps", "regressor_start"):
                 if getattr(self, field) < 0:
-                    raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}")
+                    raise ConfigError(f"{field} must be 0 or more, got {getattr(self, field)}")
             for field in ("width", "max_width", "regressor_steps"):
                 if getattr(self, field) < 1:
-                    raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+                    raise ConfigError(f"{field} must be at least 1, got {getattr(self, field)}")
             if self.crop_person and self.inplane_normalize:
-                raise ValueError("crop_person shows frames, and inplane_normalize part crops: set one of them")
+                raise ConfigError("crop_person shows frames, and inplane_normalize part crops: set one of them")
             if not 0 <= self.self_share <= 1:
-                raise ValueError(f"self_share must be in [0, 1], got {self.self_share}")
+                raise ConfigError(f"self_share must be in [0, 1], got {self.self_share}")
             if not 0 <= self.lambda_regressor <= _LARGEST_ADVERSARY:
-                raise ValueError(
+                raise ConfigError(
                     f"lambda_regressor must be from 0 to {_LARGEST_ADVERSARY:g}, got {self.lambda_regressor}"
                 )
 
@@ -198,7 +199,7 @@ class ShapePosture(TransferStage):
         self.network.check_size(size)
         if size != self.config.frame_size:
             height, width = self.config.frame_size
-            raise ValueError(
+            raise ConfigError(
                 f"the network is for frames of {height}×{width}, got {size[0]}×{size[1]}: set spatial_size"
             )
 

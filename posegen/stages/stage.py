@@ -15,6 +15,7 @@ from torch.optim import Adam
 
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
+from posegen.errors import ConfigError
 from posegen.samples import Batch, Samples
 
 Losses = dict[str, Tensor]
@@ -58,9 +59,9 @@ class Stage(nn.Module, ABC):
         def __post_init__(self) -> None:
             for field in ("num_epochs", "batch_size"):
                 if getattr(self, field) < 1:
-                    raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+                    raise ConfigError(f"{field} must be at least 1, got {getattr(self, field)}")
             if not self.lr > 0:
-                raise ValueError(f"lr must be positive, got {self.lr}")
+                raise ConfigError(f"lr must be positive, got {self.lr}")
 
     def __init__(self, config: Stage.Config):
         super().__init__()
@@ -78,12 +79,12 @@ class Stage(nn.Module, ABC):
         """The samples that `step` and `evaluate` take. Raises DatasetError where the dataset lacks something."""
 
     def check_size(self, size: tuple[int, int]) -> None:
-        """Raise ValueError if the networks cannot take images of this height and width."""
+        """Raise PosegenError if the networks cannot take images of this height and width."""
 
     def initialize(self, load: Callable[[str], Stage]) -> None:
         """Take over what other runs trained, with `load(run)` to read them.
 
-        Called once, when a run begins: a checkpoint holds it already. Raises ValueError where it does not fit.
+        Called once, when a run begins: a checkpoint holds it already. Raises PosegenError where it does not fit.
         """
 
     def begin(self, samples: Samples) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from posegen.errors import ConfigError
 from posegen.io.storage import Folder
 from posegen.samples import REGIONS, Batch
 from posegen.stages.color_encoder import ColorEncoder
@@ -50,16 +51,16 @@ class VideoGenerator(VideoStage):
         for region in REGIONS:
             run = getattr(self.config, f"{region}_encoder")
             if not run:
-                raise ValueError(
+                raise ConfigError(
                     f"{region}_encoder is missing: name a run of `posegen train color_encoder --region {region}`"
                 )
             trained = load(run)
             if not isinstance(trained, ColorEncoder) or trained.config.region != region:
-                raise ValueError(f"{run} is not a color_encoder of the region {region!r}")
+                raise ConfigError(f"{run} is not a color_encoder of the region {region!r}")
             expected = (getattr(self.config, f"{region}_latent_dim"), self.config.encoder_width)
             got = (trained.config.code_size, trained.config.encoder_width)
             if got != expected:
-                raise ValueError(
+                raise ConfigError(
                     f"the encoder of {run} has (latent_dim, encoder_width) {got}, but the configuration says {expected}"
                 )
             self.encoders[region].load_state_dict(trained.encoder.state_dict())

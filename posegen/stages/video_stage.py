@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
+from posegen.errors import ConfigError
 from posegen.io.images import grid
 from posegen.io.storage import Folder
 from posegen.losses import feature_matching, last, lsgan, perceptual
@@ -119,13 +120,13 @@ class VideoStage(Stage):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.train_rollout_len < 2:
-                raise ValueError(f"train_rollout_len must be 2 or more, got {self.train_rollout_len}")
+                raise ConfigError(f"train_rollout_len must be 2 or more, got {self.train_rollout_len}")
             if self.colorings not in (1, 2) or self.batch_size % self.colorings:
-                raise ValueError(f"colorings must be 1 or 2 and divide batch_size, got {self.colorings}")
+                raise ConfigError(f"colorings must be 1 or 2 and divide batch_size, got {self.colorings}")
             if self.lambda_contrast and self.colorings == 1:
-                raise ValueError("lambda_contrast compares two colourings of a pair: set colorings to 2")
+                raise ConfigError("lambda_contrast compares two colourings of a pair: set colorings to 2")
             if self.colorings == 2 and not self.color_augmentation:
-                raise ValueError("colorings 2 needs color_augmentation")
+                raise ConfigError("colorings 2 needs color_augmentation")
             if self.restoration:  # a worker has another working directory
                 object.__setattr__(self, "restoration", str(Folder(self.restoration)))
 
@@ -192,10 +193,10 @@ class VideoStage(Stage):
             return
         trained = load(self.config.restoration)
         if not isinstance(trained, FeatureRestoration):
-            raise ValueError(f"{self.config.restoration} is not a run of feature_restoration")
+            raise ConfigError(f"{self.config.restoration} is not a run of feature_restoration")
         expected = (self.config.restorer_width, self.config.restorer_blocks)
         if (trained.config.width, trained.config.num_blocks) != expected:
-            raise ValueError(
+            raise ConfigError(
                 f"the restorer of {self.config.restoration} has (width, blocks) "
                 f"{(trained.config.width, trained.config.num_blocks)}, but the configuration says {expected}"
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from posegen.errors import ConfigError
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST
 from posegen.motion.floor import FEET
@@ -227,12 +228,12 @@ def perform(action: str, subject: Subject, take: int = 0, seed: int = 0, frames:
     shorter one ends.
 
     Raises:
-        ValueError: There is no such action, or frames are less than 1.
+        ConfigError: There is no such action, or frames are less than 1.
     """
     if action not in ACTIONS:
-        raise ValueError(f"unknown action {action!r}, expected one of {list(ACTIONS)}")
+        raise ConfigError(f"unknown action {action!r}, expected one of {list(ACTIONS)}")
     if frames is not None and frames < 1:
-        raise ValueError(f"a motion must have at least 1 frame, got {frames}")
+        raise ConfigError(f"a motion must have at least 1 frame, got {frames}")
     made = _Take(subject, _random(seed, subject.number, action, take), frames)
     ACTIONS[action](made)
     x, y, z = (rotations.twist(torch.eye(3, dtype=torch.float64)[axis], torch.from_numpy(made.angles[..., axis]))

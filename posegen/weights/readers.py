@@ -10,6 +10,8 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
+from posegen.errors import WeightsError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -17,13 +19,13 @@ _VGG_DEPTHS = (2, 2, 3, 3, 3)  # convolutions of VGG-16's five blocks
 
 
 def read_torch(file: Path) -> dict[str, Tensor]:
-    """What a pickle of PyTorch holds. Raises ValueError for one that holds more than tensors, which may be code."""
+    """What a pickle of PyTorch holds. Raises WeightsError for one that holds more than tensors, which may be code."""
     import torch
 
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError:  # torch's own advice is to run what is in there
-        raise ValueError("it is no pickle of PyTorch, or holds more than tensors, which may be code") from None
+        raise WeightsError("it is no pickle of PyTorch, or holds more than tensors, which may be code") from None
 
 
 def read_state_dict(file: Path) -> dict[str, Tensor]:
@@ -60,7 +62,7 @@ def read_rcf(file: Path) -> dict[str, Tensor]:
     """Rename ``conv1_1`` to ``blocks.0.0``, in the names of any of the published conversions.
 
     Kernels that enlarge are left out: the network has its own, also of the fifth block, where one conversion, which
-    pools four times, has a larger one. Raises ValueError where tensors are missing.
+    pools four times, has a larger one. Raises WeightsError where tensors are missing.
     """
     names = {"score_fuse": "fuse", "score_final": "fuse", "new-score-weighting": "fuse"}
     for block, depth in enumerate(_VGG_DEPTHS):
@@ -75,7 +77,7 @@ def read_rcf(file: Path) -> dict[str, Tensor]:
             tensors[f"{names[layer]}.{kind}"] = tensor
     missing = {f"{layer}.{kind}" for layer in names.values() for kind in ("weight", "bias")} - tensors.keys()
     if missing:
-        raise ValueError(f"it lacks {len(missing)} of RCF's 64 tensors, such as {min(missing)}")
+        raise WeightsError(f"it lacks {len(missing)} of RCF's 64 tensors, such as {min(missing)}")
     return tensors
 
 
@@ -98,12 +100,12 @@ def read_openpose(file: Path) -> dict[str, Tensor]:
 def read_gru_recognizer(file: Path, num_actions: int) -> dict[str, Tensor]:
     """The network's tensors; the published files hold them beside the optimizer's.
 
-    Raises ValueError where they tell another number of actions: there are several files of nearly one name.
+    Raises WeightsError where they tell another number of actions: there are several files of nearly one name.
     """
     content: dict[str, Any] = read_torch(file)
     tensors = content.get("model", content)
     if "linear2.bias" not in tensors:
-        raise ValueError("it lacks linear2.bias, expected the weights of a recogniser")
+        raise WeightsError("it lacks linear2.bias, expected the weights of a recogniser")
     if len(tensors["linear2.bias"]) != num_actions:
-        raise ValueError(f"it tells {len(tensors['linear2.bias'])} actions, expected {num_actions}")
+        raise WeightsError(f"it tells {len(tensors['linear2.bias'])} actions, expected {num_actions}")
     return tensors

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from posegen.errors import first_line, in_one_line
+from posegen.errors import WeightsError, first_line, in_one_line
 from posegen.weights.readers import (
     read_gru_recognizer,
     read_keras_hed,
@@ -40,10 +40,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
-
-
-class WeightsError(ValueError):
-    """Weights that are unknown, cannot be had, or are not what the table says."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +104,7 @@ _SIGGRAPH17_SHA256 = "df00044c"
 def _read_retrained_siggraph17(file: Path) -> dict[str, Tensor]:
     """Refuse the first publication, which has the same names and shapes but expects another mask."""
     if _sha256(file).startswith(_SIGGRAPH17_SHA256):
-        raise ValueError("these are the weights 'siggraph17', which expect another mask")
+        raise WeightsError("these are the weights 'siggraph17', which expect another mask")
     return read_siggraph17(file, mask_cent=0.5)
 
 

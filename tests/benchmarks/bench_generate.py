@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from posegen.errors import WeightsError
+
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import time
@@ -25,7 +27,6 @@ from posegen.networks.restoration import FeatureRestorer
 from posegen.perception.openpose import find_people, load_network
 from posegen.stages import DeformableGAN, VideoGenerator
 from posegen.synthetic.studio import StudioClip, render_clip
-from posegen.weights.registry import WeightsError
 
 SIZE = (384, 256)
 NUM_FRAMES = 3

@@ -27,7 +27,7 @@ import search_spaces
 from orchestration.cluster import check
 from orchestration.data.video_files import find_sources
 from orchestration.option_types import parse_size
-from orchestration.training.runs import RunError, dataset_of
+from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import Progress, load_progress, load_stage, load_training_state, save_checkpoint
 from posegen.color.palette import parse_color
 from posegen.datasets.clips import (
@@ -44,21 +44,20 @@ from posegen.datasets.clips import (
     write_clip,
     write_table,
 )
-from posegen.datasets.dataset import DatasetError
 from posegen.datasets.motion_formats import read
 from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motion_formats.source import ImportOptions
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
-from posegen.datasets.published import ArchiveError
 from posegen.datasets.published.h36m_annotation import Annotation, ViewRows, view_columns, write_annotation
 from posegen.datasets.published.h36m_cameras import calibrate, read_metadata
 from posegen.datasets.published.h36m_names import CAMERAS, Take, View
 from posegen.datasets.published.h36m_poses import read_poses
 from posegen.datasets.published.vunet_index import read_index
+from posegen.errors import ArchiveError, DatasetError, MotionError, RunError
 from posegen.io.storage import Folder
 from posegen.io.tar import extract, list_members
 from posegen.motion.editing import first_frames
-from posegen.motion.motion import MotionError, read_motion, write_motion
+from posegen.motion.motion import read_motion, write_motion
 from posegen.motion.rotations import matrix_to_axis_angle, rot6d_rows_to_matrix
 from posegen.perception.openpose_json import read_people
 from posegen.stages import ColorEncoder

@@ -27,10 +27,9 @@ from orchestration.evaluation.compare import Comparison, Entry
 from orchestration.evaluation.compare_page import _step_of, as_study, write_page
 from orchestration.tracking import tracker as tracking
 from orchestration.tracking.tracker import Recorded, Tracker
-from orchestration.training.runs import RunError, dataset_of, history
+from orchestration.training.runs import dataset_of, history
 from orchestration.training.train import TrainSettings
 from posegen.checkpoints.checkpoint import (
-    CheckpointError,
     Progress,
     latest_checkpoint,
     load_progress,
@@ -54,9 +53,9 @@ from posegen.datasets.clips import (
     write_clip,
     write_table,
 )
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import CheckpointError, DatasetError, RunError, VideoError
 from posegen.io.storage import Folder
-from posegen.io.video import VideoError, read_image, read_video, write_video
+from posegen.io.video import read_image, read_video, write_video
 from posegen.perception.openpose_json import read_people
 from posegen.stages import ColorEncoder
 from posegen.synthetic.studio import read_truth

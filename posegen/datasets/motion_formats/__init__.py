@@ -11,7 +11,7 @@ from pathlib import Path
 from posegen.datasets.motion_formats import amass, bvh, estimators, humanact12, ntu13, uestc
 from posegen.datasets.motion_formats import posegen_npz as own
 from posegen.datasets.motion_formats.source import Format, ImportOptions, MotionSource, Probe
-from posegen.motion.motion import MotionError
+from posegen.errors import MotionError
 
 FORMATS: dict[str, Format] = {
     "motion": Format("posegen's own .npz", own.is_own, own.find_own),

@@ -24,8 +24,9 @@ from posegen.datasets.motion_formats.source import (
     pose_body,
     put_on_floor,
 )
+from posegen.errors import MotionError
 from posegen.motion.anatomy import REST
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 
 _RATES = ("mocap_framerate", "mocap_frame_rate")
 _WIDTHS = (72, 156, 165)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from posegen.errors import first_line
+from posegen.errors import MotionError, first_line
 from posegen.io.pickles import MAX_BYTES
-from posegen.motion.motion import ARCHIVE_ERRORS, MotionError, read_array_header
+from posegen.motion.motion import ARCHIVE_ERRORS, read_array_header
 
 
 def array_names(path: Path) -> set[str]:

@@ -21,11 +21,12 @@ import torch
 
 from posegen.datasets.motion_formats.bvh_names import INVENTED, Naming, is_smpl_tree, understand
 from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, Probe, as_tensor, known_fps
+from posegen.errors import MotionError
 from posegen.io.storage import Folder
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST, body_height
 from posegen.motion.kinematics import forward_kinematics
-from posegen.motion.motion import MAX_FRAMES, Motion, MotionError
+from posegen.motion.motion import MAX_FRAMES, Motion
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 
 MAX_JOINTS = 1000

@@ -29,10 +29,11 @@ from posegen.datasets.motion_formats.source import (
     put_on_floor,
 )
 from posegen.datasets.motion_formats.tracks import Track, follow_person
+from posegen.errors import MotionError
 from posegen.io.pickles import SUFFIXES, read_pickle
 from posegen.motion.anatomy import HEIGHT, REST, body_height
 from posegen.motion.kinematics import estimate_rest_skeleton
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.skeletons import VIBE_49
 
 _POSES = ("pose", "pred_pose")

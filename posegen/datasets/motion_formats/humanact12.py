@@ -30,8 +30,9 @@ from posegen.datasets.motion_formats.source import (
     pose_body,
     put_on_floor,
 )
+from posegen.errors import MotionError
 from posegen.io.pickles import read_pickle
-from posegen.motion.motion import MAX_FRAMES, Motion, MotionError
+from posegen.motion.motion import MAX_FRAMES, Motion
 
 _LISTS = {"poses", "joints3D", "y"}
 _ARRAYS = {"joints", "lengths", "names", "label"}

@@ -14,7 +14,8 @@ from pathlib import Path
 from posegen.datasets.motion_formats.action_names import NTU13, NTU13_CODES
 from posegen.datasets.motion_formats.estimators import load_tracks
 from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, Probe
-from posegen.motion.motion import Motion, MotionError
+from posegen.errors import MotionError
+from posegen.motion.motion import Motion
 
 ACTIONS = dict(zip(NTU13_CODES, NTU13, strict=True))
 """By NTU RGB+D's number; a label is the place in this order."""

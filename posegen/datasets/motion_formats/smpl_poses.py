@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from posegen.datasets.motion_formats.source import as_tensor, check_numbers, to_array
+from posegen.errors import MotionError
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST, bone_lengths
-from posegen.motion.motion import MAX_FRAMES, MotionError
+from posegen.motion.motion import MAX_FRAMES
 from posegen.skeletons import SMPL_24, joint_indices
 
 POSE_SHAPES = "(n, 72), (n, 24, 3), (n, 24, 3, 3) or (n, 24, 6)"

@@ -13,9 +13,10 @@ import torch
 
 from posegen.datasets.dataset import Split
 from posegen.datasets.motion_formats.arrays import array_names
+from posegen.errors import MissingRateError, MotionError
 from posegen.io.pickles import may_be_pickle, read_pickle
 from posegen.motion.floor import floor_height
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.skeletons import SMPL_24
 
 CAMERA_TO_WORLD: np.ndarray = np.diag((1.0, -1.0, -1.0))
@@ -81,10 +82,6 @@ class Format:
     """The motions in it. Raises MotionError where it is broken as a whole."""
     actions: tuple[str, ...] = ()
     """All actions in the order of their labels, where the format fixes them."""
-
-
-class MissingRateError(MotionError):
-    """Nobody says how many frames a second has."""
 
 
 def known_fps(options: ImportOptions, place: str, own: float | None = None) -> float:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from posegen.datasets.motion_formats.source import as_tensor
+from posegen.errors import MotionError
 from posegen.motion import rotations
-from posegen.motion.motion import MAX_FRAMES, MotionError
+from posegen.motion.motion import MAX_FRAMES
 
 _BOX = 2  # a box' centre comes first
 

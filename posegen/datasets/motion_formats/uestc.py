@@ -30,9 +30,10 @@ from posegen.datasets.motion_formats.source import (
     put_on_floor,
 )
 from posegen.datasets.motion_formats.tracks import Track
+from posegen.errors import MotionError
 from posegen.io.pickles import read_pickle
 from posegen.motion import rotations
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.skeletons import VIBE_49
 
 NUM_ACTIONS = 40

@@ -5,7 +5,3 @@ CDF files, HDF5 files and pickles are looked into before they are believed, and 
 """
 
 from __future__ import annotations
-
-
-class ArchiveError(ValueError):
-    """Data of others that is missing, broken, or of something else. The message is one line and names the file."""

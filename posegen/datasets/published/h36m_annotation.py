@@ -32,9 +32,8 @@ import h5py
 import numpy as np
 
 from posegen.datasets.motion_formats.source import put_on_floor
-from posegen.datasets.published import ArchiveError
 from posegen.datasets.published.h36m_names import ACTIONS, CAMERAS, FPS, NUM_JOINTS, SUBJECTS, Y_UP, Take, View
-from posegen.errors import first_line
+from posegen.errors import ArchiveError, first_line
 from posegen.io.storage import scratch_name
 from posegen.motion.cameras import PinholeCamera
 from posegen.motion.motion import Motion

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from posegen.datasets.published import ArchiveError
 from posegen.datasets.published.h36m_names import ACTIONS, CAMERAS, SUBJECTS, Take
+from posegen.errors import ArchiveError
 
 _NUM_SUBJECTS = 11  # that metadata.xml has, S1 to S11
 _NUM_NUMBERS = len(CAMERAS) * (6 * _NUM_SUBJECTS + 9)

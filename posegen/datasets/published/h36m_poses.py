@@ -7,9 +7,8 @@ from pathlib import Path
 import cdflib
 import numpy as np
 
-from posegen.datasets.published import ArchiveError
 from posegen.datasets.published.h36m_names import NUM_JOINTS
-from posegen.errors import first_line
+from posegen.errors import ArchiveError, first_line
 
 _VARIABLE = "Pose"
 

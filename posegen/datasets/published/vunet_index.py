@@ -13,9 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from posegen.datasets.published import ArchiveError
+from posegen.errors import ArchiveError, PickleError
 from posegen.io.pickles import read_pickle
-from posegen.motion.motion import MotionError
 from posegen.skeletons import OPENPOSE_18, convert_joints
 
 FILE = "index.p"
@@ -94,8 +93,8 @@ def read_index(folder: Path, dataset: DatasetName) -> list[IndexedImage]:
         raise ArchiveError(f"no {FILE} in {folder}, expected the folder of a dataset as the VUNet's authors share it")
     try:
         content = read_pickle(path)
-    except MotionError as error:
-        raise ArchiveError(str(error).replace("no motions are", "no index is")) from None
+    except PickleError as error:
+        raise ArchiveError(str(error).replace("which no motions are", "which no index is")) from None
     images, joints, train = _columns(content, path)
     layout = _LAYOUTS[dataset]
     _check_names(images, dataset, path)

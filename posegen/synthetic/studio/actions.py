@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.synthetic.studio.curves import REST, Curve, Curves, blend, hold, move, planted, pulses, ramp, wave
 from posegen.synthetic.studio.kinematics import SIDES, STANCE, Angles
 
@@ -23,10 +24,10 @@ FISTS = frozenset({"boxing_guard", "march_in_place", "punch"})
 def joint_angles(action: str, num_frames: int) -> Angles:
     """Return the curves of an action: (T,) radians by channel, the same for every person.
 
-    Raises ValueError for an unknown action.
+    Raises ConfigError for an unknown action.
     """
     if action not in _ACTIONS:
-        raise ValueError(f"unknown action {action!r}, expected one of {sorted(_ACTIONS)}")
+        raise ConfigError(f"unknown action {action!r}, expected one of {sorted(_ACTIONS)}")
     moved = _ACTIONS[action](np.arange(num_frames) / num_frames)
     still = np.zeros(num_frames)
     angles = {name: np.radians(still + moved.get(name, rest)) for name, rest in REST.items()}

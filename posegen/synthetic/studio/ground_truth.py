@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posegen.datasets.clips import decode_png, encode_png, write_table
+from posegen.errors import DatasetError
 from posegen.io.records import parse_record
 from posegen.io.storage import Folder
 from posegen.io.video import write_video
@@ -100,14 +101,14 @@ def _describe(clip: StudioClip) -> dict[str, object]:
 
 
 def read_truth(path: Path) -> Truth:
-    """Read a file that `write_clip` wrote beside a video; ValueError for any other Parquet file."""
+    """Read a file that `write_clip` wrote beside a video; DatasetError for any other Parquet file."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is not a file of the studio: {error}") from error
+        raise DatasetError(f"{path} is not a file of the studio: {error}") from error
     metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
     if metadata is None or not set(_SCHEMA.names) <= set(table.schema.names):
-        raise ValueError(f"{path} has columns {table.schema.names}, expected the truth about a studio video")
+        raise DatasetError(f"{path} has columns {table.schema.names}, expected the truth about a studio video")
     facts = parse_record(_Facts, metadata, str(path))
     size = facts.height, facts.width
     images = {
@@ -117,7 +118,7 @@ def read_truth(path: Path) -> Truth:
     try:
         keypoints = np.array(table["keypoints"].to_pylist(), np.float32).reshape(-1, 18, 3)
     except TypeError as error:
-        raise ValueError(f"{path} has keypoints that are no numbers") from error
+        raise DatasetError(f"{path} has keypoints that are no numbers") from error
     if not np.isfinite(keypoints).all():
-        raise ValueError(f"{path} has keypoints that are no numbers")
+        raise DatasetError(f"{path} has keypoints that are no numbers")
     return Truth(keypoints=keypoints, upper_lab=facts.upper_lab, lower_lab=facts.lower_lab, size=size, **images)

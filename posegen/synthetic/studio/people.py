@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from posegen.errors import ConfigError
+
 Rgb = tuple[int, int, int]
 """sRGB, 0 to 255."""
 Pattern = Literal["plain", "hoops", "pinstripes", "checks", "block"]
@@ -116,7 +118,7 @@ PEOPLE: tuple[str, ...] = tuple(CAST)
 
 
 def find_person(name: str) -> Person:
-    """Return a member of the cast; ValueError for an unknown name."""
+    """Return a member of the cast; ConfigError for an unknown name."""
     if name not in CAST:
-        raise ValueError(f"unknown person {name!r}, expected one of {sorted(CAST)}")
+        raise ConfigError(f"unknown person {name!r}, expected one of {sorted(CAST)}")
     return CAST[name]

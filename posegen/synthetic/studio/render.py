@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from posegen.errors import ConfigError
 from posegen.synthetic.studio.actions import FISTS, joint_angles
 from posegen.synthetic.studio.backdrop import build_backdrop
 from posegen.synthetic.studio.body import build_body
@@ -64,7 +65,7 @@ def render_clip(
     `seed` varies light and wall a little; colours are sRGB, 0 to 255, and default to the person's own.
     Equal arguments give equal bytes.
 
-    Raises ValueError for an unknown person or action, a side under 32 pixels, no frames, or a colour out of range.
+    Raises PosegenError for an unknown person or action, a side under 32 pixels, no frames, or a colour out of range.
     """
     profile = find_person(person)
     _check(num_frames, size, upper_color, lower_color)
@@ -96,24 +97,24 @@ def render_clip(
 
 
 def pose_person(person: Person, action: str, num_frames: int) -> Skeleton:
-    """Return the bones of a person who does an action; ValueError for an unknown action."""
+    """Return the bones of a person who does an action; PosegenError for an unknown action."""
     proportions = Proportions.of(person.height, legs=person.legs, shoulders=person.shoulders, hips=person.hips)
     return forward_kinematics(joint_angles(action, num_frames), proportions)
 
 
 def _check(num_frames: int, size: tuple[int, int], *colors: Rgb | None) -> None:
     if num_frames < 1:
-        raise ValueError(f"num_frames is {num_frames}, expected at least 1")
+        raise ConfigError(f"num_frames is {num_frames}, expected at least 1")
     if min(size) < MIN_SIDE:
-        raise ValueError(f"size is {size[0]}×{size[1]} (height × width), expected sides of at least {MIN_SIDE} pixels")
+        raise ConfigError(f"size is {size[0]}×{size[1]} (height × width), expected sides of at least {MIN_SIDE} pixels")
     for color in colors:
         if color is not None and (len(color) != 3 or not all(0 <= value <= 255 for value in color)):
-            raise ValueError(f"garment colour is {color}, expected (red, green, blue) from 0 to 255")
+            raise ConfigError(f"garment colour is {color}, expected (red, green, blue) from 0 to 255")
 
 
 def _mean_lab(images: np.ndarray, where: np.ndarray) -> tuple[float, float, float]:
     pixels = images[where][:, None].astype(np.float32) / 255
     if not len(pixels):
-        raise ValueError("a garment is nowhere to be seen, expected larger images")
+        raise ConfigError("a garment is nowhere to be seen, expected larger images")
     lightness, a, b = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).mean(axis=(0, 1), dtype=np.float64)
     return float(lightness), float(a), float(b)

@@ -16,15 +16,15 @@ from safetensors.torch import save_file
 from orchestration.data import colorize as colorize_module
 from orchestration.data.colorize import ColorizeSettings, PaintResult, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
-from posegen.checkpoints.checkpoint import CheckpointError, Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import Progress, save_checkpoint
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clips import VARIANT_SCHEMA, ClipDataset, DatasetInfo, save_dataset_info
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import CheckpointError, DatasetError, WeightsError
 from posegen.inference.hint_recolorer import Recolorer, composite, load_network
 from posegen.io.storage import Folder
 from posegen.stages import ColorEncoder, Colorizer
-from posegen.weights.registry import WEIGHTS, WeightsError
+from posegen.weights.registry import WEIGHTS
 
 HERE = ColorizeSettings(workers=0)
 

@@ -18,7 +18,7 @@ from orchestration.data.clip_preparer import ClipPreparer, ClipResult, PrepareSe
 from orchestration.data.prepare import prepare
 from orchestration.runtime.ray_session import map_clips
 from posegen.datasets.clips import ClipDataset
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import DatasetError
 from posegen.io.storage import Folder
 from posegen.io.video import write_video
 from posegen.perception import POSE_ESTIMATORS, Backend, Poses

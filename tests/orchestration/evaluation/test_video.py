@@ -18,7 +18,7 @@ from orchestration.evaluation.video import EvaluateSettings, evaluate, meaning
 from orchestration.tracking import tracker as tracking
 from posegen.checkpoints.checkpoint import Progress, save_checkpoint
 from posegen.datasets.clips import Clip, ClipDataset, write_clip
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import DatasetError
 from posegen.io.storage import Folder
 from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
 

@@ -15,7 +15,7 @@ from orchestration.generation import videos as command
 from orchestration.generation.videos import ColorSettings, PoseSequence, find_clips, generate, shows_person, swatch
 from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clips import ClipDataset
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import DatasetError
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
 from posegen.io.video import read_video

@@ -12,8 +12,8 @@ from orchestration.search.costs import cost_of_run
 from orchestration.search.plan import Costs, Room, check_point, room_for_trials
 from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
-from orchestration.search.study import UnfitError
 from posegen.datasets.clips import ClipDataset
+from posegen.errors import CapacityError
 from posegen.samples import fixed_batch
 from posegen.stages import STAGES
 from posegen.stages.stage import Stage
@@ -90,5 +90,5 @@ def test_a_cluster_starts_machines_for_those_that_are_asked_for(resources, monke
 def test_what_takes_too_much_memory_is_not_tried(data):
     search = Search(SPACE, "tiny", "no_restoration", {})
     check_point(search, search.starts[0], Costs(data), Room(trials=1, memory=2**40))
-    with pytest.raises(UnfitError, match=r"upper_encoder takes 0\.0 GiB of memory, a trial has 0\.0"):
+    with pytest.raises(CapacityError, match=r"upper_encoder takes 0\.0 GiB of memory, a trial has 0\.0"):
         check_point(search, search.starts[0], Costs(data), Room(trials=1, memory=2**20))

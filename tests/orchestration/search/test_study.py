@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 
 from orchestration.search.settings import EPOCH, TuneSettings
 from orchestration.search.space_binding import Search
-from orchestration.search.study import StudySearch, StudySettings, UnfitError, open_study
+from orchestration.search.study import StudySearch, StudySettings, open_study
+from posegen.errors import CapacityError
 from search_spaces.space import Space, Switched
 
 NUM_EPOCHS = 9
@@ -139,7 +140,7 @@ def test_what_a_trial_says_of_itself_is_its_reason(tmp_path):
 def test_points_that_do_not_fit_are_never_started(tmp_path):
     def check(point):
         if point["video_generator.lambda_vgg.on"]:
-            raise UnfitError("takes 900 GiB of memory, a trial has 8")
+            raise CapacityError("takes 900 GiB of memory, a trial has 8")
 
     study = run(settings(tmp_path, sampler="random"), 8, check=check)
     unfit = [trial for trial in study.trials if trial.params["video_generator.lambda_vgg.on"]]

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from orchestration.training.checkpoint_writer import CheckpointWriter
-from posegen.checkpoints.checkpoint import CheckpointError, Progress
+from posegen.checkpoints.checkpoint import Progress
+from posegen.errors import CheckpointError
 from posegen.io.storage import Folder
 from posegen.stages import ColorEncoder
 from tests.support.narrow import CONFIG

@@ -15,9 +15,9 @@ import torch
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.training.preflight import check_disk, is_out_of_memory, less_memory
-from orchestration.training.runs import RunError
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import Progress, checkpoint_bytes, save_checkpoint
+from posegen.errors import RunError
 from posegen.io.storage import Folder
 from posegen.stages import ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET

@@ -18,11 +18,10 @@ from rich.console import Console
 
 from orchestration.runtime.progress import ConsoleListener, Event, Listener
 from orchestration.tracking import tracker as tracking
-from orchestration.training.runs import RunError
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import Progress, find_checkpoint, load_progress, load_stage, save_checkpoint
 from posegen.datasets.clips import ClipDataset
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import DatasetError, RunError
 from posegen.io.storage import Folder
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from posegen.checkpoints.checkpoint import (
-    CheckpointError,
     Progress,
     find_checkpoint,
     latest_checkpoint,
@@ -17,6 +16,7 @@ from posegen.checkpoints.checkpoint import (
     load_training_state,
     save_checkpoint,
 )
+from posegen.errors import CheckpointError
 from posegen.io.storage import Folder
 from posegen.stages import ColorEncoder, VideoGenerator
 

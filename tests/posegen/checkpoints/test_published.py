@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from posegen.checkpoints.published import (
     Adoptable,
-    AdoptionError,
     Published,
     PublishedSettings,
     adopted_config,
     adopted_stage,
     open_published,
 )
+from posegen.errors import CheckpointImportError
 from posegen.features.vunet_figure import FIGURES
 from posegen.stages import Behavior, BehaviorFlow, ShapePosture
 from tests.support.published_checkpoints import (
@@ -155,7 +155,7 @@ FLOW = "flow__sub_layers__1__"
 )
 def test_other_flows_are_refused(changes, message, tmp_path):
     state = changed(random_flow()[1], **changes)
-    with pytest.raises(AdoptionError, match=message):
+    with pytest.raises(CheckpointImportError, match=message):
         adopt("behavior_flow", save(state, tmp_path, prefix="flow_ckpt"))
 
 
@@ -228,7 +228,7 @@ def test_newest_of_a_folder_is_taken_with_its_settings(state, tmp_path):
 def test_frames_must_be_large_enough(shape_posture, tmp_path):
     _, state = random_shape_posture(shape_posture["vunet_alter_h36m"]["convolution_order"])
     save(state, tmp_path, settings="data: {spatial_size: 8}")
-    with pytest.raises(AdoptionError, match="bottleneck_factor must be 0 or more, got -1"):
+    with pytest.raises(CheckpointImportError, match="bottleneck_factor must be 0 or more, got -1"):
         adopt("shape_posture", tmp_path)
 
 
@@ -258,20 +258,22 @@ BIAS = "decoder__n_out__bias"
     ],
 )
 def test_other_networks_are_refused(changes, message, state, tmp_path):
-    with pytest.raises(AdoptionError, match=message):
+    with pytest.raises(CheckpointImportError, match=message):
         adopt("behavior", save(changed(state, **changes), tmp_path))
 
 
 def test_a_network_is_no_other_one(state, shape_posture, tmp_path):
-    with pytest.raises(AdoptionError, match=r"eu.nin.conv.weight_v is missing"):
+    with pytest.raises(CheckpointImportError, match=r"eu.nin.conv.weight_v is missing"):
         adopt("shape_posture", save(state, tmp_path))
     _, other = random_shape_posture(shape_posture["vunet_alter_h36m"]["convolution_order"])
-    with pytest.raises(AdoptionError, match=r"b_enc.rnn.weight_hh_l0 is missing"):
+    with pytest.raises(CheckpointImportError, match=r"b_enc.rnn.weight_hh_l0 is missing"):
         adopt("behavior", save(other, tmp_path))
-    with pytest.raises(AdoptionError, match="sees a person in 33 channels, expected 3 of a picture or 30"):
+    with pytest.raises(CheckpointImportError, match="sees a person in 33 channels, expected 3 of a picture or 30"):
         adopt("shape_posture", save(changed(other, eu__nin__conv__weight_v=torch.zeros(4, 33, 1, 1)), tmp_path))
     fewer = {name: tensor for name, tensor in other.items() if not name.startswith("eu.downs.3")}
-    with pytest.raises(AdoptionError, match=r"lacks 5 of the network's 385 tensors, such as eu.downs.3.down.beta"):
+    with pytest.raises(
+        CheckpointImportError, match=r"lacks 5 of the network's 385 tensors, such as eu.downs.3.down.beta"
+    ):
         adopt("shape_posture", save(fewer, tmp_path))
 
 
@@ -289,20 +291,22 @@ class Bomb:
 def test_nothing_in_a_checkpoint_is_run(state, tmp_path):
     mark = tmp_path / "ran"
     file = save({"model": state, "optimizer": Bomb(mark)}, tmp_path)
-    with pytest.raises(AdoptionError, match="holds more than tensors, which may be code"):
+    with pytest.raises(CheckpointImportError, match="holds more than tensors, which may be code"):
         open_published("behavior", file)
     file.write_bytes(pickle.dumps(Bomb(mark)))
-    with pytest.raises(AdoptionError, match="cannot be read as a checkpoint"):
+    with pytest.raises(CheckpointImportError, match="cannot be read as a checkpoint"):
         open_published("behavior", file)
     save(state, tmp_path, settings=f"general: !!python/object/apply:pathlib.Path.touch ['{mark}']")
-    with pytest.raises(AdoptionError, match=r"config.yaml, line 1: could not determine a constructor"):
+    with pytest.raises(CheckpointImportError, match=r"config.yaml, line 1: could not determine a constructor"):
         open_published("behavior", tmp_path)
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("content", [3, [1], torch.zeros(3), {"a": 3}, {1: torch.zeros(3)}, {"model": 3}])
 def test_what_is_no_tensors_by_name_is_refused(content, tmp_path):
-    with pytest.raises(AdoptionError, match="holds no tensors by name, expected a state dict, alone or as 'model'"):
+    with pytest.raises(
+        CheckpointImportError, match="holds no tensors by name, expected a state dict, alone or as 'model'"
+    ):
         open_published("behavior", save(content, tmp_path))
 
 
@@ -322,16 +326,18 @@ def test_what_is_no_tensors_by_name_is_refused(content, tmp_path):
     ],
 )
 def test_settings_that_are_none_are_refused(settings, message, state, tmp_path):
-    with pytest.raises(AdoptionError, match=message) as error:
+    with pytest.raises(CheckpointImportError, match=message) as error:
         adopt("behavior", save(state, tmp_path, settings=settings))
     assert str(tmp_path) in str(error.value)
 
 
 def test_places_without_a_checkpoint_are_told(tmp_path):
-    with pytest.raises(AdoptionError, match=r"has no reg_ckpt_\*.pth$"):
+    with pytest.raises(CheckpointImportError, match=r"has no reg_ckpt_\*.pth$"):
         open_published("behavior", tmp_path)
-    with pytest.raises(AdoptionError, match=r"there is no checkpoint .*nowhere.pth: .* a folder with flow_ckpt_\*.pth"):
+    with pytest.raises(
+        CheckpointImportError, match=r"there is no checkpoint .*nowhere.pth: .* a folder with flow_ckpt_\*.pth"
+    ):
         open_published("behavior_flow", tmp_path / "nowhere.pth")
     torch.save({}, tmp_path / "flow_ckpt_checkpoint_5.pth")
-    with pytest.raises(AdoptionError, match=r"has no reg_ckpt_\*.pth, it has flow_ckpt_checkpoint_5.pth"):
+    with pytest.raises(CheckpointImportError, match=r"has no reg_ckpt_\*.pth, it has flow_ckpt_checkpoint_5.pth"):
         open_published("behavior", tmp_path)

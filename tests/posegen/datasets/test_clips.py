@@ -19,7 +19,8 @@ from posegen.datasets.clips import (
     save_dataset_info,
     write_clip,
 )
-from posegen.datasets.dataset import DatasetError, assign_splits
+from posegen.datasets.dataset import assign_splits
+from posegen.errors import DatasetError
 from posegen.io.storage import Folder
 
 

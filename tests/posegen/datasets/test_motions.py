@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posegen.datasets.dataset import DatasetError
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.errors import DatasetError
 from posegen.io.storage import Folder
 from posegen.motion.editing import resample
 from posegen.synthetic.motions import make_subject, perform

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from posegen.datasets.dataset import DatasetError
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.errors import DatasetError
 from posegen.evaluation.behavior import BehaviorProtocol, futures_from, read_frames, score_behavior
 from posegen.evaluation.behavior_rollouts import choose_windows, late_starts
 from posegen.io.storage import Folder

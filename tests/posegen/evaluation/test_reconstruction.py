@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.checkpoints.checkpoint import CheckpointError, Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import Progress, save_checkpoint
 from posegen.datasets.clips import Clip, ClipFile, ClipInfo, write_clip
+from posegen.errors import CheckpointError
 from posegen.evaluation.reconstruction import gather, load_reenactor, score_clip, structural_measures
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.video_synthesizer import VideoSynthesizer

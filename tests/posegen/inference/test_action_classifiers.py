@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.checkpoints.checkpoint import CheckpointError, Progress, load_stage, save_checkpoint
+from posegen.checkpoints.checkpoint import Progress, load_stage, save_checkpoint
 from posegen.datasets.motion_formats.action_names import HUMANACT12, NTU13
+from posegen.errors import CheckpointError, WeightsError
 from posegen.inference.action_classifiers import Recognizer, open_recognizer
 from posegen.io.storage import Folder
 from posegen.motion.editing import find_rotations
@@ -19,7 +20,6 @@ from posegen.networks.recognition import GRURecognizer
 from posegen.samples import Batch, fixed_batch
 from posegen.stages import Actor, Recognition
 from posegen.weights import registry as weights
-from posegen.weights.registry import WeightsError
 
 CPU = torch.device("cpu")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from posegen.errors import MotionError
 from posegen.inference.behavior_transfer import reenact, require_window, turn_to_viewer
 from posegen.motion.cameras import WeakCamera
 from posegen.motion.editing import Placement, canonicalize, first_frames, place, placement, resample
-from posegen.motion.motion import MotionError
 from posegen.skeletons import H36M_17, SMPL_24, joint_indices
 from posegen.stages import Behavior
 from posegen.synthetic.motions import make_subject, perform

@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from posegen.errors import MotionError
 from posegen.inference.motion_to_pose import face_viewer, pose_sequence
 from posegen.inference.video_synthesizer import Content
 from posegen.motion.anatomy import REST
 from posegen.motion.cameras import front_camera
 from posegen.motion.editing import Placement, place
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.motion.to_openpose import project_motion
 from posegen.skeletons import OPENPOSE_18, joint_indices
 from posegen.synthetic.motions import make_subject, perform

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.checkpoints.checkpoint import CheckpointError, Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.errors import CheckpointError
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.video_synthesizer import Content
 from posegen.io.storage import Folder

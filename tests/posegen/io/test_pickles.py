@@ -13,8 +13,8 @@ import joblib
 import numpy as np
 import pytest
 
+from posegen.errors import MotionError
 from posegen.io.pickles import may_be_pickle, read_pickle
-from posegen.motion.motion import MotionError
 
 CONTENT = {
     1: {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from posegen.datasets.published import ArchiveError
+from posegen.errors import ArchiveError
 from posegen.io.storage import Folder
 from posegen.io.tar import extract, list_members
 from tests.support.h36m_files import pack_bytes

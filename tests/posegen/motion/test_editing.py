@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from posegen.errors import MotionError
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST, bone_lengths
 from posegen.motion.cameras import WeakCamera
@@ -23,7 +24,7 @@ from posegen.motion.editing import (
 )
 from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import forward_kinematics
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.motion.to_openpose import h36m_joints
 from posegen.skeletons import H36M_17, SMPL_24
 from posegen.synthetic.motions import make_subject, perform

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from posegen.errors import MotionError
 from posegen.io.storage import Folder
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST
 from posegen.motion.cameras import PinholeCamera, WeakCamera
-from posegen.motion.motion import MAX_FRAMES, Motion, MotionError, read_motion, write_motion
+from posegen.motion.motion import MAX_FRAMES, Motion, read_motion, write_motion
 
 WEAK = WeakCamera(scale=100.0, tx=128.0, ty=300.0, canvas=(384, 256))
 PINHOLE = PinholeCamera(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from posegen.errors import MotionError
 from posegen.motion.floor import floor_height
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.motion.pose_features import (
     features_to_motion,
     motion_features,

@@ -11,9 +11,10 @@ import torch
 
 from orchestration.search.costs import cost_of_run
 from posegen.checkpoints.checkpoint import Progress, load_stage, save_checkpoint
+from posegen.errors import SmplError
 from posegen.io.storage import Folder
 from posegen.motion import rotations
-from posegen.motion.smpl import SmplError, pose_surface, read_smpl
+from posegen.motion.smpl import pose_surface, read_smpl
 from posegen.samples import fixed_batch
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 from posegen.stages import Actor

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from posegen.errors import WeightsError
 from posegen.networks.recognition import STGCN, GRURecognizer, spatial_partition
 from posegen.weights import registry as weights
-from posegen.weights.registry import WeightsError
 from tests.support.reference import assert_statistics, count_parameters, fill_sines, load_json, sine
 
 NUM_FRAMES = 60

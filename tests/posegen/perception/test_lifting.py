@@ -8,7 +8,8 @@ import pytest
 import roma
 import torch
 
-from posegen.io.video import VideoError, write_video
+from posegen.errors import VideoError
+from posegen.io.video import write_video
 from posegen.motion.anatomy import bone_lengths
 from posegen.motion.editing import Placement, canonicalize, place
 from posegen.motion.floor import floor_height

@@ -46,7 +46,7 @@ def test_all_six_maps_have_the_size_of_the_image(network, size):
 
 
 def test_small_images_are_refused(network):
-    with pytest.raises(ValueError, match="RCF got images of 12×40, expected at least 16 pixels"):
+    with pytest.raises(ValueError, match="RCF needs at least 16 pixels on a side, got 12×40"):
         network(torch.zeros(1, 3, 12, 40))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posegen.datasets.dataset import DatasetError
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import DatasetError
 from posegen.motion.editing import posture_placement
 from posegen.motion.to_openpose import h36m_joints
 from posegen.samples import BehaviorWindows, EpochLoader, fixed_batch

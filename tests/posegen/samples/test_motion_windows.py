@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posegen.datasets.dataset import DatasetError
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.errors import DatasetError
 from posegen.io.storage import Folder
 from posegen.motion.motion import Motion
 from posegen.samples import EpochLoader, MotionCrops, Window, fixed_batch

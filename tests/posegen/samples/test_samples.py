@@ -14,7 +14,7 @@ from posegen.color.garment_segmentation import LOWER, UPPER, garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.color.recoloring import mean_lightness
 from posegen.datasets.clips import ClipDataset
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import feature_map
 from posegen.samples import ColoredFrames, FramePairs, content_features, fixed_batch, to_network

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from orchestration.search.costs import cost_of_run
-from posegen.checkpoints.checkpoint import CheckpointError, Progress, load_stage, load_training_state, save_checkpoint
-from posegen.datasets.dataset import DatasetError
+from posegen.checkpoints.checkpoint import Progress, load_stage, load_training_state, save_checkpoint
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import CheckpointError, DatasetError
 from posegen.io.storage import Folder
 from posegen.losses import kl_to_standard_normal
 from posegen.motion.floor import floor_height

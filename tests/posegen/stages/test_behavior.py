@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from orchestration.search.costs import cost_of_run
 from posegen.checkpoints.checkpoint import Progress, load_stage, load_training_state, save_checkpoint
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import DatasetError
 from posegen.io.storage import Folder
 from posegen.losses import mean_kl_to_standard_normal
 from posegen.motion.editing import Placement, canonicalize, place, placement, resample

@@ -20,7 +20,7 @@ from posegen.datasets.clips import (
     write_clip,
     write_table,
 )
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import DatasetError
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
 from posegen.io.storage import Folder

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.checkpoints.checkpoint import CheckpointError, Progress, load_stage, save_checkpoint
+from posegen.checkpoints.checkpoint import Progress, load_stage, save_checkpoint
+from posegen.errors import CheckpointError
 from posegen.evaluation.reconstruction import load_reenactor
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.storage import Folder

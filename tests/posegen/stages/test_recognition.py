@@ -10,8 +10,8 @@ from torch import nn
 
 from orchestration.search.costs import cost_of_run
 from posegen.checkpoints.checkpoint import Progress, load_stage, load_training_state, save_checkpoint
-from posegen.datasets.dataset import DatasetError
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import DatasetError
 from posegen.io.storage import Folder
 from posegen.motion.pose_features import recognized_joints
 from posegen.samples import Batch, EpochLoader, fixed_batch

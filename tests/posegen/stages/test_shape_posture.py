@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from posegen.checkpoints.checkpoint import CheckpointError, Progress, load_training_state, save_checkpoint
+from posegen.checkpoints.checkpoint import Progress, load_training_state, save_checkpoint
 from posegen.datasets.clips import Clip, ClipDataset, ClipInfo, DatasetInfo, save_dataset_info, write_clip
-from posegen.datasets.dataset import DatasetError
+from posegen.errors import CheckpointError, DatasetError
 from posegen.evaluation.reconstruction import load_reenactor
 from posegen.features.part_crops import crop_body_parts
 from posegen.features.spatial_augmentation import crop_to_person

@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from posegen.errors import WeightsError
 from posegen.weights import registry as weights
-from posegen.weights.registry import WEIGHTS, PublicURL, UserFile, Weight, WeightsError, WheelMember
+from posegen.weights.registry import WEIGHTS, PublicURL, UserFile, Weight, WheelMember
 
 CONTENT = {"toy/a.bin": b"first network", "toy/b.bin": b"second network", "toy/__init__.py": b"1 / 0"}
 

@@ -13,10 +13,11 @@ import pytest
 from posegen.datasets.motion_formats import ImportOptions, detect, read
 from posegen.datasets.motion_formats.bvh import pose, read_bvh, write_bvh
 from posegen.datasets.motion_formats.bvh_names import FAMILIES
+from posegen.errors import MotionError
 from posegen.io.storage import Folder
 from posegen.motion.anatomy import body_height
 from posegen.motion.editing import find_rotations
-from posegen.motion.motion import Motion, MotionError
+from posegen.motion.motion import Motion
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 from tests.support.estimator_files import walking
 

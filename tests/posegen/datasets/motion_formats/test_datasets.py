@@ -14,10 +14,11 @@ from posegen.datasets.motion_formats import ImportOptions, detect, humanact12, n
 from posegen.datasets.motion_formats.fields import list_fields
 from posegen.datasets.motion_formats.source import as_tensor
 from posegen.datasets.motions import NamedMotion, write_motions
+from posegen.errors import MotionError
 from posegen.io.storage import Folder
 from posegen.motion import rotations
 from posegen.motion.editing import find_rotations
-from posegen.motion.motion import MotionError, write_motion
+from posegen.motion.motion import write_motion
 from tests.support.estimator_files import axis_angles, camera, matrices, seen_joints, vibe, walking
 
 OPTIONS = ImportOptions(fps=25.0)

@@ -14,7 +14,7 @@ from posegen.datasets.motion_formats.estimators import read_tracks
 from posegen.datasets.motion_formats.smpl_poses import read_pose
 from posegen.datasets.motion_formats.tracks import overlap
 from posegen.datasets.motion_formats.video_checks import check_video
-from posegen.motion.motion import MotionError
+from posegen.errors import MotionError
 from tests.support.estimator_files import axis_angles, camera, matrices, seen_joints, vibe, walking
 
 OPTIONS = ImportOptions(fps=25.0)

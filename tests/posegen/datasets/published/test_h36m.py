@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 import pytest
 
-from posegen.datasets.published import ArchiveError
 from posegen.datasets.published import h36m_names as h36m
 from posegen.datasets.published.h36m_annotation import (
     Annotation,
@@ -31,6 +30,7 @@ from posegen.datasets.published.h36m_names import (
     names_of,
 )
 from posegen.datasets.published.h36m_poses import read_poses
+from posegen.errors import ArchiveError
 from posegen.motion.to_openpose import h36m_joints
 from posegen.skeletons import H36M_17, H36M_17_INDICES
 from tests.support.h36m_files import SIZE, before_camera, lens_camera, metadata, world_poses, write_cdf

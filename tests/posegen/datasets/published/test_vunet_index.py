@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posegen.datasets.published import ArchiveError
 from posegen.datasets.published.vunet_index import MARKET_18, read_index
+from posegen.errors import ArchiveError
 from posegen.skeletons import OPENPOSE_18
 
 FASHION = ["img/MEN/id_00000080/01_1_front.jpg", "fashionWOMENDressesid0000267002_7additional.jpg", "pets/cat.jpg"]
