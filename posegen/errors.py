@@ -23,8 +23,12 @@ class StorageError(PosegenError):
     """A file, folder or bucket that cannot be read or written."""
 
 
+class ImageError(PosegenError):
+    """A picture that cannot be decoded, or has another size than expected."""
+
+
 class VideoError(PosegenError):
-    """A video or picture that cannot be decoded or written."""
+    """A video that cannot be decoded or written."""
 
 
 class ArchiveError(PosegenError):

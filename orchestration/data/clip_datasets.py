@@ -9,15 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from orchestration.data.video_files import Rejection
-from posegen.datasets.clips import (
-    Clip,
-    ClipFile,
-    ClipInfo,
-    DatasetInfo,
-    load_dataset_info,
-    save_dataset_info,
-    write_clip,
-)
+from posegen.datasets.clip_files import Clip, ClipFile, ClipInfo, write_clip
+from posegen.datasets.clips import DatasetInfo, load_dataset_info, save_dataset_info
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError
 from posegen.features.parts import part_shapes

@@ -16,11 +16,11 @@ import numpy as np
 
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
-from posegen.datasets.clips import Clip, ClipInfo, write_clip
+from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
 from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
 from posegen.io.storage import Folder
-from posegen.io.video import Footage, iterate_frames, read_video
+from posegen.io.video_reader import Footage, iterate_frames, read_video
 from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, Backend
 
 PERCEPTION_VERSION = 1

@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from orchestration.errors import reason_of
-from orchestration.runtime.ray_session import Row, map_clips
+from orchestration.runtime.ray_data import Row, map_clips
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.recoloring import Region, Scope, augment_clip, plan_clip
-from posegen.datasets.clips import (
-    METADATA_KEY,
-    VARIANT_SCHEMA,
-    ClipDataset,
-    ClipFile,
-    VariantFile,
-    encode_png,
-    write_table,
-)
+from posegen.datasets.clip_files import METADATA_KEY, VARIANT_SCHEMA, ClipFile, VariantFile, write_table
+from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError, DatasetError
+from posegen.io.images import encode_png
 from posegen.io.storage import Folder
 
 if TYPE_CHECKING:

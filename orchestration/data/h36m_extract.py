@@ -12,12 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestration.errors import reason_of
-from orchestration.runtime.ray_session import Row, map_clips
-from orchestration.training.preflight import free_space
+from orchestration.runtime.ray_data import Row, map_clips
 from posegen.datasets.published.h36m_names import IMAGE_POSES, POSES, SUBJECTS, VIDEOS, WORLD_POSES, belongs, example
 from posegen.errors import ConfigError, DatasetError
 from posegen.io.records import parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import Folder, free_space
 from posegen.io.tar import Member, extract, is_there, list_members
 
 ENDINGS = (".tgz", ".tar.gz", ".tar")

@@ -23,8 +23,8 @@ from orchestration.data.clip_datasets import check_clips, finish_clips, some_of,
 from orchestration.data.h36m_video import MOTIONS, VIEWS, MotionMaker, ViewPlan, ViewProcessor
 from orchestration.data.video_files import Rejection
 from orchestration.option_types import FrameSize
-from orchestration.runtime.ray_session import map_clips
-from posegen.datasets.clips import ClipInfo
+from orchestration.runtime.ray_data import map_clips
+from posegen.datasets.clip_files import ClipInfo
 from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, write_motions
 from posegen.datasets.published.h36m_annotation import FILE, Annotation, decode_columns, write_annotation

@@ -14,7 +14,8 @@ import numpy as np
 
 from orchestration.data.clip_datasets import posed_clip
 from orchestration.errors import reason_of
-from posegen.datasets.clips import ClipInfo, derive_clip_id, write_clip
+from posegen.datasets.clip_files import ClipInfo, write_clip
+from posegen.datasets.clips import derive_clip_id
 from posegen.datasets.published.h36m_annotation import (
     Annotation,
     ViewRows,
@@ -28,7 +29,7 @@ from posegen.datasets.published.h36m_names import ACTIONS, FPS, Take, View
 from posegen.datasets.published.h36m_poses import read_poses
 from posegen.errors import ArchiveError
 from posegen.io.storage import Folder
-from posegen.io.video import iterate_frames, read_image
+from posegen.io.video_reader import iterate_frames, read_image
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.motion import write_motion
 

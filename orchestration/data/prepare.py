@@ -16,16 +16,9 @@ import pyarrow.parquet as pq
 
 from orchestration.data.clip_preparer import PERCEPTION_VERSION, ClipPreparer, ClipResult, PrepareSettings, judge
 from orchestration.data.video_files import Content, Rejection, find_sources, read_contents
-from orchestration.runtime.ray_session import Row, map_clips
-from posegen.datasets.clips import (
-    ClipFile,
-    ClipInfo,
-    DatasetInfo,
-    derive_clip_id,
-    load_dataset_info,
-    save_dataset_info,
-    write_clip,
-)
+from orchestration.runtime.ray_data import Row, map_clips
+from posegen.datasets.clip_files import ClipFile, ClipInfo, write_clip
+from posegen.datasets.clips import DatasetInfo, derive_clip_id, load_dataset_info, save_dataset_info
 from posegen.datasets.dataset import Split, assign_splits
 from posegen.errors import DatasetError, first_line
 from posegen.features.parts import is_usable

@@ -17,14 +17,15 @@ from orchestration.data.clip_datasets import check_clips, finish_clips, posed_cl
 from orchestration.data.video_files import Rejection
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
-from orchestration.runtime.ray_session import Row, map_clips
-from posegen.datasets.clips import Clip, ClipInfo, derive_clip_id, write_clip
+from orchestration.runtime.ray_data import Row, map_clips
+from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
+from posegen.datasets.clips import derive_clip_id
 from posegen.datasets.dataset import Split, assign_splits
 from posegen.datasets.published.vunet_index import FILE, DatasetName, IndexedImage, read_index
 from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
 from posegen.io.storage import Folder, expand_home
-from posegen.io.video import read_image
+from posegen.io.video_reader import read_image
 
 TITLES: dict[DatasetName, str] = {"deepfashion": "DeepFashion", "market": "Market"}
 

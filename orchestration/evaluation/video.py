@@ -14,23 +14,18 @@ import torch
 
 from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import refuse_behavior
-from posegen.datasets.clips import Clip, ClipDataset, ClipFile
+from posegen.datasets.clip_files import Clip, ClipFile
+from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, EvaluationError, PosegenError
 from posegen.evaluation.color_control import Recoloring, grant_wishes, open_subject, summarize_swaps, swap_codes
-from posegen.evaluation.reconstruction import (
-    ClipScores,
-    Measure,
-    gather,
-    load_reenactor,
-    score_clip,
-    structural_measures,
-)
+from posegen.evaluation.reconstruction import ClipScores, Measure, gather, score_clip, structural_measures
 from posegen.inference.pose_transfer import PoseTransfer
+from posegen.inference.renderers import load_reenactor
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import grid, write_picture
 from posegen.io.storage import Folder
-from posegen.io.video import write_video
+from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
 from posegen.metrics.statistics import bootstrap_interval
 from posegen.weights import registry as weights

@@ -25,11 +25,12 @@ from orchestration.generation.videos import (
 from orchestration.training.runs import dataset_of, load_behavior
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
-from posegen.evaluation.reconstruction import load_reenactor
 from posegen.inference.behavior_transfer import Reenactment, reenact, require_window, turn_to_viewer
 from posegen.inference.motion_to_pose import pose_sequence
+from posegen.inference.person import Content
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.video_synthesizer import Content, VideoSynthesizer
+from posegen.inference.renderers import load_reenactor
+from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
 from posegen.io.storage import Folder
 from posegen.motion.editing import first_frames, resample

@@ -15,13 +15,16 @@ from torch import Tensor
 
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import parse_color
-from posegen.datasets.clips import ClipDataset, ClipFile, DatasetInfo
+from posegen.datasets.clip_files import ClipFile
+from posegen.datasets.clips import ClipDataset, DatasetInfo
 from posegen.errors import ConfigError, DatasetError
 from posegen.features.stick_figure import draw_stick_figure
 from posegen.inference.color_matching import match_colors
-from posegen.inference.video_synthesizer import Content, VideoSynthesizer, content_of, interpolate, worn_color
+from posegen.inference.person import Content, content_of, worn_color
+from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
 from posegen.io.images import grid, write_picture
-from posegen.io.video import Footage, VideoWriter, read_image
+from posegen.io.video_reader import Footage, read_image
+from posegen.io.video_writer import VideoWriter
 from posegen.motion.rendering import MotionDrawing
 from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
 from posegen.samples import REGIONS

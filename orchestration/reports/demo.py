@@ -27,10 +27,11 @@ from posegen.color.palette import parse_color
 from posegen.color.recoloring import Region, Scope
 from posegen.datasets.clips import ClipDataset
 from posegen.features.stick_figure import draw_stick_figure
-from posegen.inference.video_synthesizer import VideoSynthesizer, content_of, worn_color
+from posegen.inference.person import content_of, worn_color
+from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import enlarge, grid, write_picture
 from posegen.io.storage import Folder
-from posegen.io.video import write_video
+from posegen.io.video_writer import write_video
 from posegen.samples import REGIONS
 from posegen.stages import STAGES
 from posegen.synthetic.studio import ACTIONS, render_clip, write_clip

@@ -15,11 +15,13 @@ from orchestration.reports.table1 import ReportSettings, recording, take_runs
 from orchestration.runtime.progress import Listener
 from orchestration.tracking.tracker import Tracker
 from orchestration.training.recipes import Method
-from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.datasets.clip_files import ClipFile
+from posegen.datasets.clips import ClipDataset
 from posegen.evaluation.color_codes import LatentMap, map_codes
-from posegen.inference.video_synthesizer import VideoSynthesizer, content_of, interpolate
+from posegen.inference.person import content_of
+from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
 from posegen.io.images import enlarge, grid, write_picture
-from posegen.io.video import write_video
+from posegen.io.video_writer import write_video
 from posegen.metrics.latent import principal_components
 from posegen.samples import REGIONS, usable_rows
 

@@ -17,10 +17,12 @@ from orchestration.tracking import tracker as tracking
 from orchestration.tracking.tracker import Tracker
 from orchestration.training.recipes import TITLES, Method, train_methods
 from orchestration.training.train import TrainSettings
-from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.datasets.clip_files import ClipFile
+from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.errors import ConfigError
-from posegen.evaluation.reconstruction import Measure, Reenactor, gather, load_reenactor, score_clip
+from posegen.evaluation.reconstruction import Measure, gather, score_clip
+from posegen.inference.renderers import Reenactor, load_reenactor
 from posegen.io.images import grid, write_picture
 from posegen.io.storage import Folder
 from posegen.metrics.statistics import PairedTest, paired_bootstrap

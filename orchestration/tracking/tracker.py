@@ -29,8 +29,8 @@ import numpy as np
 from filelock import FileLock
 
 from orchestration.tracking.outbox import Outbox, Record
-from posegen.datasets.clips import decode_png, encode_png
 from posegen.errors import ConfigError, TrackingError, first_line
+from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import Folder
 from posegen.weights.registry import cache_folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from rich.filesize import decimal
 
 from posegen.checkpoints.checkpoint import checkpoint_bytes
 from posegen.errors import RunError
-from posegen.io.storage import Folder
+from posegen.io.storage import Folder, free_space
 from posegen.stages import Stage
 
 
@@ -33,12 +32,6 @@ def check_disk(run: Folder, stage: Stage, keep: int) -> None:
             f"{disk} has {decimal(free)} free, but {keep + 1} checkpoints of {decimal(size)} must fit: "
             "free some, or choose another --runs or a smaller --keep"
         )
-
-
-def free_space(place: Path) -> tuple[Path, int]:
-    """The nearest folder that is there of one that may still be made, and the bytes that are free on its disk."""
-    disk = next(folder for folder in (place, *place.parents) if folder.is_dir())
-    return disk, shutil.disk_usage(disk).free
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from posegen.color.lab import lab_to_rgb
 from posegen.color.recoloring import mean_lightness
-from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.datasets.clip_files import ClipFile
+from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError
 from posegen.metrics.latent import probe_r2

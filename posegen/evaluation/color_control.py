@@ -16,11 +16,13 @@ from torch import Tensor
 
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.palette import sample_ab
-from posegen.datasets.clips import Clip, ClipDataset, ClipFile, VariantFile
+from posegen.datasets.clip_files import Clip, ClipFile, VariantFile
+from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.evaluation.reconstruction import Measure, flicker, gather, reconstruct, score_frames
 from posegen.inference.color_matching import match_colors
-from posegen.inference.video_synthesizer import Content, VideoSynthesizer, content_of, garments_of, worn_color
+from posegen.inference.person import Content, content_of, garments_of, worn_color
+from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.color import areas_beside, hit, leakage, mean_ab, share_of_way, texture_kept
 from posegen.metrics.latent import code_sensitivity
 from posegen.metrics.temporal import implied_flow

@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.checkpoints.checkpoint import find_checkpoint, load_config
-from posegen.datasets.clips import Clip, ClipFile
-from posegen.errors import CheckpointError
-from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.video_synthesizer import Content, VideoSynthesizer, content_of
-from posegen.io.storage import Folder
+from posegen.datasets.clip_files import Clip, ClipFile
+from posegen.inference.person import Content, content_of
+from posegen.inference.renderers import Reenactor
 from posegen.metrics.image import MS_SSIM_MIN_SIZE, masked, ms_ssim, ssim
 from posegen.metrics.temporal import ImpliedFlow, implied_flow, tlpips, warp_error
-from posegen.stages import STAGES
-from posegen.stages.pose_transfer_stage import TransferStage
-from posegen.stages.video_stage import VideoStage
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """Two batches of images (N, 3, H, W) in [0, 1] to one number each, (N,)."""
 
 _CHUNK = 16  # frames that are measured together
-
-
-class Reenactor(Protocol):
-    """Draws a person in other poses: what all methods that are compared have in common."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width that it was trained at."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-
-    def frames(self, content: Content, poses: np.ndarray) -> Iterator[np.ndarray]:
-        """Draw one uint8 frame (H, W, 3) per pose of (T, 18, 3), in the content's own colours."""
-
-
-def load_reenactor(run: Folder | str, device: torch.device | None = None) -> VideoSynthesizer | PoseTransfer:
-    """Load the newest checkpoint of a run of any stage that draws videos.
-
-    Raises CheckpointError where it is of a stage that draws none.
-    """
-    checkpoint = find_checkpoint(run)
-    stage, _ = load_config(checkpoint)
-    if not issubclass(stage, (TransferStage, VideoStage)):
-        fitting = [name for name, other in STAGES.items() if issubclass(other, (TransferStage, VideoStage))]
-        raise CheckpointError(
-            f"{checkpoint} is of the stage {stage.name!r}, expected one that draws: {', '.join(fitting)}"
-        )
-    return PoseTransfer.load(run, device) if issubclass(stage, TransferStage) else VideoSynthesizer.load(run, device)
 
 
 @dataclass(frozen=True)

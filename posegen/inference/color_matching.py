@@ -15,7 +15,8 @@ from torch import Tensor
 
 from posegen.color.garment_segmentation import NONE
 from posegen.color.lab import delta_e_2000, rgb_to_lab
-from posegen.inference.video_synthesizer import Content, VideoSynthesizer, garments_of, worn_color
+from posegen.inference.person import Content, garments_of, worn_color
+from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.samples import REGIONS
 
 _MAX_STEPS = 10

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from posegen.errors import ConfigError
-from posegen.inference.video_synthesizer import Content
+from posegen.inference.person import Content
 from posegen.motion.cameras import align_to_reference, front_camera
 from posegen.motion.editing import Placement, canonicalize, place, resample
 from posegen.motion.motion import Motion

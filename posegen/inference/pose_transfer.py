@@ -9,7 +9,7 @@ import torch
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_size, load_stage
 from posegen.errors import ConfigError
-from posegen.inference.video_synthesizer import Content
+from posegen.inference.person import Content
 from posegen.io.storage import Folder
 from posegen.samples import to_image
 from posegen.stages.pose_transfer_stage import TransferStage

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -11,31 +10,15 @@ import torch
 from torch import Tensor
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_size, load_stage
-from posegen.color.garment_segmentation import garment_labels
-from posegen.color.lab import rgb_to_lab
-from posegen.datasets.clips import ClipFile
-from posegen.errors import ConfigError, DatasetError
+from posegen.errors import ConfigError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.features.warp import estimate_affines
+from posegen.inference.person import Content
 from posegen.io.storage import Folder
 from posegen.networks.codebook import Codebook
-from posegen.samples import REGIONS, to_image, to_network, to_unit, usable_rows
+from posegen.samples import REGIONS, to_image, to_network, to_unit
 from posegen.stages.video_stage import VideoStage
-
-
-@dataclass(frozen=True)
-class Content:
-    """The person that is drawn: one frame and what is seen in it."""
-
-    image: np.ndarray
-    """(H, W, 3) uint8 RGB."""
-    keypoints: np.ndarray
-    """(18, 3) float32 in pixels."""
-    edges: np.ndarray
-    """(H, W) uint8 P(edge) × 255."""
-    mask: np.ndarray
-    """(H, W) uint8, 255 on the person."""
 
 
 class _Parts(NamedTuple):
@@ -44,15 +27,6 @@ class _Parts(NamedTuple):
     features: ContentFeatures
     appearance: Appearance | None
     """None if the stage does not look at it."""
-
-
-def content_of(clip: ClipFile) -> Content:
-    """The first frame of a clip that has a usable pose. Raises DatasetError if none has."""
-    rows = usable_rows(clip)
-    if not len(rows):
-        raise DatasetError(f"clip {clip.clip_id} has no frame with both hips and both shoulders")
-    row = int(rows[0])
-    return Content(clip.image(row), clip.keypoints[row], clip.edges(row), clip.mask(row))
 
 
 class VideoSynthesizer:
@@ -193,20 +167,6 @@ class VideoSynthesizer:
 
     def _stack(self, arrays: Sequence[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(arrays)).to(self.device)
-
-
-def garments_of(content: Content) -> np.ndarray:
-    """Label the garments that the content image shows: (H, W) uint8 as from `garment_labels`."""
-    return garment_labels(content.image[None], content.keypoints[None], content.mask[None])[0]
-
-
-def worn_color(content: Content, region: str) -> tuple[float, float, float]:
-    """Mean L, a, b of the ``upper`` or ``lower`` garment that a person wears. Raises ConfigError if it is not seen."""
-    pixels = content.image[garments_of(content) == REGIONS.index(region) + 1]
-    if not len(pixels):
-        raise ConfigError(f"no {region} garment is seen in the content image, choose one that shows it")
-    lightness, a, b = rgb_to_lab(pixels).mean(axis=0).tolist()
-    return lightness, a, b
 
 
 def interpolate(start: Tensor, end: Tensor, num_frames: int) -> Tensor:

@@ -1,14 +1,16 @@
-"""Pictures that people look at."""
+"""Pictures: PNG in and out, and sheets of several for looking at."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from posegen.datasets.clips import encode_png
+from posegen.errors import ImageError
+from posegen.io.records import MAX_PIXELS
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2) -> np.ndarray:
@@ -31,3 +33,50 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 def enlarge(picture: np.ndarray, factor: int) -> np.ndarray:
     """Enlarge a small picture for looking at it, keeping its pixels."""
     return cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+
+
+_PNG_HEADER = struct.Struct(">8s4x4sII")
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode a uint8 image, (H, W) or RGB (H, W, 3), as PNG: fast rather than small."""
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def decode_png(content: bytes, *, gray: bool = False, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Decode a PNG to uint8: RGB (H, W, 3), or (H, W) with `gray`.
+
+    Args:
+        content: The file. Nothing else is decoded, whatever OpenCV knows.
+        gray: Whether it has one channel.
+        size: Height and width that it must have; by default any that fit into memory.
+
+    Raises:
+        ImageError: It is not such a picture. The size in its header is checked before it is decoded.
+    """
+    claimed = _claimed_size(content)
+    if size is not None and claimed not in (None, size):
+        raise ImageError(f"a picture has {_show(claimed)} pixels, expected {_show(size)}")
+    image = None
+    if claimed is not None and claimed[0] * claimed[1] <= MAX_PIXELS:
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR)
+        except cv2.error:
+            image = None
+    if image is None or image.shape[:2] != claimed:
+        raise ImageError("a picture does not decode")
+    return image if gray else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _claimed_size(content: bytes | None) -> tuple[int, int] | None:
+    """Height and width in the header of a PNG; None for anything else."""
+    if content is None or len(content) < _PNG_HEADER.size:
+        return None
+    signature, chunk, width, height = _PNG_HEADER.unpack_from(content)
+    return (height, width) if signature == b"\x89PNG\r\n\x1a\n" and chunk == b"IHDR" else None
+
+
+def _show(size: tuple[int, int] | None) -> str:
+    return "no" if size is None else f"{size[1]}×{size[0]}"

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -222,3 +223,9 @@ def _is_left_over(info: pafs.FileInfo) -> bool:
     if owner["node"] == platform.node():
         return not psutil.pid_exists(int(owner["pid"]))
     return info.mtime is not None and datetime.now(UTC) - info.mtime > _SCRATCH_AGE
+
+
+def free_space(place: Path) -> tuple[Path, int]:
+    """The nearest folder that is there of one that may still be made, and the bytes that are free on its disk."""
+    disk = next(folder for folder in (place, *place.parents) if folder.is_dir())
+    return disk, shutil.disk_usage(disk).free

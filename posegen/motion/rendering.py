@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from posegen.errors import MotionError
-from posegen.io.video import VideoWriter
+from posegen.io.video_writer import VideoWriter
 from posegen.motion.anatomy import HEIGHT, body_height, face_points
 from posegen.motion.cameras import PinholeCamera
 from posegen.motion.editing import resample

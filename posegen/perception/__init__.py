@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from posegen.io.video import Footage
+from posegen.io.video_reader import Footage
 from posegen.weights import registry as weights
 
 B = TypeVar("B")

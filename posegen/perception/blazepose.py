@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from posegen.errors import PerceptionError
-from posegen.io.video import Footage
+from posegen.io.video_reader import Footage
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside, prominence
 from posegen.perception.selfie import Selfie, clean_mask

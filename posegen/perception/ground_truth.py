@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from posegen.errors import PerceptionError
-from posegen.io.video import Footage
+from posegen.io.video_reader import Footage
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside, map_keypoints
 from posegen.synthetic.studio import Truth, read_truth, truth_path

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from scipy.ndimage import median_filter
 
-from posegen.datasets.clips import ClipFile
+from posegen.datasets.clip_files import ClipFile
 from posegen.errors import PerceptionError, VideoError
-from posegen.io.video import iterate_frames
+from posegen.io.video_reader import iterate_frames
 from posegen.motion import rotations
 from posegen.motion.anatomy import FACE, HEAD_TOP, HEIGHT, REST, body_height, head_axes
 from posegen.motion.cameras import WeakCamera

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from posegen.errors import PerceptionError
-from posegen.io.video import Footage
+from posegen.io.video_reader import Footage
 from posegen.networks.openpose import NUM_FIELDS, NUM_HEATMAPS, NUM_JOINTS, STRIDE, OpenposeNetwork
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside

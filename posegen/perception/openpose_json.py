@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from posegen.errors import PerceptionError
-from posegen.io.video import Footage
+from posegen.io.video_reader import Footage
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside, map_keypoints, prominence
 from posegen.perception.smoothing import smooth

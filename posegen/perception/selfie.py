@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from posegen.io.video import Footage
+from posegen.io.video_reader import Footage
 from posegen.perception import Poses
 from posegen.perception.tflite import TFLite
 from posegen.weights import registry as weights

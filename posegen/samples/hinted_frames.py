@@ -10,7 +10,8 @@ from posegen.color.hints import sample_hints
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import sample_ab
 from posegen.color.recoloring import feather, mean_lightness, recolor
-from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.datasets.clip_files import ClipFile
+from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import target_regions
 from posegen.networks.siggraph17 import AB_SCALE

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from posegen.datasets.clips import ClipDataset, ClipFile
+from posegen.datasets.clip_files import ClipFile
+from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.part_crops import Torso, crop_body_parts
 from posegen.features.spatial_augmentation import AUGMENTATIONS, Augmentation, crop_to_person

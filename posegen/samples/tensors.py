@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from posegen.datasets.clips import ClipFile, VariantFile
+from posegen.datasets.clip_files import ClipFile, VariantFile
 from posegen.features.feature_map import ContentFeatures
 from posegen.features.parts import is_usable
 

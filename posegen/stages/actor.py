@@ -26,7 +26,8 @@ from posegen.networks.actor import ActorDecoder, ActorEncoder, frame_mask
 from posegen.samples import Batch, MotionCrops, Samples, Window
 from posegen.samples.motion_windows import Choice
 from posegen.stages.motion_stage import MotionStage
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.stages.optimization import Losses, detached, sum_losses
+from posegen.stages.stage import Metrics, Pictures, Stage
 from posegen.weights.registry import WEIGHTS
 
 _BATCH = 100  # motions that are drawn at once

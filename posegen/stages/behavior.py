@@ -17,7 +17,8 @@ from posegen.motion.rendering import draw_strips
 from posegen.networks.behavior import PostureDecoder
 from posegen.samples import Batch, BehaviorWindows, Samples
 from posegen.stages.behavior_stage import BehaviorStage
-from posegen.stages.stage import Losses, Metrics, Pictures, detached, mean_over_workers, sum_losses
+from posegen.stages.optimization import Losses, detached, mean_over_workers, sum_losses
+from posegen.stages.stage import Metrics, Pictures
 
 _CEILINGS = (0.45, 0.70)  # of the posture decoder's error: below either, the encoder is pushed (published code)
 _DECAY = 0.3  # of the learning rate, each time

@@ -19,7 +19,8 @@ from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEnco
 from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.initialization import init_xavier
 from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, cut, detached, with_gradient
+from posegen.stages.optimization import Losses, adam, cut, detached, with_gradient
+from posegen.stages.stage import Metrics, Pictures, Stage
 
 _CODEBOOK_FRAMES = 512  # training frames whose codes tell how codes follow from colours
 _SMALLEST = 48  # of its second scale, the last norm but one then sees 2 × 2 pixels

@@ -18,7 +18,8 @@ from posegen.io.images import grid
 from posegen.metrics.image import psnr
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17, color_bins
 from posegen.samples import Batch, HintedFrames, Samples
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached, sum_losses
+from posegen.stages.optimization import Losses, detached, sum_losses
+from posegen.stages.stage import Metrics, Pictures, Stage
 
 _CLASS_STRIDE = 4
 _HIT = 10.0  # units of (a, b): one bin of the network's

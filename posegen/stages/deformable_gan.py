@@ -21,8 +21,9 @@ from posegen.metrics.image import psnr, ssim
 from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminator, heat_maps
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, PosePairs, Samples, to_image, transfer_inputs
+from posegen.stages.optimization import Losses, adam, detached, sum_losses
 from posegen.stages.pose_transfer_stage import TransferStage
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
+from posegen.stages.stage import Metrics, Pictures, Stage
 
 
 class DeformableGAN(TransferStage):

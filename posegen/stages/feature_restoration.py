@@ -15,7 +15,8 @@ from posegen.losses import feature_matching, last, lsgan
 from posegen.networks.pix2pixhd import MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.samples import Batch, Samples, WarpedMaps, to_image
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
+from posegen.stages.optimization import Losses, adam, detached, sum_losses
+from posegen.stages.stage import Metrics, Pictures, Stage
 
 
 class FeatureRestoration(Stage):

@@ -19,7 +19,8 @@ from posegen.networks.recognition import STGCN, GRURecognizer
 from posegen.samples import Batch, MotionCrops, Samples, Window
 from posegen.skeletons import SMPL_24_PARENTS
 from posegen.stages.motion_stage import MotionStage
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, detached
+from posegen.stages.optimization import Losses, detached
+from posegen.stages.stage import Metrics, Pictures, Stage
 
 _NUM_JOINTS: dict[JointSet, int] = {"smpl24": 24, "a2m18": 18}
 

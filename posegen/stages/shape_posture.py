@@ -25,8 +25,9 @@ from posegen.metrics.image import SSIM_MIN_SIZE, psnr, ssim
 from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, Samples, ShapePairs, View, appearance_of, posture_of, to_image
+from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.pose_transfer_stage import TransferStage
-from posegen.stages.stage import Losses, Metrics, Pictures, detached, sum_losses
+from posegen.stages.stage import Metrics, Pictures
 
 _LARGEST_ADVERSARY = 4.0
 _ACTIVATIONS = 5  # of the perceptual network, each of weight 1

@@ -27,7 +27,8 @@ from posegen.networks.restoration import FeatureRestorer
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
 from posegen.stages.feature_restoration import FeatureRestoration
-from posegen.stages.stage import Losses, Metrics, Pictures, Stage, adam, detached, sum_losses
+from posegen.stages.optimization import Losses, adam, detached, sum_losses
+from posegen.stages.stage import Metrics, Pictures, Stage
 
 
 class VideoStage(Stage):

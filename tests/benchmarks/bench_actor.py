@@ -31,7 +31,7 @@ from posegen.networks.actor import sinusoidal_positions
 from posegen.samples import Batch
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 from posegen.stages import Actor
-from posegen.stages.stage import Losses, detached, sum_losses
+from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.synthetic.motions import ACTIONS, make_subject, perform
 
 REFERENCE = replace(Actor.presets["reference"], actions=tuple(ACTIONS), fps=25.0)

@@ -20,8 +20,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from posegen.inference.person import Content
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.video_synthesizer import Content, VideoSynthesizer
+from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.temporal import implied_flow, warp_error
 from posegen.networks.restoration import FeatureRestorer
 from posegen.perception.openpose import find_people, load_network

@@ -25,7 +25,8 @@ from torch.utils.flop_counter import flop_registry
 
 from posegen.samples import Batch
 from posegen.stages import ColorEncoder, VideoGenerator
-from posegen.stages.stage import Losses, Stage
+from posegen.stages.optimization import Losses
+from posegen.stages.stage import Stage
 
 ROUNDS = 5
 KINDS = {  # of operations, by the names that the profiler has for them

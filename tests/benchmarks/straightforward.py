@@ -14,7 +14,8 @@ from posegen.losses import feature_matching, kl_to_standard_normal, last, lsgan,
 from posegen.networks.codebook import reparameterize
 from posegen.samples import Batch
 from posegen.stages import ColorEncoder, VideoGenerator
-from posegen.stages.stage import Losses, Stage, detached, sum_losses
+from posegen.stages.optimization import Losses, detached, sum_losses
+from posegen.stages.stage import Stage
 
 
 def plain_adam(stage: Stage) -> None:

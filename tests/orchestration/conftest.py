@@ -16,15 +16,9 @@ from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from posegen.checkpoints.checkpoint import Progress, save_checkpoint
 from posegen.datasets import clips
-from posegen.datasets.clips import (
-    VARIANT_SCHEMA,
-    Clip,
-    ClipInfo,
-    DatasetInfo,
-    encode_png,
-    save_dataset_info,
-    write_table,
-)
+from posegen.datasets.clip_files import VARIANT_SCHEMA, Clip, ClipInfo, write_table
+from posegen.datasets.clips import DatasetInfo, save_dataset_info
+from posegen.io.images import encode_png
 from posegen.io.storage import Folder
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import render_clip, write_clip

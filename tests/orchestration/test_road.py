@@ -14,7 +14,7 @@ from rich.console import Console
 from orchestration.cli import main as cli
 from orchestration.reports.demo import EXPERIMENT, DemoSettings, demo
 from posegen.datasets.clips import ClipDataset
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 
 ROOT = Path(__file__).resolve().parents[2]
 

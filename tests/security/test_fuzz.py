@@ -30,20 +30,8 @@ from orchestration.option_types import parse_size
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import Progress, load_progress, load_stage, load_training_state, save_checkpoint
 from posegen.color.palette import parse_color
-from posegen.datasets.clips import (
-    VARIANT_SCHEMA,
-    Clip,
-    ClipDataset,
-    ClipFile,
-    ClipInfo,
-    DatasetInfo,
-    VariantFile,
-    decode_png,
-    encode_png,
-    save_dataset_info,
-    write_clip,
-    write_table,
-)
+from posegen.datasets.clip_files import VARIANT_SCHEMA, Clip, ClipFile, ClipInfo, VariantFile, write_clip, write_table
+from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.datasets.motion_formats import read
 from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motion_formats.source import ImportOptions
@@ -54,6 +42,7 @@ from posegen.datasets.published.h36m_names import CAMERAS, Take, View
 from posegen.datasets.published.h36m_poses import read_poses
 from posegen.datasets.published.vunet_index import read_index
 from posegen.errors import ArchiveError, DatasetError, MotionError, RunError
+from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import Folder
 from posegen.io.tar import extract, list_members
 from posegen.motion.editing import first_frames

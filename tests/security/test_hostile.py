@@ -38,24 +38,22 @@ from posegen.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from posegen.color.palette import parse_color
-from posegen.datasets.clips import (
+from posegen.datasets.clip_files import (
     METADATA_KEY,
     VARIANT_SCHEMA,
     Clip,
-    ClipDataset,
     ClipFile,
     ClipInfo,
-    DatasetInfo,
     VariantFile,
-    decode_png,
-    encode_png,
-    save_dataset_info,
     write_clip,
     write_table,
 )
-from posegen.errors import CheckpointError, DatasetError, RunError, VideoError
+from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
+from posegen.errors import CheckpointError, DatasetError, ImageError, RunError, VideoError
+from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import Folder
-from posegen.io.video import read_image, read_video, write_video
+from posegen.io.video_reader import read_image, read_video
+from posegen.io.video_writer import write_video
 from posegen.perception.openpose_json import read_people
 from posegen.stages import ColorEncoder
 from posegen.synthetic.studio import read_truth
@@ -344,7 +342,7 @@ def test_names_in_paths_become_no_paths(tmp_path):
 @pytest.mark.parametrize("size", [(100_000, 100_000), (2**31 - 1, 2**31 - 1), (9_000, 9_000), (0, 10)])
 def test_a_picture_that_would_fill_the_memory(tmp_path, size):
     bomb = png_header(*size)
-    with pytest.raises(DatasetError, match="does not decode"):
+    with pytest.raises(ImageError, match="does not decode"):
         decode_png(bomb)
     path = tmp_path / "bomb.png"
     path.write_bytes(bomb)
@@ -375,7 +373,7 @@ def test_a_video_whose_pixels_claim_to_be_very_wide(tmp_path, monkeypatch):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
         container.mux(stream.encode(None))
     assert read_video(path, size=None).images.shape[1:] == (64, 1280, 3)
-    monkeypatch.setattr("posegen.io.video.MAX_PIXELS", 64 * 64)
+    monkeypatch.setattr("posegen.io.video_reader.MAX_PIXELS", 64 * 64)
     with pytest.raises(VideoError, match=r"wide.mp4: 1280×64 pixels, expected at most 4,096"):
         read_video(path)
 

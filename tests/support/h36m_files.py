@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from posegen.datasets.published.h36m_cameras import LensCamera
 from posegen.datasets.published.h36m_names import CAMERAS, FPS, IMAGE_POSES, POSES, VIDEOS, WORLD_POSES, Take, names_of
-from posegen.io.video import write_video
+from posegen.io.video_writer import write_video
 from posegen.motion.editing import resample
 from posegen.motion.to_openpose import h36m_joints
 from posegen.skeletons import H36M_17_INDICES

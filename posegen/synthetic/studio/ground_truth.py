@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posegen.datasets.clips import decode_png, encode_png, write_table
+from posegen.datasets.clip_files import write_table
 from posegen.errors import DatasetError
+from posegen.io.images import decode_png, encode_png
 from posegen.io.records import parse_record
 from posegen.io.storage import Folder
-from posegen.io.video import write_video
+from posegen.io.video_writer import write_video
 from posegen.synthetic.studio.render import StudioClip
 
 _CRF = 12  # nearly transparent: what training sees should be the rendering, not the codec

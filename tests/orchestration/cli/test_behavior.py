@@ -13,7 +13,7 @@ from orchestration.evaluation.behavior import read_behavior
 from orchestration.tracking import tracker as tracking
 from posegen.datasets.motions import MotionDataset
 from posegen.io.storage import Folder
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from tests.support.command_line import run
 
 NARROW = "--preset tiny --actions sit wave --epoch-size 32 --latent-dim 16 --num-frames 12 --workers 0"

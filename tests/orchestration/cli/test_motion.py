@@ -11,7 +11,7 @@ from orchestration.cli import main as cli
 from orchestration.evaluation.motion import read_evaluation
 from posegen.datasets.motions import NamedMotion, write_motions
 from posegen.io.storage import Folder
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from posegen.motion.motion import read_motion
 from posegen.synthetic.motions import make_subject, perform
 from tests.support.command_line import run

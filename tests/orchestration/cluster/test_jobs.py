@@ -15,7 +15,7 @@ import pytest
 
 from orchestration.cli import main as cli
 from orchestration.cluster import jobs
-from orchestration.runtime.ray_session import _cluster_cpus
+from orchestration.runtime.ray_data import _cluster_cpus
 from orchestration.tracking import tracker as tracking
 from orchestration.training.train import TrainSettings, cpus_each, takes_gpus
 from tests.support.job_server import TOKEN, JobServer, serve

@@ -19,7 +19,8 @@ from orchestration.data.prepare import PrepareSettings, prepare
 from posegen.checkpoints.checkpoint import Progress, save_checkpoint
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.lab import rgb_to_lab
-from posegen.datasets.clips import VARIANT_SCHEMA, ClipDataset, DatasetInfo, save_dataset_info
+from posegen.datasets.clip_files import VARIANT_SCHEMA
+from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import CheckpointError, DatasetError, WeightsError
 from posegen.inference.hint_recolorer import Recolorer, composite, load_network
 from posegen.io.storage import Folder

@@ -16,11 +16,11 @@ import pytest
 from orchestration.data import prepare as prepare_module
 from orchestration.data.clip_preparer import ClipPreparer, ClipResult, PrepareSettings, judge, judge_company
 from orchestration.data.prepare import prepare
-from orchestration.runtime.ray_session import map_clips
+from orchestration.runtime.ray_data import map_clips
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.io.storage import Folder
-from posegen.io.video import write_video
+from posegen.io.video_writer import write_video
 from posegen.perception import POSE_ESTIMATORS, Backend, Poses
 from posegen.synthetic.studio import read_truth, render_clip, truth_path, write_clip
 

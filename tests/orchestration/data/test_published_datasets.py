@@ -20,7 +20,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.motions import MotionDataset
 from posegen.datasets.published.h36m_names import CAMERAS, POSES, VIDEOS, Take
 from posegen.datasets.published.vunet_index import MARKET_18
-from posegen.io.video import write_video
+from posegen.io.video_writer import write_video
 from posegen.skeletons import OPENPOSE_18, joint_indices
 from tests.support.command_line import run
 from tests.support.h36m_files import Studio, before_camera, lens_camera, metadata, pack_bytes, world_poses

@@ -17,7 +17,8 @@ from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.evaluation.video import EvaluateSettings, evaluate, meaning
 from orchestration.tracking import tracker as tracking
 from posegen.checkpoints.checkpoint import Progress, save_checkpoint
-from posegen.datasets.clips import Clip, ClipDataset, write_clip
+from posegen.datasets.clip_files import Clip, write_clip
+from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.io.storage import Folder
 from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator

@@ -14,7 +14,7 @@ from orchestration.generation.videos import ColorSettings
 from posegen.checkpoints.checkpoint import Progress, save_checkpoint
 from posegen.io.images import write_picture
 from posegen.io.storage import Folder
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from posegen.motion.motion import write_motion
 from posegen.stages import Actor
 from posegen.synthetic.motions import make_subject, perform

@@ -17,11 +17,12 @@ from orchestration.training.runs import RunRecord, load_behavior, save_record
 from posegen.checkpoints.checkpoint import Progress, save_checkpoint
 from posegen.datasets.clips import ClipDataset
 from posegen.inference.motion_to_pose import face_viewer, pose_sequence
+from posegen.inference.person import content_of
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.video_synthesizer import content_of
 from posegen.io.images import write_picture
 from posegen.io.storage import Folder
-from posegen.io.video import read_image, read_video, write_video
+from posegen.io.video_reader import read_image, read_video
+from posegen.io.video_writer import write_video
 from posegen.motion.editing import Placement, place
 from posegen.motion.motion import read_motion, write_motion
 from posegen.motion.to_openpose import h36m_joints

@@ -18,7 +18,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 
 
 @pytest.fixture

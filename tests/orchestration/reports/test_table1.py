@@ -20,7 +20,7 @@ from orchestration.reports.table1 import EXPERIMENT, Table1, table_rows
 from orchestration.training import recipes as methods
 from orchestration.training.recipes import trainings
 from posegen.io.storage import Folder
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from posegen.metrics.statistics import PairedTest
 from posegen.stages import STAGES
 

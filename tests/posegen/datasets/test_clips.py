@@ -8,19 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from posegen.datasets.clips import (
-    Clip,
-    ClipDataset,
-    ClipInfo,
-    DatasetInfo,
-    decode_png,
-    derive_clip_id,
-    encode_png,
-    save_dataset_info,
-    write_clip,
-)
+from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
+from posegen.datasets.clips import ClipDataset, DatasetInfo, derive_clip_id, save_dataset_info
 from posegen.datasets.dataset import assign_splits
 from posegen.errors import DatasetError
+from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import Folder
 
 

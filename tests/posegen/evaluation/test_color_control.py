@@ -10,17 +10,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from posegen.datasets.clips import (
-    VARIANT_SCHEMA,
-    Clip,
-    ClipDataset,
-    ClipInfo,
-    DatasetInfo,
-    encode_png,
-    save_dataset_info,
-    write_clip,
-    write_table,
-)
+from posegen.datasets.clip_files import VARIANT_SCHEMA, Clip, ClipInfo, write_clip, write_table
+from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.evaluation.color_control import (
     Subject,
     grant_wishes,
@@ -31,6 +22,7 @@ from posegen.evaluation.color_control import (
     swap_codes,
 )
 from posegen.inference.video_synthesizer import VideoSynthesizer
+from posegen.io.images import encode_png
 from posegen.io.storage import Folder
 from posegen.metrics.image import ssim
 from posegen.stages import VideoGenerator

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from posegen.checkpoints.checkpoint import Progress, save_checkpoint
-from posegen.datasets.clips import Clip, ClipFile, ClipInfo, write_clip
+from posegen.datasets.clip_files import Clip, ClipFile, ClipInfo, write_clip
 from posegen.errors import CheckpointError
-from posegen.evaluation.reconstruction import gather, load_reenactor, score_clip, structural_measures
+from posegen.evaluation.reconstruction import gather, score_clip, structural_measures
 from posegen.inference.pose_transfer import PoseTransfer
+from posegen.inference.renderers import load_reenactor
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.storage import Folder
 from posegen.stages import ColorEncoder, DeformableGAN, EndToEnd, ShapePosture, VideoGenerator

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from posegen.inference.color_matching import match_colors
-from posegen.inference.video_synthesizer import Content, VideoSynthesizer, worn_color
+from posegen.inference.person import Content, worn_color
+from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import render_clip
 

@@ -9,7 +9,7 @@ import pytest
 
 from posegen.errors import MotionError
 from posegen.inference.motion_to_pose import face_viewer, pose_sequence
-from posegen.inference.video_synthesizer import Content
+from posegen.inference.person import Content
 from posegen.motion.anatomy import REST
 from posegen.motion.cameras import front_camera
 from posegen.motion.editing import Placement, place

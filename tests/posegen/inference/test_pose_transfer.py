@@ -10,8 +10,8 @@ import torch
 
 from posegen.checkpoints.checkpoint import Progress, save_checkpoint
 from posegen.errors import CheckpointError
+from posegen.inference.person import Content
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.video_synthesizer import Content
 from posegen.io.storage import Folder
 from posegen.samples import to_image, transfer_inputs
 from posegen.skeletons import joint_indices

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from posegen.color.lab import rgb_to_lab
-from posegen.inference.video_synthesizer import Content, VideoSynthesizer, interpolate, worn_color
+from posegen.inference.person import Content, worn_color
+from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import render_clip

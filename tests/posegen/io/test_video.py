@@ -12,7 +12,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from posegen.errors import VideoError
-from posegen.io.video import iterate_frames, read_image, read_video, write_video
+from posegen.io.video_reader import iterate_frames, read_image, read_video
+from posegen.io.video_writer import write_video
 
 PATCHES = np.array(
     [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 40), (30, 160, 220), (99, 99, 99)],

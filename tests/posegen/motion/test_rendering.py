@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from posegen.motion.anatomy import REST
 from posegen.motion.editing import Placement, place
 from posegen.motion.motion import Motion

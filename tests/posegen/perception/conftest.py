@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from posegen.io.video import Footage
+from posegen.io.video_reader import Footage
 
 
 @pytest.fixture

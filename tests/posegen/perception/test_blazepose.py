@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from posegen.io.video import iterate_frames, read_video
+from posegen.io.video_reader import iterate_frames, read_video
 from posegen.perception import POSE_ESTIMATORS, SEGMENTERS, Poses
 from posegen.perception.blazepose import (
     Blazepose,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from posegen.perception import Poses
 from posegen.perception import ground_truth as truth_module
 from posegen.perception.ground_truth import TruthEdges, TruthMasks, TruthPoses

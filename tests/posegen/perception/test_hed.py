@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from posegen.perception.hed import HED, HEDNetwork
+from posegen.networks.hed import HEDNetwork
+from posegen.perception.hed import HED
 
 
 def test_network_takes_any_size():

@@ -9,7 +9,7 @@ import roma
 import torch
 
 from posegen.errors import VideoError
-from posegen.io.video import write_video
+from posegen.io.video_writer import write_video
 from posegen.motion.anatomy import bone_lengths
 from posegen.motion.editing import Placement, canonicalize, place
 from posegen.motion.floor import floor_height

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from posegen.errors import WeightsError
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from posegen.networks.openpose import OpenposeNetwork
 from posegen.perception import POSE_ESTIMATORS
 from posegen.perception.openpose import OnnxMaps, Openpose, TorchMaps, average_maps, find_people, follow, load_network

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from posegen.perception.rcf import RCF, RCFNetwork, bilinear_kernel, multiscale_edges
+from posegen.networks.rcf import RCFNetwork, bilinear_kernel, multiscale_edges
+from posegen.perception.rcf import RCF
 from posegen.weights import registry as weights
 from tests.support.reference import assert_matches, count_parameters, fill, forward_parity, load_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from posegen.perception import Poses
 from posegen.perception.blazepose import BlazeposeMasks
 from posegen.perception.selfie import Selfie, clean_mask

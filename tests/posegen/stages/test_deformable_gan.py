@@ -9,20 +9,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from posegen.datasets.clips import (
-    VARIANT_SCHEMA,
-    Clip,
-    ClipDataset,
-    ClipInfo,
-    DatasetInfo,
-    encode_png,
-    save_dataset_info,
-    write_clip,
-    write_table,
-)
+from posegen.datasets.clip_files import VARIANT_SCHEMA, Clip, ClipInfo, write_clip, write_table
+from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import DatasetError
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
+from posegen.io.images import encode_png
 from posegen.io.storage import Folder
 from posegen.losses import log_loss, nearest_neighbor
 from posegen.networks.vgg import VGGFeatures

@@ -10,7 +10,7 @@ import torch
 
 from posegen.checkpoints.checkpoint import Progress, load_stage, save_checkpoint
 from posegen.errors import CheckpointError
-from posegen.evaluation.reconstruction import load_reenactor
+from posegen.inference.renderers import load_reenactor
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.storage import Folder
 from posegen.stages import STAGES, ColorEncoder, EndToEnd, VideoGenerator

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.datasets.clips import Clip, ClipDataset, ClipInfo, DatasetInfo, save_dataset_info, write_clip
+from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
+from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.features.feature_map import ContentFeatures
 from posegen.io.storage import Folder
 from posegen.losses import feature_matching, last, lsgan

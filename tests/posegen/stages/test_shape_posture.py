@@ -10,13 +10,14 @@ import torch
 from torch.nn import functional as F
 
 from posegen.checkpoints.checkpoint import Progress, load_training_state, save_checkpoint
-from posegen.datasets.clips import Clip, ClipDataset, ClipInfo, DatasetInfo, save_dataset_info, write_clip
+from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
+from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import CheckpointError, DatasetError
-from posegen.evaluation.reconstruction import load_reenactor
 from posegen.features.part_crops import crop_body_parts
 from posegen.features.spatial_augmentation import crop_to_person
 from posegen.features.vunet_figure import FIGURES, H36M_FIGURE, draw_posture, find_joints
 from posegen.inference.pose_transfer import PoseTransfer
+from posegen.inference.renderers import load_reenactor
 from posegen.io.storage import Folder
 from posegen.losses import normalized_l1, perceptual
 from posegen.networks.vgg import VGGFeatures

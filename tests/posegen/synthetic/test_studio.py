@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from skimage.color import rgb2lab
 
-from posegen.io.video import read_video
+from posegen.io.video_reader import read_video
 from posegen.skeletons import OPENPOSE_18
 from posegen.synthetic.studio import ACTIONS, PEOPLE, read_truth, render_clip, truth_path, write_clip
 from posegen.synthetic.studio.actions import joint_angles

@@ -1,0 +1,125 @@
+"""Maps rows on Ray Data: each row to one result, whatever dies on the way."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import cv2
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from orchestration.errors import DISK_FULL
+from orchestration.runtime.ray_session import start_ray
+from posegen.errors import ConfigError
+from posegen.io.storage import Folder, scratch_name
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+Row = dict[str, Any]
+_MAX_RETRIES = 3  # a video that kills its process must not do so for ever
+
+
+def map_clips(
+    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], *, manifest: Folder, workers: int
+) -> Iterator[Row]:
+    """Have every clip worked on and yield the results as they come, in any order.
+
+    A process that dies costs the clip in flight, which is tried again. A clip that kills four is given up: its
+    result has its ``clip_id`` and a ``reason`` alone.
+
+    Args:
+        rows: At least one, each with a ``clip_id``; values that Arrow knows.
+        worker: A class whose instances, made once per process from `arguments`, map one row to one result, which
+            has the same ``clip_id``.
+        arguments: Picklable.
+        manifest: Folder for a small file while it is needed; every node must reach it.
+        workers: Processes, each with one CPU; -1 takes the CPUs that are there. A private Ray runs no more than
+            those; a cluster may start nodes for those that wait. 0 works in this process, without Ray.
+
+    Raises:
+        ConfigError: A clip's `reason` is that the disk is full.
+        OSError: Nothing can be written to `manifest`.
+    """
+    manifest.require_writable()
+    results = (
+        _map_on_ray(rows, worker, arguments, manifest, workers) if workers else iter(map(worker(*arguments), rows))
+    )
+    lost = {row["clip_id"] for row in rows}
+    for result in results:
+        if result.get("reason") == DISK_FULL:  # the others would be worked on for nothing
+            raise ConfigError(f"{manifest}: {DISK_FULL}; what is finished stays, and the same command goes on from it")
+        lost.discard(result["clip_id"])
+        yield result
+    for clip_id in sorted(lost):
+        yield {"clip_id": clip_id, "reason": f"the process that worked on it died {_MAX_RETRIES + 1} times"}
+
+
+def _map_on_ray(
+    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], manifest: Folder, workers: int
+) -> Iterator[Row]:
+    start_ray()
+    name = scratch_name(f"{worker.__name__}.parquet")
+    with manifest.write(name) as stream:
+        pq.write_table(pa.Table.from_pylist(list(rows)), stream)
+    try:
+        results = _read(manifest, name, num_blocks=len(rows))
+        results = _map(results, worker, arguments, min(_cluster_cpus(workers), len(rows)))
+        for block in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            yield from cast(pa.Table, block).to_pylist()
+    finally:
+        manifest.delete(name)
+
+
+def _read(folder: Folder, name: str, num_blocks: int) -> Dataset:
+    import ray.data
+
+    # On the context, because Ray Data's environment variables are read only once.
+    context = ray.data.DataContext.get_current()
+    context.use_datasource_v2 = False  # many times slower for small files, and takes the file as one block
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a row whose workers died: the caller misses it and goes on
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    filesystem, path = folder.resolve(name)
+    # Reading reserves no CPU: the pool may then take them all, even a single one, without a deadlock.
+    return ray.data.read_parquet(path, filesystem=filesystem, override_num_blocks=num_blocks, num_cpus=0)
+
+
+def _map(dataset: Dataset, worker: type, arguments: tuple[Any, ...], num_actors: int) -> Dataset:
+    import ray.data
+
+    with warnings.catch_warnings():
+        # Ray 2.60 deprecates max_task_retries here and has no other place for it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return dataset.map(
+            _Actor,  # type: ignore[arg-type]  # Ray's annotation knows functions only
+            fn_constructor_args=(worker, arguments),
+            # One row at a time: those that wait for an actor would spend their retries when it dies.
+            compute=ray.data.ActorPoolStrategy(size=num_actors, max_tasks_in_flight_per_actor=1),
+            num_cpus=1,
+            max_task_retries=_MAX_RETRIES,
+        )
+
+
+class _Actor:
+    """A worker in a process of its own, which has one CPU."""
+
+    def __init__(self, worker: type, arguments: tuple[Any, ...]):
+        cv2.setNumThreads(1)  # Ray sees to torch, but OpenCV would take all CPUs in every process
+        self._work = worker(*arguments)
+
+    def __call__(self, row: Row) -> Row:
+        return self._work(row)
+
+
+def _cluster_cpus(wanted: int) -> int:
+    if wanted > 0 and os.environ.get("RAY_ADDRESS"):
+        return wanted
+    import ray
+
+    cpus = max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    return cpus if wanted < 0 else min(wanted, cpus)
