@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import Recognition
 from posegen.synthetic.motions import ACTIONS, make_subject, perform
@@ -52,7 +52,7 @@ def networks(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> MotionDataset:
     """The procedural corpus of five people, four of them to learn from, who do twelve actions each."""
-    folder = Folder(tmp_path_factory.mktemp("corpus"))
+    folder = StorageFolder(tmp_path_factory.mktemp("corpus"))
     people = [make_subject(number) for number in range(5)]
     motions = (
         NamedMotion(perform(action, person), f"s{person.number}", action, "corpus")
@@ -74,5 +74,7 @@ def recognizer_run(corpus: MotionDataset, tmp_path_factory: pytest.TempPathFacto
         stage.step(batch)
     stage.after_validation({})
     folder = tmp_path_factory.mktemp("recognizer")
-    save_checkpoint(Folder(folder), stage, Progress(epoch=1, step=90, data_fingerprint=corpus.fingerprint, size=None))
+    save_checkpoint(
+        StorageFolder(folder), stage, TrainingProgress(epoch=1, step=90, data_fingerprint=corpus.fingerprint, size=None)
+    )
     return folder

@@ -7,7 +7,7 @@ from tyro.extras import SubcommandApp
 
 from orchestration.cli.behavior_commands import add_behavior_commands
 from orchestration.cli.console import console, deferred
-from orchestration.runtime.progress import CountListener
+from orchestration.runtime.progress import CountProgress
 from posegen.errors import UsageError
 from posegen.evaluation.behavior import BehaviorProtocol
 
@@ -34,8 +34,8 @@ def evaluate(
     from orchestration.evaluation.behavior import evaluate_behavior
     from orchestration.evaluation.behavior_tables import behavior_tables
 
-    with CountListener(console, "measuring") as listener:
-        found = evaluate_behavior(run, protocol, dataset=dataset, pictures=pictures, on_part=listener.hear)
+    with CountProgress(console, "measuring") as listener:
+        found = evaluate_behavior(run, protocol, dataset=dataset, pictures=pictures, on_part=listener.update)
     console.print(*behavior_tables(found))
     for line in found.basis:
         console.print(line, markup=False)

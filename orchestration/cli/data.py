@@ -11,7 +11,7 @@ from orchestration.cli.console import console, deferred
 from orchestration.data.h36m_extract import ExtractSettings
 from orchestration.data.h36m_process import ProcessSettings
 from orchestration.data.vunet_clips import TITLES, IndexSettings
-from orchestration.runtime.progress import CountListener
+from orchestration.runtime.progress import CountProgress
 from posegen.datasets.published.vunet_index import DatasetName
 
 MARKET = IndexSettings(size=(128, 128))
@@ -43,8 +43,8 @@ def extract(archives: Positional[Path], out: Positional[Path], settings: Extract
     """
     from orchestration.data.h36m_extract import extract_archives
 
-    with CountListener(console, "archives") as listener:
-        extracted = extract_archives(archives, out, settings, on_progress=listener.hear)
+    with CountProgress(console, "archives") as listener:
+        extracted = extract_archives(archives, out, settings, on_progress=listener.update)
     console.print(str(extracted), markup=False)
     console.print(f"next: posegen data h36m process {out} --metadata metadata.xml", markup=False)
 
@@ -62,8 +62,8 @@ def process(out: Positional[Path], settings: ProcessSettings = ProcessSettings()
     """
     from orchestration.data.h36m_process import process
 
-    with CountListener(console, "processing") as listener:
-        made = process(out, settings, on_progress=listener.hear)
+    with CountProgress(console, "processing") as listener:
+        made = process(out, settings, on_progress=listener.update)
     console.print(str(made), markup=False)
     console.print(f"next: posegen train behavior {out}/motions --name behavior", markup=False)
     console.print(f"next: posegen train shape_posture {out}/clips --preset h36m --name shape", markup=False)
@@ -98,7 +98,7 @@ def market(index: Positional[Path], out: Positional[str], settings: IndexSetting
 def _convert(index: Path, out: str, dataset: DatasetName, settings: IndexSettings) -> None:
     from orchestration.data.vunet_clips import convert_index
 
-    with CountListener(console, f"reading {TITLES[dataset]}") as listener:
-        made = convert_index(index, out, dataset, settings, on_progress=listener.hear)
+    with CountProgress(console, f"reading {TITLES[dataset]}") as listener:
+        made = convert_index(index, out, dataset, settings, on_progress=listener.update)
     console.print(str(made), markup=False)
     console.print(f"next: posegen train shape_posture {out} --preset {dataset} --name {dataset}", markup=False)

@@ -33,12 +33,12 @@ from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import ColorSettings
 from orchestration.option_types import FrameSize
 from orchestration.reports.demo import DemoSettings
-from orchestration.runtime.progress import CountListener
+from orchestration.runtime.progress import CountProgress
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
-from orchestration.training.import_published import AdoptSettings
+from orchestration.training.import_published import ImportSettings
 from orchestration.training.runs import dataset_of
-from posegen.checkpoints.published import Adoptable, has_flow
+from posegen.checkpoints.published import PublishedStageName, has_flow
 from posegen.errors import PosegenError, UsageError, in_one_line
 from posegen.stages import STAGES, Behavior
 
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
         with naming_system_errors():
-            understand(list(sys.argv[1:] if arguments is None else arguments))()
+            parse(list(sys.argv[1:] if arguments is None else arguments))()
     except PosegenError as error:
         errors.print("posegen:", in_one_line(error), markup=False)
         sys.exit(USAGE_ERROR)
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
-def understand(arguments: list[str]) -> partial[None]:
+def parse(arguments: list[str]) -> partial[None]:
     """Return the call that a command line stands for. Raises UsageError, in one line, where it stands for none."""
     # A stage's options are the fields of its configuration, whose defaults are the preset's.
     preset, rest = take_option(arguments, "--preset", "") if arguments[:1] == ["train"] else ("", arguments)
@@ -144,7 +144,7 @@ def build_app(preset: str = "") -> SubcommandApp:
     app.command(deferred(prepare))
     app.command(deferred(colorize))
     app.command(train_app(preset), name="train", help="Train a stage: `posegen train STAGE --help`.")
-    app.command(deferred(adopt))
+    app.command(name="import-checkpoint")(deferred(import_checkpoint))
     app.command(deferred(tune))
     app.command(deferred(compare))
     app.command(deferred(ui))
@@ -204,8 +204,8 @@ def prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSet
     """
     from orchestration.data.prepare import prepare
 
-    with CountListener(console, "preparing") as listener:
-        summary = prepare(videos, out, settings, on_progress=listener.hear)
+    with CountProgress(console, "preparing") as listener:
+        summary = prepare(videos, out, settings, on_progress=listener.update)
     console.print(str(summary))
     console.print(f"next: posegen colorize {out} --scope frame --region upper")
 
@@ -220,19 +220,22 @@ def colorize(dataset: Positional[str], settings: ColorizeSettings = ColorizeSett
     """
     from orchestration.data.colorize import colorize
 
-    with CountListener(console, "painting") as listener:
-        summary = colorize(dataset, settings, on_progress=listener.hear)
+    with CountProgress(console, "painting") as listener:
+        summary = colorize(dataset, settings, on_progress=listener.update)
     console.print(str(summary))
 
 
-def adopt(
-    stage: Positional[Adoptable], checkpoint: Positional[Path], dataset: Positional[str], settings: AdoptSettings
+def import_checkpoint(
+    stage: Positional[PublishedStageName],
+    checkpoint: Positional[Path],
+    dataset: Positional[str],
+    settings: ImportSettings,
 ) -> None:
     """Make a run of a checkpoint that the published code of behaviour-driven synthesis wrote (Blattmann et al., 2021).
 
     The run counts as trained to its end: evaluate it, draw with it, train a flow of its codes. Sizes are those of the
     checkpoint's tensors; of a config.yaml beside it are read what windows, frames and codes it was trained with. A flow
-    is adopted after the behaviour net whose codes it learned, which --from names.
+    is imported after the behaviour net whose codes it learned, which --from names.
 
     Args:
         stage: Which network it is: behavior, behavior_flow or shape_posture.
@@ -240,20 +243,20 @@ def adopt(
         dataset: Motions, of which a behaviour net takes the scale of postures; clips of the size that a
             shape-and-posture net draws.
     """
-    from orchestration.training.import_published import adopt
+    from orchestration.training.import_published import import_checkpoint as import_run
 
-    adopted = adopt(stage, checkpoint, dataset, settings)
-    console.print(f"{adopted.checkpoint} is the run {adopted.run.name} now; it lies in {adopted.run}", markup=False)
+    imported = import_run(stage, checkpoint, dataset, settings)
+    console.print(f"{imported.checkpoint} is the run {imported.run.name} now; it lies in {imported.run}", markup=False)
     verb = "evaluate" if stage == "shape_posture" else "behavior evaluate"
-    console.print(f"next: posegen {verb} {adopted.run}", markup=False)
-    if not isinstance(adopted.config, Behavior.Config):
+    console.print(f"next: posegen {verb} {imported.run}", markup=False)
+    if not isinstance(imported.config, Behavior.Config):
         return
-    if has_flow(adopted.checkpoint.parent):
-        options = f"{adopted.checkpoint.parent} {dataset} --from {adopted.run} --name {adopted.run.name}-flow"
-        console.print(f"its flow: posegen adopt behavior_flow {options}", markup=False)
+    if has_flow(imported.checkpoint.parent):
+        options = f"{imported.checkpoint.parent} {dataset} --from {imported.run} --name {imported.run.name}-flow"
+        console.print(f"its flow: posegen import-checkpoint behavior_flow {options}", markup=False)
         return
-    frames, size = adopted.config.num_frames, adopted.config.latent_dim  # which a flow must have, too
-    options = f"{dataset} --from {adopted.run} --no-canonical --num-frames {frames} --latent-dim {size}"
+    frames, size = imported.config.num_frames, imported.config.latent_dim  # which a flow must have, too
+    options = f"{dataset} --from {imported.run} --no-canonical --num-frames {frames} --latent-dim {size}"
     console.print(f"a flow: posegen train behavior_flow {options}", markup=False)
 
 
@@ -331,8 +334,8 @@ def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings
     """
     from orchestration.evaluation.video import evaluate, medians_asked
 
-    with CountListener(console, "measuring") as listener:
-        result = evaluate(run, dataset or dataset_of(run), settings, on_clip=listener.hear)
+    with CountProgress(console, "measuring") as listener:
+        result = evaluate(run, dataset or dataset_of(run), settings, on_clip=listener.update)
     console.print(score_table(result))
     medians = "  ".join(f"{name} {value:.2f}" for name, value in medians_asked(result).items())
     if medians:
@@ -366,7 +369,7 @@ def generate(
     from orchestration.generation.videos import generate
 
     drawn = generate(run, dataset or dataset_of(run), content=content, poses=poses, out=out, batch=batch, colors=colors)
-    _say_drawn(drawn, out)
+    _print_generated(drawn, out)
 
 
 def animate(
@@ -394,7 +397,7 @@ def animate(
     from orchestration.generation.animate import animate
 
     folder = dataset or dataset_of(run)
-    _say_drawn(animate(run, folder, content=content, moves=moves, out=out, batch=batch, colors=colors), out)
+    _print_generated(animate(run, folder, content=content, moves=moves, out=out, batch=batch, colors=colors), out)
 
 
 def transfer(
@@ -418,12 +421,12 @@ def transfer(
     from orchestration.generation.transfer import transfer
 
     made = transfer(run, out, settings, batch=batch, colors=colors)
-    _say_drawn(made.drawn, out)
+    _print_generated(made.drawn, out)
     motions = made.motions[0] if len(made.motions) == 1 else f"{len(made.motions)} files in {out}"
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
-def _say_drawn(shown: Generated, out: Path) -> None:
+def _print_generated(shown: Generated, out: Path) -> None:
     videos = shown.videos[0] if len(shown.videos) == 1 else f"{len(shown.videos)} videos in {out}"
     sheets = (
         f"a contact sheet in {shown.sheets[0]}" if len(shown.sheets) == 1 else f"{len(shown.sheets)} contact sheets"
@@ -498,7 +501,7 @@ def submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: fl
     from orchestration.cluster import jobs
 
     if command:
-        _check_lasting(understand(list(command)))  # what is not understood here is not sent
+        _check_lasting(parse(list(command)))  # what is not understood here is not sent
         tree = jobs.working_tree(Path.cwd())
         attach = jobs.name_job(command)
         client = jobs.connect(address)

@@ -12,10 +12,10 @@ from orchestration.cli.motion_commands import add_motion_commands
 from orchestration.data.motion_conversion import ReadSettings
 from orchestration.evaluation.motion import MotionEvaluateSettings, MotionEvaluation
 from orchestration.generation.motions import GenerateMotionSettings
-from orchestration.runtime.progress import CountListener
+from orchestration.runtime.progress import CountProgress
 from posegen.errors import ConfigError, UsageError
 from posegen.evaluation.motion_generation import Source
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 
 def motion_app() -> SubcommandApp:
@@ -79,8 +79,8 @@ def evaluate(
     from orchestration.evaluation.motion import evaluate_motion
     from orchestration.evaluation.motion_tables import evaluation_table
 
-    with CountListener(console, "measuring") as listener:
-        found = evaluate_motion(run, settings, dataset=dataset, on_seed=listener.hear)
+    with CountProgress(console, "measuring") as listener:
+        found = evaluate_motion(run, settings, dataset=dataset, on_seed=listener.update)
     console.print(evaluation_table(found))
     for line in found.protocol:
         console.print(line, markup=False)
@@ -101,7 +101,7 @@ def compare(runs: Positional[tuple[str, ...]]) -> None:
     found = [read_evaluation(run) for run in runs]
     check_comparable(found)
     rows: list[tuple[str, MotionEvaluation, Source]] = [("real", found[0], "real")]
-    rows += [(Folder(one.run).name, one, "generated") for one in found]
+    rows += [(StorageFolder(one.run).name, one, "generated") for one in found]
     console.print(motion_table(rows, PUBLISHED.get(found[0].recognizer, ())))
     for line in found[0].protocol:
         console.print(line, markup=False)

@@ -16,7 +16,7 @@ from tyro.extras import SubcommandApp
 from orchestration.cli.console import console, deferred
 from orchestration.data.motion_conversion import EditSettings, ReadSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
-from orchestration.runtime.progress import CountListener
+from orchestration.runtime.progress import CountProgress
 from posegen.errors import UsageError
 from posegen.synthetic.motions import SUBJECTS
 
@@ -45,8 +45,8 @@ def inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings = ReadSe
     if not files:
         raise UsageError("say what to look into: posegen motion inspect FILE …")
     for file in files:
-        with CountListener(console, "measuring") as listener:
-            found = inspect(file, settings, listener.hear)
+        with CountProgress(console, "measuring") as listener:
+            found = inspect(file, settings, listener.update)
         console.print(f"{file}: {found.format}, {found.summary}", markup=False)
         if found.fields:
             console.print(_field_table(found))
@@ -89,8 +89,8 @@ def convert(
         return
     if name:
         raise UsageError(f"--name chooses one motion, for a file {' or '.join(_FILES)}: got the folder {out}")
-    with CountListener(console, "converting") as listener:
-        converted = motions.convert(files, out, settings, edits, splits, on_progress=listener.hear)
+    with CountProgress(console, "converting") as listener:
+        converted = motions.convert(files, out, settings, edits, splits, on_progress=listener.update)
     console.print(str(converted), markup=False)
     if converted.edited:
         console.print(str(converted.edited))
@@ -119,8 +119,8 @@ def build_dataset(
     """
     from orchestration.data.motion_curation import REVIEW, build_dataset
 
-    with CountListener(console, "checking") as listener:
-        built = build_dataset(tracks, labels, out, checks, settings, edits, splits, on_progress=listener.hear)
+    with CountProgress(console, "checking") as listener:
+        built = build_dataset(tracks, labels, out, checks, settings, edits, splits, on_progress=listener.update)
     console.print(str(built.converted), markup=False)
     if built.without_video:
         some = ", ".join(built.without_video[:5])
@@ -145,8 +145,8 @@ def synth(
     """
     from orchestration.data.motion_conversion import synthesize
 
-    with CountListener(console, "performing") as listener:
-        info = synthesize(out, splits, subjects=subjects, takes=takes, on_progress=listener.hear)
+    with CountProgress(console, "performing") as listener:
+        info = synthesize(out, splits, subjects=subjects, takes=takes, on_progress=listener.update)
     console.print(
         f"{len(info.motions)} motions of {subjects} people and {len(info.actions)} actions in {out}", markup=False
     )

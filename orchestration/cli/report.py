@@ -7,10 +7,10 @@ from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
-from orchestration.reports.estimator_comparison import Seed3Settings
+from orchestration.reports.estimator_comparison import EstimatorSettings
 from orchestration.reports.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.reports.table1 import Table1Settings
-from orchestration.runtime.progress import ConsoleListener, CountListener
+from orchestration.runtime.progress import ConsoleProgress, CountProgress
 
 
 def report_app() -> SubcommandApp:
@@ -20,7 +20,7 @@ def report_app() -> SubcommandApp:
     app.command(name="figure2")(deferred(report_figure2))
     app.command(name="figure4")(deferred(report_figure4))
     app.command(name="figure5")(deferred(report_figure5))
-    app.command(name="seed3")(deferred(report_seed3))
+    app.command(name="estimators")(deferred(report_estimators))
     return app
 
 
@@ -32,8 +32,8 @@ def report_table1(dataset: Positional[str], settings: Table1Settings = Table1Set
     """
     from orchestration.reports.table1 import table1, table_rows
 
-    with ConsoleListener(console) as listener, CountListener(console, "measuring") as count:
-        result = table1(dataset, settings, listener=listener, on_clip=count.hear)
+    with ConsoleProgress(console) as listener, CountProgress(console, "measuring") as count:
+        result = table1(dataset, settings, listener=listener, on_clip=count.update)
     heads, *rows = table_rows(result)
     table = Table(title="Table 1")
     for head in heads:
@@ -75,8 +75,8 @@ def report_figure4(
     """
     from orchestration.reports.figures import figure4
 
-    with ConsoleListener(console) as listener, CountListener(console, "drawing") as count:
-        path, videos = figure4(dataset, settings, run=run, listener=listener, on_video=count.hear)
+    with ConsoleProgress(console) as listener, CountProgress(console, "drawing") as count:
+        path, videos = figure4(dataset, settings, run=run, listener=listener, on_video=count.update)
     console.print(f"Figure 4: {path}; its videos: {', '.join(map(str, videos))}", markup=False)
 
 
@@ -90,26 +90,26 @@ def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5
     """
     from orchestration.reports.figures import figure5
 
-    with ConsoleListener(console) as listener, CountListener(console, "encoding") as count:
-        path, summaries = figure5(dataset, settings, listener=listener, on_clip=count.hear)
+    with ConsoleProgress(console) as listener, CountProgress(console, "encoding") as count:
+        path, summaries = figure5(dataset, settings, listener=listener, on_clip=count.update)
     for title, summary in summaries.items():
         console.print(f"{title}: R² = {summary.probe_r2:.3f} over {summary.num_codes:,} codes", markup=False)
     console.print(f"Figure 5: {path}", markup=False)
 
 
-def report_seed3(settings: Seed3Settings) -> None:
+def report_estimators(settings: EstimatorSettings) -> None:
     """Compare estimators of poses by the motions that ACTOR learns from them; trains the runs that are not there.
 
     One recogniser, trained on the motions of all, judges them; the layout is that of the comparison on NTU13, whose
     figures stand below.
     """
     from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
-    from orchestration.reports.estimator_comparison import seed3
+    from orchestration.reports.estimator_comparison import compare_estimators
 
-    with ConsoleListener(console) as listener, CountListener(console, "measuring") as count:
-        result = seed3(settings, listener=listener, on_seed=count.hear)
+    with ConsoleProgress(console) as listener, CountProgress(console, "measuring") as count:
+        result = compare_estimators(settings, listener=listener, on_seed=count.update)
     console.print(motion_table(result.rows, PUBLISHED["ntu13"], title="NTU13's layout"))
     for name, evaluation in result.evaluations.items():
         for line in evaluation.protocol[:2]:
             console.print(f"{name}: {line}", markup=False)
-    console.print(f"this table: {settings.folder}/seed3.txt", markup=False)
+    console.print(f"this table: {settings.folder}/estimators.txt", markup=False)

@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
-from orchestration.runtime.progress import ConsoleListener
+from orchestration.runtime.progress import ConsoleProgress
 from orchestration.training.train import TrainSettings
 from posegen.errors import UsageError
 from posegen.stages import STAGES, BehaviorFlow, Stage
@@ -33,7 +33,7 @@ def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
     def command(dataset: Any, config: Any = stage.presets[preset], settings: Any = TrainSettings()) -> None:
         from orchestration.training.train import train
 
-        with ConsoleListener(console) as listener:
+        with ConsoleProgress(console) as listener:
             run = train(stage.name, config, dataset, settings, listener=listener)
         console.print(f"{run.name} is trained; it lies in {run}")
 
@@ -64,7 +64,7 @@ def _flow_command(preset: str) -> Callable[..., None]:
     ) -> None:
         from orchestration.training.behavior_recipe import train_flow
 
-        with ConsoleListener(console) as listener:
+        with ConsoleProgress(console) as listener:
             run = train_flow(_with_run(config, from_), dataset, settings, preset, listener=listener)
         console.print(f"{run.name} is trained; it lies in {run}")
 

@@ -197,7 +197,7 @@ def follow(client: JobSubmissionClient, job: str, show: Callable[[str], object],
         try:
             details = _details(client, job)
             if details.status.is_terminal():
-                log.hear(0, client.get_job_logs(job))
+                log.print_from(0, client.get_job_logs(job))
                 return _end(details)
             asyncio.run(_tail(client, job, log))
             lost_at = None
@@ -222,7 +222,7 @@ class _Log:
         self.shown = 0
         self._show = show
 
-    def hear(self, position: int, piece: str) -> int:
+    def print_from(self, position: int, piece: str) -> int:
         """Show what is new in a piece of the log that begins at a position, and return where it ends."""
         end = position + len(piece)
         if end > self.shown:
@@ -234,7 +234,7 @@ class _Log:
 async def _tail(client: JobSubmissionClient, job: str, log: _Log) -> None:
     position = 0
     async for piece in client.tail_job_logs(job):
-        position = log.hear(position, piece)
+        position = log.print_from(position, piece)
 
 
 def _details(client: JobSubmissionClient, job: str) -> JobDetails:

@@ -14,7 +14,7 @@ from posegen.datasets.clips import DatasetInfo, load_dataset_info, save_dataset_
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError
 from posegen.features.parts import part_shapes
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 REJECTED = "rejected.json"
 """The list of what was left out, and why."""
@@ -40,7 +40,7 @@ def posed_clip(info: ClipInfo, frames: np.ndarray, images: np.ndarray, keypoints
     )
 
 
-def check_clips(folder: Folder, size: tuple[int, int], dataset: str) -> None:
+def check_clips(folder: StorageFolder, size: tuple[int, int], dataset: str) -> None:
     """Raise DatasetError where clips of another size, or of something else, are there: they do not go together."""
     if not folder.exists("dataset.json"):
         return
@@ -52,7 +52,7 @@ def check_clips(folder: Folder, size: tuple[int, int], dataset: str) -> None:
 
 
 def finish_clips(
-    folder: Folder,
+    folder: StorageFolder,
     side: Callable[[ClipInfo], Split],
     is_stale: Callable[[ClipInfo], bool],
     *,
@@ -94,7 +94,7 @@ def finish_clips(
     return infos
 
 
-def write_rejections(folder: Folder, rejections: Sequence[Rejection]) -> None:
+def write_rejections(folder: StorageFolder, rejections: Sequence[Rejection]) -> None:
     """Write the list of what was left out; without any, there is none."""
     if rejections:
         found = sorted(rejections, key=lambda one: one.source)

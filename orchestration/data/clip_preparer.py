@@ -19,7 +19,7 @@ from orchestration.option_types import FrameSize
 from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
 from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import Footage, iterate_frames, read_video
 from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, Backend
 
@@ -103,7 +103,7 @@ class ClipResult:
 class ClipPreparer:
     """Makes clips of videos. Holds the backends, which are loaded once."""
 
-    def __init__(self, dataset: Folder, settings: PrepareSettings):
+    def __init__(self, dataset: StorageFolder, settings: PrepareSettings):
         self.dataset = dataset
         self.settings = settings
         self.estimate_poses = POSE_ESTIMATORS[settings.pose].make()
@@ -141,7 +141,7 @@ class ClipPreparer:
         """
         footage = self._read(Path(row["source"]))
         poses = self.estimate_poses(footage)
-        reason = judge_company(poses.others)
+        reason = rejection_of_company(poses.others)
         if reason:
             raise DatasetError(reason)  # before edges and masks, which cost the most
         return Clip(
@@ -167,7 +167,7 @@ class ClipPreparer:
         return read_video(path, size=size, crop=box, max_frames=limit)
 
 
-def judge_company(others: np.ndarray) -> str:
+def rejection_of_company(others: np.ndarray) -> str:
     """Return why a video with `others` (T,), see `Poses`, beside its person is not accepted; empty if it is."""
     looked = others[others >= 0]
     shared = int((looked > 0).sum())

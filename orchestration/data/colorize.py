@@ -16,12 +16,12 @@ import pyarrow as pa
 from orchestration.errors import reason_of
 from orchestration.runtime.ray_data import Row, map_clips
 from posegen.color.garment_segmentation import garment_labels
-from posegen.color.recoloring import Region, Scope, augment_clip, plan_clip
-from posegen.datasets.clip_files import METADATA_KEY, VARIANT_SCHEMA, ClipFile, VariantFile, write_table
+from posegen.color.recoloring import Region, Scope, plan_clip, recolor_clip
+from posegen.datasets.clip_files import METADATA_KEY, RECOLORING_SCHEMA, ClipFile, RecoloringFile, write_table
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError, DatasetError
 from posegen.io.images import encode_png
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 if TYPE_CHECKING:
     from posegen.inference.hint_recolorer import Recolorer
@@ -57,7 +57,7 @@ class ColorizeSettings:
             raise ConfigError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
 
     @property
-    def num_variants(self) -> int:
+    def num_recolorings(self) -> int:
         """Colourings of each frame."""
         return self.variants or {"frame": 4, "clip": 5}[self.scope]
 
@@ -68,12 +68,12 @@ class ColorizeSettings:
 
     def record(self, network: str = "") -> bytes:
         """What decides the pictures of a clip, for the file that holds them; `network` says which one paints."""
-        facts = {"method": self.method, "num_variants": self.num_variants, "seed": self.seed}
+        facts = {"method": self.method, "num_variants": self.num_recolorings, "seed": self.seed}
         return json.dumps({"version": PAINT_VERSION, **facts, **({"network": network} if network else {})}).encode()
 
 
 @dataclass(frozen=True)
-class PaintResult:
+class RecolorResult:
     """What became of one clip."""
 
     clip_id: str
@@ -87,12 +87,12 @@ class PaintResult:
 class ColorizeSummary:
     """What is in a dataset after it was coloured."""
 
-    folder: Folder
+    folder: StorageFolder
     num_clips: int
     num_images: int
     num_made: int
     """Clips that were painted now; the others were there."""
-    failures: list[PaintResult]
+    failures: list[RecolorResult]
 
     def __str__(self) -> str:
         text = f"{self.num_images:,} images of {self.num_clips:,} clips in {self.folder}, {self.num_made:,} clips new"
@@ -101,14 +101,14 @@ class ColorizeSummary:
         return text + (f"\n{len(self.failures)} clips failed" if self.failures else "")
 
 
-Progress = Callable[[int, int, PaintResult], None]
+Progress = Callable[[int, int, RecolorResult], None]
 """Called with the number of clips that are done, the number that there are to do, and what became of the last."""
 
 
-class ClipPainter:
+class ClipRecolorer:
     """Paints one clip at a time."""
 
-    def __init__(self, dataset: Folder, settings: ColorizeSettings):
+    def __init__(self, dataset: StorageFolder, settings: ColorizeSettings):
         self.dataset = dataset
         self.settings = settings
         self.recolorer = _load_recolorer(settings)
@@ -121,20 +121,20 @@ class ClipPainter:
             row: ``clip_id``.
 
         Returns:
-            The fields of a `PaintResult`.
+            The fields of a `RecolorResult`.
         """
         start = time.perf_counter()
-        result = PaintResult(row["clip_id"])
+        result = RecolorResult(row["clip_id"])
         try:
-            table = self.paint(row["clip_id"]).replace_schema_metadata({METADATA_KEY: self.record})
+            table = self.recolor(row["clip_id"]).replace_schema_metadata({METADATA_KEY: self.record})
             write_table(self.dataset / "colors" / self.settings.kind, f"{row['clip_id']}.parquet", table)
             result = replace(result, num_images=table.num_rows)
         except Exception as error:
             result = replace(result, reason=reason_of(error))
         return asdict(replace(result, seconds=time.perf_counter() - start))
 
-    def paint(self, clip_id: str) -> pa.Table:
-        """Return all variants of a clip, of `VARIANT_SCHEMA`; a frame that shows no garment stays as it is."""
+    def recolor(self, clip_id: str) -> pa.Table:
+        """Return all variants of a clip, of `RECOLORING_SCHEMA`; a frame that shows no garment stays as it is."""
         clip = ClipFile(self.dataset, clip_id).read()
         garments = garment_labels(clip.images, clip.keypoints, clip.masks)
         plan = plan_clip(
@@ -142,14 +142,14 @@ class ClipPainter:
             garments,
             scope=self.settings.scope,
             region=self.settings.region,
-            num_variants=self.settings.num_variants,
+            num_recolorings=self.settings.num_recolorings,
             seed=self.settings.seed,
             clip_id=clip_id,
         )
         variants = (
-            augment_clip(clip.images, garments, plan)
+            recolor_clip(clip.images, garments, plan)
             if self.recolorer is None
-            else self.recolorer.augment_clip(clip.images, garments, clip.keypoints, plan)
+            else self.recolorer.recolor_clip(clip.images, garments, clip.keypoints, plan)
         )
         rows = [
             {
@@ -162,11 +162,11 @@ class ClipPainter:
             }
             for variant in variants
         ]
-        return pa.Table.from_pylist(rows, VARIANT_SCHEMA)
+        return pa.Table.from_pylist(rows, RECOLORING_SCHEMA)
 
 
 def colorize(
-    dataset: Folder | str, settings: ColorizeSettings, *, on_progress: Progress | None = None
+    dataset: StorageFolder | str, settings: ColorizeSettings, *, on_progress: Progress | None = None
 ) -> ColorizeSummary:
     """Paint the clips of a dataset that are not painted yet, or were painted with other settings.
 
@@ -189,7 +189,7 @@ def colorize(
     recolorer = _load_recolorer(settings)
     record = settings.record(recolorer.identity if recolorer else "")
     todo = [clip.clip_id for clip in data.clips if _read_record(data.folder, settings.kind, clip.clip_id) != record]
-    results = _paint_clips(todo, data.folder, settings, on_progress)
+    results = _recolor_clips(todo, data.folder, settings, on_progress)
     for place in (data.folder, folder):
         place.sweep()
     failures = [result for result in results if result.reason]
@@ -199,7 +199,7 @@ def colorize(
     return ColorizeSummary(
         folder=folder,
         num_clips=len(painted),
-        num_images=sum(clip.info.num_frames for clip in painted) * settings.num_variants,
+        num_images=sum(clip.info.num_frames for clip in painted) * settings.num_recolorings,
         num_made=len(todo) - len(failures),
         failures=failures,
     )
@@ -225,22 +225,22 @@ def _load_recolorer(settings: ColorizeSettings) -> Recolorer | None:
     return Recolorer(load_network(settings.colorizer))
 
 
-def _read_record(dataset: Folder, kind: str, clip_id: str) -> bytes:
+def _read_record(dataset: StorageFolder, kind: str, clip_id: str) -> bytes:
     """What a file of variants says of how it was made; nothing if there is none."""
     there = (dataset / "colors" / kind).exists(f"{clip_id}.parquet")
-    return VariantFile(dataset, kind, clip_id).record if there else b""
+    return RecoloringFile(dataset, kind, clip_id).record if there else b""
 
 
-def _paint_clips(
-    clip_ids: Sequence[str], dataset: Folder, settings: ColorizeSettings, on_progress: Progress | None
-) -> list[PaintResult]:
+def _recolor_clips(
+    clip_ids: Sequence[str], dataset: StorageFolder, settings: ColorizeSettings, on_progress: Progress | None
+) -> list[RecolorResult]:
     """Paint clips, and return what became of each."""
     if not clip_ids:
         return []
     rows = [{"clip_id": clip_id} for clip_id in clip_ids]
     results = []
-    for answer in map_clips(rows, ClipPainter, (dataset, settings), manifest=dataset, workers=settings.workers):
-        results.append(PaintResult(**answer))
+    for answer in map_clips(rows, ClipRecolorer, (dataset, settings), manifest=dataset, workers=settings.workers):
+        results.append(RecolorResult(**answer))
         if on_progress:
             on_progress(len(results), len(rows), results[-1])
     return results

@@ -16,7 +16,7 @@ from orchestration.runtime.ray_data import Row, map_clips
 from posegen.datasets.published.h36m_names import IMAGE_POSES, POSES, SUBJECTS, VIDEOS, WORLD_POSES, belongs, example
 from posegen.errors import ConfigError, DatasetError
 from posegen.io.records import parse_record
-from posegen.io.storage import Folder, free_space
+from posegen.io.storage import StorageFolder, free_space
 from posegen.io.tar import Member, extract, is_there, list_members
 
 ENDINGS = (".tgz", ".tar.gz", ".tar")
@@ -109,7 +109,7 @@ def extract_archives(
             is full.
     """
     found = _find(archives, settings.subjects)
-    folder = Folder(out) / "extracted"
+    folder = StorageFolder(out) / "extracted"
     record = _read_record(folder)
     members = _look_through(found, record, on_progress)
     missing = {
@@ -162,7 +162,7 @@ def _find(archives: Path, subjects: Sequence[str]) -> list[_Archive]:
     return found
 
 
-def _read_record(folder: Folder) -> dict[str, Known]:
+def _read_record(folder: StorageFolder) -> dict[str, Known]:
     """What is remembered of archives by their names."""
     if not folder.exists(_RECORD):
         return {}
@@ -190,7 +190,7 @@ def _look_through(
     return members
 
 
-def _check_space(needed: int, folder: Folder) -> None:
+def _check_space(needed: int, folder: StorageFolder) -> None:
     """Raise DatasetError where so many bytes do not fit on the disk."""
     _, free = free_space(Path(str(folder)))
     if needed > free:
@@ -200,7 +200,7 @@ def _check_space(needed: int, folder: Folder) -> None:
 class _Extractor:
     """Unpacks one archive after the other."""
 
-    def __init__(self, folder: Folder):
+    def __init__(self, folder: StorageFolder):
         self.folder = folder
 
     def __call__(self, row: Row) -> Row:

@@ -47,7 +47,7 @@ from posegen.datasets.published.h36m_names import (
     takes,
 )
 from posegen.errors import ConfigError, DatasetError
-from posegen.io.storage import Folder, expand_home
+from posegen.io.storage import StorageFolder, expand_home
 from posegen.motion.motion import read_motion
 
 _DATASET = "Human3.6M"
@@ -136,18 +136,18 @@ def process(
     metadata = _find_metadata(out, settings)
     given = None if settings.annotations is None else expand_home(settings.annotations).absolute()
     plans, rejections = _plan_given(out, given, metadata) if given else _plan(out, metadata)
-    check_clips(Folder(out / "clips"), settings.size, _DATASET)
+    check_clips(StorageFolder(out / "clips"), settings.size, _DATASET)
     worker = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
     done, broken = _map(plans, ViewProcessor, worker, out, settings, on_progress)
     rejections += broken
     if not done:
-        write_rejections(Folder(out), rejections)
+        write_rejections(StorageFolder(out), rejections)
         raise DatasetError(f"none of the sequences in {out} can be used: {some_of(rejections)}")
     annotation = given or _write_annotation(out)
     motions, broken = _make_motions(out, annotation, settings, on_progress)
     rejections += broken
     clips = _finish_clips(out, list(done.values()), settings)
-    write_rejections(Folder(out), rejections)
+    write_rejections(StorageFolder(out), rejections)
     num_pictures = sum(result["num_frames"] for result in done.values())
     return Processed(out, annotation, len(done), num_pictures, motions, clips, rejections)
 
@@ -253,7 +253,7 @@ def _map(
         return {}, []
     rows = [plan.row() for plan in plans.values()]
     done, rejections = {}, []
-    results = map_clips(rows, worker, arguments, manifest=Folder(out), workers=settings.workers)
+    results = map_clips(rows, worker, arguments, manifest=StorageFolder(out), workers=settings.workers)
     for count, result in enumerate(results, start=1):
         view = plans[result["clip_id"]].view
         if result["reason"]:
@@ -266,9 +266,9 @@ def _map(
 
 def _write_annotation(out: Path) -> Path:
     """Write the annotation of all views that were ever processed."""
-    folder = Folder(out / VIEWS)
+    folder = StorageFolder(out / VIEWS)
     folder.sweep()
-    Folder(out / "processed" / "all").sweep()
+    StorageFolder(out / "processed" / "all").sweep()
     path = out / "processed" / "all" / FILE
     write_annotation(path, (decode_columns(folder.read(name)) for name in folder.files(".npz")))
     return path
@@ -287,7 +287,7 @@ def _make_motions(
         raise DatasetError(f"none of the takes in {annotation} is a motion: {some_of(rejections)}")
     shown = {view.take.action for view in done}
     info = write_motions(
-        Folder(out / "motions"),
+        StorageFolder(out / "motions"),
         (_named_motion(out, view, result["file"], settings) for view, result in done.items()),
         settings=_recorded(settings),
         split_by=settings.split_by,
@@ -298,7 +298,7 @@ def _make_motions(
 
 def _named_motion(out: Path, view: View, file: str, settings: ProcessSettings) -> NamedMotion:
     person, action, source = view.take.subject, ACTIONS[view.take.action], f"{_DATASET} {view}"
-    motion = replace(read_motion(Folder(out / MOTIONS), file), label_name=action, meta={"source": source})
+    motion = replace(read_motion(StorageFolder(out / MOTIONS), file), label_name=action, meta={"source": source})
     return NamedMotion(motion, person, action, source, settings.side(person, action))
 
 
@@ -307,7 +307,7 @@ def _finish_clips(out: Path, done: Sequence[dict[str, Any]], settings: ProcessSe
     wanted = {clip for result in done for clip in result["clips"]}
     sources = {result["source"] for result in done}
     return finish_clips(
-        Folder(out / "clips"),
+        StorageFolder(out / "clips"),
         lambda info: settings.side(info.person, info.action),
         lambda info: info.source in sources and info.clip_id not in wanted,
         size=settings.size,

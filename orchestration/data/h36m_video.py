@@ -28,7 +28,7 @@ from posegen.datasets.published.h36m_cameras import LensCamera, calibrate
 from posegen.datasets.published.h36m_names import ACTIONS, FPS, Take, View
 from posegen.datasets.published.h36m_poses import read_poses
 from posegen.errors import ArchiveError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import iterate_frames, read_image
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.motion import write_motion
@@ -133,7 +133,7 @@ class ViewProcessor:
             measured=world is not None,
         )
         columns = view_columns(view, found.keypoints, positions, rows)
-        Folder(self.out / VIEWS).write_bytes(f"{view.name}.npz", encode_columns(columns))
+        StorageFolder(self.out / VIEWS).write_bytes(f"{view.name}.npz", encode_columns(columns))
         return rows, pictures
 
     def _pictures(self, plan: ViewPlan, frames: np.ndarray) -> list[Path]:
@@ -151,12 +151,12 @@ class ViewProcessor:
     def _take_pictures(self, video: Path, missing: dict[int, Path]) -> None:
         """Write frames of a video by their numbers, which count from 1."""
         count, last = 0, max(missing)
-        Folder(missing[last].parent).sweep()
+        StorageFolder(missing[last].parent).sweep()
         for index, _, frame in iterate_frames(video):
             count = index + 1
             if path := missing.get(count):
                 _, content = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), _JPEG)
-                Folder(path.parent).write_bytes(path.name, content.tobytes())
+                StorageFolder(path.parent).write_bytes(path.name, content.tobytes())
             if count == last:
                 return
         raise ArchiveError(f"{video} has {count:,} frames, its poses {last:,}")
@@ -169,7 +169,7 @@ class ViewProcessor:
         keypoints = fit_to(rows.keypoints()[chosen], rows.size, self.size)
         content = hashlib.sha256(b"".join(part.tobytes() for part in (rows.world, rows.intrinsics, rows.extrinsics)))
         pieces = np.array_split(np.arange(len(chosen)), math.ceil(len(chosen) / _PIECE))
-        folder, ids = Folder(self.out / "clips"), []
+        folder, ids = StorageFolder(self.out / "clips"), []
         for number, piece in enumerate(pieces):
             making = {"version": VERSION, "size": list(self.size), "fps": self.fps, "view": view.name, "piece": number}
             person, action = view.take.subject, ACTIONS[view.take.action]
@@ -235,7 +235,7 @@ class MotionMaker:
     """
 
     def __init__(self, out: Path, annotation: Path, fps: float):
-        self.folder, self.annotation, self.fps = Folder(out / MOTIONS), Annotation(annotation), fps
+        self.folder, self.annotation, self.fps = StorageFolder(out / MOTIONS), Annotation(annotation), fps
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Make the motion of a view, if it is not there; what goes wrong becomes the reason."""

@@ -21,7 +21,7 @@ from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, SplitBy, write_motions
 from posegen.errors import ConfigError, MotionError, PosegenError
 from posegen.io.pickles import SUFFIXES as PICKLES
-from posegen.io.storage import Folder, expand_home
+from posegen.io.storage import StorageFolder, expand_home
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro
 from posegen.motion.motion import Motion, write_motion
@@ -125,7 +125,7 @@ class Edited:
 class Converted:
     """A dataset that was written."""
 
-    folder: Folder
+    folder: StorageFolder
     info: MotionDatasetInfo
     rejections: list[Rejection]
     edited: Edited | None
@@ -147,7 +147,7 @@ class Converted:
 
 
 def find_motions(
-    paths: Sequence[Path], settings: ReadSettings, pattern: str = "", leave_out: Folder | None = None
+    paths: Sequence[Path], settings: ReadSettings, pattern: str = "", leave_out: StorageFolder | None = None
 ) -> tuple[list[Found], list[Rejection]]:
     """Find the motions in files and folders.
 
@@ -158,7 +158,7 @@ def find_motions(
         paths: Files and folders.
         settings: How they are read.
         pattern: How paths below a folder, or names of files that are given, tell person and action, see
-            `orchestration.data.video_files.find_sources`.
+            `orchestration.data.video_files.find_videos`.
         leave_out: A folder that is not searched: what was converted earlier.
 
     Raises:
@@ -204,12 +204,12 @@ def _format_of(folder: Path) -> str | None:
     return None
 
 
-def _walk(folder: Path, leave_out: Folder | None) -> Iterator[Path]:
+def _walk(folder: Path, leave_out: StorageFolder | None) -> Iterator[Path]:
     """Files of motions, and folders that are one motion or a dataset, below a folder."""
     for name, folders, files in os.walk(folder):
         parent = Path(name)
         folders[:] = sorted(
-            inside for inside in folders if not inside.startswith(".") and Folder(parent / inside) != leave_out
+            inside for inside in folders if not inside.startswith(".") and StorageFolder(parent / inside) != leave_out
         )
         whole = [inside for inside in folders if _format_of(parent / inside)]
         yield from (parent / inside for inside in whole)
@@ -276,15 +276,15 @@ def convert_one(
     edited = Edited()
     motion = load(chosen[0], edits, edited)
     if out.suffix == ".bvh":
-        write_bvh(Folder(out.parent), out.name, motion)
+        write_bvh(StorageFolder(out.parent), out.name, motion)
     else:
-        write_motion(Folder(out.parent), out.name, motion)
+        write_motion(StorageFolder(out.parent), out.name, motion)
     return motion, edited
 
 
 def convert(
     paths: Sequence[Path],
-    out: Folder | str,
+    out: StorageFolder | str,
     settings: ReadSettings,
     edits: EditSettings,
     splits: SplitSettings,
@@ -296,14 +296,14 @@ def convert(
     Raises:
         PosegenError: There are none, nobody says their actions, or their rates differ.
     """
-    found, rejections = find_motions(paths, settings, splits.pattern, leave_out=Folder(out))
+    found, rejections = find_motions(paths, settings, splits.pattern, leave_out=StorageFolder(out))
     return write_found(found, rejections, out, edits, splits, how=asdict(settings), on_progress=on_progress)
 
 
 def write_found(
     found: Sequence[Found],
     rejections: Sequence[Rejection],
-    out: Folder | str,
+    out: StorageFolder | str,
     edits: EditSettings,
     splits: SplitSettings,
     *,
@@ -321,7 +321,7 @@ def write_found(
         how: Settings that the dataset remembers besides.
         on_progress: Hears of every motion that is done.
     """
-    folder = Folder(out)
+    folder = StorageFolder(out)
     rejected = list(rejections)
     edited = Edited()
     formats = {one.format for one in found}
@@ -386,7 +386,7 @@ def _named(found: Found, motion: Motion, actions: Sequence[str]) -> NamedMotion:
     )
 
 
-def _write_rejections(folder: Folder, rejections: Sequence[Rejection]) -> None:
+def _write_rejections(folder: StorageFolder, rejections: Sequence[Rejection]) -> None:
     if rejections:
         folder.write_json(_REJECTED, [{"source": one.source, "reason": one.reason} for one in rejections])
     elif folder.exists(_REJECTED):
@@ -394,7 +394,7 @@ def _write_rejections(folder: Folder, rejections: Sequence[Rejection]) -> None:
 
 
 def synthesize(
-    out: Folder | str,
+    out: StorageFolder | str,
     splits: SplitSettings,
     *,
     subjects: int = SUBJECTS,
@@ -410,7 +410,7 @@ def synthesize(
         raise MotionError(f"subjects is {subjects} and takes {takes}, expected at least 1 of each")
     total = subjects * takes * len(ACTIONS)
     return write_motions(
-        Folder(out),
+        StorageFolder(out),
         (
             NamedMotion(
                 motion,

@@ -28,7 +28,7 @@ from posegen.datasets.motion_formats.estimators import read_images, read_tracks
 from posegen.datasets.motion_formats.source import known_fps
 from posegen.datasets.motion_formats.video_checks import VideoChecks, check_video
 from posegen.errors import MotionError, PosegenError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 REVIEW = "review.csv"
 _QUESTIONS = ("whole_movement", "resolution")
@@ -101,7 +101,7 @@ class Built:
 def build_dataset(
     tracks: Path,
     labels: Path,
-    out: Folder | str,
+    out: StorageFolder | str,
     settings: BuildSettings,
     reading: ReadSettings,
     edits: EditSettings,
@@ -126,7 +126,7 @@ def build_dataset(
     """
     known = read_labels(labels)
     known_fps(reading.options, str(tracks))
-    folder = Folder(out)
+    folder = StorageFolder(out)
     answers = _read_answers(folder)
     found, rejections = find_motions([tracks], reading)
     reviewed: list[Reviewed] = []
@@ -192,7 +192,7 @@ def read_labels(path: Path) -> dict[str, Label]:
     return labels
 
 
-def _read_answers(folder: Folder) -> dict[str, dict[str, str]]:
+def _read_answers(folder: StorageFolder) -> dict[str, dict[str, str]]:
     if not folder.exists(REVIEW):
         return {}
     answers = {}
@@ -220,7 +220,7 @@ def _read_rows(content: bytes, place: str, columns: tuple[str, ...]) -> list[tup
         raise MotionError(f"{place} is no table of comma-separated values: {error}") from None
 
 
-def _write_review(folder: Folder, reviewed: list[Reviewed]) -> None:
+def _write_review(folder: StorageFolder, reviewed: list[Reviewed]) -> None:
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     numbers = ("frames", "coverage", "together", "camera_speed", "height")

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.data.clip_preparer import PERCEPTION_VERSION, ClipPreparer, ClipResult, PrepareSettings, judge
-from orchestration.data.video_files import Content, Rejection, find_sources, read_contents
+from orchestration.data.video_files import Rejection, VideoContent, find_videos, read_contents
 from orchestration.runtime.ray_data import Row, map_clips
 from posegen.datasets.clip_files import ClipFile, ClipInfo, write_clip
 from posegen.datasets.clips import DatasetInfo, derive_clip_id, load_dataset_info, save_dataset_info
 from posegen.datasets.dataset import Split, assign_splits
 from posegen.errors import DatasetError, first_line
 from posegen.features.parts import is_usable
-from posegen.io.storage import Folder, expand_home
+from posegen.io.storage import StorageFolder, expand_home
 from posegen.weights import registry as weights
 
 _REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string()), ("key", pa.string())])
@@ -35,7 +35,7 @@ Progress = Callable[[int, int, ClipResult], None]
 class PrepareSummary:
     """What is in a dataset after its preparation."""
 
-    dataset: Folder
+    dataset: StorageFolder
     num_clips: int
     num_frames: int
     num_usable: int
@@ -59,14 +59,14 @@ class PrepareSummary:
 
 
 def prepare(
-    videos: Path, out: Folder | str, settings: PrepareSettings, *, on_progress: Progress | None = None
+    videos: Path, out: StorageFolder | str, settings: PrepareSettings, *, on_progress: Progress | None = None
 ) -> PrepareSummary:
     """Make the clips of all videos in a folder, except those that are there, and delete those of vanished videos.
 
     Clips in the dataset that come from other folders stay. Without anything to make, Ray is not started.
 
     Args:
-        videos: Folder of videos, see `find_sources`.
+        videos: Folder of videos, see `find_videos`.
         out: Folder of the dataset; made if need be.
         settings: How.
         on_progress: Hears of every video that is done.
@@ -76,8 +76,8 @@ def prepare(
         DatasetError: The dataset was made with other settings, or none of the videos gives a clip.
         WeightsError: Weights of a backend cannot be had.
     """
-    videos, dataset = expand_home(videos).absolute(), Folder(out)
-    sources, rejections = find_sources(videos, settings.pattern)
+    videos, dataset = expand_home(videos).absolute(), StorageFolder(out)
+    sources, rejections = find_videos(videos, settings.pattern)
     if settings.restart:
         _clear(dataset)
     _check_same_settings(dataset, settings)
@@ -113,7 +113,9 @@ class _Plan:
     """Duplicates, and what was refused earlier."""
 
 
-def _make_plan(contents: Sequence[Content], videos: Path, dataset: Folder, settings: PrepareSettings) -> _Plan:
+def _make_plan(
+    contents: Sequence[VideoContent], videos: Path, dataset: StorageFolder, settings: PrepareSettings
+) -> _Plan:
     present = {clip.clip_id: clip.info for clip in _clips(dataset)}
     rows = _describe(contents, settings)
     ids = {row["clip_id"] for row in rows}
@@ -137,7 +139,7 @@ def _make_plan(contents: Sequence[Content], videos: Path, dataset: Folder, setti
     return _Plan(wanted, set(foreign), todo, rejections)
 
 
-def _describe(contents: Sequence[Content], settings: PrepareSettings) -> list[Row]:
+def _describe(contents: Sequence[VideoContent], settings: PrepareSettings) -> list[Row]:
     making = {
         "version": PERCEPTION_VERSION,
         "size": list(settings.size),
@@ -187,7 +189,7 @@ def _key(clip_id: str, settings: PrepareSettings) -> str:
 
 
 def _make_clips(
-    rows: Sequence[Row], dataset: Folder, settings: PrepareSettings, on_progress: Progress | None
+    rows: Sequence[Row], dataset: StorageFolder, settings: PrepareSettings, on_progress: Progress | None
 ) -> list[ClipResult]:
     """Make clips, and return what became of each."""
     if not rows:
@@ -209,7 +211,7 @@ def _finish(
     plan: _Plan,
     rejections: list[Rejection],
     videos: Path,
-    dataset: Folder,
+    dataset: StorageFolder,
     settings: PrepareSettings,
     *,
     num_made: int,
@@ -236,7 +238,7 @@ def _finish(
 
 
 def _weed(
-    dataset: Folder, plan: _Plan, settings: PrepareSettings
+    dataset: StorageFolder, plan: _Plan, settings: PrepareSettings
 ) -> tuple[list[tuple[ClipInfo, int]], list[Rejection], int]:
     """Delete clips that are not wanted, or that settings which only judge have come to refuse.
 
@@ -260,7 +262,7 @@ def _weed(
 
 
 def _settle_splits(
-    dataset: Folder, infos: Sequence[ClipInfo], wanted: dict[str, Row], settings: PrepareSettings
+    dataset: StorageFolder, infos: Sequence[ClipInfo], wanted: dict[str, Row], settings: PrepareSettings
 ) -> None:
     """Divide the clips that there are, rewriting those that change sides or whose video has moved."""
     splits = assign_splits((getattr(info, settings.split_by) for info in infos), settings.train_fraction, settings.seed)
@@ -288,7 +290,7 @@ def _recorded(settings: PrepareSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in names}
 
 
-def _check_same_settings(dataset: Folder, settings: PrepareSettings) -> None:
+def _check_same_settings(dataset: StorageFolder, settings: PrepareSettings) -> None:
     """Raise DatasetError where clips are there that were made otherwise: they do not go together."""
     if not dataset.exists("dataset.json") or not (dataset / "clips").files(".parquet"):
         return
@@ -317,12 +319,12 @@ def _show(value: Any) -> str:
     return str(value)
 
 
-def _clips(dataset: Folder) -> Iterator[ClipFile]:
+def _clips(dataset: StorageFolder) -> Iterator[ClipFile]:
     for name in (dataset / "clips").files(".parquet"):
         yield ClipFile(dataset, name.removesuffix(".parquet"))
 
 
-def _delete(dataset: Folder, clip_id: str) -> None:
+def _delete(dataset: StorageFolder, clip_id: str) -> None:
     """Delete a clip with its colour variants."""
     dataset.delete(f"clips/{clip_id}.parquet")
     for kind in (dataset / "colors").folders():
@@ -330,7 +332,7 @@ def _delete(dataset: Folder, clip_id: str) -> None:
             dataset.delete(f"colors/{kind}/{clip_id}.parquet")
 
 
-def _clear(dataset: Folder) -> None:
+def _clear(dataset: StorageFolder) -> None:
     """Delete a dataset, and no file that is not of it."""
     for clip in _clips(dataset):
         _delete(dataset, clip.clip_id)
@@ -339,7 +341,7 @@ def _clear(dataset: Folder) -> None:
             dataset.delete(name)
 
 
-def _load_rejections(dataset: Folder) -> list[Rejection]:
+def _load_rejections(dataset: StorageFolder) -> list[Rejection]:
     if not dataset.exists("rejected.parquet"):
         return []
     place = f"{dataset}/rejected.parquet"
@@ -353,7 +355,7 @@ def _load_rejections(dataset: Folder) -> list[Rejection]:
     return [Rejection(**{name: str(value) for name, value in row.items()}) for row in rows]
 
 
-def _save_rejections(dataset: Folder, rejections: Sequence[Rejection], videos: Path) -> None:
+def _save_rejections(dataset: StorageFolder, rejections: Sequence[Rejection], videos: Path) -> None:
     """Write ``rejected.parquet``; the rejections of other folders stay in it."""
     others = [rejection for rejection in _load_rejections(dataset) if not Path(rejection.source).is_relative_to(videos)]
     rows = [asdict(rejection) for rejection in sorted([*others, *rejections], key=lambda r: r.source)]

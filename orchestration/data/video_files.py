@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"\{([^{}]*)\}|(\*)")
 
 
 @dataclass(frozen=True)
-class Source:
+class VideoFile:
     """A video, by what its path says."""
 
     path: Path
@@ -39,10 +39,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Content:
+class VideoContent:
     """What is in a video's file and, where asked for, in the files that belong to it."""
 
-    source: Source
+    source: VideoFile
     sha256: str
     """Of the video."""
     beside_sha256: str = ""
@@ -60,7 +60,7 @@ class Rejection:
     """Names the content and the settings that were refused; empty where the file was not looked into."""
 
 
-def find_sources(folder: Path, pattern: str = "") -> tuple[list[Source], list[Rejection]]:
+def find_videos(folder: Path, pattern: str = "") -> tuple[list[VideoFile], list[Rejection]]:
     """Find the videos in a folder and in those inside it, sorted by path.
 
     Without a pattern ``PERSON/ACTION.mp4`` is expected: the innermost folder is the person, the file's name the
@@ -90,25 +90,25 @@ def find_sources(folder: Path, pattern: str = "") -> tuple[list[Source], list[Re
             rejections.append(Rejection(str(path), f"its name does not match the pattern {pattern!r}"))
         else:
             names = match.groupdict()
-            sources.append(Source(path, relative, names.get("person") or DEFAULT_PERSON, names["action"]))
+            sources.append(VideoFile(path, relative, names.get("person") or DEFAULT_PERSON, names["action"]))
     if not sources and not rejections:
         raise DatasetError(f"no videos in {folder}, expected files like PERSON/ACTION.mp4")
     return sources, rejections
 
 
-def read_contents(sources: Sequence[Source], *, beside: bool) -> tuple[list[Content], list[Rejection]]:
+def read_contents(sources: Sequence[VideoFile], *, beside: bool) -> tuple[list[VideoContent], list[Rejection]]:
     """Hash all videos, and with `beside` what lies beside them; files that cannot be read are rejected."""
 
-    def read(source: Source) -> Content | Rejection:
+    def read(source: VideoFile) -> VideoContent | Rejection:
         try:
             others = _hash_beside(source.path) if beside else ""
-            return Content(source, _hash(source.path), others)
+            return VideoContent(source, _hash(source.path), others)
         except OSError as error:
             return Rejection(str(source.path), f"cannot be read ({error.strerror})")
 
     with ThreadPoolExecutor(_READERS) as pool:
         results = list(pool.map(read, sources))
-    contents = [result for result in results if isinstance(result, Content)]
+    contents = [result for result in results if isinstance(result, VideoContent)]
     return contents, [result for result in results if isinstance(result, Rejection)]
 
 

@@ -24,7 +24,7 @@ from posegen.datasets.dataset import Split, assign_splits
 from posegen.datasets.published.vunet_index import FILE, DatasetName, IndexedImage, read_index
 from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
-from posegen.io.storage import Folder, expand_home
+from posegen.io.storage import StorageFolder, expand_home
 from posegen.io.video_reader import read_image
 
 TITLES: dict[DatasetName, str] = {"deepfashion": "DeepFashion", "market": "Market"}
@@ -58,7 +58,7 @@ class IndexSettings:
 class Indexed:
     """What was made of an index."""
 
-    folder: Folder
+    folder: StorageFolder
     clips: list[ClipInfo]
     num_new: int
     num_both: int
@@ -87,7 +87,7 @@ class Indexed:
 
 def convert_index(
     index: Path,
-    out: Folder | str,
+    out: StorageFolder | str,
     dataset: DatasetName,
     settings: IndexSettings,
     *,
@@ -106,7 +106,7 @@ def convert_index(
         ArchiveError: The index is missing, damaged or of another dataset.
         DatasetError: No picture can be used, or `out` has clips of something else.
     """
-    source, folder = expand_home(index).absolute(), Folder(out)
+    source, folder = expand_home(index).absolute(), StorageFolder(out)
     images = read_index(source, dataset)
     check_clips(folder, settings.size, TITLES[dataset])
     usable, rejections = _sort_out(images, source)
@@ -209,7 +209,7 @@ def _content(images: Sequence[IndexedImage], source: Path) -> str:
 class _ClipMaker:
     """Makes one group of clips after the other."""
 
-    def __init__(self, source: Path, folder: Folder, size: tuple[int, int]):
+    def __init__(self, source: Path, folder: StorageFolder, size: tuple[int, int]):
         self.source, self.folder, self.size = source, folder, size
 
     def __call__(self, row: Row) -> Row:

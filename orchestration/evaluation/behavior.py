@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orchestration.generation.code_plots import draw_action_map
+from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motions import write_pictures
 from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import dataset_of, load_behavior
@@ -20,7 +20,7 @@ from posegen.errors import EvaluationError
 from posegen.evaluation.behavior import BehaviorProtocol, FuturesFrom, Source, futures_from, score_behavior
 from posegen.evaluation.behavior_rollouts import Windows, choose_windows, decode, encode, random_codes
 from posegen.io.records import parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.metrics.motion import Repeated, repeated
 from posegen.samples import BehaviorWindows
 from posegen.stages.behavior_stage import BehaviorStage
@@ -98,7 +98,7 @@ def evaluate_behavior(
     learned, held_out = _open_windows(stage, data)
     found = score_behavior(stage, learned, held_out, protocol, on_part=on_part)
     evaluation = BehaviorEvaluation(
-        run=str(Folder(run)),
+        run=str(StorageFolder(run)),
         stage=stage.name,
         dataset=str(data.folder),
         data_fingerprint=data.fingerprint,
@@ -118,7 +118,7 @@ def evaluate_behavior(
 
 def read_behavior(run: str) -> BehaviorEvaluation:
     """What was measured of a run. Raises EvaluationError where nothing was."""
-    folder = Folder(run) / "evaluation"
+    folder = StorageFolder(run) / "evaluation"
     if not folder.exists(_FILE):
         raise EvaluationError(f"{run} has no figures of behaviour: measure it with `posegen behavior evaluate {run}`")
     return parse_record(BehaviorEvaluation, folder.read(_FILE), f"{folder}/{_FILE}", EvaluationError)
@@ -150,18 +150,18 @@ def show_behavior(run: str, stage: BehaviorStage, held_out: BehaviorWindows) -> 
 
     Returns the folder.
     """
-    folder = Folder(run) / "behavior"
+    folder = StorageFolder(run) / "behavior"
     with tempfile.TemporaryDirectory() as name:
         local = Path(name)
         shown = choose_windows(held_out, len(held_out.actions), np.random.default_rng(0))  # one of each action
-        _draw_transfers(local / "transfers", stage, shown)
-        _draw_futures(local / "futures", stage, shown)
+        _render_transfers(local / "transfers", stage, shown)
+        _render_futures(local / "futures", stage, shown)
         windows = choose_windows(held_out, _MAPPED, np.random.default_rng(0))
         actions = [stage.config.actions[label] for label in windows.labels.tolist()]
         codes = encode(stage.network, windows.joints).cpu().numpy()
-        draw_action_map(local / "codes.png", codes, actions, title="codes of held-out motions")
+        plot_action_map(local / "codes.png", codes, actions, title="codes of held-out motions")
         folder.upload(local)
-        tracking.of_run(Folder(run)).log_file(local, "behavior")
+        tracking.of_run(StorageFolder(run)).log_file(local, "behavior")
     return str(folder)
 
 
@@ -174,7 +174,7 @@ def _open_windows(stage: BehaviorStage, data: MotionDataset) -> tuple[BehaviorWi
     return learned, held_out
 
 
-def _draw_transfers(folder: Path, stage: BehaviorStage, windows: Windows) -> None:
+def _render_transfers(folder: Path, stage: BehaviorStage, windows: Windows) -> None:
     """Draw sources, targets and transfers, of actions from the first to the last."""
     rows = np.linspace(0, len(windows.labels) - 1, min(_TRANSFERS, len(windows.labels))).astype(int)
     transfer = decode(stage, encode(stage.network, windows.joints[rows]), windows.targets[rows, 0]).with_starts.cpu()
@@ -186,7 +186,7 @@ def _draw_transfers(folder: Path, stage: BehaviorStage, windows: Windows) -> Non
     _write(folder, stage, motions, captions, "transfers", columns=3)
 
 
-def _draw_futures(folder: Path, stage: BehaviorStage, windows: Windows) -> None:
+def _render_futures(folder: Path, stage: BehaviorStage, windows: Windows) -> None:
     """Draw what happened and random futures of its first posture: of the flow, where there is one."""
     rows = np.linspace(0, len(windows.labels) - 1, _STARTS).astype(int)
     starts = windows.joints[rows, 0].repeat_interleave(_FUTURES, dim=0)
@@ -207,10 +207,10 @@ def _write(
 
 
 def _record(evaluation: BehaviorEvaluation) -> None:
-    folder = Folder(evaluation.run) / "evaluation"
+    folder = StorageFolder(evaluation.run) / "evaluation"
     scores = {source: {name: x._asdict() for name, x in of.items()} for source, of in evaluation.scores.items()}
     folder.write_json(_FILE, {**asdict(evaluation), "scores": scores})
-    tracker = tracking.of_run(Folder(evaluation.run))
+    tracker = tracking.of_run(StorageFolder(evaluation.run))
     tracker.log_metrics(
         {f"behavior/{source}_{name}": x.mean for source, of in evaluation.scores.items() for name, x in of.items()},
         step=0,

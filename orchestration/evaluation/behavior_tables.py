@@ -9,7 +9,7 @@ from rich.table import Table
 
 from orchestration.evaluation.behavior import BehaviorEvaluation
 from posegen.evaluation.behavior import Source, read_frames
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.metrics.motion import Repeated
 
 
@@ -75,7 +75,7 @@ def behavior_tables(evaluation: BehaviorEvaluation) -> list[Table]:
 
 def compared_table(evaluations: Sequence[BehaviorEvaluation]) -> Table:
     """What was measured of several runs: a row for each metric, a column for each run, and real ones and chance."""
-    table = _columns("real", "chance", *(Folder(one.run).name for one in evaluations))
+    table = _columns("real", "chance", *(StorageFolder(one.run).name for one in evaluations))
     for source, name in _COMPARED:
         of_runs = [one.scores.get(source, {}).get(name) for one in evaluations]
         if any(of_runs):

@@ -52,7 +52,7 @@ def write_page(comparison: Comparison, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     page = environment.get_template("compare_page.html.j2").render(
         comparison=comparison,
-        plots=draw_plots(comparison),
+        plots=plot_comparison(comparison),
         shown=[_show(entry) for entry in comparison.entries[:_SHOWN]],
         plotly=_plotly_source(),
     )
@@ -60,7 +60,7 @@ def write_page(comparison: Comparison, path: Path) -> Path:
     return path
 
 
-def draw_plots(comparison: Comparison) -> list[Plot]:
+def plot_comparison(comparison: Comparison) -> list[Plot]:
     """The plots that these runs allow, drawn by Optuna."""
     import optuna.visualization as visual
 
@@ -101,7 +101,7 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
                     visual.plot_pareto_front(study, target_names=names),
                 )
             )
-    curves = _draw_curves(comparison)
+    curves = _plot_curves(comparison)
     if curves is not None:
         figures.append(("Learning curves", f"The best {_CURVES} runs at most, epoch by epoch.", curves))
     return [
@@ -161,7 +161,7 @@ def _short(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _draw_curves(comparison: Comparison) -> Any:
+def _plot_curves(comparison: Comparison) -> Any:
     """The history of the metric in the best runs; None where none has more than one value."""
     import plotly.graph_objects as go
 

@@ -14,7 +14,7 @@ from posegen.errors import EvaluationError
 from posegen.evaluation.motion_generation import METRICS, Protocol, Source, score_motions
 from posegen.inference.action_classifiers import open_recognizer
 from posegen.io.records import parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.metrics.motion import Repeated, repeated
 from posegen.samples import MotionCrops, Window
 
@@ -116,9 +116,9 @@ def evaluate_motion(
         window=Window(num_frames=settings.num_frames, min_frames=1, max_frames=settings.num_frames),
     )
     protocol = Protocol(seeds=settings.seeds, max_motions=settings.max_motions, random_state=settings.random_state)
-    found = score_motions(samples, recognizer, stage.draw_like, stage.get_buffer("rest"), protocol, on_seed=on_seed)
+    found = score_motions(samples, recognizer, stage.generate_like, stage.get_buffer("rest"), protocol, on_seed=on_seed)
     evaluation = MotionEvaluation(
-        run=str(Folder(run)),
+        run=str(StorageFolder(run)),
         dataset=str(data.folder),
         data_fingerprint=data.fingerprint,
         split=settings.split,
@@ -141,7 +141,7 @@ def evaluate_motion(
 
 def read_evaluation(run: str) -> MotionEvaluation:
     """What was measured of a run. Raises EvaluationError where nothing was."""
-    folder = Folder(run) / "evaluation"
+    folder = StorageFolder(run) / "evaluation"
     if not folder.exists(_FILE):
         raise EvaluationError(f"{run} has no figures of motion: measure it with `posegen motion evaluate {run}`")
     return parse_record(MotionEvaluation, folder.read(_FILE), f"{folder}/{_FILE}", EvaluationError)
@@ -170,10 +170,10 @@ def _check_equal(evaluations: Sequence[MotionEvaluation], fields: Mapping[str, s
 
 
 def _record(evaluation: MotionEvaluation) -> None:
-    folder = Folder(evaluation.run) / "evaluation"
+    folder = StorageFolder(evaluation.run) / "evaluation"
     scores = {source: {name: x._asdict() for name, x in of.items()} for source, of in evaluation.scores.items()}
     folder.write_json(_FILE, {**asdict(evaluation), "scores": scores})
-    tracker = tracking.of_run(Folder(evaluation.run))
+    tracker = tracking.of_run(StorageFolder(evaluation.run))
     prefix = {"real": "motion/real_", "generated": "motion/"}
     tracker.log_metrics(
         {

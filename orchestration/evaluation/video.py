@@ -18,13 +18,13 @@ from posegen.datasets.clip_files import Clip, ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, EvaluationError, PosegenError
-from posegen.evaluation.color_control import Recoloring, grant_wishes, open_subject, summarize_swaps, swap_codes
+from posegen.evaluation.color_control import SwapResult, match_target_colors, open_subject, summarize_swaps, swap_codes
 from posegen.evaluation.reconstruction import ClipScores, Measure, gather, score_clip, structural_measures
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.renderers import load_reenactor
+from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import grid, write_picture
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
 from posegen.metrics.statistics import bootstrap_interval
@@ -113,9 +113,9 @@ class Evaluation:
     clips: list[ClipScores]
     scores: dict[str, Score]
     """Means over clips: of how near the reconstructions come, and of what swapped codes change."""
-    recolorings: dict[str, list[Recoloring]]
+    recolorings: dict[str, list[SwapResult]]
     """By clip, every swap of a code."""
-    asked: dict[str, list[Recoloring]]
+    asked: dict[str, list[SwapResult]]
     """By clip, every colour that was asked for."""
     weights: dict[str, str]
     """sha256 of the weights behind each perceptual metric."""
@@ -139,31 +139,31 @@ def evaluate(
     picture and a video, real frames above drawn ones. Files all of it in the run's MLflow entry.
     """
     refuse_behavior(run)
-    reenactor = load_reenactor(run)
+    renderer = load_renderer(run)
     data = ClipDataset(dataset)
-    if data.info.size != reenactor.size:
-        raise EvaluationError(f"{dataset} has frames of {data.info.size}, the run was trained at {reenactor.size}")
-    measures, identities, left_out = open_measures(settings.perceptual, reenactor.size, reenactor.device)
-    if isinstance(reenactor, PoseTransfer):
-        left_out["colour"] = f"{reenactor.stage.name} draws without colour codes"
+    if data.info.size != renderer.size:
+        raise EvaluationError(f"{dataset} has frames of {data.info.size}, the run was trained at {renderer.size}")
+    measures, identities, left_out = open_measures(settings.perceptual, renderer.size, renderer.device)
+    if isinstance(renderer, PoseTransfer):
+        left_out["colour"] = f"{renderer.stage.name} draws without colour codes"
     clips = _choose_clips(data, settings, left_out)
     with tempfile.TemporaryDirectory() as name:
         local, scores, recolorings, asked = Path(name), [], {}, {}
         for done, file in enumerate(clips):
             on_clip(done, len(clips))
-            score, clip, drawn = score_clip(reenactor, file, measures, perceptual=identities)
+            score, clip, drawn = score_clip(renderer, file, measures, perceptual=identities)
             scores.append(score)
             _write_comparison(local, clip, drawn)
             try:
-                recolorings[file.clip_id], asked[file.clip_id] = _recolor(reenactor, data, file, clip, drawn, settings)
+                recolorings[file.clip_id], asked[file.clip_id] = _recolor(renderer, data, file, clip, drawn, settings)
             except DatasetError as error:
                 left_out["colour"] = str(error)
         on_clip(len(clips), len(clips))
         evaluation = Evaluation(
-            run=str(Folder(run)),
+            run=str(StorageFolder(run)),
             dataset=str(data.folder),
             split=settings.split,
-            size=reenactor.size,
+            size=renderer.size,
             num_frames=sum(score.num_frames for score in scores),
             clips=scores,
             scores=_summarize(scores, recolorings, asked),
@@ -171,7 +171,7 @@ def evaluate(
             asked=asked,
             weights=identities,
             left_out=left_out,
-            folder=str(Folder(run) / "evaluation"),
+            folder=str(StorageFolder(run) / "evaluation"),
         )
         _record(evaluation, local)
     return evaluation
@@ -208,27 +208,27 @@ def open_measures(
 
 
 def _recolor(
-    reenactor: VideoSynthesizer | PoseTransfer,
+    renderer: VideoSynthesizer | PoseTransfer,
     data: ClipDataset,
     file: ClipFile,
     clip: Clip,
     drawn: np.ndarray,
     settings: EvaluateSettings,
-) -> tuple[list[Recoloring], list[Recoloring]]:
+) -> tuple[list[SwapResult], list[SwapResult]]:
     """Swap codes of a clip, and ask for colours, if the run draws from codes.
 
     Raises DatasetError where nothing was painted.
     """
-    if isinstance(reenactor, PoseTransfer) or not (settings.swaps or settings.asked):
+    if isinstance(renderer, PoseTransfer) or not (settings.swaps or settings.asked):
         return [], []
     subject = open_subject(file, clip, data.variants("clip", "both", file), settings.swaps)
-    return swap_codes(reenactor, subject, drawn), grant_wishes(reenactor, subject, drawn, settings.asked)
+    return swap_codes(renderer, subject, drawn), match_target_colors(renderer, subject, drawn, settings.asked)
 
 
 def _summarize(
     clips: Sequence[ClipScores],
-    recolorings: Mapping[str, Sequence[Recoloring]],
-    asked: Mapping[str, Sequence[Recoloring]],
+    recolorings: Mapping[str, Sequence[SwapResult]],
+    asked: Mapping[str, Sequence[SwapResult]],
 ) -> dict[str, Score]:
     """Each score over the clips that have it."""
     scores = gather(clip.means for clip in clips)
@@ -262,8 +262,8 @@ def _write_comparison(folder: Path, clip: Clip, drawn: np.ndarray) -> None:
 def _record(evaluation: Evaluation, local: Path) -> None:
     """File the evaluation with the run that it is of."""
     (local / "evaluation.json").write_text(json.dumps(asdict(evaluation), indent=2))
-    Folder(evaluation.folder).upload(local)
-    tracker = tracking.of_run(Folder(evaluation.run))
+    StorageFolder(evaluation.folder).upload(local)
+    tracker = tracking.of_run(StorageFolder(evaluation.run))
     tracker.log_metrics({f"test/{name}": score.mean for name, score in evaluation.scores.items()}, step=0)
     intervals = {name: score.interval for name, score in evaluation.scores.items() if score.interval}
     tracker.log_metrics({f"test/{name}.low": low for name, (low, _) in intervals.items()}, step=0)

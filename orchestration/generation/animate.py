@@ -13,20 +13,20 @@ from orchestration.generation.videos import (
     ColorSettings,
     Generated,
     PoseSequence,
+    check_output_options,
     check_place,
-    check_wishes,
-    draw_videos,
     find_person,
     is_image,
     open_run,
+    render_videos,
 )
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from posegen.inference.motion_to_pose import face_viewer, pose_sequence
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.editing import first_frames
 from posegen.motion.motion import MAX_FRAMES, Motion, read_motion
-from posegen.motion.rendering import MotionDrawing
+from posegen.motion.rendering import MotionRenderer
 from posegen.synthetic import motions as corpus
 
 _MADE = 100  # frames of a motion that is made, where nobody says how many
@@ -86,7 +86,7 @@ def animate(
     Raises ValueError (DatasetError, CheckpointError, MotionError, VideoError) where something is not there or does not
     fit.
     """
-    check_wishes(out, batch, colors)
+    check_output_options(out, batch, colors)
     check_place(out, len(moves.actions) or 1, colors)
     synthesizer, data = open_run(run, dataset)
     motions = find_motions(moves, moves.fps or _known_rate(data, content), colors.seed)
@@ -96,11 +96,11 @@ def animate(
             name,
             pose_sequence(motion, person),
             motion.fps,
-            figure=MotionDrawing(motion, synthesizer.size) if moves.stick_figures else None,
+            figure=MotionRenderer(motion, synthesizer.size) if moves.stick_figures else None,
         )
         for name, motion in motions.items()
     ]
-    return draw_videos(synthesizer, data.info, person, sequences, out, batch, colors)
+    return render_videos(synthesizer, data.info, person, sequences, out, batch, colors)
 
 
 def find_motions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
@@ -112,7 +112,7 @@ def find_motions(moves: MotionSettings, fps: float | None, seed: int) -> dict[st
         seed: Decides what is made: a motion depends on it, on its action and its length alone.
     """
     if moves.motion is not None:
-        found = {moves.motion.stem: read_motion(Folder(moves.motion.parent), moves.motion.name)}
+        found = {moves.motion.stem: read_motion(StorageFolder(moves.motion.parent), moves.motion.name)}
     else:
         found = _make_motions(moves, fps, seed)
     facing = {name: face_viewer(motion, fps or motion.fps, moves.yaw) for name, motion in found.items()}

@@ -13,7 +13,7 @@ from orchestration.generation.motions import write_pictures
 from orchestration.training.runs import load_behavior
 from posegen.errors import ConfigError
 from posegen.inference.behavior_transfer import require_window
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.editing import first_frames, resample
 from posegen.motion.motion import MAX_FRAMES, Motion, write_motion
 from posegen.motion.to_openpose import h36m_joints
@@ -62,7 +62,7 @@ def sample_behavior(
     files = [f"{name}-{number}" for name, number in numbered]
     meta: list[dict[str, str | int]] = [{"observed": names[name], "seed": seed} for name, _ in numbered]
     _write(run, out, made, files, meta)
-    write_pictures(out, made, [f"{name}, future {number}" for name, number in numbered], title=Folder(run).name)
+    write_pictures(out, made, [f"{name}, future {number}" for name, number in numbered], title=StorageFolder(run).name)
     return made
 
 
@@ -81,7 +81,7 @@ def interpolate_behavior(
     origin = {"first": first, "second": second, "target": target}
     _write(run, out, made, [f"behavior-{number + 1}" for number in range(count)], [origin] * count)
     captions = [f"{share} % {short_name(second)}" for share in shares]
-    write_pictures(out, made, captions, title=Folder(run).name)
+    write_pictures(out, made, captions, title=StorageFolder(run).name)
     return made
 
 
@@ -98,7 +98,9 @@ def reconstruct_behavior(run: str, out: Path, names: Sequence[str], settings: Le
     _write(run, out, made, list(named), [{"behavior": name} for name in named.values()])
     real = [first_frames(_without_start(motion), len(drawn)) for motion, drawn in zip(motions, made, strict=True)]
     pairs = [motion for pair in zip(real, made, strict=True) for motion in pair]
-    write_pictures(out, pairs, [f"{name}{kind}" for name in named for kind in ("", ", drawn again")], Folder(run).name)
+    write_pictures(
+        out, pairs, [f"{name}{kind}" for name in named for kind in ("", ", drawn again")], StorageFolder(run).name
+    )
     return [_compare(*one) for one in zip(named, motions, made, strict=True)]
 
 
@@ -140,5 +142,7 @@ def _write(
     out.mkdir(parents=True, exist_ok=True)
     for motion, file, origin in zip(motions, files, meta, strict=True):
         write_motion(
-            Folder(out), f"{file}.npz", replace(motion, meta={**motion.meta, "run": str(Folder(run)), **origin})
+            StorageFolder(out),
+            f"{file}.npz",
+            replace(motion, meta={**motion.meta, "run": str(StorageFolder(run)), **origin}),
         )

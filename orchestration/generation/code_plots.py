@@ -27,7 +27,7 @@ def scatter_codes(axes: Any, codes: np.ndarray, rgb: np.ndarray, size: float = 6
     return explained
 
 
-def draw_action_map(path: Path, codes: np.ndarray, actions: Sequence[str], title: str = "") -> None:
+def plot_action_map(path: Path, codes: np.ndarray, actions: Sequence[str], title: str = "") -> None:
     """Write a picture of codes, each dot in the colour of its action.
 
     Args:

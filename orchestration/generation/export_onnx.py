@@ -14,7 +14,7 @@ import torch
 from posegen.checkpoints.checkpoint import find_checkpoint, load_config
 from posegen.errors import ConfigError
 from posegen.inference.video_synthesizer import VideoSynthesizer
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 INPUTS = ("features", "previous", "code", "regions")
 OUTPUT = "frame"
@@ -29,7 +29,7 @@ class Exported:
     num_bytes: int
 
 
-def export(run: Folder | str, out: Path) -> Exported:
+def export(run: StorageFolder | str, out: Path) -> Exported:
     """Write the generator: one call draws a frame from the one before, so a video of any length is a loop around it.
 
     Inputs are ``features`` (N, F, H, W) in [-1, 1], ``previous`` (N, 3, H, W) in [-1, 1], at first v0, ``code``

@@ -11,7 +11,7 @@ from orchestration.training.runs import dataset_of
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError, PosegenError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.editing import stand_at
 from posegen.motion.motion import Motion, read_motion
 
@@ -54,7 +54,7 @@ class MotionFinder:
         """
         path = Path(name)
         if path.suffix.lower() == ".npz":
-            return stand_at(read_motion(Folder(path.parent), path.name), self._ground)
+            return stand_at(read_motion(StorageFolder(path.parent), path.name), self._ground)
         if path.suffix.lower() in VIDEO_SUFFIXES:
             from posegen.perception.lifting import lift_video
 

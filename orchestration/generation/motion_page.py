@@ -66,14 +66,14 @@ def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[
         PosegenError: There are no motions, or captions are not one each.
     """
     captions = require_captions(motions, captions)
-    figure = draw_motion_figure(motions, captions).update_layout(title=title)
+    figure = make_motion_figure(motions, captions).update_layout(title=title)
     path.parent.mkdir(parents=True, exist_ok=True)
     page = figure.to_html(include_plotlyjs=True, auto_play=False, default_height="96vh")
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def draw_motion_figure(motions: Sequence[Motion], captions: Sequence[str]) -> Any:
+def make_motion_figure(motions: Sequence[Motion], captions: Sequence[str]) -> Any:
     """Draw motions as a plotly figure with buttons and a slider; see `write_motion_page`."""
     import plotly.graph_objects as go
 
@@ -81,10 +81,10 @@ def draw_motion_figure(motions: Sequence[Motion], captions: Sequence[str]) -> An
     joints, valid = _line_up([resample(motion, fps) for motion in motions])
     step = math.ceil(len(joints) / _MOST_FRAMES)
     frames = [
-        go.Frame(data=_draw_bodies(joints[number], valid[number]), name=f"{number / fps:.2f}")
+        go.Frame(data=_add_bodies(joints[number], valid[number]), name=f"{number / fps:.2f}")
         for number in range(0, len(joints), step)
     ]
-    figure = go.Figure(data=[*frames[0].data, _draw_captions(joints[0], captions)], frames=frames)
+    figure = go.Figure(data=[*frames[0].data, _add_captions(joints[0], captions)], frames=frames)
     return figure.update_layout(
         scene=_scene(joints),
         showlegend=False,
@@ -107,7 +107,7 @@ def _line_up(motions: Sequence[Motion]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([x, -z, y], axis=-1).astype(np.float32), np.stack(valid, axis=1)  # plotly's z is up
 
 
-def _draw_bodies(joints: np.ndarray, valid: np.ndarray) -> list[Any]:
+def _add_bodies(joints: np.ndarray, valid: np.ndarray) -> list[Any]:
     """Traces of one frame, of joints (N, 24, 3): the same ones for every frame, which is what plotly animates."""
     import plotly.graph_objects as go
 
@@ -131,7 +131,7 @@ def _polyline(joints: np.ndarray, far: Sequence[int]) -> np.ndarray:
     return np.stack([joints[:, near], joints[:, list(far)], gap], axis=2).reshape(-1, 3)
 
 
-def _draw_captions(joints: np.ndarray, captions: Sequence[str]) -> Any:
+def _add_captions(joints: np.ndarray, captions: Sequence[str]) -> Any:
     """What stands above the heads of the first frame, (N, 24, 3)."""
     import plotly.graph_objects as go
 

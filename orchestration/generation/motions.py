@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orchestration.generation.code_plots import draw_action_map
+from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motion_page import write_motion_page
 from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import dataset_of
@@ -18,9 +18,9 @@ from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
 from posegen.io.images import write_picture
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion, write_motion
-from posegen.motion.rendering import draw_strips, write_motion_video
+from posegen.motion.rendering import render_strips, write_motion_video
 from posegen.networks.actor import frame_mask
 from posegen.samples import MotionCrops, Window, fixed_batch
 from posegen.stages import Actor
@@ -72,9 +72,9 @@ def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> l
     for motion in motions:
         name = str(motion.label_name)
         counts[name] = counts.get(name, 0) + 1
-        meta = {"source": str(Folder(run)), "seed": settings.seed}
-        write_motion(Folder(out), f"{name}-{counts[name]}.npz", replace(motion, meta=meta))
-    write_pictures(out, motions, captions, title=Folder(run).name)
+        meta = {"source": str(StorageFolder(run)), "seed": settings.seed}
+        write_motion(StorageFolder(out), f"{name}-{counts[name]}.npz", replace(motion, meta=meta))
+    write_pictures(out, motions, captions, title=StorageFolder(run).name)
     return motions
 
 
@@ -85,10 +85,10 @@ def _generate(stage: Actor, settings: GenerateMotionSettings) -> tuple[list[Moti
     if settings.to_action:
         return _between_actions(stage, actions[0], settings.to_action, settings, generator)
     if settings.between_codes:
-        ends = stage.draw_codes(2, generator)
+        ends = stage.sample_codes(2, generator)
         codes = torch.lerp(ends[:1], ends[1:], torch.linspace(0, 1, count)[:, None]).repeat(len(actions), 1)
     else:
-        codes = stage.draw_codes(count * len(actions), generator)
+        codes = stage.sample_codes(count * len(actions), generator)
     names = [action for action in actions for _ in range(count)]
     motions = stage.generate(names, [settings.frames] * len(names), z=codes)
     return motions, [f"{name} {1 + index % count}" for index, name in enumerate(names)]
@@ -102,9 +102,9 @@ def _between_actions(
     weights = torch.zeros(len(shares), len(stage.config.actions))
     weights[:, stage.label(start)] += 1 - shares
     weights[:, stage.label(end)] += shares
-    z = stage.draw_codes(1, generator).expand(len(shares), -1)
+    z = stage.sample_codes(1, generator).expand(len(shares), -1)
     lengths = torch.full((len(shares),), settings.frames)
-    drawn = stage.draw(weights.to(stage.device), lengths.to(stage.device), z.to(stage.device))
+    drawn = stage.decode(weights.to(stage.device), lengths.to(stage.device), z.to(stage.device))
     nearer = [start if share < 0.5 else end for share in shares.tolist()]
     motions = [stage.to_motion(features, name) for features, name in zip(drawn, nearer, strict=True)]
     return motions, [f"{100 * share:.0f} % {end}" for share in shares.tolist()]
@@ -118,7 +118,7 @@ def write_pictures(
     The folder is made; the video has so many motions in a row.
     """
     out.mkdir(parents=True, exist_ok=True)
-    write_picture(out / "strips.png", draw_strips(motions, captions))
+    write_picture(out / "strips.png", render_strips(motions, captions))
     write_motion_video(out / "motions.mp4", motions, captions, columns=columns)
     write_motion_page(out / "motions.html", motions[:_ON_PAGE], captions[:_ON_PAGE], title=title)
 
@@ -129,15 +129,15 @@ def show_motions(run: str) -> str:
     Returns the folder.
     """
     stage = load_actor(run)
-    folder = Folder(run) / "motions"
+    folder = StorageFolder(run) / "motions"
     with tempfile.TemporaryDirectory() as name:
         local = Path(name)
         motions, captions = _generate(stage, GenerateMotionSettings(samples=2))
-        write_pictures(local, motions, captions, title=Folder(run).name)
+        write_pictures(local, motions, captions, title=StorageFolder(run).name)
         codes, actions = map_codes(stage, MotionDataset(dataset_of(run)))
-        draw_action_map(local / "codes.png", codes, actions, title="codes of motions that were learned from")
+        plot_action_map(local / "codes.png", codes, actions, title="codes of motions that were learned from")
         folder.upload(local)
-        tracking.of_run(Folder(run)).log_file(local, "motions")
+        tracking.of_run(StorageFolder(run)).log_file(local, "motions")
     return str(folder)
 
 

@@ -15,27 +15,27 @@ from orchestration.generation.videos import (
     Generated,
     PoseSequence,
     Video,
+    check_output_options,
     check_place,
-    check_wishes,
-    draw_videos,
     find_person,
+    render_videos,
     write_frames,
     write_sheet,
 )
 from orchestration.training.runs import dataset_of, load_behavior
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
-from posegen.inference.behavior_transfer import Reenactment, reenact, require_window, turn_to_viewer
+from posegen.inference.behavior_transfer import BehaviorTransfer, require_window, transfer_behavior, turn_to_viewer
 from posegen.inference.motion_to_pose import pose_sequence
-from posegen.inference.person import Content
+from posegen.inference.person import Person
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.renderers import load_reenactor
+from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.editing import first_frames, resample
 from posegen.motion.motion import MAX_FRAMES, Motion, write_motion
-from posegen.motion.rendering import MotionDrawing, draw_strips, write_motion_video
+from posegen.motion.rendering import MotionRenderer, render_strips, write_motion_video
 from posegen.stages.behavior_stage import BehaviorStage
 
 _HIGHEST_RATE = 240.0
@@ -103,7 +103,7 @@ class _Renderer:
 
     network: VideoSynthesizer | PoseTransfer
     data: ClipDataset
-    person: Content
+    person: Person
 
 
 def transfer(
@@ -114,7 +114,7 @@ def transfer(
     Raises PosegenError (CheckpointError, DatasetError, MotionError, VideoError) or OSError where something is not there
     or does not fit; nothing is written then.
     """
-    check_wishes(out, batch, colors)
+    check_output_options(out, batch, colors)
     check_place(out, len(settings.postures), colors)
     if not settings.renderer:
         _require_own_colors(colors, "stick figures have no colours to choose")
@@ -124,23 +124,23 @@ def transfer(
     require_window(stage, source, settings.behavior)
     targets = {name: finder.find(posture) for name, posture in settings.postures.items()}
     renderer = _open_renderer(settings, colors) if settings.renderer else None
-    made = dict(zip(targets, _reenact(stage, source, list(targets.values()), settings), strict=True))
+    made = dict(zip(targets, _transfer(stage, source, list(targets.values()), settings), strict=True))
     if renderer is None:
-        drawn = _draw_figures(made, out)
+        drawn = _render_stick_figures(made, out)
     else:
         fps = settings.fps or stage.config.fps
-        drawn = _draw_person(renderer, _sequences(made, targets, renderer, fps, settings), out, batch, colors)
+        drawn = _render_person(renderer, _sequences(made, targets, renderer, fps, settings), out, batch, colors)
     files = {name: out.with_suffix(".npz") if out.suffix else out / f"{name}.npz" for name in made}
     for name, one in made.items():
-        origin = {"run": str(Folder(run)), "behavior": settings.behavior, "posture": settings.postures[name]}
+        origin = {"run": str(StorageFolder(run)), "behavior": settings.behavior, "posture": settings.postures[name]}
         motion = replace(one.drawn, meta={**one.drawn.meta, **origin})
-        write_motion(Folder(files[name].parent), files[name].name, motion)
+        write_motion(StorageFolder(files[name].parent), files[name].name, motion)
     return Transferred(drawn, list(files.values()))
 
 
-def _reenact(
+def _transfer(
     stage: BehaviorStage, source: Motion, targets: Sequence[Motion], settings: TransferSettings
-) -> list[Reenactment]:
+) -> list[BehaviorTransfer]:
     """Transfers of the frames that are drawn, at their rate."""
     own = stage.config.fps
     fps = settings.fps or own
@@ -151,8 +151,8 @@ def _reenact(
         return first_frames(resample(motion, fps), wanted)
 
     return [
-        Reenactment(cut(one.source), cut(one.posture), cut(one.drawn))
-        for one in reenact(stage, source, targets, length)
+        BehaviorTransfer(cut(one.source), cut(one.posture), cut(one.drawn))
+        for one in transfer_behavior(stage, source, targets, length)
     ]
 
 
@@ -164,7 +164,7 @@ def _require_own_colors(colors: ColorSettings, reason: str) -> None:
 # ---- Stick figures
 
 
-def _draw_figures(made: dict[str, Reenactment], out: Path) -> Generated:
+def _render_stick_figures(made: dict[str, BehaviorTransfer], out: Path) -> Generated:
     """Draw source, posture and transfer beside each other, and each below the others as strips."""
     captions = ["behaviour", "posture", "transfer"]
     videos, sheets = [], []
@@ -173,7 +173,7 @@ def _draw_figures(made: dict[str, Reenactment], out: Path) -> Generated:
         motions = [one.source, one.posture, one.drawn]
         video.parent.mkdir(parents=True, exist_ok=True)
         write_motion_video(video, motions, captions, columns=len(motions))
-        write_picture(video.with_suffix(".png"), draw_strips(motions, captions))
+        write_picture(video.with_suffix(".png"), render_strips(motions, captions))
         videos.append(video)
         sheets.append(video.with_suffix(".png"))
     return Generated(videos, sheets, sum(len(one.drawn) for one in made.values()))
@@ -184,7 +184,7 @@ def _draw_figures(made: dict[str, Reenactment], out: Path) -> Generated:
 
 def _open_renderer(settings: TransferSettings, colors: ColorSettings) -> _Renderer:
     """Open what draws and find the person. Raises ConfigError where frames are of another size, or nobody is seen."""
-    network = load_reenactor(settings.renderer)
+    network = load_renderer(settings.renderer)
     if isinstance(network, PoseTransfer):
         _require_own_colors(colors, f"the stage {network.stage.name} draws in the picture's own colours")
     folder = settings.clips or dataset_of(settings.renderer)
@@ -195,7 +195,7 @@ def _open_renderer(settings: TransferSettings, colors: ColorSettings) -> _Render
 
 
 def _sequences(
-    made: dict[str, Reenactment],
+    made: dict[str, BehaviorTransfer],
     targets: dict[str, Motion],
     renderer: _Renderer,
     fps: float,
@@ -205,18 +205,18 @@ def _sequences(
     sequences = []
     for name, one in made.items():
         seen = turn_to_viewer(one.drawn, targets[name], fps, settings.yaw)
-        figure = MotionDrawing(seen, renderer.network.size) if settings.stick_figures else None
+        figure = MotionRenderer(seen, renderer.network.size) if settings.stick_figures else None
         sequences.append(PoseSequence(name, pose_sequence(seen, renderer.person), fps, figure=figure))
     return sequences
 
 
-def _draw_person(
+def _render_person(
     renderer: _Renderer, sequences: Sequence[PoseSequence], out: Path, batch: int, colors: ColorSettings
 ) -> Generated:
     """Draw the person in each pose sequence: with colours, or as the picture has them, each frame by itself."""
     network, person = renderer.network, renderer.person
     if isinstance(network, VideoSynthesizer):
-        return draw_videos(network, renderer.data.info, person, sequences, out, batch, colors)
+        return render_videos(network, renderer.data.info, person, sequences, out, batch, colors)
     videos = [Video(out if out.suffix else out / f"{poses.name}.mp4", poses) for poses in sequences]
     sheets = []
     for video in videos:

@@ -18,14 +18,14 @@ from posegen.color.palette import parse_color
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset, DatasetInfo
 from posegen.errors import ConfigError, DatasetError
-from posegen.features.stick_figure import draw_stick_figure
+from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.color_matching import match_colors
-from posegen.inference.person import Content, content_of, worn_color
+from posegen.inference.person import Person, person_of_clip, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
 from posegen.io.images import grid, write_picture
 from posegen.io.video_reader import Footage, read_image
 from posegen.io.video_writer import VideoWriter
-from posegen.motion.rendering import MotionDrawing
+from posegen.motion.rendering import MotionRenderer
 from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
 from posegen.samples import REGIONS
 
@@ -80,7 +80,7 @@ class PoseSequence:
     fps: float
     times: np.ndarray | None = None
     """(T,) seconds, where frames come at a rate that varies."""
-    figure: MotionDrawing | None = None
+    figure: MotionRenderer | None = None
     """What is shown beside the person, frame by frame."""
 
     @property
@@ -120,16 +120,16 @@ def generate(
 
     Raises PosegenError (DatasetError, CheckpointError, VideoError) where something is not there or does not fit.
     """
-    check_wishes(out, batch, colors)
+    check_output_options(out, batch, colors)
     synthesizer, data = open_run(run, dataset)
     targets = find_clips(data, poses)
     check_place(out, len(targets), colors)
     person = find_person(data, content)
     sequences = [PoseSequence(clip.clip_id, clip.keypoints, clip.info.fps, clip.times) for clip in targets]
-    return draw_videos(synthesizer, data.info, person, sequences, out, batch, colors)
+    return render_videos(synthesizer, data.info, person, sequences, out, batch, colors)
 
 
-def check_wishes(out: Path, batch: int, colors: ColorSettings) -> None:
+def check_output_options(out: Path, batch: int, colors: ColorSettings) -> None:
     """Raise ConfigError where no video could be drawn, whatever it shows."""
     if batch < 1 or colors.samples < 1:
         raise ConfigError(f"got batch {batch} and samples {colors.samples}, expected 1 or more of each")
@@ -159,15 +159,15 @@ def open_run(run: str, dataset: str) -> tuple[VideoSynthesizer, ClipDataset]:
     return synthesizer, data
 
 
-def find_person(data: ClipDataset, content: str) -> Content:
+def find_person(data: ClipDataset, content: str) -> Person:
     """The person in an image file, or in the first usable frame of a clip."""
-    return see_image(Path(content), data.info) if is_image(content) else content_of(data.find(content))
+    return see_image(Path(content), data.info) if is_image(content) else person_of_clip(data.find(content))
 
 
-def draw_videos(
+def render_videos(
     synthesizer: VideoSynthesizer,
     info: DatasetInfo,
-    person: Content,
+    person: Person,
     sequences: Sequence[PoseSequence],
     out: Path,
     batch: int,
@@ -179,7 +179,7 @@ def draw_videos(
     strips = [
         strip
         for start in range(0, len(jobs), batch)
-        for strip in draw(synthesizer, person, jobs[start : start + batch])
+        for strip in render_batch(synthesizer, person, jobs[start : start + batch])
     ]
     sheets = [
         write_sheet(person.image, jobs[start : start + count], strips[start : start + count])
@@ -206,7 +206,7 @@ def find_clips(data: ClipDataset, names: Sequence[str]) -> list[ClipFile]:
 
 
 def choose_codes(
-    synthesizer: VideoSynthesizer, person: Content, info: DatasetInfo, colors: ColorSettings
+    synthesizer: VideoSynthesizer, person: Person, info: DatasetInfo, colors: ColorSettings
 ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, str]]:
     """The codes (Z,) of the first and the last frame of each video, and what became of each wish in words."""
     own = synthesizer.encode(person.image)
@@ -232,10 +232,10 @@ def choose_codes(
 
 def color(
     synthesizer: VideoSynthesizer,
-    person: Content,
+    person: Person,
     info: DatasetInfo,
     z: Tensor,
-    wishes: dict[str, str],
+    targets: dict[str, str],
     *,
     exact: bool,
 ) -> tuple[Tensor, dict[str, str]]:
@@ -245,7 +245,7 @@ def color(
     """
     asked: dict[str, tuple[float, float]] = {}
     notes = {}
-    for region, wish in wishes.items():
+    for region, wish in targets.items():
         if not wish:
             continue
         if is_image(wish) and shows_person(Path(wish), info):
@@ -315,7 +315,7 @@ def plan(sequences: Sequence[PoseSequence], codes: Sequence[tuple[Tensor, Tensor
     return jobs
 
 
-def draw(synthesizer: VideoSynthesizer, person: Content, jobs: Sequence[_Job]) -> list[list[np.ndarray]]:
+def render_batch(synthesizer: VideoSynthesizer, person: Person, jobs: Sequence[_Job]) -> list[list[np.ndarray]]:
     """Draw videos as one batch, each frame straight to its file. Returns the frames for the contact sheets."""
     drawn = synthesizer.clips(person, [job.poses.keypoints for job in jobs], [job.z for job in jobs])
     return write_frames(jobs, drawn)
@@ -346,7 +346,7 @@ def write_frames(videos: Sequence[Video], drawn: Iterable[Mapping[int, np.ndarra
 
 def contact_sheet(content: np.ndarray, poses: np.ndarray, strips: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """The content image, below it the poses (K, 18, 3), and below them the K frames drawn for them in each video."""
-    sticks = [draw_stick_figure(pose, content.shape[:2]) for pose in poses]
+    sticks = [rasterize_stick_figure(pose, content.shape[:2]) for pose in poses]
     return grid([[content], sticks, *strips])
 
 
@@ -367,7 +367,7 @@ def is_image(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-def see_image(path: Path, info: DatasetInfo) -> Content:
+def see_image(path: Path, info: DatasetInfo) -> Person:
     """See a person in an image with the backends that saw the dataset."""
     names = {kind: _backend_name(info, kind) for kind in BACKENDS}
     if set(names.values()) & _FILE_BACKENDS:
@@ -379,4 +379,4 @@ def see_image(path: Path, info: DatasetInfo) -> Content:
     edges = EDGE_DETECTORS[names["edges"]].make()(footage)
     if not poses.scores[0] > 0:
         raise ConfigError(f"no person is seen in {path}")
-    return Content(footage.images[0], poses.keypoints[0], edges[0], mask[0])
+    return Person(footage.images[0], poses.keypoints[0], edges[0], mask[0])

@@ -19,18 +19,18 @@ from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.evaluation.video import EvaluateSettings, Evaluation, Perceptual, evaluate
 from orchestration.option_types import FrameSize
-from orchestration.runtime.progress import ConsoleListener, CountListener
+from orchestration.runtime.progress import ConsoleProgress, CountProgress
 from orchestration.runtime.ray_session import start_ray
 from orchestration.tracking import tracker as tracking
 from orchestration.training.train import TrainSettings, train
 from posegen.color.palette import parse_color
 from posegen.color.recoloring import Region, Scope
 from posegen.datasets.clips import ClipDataset
-from posegen.features.stick_figure import draw_stick_figure
-from posegen.inference.person import content_of, worn_color
+from posegen.features.stick_figure import rasterize_stick_figure
+from posegen.inference.person import person_of_clip, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import enlarge, grid, write_picture
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.samples import REGIONS
 from posegen.stages import STAGES
@@ -67,7 +67,7 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
     videos, dataset, runs = out / "videos", str(out / "dataset"), str(out / "runs")
     with timed(console, f"1/6 studio: {' and '.join(settings.people)}, {settings.actions} actions"):
         _render(videos, settings)
-    with timed(console, "2/6 prepare: poses, edges and masks"), CountListener(console, "preparing") as listener:
+    with timed(console, "2/6 prepare: poses, edges and masks"), CountProgress(console, "preparing") as listener:
         truth = PrepareSettings(
             size=settings.size,
             pose="truth",
@@ -78,7 +78,7 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
             seed=SPLIT_SEED,
             workers=0,  # a dozen short clips is prepared sooner than Ray Data starts
         )
-        console.print(str(prepare(videos, dataset, truth, on_progress=listener.hear)))
+        console.print(str(prepare(videos, dataset, truth, on_progress=listener.update)))
     with timed(console, "3/6 colorize: random colours inside the garments"):
         _paint(dataset, console)
     parent = tracking.start_run("demo", experiment=EXPERIMENT, parameters=asdict(settings))
@@ -123,14 +123,16 @@ def _paint(dataset: str, console: Console) -> None:
         )
 
 
-def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: tracking.Tracker, console: Console) -> Folder:
+def _train_all(
+    dataset: str, runs: str, settings: DemoSettings, parent: tracking.Tracker, console: Console
+) -> StorageFolder:
     """Both encoders, on Ray side by side, then the generator, at their presets for small machines; the last run."""
     workers = settings.workers
     if workers == -1:
         workers = int((os.cpu_count() or 1) >= 4 or torch.cuda.is_available())
-    with ConsoleListener(console) as listener:
+    with ConsoleProgress(console) as listener:
 
-        def run(name: str, stage: str, cpus: int, **changes: Any) -> Folder:
+        def run(name: str, stage: str, cpus: int, **changes: Any) -> StorageFolder:
             preset = STAGES[stage].presets["tiny"]
             epoch_size = max(round(settings.effort * preset.epoch_size), preset.batch_size)
             config = replace(preset, epoch_size=epoch_size, **changes)
@@ -166,7 +168,7 @@ def _sweep(run: str, dataset: str, out: Path) -> tuple[Path, Path]:
     """A test action in colours that go once round the wheel, and a contact sheet of five fixed ones."""
     synthesizer, data = VideoSynthesizer.load(run), ClipDataset(dataset)
     clip = data.split("test")[0]
-    content, poses = content_of(clip), clip.keypoints
+    content, poses = person_of_clip(clip), clip.keypoints
     own = synthesizer.encode(content.image)
     hues = np.linspace(0, 2 * np.pi, len(poses), endpoint=False)
     upper, lower = (worn_color(content, region)[0] for region in REGIONS)
@@ -189,20 +191,22 @@ def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: in
     rows: list[list[np.ndarray]] = []
     clips = {clip.info.person: clip for clip in data.split("test")}
     for clip in clips.values():
-        content, poses = content_of(clip), clip.keypoints
+        content, poses = person_of_clip(clip), clip.keypoints
         shown = np.linspace(0, len(poses) - 1, columns).round().astype(int)
         own = synthesizer.encode(content.image)
         lightness = worn_color(content, "upper")[0]
         wishes = [(lightness, *parse_color(color)[1:]) for color in SHEET_COLORS]
         codes = [own] + [synthesizer.recolor(own, {"upper": wish}) for wish in wishes]
         drawn = [list(synthesizer.frames(content, poses, z)) for z in codes]
-        rows.append([draw_stick_figure(poses[row], synthesizer.size) for row in shown])
+        rows.append([rasterize_stick_figure(poses[row], synthesizer.size) for row in shown])
         rows.append([clip.image(int(row)) for row in shown])
         rows += [[frames[row] for row in shown] for frames in drawn]
     return enlarge(grid(rows), max(1, 144 // synthesizer.size[0]))
 
 
-def _say_what_was_made(console: Console, video: Path, sheet: Path, run: Folder, clip: str, seconds: float) -> None:
+def _say_what_was_made(
+    console: Console, video: Path, sheet: Path, run: StorageFolder, clip: str, seconds: float
+) -> None:
     console.print(f"\n[bold green]Done in {seconds / 60:.1f} minutes.[/] What was made, and how to look at it:")
     console.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
     console.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")

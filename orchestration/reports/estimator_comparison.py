@@ -22,20 +22,20 @@ from orchestration.evaluation.motion import (
     evaluate_motion,
 )
 from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
-from orchestration.runtime.progress import Listener
+from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking import tracker as tracking
 from orchestration.training.train import TrainSettings, train
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import ConfigError, DatasetError
 from posegen.evaluation.motion_generation import Source
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import Actor, Recognition
 
 EXPERIMENT = "posegen-report"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seed3Settings:
+class EstimatorSettings:
     """What is compared, and where its runs and its files are."""
 
     tracks: dict[str, str]
@@ -69,7 +69,7 @@ class Seed3Settings:
 
 
 @dataclass(frozen=True)
-class Seed3:
+class EstimatorComparison:
     """What was measured of each estimator's motions."""
 
     evaluations: dict[str, MotionEvaluation]
@@ -86,35 +86,35 @@ class Seed3:
         ]
 
 
-def seed3(
-    settings: Seed3Settings,
+def compare_estimators(
+    settings: EstimatorSettings,
     *,
-    listener: Listener | None = None,
+    listener: ProgressListener | None = None,
     on_seed: Callable[[int, int], None] = lambda done, total: None,
-) -> Seed3:
-    """Train what is missing, measure it, and write ``seed3.md`` and ``seed3.json``.
+) -> EstimatorComparison:
+    """Train what is missing, measure it, and write ``estimators.txt`` and ``estimators.json``.
 
     Raises PosegenError where the folders do not fit together, before anything is trained.
     """
     data = {name: MotionDataset(folder) for name, folder in settings.tracks.items()}
     _check_alike(data)
     how = TrainSettings(runs=settings.runs, workers=settings.workers, experiment=EXPERIMENT)
-    judge = settings.recognizer or _train_judge(data, settings, how, listener)
+    judge = settings.recognizer or _train_classifier(data, settings, how, listener)
     config = Actor.presets[settings.preset]
     assert isinstance(config, Actor.Config)
     evaluations = {}
     for name, motions in data.items():
         actor = replace(config, recognizer=judge)
-        run = train(Actor.name, actor, str(motions.folder), replace(how, name=f"seed3-{name}"), listener=listener)
+        run = train(Actor.name, actor, str(motions.folder), replace(how, name=f"estimators-{name}"), listener=listener)
         measure = MotionEvaluateSettings(recognizer=judge, split=settings.split, seeds=settings.seeds)
         evaluations[name] = evaluate_motion(str(run), measure, on_seed=on_seed)
     check_one_recognizer(list(evaluations.values()))
-    result = Seed3(evaluations)
+    result = EstimatorComparison(evaluations)
     _write(result, settings)
     return result
 
 
-def seed3_text(result: Seed3, width: int = 160) -> str:
+def estimators_text(result: EstimatorComparison, width: int = 160) -> str:
     """The table and what it rests on, as plain text."""
     text = StringIO()
     Console(file=text, width=width).print(motion_table(result.rows, PUBLISHED["ntu13"]))
@@ -134,11 +134,14 @@ def _check_alike(data: Mapping[str, MotionDataset]) -> None:
             )
 
 
-def _train_judge(
-    data: Mapping[str, MotionDataset], settings: Seed3Settings, how: TrainSettings, listener: Listener | None
+def _train_classifier(
+    data: Mapping[str, MotionDataset],
+    settings: EstimatorSettings,
+    how: TrainSettings,
+    listener: ProgressListener | None,
 ) -> str:
     """Train a recogniser on the motions of all estimators together."""
-    union = Folder(settings.runs) / "seed3-motions"
+    union = StorageFolder(settings.runs) / "estimators-motions"
     write_motions(
         union,
         _all_motions(data),
@@ -146,7 +149,7 @@ def _train_judge(
         actions=next(iter(data.values())).info.actions,
     )
     config = Recognition.presets[settings.preset]
-    run = train(Recognition.name, config, str(union), replace(how, name="seed3-recognizer"), listener=listener)
+    run = train(Recognition.name, config, str(union), replace(how, name="estimators-recognizer"), listener=listener)
     return str(run)
 
 
@@ -158,14 +161,14 @@ def _all_motions(data: Mapping[str, MotionDataset]) -> Iterator[NamedMotion]:
             )
 
 
-def _write(result: Seed3, settings: Seed3Settings) -> None:
+def _write(result: EstimatorComparison, settings: EstimatorSettings) -> None:
     """Write the table, and file it in MLflow."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     files = {
-        "seed3.txt": seed3_text(result) + "\n".join(next(iter(result.evaluations.values())).protocol) + "\n",
-        "seed3.json": json.dumps({name: asdict(one) for name, one in result.evaluations.items()}, indent=2),
+        "estimators.txt": estimators_text(result) + "\n".join(next(iter(result.evaluations.values())).protocol) + "\n",
+        "estimators.json": json.dumps({name: asdict(one) for name, one in result.evaluations.items()}, indent=2),
     }
     for name, content in files.items():
         (settings.folder / name).write_text(content)
         for evaluation in result.evaluations.values():
-            tracking.of_run(Folder(evaluation.run)).log_file(settings.folder / name, "report")
+            tracking.of_run(StorageFolder(evaluation.run)).log_file(settings.folder / name, "report")

@@ -12,13 +12,13 @@ import torch
 
 from orchestration.generation.code_plots import scatter_codes
 from orchestration.reports.table1 import ReportSettings, recording, take_runs
-from orchestration.runtime.progress import Listener
+from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking.tracker import Tracker
 from orchestration.training.recipes import Method
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.evaluation.color_codes import LatentMap, map_codes
-from posegen.inference.person import content_of
+from posegen.inference.person import person_of_clip
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
 from posegen.io.images import enlarge, grid, write_picture
 from posegen.io.video_writer import write_video
@@ -79,7 +79,7 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
         for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
             painted = data.variants(scope, region, clip)
             first = 1 if scope == "clip" else 0  # variant 0 of a clip is itself
-            numbers = range(painted.num_variants)[first:][: settings.variants]
+            numbers = range(painted.num_recolorings)[first:][: settings.variants]
             row += [painted.image(frame, number) for number in numbers]
         rows.append(row)
     path = settings.out / "figure2.png"
@@ -94,7 +94,7 @@ def figure4(
     settings: Figure4Settings,
     *,
     run: str = "",
-    listener: Listener | None = None,
+    listener: ProgressListener | None = None,
     on_video: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Path, list[Path]]:
     """Draw videos whose colours go from one code to another (Section 4.4): the figure and the videos.
@@ -132,7 +132,7 @@ def _change_color(synthesizer: VideoSynthesizer, clip: ClipFile, generator: torc
     """A clip drawn from one random code to another, both as training codes are spread: frames (H, W, 3)."""
     ends = torch.cat([synthesizer.codebook(region).sample(2, generator) for region in REGIONS], dim=1)  # (2, Z)
     z = interpolate(ends[0], ends[1], len(clip.keypoints))
-    return list(synthesizer.frames(content_of(clip), clip.keypoints, z))
+    return list(synthesizer.frames(person_of_clip(clip), clip.keypoints, z))
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def figure5(
     dataset: str,
     settings: Figure5Settings,
     *,
-    listener: Listener | None = None,
+    listener: ProgressListener | None = None,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Path, dict[str, LatentSummary]]:
     """Map the upper encoders' codes of painted frames (Section 4.5): decoupled beside end-to-end, with a number each.
@@ -166,7 +166,7 @@ def figure5(
         summaries = {title: _summarize_map(runs[title], latent_map) for title, latent_map in maps.items()}
         picture, facts = settings.folder / "figure5.png", settings.folder / "figure5.json"
         settings.folder.mkdir(parents=True, exist_ok=True)
-        draw_latent_maps(picture, maps, summaries)
+        plot_latent_maps(picture, maps, summaries)
         facts.write_text(json.dumps({title: asdict(summary) for title, summary in summaries.items()}, indent=2))
         tracker.log_metrics(
             {f"test/probe_r2/{title}": summary.probe_r2 for title, summary in summaries.items()}, step=0
@@ -177,7 +177,7 @@ def figure5(
 
 
 def _take_compared(
-    dataset: str, settings: Figure5Settings, listener: Listener | None, parent: Tracker
+    dataset: str, settings: Figure5Settings, listener: ProgressListener | None, parent: Tracker
 ) -> dict[str, str]:
     """The runs that are compared, of which those that were not named are the report's."""
     named: dict[Method, str] = {"proposed": settings.decoupled, "end_to_end": settings.end_to_end}
@@ -203,7 +203,7 @@ def _map_upper(
     )
 
 
-def draw_latent_maps(path: Path, maps: dict[str, LatentMap], summaries: dict[str, LatentSummary]) -> None:
+def plot_latent_maps(path: Path, maps: dict[str, LatentMap], summaries: dict[str, LatentSummary]) -> None:
     """Write a picture of maps side by side, each dot in the colour that its garment was painted in."""
     from matplotlib.figure import Figure
 

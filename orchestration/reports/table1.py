@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from orchestration.evaluation.video import PERCEPTUAL, Perceptual, Score, open_measures, summarize
-from orchestration.runtime.progress import Listener
+from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking import tracker as tracking
 from orchestration.tracking.tracker import Tracker
 from orchestration.training.recipes import TITLES, Method, train_methods
@@ -22,9 +22,9 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.errors import ConfigError
 from posegen.evaluation.reconstruction import Measure, gather, score_clip
-from posegen.inference.renderers import Reenactor, load_reenactor
+from posegen.inference.renderers import VideoRenderer, load_renderer
 from posegen.io.images import grid, write_picture
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
 
 EXPERIMENT = "posegen-report"
@@ -155,7 +155,7 @@ def table1(
     dataset: str,
     settings: Table1Settings,
     *,
-    listener: Listener | None = None,
+    listener: ProgressListener | None = None,
     on_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> Table1:
     """Train the methods that lack, measure all of them on the same clips, and write what was found.
@@ -176,13 +176,13 @@ def table1(
     clips = data.split(settings.split)[: settings.max_clips or None]
     with recording("table1", asdict(settings)) as tracker:
         runs = take_runs(dataset, settings, settings.methods, listener=listener, parent=tracker)
-        reenactors: dict[Method, Reenactor] = {method: load_reenactor(run) for method, run in runs.items()}
-        device = reenactors[settings.methods[0]].device
+        renderers: dict[Method, VideoRenderer] = {method: load_renderer(run) for method, run in runs.items()}
+        device = renderers[settings.methods[0]].device
         measures, weights, left_out = open_measures(settings.perceptual, data.info.size, device)
         scores = {}
         for done, file in enumerate(clips):
             on_clip(done, len(clips))
-            scores[file.clip_id], rows = _compare(reenactors, file, measures)
+            scores[file.clip_id], rows = _compare(renderers, file, measures)
             write_picture(settings.folder / "clips" / f"{file.clip_id}.png", grid(rows))
         on_clip(len(clips), len(clips))
         # A score that a clip does not have is missing for the clip's own sake, so the methods' lists stay pairs.
@@ -222,9 +222,9 @@ def take_runs(
     settings: ReportSettings,
     methods: tuple[Method, ...],
     *,
-    listener: Listener | None = None,
+    listener: ProgressListener | None = None,
     parent: Tracker = tracking.OFF,
-) -> dict[Method, Folder]:
+) -> dict[Method, StorageFolder]:
     """The runs of these methods, of which those that are not there are trained."""
     parallel, cpus = _share_machine(settings)
     how = TrainSettings(
@@ -254,13 +254,13 @@ def _share_machine(settings: ReportSettings) -> tuple[int, int]:
 
 
 def _compare(
-    reenactors: Mapping[Method, Reenactor], file: ClipFile, measures: Mapping[str, Measure]
+    renderers: Mapping[Method, VideoRenderer], file: ClipFile, measures: Mapping[str, Measure]
 ) -> tuple[dict[Method, dict[str, float]], list[list[np.ndarray]]]:
     """The scores of each method on a clip, and the rows of the picture that shows them."""
     scores: dict[Method, dict[str, float]] = {}
     rows: list[list[np.ndarray]] = []
-    for method, reenactor in reenactors.items():
-        score, clip, drawn = score_clip(reenactor, file, measures, [name for name in measures if name in PERCEPTUAL])
+    for method, renderer in renderers.items():
+        score, clip, drawn = score_clip(renderer, file, measures, [name for name in measures if name in PERCEPTUAL])
         shown = np.linspace(0, len(clip) - 1, _STRIP).round().astype(int)
         scores[method] = score.means
         rows = rows or [[clip.images[row] for row in shown]]

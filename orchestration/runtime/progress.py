@@ -26,19 +26,19 @@ class Event(NamedTuple):
     num_steps: int
 
 
-class Listener:
+class ProgressListener:
     """Hears of a run's progress. This one ignores it."""
 
-    def hear(self, event: Event) -> None:
+    def on_step(self, event: Event) -> None:
         """Called after every step."""
 
-    def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
+    def on_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         """Called after every epoch, with its metrics."""
 
-    def warn(self, run: str, epoch: int | None, message: str) -> None:
+    def on_warning(self, run: str, epoch: int | None, message: str) -> None:
         """Called when something goes wrong, with what to do about it; with the epoch whose metrics show it."""
 
-    def beat(self, rank: int, doing: str) -> None:
+    def on_heartbeat(self, rank: int, doing: str) -> None:
         """Called with what a worker is at, step by step, and with nothing when it is ready."""
 
 
@@ -58,7 +58,7 @@ class _OnConsole:
             self._bar.stop()
 
 
-class ConsoleListener(_OnConsole, Listener):
+class ConsoleProgress(_OnConsole, ProgressListener):
     """Shows a bar per run on a terminal, and a line per epoch everywhere. Use it as a context."""
 
     def __init__(self, console: Console):
@@ -72,7 +72,7 @@ class ConsoleListener(_OnConsole, Listener):
         )
         self._tasks: dict[str, TaskID] = {}
 
-    def hear(self, event: Event) -> None:
+    def on_step(self, event: Event) -> None:
         if not self.console.is_terminal:
             return
         total = event.num_epochs * event.num_steps
@@ -80,18 +80,18 @@ class ConsoleListener(_OnConsole, Listener):
             self._tasks[event.run] = self._bar.add_task(event.run, total=total)
         self._bar.update(self._tasks[event.run], completed=event.epoch * event.num_steps + event.step)
 
-    def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
+    def on_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         shown = {name: value for name, value in metrics.items() if not name.startswith("time/")}
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
         seconds = metrics.get("time/epoch_seconds", 0.0)
         self.console.print(f"{run}  epoch {epoch}/{num_epochs}  {seconds:.1f} s  {numbers}", highlight=False)
 
-    def warn(self, run: str, epoch: int | None, message: str) -> None:
+    def on_warning(self, run: str, epoch: int | None, message: str) -> None:
         where = "" if epoch is None else f"epoch {epoch}: "
         self.console.print(f"{run}  [yellow]warning:[/] {where}{message}", highlight=False, soft_wrap=True)
 
 
-class CountListener(_OnConsole):
+class CountProgress(_OnConsole):
     """Counts things that are done: a bar on a terminal, a line each tenth elsewhere. Use it as a context."""
 
     def __init__(self, console: Console, what: str):
@@ -101,7 +101,7 @@ class CountListener(_OnConsole):
         )
         self._task = self._bar.add_task(what, total=None)
 
-    def hear(self, done: int, total: int, what: object = None) -> None:
+    def update(self, done: int, total: int, what: object = None) -> None:
         """Called whenever `done` of `total` are done, and with what was."""
         if self.console.is_terminal:
             self._bar.update(self._task, completed=done, total=total)
@@ -109,7 +109,7 @@ class CountListener(_OnConsole):
             self.console.print(f"{self.what} {done}/{total}")
 
 
-class RemoteListener(Listener):
+class RemoteProgress(ProgressListener):
     """Carries what a worker of Ray says to a listener in the driver. Use it as a context in the driver.
 
     Args:
@@ -117,7 +117,7 @@ class RemoteListener(Listener):
         watchdog: Hears of the workers' signs of life.
     """
 
-    def __init__(self, listener: Listener, watchdog: Watchdog):
+    def __init__(self, listener: ProgressListener, watchdog: Watchdog):
         import ray
         from ray.util.queue import Queue
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -141,36 +141,36 @@ class RemoteListener(Listener):
         self._thread.join()
         self._queue.shutdown()
 
-    def hear(self, event: Event) -> None:
+    def on_step(self, event: Event) -> None:
         now = time.monotonic()
         if now - self._last >= _QUIET or event.step == event.num_steps:
             self._last = now
-            self._send("hear", (event,))
+            self._send("on_step", (event,))
 
-    def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
-        self._send("hear_epoch", (run, epoch, num_epochs, dict(metrics)))
+    def on_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
+        self._send("on_epoch", (run, epoch, num_epochs, dict(metrics)))
 
-    def warn(self, run: str, epoch: int | None, message: str) -> None:
-        self._send("warn", (run, epoch, message))
+    def on_warning(self, run: str, epoch: int | None, message: str) -> None:
+        self._send("on_warning", (run, epoch, message))
 
-    def beat(self, rank: int, doing: str) -> None:
+    def on_heartbeat(self, rank: int, doing: str) -> None:
         now = time.monotonic()
         if now - self._last_beat >= _QUIET or not doing:
             import ray
 
             self._last_beat = now
-            self._send("beat", (Beat(rank, os.getpid(), ray.get_runtime_context().get_node_id(), doing),))
+            self._send("on_heartbeat", (Beat(rank, os.getpid(), ray.get_runtime_context().get_node_id(), doing),))
 
     def _send(self, method: str, arguments: tuple[Any, ...]) -> None:
         self._queue.actor.put.remote((method, arguments))  # type: ignore[attr-defined]  # without waiting for it, as `put` would
 
-    def _deliver(self, listener: Listener, watchdog: Watchdog) -> None:
+    def _deliver(self, listener: ProgressListener, watchdog: Watchdog) -> None:
         while True:
             stopping = self._stop.is_set()
             while not self._queue.empty():
                 method, arguments = self._queue.get()
-                if method == "beat":
-                    watchdog.hear(*arguments)
+                if method == "on_heartbeat":
+                    watchdog.record(*arguments)
                 else:
                     getattr(listener, method)(*arguments)
             if stopping:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from orchestration.errors import DISK_FULL
 from orchestration.runtime.ray_session import start_ray
 from posegen.errors import ConfigError
-from posegen.io.storage import Folder, scratch_name
+from posegen.io.storage import StorageFolder, scratch_name
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -25,7 +25,7 @@ _MAX_RETRIES = 3  # a video that kills its process must not do so for ever
 
 
 def map_clips(
-    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], *, manifest: Folder, workers: int
+    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], *, manifest: StorageFolder, workers: int
 ) -> Iterator[Row]:
     """Have every clip worked on and yield the results as they come, in any order.
 
@@ -60,7 +60,7 @@ def map_clips(
 
 
 def _map_on_ray(
-    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], manifest: Folder, workers: int
+    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], manifest: StorageFolder, workers: int
 ) -> Iterator[Row]:
     start_ray()
     name = scratch_name(f"{worker.__name__}.parquet")
@@ -75,7 +75,7 @@ def _map_on_ray(
         manifest.delete(name)
 
 
-def _read(folder: Folder, name: str, num_blocks: int) -> Dataset:
+def _read(folder: StorageFolder, name: str, num_blocks: int) -> Dataset:
     import ray.data
 
     # On the context, because Ray Data's environment variables are read only once.

@@ -37,7 +37,7 @@ class Watchdog:
         self._patience, self._on_stuck = patience, on_stuck
         self._beats: dict[int, tuple[Beat, float]] = {}
 
-    def hear(self, beat: Beat) -> None:
+    def record(self, beat: Beat) -> None:
         """Note a sign of life."""
         if beat.doing:
             self._beats[beat.rank] = beat, time.monotonic()

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from orchestration.runtime.progress import Listener
-from posegen.io.storage import Folder
+from orchestration.runtime.progress import ProgressListener
+from posegen.io.storage import StorageFolder
 from posegen.samples import Batch
 
 
@@ -22,7 +22,7 @@ class Worker:
     rank: int = 0
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    listener: Listener = field(default_factory=Listener)
+    listener: ProgressListener = field(default_factory=ProgressListener)
     report: Callable[[dict[str, float]], None] = lambda metrics: None
 
     @property
@@ -47,7 +47,7 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def agree_on(checkpoint: Folder | None, worker: Worker) -> Folder | None:
+def agree_on(checkpoint: StorageFolder | None, worker: Worker) -> StorageFolder | None:
     """The leader's choice of checkpoint: another may have become visible since."""
     if worker.world_size == 1:
         return checkpoint

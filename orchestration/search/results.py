@@ -19,7 +19,7 @@ from orchestration.search.trial import trial_name
 from orchestration.tracking import tracker as tracking
 from orchestration.tracking.tracker import Tracker
 from posegen.datasets.dataset import Dataset
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from search_spaces.space import Value
 
 _MLFLOW = "mlflow_run_id"
@@ -75,7 +75,9 @@ OnTrial = Callable[[Tried, list[Tried]], None]
 class Ledger:
     """Keeps what becomes of a search: in the study, in MLflow, for whoever listens."""
 
-    def __init__(self, study: optuna.Study, search: Search, folder: Folder, settings: TuneSettings, on_trial: OnTrial):
+    def __init__(
+        self, study: optuna.Study, search: Search, folder: StorageFolder, settings: TuneSettings, on_trial: OnTrial
+    ):
         self._study, self._search, self._folder, self._settings = study, search, folder, settings
         self._on_trial = on_trial
         self._parent = tracking.OFF

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration.tracking.tracker import Tracker
 from orchestration.training.runs import is_finished
 from orchestration.training.train import TrainSettings, train
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import Stage
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def address(needed: Needed, data: str) -> str:
         data: Fingerprint of all that it is trained on.
     """
     config = {
-        name: Folder(value).name if isinstance(value, str) and "/" in value else value
+        name: StorageFolder(value).name if isinstance(value, str) and "/" in value else value
         for name, value in asdict(needed.config).items()
     }
     content = json.dumps([version("posegen"), needed.stage, config, data], sort_keys=True)
@@ -77,7 +77,7 @@ class StageStore:
         Raises RunError where it cannot be trained; the next one who asks finds out again.
         """
         name = address(needed, self._data)
-        run = Folder(self._settings.runs) / name
+        run = StorageFolder(self._settings.runs) / name
         if name not in self._making and is_finished(run, needed.config):
             return Made(str(run), reused=True)
         reused = name in self._making

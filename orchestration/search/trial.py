@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestration.runtime.progress import Listener
+from orchestration.runtime.progress import ProgressListener
 from orchestration.search.run_cache import Made, Needed
 from orchestration.search.settings import EPOCH, TuneSettings
 from orchestration.search.space_binding import Search
@@ -15,7 +15,7 @@ from orchestration.training.recipes import Training
 from orchestration.training.runs import history
 from orchestration.training.train import TrainSettings, train
 from posegen.errors import PosegenError, RunError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import Stage
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
         last.update(counts)
         method, training = job.search.method, job.search.trainings[job.search.method]
         name = trial_name(config["number"])
-        reporter = _Reporter(Folder(job.folder) / name, report)
+        reporter = _Reporter(StorageFolder(job.folder) / name, report)
         reporter.catch_up()
         train(
             training.stage,
@@ -111,18 +111,18 @@ def _fill(config: Stage.Config, training: Training, runs: Mapping[str, str]) -> 
     return replace(config, **needs)
 
 
-class _Reporter(Listener):
+class _Reporter(ProgressListener):
     """Reports every epoch of a run to Tune, once and in order.
 
     A worker that dies between an epoch's checkpoint and its report goes on with the next one, but the epoch that
     nobody heard of may decide whether the trial is stopped: it is read from the run's own record.
     """
 
-    def __init__(self, run: Folder, report: Callable[[Mapping[str, Any]], None]):
+    def __init__(self, run: StorageFolder, report: Callable[[Mapping[str, Any]], None]):
         self._run, self._report = run, report
         self._reported = 0
 
-    def hear_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
+    def on_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         self.catch_up()
 
     def catch_up(self) -> None:

@@ -38,7 +38,7 @@ from orchestration.training.runs import find_record
 from orchestration.training.train import TrainSettings, check, open_dataset
 from posegen.datasets.dataset import Dataset
 from posegen.errors import SearchError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, Actor, Stage
 from posegen.stages.behavior_stage import BehaviorStage
 from posegen.weights import registry as weights
@@ -75,7 +75,7 @@ def tune(
     _check_starts(search, data, settings)
     if settings.track:
         tracking.require()
-    folder = Folder(settings.runs) / (settings.name or space)
+    folder = StorageFolder(settings.runs) / (settings.name or space)
     study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
     start_ray()
     room, costs = room_for_trials(settings), Costs(data)
@@ -131,7 +131,7 @@ def draw_best(run: str, dataset: str) -> None:
 
     Of a behaviour net or its flow MLflow has them already: every epoch draws strips.
     """
-    record = find_record(Folder(run))
+    record = find_record(StorageFolder(run))
     stage = STAGES[record.stage] if record else Stage
     if issubclass(stage, Actor):
         show_motions(run)
@@ -184,7 +184,7 @@ def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None
         weights.path("st_lpips")
 
 
-def _storage(settings: TuneSettings, folder: Folder) -> str:
+def _storage(settings: TuneSettings, folder: StorageFolder) -> str:
     """Where the study is kept: the address that was given, or a file beside the runs."""
     if settings.storage:
         return settings.storage
@@ -222,7 +222,7 @@ def _run_tuner(
     searcher: StudySearch,
     search: Search,
     data: Dataset,
-    folder: Folder,
+    folder: StorageFolder,
     settings: TuneSettings,
     room: Room,
 ) -> None:
@@ -230,7 +230,7 @@ def _run_tuner(
     from ray import tune as ray_tune
 
     shared = TrainSettings(
-        runs=str(Folder(settings.runs) / "stages"),
+        runs=str(StorageFolder(settings.runs) / "stages"),
         workers=0,
         cpus=settings.cpus_per_trial,
         experiment=settings.experiment,

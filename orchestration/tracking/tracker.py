@@ -31,7 +31,7 @@ from filelock import FileLock
 from orchestration.tracking.outbox import Outbox, Record
 from posegen.errors import ConfigError, TrackingError, first_line
 from posegen.io.images import decode_png, encode_png
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.weights.registry import cache_folder
 
 log = logging.getLogger("posegen")
@@ -284,7 +284,7 @@ def _origin() -> dict[str, str]:
     return {**known, "posegen.environment": f"python {platform.python_version()}, {versions}, {platform.platform()}"}
 
 
-def of_run(run: Folder) -> Tracker:
+def of_run(run: StorageFolder) -> Tracker:
     """The MLflow run of a run folder; `OFF` where it was not recorded."""
     record = run.read_json("run.json") if run.exists("run.json") else {}
     run_id = record.get("mlflow_run_id", "") if isinstance(record, dict) else ""
@@ -360,7 +360,7 @@ def find_runs(target: str) -> list[Recorded]:
     experiment = client.get_experiment_by_name(target)
     if experiment is not None:
         return _search_runs(client, [experiment.experiment_id], "")
-    folder = Folder(target)
+    folder = StorageFolder(target)
     run_id = of_run(folder).run_id if folder.exists("run.json") else target
     quoted = run_id.replace("'", "")
     runs = _search_everywhere(f"attributes.run_id = '{quoted}'") or _search_everywhere(

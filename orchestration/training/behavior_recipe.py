@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from orchestration.runtime.progress import Listener
+from orchestration.runtime.progress import ProgressListener
 from orchestration.training.runs import find_record
 from orchestration.training.train import TrainSettings, check, named, open_dataset, train
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import Behavior, BehaviorFlow
 from posegen.stages.behavior_stage import BehaviorStage
 
@@ -20,8 +20,8 @@ def train_flow(
     settings: TrainSettings,
     preset: str,
     *,
-    listener: Listener | None = None,
-) -> Folder:
+    listener: ProgressListener | None = None,
+) -> StorageFolder:
     """Train the flow and return the folder of its run.
 
     Where the configuration names no run of the behaviour net, that of the flow's run goes on to be used; a new one
@@ -40,7 +40,7 @@ def train_flow(
     """
     settings = named(BehaviorFlow.name, settings)
     if not config.behavior:
-        known = find_record(Folder(settings.runs) / settings.name)
+        known = find_record(StorageFolder(settings.runs) / settings.name)
         if known is None:
             check(BehaviorFlow.name, config, open_dataset(BehaviorFlow.name, dataset), workers=settings.workers)
             before = replace(settings, name=f"{settings.name}-behavior")

@@ -7,8 +7,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
-from posegen.checkpoints.checkpoint import Progress, Snapshot, take_snapshot, write_snapshot
-from posegen.io.storage import Folder
+from posegen.checkpoints.checkpoint import Snapshot, TrainingProgress, take_snapshot, write_snapshot
+from posegen.io.storage import StorageFolder
 from posegen.stages import Stage
 
 
@@ -25,7 +25,7 @@ class CheckpointWriter:
             those that would be more are left out. 1 leaves none out.
     """
 
-    def __init__(self, run: Folder, keep: int, share: float = 1.0):
+    def __init__(self, run: StorageFolder, keep: int, share: float = 1.0):
         self._folder, self._keep, self._share = run / "checkpoints", max(keep, 1), share
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
@@ -41,7 +41,7 @@ class CheckpointWriter:
         finally:
             self._thread.shutdown()
 
-    def begin(self, stage: Stage, progress: Progress) -> None:
+    def begin(self, stage: Stage, progress: TrainingProgress) -> None:
         """Have a checkpoint written as the stage is now, unless the last one is too recent for its cost.
 
         Raises what the writing of the one before raised.
@@ -53,7 +53,7 @@ class CheckpointWriter:
         self._not_before = math.inf  # what this one costs is known when it is written
         self._pending = self._thread.submit(self._write_since, now, take_snapshot(stage, progress))
 
-    def save(self, stage: Stage, progress: Progress) -> None:
+    def save(self, stage: Stage, progress: TrainingProgress) -> None:
         """Write a checkpoint, and return when it is there."""
         self.wait()
         self._write(take_snapshot(stage, progress, copy=False))
@@ -81,7 +81,7 @@ class CheckpointWriter:
             self._folder.delete(name)
 
 
-def _name(progress: Progress) -> str:
+def _name(progress: TrainingProgress) -> str:
     """Names sort as their progress does."""
     within = f"-step-{progress.epoch_step:06d}" if progress.epoch_step else ""
     return f"epoch-{progress.epoch:04d}{within}"

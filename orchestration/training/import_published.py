@@ -16,23 +16,24 @@ from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.preflight import check_disk
 from orchestration.training.runs import load_behavior
 from orchestration.training.train import Job, TrainSettings, open_dataset, open_run
-from posegen.checkpoints.checkpoint import Progress, find_checkpoint, latest_checkpoint, load_config
-from posegen.checkpoints.published import Adoptable, adopted_config, adopted_stage, open_published
+from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, latest_checkpoint, load_config
+from posegen.checkpoints.published import PublishedStageName, open_published, published_config, published_stage
 from posegen.errors import ConfigError, RunError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, Behavior, BehaviorFlow, Stage
 
-_NOTE = "adopted.json"
+_NOTE = "imported.json"
+_OLDER_NOTE = "adopted.json"  # as version 0.1 called it
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdoptSettings:
+class ImportSettings:
     """What the run is called, and where it lies."""
 
     name: str
     """Name of the run, which must be new."""
     behavior: Annotated[str, arg(name="from")] = ""
-    """Run that `posegen adopt behavior` made: the behaviour net whose codes a flow learned."""
+    """Run that `posegen import-checkpoint behavior` made: the behaviour net whose codes a flow learned."""
     runs: str = "runs"
     """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
     experiment: str = "posegen"
@@ -47,16 +48,18 @@ class AdoptSettings:
 
 
 @dataclass(frozen=True)
-class Adopted:
+class ImportedRun:
     """What was made of what."""
 
-    run: Folder
+    run: StorageFolder
     config: Stage.Config
     checkpoint: Path
 
 
-def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSettings) -> Adopted:
-    """Write a run that is as if it had been trained to its end, and ``adopted.json`` beside it, which says of what.
+def import_checkpoint(
+    stage: PublishedStageName, checkpoint: Path, dataset: str, settings: ImportSettings
+) -> ImportedRun:
+    """Write a run that is as if it had been trained to its end, and ``imported.json`` beside it, which says of what.
 
     Args:
         stage: Which network the checkpoint has.
@@ -71,18 +74,18 @@ def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSetti
     """
     behavior = _find_behavior(stage, settings.behavior)  # before gigabytes of a flow are read
     published = open_published(stage, checkpoint)
-    config = adopted_config(stage, published)
+    config = published_config(stage, published)
     if behavior is not None:
         assert isinstance(config, BehaviorFlow.Config)
         shared = {name: getattr(behavior, name) for name in ("num_frames", "canonical", "fps")}
         config = replace(config, behavior=settings.behavior, **shared)
     data = open_dataset(stage, dataset)
     config = STAGES[stage].adapt(config, data)
-    run = Folder(settings.runs) / settings.name
+    run = StorageFolder(settings.runs) / settings.name
     if latest_checkpoint(run) is not None:
         raise RunError(f"there is a run {run} already: take another --name or --runs")
     torch.manual_seed(config.seed)  # for networks that the checkpoint does not have
-    built = adopted_stage(stage, config, published)
+    built = published_stage(stage, config, published)
     if data.frame_size is not None:
         built.check_size(data.frame_size)
     built.initialize(load_behavior)
@@ -104,31 +107,35 @@ def adopt(stage: Adoptable, checkpoint: Path, dataset: str, settings: AdoptSetti
         with CheckpointWriter(run, keep=1) as writer:
             writer.save(
                 built,
-                Progress(epoch=config.num_epochs, step=0, data_fingerprint=data.fingerprint, size=data.frame_size),
+                TrainingProgress(
+                    epoch=config.num_epochs, step=0, data_fingerprint=data.fingerprint, size=data.frame_size
+                ),
             )
     except BaseException as error:
         job.tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     job.tracker.finish()
-    return Adopted(run, config, published.file)
+    return ImportedRun(run, config, published.file)
 
 
-def _find_behavior(stage: Adoptable, run: str) -> Behavior.Config | None:
+def _find_behavior(stage: PublishedStageName, run: str) -> Behavior.Config | None:
     """The configuration of the behaviour net that a flow is of; None for other stages.
 
-    Raises RunError where the run is missing, is not adopted, or is named for another stage.
+    Raises RunError where the run is missing, is not imported, or is named for another stage.
     """
     if stage != BehaviorFlow.name:
         if run:
             raise RunError(f"--from names the behaviour net of a flow, and this is a checkpoint of {stage}")
         return None
     if not run:
-        raise RunError("--from is missing: name the run that `posegen adopt behavior` made of the flow's network")
+        raise RunError("--from is missing: name the run that `posegen import-checkpoint behavior` wrote")
     found, config = load_config(find_checkpoint(run))
     if not isinstance(config, Behavior.Config):
         raise RunError(f"{run} is of the stage {found.name!r}, expected {Behavior.name!r}")
-    if not Folder(run).exists(_NOTE):
-        raise RunError(f"{run} is no run of `posegen adopt behavior`: a published flow knows only published codes")
+    if not any(StorageFolder(run).exists(note) for note in (_NOTE, _OLDER_NOTE)):
+        raise RunError(
+            f"{run} is not a run of `posegen import-checkpoint behavior`: a published flow needs published codes"
+        )
     return config
 
 

@@ -36,5 +36,5 @@ class MotionValidation:
     def measure(self, stage: Actor) -> dict[str, float]:
         """FID, accuracy, diversity, multimodality and amplitude of generated motions, as ``val/name``."""
         rest = torch.from_numpy(self._samples.mean_rest).to(stage.device)
-        found = score_motions(self._samples, self._recognizer, stage.draw_like, rest, _PROTOCOL)["generated"]
+        found = score_motions(self._samples, self._recognizer, stage.generate_like, rest, _PROTOCOL)["generated"]
         return {f"val/generated_{name}": fmean(found[name]) for name in METRICS}

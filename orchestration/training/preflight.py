@@ -9,11 +9,11 @@ from rich.filesize import decimal
 
 from posegen.checkpoints.checkpoint import checkpoint_bytes
 from posegen.errors import RunError
-from posegen.io.storage import Folder, free_space
+from posegen.io.storage import StorageFolder, free_space
 from posegen.stages import Stage
 
 
-def check_disk(run: Folder, stage: Stage, keep: int) -> None:
+def check_disk(run: StorageFolder, stage: Stage, keep: int) -> None:
     """Raise RunError where a run's checkpoints do not fit on its disk. An object store has room.
 
     Args:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import Any, Literal
 
-from orchestration.runtime.progress import Listener
+from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking import tracker as tracking
 from orchestration.tracking.tracker import Tracker
 from orchestration.training.train import TrainSettings, train
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.samples import REGIONS
 from posegen.stages import STAGES, Stage
 
@@ -40,7 +40,7 @@ class Training:
     needs: Mapping[str, str] = field(default_factory=dict)
     """Fields that name another run, and which."""
 
-    def config(self, preset: str, runs: Folder) -> Stage.Config:
+    def config(self, preset: str, runs: StorageFolder) -> Stage.Config:
         """The configuration, when the runs that it needs lie in `runs`."""
         others: dict[str, Any] = {name: str(runs / run) for name, run in self.needs.items()}
         return replace(STAGES[self.stage].presets[preset], **self.changes, **others)
@@ -90,9 +90,9 @@ def train_methods(
     settings: TrainSettings,
     *,
     parallel: int = 1,
-    listener: Listener | None = None,
+    listener: ProgressListener | None = None,
     parent: Tracker = tracking.OFF,
-) -> dict[Method, Folder]:
+) -> dict[Method, StorageFolder]:
     """Train what these methods still lack, `parallel` runs at a time, and return the run of each.
 
     Args:
@@ -107,7 +107,7 @@ def train_methods(
     Raises:
         PosegenError: As `train`; what other runs have learned until then is kept.
     """
-    runs = Folder(settings.runs)
+    runs = StorageFolder(settings.runs)
     plan = trainings(methods)
 
     def run(name: str) -> None:

@@ -12,7 +12,7 @@ import torch
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint, load_config, load_progress, load_stage
 from posegen.errors import RunError
 from posegen.io.records import parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, Stage
 from posegen.stages.behavior_stage import BehaviorStage
 
@@ -35,7 +35,7 @@ class RunRecord:
         values = json.loads(json.dumps(asdict(config)))
         return cls(stage=stage, config=values, dataset=dataset, data_fingerprint=data_fingerprint)
 
-    def check_continued_by(self, asked: RunRecord, run: Folder) -> None:
+    def check_continued_by(self, asked: RunRecord, run: StorageFolder) -> None:
         """Raise RunError where another run is asked for: a run goes on as it began, only its length may change."""
         elsewhere = "take another --name or --runs"
         for name in ("stage", "data_fingerprint"):
@@ -51,7 +51,7 @@ class RunRecord:
             raise RunError(f"run {run.name} was started with other settings ({changes}): {elsewhere}")
 
 
-def find_record(run: Folder) -> RunRecord | None:
+def find_record(run: StorageFolder) -> RunRecord | None:
     """What a run is of; None where there is none yet. Raises RunError where what is there is not a run's."""
     if not run.exists(_RECORD):
         return None
@@ -61,14 +61,14 @@ def find_record(run: Folder) -> RunRecord | None:
     return record
 
 
-def save_record(run: Folder, record: RunRecord) -> None:
+def save_record(run: StorageFolder, record: RunRecord) -> None:
     """Write ``run.json``."""
     run.write_json(_RECORD, asdict(record))
 
 
 def dataset_of(run: str) -> str:
     """The dataset that a run was trained on. Raises RunError where there is no run."""
-    record = find_record(Folder(run))
+    record = find_record(StorageFolder(run))
     if record is None:
         raise RunError(f"no run in {run}; train one with `posegen train`")
     return record.dataset
@@ -88,13 +88,13 @@ def load_behavior(run: str) -> BehaviorStage:
     return stage.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def is_finished(run: Folder, config: Stage.Config) -> bool:
+def is_finished(run: StorageFolder, config: Stage.Config) -> bool:
     """Whether nothing is left to train of a run."""
     checkpoint = latest_checkpoint(run)
     return checkpoint is not None and load_progress(checkpoint).epoch >= config.num_epochs
 
 
-def history(run: Folder) -> dict[int, dict[str, float]]:
+def history(run: StorageFolder) -> dict[int, dict[str, float]]:
     """What every epoch gave that the last checkpoint of a run holds, by epoch; nothing before the first."""
     checkpoint = latest_checkpoint(run)
     if checkpoint is None or not run.exists(_HISTORY):
@@ -104,6 +104,6 @@ def history(run: Folder) -> dict[int, dict[str, float]]:
     return {epoch: metrics for epoch, metrics in epochs.items() if epoch <= done}
 
 
-def add_to_history(run: Folder, epoch: int, metrics: Mapping[str, float]) -> None:
+def add_to_history(run: StorageFolder, epoch: int, metrics: Mapping[str, float]) -> None:
     """Note what an epoch gave, before its checkpoint is written."""
     run.write_json(_HISTORY, {**history(run), epoch: dict(metrics)})

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 from orchestration.option_types import require_name
-from orchestration.runtime.progress import Event, Listener, RemoteListener
+from orchestration.runtime.progress import Event, ProgressListener, RemoteProgress
 from orchestration.runtime.watchdog import Watchdog
 from orchestration.runtime.worker import (
     Worker,
@@ -46,7 +46,7 @@ from orchestration.training.preflight import check_disk, is_out_of_memory, less_
 from orchestration.training.runs import RunRecord, add_to_history, find_record, history, is_finished, save_record
 from orchestration.training.validation import Validation, describe_collapse
 from posegen.checkpoints.checkpoint import (
-    Progress,
+    TrainingProgress,
     find_checkpoint,
     latest_checkpoint,
     load_progress,
@@ -56,7 +56,7 @@ from posegen.checkpoints.checkpoint import (
 from posegen.datasets.dataset import Dataset
 from posegen.errors import ConfigError, RunError
 from posegen.inference.action_classifiers import open_recognizer
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.samples import Batch, EpochLoader, Samples
 from posegen.stages import STAGES, Actor, Stage
 
@@ -125,7 +125,7 @@ class Job:
     stage: str
     config: Stage.Config
     dataset: str
-    run: Folder
+    run: StorageFolder
     settings: TrainSettings
     tracker: Tracker = tracking.OFF
 
@@ -136,9 +136,9 @@ def train(
     dataset: str,
     settings: TrainSettings,
     *,
-    listener: Listener | None = None,
+    listener: ProgressListener | None = None,
     parent: Tracker = tracking.OFF,
-) -> Folder:
+) -> StorageFolder:
     """Train a stage and return the folder of its run.
 
     Args:
@@ -153,11 +153,11 @@ def train(
         PosegenError: Before anything is written, if the data, the configuration and the workers do not fit.
         RunError: If the run of that name is another one, or failed.
     """
-    listener = listener or Listener()
+    listener = listener or ProgressListener()
     settings = named(stage, settings)
     data = open_dataset(stage, dataset)
     config = STAGES[stage].adapt(config, data)
-    run = Folder(settings.runs) / settings.name
+    run = StorageFolder(settings.runs) / settings.name
     job = Job(stage=stage, config=config, dataset=str(data.folder), run=run, settings=settings)
     built = check(stage, config, data, workers=settings.workers)
     if latest_checkpoint(job.run) is None:
@@ -230,7 +230,7 @@ def train_worker(job: Job, worker: Worker) -> None:
 
 
 def _train_worker(job: Job, worker: Worker) -> None:
-    worker.listener.beat(worker.rank, "its start")
+    worker.listener.on_heartbeat(worker.rank, "its start")
     data = open_dataset(job.stage, job.dataset)
     samples = STAGES[job.stage].open_samples(job.config, data, "train")
     stage, progress = _begin(job, worker, data, samples)
@@ -250,14 +250,14 @@ def _train_worker(job: Job, worker: Worker) -> None:
     ):
         while progress.epoch < job.config.num_epochs:
             metrics = _train_epoch(stage, loader, progress, writer, job, worker)
-            worker.listener.beat(worker.rank, f"the end of epoch {progress.epoch + 1}")
+            worker.listener.on_heartbeat(worker.rank, f"the end of epoch {progress.epoch + 1}")
             metrics |= validation.measure(stage)
             stage.after_validation(metrics)
             progress = _after_epoch(progress, loader.num_steps)
             _finish_epoch(stage, samples, metrics, validation, progress, writer, job, worker)
 
 
-def _begin(job: Job, worker: Worker, data: Dataset, samples: Samples) -> tuple[Stage, Progress]:
+def _begin(job: Job, worker: Worker, data: Dataset, samples: Samples) -> tuple[Stage, TrainingProgress]:
     """Build the stage as it was in the last checkpoint, or as it begins."""
     torch.manual_seed(job.config.seed)  # the same initial weights on every worker
     stage = STAGES[job.stage](job.config)
@@ -266,14 +266,14 @@ def _begin(job: Job, worker: Worker, data: Dataset, samples: Samples) -> tuple[S
         stage.initialize(_load_run)
         stage.to(worker.device)
         stage.begin(samples)
-        return stage, Progress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.frame_size)
+        return stage, TrainingProgress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.frame_size)
     stage.to(worker.device)
     load_training_state(checkpoint, stage)
     return stage, load_progress(checkpoint)
 
 
 def _train_epoch(
-    stage: Stage, loader: EpochLoader, progress: Progress, writer: CheckpointWriter, job: Job, worker: Worker
+    stage: Stage, loader: EpochLoader, progress: TrainingProgress, writer: CheckpointWriter, job: Job, worker: Worker
 ) -> dict[str, float]:
     """Take the steps of an epoch that are left, and return the mean of every loss, and where the time went."""
     stage.train()
@@ -287,8 +287,8 @@ def _train_epoch(
         seed_step(job.config.seed, epoch, step - 1, worker.rank)
         for name, loss in stage.step(to_device(batch, worker.device)).items():
             sums[name] = sums.get(name, 0.0) + loss.double()
-        worker.listener.hear(Event(job.run.name, epoch, job.config.num_epochs, step, loader.num_steps))
-        worker.listener.beat(worker.rank, f"step {step} of epoch {epoch + 1}")
+        worker.listener.on_step(Event(job.run.name, epoch, job.config.num_epochs, step, loader.num_steps))
+        worker.listener.on_heartbeat(worker.rank, f"step {step} of epoch {epoch + 1}")
         if interval and step % interval == 0 and step < loader.num_steps:
             # All go on from the mean, as those will who go on from the checkpoint.
             losses = mean_over_workers(sums, worker)
@@ -313,12 +313,12 @@ def _on_device(losses: Mapping[str, float], worker: Worker) -> dict[str, torch.T
     return {name: torch.tensor(value, dtype=torch.float64, device=worker.device) for name, value in losses.items()}
 
 
-def _after_steps(progress: Progress, count: int) -> Progress:
+def _after_steps(progress: TrainingProgress, count: int) -> TrainingProgress:
     """When `count` steps of the epoch are taken."""
     return replace(progress, step=progress.step + count - progress.epoch_step, epoch_step=count)
 
 
-def _after_epoch(progress: Progress, num_steps: int) -> Progress:
+def _after_epoch(progress: TrainingProgress, num_steps: int) -> TrainingProgress:
     ended = _after_steps(progress, num_steps)
     return replace(ended, epoch=progress.epoch + 1, epoch_step=0, losses={}, finished_at=tracking.now())
 
@@ -337,7 +337,7 @@ def _finish_epoch(
     samples: Samples,
     metrics: dict[str, float],
     validation: Validation,
-    progress: Progress,
+    progress: TrainingProgress,
     writer: CheckpointWriter,
     job: Job,
     worker: Worker,
@@ -349,11 +349,11 @@ def _finish_epoch(
         add_to_history(job.run, progress.epoch, metrics)
         writer.save(stage, progress)
         job.tracker.log_metrics(metrics, progress.epoch, at=progress.finished_at)
-        for name, picture in validation.draw(stage).items():
+        for name, picture in validation.preview(stage).items():
             job.tracker.log_picture(name, picture, progress.epoch)
-        worker.listener.hear_epoch(job.run.name, progress.epoch, job.config.num_epochs, metrics)
+        worker.listener.on_epoch(job.run.name, progress.epoch, job.config.num_epochs, metrics)
         if metrics.get("val/collapsed") and progress.epoch > 1:  # the first codes of some settings are nearly equal
-            worker.listener.warn(
+            worker.listener.on_warning(
                 job.run.name, progress.epoch, describe_collapse(metrics["val/sensitivity"], job.config)
             )
     worker.report(metrics)
@@ -383,7 +383,7 @@ def open_run(job: Job, fingerprint: str, parent: Tracker) -> Tracker:
     return tracker
 
 
-def _train_on_ray(job: Job, listener: Listener) -> None:
+def _train_on_ray(job: Job, listener: ProgressListener) -> None:
     """Run `train_worker` on the cluster's workers, again from the last checkpoint if one is lost."""
     from orchestration.runtime.ray_session import start_ray
 
@@ -398,9 +398,9 @@ def _train_on_ray(job: Job, listener: Listener) -> None:
     gpus = (job.settings.gpus or 1) if use_gpu else 0
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = job.settings.cpus or cpus_each(machines, job.settings.workers, gpus)
-    watchdog = Watchdog(job.settings.patience, lambda message: listener.warn(job.run.name, None, message))
+    watchdog = Watchdog(job.settings.patience, lambda message: listener.on_warning(job.run.name, None, message))
     filesystem, path = (job.run / "ray").resolve()
-    with RemoteListener(listener, watchdog) as remote:
+    with RemoteProgress(listener, watchdog) as remote:
         trainer = TorchTrainer(
             _ray_worker,
             train_loop_config={"job": job, "listener": remote},
@@ -462,7 +462,7 @@ def _ray_worker(config: dict[str, Any]) -> None:
     try:
         train_worker(config["job"], worker)
     finally:
-        worker.listener.beat(worker.rank, "")
+        worker.listener.on_heartbeat(worker.rank, "")
 
 
 def _reason(error: BaseException, config: Stage.Config) -> str:

@@ -70,7 +70,7 @@ class Validation:
             metrics |= self._motions.measure(stage)
         return metrics
 
-    def draw(self, stage: Stage) -> Pictures:
+    def preview(self, stage: Stage) -> Pictures:
         """The stage's preview, large enough to be looked at."""
         if not self._batches:
             return {}
@@ -98,7 +98,7 @@ class Validation:
         return {
             **{f"val/{name}": value for name, value in measured.items()},
             "model/parameters": sum(parameter.numel() for parameter in stage.generator.parameters()) / 1e6,
-            "time/frame_seconds": _time_to_draw(synthesizer, self._excerpts[0]),
+            "time/frame_seconds": _seconds_per_frame(synthesizer, self._excerpts[0]),
         }
 
 
@@ -116,7 +116,7 @@ def _perceptual_measures(device: torch.device) -> dict[str, Measure]:
     return {"st_lpips": STLPIPS.pretrained().to(device)} if is_cached("st_lpips") else {}
 
 
-def _time_to_draw(synthesizer: VideoSynthesizer, subject: Subject) -> float:
+def _seconds_per_frame(synthesizer: VideoSynthesizer, subject: Subject) -> float:
     """Seconds for a frame, the first one left out: it may wait for memory."""
     frames = synthesizer.frames(subject.content, subject.clip.keypoints)
     next(frames)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from posegen.errors import CheckpointError
 from posegen.io.records import check_size, parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES
 from posegen.stages.stage import Stage
 
@@ -32,7 +32,7 @@ _ADAM_SLOTS = 2  # moments that Adam keeps of every parameter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class TrainingProgress:
     """How far a run has come, and on what."""
 
     epoch: int
@@ -57,7 +57,7 @@ class _Facts:
 
     stage: str
     config: dict[str, Any]
-    progress: Progress
+    progress: TrainingProgress
     optimizers: dict[str, list[dict[str, Any]]]
     """Groups of parameters of each."""
     posegen: str
@@ -71,15 +71,15 @@ class Snapshot:
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
-    progress: Progress
+    progress: TrainingProgress
 
 
-def save_checkpoint(folder: Folder, stage: Stage, progress: Progress) -> None:
+def save_checkpoint(folder: StorageFolder, stage: Stage, progress: TrainingProgress) -> None:
     """Write a stage with all that its training needs to go on."""
     write_snapshot(folder, take_snapshot(stage, progress, copy=False))
 
 
-def take_snapshot(stage: Stage, progress: Progress, *, copy: bool = True) -> Snapshot:
+def take_snapshot(stage: Stage, progress: TrainingProgress, *, copy: bool = True) -> Snapshot:
     """Take what `write_snapshot` needs, on the CPU; with `copy`, the stage may be trained further meanwhile."""
     tensors = {f"networks/{name}": tensor for name, tensor in stage.state_dict().items()}
     optimizers: dict[str, list[dict[str, Any]]] = {}
@@ -100,7 +100,7 @@ def take_snapshot(stage: Stage, progress: Progress, *, copy: bool = True) -> Sna
     return Snapshot(on_cpu, facts, progress)
 
 
-def write_snapshot(folder: Folder, snapshot: Snapshot) -> None:
+def write_snapshot(folder: StorageFolder, snapshot: Snapshot) -> None:
     """Write a checkpoint: the tensors, and then the facts, without which it does not count.
 
     Raises CheckpointError where it cannot be written, on a full disk for example.
@@ -124,7 +124,7 @@ def checkpoint_bytes(stage: Stage) -> int:
     return sum(x.nbytes * (1 + _ADAM_SLOTS * (id(x) in trained)) for x in (*stage.parameters(), *stage.buffers()))
 
 
-def load_progress(folder: Folder) -> Progress:
+def load_progress(folder: StorageFolder) -> TrainingProgress:
     """Read how far the checkpoint's run had come."""
     progress = _facts(folder).progress
     if progress.size is not None:
@@ -132,7 +132,7 @@ def load_progress(folder: Folder) -> Progress:
     return progress
 
 
-def load_frame_size(folder: Folder) -> tuple[int, int]:
+def load_frame_size(folder: StorageFolder) -> tuple[int, int]:
     """Read height and width of the frames that a checkpoint's stage draws. Raises CheckpointError if it draws none."""
     size = load_progress(folder).size
     if size is None:
@@ -140,7 +140,7 @@ def load_frame_size(folder: Folder) -> tuple[int, int]:
     return size
 
 
-def load_config(folder: Folder) -> tuple[type[Stage], Stage.Config]:
+def load_config(folder: StorageFolder) -> tuple[type[Stage], Stage.Config]:
     """Read which stage a checkpoint is of, and its configuration. Raises CheckpointError for one that is unknown."""
     facts = _facts(folder)
     stage = STAGES.get(facts.stage)
@@ -149,7 +149,7 @@ def load_config(folder: Folder) -> tuple[type[Stage], Stage.Config]:
     return stage, parse_record(stage.Config, json.dumps(facts.config), f"config in {folder}/{_FACTS}", CheckpointError)
 
 
-def load_stage(folder: Folder, expected: type[Stage] | None = None) -> Stage:
+def load_stage(folder: StorageFolder, expected: type[Stage] | None = None) -> Stage:
     """Build the stage of a checkpoint with its weights, in evaluation mode on the CPU.
 
     Raises CheckpointError where there is none, or where its stage is neither `expected` nor a kind of it.
@@ -166,7 +166,7 @@ def load_stage(folder: Folder, expected: type[Stage] | None = None) -> Stage:
     return loaded.eval()
 
 
-def load_training_state(folder: Folder, stage: Stage) -> None:
+def load_training_state(folder: StorageFolder, stage: Stage) -> None:
     """Bring a stage of the same configuration to the state in which the checkpoint was written.
 
     Raises CheckpointError where the checkpoint is of something else; the stage is then as it was.
@@ -181,7 +181,7 @@ def load_training_state(folder: Folder, stage: Stage) -> None:
         optimizer.load_state_dict({"state": slots.get(name, {}), "param_groups": groups[name]})
 
 
-def latest_checkpoint(run: Folder) -> Folder | None:
+def latest_checkpoint(run: StorageFolder) -> StorageFolder | None:
     """The newest whole checkpoint of a run, None before the first."""
     checkpoints = run / "checkpoints"
     for name in reversed(checkpoints.folders()):
@@ -190,9 +190,9 @@ def latest_checkpoint(run: Folder) -> Folder | None:
     return None
 
 
-def find_checkpoint(place: Folder | str) -> Folder:
+def find_checkpoint(place: StorageFolder | str) -> StorageFolder:
     """The checkpoint that a run folder, or a checkpoint folder itself, stands for. Raises CheckpointError."""
-    folder = Folder(place)
+    folder = StorageFolder(place)
     if folder.exists(_FACTS):
         return folder
     found = latest_checkpoint(folder)
@@ -201,7 +201,7 @@ def find_checkpoint(place: Folder | str) -> Folder:
     return found
 
 
-def is_whole(folder: Folder) -> bool:
+def is_whole(folder: StorageFolder) -> bool:
     """Return whether a folder holds a complete checkpoint."""
     if not folder.exists(_FACTS) or not folder.exists(_TENSORS):
         return False
@@ -209,13 +209,13 @@ def is_whole(folder: Folder) -> bool:
     return filesystem.get_file_info(path).size == _facts(folder).tensor_bytes
 
 
-def _facts(folder: Folder) -> _Facts:
+def _facts(folder: StorageFolder) -> _Facts:
     if not folder.exists(_FACTS):
         raise CheckpointError(f"no checkpoint in {folder}")
     return parse_record(_Facts, folder.read(_FACTS), f"{folder}/{_FACTS}", CheckpointError)
 
 
-def _load_tensors(folder: Folder) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:
+def _load_tensors(folder: StorageFolder) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:
     """Read the file of tensors. Raises CheckpointError where it is none of a checkpoint."""
     try:
         return _split(load_tensors(folder.read(_TENSORS)))
@@ -238,7 +238,7 @@ def _split(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dic
     return networks, slots
 
 
-def _check_shapes(folder: Folder, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
+def _check_shapes(folder: StorageFolder, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError where tensors are not those of the stage."""
     wanted, got = ({name: (tensor.shape, tensor.dtype) for name, tensor in x.items()} for x in (own, given))
     differing = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
@@ -252,7 +252,7 @@ def _check_shapes(folder: Folder, own: Mapping[str, Tensor], given: Mapping[str,
 
 
 def _check_optimizer(
-    folder: Folder,
+    folder: StorageFolder,
     name: str,
     optimizer: torch.optim.Optimizer,
     groups: list[dict[str, Any]],

@@ -33,7 +33,7 @@ _LONGEST_SETTINGS = 2**16  # bytes, thirty times those of the published file
 _OPENPOSE_DATASETS = ("DeepFashion", "Market")  # whose postures have 18 joints
 
 
-Adoptable = Literal["behavior", "behavior_flow", "shape_posture"]
+PublishedStageName = Literal["behavior", "behavior_flow", "shape_posture"]
 """Stages whose networks that code has, too."""
 
 
@@ -106,7 +106,7 @@ class Published:
         return sum(re.fullmatch(pattern, name) is not None for name in self.tensors)
 
 
-def open_published(stage: Adoptable, place: Path) -> Published:
+def open_published(stage: PublishedStageName, place: Path) -> Published:
     """Read a checkpoint, and the ``config.yaml`` beside it where there is one.
 
     Args:
@@ -131,7 +131,7 @@ def has_flow(folder: Path) -> bool:
     return any(folder.glob(f"*{_FLOW.prefix}*.pth"))
 
 
-def adopted_config(stage: Adoptable, published: Published) -> Stage.Config:
+def published_config(stage: PublishedStageName, published: Published) -> Stage.Config:
     """The configuration of a stage whose network is that of a checkpoint.
 
     What only training needs is the preset's: ``reference`` of `Behavior` and `BehaviorFlow`; of `ShapePosture` ``h36m``
@@ -156,7 +156,7 @@ def adopted_config(stage: Adoptable, published: Published) -> Stage.Config:
         raise CheckpointImportError(f"{published.file}: {error}") from error
 
 
-def adopted_stage(stage: Adoptable, config: Stage.Config, published: Published) -> Stage:
+def published_stage(stage: PublishedStageName, config: Stage.Config, published: Published) -> Stage:
     """Build a stage with the weights of a checkpoint.
 
     A behaviour net still lacks the scale of its data, which `Stage.begin` gives it, and a flow the behaviour net, which
@@ -166,7 +166,7 @@ def adopted_stage(stage: Adoptable, config: Stage.Config, published: Published) 
 
     Args:
         stage: Its name.
-        config: From `adopted_config`, adapted to data.
+        config: From `published_config`, adapted to data.
         published: The checkpoint.
 
     Raises:
@@ -378,7 +378,11 @@ _SHAPE_POSTURE = _Layout(
         (r"\.direction$", ".conv.weight_v"),
     ),
 )
-_LAYOUTS: dict[Adoptable, _Layout] = {"behavior": _BEHAVIOR, "behavior_flow": _FLOW, "shape_posture": _SHAPE_POSTURE}
+_LAYOUTS: dict[PublishedStageName, _Layout] = {
+    "behavior": _BEHAVIOR,
+    "behavior_flow": _FLOW,
+    "shape_posture": _SHAPE_POSTURE,
+}
 
 
 def _by_published_name(stage: Stage, layout: _Layout) -> dict[str, Tensor]:

@@ -31,7 +31,7 @@ _MEAN_STEPS = 4  # of the fixed point: how often the shift is corrected for what
 
 
 @dataclass(frozen=True)
-class Paint:
+class ColorPlan:
     """Which colours one variant of one frame gets."""
 
     frame: int
@@ -44,14 +44,14 @@ class Paint:
 
 
 @dataclass(frozen=True)
-class Variant(Paint):
+class RecoloredFrame(ColorPlan):
     """One variant of one frame, painted."""
 
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
 
 
-Plan = Iterator[tuple[int, list[Paint]]]
+ClipColorPlan = Iterator[tuple[int, list[ColorPlan]]]
 """Frame by frame, all variants of each."""
 
 
@@ -91,16 +91,16 @@ def feather(region: np.ndarray) -> np.ndarray:
     return np.where(region, np.clip((distance - 0.5) / _FEATHER + 0.5, 0, 1), 0).astype(np.float32)
 
 
-def plan_variants(
+def plan_recolorings(
     seed: int,
     clip_id: str,
     *,
     num_frames: int,
-    num_variants: int,
+    num_recolorings: int,
     scope: Scope,
     region: Region,
     mean_l: tuple[float, float],
-) -> list[Paint]:
+) -> list[ColorPlan]:
     """Decide all colours of a clip, frame by frame and in each frame variant by variant.
 
     Each colour is a function of the seed, the clip, the variant, the lightness and, with scope "frame", the frame:
@@ -121,7 +121,7 @@ def plan_variants(
     return [
         _plan(seed, clip_id, frame, variant, scope, region, mean_l)
         for frame in range(num_frames)
-        for variant in range(num_variants)
+        for variant in range(num_recolorings)
     ]
 
 
@@ -131,27 +131,27 @@ def plan_clip(
     *,
     scope: Scope,
     region: Region,
-    num_variants: int,
+    num_recolorings: int,
     seed: int,
     clip_id: str,
-) -> Plan:
-    """`plan_variants` for the lightness of a clip's garments: frame by frame, all variants of each.
+) -> ClipColorPlan:
+    """`plan_recolorings` for the lightness of a clip's garments: frame by frame, all variants of each.
 
     Args:
         images: (T, H, W, 3) uint8 RGB.
         garments: (T, H, W) uint8 labels, as from `garment_labels`.
-        scope, region, num_variants, seed, clip_id: as for `plan_variants`.
+        scope, region, num_variants, seed, clip_id: as for `plan_recolorings`.
 
     Raises:
         ConfigError: labels and images are not of one shape.
     """
     if garments.shape != images.shape[:3]:
         raise ConfigError(f"got garments of shape {garments.shape}, expected {images.shape[:3]} like the images")
-    plan = plan_variants(
+    plan = plan_recolorings(
         seed,
         clip_id,
         num_frames=len(images),
-        num_variants=num_variants,
+        num_recolorings=num_recolorings,
         scope=scope,
         region=region,
         mean_l=(mean_lightness(images, garments == UPPER), mean_lightness(images, garments == LOWER)),
@@ -159,7 +159,7 @@ def plan_clip(
     return ((frame, list(paints)) for frame, paints in groupby(plan, key=lambda paint: paint.frame))
 
 
-def augment_clip(images: np.ndarray, garments: np.ndarray, plan: Plan) -> Iterator[Variant]:
+def recolor_clip(images: np.ndarray, garments: np.ndarray, plan: ClipColorPlan) -> Iterator[RecoloredFrame]:
     """Recolour a clip, one frame's variant at a time.
 
     A garment that a frame does not show has no designated colour there.
@@ -172,7 +172,7 @@ def augment_clip(images: np.ndarray, garments: np.ndarray, plan: Plan) -> Iterat
     for frame, paints in plan:
         regions = {label: feather(garments[frame] == label) for label in (UPPER, LOWER)}
         for paint in paints:
-            yield _paint(images[frame], regions, paint)
+            yield _recolor(images[frame], regions, paint)
 
 
 def mean_lightness(images: np.ndarray, region: np.ndarray) -> float:
@@ -202,7 +202,7 @@ def _shift(lab: np.ndarray, weight: np.ndarray, target: np.ndarray) -> np.ndarra
     return shifted
 
 
-def _paint(image: np.ndarray, regions: dict[int, np.ndarray], paint: Paint) -> Variant:
+def _recolor(image: np.ndarray, regions: dict[int, np.ndarray], paint: ColorPlan) -> RecoloredFrame:
     """Apply a plan to its frame; `regions` are the feathered garments by label."""
     colors = {UPPER: paint.upper_ab, LOWER: paint.lower_ab}
     for label, region in regions.items():
@@ -210,7 +210,7 @@ def _paint(image: np.ndarray, regions: dict[int, np.ndarray], paint: Paint) -> V
         colors[label] = ab
         if ab is not None:
             image = recolor(image, region, ab)
-    return Variant(paint.frame, paint.variant, colors[UPPER], colors[LOWER], paint.seed, image)
+    return RecoloredFrame(paint.frame, paint.variant, colors[UPPER], colors[LOWER], paint.seed, image)
 
 
 # ---- Planning
@@ -218,7 +218,7 @@ def _paint(image: np.ndarray, regions: dict[int, np.ndarray], paint: Paint) -> V
 
 def _plan(
     seed: int, clip_id: str, frame: int, variant: int, scope: Scope, region: Region, mean_l: tuple[float, float]
-) -> Paint:
+) -> ColorPlan:
     """Decide the colours of one variant."""
     place = f"{seed}/{clip_id}/{variant}" if scope == "clip" else f"{seed}/{clip_id}/{variant}/{frame}"
     own_seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") >> 1  # fits a signed int64
@@ -226,7 +226,7 @@ def _plan(
     # The upper colour is drawn first, whether or not it is used.
     upper, lower = (sample_ab(generator, lightness) for lightness in mean_l)
     original = scope == "clip" and variant == 0
-    return Paint(
+    return ColorPlan(
         frame=frame,
         variant=variant,
         upper_ab=None if original or region == "lower" else upper,

@@ -19,7 +19,7 @@ from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, ImageError, first_line
 from posegen.io.images import decode_png, encode_png
 from posegen.io.records import check_size, parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 SCHEMA_VERSION = 1
 CLIP_SCHEMA = pa.schema(
@@ -33,7 +33,7 @@ CLIP_SCHEMA = pa.schema(
     ]
 )
 # Parquet cannot read fixed-size lists back where some are null, so (a, b) is a plain list of two.
-VARIANT_SCHEMA = pa.schema(
+RECOLORING_SCHEMA = pa.schema(
     [
         ("frame", pa.int32()),
         ("variant", pa.int32()),
@@ -90,7 +90,7 @@ class Clip:
         return len(self.images)
 
 
-def write_clip(dataset: Folder, clip: Clip) -> None:
+def write_clip(dataset: StorageFolder, clip: Clip) -> None:
     """Write one clip, atomically; a clip of the same id is replaced."""
     table = pa.table(
         {
@@ -111,7 +111,7 @@ def write_clip(dataset: Folder, clip: Clip) -> None:
     )
 
 
-def write_table(folder: Folder, name: str, table: pa.Table) -> None:
+def write_table(folder: StorageFolder, name: str, table: pa.Table) -> None:
     """Write a table of images, atomically. PNG does not compress twice, so Parquet does not try."""
     with folder.write(name) as stream:
         pq.write_table(table, stream, compression="none", row_group_size=_ROW_GROUP, use_dictionary=False)
@@ -120,7 +120,7 @@ def write_table(folder: Folder, name: str, table: pa.Table) -> None:
 class ClipFile:
     """A clip in a dataset, read frame by frame. Opens its file on first use and again after pickling."""
 
-    def __init__(self, dataset: Folder, clip_id: str):
+    def __init__(self, dataset: StorageFolder, clip_id: str):
         self.dataset = dataset
         self.clip_id = clip_id
 
@@ -187,7 +187,7 @@ class ClipFile:
         )
 
 
-class VariantFile:
+class RecoloringFile:
     """The recoloured frames of one clip.
 
     Args:
@@ -197,7 +197,7 @@ class VariantFile:
         size: Height and width of its frames, where pictures are looked at.
     """
 
-    def __init__(self, dataset: Folder, kind: str, clip_id: str, size: tuple[int, int] | None = None):
+    def __init__(self, dataset: StorageFolder, kind: str, clip_id: str, size: tuple[int, int] | None = None):
         self.dataset = dataset
         self.kind = kind
         self.clip_id = clip_id
@@ -208,21 +208,21 @@ class VariantFile:
 
     @cached_property
     def _table(self) -> _FrameTable:
-        return _FrameTable(self.dataset / "colors" / self.kind, f"{self.clip_id}.parquet", VARIANT_SCHEMA)
+        return _FrameTable(self.dataset / "colors" / self.kind, f"{self.clip_id}.parquet", RECOLORING_SCHEMA)
 
     @cached_property
     def rows(self) -> dict[tuple[int, int], int]:
         """Row number by (row of the frame in its clip, variant)."""
         frames, variants = self._table.numbers("frame").tolist(), self._table.numbers("variant").tolist()
         rows = _Rows(str(self._table), zip(zip(frames, variants, strict=True), range(len(frames)), strict=True))
-        num_variants = len({variant for _, variant in rows})
-        whole = len(rows) == len(frames) == len(set(frames)) * num_variants
-        if not rows or not whole or {variant for _, variant in rows} != set(range(num_variants)):
+        num_recolorings = len({variant for _, variant in rows})
+        whole = len(rows) == len(frames) == len(set(frames)) * num_recolorings
+        if not rows or not whole or {variant for _, variant in rows} != set(range(num_recolorings)):
             raise DatasetError(f"{self._table} lacks variants of its frames, or has some twice; {_REMEDY}")
         return rows
 
     @cached_property
-    def num_variants(self) -> int:
+    def num_recolorings(self) -> int:
         """Number of variants of each frame."""
         return max(variant for _, variant in self.rows) + 1
 
@@ -271,7 +271,7 @@ class _FrameTable:
     Raises DatasetError for a file that is damaged or of something else, when it is first looked into.
     """
 
-    folder: Folder
+    folder: StorageFolder
     name: str
     schema: pa.Schema
     _groups: dict[str, tuple[int, Sequence[bytes]]] = field(default_factory=dict)

@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from posegen.datasets.clip_files import SCHEMA_VERSION, ClipFile, VariantFile
+from posegen.datasets.clip_files import SCHEMA_VERSION, ClipFile, RecoloringFile
 from posegen.datasets.dataset import Dataset, Split, readable_id
 from posegen.errors import DatasetError
 from posegen.io.records import check_size, parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def derive_clip_id(person: str, action: str, source_sha256: str, settings: dict[
 class ClipDataset(Dataset):
     """A folder of clips, opened for reading."""
 
-    def __init__(self, folder: Folder | str):
-        self.folder = Folder(folder)
+    def __init__(self, folder: StorageFolder | str):
+        self.folder = StorageFolder(folder)
         if not self.folder.exists("dataset.json"):
             if self.folder.exists("motions.json"):
                 raise DatasetError(f"{self.folder} holds motions, expected clips; make them with `posegen prepare`")
@@ -95,11 +95,11 @@ class ClipDataset(Dataset):
         digest = hashlib.sha256()
         for kind in (self.folder / "colors").folders():
             for file in (self.folder / "colors" / kind).files(".parquet"):
-                record = VariantFile(self.folder, kind, file.removesuffix(".parquet")).record
+                record = RecoloringFile(self.folder, kind, file.removesuffix(".parquet")).record
                 digest.update(f"{kind}/{file}".encode() + record)
         return digest.hexdigest()[:16]
 
-    def variants(self, scope: str, region: str, clip: ClipFile) -> VariantFile:
+    def variants(self, scope: str, region: str, clip: ClipFile) -> RecoloringFile:
         """The recoloured frames of a clip. Raises DatasetError where `posegen colorize` has not made them."""
         kind = f"{scope}-{region}"
         if not (self.folder / "colors" / kind).exists(f"{clip.clip_id}.parquet"):
@@ -107,7 +107,7 @@ class ClipDataset(Dataset):
                 f"{self.folder} has no colour variants {kind!r} of clip {clip.clip_id}; "
                 f"make them with `posegen colorize {self.folder} --scope {scope} --region {region}`"
             )
-        return VariantFile(self.folder, kind, clip.clip_id, self.info.size)
+        return RecoloringFile(self.folder, kind, clip.clip_id, self.info.size)
 
     def find(self, name: str) -> ClipFile:
         """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``. Raises DatasetError."""
@@ -123,7 +123,7 @@ class ClipDataset(Dataset):
         return matches[0]
 
 
-def load_dataset_info(folder: Folder) -> DatasetInfo:
+def load_dataset_info(folder: StorageFolder) -> DatasetInfo:
     """Read ``dataset.json``. Raises DatasetError for one of another schema version, or that is none."""
     content = folder.read_json("dataset.json")
     found = content.get("schema_version") if isinstance(content, dict) else None
@@ -137,6 +137,6 @@ def load_dataset_info(folder: Folder) -> DatasetInfo:
     return info
 
 
-def save_dataset_info(folder: Folder, info: DatasetInfo) -> None:
+def save_dataset_info(folder: StorageFolder, info: DatasetInfo) -> None:
     """Write ``dataset.json``."""
     folder.write_json("dataset.json", asdict(info))

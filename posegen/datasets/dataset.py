@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Literal
 
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 Split = Literal["train", "test"]
 
@@ -15,10 +15,10 @@ Split = Literal["train", "test"]
 class Dataset(ABC):
     """A folder of data, opened for reading. Raises DatasetError where it is none of its kind."""
 
-    folder: Folder
+    folder: StorageFolder
 
     @abstractmethod
-    def __init__(self, folder: Folder | str): ...
+    def __init__(self, folder: StorageFolder | str): ...
 
     @property
     @abstractmethod

@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from posegen.datasets.dataset import Dataset, Split, assign_splits, readable_id
 from posegen.errors import DatasetError, MotionError
 from posegen.io.records import parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion, encode_motion, read_motion
 
 SplitBy = Literal["person", "action", "motion"]
@@ -75,8 +75,8 @@ class NamedMotion(NamedTuple):
 class MotionDataset(Dataset):
     """A folder of motions, opened for reading."""
 
-    def __init__(self, folder: Folder | str):
-        self.folder = Folder(folder)
+    def __init__(self, folder: StorageFolder | str):
+        self.folder = StorageFolder(folder)
         if not self.folder.exists(MANIFEST):
             if self.folder.exists("dataset.json"):
                 raise DatasetError(f"{self.folder} holds clips, expected motions; see `posegen motion --help`")
@@ -149,7 +149,7 @@ class MotionDataset(Dataset):
 
 
 def write_motions(
-    folder: Folder,
+    folder: StorageFolder,
     motions: Iterable[NamedMotion],
     *,
     settings: Mapping[str, Any],
@@ -203,7 +203,7 @@ def write_motions(
     return info
 
 
-def _write_motion(folder: Folder, named: NamedMotion) -> MotionEntry:
+def _write_motion(folder: StorageFolder, named: NamedMotion) -> MotionEntry:
     """Write one motion. Its split is decided when all are there."""
     content = encode_motion(named.motion)
     motion_id = readable_id(named.person, named.action, content)
@@ -234,7 +234,7 @@ def _divide(
     ]
 
 
-def _load_info(folder: Folder) -> MotionDatasetInfo:
+def _load_info(folder: StorageFolder) -> MotionDatasetInfo:
     """Read the manifest. Raises DatasetError for one of another version, or that is none."""
     place = f"{folder}/{MANIFEST}"
     info = parse_record(MotionDatasetInfo, folder.read(MANIFEST), place, DatasetError)

@@ -119,9 +119,9 @@ def play(stage: BehaviorStage, windows: Windows, generator: torch.Generator) -> 
 
 def random_codes(stage: BehaviorStage, count: int, generator: torch.Generator) -> dict[Kind, Tensor]:
     """Codes (count, Z) of the prior N(0, I) and, if the stage has one, of the flow."""
-    codes: dict[Kind, Tensor] = {"prior": BehaviorStage.draw_codes(stage, count, generator).to(stage.device)}
+    codes: dict[Kind, Tensor] = {"prior": BehaviorStage.sample_codes(stage, count, generator).to(stage.device)}
     if isinstance(stage, BehaviorFlow):
-        codes["flow"] = stage.draw_codes(count, generator)
+        codes["flow"] = stage.sample_codes(count, generator)
     return codes
 
 

@@ -75,7 +75,7 @@ def map_codes(
     codes, lab, names = [], [], []
     for done, clip in enumerate(clips):
         on_progress(done, len(clips))
-        painted = list(_painted_frames(dataset, clip, region, -(-count // len(clips)), rng))
+        painted = list(_recolored_frames(dataset, clip, region, -(-count // len(clips)), rng))
         for start in range(0, len(painted), _BATCH):
             images = np.stack([to_network(image) for image, _ in painted[start : start + _BATCH]])
             codes.append(encode(torch.from_numpy(images).to(device)).cpu().numpy())
@@ -87,13 +87,13 @@ def map_codes(
     return LatentMap(np.concatenate(codes)[:count], np.array(lab)[:count], np.array(names)[:count])
 
 
-def _painted_frames(
+def _recolored_frames(
     dataset: ClipDataset, clip: ClipFile, region: str, count: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, tuple[float, float, float]]]:
     """Painted frames (H, W, 3) of a clip and L, a, b of each; a frame more than once only in different colours."""
     variants = dataset.variants("frame", region, clip)
     designated = variants.upper_ab if region == "upper" else variants.lower_ab
-    choices = [(int(row), variant) for row in usable_rows(clip) for variant in range(variants.num_variants)]
+    choices = [(int(row), variant) for row in usable_rows(clip) for variant in range(variants.num_recolorings)]
     for number in rng.permutation(len(choices))[:count]:
         row, variant = choices[number]
         ab = designated[variants.rows[row, variant]]

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.palette import sample_ab
-from posegen.datasets.clip_files import Clip, ClipFile, VariantFile
+from posegen.datasets.clip_files import Clip, ClipFile, RecoloringFile
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.evaluation.reconstruction import Measure, flicker, gather, reconstruct, score_frames
 from posegen.inference.color_matching import match_colors
-from posegen.inference.person import Content, content_of, garments_of, worn_color
+from posegen.inference.person import Person, garments_of, person_of_clip, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.color import areas_beside, hit, leakage, mean_ab, share_of_way, texture_kept
 from posegen.metrics.latent import code_sensitivity
@@ -48,14 +48,14 @@ class Subject:
     """A clip to be recoloured: all that does not depend on who draws it."""
 
     clip: Clip
-    content: Content
+    content: Person
     labels: np.ndarray
     """(T, H, W) of `garment_labels`."""
     swaps: list[Swap]
 
 
 @dataclass(frozen=True)
-class Recoloring:
+class SwapResult:
     """What one swap of a garment's code did to a clip."""
 
     region: str
@@ -77,7 +77,7 @@ class Recoloring:
     """Mean change of a channel, in [0, 1], per unit between the codes; NaN where both codes are equal."""
 
 
-def open_subject(file: ClipFile, clip: Clip, variants: VariantFile, count: int) -> Subject:
+def open_subject(file: ClipFile, clip: Clip, variants: RecoloringFile, count: int) -> Subject:
     """Prepare swaps to the first `count` painted variants of a clip, for each garment that it shows.
 
     `clip` is what `file` holds, or an excerpt from its beginning.
@@ -86,7 +86,7 @@ def open_subject(file: ClipFile, clip: Clip, variants: VariantFile, count: int) 
     garments = {region: labels == index + 1 for index, region in enumerate(REGIONS)}
     row = int(usable_rows(file)[0])
     swaps = []
-    for variant in range(1, min(count + 1, variants.num_variants)):  # 0 is the original
+    for variant in range(1, min(count + 1, variants.num_recolorings)):  # 0 is the original
         painted = np.stack([variants.image(frame, variant) for frame in range(len(clip))])
         image = variants.image(row, variant)
         swaps += [
@@ -94,7 +94,7 @@ def open_subject(file: ClipFile, clip: Clip, variants: VariantFile, count: int) 
             for region, garment in garments.items()
             if _is_more_than_outline(garment)
         ]
-    return Subject(clip, content_of(file), labels, swaps)
+    return Subject(clip, person_of_clip(file), labels, swaps)
 
 
 def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_frames: int = 8) -> list[Subject]:
@@ -115,12 +115,12 @@ def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_fra
     excerpts = []
     for file in list(of_person.values())[:count]:
         variants = dataset.variants("clip", "both", file)
-        subject = open_subject(file, _beginning(file.read(), num_frames), variants, variants.num_variants)
+        subject = open_subject(file, _beginning(file.read(), num_frames), variants, variants.num_recolorings)
         excerpts.append(replace(subject, swaps=_farthest_swaps(subject)))
     return excerpts
 
 
-def swap_codes(synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarray) -> list[Recoloring]:
+def swap_codes(synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarray) -> list[SwapResult]:
     """Draw a clip with other codes, one garment at a time, and measure what became of it.
 
     `before` (T, H, W, 3) is how it is drawn in its own colours. Swaps whose colours lie closer than 15 units of
@@ -141,9 +141,9 @@ def swap_codes(synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarr
     return results
 
 
-def grant_wishes(
+def match_target_colors(
     synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarray, count: int, seed: int = 0
-) -> list[Recoloring]:
+) -> list[SwapResult]:
     """Ask for `count` random colours of each garment, with codes corrected by `match_colors`, and measure as for swaps.
 
     The colours are such as a display can show at the garment's own lightness.
@@ -163,11 +163,11 @@ def grant_wishes(
     return results
 
 
-def summarize_swaps(recolorings: Sequence[Recoloring]) -> dict[str, float]:
+def summarize_swaps(recolorings: Sequence[SwapResult]) -> dict[str, float]:
     """Means over the swaps of one clip; what none of them could tell is missing.
 
     ``recolor_REGION`` (1 is there), ``hit_REGION`` (CIEDE2000), ``texture_REGION``, ``leakage_other``,
-    ``leakage_skin``, ``background_delta_e`` (CIEDE2000) and ``code_sensitivity``, see `Recoloring`.
+    ``leakage_skin``, ``background_delta_e`` (CIEDE2000) and ``code_sensitivity``, see `SwapResult`.
     """
     values = gather(
         {
@@ -208,11 +208,11 @@ def measure_excerpts(
     return {name: float(np.mean(values)) for name, values in gather(scores).items()}
 
 
-def _measure(subject: Subject, swap: Swap, before: np.ndarray, after: np.ndarray, sensitivity: float) -> Recoloring:
+def _measure(subject: Subject, swap: Swap, before: np.ndarray, after: np.ndarray, sensitivity: float) -> SwapResult:
     number = REGIONS.index(swap.region) + 1
     garment = subject.labels == number
     start, end = mean_ab(before, garment), mean_ab(after, garment)
-    return Recoloring(
+    return SwapResult(
         region=swap.region,
         start=_pair(start),
         end=_pair(end),

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from posegen.datasets.clip_files import Clip, ClipFile
-from posegen.inference.person import Content, content_of
-from posegen.inference.renderers import Reenactor
+from posegen.inference.person import Person, person_of_clip
+from posegen.inference.renderers import VideoRenderer
 from posegen.metrics.image import MS_SSIM_MIN_SIZE, masked, ms_ssim, ssim
 from posegen.metrics.temporal import ImpliedFlow, implied_flow, tlpips, warp_error
 
@@ -39,18 +39,18 @@ def structural_measures(size: tuple[int, int]) -> dict[str, Measure]:
     return {"ms_ssim": ms_ssim} if min(size) >= MS_SSIM_MIN_SIZE else {"ssim": ssim}
 
 
-def reconstruct(reenactor: Reenactor, clip: Clip, content: Content) -> np.ndarray:
+def reconstruct(renderer: VideoRenderer, clip: Clip, content: Person) -> np.ndarray:
     """Draw all frames of a clip from its content frame, in its own colours: uint8 (T, H, W, 3)."""
-    return np.stack(list(reenactor.frames(content, clip.keypoints)))
+    return np.stack(list(renderer.frames(content, clip.keypoints)))
 
 
 def score_clip(
-    reenactor: Reenactor, file: ClipFile, measures: Mapping[str, Measure], perceptual: Collection[str] = ()
+    renderer: VideoRenderer, file: ClipFile, measures: Mapping[str, Measure], perceptual: Collection[str] = ()
 ) -> tuple[ClipScores, Clip, np.ndarray]:
     """Reconstruct a clip and measure it, frame by frame and in time.
 
     Args:
-        reenactor: Draws it.
+        renderer: Draws it.
         file: The clip, of two frames or more.
         measures: What is measured of two pictures.
         perceptual: Names of those measures by which the change from frame to frame is compared, too (tLPIPS).
@@ -59,9 +59,9 @@ def score_clip(
         The scores, the clip and the reconstruction (T, H, W, 3).
     """
     clip = file.read()
-    drawn = reconstruct(reenactor, clip, content_of(file))
-    means = score_frames(clip, drawn, measures, reenactor.device)
-    means |= _score_time(clip, drawn, {name: measures[name] for name in perceptual}, reenactor.device)
+    drawn = reconstruct(renderer, clip, person_of_clip(file))
+    means = score_frames(clip, drawn, measures, renderer.device)
+    means |= _score_time(clip, drawn, {name: measures[name] for name in perceptual}, renderer.device)
     return ClipScores(clip.info.clip_id, len(clip) - 1, means), clip, drawn
 
 

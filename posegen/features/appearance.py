@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from posegen.features.parts import part_distances
-from posegen.features.warp import PartAffines, crop_parts, estimate_affines, paint_crops
+from posegen.features.warp import PartAffines, crop_parts, estimate_affines, warp_crops
 
 _RIM = np.ones((3, 3), np.uint8)
 _INPAINTING_RADIUS = 3
@@ -37,11 +37,11 @@ class Appearance:
 
         Later parts hide earlier ones in the order of `PARTS`: arms lie over the torso.
         """
-        return self.paint(estimate_affines(self.keypoints, keypoints))
+        return self.warp(estimate_affines(self.keypoints, keypoints))
 
-    def paint(self, affines: PartAffines) -> np.ndarray:
+    def warp(self, affines: PartAffines) -> np.ndarray:
         """`in_pose` for maps of the parts that are known already."""
-        return paint_crops(self._crops, affines, self._background)
+        return warp_crops(self._crops, affines, self._background)
 
 
 def _whole_parts(keypoints: np.ndarray, person: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from posegen.errors import ConfigError
 from posegen.features.parts import is_usable, part_labels, part_shapes
-from posegen.features.stick_figure import draw_stick_figure
+from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.features.warp import PartAffines, PartCrop, crop_parts, estimate_affines, merge_crops
 from posegen.skeletons import LOWER_PARTS, PARTS, UPPER_PARTS
 
@@ -32,7 +32,7 @@ def feature_map(keypoints: np.ndarray, edges: np.ndarray) -> np.ndarray:
         PosegenError: Shapes or types are not these.
     """
     _require_edges(edges)
-    return np.dstack([draw_stick_figure(keypoints, edges.shape), edges])
+    return np.dstack([rasterize_stick_figure(keypoints, edges.shape), edges])
 
 
 class Estimate(NamedTuple):

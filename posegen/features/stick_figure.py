@@ -45,7 +45,7 @@ def line_width(height: int) -> int:
     return max(2, round(0.012 * height))
 
 
-def draw_stick_figure(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def rasterize_stick_figure(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Draw joints and the limbs between them on black (Yang et al., 2020, Section 2.1).
 
     Colours are opaque and not anti-aliased, so that each pixel names one joint. Limbs come first, in the order of

@@ -137,7 +137,9 @@ def find_joints(keypoints: np.ndarray, layout: FigureLayout) -> np.ndarray:
     return joints
 
 
-def draw_posture(keypoints: np.ndarray, size: tuple[int, int], layout: FigureLayout = OPENPOSE_FIGURE) -> np.ndarray:
+def rasterize_posture(
+    keypoints: np.ndarray, size: tuple[int, int], layout: FigureLayout = OPENPOSE_FIGURE
+) -> np.ndarray:
     """Draw a posture on black.
 
     Args:
@@ -162,9 +164,9 @@ def draw_posture(keypoints: np.ndarray, size: tuple[int, int], layout: FigureLay
         for channel, value in _TORSO:
             cv2.fillPoly(channels[channel], [corners.astype(np.int32)], value)
     for lines, color in ((layout.right, _RIGHT), (layout.left, _LEFT), (layout.head, _HEAD)):
-        _draw(channels, [_ends(keypoints, line, layout) for line in lines], color)
+        _rasterize(channels, [_ends(keypoints, line, layout) for line in lines], color)
     if layout.face:
-        _draw(channels, _face(keypoints, layout), _HEAD)
+        _rasterize(channels, _face(keypoints, layout), _HEAD)
     return np.dstack(channels)
 
 
@@ -188,7 +190,7 @@ def _length(line: np.ndarray) -> float:
     return float(np.linalg.norm(line[1] - line[0]))
 
 
-def _draw(channels: list[np.ndarray], lines: list[np.ndarray | None], color: tuple[tuple[int, int], ...]) -> None:
+def _rasterize(channels: list[np.ndarray], lines: list[np.ndarray | None], color: tuple[tuple[int, int], ...]) -> None:
     for line in lines:
         if line is not None:
             start, end = line.astype(int).tolist()

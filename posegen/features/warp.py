@@ -199,7 +199,7 @@ def merge_crops(crops: list[PartCrop], affines: PartAffines, size: tuple[int, ..
     return canvas
 
 
-def paint_crops(crops: list[PartCrop], affines: PartAffines, background: np.ndarray) -> np.ndarray:
+def warp_crops(crops: list[PartCrop], affines: PartAffines, background: np.ndarray) -> np.ndarray:
     """Warp the parts of a source and lay them over a picture, one after another in the order of `PARTS`.
 
     Args:

@@ -13,7 +13,7 @@ from posegen.stages.behavior_stage import BehaviorStage
 
 
 @dataclass(frozen=True)
-class Reenactment:
+class BehaviorTransfer:
     """A transfer of behaviour, and what it is made of, all at one rate."""
 
     source: Motion
@@ -24,7 +24,9 @@ class Reenactment:
     """What is done, from this posture on; it begins with the posture itself."""
 
 
-def reenact(stage: BehaviorStage, source: Motion, targets: Sequence[Motion], num_frames: int = 0) -> list[Reenactment]:
+def transfer_behavior(
+    stage: BehaviorStage, source: Motion, targets: Sequence[Motion], num_frames: int = 0
+) -> list[BehaviorTransfer]:
     """Let each target go on from its first frame, in its place, with the behaviour of a source.
 
     As published (Blattmann et al., 2021, arXiv:2103.04677), the posture itself comes first.
@@ -38,9 +40,9 @@ def reenact(stage: BehaviorStage, source: Motion, targets: Sequence[Motion], num
     done = resample(source, stage.config.fps)
     num_frames = num_frames or stage.config.num_frames + 1
     codes = stage.encode([done]).expand(len(targets), -1)
-    drawn = stage.draw(codes, targets, num_frames - 1, with_start=True)
+    drawn = stage.generate(codes, targets, num_frames - 1, with_start=True)
     return [
-        Reenactment(
+        BehaviorTransfer(
             first_frames(done, num_frames),
             replace(first_frames(target, 1), fps=stage.config.fps),
             replace(motion, label=source.label, label_name=source.label_name),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from posegen.color.garment_segmentation import NONE
 from posegen.color.lab import delta_e_2000, rgb_to_lab
-from posegen.inference.person import Content, garments_of, worn_color
+from posegen.inference.person import Person, garments_of, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.samples import REGIONS
 
@@ -38,7 +38,7 @@ class ColorMatch:
 
 
 def match_colors(
-    synthesizer: VideoSynthesizer, content: Content, z: Tensor, wishes: Mapping[str, tuple[float, float]]
+    synthesizer: VideoSynthesizer, content: Person, z: Tensor, targets: Mapping[str, tuple[float, float]]
 ) -> tuple[Tensor, dict[str, ColorMatch]]:
     """Find the code with which garments are drawn in the wished mean (a, b), and all else as with `z`.
 
@@ -59,9 +59,9 @@ def match_colors(
     Raises:
         PosegenError: a garment is not seen in the content image.
     """
-    colors = {region: (worn_color(content, region)[0], *ab) for region, ab in wishes.items()}
+    colors = {region: (worn_color(content, region)[0], *ab) for region, ab in targets.items()}
     start = synthesizer.recolor(z, colors)
-    problem = _Problem(synthesizer, content, z, start, wishes)
+    problem = _Problem(synthesizer, content, z, start, targets)
     u = torch.zeros_like(start)  # (Z,)
     residuals = problem.residuals(u[None])[0]  # (R,)
     for _ in range(_MAX_STEPS):
@@ -73,7 +73,7 @@ def match_colors(
         u, residuals = candidates[best], trials[best]
     end = start + u * problem.scale
     before, after = problem.differences(start), problem.differences(end)
-    return end, {region: ColorMatch(before[region], after[region]) for region in wishes}
+    return end, {region: ColorMatch(before[region], after[region]) for region in targets}
 
 
 class _Problem:
@@ -82,14 +82,14 @@ class _Problem:
     def __init__(
         self,
         synthesizer: VideoSynthesizer,
-        content: Content,
+        content: Person,
         z: Tensor,
         start: Tensor,
-        wishes: Mapping[str, tuple[float, float]],
+        targets: Mapping[str, tuple[float, float]],
     ):
-        self.synthesizer, self.content, self.start, self.wishes = synthesizer, content, start, wishes
+        self.synthesizer, self.content, self.start, self.targets = synthesizer, content, start, targets
         garments, person = garments_of(content), content.mask > 0
-        self.masks = {region: garments == REGIONS.index(region) + 1 for region in wishes}
+        self.masks = {region: garments == REGIONS.index(region) + 1 for region in targets}
         outside = ~np.logical_or.reduce(list(self.masks.values()))
         # Each area counts as much as any other, however small it is.
         areas = [outside & there for there in (garments > NONE, person & (garments == NONE), ~person)]
@@ -100,7 +100,7 @@ class _Problem:
     def residuals(self, u: Tensor) -> Tensor:
         """What is to be small, (N, R), in units of (a, b)."""
         frames = self._draw(self.start + u * self.scale)  # (N, 2, 3, H, W)
-        errors = [self._lab(frames, region)[:, 1:] - ab for region, ab in self.wishes.items()]
+        errors = [self._lab(frames, region)[:, 1:] - ab for region, ab in self.targets.items()]
         changes = [(frames - self.reference)[..., there].flatten(1) * 127.5 for there in self.outsides]  # (N, P) levels
         outside = [change / (_OUTSIDE_SCALE * change.shape[1] ** 0.5) for change in changes]
         return torch.cat([torch.from_numpy(np.hstack(errors)).to(u), *outside, u / _CODE_SCALE], dim=1)
@@ -114,7 +114,7 @@ class _Problem:
     def differences(self, z: Tensor) -> dict[str, float]:
         """CIEDE2000 of each drawn garment from its wish, at the lightness that it is drawn with."""
         frames, differences = self._draw(z[None]), {}
-        for region, ab in self.wishes.items():
+        for region, ab in self.targets.items():
             drawn = self._lab(frames, region)[0]
             differences[region] = float(delta_e_2000(drawn, np.array([drawn[0], *ab])))
         return differences

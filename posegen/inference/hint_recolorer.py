@@ -18,7 +18,7 @@ from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.color.garment_segmentation import LOWER, UPPER
 from posegen.color.hints import body_hints
 from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
-from posegen.color.recoloring import Paint, Plan, Variant, feather
+from posegen.color.recoloring import ClipColorPlan, ColorPlan, RecoloredFrame, feather
 from posegen.errors import ConfigError
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17
 from posegen.stages import Colorizer
@@ -56,10 +56,10 @@ class Recolorer:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device)
 
-    def augment_clip(
-        self, images: np.ndarray, garments: np.ndarray, keypoints: np.ndarray, plan: Plan
-    ) -> Iterator[Variant]:
-        """Recolour a clip as `posegen.color.recoloring.augment_clip` does, one frame at a time.
+    def recolor_clip(
+        self, images: np.ndarray, garments: np.ndarray, keypoints: np.ndarray, plan: ClipColorPlan
+    ) -> Iterator[RecoloredFrame]:
+        """Recolour a clip as `posegen.color.recoloring.recolor_clip` does, one frame at a time.
 
         Args:
             images: (T, H, W, 3) uint8 RGB.
@@ -70,11 +70,11 @@ class Recolorer:
         if len(keypoints) != len(images):
             raise ConfigError(f"got keypoints {keypoints.shape}, expected ({len(images)}, 18, 3) like the images")
         for frame, paints in plan:
-            yield from self._paint(images[frame], keypoints[frame], garments[frame], paints)
+            yield from self._recolor(images[frame], keypoints[frame], garments[frame], paints)
 
-    def _paint(
-        self, image: np.ndarray, keypoints: np.ndarray, garments: np.ndarray, paints: Sequence[Paint]
-    ) -> Iterator[Variant]:
+    def _recolor(
+        self, image: np.ndarray, keypoints: np.ndarray, garments: np.ndarray, paints: Sequence[ColorPlan]
+    ) -> Iterator[RecoloredFrame]:
         """Carry out the paints of one frame, all in one batch."""
         regions = {label: feather(garments == label) for label in (UPPER, LOWER)}
         lab = rgb_to_lab(image)
@@ -89,7 +89,7 @@ class Recolorer:
         for paint, chosen, ab in zip(paints, colors, self.colorize(lab[..., 0], hints), strict=True):
             weight = sum((regions[label] for label in chosen if chosen[label] is not None), np.zeros(lab.shape[:2]))
             painted = composite(image, ab, weight)
-            yield Variant(paint.frame, paint.variant, chosen[UPPER], chosen[LOWER], paint.seed, painted)
+            yield RecoloredFrame(paint.frame, paint.variant, chosen[UPPER], chosen[LOWER], paint.seed, painted)
 
     @torch.inference_mode()
     def colorize(self, lightness: np.ndarray, hints: np.ndarray) -> np.ndarray:

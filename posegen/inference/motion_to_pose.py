@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from posegen.errors import ConfigError
-from posegen.inference.person import Content
+from posegen.inference.person import Person
 from posegen.motion.cameras import align_to_reference, front_camera
 from posegen.motion.editing import Placement, canonicalize, place, resample
 from posegen.motion.motion import Motion
@@ -36,7 +36,7 @@ def face_viewer(motion: Motion, fps: float, yaw: float = 0.0) -> Motion:
     return resample(place(ahead, Placement(0.0, 0.0, math.radians(yaw))), fps)
 
 
-def pose_sequence(motion: Motion, content: Content) -> np.ndarray:
+def pose_sequence(motion: Motion, content: Person) -> np.ndarray:
     """Return what OpenPose would see if the person of a picture made a motion: keypoints (T, 18, 3) in its pixels.
 
     The motion is seen from the front. It is as large as the person, by trunk and legs, and starts with its neck where

@@ -14,7 +14,7 @@ from posegen.samples import REGIONS, usable_rows
 
 
 @dataclass(frozen=True)
-class Content:
+class Person:
     """The person that is drawn: one frame and what is seen in it."""
 
     image: np.ndarray
@@ -27,21 +27,21 @@ class Content:
     """(H, W) uint8, 255 on the person."""
 
 
-def content_of(clip: ClipFile) -> Content:
+def person_of_clip(clip: ClipFile) -> Person:
     """The first frame of a clip that has a usable pose. Raises DatasetError if none has."""
     rows = usable_rows(clip)
     if not len(rows):
         raise DatasetError(f"clip {clip.clip_id} has no frame with both hips and both shoulders")
     row = int(rows[0])
-    return Content(clip.image(row), clip.keypoints[row], clip.edges(row), clip.mask(row))
+    return Person(clip.image(row), clip.keypoints[row], clip.edges(row), clip.mask(row))
 
 
-def garments_of(content: Content) -> np.ndarray:
+def garments_of(content: Person) -> np.ndarray:
     """Label the garments that the content image shows: (H, W) uint8 as from `garment_labels`."""
     return garment_labels(content.image[None], content.keypoints[None], content.mask[None])[0]
 
 
-def worn_color(content: Content, region: str) -> tuple[float, float, float]:
+def worn_color(content: Person, region: str) -> tuple[float, float, float]:
     """Mean L, a, b of the ``upper`` or ``lower`` garment that a person wears. Raises ConfigError if it is not seen."""
     pixels = content.image[garments_of(content) == REGIONS.index(region) + 1]
     if not len(pixels):

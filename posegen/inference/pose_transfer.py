@@ -9,14 +9,14 @@ import torch
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_size, load_stage
 from posegen.errors import ConfigError
-from posegen.inference.person import Content
-from posegen.io.storage import Folder
+from posegen.inference.person import Person
+from posegen.io.storage import StorageFolder
 from posegen.samples import to_image
-from posegen.stages.pose_transfer_stage import TransferStage
+from posegen.stages.pose_transfer_stage import PoseTransferStage
 
 
 class PoseTransfer:
-    """Draws videos with a trained `TransferStage`, such as `DeformableGAN`, each frame by itself.
+    """Draws videos with a trained `PoseTransferStage`, such as `DeformableGAN`, each frame by itself.
 
     Args:
         stage: In evaluation mode.
@@ -28,19 +28,19 @@ class PoseTransfer:
         >>> frames = transfer.frames(content, poses)
     """
 
-    def __init__(self, stage: TransferStage, size: tuple[int, int], device: torch.device | None = None):
+    def __init__(self, stage: PoseTransferStage, size: tuple[int, int], device: torch.device | None = None):
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.stage, self.size = stage.to(self.device).eval(), size
 
     @classmethod
-    def load(cls, run: Folder | str, device: torch.device | None = None) -> PoseTransfer:
+    def load(cls, run: StorageFolder | str, device: torch.device | None = None) -> PoseTransfer:
         """Load the newest checkpoint of a run. Raises CheckpointError if it is of another stage."""
         checkpoint = find_checkpoint(run)
-        stage = load_stage(checkpoint, TransferStage)
-        assert isinstance(stage, TransferStage)
+        stage = load_stage(checkpoint, PoseTransferStage)
+        assert isinstance(stage, PoseTransferStage)
         return cls(stage, load_frame_size(checkpoint), device)
 
-    def frames(self, content: Content, poses: np.ndarray) -> Iterator[np.ndarray]:
+    def frames(self, content: Person, poses: np.ndarray) -> Iterator[np.ndarray]:
         """Draw one uint8 frame (H, W, 3) per pose.
 
         Args:
@@ -49,5 +49,5 @@ class PoseTransfer:
         """
         if content.image.shape[:2] != self.size:
             raise ConfigError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
-        for drawn in self.stage.reenact(content.image, content.keypoints, poses):
+        for drawn in self.stage.render(content.image, content.keypoints, poses):
             yield to_image(drawn)

@@ -14,8 +14,8 @@ from posegen.errors import ConfigError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.features.warp import estimate_affines
-from posegen.inference.person import Content
-from posegen.io.storage import Folder
+from posegen.inference.person import Person
+from posegen.io.storage import StorageFolder
 from posegen.networks.codebook import Codebook
 from posegen.samples import REGIONS, to_image, to_network, to_unit
 from posegen.stages.video_stage import VideoStage
@@ -48,14 +48,14 @@ class VideoSynthesizer:
         self.stage, self.size = stage.to(self.device).eval(), size
 
     @classmethod
-    def load(cls, run: Folder | str, device: torch.device | None = None) -> VideoSynthesizer:
+    def load(cls, run: StorageFolder | str, device: torch.device | None = None) -> VideoSynthesizer:
         """Load the newest checkpoint of a run. Raises CheckpointError if it is of another stage."""
         checkpoint = find_checkpoint(run)
         stage = load_stage(checkpoint, VideoStage)
         assert isinstance(stage, VideoStage)
         return cls(stage, load_frame_size(checkpoint), device)
 
-    def frames(self, content: Content, poses: np.ndarray, z: Tensor | None = None) -> Iterator[np.ndarray]:
+    def frames(self, content: Person, poses: np.ndarray, z: Tensor | None = None) -> Iterator[np.ndarray]:
         """Draw one uint8 frame (H, W, 3) per pose, each from the one before.
 
         Args:
@@ -69,7 +69,7 @@ class VideoSynthesizer:
 
     @torch.no_grad()
     def clips(
-        self, content: Content, poses: Sequence[np.ndarray], codes: Sequence[Tensor]
+        self, content: Person, poses: Sequence[np.ndarray], codes: Sequence[Tensor]
     ) -> Iterator[dict[int, np.ndarray]]:
         """Draw several clips of a person as one batch, frame by frame; memory does not grow with their length.
 
@@ -93,7 +93,7 @@ class VideoSynthesizer:
             yield {number: to_image(image) for number, image in zip(active, drawn, strict=True)}
 
     @torch.no_grad()
-    def roll_out(self, content: Content, poses: np.ndarray, codes: Tensor) -> Tensor:
+    def roll_out(self, content: Person, poses: np.ndarray, codes: Tensor) -> Tensor:
         """Draw a few poses (T, 18, 3) with each of the codes (N, Z): frames (N, T, 3, H, W) in [-1, 1], all at once."""
         features = self._conditions(self._take_apart(content), list(poses))  # (T, F, H, W)
         regions = self._regions(poses)  # (T, 2, H, W)
@@ -137,7 +137,7 @@ class VideoSynthesizer:
         assert isinstance(codebook, Codebook)
         return codebook
 
-    def _take_apart(self, content: Content) -> _Parts:
+    def _take_apart(self, content: Person) -> _Parts:
         if content.image.shape[:2] != self.size:
             raise ConfigError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
         features = ContentFeatures(content.keypoints, content.edges, content.mask)
@@ -145,7 +145,7 @@ class VideoSynthesizer:
             return _Parts(features, None)
         return _Parts(features, Appearance(content.image, content.keypoints, content.mask))
 
-    def _start(self, content: Content, count: int) -> Tensor:
+    def _start(self, content: Person, count: int) -> Tensor:
         """v0 of several clips of a person, (N, 3, H, W)."""
         image = self._stack([to_network(content.image)])
         return self.stage.start_of({"content": image, "start": image}).expand(count, -1, -1, -1)
@@ -158,7 +158,7 @@ class VideoSynthesizer:
         restored = self.stage.restore(estimated, self._stack([to_unit(part[..., None]) for part in support]))
         if parts.appearance is None:
             return restored
-        shown = self._stack([to_network(parts.appearance.paint(one)) for one in affines])  # (N, 3, H, W)
+        shown = self._stack([to_network(parts.appearance.warp(one)) for one in affines])  # (N, 3, H, W)
         return torch.cat([restored, shown], dim=1)
 
     def _regions(self, poses: Iterable[np.ndarray]) -> Tensor:

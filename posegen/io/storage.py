@@ -31,15 +31,15 @@ _OBJECT_STORE = "s3"
 """The type of file system in which a move is a copy, and a file appears when it is closed."""
 
 
-class Folder:
+class StorageFolder:
     """A folder anywhere that `pyarrow.fs` reaches: ``data/clips``, ``/mnt/share``, ``s3://bucket/key``.
 
     An address may end in options as pyarrow knows them, ``s3://bucket/key?region=eu-west-1``; folders inside have them
     too. Cheap to make and to pickle; nothing is created before something is written.
     """
 
-    def __init__(self, uri: str | os.PathLike[str] | Folder):
-        text = uri.uri if isinstance(uri, Folder) else os.fspath(uri)
+    def __init__(self, uri: str | os.PathLike[str] | StorageFolder):
+        text = uri.uri if isinstance(uri, StorageFolder) else os.fspath(uri)
         if "://" in text:
             place, mark, options = text.partition("?")
             text = f"{place.rstrip('/')}{mark}{options}"
@@ -47,18 +47,18 @@ class Folder:
             text = str(expand_home(text).absolute())
         self.uri: str = text
 
-    def __truediv__(self, name: str) -> Folder:
+    def __truediv__(self, name: str) -> StorageFolder:
         place, options = self._divide()
-        return Folder(f"{place}/{name}{options}")
+        return StorageFolder(f"{place}/{name}{options}")
 
     def __str__(self) -> str:
         return self.uri
 
     def __repr__(self) -> str:
-        return f"Folder({self.uri!r})"
+        return f"StorageFolder({self.uri!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Folder) and other.uri == self.uri
+        return isinstance(other, StorageFolder) and other.uri == self.uri
 
     def __hash__(self) -> int:
         return hash(self.uri)
@@ -211,7 +211,7 @@ def expand_home(path: str | os.PathLike[str]) -> Path:
 def scratch_name(name: str) -> str:
     """Return a name for what will be, or belongs to, the file `name`, and is not to stay.
 
-    It is hidden, of this process alone, and ends as `name` does; `Folder.sweep` finds it.
+    It is hidden, of this process alone, and ends as `name` does; `StorageFolder.sweep` finds it.
     """
     return f".{os.getpid()}@{platform.node()}.{uuid.uuid4().hex}.{name}"
 

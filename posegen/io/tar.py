@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from posegen.errors import ArchiveError, first_line
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 _CHUNK = 2**20  # bytes that are copied at once
 _LITTER = (".DS_Store", "Thumbs.db")  # what machines leave in folders, besides files that begin with "._"
@@ -71,7 +71,7 @@ def list_members(path: Path, accepts: Callable[[str], bool], expected: str) -> l
     return list(members.values())
 
 
-def extract(path: Path, members: Sequence[Member], folder: Folder) -> int:
+def extract(path: Path, members: Sequence[Member], folder: StorageFolder) -> int:
     """Write files of an archive into a folder, without the folders that they are in, and return how many.
 
     Files that are there in full are left alone. A file is there whole or not at all.
@@ -92,7 +92,7 @@ def extract(path: Path, members: Sequence[Member], folder: Folder) -> int:
     return count
 
 
-def is_there(folder: Folder, member: Member) -> bool:
+def is_there(folder: StorageFolder, member: Member) -> bool:
     """Whether a file was extracted in full."""
     filesystem, path = folder.resolve(member.file)
     return filesystem.get_file_info(path).size == member.size

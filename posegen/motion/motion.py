@@ -32,7 +32,7 @@ import torch
 
 from posegen.errors import MotionError
 from posegen.io.records import parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
 from posegen.motion.cameras import Camera, PinholeCamera, WeakCamera
 from posegen.motion.kinematics import forward_kinematics
@@ -147,7 +147,7 @@ def _check_rows(rot6d: np.ndarray) -> None:
         raise MotionError(f"rot6d is off by {off:.3g} from two rows of rotations, expected at most {_ROTATION}")
 
 
-def write_motion(folder: Folder, name: str, motion: Motion) -> None:
+def write_motion(folder: StorageFolder, name: str, motion: Motion) -> None:
     """Write a motion to a file, whole or not at all."""
     folder.write_bytes(name, encode_motion(motion))
 
@@ -163,7 +163,7 @@ def encode_motion(motion: Motion) -> bytes:
     return content.getvalue()
 
 
-def read_motion(folder: Folder, name: str) -> Motion:
+def read_motion(folder: StorageFolder, name: str) -> Motion:
     """Read a motion that anyone may have written.
 
     Raises:

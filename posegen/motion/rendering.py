@@ -63,7 +63,7 @@ class _Strokes(NamedTuple):
     """(S,) bool: whether they are before the camera. In frames that are not valid they may be anywhere."""
 
 
-class MotionDrawing:
+class MotionRenderer:
     """Draws any frame of a motion, all seen by one camera.
 
     Args:
@@ -92,18 +92,18 @@ class MotionDrawing:
         self._tile = max(self._scale * _TILE, np.ptp(space, axis=0).max() / _MOST_TILES)
         self._low, self._high = space.min(axis=0) - self._tile, space.max(axis=0) + self._tile
         self._camera = fit_camera(space, (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING), view)
-        self._still = None if follow else self._draw_floor(np.zeros(3))
+        self._still = None if follow else self._rasterize_floor(np.zeros(3))
 
     def __len__(self) -> int:
         return len(self.motion)
 
     def frame(self, number: int) -> np.ndarray:
         """Draw a frame: (H, W, 3) uint8 RGB."""
-        canvas = self._draw_floor(self._way[number]) if self._still is None else self._still.copy()
+        canvas = self._rasterize_floor(self._way[number]) if self._still is None else self._still.copy()
         strokes = self._strokes(number)
         for index in np.flatnonzero(strokes.ahead):
             near, far = strokes.shadows[index]
-            _draw_line(canvas, near, far, _SHADOW, max(round(strokes.widths[index]), 1))
+            _rasterize_line(canvas, near, far, _SHADOW, max(round(strokes.widths[index]), 1))
         middle = float(self._camera.project(self._joints[number].mean(axis=0))[2])
         valid = bool(self.motion.valid[number])
         for index in np.argsort(-strokes.depths, kind="stable").tolist():
@@ -114,7 +114,7 @@ class MotionDrawing:
             red, green, blue = (round(value + pale * (255 - value)) for value in _COLORS[index])
             width = max(round(strokes.widths[index]), _OVERSAMPLING)
             near, far = strokes.ends[index]
-            _draw_stroke(canvas, near, far, (red, green, blue), width)
+            _rasterize_stroke(canvas, near, far, (red, green, blue), width)
         return cv2.resize(canvas, self.size[::-1], interpolation=cv2.INTER_AREA)
 
     def _strokes(self, number: int) -> _Strokes:
@@ -137,7 +137,7 @@ class MotionDrawing:
         bodies = np.concatenate([self._joints[rows].reshape(-1, 3), heads.reshape(-1, 3)])
         return np.concatenate([bodies, bodies * (1, 0, 1) + (0, self._floor, 0)])
 
-    def _draw_floor(self, passed: np.ndarray) -> np.ndarray:
+    def _rasterize_floor(self, passed: np.ndarray) -> np.ndarray:
         """Draw the floor as far as somebody goes, and a tile beyond; its lines have passed by so much."""
         canvas = np.full((*self._camera.canvas, 3), _WHITE, np.uint8)
         (left, back), (right, front) = self._low[[0, 2]], self._high[[0, 2]]
@@ -146,7 +146,7 @@ class MotionDrawing:
         lines = [((x, back), (x, front)) for x in _lines(left, right, self._tile, passed[0])]
         lines += [((left, z), (right, z)) for z in _lines(back, front, self._tile, passed[2])]
         for start, end in self._on_floor(np.array(lines)):
-            _draw_line(canvas, start, end, _GRID, _OVERSAMPLING)
+            _rasterize_line(canvas, start, end, _GRID, _OVERSAMPLING)
         return canvas
 
     def _on_floor(self, points: np.ndarray) -> np.ndarray:
@@ -155,15 +155,15 @@ class MotionDrawing:
         return self._camera.project(np.stack([points[..., 0], height, points[..., 1]], axis=-1))[..., :2]
 
 
-def draw_motion(
+def render_motion(
     motion: Motion, size: tuple[int, int] = (256, 256), *, view: View = "angled", follow: bool = False
 ) -> Iterator[np.ndarray]:
-    """Draw every frame of a motion, (H, W, 3) uint8 RGB each; see `MotionDrawing`."""
-    drawing = MotionDrawing(motion, size, view=view, follow=follow)
+    """Draw every frame of a motion, (H, W, 3) uint8 RGB each; see `MotionRenderer`."""
+    drawing = MotionRenderer(motion, size, view=view, follow=follow)
     return map(drawing.frame, range(len(drawing)))
 
 
-def draw_together(
+def render_together(
     motions: Sequence[Motion],
     captions: Sequence[str] = (),
     size: tuple[int, int] = (256, 256),
@@ -178,7 +178,7 @@ def draw_together(
         motions: All of one rate.
         captions: One for each, or none at all.
         size: Height and width of each motion's share.
-        view: See `MotionDrawing`.
+        view: See `MotionRenderer`.
         columns: In a row at most.
         loop: Begin again with motions that have ended; otherwise they stay as they are.
 
@@ -190,7 +190,7 @@ def draw_together(
         raise MotionError(f"got columns {columns}, expected 1 or more")
     if len({motion.fps for motion in motions}) > 1:
         raise MotionError(f"motions have {sorted({motion.fps for motion in motions})} frames per second: resample them")
-    drawings = [MotionDrawing(motion, size, view=view) for motion in motions]
+    drawings = [MotionRenderer(motion, size, view=view) for motion in motions]
     for number in range(max(map(len, drawings))):
         cells = [
             _captioned(drawing.frame(number % len(drawing) if loop else min(number, len(drawing) - 1)), caption)
@@ -209,16 +209,16 @@ def write_motion_video(
     columns: int = 4,
     loop: bool = False,
 ) -> None:
-    """Write an MP4 of motions beside each other, at the highest of their rates; arguments are as `draw_together`'s."""
+    """Write an MP4 of motions beside each other, at the highest of their rates; arguments as in `render_together`."""
     captions = require_captions(motions, captions)
     fps = max(motion.fps for motion in motions)
     together = [resample(motion, fps) for motion in motions]
     with VideoWriter(path, fps=fps) as video:
-        for frame in draw_together(together, captions, size, view=view, columns=columns, loop=loop):
+        for frame in render_together(together, captions, size, view=view, columns=columns, loop=loop):
             video.write(frame)
 
 
-def draw_strips(
+def render_strips(
     motions: Sequence[Motion],
     captions: Sequence[str] = (),
     size: tuple[int, int] = (128, 96),
@@ -237,7 +237,7 @@ def draw_strips(
         size: Height and width of each picture.
         every: Frames from one picture to the next.
         columns: In a row at most; a motion that is longer goes on in the next row.
-        view: See `MotionDrawing`.
+        view: See `MotionRenderer`.
 
     Returns:
         (H, W, 3) uint8 RGB; a short row ends in white.
@@ -250,7 +250,7 @@ def draw_strips(
         raise MotionError(f"got every {every} and columns {columns}, expected 1 or more")
     rows = []
     for motion, caption in zip(motions, captions, strict=True):
-        drawing = MotionDrawing(motion, size, view=view, follow=True)
+        drawing = MotionRenderer(motion, size, view=view, follow=True)
         frames = [drawing.frame(number) for number in range(0, len(drawing), every)]
         rows.append(_captioned(_lay_out(frames, columns), caption))
     return _stack_rows(rows)
@@ -262,7 +262,7 @@ def fit_camera(points: np.ndarray, canvas: tuple[int, int], view: View = "angled
     Args:
         points: (N, 3) metres in the world.
         canvas: Height and width in pixels.
-        view: See `MotionDrawing`.
+        view: See `MotionRenderer`.
     """
     height, width = canvas
     azimuth, elevation = np.radians(_ANGLES[view])
@@ -317,19 +317,19 @@ def _triple(vector: np.ndarray) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _draw_stroke(canvas: np.ndarray, near: np.ndarray, far: np.ndarray, color: Color, width: int) -> None:
+def _rasterize_stroke(canvas: np.ndarray, near: np.ndarray, far: np.ndarray, color: Color, width: int) -> None:
     """Draw a stroke with a white seam along it that tells it from those behind."""
     seam = width + 2 * _OVERSAMPLING
     length = float(np.linalg.norm(far - near))
     if length > seam:  # its round ends stop where the stroke does not end yet: limbs stay in one piece
         inset = seam / 2 / length * (far - near)
-        _draw_line(canvas, near + inset, far - inset, _WHITE, seam)
+        _rasterize_line(canvas, near + inset, far - inset, _WHITE, seam)
     elif not length:
-        _draw_line(canvas, near, far, _WHITE, seam)
-    _draw_line(canvas, near, far, color, width)
+        _rasterize_line(canvas, near, far, _WHITE, seam)
+    _rasterize_line(canvas, near, far, color, width)
 
 
-def _draw_line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: Color, width: int) -> None:
+def _rasterize_line(canvas: np.ndarray, start: np.ndarray, end: np.ndarray, color: Color, width: int) -> None:
     near, far = _fixed_point(np.stack([start, end])).tolist()
     cv2.line(canvas, near, far, color, width, cv2.LINE_AA, _FRACTION_BITS)
 

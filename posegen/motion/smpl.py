@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from posegen.errors import SmplError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.kinematics import forward_kinematics
 from posegen.skeletons import SMPL_24_PARENTS
 
@@ -54,7 +54,7 @@ def read_smpl(file: str) -> SmplBody:
     """
     place, _, name = file.rpartition("/")
     try:
-        content = Folder(place or ".").read(name)
+        content = StorageFolder(place or ".").read(name)
     except OSError:
         raise SmplError(f"there is no file {file}, expected SMPL's neutral model as .npz") from None
     try:

@@ -93,7 +93,7 @@ class ShapePostureNetwork(nn.Module):
         check_size(appearance.shape[-2:], multiple=self.appearance_multiple, minimum=self.appearance_multiple)
         return self.shape(self.appearance(appearance), noise)
 
-    def draw(self, z: Sequence[Tensor], posture: Tensor) -> Tensor:
+    def decode(self, z: Sequence[Tensor], posture: Tensor) -> Tensor:
         """Draw codes in the posture of a stick figure (N, 3, H, W) in [-1, 1].
 
         Returns an image (N, 3, H, W) around [-1, 1]: the last layer is linear.
@@ -102,8 +102,8 @@ class ShapePostureNetwork(nn.Module):
         return self.decoder(self.posture(posture), z)
 
     def forward(self, appearance: Tensor, posture: Tensor) -> Tensor:
-        """`draw` the posterior means of an appearance: what transfers a posture."""
-        return self.draw(self.encode(appearance).z, posture)
+        """`decode` the posterior means of an appearance: what transfers a posture."""
+        return self.decode(self.encode(appearance).z, posture)
 
 
 class _NormConv(nn.Module):

@@ -12,7 +12,7 @@ from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError, PosegenError
 from posegen.motion.editing import posture_placement
 from posegen.motion.to_openpose import h36m_joints
-from posegen.samples.epoch_plan import Arrays, draw
+from posegen.samples.epoch_plan import Arrays, shuffled
 from posegen.skeletons import H36M_17
 
 _LEAST_STD = 1e-4  # metres: a coordinate that moves less stands still, as published
@@ -88,7 +88,7 @@ class BehaviorWindows:
 
     def plan(self, epoch: int) -> list[WindowTriple]:
         rng = np.random.default_rng([self.seed, epoch])
-        windows = draw(len(self._labels), self.epoch_size, rng)
+        windows = shuffled(len(self._labels), self.epoch_size, rng)
         matched, paired = np.empty_like(windows), np.empty_like(windows)
         for label in np.unique(self._labels):
             rows = self._labels[windows] == label

@@ -54,7 +54,7 @@ class Samples(Protocol):
         ...
 
 
-def draw(population: int, epoch_size: int, rng: np.random.Generator) -> np.ndarray:
+def shuffled(population: int, epoch_size: int, rng: np.random.Generator) -> np.ndarray:
     """A random order of all, or of `epoch_size` of them; a larger epoch goes through all more than once."""
     rounds = max(-(-epoch_size // max(population, 1)), 1)
     order = np.concatenate([rng.permutation(population) for _ in range(rounds)])

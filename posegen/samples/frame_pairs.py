@@ -17,7 +17,7 @@ from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines
-from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, shuffled
 from posegen.samples.tensors import content_features, seen, to_network, to_unit, usable_rows
 
 
@@ -58,8 +58,8 @@ class FramePairs:
         *,
         latent_dim: int,
         true_feature_share: float,
-        painted: bool = True,
-        num_variants: int = 0,
+        recolored: bool = True,
+        num_recolorings: int = 0,
         colorings: int = 1,
         with_start: bool = False,
         with_appearance: bool = False,
@@ -70,13 +70,13 @@ class FramePairs:
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
         self.latent_dim, self.true_feature_share = latent_dim, true_feature_share
-        self.painted, self.colorings = painted, colorings
+        self.recolored, self.colorings = recolored, colorings
         self.with_start, self.with_appearance = with_start, with_appearance
         self.max_lead = rollout_len - 2
-        self.num_variants = num_variants and num_variants + 1  # the original is variant 0
+        self.num_recolorings = num_recolorings and num_recolorings + 1  # the original is variant 0
         self.epoch_size, self.seed = epoch_size, seed
         self._newest: tuple[Sample, _Pair] | None = None
-        if any(seen(variants, self.num_variants) < colorings for variants in self.variants):
+        if any(seen(variants, self.num_recolorings) < colorings for variants in self.variants):
             raise DatasetError(f"some clips have fewer than {colorings} colourings: colorize them with more variants")
 
     @cached_property
@@ -93,28 +93,28 @@ class FramePairs:
     def plan(self, epoch: int) -> list[Sample]:
         rng = np.random.default_rng([self.seed, epoch])
         samples: list[Sample] = []
-        for index in draw(len(self._pairs), self.epoch_size // self.colorings, rng):
+        for index in shuffled(len(self._pairs), self.epoch_size // self.colorings, rng):
             clip, row = self._pairs[index]
             rows = self._usable[clip]
             content = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
             estimate = bool(rng.random() >= self.true_feature_share)
             # Colourings of a pair have the same noise: what differs between them is the colour alone.
             seed = (self.seed, epoch, len(samples))
-            lead = self._draw_lead(clip, row, rng)
-            for variant in self._draw_variants(clip, rng):
+            lead = self._sample_lead(clip, row, rng)
+            for variant in self._sample_recolorings(clip, rng):
                 samples.append(Sample(clip, row, content, variant, estimate, seed, lead))
         return samples
 
-    def _draw_lead(self, clip: int, row: int, rng: np.random.Generator) -> int:
+    def _sample_lead(self, clip: int, row: int, rng: np.random.Generator) -> int:
         """How many frames are drawn before a pair: at most those with a usable pose that lead up to it."""
         if not self.max_lead:
             return 0
         run = np.isin(np.arange(row - self.max_lead, row), self._usable[clip])[::-1]
         return int(rng.integers(1 + np.cumprod(run).sum()))
 
-    def _draw_variants(self, clip: int, rng: np.random.Generator) -> list[int]:
+    def _sample_recolorings(self, clip: int, rng: np.random.Generator) -> list[int]:
         """Different colourings of a clip; its first is the original."""
-        count = seen(self.variants[clip], self.num_variants) if self.painted else 1
+        count = seen(self.variants[clip], self.num_recolorings) if self.recolored else 1
         return rng.permutation(count)[: self.colorings].tolist()
 
     def load(self, sample: Sample) -> Arrays:
@@ -122,12 +122,12 @@ class FramePairs:
         variants, row = self.variants[sample.clip], sample.row
         content = variants.image(sample.content, sample.variant)
         at = variants.rows[sample.content, sample.variant]
-        painted = (content != pair.content).any(axis=-1, keepdims=True) & pair.garments  # (H, W, 2)
+        recolored = (content != pair.content).any(axis=-1, keepdims=True) & pair.garments  # (H, W, 2)
         return {
             **pair.arrays,
             "content": to_network(content),
             "images": np.stack([to_network(variants.image(r, sample.variant)) for r in (row, row + 1)]),
-            "lab": _painted_lab(content, painted, (variants.upper_ab[at], variants.lower_ab[at])),
+            "lab": _recolored_lab(content, recolored, (variants.upper_ab[at], variants.lower_ab[at])),
         }
 
     def _pair(self, sample: Sample) -> _Pair:
@@ -153,7 +153,7 @@ class FramePairs:
             estimates = list(map(content.merge, poses, affines))
             if self.with_appearance:
                 appearance = Appearance(image, content.keypoints, clip.mask(sample.content))
-                shown = [appearance.paint(one) for one in affines]
+                shown = [appearance.warp(one) for one in affines]
         else:
             seen_whole = np.full(size, 255, np.uint8)
             estimates = [Estimate(feature_map(clip.keypoints[row], clip.edges(row)), seen_whole) for row in rows]
@@ -184,7 +184,7 @@ class _Pair(NamedTuple):
     arrays: Arrays
 
 
-def _painted_lab(image: np.ndarray, painted: np.ndarray, colors: Sequence[Sequence[float] | None]) -> np.ndarray:
+def _recolored_lab(image: np.ndarray, recolored: np.ndarray, colors: Sequence[Sequence[float] | None]) -> np.ndarray:
     """L, a, b (2, 3) of the garments of a painted frame, NaN for one that kept its own colour.
 
     Args:
@@ -195,5 +195,5 @@ def _painted_lab(image: np.ndarray, painted: np.ndarray, colors: Sequence[Sequen
     lab = np.full((2, 3), np.nan, np.float32)
     for garment, ab in enumerate(colors):
         if ab is not None:
-            lab[garment] = mean_lightness(image, painted[..., garment]), *ab
+            lab[garment] = mean_lightness(image, recolored[..., garment]), *ab
     return lab

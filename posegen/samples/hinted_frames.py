@@ -15,7 +15,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import target_regions
 from posegen.networks.siggraph17 import AB_SCALE
-from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, shuffled
 
 
 class HintedFrames:
@@ -43,7 +43,7 @@ class HintedFrames:
 
     def plan(self, epoch: int) -> list[Sample]:
         rng = np.random.default_rng([self.seed, epoch])
-        order = draw(len(self._frames), self.epoch_size, rng)
+        order = shuffled(len(self._frames), self.epoch_size, rng)
         places = [self._frames[index] for index in order]
         return [Sample(clip, row, row, 0, False, (self.seed, epoch, k)) for k, (clip, row) in enumerate(places)]
 

@@ -13,7 +13,7 @@ from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDataset, MotionEntry
 from posegen.errors import ConfigError, DatasetError, MotionError
 from posegen.motion.pose_features import NUM_FEATURES, NUM_ROWS, motion_features, rest_of
-from posegen.samples.epoch_plan import Arrays, draw
+from posegen.samples.epoch_plan import Arrays, shuffled
 
 Choice = Literal["consecutive", "random_step", "random"]
 
@@ -57,7 +57,7 @@ class Window:
         """Frames that no window exceeds."""
         return self.num_frames or self.max_frames
 
-    def draw(self, length: int, rng: np.random.Generator) -> np.ndarray:
+    def sample_frames(self, length: int, rng: np.random.Generator) -> np.ndarray:
         """Choose the frames (F,) of a motion of `length` frames."""
         count = self.num_frames
         if not count:
@@ -112,8 +112,8 @@ class MotionCrops:
 
     def plan(self, epoch: int) -> list[Crop]:
         rng = np.random.default_rng([self.seed, epoch])
-        order = draw(len(self.entries), self.epoch_size, rng)
-        return [Crop(int(index), self.window.draw(self.entries[index].num_frames, rng)) for index in order]
+        order = shuffled(len(self.entries), self.epoch_size, rng)
+        return [Crop(int(index), self.window.sample_frames(self.entries[index].num_frames, rng)) for index in order]
 
     def load(self, sample: Crop) -> Arrays:
         features, rest = self.features(sample.motion)

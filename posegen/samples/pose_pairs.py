@@ -10,7 +10,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
-from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, shuffled
 from posegen.samples.tensors import to_network, usable_rows
 
 
@@ -67,11 +67,11 @@ class PosePairs:
         rng = np.random.default_rng([self.seed, epoch])
         targets = [(clip, int(row)) for clip, rows in enumerate(self._usable) for row in rows]
         samples = []
-        for k, index in enumerate(draw(len(targets), self.epoch_size, rng)):
+        for k, index in enumerate(shuffled(len(targets), self.epoch_size, rng)):
             clip, row = targets[index]
             rows = self._usable[clip]
             source = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
-            variant = int(rng.integers(self.variants[clip].num_variants))
+            variant = int(rng.integers(self.variants[clip].num_recolorings))
             samples.append(Sample(clip, row, source, variant, True, (self.seed, epoch, k)))
         return samples
 

@@ -10,7 +10,7 @@ from posegen.color.recoloring import mean_lightness
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import feature_map, target_regions
-from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, shuffled
 from posegen.samples.tensors import REGIONS, seen, to_network, to_unit, usable_rows
 
 
@@ -39,15 +39,15 @@ class ColoredFrames:
         *,
         region: str,
         latent_dim: int,
-        painted: bool = True,
-        num_variants: int = 0,
+        recolored: bool = True,
+        num_recolorings: int = 0,
         epoch_size: int,
         seed: int,
     ):
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("frame", region, clip) for clip in self.clips]
-        self.region, self.latent_dim, self.painted = region, latent_dim, painted
-        self.num_variants = num_variants
+        self.region, self.latent_dim, self.recolored = region, latent_dim, recolored
+        self.num_recolorings = num_recolorings
         self.epoch_size, self.seed = epoch_size, seed
 
     @cached_property
@@ -58,9 +58,9 @@ class ColoredFrames:
     def plan(self, epoch: int) -> list[Sample]:
         rng = np.random.default_rng([self.seed, epoch])
         samples = []
-        for k, index in enumerate(draw(len(self._frames), self.epoch_size, rng)):
+        for k, index in enumerate(shuffled(len(self._frames), self.epoch_size, rng)):
             clip, row = self._frames[index]
-            variant = int(rng.integers(seen(self.variants[clip], self.num_variants)))
+            variant = int(rng.integers(seen(self.variants[clip], self.num_recolorings)))
             samples.append(Sample(clip, row, row, variant, False, (self.seed, epoch, k)))
         return samples
 
@@ -68,15 +68,15 @@ class ColoredFrames:
         clip = self.clips[sample.clip]
         regions = target_regions(clip.keypoints[sample.row], clip.info.size)
         original = clip.image(sample.row)
-        image, ab = self._paint(sample) if self.painted else (original, None)
-        painted = (image != original).any(axis=-1)
+        image, ab = self._paint(sample) if self.recolored else (original, None)
+        recolored = (image != original).any(axis=-1)
         noise = np.random.default_rng(sample.seed).standard_normal((2, self.latent_dim), np.float32)
         return {
             "features": to_network(feature_map(clip.keypoints[sample.row], clip.edges(sample.row))),
             "image": to_network(image),
             "region": to_unit(regions[..., [REGIONS.index(self.region)]]),
             "ab": np.array(ab if ab is not None else (np.nan, np.nan), np.float32),
-            "lightness": np.array(mean_lightness(image, painted), np.float32),
+            "lightness": np.array(mean_lightness(image, recolored), np.float32),
             "noise": noise,
         }
 

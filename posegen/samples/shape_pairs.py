@@ -12,8 +12,8 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.part_crops import Torso, crop_body_parts
 from posegen.features.spatial_augmentation import AUGMENTATIONS, Augmentation, crop_to_person
-from posegen.features.vunet_figure import FIGURES, Figure, draw_posture, find_joints
-from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.features.vunet_figure import FIGURES, Figure, find_joints, rasterize_posture
+from posegen.samples.epoch_plan import Arrays, Sample, shuffled
 from posegen.samples.tensors import to_network, usable_rows
 
 
@@ -57,7 +57,7 @@ def appearance_of(
 def posture_of(keypoints: np.ndarray, size: tuple[int, int], figure: Figure) -> np.ndarray:
     """The figure (3, H, W) in [-1, 1] that shows a posture (18, 3) to the network."""
     layout = FIGURES[figure]
-    return to_network(draw_posture(find_joints(keypoints, layout), size, layout))
+    return to_network(rasterize_posture(find_joints(keypoints, layout), size, layout))
 
 
 class ShapePairs:
@@ -113,16 +113,16 @@ class ShapePairs:
     def plan(self, epoch: int) -> list[Sample]:
         rng = np.random.default_rng([self.seed, epoch])
         samples = []
-        for k, index in enumerate(self._draw_frames(rng)):
+        for k, index in enumerate(self._sample_frames(rng)):
             clip, row = self._frames[index].tolist()
             source = row if rng.random() < self.self_share else int(rng.choice(self._usable[clip]))
             samples.append(Sample(clip, row, source, 0, True, (self.seed, epoch, k)))
         return samples
 
-    def _draw_frames(self, rng: np.random.Generator) -> np.ndarray:
+    def _sample_frames(self, rng: np.random.Generator) -> np.ndarray:
         """Positions in `_frames` of the targets of an epoch."""
         if not self.equal_people or not len(self._frames):
-            return draw(len(self._frames), self.epoch_size, rng)
+            return shuffled(len(self._frames), self.epoch_size, rng)
         people = np.unique([clip.info.person for clip in self.clips], return_inverse=True)[1][self._frames[:, 0]]
         counts = np.bincount(people)
         shares = 1 / (counts[people] * np.count_nonzero(counts))

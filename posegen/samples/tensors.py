@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from posegen.datasets.clip_files import ClipFile, VariantFile
+from posegen.datasets.clip_files import ClipFile, RecoloringFile
 from posegen.features.feature_map import ContentFeatures
 from posegen.features.parts import is_usable
 
@@ -23,9 +23,9 @@ def usable_rows(clip: ClipFile) -> np.ndarray:
     return np.flatnonzero(is_usable(clip.keypoints))
 
 
-def seen(variants: VariantFile, most: int) -> int:
+def seen(variants: RecoloringFile, most: int) -> int:
     """How many recolourings are looked at: at most so many, or all if `most` is 0."""
-    return min(most or variants.num_variants, variants.num_variants)
+    return min(most or variants.num_recolorings, variants.num_recolorings)
 
 
 def to_network(image: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import feature_map, find_holes
 from posegen.features.warp import disturb_affines, estimate_affines
-from posegen.samples.epoch_plan import Arrays, Sample, draw
+from posegen.samples.epoch_plan import Arrays, Sample, shuffled
 from posegen.samples.tensors import content_features, to_network, to_unit, usable_rows
 
 
@@ -60,13 +60,13 @@ class WarpedMaps:
         rng = np.random.default_rng([self.seed, epoch])
         clip_of_frame = np.repeat(np.arange(len(self.clips)), [len(rows) for rows in self._usable])
         samples = []
-        for k, index in enumerate(draw(len(clip_of_frame), self.epoch_size, rng)):
+        for k, index in enumerate(shuffled(len(clip_of_frame), self.epoch_size, rng)):
             clip = int(clip_of_frame[index])
-            content, row = self._draw_pair(self._usable[clip], rng)
+            content, row = self._sample_pair(self._usable[clip], rng)
             samples.append(Sample(clip, row, content, 0, True, (self.seed, epoch, k)))
         return samples
 
-    def _draw_pair(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    def _sample_pair(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
         """Content and target, in either order of time."""
         is_identity = len(rows) == 1 or rng.random() < self.identity_share
         distance = 0 if is_identity else int(rng.integers(1, len(rows)))

@@ -13,14 +13,14 @@ from torch.optim import AdamW
 from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.losses import masked_motion_mse, masked_mse, mean_kl_to_standard_normal
 from posegen.metrics.motion import amplitude
 from posegen.motion.anatomy import REST
 from posegen.motion.kinematics import Posed, markers
 from posegen.motion.motion import Motion
 from posegen.motion.pose_features import features_to_motion, local_pose, pose_features
-from posegen.motion.rendering import draw_strips
+from posegen.motion.rendering import render_strips
 from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
 from posegen.networks.actor import ActorDecoder, ActorEncoder, frame_mask
 from posegen.samples import Batch, MotionCrops, Samples, Window
@@ -121,7 +121,7 @@ class Actor(MotionStage):
             for name in ("smpl", "recognizer"):  # a worker has another working directory
                 place = getattr(self, name)
                 if place and place not in WEIGHTS:
-                    object.__setattr__(self, name, str(Folder(place)))
+                    object.__setattr__(self, name, str(StorageFolder(place)))
             _ = self.window  # which raises where it is none
 
         @property
@@ -247,7 +247,7 @@ class Actor(MotionStage):
             for row, name in enumerate(names)
             for kind, features in drawn.items()
         ]
-        return {"generated": draw_strips([motion for motion, _ in shown], [caption for _, caption in shown])}
+        return {"generated": render_strips([motion for motion, _ in shown], [caption for _, caption in shown])}
 
     @torch.no_grad()
     def finish_epoch(self, samples: Samples) -> None:
@@ -256,8 +256,8 @@ class Actor(MotionStage):
         self.get_buffer("rest").copy_(torch.from_numpy(samples.mean_rest))
 
     @torch.no_grad()
-    def draw(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
-        """Draw motions from codes.
+    def decode(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
+        """Decode codes to motions.
 
         Args:
             actions: (N,) int64, places in `Config.actions`; or (N, A) weights that sum to 1, for what is between them.
@@ -292,24 +292,24 @@ class Actor(MotionStage):
         if min(lengths, default=1) < 1:
             raise ConfigError(f"a motion must have at least 1 frame, got {min(lengths)}")
         if z is None:
-            z = self.draw_codes(len(actions), torch.Generator().manual_seed(seed))
+            z = self.sample_codes(len(actions), torch.Generator().manual_seed(seed))
         counts = torch.tensor(lengths)
         motions: list[Motion] = []
         for start in range(0, len(actions), _BATCH):
             rows = slice(start, start + _BATCH)
-            drawn = self.draw(labels[rows].to(self.device), counts[rows].to(self.device), z[rows].to(self.device))
+            drawn = self.decode(labels[rows].to(self.device), counts[rows].to(self.device), z[rows].to(self.device))
             motions += [
                 self.to_motion(features[:length], action)
                 for features, length, action in zip(drawn, lengths[rows], actions[rows], strict=True)
             ]
         return motions
 
-    def draw_like(self, actions: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw a random motion of each action (N,) and length (N,): (N, T, 25, 6), as `draw`, on the CPU."""
-        z = self.draw_codes(len(actions), generator)
-        return self.draw(actions.to(self.device), lengths.to(self.device), z.to(self.device)).cpu()
+    def generate_like(self, actions: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw a random motion of each action (N,) and length (N,): (N, T, 25, 6), as `generate`, on the CPU."""
+        z = self.sample_codes(len(actions), generator)
+        return self.decode(actions.to(self.device), lengths.to(self.device), z.to(self.device)).cpu()
 
-    def draw_codes(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:
         """Codes (count, Z) of N(0, I), on the generator's device."""
         return torch.randn((count, self.config.latent_dim), generator=generator, device=generator.device)
 
@@ -320,7 +320,7 @@ class Actor(MotionStage):
 
     def _noise(self, like: Tensor) -> Tensor:
         """Codes (N, Z) of N(0, I), the same each time."""
-        return self.draw_codes(len(like), torch.Generator().manual_seed(self.config.seed)).to(like)
+        return self.sample_codes(len(like), torch.Generator().manual_seed(self.config.seed)).to(like)
 
     def label(self, action: str) -> int:
         """The place of an action. Raises ConfigError, with the actions there are, for another one."""

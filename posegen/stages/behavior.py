@@ -13,7 +13,7 @@ from torch.optim import Adam
 from posegen.errors import ConfigError
 from posegen.losses import mean_kl_to_standard_normal
 from posegen.metrics.behavior import code_distance, cross_displacement
-from posegen.motion.rendering import draw_strips
+from posegen.motion.rendering import render_strips
 from posegen.networks.behavior import PostureDecoder
 from posegen.samples import Batch, BehaviorWindows, Samples
 from posegen.stages.behavior_stage import BehaviorStage
@@ -189,7 +189,7 @@ class Behavior(BehaviorStage):
             action = self.config.actions[label]
             captions += [f"source: {action}", "target", f"transfer: {action} from the target's first posture"]
             motions += [self.to_motion(x[row].cpu().numpy()) for x in (batch["motion"], batch["paired"], transferred)]
-        return {"transfer": draw_strips(motions, captions)}
+        return {"transfer": render_strips(motions, captions)}
 
 
 # A few thousand steps must do: many small ones, the rate high until late. On HumanAct12 the code's return after a

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.optim import Adam
 
 from posegen.errors import ConfigError
-from posegen.io.storage import Folder
-from posegen.motion.rendering import draw_strips
+from posegen.io.storage import StorageFolder
+from posegen.motion.rendering import render_strips
 from posegen.networks.flow import Flow
 from posegen.samples import Batch, Samples, fixed_batch
 from posegen.stages.behavior import Behavior
@@ -54,7 +54,7 @@ class BehaviorFlow(BehaviorStage):
             if self.depth < 0:
                 raise ConfigError(f"depth must be 0 or more, got {self.depth}")
             if self.behavior:  # a worker has another working directory
-                object.__setattr__(self, "behavior", str(Folder(self.behavior)))
+                object.__setattr__(self, "behavior", str(StorageFolder(self.behavior)))
 
     config: BehaviorFlow.Config
 
@@ -115,15 +115,15 @@ class BehaviorFlow(BehaviorStage):
         kinds = {"real": real}
         generator = torch.Generator().manual_seed(self.config.seed)
         for number in (1, 2):
-            codes = self.draw_codes(len(real), generator).to(real)
+            codes = self.sample_codes(len(real), generator).to(real)
             kinds[f"random {number}"] = self.network.decode(codes, real[:, 0], self.config.num_frames)
         motions = [self.to_motion(joints[row].cpu().numpy()) for row in range(len(real)) for joints in kinds.values()]
-        return {"futures": draw_strips(motions, [*kinds] * len(real))}
+        return {"futures": render_strips(motions, [*kinds] * len(real))}
 
     @torch.no_grad()
-    def draw_codes(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:
         """Random codes (count, Z) of the flow, with the generator's noise."""
-        return self.flow.inverse(super().draw_codes(count, generator).to(self.device))
+        return self.flow.inverse(super().sample_codes(count, generator).to(self.device))
 
     @torch.no_grad()
     def _codes(self, joints: Tensor, generator: torch.Generator | None = None) -> Tensor:

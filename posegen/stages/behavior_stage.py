@@ -105,7 +105,7 @@ class BehaviorStage(MotionStage):
         return torch.cat(codes) if codes else torch.empty(0, self.config.latent_dim, device=self.device)
 
     @torch.no_grad()
-    def draw(
+    def generate(
         self, codes: Tensor, starts: Sequence[Motion], num_frames: int = 0, *, frame: int = 0, with_start: bool = False
     ) -> list[Motion]:
         """Go on from postures as codes say.
@@ -151,7 +151,7 @@ class BehaviorStage(MotionStage):
         """
         if len(sources) != len(targets):
             raise ConfigError(f"got {len(sources)} sources and {len(targets)} targets, expected one for each")
-        drawn = self.draw(self.encode(sources), targets, num_frames)
+        drawn = self.generate(self.encode(sources), targets, num_frames)
         return [
             replace(motion, label=source.label, label_name=source.label_name)
             for motion, source in zip(drawn, sources, strict=True)
@@ -159,8 +159,8 @@ class BehaviorStage(MotionStage):
 
     def sample(self, observed: Sequence[Motion], num_frames: int = 0, *, seed: int = 0) -> list[Motion]:
         """Draw a random future of each motion from its last frame; the seed decides which."""
-        codes = self.draw_codes(len(observed), torch.Generator().manual_seed(seed))
-        return self.draw(codes, observed, num_frames, frame=-1)
+        codes = self.sample_codes(len(observed), torch.Generator().manual_seed(seed))
+        return self.generate(codes, observed, num_frames, frame=-1)
 
     def interpolate(
         self, first: Motion, second: Motion, target: Motion, *, count: int = 5, num_frames: int = 0
@@ -173,9 +173,9 @@ class BehaviorStage(MotionStage):
             raise ConfigError(f"count must be at least 2, got {count}")
         start, end = self.encode([first, second])
         codes = torch.stack([between(start, end, float(share)) for share in np.linspace(0, 1, count)])
-        return self.draw(codes, [target] * count, num_frames)
+        return self.generate(codes, [target] * count, num_frames)
 
-    def draw_codes(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:
         """Random codes (count, Z) of the prior N(0, I), with the generator's noise."""
         return torch.randn((count, self.config.latent_dim), generator=generator, device=generator.device)
 
@@ -189,7 +189,7 @@ class BehaviorStage(MotionStage):
         joints = batch["motion"]  # (N, T + 1, 17, 3)
         generator = torch.Generator().manual_seed(self.config.seed)
         starts = joints[:, 0].repeat_interleave(_FUTURES, dim=0)  # (N · S, 17, 3)
-        codes = self.draw_codes(len(starts), generator).to(joints)
+        codes = self.sample_codes(len(starts), generator).to(joints)
         drawn = self.network.decode(codes, starts, joints.shape[1] - 1).unflatten(0, (-1, _FUTURES)).cpu().numpy()
         own, error = self_distance(drawn), displacement_error(drawn, joints[:, 1:].cpu().numpy())
         return {"asd": own.average, "fsd": own.final, "ade": error.average, "fde": error.final}

@@ -113,8 +113,8 @@ class ColorEncoder(Stage):
             split,
             region=config.region,
             latent_dim=config.code_size,
-            painted=config.color_augmentation,
-            num_variants=config.color_variants,
+            recolored=config.color_augmentation,
+            num_recolorings=config.color_variants,
             epoch_size=config.epoch_size,
             seed=config.seed,
         )

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
-from posegen.features.stick_figure import draw_stick_figure
+from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.io.images import grid
 from posegen.losses import log_loss, nearest_neighbor
 from posegen.metrics.image import psnr, ssim
@@ -22,11 +22,11 @@ from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminat
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, PosePairs, Samples, to_image, transfer_inputs
 from posegen.stages.optimization import Losses, adam, detached, sum_losses
-from posegen.stages.pose_transfer_stage import TransferStage
+from posegen.stages.pose_transfer_stage import PoseTransferStage
 from posegen.stages.stage import Metrics, Pictures, Stage
 
 
-class DeformableGAN(TransferStage):
+class DeformableGAN(PoseTransferStage):
     """A person from one frame, drawn in the pose of another: the baseline of Table 1 of Yang et al. (2020).
 
     It has no colour code and no memory of the frame before. The generator's objective is that of Siarohin et
@@ -97,14 +97,14 @@ class DeformableGAN(TransferStage):
         constant = self.config.num_epochs - self.config.decay_epochs
         return 1.0 - max(0, epoch - constant) / max(self.config.decay_epochs, 1)
 
-    def draw(self, batch: Batch) -> Tensor:
+    def generate(self, batch: Batch) -> Tensor:
         """Draw the sources of a batch (the keys of `transfer_inputs`) in their target poses, (N, 3, H, W)."""
         poses = _heat_maps(batch)  # 2 × (N, 18, H, W)
         return self.generator(batch["source"], *poses, batch["affines"], batch["masks"])
 
     def step(self, batch: Batch) -> Losses:
         config = self.config
-        fake, real = self.draw(batch), batch["target"]  # (N, 3, H, W), (N, 3, H, W)
+        fake, real = self.generate(batch), batch["target"]  # (N, 3, H, W), (N, 3, H, W)
         fake_score, real_score = self.judge(batch, fake), self.judge(batch, real)  # (N, P), (N, P)
         losses = {"gan": config.lambda_gan * log_loss(fake_score)}
         if config.lambda_nn:
@@ -136,7 +136,7 @@ class DeformableGAN(TransferStage):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """Mean difference in [-1, 1], SSIM and PSNR of the drawn frames."""
-        fake, real = self.draw(batch), batch["target"]
+        fake, real = self.generate(batch), batch["target"]
         unit = ((fake + 1) / 2, (real + 1) / 2)
         return {
             "l1": F.l1_loss(fake, real).item(),
@@ -148,18 +148,18 @@ class DeformableGAN(TransferStage):
     def preview(self, batch: Batch) -> Pictures:
         """Rows: source, target pose, target, generated."""
         height, width = batch["source"].shape[-2:]
-        figures = [draw_stick_figure(pose, (height, width)) for pose in batch["target_pose"].cpu().numpy()]
+        figures = [rasterize_stick_figure(pose, (height, width)) for pose in batch["target_pose"].cpu().numpy()]
         source, target, fake = (
-            [to_image(image) for image in images] for images in (batch["source"], batch["target"], self.draw(batch))
+            [to_image(image) for image in images] for images in (batch["source"], batch["target"], self.generate(batch))
         )
         return {"generated": grid([source, figures, target, fake])}
 
     @torch.no_grad()
-    def reenact(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
+    def render(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
         device = next(self.generator.parameters()).device
         for pose in poses:
             inputs = transfer_inputs(image, keypoints, pose)
-            yield self.draw({name: torch.from_numpy(array)[None].to(device) for name, array in inputs.items()})[0]
+            yield self.generate({name: torch.from_numpy(array)[None].to(device) for name, array in inputs.items()})[0]
 
 
 def _heat_maps(batch: Batch) -> tuple[Tensor, Tensor]:

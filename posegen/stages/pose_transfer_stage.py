@@ -11,11 +11,11 @@ from torch import Tensor
 from posegen.stages.stage import Stage
 
 
-class TransferStage(Stage):
+class PoseTransferStage(Stage):
     """Draws the person of a picture in other poses, each frame by itself and in the picture's own colours."""
 
     @abstractmethod
-    def reenact(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
+    def render(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
         """Draw a person in one pose after another.
 
         Args:

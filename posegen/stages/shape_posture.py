@@ -26,7 +26,7 @@ from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import Batch, Samples, ShapePairs, View, appearance_of, posture_of, to_image
 from posegen.stages.optimization import Losses, detached, sum_losses
-from posegen.stages.pose_transfer_stage import TransferStage
+from posegen.stages.pose_transfer_stage import PoseTransferStage
 from posegen.stages.stage import Metrics, Pictures
 
 _LARGEST_ADVERSARY = 4.0
@@ -36,7 +36,7 @@ _DRAWN_SHAPES = 3  # random ones for each posture of a preview
 _STEPS = 6  # of a preview, from one shape to another
 
 
-class ShapePosture(TransferStage):
+class ShapePosture(PoseTransferStage):
     """Shape and posture, parted: a code says what a person looks like, a stick figure how the person stands.
 
     The reconstruction is compared by pixels and by a frozen VGG (Esser et al., 2018, arXiv:1804.04694). The code is
@@ -48,7 +48,7 @@ class ShapePosture(TransferStage):
     name = "shape_posture"
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(TransferStage.Config):
+    class Config(PoseTransferStage.Config):
         """Settings of the shape-and-posture network."""
 
         num_epochs: int = 150
@@ -168,7 +168,7 @@ class ShapePosture(TransferStage):
         self._vgg: tuple[VGGFeatures, ...] = ()
 
     @classmethod
-    def adapt(cls, config: TransferStage.Config, dataset: Dataset) -> TransferStage.Config:
+    def adapt(cls, config: PoseTransferStage.Config, dataset: Dataset) -> PoseTransferStage.Config:
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         if config.spatial_size not in ((0, 0), dataset.frame_size):
             (height, width), (wanted_height, wanted_width) = dataset.frame_size, config.spatial_size
@@ -179,7 +179,7 @@ class ShapePosture(TransferStage):
         return replace(config, spatial_size=dataset.frame_size)
 
     @classmethod
-    def open_samples(cls, config: TransferStage.Config, dataset: Dataset, split: Split) -> Samples:
+    def open_samples(cls, config: PoseTransferStage.Config, dataset: Dataset, split: Split) -> Samples:
         """Pairs of two frames; those for measuring are never the same frame on purpose."""
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         trains = split == "train"
@@ -216,7 +216,7 @@ class ShapePosture(TransferStage):
         """The losses as they enter the objective; and unweighted, ``divergence`` in nats and the regressor's error."""
         config = self.config
         code = self.network.encode(batch["source_appearance"], noise=self._noise())
-        fake = self.network.draw(code.z, batch["posture"])  # (N, 3, H, W)
+        fake = self.network.decode(code.z, batch["posture"])  # (N, 3, H, W)
         divergence = _divergence(code.mean, code.logstd)
         losses = {"kl": self.gamma.detach() * divergence, **self._reconstruction(fake, batch["target"])}
         told = {"divergence": divergence, "gamma": self.gamma.clone()}
@@ -346,7 +346,7 @@ class ShapePosture(TransferStage):
         sizes = self.network.latent_sizes(posture.shape[-2:])
         shapes = [(len(posture), self.network.latent_dim, *size) for size in sizes]
         z = [torch.randn(shape, generator=generator, device=generator.device).to(posture) for shape in shapes]
-        return self.network.draw(z, posture).clamp(-1, 1)
+        return self.network.decode(z, posture).clamp(-1, 1)
 
     @torch.no_grad()
     def interpolate(self, first: Tensor, second: Tensor, posture: Tensor, count: int) -> Tensor:
@@ -364,16 +364,16 @@ class ShapePosture(TransferStage):
         shares = torch.linspace(0, 1, count).to(posture)[:, None, None, None]
         ends = self.network.encode(torch.stack([first, second])).mean  # 2 × (2, D, ·, ·)
         z = [torch.lerp(end[:1], end[1:], shares) for end in ends]
-        return self.network.draw(z, posture.expand(count, -1, -1, -1)).clamp(-1, 1)
+        return self.network.decode(z, posture.expand(count, -1, -1, -1)).clamp(-1, 1)
 
     @torch.no_grad()
-    def reenact(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
+    def render(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
         height, width = image.shape[:2]
         appearance = torch.from_numpy(appearance_of(image, keypoints, self.config.view)[0])
         z = self.network.encode(appearance[None].to(self.gamma.device)).z  # read once for all poses
         for pose in poses:
             posture = torch.from_numpy(posture_of(pose, (height, width), self.config.figure))[None]  # (1, 3, H, W)
-            yield self.network.draw(z, posture.to(self.gamma.device))[0].clamp(-1, 1)
+            yield self.network.decode(z, posture.to(self.gamma.device))[0].clamp(-1, 1)
 
 
 def _near_person(images: Tensor, poses: Tensor) -> list[Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from posegen.errors import ConfigError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.samples import REGIONS, Batch
 from posegen.stages.color_encoder import ColorEncoder
 from posegen.stages.stage import Stage
@@ -37,7 +37,7 @@ class VideoGenerator(VideoStage):
             for field in ("upper_encoder", "lower_encoder"):  # a worker has another working directory
                 run = getattr(self, field)
                 if run:
-                    object.__setattr__(self, field, str(Folder(run)))
+                    object.__setattr__(self, field, str(StorageFolder(run)))
 
     config: VideoGenerator.Config
 

@@ -16,7 +16,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
 from posegen.io.images import grid
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.losses import feature_matching, last, lsgan, perceptual
 from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
@@ -129,7 +129,7 @@ class VideoStage(Stage):
             if self.colorings == 2 and not self.color_augmentation:
                 raise ConfigError("colorings 2 needs color_augmentation")
             if self.restoration:  # a worker has another working directory
-                object.__setattr__(self, "restoration", str(Folder(self.restoration)))
+                object.__setattr__(self, "restoration", str(StorageFolder(self.restoration)))
 
     config: VideoStage.Config
 
@@ -169,8 +169,8 @@ class VideoStage(Stage):
             split,
             latent_dim=config.upper_latent_dim + config.lower_latent_dim,
             true_feature_share=config.true_feature_share,
-            painted=config.color_augmentation,
-            num_variants=config.color_variants,
+            recolored=config.color_augmentation,
+            num_recolorings=config.color_variants,
             colorings=config.colorings,
             with_start=config.v0 == "content",
             with_appearance=config.with_appearance,
@@ -242,7 +242,7 @@ class VideoStage(Stage):
             frames.append(previous)
         return torch.stack(frames, dim=1)
 
-    def draw_pair(self, batch: Batch, features: Tensor, z: Tensor) -> Tensor:
+    def generate_pair(self, batch: Batch, features: Tensor, z: Tensor) -> Tensor:
         """Draw the two frames (N, 2, 3, H, W) of a batch, after those that lead up to them.
 
         Args: see `lead_up`.
@@ -273,7 +273,7 @@ class VideoStage(Stage):
         config = self.config
         real, features = batch["images"], self.conditions(batch)  # (N, 2, 3, H, W), (N, T, F, H, W)
         z = self.codes(batch)  # (N, Z)
-        fake = self.draw_pair(batch, features, z)  # (N, 2, 3, H, W)
+        fake = self.generate_pair(batch, features, z)  # (N, 2, 3, H, W)
         features, regions = features[:, -2:], batch["regions"][:, -2:]
         fake_scores = self.judge(features, fake)
         real_scores = self.judge(features, real)
@@ -317,7 +317,7 @@ class VideoStage(Stage):
         features, real = self.conditions(batch), batch["images"]
         z = self.encode(batch["content"])
         other = z.roll(1, dims=0)
-        fake = self.draw_pair(batch, features, z)
+        fake = self.generate_pair(batch, features, z)
         start = self.lead_up(batch, features, other)
         recolored = self.roll_out(features[:, -2:-1], other, batch["regions"][:, -2:-1], start)
         return {
@@ -331,7 +331,7 @@ class VideoStage(Stage):
         """Rows: content, target pose, target, generated, and generated with the next sample's colours."""
         features, real = self.conditions(batch), batch["images"]
         z = self.encode(batch["content"])
-        fake, recolored = (self.draw_pair(batch, features, codes)[:, 1] for codes in (z, z.roll(1, dims=0)))
+        fake, recolored = (self.generate_pair(batch, features, codes)[:, 1] for codes in (z, z.roll(1, dims=0)))
         rows = [batch["content"], features[:, -1, :3], real[:, 1], fake, recolored]
         return {"generated": grid([[to_image(image) for image in row] for row in rows])}
 

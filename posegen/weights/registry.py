@@ -304,8 +304,6 @@ def loaded(name: str) -> Iterator[dict[str, Tensor]]:
     file = path(name)
     try:
         yield load_file(file)
-    except WeightsError:
-        raise
     except Exception as error:
         reason = in_one_line(error)[:200]
         raise WeightsError(

@@ -18,8 +18,8 @@ from straightforward import step_color_encoder, step_video_generator
 
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.train import TrainSettings
-from posegen.checkpoints.checkpoint import Progress, checkpoint_bytes
-from posegen.io.storage import Folder
+from posegen.checkpoints.checkpoint import TrainingProgress, checkpoint_bytes
+from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, VideoGenerator
 
 STEPS = 3
@@ -45,8 +45,8 @@ def report(case: Case) -> None:
 
     step()  # the first also allocates the moments of Adam
     alone = statistics.median(step() for _ in range(STEPS))
-    progress = Progress(epoch=0, step=1, data_fingerprint="", size=SIZE, epoch_step=1)
-    with tempfile.TemporaryDirectory() as folder, CheckpointWriter(Folder(folder), keep=1) as writer:
+    progress = TrainingProgress(epoch=0, step=1, data_fingerprint="", size=SIZE, epoch_step=1)
+    with tempfile.TemporaryDirectory() as folder, CheckpointWriter(StorageFolder(folder), keep=1) as writer:
         start = time.perf_counter()
         writer.begin(stage, progress)
         copied = time.perf_counter() - start

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from posegen.inference.person import Content
+from posegen.inference.person import Person
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.temporal import implied_flow, warp_error
@@ -82,7 +82,7 @@ def report(name: str, num_frames: int, function: Callable[[], object], repeats: 
 
 def bench_methods(clip: StudioClip, stage: VideoGenerator) -> None:
     """Whole frames, from the content image and poses to uint8."""
-    content = Content(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
+    content = Person(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
     ours = VideoSynthesizer(stage, SIZE, CPU)
     theirs = PoseTransfer(DeformableGAN(DeformableGAN.presets["paper"]), SIZE, CPU)
     report("proposed method", len(clip.images), lambda: list(ours.frames(content, clip.keypoints)))

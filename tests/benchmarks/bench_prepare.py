@@ -31,7 +31,7 @@ import ray
 from orchestration.data.clip_preparer import ClipPreparer, ClipResult
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.runtime.ray_session import start_ray
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.synthetic.studio import render_clip, truth_path, write_clip
 
 WORKERS = 2
@@ -80,7 +80,7 @@ def measure_ray(videos: Path, out: Path) -> Measurement:
         seconds.append(result.seconds)
 
     start = time.perf_counter()
-    prepare(videos, Folder(out), SETTINGS, on_progress=hear)
+    prepare(videos, StorageFolder(out), SETTINGS, on_progress=hear)
     return Measurement.since(start, seconds, memory)
 
 
@@ -111,7 +111,7 @@ _preparer: ClipPreparer
 def _open_worker(out: str) -> None:
     global _preparer
     cv2.setNumThreads(1)
-    _preparer = ClipPreparer(Folder(out), replace(SETTINGS, workers=0))
+    _preparer = ClipPreparer(StorageFolder(out), replace(SETTINGS, workers=0))
 
 
 def _work(row: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def main() -> None:
         few = measure_ray(folder / "few", folder / "ray-few")
         many = measure_ray(folder / "many", folder / "ray-many")
         start = time.perf_counter()
-        prepare(folder / "many", Folder(folder / "ray-many"), SETTINGS)
+        prepare(folder / "many", StorageFolder(folder / "ray-many"), SETTINGS)
         again = time.perf_counter() - start
         ray.shutdown()
     print(f"pool of {WORKERS}: {pool}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
-from orchestration.runtime.progress import Listener
+from orchestration.runtime.progress import ProgressListener
 from orchestration.runtime.ray_session import start_ray
 from orchestration.training.train import TrainSettings, train
 from posegen.datasets.clips import ClipDataset
@@ -53,13 +53,13 @@ def input_share(dataset: str) -> None:
     print(f"input: {1000 * loading:.0f} ms a pair, step {step:.1f} s: {100 * loading / step:.2f} % of the step")
 
 
-class EpochTimes(Listener):
+class EpochTimes(ProgressListener):
     """Remembers how long each epoch took."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
 
-    def hear_epoch(self, run, epoch, num_epochs, metrics):
+    def on_epoch(self, run, epoch, num_epochs, metrics):
         self.seconds.append(metrics["time/epoch_seconds"])
 
 

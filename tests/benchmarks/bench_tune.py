@@ -22,7 +22,7 @@ from orchestration.search.settings import TuneSettings
 from orchestration.search.tune import open_search, tune
 from orchestration.tracking import tracker as tracking
 from orchestration.training.train import TrainSettings, train
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.samples import REGIONS
 
 NUM_EPOCHS = 6
@@ -52,9 +52,9 @@ def seconds_between(run: Run) -> float:
     return ends[-1] - ends[0]
 
 
-def run_of(folder: Folder | str) -> Run:
+def run_of(folder: StorageFolder | str) -> Run:
     """The MLflow run of a run's folder."""
-    return MlflowClient().get_run(tracking.of_run(Folder(str(folder))).run_id)
+    return MlflowClient().get_run(tracking.of_run(StorageFolder(str(folder))).run_id)
 
 
 def measure(dataset: str, round_: int) -> tuple[float, float]:

@@ -14,12 +14,12 @@ import torch
 
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets import clips
-from posegen.datasets.clip_files import VARIANT_SCHEMA, Clip, ClipInfo, write_table
+from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_table
 from posegen.datasets.clips import DatasetInfo, save_dataset_info
 from posegen.io.images import encode_png
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import render_clip, write_clip
 
@@ -75,7 +75,7 @@ def _standing_person() -> np.ndarray:
     return np.array([(x, y, 1.0) for x, y in xy], np.float32)
 
 
-def _write_noise_clip(folder: Folder, person: str, split: str) -> None:
+def _write_noise_clip(folder: StorageFolder, person: str, split: str) -> None:
     rng = np.random.default_rng(len(person))
     info = ClipInfo(
         clip_id=f"{person}-wave",
@@ -109,7 +109,7 @@ def _write_noise_clip(folder: Folder, person: str, split: str) -> None:
             "lower_ab": [None for _ in rows],
             "seed": [0 for _ in rows],
         },
-        schema=VARIANT_SCHEMA,
+        schema=RECOLORING_SCHEMA,
     )
     for kind in ("frame-upper", "clip-both"):
         write_table(folder / "colors" / kind, f"{info.clip_id}.parquet", table)
@@ -118,7 +118,7 @@ def _write_noise_clip(folder: Folder, person: str, split: str) -> None:
 @pytest.fixture(scope="session")
 def noise_clips(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dataset of three people who stand still, made in no time: noise of 64×64 pixels, painted in two ways."""
-    folder = Folder(tmp_path_factory.mktemp("data"))
+    folder = StorageFolder(tmp_path_factory.mktemp("data"))
     for person, split in (("ann", "train"), ("bob", "train"), ("cleo", "test")):
         _write_noise_clip(folder, person, split)
     splits = {"train": ["ann", "bob"], "test": ["cleo"]}
@@ -129,7 +129,7 @@ def noise_clips(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="session")
 def two_people(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The studio's grace, who bows and squats, and luis, whose clip is shorter: 96×64 pixels, nothing painted."""
-    folder = Folder(tmp_path_factory.mktemp("data"))
+    folder = StorageFolder(tmp_path_factory.mktemp("data"))
     for person, action, length in (("grace", "bow", 6), ("grace", "squat", 6), ("luis", "bow", 4)):
         clip = render_clip(person, action, num_frames=length, size=_SMALL)
         info = ClipInfo(
@@ -159,7 +159,7 @@ def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> str:
     lab = torch.rand(200, 3) * torch.tensor([100.0, 160, 160]) - torch.tensor([0.0, 80, 80])
     for codebook in stage.codebooks.values():
         codebook.fit(lab @ torch.randn(3, 4) / 50, lab)
-    folder = Folder(tmp_path_factory.mktemp("run"))
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=_SMALL)
+    folder = StorageFolder(tmp_path_factory.mktemp("run"))
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=_SMALL)
     save_checkpoint(folder / "checkpoints" / "000001", stage, progress)
     return str(folder)

@@ -21,9 +21,9 @@ import torch
 from orchestration.cli import main as cli
 from orchestration.training.runs import RunRecord
 from orchestration.training.train import train
-from posegen.checkpoints.checkpoint import Progress, find_checkpoint, latest_checkpoint, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, latest_checkpoint, save_checkpoint
 from posegen.datasets.clips import ClipDataset
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET
@@ -50,25 +50,25 @@ def client(store):
 
 
 @pytest.fixture
-def bucket(client, request) -> Folder:
+def bucket(client, request) -> StorageFolder:
     """A bucket of this test alone."""
     name = re.sub("[^a-z]+", "-", request.node.name)[:60].strip("-")
     client.create_bucket(Bucket=name)
-    return Folder(f"s3://{name}")
+    return StorageFolder(f"s3://{name}")
 
 
 @pytest.fixture
-def noise(bucket, noise_clips) -> Folder:
+def noise(bucket, noise_clips) -> StorageFolder:
     """The dataset of noise, in the store."""
     (bucket / "noise").upload(Path(noise_clips))
     return bucket / "noise"
 
 
-def keys(client, bucket: Folder) -> list[str]:
+def keys(client, bucket: StorageFolder) -> list[str]:
     return [found["Key"] for found in client.list_objects_v2(Bucket=bucket.name).get("Contents", [])]
 
 
-def uploads(client, bucket: Folder) -> list[str]:
+def uploads(client, bucket: StorageFolder) -> list[str]:
     """Keys of which an upload has begun, and neither ended nor been given up."""
     return [found["Key"] for found in client.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])]
 
@@ -78,11 +78,11 @@ def run(line: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def content_of(folder: Folder) -> dict[str, bytes]:
+def person_of_clip(folder: StorageFolder) -> dict[str, bytes]:
     """Every file below a folder."""
     found = {name: folder.read(name) for name in folder.files()}
     for inside in folder.folders():
-        found |= {f"{inside}/{name}": content for name, content in content_of(folder / inside).items()}
+        found |= {f"{inside}/{name}": content for name, content in person_of_clip(folder / inside).items()}
     return found
 
 
@@ -115,11 +115,11 @@ def test_names_may_have_any_letters(bucket):
 def test_options_of_an_address_hold_inside_of_it(bucket, store, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     host = store.endpoint.removeprefix("http://")
-    folder = Folder(f"s3://test:test@{bucket.name}/data/?scheme=http&endpoint_override={host}")
+    folder = StorageFolder(f"s3://test:test@{bucket.name}/data/?scheme=http&endpoint_override={host}")
     (folder / "clips").write_bytes("x.bin", b"content")
     monkeypatch.setenv("AWS_ENDPOINT_URL", store.endpoint)
     assert (bucket / "data" / "clips").read("x.bin") == b"content"
-    assert folder.name == "data" and Folder(str(folder / "clips")) == folder / "clips"
+    assert folder.name == "data" and StorageFolder(str(folder / "clips")) == folder / "clips"
 
 
 def test_a_write_that_fails_leaves_what_was_there(bucket, client):
@@ -183,7 +183,7 @@ def test_what_is_prepared_and_painted_is_what_a_local_folder_gets(bucket, client
     commands += [f"colorize {data} {kind} --variants 3 --workers 0" for kind in KINDS]
     for command in commands:
         assert re.search(r", 5 (clips )?new", run(command, capsys))
-    assert content_of(data) == content_of(Folder(dataset))
+    assert person_of_clip(data) == person_of_clip(StorageFolder(dataset))
 
     before = written(client, bucket)
     for command in commands:
@@ -191,7 +191,7 @@ def test_what_is_prepared_and_painted_is_what_a_local_folder_gets(bucket, client
     assert written(client, bucket) == before and len(before) == 20
 
 
-def written(client, bucket: Folder) -> dict[str, datetime]:
+def written(client, bucket: StorageFolder) -> dict[str, datetime]:
     """When every clip and every file of colours was written."""
     found = client.list_objects_v2(Bucket=bucket.name)["Contents"]
     return {one["Key"]: one["LastModified"] for one in found if "-" in one["Key"]}
@@ -202,7 +202,7 @@ def test_a_run_is_measured_and_draws(bucket, dataset, tmp_path, capsys):
     data, run_folder = bucket / "data", bucket / "runs" / "video"
     data.upload(Path(dataset))
     stage = VideoGenerator(replace(VideoGenerator.presets["tiny"], generator_width=4, num_blocks=1, encoder_width=4))
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=(96, 64))
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=(96, 64))
     save_checkpoint(run_folder / "checkpoints" / "epoch-0001", stage, progress)
     record = RunRecord(stage=stage.name, config={}, dataset=str(data), data_fingerprint="")
     run_folder.write_json("run.json", asdict(record))
@@ -255,10 +255,10 @@ def test_commands_on_ray(bucket, client, studio_videos, dataset, tmp_path):
 
     made = {
         name: content
-        for name, content in content_of(Folder(dataset)).items()
+        for name, content in person_of_clip(StorageFolder(dataset)).items()
         if "lower" not in name and "both" not in name
     }
-    assert content_of(data) == made
+    assert person_of_clip(data) == made
     assert find_checkpoint(runs / "upper") and (tmp_path / "comparison.html").exists() and not uploads(client, bucket)
 
 

@@ -24,13 +24,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import search_spaces
-from orchestration.cluster import check
-from orchestration.data.video_files import find_sources
+from orchestration.cluster.check import check
+from orchestration.data.video_files import find_videos
 from orchestration.option_types import parse_size
 from orchestration.training.runs import dataset_of
-from posegen.checkpoints.checkpoint import Progress, load_progress, load_stage, load_training_state, save_checkpoint
+from posegen.checkpoints.checkpoint import (
+    TrainingProgress,
+    load_progress,
+    load_stage,
+    load_training_state,
+    save_checkpoint,
+)
 from posegen.color.palette import parse_color
-from posegen.datasets.clip_files import VARIANT_SCHEMA, Clip, ClipFile, ClipInfo, VariantFile, write_clip, write_table
+from posegen.datasets.clip_files import (
+    RECOLORING_SCHEMA,
+    Clip,
+    ClipFile,
+    ClipInfo,
+    RecoloringFile,
+    write_clip,
+    write_table,
+)
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.datasets.motion_formats import read
 from posegen.datasets.motion_formats.bvh import write_bvh
@@ -41,9 +55,9 @@ from posegen.datasets.published.h36m_cameras import calibrate, read_metadata
 from posegen.datasets.published.h36m_names import CAMERAS, Take, View
 from posegen.datasets.published.h36m_poses import read_poses
 from posegen.datasets.published.vunet_index import read_index
-from posegen.errors import ArchiveError, DatasetError, MotionError, RunError
+from posegen.errors import ArchiveError, DatasetError, ImageError, MotionError, RunError
 from posegen.io.images import decode_png, encode_png
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.tar import extract, list_members
 from posegen.motion.editing import first_frames
 from posegen.motion.motion import read_motion, write_motion
@@ -148,7 +162,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fuzz")
     rng, count = np.random.default_rng(0), INFO.num_frames
     write_clip(
-        Folder(folder),
+        StorageFolder(folder),
         Clip(
             info=INFO,
             frames=np.arange(count, dtype=np.int32),
@@ -160,7 +174,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )
     save_dataset_info(
-        Folder(folder), DatasetInfo(SIZE, {"crop": "none"}, {}, "action", {"train": ["wave"], "test": []})
+        StorageFolder(folder), DatasetInfo(SIZE, {"crop": "none"}, {}, "action", {"train": ["wave"], "test": []})
     )
     image = encode_png(np.zeros((*SIZE, 3), np.uint8))
     rows = [
@@ -168,13 +182,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row in range(count)
         for n in range(2)
     ]
-    write_table(Folder(folder / "colors" / "k"), "c.parquet", pa.Table.from_pylist(rows, VARIANT_SCHEMA))
+    write_table(StorageFolder(folder / "colors" / "k"), "c.parquet", pa.Table.from_pylist(rows, RECOLORING_SCHEMA))
     save_checkpoint(
-        Folder(folder / "checkpoint"),
+        StorageFolder(folder / "checkpoint"),
         small_stage(),
-        Progress(epoch=1, step=1, data_fingerprint="x", size=SIZE, losses={"l1": 0.5}),
+        TrainingProgress(epoch=1, step=1, data_fingerprint="x", size=SIZE, losses={"l1": 0.5}),
     )
-    write_motion(Folder(folder), "m.npz", perform("wave", make_subject(0)))
+    write_motion(StorageFolder(folder), "m.npz", perform("wave", make_subject(0)))
     return folder
 
 
@@ -204,7 +218,7 @@ def instead(path: Path, content: bytes):
 def test_motions(place, data):
     path = place / "m.npz"
     with instead(path, data.draw(spoiled(path.read_bytes()) | st.binary(max_size=200))):
-        reads_or_refuses(MotionError, lambda: read_motion(Folder(place), "m.npz"))
+        reads_or_refuses(MotionError, lambda: read_motion(StorageFolder(place), "m.npz"))
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +226,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of other programs, of a few frames each, and a dataset of motions."""
     folder = tmp_path_factory.mktemp("foreign")
     motion = first_frames(perform("wave", make_subject(0)), 4)
-    write_bvh(Folder(folder), "m.bvh", motion)
+    write_bvh(StorageFolder(folder), "m.bvh", motion)
     rotations = rot6d_rows_to_matrix(torch.from_numpy(motion.rot6d))
     pose = matrix_to_axis_angle(rotations).numpy()
     track = {"pose": pose.reshape(4, 72), "frame_ids": np.arange(4), "orig_cam": np.ones((4, 4))}
@@ -225,7 +239,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
         names=np.array(["P01G01R01F0001T0004A0101"]),
         label=np.array([0]),
     )
-    write_motions(Folder(folder / "motions"), [NamedMotion(motion, "ann", "wave", "here")], settings={})
+    write_motions(StorageFolder(folder / "motions"), [NamedMotion(motion, "ann", "wave", "here")], settings={})
     return folder
 
 
@@ -271,7 +285,7 @@ PUBLISHED: dict[str, Callable[[Path], object]] = {
     "annot_export.h5": _read_annotation,
     "Walking 1.cdf": read_poses,
     "Videos_S9.tgz": lambda path: extract(
-        path, list_members(path, lambda name: name.endswith(".mp4"), "'a.mp4'"), Folder(path.parent / "out")
+        path, list_members(path, lambda name: name.endswith(".mp4"), "'a.mp4'"), StorageFolder(path.parent / "out")
     ),
     "metadata.xml": read_metadata,
     "index.p": lambda path: read_index(path.parent, "deepfashion"),
@@ -307,7 +321,7 @@ def test_manifests_of_motions(foreign, data):
 def test_clips(place, data):
     path = place / "clips" / "c.parquet"
     with instead(path, data.draw(spoiled(path.read_bytes()) | st.binary(max_size=200))):
-        reads_or_refuses(DatasetError, ClipFile(Folder(place), "c").read)
+        reads_or_refuses(DatasetError, ClipFile(StorageFolder(place), "c").read)
 
 
 @fuzz
@@ -321,7 +335,7 @@ def test_facts_of_clips(place, data):
     facts = json.dumps(data.draw(spoiled_json(json.loads(good[start:end])))).encode()
     content = good[:start] + facts[: end - start].ljust(end - start) + good[end:]
     with instead(path, content):
-        reads_or_refuses(DatasetError, ClipFile(Folder(place), "c").read)
+        reads_or_refuses(DatasetError, ClipFile(StorageFolder(place), "c").read)
 
 
 @fuzz
@@ -330,13 +344,15 @@ def test_variants(place, data):
     path = place / "colors" / "k" / "c.parquet"
 
     def read() -> None:
-        file = VariantFile(Folder(place), "k", "c", SIZE)
+        file = RecoloringFile(StorageFolder(place), "k", "c", SIZE)
         for frame, variant in file.rows:
             file.image(frame, variant)
-        assert len(file.upper_ab) == len(file.lower_ab) == len(file.rows) and file.num_variants and file.record == b""
+        assert (
+            len(file.upper_ab) == len(file.lower_ab) == len(file.rows) and file.num_recolorings and file.record == b""
+        )
 
     with instead(path, data.draw(spoiled(path.read_bytes()))):
-        reads_or_refuses(DatasetError, lambda: (VariantFile(Folder(place), "k", "c").record, read()))
+        reads_or_refuses(DatasetError, lambda: (RecoloringFile(StorageFolder(place), "k", "c").record, read()))
 
 
 @fuzz
@@ -354,7 +370,7 @@ def test_descriptions_of_datasets(place, data):
 def test_pictures(data, gray):
     good = encode_png(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
     content = data.draw(spoiled(good) | st.binary(max_size=200))
-    reads_or_refuses(DatasetError, lambda: decode_png(content, gray=gray))
+    reads_or_refuses(ImageError, lambda: decode_png(content, gray=gray))
 
 
 # ---- Checkpoints and runs
@@ -368,7 +384,7 @@ def test_tensors_of_checkpoints(place, data):
     stage = small_stage()
     with instead(path, data.draw(spoiled(path.read_bytes()) | st.binary(max_size=200))):
         for read in (load_stage, lambda folder: load_training_state(folder, stage)):
-            reads_or_refuses(ValueError, lambda read=read: read(Folder(folder)))
+            reads_or_refuses(ValueError, lambda read=read: read(StorageFolder(folder)))
 
 
 @fuzz
@@ -380,7 +396,7 @@ def test_facts_of_checkpoints(place, data):
     changed = spoiled_json(json.loads(good)).map(lambda content: json.dumps(content).encode())
     with instead(path, data.draw(changed | spoiled(good) | st.binary(max_size=200))):
         for read in (load_progress, load_stage, lambda folder: load_training_state(folder, stage)):
-            reads_or_refuses(ValueError, lambda read=read: read(Folder(folder)))
+            reads_or_refuses(ValueError, lambda read=read: read(StorageFolder(folder)))
 
 
 @fuzz
@@ -449,7 +465,7 @@ def test_names_of_search_spaces(name):
 @fuzz
 @given(st.text(max_size=30) | st.text("{}*/personacti_.()[]\\+?", max_size=30).map(lambda text: text + "{action}"))
 def test_patterns_of_paths(place, pattern):
-    reads_or_refuses(ValueError, lambda: find_sources(place, pattern))
+    reads_or_refuses(ValueError, lambda: find_videos(place, pattern))
 
 
 @fuzz

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save, save_file
 from orchestration.cli import main as cli
 from orchestration.cluster.check import check, load
 from orchestration.data.prepare import _load_rejections
-from orchestration.data.video_files import find_sources, read_contents
+from orchestration.data.video_files import find_videos, read_contents
 from orchestration.evaluation.compare import Comparison, Entry
 from orchestration.evaluation.compare_page import _step_of, as_study, write_page
 from orchestration.tracking import tracker as tracking
@@ -30,7 +30,7 @@ from orchestration.tracking.tracker import Recorded, Tracker
 from orchestration.training.runs import dataset_of, history
 from orchestration.training.train import TrainSettings
 from posegen.checkpoints.checkpoint import (
-    Progress,
+    TrainingProgress,
     latest_checkpoint,
     load_progress,
     load_stage,
@@ -40,18 +40,18 @@ from posegen.checkpoints.checkpoint import (
 from posegen.color.palette import parse_color
 from posegen.datasets.clip_files import (
     METADATA_KEY,
-    VARIANT_SCHEMA,
+    RECOLORING_SCHEMA,
     Clip,
     ClipFile,
     ClipInfo,
-    VariantFile,
+    RecoloringFile,
     write_clip,
     write_table,
 )
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import CheckpointError, DatasetError, ImageError, RunError, VideoError
 from posegen.io.images import decode_png, encode_png
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image, read_video
 from posegen.io.video_writer import write_video
 from posegen.perception.openpose_json import read_people
@@ -120,8 +120,8 @@ def make_clip(clip_id: str = "ann-wave") -> Clip:
 def dataset(tmp_path: Path) -> Path:
     """A dataset of one clip."""
     folder = tmp_path / "data"
-    write_clip(Folder(folder), make_clip())
-    save_dataset_info(Folder(folder), DatasetInfo(SIZE, {}, {}, "action", {"train": ["wave"], "test": []}))
+    write_clip(StorageFolder(folder), make_clip())
+    save_dataset_info(StorageFolder(folder), DatasetInfo(SIZE, {}, {}, "action", {"train": ["wave"], "test": []}))
     return folder
 
 
@@ -174,7 +174,7 @@ def same(table: pa.Table) -> pa.Table:
 def test_tables_that_are_no_clip(dataset, change, message):
     change_table(dataset, change)
     with pytest.raises(DatasetError, match=message) as error:
-        ClipFile(Folder(dataset), "ann-wave").read()
+        ClipFile(StorageFolder(dataset), "ann-wave").read()
     one_line(error)
 
 
@@ -198,31 +198,31 @@ def test_tables_that_are_no_clip(dataset, change, message):
 def test_facts_that_lie_about_a_clip(dataset, facts, message):
     change_table(dataset, same, **facts)
     with pytest.raises(DatasetError, match=message) as error:
-        ClipFile(Folder(dataset), "ann-wave").read()
+        ClipFile(StorageFolder(dataset), "ann-wave").read()
     one_line(error)
 
 
 def test_rows_in_other_groups_are_not_read_as_other_frames(dataset):
     change_table(dataset, same, row_group_size=7)
     with pytest.raises(DatasetError, match="not divided into groups of 16 rows"):
-        ClipFile(Folder(dataset), "ann-wave").image(9)
+        ClipFile(StorageFolder(dataset), "ann-wave").image(9)
 
 
 def test_a_table_that_claims_more_rows_than_it_has_bytes(tmp_path):
     """A run of equal numbers takes a few bytes on disk and all memory when it is read."""
     count = 16_000
     table = pa.table({"frame": pa.array(np.zeros(count), pa.int32())})
-    columns = {field.name: pa.nulls(count, field.type) for field in VARIANT_SCHEMA if field.name != "frame"}
+    columns = {field.name: pa.nulls(count, field.type) for field in RECOLORING_SCHEMA if field.name != "frame"}
     for name, values in columns.items():
         table = table.append_column(name, values)
     (tmp_path / "colors" / "k").mkdir(parents=True)
     path = tmp_path / "colors" / "k" / "c.parquet"
-    pq.write_table(table.cast(VARIANT_SCHEMA), path, row_group_size=16, write_statistics=False)
+    pq.write_table(table.cast(RECOLORING_SCHEMA), path, row_group_size=16, write_statistics=False)
     data = path.read_bytes()
-    pq.write_table(table.cast(VARIANT_SCHEMA), path, row_group_size=count)
+    pq.write_table(table.cast(RECOLORING_SCHEMA), path, row_group_size=count)
     assert len(data) > path.stat().st_size
     with pytest.raises(DatasetError, match="not divided into groups"):
-        _ = VariantFile(Folder(tmp_path), "k", "c").rows
+        _ = RecoloringFile(StorageFolder(tmp_path), "k", "c").rows
 
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 100, -1, -8, -100])
@@ -238,7 +238,7 @@ def test_a_clip_without_facts(dataset):
     path = dataset / "clips" / "ann-wave.parquet"
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path, row_group_size=16, compression="none")
     with pytest.raises(DatasetError, match="was not written by posegen"):
-        _ = ClipFile(Folder(dataset), "ann-wave").info
+        _ = ClipFile(StorageFolder(dataset), "ann-wave").info
 
 
 @pytest.mark.parametrize(
@@ -258,18 +258,18 @@ def test_variants_that_are_not_all_there(tmp_path, rows, message):
         {"frame": frame, "variant": n, "image": image, "upper_ab": None, "lower_ab": None, "seed": 0}
         for frame, n in rows
     ]
-    write_table(Folder(tmp_path / "colors" / "k"), "c.parquet", pa.Table.from_pylist(facts, VARIANT_SCHEMA))
+    write_table(StorageFolder(tmp_path / "colors" / "k"), "c.parquet", pa.Table.from_pylist(facts, RECOLORING_SCHEMA))
     with pytest.raises(DatasetError, match=message):
-        VariantFile(Folder(tmp_path), "k", "c", SIZE).image(7, 0)
+        RecoloringFile(StorageFolder(tmp_path), "k", "c", SIZE).image(7, 0)
 
 
 @pytest.mark.parametrize("ab", [[1.0], [1.0, 2.0, 3.0], [math.nan, 0.0], [None, 0.0], []])
 def test_variants_of_no_colour(tmp_path, ab):
     image = encode_png(np.zeros((*SIZE, 3), np.uint8))
     row = {"frame": 0, "variant": 0, "image": image, "upper_ab": ab, "lower_ab": None, "seed": 0}
-    write_table(Folder(tmp_path / "colors" / "k"), "c.parquet", pa.Table.from_pylist([row], VARIANT_SCHEMA))
+    write_table(StorageFolder(tmp_path / "colors" / "k"), "c.parquet", pa.Table.from_pylist([row], RECOLORING_SCHEMA))
     with pytest.raises(DatasetError, match="expected a and b"):
-        _ = VariantFile(Folder(tmp_path), "k", "c").upper_ab
+        _ = RecoloringFile(StorageFolder(tmp_path), "k", "c").upper_ab
 
 
 @pytest.mark.parametrize(
@@ -313,16 +313,16 @@ def test_what_was_rejected_may_be_damaged(tmp_path):
     for content in (b"", b"PAR1", b"no table"):
         (tmp_path / "rejected.parquet").write_bytes(content)
         with pytest.raises(DatasetError, match=r"rejected.parquet cannot be read"):
-            _load_rejections(Folder(tmp_path))
+            _load_rejections(StorageFolder(tmp_path))
     pq.write_table(pa.table({"source": [1]}), tmp_path / "rejected.parquet")
     with pytest.raises(DatasetError, match=r"rejected.parquet was not written by posegen"):
-        _load_rejections(Folder(tmp_path))
+        _load_rejections(StorageFolder(tmp_path))
 
 
 def test_a_pipe_named_like_a_video_is_not_waited_for(tmp_path):
     (tmp_path / "ann").mkdir()
     os.mkfifo(tmp_path / "ann" / "wave.mp4")
-    sources, _ = find_sources(tmp_path)
+    sources, _ = find_videos(tmp_path)
     contents, rejections = read_contents(sources, beside=False)
     assert not contents and "not a file" in rejections[0].reason
 
@@ -356,7 +356,7 @@ def test_only_png_is_decoded_of_a_dataset():
 
     for suffix in (".jpg", ".bmp", ".tiff", ".webp"):
         content = cv2.imencode(suffix, np.zeros((8, 8, 3), np.uint8))[1].tobytes()
-        with pytest.raises(DatasetError):
+        with pytest.raises(ImageError):
             decode_png(content)
 
 
@@ -423,7 +423,7 @@ def trained() -> ColorEncoder:
 def checkpoint(trained: ColorEncoder, tmp_path: Path) -> Path:
     """A checkpoint to be spoiled."""
     folder = tmp_path / "run" / "checkpoints" / "epoch-0001"
-    save_checkpoint(Folder(folder), trained, Progress(epoch=1, step=1, data_fingerprint="x", size=SIZE))
+    save_checkpoint(StorageFolder(folder), trained, TrainingProgress(epoch=1, step=1, data_fingerprint="x", size=SIZE))
     return folder
 
 
@@ -433,11 +433,11 @@ def test_tensors_that_are_a_pickle_are_not_opened(checkpoint, trained, tmp_path)
         (checkpoint / "tensors.safetensors").write_bytes(content)
         for read in (load_stage, lambda folder: load_training_state(folder, trained)):
             with pytest.raises(CheckpointError, match=r"tensors.safetensors is damaged") as error:
-                read(Folder(checkpoint))
+                read(StorageFolder(checkpoint))
             one_line(error)
     torch.save({"networks/x": Bomb(mark)}, checkpoint / "tensors.safetensors")
     with pytest.raises(CheckpointError):
-        load_stage(Folder(checkpoint))
+        load_stage(StorageFolder(checkpoint))
     assert not mark.exists()
 
 
@@ -458,7 +458,7 @@ def test_headers_of_tensors_that_lie(checkpoint, header):
     text = json.dumps(header).encode()
     (checkpoint / "tensors.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * 4)
     with pytest.raises(CheckpointError) as error:
-        load_stage(Folder(checkpoint))
+        load_stage(StorageFolder(checkpoint))
     one_line(error)
 
 
@@ -475,7 +475,7 @@ def test_tensors_of_another_shape(checkpoint, trained):
         path.write_bytes(save(other))
         for read in (load_stage, lambda folder: load_training_state(folder, trained)):
             with pytest.raises(CheckpointError, match=message):
-                read(Folder(checkpoint))
+                read(StorageFolder(checkpoint))
 
 
 def test_optimizers_of_another_shape(checkpoint, trained):
@@ -485,13 +485,13 @@ def test_optimizers_of_another_shape(checkpoint, trained):
     for slot in (f"optimizers/{name}/0/exp_avg", f"optimizers/{name}/99999/exp_avg", f"optimizers/{name}/-9/exp_avg"):
         path.write_bytes(save({**good, slot: torch.zeros(3)}))
         with pytest.raises(CheckpointError, match=f"its optimizer '{name}' is another one"):
-            load_training_state(Folder(checkpoint), trained)
+            load_training_state(StorageFolder(checkpoint), trained)
     path.write_bytes(save(good))
     facts = json.loads((checkpoint / "checkpoint.json").read_text())
     for groups in ({}, {name: []}, {name: [{}]}, {name: [{"params": [0]}]}):
         (checkpoint / "checkpoint.json").write_text(json.dumps({**facts, "optimizers": groups}))
         with pytest.raises(CheckpointError, match="is another one"):
-            load_training_state(Folder(checkpoint), trained)
+            load_training_state(StorageFolder(checkpoint), trained)
 
 
 @pytest.mark.parametrize(
@@ -517,15 +517,15 @@ def test_facts_of_a_checkpoint_that_are_of_the_wrong_kind(checkpoint, change, me
     path = checkpoint / "checkpoint.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change} if isinstance(change, dict) else change))
     with pytest.raises(CheckpointError, match=message) as error:
-        load_stage(Folder(checkpoint))
-        load_progress(Folder(checkpoint))
+        load_stage(StorageFolder(checkpoint))
+        load_progress(StorageFolder(checkpoint))
     one_line(error)
 
 
 def test_a_checkpoint_that_is_deeply_nested(checkpoint):
     (checkpoint / "checkpoint.json").write_text('{"config":' * 50_000)
     with pytest.raises(CheckpointError, match="recursion limit"):
-        latest_checkpoint(Folder(checkpoint.parents[1]))
+        latest_checkpoint(StorageFolder(checkpoint.parents[1]))
 
 
 # ---- Weights
@@ -702,7 +702,7 @@ def test_the_id_in_a_record_is_no_path(tmp_path, monkeypatch, run_id):
     monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
     (tmp_path / "run.json").write_text(json.dumps({"mlflow_run_id": run_id}))
     with pytest.raises(ValueError, match="is not the id of an MLflow run"):
-        tracking.of_run(Folder(tmp_path))
+        tracking.of_run(StorageFolder(tmp_path))
     with pytest.raises(ValueError, match="is not the id of an MLflow run"):
         Tracker("sqlite://", run_id).log_metrics({"a": 1.0}, step=0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run.json"]
@@ -713,7 +713,7 @@ def test_metrics_that_are_none(checkpoint, content):
     run = checkpoint.parents[1]
     (run / "metrics.json").write_text(content)
     with pytest.raises(RunError, match=r"metrics.json is damaged"):
-        history(Folder(run))
+        history(StorageFolder(run))
 
 
 def test_a_store_that_is_no_store(tmp_path, monkeypatch):
@@ -845,4 +845,4 @@ def test_a_mount_of_nobodys_home(tmp_path):
     config = load(Path(__file__).parents[2] / "cluster.yaml")
     path.write_text(json.dumps({**config, "file_mounts": {"/x": "~nobody-of-this-name/x"}}))
     assert "file_mounts: ~nobody-of-this-name/x is not there" in check(path).open
-    assert Folder("~nobody-of-this-name/x").uri.endswith("/~nobody-of-this-name/x")
+    assert StorageFolder("~nobody-of-this-name/x").uri.endswith("/~nobody-of-this-name/x")

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-Variant = Literal["S", "N"]
+RecoloredFrame = Literal["S", "N"]
 N = TypeVar("N", bound=nn.Module)
 
 _PERIOD = 65537
@@ -41,7 +41,7 @@ def closed_form(shape: Sequence[int], t: int, scale: float = 1.0, offset: float 
 
 
 @torch.no_grad()
-def fill(networks: Iterable[nn.Module], variant: Variant = "N") -> None:
+def fill(networks: Iterable[nn.Module], variant: RecoloredFrame = "N") -> None:
     """Make the networks float64 with closed-form weights; the order is the one of the published state dict."""
     ordinal = 0
     for network in networks:
@@ -74,7 +74,7 @@ def load_json(folder: Path, name: str) -> Any:
     return json.loads((folder / f"{name}.json").read_text())
 
 
-def forward_parity(folder: Path, name: str) -> tuple[list[Tensor], dict[Variant, list[dict[str, Any]]]]:
+def forward_parity(folder: Path, name: str) -> tuple[list[Tensor], dict[RecoloredFrame, list[dict[str, Any]]]]:
     """Inputs of one network, and what the published code made of them with either variant of weights."""
     entry = next(entry for entry in load_json(folder, "forward_parity") if entry["name"] == name)
     return [closed_form(**given) for given in entry["inputs"]], entry["variants"]

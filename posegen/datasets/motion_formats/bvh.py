@@ -22,7 +22,7 @@ import torch
 from posegen.datasets.motion_formats.bvh_names import INVENTED, Naming, is_smpl_tree, understand
 from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, Probe, as_tensor, known_fps
 from posegen.errors import MotionError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST, body_height
 from posegen.motion.kinematics import forward_kinematics
@@ -343,7 +343,7 @@ def _unit(places: np.ndarray, options: ImportOptions, place: str) -> float:
 # ---- Writing
 
 
-def write_bvh(folder: Folder, name: str, motion: Motion) -> None:
+def write_bvh(folder: StorageFolder, name: str, motion: Motion) -> None:
     """Write a motion with SMPL-24's hierarchy, in centimetres, whole or not at all.
 
     Raises:

@@ -27,10 +27,11 @@ from posegen.datasets.motion_formats.source import (
     known_fps,
     pose_body,
     put_on_floor,
+    read_motion_pickle,
 )
 from posegen.datasets.motion_formats.tracks import Track, follow_person
 from posegen.errors import MotionError
-from posegen.io.pickles import SUFFIXES, read_pickle
+from posegen.io.pickles import SUFFIXES
 from posegen.motion.anatomy import HEIGHT, REST, body_height
 from posegen.motion.kinematics import estimate_rest_skeleton
 from posegen.motion.motion import Motion
@@ -52,7 +53,7 @@ def is_pare(probe: Probe) -> bool:
     """Whether a file has tracks with PARE's fields, or a folder has one such file an image."""
     if probe.path.is_dir():
         images = _images(probe.path)
-        return bool(images) and "pred_pose" in _mapping(read_pickle(images[0]))
+        return bool(images) and "pred_pose" in _mapping(read_motion_pickle(images[0]))
     return any(
         "smpl_joints2d" in track or "pred_pose" in track or getattr(track.get("pose"), "ndim", 0) == 4
         for track in _tracks(probe.pickled).values()
@@ -78,7 +79,7 @@ def load_tracks(path: Path, options: ImportOptions) -> Motion:
 
 def read_tracks(path: Path) -> list[Track]:
     """Read all tracks of a video's file. Raises MotionError, naming file and field."""
-    content = read_pickle(path)
+    content = read_motion_pickle(path)
     tracks = _mapping(content)
     if not tracks or not all(isinstance(track, dict) for track in tracks.values()):
         raise MotionError(f"{path}: holds {_describe(content)}, expected tracks, {{1: {{'pose': …, 'frame_ids': …}}}}")
@@ -189,7 +190,7 @@ def read_images(folder: Path) -> Track:
     files = _images(folder)
     tracks: list[Track] = []
     for frame, path in zip(_frame_numbers(files), files, strict=True):
-        people = _mapping(read_pickle(path))
+        people = _mapping(read_motion_pickle(path))
         count = len(_need(people, "pred_pose", str(path)))
         if count == 0:
             continue

@@ -29,9 +29,9 @@ from posegen.datasets.motion_formats.source import (
     known_fps,
     pose_body,
     put_on_floor,
+    read_motion_pickle,
 )
 from posegen.errors import MotionError
-from posegen.io.pickles import read_pickle
 from posegen.motion.motion import MAX_FRAMES, Motion
 
 _LISTS = {"poses", "joints3D", "y"}
@@ -50,7 +50,7 @@ def find_humanact12(path: Path, options: ImportOptions) -> list[MotionSource]:
 
 
 def _find_poses(path: Path, options: ImportOptions) -> list[MotionSource]:
-    content = read_pickle(path)
+    content = read_motion_pickle(path)
     missing = _LISTS - content.keys() if isinstance(content, dict) else _LISTS
     if missing:
         raise MotionError(f"{path}: {', '.join(sorted(missing))} is missing, expected poses, joints3D and y")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, Probe, known_fps
 from posegen.datasets.motions import MANIFEST, MotionDataset, MotionEntry
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion, read_motion
 
 
@@ -23,7 +23,7 @@ def find_own(path: Path, options: ImportOptions) -> list[MotionSource]:
 
 
 def _load(path: Path, options: ImportOptions) -> Motion:
-    motion = read_motion(Folder(path.parent), path.name)
+    motion = read_motion(StorageFolder(path.parent), path.name)
     known_fps(options, str(path), motion.fps)
     return motion
 
@@ -35,7 +35,7 @@ def is_dataset(probe: Probe) -> bool:
 
 def find_dataset(path: Path, options: ImportOptions) -> list[MotionSource]:
     """All motions of a dataset, with their splits. Raises DatasetError where the manifest is broken."""
-    dataset = MotionDataset(Folder(path))
+    dataset = MotionDataset(StorageFolder(path))
     known_fps(options, str(path), dataset.info.fps)
     return [_source(dataset, entry) for entry in dataset.info.motions]
 

@@ -13,7 +13,7 @@ import torch
 
 from posegen.datasets.dataset import Split
 from posegen.datasets.motion_formats.arrays import array_names
-from posegen.errors import MissingRateError, MotionError
+from posegen.errors import MissingRateError, MotionError, PickleError
 from posegen.io.pickles import may_be_pickle, read_pickle
 from posegen.motion.floor import floor_height
 from posegen.motion.motion import Motion
@@ -67,7 +67,7 @@ class Probe:
     @cached_property
     def pickled(self) -> Any:
         """What is in a pickle, None for anything else. Raises MotionError where it would run something."""
-        return read_pickle(self.path) if may_be_pickle(self.path) else None
+        return read_motion_pickle(self.path) if may_be_pickle(self.path) else None
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,14 @@ class Format:
     """The motions in it. Raises MotionError where it is broken as a whole."""
     actions: tuple[str, ...] = ()
     """All actions in the order of their labels, where the format fixes them."""
+
+
+def read_motion_pickle(path: Path) -> Any:
+    """The content of a pickle of motions, see `posegen.io.pickles.read_pickle`. Raises MotionError."""
+    try:
+        return read_pickle(path)
+    except PickleError as error:
+        raise MotionError(str(error)) from None
 
 
 def known_fps(options: ImportOptions, place: str, own: float | None = None) -> float:

@@ -28,10 +28,10 @@ from posegen.datasets.motion_formats.source import (
     known_fps,
     pose_body,
     put_on_floor,
+    read_motion_pickle,
 )
 from posegen.datasets.motion_formats.tracks import Track
 from posegen.errors import MotionError
-from posegen.io.pickles import read_pickle
 from posegen.motion import rotations
 from posegen.motion.motion import Motion
 from posegen.skeletons import VIBE_49
@@ -66,7 +66,7 @@ def find_uestc(path: Path, options: ImportOptions) -> list[MotionSource]:
         raise MotionError(f"{path / 'info' / 'action_classes.txt'} has {len(actions)} lines, expected {NUM_ACTIONS}")
     if not (path / _CACHE).is_file():
         raise MotionError(f"{path}: {_CACHE} is missing")
-    cache = read_pickle(path / _CACHE)
+    cache = read_motion_pickle(path / _CACHE)
     fields = ["pose", "joints3d", "orig_cam"]
     missing = [name for name in fields if not isinstance(cache, dict) or name not in cache]
     if missing:

@@ -12,7 +12,7 @@ from posegen.synthetic.studio.backdrop import Backdrop
 from posegen.synthetic.studio.body import Body, Material
 from posegen.synthetic.studio.camera import DISTANCE, Camera
 from posegen.synthetic.studio.kinematics import Skeleton
-from posegen.synthetic.studio.labels import SAMPLES, draw_edges, limb_of_bone, masks_and_garments, see_joints, soften
+from posegen.synthetic.studio.labels import SAMPLES, label_edges, limb_of_bone, masks_and_garments, see_joints, soften
 from posegen.synthetic.studio.lighting import Lights, floor_shadows, to_srgb
 from posegen.synthetic.studio.raycast import Surface, cast, place_shapes
 from posegen.synthetic.studio.shading import Wardrobe, illuminate, paint
@@ -112,7 +112,7 @@ def _finish(scene: Scene, samples: _Samples, joints: np.ndarray, shadows: list[n
     corner = (samples.window[0].start, samples.window[1].start)
     keypoints = see_joints(joints, samples.depth, scene.camera, corner, scene.wardrobe.person.height)
     for t in range(len(joints)):
-        edges = draw_edges(material[t], limb[t], tone[t], samples.depth[t], _sample_size(scene.camera))
+        edges = label_edges(material[t], limb[t], tone[t], samples.depth[t], _sample_size(scene.camera))
         yield _compose(scene, samples.window, shadows[t], layers[t], cloth[t], edges, keypoints[t])
 
 

@@ -14,7 +14,7 @@ from posegen.datasets.clip_files import write_table
 from posegen.errors import DatasetError
 from posegen.io.images import decode_png, encode_png
 from posegen.io.records import parse_record
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.synthetic.studio.render import StudioClip
 
@@ -82,7 +82,7 @@ def write_clip(clip: StudioClip, folder: Path) -> Path:
         },
         schema=_SCHEMA.with_metadata({_METADATA_KEY: json.dumps(_describe(clip)).encode()}),
     )
-    write_table(Folder(video.parent), truth_path(video).name, table)
+    write_table(StorageFolder(video.parent), truth_path(video).name, table)
     write_video(video, clip.images, fps=clip.fps, crf=_CRF)
     return video
 

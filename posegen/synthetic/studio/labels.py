@@ -73,7 +73,9 @@ def masks_and_garments(coverage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mask.astype(np.uint8) * np.uint8(255), garments
 
 
-def draw_edges(material: np.ndarray, limb: np.ndarray, tone: np.ndarray, depth: np.ndarray, pixel: float) -> np.ndarray:
+def label_edges(
+    material: np.ndarray, limb: np.ndarray, tone: np.ndarray, depth: np.ndarray, pixel: float
+) -> np.ndarray:
     """Return edge strengths (H, W) uint8, two pixels wide, from images (H, W) of what each pixel sees.
 
     An edge runs along the silhouette, between materials, where the depth jumps (`pixel` is the size of a pixel in

@@ -12,7 +12,7 @@ from orchestration.cli import main as cli
 from orchestration.evaluation.behavior import read_behavior
 from orchestration.tracking import tracker as tracking
 from posegen.datasets.motions import MotionDataset
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
 from tests.support.command_line import run
 
@@ -92,7 +92,7 @@ def test_figures_of_other_protocols_are_refused(capsys):
     code, _, error = run("behavior compare runs/net runs/flow", capsys)
     assert code == 2 and "do not compare: they rest on different protocols (realism_steps 2, 3)" in error
     path = Path("runs/flow/evaluation/behavior.json")
-    Folder(path.parent).write_json(path.name, json.loads(path.read_text()) | {"data_fingerprint": "other"})
+    StorageFolder(path.parent).write_json(path.name, json.loads(path.read_text()) | {"data_fingerprint": "other"})
     code, _, error = run("behavior compare runs/net runs/flow", capsys)
     assert code == 2 and "different data" in error
 

@@ -25,7 +25,7 @@ VERBS = [
     "animate",
     "transfer",
     "export",
-    "adopt",
+    "import-checkpoint",
     "report",
     "demo",
     "weights",
@@ -35,7 +35,7 @@ VERBS += [f"data {name}" for name in ("h36m extract", "h36m process", "deepfashi
 VERBS += [f"motion {name}" for name in ("inspect", "show", "convert", "build-dataset", "synth")]
 VERBS += [f"motion {name}" for name in ("generate", "evaluate", "compare")]
 VERBS += ["behavior", *(f"behavior {name}" for name in ("sample", "interpolate", "reconstruct"))]
-VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5", "seed3")]
+VERBS += [f"report {name}" for name in ("table1", "figure2", "figure4", "figure5", "estimators")]
 VERBS += [f"train {stage}" for stage in STAGES] + [f"weights {verb}" for verb in ("list", "fetch", "verify", "provide")]
 
 
@@ -189,7 +189,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.evaluation.motion.read_evaluation",
         "orchestration.evaluation.behavior.evaluate_behavior",
         "orchestration.evaluation.behavior.read_behavior",
-        "orchestration.reports.estimator_comparison.seed3",
+        "orchestration.reports.estimator_comparison.compare_estimators",
         "orchestration.generation.export_onnx.export",
         "orchestration.reports.figures.figure2",
         "orchestration.reports.figures.figure4",
@@ -203,7 +203,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.evaluation.compare.compare",
         "orchestration.tracking.tracker.serve_page",
         "orchestration.reports.demo.demo",
-        "orchestration.training.import_published.adopt",
+        "orchestration.training.import_published.import_checkpoint",
         "orchestration.cluster.check.check",
         "orchestration.cluster.jobs.connect",
         "posegen.weights.registry.fetch",
@@ -219,4 +219,4 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 def test_readme_names_every_verb():
     named = {command.split()[1] for command in readme_commands()}
     assert {"prepare", "colorize", "train", "evaluate", "generate", "animate", "transfer", "export", "report"} <= named
-    assert {"adopt", "weights", "cluster", "submit", "motion", "behavior", "data"} <= named
+    assert {"import-checkpoint", "weights", "cluster", "submit", "motion", "behavior", "data"} <= named

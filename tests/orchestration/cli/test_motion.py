@@ -10,7 +10,7 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.evaluation.motion import read_evaluation
 from posegen.datasets.motions import NamedMotion, write_motions
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
 from posegen.motion.motion import read_motion
 from posegen.synthetic.motions import make_subject, perform
@@ -26,7 +26,7 @@ def write_corpus(folder: Path, subjects: range, actions=ACTIONS) -> None:
         for number in subjects
         for action in actions
     )
-    write_motions(Folder(folder), motions, settings={}, actions=actions)
+    write_motions(StorageFolder(folder), motions, settings={}, actions=actions)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_motions_are_generated(capsys):
     line = "motion generate runs/actor made --actions wave jump --samples 2 --frames 30"
     code, out, _ = run(line, capsys)
     assert code == 0 and "4 motions of 30 frames" in out
-    first, second = (read_motion(Folder("made"), f"wave-{n}.npz") for n in (1, 2))
+    first, second = (read_motion(StorageFolder("made"), f"wave-{n}.npz") for n in (1, 2))
     assert len(first) == 30 and first.fps == 25 and first.label_name == "wave"
     assert np.abs(first.joints - second.joints).max() > 0.01
     assert len(read_video(Path("made/motions.mp4")).images) == 30
@@ -84,7 +84,7 @@ def test_between_actions_and_between_codes(capsys):
     run("motion generate runs/actor way --actions walk --to-action wave --samples 3", capsys)
     assert sorted(path.name for path in Path("way").glob("*.npz")) == ["walk-1.npz", "wave-1.npz", "wave-2.npz"]
     run("motion generate runs/actor codes --actions walk --between-codes --samples 3", capsys)
-    ends = [read_motion(Folder("codes"), f"walk-{n}.npz").joints for n in (1, 2, 3)]
+    ends = [read_motion(StorageFolder("codes"), f"walk-{n}.npz").joints for n in (1, 2, 3)]
     near, far = (np.abs(ends[0] - other).mean() for other in ends[1:])
     assert near < far
 
@@ -128,12 +128,12 @@ def test_estimators_are_compared_by_one_recogniser(capsys, monkeypatch):
     little = replace(Actor.presets["tiny"], num_epochs=1, latent_dim=16, num_layers=1, batch_size=6)
     monkeypatch.setitem(Actor.presets, "tiny", little)
     monkeypatch.setitem(Recognition.presets, "tiny", replace(Recognition.presets["tiny"], num_epochs=1, batch_size=6))
-    line = "report seed3 --tracks vibe data pare other --preset tiny --workers 0 --seeds 2 --runs compared"
+    line = "report estimators --tracks vibe data pare other --preset tiny --workers 0 --seeds 2 --runs compared"
     code, out, err = run(line, capsys)
     assert code == 0, err
     for row in ("GT, vibe", "Gen, vibe", "GT, pare", "Gen, pare", "published"):
         assert row in out
-    table = json.loads(Path("compared/report/seed3.json").read_text())
+    table = json.loads(Path("compared/report/estimators.json").read_text())
     assert len({one["recognizer_sha256"] for one in table.values()}) == 1
     assert table["vibe"]["data_fingerprint"] != table["pare"]["data_fingerprint"]
     code, _, err = run(line.replace("pare other", "pare few"), capsys)

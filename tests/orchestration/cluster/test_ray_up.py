@@ -20,8 +20,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from posegen.checkpoints.checkpoint import Progress, latest_checkpoint, load_progress, save_checkpoint
-from posegen.io.storage import Folder
+from posegen.checkpoints.checkpoint import TrainingProgress, latest_checkpoint, load_progress, save_checkpoint
+from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder
 from tests.support import machines, narrow
 from tests.support.machines import NETWORK, USER, Lab, Machine
@@ -116,8 +116,8 @@ def site(noise_clips: str, tmp_path: Path, say: Callable[[str], None]) -> Iterat
     shutil.copytree(noise_clips, storage / "data")
     for region in ("upper", "lower"):
         encoder = ColorEncoder(replace(narrow.CONFIG, region=region, latent_dim=4))
-        checkpoint = Folder(storage / "runs" / region) / "checkpoints" / "epoch-0001"
-        save_checkpoint(checkpoint, encoder, Progress(epoch=1, step=1, data_fingerprint="", size=(64, 64)))
+        checkpoint = StorageFolder(storage / "runs" / region) / "checkpoints" / "epoch-0001"
+        save_checkpoint(checkpoint, encoder, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=(64, 64)))
     with Lab(tmp_path / "lab", [Path(sys.prefix), Path(sys.base_prefix), ROOT, tmp_path]) as lab:
         site = Site(lab, tmp_path, storage, say)
         site.file.write_text(yaml.safe_dump(shipped(storage)))
@@ -212,7 +212,7 @@ def refuse_strangers(site: Site, token: str) -> None:
 
 def train_while_a_machine_dies(site: Site) -> None:
     """The operator sees a job that ends well; what it lost is what came after the last checkpoint."""
-    log, run = site.folder / "job.log", Folder(site.storage / "runs" / "video")
+    log, run = site.folder / "job.log", StorageFolder(site.storage / "runs" / "video")
     job = site.start(["posegen", "submit", "--", *TRAIN.split()], log)
     site.say(f"posegen submit -- {TRAIN}")
     wait_until(lambda: within_an_epoch(run) or job.poll() is not None, "two epochs and a half", pause=0.2)
@@ -238,7 +238,7 @@ def train_while_a_machine_dies(site: Site) -> None:
             site.say(f"  job: {line[:110]}")
 
 
-def within_an_epoch(run: Folder) -> str:
+def within_an_epoch(run: StorageFolder) -> str:
     """The last checkpoint, if it is one from the middle of an epoch in the middle of a run."""
     checkpoint = latest_checkpoint(run)
     progress = load_progress(checkpoint) if checkpoint else None

@@ -14,16 +14,16 @@ import torch
 from safetensors.torch import save_file
 
 from orchestration.data import colorize as colorize_module
-from orchestration.data.colorize import ColorizeSettings, PaintResult, colorize
+from orchestration.data.colorize import ColorizeSettings, RecolorResult, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.lab import rgb_to_lab
-from posegen.datasets.clip_files import VARIANT_SCHEMA
+from posegen.datasets.clip_files import RECOLORING_SCHEMA
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import CheckpointError, DatasetError, WeightsError
 from posegen.inference.hint_recolorer import Recolorer, composite, load_network
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, Colorizer
 from posegen.weights.registry import WEIGHTS
 
@@ -57,11 +57,11 @@ def test_every_frame_of_every_clip_gets_its_variants(data):
     dataset = ClipDataset(data)
     clip = dataset.find("ada/bow")
     variants = dataset.variants("frame", "both", clip)
-    assert variants.num_variants == 4
+    assert variants.num_recolorings == 4
     assert sorted(variants.rows) == [(frame, variant) for frame in range(10) for variant in range(4)]
     assert variants.image(3, 2).shape == (96, 64, 3)
     path = data / "colors" / "frame-both" / f"{clip.clip_id}.parquet"
-    assert pq.read_schema(path).remove_metadata() == VARIANT_SCHEMA
+    assert pq.read_schema(path).remove_metadata() == RECOLORING_SCHEMA
 
 
 @pytest.mark.parametrize("region", ["upper", "lower", "both"])
@@ -84,7 +84,7 @@ def test_clip_scope_keeps_one_colour_and_the_original(data):
     dataset = ClipDataset(data)
     file = dataset.find("ada/clap")
     clip, variants = file.read(), dataset.variants("clip", "upper", file)
-    assert variants.num_variants == 5
+    assert variants.num_recolorings == 5
     np.testing.assert_array_equal(variants.image(4, 0), clip.images[4])
     colors = {
         variant: {tuple(variants.upper_ab[variants.rows[frame, variant]]) for frame in range(10)}
@@ -138,7 +138,7 @@ def test_a_broken_clip_has_its_reason_and_stops_nothing(data):
 def test_nothing_to_paint(tmp_path):
     with pytest.raises(DatasetError, match="posegen prepare"):
         colorize(tmp_path, HERE)
-    save_dataset_info(Folder(tmp_path), DatasetInfo((64, 48), {}, {}, "action", {"train": [], "test": []}))
+    save_dataset_info(StorageFolder(tmp_path), DatasetInfo((64, 48), {}, {}, "action", {"train": [], "test": []}))
     with pytest.raises(DatasetError, match="has no clips"):
         colorize(tmp_path, HERE)
 
@@ -159,8 +159,8 @@ def colorizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def save_run(run: Path, stage: Colorizer, epoch: int = 0) -> None:
-    progress = Progress(epoch=epoch, step=0, data_fingerprint="", size=(96, 64))
-    save_checkpoint(Folder(run) / "checkpoints" / f"{epoch:08d}", stage, progress)
+    progress = TrainingProgress(epoch=epoch, step=0, data_fingerprint="", size=(96, 64))
+    save_checkpoint(StorageFolder(run) / "checkpoints" / f"{epoch:08d}", stage, progress)
 
 
 def with_network(run: Path, **changes) -> ColorizeSettings:
@@ -232,7 +232,9 @@ def test_runs_that_are_no_colorizer_are_refused(data, tmp_path):
         colorize(data, with_network(tmp_path))
     stage = ColorEncoder(replace(ColorEncoder.presets["tiny"], generator_width=4, encoder_width=4))
     save_checkpoint(
-        Folder(tmp_path / "checkpoint"), stage, Progress(epoch=1, step=1, data_fingerprint="", size=(96, 64))
+        StorageFolder(tmp_path / "checkpoint"),
+        stage,
+        TrainingProgress(epoch=1, step=1, data_fingerprint="", size=(96, 64)),
     )
     with pytest.raises(CheckpointError, match="is of the stage 'color_encoder', expected 'colorizer'"):
         colorize(data, with_network(tmp_path / "checkpoint"))
@@ -280,7 +282,7 @@ def test_ray_paints_the_same_with_a_network(ray_session, data, colorizer, tmp_pa
 @pytest.mark.ray
 def test_ray_paints_the_same(ray_session, data, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
-    heard: list[PaintResult] = []
+    heard: list[RecolorResult] = []
     colorize(data, HERE)
     summary = colorize(copy, ColorizeSettings(), on_progress=lambda done, total, result: heard.append(result))
     assert summary.num_made == len(heard) == 5

@@ -14,7 +14,7 @@ import pytest
 from posegen.datasets.motion_formats import FORMATS
 from posegen.datasets.motion_formats.bvh import read_bvh, write_bvh
 from posegen.datasets.motions import MotionDataset
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.motion import read_motion, write_motion
 from posegen.synthetic.motions import ACTIONS
 from tests.support import command_line
@@ -98,10 +98,10 @@ def test_joints_alone_get_rotations_and_their_error_is_told(run):
 
 
 def test_one_motion_becomes_a_file(run):
-    write_bvh(Folder("."), "m.bvh", walking())
+    write_bvh(StorageFolder("."), "m.bvh", walking())
     code, out, _ = run("convert m.bvh m.npz")
     assert code == 0 and "122 frames, 25 a second, in m.npz" in out
-    motion = read_motion(Folder("."), "m.npz")
+    motion = read_motion(StorageFolder("."), "m.npz")
     np.testing.assert_allclose(motion.joints, walking().joints, atol=1e-5)
     code, _, _ = run("convert m.npz again.bvh --rate 50")
     assert code == 0
@@ -117,7 +117,7 @@ def test_one_of_several_is_chosen_by_name(run):
     assert not Path("one.npz").exists()
     name = MotionDataset("syn").info.motions[3].motion_id
     assert run(f"convert syn one.npz --name {name}")[0] == 0
-    assert len(read_motion(Folder("."), "one.npz")) == MotionDataset("syn").info.motions[3].num_frames
+    assert len(read_motion(StorageFolder("."), "one.npz")) == MotionDataset("syn").info.motions[3].num_frames
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_bad_lines_are_one_line_and_code_2(run, here, line, message):
 
 def test_rates_that_differ_are_refused(run):
     for fps, action in ((25, "walk"), (30, "run")):
-        write_motion(Folder("in"), f"m{fps}.npz", cut(walking(action), 30, fps))
+        write_motion(StorageFolder("in"), f"m{fps}.npz", cut(walking(action), 30, fps))
     code, _, err = run("convert in out")
     assert code == 2 and "say one --rate" in err and not Path("out/motions.json").exists()
     assert run("convert in out --rate 30")[0] == 0

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from orchestration.data import prepare as prepare_module
-from orchestration.data.clip_preparer import ClipPreparer, ClipResult, PrepareSettings, judge, judge_company
+from orchestration.data.clip_preparer import ClipPreparer, ClipResult, PrepareSettings, judge, rejection_of_company
 from orchestration.data.prepare import prepare
 from orchestration.runtime.ray_data import map_clips
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.perception import POSE_ESTIMATORS, Backend, Poses
 from posegen.synthetic.studio import read_truth, render_clip, truth_path, write_clip
@@ -237,7 +237,7 @@ def test_judge(num_frames, num_usable, expected):
     ],
 )
 def test_judge_company(others, expected):
-    reason = judge_company(np.array(others, np.int16))
+    reason = rejection_of_company(np.array(others, np.int16))
     assert reason.startswith(expected) and bool(expected) == bool(reason)
 
 
@@ -406,7 +406,8 @@ def test_a_clip_that_kills_its_process_costs_no_other(ray_session, tmp_path):
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     rows = [{"clip_id": f"clip-{number}"} for number in range(5)]
     results = {
-        row["clip_id"]: row["reason"] for row in map_clips(rows, Doomed, (), manifest=Folder(tmp_path), workers=2)
+        row["clip_id"]: row["reason"]
+        for row in map_clips(rows, Doomed, (), manifest=StorageFolder(tmp_path), workers=2)
     }
     assert results.pop("clip-1") == "the process that worked on it died 4 times"
     assert results == {f"clip-{number}": "" for number in (0, 2, 3, 4)}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.data.video_files import DEFAULT_PERSON, Source, find_sources
+from orchestration.data.video_files import DEFAULT_PERSON, VideoFile, find_videos
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -16,13 +16,13 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def labels(sources: list[Source]) -> list[tuple[str, str]]:
+def labels(sources: list[VideoFile]) -> list[tuple[str, str]]:
     return [(source.person, source.action) for source in sources]
 
 
 def test_folders_are_people_and_files_are_actions(tmp_path):
     touch(tmp_path, "bob/wave.mp4", "ann/wave.MOV", "ann/bow.two.avi", "day1/eve/jump.webm")
-    sources, rejections = find_sources(tmp_path)
+    sources, rejections = find_videos(tmp_path)
     assert labels(sources) == [("ann", "bow.two"), ("ann", "wave"), ("bob", "wave"), ("eve", "jump")]
     assert [source.relative for source in sources][-1] == "day1/eve/jump.webm"
     assert rejections == []
@@ -30,13 +30,13 @@ def test_folders_are_people_and_files_are_actions(tmp_path):
 
 def test_files_without_a_folder_are_of_one_person(tmp_path):
     touch(tmp_path, "cam_01.mp4", "cam_02.mp4")
-    assert labels(find_sources(tmp_path)[0]) == [(DEFAULT_PERSON, "cam_01"), (DEFAULT_PERSON, "cam_02")]
+    assert labels(find_videos(tmp_path)[0]) == [(DEFAULT_PERSON, "cam_01"), (DEFAULT_PERSON, "cam_02")]
 
 
 def test_other_and_hidden_files_are_passed_over(tmp_path):
     touch(tmp_path, "ann/wave.mp4", "ann/wave.truth.parquet", "ann/wave_json/000_keypoints.json", "notes.txt")
     touch(tmp_path, ".trash/old.mp4", "ann/._wave.mp4", "ann/.wave.mp4.part")
-    assert labels(find_sources(tmp_path)[0]) == [("ann", "wave")]
+    assert labels(find_videos(tmp_path)[0]) == [("ann", "wave")]
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ def test_other_and_hidden_files_are_passed_over(tmp_path):
 )
 def test_pattern(tmp_path, pattern, name, expected):
     touch(tmp_path, name)
-    sources, rejections = find_sources(tmp_path, pattern)
+    sources, rejections = find_videos(tmp_path, pattern)
     assert labels(sources) == [expected]
     assert rejections == []
 
 
 def test_names_that_do_not_match_are_rejected_with_a_reason(tmp_path):
     touch(tmp_path, "ann_wave.mp4", "other.mp4", "sub/ann_bow.mp4", "ann_wave.mp4.bak.avi")
-    sources, rejections = find_sources(tmp_path, "{person}_{action}.mp4")
+    sources, rejections = find_videos(tmp_path, "{person}_{action}.mp4")
     assert labels(sources) == [("ann", "wave")]
     assert [Path(rejection.source).name for rejection in rejections] == [
         "ann_wave.mp4.bak.avi",
@@ -71,7 +71,7 @@ def test_names_that_do_not_match_are_rejected_with_a_reason(tmp_path):
 
 def test_composed_and_decomposed_names_are_the_same_person(tmp_path):
     touch(tmp_path, unicodedata.normalize("NFD", "José/señal.mp4"), "李雷/跳.mp4")
-    assert sorted(labels(find_sources(tmp_path)[0])) == [("José", "señal"), ("李雷", "跳")]
+    assert sorted(labels(find_videos(tmp_path)[0])) == [("José", "señal"), ("李雷", "跳")]
 
 
 def test_linked_folders_are_followed_once(tmp_path):
@@ -80,12 +80,12 @@ def test_linked_folders_are_followed_once(tmp_path):
     videos.mkdir()
     (videos / "ann").symlink_to(disk)
     (disk / "loop").symlink_to(videos)
-    assert labels(find_sources(videos)[0]) == [("ann", "wave")]
+    assert labels(find_videos(videos)[0]) == [("ann", "wave")]
 
 
 def test_folder_named_like_a_video_is_not_lost(tmp_path):
     touch(tmp_path, "ann/wave.mp4/readme.txt")
-    assert labels(find_sources(tmp_path)[0]) == [("ann", "wave")]
+    assert labels(find_videos(tmp_path)[0]) == [("ann", "wave")]
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_folder_named_like_a_video_is_not_lost(tmp_path):
 )
 def test_wrong_patterns(tmp_path, pattern, message):
     with pytest.raises(ValueError, match=message):
-        find_sources(tmp_path, pattern)
+        find_videos(tmp_path, pattern)
 
 
 def test_nothing_to_find(tmp_path):
     with pytest.raises(ValueError, match="no videos in"):
-        find_sources(tmp_path)
+        find_videos(tmp_path)
     with pytest.raises(ValueError, match="no folder of videos at"):
-        find_sources(tmp_path / "missing")
+        find_videos(tmp_path / "missing")

@@ -16,11 +16,11 @@ from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.evaluation.video import EvaluateSettings, evaluate, meaning
 from orchestration.tracking import tracker as tracking
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import Clip, write_clip
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
 
 SIZE = (96, 64)
@@ -61,12 +61,12 @@ def store(tmp_path, monkeypatch) -> MlflowClient:
     return MlflowClient(tracking_uri=uri)
 
 
-def write_run(folder: Path, stage: str) -> Folder:
+def write_run(folder: Path, stage: str) -> StorageFolder:
     """A run that has not learned anything."""
     torch.manual_seed(0)
     kind, changes = STAGES[stage]
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
-    run = Folder(folder / stage)
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+    run = StorageFolder(folder / stage)
     save_checkpoint(run / "checkpoints" / "epoch-0001", kind(replace(kind.presets["tiny"], **changes)), progress)
     return run
 
@@ -106,7 +106,7 @@ def test_clips_that_are_not_painted_have_no_scores_of_colour(plain, tmp_path):
 
 def test_clips_of_a_single_frame_are_passed_over(plain, tmp_path):
     """Photos of somebody who was photographed once: there is nothing that they could be drawn as."""
-    folder = Folder(shutil.copytree(plain, tmp_path / "photos"))
+    folder = StorageFolder(shutil.copytree(plain, tmp_path / "photos"))
     first, *others = ClipDataset(folder).split("test")
     clip = first.read()
     fields = {name: getattr(clip, name)[:1] for name in ("frames", "times", "images", "keypoints", "edges", "masks")}

@@ -11,9 +11,9 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.generation.animate import MotionSettings, animate, find_motions
 from orchestration.generation.videos import ColorSettings
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.io.images import write_picture
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
 from posegen.motion.motion import write_motion
 from posegen.stages import Actor
@@ -24,8 +24,8 @@ from posegen.synthetic.motions import make_subject, perform
 def actor(tmp_path_factory) -> str:
     """A run of the stage actor that knows two actions at 20 frames per second."""
     stage = Actor(replace(Actor.presets["tiny"], actions=("wave", "salute"), fps=20.0))
-    folder = Folder(tmp_path_factory.mktemp("actor"))
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=None)
+    folder = StorageFolder(tmp_path_factory.mktemp("actor"))
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None)
     save_checkpoint(folder / "checkpoints" / "000001", stage, progress)
     return str(folder)
 
@@ -96,7 +96,7 @@ def test_videos_have_the_frames_asked_for_at_any_rate(actor, fps, frames):
 def test_made_motions_are_a_hundred_frames_long_and_files_as_long_as_they_are(actor, tmp_path):
     assert len(find_motions(MotionSettings(action=("wave",)), 30.0, 0)["wave"]) == 100
     assert find_motions(MotionSettings(action=("salute",), actor=actor), None, 0)["salute"].fps == 20
-    write_motion(Folder(tmp_path), "kick.npz", perform("kick", make_subject(2), frames=26))
+    write_motion(StorageFolder(tmp_path), "kick.npz", perform("kick", make_subject(2), frames=26))
     moves = MotionSettings(motion=tmp_path / "kick.npz")
     assert len(find_motions(moves, None, 0)["kick"]) == 26
     assert len(find_motions(moves, 50.0, 0)["kick"]) == 51

@@ -14,17 +14,17 @@ import torch
 from orchestration.cli import main as cli
 from orchestration.generation import export_onnx as command
 from orchestration.generation.export_onnx import export
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
-from posegen.io.storage import Folder
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
+from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, VideoGenerator
 
 SIZE = (96, 64)
 
 
-def save_run(path, stage) -> Folder:
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
-    save_checkpoint(Folder(path) / "checkpoints" / "000001", stage, progress)
-    return Folder(path)
+def save_run(path, stage) -> StorageFolder:
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+    save_checkpoint(StorageFolder(path) / "checkpoints" / "000001", stage, progress)
+    return StorageFolder(path)
 
 
 def tiny_stage(**changes) -> VideoGenerator:

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from orchestration.generation.code_plots import draw_action_map
-from orchestration.generation.motion_page import draw_motion_figure, write_motion_page
+from orchestration.generation.code_plots import plot_action_map
+from orchestration.generation.motion_page import make_motion_figure, write_motion_page
 from posegen.motion.motion import Motion
 from posegen.skeletons import SMPL_24
 from posegen.synthetic.motions import make_subject, perform
@@ -35,7 +35,7 @@ def bodies(frame):
 
 def test_everyone_stands_in_their_place_on_one_floor():
     first, second = short_motion("wave", 6), short_motion("sit", 3)
-    figure = draw_motion_figure([first, second], ["wave", "sit"])
+    figure = make_motion_figure([first, second], ["wave", "sit"])
     assert len(figure.frames) == 6 and [frame.name for frame in figure.frames][-1] == "0.20"
     drawn = bodies(figure.frames[0])
     assert abs(drawn[:, 2].min()) < 0.02 and 1.5 < drawn[:, 2].max() < 2.1  # z is up
@@ -50,7 +50,7 @@ def test_everyone_stands_in_their_place_on_one_floor():
 
 def test_bones_keep_their_lengths_on_the_page():
     motion = short_motion("kick", 1)
-    [frame] = draw_motion_figure([motion], [""]).frames
+    [frame] = make_motion_figure([motion], [""]).frames
     shins = [trace for trace in frame.data if trace.line.color == "rgb(8, 81, 156)"]  # left: knee, ankle, foot
     x, y, z = (np.array(values) for values in (shins[0].x, shins[0].y, shins[0].z))
     hip, knee = motion.joints[0, [SMPL_24.index("left_hip"), SMPL_24.index("left_knee")]]
@@ -61,7 +61,7 @@ def test_bones_keep_their_lengths_on_the_page():
 
 def test_frames_that_are_not_valid_are_grey():
     motion = short_motion("wave", 2)
-    figure = draw_motion_figure([replace(motion, valid=np.array([True, False]))], [""])
+    figure = make_motion_figure([replace(motion, valid=np.array([True, False]))], [""])
     for frame, grey in zip(figure.frames, (False, True), strict=True):
         used = {trace.line.color for trace in frame.data if len(trace.x)}
         assert (used == {"rgb(200, 200, 200)"}) is grey
@@ -69,7 +69,7 @@ def test_frames_that_are_not_valid_are_grey():
 
 def test_long_motions_are_thinned_and_rates_brought_together(monkeypatch):
     monkeypatch.setattr("orchestration.generation.motion_page._MOST_FRAMES", 5)
-    figure = draw_motion_figure([short_motion("wave", 12), short_motion("wave", 6, fps=12.5)], ["", ""])
+    figure = make_motion_figure([short_motion("wave", 12), short_motion("wave", 6, fps=12.5)], ["", ""])
     assert [frame.name for frame in figure.frames] == ["0.00", "0.12", "0.24", "0.36"]
 
 
@@ -93,11 +93,11 @@ def test_a_browser_draws_the_page(tmp_path):
 
 def test_codes_of_an_action_have_one_colour(tmp_path):
     codes = np.repeat(np.eye(3), 40, axis=0) + np.random.default_rng(0).normal(size=(120, 3)) / 50
-    draw_action_map(tmp_path / "of" / "map.png", codes, ["wave"] * 40 + ["walk"] * 40 + ["sit"] * 40, "epoch 3")
+    plot_action_map(tmp_path / "of" / "map.png", codes, ["wave"] * 40 + ["walk"] * 40 + ["sit"] * 40, "epoch 3")
     picture = cv2.imread(str(tmp_path / "of" / "map.png"))[..., ::-1]
     for color in ((31, 119, 180), (174, 199, 232), (255, 127, 14)):
         places = np.argwhere(np.abs(picture[:, :680].astype(int) - color).max(axis=-1) < 6)
         assert len(places) > 20 and np.ptp(places, axis=0).max() < 250  # a heap
     with pytest.raises(ValueError, match="got 120 codes and 1 actions, expected one each"):
-        draw_action_map(tmp_path / "map.png", codes, ["wave"])
-    draw_action_map(tmp_path / "many.png", codes, [f"action {number % 40}" for number in range(120)])
+        plot_action_map(tmp_path / "map.png", codes, ["wave"])
+    plot_action_map(tmp_path / "many.png", codes, [f"action {number % 40}" for number in range(120)])

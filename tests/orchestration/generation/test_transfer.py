@@ -14,13 +14,13 @@ from orchestration.generation.behavior import LengthSettings, interpolate_behavi
 from orchestration.generation.transfer import TransferSettings, transfer
 from orchestration.generation.videos import ColorSettings
 from orchestration.training.runs import RunRecord, load_behavior, save_record
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clips import ClipDataset
 from posegen.inference.motion_to_pose import face_viewer, pose_sequence
-from posegen.inference.person import content_of
+from posegen.inference.person import person_of_clip
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.io.images import write_picture
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image, read_video
 from posegen.io.video_writer import write_video
 from posegen.motion.editing import Placement, place
@@ -47,9 +47,9 @@ def train_a_little(stage: type[Stage], config: Stage.Config, data, folder, initi
     trained.begin(samples)
     for batch in EpochLoader(samples, config.batch_size).epoch(0):
         trained.step(batch)
-    progress = Progress(epoch=1, step=STEPS, data_fingerprint=data.fingerprint, size=data.frame_size)
-    save_checkpoint(Folder(folder) / "checkpoints" / "000001", trained, progress)
-    save_record(Folder(folder), RunRecord.of(stage.name, config, str(data.folder), data.fingerprint))
+    progress = TrainingProgress(epoch=1, step=STEPS, data_fingerprint=data.fingerprint, size=data.frame_size)
+    save_checkpoint(StorageFolder(folder) / "checkpoints" / "000001", trained, progress)
+    save_record(StorageFolder(folder), RunRecord.of(stage.name, config, str(data.folder), data.fingerprint))
     return str(folder)
 
 
@@ -94,7 +94,7 @@ def test_without_a_renderer_stick_figures_are_drawn(behavior_run, corpus, tmp_pa
     frames = frames_of(made.drawn.videos[0])
     assert frames.shape == (WINDOW + 1, 278, 3 * 256, 3)
     assert (frames[0, 30:, 256:512] == frames[-1, 30:, 256:512]).mean() > 0.9  # the posture stays
-    motion = read_motion(Folder(tmp_path), "x.npz")
+    motion = read_motion(StorageFolder(tmp_path), "x.npz")
     walk = corpus.read(corpus.find("s1/walk"))
     np.testing.assert_allclose(motion.trans[0], walk.trans[0], atol=1e-4)
     np.testing.assert_allclose(h36m_joints(motion)[0], h36m_joints(walk)[0], atol=0.06)
@@ -104,36 +104,36 @@ def test_without_a_renderer_stick_figures_are_drawn(behavior_run, corpus, tmp_pa
 
 def test_any_length_and_rate(behavior_run, tmp_path):
     made = transfer(behavior_run, tmp_path / "x.mp4", settings_for(frames=40, fps=12.5))
-    assert len(read_motion(Folder(tmp_path), "x.npz")) == 40 == made.drawn.num_frames
+    assert len(read_motion(StorageFolder(tmp_path), "x.npz")) == 40 == made.drawn.num_frames
     video = read_video(tmp_path / "x.mp4", size=None)
     assert len(video.images) == 40 and video.fps == pytest.approx(12.5)
 
 
 def test_where_the_ground_is_elsewhere_does_not_matter(behavior_run, tmp_path):
     own = perform("sit", make_subject(7))
-    write_motion(Folder(tmp_path), "own.npz", own)
-    write_motion(Folder(tmp_path), "low.npz", replace(own, joints=own.joints - np.float32([0, 1.2, 0])))
+    write_motion(StorageFolder(tmp_path), "own.npz", own)
+    write_motion(StorageFolder(tmp_path), "low.npz", replace(own, joints=own.joints - np.float32([0, 1.2, 0])))
     postures = tuple(str(tmp_path / f"{name}.npz") for name in ("own", "low"))
     transfer(behavior_run, tmp_path / "out", settings_for(behavior=postures[1], posture=postures))
-    one, other = (read_motion(Folder(tmp_path / "out"), f"{name}.npz") for name in ("own", "low"))
+    one, other = (read_motion(StorageFolder(tmp_path / "out"), f"{name}.npz") for name in ("own", "low"))
     np.testing.assert_allclose(one.joints, other.joints, atol=1e-4)
 
 
 def test_several_postures_are_a_folder(behavior_run, tmp_path):
-    write_motion(Folder(tmp_path), "own.npz", place(perform("sit", make_subject(7)), Placement(3.0, 1.0, 2.0)))
+    write_motion(StorageFolder(tmp_path), "own.npz", place(perform("sit", make_subject(7)), Placement(3.0, 1.0, 2.0)))
     postures = ("s1/walk", "s2/jump", str(tmp_path / "own.npz"))
     made = transfer(behavior_run, tmp_path / "many", settings_for(posture=postures))
     names = [f"{name}.{suffix}" for name in ("own", "s1-walk", "s2-jump") for suffix in ("mp4", "npz", "png")]
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == names
     assert [path.name for path in made.motions] == ["s1-walk.npz", "s2-jump.npz", "own.npz"]
-    own = read_motion(Folder(tmp_path / "many"), "own.npz")
+    own = read_motion(StorageFolder(tmp_path / "many"), "own.npz")
     np.testing.assert_allclose(own.trans[0, [0, 2]], (3.0, 1.0), atol=1e-3)
 
 
 def test_a_flow_transfers_as_its_behavior_net_does(behavior_run, flow_run, tmp_path):
     for name, run in (("a", behavior_run), ("b", flow_run)):
         transfer(run, tmp_path / f"{name}.mp4", settings_for())
-    one, other = (read_motion(Folder(tmp_path), f"{name}.npz") for name in "ab")
+    one, other = (read_motion(StorageFolder(tmp_path), f"{name}.npz") for name in "ab")
     np.testing.assert_array_equal(one.joints, other.joints)
 
 
@@ -151,8 +151,8 @@ def test_a_person_is_drawn_by_the_shape_and_posture_network(behavior_run, shape_
 
 def test_drawn_frames_are_what_the_network_draws_of_the_projected_motion(behavior_run, shape_run, two_people, tmp_path):
     transfer(behavior_run, tmp_path / "x.mp4", settings_for(appearance="luis/bow", renderer=shape_run, frames=4))
-    motion = face_viewer(read_motion(Folder(tmp_path), "x.npz"), 25.0)
-    person = content_of(ClipDataset(two_people).find("luis/bow"))
+    motion = face_viewer(read_motion(StorageFolder(tmp_path), "x.npz"), 25.0)
+    person = person_of_clip(ClipDataset(two_people).find("luis/bow"))
     expected = np.hstack(list(PoseTransfer.load(shape_run).frames(person, pose_sequence(motion, person))))
     sheet = read_image(tmp_path / "x.png", size=None).images[0]  # as it is, where the video is encoded
     shown = np.hstack([sheet[-96:, left : left + 64] for left in range(0, 4 * 66, 66)])
@@ -193,7 +193,7 @@ def test_behavior_and_postures_come_from_videos_and_a_person_from_a_photo(
     )
     made = transfer(behavior_run, tmp_path / "out", settings)
     assert [path.name for path in made.drawn.videos] == ["luis-bow.mp4", "s1-walk.mp4"]
-    luis = read_motion(Folder(tmp_path / "out"), "luis-bow.npz")
+    luis = read_motion(StorageFolder(tmp_path / "out"), "luis-bow.npz")
     lifted = lift_clip(ClipDataset(two_people).find("luis/bow"))
     np.testing.assert_allclose(h36m_joints(luis)[0], h36m_joints(lifted)[0], atol=0.05)
 
@@ -213,7 +213,7 @@ def test_random_futures_begin_where_a_motion_ends(stage, behavior_run, flow_run,
     assert [len(motion) for motion in made] == [7] * 4 and (made[0].joints != made[1].joints).any()
     again = sample_behavior(run, tmp_path / "b", observed, samples=2, seed=3, settings=LengthSettings(frames=7))
     np.testing.assert_array_equal(again[3].joints, made[3].joints)
-    read = read_motion(Folder(tmp_path / "a"), names[3])
+    read = read_motion(StorageFolder(tmp_path / "a"), names[3])
     np.testing.assert_array_equal(read.joints, made[3].joints)
     assert read.meta["observed"] == "s2/sit" and read.meta["seed"] == 3
 
@@ -225,7 +225,7 @@ def test_behaviors_are_interpolated(behavior_run, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == names | PICTURES
     for motion, behavior in ((made[0], "s0/wave"), (made[-1], "s1/squat")):
         transfer(behavior_run, tmp_path / "x.mp4", settings_for(behavior=behavior, posture=("s2/walk",)))
-        alone = read_motion(Folder(tmp_path), "x.npz")
+        alone = read_motion(StorageFolder(tmp_path), "x.npz")
         np.testing.assert_allclose(motion.joints[:, :3], alone.joints[1:, :3], atol=1e-3)
 
 
@@ -235,7 +235,7 @@ def test_motions_are_drawn_again(behavior_run, tmp_path, capsys):
     assert {path.name for path in out.iterdir()} == {"s0-wave.npz", "s1-squat.npz", *PICTURES}
     told = capsys.readouterr().out
     assert "s0-wave:" in told and "cm a joint, who stands still is off by" in told and "2 motions in" in told
-    drawn = read_motion(Folder(out), "s1-squat.npz")
+    drawn = read_motion(StorageFolder(out), "s1-squat.npz")
     assert len(drawn) == WINDOW and drawn.label_name == "squat"
 
 
@@ -260,7 +260,7 @@ def test_mistakes_of_the_group_end_with_one_line(
     behavior_run, shape_run, two_people, line, message, capsys, tmp_path, tmp_path_factory, monkeypatch
 ):
     short = tmp_path_factory.mktemp("short")
-    write_motion(Folder(short), "short.npz", perform("wave", make_subject(1), frames=11))
+    write_motion(StorageFolder(short), "short.npz", perform("wave", make_subject(1), frames=11))
     names = {"RUN": behavior_run, "SHAPE": shape_run, "CLIPS": two_people, "SHORT": str(short / "short.npz")}
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
@@ -313,7 +313,7 @@ def test_mistakes_end_with_one_line(
     behavior_run, shape_run, two_people, noise_clips, line, message, capsys, tmp_path, tmp_path_factory, monkeypatch
 ):
     short = tmp_path_factory.mktemp("short")
-    write_motion(Folder(short), "short.npz", perform("wave", make_subject(1), frames=11))
+    write_motion(StorageFolder(short), "short.npz", perform("wave", make_subject(1), frames=11))
     names = {"RUN": behavior_run, "SHAPE": shape_run, "CLIPS": two_people, "NOISE": noise_clips}
     names["SHORT"] = str(short / "short.npz")
     monkeypatch.chdir(tmp_path)

@@ -83,7 +83,7 @@ def test_random_colours(draw, tmp_path):
 
 def test_a_wish_holds_for_all_random_videos(untrained_run, two_people):
     synthesizer, data = VideoSynthesizer.load(untrained_run, torch.device("cpu")), ClipDataset(two_people)
-    person = command.content_of(data.find("grace/bow"))
+    person = command.person_of_clip(data.find("grace/bow"))
     settings = ColorSettings(upper="teal", sample="prior", samples=3)
     codes, notes = command.choose_codes(synthesizer, person, data.info, settings)
     uppers, lowers = zip(*(synthesizer.split(start) for start, _ in codes), strict=True)
@@ -96,7 +96,7 @@ def test_interpolation_goes_from_one_colour_to_the_other(draw, untrained_run, tw
     synthesizer, data = VideoSynthesizer.load(untrained_run, torch.device("cpu")), ClipDataset(two_people)
     clip = data.find("grace/bow")
     settings = ColorSettings(upper="teal", upper_to="crimson")
-    codes, notes = command.choose_codes(synthesizer, command.content_of(clip), data.info, settings)
+    codes, notes = command.choose_codes(synthesizer, command.person_of_clip(clip), data.info, settings)
     poses = PoseSequence(clip.clip_id, clip.keypoints, clip.info.fps, clip.times)
     [job] = command.plan([poses], codes, command.Path("x.mp4"))
     start, stop = codes[0]
@@ -128,7 +128,7 @@ def test_frames_go_to_the_file_at_once(untrained_run, two_people, tmp_path, monk
 
     watches: list[weakref.ref] = []
     monkeypatch.setattr(synthesizer, "clips", watched)
-    person = command.content_of(clip)
+    person = command.person_of_clip(clip)
     job = command._Job(tmp_path / "x.mp4", poses, synthesizer.encode(person.image))
     [strip] = command.draw(synthesizer, person, [job])
     assert len(watches) == 60 and len(strip) == 10 and most <= 12
@@ -149,7 +149,7 @@ def test_photo_shows_a_person_or_cloth(tmp_path, networks, monkeypatch, two_peop
     assert not shows_person(tmp_path / "cloth.png", seen)
     assert shows_person(tmp_path / "cloth.png", ClipDataset(two_people).info)  # nothing can look
     synthesizer, data = VideoSynthesizer.load(untrained_run, torch.device("cpu")), ClipDataset(two_people)
-    person = command.content_of(data.find("grace/bow"))
+    person = command.person_of_clip(data.find("grace/bow"))
     z = synthesizer.encode(person.image)
     photo, note = command.color(synthesizer, person, seen, z, {"lower": str(tmp_path / "cloth.png")}, exact=False)
     hexed, _ = command.color(synthesizer, person, seen, z, {"lower": "#2a6fdb"}, exact=False)

@@ -19,7 +19,7 @@ from orchestration.evaluation.video import Score
 from orchestration.reports.table1 import EXPERIMENT, Table1, table_rows
 from orchestration.training import recipes as methods
 from orchestration.training.recipes import trainings
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
 from posegen.metrics.statistics import PairedTest
 from posegen.stages import STAGES
@@ -145,7 +145,7 @@ def test_unknown_run_is_refused(dataset, place, capsys):
 def test_every_method_is_made_of_runs_that_fit_each_other():
     for preset in ("paper", "small", "tiny"):
         for name, training in trainings(tuple(methods.TITLES)).items():
-            config = training.config(preset, Folder("runs"))
+            config = training.config(preset, StorageFolder("runs"))
             for field in training.needs:
                 assert getattr(config, field).endswith(training.needs[field]), (preset, name, field)
 

@@ -11,7 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 import search_spaces
 from orchestration.search.space_binding import LINKS, METHODS, Search
 from orchestration.training.recipes import Method, trainings
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES
 from search_spaces.space import Space, Switched, When
 
@@ -108,9 +108,9 @@ def test_presets_of_stages_fit_together(preset):
         runs = trainings((method,))
         for field, need, name in LINKS:
             if need in runs[method].needs:
-                other = runs[runs[method].needs[need]].config(preset, Folder("runs"))
+                other = runs[runs[method].needs[need]].config(preset, StorageFolder("runs"))
                 value = getattr(other, "code_size" if name == "latent_dim" else name)
-                assert getattr(runs[method].config(preset, Folder("runs")), field) == value
+                assert getattr(runs[method].config(preset, StorageFolder("runs")), field) == value
 
 
 @pytest.mark.parametrize(

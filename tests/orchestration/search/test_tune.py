@@ -12,7 +12,7 @@ from orchestration.evaluation.compare import compare
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tune import open_search, plan, tune
 from orchestration.tracking import tracker as tracking
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 QUICK = (
     "color_encoder.num_epochs=1",
@@ -52,7 +52,7 @@ def test_every_trial_is_told_of(found, place):
     assert {trial.state for trial in found.trials} <= {"complete", "pruned"} and found.count("complete")
     best = found.best[0]
     assert best.epochs == 3 and best.values["l1"] == min(t.values["l1"] for t in found.trials if t.state == "complete")
-    assert Folder(best.run).exists("checkpoints/epoch-0003")
+    assert StorageFolder(best.run).exists("checkpoints/epoch-0003")
 
 
 @pytest.mark.ray
@@ -64,7 +64,7 @@ def test_equal_encoders_are_trained_once(found, place):
     }
     assert sum(trial.trained for trial in found.trials) == len(distinct)
     assert sum(trial.trained + trial.reused for trial in found.trials) == 2 * len(found.trials)
-    assert len(Folder(place / "runs" / "stages").folders()) == len(distinct)
+    assert len(StorageFolder(place / "runs" / "stages").folders()) == len(distinct)
 
 
 @pytest.mark.ray

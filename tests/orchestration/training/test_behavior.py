@@ -16,7 +16,7 @@ from orchestration.search.tune import tune
 from orchestration.training.runs import find_record
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.datasets.motions import MotionDataset
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import Behavior, BehaviorFlow
 
 NARROW = "--preset tiny --actions sit wave --epoch-size 32 --latent-dim 16 --num-frames 8 --workers 0 --no-track"
@@ -73,8 +73,8 @@ def test_from_names_the_same_run_as_behavior(corpus):
     line = f"train behavior_flow {corpus.folder} {NARROW} --hidden-dim 16 --num-epochs 2 --name from"
     cli.main(f"{line} --from runs/behavior".split())
     cli.main(f"{line} --behavior runs/behavior".split())  # goes on, and has nothing left to do
-    config = find_record(Folder("runs/from")).config
-    assert config["behavior"] == str(Folder("runs/behavior"))
+    config = find_record(StorageFolder("runs/from")).config
+    assert config["behavior"] == str(StorageFolder("runs/behavior"))
 
 
 def test_a_flow_alone_trains_its_behavior_net_first_and_goes_on_with_it(corpus, capsys):
@@ -103,7 +103,7 @@ def test_a_flow_goes_on_with_the_behavior_net_that_it_began_with(corpus):
     line = f"train behavior_flow {corpus.folder} {NARROW} --hidden-dim 16 --num-epochs 1 --name began"
     cli.main(f"{line} --from runs/behavior".split())
     cli.main(line.split())
-    assert not Folder("runs/began-behavior").exists("run.json")
+    assert not StorageFolder("runs/began-behavior").exists("run.json")
 
 
 def test_what_cannot_be_a_flow_trains_no_behavior_net(corpus, recognizer_run, capsys):

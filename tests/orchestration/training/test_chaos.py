@@ -24,7 +24,7 @@ import pytest
 from mlflow import MlflowClient
 
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.synthetic.studio import render_clip, write_clip
 
 KILLS = int(os.environ.get("POSEGEN_KILLS", "2"))
@@ -130,7 +130,7 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 # ---- Training
 
 
-def result_of(run: Folder, place: Path) -> dict[str, Any]:
+def result_of(run: StorageFolder, place: Path) -> dict[str, Any]:
     """The last weights and optimizer state, and all values of every metric but those of clocks and machines."""
     client, run_id = MlflowClient(f"sqlite:///{place}/mlflow.db"), run.read_json("run.json")["mlflow_run_id"]
     names = [name for name in client.get_run(run_id).data.metrics if not name.startswith(("time/", "system/"))]
@@ -138,7 +138,7 @@ def result_of(run: Folder, place: Path) -> dict[str, Any]:
     return {"weights": find_checkpoint(run).read("tensors.safetensors"), **record}
 
 
-def saved_at(run: Folder) -> tuple[str, float]:
+def saved_at(run: StorageFolder) -> tuple[str, float]:
     """The last checkpoint, and when it was there."""
     checkpoint = latest_checkpoint(run)
     if checkpoint is None:
@@ -151,7 +151,7 @@ def saved_at(run: Folder) -> tuple[str, float]:
 def test_training_is_killed(noise_clips, tmp_path, capsys):
     words = TRAIN.replace("DATA", noise_clips)
     Command(words, tmp_path / "calm").finish()
-    calm = Folder(tmp_path / "calm" / "runs" / "run")
+    calm = StorageFolder(tmp_path / "calm" / "runs" / "run")
     expected = result_of(calm, tmp_path / "calm")
     assert {step for step, _ in expected["train/l1"]} == {1, 2, 3}
     seconds = sum(values["time/epoch_seconds"] for values in calm.read_json("metrics.json").values())
@@ -159,7 +159,7 @@ def test_training_is_killed(noise_clips, tmp_path, capsys):
     kills = []
     for number, victim, rng in victims():
         place = tmp_path / f"kill-{number}"
-        command, run = Command(words, place, victim), Folder(place / "runs" / "run")
+        command, run = Command(words, place, victim), StorageFolder(place / "runs" / "run")
         sign = "run.json" if victim == "driver" else "checkpoints"  # Ray needs a while before anything is trained
         command.kill(victim, partial(run.exists, sign), rng.uniform(0, seconds))
         where, when = saved_at(run)
@@ -172,7 +172,7 @@ def test_training_is_killed(noise_clips, tmp_path, capsys):
 # ---- Preparation
 
 
-def content_of(dataset: Path) -> dict[str, str]:
+def person_of_clip(dataset: Path) -> dict[str, str]:
     """The hash of every file of a dataset."""
     files = [path for path in dataset.rglob("*") if path.is_file()]
     return {str(path.relative_to(dataset)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -191,7 +191,7 @@ def test_preparation_is_killed(tmp_path, capsys):
         begin = time.monotonic()
         Command(words, tmp_path / "calm").finish()
         seconds.append(time.monotonic() - begin)
-    expected = content_of(tmp_path / "calm" / "data")
+    expected = person_of_clip(tmp_path / "calm" / "data")
 
     kills = []
     for number, victim, rng in victims():
@@ -208,5 +208,5 @@ def test_preparation_is_killed(tmp_path, capsys):
         first.finish()
         second.finish()
         lost = time.monotonic() - begin
-        kills.append(show(Kill(victim, where, lost, differences(content_of(place / "data"), expected)), capsys))
+        kills.append(show(Kill(victim, where, lost, differences(person_of_clip(place / "data"), expected)), capsys))
     assert not [kill for kill in kills if kill.differs]

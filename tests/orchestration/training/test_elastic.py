@@ -14,11 +14,11 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from orchestration.runtime.progress import Event, Listener
+from orchestration.runtime.progress import Event, ProgressListener
 from orchestration.runtime.worker import Worker
 from orchestration.training.train import Job, TrainSettings, train_worker
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.samples import epoch_plan as plan
 from tests.support import narrow
 
@@ -32,17 +32,17 @@ CONFIG = replace(
 )
 
 
-class Watcher(Listener):
+class Watcher(ProgressListener):
     """Writes down what epochs gave, and kills the process after so many steps of the run."""
 
     def __init__(self, file: Path, last_step: int):
         self.file, self.last_step = file, last_step
 
-    def hear(self, event: Event) -> None:
+    def on_step(self, event: Event) -> None:
         if event.epoch * event.num_steps + event.step == self.last_step:
             os._exit(9)
 
-    def hear_epoch(self, run, epoch, num_epochs, metrics):
+    def on_epoch(self, run, epoch, num_epochs, metrics):
         losses = {name: value for name, value in metrics.items() if name.startswith("train/")}
         with self.file.open("a") as file:
             file.write(json.dumps([epoch, losses]) + "\n")
@@ -92,9 +92,13 @@ def test_two_workers_then_one_then_two(noise_clips, tmp_path):
     """Killed after steps 4 and 11 of 18, with a checkpoint every second step."""
     settings = TrainSettings(track=False, loader_processes=0, checkpoint_steps=2)
     job = Job(
-        stage="color_encoder", config=CONFIG, dataset=noise_clips, run=Folder(tmp_path / "run"), settings=settings
+        stage="color_encoder",
+        config=CONFIG,
+        dataset=noise_clips,
+        run=StorageFolder(tmp_path / "run"),
+        settings=settings,
     )
-    calm = replace(job, run=Folder(tmp_path / "calm"))
+    calm = replace(job, run=StorageFolder(tmp_path / "calm"))
     run_until(0, 1, calm, tmp_path / "alone")
 
     counted: Counter[tuple[int, int]] = Counter()

@@ -19,8 +19,8 @@ from orchestration.evaluation.behavior import read_behavior
 from orchestration.evaluation.video import EvaluateSettings, evaluate
 from orchestration.training.runs import load_behavior
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
-from posegen.checkpoints.published import Adoptable
-from posegen.io.storage import Folder
+from posegen.checkpoints.published import PublishedStageName
+from posegen.io.storage import StorageFolder
 from posegen.motion.to_openpose import h36m_joints
 from posegen.networks.behavior import BehaviorNet
 from posegen.skeletons import H36M_17
@@ -55,8 +55,8 @@ def shape_posture_state(fixtures: Path) -> dict[str, Tensor]:
     return random_shape_posture(order)[1]
 
 
-def adopt(line: str) -> None:
-    cli.main(f"adopt {line} --no-track".split())
+def import_checkpoint(line: str) -> None:
+    cli.main(f"import-checkpoint {line} --no-track".split())
 
 
 def published_transfer(network: BehaviorNet, source: np.ndarray, start: np.ndarray, scale: Any) -> np.ndarray:
@@ -73,7 +73,7 @@ def z_up(joints: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def test_behavior_net_becomes_a_run_that_draws_as_published(behavior, corpus, capsys):
-    adopt(f"behavior pretrained {corpus.folder} --name published")
+    import_checkpoint(f"behavior pretrained {corpus.folder} --name published")
     out = capsys.readouterr().out.replace("\n", "")
     assert "reg_ckpt_checkpoint_1.pth is the run published now" in out
     assert "--no-canonical --num-frames 8 --latent-dim 8" in out
@@ -90,7 +90,7 @@ def test_behavior_net_becomes_a_run_that_draws_as_published(behavior, corpus, ca
 
 
 def test_an_adopted_run_is_measured_and_a_flow_learns_its_codes(behavior, corpus, capsys):
-    adopt(f"behavior pretrained {corpus.folder} --name published")
+    import_checkpoint(f"behavior pretrained {corpus.folder} --name published")
     following = re.search(r"a flow: posegen (.*)", capsys.readouterr().out.replace("\n", " "))
     assert following is not None
     line = f"{following[1]} --preset tiny --epoch-size 16 --num-epochs 1 --hidden-dim 8 --workers 0 --no-track"
@@ -104,62 +104,65 @@ def test_an_adopted_run_is_measured_and_a_flow_learns_its_codes(behavior, corpus
 def test_flow_beside_a_behaviour_net_becomes_a_run_that_draws_its_codes(behavior, corpus, capsys):
     flow, state = random_flow(dim=8)
     save({"model": state, "optimizer": {}}, Path("pretrained"), 5, prefix="flow_ckpt")
-    adopt(f"behavior pretrained {corpus.folder} --name published")
-    following = re.search(r"its flow: posegen adopt (.*)", capsys.readouterr().out.replace("\n", " "))
+    import_checkpoint(f"behavior pretrained {corpus.folder} --name published")
+    following = re.search(r"its flow: posegen import-checkpoint (.*)", capsys.readouterr().out.replace("\n", " "))
     assert following is not None
-    adopt(following[1])
+    import_checkpoint(following[1])
     assert "next: posegen behavior evaluate" in capsys.readouterr().out
     stage, before = load_behavior("runs/published-flow"), load_behavior("runs/published")
-    assert isinstance(stage, BehaviorFlow) and stage.config.behavior == str(Folder("runs/published"))
+    assert isinstance(stage, BehaviorFlow) and stage.config.behavior == str(StorageFolder("runs/published"))
     noise = torch.randn((3, 8), generator=torch.Generator().manual_seed(1))
-    codes = stage.draw_codes(3, torch.Generator().manual_seed(1)).cpu()
+    codes = stage.sample_codes(3, torch.Generator().manual_seed(1)).cpu()
     assert codes.equal(flow.inverse(noise))
     observed = [corpus.read(entry) for entry in corpus.split("test")[:2]]
     drawn = stage.sample(observed, 5, seed=2)
-    expected = before.draw(stage.draw_codes(2, torch.Generator().manual_seed(2)), observed, 5, frame=-1)
+    expected = before.generate(stage.sample_codes(2, torch.Generator().manual_seed(2)), observed, 5, frame=-1)
     for own, other in zip(drawn, expected, strict=True):
         np.testing.assert_array_equal(own.joints, other.joints)
-    noted = json.loads(Path("runs/published-flow/adopted.json").read_text())
+    noted = json.loads(Path("runs/published-flow/imported.json").read_text())
     assert noted["checkpoint"] == "pretrained/flow_ckpt_checkpoint_5.pth"
     assert load_progress(find_checkpoint("runs/published-flow")).epoch == stage.config.num_epochs
 
 
 def test_flow_of_other_codes_is_refused(behavior, corpus, capsys):
     save(random_flow(dim=16)[1], Path("pretrained"), prefix="flow_ckpt")
-    adopt(f"behavior pretrained {corpus.folder} --name published")
+    import_checkpoint(f"behavior pretrained {corpus.folder} --name published")
     learned = shutil.copytree("runs/published", "runs/learned")
-    Path(learned, "adopted.json").unlink()
+    Path(learned, "imported.json").unlink()
     for run, message in (
         ("runs/published", "has .*'latent_dim': 8.* but the configuration says .*'latent_dim': 16"),
-        ("runs/learned", "is no run of `posegen adopt behavior`: a published flow knows only published codes"),
+        (
+            "runs/learned",
+            "is not a run of `posegen import-checkpoint behavior`: .* needs published codes",
+        ),
         ("nowhere", "no checkpoint in .*nowhere"),
     ):
         capsys.readouterr()
         with pytest.raises(SystemExit) as stop:
-            adopt(f"behavior_flow pretrained {corpus.folder} --name flow --from {run}")
+            import_checkpoint(f"behavior_flow pretrained {corpus.folder} --name flow --from {run}")
         error = capsys.readouterr().err
         assert stop.value.code == 2 and len(error.strip().splitlines()) == 1 and re.search(message, error), error
         assert not Path("runs/flow").exists()
 
 
 def test_run_says_what_it_is_of_and_that_it_is_finished(behavior, corpus, capsys):
-    adopt(f"behavior pretrained {corpus.folder} --name published")
+    import_checkpoint(f"behavior pretrained {corpus.folder} --name published")
     file = Path("pretrained/reg_ckpt_checkpoint_1.pth")
-    noted = json.loads(Path("runs/published/adopted.json").read_text())
+    noted = json.loads(Path("runs/published/imported.json").read_text())
     assert noted == {"checkpoint": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     progress = load_progress(find_checkpoint("runs/published"))
     assert progress.epoch == Behavior.presets["reference"].num_epochs
     assert progress.data_fingerprint == corpus.fingerprint
     before = Path("runs/published/run.json").read_bytes()
     with pytest.raises(SystemExit):
-        adopt(f"behavior pretrained {corpus.folder} --name published")
+        import_checkpoint(f"behavior pretrained {corpus.folder} --name published")
     assert re.search("there is a run .*published already: take another --name", capsys.readouterr().err)
     assert Path("runs/published/run.json").read_bytes() == before
 
 
 def test_shape_and_posture_network_becomes_a_run_that_is_evaluated(fixtures, noise_clips):
     save(shape_posture_state(fixtures), Path("pretrained"), settings="data: {spatial_size: 64}")
-    adopt(f"shape_posture pretrained/reg_ckpt_checkpoint_1.pth {noise_clips} --name published")
+    import_checkpoint(f"shape_posture pretrained/reg_ckpt_checkpoint_1.pth {noise_clips} --name published")
     stage = load_stage(find_checkpoint("runs/published"), ShapePosture)
     assert isinstance(stage, ShapePosture) and stage.config.spatial_size == (64, 64)
     found = evaluate("runs/published", noise_clips, EvaluateSettings(perceptual=(), swaps=0))
@@ -176,7 +179,10 @@ def test_shape_and_posture_network_becomes_a_run_that_is_evaluated(fixtures, noi
         ("behavior pretrained MOTIONS --name=", "--name is empty"),
         ("behavior pretrained MOTIONS", "--name"),
         ("actor pretrained MOTIONS --name a", "Expected one of .'behavior', 'behavior_flow', 'shape_posture'"),
-        ("behavior_flow pretrained MOTIONS --name a", "--from is missing: name the run that `posegen adopt behavior`"),
+        (
+            "behavior_flow pretrained MOTIONS --name a",
+            "--from is missing: name the run that",
+        ),
         ("behavior pretrained MOTIONS --name a --from b", "--from names the behaviour net of a flow"),
         ("shape_posture pretrained CLIPS --name a", "is of the experiment 'behavior_net', expected 'cvbae'"),
         ("behavior slow MOTIONS --name a", "has 25 frames per second, expected 10"),
@@ -192,7 +198,7 @@ def test_what_cannot_be_adopted_is_one_line_and_leaves_nothing(
     save(content, Path("long"), settings="data: {seq_length: [5000, 5001]}")
     save(shape_posture_state(fixtures), Path("large"))
     with pytest.raises(SystemExit) as stop:
-        adopt(line.replace("MOTIONS", str(corpus.folder)).replace("CLIPS", noise_clips))
+        import_checkpoint(line.replace("MOTIONS", str(corpus.folder)).replace("CLIPS", noise_clips))
     error = capsys.readouterr().err
     assert stop.value.code == 2 and len(error.strip().splitlines()) == 1
     assert re.search(message, error), error
@@ -200,4 +206,4 @@ def test_what_cannot_be_adopted_is_one_line_and_leaves_nothing(
 
 
 def test_what_can_be_adopted_are_stages():
-    assert set(get_args(Adoptable)) == {Behavior.name, BehaviorFlow.name, ShapePosture.name} <= STAGES.keys()
+    assert set(get_args(PublishedStageName)) == {Behavior.name, BehaviorFlow.name, ShapePosture.name} <= STAGES.keys()

@@ -16,9 +16,9 @@ from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.training.preflight import check_disk, is_out_of_memory, less_memory
 from orchestration.training.train import train
-from posegen.checkpoints.checkpoint import Progress, checkpoint_bytes, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, checkpoint_bytes, save_checkpoint
 from posegen.errors import RunError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET
 
@@ -42,7 +42,9 @@ def test_a_checkpoint_is_as_large_as_was_said(tmp_path):
         for parameter in optimizer.param_groups[0]["params"]:
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
-    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=1, step=1, data_fingerprint="", size=(64, 64)))
+    save_checkpoint(
+        StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=(64, 64))
+    )
     written = (tmp_path / "tensors.safetensors").stat().st_size
     assert checkpoint_bytes(stage) == pytest.approx(written, rel=0.05)
 
@@ -63,9 +65,9 @@ def test_what_a_run_has_already_is_not_asked_for_again(tmp_path, monkeypatch):
     old.mkdir(parents=True)
     (old / "tensors.safetensors").write_bytes(bytes(2 * checkpoint_bytes(stage)))
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(0, 0, checkpoint_bytes(stage)))
-    check_disk(Folder(tmp_path), stage, keep=2)
+    check_disk(StorageFolder(tmp_path), stage, keep=2)
     with pytest.raises(ValueError, match="4 checkpoints"):
-        check_disk(Folder(tmp_path), stage, keep=3)
+        check_disk(StorageFolder(tmp_path), stage, keep=3)
 
 
 def test_a_disk_that_is_full_is_one_line_and_costs_no_checkpoint(noise_clips, small_disk):

@@ -16,13 +16,13 @@ import torch
 from mlflow import MlflowClient
 from rich.console import Console
 
-from orchestration.runtime.progress import ConsoleListener, Event, Listener
+from orchestration.runtime.progress import ConsoleProgress, Event, ProgressListener
 from orchestration.tracking import tracker as tracking
 from orchestration.training.train import train
-from posegen.checkpoints.checkpoint import Progress, find_checkpoint, load_progress, load_stage, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, load_progress, load_stage, save_checkpoint
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError, RunError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET
 
@@ -44,29 +44,29 @@ def dataset(noise_clips) -> str:
     return noise_clips
 
 
-def weights_of(run: Folder) -> dict[str, torch.Tensor]:
+def weights_of(run: StorageFolder) -> dict[str, torch.Tensor]:
     return load_stage(find_checkpoint(run)).state_dict()
 
 
-def assert_equal_weights(left: Folder, right: Folder) -> None:
+def assert_equal_weights(left: StorageFolder, right: StorageFolder) -> None:
     one, two = weights_of(left), weights_of(right)
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=0, atol=0, equal_nan=True, msg=name)
 
 
-class Recorder(Listener):
+class Recorder(ProgressListener):
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.epochs: list[dict[str, float]] = []
         self.warnings: list[tuple[int, str]] = []
 
-    def hear(self, event):
+    def on_step(self, event):
         self.events.append(event)
 
-    def hear_epoch(self, run, epoch, num_epochs, metrics):
+    def on_epoch(self, run, epoch, num_epochs, metrics):
         self.epochs.append(dict(metrics))
 
-    def warn(self, run, epoch, message):
+    def on_warning(self, run, epoch, message):
         self.warnings.append((epoch, message))
 
 
@@ -80,8 +80,8 @@ def test_training_in_this_process(dataset, tmp_path):
 
 
 def test_threads_in_this_process(dataset, tmp_path, two_threads):
-    class Counter(Listener):
-        def hear(self, event):
+    class Counter(ProgressListener):
+        def on_step(self, event):
             counted.add(torch.get_num_threads())
 
     counted: set[int] = set()
@@ -93,8 +93,8 @@ def train_video(dataset: str, runs: Path, z_inject: str, workers: int = 0) -> Re
     """Two epochs of a generator whose encoders tell images apart, though they have not learned anything."""
     encoders = {}
     for region in ("upper", "lower"):
-        run = Folder(runs / region)
-        progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+        run = StorageFolder(runs / region)
+        progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
         torch.manual_seed(0)
         save_checkpoint(run / "checkpoints" / "epoch-0001", ColorEncoder(replace(CONFIG, region=region)), progress)
         encoders[f"{region}_encoder"] = str(run)
@@ -133,8 +133,8 @@ def test_a_code_that_is_erased_is_warned_of(dataset, tmp_path):
 
 def test_warnings_are_a_line_on_the_console():
     output = StringIO()
-    with ConsoleListener(Console(file=output, width=60)) as listener:
-        listener.warn("run-1", 3, "the code hardly changes the picture (sensitivity 0.0004): raise region_weight")
+    with ConsoleProgress(Console(file=output, width=60)) as listener:
+        listener.on_warning("run-1", 3, "the code hardly changes the picture (sensitivity 0.0004): raise region_weight")
     assert output.getvalue() == (
         "run-1  warning: epoch 3: the code hardly changes the picture (sensitivity 0.0004): raise region_weight\n"
     )
@@ -197,11 +197,11 @@ def test_an_epoch_is_recorded_once_whenever_the_run_is_stopped(dataset, tmp_path
     assert [metric.value for metric in recorded] == [run.read_json("metrics.json")[e]["train/l1"] for e in ("1", "2")]
 
 
-def contents(checkpoint: Folder) -> bytes:
+def contents(checkpoint: StorageFolder) -> bytes:
     return checkpoint.read("tensors.safetensors")
 
 
-def state_of(run: Folder) -> bytes:
+def state_of(run: StorageFolder) -> bytes:
     """Networks and optimizers, as they were written at the end."""
     return contents(find_checkpoint(run))
 
@@ -210,13 +210,13 @@ def without_times(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not name.startswith("time/")}
 
 
-class StopAfter(Listener):
+class StopAfter(ProgressListener):
     """Stops the training in the middle of an epoch."""
 
     def __init__(self, steps: int):
         self.steps = steps
 
-    def hear(self, event):
+    def on_step(self, event):
         self.steps -= 1
         if self.steps == 0:
             raise StopIteration
@@ -302,8 +302,8 @@ class TestOnRay:
         class Stopper(Recorder):
             pids: ClassVar[list[int]] = []
 
-            def hear_epoch(self, run, epoch, num_epochs, metrics):
-                super().hear_epoch(run, epoch, num_epochs, metrics)
+            def on_epoch(self, run, epoch, num_epochs, metrics):
+                super().on_epoch(run, epoch, num_epochs, metrics)
                 if not self.pids:
                     family = psutil.Process().children(recursive=True)
                     [worker] = [one for one in family if one.cmdline()[:1] == ["ray::RayTrainWorker"]]
@@ -311,8 +311,8 @@ class TestOnRay:
                     worker.suspend()
                     self.since = time.monotonic()
 
-            def warn(self, run, epoch, message):
-                super().warn(run, epoch, message)
+            def on_warning(self, run, epoch, message):
+                super().on_warning(run, epoch, message)
                 self.waited = time.monotonic() - self.since
 
         listener = Stopper()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from posegen.checkpoints.checkpoint import (
-    Progress,
+    TrainingProgress,
     find_checkpoint,
     latest_checkpoint,
     load_progress,
@@ -17,11 +17,11 @@ from posegen.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from posegen.errors import CheckpointError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, VideoGenerator
 
 CONFIG = replace(ColorEncoder.presets["tiny"], generator_width=4, encoder_width=4, discriminator_width=4, batch_size=2)
-PROGRESS = Progress(epoch=3, step=12, data_fingerprint="abc", size=(64, 64))
+PROGRESS = TrainingProgress(epoch=3, step=12, data_fingerprint="abc", size=(64, 64))
 
 
 def make_batch(seed: int) -> dict[str, torch.Tensor]:
@@ -40,7 +40,7 @@ def trained() -> ColorEncoder:
 
 
 def test_training_goes_on_as_if_nothing_had_happened(trained, tmp_path):
-    folder = Folder(tmp_path / "checkpoint")
+    folder = StorageFolder(tmp_path / "checkpoint")
     save_checkpoint(folder, trained, PROGRESS)
     torch.manual_seed(1)
     resumed = ColorEncoder(CONFIG)
@@ -52,7 +52,7 @@ def test_training_goes_on_as_if_nothing_had_happened(trained, tmp_path):
 
 
 def test_stage_and_progress_come_back(trained, tmp_path):
-    folder = Folder(tmp_path / "checkpoint")
+    folder = StorageFolder(tmp_path / "checkpoint")
     save_checkpoint(folder, trained, PROGRESS)
     stage = load_stage(folder)
     assert isinstance(stage, ColorEncoder) and stage.config == CONFIG and not stage.training
@@ -60,7 +60,7 @@ def test_stage_and_progress_come_back(trained, tmp_path):
 
 
 def test_newest_whole_checkpoint_is_found(trained, tmp_path):
-    run = Folder(tmp_path)
+    run = StorageFolder(tmp_path)
     assert latest_checkpoint(run) is None
     for epoch in (1, 2, 3):
         save_checkpoint(run / "checkpoints" / f"epoch-{epoch:04d}", trained, replace(PROGRESS, epoch=epoch))
@@ -73,6 +73,6 @@ def test_newest_whole_checkpoint_is_found(trained, tmp_path):
 def test_wrong_places_and_stages_are_named(trained, tmp_path):
     with pytest.raises(CheckpointError, match=r"no checkpoint in .*posegen train"):
         find_checkpoint(str(tmp_path))
-    save_checkpoint(Folder(tmp_path / "c"), trained, PROGRESS)
+    save_checkpoint(StorageFolder(tmp_path / "c"), trained, PROGRESS)
     with pytest.raises(CheckpointError, match="is of the stage 'color_encoder', expected 'video_generator'"):
-        load_stage(Folder(tmp_path / "c"), VideoGenerator)
+        load_stage(StorageFolder(tmp_path / "c"), VideoGenerator)

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from posegen.checkpoints.published import (
-    Adoptable,
     Published,
     PublishedSettings,
-    adopted_config,
-    adopted_stage,
+    PublishedStageName,
     open_published,
+    published_config,
+    published_stage,
 )
 from posegen.errors import CheckpointImportError
 from posegen.features.vunet_figure import FIGURES
@@ -71,10 +71,10 @@ def closed_form(shapes: list[tuple[str, list[int]]], gain: float = 1.0) -> dict[
     return {name: parameter.detach() for name, parameter in state.items()}
 
 
-def adopt(name: Adoptable, place: Path) -> Any:
+def import_stage(name: PublishedStageName, place: Path) -> Any:
     """The stage that a checkpoint is."""
     published = open_published(name, place)
-    return adopted_stage(name, adopted_config(name, published), published)
+    return published_stage(name, published_config(name, published), published)
 
 
 def upright(postures: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def upright(postures: Tensor) -> Tensor:
 @torch.no_grad()
 def test_published_behavior_net_gives_its_numbers_in_our_axes(fixtures, behavior_order, tmp_path):
     expected = load_json(fixtures / "motion", "behavior_networks")["behavior_net"]
-    stage = adopt("behavior", save({"model": closed_form(behavior_order), "optimizer": {}}, tmp_path))
+    stage = import_stage("behavior", save({"model": closed_form(behavior_order), "optimizer": {}}, tmp_path))
     assert isinstance(stage, Behavior)
     assert (stage.config.latent_dim, stage.config.num_frames, stage.config.fps) == (1024, 50, 25)
     assert not stage.config.canonical and not stage.config.lambda_auxiliary
@@ -106,7 +106,7 @@ def test_published_flow_gives_its_numbers_there_and_back(fixtures, tmp_path):
     state = closed_form(flow_shapes(16, 32, depth=2, num_blocks=3), expected["coupling_gain"])
     permutations = [(5 * torch.arange(16) + 3 + block) % 16 for block in range(3)]
     file = save({"model": state | flow_buffers(permutations), "optimizer": {}}, tmp_path, prefix="flow_ckpt")
-    stage = adopt("behavior_flow", file)
+    stage = import_stage("behavior_flow", file)
     assert isinstance(stage, BehaviorFlow)
     config = stage.config
     assert (config.latent_dim, config.hidden_dim, config.depth, config.num_blocks) == (16, 32, 2, 3)
@@ -124,7 +124,7 @@ def test_flow_keeps_its_permutations_and_draws_the_same_codes(tmp_path):
     torch.save({}, tmp_path / "reg_ckpt_checkpoint_99.pth")
     noise = torch.randn(5, 8)
     for number in range(3):
-        own = adopt("behavior_flow", tmp_path / f"flow_ckpt_checkpoint_{number}.pth").flow
+        own = import_stage("behavior_flow", tmp_path / f"flow_ckpt_checkpoint_{number}.pth").flow
         assert own.inverse(noise).equal(flow.inverse(noise))
         assert all(x.equal(y) for x, y in zip(own(noise), flow(noise), strict=True))
     assert open_published("behavior_flow", tmp_path).file.name == "flow_ckpt_checkpoint_2.pth"
@@ -156,7 +156,7 @@ FLOW = "flow__sub_layers__1__"
 def test_other_flows_are_refused(changes, message, tmp_path):
     state = changed(random_flow()[1], **changes)
     with pytest.raises(CheckpointImportError, match=message):
-        adopt("behavior_flow", save(state, tmp_path, prefix="flow_ckpt"))
+        import_stage("behavior_flow", save(state, tmp_path, prefix="flow_ckpt"))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_other_flows_are_refused(changes, message, tmp_path):
 def test_postures_are_drawn_as_in_the_dataset(dataset, figure, joints, shape_posture, tmp_path):
     _, state = random_shape_posture(shape_posture["vunet_alter_h36m"]["convolution_order"])
     save(state, tmp_path, settings=f"data: {{dataset: {dataset}, spatial_size: 64}}")
-    stage = adopt("shape_posture", tmp_path)
+    stage = import_stage("shape_posture", tmp_path)
     assert stage.config.figure == figure and len(FIGURES[figure].joints) == joints
 
 
@@ -173,7 +173,7 @@ def test_postures_are_drawn_as_in_the_dataset(dataset, figure, joints, shape_pos
 def test_shape_and_posture_network_gets_each_weight_by_its_published_name(name, crops, shape_posture, tmp_path):
     network, state = random_shape_posture(shape_posture[f"vunet_alter_{name}"]["convolution_order"], crops=crops)
     save(dict(reversed(state.items())), tmp_path, settings="data: {spatial_size: 64, crop_app: true}")
-    stage = adopt("shape_posture", tmp_path)
+    stage = import_stage("shape_posture", tmp_path)
     assert isinstance(stage, ShapePosture)
     assert stage.config.spatial_size == (64, 64) and stage.config.bottleneck_factor == 2
     view = stage.config.view
@@ -193,7 +193,7 @@ def test_shape_and_posture_network_gets_each_weight_by_its_published_name(name, 
 def test_sizes_and_preset_are_those_of_the_tensors(preset, order, scales, shape_posture):
     shapes = convolution_shapes(with_scales(shape_posture[order]["convolution_order"], *scales))
     state = {name: torch.empty(shape, device="meta") for name, shape in shapes}
-    config = adopted_config("shape_posture", Published(Path("a.pth"), state, PublishedSettings()))
+    config = published_config("shape_posture", Published(Path("a.pth"), state, PublishedSettings()))
     wanted = ShapePosture.presets[preset]
     assert isinstance(config, ShapePosture.Config) and isinstance(wanted, ShapePosture.Config)
     for name in ("spatial_size", "bottleneck_factor", "inplane_normalize", "width", "max_width", "information_max"):
@@ -206,7 +206,7 @@ def test_sizes_and_preset_are_those_of_the_tensors(preset, order, scales, shape_
 
 
 def test_files_hold_tensors_in_several_ways(state, tmp_path):
-    stages = [adopt("behavior", save(content, tmp_path)) for content in ways_to_save(state)]
+    stages = [import_stage("behavior", save(content, tmp_path)) for content in ways_to_save(state)]
     states = [stage.network.state_dict() for stage in stages]
     assert len(states) == 3
     for name, tensor in states[0].items():
@@ -220,7 +220,7 @@ def test_newest_of_a_folder_is_taken_with_its_settings(state, tmp_path):
     torch.save({}, tmp_path / "regressor_checkpoint_99.pth")
     published = open_published("behavior", tmp_path)
     assert published.file.name == "reg_ckpt_checkpoint_10.pth"
-    config = adopted_config("behavior", published)
+    config = published_config("behavior", published)
     assert isinstance(config, Behavior.Config)
     assert (config.num_frames, config.fps, config.information_max, config.latent_dim) == (12, 10, 70, 8)
 
@@ -229,7 +229,7 @@ def test_frames_must_be_large_enough(shape_posture, tmp_path):
     _, state = random_shape_posture(shape_posture["vunet_alter_h36m"]["convolution_order"])
     save(state, tmp_path, settings="data: {spatial_size: 8}")
     with pytest.raises(CheckpointImportError, match="bottleneck_factor must be 0 or more, got -1"):
-        adopt("shape_posture", tmp_path)
+        import_stage("shape_posture", tmp_path)
 
 
 def changed(state: dict[str, Tensor], **tensors: Any) -> dict[str, Tensor]:
@@ -259,22 +259,22 @@ BIAS = "decoder__n_out__bias"
 )
 def test_other_networks_are_refused(changes, message, state, tmp_path):
     with pytest.raises(CheckpointImportError, match=message):
-        adopt("behavior", save(changed(state, **changes), tmp_path))
+        import_stage("behavior", save(changed(state, **changes), tmp_path))
 
 
 def test_a_network_is_no_other_one(state, shape_posture, tmp_path):
     with pytest.raises(CheckpointImportError, match=r"eu.nin.conv.weight_v is missing"):
-        adopt("shape_posture", save(state, tmp_path))
+        import_stage("shape_posture", save(state, tmp_path))
     _, other = random_shape_posture(shape_posture["vunet_alter_h36m"]["convolution_order"])
     with pytest.raises(CheckpointImportError, match=r"b_enc.rnn.weight_hh_l0 is missing"):
-        adopt("behavior", save(other, tmp_path))
+        import_stage("behavior", save(other, tmp_path))
     with pytest.raises(CheckpointImportError, match="sees a person in 33 channels, expected 3 of a picture or 30"):
-        adopt("shape_posture", save(changed(other, eu__nin__conv__weight_v=torch.zeros(4, 33, 1, 1)), tmp_path))
+        import_stage("shape_posture", save(changed(other, eu__nin__conv__weight_v=torch.zeros(4, 33, 1, 1)), tmp_path))
     fewer = {name: tensor for name, tensor in other.items() if not name.startswith("eu.downs.3")}
     with pytest.raises(
         CheckpointImportError, match=r"lacks 5 of the network's 385 tensors, such as eu.downs.3.down.beta"
     ):
-        adopt("shape_posture", save(fewer, tmp_path))
+        import_stage("shape_posture", save(fewer, tmp_path))
 
 
 class Bomb:
@@ -327,7 +327,7 @@ def test_what_is_no_tensors_by_name_is_refused(content, tmp_path):
 )
 def test_settings_that_are_none_are_refused(settings, message, state, tmp_path):
     with pytest.raises(CheckpointImportError, match=message) as error:
-        adopt("behavior", save(state, tmp_path, settings=settings))
+        import_stage("behavior", save(state, tmp_path, settings=settings))
     assert str(tmp_path) in str(error.value)
 
 

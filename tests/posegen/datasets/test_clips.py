@@ -13,7 +13,7 @@ from posegen.datasets.clips import ClipDataset, DatasetInfo, derive_clip_id, sav
 from posegen.datasets.dataset import assign_splits
 from posegen.errors import DatasetError
 from posegen.io.images import decode_png, encode_png
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 
 def make_clip(person: str = "ann", action: str = "wave", num_frames: int = 20, split: str = "train") -> Clip:
@@ -41,7 +41,7 @@ def make_clip(person: str = "ann", action: str = "wave", num_frames: int = 20, s
 
 @pytest.fixture
 def dataset(tmp_path) -> ClipDataset:
-    folder = Folder(tmp_path / "data")
+    folder = StorageFolder(tmp_path / "data")
     for person, action, split in [("ann", "wave", "train"), ("bob", "wave", "train"), ("ann", "bow", "test")]:
         write_clip(folder, make_clip(person, action, split=split))
     splits = {"train": ["wave"], "test": ["bow"]}
@@ -96,7 +96,7 @@ def test_fingerprint_depends_on_clips_and_not_on_place(dataset, tmp_path):
 
 
 def test_failed_write_leaves_nothing(tmp_path):
-    folder = Folder(tmp_path)
+    folder = StorageFolder(tmp_path)
     with pytest.raises(RuntimeError), folder.write("a.bin") as stream:
         stream.write(b"half")
         raise RuntimeError

@@ -6,7 +6,7 @@ import pytest
 
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import DatasetError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.editing import resample
 from posegen.synthetic.motions import make_subject, perform
 
@@ -16,8 +16,8 @@ def named(action: str, subject: int) -> NamedMotion:
 
 
 @pytest.fixture
-def dataset(tmp_path) -> Folder:
-    folder = Folder(tmp_path / "data")
+def dataset(tmp_path) -> StorageFolder:
+    folder = StorageFolder(tmp_path / "data")
     write_motions(folder, [named(action, n) for action in ("walk", "jump") for n in range(5)], settings={"why": "test"})
     return folder
 
@@ -35,7 +35,7 @@ def test_what_is_written_is_read(dataset):
 
 
 def test_equal_motions_give_equal_datasets(dataset, tmp_path):
-    again = Folder(tmp_path / "again")
+    again = StorageFolder(tmp_path / "again")
     write_motions(again, [named(a, n) for n in range(5) for a in ("jump", "walk")], settings={"why": "another"})
     assert MotionDataset(again).fingerprint == MotionDataset(dataset).fingerprint
     write_motions(again, [named("jump", n) for n in range(5)], settings={})
@@ -44,7 +44,7 @@ def test_equal_motions_give_equal_datasets(dataset, tmp_path):
 
 def test_motions_keep_the_split_that_they_come_with(tmp_path):
     motions = [named("walk", n)._replace(split="test" if n < 3 else "train") for n in range(5)]
-    write_motions(Folder(tmp_path), motions, settings={})
+    write_motions(StorageFolder(tmp_path), motions, settings={})
     assert [entry.person for entry in MotionDataset(str(tmp_path)).split("test")] == ["s0", "s1", "s2"]
 
 
@@ -58,7 +58,7 @@ def test_motions_keep_the_split_that_they_come_with(tmp_path):
 )
 def test_what_does_not_fit_writes_no_manifest(motions, message, tmp_path):
     with pytest.raises(DatasetError, match=message):
-        write_motions(Folder(tmp_path), motions, settings={}, actions=("walk", "jump"))
+        write_motions(StorageFolder(tmp_path), motions, settings={}, actions=("walk", "jump"))
     assert not (tmp_path / "motions.json").exists()
 
 

@@ -13,7 +13,7 @@ from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import DatasetError
 from posegen.evaluation.behavior import BehaviorProtocol, futures_from, read_frames, score_behavior
 from posegen.evaluation.behavior_rollouts import choose_windows, late_starts
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.editing import posture_placement
 from posegen.networks.behavior import BehaviorNet
 from posegen.samples import BehaviorWindows
@@ -68,7 +68,7 @@ def people(tmp_path_factory) -> MotionDataset:
         for action in ACTIONS
         for number in range(8)
     )
-    folder = Folder(tmp_path_factory.mktemp("people"))
+    folder = StorageFolder(tmp_path_factory.mktemp("people"))
     write_motions(folder, motions, settings={})
     return MotionDataset(folder)
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from posegen.datasets.clip_files import VARIANT_SCHEMA, Clip, ClipInfo, write_clip, write_table
+from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.evaluation.color_control import (
     Subject,
-    grant_wishes,
+    match_target_colors,
     measure_excerpts,
     open_excerpts,
     open_subject,
@@ -23,7 +23,7 @@ from posegen.evaluation.color_control import (
 )
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import encode_png
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.metrics.image import ssim
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import render_clip
@@ -42,7 +42,7 @@ def rendered(upper: int, lower: int):
     return render_clip("grace", ACTION, num_frames=NUM_FRAMES, size=SIZE, **colors)
 
 
-def write_person(folder: Folder, person: str, action: str = ACTION) -> None:
+def write_person(folder: StorageFolder, person: str, action: str = ACTION) -> None:
     truth = rendered(0, 0)
     info = ClipInfo(
         clip_id=f"{person}-{action}",
@@ -75,14 +75,14 @@ def write_person(folder: Folder, person: str, action: str = ACTION) -> None:
             "lower_ab": [None for _ in rows],
             "seed": [0 for _ in rows],
         },
-        schema=VARIANT_SCHEMA,
+        schema=RECOLORING_SCHEMA,
     )
     write_table(folder / "colors" / "clip-both", f"{info.clip_id}.parquet", table)
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> ClipDataset:
-    folder = Folder(tmp_path_factory.mktemp("data"))
+    folder = StorageFolder(tmp_path_factory.mktemp("data"))
     for person, action in (("ann", ACTION), ("ann", "wave"), ("bob", ACTION), ("cleo", ACTION)):
         write_person(folder, person, action)
     save_dataset_info(folder, DatasetInfo(SIZE, {}, {}, split_by="action", splits={"train": [], "test": [ACTION]}))
@@ -194,7 +194,7 @@ def test_wishes_are_measured_as_swaps_are(subject, monkeypatch):
         return torch.where(torch.tensor([region == "upper", region == "lower"]), 2.0, z), {}
 
     monkeypatch.setattr("posegen.evaluation.color_control.match_colors", find)
-    recolorings = grant_wishes(Renderer(), subject, rendered(0, 0).images, count=2)
+    recolorings = match_target_colors(Renderer(), subject, rendered(0, 0).images, count=2)
     assert [(recoloring.region, recoloring.target) for recoloring in recolorings] == asked
     assert [region for region, _ in asked] == ["upper"] * 2 + ["lower"] * 2 and len(set(asked)) == 4
     swapped = swap_codes(Renderer(), subject, rendered(0, 0).images)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import Clip, ClipFile, ClipInfo, write_clip
 from posegen.errors import CheckpointError
 from posegen.evaluation.reconstruction import gather, score_clip, structural_measures
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.renderers import load_reenactor
+from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
 from posegen.synthetic.studio import render_clip
 
@@ -46,13 +46,13 @@ def file(tmp_path_factory) -> ClipFile:
         edges=rendered.edges,
         masks=rendered.masks,
     )
-    folder = Folder(tmp_path_factory.mktemp("data"))
+    folder = StorageFolder(tmp_path_factory.mktemp("data"))
     write_clip(folder, clip)
     return ClipFile(folder, "clip")
 
 
 class Replay:
-    """A reenactor that draws what it is told to."""
+    """A renderer that draws what it is told to."""
 
     size, device = SIZE, torch.device("cpu")
 
@@ -122,7 +122,7 @@ def test_gather_keeps_what_is_known():
 
 
 @pytest.mark.parametrize(
-    ("stage", "changes", "reenactor"),
+    ("stage", "changes", "renderer"),
     [
         (VideoGenerator, {"generator_width": 4, "num_blocks": 1, "encoder_width": 4}, VideoSynthesizer),
         (EndToEnd, {"generator_width": 4, "num_blocks": 1, "encoder_width": 4}, VideoSynthesizer),
@@ -130,12 +130,12 @@ def test_gather_keeps_what_is_known():
         (ShapePosture, {"width": 4, "max_width": 4, "spatial_size": SIZE}, PoseTransfer),
     ],
 )
-def test_every_stage_that_draws_videos_is_loaded_and_scored(stage, changes, reenactor, file, tmp_path):
+def test_every_stage_that_draws_videos_is_loaded_and_scored(stage, changes, renderer, file, tmp_path):
     config = replace(stage.presets["tiny"], **changes)
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
-    save_checkpoint(Folder(tmp_path / "checkpoints" / "epoch-0001"), stage(config), progress)
-    loaded = load_reenactor(tmp_path, torch.device("cpu"))
-    assert isinstance(loaded, reenactor)
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+    save_checkpoint(StorageFolder(tmp_path / "checkpoints" / "epoch-0001"), stage(config), progress)
+    loaded = load_renderer(tmp_path, torch.device("cpu"))
+    assert isinstance(loaded, renderer)
     scores, _, _ = score_clip(loaded, file, structural_measures(SIZE))
     assert scores.means.keys() == {"ssim", "ssim_masked", "flicker", "flicker_real"}
     assert np.isfinite(list(scores.means.values())).all()
@@ -143,7 +143,7 @@ def test_every_stage_that_draws_videos_is_loaded_and_scored(stage, changes, reen
 
 def test_a_stage_that_draws_none_is_refused(tmp_path):
     config = replace(ColorEncoder.presets["tiny"], generator_width=4, encoder_width=4, discriminator_width=4)
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
-    save_checkpoint(Folder(tmp_path / "checkpoints" / "epoch-0001"), ColorEncoder(config), progress)
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+    save_checkpoint(StorageFolder(tmp_path / "checkpoints" / "epoch-0001"), ColorEncoder(config), progress)
     with pytest.raises(CheckpointError, match="of the stage 'color_encoder', expected"):
-        load_reenactor(tmp_path)
+        load_renderer(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from posegen.features.appearance import Appearance
 from posegen.features.parts import part_distances, part_labels, part_shapes
-from posegen.features.warp import PartAffines, PartCrop, crop_parts, estimate_affines, paint_crops
+from posegen.features.warp import PartAffines, PartCrop, crop_parts, estimate_affines, warp_crops
 from posegen.skeletons import PARTS
 
 SIZE = (256, 128)
@@ -40,7 +40,7 @@ def full_frame_painting(image: np.ndarray, labels: np.ndarray, affines: PartAffi
 
 def test_parts_are_laid_over_each_other_in_their_order(source, target, image, mask):
     labels, affines = part_labels(source, mask), estimate_affines(source, target)
-    painted = paint_crops(crop_parts(np.dstack([image, np.full(SIZE, 255, np.uint8)]), labels), affines, image)
+    painted = warp_crops(crop_parts(np.dstack([image, np.full(SIZE, 255, np.uint8)]), labels), affines, image)
     assert painted.dtype == np.uint8 and painted.shape == (*SIZE, 3) and (painted != image).any()
     # OpenCV resamples 8-bit pictures at positions rounded to 1/32 of a pixel, and this picture is noise.
     assert np.abs(painted - full_frame_painting(image, labels, affines, image)).mean() < 1.5
@@ -70,7 +70,7 @@ def test_arms_hide_the_torso(source, image, mask):
     crops[torso] = PartCrop(np.full((40, 40, 4), 255, np.uint8), 10, 10)
     crops[forearm] = PartCrop(np.dstack([np.full((10, 30, 3), 20, np.uint8), np.full((10, 30), 255, np.uint8)]), 15, 20)
     same = estimate_affines(source, source)
-    painted = paint_crops(crops, same, np.zeros((*SIZE, 3), np.uint8))
+    painted = warp_crops(crops, same, np.zeros((*SIZE, 3), np.uint8))
     assert (painted[22:28, 17:43] == 20).all() and (painted[12:18, 12:48] == 255).all() and not painted[60:].any()
 
 

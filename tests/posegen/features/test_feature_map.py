@@ -7,7 +7,7 @@ import pytest
 
 from posegen.features.feature_map import ContentFeatures, estimate_feature_map, feature_map, find_holes, target_regions
 from posegen.features.parts import part_shapes
-from posegen.features.stick_figure import draw_stick_figure
+from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.features.warp import estimate_affines, warp_parts
 from posegen.skeletons import LOWER_PARTS, PARTS, UPPER_PARTS
 
@@ -29,7 +29,7 @@ def mask(source) -> np.ndarray:
 def test_feature_map_is_stick_figure_and_edges(source, edges):
     features = feature_map(source, edges)
     assert features.shape == (*SIZE, 4) and features.dtype == np.uint8
-    np.testing.assert_array_equal(features[..., :3], draw_stick_figure(source, SIZE))
+    np.testing.assert_array_equal(features[..., :3], rasterize_stick_figure(source, SIZE))
     np.testing.assert_array_equal(features[..., 3], edges)
 
 
@@ -40,7 +40,7 @@ def test_estimate_for_the_contents_own_pose_keeps_the_persons_edges(source, edge
 
 def test_estimate_draws_the_target_and_warps_the_edges(source, target, edges, mask):
     estimated = estimate_feature_map(source, edges, mask, target)
-    np.testing.assert_array_equal(estimated[..., :3], draw_stick_figure(target, SIZE))
+    np.testing.assert_array_equal(estimated[..., :3], rasterize_stick_figure(target, SIZE))
     labels = part_shapes(source, SIZE) & (mask > 0)
     expected = warp_parts(edges[..., None], labels, estimate_affines(source, target))
     np.testing.assert_array_equal(estimated[..., 3:], expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posegen.features.vunet_figure import FIGURES, H36M_FIGURE, OPENPOSE_FIGURE, draw_posture, find_joints
+from posegen.features.vunet_figure import FIGURES, H36M_FIGURE, OPENPOSE_FIGURE, find_joints, rasterize_posture
 from posegen.motion.anatomy import body_height
 from posegen.motion.cameras import PinholeCamera
 from posegen.motion.to_openpose import h36m_joints, project_motion
@@ -23,7 +23,7 @@ def published(fixtures):
 
 def test_pixels_are_those_of_the_published_code(published):
     places = np.array(published["image_xy_1000px"]) * 256 / 1000
-    figure = draw_posture(np.column_stack([places, np.ones(17)]), (256, 256), H36M_FIGURE)
+    figure = rasterize_posture(np.column_stack([places, np.ones(17)]), (256, 256), H36M_FIGURE)
     channels = np.moveaxis(figure, -1, 0)
     assert [np.count_nonzero(channel) for channel in channels] == published["nonzero_pixels_per_channel"]
     assert [int(channel.sum()) for channel in channels] == published["sum_per_channel"]
@@ -31,7 +31,7 @@ def test_pixels_are_those_of_the_published_code(published):
 
 
 def test_sides_torso_and_head_have_their_colours(source):
-    figure = draw_posture(source, SIZE)
+    figure = rasterize_posture(source, SIZE)
     assert figure.shape == (*SIZE, 3) and figure.dtype == np.uint8
     for joints, expected in (
         (("right_knee",), [0, 255, 0]),
@@ -48,14 +48,14 @@ def test_sides_torso_and_head_have_their_colours(source):
 def test_lines_are_in_whole_pixels_and_one_wide():
     pose = np.zeros((18, 3))
     pose[joint_indices(["left_knee", "left_ankle"])] = (40.9, 50.9, 1), (40.2, 90.7, 1)
-    figure = draw_posture(pose, (100, 80))
+    figure = rasterize_posture(pose, (100, 80))
     assert np.argwhere(figure[..., 0]).tolist() == [[row, 40] for row in range(50, 91)]
     assert not figure[..., 1:].any()
 
 
 @pytest.mark.parametrize("missing", OPENPOSE_18)
 def test_missing_joints_take_their_lines_along(missing, source, without):
-    whole, figure = draw_posture(source, SIZE), draw_posture(without(source, missing), SIZE)
+    whole, figure = rasterize_posture(source, SIZE), rasterize_posture(without(source, missing), SIZE)
     assert (figure != whole).any() == (missing != "neck")  # the middle of the shoulders stands for it
     x, y = source[joint_indices([missing])[0], :2].astype(int)
     if missing.endswith(("wrist", "ankle", "ear")):
@@ -63,9 +63,9 @@ def test_missing_joints_take_their_lines_along(missing, source, without):
 
 
 def test_torso_needs_three_corners(source, without):
-    three = draw_posture(without(source, "left_hip"), SIZE)
-    two = draw_posture(without(source, "left_hip", "right_hip"), SIZE)
-    assert 0 < np.count_nonzero(three[..., 2]) < np.count_nonzero(draw_posture(source, SIZE)[..., 2])
+    three = rasterize_posture(without(source, "left_hip"), SIZE)
+    two = rasterize_posture(without(source, "left_hip", "right_hip"), SIZE)
+    assert 0 < np.count_nonzero(three[..., 2]) < np.count_nonzero(rasterize_posture(source, SIZE)[..., 2])
     assert not two[..., 2].any()
 
 
@@ -74,23 +74,23 @@ def test_face_is_drawn_where_it_is_smaller_than_the_throat():
     shoulders, face = ["right_shoulder", "left_shoulder", "nose"], ["right_eye"]
     pose[joint_indices(shoulders)] = (40, 80, 1), (60, 80, 1), (50, 60, 1)
     pose[joint_indices(face)] = (50, 41, 1)
-    near = draw_posture(pose, (100, 100))
+    near = rasterize_posture(pose, (100, 100))
     assert near[70, 50].tolist() == near[50, 50].tolist() == [127, 127, 0]
     pose[joint_indices(face)] = (50, 40, 1)
-    far = draw_posture(pose, (100, 100))
+    far = rasterize_posture(pose, (100, 100))
     assert far[70, 50].tolist() == [127, 127, 0] and not far[50, 50].any()
     pose[joint_indices(["left_shoulder"])] = 0
-    assert not draw_posture(pose, (100, 100)).any()
+    assert not rasterize_posture(pose, (100, 100)).any()
 
 
 def test_joints_outside_the_image_are_drawn_up_to_its_border(source):
     shifted = source - [40, 0, 0]
-    np.testing.assert_array_equal(draw_posture(shifted, SIZE)[:, 5:80], draw_posture(source, SIZE)[:, 45:120])
+    np.testing.assert_array_equal(rasterize_posture(shifted, SIZE)[:, 5:80], rasterize_posture(source, SIZE)[:, 45:120])
 
 
 def test_rejects_another_skeleton(source):
     with pytest.raises(ValueError, match=r"shape \(18, 3\), expected \(17, 3\) of one posture"):
-        draw_posture(source, SIZE, H36M_FIGURE)
+        rasterize_posture(source, SIZE, H36M_FIGURE)
 
 
 def project(yaw: float) -> tuple[np.ndarray, np.ndarray, float]:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.checkpoints.checkpoint import Progress, load_stage, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, save_checkpoint
 from posegen.datasets.motion_formats.action_names import HUMANACT12, NTU13
 from posegen.errors import CheckpointError, WeightsError
 from posegen.inference.action_classifiers import Recognizer, open_recognizer
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.editing import find_rotations
 from posegen.motion.motion import Motion
 from posegen.motion.pose_features import motion_features, recognized_joints, rest_of
@@ -48,7 +48,7 @@ def provide(name: str, folder: Path, seed: int = 0) -> GRURecognizer:
 
 def test_run_tells_the_actions_it_learned(recognizer_run, batch, corpus):
     recognizer = open_recognizer(str(recognizer_run), CPU)
-    stage = load_stage(Folder(recognizer_run), Recognition)
+    stage = load_stage(StorageFolder(recognizer_run), Recognition)
     assert recognizer.name == str(recognizer_run) and recognizer.actions == tuple(corpus.info.actions)
     recognized = recognizer.recognize(batch, None)
     assert torch.equal(recognized.logits, stage.recognize(batch).logits) and recognized.features.shape == (12, 30)
@@ -56,12 +56,14 @@ def test_run_tells_the_actions_it_learned(recognizer_run, batch, corpus):
 
 
 def test_hash_is_that_of_the_weights(recognizer_run, tmp_path):
-    stage = load_stage(Folder(recognizer_run), Recognition)
+    stage = load_stage(StorageFolder(recognizer_run), Recognition)
     first = open_recognizer(str(recognizer_run), CPU).sha256
     assert len(first) == 64
 
     def saved(name: str) -> str:
-        save_checkpoint(Folder(tmp_path / name), stage, Progress(epoch=9, step=9, data_fingerprint="", size=None))
+        save_checkpoint(
+            StorageFolder(tmp_path / name), stage, TrainingProgress(epoch=9, step=9, data_fingerprint="", size=None)
+        )
         return open_recognizer(str(tmp_path / name), CPU).sha256
 
     assert saved("copy") == first
@@ -88,7 +90,7 @@ def test_what_is_no_recognizer_is_refused_with_what_there_is(tmp_path):
     with pytest.raises(CheckpointError, match=r"no checkpoint in .*; or take one of gru-humanact12, gru-ntu13$"):
         open_recognizer(str(tmp_path))
     stage = Actor(Actor.Config(latent_dim=32, num_layers=1, feedforward_dim=32))
-    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=1, step=1, data_fingerprint="", size=None))
+    save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None))
     with pytest.raises(CheckpointError, match="is of the stage 'actor', expected 'recognition'"):
         open_recognizer(str(tmp_path))
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from posegen.errors import MotionError
-from posegen.inference.behavior_transfer import reenact, require_window, turn_to_viewer
+from posegen.inference.behavior_transfer import require_window, transfer_behavior, turn_to_viewer
 from posegen.motion.cameras import WeakCamera
 from posegen.motion.editing import Placement, canonicalize, first_frames, place, placement, resample
 from posegen.skeletons import H36M_17, SMPL_24, joint_indices
@@ -34,7 +34,7 @@ def walk():
 
 
 def test_what_is_drawn_begins_with_the_posture_and_is_what_the_stage_draws(stage, wave, walk):
-    [one] = reenact(stage, wave, [walk])
+    [one] = transfer_behavior(stage, wave, [walk])
     assert (len(one.drawn), len(one.source), len(one.posture)) == (11, 11, 1)
     assert {one.drawn.fps, one.source.fps, one.posture.fps} == {20.0}
     assert (one.drawn.label, one.drawn.label_name) == (3, "wave")
@@ -46,7 +46,7 @@ def test_what_is_drawn_begins_with_the_posture_and_is_what_the_stage_draws(stage
 
 
 def test_several_go_on_for_any_number_of_frames(stage, wave, walk):
-    made = reenact(stage, wave, [walk, wave, walk], 33)
+    made = transfer_behavior(stage, wave, [walk, wave, walk], 33)
     assert [len(one.drawn) for one in made] == [33] * 3
     np.testing.assert_allclose(made[0].drawn.joints, made[2].drawn.joints, atol=1e-5)
 

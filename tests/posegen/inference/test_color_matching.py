@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from posegen.inference.color_matching import match_colors
-from posegen.inference.person import Content, worn_color
+from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import render_clip
@@ -36,7 +36,7 @@ class Painter(nn.Module):
 @pytest.fixture(scope="module")
 def content():
     clip = render_clip("grace", "salute", num_frames=1, size=SIZE)
-    return Content(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
+    return Person(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
 
 
 @pytest.fixture(scope="module")

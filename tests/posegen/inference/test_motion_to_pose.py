@@ -9,7 +9,7 @@ import pytest
 
 from posegen.errors import MotionError
 from posegen.inference.motion_to_pose import face_viewer, pose_sequence
-from posegen.inference.person import Content
+from posegen.inference.person import Person
 from posegen.motion.anatomy import REST
 from posegen.motion.cameras import front_camera
 from posegen.motion.editing import Placement, place
@@ -27,7 +27,7 @@ def make_content(scale=1.0, shift=(0.0, 0.0), missing=()):
     keypoints = project_motion(STANDING, front_camera(STANDING.joints, SIZE))[0] * (scale, scale, 1) + (*shift, 0)
     keypoints[joint_indices(missing) if missing else []] = 0
     empty = np.zeros(SIZE, np.uint8)
-    return Content(np.zeros((*SIZE, 3), np.uint8), keypoints.astype(np.float32), empty, empty)
+    return Person(np.zeros((*SIZE, 3), np.uint8), keypoints.astype(np.float32), empty, empty)
 
 
 def joint(keypoints, name):

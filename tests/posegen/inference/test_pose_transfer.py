@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.checkpoints.checkpoint import Progress, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.errors import CheckpointError
-from posegen.inference.person import Content
+from posegen.inference.person import Person
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.samples import to_image, transfer_inputs
 from posegen.skeletons import joint_indices
 from posegen.stages import ColorEncoder, DeformableGAN
 from posegen.synthetic.studio import render_clip
 
 SIZE = (96, 64)
-PROGRESS = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+PROGRESS = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def clip():
 
 @pytest.fixture(scope="module")
 def content(clip):
-    return Content(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
+    return Person(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_frame_is_what_the_stage_draws(transfer, content, clip):
     inputs = transfer_inputs(content.image, content.keypoints, clip.keypoints[2])
     batch = torch.utils.data.default_collate([inputs])
     with torch.no_grad():
-        expected = to_image(transfer.stage.draw(batch)[0])
+        expected = to_image(transfer.stage.generate(batch)[0])
     np.testing.assert_array_equal(draw(transfer, content, clip.keypoints[2:3])[0], expected)
 
 
@@ -80,7 +80,7 @@ def test_size_of_the_content_is_checked(transfer, content, clip):
 
 
 def test_a_run_is_loaded_with_its_size(transfer, content, clip, tmp_path):
-    save_checkpoint(Folder(tmp_path / "checkpoints" / "epoch-0001"), transfer.stage, PROGRESS)
+    save_checkpoint(StorageFolder(tmp_path / "checkpoints" / "epoch-0001"), transfer.stage, PROGRESS)
     loaded = PoseTransfer.load(tmp_path, torch.device("cpu"))
     assert loaded.size == SIZE and not loaded.stage.training
     poses = clip.keypoints[1:2]
@@ -89,6 +89,6 @@ def test_a_run_is_loaded_with_its_size(transfer, content, clip, tmp_path):
 
 def test_a_run_of_another_stage_is_refused(tmp_path):
     config = replace(ColorEncoder.presets["tiny"], generator_width=4, encoder_width=4, discriminator_width=4)
-    save_checkpoint(Folder(tmp_path / "checkpoints" / "epoch-0001"), ColorEncoder(config), PROGRESS)
+    save_checkpoint(StorageFolder(tmp_path / "checkpoints" / "epoch-0001"), ColorEncoder(config), PROGRESS)
     with pytest.raises(CheckpointError, match="of the stage 'color_encoder', expected 'deformable_gan'"):
         PoseTransfer.load(tmp_path)

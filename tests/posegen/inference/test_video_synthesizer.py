@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from posegen.color.lab import rgb_to_lab
-from posegen.inference.person import Content, worn_color
+from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
 from posegen.stages import VideoGenerator
@@ -27,7 +27,7 @@ def clip():
 
 @pytest.fixture(scope="module")
 def content(clip):
-    return Content(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
+    return Person(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["edges", "appearance"])

@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 import pytest
 
-from posegen.errors import MotionError
+from posegen.errors import PickleError
 from posegen.io.pickles import may_be_pickle, read_pickle
 
 CONTENT = {
@@ -99,7 +99,7 @@ class RunsCode:
 def test_code_in_a_pickle_never_runs(path, tmp_path, dump):
     marker = tmp_path / "marker"
     dump(RunsCode(marker), path)
-    with pytest.raises(MotionError, match=r"tracks\.pkl (wants to run \S*open and is not|has arrays of type)"):
+    with pytest.raises(PickleError, match=r"tracks\.pkl (wants to run \S*open and is not|has arrays of type)"):
         read_pickle(path)
     assert not marker.exists()
     joblib.load(path)  # which does run it
@@ -113,7 +113,7 @@ def test_code_in_a_pickle_never_runs(path, tmp_path, dump):
 )  # fmt: skip
 def test_what_is_not_allowed_is_named(path, module, name):
     path.write_bytes(f"c{module}\n{name}\n.".encode())
-    with pytest.raises(MotionError, match=rf"wants to run {module}\.{name} and is not opened"):
+    with pytest.raises(PickleError, match=rf"wants to run {module}\.{name} and is not opened"):
         read_pickle(path)
 
 
@@ -150,7 +150,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused(path, name):
     path.write_bytes(BOMBS[name]())
-    with pytest.raises(MotionError) as error:
+    with pytest.raises(PickleError) as error:
         read_pickle(path)
     assert "tracks.pkl" in str(error.value) and "\n" not in str(error.value)
 
@@ -161,7 +161,7 @@ def test_files_that_are_cut_off_are_refused(path):
         whole = path.read_bytes()
         for length in range(0, len(whole) - 1, max(len(whole) // 40, 1)):
             path.write_bytes(whole[:length])
-            with pytest.raises(MotionError, match=r"tracks\.pkl"):
+            with pytest.raises(PickleError, match=r"tracks\.pkl"):
                 read_pickle(path)
 
 
@@ -176,7 +176,7 @@ def test_bytes_that_change_give_numbers_or_one_line(path):
         path.write_bytes(spoilt)
         try:
             read_pickle(path)
-        except MotionError as error:
+        except PickleError as error:
             assert "\n" not in str(error)
 
 

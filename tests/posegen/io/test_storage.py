@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from posegen.io import storage
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 
 KILLED = """
 import os, signal, sys
-from posegen.io.storage import Folder
-with Folder(sys.argv[1]).write("clip.parquet") as stream:
+from posegen.io.storage import StorageFolder
+with StorageFolder(sys.argv[1]).write("clip.parquet") as stream:
     stream.write(b"half")
     stream.flush()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -23,7 +23,7 @@ with Folder(sys.argv[1]).write("clip.parquet") as stream:
 
 
 def test_a_killed_write_leaves_nothing_after_a_sweep(tmp_path):
-    folder = Folder(tmp_path)
+    folder = StorageFolder(tmp_path)
     folder.write_bytes("clip.parquet", b"whole")
     subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
     assert len(list(tmp_path.iterdir())) == 2
@@ -36,7 +36,7 @@ def test_a_killed_write_leaves_nothing_after_a_sweep(tmp_path):
 
 
 def test_a_sweep_leaves_what_is_being_written(tmp_path):
-    folder = Folder(tmp_path)
+    folder = StorageFolder(tmp_path)
     with folder.write("clip.parquet") as stream:
         stream.write(b"whole")
         folder.sweep()
@@ -50,20 +50,20 @@ def test_other_machines_have_a_day(tmp_path, monkeypatch, hours, stays):
     scratch.touch()
     age(scratch, hours)
     monkeypatch.undo()
-    Folder(tmp_path).sweep()
+    StorageFolder(tmp_path).sweep()
     assert scratch.exists() == stays
 
 
 def test_a_sweep_leaves_other_hidden_files(tmp_path):
     (tmp_path / ".gitignore").touch()
     age(tmp_path / ".gitignore", 100)
-    Folder(tmp_path).sweep()
-    Folder(tmp_path / "nowhere").sweep()
+    StorageFolder(tmp_path).sweep()
+    StorageFolder(tmp_path / "nowhere").sweep()
     assert [path.name for path in tmp_path.iterdir()] == [".gitignore"]
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
-    folder = Folder(tmp_path)
+    folder = StorageFolder(tmp_path)
     folder.write_bytes("clip.parquet", b"whole")
     with pytest.raises(ValueError, match="no more"), folder.write("clip.parquet") as stream:
         stream.write(b"half")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from posegen.errors import MotionError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST
 from posegen.motion.cameras import PinholeCamera, WeakCamera
@@ -48,7 +48,7 @@ def save(folder, **arrays):
 
 @pytest.fixture
 def folder(tmp_path):
-    return Folder(tmp_path)
+    return StorageFolder(tmp_path)
 
 
 @pytest.mark.parametrize("camera", [None, WEAK, PINHOLE])

@@ -14,11 +14,11 @@ from posegen.motion.motion import Motion
 from posegen.motion.rendering import (
     LEFT_LEG,
     RIGHT_LEG,
-    MotionDrawing,
-    draw_motion,
-    draw_strips,
-    draw_together,
+    MotionRenderer,
     fit_camera,
+    render_motion,
+    render_strips,
+    render_together,
     write_motion_video,
 )
 from posegen.synthetic.motions import ACTIONS, make_subject, perform
@@ -43,7 +43,7 @@ def colored(frame):
 
 @pytest.mark.parametrize("view", ["front", "angled"])
 def test_the_left_of_a_person_is_blue_and_at_the_right_of_the_picture(view):
-    [frame] = draw_motion(STANDING, SIZE, view=view)
+    [frame] = render_motion(STANDING, SIZE, view=view)
     assert frame.shape == (*SIZE, 3) and frame.dtype == np.uint8
     left, right = pixels(frame, LEFT_LEG), pixels(frame, RIGHT_LEG)
     assert len(left) > 20 and len(right) > 20
@@ -52,14 +52,14 @@ def test_the_left_of_a_person_is_blue_and_at_the_right_of_the_picture(view):
 
 @pytest.mark.parametrize(("degrees", "near", "far"), [(90, RIGHT_LEG, LEFT_LEG), (-90, LEFT_LEG, RIGHT_LEG)])
 def test_the_near_leg_hides_the_far_one(degrees, near, far):
-    [frame] = draw_motion(turned(degrees), SIZE, view="front")
+    [frame] = render_motion(turned(degrees), SIZE, view="front")
     assert len(pixels(frame, near)) > 2 * len(pixels(frame, far))
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("view", ["front", "angled"])
 def test_the_whole_movement_is_in_the_frame(action, view):
-    drawing = MotionDrawing(perform(action, make_subject(1)), SIZE, view=view)
+    drawing = MotionRenderer(perform(action, make_subject(1)), SIZE, view=view)
     limbs = np.concatenate([colored(drawing.frame(number)) for number in range(0, len(drawing), 10)])
     assert (limbs >= 2).all() and (limbs < np.array(SIZE) - 2).all()
     assert max(np.ptp(limbs, axis=0) / SIZE) > 0.5  # and fills it
@@ -77,7 +77,7 @@ def test_the_camera_is_as_near_as_it_can_be():
 def test_frames_that_are_not_valid_are_pale():
     motion = perform("walk", make_subject(1))
     valid = np.arange(len(motion)) != 5
-    seen, filled = (MotionDrawing(replace(motion, valid=valid), SIZE).frame(number) for number in (4, 5))
+    seen, filled = (MotionRenderer(replace(motion, valid=valid), SIZE).frame(number) for number in (4, 5))
     assert np.ptp(seen.astype(int), axis=-1).max() > 2 * np.ptp(filled.astype(int), axis=-1).max() > 0
 
 
@@ -85,16 +85,16 @@ def test_junk_in_frames_that_are_not_valid_hurts_nobody():
     motion = perform("wave", make_subject(1))
     joints, valid = motion.joints.copy(), np.arange(len(motion)) > 2
     joints[0], joints[1, 5], joints[2] = 1e4, (0, 1, 9e4), joints[2] + np.float32([2, 1.5, 4])
-    junk = MotionDrawing(Motion.from_joints(joints, 25.0), (512, 512))  # valid: the camera goes far away
-    filled = MotionDrawing(replace(Motion.from_joints(joints, 25.0), valid=valid), (512, 512))
+    junk = MotionRenderer(Motion.from_joints(joints, 25.0), (512, 512))  # valid: the camera goes far away
+    filled = MotionRenderer(replace(Motion.from_joints(joints, 25.0), valid=valid), (512, 512))
     assert all(drawing.frame(number).shape == (512, 512, 3) for drawing in (junk, filled) for number in range(3))
-    clean = MotionDrawing(Motion.from_joints(motion.joints[3:], 25.0), (512, 512))
+    clean = MotionRenderer(Motion.from_joints(motion.joints[3:], 25.0), (512, 512))
     assert np.abs(filled.frame(9).astype(int) - clean.frame(6)).mean() < 1
 
 
 def test_a_person_upside_down_is_in_the_frame():
     flipped = replace(STANDING, joints=(STANDING.joints * np.float32([-1, -1, 1])))
-    drawing = MotionDrawing(flipped, SIZE, view="front")
+    drawing = MotionRenderer(flipped, SIZE, view="front")
     dark = np.argwhere((drawing.frame(0) < 150).all(axis=-1))  # head and trunk
     assert dark[:, 0].max() < SIZE[0] - 4 and dark[:, 0].max() > colored(drawing.frame(0))[:, 0].max()
 
@@ -102,7 +102,7 @@ def test_a_person_upside_down_is_in_the_frame():
 def test_a_jump_leaves_the_shadow_behind():
     """The rows between feet and shadow."""
     motion = perform("jump", make_subject(1))
-    drawing = MotionDrawing(motion, (256, 192))
+    drawing = MotionRenderer(motion, (256, 192))
     low, high = (int(pick(motion.joints[:, [10, 11], 1].min(axis=1))) for pick in (np.argmin, np.argmax))
     gaps = []
     for number in (low, high):
@@ -114,7 +114,7 @@ def test_a_jump_leaves_the_shadow_behind():
 
 def test_a_camera_that_follows_keeps_the_person_in_the_middle():
     motion = perform("run", make_subject(1))
-    near, wide = (MotionDrawing(motion, SIZE, view="front", follow=follow) for follow in (True, False))
+    near, wide = (MotionRenderer(motion, SIZE, view="front", follow=follow) for follow in (True, False))
     heights = []
     for drawing in (near, wide):
         limbs = [colored(drawing.frame(number)) for number in (0, len(motion) - 1)]
@@ -127,16 +127,16 @@ def test_the_shorter_of_two_motions_stays_or_begins_again():
     long = perform("wave", make_subject(1))
     short = replace(long, joints=long.joints[:4], valid=long.valid[:4], rot6d=long.rot6d[:4])
     long = replace(long, joints=long.joints[:6], valid=long.valid[:6], rot6d=long.rot6d[:6])
-    frames = list(draw_together([long, short], ["long", ""], SIZE))
+    frames = list(render_together([long, short], ["long", ""], SIZE))
     assert [frame.shape for frame in frames] == [(128 + 22, 192, 3)] * 6
-    own = list(draw_motion(short, SIZE))
+    own = list(render_motion(short, SIZE))
     np.testing.assert_array_equal(frames[5][22:, 96:], own[3])
-    again = list(draw_together([long, short], (), SIZE, loop=True))
+    again = list(render_together([long, short], (), SIZE, loop=True))
     np.testing.assert_array_equal(again[5][:, 96:], own[1])
 
 
 def test_many_motions_fill_rows_and_the_last_row_ends_in_white():
-    [frame] = draw_together([STANDING] * 3, [f"sample {number}" for number in range(3)], SIZE, columns=2)
+    [frame] = render_together([STANDING] * 3, [f"sample {number}" for number in range(3)], SIZE, columns=2)
     assert frame.shape == (2 * 150, 192, 3)
     assert (frame[150:, 96:] == 255).all()
     assert (frame[:22, :96] < 128).any()  # the caption
@@ -145,7 +145,7 @@ def test_many_motions_fill_rows_and_the_last_row_ends_in_white():
 
 def test_a_caption_that_is_long_is_written_smaller():
     short, long = (
-        np.argwhere(next(draw_together([STANDING], [text], SIZE))[:22].min(axis=-1) < 200)
+        np.argwhere(next(render_together([STANDING], [text], SIZE))[:22].min(axis=-1) < 200)
         for text in ("größe", "wave, the second of three samples")
     )
     assert np.ptp(long[:, 0]) < np.ptp(short[:, 0])
@@ -163,32 +163,35 @@ def test_videos_have_the_highest_of_the_rates(tmp_path):
 
 def test_strips_show_every_third_frame():
     motions = [perform(action, make_subject(1)) for action in ("jump", "sit")]
-    strips = draw_strips(motions, ["jump", "sit"], (64, 48), columns=10)
+    strips = render_strips(motions, ["jump", "sit"], (64, 48), columns=10)
     rows = [-(-len(range(0, len(motion), 3)) // 10) for motion in motions]
     assert strips.shape == (2 * 22 + 64 * sum(rows), 480, 3)
-    third = MotionDrawing(motions[0], (64, 48), follow=True).frame(6)
+    third = MotionRenderer(motions[0], (64, 48), follow=True).frame(6)
     np.testing.assert_array_equal(strips[22:86, 96:144], third)
 
 
 def test_what_cannot_be_drawn_is_said_in_a_line(tmp_path):
     motion = perform("wave", make_subject(1))
-    for draw in (lambda *given: next(draw_together(*given)), lambda *given: write_motion_video(tmp_path / "x", *given)):
+    for draw in (
+        lambda *given: next(render_together(*given)),
+        lambda *given: write_motion_video(tmp_path / "x", *given),
+    ):
         with pytest.raises(ValueError, match="got 2 motions and 1 captions, expected one each"):
             draw([motion, motion], ["one"])
     with pytest.raises(ValueError, match="got 0 motions"):
-        draw_strips([])
+        render_strips([])
     with pytest.raises(ValueError, match="got every 0 and columns 20"):
-        draw_strips([motion], every=0)
+        render_strips([motion], every=0)
     with pytest.raises(ValueError, match="got columns 0, expected 1 or more"):
-        next(draw_together([motion], columns=0))
+        next(render_together([motion], columns=0))
     with pytest.raises(ValueError, match=r"\[12.5, 25.0\] frames per second: resample"):
-        next(draw_together([motion, replace(motion, fps=12.5)]))
+        next(render_together([motion, replace(motion, fps=12.5)]))
 
 
 def test_real_people_stand_upright_and_fill_the_frame(shared):
     content = np.load(shared / "data" / "motion" / "humanact12_joints24.npz", allow_pickle=False)
     for clip in np.split(content["joints"], np.cumsum(content["lengths"])[:-1])[::200]:
-        drawing = MotionDrawing(Motion.from_joints(clip * np.float32([1, -1, -1]), 20.0), SIZE)
+        drawing = MotionRenderer(Motion.from_joints(clip * np.float32([1, -1, -1]), 20.0), SIZE)
         frame = drawing.frame(0)
         limbs = colored(frame)
         assert np.ptp(limbs[:, 0]) > 0.3 * SIZE[0]

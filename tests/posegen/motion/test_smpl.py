@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from orchestration.search.costs import cost_of_run
-from posegen.checkpoints.checkpoint import Progress, load_stage, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, save_checkpoint
 from posegen.errors import SmplError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
 from posegen.motion.smpl import pose_surface, read_smpl
 from posegen.samples import fixed_batch
@@ -152,10 +152,12 @@ def test_vertex_loss_is_that_of_the_surface(translate, config, corpus, model_fil
 def test_model_is_needed_to_train_alone_and_lies_in_no_checkpoint(config, corpus, model_file, tmp_path):
     stage = Actor(config)
     stage.step(fixed_batch(stage.open_samples(config, corpus, "train"), 3, 3)[0])
-    save_checkpoint(Folder(tmp_path / "c"), stage, Progress(epoch=1, step=1, data_fingerprint="", size=None))
+    save_checkpoint(
+        StorageFolder(tmp_path / "c"), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None)
+    )
     assert {tensor.shape[0] for tensor in stage.state_dict().values()}.isdisjoint({NUM_VERTICES})
     model_file.unlink()
-    loaded = load_stage(Folder(tmp_path / "c"), Actor)
+    loaded = load_stage(StorageFolder(tmp_path / "c"), Actor)
     assert len(loaded.generate(["walk"], [5])[0]) == 5
     with pytest.raises(SmplError, match="there is no file"):
         Actor.adapt(config, corpus)

@@ -72,7 +72,7 @@ def test_network_gives_what_the_published_code_gives(name, settings, appearance,
     code = network.encode(appearance)
     for got, wanted in zip([*code.mean, *code.logstd], [*expected["means"], *expected["logstds"]], strict=True):
         assert_statistics(got, wanted, tolerance)
-    assert_statistics(network.draw(code.z, posture), expected["image"], tolerance)
+    assert_statistics(network.decode(code.z, posture), expected["image"], tolerance)
     divergences = [mean_kl_to_standard_normal(m, 2 * s) for m, s in zip(code.mean, code.logstd, strict=True)]
     wanted = expected["kl_with_prior_mean_over_scales"]
     assert sum(divergences).item() / 2 == pytest.approx(wanted, rel=tolerance)
@@ -119,23 +119,26 @@ def test_codes_are_drawn_from_the_posterior(network):
 
 def test_transfer_draws_the_means(network):
     appearance, posture = images(4).chunk(2)
-    assert network(appearance, posture).equal(network.draw(network.encode(appearance).mean, posture))
+    assert network(appearance, posture).equal(network.decode(network.encode(appearance).mean, posture))
 
 
 def test_every_input_decides_the_image(network):
     appearance, posture, other = images(6).chunk(3)
     code = network.encode(appearance)
-    image = network.draw(code.z, posture)
+    image = network.decode(code.z, posture)
     assert image.shape == (2, 3, 24, 16)
-    changed = [network.draw(code.z, other)]
-    changed += [network.draw((code.z[0] + 1, code.z[1]), posture), network.draw((code.z[0], code.z[1] + 1), posture)]
+    changed = [network.decode(code.z, other)]
+    changed += [
+        network.decode((code.z[0] + 1, code.z[1]), posture),
+        network.decode((code.z[0], code.z[1] + 1), posture),
+    ]
     changed += [network(other, posture)]
     assert min((x - image).abs().mean().item() for x in changed) > 1e-4
 
 
 def test_training_reaches_all_that_is_not_idle(network):
     code = network.encode(images(), noise=1.0)
-    (network.draw(code.z, images()).square().sum() + sum(x.sum() for x in code.logstd)).backward()
+    (network.decode(code.z, images()).square().sum() + sum(x.sum() for x in code.logstd)).backward()
     after_the_last_code = ("blocks.3.", "ups.1.", "last_block.")
     assert all((x.grad is None) == name.startswith(after_the_last_code) for name, x in network.shape.named_parameters())
     rest = [network.appearance, network.posture, network.decoder]

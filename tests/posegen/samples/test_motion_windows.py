@@ -9,7 +9,7 @@ import pytest
 
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import DatasetError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion
 from posegen.samples import EpochLoader, MotionCrops, Window, fixed_batch
 from posegen.synthetic.motions import make_subject, perform
@@ -20,7 +20,7 @@ LENGTH = 23
 def drawn(window: Window, length: int = LENGTH, count: int = 400) -> list[np.ndarray]:
     """The frames of many windows."""
     rng = np.random.default_rng(0)
-    return [window.draw(length, rng) for _ in range(count)]
+    return [window.sample_frames(length, rng) for _ in range(count)]
 
 
 def crops(dataset: MotionDataset, window: Window | None = None, **changes) -> MotionCrops:
@@ -152,7 +152,7 @@ def test_actions_without_motions_are_refused(corpus):
 )
 def test_motions_without_rotations_or_bodies_are_named(strip, message, tmp_path):
     motion = strip(perform("walk", make_subject(0)))
-    write_motions(Folder(tmp_path), [NamedMotion(motion, "s0", "walk", "corpus")], settings={})
+    write_motions(StorageFolder(tmp_path), [NamedMotion(motion, "s0", "walk", "corpus")], settings={})
     samples = crops(MotionDataset(str(tmp_path)))
     with pytest.raises(DatasetError, match=rf"motions/s0-walk-\w+\.npz: {message}"):
         samples.load(samples.plan(0)[0])

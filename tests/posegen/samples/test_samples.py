@@ -183,7 +183,7 @@ def test_the_start_is_the_content_frame_before_it_was_painted(dataset):
 
 
 def test_only_the_first_recolourings_are_seen(dataset):
-    pairs, frames = frame_pairs(dataset, num_variants=1), colored_frames(dataset, num_variants=1)
+    pairs, frames = frame_pairs(dataset, num_recolorings=1), colored_frames(dataset, num_recolorings=1)
     assert {sample.variant for epoch in range(4) for sample in pairs.plan(epoch)} == {0, 1}  # 0 is the original
     assert {sample.variant for epoch in range(4) for sample in frames.plan(epoch)} == {0}
     assert {sample.variant for epoch in range(4) for sample in colored_frames(dataset).plan(epoch)} == {0, 1}
@@ -203,7 +203,7 @@ def test_every_pair_is_seen_once(dataset):
 
 
 def test_without_painting_pairs_are_the_true_clip(dataset):
-    samples = frame_pairs(dataset, painted=False, epoch_size=30)
+    samples = frame_pairs(dataset, recolored=False, epoch_size=30)
     assert {sample.variant for sample in samples.plan(0)} == {0}
     sample = samples.plan(0)[0]
     loaded = samples.load(sample)
@@ -224,7 +224,7 @@ def test_a_painted_frame_knows_its_colour(dataset):
 
 
 def test_without_painting_a_frame_is_itself(dataset):
-    samples = colored_frames(dataset, painted=False)
+    samples = colored_frames(dataset, recolored=False)
     for sample in samples.plan(0)[:3]:
         loaded = samples.load(sample)
         np.testing.assert_array_equal(loaded["image"], to_network(samples.clips[sample.clip].image(sample.row)))

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from orchestration.search.costs import cost_of_run
-from posegen.checkpoints.checkpoint import Progress, load_stage, load_training_state, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, load_training_state, save_checkpoint
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import CheckpointError, DatasetError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.losses import kl_to_standard_normal
 from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import markers
@@ -270,7 +270,7 @@ def test_generated_motions_follow_their_seed_and_not_their_company():
 def test_motions_like_others_follow_the_generator_that_draws_them():
     stage = make_stage().eval()
     actions, lengths = torch.tensor([1, 0]), torch.tensor([3, 8])
-    first, same, other = (stage.draw_like(actions, lengths, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
+    first, same, other = (stage.generate_like(actions, lengths, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
     assert first.shape == (2, 8, 25, 6) and not first[0, 3:].any()
     assert torch.equal(first, same) and not torch.allclose(first, other, atol=1e-3)
 
@@ -286,12 +286,12 @@ def test_many_motions_are_drawn_in_several_batches(monkeypatch):
 
 def test_drawn_frames_behind_the_last_one_are_zero_and_weights_lie_between_actions():
     stage = make_stage().eval()
-    z, lengths = stage.draw_codes(2, torch.Generator().manual_seed(0)), torch.tensor([8, 3])
-    drawn = stage.draw(torch.tensor([0, 3]), lengths, z)
+    z, lengths = stage.sample_codes(2, torch.Generator().manual_seed(0)), torch.tensor([8, 3])
+    drawn = stage.decode(torch.tensor([0, 3]), lengths, z)
     assert drawn.shape == (2, 8, 25, 6) and not drawn[1, 3:].any() and drawn[1, :3].all()
     certain = torch.tensor([[1.0, 0, 0, 0], [0, 0, 0, 1.0]])
-    torch.testing.assert_close(stage.draw(certain, lengths, z), drawn)
-    between = stage.draw(torch.full((2, 4), 0.25), lengths, z)
+    torch.testing.assert_close(stage.decode(certain, lengths, z), drawn)
+    between = stage.decode(torch.full((2, 4), 0.25), lengths, z)
     assert between.isfinite().all() and not torch.allclose(between[0], drawn[0], atol=1e-3)
 
 
@@ -316,8 +316,8 @@ def test_body_is_the_mean_of_those_learned_from_and_is_kept(corpus, tmp_path):
     stage = make_stage()
     samples = Actor.open_samples(SMALL, corpus, "train")
     stage.finish_epoch(samples)
-    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=1, step=1, data_fingerprint="", size=None))
-    loaded = load_stage(Folder(tmp_path), Actor)
+    save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None))
+    loaded = load_stage(StorageFolder(tmp_path), Actor)
     np.testing.assert_array_equal(loaded.get_buffer("rest").numpy(), samples.mean_rest)
     np.testing.assert_allclose(loaded.generate(["sit"], [3])[0].rest, samples.mean_rest)
 
@@ -326,8 +326,8 @@ def test_checkpoint_is_exact_and_training_goes_on_as_if_nothing_had_happened(bat
     trained = make_stage(dropout=0.1)
     for seed in range(3):
         stepped(trained, batch, seed)
-    folder = Folder(tmp_path / "checkpoint")
-    save_checkpoint(folder, trained, Progress(epoch=1, step=3, data_fingerprint="", size=None))
+    folder = StorageFolder(tmp_path / "checkpoint")
+    save_checkpoint(folder, trained, TrainingProgress(epoch=1, step=3, data_fingerprint="", size=None))
     loaded = load_stage(folder)
     assert isinstance(loaded, Actor) and loaded.config == trained.config and not loaded.training
     torch.manual_seed(1)
@@ -341,9 +341,11 @@ def test_checkpoint_is_exact_and_training_goes_on_as_if_nothing_had_happened(bat
 
 
 def test_checkpoints_of_other_sizes_are_refused(tmp_path):
-    save_checkpoint(Folder(tmp_path), make_stage(), Progress(epoch=1, step=1, data_fingerprint="", size=None))
+    save_checkpoint(
+        StorageFolder(tmp_path), make_stage(), TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None)
+    )
     with pytest.raises(CheckpointError, match="does not fit"):
-        load_training_state(Folder(tmp_path), make_stage(latent_dim=64))
+        load_training_state(StorageFolder(tmp_path), make_stage(latent_dim=64))
 
 
 def test_places_of_other_files_are_those_of_whoever_asks(tmp_path, monkeypatch):

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from orchestration.search.costs import cost_of_run
-from posegen.checkpoints.checkpoint import Progress, load_stage, load_training_state, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, load_training_state, save_checkpoint
 from posegen.errors import DatasetError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.losses import mean_kl_to_standard_normal
 from posegen.motion.editing import Placement, canonicalize, place, placement, resample
 from posegen.motion.floor import floor_height
@@ -254,8 +254,8 @@ def test_preview_shows_sources_targets_and_transfers(stage, batch):
 
 def test_scale_comes_from_the_training_data_and_is_kept(stage, samples, tmp_path):
     np.testing.assert_allclose(stage.network.std.numpy(), samples.scale().std, rtol=1e-6)
-    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=1, step=1, data_fingerprint="", size=None))
-    loaded = load_stage(Folder(tmp_path), Behavior)
+    save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None))
+    loaded = load_stage(StorageFolder(tmp_path), Behavior)
     assert torch.equal(loaded.network.std, stage.network.std) and torch.equal(loaded.network.mean, stage.network.mean)
 
 
@@ -290,7 +290,7 @@ def test_first_frame_of_a_transfer_leaves_the_start_by_what_the_head_says(stage,
 
 def test_a_motion_may_begin_with_its_posture(stage, walk, wave):
     codes = stage.encode([wave])
-    (whole,), (drawn,) = stage.draw(codes, [walk], 6, with_start=True), stage.draw(codes, [walk], 6)
+    (whole,), (drawn,) = stage.generate(codes, [walk], 6, with_start=True), stage.generate(codes, [walk], 6)
     np.testing.assert_allclose(_seventeen(whole)[0], h36m_joints(walk)[0], atol=0.06)
     np.testing.assert_allclose(whole.trans[0], walk.trans[0], atol=1e-4)
     np.testing.assert_allclose(whole.joints[1:, :3], drawn.joints[:, :3], atol=1e-5)  # which both skeletons share
@@ -380,9 +380,9 @@ def test_what_lies_between_codes_is_as_long_as_they_are():
     ("call", "message"),
     [
         (lambda s, m: s.transfer([m], []), "got 1 sources and 0 targets"),
-        (lambda s, m: s.draw(torch.zeros(1, 8), [m]), r"codes of shape \(1, 8\), expected \(1, 32\)"),
-        (lambda s, m: s.draw(torch.zeros(1, 32), [m], -1), "at least 1 frame, got -1"),
-        (lambda s, m: s.draw(torch.zeros(1, 32), [m], frame=10_000), "expected one with frame 10000"),
+        (lambda s, m: s.generate(torch.zeros(1, 8), [m]), r"codes of shape \(1, 8\), expected \(1, 32\)"),
+        (lambda s, m: s.generate(torch.zeros(1, 32), [m], -1), "at least 1 frame, got -1"),
+        (lambda s, m: s.generate(torch.zeros(1, 32), [m], frame=10_000), "expected one with frame 10000"),
         (lambda s, m: s.interpolate(m, m, m, count=1), "count must be at least 2, got 1"),
     ],
 )
@@ -426,8 +426,8 @@ def test_training_goes_on_as_if_nothing_had_happened(stage, batch, tmp_path):
     for seed in range(3):
         stepped(stage, batch, seed)
     assert stage.gamma.item() > 0
-    folder = Folder(tmp_path / "checkpoint")
-    save_checkpoint(folder, stage, Progress(epoch=1, step=3, data_fingerprint="", size=None))
+    folder = StorageFolder(tmp_path / "checkpoint")
+    save_checkpoint(folder, stage, TrainingProgress(epoch=1, step=3, data_fingerprint="", size=None))
     torch.manual_seed(1)
     resumed = Behavior(stage.config)
     load_training_state(folder, resumed)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from orchestration.search.costs import cost_of_run
-from posegen.checkpoints.checkpoint import Progress, load_stage, load_training_state, save_checkpoint
-from posegen.io.storage import Folder
+from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, load_training_state, save_checkpoint
+from posegen.io.storage import StorageFolder
 from posegen.samples import Batch, fixed_batch
 from posegen.stages import STAGES, Behavior, BehaviorFlow, Recognition
 from posegen.synthetic.motions import make_subject, perform
@@ -120,7 +120,7 @@ def test_flow_learns_the_codes_and_leaves_the_network_alone(stage, batch, sample
     after = stage.evaluate(batch)
     assert after["nll"] < before["nll"] - 5 and after["nll"] < after["prior_nll"] - 20
     assert all(torch.equal(x, network[name]) for name, x in stage.network.state_dict().items())
-    drawn = stage.draw_codes(500, torch.Generator().manual_seed(0))
+    drawn = stage.sample_codes(500, torch.Generator().manual_seed(0))
     with torch.no_grad():
         real, _ = stage.network.encode(batch["motion"][:, :-1])
     prior = torch.randn(500, 16, generator=torch.Generator().manual_seed(0))
@@ -156,7 +156,7 @@ def test_futures_are_drawn_through_the_flow(stage):
     walk = perform("walk", make_subject(2))
     drawn = stage.sample([walk, walk], 5, seed=3)
     codes = stage.flow.inverse(torch.randn((2, 16), generator=torch.Generator().manual_seed(3)))
-    for left, right in zip(drawn, stage.draw(codes, [walk, walk], 5, frame=-1), strict=True):
+    for left, right in zip(drawn, stage.generate(codes, [walk, walk], 5, frame=-1), strict=True):
         np.testing.assert_allclose(left.joints, right.joints, atol=1e-4)
     assert not np.allclose(drawn[0].joints, drawn[1].joints, atol=1e-3)
 
@@ -167,8 +167,8 @@ def test_preview_shows_random_futures(stage, batch):
 
 
 def test_flow_carries_all_that_it_needs_to_transfer(stage, behavior, tmp_path):
-    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=1, step=1, data_fingerprint="", size=None))
-    loaded = load_stage(Folder(tmp_path), BehaviorFlow)
+    save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None))
+    loaded = load_stage(StorageFolder(tmp_path), BehaviorFlow)
     walk, wave = perform("walk", make_subject(2)), perform("wave", make_subject(1))
     own, theirs = loaded.transfer([wave], [walk])[0], behavior.transfer([wave], [walk])[0]
     np.testing.assert_array_equal(own.joints, theirs.joints)
@@ -215,10 +215,10 @@ def test_cost_of_training_is_known_without_training(corpus):
 def test_training_goes_on_as_if_nothing_had_happened(stage, batch, tmp_path):
     for seed in range(3):
         stepped(stage, batch, seed)
-    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=1, step=3, data_fingerprint="", size=None))
+    save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=3, data_fingerprint="", size=None))
     torch.manual_seed(1)
     resumed = BehaviorFlow(stage.config)
-    load_training_state(Folder(tmp_path), resumed)
+    load_training_state(StorageFolder(tmp_path), resumed)
     assert stepped(resumed, batch) == stepped(stage, batch)
     for left, right in zip(stage.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(left, right)

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from posegen.datasets.clip_files import VARIANT_SCHEMA, Clip, ClipInfo, write_clip, write_table
+from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import DatasetError
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
 from posegen.io.images import encode_png
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.losses import log_loss, nearest_neighbor
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import PosePairs, to_network, transfer_inputs
@@ -36,7 +36,7 @@ def drawn():
 @pytest.fixture(scope="module")
 def dataset(drawn, tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     """One clip for training whose first frame has no usable pose, and of two colourings: its own, and inverted."""
-    folder = Folder(str(tmp_path_factory.mktemp("dataset")))
+    folder = StorageFolder(str(tmp_path_factory.mktemp("dataset")))
     facts = {"clip_id": "clip", "person": "ada", "action": "jumping_jacks", "split": "train", "fps": drawn.fps}
     info = ClipInfo(**facts, source="", source_sha256="", num_frames=NUM_FRAMES, size=SIZE)
     frames = np.arange(NUM_FRAMES, dtype=np.int32)
@@ -48,7 +48,7 @@ def dataset(drawn, tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
         for frame, own in enumerate(drawn.images)
         for variant, image in enumerate([own, 255 - own])
     ]
-    write_table(folder / "colors" / "clip-both", "clip.parquet", pa.Table.from_pylist(rows, VARIANT_SCHEMA))
+    write_table(folder / "colors" / "clip-both", "clip.parquet", pa.Table.from_pylist(rows, RECOLORING_SCHEMA))
     save_dataset_info(folder, DatasetInfo(SIZE, {}, {}, "action", {"train": ["jumping_jacks"], "test": []}))
     return ClipDataset(folder)
 
@@ -76,7 +76,7 @@ def test_stage_is_known():
 def test_losses_are_those_of_the_objective(batch):
     stage = make_stage(lambda_gan=0.5, lambda_l1=20.0, change_weight=3.0)
     with torch.no_grad():
-        fake = stage.draw(batch)
+        fake = stage.generate(batch)
         fake_score, real_score = stage.judge(batch, fake), stage.judge(batch, batch["target"])
     losses = stage.step(batch)
     weight = 1 + 3 * (batch["source"] - batch["target"]).abs().mean(dim=1, keepdim=True)
@@ -98,7 +98,7 @@ def test_nearest_neighbor_compares_the_second_activations(batch):
     vgg = VGGFeatures("vgg16")
     stage._vgg = (vgg,)
     with torch.no_grad():
-        fake = vgg.relu1_2(stage.draw(batch))
+        fake = vgg.relu1_2(stage.generate(batch))
     expected = 0.01 * nearest_neighbor(fake, vgg.relu1_2(batch["target"]), 3)
     losses = stage.step(batch)
     torch.testing.assert_close(losses["nn"], expected)
@@ -132,14 +132,14 @@ def test_a_little_training_moves_the_person(batch):
     source, target = batch["source"], batch["target"]
     moved = (source - target).abs().amax(dim=1) > 0.5  # (N, H, W)
     with torch.no_grad():
-        error = (stage.eval().draw(batch) - target).abs().mean(dim=1)
+        error = (stage.eval().generate(batch) - target).abs().mean(dim=1)
     assert 0.01 < moved.float().mean() < 0.2
     assert error[moved].mean() < 0.5 * (source - target).abs().mean(dim=1)[moved].mean()
 
 
 def test_metrics_of_a_perfect_frame(batch):
     stage = make_stage()
-    stage.draw = lambda batch: batch["target"] + 1e-6
+    stage.generate = lambda batch: batch["target"] + 1e-6
     metrics = stage.evaluate(batch)
     assert metrics["l1"] < 1e-5 and metrics["ssim"] > 0.9999 and metrics["psnr"] > 90
 
@@ -197,7 +197,7 @@ def test_an_epoch_of_all_takes_each_frame_once(dataset):
 
 
 def test_clips_must_be_coloured(dataset, tmp_path):
-    bare = Folder(str(tmp_path))
+    bare = StorageFolder(str(tmp_path))
     write_clip(bare, dataset.clips[0].read())
     save_dataset_info(bare, dataset.info)
     with pytest.raises(DatasetError, match=r"posegen colorize .* --scope clip --region both"):

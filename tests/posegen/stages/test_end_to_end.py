@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from posegen.checkpoints.checkpoint import Progress, load_stage, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, save_checkpoint
 from posegen.errors import CheckpointError
-from posegen.inference.renderers import load_reenactor
+from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, ColorEncoder, EndToEnd, VideoGenerator
 from posegen.stages.video_stage import VideoStage
 
@@ -115,9 +115,9 @@ def test_codebooks_are_fitted_when_an_epoch_ends():
     assert stage.codebooks["lower"].highest[2] == 20  # what kept its colour says nothing of others
 
 
-def save_run(path, stage) -> Folder:
-    progress = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
-    checkpoint = Folder(path / "checkpoints" / "epoch-0001")
+def save_run(path, stage) -> StorageFolder:
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+    checkpoint = StorageFolder(path / "checkpoints" / "epoch-0001")
     save_checkpoint(checkpoint, stage, progress)
     return checkpoint
 
@@ -127,14 +127,14 @@ def test_both_methods_load_alike(kind, tmp_path):
     checkpoint = save_run(tmp_path, make_stage(kind))
     loaded = load_stage(checkpoint, VideoStage)
     assert type(loaded) is kind is STAGES[kind.name]
-    assert isinstance(load_reenactor(tmp_path, torch.device("cpu")), VideoSynthesizer)
+    assert isinstance(load_renderer(tmp_path, torch.device("cpu")), VideoSynthesizer)
 
 
 @pytest.mark.parametrize(
     ("load", "expected"),
     [
         (lambda folder, run: load_stage(folder, VideoStage), "'video_generator' or 'end_to_end'"),
-        (lambda _, run: load_reenactor(run), "one that draws: video_generator, end_to_end, deformable_gan"),
+        (lambda _, run: load_renderer(run), "one that draws: video_generator, end_to_end, deformable_gan"),
     ],
 )
 def test_encoders_alone_draw_no_video(load, expected, tmp_path):

@@ -11,7 +11,7 @@ import torch
 from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.features.feature_map import ContentFeatures
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.losses import feature_matching, last, lsgan
 from posegen.samples import WarpedMaps, to_network
 from posegen.stages import FeatureRestoration
@@ -25,7 +25,7 @@ NUM_FRAMES = 8
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     """One clip of the studio for training and one for testing, without colour variants."""
-    folder = Folder(str(tmp_path_factory.mktemp("dataset")))
+    folder = StorageFolder(str(tmp_path_factory.mktemp("dataset")))
     splits = {"train": ["squat"], "test": ["bow"]}
     for split, (action,) in splits.items():
         write_clip(folder, studio_clip(action, split))

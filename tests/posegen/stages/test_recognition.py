@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from orchestration.search.costs import cost_of_run
-from posegen.checkpoints.checkpoint import Progress, load_stage, load_training_state, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, load_training_state, save_checkpoint
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.pose_features import recognized_joints
 from posegen.samples import Batch, EpochLoader, fixed_batch
 from posegen.stages import STAGES, Recognition
@@ -47,7 +47,7 @@ def test_stage_is_known():
 
 def test_gru_learns_the_corpus(recognizer_run, corpus):
     """Of twelve actions, by a person whom it has never seen: chance is 0.08."""
-    stage = load_stage(Folder(recognizer_run), Recognition)
+    stage = load_stage(StorageFolder(recognizer_run), Recognition)
     config = replace(stage.config, epoch_size=0)
     held_out = [
         batch
@@ -115,9 +115,9 @@ def test_best_epoch_survives_a_checkpoint(corpus, tmp_path):
     for error in (0.4, 0.7):
         stage.step(batch)
         stage.after_validation({"val/cross_entropy": error})
-    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=2, step=2, data_fingerprint="", size=None))
+    save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=2, step=2, data_fingerprint="", size=None))
     resumed = make_stage()
-    load_training_state(Folder(tmp_path), resumed)
+    load_training_state(StorageFolder(tmp_path), resumed)
     assert resumed.step(batch) == stage.step(batch)
     assert equal(weights_of(resumed), weights_of(stage))
     resumed.after_validation({"val/cross_entropy": 0.5})
@@ -129,8 +129,8 @@ def test_best_epoch_survives_a_checkpoint(corpus, tmp_path):
 def test_checkpoints_bring_recognizers_back(network, corpus, tmp_path):
     stage, batch = make_stage(network=network), make_batch(corpus)
     stage.after_validation({})
-    save_checkpoint(Folder(tmp_path), stage, Progress(epoch=1, step=1, data_fingerprint="", size=None))
-    loaded = load_stage(Folder(tmp_path), Recognition)
+    save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None))
+    loaded = load_stage(StorageFolder(tmp_path), Recognition)
     assert torch.equal(loaded.recognize(batch).features, stage.eval().recognize(batch).features)
 
 

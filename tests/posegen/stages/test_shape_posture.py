@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from posegen.checkpoints.checkpoint import Progress, load_training_state, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, load_training_state, save_checkpoint
 from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import CheckpointError, DatasetError
 from posegen.features.part_crops import crop_body_parts
 from posegen.features.spatial_augmentation import crop_to_person
-from posegen.features.vunet_figure import FIGURES, H36M_FIGURE, draw_posture, find_joints
+from posegen.features.vunet_figure import FIGURES, H36M_FIGURE, find_joints, rasterize_posture
 from posegen.inference.pose_transfer import PoseTransfer
-from posegen.inference.renderers import load_reenactor
-from posegen.io.storage import Folder
+from posegen.inference.renderers import load_renderer
+from posegen.io.storage import StorageFolder
 from posegen.losses import normalized_l1, perceptual
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import ShapePairs, View, fixed_batch, to_image, to_network
@@ -39,7 +39,7 @@ SMALL = replace(
     regressor_start=0,
 )
 NUM_FRAMES = {"ada": 6, "grace": 3}
-PROGRESS = Progress(epoch=1, step=1, data_fingerprint="", size=SIZE)
+PROGRESS = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def drawn():
 @pytest.fixture(scope="module")
 def dataset(drawn, tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     """Both clips for training; the first frame of one has no usable pose."""
-    folder = Folder(str(tmp_path_factory.mktemp("dataset")))
+    folder = StorageFolder(str(tmp_path_factory.mktemp("dataset")))
     for person, clip in drawn.items():
         count = NUM_FRAMES[person]
         facts = {"clip_id": person, "person": person, "action": "jumping_jacks", "split": "train", "fps": clip.fps}
@@ -130,7 +130,7 @@ def test_losses_are_those_of_the_objective(batch):
         stage.gamma.fill_(1e-4)
         torch.manual_seed(1)
         code = stage.network.encode(batch["source_appearance"], noise=1.0)
-        fake = stage.network.draw(code.z, batch["posture"])
+        fake = stage.network.decode(code.z, batch["posture"])
         divergence = sum(
             (-s + ((2 * s).exp() + m.square()) / 2 - 0.5).sum() / 2 for m, s in zip(code.mean, code.logstd, strict=True)
         )
@@ -239,8 +239,8 @@ def test_training_goes_on_from_a_checkpoint_as_if_nobody_had_stopped_it(batch, t
         return losses
 
     go_on(stage, 0, 2)
-    save_checkpoint(Folder(tmp_path), stage, PROGRESS)
-    load_training_state(Folder(tmp_path), resumed)
+    save_checkpoint(StorageFolder(tmp_path), stage, PROGRESS)
+    load_training_state(StorageFolder(tmp_path), resumed)
     losses, others = go_on(stage, 2, 4), go_on(resumed, 2, 4)
     assert {name: x.item() for name, x in losses.items()} == {name: x.item() for name, x in others.items()}
     assert losses["adversary"] < 0 < losses["gamma"]
@@ -305,7 +305,7 @@ def test_random_shapes_are_drawn_in_a_posture(batch):
     for scale in z:
         scale.copy_(torch.randn(scale.shape, generator=generator))
     with torch.no_grad():
-        expected = stage.network.draw(z, posture).clamp(-1, 1)
+        expected = stage.network.decode(z, posture).clamp(-1, 1)
     torch.testing.assert_close(stage.sample(posture, torch.Generator().manual_seed(3)), expected)
 
 
@@ -382,7 +382,7 @@ def test_sample_shows_one_frame_and_asks_for_another(dataset, drawn):
     for name, row in (("source", 2), ("target", 4)):
         crops = crop_body_parts(clip.images[row], keypoints[row], (24, 16))
         np.testing.assert_array_equal(loaded[f"{name}_appearance"], to_network(crops))
-    np.testing.assert_array_equal(loaded["posture"], to_network(draw_posture(keypoints[4], SIZE)))
+    np.testing.assert_array_equal(loaded["posture"], to_network(rasterize_posture(keypoints[4], SIZE)))
     np.testing.assert_array_equal(loaded["source_joints"], keypoints[2])
     assert loaded["others"].shape == (1, 30, 24, 16) and loaded["other_joints"].shape == (1, 18, 3)
     assert all(np.array_equal(samples.load(sample)[name], array) for name, array in loaded.items())
@@ -392,7 +392,7 @@ def test_figures_have_the_joints_of_human36m_where_asked(dataset, tmp_path):
     samples = ShapePosture.open_samples(replace(SMALL, figure="h36m17", augmentation="affine"), dataset, "train")
     loaded = samples.load(replace(samples.plan(0)[0], clip=0, row=4, content=2))
     joints = find_joints(dataset.clips[0].keypoints[4].astype(np.float32), H36M_FIGURE)
-    np.testing.assert_array_equal(loaded["posture"], to_network(draw_posture(joints, SIZE, H36M_FIGURE)))
+    np.testing.assert_array_equal(loaded["posture"], to_network(rasterize_posture(joints, SIZE, H36M_FIGURE)))
     assert loaded["source_joints"].shape == (17, 3) and loaded["other_joints"].shape == (1, 17, 3)
     assert loaded["target_pose"].shape == (18, 3)
     hips = loaded["source_joints"][joint_indices(["left_hip", "right_hip"], H36M_17)]
@@ -402,10 +402,10 @@ def test_figures_have_the_joints_of_human36m_where_asked(dataset, tmp_path):
     stage = make_stage(figure="h36m17")
     losses = stage.step(fixed_batch(samples, 2, 2)[0])
     assert losses["regressor"] > 0
-    save_checkpoint(Folder(tmp_path), stage, PROGRESS)
-    load_training_state(Folder(tmp_path), make_stage(figure="h36m17"))
+    save_checkpoint(StorageFolder(tmp_path), stage, PROGRESS)
+    load_training_state(StorageFolder(tmp_path), make_stage(figure="h36m17"))
     with pytest.raises(CheckpointError):
-        load_training_state(Folder(tmp_path), make_stage())
+        load_training_state(StorageFolder(tmp_path), make_stage())
 
 
 def test_the_person_is_shown_near_by(dataset, drawn):
@@ -490,17 +490,17 @@ def test_what_is_measured_is_never_the_same_frame_on_purpose(dataset):
 )
 def test_a_run_draws_a_person_in_other_poses(changes, drawn, tmp_path):
     stage = make_stage(**changes).eval()
-    save_checkpoint(Folder(tmp_path / "checkpoints" / "epoch-0001"), stage, PROGRESS)
-    reenactor = load_reenactor(tmp_path, torch.device("cpu"))
-    assert isinstance(reenactor, PoseTransfer) and reenactor.size == SIZE
+    save_checkpoint(StorageFolder(tmp_path / "checkpoints" / "epoch-0001"), stage, PROGRESS)
+    renderer = load_renderer(tmp_path, torch.device("cpu"))
+    assert isinstance(renderer, PoseTransfer) and renderer.size == SIZE
     clip = drawn["ada"]
-    drawn_frames = list(reenactor.stage.reenact(clip.images[0], clip.keypoints[0], clip.keypoints[1:3]))
+    drawn_frames = list(renderer.stage.render(clip.images[0], clip.keypoints[0], clip.keypoints[1:3]))
     window = stage.config.view.window
     shown = clip.images[0] if window is None else crop_body_parts(clip.images[0], clip.keypoints[0], window, "neck")
     if stage.config.crop_person:
         shown, _ = crop_to_person(clip.images[0], clip.keypoints[0])
     layout = FIGURES[stage.config.figure]
-    posture = to_network(draw_posture(find_joints(clip.keypoints[2], layout), SIZE, layout))
+    posture = to_network(rasterize_posture(find_joints(clip.keypoints[2], layout), SIZE, layout))
     with torch.no_grad():
         expected = stage.network(*(torch.from_numpy(x)[None] for x in (to_network(shown), posture)))[0]
     torch.testing.assert_close(drawn_frames[1], expected.clamp(-1, 1))

@@ -67,13 +67,13 @@ def test_each_pair_is_drawn_after_its_own_lead():
     stage, batch = make_stage(), make_batch()
     z, features = stage.encode(batch["content"]), torch.randn(2, 5, 4, 64, 64, generator=torch.manual_seed(0))
     batch |= {"regions": batch["regions"][:, :1].expand(-1, 5, -1, -1, -1), "lead": torch.tensor([1, 3])}
-    pair = stage.draw_pair(batch, features, z)
+    pair = stage.generate_pair(batch, features, z)
     for number, first in enumerate((2, 0)):
         one = slice(number, number + 1)
         whole = stage.roll_out(features[one, first:], z[one], batch["regions"][one, first:], batch["start"][one])
         torch.testing.assert_close(pair[one], whole[:, -2:])
     features.requires_grad_()
-    stage.draw_pair(batch, features, z).sum().backward()
+    stage.generate_pair(batch, features, z).sum().backward()
     assert features.grad[:, :3].count_nonzero() == 0 and (features.grad[:, 3:].abs().amax((2, 3, 4)) > 0).all()
 
 

@@ -14,7 +14,7 @@ from posegen.datasets.motion_formats import ImportOptions, detect, read
 from posegen.datasets.motion_formats.bvh import pose, read_bvh, write_bvh
 from posegen.datasets.motion_formats.bvh_names import FAMILIES
 from posegen.errors import MotionError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion.anatomy import body_height
 from posegen.motion.editing import find_rotations
 from posegen.motion.motion import Motion
@@ -70,7 +70,7 @@ BVHIO: dict[str, tuple[float, float, float]] = {
 @pytest.mark.parametrize("fps", [25, 30, 49, 12.5, 29.97, 30000 / 1001, 24000 / 1001, 1000 / 7, 120])
 def test_what_is_written_is_read(tmp_path, fps):
     motion = replace(walking("kick"), fps=fps)
-    write_bvh(Folder(tmp_path), "m.bvh", motion)
+    write_bvh(StorageFolder(tmp_path), "m.bvh", motion)
     again = load(tmp_path / "m.bvh")
     assert again.fps == fps
     np.testing.assert_allclose(again.joints, motion.joints, atol=1e-5)
@@ -80,7 +80,7 @@ def test_what_is_written_is_read(tmp_path, fps):
 
 def test_a_motion_without_rotations_is_not_written(tmp_path):
     with pytest.raises(MotionError, match="rot6d or rest is missing"):
-        write_bvh(Folder(tmp_path), "m.bvh", Motion.from_joints(walking().joints, 25))
+        write_bvh(StorageFolder(tmp_path), "m.bvh", Motion.from_joints(walking().joints, 25))
     assert not list(tmp_path.iterdir())
 
 
@@ -92,7 +92,7 @@ def rename(text: str, family: str) -> str:
 
 @pytest.fixture
 def text(tmp_path) -> str:
-    write_bvh(Folder(tmp_path), "source.bvh", walking())
+    write_bvh(StorageFolder(tmp_path), "source.bvh", walking())
     return (tmp_path / "source.bvh").read_text()
 
 

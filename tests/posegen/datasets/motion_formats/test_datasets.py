@@ -15,7 +15,7 @@ from posegen.datasets.motion_formats.fields import list_fields
 from posegen.datasets.motion_formats.source import as_tensor
 from posegen.datasets.motions import NamedMotion, write_motions
 from posegen.errors import MotionError
-from posegen.io.storage import Folder
+from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
 from posegen.motion.editing import find_rotations
 from posegen.motion.motion import write_motion
@@ -303,12 +303,12 @@ def test_broken_amass_is_one_line(tmp_path, change, message):
 
 def test_own_files_and_data_sets(tmp_path):
     motion = walking()
-    write_motion(Folder(tmp_path), "m.npz", motion)
+    write_motion(StorageFolder(tmp_path), "m.npz", motion)
     (source,) = read(tmp_path / "m.npz", ImportOptions())
     assert source.action == "walk" and source.load().joints.tolist() == motion.joints.tolist()
     with pytest.raises(MotionError, match="fps is 25 in the file and 30 was said"):
         read(tmp_path / "m.npz", ImportOptions(fps=30.0))
-    write_motions(Folder(tmp_path / "set"), [NamedMotion(motion, "ann", "walk", "m.npz", "test")], settings={})
+    write_motions(StorageFolder(tmp_path / "set"), [NamedMotion(motion, "ann", "walk", "m.npz", "test")], settings={})
     assert detect(tmp_path / "set") == "dataset"
     (source,) = read(tmp_path / "set", ImportOptions())
     assert (source.person, source.action, source.split) == ("ann", "walk", "test")
