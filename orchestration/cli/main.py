@@ -184,11 +184,11 @@ def studio(
         size: Height and width in pixels.
         seed: Decides the small differences between takes.
     """
-    from posegen.synthetic.studio import ACTIONS, PEOPLE, render_clip, write_clip
+    from posegen.synthetic.studio import ACTIONS, PEOPLE, render_clip, write_studio_clip
 
     takes = [(person, action) for person in PEOPLE[:people] for action in ACTIONS[:actions]]
     for person, action in track(takes, "rendering", console=console, disable=not console.is_terminal):
-        write_clip(render_clip(person, action, num_frames=frames, size=size, seed=seed), out)
+        write_studio_clip(render_clip(person, action, num_frames=frames, size=size, seed=seed), out)
     console.print(f"{len(takes)} videos of {frames} frames in {out}")
     console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth")
 

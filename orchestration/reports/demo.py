@@ -34,7 +34,7 @@ from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.samples import REGIONS
 from posegen.stages import STAGES
-from posegen.synthetic.studio import ACTIONS, render_clip, write_clip
+from posegen.synthetic.studio import ACTIONS, render_clip, write_studio_clip
 from posegen.weights.registry import is_cached
 
 EXPERIMENT = "posegen-demo"
@@ -111,7 +111,7 @@ def timed(console: Console, title: str) -> Iterator[None]:
 def _render(videos: Path, settings: DemoSettings) -> None:
     for person in settings.people:
         for action in ACTIONS[: settings.actions]:
-            write_clip(render_clip(person, action, num_frames=settings.frames, size=settings.size), videos)
+            write_studio_clip(render_clip(person, action, num_frames=settings.frames, size=settings.size), videos)
 
 
 def _paint(dataset: str, console: Console) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 
+import search_spaces
 from orchestration.training.recipes import Training, trainings
 from posegen.errors import ConfigError, SearchError
 from posegen.stages import STAGES, Stage
@@ -38,6 +39,13 @@ LINKS = (
     *((field, "behavior", field) for field in SHARED),
 )
 """Fields of a stage, the field that names another run, and the field of that run that must be equal."""
+
+
+def load_space(name: str) -> Space:
+    """Load a declared space by its name. Raises SearchError where there is none."""
+    if name not in search_spaces.names():
+        raise SearchError(f"unknown search space {name!r}, expected one of {', '.join(search_spaces.names())}")
+    return search_spaces.load(name)
 
 
 @dataclass(frozen=True)

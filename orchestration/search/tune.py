@@ -17,7 +17,6 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-import search_spaces
 from orchestration.evaluation.video import EvaluateSettings, evaluate
 from orchestration.generation.motions import show_motions
 from orchestration.runtime.ray_session import start_ray
@@ -25,7 +24,7 @@ from orchestration.search.plan import Costs, Plan, Room, check_point, plan_searc
 from orchestration.search.results import Found, Ledger, OnTrial
 from orchestration.search.run_cache import open_store
 from orchestration.search.settings import OBJECTIVES, TuneSettings, objectives_of
-from orchestration.search.space_binding import METHODS, Search
+from orchestration.search.space_binding import METHODS, Search, load_space
 from orchestration.search.study import (
     StudyPruner,
     StudySearch,
@@ -117,7 +116,7 @@ def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
 
 def complete(space: str, settings: TuneSettings) -> TuneSettings:
     """The settings with what they leave to the space's stage."""
-    stage = search_spaces.load(space).stage
+    stage = load_space(space).stage
     return replace(
         settings,
         preset=settings.preset or next(iter(STAGES[stage].presets)),
@@ -142,7 +141,7 @@ def draw_best(run: str, dataset: str) -> None:
 def open_search(space: str, settings: TuneSettings) -> Search:
     """The space over the runs of the method. Raises SearchError if they do not fit."""
     settings = complete(space, settings)
-    declared = search_spaces.load(space)
+    declared = load_space(space)
     methods = METHODS[declared.stage]
     if settings.method not in methods:
         raise SearchError(f"space {space} is of {declared.stage}, expected the method {' or '.join(methods)}")

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import psutil
+import pyarrow as pa
 import pyarrow.fs as pafs
 
-from posegen.errors import StorageError
+from posegen.errors import StorageError, first_line
 
 _SCRATCH = re.compile(r"\.(?P<pid>\d+)@(?P<node>.+)\.[0-9a-f]{32}\.")
 _SCRATCH_AGE = timedelta(days=1)
@@ -195,7 +196,10 @@ def _connect(address: str, process: int) -> tuple[pafs.FileSystem, str]:
     A connection takes a while to make and serves many requests. It must not outlive a fork: two processes on one would
     read each other's answers.
     """
-    return pafs.FileSystem.from_uri(address)
+    try:
+        return pafs.FileSystem.from_uri(address)
+    except pa.ArrowInvalid as error:
+        raise StorageError(f"{address} is not an address: {first_line(error)}") from None
 
 
 def _upload(filesystem: pafs.FileSystem, path: str, content: bytes | memoryview) -> None:

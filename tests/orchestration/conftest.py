@@ -15,13 +15,12 @@ import torch
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
-from posegen.datasets import clips
-from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_table
+from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
 from posegen.datasets.clips import DatasetInfo, save_dataset_info
 from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
 from posegen.stages import VideoGenerator
-from posegen.synthetic.studio import render_clip, write_clip
+from posegen.synthetic.studio import render_clip, write_studio_clip
 
 _NOISE_SIZE, _NOISE_FRAMES = (64, 64), 6
 _SMALL = (96, 64)
@@ -47,7 +46,7 @@ def studio_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studio")
     for person, actions in CAST.items():
         for action in actions:
-            write_clip(render_clip(person, action, num_frames=10, size=(96, 64)), folder)
+            write_studio_clip(render_clip(person, action, num_frames=10, size=(96, 64)), folder)
     return folder
 
 
@@ -98,7 +97,7 @@ def _write_noise_clip(folder: StorageFolder, person: str, split: str) -> None:
         edges=rng.integers(0, 256, (_NOISE_FRAMES, *_NOISE_SIZE), dtype=np.uint8),
         masks=np.full((_NOISE_FRAMES, *_NOISE_SIZE), 255, np.uint8),
     )
-    clips.write_clip(folder, clip)
+    write_clip(folder, clip)
     rows = [(frame, variant) for frame in range(_NOISE_FRAMES) for variant in range(2)]
     table = pa.table(
         {
@@ -145,7 +144,7 @@ def two_people(tmp_path_factory: pytest.TempPathFactory) -> str:
         )
         times = np.arange(length) / 25
         frames = np.arange(length, dtype=np.int32)
-        clips.write_clip(folder, Clip(info, frames, times, clip.images, clip.keypoints, clip.edges, clip.masks))
+        write_clip(folder, Clip(info, frames, times, clip.images, clip.keypoints, clip.edges, clip.masks))
     save_dataset_info(folder, DatasetInfo(_SMALL, {}, _TRUTH, "action", {"train": [], "test": ["bow", "squat"]}))
     return str(folder)
 

@@ -27,6 +27,7 @@ import search_spaces
 from orchestration.cluster.check import check
 from orchestration.data.video_files import find_videos
 from orchestration.option_types import parse_size
+from orchestration.search.space_binding import load_space
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import (
     TrainingProgress,
@@ -459,7 +460,7 @@ def test_names_of_search_spaces(name):
     """Spaces are Python of our own: of all names only theirs import anything."""
     if name not in search_spaces.names():
         with pytest.raises(ValueError, match="unknown search space"):
-            search_spaces.load(name)
+            load_space(name)
 
 
 @fuzz

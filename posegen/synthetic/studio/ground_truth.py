@@ -64,7 +64,7 @@ def truth_path(video: Path) -> Path:
     return video.with_suffix(".truth.parquet")
 
 
-def write_clip(clip: StudioClip, folder: Path) -> Path:
+def write_studio_clip(clip: StudioClip, folder: Path) -> Path:
     """Write ``folder/PERSON/ACTION.mp4`` and its truth, and return the video's path.
 
     Both appear whole or not at all, the truth before the video.
@@ -102,7 +102,7 @@ def _describe(clip: StudioClip) -> dict[str, object]:
 
 
 def read_truth(path: Path) -> Truth:
-    """Read a file that `write_clip` wrote beside a video; DatasetError for any other Parquet file."""
+    """Read a file that `write_studio_clip` wrote beside a video; DatasetError for any other Parquet file."""
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:

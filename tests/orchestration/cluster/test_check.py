@@ -233,7 +233,7 @@ def test_constraints_that_do_not_exist(checkout, found):
 def test_every_rule_has_a_change_that_it_finds():
     """A rule that nothing triggers could as well be gone."""
     named = {rule for rule, _, _ in CASES} | {"data", "mlflow"}
-    source = (ROOT / "orchestration" / "cluster_rules.py").read_text() + (ROOT / "orchestration/cluster.py").read_text()
+    source = "".join((ROOT / f"orchestration/cluster/{name}.py").read_text() for name in ("rules", "check"))
     assert named == set(re.findall(r'Finding\(\s*"(\w+)"', source)) | {"storage", "tracking"}
     assert len(RULES) == len(re.findall(r"(?m)^def (?!_|texts).*\(config: Config\)", source)) - 1  # without prepare
 

@@ -90,7 +90,7 @@ def test_folder_named_like_a_video_is_not_lost(tmp_path):
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("{actor}_{action}.mp4", r"unknown field \{actor\}"), ("{person}.mp4", r"without \{action\}")],
+    [("{actor}_{action}.mp4", r"unknown field \{actor\}"), ("{person}.mp4", r"has no \{action\}")],
 )
 def test_wrong_patterns(tmp_path, pattern, message):
     with pytest.raises(ValueError, match=message):

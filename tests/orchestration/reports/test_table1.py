@@ -92,7 +92,7 @@ def test_runs_start_when_those_that_they_need_are_done():
 
 def test_failed_run_ends_the_report(dataset, place, capsys, monkeypatch):
     def fail(*arguments: object) -> None:
-        raise ValueError("no weights here")
+        raise RunError("no weights here")
 
     monkeypatch.setattr(STAGES["color_encoder"], "step", fail)
     with pytest.raises(SystemExit) as stop:

@@ -9,7 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import search_spaces
-from orchestration.search.space_binding import LINKS, METHODS, Search
+from orchestration.search.space_binding import LINKS, METHODS, Search, load_space
 from orchestration.training.recipes import Method, trainings
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES
@@ -63,7 +63,7 @@ def test_every_space_fits_its_stages(name, preset):
 
 def test_unknown_space_is_named():
     with pytest.raises(ValueError, match=r"unknown search space 'nothing', expected one of .*codes_and_losses, joint"):
-        search_spaces.load("nothing")
+        load_space("nothing")
 
 
 def test_the_first_point_is_the_preset():

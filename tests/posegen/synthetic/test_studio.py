@@ -13,7 +13,7 @@ from skimage.color import rgb2lab
 
 from posegen.io.video_reader import read_video
 from posegen.skeletons import OPENPOSE_18
-from posegen.synthetic.studio import ACTIONS, PEOPLE, read_truth, render_clip, truth_path, write_clip
+from posegen.synthetic.studio import ACTIONS, PEOPLE, read_truth, render_clip, truth_path, write_studio_clip
 from posegen.synthetic.studio.actions import joint_angles
 from posegen.synthetic.studio.camera import Camera
 from posegen.synthetic.studio.kinematics import SIDES
@@ -319,7 +319,7 @@ def test_nearer_shapes_hide_farther_ones():
 
 
 def test_written_clips_are_read_back(clip, tmp_path):
-    video = write_clip(clip, tmp_path)
+    video = write_studio_clip(clip, tmp_path)
     assert video == tmp_path / "bruno" / "jumping_jacks.mp4"
     assert sorted(path.name for path in video.parent.iterdir()) == [video.name, truth_path(video).name]
     truth = read_truth(truth_path(video))
@@ -334,15 +334,15 @@ def test_written_clips_are_read_back(clip, tmp_path):
 
 
 def test_truth_is_plain_parquet(clip, tmp_path):
-    file = pq.ParquetFile(truth_path(write_clip(clip, tmp_path)))
+    file = pq.ParquetFile(truth_path(write_studio_clip(clip, tmp_path)))
     assert file.schema_arrow.names == ["frame", "keypoints", "mask", "garments", "edges"]
     assert file.metadata.num_rows == 12
     assert b'"person": "bruno"' in file.schema_arrow.metadata[b"posegen"]
 
 
 def test_writing_again_replaces(clip, tmp_path):
-    write_clip(clip, tmp_path)
-    video = write_clip(replace(clip, keypoints=clip.keypoints + 1), tmp_path)
+    write_studio_clip(clip, tmp_path)
+    video = write_studio_clip(replace(clip, keypoints=clip.keypoints + 1), tmp_path)
     np.testing.assert_array_equal(read_truth(truth_path(video)).keypoints, clip.keypoints + 1)
 
 
