@@ -38,6 +38,7 @@ class Actor(MotionStage):
     """Action-conditioned motion: a transformer VAE whose code is one vector for a motion of any length."""
 
     name = "actor"
+    protocol = "motion"
     validation_samples = 64
 
     @dataclass(frozen=True, kw_only=True)

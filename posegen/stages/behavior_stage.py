@@ -37,6 +37,8 @@ class BehaviorStage(MotionStage):
 
     validation_samples = 64
 
+    protocol = "behavior"
+
     @dataclass(frozen=True, kw_only=True)
     class Config(MotionStage.Config):
         """Settings that both have."""

@@ -14,6 +14,8 @@ from posegen.stages.stage import Stage
 class PoseTransferStage(Stage):
     """Draws the person of a picture in other poses, each frame by itself and in the picture's own colours."""
 
+    protocol = "video"
+
     @abstractmethod
     def render(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
         """Draw a person in one pose after another.

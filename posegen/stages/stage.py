@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from posegen.stages.optimization import Losses, average_gradients
 
 Metrics = dict[str, float]
 Pictures = dict[str, np.ndarray]
+Protocol = Literal["batches", "video", "motion", "behavior"]
 
 
 class Stage(nn.Module, ABC):
@@ -35,6 +36,9 @@ class Stage(nn.Module, ABC):
     """What it learns from."""
     presets: ClassVar[dict[str, Stage.Config]]
     """By name; the first one has the defaults."""
+    protocol: ClassVar[Protocol] = "batches"
+    """How its runs are measured by `posegen evaluate`: by the mean of `evaluate` over batches, or by one of the protocols
+    of videos, motions and behaviour in `posegen.evaluation`."""
     validation_samples: ClassVar[int] = 16
     """Samples that are measured after every epoch."""
     optimizers: dict[str, torch.optim.Optimizer]

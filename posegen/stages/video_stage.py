@@ -39,6 +39,8 @@ class VideoStage(Stage):
     feature maps. The objective is Equation 2. A subclass says where the codes of a batch come from (`codes`).
     """
 
+    protocol = "video"
+
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):
         """Settings that both methods have."""

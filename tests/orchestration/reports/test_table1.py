@@ -19,6 +19,7 @@ from orchestration.evaluation.video import Score
 from orchestration.reports.table1 import EXPERIMENT, Table1, table_rows
 from orchestration.training import recipes as methods
 from orchestration.training.recipes import trainings
+from posegen.errors import RunError
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
 from posegen.metrics.statistics import PairedTest

@@ -152,7 +152,10 @@ def test_a_run_knows_what_made_it(store):
 
 
 def test_commands_that_begin_at_once_share_a_new_store(tmp_path):
-    code = "from orchestration.tracking import tracker as tracking; print(tracking.start_run('r', experiment='e', parameters={}).run_id)"
+    code = (
+        "from orchestration.tracking.tracker import start_run;"
+        "print(start_run('r', experiment='e', parameters={}).run_id)"
+    )
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     commands = [
         subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
