@@ -37,8 +37,8 @@ class Stage(nn.Module, ABC):
     presets: ClassVar[dict[str, Stage.Config]]
     """By name; the first one has the defaults."""
     protocol: ClassVar[Protocol] = "batches"
-    """How its runs are measured by `posegen evaluate`: by the mean of `evaluate` over batches, or by one of the protocols
-    of videos, motions and behaviour in `posegen.evaluation`."""
+    """How `posegen evaluate` measures its runs: by the mean of `evaluate` over batches, or by a protocol of videos,
+    motions or behaviour in `posegen.evaluation`."""
     validation_samples: ClassVar[int] = 16
     """Samples that are measured after every epoch."""
     optimizers: dict[str, torch.optim.Optimizer]
