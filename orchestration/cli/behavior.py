@@ -24,39 +24,40 @@ def behavior_app() -> SubcommandApp:
 def evaluate(
     run: Positional[str], dataset: str = "", pictures: bool = True, protocol: BehaviorProtocol = BehaviorProtocol()
 ) -> None:
-    """Measure what a run does on held-out motions: transfers, random futures, and what posture its codes tell.
+    """Measure a run on held-out motions: transfers, random futures, and the postures that its codes reveal.
 
     Args:
         run: Run of the stage behavior or behavior_flow.
-        dataset: Motions; by default those that it was trained on. Judges learn from its training split.
-        pictures: Draw transfers, random futures and a map of codes.
+        dataset: Motions; by default those that it was trained on. Probes are trained on its training split.
+        pictures: Render transfers, random futures and a map of codes.
     """
     from orchestration.evaluation.behavior import evaluate_behavior
-    from orchestration.evaluation.behavior_tables import behavior_tables
+    from orchestration.evaluation.tables import record_tables
 
     with CountProgress(console, "measuring") as listener:
-        found = evaluate_behavior(run, protocol, dataset=dataset, pictures=pictures, on_part=listener.update)
-    console.print(*behavior_tables(found))
-    for line in found.basis:
+        found = evaluate_behavior(run, protocol, dataset=dataset, pictures=pictures, on_progress=listener.update)
+    console.print(*record_tables(found))
+    for line in found.notes:
         console.print(line, markup=False)
-    console.print(f"figures: {found.run}/evaluation/behavior.json", markup=False)
+    console.print(f"scores: {found.folder}/evaluation.json", markup=False)
     if pictures:
         console.print(f"strips, videos, pages and a map of codes: {found.run}/behavior", markup=False)
 
 
 def compare(runs: Positional[tuple[str, ...]]) -> None:
-    """Put the figures of several runs beside each other; refused where data or protocol differ.
+    """Print the scores of several runs in one table; refused where data or protocol differ.
 
     Args:
         runs: Runs that `posegen behavior evaluate` has measured.
     """
-    from orchestration.evaluation.behavior import check_comparable, read_behavior
-    from orchestration.evaluation.behavior_tables import compared_table
+    from orchestration.evaluation.behavior import BehaviorBasis
+    from orchestration.evaluation.records import check_comparable, read_evaluation
+    from orchestration.evaluation.tables import behavior_comparison
 
     if not runs:
         raise UsageError("say which runs to compare")
-    found = [read_behavior(run) for run in runs]
+    found = [read_evaluation(run, BehaviorBasis) for run in runs]
     check_comparable(found)
-    console.print(compared_table(found))
-    for line in found[0].basis:
+    console.print(behavior_comparison(found))
+    for line in found[0].notes:
         console.print(line, markup=False)

@@ -35,7 +35,7 @@ from orchestration.option_types import FrameSize
 from orchestration.reports.demo import DemoSettings
 from orchestration.runtime.progress import CountProgress
 from orchestration.search.settings import TuneSettings
-from orchestration.search.tables import comparison_table, describe_plan, describe_trial, plan_table, score_table
+from orchestration.search.tables import describe_plan, describe_trial, plan_table
 from orchestration.training.import_published import ImportSettings
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.published import PublishedStageName, has_flow
@@ -296,21 +296,24 @@ def tune(
 def compare(
     targets: Positional[tuple[str, ...]], metric: str = "", top: int = 20, out: Path = Path("comparison.html")
 ) -> None:
-    """Compare runs that MLflow has: a table here, best first, and a page with plots, pictures and videos.
+    """Compare runs that MLflow has: a table, best first, and a page with plots, pictures and videos.
+
+    A metric without a direction, or whose goal is the value of real data, is listed and not ranked.
 
     Args:
         targets: Experiments, searches or runs, by their name; a run also by its folder or its id.
-        metric: What is compared; by default what a search was for, or what an evaluation measured.
+        metric: What is compared; by default the objective of a search, or the first metric of an evaluation.
         top: Runs in the table; the page has all.
         out: The page, .html; nothing else is needed to look at it.
     """
-    from orchestration.evaluation.compare import compare
+    from orchestration.evaluation.compare import compare_runs
     from orchestration.evaluation.compare_page import write_page
+    from orchestration.evaluation.tables import comparison_table
 
-    found = compare(targets, metric)
+    found = compare_runs(targets, metric)
     console.print(comparison_table(found, top))
     if found.without:
-        console.print(f"{found.without} more runs do not have {found.metric}", markup=False)
+        console.print(f"{found.without} more runs do not have {found.info.name}", markup=False)
     console.print(f"with plots, pictures and videos: {write_page(found, out)}", markup=False)
 
 
@@ -326,23 +329,25 @@ def ui(port: int = 5000) -> None:
 
 
 def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings = EvaluateSettings()) -> None:
-    """Draw test clips again from their first frames and measure how close they come (Section 4.3).
+    """Measure a run on held-out data, by the protocol of its stage.
+
+    Stages that render videos reconstruct test clips from their first frames (Section 4.3). Runs of actor, behavior and
+    behavior_flow are measured as by `posegen motion evaluate` and `posegen behavior evaluate`, which have options of
+    their own. For all other stages the validation metrics are averaged over the whole split.
 
     Args:
-        run: Run of a stage that draws videos: video_generator, end_to_end, deformable_gan or shape_posture.
-        dataset: Clip dataset of the size that it was trained at; by default the one that it was trained on.
+        run: Run of any stage.
+        dataset: What the stage reads; by default the dataset that the run was trained on.
     """
-    from orchestration.evaluation.video import evaluate, medians_asked
+    from orchestration.evaluation.evaluate import evaluate_run
+    from orchestration.evaluation.tables import record_tables
 
     with CountProgress(console, "measuring") as listener:
-        result = evaluate(run, dataset or dataset_of(run), settings, on_clip=listener.update)
-    console.print(score_table(result))
-    medians = "  ".join(f"{name} {value:.2f}" for name, value in medians_asked(result).items())
-    if medians:
-        console.print(f"colours asked for, median ΔE2000 of the hit and of what else changed: {medians}")
-    for name, reason in result.left_out.items():
-        console.print(f"{name} was not measured: {reason}", markup=False)
-    console.print(f"pictures and videos, real above drawn: {result.folder}")
+        record = evaluate_run(run, dataset, settings, on_progress=listener.update)
+    console.print(*record_tables(record))
+    for line in record.notes:
+        console.print(line, markup=False)
+    console.print(f"scores, and pictures where there are any: {record.folder}", markup=False)
 
 
 def generate(

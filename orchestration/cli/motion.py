@@ -10,11 +10,12 @@ from tyro.extras import SubcommandApp
 from orchestration.cli.console import console, deferred
 from orchestration.cli.motion_commands import add_motion_commands
 from orchestration.data.motion_conversion import ReadSettings
-from orchestration.evaluation.motion import MotionEvaluateSettings, MotionEvaluation
+from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
+from orchestration.evaluation.records import EvaluationRecord
 from orchestration.generation.motions import GenerateMotionSettings
 from orchestration.runtime.progress import CountProgress
 from posegen.errors import ConfigError, UsageError
-from posegen.evaluation.motion_generation import Source
+from posegen.evaluation.motion_generation import MotionSource
 from posegen.io.storage import StorageFolder
 
 
@@ -77,31 +78,32 @@ def evaluate(
         dataset: Real motions to compare with; by default those that it was trained on.
     """
     from orchestration.evaluation.motion import evaluate_motion
-    from orchestration.evaluation.motion_tables import evaluation_table
+    from orchestration.evaluation.tables import record_tables
 
     with CountProgress(console, "measuring") as listener:
-        found = evaluate_motion(run, settings, dataset=dataset, on_seed=listener.update)
-    console.print(evaluation_table(found))
-    for line in found.protocol:
+        found = evaluate_motion(run, settings, dataset=dataset, on_progress=listener.update)
+    console.print(*record_tables(found))
+    for line in found.notes:
         console.print(line, markup=False)
     console.print(f"strips, a video, a page and a map of codes: {found.run}/motions", markup=False)
 
 
 def compare(runs: Positional[tuple[str, ...]]) -> None:
-    """Put the figures of several runs beside each other; refused where recogniser, data or protocol differ.
+    """Print the scores of several runs in one table; refused where action classifier, data or protocol differ.
 
     Args:
         runs: Runs of the stage actor that `posegen motion evaluate` has measured.
     """
-    from orchestration.evaluation.motion import check_comparable, read_evaluation
-    from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
+    from orchestration.evaluation.records import check_comparable, read_evaluation
+    from orchestration.evaluation.tables import motion_table
+    from posegen.evaluation.published_results import MOTION_RESULTS
 
     if not runs:
         raise UsageError("say which runs to compare")
-    found = [read_evaluation(run) for run in runs]
+    found = [read_evaluation(run, MotionBasis) for run in runs]
     check_comparable(found)
-    rows: list[tuple[str, MotionEvaluation, Source]] = [("real", found[0], "real")]
+    rows: list[tuple[str, EvaluationRecord[MotionBasis], MotionSource]] = [("real", found[0], "real")]
     rows += [(StorageFolder(one.run).name, one, "generated") for one in found]
-    console.print(motion_table(rows, PUBLISHED.get(found[0].recognizer, ())))
-    for line in found[0].protocol:
+    console.print(motion_table(rows, MOTION_RESULTS.get(found[0].basis.recognizer, ())))
+    for line in found[0].notes:
         console.print(line, markup=False)

@@ -33,7 +33,7 @@ def report_table1(dataset: Positional[str], settings: Table1Settings = Table1Set
     from orchestration.reports.table1 import table1, table_rows
 
     with ConsoleProgress(console) as listener, CountProgress(console, "measuring") as count:
-        result = table1(dataset, settings, listener=listener, on_clip=count.update)
+        result = table1(dataset, settings, listener=listener, on_progress=count.update)
     heads, *rows = table_rows(result)
     table = Table(title="Table 1")
     for head in heads:
@@ -76,7 +76,7 @@ def report_figure4(
     from orchestration.reports.figures import figure4
 
     with ConsoleProgress(console) as listener, CountProgress(console, "drawing") as count:
-        path, videos = figure4(dataset, settings, run=run, listener=listener, on_video=count.update)
+        path, videos = figure4(dataset, settings, run=run, listener=listener, on_progress=count.update)
     console.print(f"Figure 4: {path}; its videos: {', '.join(map(str, videos))}", markup=False)
 
 
@@ -91,7 +91,7 @@ def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5
     from orchestration.reports.figures import figure5
 
     with ConsoleProgress(console) as listener, CountProgress(console, "encoding") as count:
-        path, summaries = figure5(dataset, settings, listener=listener, on_clip=count.update)
+        path, summaries = figure5(dataset, settings, listener=listener, on_progress=count.update)
     for title, summary in summaries.items():
         console.print(f"{title}: R² = {summary.probe_r2:.3f} over {summary.num_codes:,} codes", markup=False)
     console.print(f"Figure 5: {path}", markup=False)
@@ -100,16 +100,17 @@ def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5
 def report_estimators(settings: EstimatorSettings) -> None:
     """Compare estimators of poses by the motions that ACTOR learns from them; trains the runs that are not there.
 
-    One recogniser, trained on the motions of all, judges them; the layout is that of the comparison on NTU13, whose
-    figures stand below.
+    One action classifier, trained on the motions of all, measures them; the layout is that of the comparison on NTU13,
+    whose figures stand below.
     """
-    from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
+    from orchestration.evaluation.tables import motion_table
     from orchestration.reports.estimator_comparison import compare_estimators
+    from posegen.evaluation.published_results import MOTION_RESULTS
 
     with ConsoleProgress(console) as listener, CountProgress(console, "measuring") as count:
-        result = compare_estimators(settings, listener=listener, on_seed=count.update)
-    console.print(motion_table(result.rows, PUBLISHED["ntu13"], title="NTU13's layout"))
+        result = compare_estimators(settings, listener=listener, on_progress=count.update)
+    console.print(motion_table(result.rows, MOTION_RESULTS["ntu13"], title="NTU13's layout"))
     for name, evaluation in result.evaluations.items():
-        for line in evaluation.protocol[:2]:
+        for line in evaluation.notes[:2]:
             console.print(f"{name}: {line}", markup=False)
     console.print(f"this table: {settings.folder}/estimators.txt", markup=False)

@@ -1,72 +1,80 @@
-"""Measures what a run of behaviour has learned, and files what it found with the run."""
+"""Measures runs of behaviour nets and of the flows of their codes."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from orchestration.evaluation.records import (
+    Basis,
+    EvaluationRecord,
+    check_protocol,
+    save_evaluation,
+    scores_of_seeds,
+)
 from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motions import write_pictures
 from orchestration.tracking import tracker as tracking
 from orchestration.training.runs import dataset_of, load_behavior
 from posegen.datasets.motions import MotionDataset
-from posegen.errors import EvaluationError
-from posegen.evaluation.behavior import BehaviorProtocol, FuturesFrom, Source, futures_from, score_behavior
-from posegen.evaluation.behavior_rollouts import Windows, choose_windows, decode, encode, random_codes
-from posegen.io.records import parse_record
+from posegen.evaluation.behavior import BehaviorProtocol, FuturesFrom, futures_from, score_behavior
+from posegen.evaluation.behavior_rollouts import (
+    PairedWindows,
+    encode_windows,
+    roll_out,
+    sample_random_codes,
+    sample_windows,
+)
 from posegen.io.storage import StorageFolder
-from posegen.metrics.motion import Repeated, repeated
 from posegen.samples import BehaviorWindows
 from posegen.stages.behavior_stage import BehaviorStage
 
-_FILE = "behavior.json"
-_MUST_AGREE = {
-    "data_fingerprint": "different data",
-    "actions": "different actions",
-    "num_frames": "windows of different lengths",
-    "canonical": "different coordinates",
-    "protocol": "different protocols",
-}
 _MAPPED = 1000  # codes in a map
-_TRANSFERS, _STARTS, _FUTURES = 6, 2, 5  # that are shown; futures are of each start
+_TRANSFERS, _STARTS, _FUTURES = 6, 2, 5  # in pictures; futures are of each start
 
 
 @dataclass(frozen=True, kw_only=True)
-class BehaviorEvaluation:
-    """All that was measured of a run, and how. The content of ``RUN/evaluation/behavior.json``."""
+class BehaviorBasis(Basis):
+    """What the scores of behaviour depend on."""
 
-    run: str
-    stage: str
-    dataset: str
-    data_fingerprint: str
-    """Of all motions and of how they are split."""
+    kind = "behavior"
+    command = "posegen behavior evaluate"
+    subject = "behaviour"
+    must_agree: ClassVar[Mapping[str, str]] = {
+        "actions": "different actions",
+        "num_frames": "windows of different lengths",
+        "canonical": "different coordinates",
+        "protocol": "different protocols",
+    }
+    old_file = "behavior.json"
+
     actions: tuple[str, ...]
     num_frames: int
-    """Of a window after its first."""
+    """Of a window, its first one not counted."""
     canonical: bool
     num_held_out: int
     """Motions."""
     futures_from: FuturesFrom
     protocol: BehaviorProtocol
-    scores: dict[Source, dict[str, Repeated]]
 
-    @property
-    def basis(self) -> list[str]:
-        """In words, what the figures rest on."""
+    def describe(self, data: str) -> list[str]:
         protocol = self.protocol
+        start = "observed windows" if self.futures_from == "last frame" else "the real futures"
         return [
             f"{protocol.windows:,} windows of {self.num_frames} frames from {self.num_held_out:,} held-out motions "
-            f"(data {self.data_fingerprint}), evenly over {len(self.actions)} actions, {protocol.seeds} seeds",
-            f"judges learned from {protocol.training_windows:,} windows of the training split: actions in "
-            f"{protocol.action_steps} steps, realism in {protocol.realism_steps}, postures in {protocol.posture_steps}",
+            f"(data {data}), evenly over {len(self.actions)} actions, {protocol.seeds} seeds",
+            f"probes trained on {protocol.training_windows:,} windows of the training split: action classifiers for "
+            f"{protocol.action_steps} steps, discriminators {protocol.realism_steps}, posture probes "
+            f"{protocol.posture_steps}",
             f"{protocol.futures} futures of each of at most {protocol.sequences} held-out windows, from the "
-            f"{self.futures_from} of {'an observed one' if self.futures_from == 'last frame' else 'what happened'}",
+            f"{self.futures_from} of {start}",
             "± half of the 95 % confidence interval of the mean over seeds, 1.96 s/√n",
         ]
 
@@ -77,88 +85,62 @@ def evaluate_behavior(
     *,
     dataset: str = "",
     pictures: bool = True,
-    on_part: Callable[[int, int], None] = lambda done, total: None,
-) -> BehaviorEvaluation:
-    """Measure a run by the protocol of `posegen.evaluation.behavior`.
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> EvaluationRecord[BehaviorBasis]:
+    """Measure a run by the protocol of `posegen.evaluation.behavior`, and save the record.
 
-    Writes ``RUN/evaluation/behavior.json`` and pictures to ``RUN/behavior``; files all of it with the run in MLflow.
+    Pictures go to ``RUN/behavior`` and to MLflow.
 
     Args:
         run: Run of the stage behavior or behavior_flow.
-        protocol: How.
-        dataset: Folder of motions; by default those that it was trained on.
-        pictures: Draw transfers, random futures and a map of codes.
-        on_part: Hears how many of how many parts are done.
+        protocol: How to measure.
+        dataset: Folder of motions; by default those that the run was trained on.
+        pictures: Whether to render transfers, random futures and a map of codes.
+        on_progress: Called with the number of parts that are done and the number of all.
 
     Raises:
-        PosegenError: The run is of another stage, or the motions do not fit it.
+        PosegenError: The run is of a stage with another protocol, or the motions do not fit it.
     """
+    check_protocol(run, "behavior")
     stage = load_behavior(run)
     data = MotionDataset(dataset or dataset_of(run))
-    learned, held_out = _open_windows(stage, data)
-    found = score_behavior(stage, learned, held_out, protocol, on_part=on_part)
-    evaluation = BehaviorEvaluation(
+    training, held_out = _open_windows(stage, data)
+    values = score_behavior(stage, training, held_out, protocol, on_progress=on_progress)
+    record = EvaluationRecord(
         run=str(StorageFolder(run)),
         stage=stage.name,
         dataset=str(data.folder),
         data_fingerprint=data.fingerprint,
-        actions=tuple(held_out.actions),
-        num_frames=stage.config.num_frames,
-        canonical=stage.config.canonical,
-        num_held_out=len(held_out.entries),
-        futures_from=futures_from(held_out),
-        protocol=protocol,
-        scores={source: {name: repeated(np.array(x)) for name, x in of.items()} for source, of in found.items()},
+        basis=BehaviorBasis(
+            actions=tuple(held_out.actions),
+            num_frames=stage.config.num_frames,
+            canonical=stage.config.canonical,
+            num_held_out=len(held_out.entries),
+            futures_from=futures_from(held_out),
+            protocol=protocol,
+        ),
+        scores=scores_of_seeds(values),
     )
-    _record(evaluation)
+    save_evaluation(record)
     if pictures:
         show_behavior(run, stage, held_out)
-    return evaluation
-
-
-def read_behavior(run: str) -> BehaviorEvaluation:
-    """What was measured of a run. Raises EvaluationError where nothing was."""
-    folder = StorageFolder(run) / "evaluation"
-    if not folder.exists(_FILE):
-        raise EvaluationError(f"{run} has no figures of behaviour: measure it with `posegen behavior evaluate {run}`")
-    return parse_record(BehaviorEvaluation, folder.read(_FILE), f"{folder}/{_FILE}", EvaluationError)
-
-
-def check_comparable(evaluations: Sequence[BehaviorEvaluation]) -> None:
-    """Raise EvaluationError where figures rest on different data or protocols."""
-    first = evaluations[0]
-    for other in evaluations[1:]:
-        for name, what in _MUST_AGREE.items():
-            ours, theirs = getattr(first, name), getattr(other, name)
-            if ours != theirs:
-                raise EvaluationError(
-                    f"figures of {first.run} and {other.run} do not compare: they rest on {what} "
-                    f"({_difference(ours, theirs)}): measure both alike"
-                )
-
-
-def _difference(ours: object, theirs: object) -> str:
-    """Both, or, of protocols, the first setting in which they differ."""
-    if isinstance(ours, BehaviorProtocol) and isinstance(theirs, BehaviorProtocol):
-        settings = asdict(theirs)
-        return next(f"{name} {x}, {settings[name]}" for name, x in asdict(ours).items() if x != settings[name])
-    return f"{ours}, {theirs}"
+    return record
 
 
 def show_behavior(run: str, stage: BehaviorStage, held_out: BehaviorWindows) -> str:
-    """Draw transfers, random futures and a map of the codes of held-out motions: in ``RUN/behavior`` and in MLflow.
+    """Render transfers, random futures and a map of the codes of held-out motions: in ``RUN/behavior`` and in MLflow.
 
     Returns the folder.
     """
     folder = StorageFolder(run) / "behavior"
     with tempfile.TemporaryDirectory() as name:
         local = Path(name)
-        shown = choose_windows(held_out, len(held_out.actions), np.random.default_rng(0))  # one of each action
+        shown = sample_windows(held_out, len(held_out.actions), np.random.default_rng(0))  # one of each action
         _render_transfers(local / "transfers", stage, shown)
         _render_futures(local / "futures", stage, shown)
-        windows = choose_windows(held_out, _MAPPED, np.random.default_rng(0))
+        windows = sample_windows(held_out, _MAPPED, np.random.default_rng(0))
         actions = [stage.config.actions[label] for label in windows.labels.tolist()]
-        codes = encode(stage.network, windows.joints).cpu().numpy()
+        codes = encode_windows(stage.network, windows.joints).cpu().numpy()
         plot_action_map(local / "codes.png", codes, actions, title="codes of held-out motions")
         folder.upload(local)
         tracking.of_run(StorageFolder(run)).log_file(local, "behavior")
@@ -166,32 +148,33 @@ def show_behavior(run: str, stage: BehaviorStage, held_out: BehaviorWindows) -> 
 
 
 def _open_windows(stage: BehaviorStage, data: MotionDataset) -> tuple[BehaviorWindows, BehaviorWindows]:
-    """All windows of the training and of the test split."""
+    """Open all windows of the training and of the test split."""
     data.rate(stage.config.fps)
     config = replace(stage.config, epoch_size=0)
-    learned, held_out = (stage.open_samples(config, data, split) for split in ("train", "test"))
-    assert isinstance(learned, BehaviorWindows) and isinstance(held_out, BehaviorWindows)
-    return learned, held_out
+    training, held_out = (stage.open_samples(config, data, split) for split in ("train", "test"))
+    assert isinstance(training, BehaviorWindows) and isinstance(held_out, BehaviorWindows)
+    return training, held_out
 
 
-def _render_transfers(folder: Path, stage: BehaviorStage, windows: Windows) -> None:
-    """Draw sources, targets and transfers, of actions from the first to the last."""
+def _render_transfers(folder: Path, stage: BehaviorStage, windows: PairedWindows) -> None:
+    """Render sources, targets and transfers, of actions from the first to the last."""
     rows = np.linspace(0, len(windows.labels) - 1, min(_TRANSFERS, len(windows.labels))).astype(int)
-    transfer = decode(stage, encode(stage.network, windows.joints[rows]), windows.targets[rows, 0]).with_starts.cpu()
+    codes = encode_windows(stage.network, windows.joints[rows])
+    transfers = roll_out(stage, codes, windows.targets[rows, 0]).with_starts.cpu()
     motions, captions = [], []
     for number, row in enumerate(rows):
         source, target = (stage.config.actions[x[row]] for x in (windows.labels, windows.target_labels))
-        captions += [f"source: {source}", f"target: {target}", f"transfer: {source} as the target starts"]
-        motions += [windows.joints[row], windows.targets[row], transfer[number]]
+        captions += [f"source: {source}", f"target: {target}", f"transfer: {source} from the target's posture"]
+        motions += [windows.joints[row], windows.targets[row], transfers[number]]
     _write(folder, stage, motions, captions, "transfers", columns=3)
 
 
-def _render_futures(folder: Path, stage: BehaviorStage, windows: Windows) -> None:
-    """Draw what happened and random futures of its first posture: of the flow, where there is one."""
+def _render_futures(folder: Path, stage: BehaviorStage, windows: PairedWindows) -> None:
+    """Render real motions and random futures of their first postures: of the flow, where there is one."""
     rows = np.linspace(0, len(windows.labels) - 1, _STARTS).astype(int)
     starts = windows.joints[rows, 0].repeat_interleave(_FUTURES, dim=0)
-    *_, (kind, codes) = random_codes(stage, len(starts), torch.Generator().manual_seed(0)).items()
-    futures = decode(stage, codes, starts).with_starts.cpu().unflatten(0, (len(rows), _FUTURES))
+    *_, (kind, codes) = sample_random_codes(stage, len(starts), torch.Generator().manual_seed(0)).items()
+    futures = roll_out(stage, codes, starts).with_starts.cpu().unflatten(0, (len(rows), _FUTURES))
     motions, captions = [], []
     for row, of_row in zip(rows, futures, strict=True):
         captions += [f"real: {stage.config.actions[windows.labels[row]]}"]
@@ -204,14 +187,3 @@ def _write(
     folder: Path, stage: BehaviorStage, motions: Sequence[Tensor], captions: Sequence[str], title: str, columns: int
 ) -> None:
     write_pictures(folder, [stage.to_motion(x.numpy()) for x in motions], captions, title=title, columns=columns)
-
-
-def _record(evaluation: BehaviorEvaluation) -> None:
-    folder = StorageFolder(evaluation.run) / "evaluation"
-    scores = {source: {name: x._asdict() for name, x in of.items()} for source, of in evaluation.scores.items()}
-    folder.write_json(_FILE, {**asdict(evaluation), "scores": scores})
-    tracker = tracking.of_run(StorageFolder(evaluation.run))
-    tracker.log_metrics(
-        {f"behavior/{source}_{name}": x.mean for source, of in evaluation.scores.items() for name, x in of.items()},
-        step=0,
-    )

@@ -15,14 +15,15 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from orchestration.evaluation.compare import Comparison, Entry, is_higher_better
-from orchestration.search.settings import OBJECTIVES
+from orchestration.evaluation.compare import Comparison, Entry
 from orchestration.tracking import tracker as tracking
+from posegen.evaluation.metric_info import MetricInfo
+from posegen.evaluation.metric_registry import metric_info, objective_metric
 
-_CURVES = 20  # runs whose learning curves are drawn
+_CURVES = 20  # runs whose learning curves are plotted
 _SHOWN = 3  # runs whose pictures and videos are shown
-_LEAST_RUNS = 4  # fewer say nothing of what is important
-_LOG_RATIO = 20.0  # a parameter that goes over a range so wide is drawn on a log scale
+_LEAST_RUNS = 4  # fewer do not tell which parameter is important
+_LOG_RATIO = 20.0  # a parameter whose highest value is so many times its lowest is plotted on a log scale
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Shown:
-    """What a run drew."""
+    """A run and its pictures and videos."""
 
     entry: Entry
     picture: str
@@ -45,13 +46,14 @@ class Shown:
 
 
 def write_page(comparison: Comparison, path: Path) -> Path:
-    """Write the page. It needs no network and no server to be looked at."""
+    """Write the page, one file that needs neither network nor server. Returns its path."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     page = environment.get_template("compare_page.html.j2").render(
         comparison=comparison,
+        infos=[metric_info(name) for name in comparison.objectives],
         plots=plot_comparison(comparison),
         shown=[_show(entry) for entry in comparison.entries[:_SHOWN]],
         plotly=_plotly_source(),
@@ -61,11 +63,11 @@ def write_page(comparison: Comparison, path: Path) -> Path:
 
 
 def plot_comparison(comparison: Comparison) -> list[Plot]:
-    """The plots that these runs allow, drawn by Optuna."""
+    """Make the plots that these runs allow, with Optuna's functions."""
     import optuna.visualization as visual
 
     study = as_study(comparison)
-    name = comparison.metric.rpartition("/")[2]
+    name = _goal_name(comparison.info.name)
     several = len(comparison.objectives) > 1
     target: dict[str, Any] = {"target_name": name}
     if several:
@@ -75,8 +77,8 @@ def plot_comparison(comparison: Comparison) -> list[Plot]:
         figures.append(
             (
                 "Parallel coordinates",
-                "Each line is a run; the darker, the better. Those that were stopped early stand at what they had "
-                "then. Drag along an axis to pick some.",
+                f"Each line is a run; {_shade(comparison)}. Runs that were stopped early have their last values. "
+                "Drag along an axis to select some.",
                 visual.plot_parallel_coordinate(as_study(comparison, with_stopped=True), **target),
             )
         )
@@ -92,7 +94,7 @@ def plot_comparison(comparison: Comparison) -> list[Plot]:
         slices = visual.plot_slice(study, **target)
         figures.append(("Slices", "The metric against each parameter by itself; each dot is a run.", slices))
     if several:
-        names = [one.rpartition("/")[2] for one in comparison.objectives]
+        names = [_goal_name(one) for one in comparison.objectives]
         if len(names) <= 3:
             figures.append(
                 (
@@ -103,7 +105,7 @@ def plot_comparison(comparison: Comparison) -> list[Plot]:
             )
     curves = _plot_curves(comparison)
     if curves is not None:
-        figures.append(("Learning curves", f"The best {_CURVES} runs at most, epoch by epoch.", curves))
+        figures.append(("Learning curves", f"The first {_CURVES} runs at most, epoch by epoch.", curves))
     return [
         Plot(title, explanation, figure.to_html(full_html=False, include_plotlyjs=False, default_height="480px"))
         for title, explanation, figure in figures
@@ -111,21 +113,24 @@ def plot_comparison(comparison: Comparison) -> list[Plot]:
 
 
 def as_study(comparison: Comparison, *, with_stopped: bool = False) -> optuna.Study:
-    """The runs as trials of an Optuna study in memory, for what Optuna can draw and tell of them.
+    """Make an Optuna study in memory of the runs, for Optuna's plots.
+
+    The values of a metric with a target are distances from it. Those of a metric without a direction are as they are,
+    and the study's direction means nothing.
 
     Args:
         comparison: The runs.
-        with_stopped: Whether those that were stopped early are among them, at what they had then.
+        with_stopped: Whether runs that were stopped early are among them, with their last values.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    higher = [is_higher_better(name) for name in comparison.objectives]
-    study = optuna.create_study(directions=["maximize" if one else "minimize" for one in higher])
+    infos = [metric_info(name) for name in comparison.objectives]
+    study = optuna.create_study(directions=["maximize" if one.direction == "up" else "minimize" for one in infos])
     distributions = {name: _distribution(name, comparison.entries) for name in comparison.varied}
     for entry in comparison.entries:
         stopped = entry.state == "pruned" and not with_stopped
         if stopped or not set(comparison.objectives) <= set(entry.run.metrics):
             continue
-        values = [entry.run.metrics[name] for name in comparison.objectives]
+        values = [_plotted(entry.run.metrics[info.name], info) for info in infos]
         known = {name: distributions[name] for name in entry.parameters}
         parameters = {
             _short(name): float(text) if isinstance(known[name], FloatDistribution) else text
@@ -144,7 +149,7 @@ def as_study(comparison: Comparison, *, with_stopped: bool = False) -> optuna.St
 
 
 def _distribution(name: str, entries: Sequence[Entry]) -> BaseDistribution:
-    """Where a parameter lies: a range if its values are numbers, a choice if not."""
+    """The values of a parameter: a range if they are numbers, a choice if not."""
     texts = sorted({entry.parameters[name] for entry in entries if name in entry.parameters})
     try:
         numbers = sorted({float(text) for text in texts})
@@ -157,16 +162,33 @@ def _distribution(name: str, entries: Sequence[Entry]) -> BaseDistribution:
 
 
 def _short(name: str) -> str:
-    """A parameter without its stage, which axes have no room for."""
+    """A parameter without its stage, for which axes have no room."""
     return name.rpartition(".")[2]
 
 
+def _plotted(value: float, info: MetricInfo) -> float:
+    """The value, or its distance from the metric's target."""
+    return value if info.target is None else info.distance_to_goal(value)
+
+
+def _goal_name(name: str) -> str:
+    """The name of the values that `_plotted` returns."""
+    target, base = metric_info(name).target, name.rpartition("/")[2]
+    return base if target is None else f"distance of {base} from {target:g}"
+
+
+def _shade(comparison: Comparison) -> str:
+    """What the shade of a line says: darker lines have the values that the study's direction prefers."""
+    return "darker ones are better" if comparison.info.is_ranked else f"darker ones have a lower {comparison.info.name}"
+
+
 def _plot_curves(comparison: Comparison) -> Any:
-    """The history of the metric in the best runs; None where none has more than one value."""
+    """Plot the history of the metric in the first runs; None where none has more than one value."""
     import plotly.graph_objects as go
 
-    phase, _, name = comparison.metric.rpartition("/")
-    metric = OBJECTIVES[name].metric if phase == "objective" else comparison.metric
+    logged = comparison.info.name
+    phase, _, name = logged.rpartition("/")
+    metric = (phase == "objective" and objective_metric(name)) or logged
     figure = go.Figure()
     for entry in comparison.entries[:_CURVES]:
         history = _history(entry.run.run_id, metric)
@@ -179,7 +201,7 @@ def _plot_curves(comparison: Comparison) -> Any:
 
 
 def _history(run_id: str, metric: str) -> dict[int, float]:
-    """A metric of a run, or of the run under it that was trained for it."""
+    """The history of a metric by step, of a run or of the run below it that was trained for it."""
     history = tracking.metric_history(run_id, metric)
     if len(history) > 1:
         return history
@@ -190,7 +212,7 @@ def _history(run_id: str, metric: str) -> dict[int, float]:
 
 
 def _show(entry: Entry) -> Shown:
-    """The last preview and the videos of a run, or of those under it."""
+    """Find the last preview and the videos of a run, or of those below it."""
     picture, videos = "", []
     for run_id in (entry.run.run_id, *(child.run_id for child in tracking.children_of(entry.run.run_id))):
         pictures = [

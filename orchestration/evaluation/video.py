@@ -1,24 +1,31 @@
-"""Measures over a dataset what a run draws, and files what it found with the run."""
+"""Measures runs that render videos: clips reconstructed from their first frames, and recoloured by other codes."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 
+from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
 from orchestration.tracking import tracker as tracking
-from orchestration.training.runs import refuse_behavior
 from posegen.datasets.clip_files import Clip, ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, EvaluationError, PosegenError
-from posegen.evaluation.color_control import SwapResult, match_target_colors, open_subject, summarize_swaps, swap_codes
+from posegen.evaluation.color_control import (
+    SwapResult,
+    match_target_colors,
+    median_changes,
+    prepare_swaps,
+    summarize_swaps,
+    swap_codes,
+)
+from posegen.evaluation.metric_registry import table_position
 from posegen.evaluation.reconstruction import ClipScores, Measure, gather, score_clip, structural_measures
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.renderers import load_renderer
@@ -27,7 +34,6 @@ from posegen.io.images import grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
-from posegen.metrics.statistics import bootstrap_interval
 from posegen.weights import registry as weights
 
 Perceptual = Literal["st_lpips", "lpips"]
@@ -36,162 +42,168 @@ PERCEPTUAL: dict[str, tuple[type[STLPIPS] | type[LPIPS], str]] = {
     "lpips": (LPIPS, "lpips-alexnet"),
 }
 """Each perceptual distance, and the name of its weights."""
+_ASKED = ("hit", "leakage", "background_delta_e")  # metrics of colours asked for: others say nothing of them
 _STRIP = 8  # frames in a comparison picture
-
-
-class Meaning(NamedTuple):
-    """How a metric is read."""
-
-    group: Literal["structure", "time", "colour", "colour asked for"]
-    unit: str
-    better: Literal["↑", "↓", "→ 1", ""]
-    """Higher, lower, nearer to 1; empty for a value that others are compared with."""
-
-
-_MEANINGS = {
-    "ms_ssim": Meaning("structure", "of 1", "↑"),
-    "ssim": Meaning("structure", "of 1", "↑"),
-    **{name: Meaning("structure", "distance", "↓") for name in PERCEPTUAL},
-    "flicker": Meaning("time", "of 1", "↓"),
-    "flicker_real": Meaning("time", "of 1", ""),
-    **{f"t_{name}": Meaning("time", "distance", "↓") for name in PERCEPTUAL},
-    "recolor": Meaning("colour", "of the way", "→ 1"),
-    "hit": Meaning("colour", "ΔE2000", "↓"),
-    "texture": Meaning("colour", "correlation", "↑"),
-    "leakage": Meaning("colour", "ΔE2000", "↓"),
-    "background_delta_e": Meaning("colour", "ΔE2000", "↓"),
-    "code_sensitivity": Meaning("colour", "of 1 per unit of z", "↑"),
-    **{
-        f"asked_{name}": Meaning("colour asked for", "ΔE2000", "↓") for name in ("hit", "leakage", "background_delta_e")
-    },
-}
-
-
-def meaning(name: str) -> Meaning:
-    """How a score is read. Those of both garments are read alike, and of a masked and a whole picture."""
-    return _MEANINGS[_kind(name)]
-
-
-def _kind(name: str) -> str:
-    return name if name in _MEANINGS else name.rpartition("_")[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
-    """What is measured."""
+    """What is measured. Stages that render no videos have the split alone."""
 
     split: Split = "test"
-    """Clips to draw again from their first frame."""
+    """Clips to reconstruct from their first frame; for other stages the samples to measure."""
     perceptual: tuple[Perceptual, ...] = ("st_lpips",)
-    """Perceptual distances; they are left out, with a word, where their weights are not at hand."""
+    """Perceptual distances; those whose weights are not available are left out, with a note."""
     swaps: int = 3
-    """Painted variants of each clip whose codes are swapped in, to see whether the garment's colour follows."""
+    """Recolourings of each clip whose codes are swapped in, to measure whether the garment's colour follows."""
     asked: int = 0
-    """Random colours that are asked of each garment of each clip, with exact codes: some seconds each."""
+    """Random target colours of each garment of each clip, matched by exact codes: some seconds each."""
     max_clips: int = 0
     """Clips to measure at most; 0 measures all."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """Mean of a metric over clips."""
+@dataclass(frozen=True, kw_only=True)
+class VideoBasis(Basis):
+    """What the scores of reconstructed and recoloured clips depend on."""
 
-    mean: float
-    interval: tuple[float, float] | None
-    """95 % bootstrap interval of the mean over clips; one clip has none."""
+    kind = "video"
+    subject = "videos"
+    must_agree: ClassVar[Mapping[str, str]] = {
+        "split": "different splits",
+        "size": "frames of different sizes",
+        "num_clips": "different numbers of clips",
+        "num_frames": "different numbers of frames",
+        "swaps": "different numbers of swapped codes",
+        "asked": "different numbers of colours asked for",
+        "weights": "different weights of perceptual distances",
+    }
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All that `posegen evaluate` found."""
-
-    run: str
-    dataset: str
     split: str
     size: tuple[int, int]
+    """Height and width in pixels."""
+    num_clips: int
     num_frames: int
-    clips: list[ClipScores]
-    scores: dict[str, Score]
-    """Means over clips: of how near the reconstructions come, and of what swapped codes change."""
-    recolorings: dict[str, list[SwapResult]]
-    """By clip, every swap of a code."""
-    asked: dict[str, list[SwapResult]]
-    """By clip, every colour that was asked for."""
+    """Of all clips, without their first frames, from which they are reconstructed."""
+    swaps: int
+    asked: int
     weights: dict[str, str]
-    """sha256 of the weights behind each perceptual metric."""
-    left_out: dict[str, str]
-    """Metrics that were asked for and not measured, with the reason."""
-    folder: str
-    """Where the pictures and videos are."""
+    """sha256 of the weights behind each perceptual distance."""
+
+    def describe(self, data: str) -> list[str]:
+        height, width = self.size
+        return [
+            f"{self.num_clips:,} clips of the {self.split} split (data {data}), {self.num_frames:,} frames of "
+            f"{height}×{width}, each clip rendered from its first frame",
+            "mean over frames, then over clips, with the 95 % bootstrap interval over clips",
+        ]
 
 
-def evaluate(
+def evaluate_video(
     run: str,
     dataset: str,
     settings: EvaluateSettings,
     *,
-    on_clip: Callable[[int, int], None] = lambda done, total: None,
-) -> Evaluation:
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> EvaluationRecord[VideoBasis]:
     """Reconstruct the clips of a split from their first frames and compare (Section 4.3); swap their colour codes.
 
-    The run is of any stage that draws videos. One that draws without codes has no scores of colour.
-    Writes ``RUN/evaluation/evaluation.json`` with every clip's scores, and beside it each clip's comparison: a
-    picture and a video, real frames above drawn ones. Files all of it in the run's MLflow entry.
+    Runs of stages that render without colour codes have no scores of colour. Beside the record, ``RUN/evaluation`` gets
+    a picture and a video of each clip, real frames above rendered ones; MLflow gets all of it.
+
+    Args:
+        run: Run of a stage that renders videos.
+        dataset: Folder of a clip dataset of the size that the run was trained at.
+        settings: What to measure.
+        on_progress: Called with the number of clips that are done and the number of all.
+
+    Raises:
+        EvaluationError: The stage has another protocol, or the frames have another size.
+        DatasetError: The split has no clip of two frames or more.
     """
-    refuse_behavior(run)
+    check_protocol(run, "video")
     renderer = load_renderer(run)
     data = ClipDataset(dataset)
     if data.info.size != renderer.size:
         raise EvaluationError(f"{dataset} has frames of {data.info.size}, the run was trained at {renderer.size}")
     measures, identities, left_out = open_measures(settings.perceptual, renderer.size, renderer.device)
     if isinstance(renderer, PoseTransfer):
-        left_out["colour"] = f"{renderer.stage.name} draws without colour codes"
+        left_out["colour"] = f"{renderer.stage.name} renders without colour codes"
     clips = _choose_clips(data, settings, left_out)
+    results = _Results()
     with tempfile.TemporaryDirectory() as name:
-        local, scores, recolorings, asked = Path(name), [], {}, {}
+        local = Path(name)
         for done, file in enumerate(clips):
-            on_clip(done, len(clips))
-            score, clip, drawn = score_clip(renderer, file, measures, perceptual=identities)
-            scores.append(score)
-            _write_comparison(local, clip, drawn)
+            on_progress(done, len(clips))
+            scores, clip, rendered = score_clip(renderer, file, measures, perceptual=identities)
+            results.clips.append(scores)
+            _write_comparison(local, clip, rendered)
             try:
-                recolorings[file.clip_id], asked[file.clip_id] = _recolor(renderer, data, file, clip, drawn, settings)
+                swaps, asked = _recolor(renderer, data, file, clip, rendered, settings)
+                results.recolorings[file.clip_id], results.asked[file.clip_id] = swaps, asked
             except DatasetError as error:
                 left_out["colour"] = str(error)
-        on_clip(len(clips), len(clips))
-        evaluation = Evaluation(
+        on_progress(len(clips), len(clips))
+        record = EvaluationRecord(
             run=str(StorageFolder(run)),
+            stage=renderer.stage.name,
             dataset=str(data.folder),
-            split=settings.split,
-            size=renderer.size,
-            num_frames=sum(score.num_frames for score in scores),
-            clips=scores,
-            scores=_summarize(scores, recolorings, asked),
-            recolorings=recolorings,
-            asked=asked,
-            weights=identities,
+            data_fingerprint=data.full_fingerprint,
+            basis=VideoBasis(
+                split=settings.split,
+                size=renderer.size,
+                num_clips=len(clips),
+                num_frames=sum(scores.num_frames for scores in results.clips),
+                swaps=settings.swaps,
+                asked=settings.asked,
+                weights=identities,
+            ),
+            scores=results.summarize(),
             left_out=left_out,
-            folder=str(StorageFolder(run) / "evaluation"),
+            details=asdict(results),
         )
-        _record(evaluation, local)
-    return evaluation
+        StorageFolder(record.folder).upload(local)
+        tracking.of_run(StorageFolder(run)).log_file(local, "evaluation")
+    save_evaluation(record)
+    return record
+
+
+@dataclass
+class _Results:
+    """What was measured of single clips."""
+
+    clips: list[ClipScores] = field(default_factory=list)
+    recolorings: dict[str, list[SwapResult]] = field(default_factory=dict)
+    """By clip, every swap of a code."""
+    asked: dict[str, list[SwapResult]] = field(default_factory=dict)
+    """By clip, every colour that was asked for."""
+
+    def summarize(self) -> dict[str, Score]:
+        """Each score over the clips that have it; medians are over all colours that were asked for."""
+        values = gather(clip.means for clip in self.clips)
+        values |= gather(summarize_swaps(of_clip) for of_clip in self.recolorings.values())
+        asked = gather(summarize_swaps(of_clip) for of_clip in self.asked.values())
+        values |= {f"asked_{name}": x for name, x in asked.items() if name.startswith(_ASKED)}
+        scores = {name: Score.of_clips(x) for name, x in values.items()}
+        medians = median_changes([swap for of_clip in self.asked.values() for swap in of_clip])
+        scores |= {f"asked_{name}_median": Score(x) for name, x in medians.items()}
+        return {name: scores[name] for name in sorted(scores, key=table_position)}
 
 
 def _choose_clips(data: ClipDataset, settings: EvaluateSettings, left_out: dict[str, str]) -> list[ClipFile]:
-    """The clips to measure. One of a single frame has none to be drawn from that one."""
+    """The clips to measure: those of a single frame have no other frame to reconstruct."""
     clips = data.split(settings.split)
     chosen = [clip for clip in clips if clip.info.num_frames > 1]
     if not chosen:
         raise DatasetError(f"{data.folder} has no clip of two frames or more in the split {settings.split!r}")
     if len(chosen) < len(clips):
-        left_out["every clip of a single frame"] = f"{len(clips) - len(chosen):,} have no other to be drawn as"
+        left_out["every clip of a single frame"] = f"{len(clips) - len(chosen):,} have no other frame to reconstruct"
     return chosen[: settings.max_clips or None]
 
 
 def open_measures(
     perceptual: Sequence[Perceptual], size: tuple[int, int], device: torch.device
 ) -> tuple[dict[str, Measure], dict[str, str], dict[str, str]]:
-    """The metrics that can be measured, the sha256 of their weights, and those that cannot with the reason."""
+    """Open the metrics of pictures. Returns them, the sha256 of their weights, and those left out with the reason."""
     measures = structural_measures(size)
     identities: dict[str, str] = {}
     left_out: dict[str, str] = {}
@@ -212,60 +224,22 @@ def _recolor(
     data: ClipDataset,
     file: ClipFile,
     clip: Clip,
-    drawn: np.ndarray,
+    rendered: np.ndarray,
     settings: EvaluateSettings,
 ) -> tuple[list[SwapResult], list[SwapResult]]:
-    """Swap codes of a clip, and ask for colours, if the run draws from codes.
+    """Swap codes of a clip and match target colours, if the renderer has colour codes.
 
-    Raises DatasetError where nothing was painted.
+    Raises DatasetError where the clip has no recolourings.
     """
     if isinstance(renderer, PoseTransfer) or not (settings.swaps or settings.asked):
         return [], []
-    subject = open_subject(file, clip, data.variants("clip", "both", file), settings.swaps)
-    return swap_codes(renderer, subject, drawn), match_target_colors(renderer, subject, drawn, settings.asked)
+    case = prepare_swaps(file, clip, data.variants("clip", "both", file), settings.swaps)
+    return swap_codes(renderer, case, rendered), match_target_colors(renderer, case, rendered, settings.asked)
 
 
-def _summarize(
-    clips: Sequence[ClipScores],
-    recolorings: Mapping[str, Sequence[SwapResult]],
-    asked: Mapping[str, Sequence[SwapResult]],
-) -> dict[str, Score]:
-    """Each score over the clips that have it."""
-    scores = gather(clip.means for clip in clips)
-    scores |= gather(summarize_swaps(of_clip) for of_clip in recolorings.values())
-    of_asked = gather(summarize_swaps(of_clip) for of_clip in asked.values())
-    scores |= {f"asked_{name}": values for name, values in of_asked.items() if _kind(f"asked_{name}") in _MEANINGS}
-    in_order = sorted(scores, key=lambda name: list(_MEANINGS).index(_kind(name)))
-    return {name: summarize(scores[name]) for name in in_order}
-
-
-def medians_asked(evaluation: Evaluation) -> dict[str, float]:
-    """Medians over all colours that were asked for: CIEDE2000 of the ``hit``, and of the leakage by area."""
-    everything = [recoloring for of_clip in evaluation.asked.values() for recoloring in of_clip]
-    values = gather({"hit": recoloring.hit, **recoloring.leakage} for recoloring in everything)
-    return {name: float(np.median(of_name)) for name, of_name in values.items()}
-
-
-def summarize(values: Sequence[float]) -> Score:
-    """Mean over clips with its interval."""
-    return Score(float(np.mean(values)), bootstrap_interval(np.array(values)) if len(values) > 1 else None)
-
-
-def _write_comparison(folder: Path, clip: Clip, drawn: np.ndarray) -> None:
+def _write_comparison(folder: Path, clip: Clip, rendered: np.ndarray) -> None:
     rows = np.linspace(0, len(clip) - 1, _STRIP).round().astype(int)
-    picture = grid([[images[row] for row in rows] for images in (clip.images, drawn)])
+    picture = grid([[images[row] for row in rows] for images in (clip.images, rendered)])
     write_picture(folder / f"{clip.info.clip_id}.png", picture)
-    both = np.concatenate([clip.images, drawn], axis=2)
+    both = np.concatenate([clip.images, rendered], axis=2)
     write_video(folder / f"{clip.info.clip_id}.mp4", both, fps=clip.info.fps, times=clip.times)
-
-
-def _record(evaluation: Evaluation, local: Path) -> None:
-    """File the evaluation with the run that it is of."""
-    (local / "evaluation.json").write_text(json.dumps(asdict(evaluation), indent=2))
-    StorageFolder(evaluation.folder).upload(local)
-    tracker = tracking.of_run(StorageFolder(evaluation.run))
-    tracker.log_metrics({f"test/{name}": score.mean for name, score in evaluation.scores.items()}, step=0)
-    intervals = {name: score.interval for name, score in evaluation.scores.items() if score.interval}
-    tracker.log_metrics({f"test/{name}.low": low for name, (low, _) in intervals.items()}, step=0)
-    tracker.log_metrics({f"test/{name}.high": high for name, (_, high) in intervals.items()}, step=0)
-    tracker.log_file(local, "evaluation")

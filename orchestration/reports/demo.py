@@ -17,7 +17,8 @@ from rich.console import Console
 
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
-from orchestration.evaluation.video import EvaluateSettings, Evaluation, Perceptual, evaluate
+from orchestration.evaluation.records import EvaluationRecord
+from orchestration.evaluation.video import EvaluateSettings, Perceptual, VideoBasis, evaluate_video
 from orchestration.option_types import FrameSize
 from orchestration.runtime.progress import ConsoleProgress, CountProgress
 from orchestration.runtime.ray_session import start_ray
@@ -87,7 +88,7 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
     with timed(console, "5/6 evaluate"):
         # Nothing is fetched here: the perceptual distance is measured where its weights are at hand.
         perceptual: tuple[Perceptual, ...] = ("st_lpips",) if is_cached("st_lpips") else ()
-        result = evaluate(str(run), dataset, EvaluateSettings(swaps=2, perceptual=perceptual))
+        result = evaluate_video(str(run), dataset, EvaluateSettings(swaps=2, perceptual=perceptual))
         console.print("  ".join(f"{name} {score.mean:.3f}" for name, score in result.scores.items()))
         _say_how_colors_follow(console, result)
     with timed(console, "6/6 generate: one person, one action, all colours"):
@@ -152,7 +153,7 @@ def _train_all(
         return run("video-generator", "video_generator", 0, **trained)
 
 
-def _say_how_colors_follow(console: Console, result: Evaluation) -> None:
+def _say_how_colors_follow(console: Console, result: EvaluationRecord[VideoBasis]) -> None:
     shares = "  ".join(
         f"{region} garment {100 * result.scores[f'recolor_{region}'].mean:.0f} %"
         for region in REGIONS

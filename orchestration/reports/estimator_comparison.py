@@ -1,7 +1,7 @@
-"""Which estimator's poses make better motion: ACTOR on the poses of each, judged by one recogniser of all.
+"""Compares pose estimators by the motions that ACTOR learns from their poses.
 
-A recogniser that knows one estimator's poses alone cannot judge another's, and figures of two recognisers do not
-compare. Here one is trained on the motions of all estimators together, and its hash stands beside every figure.
+One action classifier, trained on the motions of all estimators together, measures all of them: scores of two
+classifiers do not compare. Its hash is in every record.
 """
 
 from __future__ import annotations
@@ -11,23 +11,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from rich.console import Console
 
-from orchestration.evaluation.motion import (
-    MotionEvaluateSettings,
-    MotionEvaluation,
-    check_one_recognizer,
-    evaluate_motion,
-)
-from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
+from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings, evaluate_motion
+from orchestration.evaluation.records import EvaluationRecord, check_comparable
+from orchestration.evaluation.tables import motion_table
 from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking import tracker as tracking
 from orchestration.training.train import TrainSettings, train
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import ConfigError, DatasetError
-from posegen.evaluation.motion_generation import Source
+from posegen.evaluation.motion_generation import MotionSource
+from posegen.evaluation.published_results import MOTION_RESULTS
 from posegen.io.storage import StorageFolder
 from posegen.stages import Actor, Recognition
 
@@ -48,7 +45,7 @@ class EstimatorSettings:
     preset: Literal["posegen", "reference", "small", "tiny"] = "reference"
     """Of ACTOR and of the recogniser."""
     recognizer: str = ""
-    """A recogniser to judge with instead of one that is trained on all: a run, or gru-ntu13 or gru-humanact12."""
+    """Action classifier instead of one trained on all motions: a run, or gru-ntu13 or gru-humanact12."""
     split: Literal["train", "test", "all"] = "train"
     """Real motions to compare with. Published figures are of those that were learned from."""
     seeds: int = 20
@@ -72,13 +69,13 @@ class EstimatorSettings:
 class EstimatorComparison:
     """What was measured of each estimator's motions."""
 
-    evaluations: dict[str, MotionEvaluation]
+    evaluations: dict[str, EvaluationRecord[MotionBasis]]
     """By estimator, all by one recogniser."""
 
     @property
-    def rows(self) -> list[tuple[str, MotionEvaluation, Source]]:
+    def rows(self) -> list[tuple[str, EvaluationRecord[MotionBasis], MotionSource]]:
         """Real and generated motions of each, as the table has them."""
-        kinds: tuple[tuple[str, Source], ...] = (("GT", "real"), ("Gen", "generated"))
+        kinds: tuple[tuple[str, MotionSource], ...] = (("GT", "real"), ("Gen", "generated"))
         return [
             (f"{kind}, {name}", evaluation, source)
             for name, evaluation in self.evaluations.items()
@@ -90,7 +87,7 @@ def compare_estimators(
     settings: EstimatorSettings,
     *,
     listener: ProgressListener | None = None,
-    on_seed: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EstimatorComparison:
     """Train what is missing, measure it, and write ``estimators.txt`` and ``estimators.json``.
 
@@ -99,16 +96,15 @@ def compare_estimators(
     data = {name: MotionDataset(folder) for name, folder in settings.tracks.items()}
     _check_alike(data)
     how = TrainSettings(runs=settings.runs, workers=settings.workers, experiment=EXPERIMENT)
-    judge = settings.recognizer or _train_classifier(data, settings, how, listener)
-    config = Actor.presets[settings.preset]
-    assert isinstance(config, Actor.Config)
+    recognizer = settings.recognizer or _train_classifier(data, settings, how, listener)
+    config = cast(Actor.Config, Actor.presets[settings.preset])
     evaluations = {}
     for name, motions in data.items():
-        actor = replace(config, recognizer=judge)
+        actor = replace(config, recognizer=recognizer)
         run = train(Actor.name, actor, str(motions.folder), replace(how, name=f"estimators-{name}"), listener=listener)
-        measure = MotionEvaluateSettings(recognizer=judge, split=settings.split, seeds=settings.seeds)
-        evaluations[name] = evaluate_motion(str(run), measure, on_seed=on_seed)
-    check_one_recognizer(list(evaluations.values()))
+        measure = MotionEvaluateSettings(recognizer=recognizer, split=settings.split, seeds=settings.seeds)
+        evaluations[name] = evaluate_motion(str(run), measure, on_progress=on_progress)
+    check_comparable(list(evaluations.values()), only=("recognizer_sha256",))
     result = EstimatorComparison(evaluations)
     _write(result, settings)
     return result
@@ -117,7 +113,7 @@ def compare_estimators(
 def estimators_text(result: EstimatorComparison, width: int = 160) -> str:
     """The table and what it rests on, as plain text."""
     text = StringIO()
-    Console(file=text, width=width).print(motion_table(result.rows, PUBLISHED["ntu13"]))
+    Console(file=text, width=width).print(motion_table(result.rows, MOTION_RESULTS["ntu13"]))
     return text.getvalue()
 
 
@@ -165,7 +161,7 @@ def _write(result: EstimatorComparison, settings: EstimatorSettings) -> None:
     """Write the table, and file it in MLflow."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     files = {
-        "estimators.txt": estimators_text(result) + "\n".join(next(iter(result.evaluations.values())).protocol) + "\n",
+        "estimators.txt": estimators_text(result) + "\n".join(next(iter(result.evaluations.values())).notes) + "\n",
         "estimators.json": json.dumps({name: asdict(one) for name, one in result.evaluations.items()}, indent=2),
     }
     for name, content in files.items():

@@ -17,7 +17,8 @@ from orchestration.tracking.tracker import Tracker
 from orchestration.training.recipes import Method
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
-from posegen.evaluation.color_codes import LatentMap, map_codes
+from posegen.evaluation.color_codes import CodeMap, FrameSampling, map_color_codes
+from posegen.evaluation.metric_registry import metric_info
 from posegen.inference.person import person_of_clip
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
 from posegen.io.images import enlarge, grid, write_picture
@@ -95,7 +96,7 @@ def figure4(
     *,
     run: str = "",
     listener: ProgressListener | None = None,
-    on_video: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Path, list[Path]]:
     """Draw videos whose colours go from one code to another (Section 4.4): the figure and the videos.
 
@@ -104,7 +105,7 @@ def figure4(
         settings: Which videos, and where they go: ``figure4.png``, ``figure4-1.mp4``, …
         run: Run of a stage that draws from codes; by default that of the report's proposed method.
         listener: Hears of the trainings, where that one is missing.
-        on_video: Hears how many of how many videos are drawn.
+        on_progress: Called with the number of videos that are rendered and the number of all.
     """
     data, generator = ClipDataset(dataset), torch.Generator().manual_seed(settings.seed)
     clips = _different_people(data.split("test"), settings.videos)
@@ -113,14 +114,14 @@ def figure4(
         synthesizer = VideoSynthesizer.load(taken)
         rows, videos = [], []
         for done, clip in enumerate(clips):
-            on_video(done, len(clips))
+            on_progress(done, len(clips))
             frames = _change_color(synthesizer, clip, generator)
             shown = np.linspace(0, len(frames) - 1, min(settings.key_frames, len(frames))).round().astype(int)
             rows.append([frames[row] for row in shown])
             videos.append(settings.folder / f"figure4-{done + 1}.mp4")
             videos[-1].parent.mkdir(parents=True, exist_ok=True)
             write_video(videos[-1], frames, fps=clip.info.fps, times=clip.times)
-        on_video(len(clips), len(clips))
+        on_progress(len(clips), len(clips))
         path = settings.folder / "figure4.png"
         write_picture(path, _enlarged(grid(rows), synthesizer.size[0]))
         for file in (path, *videos):
@@ -153,7 +154,7 @@ def figure5(
     settings: Figure5Settings,
     *,
     listener: ProgressListener | None = None,
-    on_clip: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Path, dict[str, LatentSummary]]:
     """Map the upper encoders' codes of painted frames (Section 4.5): decoupled beside end-to-end, with a number each.
 
@@ -162,14 +163,14 @@ def figure5(
     data = ClipDataset(dataset)
     with recording("figure5", asdict(settings)) as tracker:
         runs = _take_compared(dataset, settings, listener, tracker)
-        maps = {title: _map_upper(run, data, settings, on_clip) for title, run in runs.items()}
+        maps = {title: _map_upper(run, data, settings, on_progress) for title, run in runs.items()}
         summaries = {title: _summarize_map(runs[title], latent_map) for title, latent_map in maps.items()}
         picture, facts = settings.folder / "figure5.png", settings.folder / "figure5.json"
         settings.folder.mkdir(parents=True, exist_ok=True)
         plot_latent_maps(picture, maps, summaries)
         facts.write_text(json.dumps({title: asdict(summary) for title, summary in summaries.items()}, indent=2))
         tracker.log_metrics(
-            {f"test/probe_r2/{title}": summary.probe_r2 for title, summary in summaries.items()}, step=0
+            {f"test/{title}/probe_r2": summary.probe_r2 for title, summary in summaries.items()}, step=0
         )
         for file in (picture, facts):
             tracker.log_file(file)
@@ -188,39 +189,38 @@ def _take_compared(
 
 
 def _map_upper(
-    run: str, data: ClipDataset, settings: Figure5Settings, on_clip: Callable[[int, int], None]
-) -> LatentMap:
+    run: str, data: ClipDataset, settings: Figure5Settings, on_progress: Callable[[int, int], None]
+) -> CodeMap:
     """Map the codes that the upper encoder of a run gives."""
     synthesizer = VideoSynthesizer.load(run)
     encoder = synthesizer.stage.encoders["upper"]
-    return map_codes(
-        lambda images: encoder(images)[0],
+    return map_color_codes(
+        lambda images: encoder(images.to(synthesizer.device))[0],
         data,
-        count=settings.codes,
-        seed=settings.seed,
-        device=synthesizer.device,
-        on_progress=on_clip,
+        FrameSampling(count=settings.codes, seed=settings.seed),
+        on_progress=on_progress,
     )
 
 
-def plot_latent_maps(path: Path, maps: dict[str, LatentMap], summaries: dict[str, LatentSummary]) -> None:
+def plot_latent_maps(path: Path, maps: dict[str, CodeMap], summaries: dict[str, LatentSummary]) -> None:
     """Write a picture of maps side by side, each dot in the colour that its garment was painted in."""
     from matplotlib.figure import Figure
 
+    probe = metric_info("probe_r2")
     figure = Figure(figsize=(5.5 * len(maps), 5.5), layout="constrained")
     for axes, (title, latent_map) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
         scatter_codes(axes, latent_map.codes, latent_map.rgb)
         summary = summaries[title]
         axes.set_title(title)
         axes.set_xlabel(
-            f"linear probe to (a, b): R² = {summary.probe_r2:.3f} on unseen clips\n"
+            f"linear probe to (a, b): R² = {probe.format(summary.probe_r2)} on unseen clips\n"
             f"{summary.num_codes:,} codes of {summary.num_clips} clips; "
             f"the axes have {100 * summary.explained[0]:.0f} and {100 * summary.explained[1]:.0f} % of the variance"
         )
     figure.savefig(path, dpi=120)
 
 
-def _summarize_map(run: str, latent_map: LatentMap) -> LatentSummary:
+def _summarize_map(run: str, latent_map: CodeMap) -> LatentSummary:
     _, explained = principal_components(latent_map.codes)
     num_clips = len(set(latent_map.clips.tolist()))
     return LatentSummary(

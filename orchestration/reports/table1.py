@@ -1,4 +1,4 @@
-"""Table 1 of the paper, for any dataset: trains what is missing, draws all test clips with all methods, compares."""
+"""Table 1 of the paper, for any dataset: train missing runs, render all test clips with all methods, compare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from orchestration.evaluation.video import PERCEPTUAL, Perceptual, Score, open_measures, summarize
+from orchestration.evaluation.records import Score
+from orchestration.evaluation.video import PERCEPTUAL, Perceptual, open_measures
 from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking import tracker as tracking
 from orchestration.tracking.tracker import Tracker
@@ -21,6 +22,9 @@ from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.errors import ConfigError
+from posegen.evaluation.metric_info import MetricInfo
+from posegen.evaluation.metric_registry import metric_info
+from posegen.evaluation.published_results import TABLE1_RESULTS
 from posegen.evaluation.reconstruction import Measure, gather, score_clip
 from posegen.inference.renderers import VideoRenderer, load_renderer
 from posegen.io.images import grid, write_picture
@@ -28,20 +32,9 @@ from posegen.io.storage import StorageFolder
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
 
 EXPERIMENT = "posegen-report"
-PAPER: dict[Method, dict[str, float]] = {
-    "deformable_gan": {"ms_ssim_masked": 0.8975, "lpips_masked": 0.0706},
-    "proposed": {"ms_ssim_masked": 0.9146, "lpips_masked": 0.0590},
-}
-"""Table 1 of Yang et al. (2020): other people, 384×256, weights that were never published."""
-PAPER_METRICS = ("ms_ssim_masked", "lpips_masked")
-METRICS = {
-    "ms_ssim": "MS-SSIM ↑",
-    "ssim": "SSIM ↑",
-    "st_lpips": "ST-LPIPS ↓",
-    "lpips": "LPIPS ↓",
-    "flicker": "flicker ↓",
-}
-"""What the table shows; its JSON has all that was measured."""
+_PAPER_METRICS = ("ms_ssim_masked", "lpips_masked")
+_COLUMNS = ("ms_ssim", "ssim", "st_lpips", "lpips", "flicker")
+"""Metrics of the table; its JSON has all that were measured."""
 _STRIP = 8  # frames in a comparison picture
 
 
@@ -121,7 +114,7 @@ class Table1:
     def metrics(self) -> list[str]:
         """Names of what was measured, masked first as in the paper."""
         measured = next(iter(self.scores.values()))
-        return [name + kind for kind in ("_masked", "") for name in METRICS if name + kind in measured]
+        return [name + kind for kind in ("_masked", "") for name in _COLUMNS if name + kind in measured]
 
     @property
     def protocol(self) -> list[str]:
@@ -140,14 +133,15 @@ class Table1:
             lines.append("SSIM stands for MS-SSIM, whose five scales need 161 pixels; the two are not comparable.")
         if "st_lpips" in self.metrics:
             lines.append("ST-LPIPS is a distance of its own, made tolerant of small shifts; it is not LPIPS.")
-        lines += [f"{METRICS[name].split()[0]}: weights with sha256 {sha}." for name, sha in self.weights.items()]
+        lines += [f"{metric_info(name).title}: weights with sha256 {sha}." for name, sha in self.weights.items()]
         lines += [f"{name} was not measured: {reason}" for name, reason in self.left_out.items()]
-        lines += [self._elsewhere(name) for name in PAPER_METRICS if name not in self.metrics]
+        lines += [self._elsewhere(name) for name in _PAPER_METRICS if name not in self.metrics]
         return lines
 
     def _elsewhere(self, metric: str) -> str:
         """The paper's figures of a metric that has no column here."""
-        figures = ", ".join(f"{TITLES[method]} {values[metric]:.4f}" for method, values in PAPER.items())
+        info = metric_info(metric)
+        figures = ", ".join(f"{TITLES[method]} {info.format(values[metric])}" for method, values in _paper())
         return f"{metric_title(metric)} (paper, other data): {figures}."
 
 
@@ -156,7 +150,7 @@ def table1(
     settings: Table1Settings,
     *,
     listener: ProgressListener | None = None,
-    on_clip: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Table1:
     """Train the methods that lack, measure all of them on the same clips, and write what was found.
 
@@ -167,7 +161,7 @@ def table1(
         dataset: Folder of a clip dataset with all its colours.
         settings: What is compared.
         listener: Hears of the trainings.
-        on_clip: Hears how many of how many clips are measured.
+        on_progress: Called with the number of clips that are measured and the number of all.
 
     Raises:
         PosegenError: As `train_methods`, or the split has no clips.
@@ -181,10 +175,10 @@ def table1(
         measures, weights, left_out = open_measures(settings.perceptual, data.info.size, device)
         scores = {}
         for done, file in enumerate(clips):
-            on_clip(done, len(clips))
+            on_progress(done, len(clips))
             scores[file.clip_id], rows = _compare(renderers, file, measures)
             write_picture(settings.folder / "clips" / f"{file.clip_id}.png", grid(rows))
-        on_clip(len(clips), len(clips))
+        on_progress(len(clips), len(clips))
         # A score that a clip does not have is missing for the clip's own sake, so the methods' lists stay pairs.
         by_method = {method: gather(of_clip[method] for of_clip in scores.values()) for method in runs}
         table = Table1(
@@ -195,7 +189,10 @@ def table1(
             num_clips=len(clips),
             num_frames=sum(len(file.keypoints) - 1 for file in clips),
             runs={method: str(run) for method, run in runs.items()},
-            scores={method: _summarize(values) for method, values in by_method.items()},
+            scores={
+                method: {name: Score.of_clips(of_clips) for name, of_clips in values.items()}
+                for method, values in by_method.items()
+            },
             tests=_compare_with_proposed(by_method),
             clips=scores,
             weights=weights,
@@ -268,10 +265,6 @@ def _compare(
     return scores, rows
 
 
-def _summarize(values: Mapping[str, list[float]]) -> dict[str, Score]:
-    return {name: summarize(of_clips) for name, of_clips in values.items()}
-
-
 def _compare_with_proposed(values: Mapping[Method, Mapping[str, list[float]]]) -> dict[Method, dict[str, PairedTest]]:
     own = values.get("proposed", {})
     return {
@@ -290,9 +283,9 @@ def table_rows(table: Table1) -> list[list[str]]:
     heads = ["method", *[metric_title(name) for name in table.metrics]]
     rows = []
     for method, scores in table.scores.items():
-        rows.append([TITLES[method], *[_cell(scores[name]) for name in table.metrics]])
-    for method, figures in PAPER.items():
-        cells = [f"{figures[name]:.4f}" if name in figures else "" for name in table.metrics]
+        rows.append([TITLES[method], *[_cell(scores[name], metric_info(name)) for name in table.metrics]])
+    for method, figures in _paper():
+        cells = [metric_info(name).format(figures[name]) if name in figures else "" for name in table.metrics]
         if any(cells):
             rows.append([f"{TITLES[method]} (paper, other data)", *cells])
     for method, tests in table.tests.items():
@@ -301,14 +294,19 @@ def table_rows(table: Table1) -> list[list[str]]:
 
 
 def metric_title(name: str) -> str:
-    """The true name of a metric, with the arrow to the better side."""
-    base = name.removesuffix("_masked")
-    return METRICS[base] + (", masked" if name != base else "")
+    """Return the title of a metric, with the arrow to the better side."""
+    info = metric_info(name)
+    return f"{info.title} {info.arrow}".rstrip()
 
 
-def _cell(score: Score) -> str:
-    interval = " [{:.4f}, {:.4f}]".format(*score.interval) if score.interval else ""
-    return f"{score.mean:.4f}{interval}"
+def _paper() -> list[tuple[Method, dict[str, float]]]:
+    """The paper's own results by method."""
+    return [(method, TABLE1_RESULTS[method]) for method in TITLES if method in TABLE1_RESULTS]
+
+
+def _cell(score: Score, info: MetricInfo) -> str:
+    interval = f" [{', '.join(map(info.format, score.interval))}]" if score.interval else ""
+    return info.format(score.mean) + interval
 
 
 def _difference(tests: Mapping[str, PairedTest], name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestration.evaluation.compare import compare
+from orchestration.evaluation.compare import compare_runs
 from orchestration.evaluation.compare_page import write_page
 from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
@@ -150,7 +150,7 @@ class Ledger:
             self._study.trials_dataframe().to_csv(table, index=False)
             self._parent.log_file(table, "study")
             if self._parent.is_on and found.best:
-                comparison = compare([self._parent.run_id], title=self._folder.name)
+                comparison = compare_runs([self._parent.run_id], title=self._folder.name)
                 page = write_page(comparison, Path(name) / "comparison.html")
                 self._parent.log_file(page)
         database = Path(self._folder.uri) / "study.db"

@@ -1,12 +1,15 @@
-"""What a search is told: how to choose, what to improve, and what it may take."""
+"""Settings of a search: how points are chosen, what is optimized, and what resources it may take."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from orchestration.option_types import require_name
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, SearchError
+from posegen.evaluation.metric_registry import metric_info
+from posegen.stages import Stage
 
 EXPERIMENT = "posegen-search"
 EPOCH = "epoch"
@@ -17,40 +20,28 @@ Pruning = Literal["asha", "none"]
 
 @dataclass(frozen=True)
 class Objective:
-    """What is to be made small or large."""
+    """A metric that a search optimizes."""
 
+    name: str
+    """Short name, of the stage's `objectives`."""
     metric: str
     """As training reports it after every epoch."""
     mode: Literal["min", "max"]
-    meaning: str
 
 
-OBJECTIVES = {
-    "lpips": Objective("val/st_lpips_masked", "min", "ST-LPIPS of held-out people drawn from their first frame"),
-    "color": Objective("val/hit", "min", "CIEDE2000 by which garments miss the colour of a swapped code, mean of both"),
-    "psnr": Objective("val/psnr", "max", "PSNR of held-out frames in dB"),
-    "l1": Objective("val/l1", "min", "mean error of held-out pixels in [-1, 1]"),
-    "size": Objective("model/parameters", "min", "parameters that draw a frame, in millions"),
-    "time": Objective("time/frame_seconds", "min", "seconds to draw a frame"),
-    "fid": Objective("val/generated_fid", "min", "FID of generated motions, by the recogniser of the settings"),
-    "accuracy": Objective("val/generated_accuracy", "max", "share of generated motions that are recognised"),
-    "joint_error": Objective("val/joint_error", "min", "metres by which joints miss those of held-out motions"),
-    "posture_error": Objective("val/posture_error", "max", "error of postures that are read out of held-out codes"),
-    "ade": Objective("val/ade", "min", "metres by which the nearest of some random futures misses the real one"),
-    "nll": Objective("val/nll", "min", "nats by which the flow is surprised at codes of held-out motions"),
-}
-"""What can be asked for. The adversarial loss is none of them: it falls when the discriminator fails."""
-_OF_VIDEOS = ("lpips", "color", "psnr", "l1", "size", "time")
-_OF_STAGES: dict[str, tuple[str, ...]] = {
-    "actor": ("fid", "accuracy", "joint_error"),
-    "behavior": ("joint_error", "posture_error", "ade"),
-    "behavior_flow": ("nll", "ade"),
-}
+def find_objectives(stage: type[Stage], names: Sequence[str] = ()) -> tuple[Objective, ...]:
+    """Look up objectives of a stage by their short names; by default the first that the stage names.
 
-
-def objectives_of(stage: str) -> tuple[str, ...]:
-    """What can be asked of a stage's runs; the first is the default."""
-    return _OF_STAGES.get(stage, _OF_VIDEOS)
+    Raises SearchError for a name that the stage does not have, and ConfigError for a metric without a direction.
+    """
+    known = stage.objectives
+    unknown = [name for name in names if name not in known]
+    if unknown or not known:
+        what = repr(unknown[0]) if unknown else "nothing"
+        expected = ", ".join(known) or "a stage with objectives"
+        raise SearchError(f"{what} is no objective of {stage.name}, expected one of {expected}")
+    chosen = tuple(names) or tuple(known)[:1]
+    return tuple(Objective(name, known[name], metric_info(known[name]).mode) for name in chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +66,8 @@ class TuneSettings:
     """Trials at a time; 0 takes as many as there is room for now, and so does more than fit on one machine. A cluster
     starts machines for those that wait."""
     objectives: tuple[str, ...] = ()
-    """What to improve. Of videos: lpips (the default), color, psnr, l1, size, time; of actor: fid (the default),
-    accuracy, joint_error; of behavior: joint_error (the default), posture_error, ade; of behavior_flow: nll (the
-    default), ade. Several give a Pareto front."""
+    """What to optimize, of the objectives of the space's stage, such as lpips, color or size of video_generator; by
+    default the first. A name that the stage does not have is answered with its list. Several give a Pareto front."""
     sampler: SamplerName = "tpe"
     """How points are chosen."""
     pruning: Pruning = "asha"

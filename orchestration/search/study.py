@@ -24,7 +24,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from orchestration.search.settings import EPOCH, OBJECTIVES, Pruning, SamplerName
+from orchestration.search.settings import EPOCH, Objective, Pruning, SamplerName
 from orchestration.search.space_binding import ON, Search, distribution_of
 from posegen.errors import CapacityError, ConfigError, PosegenError, SearchError, first_line
 from search_spaces.space import Switched, Value
@@ -38,8 +38,8 @@ class StudySettings:
     """Of the study in its storage."""
     storage: str
     """An address that SQLAlchemy knows: ``sqlite:///study.db``, ``postgresql://…``."""
-    objectives: tuple[str, ...]
-    """Names in `OBJECTIVES`; several give a Pareto front."""
+    objectives: tuple[Objective, ...]
+    """What is optimized; several give a Pareto front."""
     sampler: SamplerName
     """How points are chosen."""
     pruning: Pruning
@@ -54,9 +54,8 @@ class StudySettings:
     """What may not change while a study goes on: its space, its data, …"""
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.objectives if name not in OBJECTIVES]
-        if unknown or not self.objectives:
-            raise ConfigError(f"no stage reports {' or '.join(unknown) or 'nothing'}, expected {', '.join(OBJECTIVES)}")
+        if not self.objectives:
+            raise ConfigError("got no objectives, expected one or more")
         if len(self.objectives) > 1 and self.pruning != "none":
             raise ConfigError("early stopping compares by one objective: with several ask for --pruning none")
         if len(self.objectives) > 1 and self.sampler == "cmaes":
@@ -65,12 +64,12 @@ class StudySettings:
     @property
     def metrics(self) -> list[str]:
         """What is compared."""
-        return [OBJECTIVES[name].metric for name in self.objectives]
+        return [objective.metric for objective in self.objectives]
 
     @property
     def directions(self) -> list[Literal["minimize", "maximize"]]:
         """For each objective, ``minimize`` or ``maximize``."""
-        return ["minimize" if OBJECTIVES[name].mode == "min" else "maximize" for name in self.objectives]
+        return ["minimize" if objective.mode == "min" else "maximize" for objective in self.objectives]
 
 
 def open_study(search: Search, settings: StudySettings) -> optuna.Study:
@@ -127,7 +126,7 @@ class StudySearch(OptunaSearch):
         begin: Callable[[FrozenTrial], dict[str, Any]] = lambda trial: {},
         end: Callable[[FrozenTrial], None] = lambda trial: None,
     ):
-        modes: list[str] = [OBJECTIVES[name].mode for name in settings.objectives]
+        modes: list[str] = [objective.mode for objective in settings.objectives]
         single = len(modes) == 1
         super().__init__(
             space=search.suggest,
@@ -191,7 +190,8 @@ class StudySearch(OptunaSearch):
         elif result.get(EPOCH, 0) < self._search.configs(trial.params)[self._search.method].num_epochs:
             return
         elif not all(map(math.isfinite, values)):
-            reason = f"{' and '.join(self._settings.objectives)} is not finite: {values}"
+            names = " and ".join(objective.name for objective in self._settings.objectives)
+            reason = f"{names} is not finite: {values}"
             self._give_up(trial, reason, TrialState.FAIL)
         else:
             self._tell(trial, values=values)

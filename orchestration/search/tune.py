@@ -17,13 +17,13 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from orchestration.evaluation.video import EvaluateSettings, evaluate
+from orchestration.evaluation.video import EvaluateSettings, evaluate_video
 from orchestration.generation.motions import show_motions
 from orchestration.runtime.ray_session import start_ray
 from orchestration.search.plan import Costs, Plan, Room, check_point, plan_search, room_for_trials
 from orchestration.search.results import Found, Ledger, OnTrial
 from orchestration.search.run_cache import open_store
-from orchestration.search.settings import OBJECTIVES, TuneSettings, objectives_of
+from orchestration.search.settings import TuneSettings, find_objectives
 from orchestration.search.space_binding import METHODS, Search, load_space
 from orchestration.search.study import (
     StudyPruner,
@@ -121,7 +121,7 @@ def complete(space: str, settings: TuneSettings) -> TuneSettings:
         settings,
         preset=settings.preset or next(iter(STAGES[stage].presets)),
         method=settings.method or METHODS[stage][0],
-        objectives=settings.objectives or objectives_of(stage)[:1],
+        objectives=tuple(objective.name for objective in find_objectives(STAGES[stage], settings.objectives)),
     )
 
 
@@ -135,7 +135,7 @@ def draw_best(run: str, dataset: str) -> None:
     if issubclass(stage, Actor):
         show_motions(run)
     elif not issubclass(stage, BehaviorStage):
-        evaluate(run, dataset, EvaluateSettings(max_clips=2, swaps=1, perceptual=()))
+        evaluate_video(run, dataset, EvaluateSettings(max_clips=2, swaps=1, perceptual=()))
 
 
 def open_search(space: str, settings: TuneSettings) -> Search:
@@ -161,13 +161,6 @@ def _parse_setting(text: str) -> tuple[str, Value]:
 
 def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None:
     """Raise SearchError if the runs of the first trial cannot work on this data."""
-    known = objectives_of(search.space.stage)
-    for name in settings.objectives:
-        if name in OBJECTIVES and name not in known:
-            raise SearchError(
-                f"{name!r} is no objective of {search.space.stage}, expected one of {', '.join(known)}: "
-                "see posegen tune --help"
-            )
     for name, config in search.configs(search.starts[0]).items():
         check(search.trainings[name].stage, config, data, workers=settings.workers)
         if (
@@ -196,7 +189,7 @@ def _study_settings(search: Search, space: str, data: Dataset, settings: TuneSet
     return StudySettings(
         name=settings.name or space,
         storage=storage,
-        objectives=settings.objectives,
+        objectives=find_objectives(STAGES[search.space.stage], settings.objectives),
         sampler=settings.sampler,
         pruning=settings.pruning,
         grace=settings.grace,

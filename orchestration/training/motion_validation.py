@@ -8,12 +8,12 @@ import torch
 
 from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDataset
-from posegen.evaluation.motion_generation import METRICS, Protocol, score_motions
+from posegen.evaluation.motion_generation import MOTION_METRICS, MotionProtocol, score_motions
 from posegen.inference.action_classifiers import open_recognizer
 from posegen.samples import MotionCrops
 from posegen.stages import Actor
 
-_PROTOCOL = Protocol(seeds=2, max_motions=256)  # a glimpse: `posegen motion evaluate` measures
+_PROTOCOL = MotionProtocol(seeds=2, max_motions=256)  # a glimpse: `posegen motion evaluate` measures
 
 
 class MotionValidation:
@@ -37,4 +37,4 @@ class MotionValidation:
         """FID, accuracy, diversity, multimodality and amplitude of generated motions, as ``val/name``."""
         rest = torch.from_numpy(self._samples.mean_rest).to(stage.device)
         found = score_motions(self._samples, self._recognizer, stage.generate_like, rest, _PROTOCOL)["generated"]
-        return {f"val/generated_{name}": fmean(found[name]) for name in METRICS}
+        return {f"val/generated_{name}": fmean(found[name]) for name in MOTION_METRICS}

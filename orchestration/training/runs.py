@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint, load_config, load_progress, load_stage
+from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint, load_progress, load_stage
 from posegen.errors import RunError
 from posegen.io.records import parse_record
 from posegen.io.storage import StorageFolder
@@ -72,13 +72,6 @@ def dataset_of(run: str) -> str:
     if record is None:
         raise RunError(f"no run in {run}; train one with `posegen train`")
     return record.dataset
-
-
-def refuse_behavior(run: str) -> None:
-    """Raise RunError for a run of behaviour, which has a protocol, and a verb, of its own."""
-    stage, _ = load_config(find_checkpoint(run))
-    if issubclass(stage, BehaviorStage):
-        raise RunError(f"{run} is of the stage {stage.name!r}: measure it with `posegen behavior evaluate {run}`")
 
 
 def load_behavior(run: str) -> BehaviorStage:

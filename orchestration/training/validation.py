@@ -13,7 +13,7 @@ from orchestration.training.motion_validation import MotionValidation
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.motions import MotionDataset
-from posegen.evaluation.color_control import Subject, measure_excerpts, open_excerpts
+from posegen.evaluation.color_control import ColorControlCase, measure_excerpts, open_excerpts
 from posegen.evaluation.reconstruction import Measure
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import enlarge
@@ -57,7 +57,7 @@ class Validation:
         self._motions: MotionValidation | None = None
         if isinstance(stage, Actor) and isinstance(data, MotionDataset) and stage.config.recognizer and worker.leads:
             self._motions = MotionValidation(stage, data, split, worker.device)
-        self._excerpts: list[Subject] = []
+        self._excerpts: list[ColorControlCase] = []
         if isinstance(stage, VideoStage) and isinstance(data, ClipDataset) and worker.leads:
             self._excerpts = open_excerpts(data, split)
 
@@ -116,9 +116,9 @@ def _perceptual_measures(device: torch.device) -> dict[str, Measure]:
     return {"st_lpips": STLPIPS.pretrained().to(device)} if is_cached("st_lpips") else {}
 
 
-def _seconds_per_frame(synthesizer: VideoSynthesizer, subject: Subject) -> float:
+def _seconds_per_frame(synthesizer: VideoSynthesizer, case: ColorControlCase) -> float:
     """Seconds for a frame, the first one left out: it may wait for memory."""
-    frames = synthesizer.frames(subject.content, subject.clip.keypoints)
+    frames = synthesizer.frames(case.content, case.clip.keypoints)
     next(frames)
     start = time.perf_counter()
     count = sum(1 for _ in frames)

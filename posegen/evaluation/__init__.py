@@ -1,4 +1,5 @@
-"""Evaluation protocols: what is generated, which metrics are taken of it, and what their figures mean.
+"""Evaluation protocols: what is generated, which metrics are computed on it, and how their values are read.
 
-The metrics themselves are in `posegen.metrics`; keeping and comparing results is done in `orchestration.evaluation`.
+The metrics are functions in `posegen.metrics`; records on disk and comparisons of runs are in
+`orchestration.evaluation`.
 """

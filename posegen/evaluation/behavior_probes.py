@@ -1,8 +1,9 @@
-"""Judges of behaviour: small networks that learn from some motions and are asked about others.
+"""Probes of behaviour: small networks trained on some motions, or on their codes, and evaluated on held-out ones.
 
-The published code trains its judges on what it scores; here nothing that is scored was learned from. Judges learn with
-Adam and not, as the published one of realism, with SGD, which after a few hundred steps still calls everything half
-real. Whatever is random follows the seed.
+The published code (Blattmann et al., 2021, arXiv:2103.04677) trains its classifiers on the motions that they are then
+evaluated on; here training and evaluation motions are disjoint. All probes are trained with Adam; the published
+discriminator is trained with SGD and after a few hundred steps still gives every motion a probability near one half.
+Initial weights and batches depend on the seed alone.
 """
 
 from __future__ import annotations
@@ -18,37 +19,37 @@ from torch.optim import Adam
 from posegen.networks.behavior_probes import ActionLSTM, PostureMLP, RealismGRU
 
 _BATCH, _LR = 64, 1e-3
-_ASKED = 256  # sequences that a judge sees at once
+_CHUNK = 256  # sequences of one forward pass
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class Realism(NamedTuple):
-    """What a judge thinks of motions that it has not learned from."""
+    """A discriminator's predictions for held-out motions."""
 
-    fakes: float
-    """Mean probability that a drawn one is real: at best that of the real ones, about 0.5."""
-    reals: float
-    """The same for real ones."""
+    generated: float
+    """Mean probability "real" of generated motions: at best that of real ones, about 0.5."""
+    real: float
+    """Mean probability "real" of real motions."""
     accuracy: float
-    """How often it is right, in the mean of both kinds; 0.5 where they cannot be told apart."""
+    """Share of correct predictions, mean of both kinds; 0.5 where they cannot be told apart."""
 
 
-class PostureReading(NamedTuple):
-    """How well postures (N, D) are read out of codes that the reader has not learned from."""
+class PostureProbe(NamedTuple):
+    """How well a probe predicts postures (N, D) from held-out codes."""
 
     error: float
-    """Mean Euclidean distance, in standard deviations."""
-    constant: float
-    """The same where the mean of what was learned from is said each time."""
+    """Mean Euclidean distance of predictions, in standard deviations."""
+    constant_error: float
+    """The same for the mean posture of the training data as the constant prediction."""
     r2: float
-    """Share of the variance about that mean that is read: 1 is all, 0 or less is nothing."""
+    """Share of the variance about that mean that is predicted: at most 1, 0 or less for none."""
 
 
-def learn_actions(
+def train_action_classifier(
     postures: Tensor, labels: Tensor, num_actions: int, *, hidden_dim: int, steps: int, seed: int
 ) -> ActionLSTM:
-    """Train what tells actions, on postures (N, T, D) of actions (N,)."""
+    """Train a classifier of sequences of postures (N, T, D) by their actions (N,)."""
     network = _seeded(lambda: ActionLSTM(postures.shape[-1], num_actions, hidden_dim), seed).to(postures)
 
     def loss(rows: Tensor) -> Tensor:
@@ -57,16 +58,16 @@ def learn_actions(
     return _fit(network, loss, len(postures), steps, seed)
 
 
-def tell_actions(judge: ActionLSTM, postures: Tensor) -> Tensor:
-    """The actions (N,) that sequences of postures (N, T, D) show."""
-    return _ask(judge, postures).argmax(dim=1)
+def predict_actions(classifier: ActionLSTM, postures: Tensor) -> Tensor:
+    """Predict the actions (N,) of sequences of postures (N, T, D)."""
+    return _predict(classifier, postures).argmax(dim=1)
 
 
-def learn_realism(real: Tensor, fake: Tensor, *, hidden_dim: int, steps: int, seed: int) -> RealismGRU:
-    """Train what tells real postures (N, T, D) from as many drawn ones (N, T, D)."""
+def train_discriminator(real: Tensor, generated: Tensor, *, hidden_dim: int, steps: int, seed: int) -> RealismGRU:
+    """Train a discriminator of real and generated sequences of postures, (N, T, D) each."""
     network = _seeded(lambda: RealismGRU(real.shape[-1], hidden_dim), seed).to(real)
-    both = torch.cat([real, fake])
-    truth = torch.cat([torch.ones(len(real)), torch.zeros(len(fake))]).to(real)
+    both = torch.cat([real, generated])
+    truth = torch.cat([torch.ones(len(real)), torch.zeros(len(generated))]).to(real)
 
     def loss(rows: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(network(both[rows]), truth[rows])
@@ -74,15 +75,15 @@ def learn_realism(real: Tensor, fake: Tensor, *, hidden_dim: int, steps: int, se
     return _fit(network, loss, len(both), steps, seed)
 
 
-def judge_realism(judge: RealismGRU, real: Tensor, fake: Tensor) -> Realism:
-    """Ask about real postures (N, T, D) and drawn ones (M, T, D), none of which the judge has learned from."""
-    reals, fakes = (_ask(judge, postures).sigmoid() for postures in (real, fake))
-    accuracy = ((reals > 0.5).float().mean() + (fakes <= 0.5).float().mean()) / 2
-    return Realism(fakes.mean().item(), reals.mean().item(), accuracy.item())
+def measure_realism(discriminator: RealismGRU, real: Tensor, generated: Tensor) -> Realism:
+    """Evaluate a discriminator on held-out real (N, T, D) and generated (M, T, D) sequences of postures."""
+    of_real, of_generated = (_predict(discriminator, postures).sigmoid() for postures in (real, generated))
+    accuracy = ((of_real > 0.5).float().mean() + (of_generated <= 0.5).float().mean()) / 2
+    return Realism(of_generated.mean().item(), of_real.mean().item(), accuracy.item())
 
 
-def learn_postures(codes: Tensor, postures: Tensor, *, steps: int, seed: int) -> PostureMLP:
-    """Train what reads a posture (N, D) out of a code (N, Z)."""
+def train_posture_probe(codes: Tensor, postures: Tensor, *, steps: int, seed: int) -> PostureMLP:
+    """Train a probe that predicts a posture (N, D) from a code (N, Z)."""
     network = _seeded(lambda: PostureMLP(codes.shape[1], postures.shape[1]), seed).to(codes)
 
     def loss(rows: Tensor) -> Tensor:
@@ -91,15 +92,15 @@ def learn_postures(codes: Tensor, postures: Tensor, *, steps: int, seed: int) ->
     return _fit(network, loss, len(codes), steps, seed)
 
 
-def judge_postures(reader: PostureMLP, codes: Tensor, postures: Tensor, mean: Tensor) -> PostureReading:
-    """Ask for postures (N, D) of codes (N, Z) that are new to the reader; the mean (D,) is of what it learned."""
-    read, about_mean = _ask(reader, codes) - postures, mean - postures  # (N, D), (N, D)
-    r2 = 1 - read.square().sum() / about_mean.square().sum()
-    return PostureReading(read.norm(dim=1).mean().item(), about_mean.norm(dim=1).mean().item(), r2.item())
+def evaluate_posture_probe(probe: PostureMLP, codes: Tensor, postures: Tensor, mean: Tensor) -> PostureProbe:
+    """Evaluate a probe on held-out codes (N, Z) and their postures (N, D); the mean (D,) is of its training data."""
+    residual, about_mean = _predict(probe, codes) - postures, mean - postures  # (N, D), (N, D)
+    r2 = 1 - residual.square().sum() / about_mean.square().sum()
+    return PostureProbe(residual.norm(dim=1).mean().item(), about_mean.norm(dim=1).mean().item(), r2.item())
 
 
 def _seeded(make: Callable[[], Network], seed: int) -> Network:
-    """A network whose first weights follow the seed alone."""
+    """A network whose initial weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
@@ -107,7 +108,7 @@ def _seeded(make: Callable[[], Network], seed: int) -> Network:
 
 @torch.enable_grad()
 def _fit(network: Network, loss: Callable[[Tensor], Tensor], count: int, steps: int, seed: int) -> Network:
-    """Take steps of Adam, each on random ones of so many rows."""
+    """Take steps of Adam, each on a random batch of the first `count` rows."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = Adam(network.parameters(), lr=_LR, fused=True)
     device = next(network.parameters()).device
@@ -120,5 +121,5 @@ def _fit(network: Network, loss: Callable[[Tensor], Tensor], count: int, steps: 
 
 
 @torch.no_grad()
-def _ask(judge: nn.Module, inputs: Tensor) -> Tensor:
-    return torch.cat([judge(some) for some in inputs.split(_ASKED)])
+def _predict(network: nn.Module, inputs: Tensor) -> Tensor:
+    return torch.cat([network(chunk) for chunk in inputs.split(_CHUNK)])

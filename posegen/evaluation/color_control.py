@@ -1,6 +1,6 @@
-"""Does a code change the colour of its garment, and of nothing else?
+"""Colour control: does another code change the colour of its garment, and of nothing else?
 
-Codes are swapped for those of painted frames, or found for random colours, and the frames compared.
+Codes are swapped for those of recoloured frames, or matched to random colours, and the rendered frames are compared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from posegen.color.palette import sample_ab
 from posegen.datasets.clip_files import Clip, ClipFile, RecoloringFile
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
-from posegen.evaluation.reconstruction import Measure, flicker, gather, reconstruct, score_frames
+from posegen.evaluation.reconstruction import Measure, flicker, gather, reconstruct_clip, score_frames
 from posegen.inference.color_matching import match_colors
 from posegen.inference.person import Person, garments_of, person_of_clip, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer
@@ -28,7 +28,7 @@ from posegen.metrics.latent import code_sensitivity
 from posegen.metrics.temporal import implied_flow
 from posegen.samples import REGIONS, usable_rows
 
-_LEAST_WAY = 15.0  # units of (a, b): a shorter way cannot be told from the encoders' errors
+_LEAST_WAY = 15.0  # units of (a, b): smaller colour changes are within the encoders' errors
 _LEAK_NAMES = {"other_garment": "leakage_other", "skin": "leakage_skin", "background": "background_delta_e"}
 
 
@@ -38,14 +38,14 @@ class Swap(NamedTuple):
     region: str
     """The garment: ``upper`` or ``lower``."""
     image: np.ndarray
-    """(H, W, 3) uint8, the content frame as it was painted: the garment's other code is read from it."""
+    """(H, W, 3) uint8, the recoloured content frame: the garment's other code is encoded from it."""
     target: np.ndarray
-    """(2,) mean a and b that the garment is to have, as in the painted frames."""
+    """(2,) mean a and b of the garment in the recoloured frames: the target."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A clip to be recoloured: all that does not depend on who draws it."""
+class ColorControlCase:
+    """A clip and the swaps to measure on it: everything that does not depend on the renderer."""
 
     clip: Clip
     content: Person
@@ -56,57 +56,57 @@ class Subject:
 
 @dataclass(frozen=True)
 class SwapResult:
-    """What one swap of a garment's code did to a clip."""
+    """How the rendered clip changed with one garment's code."""
 
     region: str
     start: tuple[float, float]
-    """Mean (a, b) of the garment as drawn with the clip's own code."""
+    """Mean (a, b) of the garment rendered with the clip's own code."""
     end: tuple[float, float]
-    """The same with the other code."""
+    """Mean (a, b) with the other code."""
     target: tuple[float, float]
-    """Mean (a, b) that it was to have: that of the painted frames, or what was asked for."""
+    """Target (a, b): that of the recoloured frames, or the colour asked for."""
     share: float
-    """How far of the way from start to target the garment went; 1 is there."""
+    """Share of the way from start to target that the garment's colour went; 1 at the target."""
     hit: float
-    """CIEDE2000 from the garment to the target at the garment's own L; 0 is there."""
+    """CIEDE2000 from the garment to the target at the garment's own L; 0 at the target."""
     leakage: dict[str, float]
-    """Mean CIEDE2000 of ``other_garment``, ``skin`` and ``background``, those that the clip shows."""
+    """Mean CIEDE2000 in the areas ``other_garment``, ``skin`` and ``background``, as far as the clip shows them."""
     texture: float
     """Correlation of the gradients of L with those before, in [-1, 1]; NaN where the garment was flat."""
     sensitivity: float
-    """Mean change of a channel, in [0, 1], per unit between the codes; NaN where both codes are equal."""
+    """Mean change of a channel, in [0, 1], per unit of distance between the codes; NaN where both codes are equal."""
 
 
-def open_subject(file: ClipFile, clip: Clip, variants: RecoloringFile, count: int) -> Subject:
-    """Prepare swaps to the first `count` painted variants of a clip, for each garment that it shows.
+def prepare_swaps(file: ClipFile, clip: Clip, variants: RecoloringFile, count: int) -> ColorControlCase:
+    """Prepare swaps to the first `count` recolourings of a clip, for each garment that it shows.
 
-    `clip` is what `file` holds, or an excerpt from its beginning.
+    `clip` is the content of `file`, or an excerpt from its beginning.
     """
     labels = garment_labels(clip.images, clip.keypoints, clip.masks)
     garments = {region: labels == index + 1 for index, region in enumerate(REGIONS)}
     row = int(usable_rows(file)[0])
     swaps = []
     for variant in range(1, min(count + 1, variants.num_recolorings)):  # 0 is the original
-        painted = np.stack([variants.image(frame, variant) for frame in range(len(clip))])
+        recolored = np.stack([variants.image(frame, variant) for frame in range(len(clip))])
         image = variants.image(row, variant)
         swaps += [
-            Swap(region, image, mean_ab(painted, garment))
+            Swap(region, image, mean_ab(recolored, garment))
             for region, garment in garments.items()
             if _is_more_than_outline(garment)
         ]
-    return Subject(clip, person_of_clip(file), labels, swaps)
+    return ColorControlCase(clip, person_of_clip(file), labels, swaps)
 
 
-def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_frames: int = 8) -> list[Subject]:
-    """Prepare what is quickly measured after every epoch: the beginning of a clip of each person.
+def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_frames: int = 8) -> list[ColorControlCase]:
+    """Prepare the beginning of a clip of each person, which is quickly measured after every epoch.
 
-    Each garment is swapped once, to the painted colour that is farthest from its own.
+    Each garment is swapped once, to the recolouring that is farthest from its own colour.
 
     Args:
-        dataset: With colour variants of scope ``clip`` and region ``both``.
-        split: Where the clips are from.
+        dataset: Clips with recolourings of scope ``clip`` and region ``both``.
+        split: Which clips.
         count: Persons at most.
-        num_frames: Frames of each clip at most; clips of one frame and those without a usable pose are passed over.
+        num_frames: Frames of each clip at most; clips of one frame and those without a usable pose are skipped.
     """
     of_person: dict[str, ClipFile] = {}
     for file in dataset.split(split):
@@ -115,58 +115,58 @@ def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_fra
     excerpts = []
     for file in list(of_person.values())[:count]:
         variants = dataset.variants("clip", "both", file)
-        subject = open_subject(file, _beginning(file.read(), num_frames), variants, variants.num_recolorings)
-        excerpts.append(replace(subject, swaps=_farthest_swaps(subject)))
+        case = prepare_swaps(file, _beginning(file.read(), num_frames), variants, variants.num_recolorings)
+        excerpts.append(replace(case, swaps=_farthest_swaps(case)))
     return excerpts
 
 
-def swap_codes(synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarray) -> list[SwapResult]:
-    """Draw a clip with other codes, one garment at a time, and measure what became of it.
+def swap_codes(synthesizer: VideoSynthesizer, case: ColorControlCase, before: np.ndarray) -> list[SwapResult]:
+    """Render a clip with other codes, one garment at a time, and measure what changes.
 
-    `before` (T, H, W, 3) is how it is drawn in its own colours. Swaps whose colours lie closer than 15 units of
-    (a, b) are left out: nothing can be told from them.
+    `before` (T, H, W, 3) is the clip rendered in its own colours. Swaps whose colours are closer than 15 units of
+    (a, b) are left out: they are within the encoders' errors.
     """
-    own = synthesizer.encode(subject.content.image)
+    own = synthesizer.encode(case.content.image)
     results = []
-    for swap in subject.swaps:
-        garment = subject.labels == REGIONS.index(swap.region) + 1
+    for swap in case.swaps:
+        garment = case.labels == REGIONS.index(swap.region) + 1
         if np.linalg.norm(swap.target - mean_ab(before, garment)) < _LEAST_WAY:
             continue
         parts = list(synthesizer.split(own))
         index = REGIONS.index(swap.region)
         parts[index] = synthesizer.split(synthesizer.encode(swap.image))[index]
         other = torch.cat(parts)
-        after = np.stack(list(synthesizer.frames(subject.content, subject.clip.keypoints, other)))
-        results.append(_measure(subject, swap, before, after, _sensitivity(before, after, own, other)))
+        after = np.stack(list(synthesizer.frames(case.content, case.clip.keypoints, other)))
+        results.append(_measure(case, swap, before, after, _sensitivity(before, after, own, other)))
     return results
 
 
 def match_target_colors(
-    synthesizer: VideoSynthesizer, subject: Subject, before: np.ndarray, count: int, seed: int = 0
+    synthesizer: VideoSynthesizer, case: ColorControlCase, before: np.ndarray, count: int, seed: int = 0
 ) -> list[SwapResult]:
-    """Ask for `count` random colours of each garment, with codes corrected by `match_colors`, and measure as for swaps.
+    """Render `count` random colours of each garment, with codes corrected by `match_colors`, and measure as for swaps.
 
-    The colours are such as a display can show at the garment's own lightness.
+    The colours are inside the sRGB gamut at the garment's own lightness.
     """
     rng = np.random.default_rng(seed)
-    own = synthesizer.encode(subject.content.image)
+    own = synthesizer.encode(case.content.image)
     results = []
-    content_labels = garments_of(subject.content)
+    content_labels = garments_of(case.content)
     for number, region in enumerate(REGIONS, start=1):
-        shown = (content_labels == number).any() and _is_more_than_outline(subject.labels == number)
+        shown = (content_labels == number).any() and _is_more_than_outline(case.labels == number)
         for _ in range(count if shown else 0):
-            ab = sample_ab(rng, worn_color(subject.content, region)[0])
-            z, _match = match_colors(synthesizer, subject.content, own, {region: ab})
-            after = np.stack(list(synthesizer.frames(subject.content, subject.clip.keypoints, z)))
-            wish = Swap(region, subject.content.image, np.array(ab))
-            results.append(_measure(subject, wish, before, after, _sensitivity(before, after, own, z)))
+            ab = sample_ab(rng, worn_color(case.content, region)[0])
+            z, _match = match_colors(synthesizer, case.content, own, {region: ab})
+            after = np.stack(list(synthesizer.frames(case.content, case.clip.keypoints, z)))
+            target = Swap(region, case.content.image, np.array(ab))
+            results.append(_measure(case, target, before, after, _sensitivity(before, after, own, z)))
     return results
 
 
 def summarize_swaps(recolorings: Sequence[SwapResult]) -> dict[str, float]:
-    """Means over the swaps of one clip; what none of them could tell is missing.
+    """Average the swaps of one clip; metrics that none of them has are missing.
 
-    ``recolor_REGION`` (1 is there), ``hit_REGION`` (CIEDE2000), ``texture_REGION``, ``leakage_other``,
+    The metrics are ``recolor_REGION`` (best at 1), ``hit_REGION`` (CIEDE2000), ``texture_REGION``, ``leakage_other``,
     ``leakage_skin``, ``background_delta_e`` (CIEDE2000) and ``code_sensitivity``, see `SwapResult`.
     """
     values = gather(
@@ -182,25 +182,33 @@ def summarize_swaps(recolorings: Sequence[SwapResult]) -> dict[str, float]:
     return {name: float(np.mean(of_swaps)) for name, of_swaps in values.items()}
 
 
+def median_changes(recolorings: Sequence[SwapResult]) -> dict[str, float]:
+    """Compute medians over recolourings, of both garments, of their ``hit`` and of the leakage by area (CIEDE2000)."""
+    values = gather(
+        {"hit": one.hit, **{_LEAK_NAMES[area]: change for area, change in one.leakage.items()}} for one in recolorings
+    )
+    return {name: float(np.median(of_name)) for name, of_name in values.items()}
+
+
 def measure_excerpts(
-    synthesizer: VideoSynthesizer, excerpts: Sequence[Subject], measures: Mapping[str, Measure]
+    synthesizer: VideoSynthesizer, excerpts: Sequence[ColorControlCase], measures: Mapping[str, Measure]
 ) -> dict[str, float]:
-    """Means over the excerpts.
+    """Reconstruct excerpts, swap their codes, and average over the excerpts.
 
     Returns:
-        `measures` of the frames as drawn, whole and masked; ``flicker``; what `summarize_swaps` tells of the swaps,
-        and ``hit``, the mean of both garments'.
+        `measures` of the rendered frames, whole and masked; ``flicker``; the metrics of `summarize_swaps`; and ``hit``,
+        the mean of both garments.
     """
     scores = []
-    for subject in excerpts:
-        drawn = reconstruct(synthesizer, subject.clip, subject.content)
-        flow = implied_flow(subject.clip.keypoints, subject.clip.masks)
-        swaps = summarize_swaps(swap_codes(synthesizer, subject, drawn))
+    for case in excerpts:
+        rendered = reconstruct_clip(synthesizer, case.clip, case.content)
+        flow = implied_flow(case.clip.keypoints, case.clip.masks)
+        swaps = summarize_swaps(swap_codes(synthesizer, case, rendered))
         hits = [swaps[f"hit_{region}"] for region in REGIONS if f"hit_{region}" in swaps]
         scores.append(
             {
-                **score_frames(subject.clip, drawn, measures, synthesizer.device),
-                "flicker": flicker(drawn, flow),
+                **score_frames(case.clip, rendered, measures, synthesizer.device),
+                "flicker": flicker(rendered, flow),
                 **swaps,
                 **({"hit": float(np.mean(hits))} if hits else {}),
             }
@@ -208,9 +216,11 @@ def measure_excerpts(
     return {name: float(np.mean(values)) for name, values in gather(scores).items()}
 
 
-def _measure(subject: Subject, swap: Swap, before: np.ndarray, after: np.ndarray, sensitivity: float) -> SwapResult:
+def _measure(
+    case: ColorControlCase, swap: Swap, before: np.ndarray, after: np.ndarray, sensitivity: float
+) -> SwapResult:
     number = REGIONS.index(swap.region) + 1
-    garment = subject.labels == number
+    garment = case.labels == number
     start, end = mean_ab(before, garment), mean_ab(after, garment)
     return SwapResult(
         region=swap.region,
@@ -219,14 +229,14 @@ def _measure(subject: Subject, swap: Swap, before: np.ndarray, after: np.ndarray
         target=_pair(swap.target),
         share=share_of_way(start, end, swap.target),
         hit=hit(after, garment, swap.target),
-        leakage=leakage(before, after, areas_beside(number, subject.labels, subject.clip.masks)),
+        leakage=leakage(before, after, areas_beside(number, case.labels, case.clip.masks)),
         texture=texture_kept(before, after, garment),
         sensitivity=sensitivity,
     )
 
 
 def _sensitivity(before: np.ndarray, after: np.ndarray, own: Tensor, other: Tensor) -> float:
-    """`code_sensitivity` of a clip whose frames all share one code (Z,)."""
+    """`code_sensitivity` of a clip whose frames share one code (Z,)."""
     if torch.equal(own, other):
         return float("nan")
     codes, other_codes = (z.cpu().numpy()[None].repeat(len(before), axis=0) for z in (own, other))
@@ -234,15 +244,15 @@ def _sensitivity(before: np.ndarray, after: np.ndarray, own: Tensor, other: Tens
 
 
 def _is_more_than_outline(garment: np.ndarray) -> bool:
-    """Whether any frame of (T, H, W) shows more of a garment than its outline, which has no texture to measure."""
+    """Return whether any frame of (T, H, W) shows more of a garment than its outline, which has no texture."""
     return any(cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8)).any() for part in garment)
 
 
-def _farthest_swaps(subject: Subject) -> list[Swap]:
+def _farthest_swaps(case: ColorControlCase) -> list[Swap]:
     """The swap of each garment whose target is farthest from the garment as it is."""
     farthest: dict[str, tuple[float, Swap]] = {}
-    for swap in subject.swaps:
-        own = mean_ab(subject.clip.images, subject.labels == REGIONS.index(swap.region) + 1)
+    for swap in case.swaps:
+        own = mean_ab(case.clip.images, case.labels == REGIONS.index(swap.region) + 1)
         way = float(np.linalg.norm(swap.target - own))
         if swap.region not in farthest or way > farthest[swap.region][0]:
             farthest[swap.region] = way, swap

@@ -1,8 +1,8 @@
-"""How good generated motions are, by the protocol of ACTOR (Petrovich et al., 2021, published code).
+"""The protocol of ACTOR that measures generated motions (Petrovich et al., 2021, arXiv:2104.05670, published code).
 
-So many times, each with its own seed: windows of all real motions in random order; a generated motion of the same
-action and length for each of them; another draw of windows of the real ones, which tells what FID is at its best. One
-recogniser sees all of them, posed on one body.
+It is repeated with several seeds. Each repeat samples windows of the real motions in random order; generates a motion
+of the same action and length for each of them; and samples the real motions a second time, whose FID to the first
+sample is the best that generated ones can reach. One action classifier sees all of them, posed on one body.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from posegen.metrics.motion import accuracy, amplitude, diversity, frechet_dista
 from posegen.motion.pose_features import pose_features
 from posegen.samples import Batch, MotionCrops, fixed_batch
 
-METRICS = ("fid", "accuracy", "diversity", "multimodality", "amplitude")
-Source = Literal["real", "generated"]
-Generate = Callable[[Tensor, Tensor, torch.Generator], Tensor]
-"""Actions (N,) int64 by their place in the samples' own list, lengths (N,) and what draws codes, to motions
-(N, T, 25, 6)."""
+MOTION_METRICS = ("fid", "accuracy", "diversity", "multimodality", "amplitude")
+MotionSource = Literal["real", "generated"]
+GenerateMotions = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+"""From actions (N,) int64, as indices of the samples' own list, lengths (N,) and the generator of random codes to
+motions (N, T, 25, 6)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class MotionProtocol:
     """How motions are measured."""
 
     seeds: int = 20
-    """How often, each time with other windows, codes and pairs."""
+    """Repeats, each with other windows, codes and pairs."""
     max_motions: int = 3000
     """Motions of each set at most."""
     batch_size: int = 64
     """Motions at a time."""
     random_state: bool = False
-    """Start published recognisers from random states, as published; otherwise from zeros, which adds no noise."""
+    """Start published classifiers from random states, as published; otherwise from zeros, which adds no noise."""
 
     def __post_init__(self) -> None:
         for name, least in (("seeds", 2), ("max_motions", 2), ("batch_size", 1)):
@@ -49,80 +49,84 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What a recogniser made of a set."""
+class _Predictions:
+    """What the classifier predicts for a set of motions."""
 
     features: np.ndarray
     """(N, D)."""
     logits: np.ndarray
     """(N, A) of the samples' own actions."""
     labels: np.ndarray
-    """(N,) their places."""
+    """(N,) indices of the true actions."""
     amplitude: float
-    """Metres: how far joints move, mean over the set."""
+    """Metres, mean over the set."""
 
 
 def score_motions(
     samples: MotionCrops,
     recognizer: Recognizer,
-    generate: Generate | None,
+    generate: GenerateMotions | None,
     rest: Tensor,
-    protocol: Protocol,
+    protocol: MotionProtocol,
     *,
-    on_seed: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[Source, dict[str, list[float]]]:
-    """Measure real motions, and generated ones if there are any: every metric, once for each seed.
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[MotionSource, dict[str, list[float]]]:
+    """Measure real motions, and generated ones if there are any: every metric of `MOTION_METRICS`, once for each seed.
 
-    ``fid`` of the real ones is between two draws of their windows; ``accuracy`` in [0, 1]; ``diversity`` and
-    ``multimodality`` in units of the recogniser's features; ``amplitude`` in metres.
+    ``fid`` of real motions is between two samples of their windows, that of generated ones between them and the windows
+    whose actions and lengths they have; ``accuracy`` is in [0, 1]; ``diversity`` and ``multimodality`` are in units of
+    the classifier's features; ``amplitude`` is in metres.
 
     Args:
         samples: The real motions; their window decides lengths.
-        recognizer: It knows all of the samples' actions.
-        generate: Draws motions.
+        recognizer: The action classifier, which must know all of the samples' actions.
+        generate: Generates motions.
         rest: (24, 3) metres, the body on which all motions are posed.
-        protocol: How.
-        on_seed: Hears how many of how many seeds are done.
+        protocol: How to measure.
+        on_progress: Called with the number of seeds that are done and the number of all.
 
     Raises:
-        PosegenError: The recogniser does not know an action, or there are fewer than two motions.
+        PosegenError: The classifier does not know an action, or there are fewer than two motions.
     """
     columns = recognizer.labels(samples.actions, samples.dataset.rate())
-    found: dict[Source, dict[str, list[float]]] = {}
+    scores: dict[MotionSource, dict[str, list[float]]] = {}
     for seed in range(protocol.seeds):
-        on_seed(seed, protocol.seeds)
-        real, again = (list(_batches(samples, 2 * seed + half, protocol)) for half in (0, 1))
-        seen = _see(real, recognizer, columns, rest, protocol, seed)
-        other = _see(again, recognizer, columns, rest, protocol, seed + protocol.seeds)
-        sets: dict[Source, tuple[_Seen, float]] = {"real": (seen, frechet_distance(seen.features, other.features))}
+        on_progress(seed, protocol.seeds)
+        windows, others = (list(_batches(samples, 2 * seed + half, protocol)) for half in (0, 1))
+        real = _predict(windows, recognizer, columns, rest, protocol, seed)
+        again = _predict(others, recognizer, columns, rest, protocol, seed + protocol.seeds)
+        sets: dict[MotionSource, tuple[_Predictions, float]] = {
+            "real": (real, frechet_distance(real.features, again.features))
+        }
         if generate is not None:
-            drawn = _see(_generated(real, generate, rest, seed), recognizer, columns, rest, protocol, seed)
-            sets["generated"] = (drawn, frechet_distance(drawn.features, seen.features))
-        for source, (one, fid) in sets.items():
-            values = _measure(one, fid, seed)
-            for name in METRICS:
-                found.setdefault(source, {}).setdefault(name, []).append(values[name])
-    on_seed(protocol.seeds, protocol.seeds)
-    return found
+            motions = _generate_like(windows, generate, seed)
+            generated = _predict(motions, recognizer, columns, rest, protocol, seed)
+            sets["generated"] = (generated, frechet_distance(generated.features, real.features))
+        for source, (predictions, fid) in sets.items():
+            values = _measure(predictions, fid, seed)
+            for name in MOTION_METRICS:
+                scores.setdefault(source, {}).setdefault(name, []).append(values[name])
+    on_progress(protocol.seeds, protocol.seeds)
+    return scores
 
 
-def _measure(seen: _Seen, fid: float, seed: int) -> dict[str, float]:
+def _measure(predictions: _Predictions, fid: float, seed: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     return {
         "fid": fid,
-        "accuracy": accuracy(seen.logits, seen.labels),
-        "diversity": diversity(seen.features, rng),
-        "multimodality": multimodality(seen.features, seen.labels, rng),
-        "amplitude": seen.amplitude,
+        "accuracy": accuracy(predictions.logits, predictions.labels),
+        "diversity": diversity(predictions.features, rng),
+        "multimodality": multimodality(predictions.features, predictions.labels, rng),
+        "amplitude": predictions.amplitude,
     }
 
 
-def _batches(samples: MotionCrops, epoch: int, protocol: Protocol) -> list[Batch]:
+def _batches(samples: MotionCrops, epoch: int, protocol: MotionProtocol) -> list[Batch]:
     return fixed_batch(samples, protocol.max_motions, protocol.batch_size, epoch=epoch)
 
 
-def _generated(real: Sequence[Batch], generate: Generate, rest: Tensor, seed: int) -> Iterable[Batch]:
-    """For each real motion one of its action and length."""
+def _generate_like(real: Sequence[Batch], generate: GenerateMotions, seed: int) -> Iterable[Batch]:
+    """For each real motion a generated one of its action and length."""
     generator = torch.Generator().manual_seed(seed)
     for batch in real:
         motion = generate(batch["action"], batch["length"], generator).to(batch["motion"])
@@ -131,9 +135,14 @@ def _generated(real: Sequence[Batch], generate: Generate, rest: Tensor, seed: in
 
 
 @torch.no_grad()
-def _see(
-    batches: Iterable[Batch], recognizer: Recognizer, columns: Tensor, rest: Tensor, protocol: Protocol, seed: int
-) -> _Seen:
+def _predict(
+    batches: Iterable[Batch],
+    recognizer: Recognizer,
+    columns: Tensor,
+    rest: Tensor,
+    protocol: MotionProtocol,
+    seed: int,
+) -> _Predictions:
     generator = torch.Generator().manual_seed(seed) if protocol.random_state else None
     features, logits, labels, amplitudes = [], [], [], []
     for batch in batches:
@@ -145,11 +154,12 @@ def _see(
         labels.append(batch["action"].numpy())
         joints = pose_features(batch["motion"], body, translate=False).joints.numpy()
         amplitudes += [amplitude(x[:n]) for x, n in zip(joints, batch["length"].tolist(), strict=True)]
-    return _Seen(np.concatenate(features), np.concatenate(logits), np.concatenate(labels), float(np.mean(amplitudes)))
+    mean_amplitude = float(np.mean(amplitudes))
+    return _Predictions(np.concatenate(features), np.concatenate(logits), np.concatenate(labels), mean_amplitude)
 
 
 def _fill(batch: Batch) -> Batch:
-    """Repeat the last frame behind the end, as recognisers of fixed windows know it."""
+    """Repeat the last frame up to the end of the window, as classifiers of fixed windows were trained."""
     count = batch["motion"].shape[1]
     rows = torch.minimum(torch.arange(count), batch["length"][:, None] - 1)  # (N, T)
     filled = batch["motion"][torch.arange(len(rows))[:, None], rows]

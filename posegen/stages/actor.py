@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +39,11 @@ class Actor(MotionStage):
 
     name = "actor"
     protocol = "motion"
+    objectives: ClassVar = {
+        "fid": "val/generated_fid",
+        "accuracy": "val/generated_accuracy",
+        "joint_error": "val/joint_error",
+    }
     validation_samples = 64
 
     @dataclass(frozen=True, kw_only=True)

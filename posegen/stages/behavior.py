@@ -4,6 +4,7 @@ arXiv:2103.04677)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ class Behavior(BehaviorStage):
     """Behaviour net: a recurrent cVAE whose code carries a bounded amount of information and, best, no posture."""
 
     name = "behavior"
+    objectives: ClassVar = {"joint_error": "val/joint_error", "posture_error": "val/posture_error", "ade": "val/ade"}
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BehaviorStage.Config):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ class BehaviorFlow(BehaviorStage):
     """Normalizing flow between N(0, I) and the codes of a behaviour net, which is not trained here."""
 
     name = "behavior_flow"
+    objectives: ClassVar = {"nll": "val/nll", "ade": "val/ade"}
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BehaviorStage.Config):

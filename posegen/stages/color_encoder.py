@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ class ColorEncoder(Stage):
     """
 
     name = "color_encoder"
+    objectives: ClassVar = {"l1": "val/l1", "sensitivity": "val/sensitivity"}
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class Colorizer(Stage):
     """
 
     name = "colorizer"
+    objectives: ClassVar = {"ab_error": "val/ab_error", "psnr": "val/psnr", "hint_hit": "val/hint_hit"}
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):

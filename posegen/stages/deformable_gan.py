@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ class DeformableGAN(PoseTransferStage):
     """
 
     name = "deformable_gan"
+    objectives: ClassVar = {"ssim": "val/ssim", "psnr": "val/psnr", "l1": "val/l1"}
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):

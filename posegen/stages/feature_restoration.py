@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ class FeatureRestoration(Stage):
     """
 
     name = "feature_restoration"
+    objectives: ClassVar = {"hole_l1": "val/hole_l1", "l1": "val/l1"}
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch.nn import functional as F
@@ -29,6 +29,7 @@ class Recognition(MotionStage):
     """Recogniser of actions, with whose features motions are compared: a GRU on joints, or ST-GCN on rotations."""
 
     name = "recognition"
+    objectives: ClassVar = {"cross_entropy": "val/cross_entropy", "accuracy": "val/accuracy"}
     validation_samples = 512
 
     @dataclass(frozen=True, kw_only=True)

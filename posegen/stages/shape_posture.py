@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class ShapePosture(PoseTransferStage):
     """
 
     name = "shape_posture"
+    objectives: ClassVar = {"ssim": "val/ssim", "perceptual": "val/perceptual", "psnr": "val/psnr"}
 
     @dataclass(frozen=True, kw_only=True)
     class Config(PoseTransferStage.Config):

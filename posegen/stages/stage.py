@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -39,6 +39,8 @@ class Stage(nn.Module, ABC):
     protocol: ClassVar[Protocol] = "batches"
     """How `posegen evaluate` measures its runs: by the mean of `evaluate` over batches, or by a protocol of videos,
     motions or behaviour in `posegen.evaluation`."""
+    objectives: ClassVar[Mapping[str, str]] = {}
+    """What a search can optimize: short names and the metrics that they stand for; the first is the default."""
     validation_samples: ClassVar[int] = 16
     """Samples that are measured after every epoch."""
     optimizers: dict[str, torch.optim.Optimizer]

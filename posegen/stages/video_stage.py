@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,14 @@ class VideoStage(Stage):
     """
 
     protocol = "video"
+    objectives: ClassVar = {
+        "lpips": "val/st_lpips_masked",
+        "color": "val/hit",
+        "psnr": "val/psnr",
+        "l1": "val/l1",
+        "size": "model/parameters",
+        "time": "time/frame_seconds",
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):

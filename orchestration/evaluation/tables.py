@@ -1,0 +1,183 @@
+"""Tables of evaluation records and of comparisons. Titles, units, directions and digits are those of the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.table import Table
+
+from orchestration.evaluation.behavior import BehaviorBasis
+from orchestration.evaluation.compare import Comparison
+from orchestration.evaluation.motion import MotionBasis
+from orchestration.evaluation.records import EvaluationRecord, Score, score_name
+from posegen.evaluation.behavior import BehaviorSource, probed_frames
+from posegen.evaluation.metric_info import MetricInfo
+from posegen.evaluation.metric_registry import metric_info
+from posegen.evaluation.motion_generation import MotionSource
+from posegen.evaluation.published_results import MOTION_RESULTS, MotionResult
+from posegen.io.storage import StorageFolder
+
+_MOTION_COLUMNS = ("fid", "accuracy", "diversity", "multimodality", "amplitude")
+_ACTIONS = ("accuracy", "target_accuracy", "movement_accuracy", "target_movement_accuracy")
+_TRANSFER_ROWS = (*_ACTIONS, "first_step", "joint_error", "cross_displacement", "consistency")
+_TRANSFER_COLUMNS: tuple[BehaviorSource, ...] = ("real", "chance", "reconstruction", "transfer", "late")
+_REALISM_ROWS = ("realism", "realism_of_real", "realism_accuracy", "limb_drift", "asd", "fsd", "apd", "ade", "fde")
+_REALISM_COLUMNS: tuple[BehaviorSource, ...] = ("real", "reconstruction", "transfer", "prior", "flow")
+_COMPARED: tuple[tuple[BehaviorSource, str], ...] = (
+    ("reconstruction", "accuracy"),
+    ("reconstruction", "joint_error"),
+    *(("transfer", name) for name in (*_ACTIONS, "first_step", "cross_displacement")),
+    ("late", "accuracy"),
+    ("code", "posture_error"),
+    ("code", "posture_r2"),
+    *((source, "realism") for source in ("reconstruction", "transfer", "prior", "flow")),
+    *((source, name) for source in ("prior", "flow") for name in ("limb_drift", "asd", "fsd", "apd", "ade", "fde")),
+)
+"""What runs are compared by. Distances of codes are not among it: each run has codes of its own."""
+
+
+def record_tables(record: EvaluationRecord[Any]) -> list[Table]:
+    """Make the tables of one record, whatever its protocol."""
+    match record.basis:
+        case MotionBasis():
+            rows: list[tuple[str, EvaluationRecord[MotionBasis], MotionSource]] = [
+                ("real", record, "real"),
+                ("generated", record, "generated"),
+            ]
+            return [motion_table(rows, MOTION_RESULTS.get(record.basis.recognizer, ()))]
+        case BehaviorBasis():
+            return behavior_tables(record)
+    return [score_table(record)]
+
+
+def score_table(record: EvaluationRecord[Any]) -> Table:
+    """Make a table with a row for each score, by groups."""
+    rows: list[Sequence[str]] = []
+    infos = {name: metric_info(f"test/{name}") for name in record.scores}
+    for group, names in groupby(record.scores, key=lambda name: infos[name].group):
+        rows.append([f"[bold]{group}[/]"])
+        for name in names:
+            info, score = infos[name], record.scores[name]
+            interval = " – ".join(map(info.format, score.interval or ()))
+            rows.append([info.title, info.arrow, info.format(score.mean), interval, info.unit])
+    heads = ("metric", "better", "mean", "95 % interval", "unit")
+    return _grid(heads, rows, title=record.basis.describe(record.data_fingerprint)[0])
+
+
+def motion_table(
+    rows: Sequence[tuple[str, EvaluationRecord[MotionBasis], MotionSource]],
+    published: Sequence[MotionResult] = (),
+    title: str = "",
+) -> Table:
+    """Make a table with a column for each metric; ± is half of the mean's 95 % interval, in brackets what ACTOR prints.
+
+    Args:
+        rows: The title of each row, the record and the source of its scores.
+        published: Rows below them.
+        title: Above the table.
+    """
+    infos = [metric_info(f"motion/{name}") for name in _MOTION_COLUMNS]
+    cells: list[Sequence[str]] = []
+    for name, record, source in rows:
+        scores = [record.scores.get(score_name(source, metric)) for metric in _MOTION_COLUMNS]
+        cells.append([name, *(_cell(*pair, published=True) for pair in zip(scores, infos, strict=True))])
+    for result in published:
+        values = (result.values.get(metric) for metric in _MOTION_COLUMNS)
+        cells.append([f"{result.title} (published)", *("{:g} [{:g}]".format(*x) if x else "" for x in values)])
+    return _grid(("", *(info.heading for info in infos)), cells, title=title, divide_at=len(rows))
+
+
+def behavior_tables(record: EvaluationRecord[BehaviorBasis]) -> list[Table]:
+    """Make the tables of one behaviour net: its transfers, its realism and diversity, and postures in its codes."""
+    return [
+        _source_table(record, _TRANSFER_ROWS, _TRANSFER_COLUMNS),
+        _source_table(record, _REALISM_ROWS, _REALISM_COLUMNS),
+        _posture_table(record),
+    ]
+
+
+def behavior_comparison(records: Sequence[EvaluationRecord[BehaviorBasis]]) -> Table:
+    """Make a table with a row for each metric and a column for each run, beside real motions and chance."""
+    rows = []
+    for source, metric in _COMPARED:
+        scores = [record.scores.get(score_name(source, metric)) for record in records]
+        if any(scores):
+            info = metric_info(f"behavior/{metric}")
+            beside = [records[0].scores.get(score_name(reference, metric)) for reference in ("real", "chance")]
+            rows.append([f"{source}: {info.heading}", *(_cell(score, info) for score in (*beside, *scores))])
+    return _grid(("", "real", "chance", *(StorageFolder(record.run).name for record in records)), rows)
+
+
+def comparison_table(found: Comparison, top: int) -> Table:
+    """Make a table of the best runs, with the parameters in which they differ."""
+    infos = [metric_info(name) for name in found.objectives]
+    measured = any(entry.interval for entry in found.entries)
+    ends = ["95 % interval"] if measured else []
+    heads = ["run", "state", *(info.heading for info in infos), *ends, *(x.rpartition(".")[2] for x in found.varied)]
+    rows = []
+    for entry in found.entries[:top]:
+        metrics = entry.run.metrics
+        values = [info.format(metrics[info.name]) if info.name in metrics else "" for info in infos]
+        interval = [" – ".join(map(found.info.format, entry.interval or ()))] if measured else []
+        varied = [_shorten(entry.parameters.get(name, "")) for name in found.varied]
+        rows.append([entry.run.name, entry.state, *values, *interval, *varied])
+    return _grid(heads, rows, title=f"{len(found.entries)} runs, {found.order}")
+
+
+def _source_table(
+    record: EvaluationRecord[BehaviorBasis], metrics: Sequence[str], sources: Sequence[BehaviorSource]
+) -> Table:
+    """A row for each metric and a column for each source that was measured."""
+    measured = [source for source in sources if any(score_name(source, name) in record.scores for name in metrics)]
+    rows = []
+    for name in metrics:
+        info = metric_info(f"behavior/{name}")
+        rows.append([info.heading, *(_cell(record.scores.get(score_name(x, name)), info) for x in measured)])
+    return _grid(("", *measured), rows)
+
+
+def _posture_table(record: EvaluationRecord[BehaviorBasis]) -> Table:
+    """How well postures are predicted from codes, over all frames and frame by frame, beside the mean posture."""
+    r2, error = (metric_info(f"behavior/{name}") for name in ("posture_r2", "posture_error"))
+    rows = []
+    for suffix in ("", *(f"_{frame}" for frame in probed_frames(record.basis.num_frames))):
+        cells = (
+            _cell(record.scores.get(f"code_posture_r2{suffix}"), r2),
+            _cell(record.scores.get(f"code_posture_error{suffix}"), error),
+            _cell(record.scores.get(f"chance_posture_error{suffix}"), error),
+        )
+        rows.append([f"frame {suffix[1:]}" if suffix else "all frames", *cells])
+    return _grid(("", r2.heading, error.heading, f"of the mean posture, {error.unit}"), rows)
+
+
+def _cell(score: Score | None, info: MetricInfo, *, published: bool = False) -> str:
+    """A mean with half of its interval behind ±, where it varies, and the published kind of interval in brackets."""
+    if score is None:
+        return ""
+    low, high = score.interval or (score.mean, score.mean)
+    spread = f" ± {info.format((high - low) / 2)}" if high > low else ""
+    if published and score.published_interval is not None:
+        spread += f" [{info.format(info.scale * score.published_interval)}]"  # a variance: scaled twice
+    return info.format(score.mean) + spread
+
+
+def _grid(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", divide_at: int | None = None) -> Table:
+    """A table whose first column has words and whose others have numbers; rows of one cell begin a section."""
+    table = Table(title=title or None)
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number else "left", overflow="fold")
+    for number, row in enumerate(rows):
+        if len(row) == 1 or number == divide_at:
+            table.add_section()
+        table.add_row(*row)
+    return table
+
+
+def _shorten(text: str) -> str:
+    """A number in four digits; anything else as it is."""
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
