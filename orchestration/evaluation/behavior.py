@@ -13,7 +13,7 @@ from torch import Tensor
 
 from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motions import write_pictures
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.mirror import recorded
 from orchestration.training.runs import dataset_of, load_behavior
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import EvaluationError
@@ -161,7 +161,8 @@ def show_behavior(run: str, stage: BehaviorStage, held_out: BehaviorWindows) -> 
         codes = encode(stage.network, windows.joints).cpu().numpy()
         plot_action_map(local / "codes.png", codes, actions, title="codes of held-out motions")
         folder.upload(local)
-        tracking.of_run(StorageFolder(run)).log_file(local, "behavior")
+    with recorded(run) as log:
+        log.log_own_files("behavior")
     return str(folder)
 
 
@@ -210,8 +211,6 @@ def _record(evaluation: BehaviorEvaluation) -> None:
     folder = StorageFolder(evaluation.run) / "evaluation"
     scores = {source: {name: x._asdict() for name, x in of.items()} for source, of in evaluation.scores.items()}
     folder.write_json(_FILE, {**asdict(evaluation), "scores": scores})
-    tracker = tracking.of_run(StorageFolder(evaluation.run))
-    tracker.log_metrics(
-        {f"behavior/{source}_{name}": x.mean for source, of in evaluation.scores.items() for name, x in of.items()},
-        step=0,
-    )
+    means = {f"behavior/{source}_{name}": x.mean for source, of in evaluation.scores.items() for name, x in of.items()}
+    with recorded(evaluation.run) as log:
+        log.log_metrics(means, step=0, group="behavior")

@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 
 from orchestration.evaluation.compare import Comparison, Entry, is_higher_better
 from orchestration.search.settings import OBJECTIVES
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.queries import list_files, metric_history, read_file
 
 _CURVES = 20  # runs whose learning curves are drawn
 _SHOWN = 3  # runs whose pictures and videos are shown
@@ -169,7 +169,7 @@ def _plot_curves(comparison: Comparison) -> Any:
     metric = OBJECTIVES[name].metric if phase == "objective" else comparison.metric
     figure = go.Figure()
     for entry in comparison.entries[:_CURVES]:
-        history = _history(entry.run.run_id, metric)
+        history = metric_history(entry.run.run_id, metric)
         if len(history) > 1:
             epochs = sorted(history)
             figure.add_scatter(x=epochs, y=[history[epoch] for epoch in epochs], name=entry.run.name)
@@ -178,31 +178,15 @@ def _plot_curves(comparison: Comparison) -> Any:
     return figure.update_layout(xaxis_title="epoch", yaxis_title=metric)
 
 
-def _history(run_id: str, metric: str) -> dict[int, float]:
-    """A metric of a run, or of the run under it that was trained for it."""
-    history = tracking.metric_history(run_id, metric)
-    if len(history) > 1:
-        return history
-    for child in tracking.children_of(run_id):
-        if metric in child.metrics:
-            return tracking.metric_history(child.run_id, metric)
-    return history
-
-
 def _show(entry: Entry) -> Shown:
-    """The last preview and the videos of a run, or of those under it."""
-    picture, videos = "", []
-    for run_id in (entry.run.run_id, *(child.run_id for child in tracking.children_of(entry.run.run_id))):
-        pictures = [
-            path for path in tracking.list_files(run_id, "images") if "generated" in path and path.endswith("png")
-        ]
-        if pictures and not picture:
-            newest = max(pictures, key=_step_of)
-            picture = _data("image/png", tracking.read_file(run_id, newest))
-        files = [path for folder in ("evaluation", "motions") for path in tracking.list_files(run_id, folder)]
-        clips = [path for path in files if path.endswith(".mp4")]
-        videos += [_data("video/mp4", tracking.read_file(run_id, path)) for path in clips[:2]]
-    return Shown(entry, picture, videos)
+    """The last preview and the videos of a run."""
+    pictures = [path for path in list_files(entry.run.run_id, "images") if "generated" in path and path.endswith("png")]
+    picture = ""
+    if pictures:
+        picture = _data("image/png", read_file(entry.run.run_id, max(pictures, key=_step_of)))
+    files = [path for folder in ("evaluation", "motions") for path in list_files(entry.run.run_id, folder)]
+    clips = [path for path in files if path.endswith(".mp4")]
+    return Shown(entry, picture, [_data("video/mp4", read_file(entry.run.run_id, path)) for path in clips[:2]])
 
 
 def _step_of(path: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from orchestration.generation.motions import load_actor, show_motions
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.mirror import recorded
 from orchestration.training.runs import dataset_of, refuse_behavior
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import EvaluationError
@@ -173,14 +173,8 @@ def _record(evaluation: MotionEvaluation) -> None:
     folder = StorageFolder(evaluation.run) / "evaluation"
     scores = {source: {name: x._asdict() for name, x in of.items()} for source, of in evaluation.scores.items()}
     folder.write_json(_FILE, {**asdict(evaluation), "scores": scores})
-    tracker = tracking.of_run(StorageFolder(evaluation.run))
     prefix = {"real": "motion/real_", "generated": "motion/"}
-    tracker.log_metrics(
-        {
-            prefix[source] + name: evaluation.scores[source][name].mean
-            for source in evaluation.scores
-            for name in METRICS
-        },
-        step=0,
-    )
-    tracker.set_tags({"posegen.recognizer": evaluation.recognizer_sha256})
+    means = {prefix[source] + name: of[name].mean for source, of in evaluation.scores.items() for name in METRICS}
+    with recorded(evaluation.run) as log:
+        log.log_metrics(means, step=0, group="motion")
+        log.set_tags({"posegen.recognizer": evaluation.recognizer_sha256})

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.mirror import recorded
 from orchestration.training.runs import refuse_behavior
 from posegen.datasets.clip_files import Clip, ClipFile
 from posegen.datasets.clips import ClipDataset
@@ -263,9 +263,11 @@ def _record(evaluation: Evaluation, local: Path) -> None:
     """File the evaluation with the run that it is of."""
     (local / "evaluation.json").write_text(json.dumps(asdict(evaluation), indent=2))
     StorageFolder(evaluation.folder).upload(local)
-    tracker = tracking.of_run(StorageFolder(evaluation.run))
-    tracker.log_metrics({f"test/{name}": score.mean for name, score in evaluation.scores.items()}, step=0)
-    intervals = {name: score.interval for name, score in evaluation.scores.items() if score.interval}
-    tracker.log_metrics({f"test/{name}.low": low for name, (low, _) in intervals.items()}, step=0)
-    tracker.log_metrics({f"test/{name}.high": high for name, (_, high) in intervals.items()}, step=0)
-    tracker.log_file(local, "evaluation")
+    metrics = {}
+    for name, score in evaluation.scores.items():
+        metrics[f"test/{name}"] = score.mean
+        if score.interval:
+            metrics[f"test/{name}.low"], metrics[f"test/{name}.high"] = score.interval
+    with recorded(evaluation.run) as log:
+        log.log_metrics(metrics, step=0, group="test")
+        log.log_own_files("evaluation")

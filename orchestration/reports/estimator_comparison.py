@@ -1,6 +1,6 @@
-"""Which estimator's poses make better motion: ACTOR on the poses of each, judged by one recogniser of all.
+"""Which estimator's poses make better motion: ACTOR on the poses of each, classifierd by one recogniser of all.
 
-A recogniser that knows one estimator's poses alone cannot judge another's, and figures of two recognisers do not
+A recogniser that knows one estimator's poses alone cannot classifier another's, and figures of two recognisers do not
 compare. Here one is trained on the motions of all estimators together, and its hash stands beside every figure.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -23,8 +23,9 @@ from orchestration.evaluation.motion import (
 )
 from orchestration.evaluation.motion_tables import PUBLISHED, motion_table
 from orchestration.runtime.progress import ProgressListener
-from orchestration.tracking import tracker as tracking
-from orchestration.training.train import TrainSettings, train
+from orchestration.tracking.mirror import recorded
+from orchestration.training.job import TrainSettings
+from orchestration.training.train import train
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import ConfigError, DatasetError
 from posegen.evaluation.motion_generation import Source
@@ -48,7 +49,7 @@ class EstimatorSettings:
     preset: Literal["posegen", "reference", "small", "tiny"] = "reference"
     """Of ACTOR and of the recogniser."""
     recognizer: str = ""
-    """A recogniser to judge with instead of one that is trained on all: a run, or gru-ntu13 or gru-humanact12."""
+    """A recogniser to classifier with instead of one that is trained on all: a run, or gru-ntu13 or gru-humanact12."""
     split: Literal["train", "test", "all"] = "train"
     """Real motions to compare with. Published figures are of those that were learned from."""
     seeds: int = 20
@@ -99,14 +100,14 @@ def compare_estimators(
     data = {name: MotionDataset(folder) for name, folder in settings.tracks.items()}
     _check_alike(data)
     how = TrainSettings(runs=settings.runs, workers=settings.workers, experiment=EXPERIMENT)
-    judge = settings.recognizer or _train_classifier(data, settings, how, listener)
+    classifier = settings.recognizer or _train_classifier(data, settings, how, listener)
     config = Actor.presets[settings.preset]
-    assert isinstance(config, Actor.Config)
     evaluations = {}
     for name, motions in data.items():
-        actor = replace(config, recognizer=judge)
-        run = train(Actor.name, actor, str(motions.folder), replace(how, name=f"estimators-{name}"), listener=listener)
-        measure = MotionEvaluateSettings(recognizer=judge, split=settings.split, seeds=settings.seeds)
+        changes: dict[str, Any] = {"recognizer": classifier}
+        actor = replace(config, **changes)
+        run = train(actor, str(motions.folder), replace(how, name=f"estimators-{name}"), listener=listener)
+        measure = MotionEvaluateSettings(recognizer=classifier, split=settings.split, seeds=settings.seeds)
         evaluations[name] = evaluate_motion(str(run), measure, on_seed=on_seed)
     check_one_recognizer(list(evaluations.values()))
     result = EstimatorComparison(evaluations)
@@ -149,7 +150,7 @@ def _train_classifier(
         actions=next(iter(data.values())).info.actions,
     )
     config = Recognition.presets[settings.preset]
-    run = train(Recognition.name, config, str(union), replace(how, name="estimators-recognizer"), listener=listener)
+    run = train(config, str(union), replace(how, name="estimators-recognizer"), listener=listener)
     return str(run)
 
 
@@ -170,5 +171,7 @@ def _write(result: EstimatorComparison, settings: EstimatorSettings) -> None:
     }
     for name, content in files.items():
         (settings.folder / name).write_text(content)
-        for evaluation in result.evaluations.values():
-            tracking.of_run(StorageFolder(evaluation.run)).log_file(settings.folder / name, "report")
+    for evaluation in result.evaluations.values():
+        with recorded(evaluation.run) as log:
+            for name in files:
+                log.log_file(settings.folder / name, "report")

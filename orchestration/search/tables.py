@@ -13,11 +13,11 @@ from orchestration.evaluation.video import Evaluation, meaning
 
 if TYPE_CHECKING:
     from orchestration.evaluation.compare import Comparison
-    from orchestration.search.plan import Plan
-    from orchestration.search.results import Tried
+    from orchestration.search.plan import SearchPlan
+    from orchestration.search.results import TrialResult
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: SearchPlan) -> Table:
     """What every trial costs."""
     table = Table(title="what would be tried, if nothing is stopped early")
     for head in ("trial", "point", "TFLOP", "memory", "disk", "trained first", "there already"):
@@ -37,19 +37,19 @@ def plan_table(plan: Plan) -> Table:
     return table
 
 
-def describe_plan(plan: Plan) -> str:
+def describe_plan(plan: SearchPlan) -> str:
     """What all trials cost, and how many run at once."""
     total, without = plan.total, plan.without_reuse
-    known = isfinite(plan.room.memory)
-    memory = f"{plan.room.memory / 2**30:.1f} GiB" if known else "the memory of machines that are to start"
+    known = isfinite(plan.capacity.memory)
+    memory = f"{plan.capacity.memory / 2**30:.1f} GiB" if known else "the memory of machines that are to start"
     return (
         f"in all {total.flops / 1e12:,.0f} TFLOP, {total.disk / 2**30:.2f} GiB of checkpoints; "
         f"{without.flops / total.flops:.2f} times as much if nothing was used twice\n"
-        f"{plan.room.trials} at a time on this cluster, with {memory} each"
+        f"{plan.capacity.trials} at a time on this cluster, with {memory} each"
     )
 
 
-def describe_trial(trial: Tried) -> str:
+def describe_trial(trial: TrialResult) -> str:
     """A trial in a line: how it ended, its objectives, what it tried."""
     values = "  ".join(f"{name} {value:.4g}" for name, value in trial.values.items())
     ended = f"{trial.state} after {trial.epochs} epochs" if trial.epochs else trial.state

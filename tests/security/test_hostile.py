@@ -26,7 +26,8 @@ from orchestration.data.video_files import find_videos, read_contents
 from orchestration.evaluation.compare import Comparison, Entry
 from orchestration.evaluation.compare_page import _step_of, as_study, write_page
 from orchestration.tracking import tracker as tracking
-from orchestration.tracking.tracker import Recorded, Tracker
+from orchestration.tracking.queries import Recorded
+from orchestration.tracking.tracker import Tracker
 from orchestration.training.runs import dataset_of, history
 from orchestration.training.train import TrainSettings
 from posegen.checkpoints.checkpoint import (

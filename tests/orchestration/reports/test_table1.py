@@ -172,7 +172,7 @@ def test_methods_differ_in_what_they_say():
         "no_augmentation",
     }
     for name in ("upper_encoder_plain", "lower_encoder_plain", "no_augmentation"):
-        assert plan[name].changes["color_augmentation"] is False
+        assert plan[name].changes["recolored"] is False
     assert set(plan["end_to_end"].needs) == {"restoration"}
 
 

@@ -22,9 +22,9 @@ SPACE = Space(
         "color_encoder.lambda_kl": FloatDistribution(1e-5, 0.1, log=True),
         "video_generator.upper_latent_dim": IntDistribution(2, 16),
         "video_generator.lambda_fm": Switched(FloatDistribution(0.1, 30.0)),
-        "video_generator.colorings": CategoricalDistribution((1, 2)),
+        "video_generator.colors_per_pair": CategoricalDistribution((1, 2)),
         "video_generator.lambda_contrast": When(
-            "video_generator.colorings", (2,), FloatDistribution(1.0, 60.0), otherwise=0.0
+            "video_generator.colors_per_pair", (2,), FloatDistribution(1.0, 60.0), otherwise=0.0
         ),
     },
 )
@@ -74,7 +74,7 @@ def test_the_first_point_is_the_preset():
             "video_generator.upper_latent_dim": 16,
             "video_generator.lambda_fm.on": True,
             "video_generator.lambda_fm": 10.0,
-            "video_generator.colorings": 1,
+            "video_generator.colors_per_pair": 1,
         }
     ]
 
@@ -84,7 +84,7 @@ def test_a_point_becomes_the_configurations_of_all_runs():
         "color_encoder.lambda_kl": 0.05,
         "video_generator.upper_latent_dim": 6,
         "video_generator.lambda_fm.on": False,
-        "video_generator.colorings": 2,
+        "video_generator.colors_per_pair": 2,
         "video_generator.lambda_contrast": 7.0,
     }
     configs = open_search().configs(point)
@@ -92,7 +92,9 @@ def test_a_point_becomes_the_configurations_of_all_runs():
     assert (configs["upper_encoder"].latent_dim, configs["lower_encoder"].latent_dim) == (6, 4)
     drawn = configs["no_restoration"]
     assert (drawn.upper_latent_dim, drawn.lambda_fm, drawn.lambda_contrast) == (6, 0.0, 7.0)
-    alone = {key: value for key, value in point.items() if "contrast" not in key} | {"video_generator.colorings": 1}
+    alone = {key: value for key, value in point.items() if "contrast" not in key} | {
+        "video_generator.colors_per_pair": 1
+    }
     assert open_search().configs(alone)["no_restoration"].lambda_contrast == 0.0
 
 
@@ -123,7 +125,7 @@ def test_presets_of_stages_fit_together(preset):
         (with_parameters(color_encoder__latent_dim=IntDistribution(1, 8)), "follows video_generator.upper_latent_dim"),
         (
             with_parameters(
-                video_generator__lambda_fm=When("video_generator.colorings", (2,), FloatDistribution(0, 1), 0.0)
+                video_generator__lambda_fm=When("video_generator.colors_per_pair", (2,), FloatDistribution(0, 1), 0.0)
             ),
             "must come before it",
         ),
@@ -137,7 +139,7 @@ def test_what_does_not_fit_is_said_in_a_line(space, complaint):
 
 def test_what_is_searched_cannot_be_set():
     with pytest.raises(ValueError, match="is searched by this space and cannot be set"):
-        open_search(**{"video_generator.colorings": 1})
+        open_search(**{"video_generator.colors_per_pair": 1})
 
 
 def test_values_that_a_configuration_refuses_are_its_error():
