@@ -93,7 +93,6 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
             workers=0,  # a dozen short clips is prepared sooner than Ray Data starts
         )
         output.print(str(prepare(videos, dataset, truth, on_progress=lambda done, total, _: on_progress(done, total))))
-        )
     with timed(output, "3/6 colorize: random colours inside the garments"):
         _recolor(dataset, output)
     log = RunLog(StorageFolder(runs) / "demo")
