@@ -17,6 +17,7 @@ from optuna.trial import TrialState, create_trial
 
 from orchestration.evaluation.compare import Comparison, Entry, is_higher_better
 from orchestration.search.settings import OBJECTIVES
+from orchestration.tracking.mirror import PICTURE
 from orchestration.tracking.queries import list_files, metric_history, read_file
 
 _CURVES = 20  # runs whose learning curves are drawn
@@ -190,10 +191,9 @@ def _show(entry: Entry) -> Shown:
 
 
 def _step_of(path: str) -> int:
-    """The step in the name that MLflow gives to a picture of a series: ``KEY%step%N%…``."""
-    words = path.replace("~", "%").split("%")
-    step = words[words.index("step") + 1 :][:1] if "step" in words else []
-    return int(step[0]) if step and step[0].isdecimal() else -1
+    """The step of a picture of a series."""
+    named = PICTURE.match(Path(path).name)
+    return int(named["step"]) if named else -1
 
 
 def _data(kind: str, content: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import tempfile
 import threading
 import time
@@ -41,6 +42,8 @@ log = logging.getLogger("posegen")
 
 KEY = "posegen.key"
 """The tag by which a run is found in MLflow."""
+PICTURE = re.compile(r"(?P<name>.+)[%~+]step[%~+](?P<step>\d+)[%~+]")
+"""Names that MLflow gives to the pictures of a series."""
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
 _PARAMETER_LENGTH, _BATCH = 6000, 100  # MLflow's limits
 _RETRY = 10.0  # seconds for which a store that was away is left alone
@@ -61,7 +64,7 @@ class _Mirrored:
     metrics: dict[str, dict[int, int]] = field(default_factory=dict)
     """By group: when each step was measured."""
     pictures: list[str] = field(default_factory=list)
-    """Single pictures, ``NAME%step%STEP``, of steps that are not sent as a whole."""
+    """Single pictures of steps that are not sent as a whole."""
     pictured: list[int] = field(default_factory=list)
     """Steps whose pictures are all sent."""
     files: dict[str, str] = field(default_factory=dict)
@@ -234,8 +237,8 @@ class _Mirror:
                 history = self.client.get_metric_history(run_id, next(iter(measured.values))) if measured.values else []
                 if any((one.step, one.timestamp) == (step, self._time(measured.at)) for one in history):
                     self.state.metrics.setdefault(group, {})[step] = measured.at
-        names = [Path(one.path).name for one in self.client.list_artifacts(run_id, "images")]
-        self.state.pictures = sorted({"%".join(name.split("%")[:3]) for name in names if name.count("%") >= 3})
+        found = (PICTURE.match(Path(one.path).name) for one in self.client.list_artifacts(run_id, "images"))
+        self.state.pictures = sorted({_mark(one["name"], int(one["step"])) for one in found if one})
 
     def _describe(self) -> None:
         from mlflow.entities import Param, RunTag
@@ -281,12 +284,12 @@ class _Mirror:
                 continue
             for file in folder.files(".png"):
                 name = file.removesuffix(".png")
-                mark = f"{name}%step%{step}"
+                mark = _mark(name, step)
                 if mark not in self.state.pictures:
                     self.client.log_image(self.state.run_id, decode_png(folder.read(file)), key=name, step=step)
                     self.state.pictures.append(mark)
             self.state.pictured.append(step)
-            self.state.pictures = [mark for mark in self.state.pictures if not mark.endswith(f"%step%{step}")]
+            self.state.pictures = [mark for mark in self.state.pictures if not mark.endswith(_mark("", step))]
 
     def _send_files(self) -> None:
         for place, own in self.run.artifacts().items():
@@ -313,6 +316,10 @@ class _Mirror:
                 self.client.set_terminated(self.state.run_id, status.status, status.at)
             self.state.status_at = status.at
         self.state.complete = status.status != "RUNNING" and bool(self.state.parent or not self.description.parent)
+
+
+def _mark(name: str, step: int) -> str:
+    return f"{name} at step {step}"
 
 
 _resting: dict[str, float] = {}

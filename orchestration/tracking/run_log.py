@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import time
 import uuid
@@ -131,7 +132,11 @@ class RunLog:
     @property
     def description(self) -> RunDescription | None:
         """What ``tracking.json`` says; None where the run is not to be mirrored. Raises TrackingError."""
-        return self._read(RunDescription, _RECORD)
+        description = self._read(RunDescription, _RECORD)
+        # It becomes the name of a file, and a part of a query.
+        if description is not None and not re.fullmatch("[0-9a-f]{32}", description.key):
+            raise TrackingError(f"{self.folder}/{_RECORD}: {description.key!r} is not the key of a run")
+        return description
 
     @property
     def status(self) -> RunStatus | None:
@@ -159,7 +164,10 @@ class RunLog:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int, group: str = TRAINING) -> None:
         """Write the metrics, named ``phase/name``, of a step, in place of those that the step had in this group."""
-        steps = {**self.metrics(group), step: Measured(now(), {name: float(x) for name, x in metrics.items()})}
+        known = self._all_metrics(group)
+        if group == TRAINING:
+            known = {number: measured for number, measured in known.items() if number < step}
+        steps = {**known, step: Measured(now(), {name: float(x) for name, x in metrics.items()})}
         self.folder.write_json(_metrics_file(group), {number: asdict(steps[number]) for number in sorted(steps)})
 
     def metrics(self, group: str = TRAINING) -> dict[int, Measured]:
@@ -167,18 +175,21 @@ class RunLog:
 
         Of training those epochs that the last checkpoint holds: a later one is trained again.
         """
+        steps = self._all_metrics(group)
+        if not steps or group != TRAINING:
+            return steps
+        checkpoint = latest_checkpoint(self.folder)
+        done = load_progress(checkpoint).epoch if checkpoint is not None else 0
+        return {step: measured for step, measured in steps.items() if step <= done}
+
+    def _all_metrics(self, group: str) -> dict[int, Measured]:
         name = _metrics_file(group)
         if not self.folder.exists(name):
             return {}
         content = self.folder.read_json(name)
         if isinstance(content, dict):
             content = {step: _with_time(row) for step, row in content.items()}
-        steps = parse_record(dict[int, Measured], json.dumps(content), f"{self.folder}/{name}", TrackingError)
-        if group != TRAINING:
-            return steps
-        checkpoint = latest_checkpoint(self.folder)
-        done = load_progress(checkpoint).epoch if checkpoint is not None else 0
-        return {step: measured for step, measured in steps.items() if step <= done}
+        return parse_record(dict[int, Measured], json.dumps(content), f"{self.folder}/{name}", TrackingError)
 
     def groups(self) -> list[str]:
         """The groups that have metrics."""
@@ -224,7 +235,11 @@ class RunLog:
 
     def artifacts(self) -> dict[str, str]:
         """The run's files: by their places among the artifacts, their places in the run's folder."""
-        return self._read(dict[str, str], _ARTIFACTS) or {}
+        files = self._read(dict[str, str], _ARTIFACTS) or {}
+        for file in (*files, *files.values()):
+            if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+                raise TrackingError(f"{self.folder}/{_ARTIFACTS}: {file!r} is not a file of the run")
+        return files
 
     def _read(self, kind: Any, name: str) -> Any:
         if not self.folder.exists(name):

@@ -12,8 +12,9 @@ from tyro.conf import arg
 
 from orchestration.option_types import require_name
 from orchestration.training.checkpoint_writer import CheckpointWriter
+from orchestration.training.job import Job, TrainSettings
 from orchestration.training.preflight import check_disk
-from orchestration.training.train import Job, TrainSettings, open_run, recorded_run
+from orchestration.training.train import open_run, recorded_run
 from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, latest_checkpoint, load_config, load_stage
 from posegen.checkpoints.published import PublishedStageName, open_published, published_config, published_stage
 from posegen.errors import ConfigError, RunError

@@ -86,8 +86,8 @@ Recipe = Mapping[str, Training]
 
 
 def method_names(stage: str) -> list[str]:
-    """The methods that train a stage, the cheapest first; a stage that no method names is its own."""
-    named: list[str] = [name for name, method in METHODS.items() if method.stage == stage]
+    """The methods that train a stage as it is meant, the cheapest first; a stage that no method names is its own."""
+    named: list[str] = [name for name, method in METHODS.items() if method.stage == stage and not method.shared]
     return sorted(named, key=lambda name: len(recipe([name]))) or [stage]
 
 
@@ -137,16 +137,17 @@ def make_runs(runs: Recipe, make: Callable[[str, Mapping[str, str]], str], *, pa
     """
     places: dict[str, str] = {}
     order = TopologicalSorter({name: training.needs.values() for name, training in runs.items()})
-    if parallel == 1:
-        for name in order.static_order():
-            places[name] = make(name, places)
-        return places
     order.prepare()
+    ready: list[str] = []
     with ThreadPoolExecutor(parallel) as pool:
         pending: dict[Future[str], str] = {}
-        ready: list[str] = []
         while order.is_active():
             ready = sorted([*ready, *order.get_ready()], key=list(runs).index)
+            if parallel == 1:  # in this thread: the random numbers of one process are one sequence
+                name = ready.pop(0)
+                places[name] = make(name, places)
+                order.done(name)
+                continue
             while ready and len(pending) < parallel:
                 name = ready.pop(0)
                 pending[pool.submit(make, name, dict(places))] = name

@@ -20,7 +20,6 @@ class VideoGenerator(VideoStage):
 
     name = "video_generator"
     requires: ClassVar = {
-        **VideoStage.requires,
         **{
             f"{region}_encoder": Requirement(
                 stage=ColorEncoder.name,
@@ -29,6 +28,7 @@ class VideoGenerator(VideoStage):
             )
             for region in REGIONS
         },
+        **VideoStage.requires,
     }
 
     @dataclass(frozen=True, kw_only=True)

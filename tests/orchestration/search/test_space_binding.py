@@ -9,9 +9,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import search_spaces
-from orchestration.search.space_binding import LINKS, METHODS, Search, load_space
-from orchestration.training.recipes import Method, trainings
-from posegen.io.storage import StorageFolder
+from orchestration.search.space_binding import Search, load_space
+from orchestration.training.recipes import method_names, recipe
 from posegen.stages import STAGES
 from search_spaces.space import Space, Switched, When
 
@@ -30,7 +29,7 @@ SPACE = Space(
 )
 
 
-def open_search(space: Space = SPACE, preset: str = "tiny", method: Method = "no_restoration", **settings) -> Search:
+def open_search(space: Space = SPACE, preset: str = "tiny", method: str = "no_restoration", **settings) -> Search:
     return Search(space, preset, method, settings)
 
 
@@ -47,7 +46,7 @@ SPACES = {name: search_spaces.load(name) for name in search_spaces.names()}
 def test_every_space_fits_its_stages(name, preset):
     space = SPACES[name]
     assert space.summary
-    for method in METHODS[space.stage]:
+    for method in method_names(space.stage):
         search = Search(space, preset, method, {})
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for _ in range(20):
@@ -55,10 +54,8 @@ def test_every_space_fits_its_stages(name, preset):
             search.suggest(trial)
             configs = search.configs(trial.params)
             assert list(configs) == list(search.trainings)
-            for field, need, linked in LINKS:
-                if need in search.trainings[method].needs:
-                    run = search.trainings[method].needs[need]
-                    assert getattr(configs[method], field) == getattr(configs[run], linked)
+            for need, run in search.trainings[method].needs.items():
+                STAGES[space.stage].requires[need].check(configs[method], need, run, configs[run])
 
 
 def test_unknown_space_is_named():
@@ -107,12 +104,20 @@ def test_settings_hold_for_all_trials():
 def test_presets_of_stages_fit_together(preset):
     """The networks that a run takes over have the widths that its own preset expects."""
     for method in ("proposed", "end_to_end"):
-        runs = trainings((method,))
-        for field, need, name in LINKS:
-            if need in runs[method].needs:
-                other = runs[runs[method].needs[need]].config(preset, StorageFolder("runs"))
-                value = getattr(other, "code_size" if name == "latent_dim" else name)
-                assert getattr(runs[method].config(preset, StorageFolder("runs")), field) == value
+        runs = recipe([method])
+        config = runs[method].config(preset)
+        for need, run in runs[method].needs.items():
+            config.stage.requires[need].check(config, need, run, runs[run].config(preset))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_can_be_searched(stage):
+    """Also those that no method of the paper names."""
+    declared = Space(summary="for tests", stage=stage, parameters={f"{stage}.lr": FloatDistribution(1e-5, 1e-2)})
+    for preset in STAGES[stage].presets:
+        for method in method_names(stage):
+            search = Search(declared, preset, method, {})
+            assert search.configs({f"{stage}.lr": 1e-3})[method].lr == 1e-3
 
 
 @pytest.mark.parametrize(
