@@ -12,8 +12,8 @@ SPACE = Space(
     summary="recolourings, codes and losses of stage I, and losses of stage II",
     stage="video_generator",
     parameters={
-        "color_encoder.color_variants": CategoricalDistribution((0, 2, 4, 8)),
-        "video_generator.color_variants": CategoricalDistribution((0, 2, 4, 8)),
+        "color_encoder.recolorings": CategoricalDistribution((0, 2, 4, 8)),
+        "video_generator.recolorings": CategoricalDistribution((0, 2, 4, 8)),
         "video_generator.upper_latent_dim": CategoricalDistribution((4, 8, 16)),
         "video_generator.lower_latent_dim": CategoricalDistribution((4, 8, 16)),
         "color_encoder.lambda_kl": FloatDistribution(1e-5, 0.1, log=True),

@@ -14,9 +14,9 @@ SPACE = Space(
         "video_generator.lambda_fm": Switched(FloatDistribution(0.05, 100.0, log=True)),
         "video_generator.lambda_vgg": Switched(FloatDistribution(0.1, 100.0, log=True)),
         "video_generator.lambda_l1": Switched(FloatDistribution(1.0, 100.0, log=True)),
-        "video_generator.colorings": CategoricalDistribution((1, 2)),
+        "video_generator.colors_per_pair": CategoricalDistribution((1, 2)),
         "video_generator.lambda_contrast": When(
-            "video_generator.colorings", (2,), FloatDistribution(1.0, 100.0, log=True), otherwise=0.0
+            "video_generator.colors_per_pair", (2,), FloatDistribution(1.0, 100.0, log=True), otherwise=0.0
         ),
     },
     settings={

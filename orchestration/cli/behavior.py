@@ -7,7 +7,7 @@ from tyro.extras import SubcommandApp
 
 from orchestration.cli.behavior_commands import add_behavior_commands
 from orchestration.cli.console import console, deferred
-from orchestration.runtime.progress import CountProgress
+from orchestration.cli.progress import CountProgress
 from posegen.errors import UsageError
 from posegen.evaluation.behavior import BehaviorProtocol
 

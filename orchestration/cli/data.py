@@ -8,10 +8,10 @@ from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
+from orchestration.cli.progress import CountProgress
 from orchestration.data.h36m_extract import ExtractSettings
 from orchestration.data.h36m_process import ProcessSettings
 from orchestration.data.vunet_clips import TITLES, IndexSettings
-from orchestration.runtime.progress import CountProgress
 from posegen.datasets.published.vunet_index import DatasetName
 
 MARKET = IndexSettings(size=(128, 128))

@@ -6,8 +6,8 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from orchestration.cli.behavior import behavior_app
 from orchestration.cli.console import console, deferred, errors
 from orchestration.cli.data import data_app
 from orchestration.cli.motion import motion_app
+from orchestration.cli.progress import ConsoleProgress, CountProgress
 from orchestration.cli.report import report_app
 from orchestration.cli.train import train_app
 from orchestration.cli.weights import weights_app
@@ -33,7 +34,7 @@ from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import ColorSettings
 from orchestration.option_types import FrameSize
 from orchestration.reports.demo import DemoSettings
-from orchestration.runtime.progress import CountProgress
+from orchestration.runtime.progress import ProgressCallback
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
 from orchestration.training.import_published import ImportSettings
@@ -44,7 +45,7 @@ from posegen.stages import STAGES, Behavior
 
 if TYPE_CHECKING:
     from orchestration.generation.videos import Generated
-    from orchestration.search.results import Tried
+    from orchestration.search.results import TrialResult
 
 USAGE_ERROR = 2
 FOUND = 1  # `cluster check` found something
@@ -323,7 +324,7 @@ def ui(port: int = 5000) -> None:
     Args:
         port: Where it listens, on this machine alone.
     """
-    from orchestration.tracking.tracker import serve_page
+    from orchestration.tracking.server import serve_page
 
     serve_page(port, on_ready=lambda address: console.print(f"MLflow: {address}; Ctrl-C stops it", markup=False))
 
@@ -462,7 +463,22 @@ def demo(out: Positional[Path] = Path("posegen-demo"), settings: DemoSettings = 
     """
     from orchestration.reports.demo import demo
 
-    demo(out, settings, console)
+    demo(out, settings, _ConsoleOutput())
+
+
+class _ConsoleOutput:
+    """The demo's output on the console."""
+
+    def print(self, text: str) -> None:
+        console.print(text)
+
+    def training(self) -> ConsoleProgress:
+        return ConsoleProgress(console)
+
+    @contextmanager
+    def counting(self, what: str) -> Iterator[ProgressCallback]:
+        with CountProgress(console, what) as progress:
+            yield progress.update
 
 
 def check_cluster(file: Positional[Path]) -> None:
@@ -546,6 +562,6 @@ def _show(text: str) -> None:
         raise KeyboardInterrupt from None
 
 
-def _say_trial(trial: Tried, best: list[Tried]) -> None:
+def _say_trial(trial: TrialResult, best: list[TrialResult]) -> None:
     leads = " [green]best by now[/]" if trial.number in {one.number for one in best} else ""
     console.print(f"{describe_trial(trial)}{leads}")

@@ -9,11 +9,11 @@ from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
 from orchestration.cli.motion_commands import add_motion_commands
+from orchestration.cli.progress import CountProgress
 from orchestration.data.motion_conversion import ReadSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.evaluation.records import EvaluationRecord
 from orchestration.generation.motions import GenerateMotionSettings
-from orchestration.runtime.progress import CountProgress
 from posegen.errors import ConfigError, UsageError
 from posegen.evaluation.motion_generation import MotionSource
 from posegen.io.storage import StorageFolder

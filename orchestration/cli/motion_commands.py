@@ -14,9 +14,9 @@ from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
+from orchestration.cli.progress import CountProgress
 from orchestration.data.motion_conversion import EditSettings, ReadSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
-from orchestration.runtime.progress import CountProgress
 from posegen.errors import UsageError
 from posegen.synthetic.motions import SUBJECTS
 

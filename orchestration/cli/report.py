@@ -7,10 +7,10 @@ from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
+from orchestration.cli.progress import ConsoleProgress, CountProgress
 from orchestration.reports.estimator_comparison import EstimatorSettings
 from orchestration.reports.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.reports.table1 import Table1Settings
-from orchestration.runtime.progress import ConsoleProgress, CountProgress
 
 
 def report_app() -> SubcommandApp:

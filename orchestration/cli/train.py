@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -10,10 +11,10 @@ from tyro.conf import Positional, arg
 from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
-from orchestration.runtime.progress import ConsoleProgress
-from orchestration.training.train import TrainSettings
+from orchestration.cli.progress import ConsoleProgress
+from orchestration.training.job import TrainSettings
 from posegen.errors import UsageError
-from posegen.stages import STAGES, BehaviorFlow, Stage
+from posegen.stages import STAGES, Stage
 
 
 def train_app(preset: str) -> SubcommandApp:
@@ -24,55 +25,46 @@ def train_app(preset: str) -> SubcommandApp:
         summary = (stage.__doc__ or "").splitlines()[0]
         presets = ", ".join(stage.presets)
         help_text = f"{summary}\n\nDefaults are those of --preset {chosen}; there are {presets}."
-        command = _flow_command(chosen) if stage is BehaviorFlow else _train_command(stage, chosen)
-        app.command(name=name, help=help_text)(deferred(command))
+        app.command(name=name, help=help_text)(deferred(_train_command(stage, chosen)))
     return app
 
 
 def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
-    def command(dataset: Any, config: Any = stage.presets[preset], settings: Any = TrainSettings()) -> None:
-        from orchestration.training.train import train
+    trained_first = next((name for name, one in stage.requires.items() if one.trained_first), "")
+
+    def command(dataset: str, from_: str = "", config: Any = None, settings: Any = None) -> None:
+        from orchestration.training.recipes import train_with_requirements
 
         with ConsoleProgress(console) as listener:
-            run = train(stage.name, config, dataset, settings, listener=listener)
+            config = _with_run(config, trained_first, from_)
+            run = train_with_requirements(config, dataset, settings, preset, listener=listener)
         console.print(f"{run.name} is trained; it lies in {run}")
 
-    # tyro reads the types, which are known only here.
-    command.__annotations__ = {
-        "dataset": Positional[str],
-        "config": stage.Config,
-        "settings": TrainSettings,
-        "return": None,
+    # tyro reads the signature, which is known only here.
+    parameters: dict[str, tuple[Any, Any]] = {
+        "dataset": (Positional[str], inspect.Parameter.empty),
+        "config": (stage.Config, stage.presets[preset]),
+        "settings": (TrainSettings, TrainSettings()),
     }
+    if trained_first:
+        help_text = (
+            f"The same as --{trained_first}. With neither, that run is trained first, as NAME-{trained_first}; the "
+            "settings that both stages have hold for it too, but for num_epochs and lr, which are its preset's."
+        )
+        parameters["from_"] = (Annotated[str, arg(name="from", help=help_text)], "")
+    command.__annotations__ = {name: kind for name, (kind, _) in parameters.items()} | {"return": None}
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default)
+            for name, (kind, default) in parameters.items()
+        ]
+    )
     return command
 
 
-def _flow_command(preset: str) -> Callable[..., None]:
-    def command(
-        dataset: Positional[str],
-        from_: Annotated[
-            str,
-            arg(
-                name="from",
-                help="The same as --behavior. With neither, the behaviour net is trained first, as the run "
-                "NAME-behavior; the settings that both stages have hold for it too, but for num_epochs and lr, which "
-                "are its preset's.",
-            ),
-        ] = "",
-        config: BehaviorFlow.Config = BehaviorFlow.presets[preset],  # type: ignore[assignment]
-        settings: TrainSettings = TrainSettings(),
-    ) -> None:
-        from orchestration.training.behavior_recipe import train_flow
-
-        with ConsoleProgress(console) as listener:
-            run = train_flow(_with_run(config, from_), dataset, settings, preset, listener=listener)
-        console.print(f"{run.name} is trained; it lies in {run}")
-
-    return command
-
-
-def _with_run(config: BehaviorFlow.Config, run: str) -> BehaviorFlow.Config:
-    """The configuration with the run that --from names. Raises UsageError where --behavior names one, too."""
-    if run and config.behavior:
-        raise UsageError("--from and --behavior are the same: give one of them")
-    return replace(config, behavior=run) if run else config
+def _with_run(config: Stage.Config, name: str, run: str) -> Stage.Config:
+    """The configuration with the run that --from names. Raises UsageError where the field names one, too."""
+    if run and getattr(config, name):
+        raise UsageError(f"--from and --{name} are the same: give one of them")
+    changes: dict[str, Any] = {name: run} if run else {}
+    return replace(config, **changes)

@@ -27,7 +27,7 @@ from posegen.weights import registry as weights
 
 _REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string()), ("key", pa.string())])
 
-Progress = Callable[[int, int, ClipResult], None]
+Progress = Callable[[int, int, ClipResult], object]
 """Called with the number of videos that are done, the number that there are to do, and what became of the last."""
 
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
-
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
+from orchestration.runtime.worker import local_device
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_size, load_stage
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, EvaluationError
 from posegen.evaluation.batches import MAX_BATCH, score_batches
 from posegen.io.storage import StorageFolder
+from posegen.stages import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,8 @@ def evaluate_batches(
     """
     check_protocol(run, "batches")
     checkpoint = find_checkpoint(run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    stage = load_stage(checkpoint).to(device)
+    device = local_device()
+    stage = load_stage(checkpoint, Stage).to(device)
     data = stage.reads(dataset or dataset_of(run))
     if data.frame_size is not None and data.frame_size != load_frame_size(checkpoint):
         trained = load_frame_size(checkpoint)

@@ -21,7 +21,7 @@ from orchestration.evaluation.records import (
 )
 from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motions import write_pictures
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.mirror import recorded
 from orchestration.training.runs import dataset_of, load_behavior
 from posegen.datasets.motions import MotionDataset
 from posegen.evaluation.behavior import BehaviorProtocol, FuturesFrom, futures_from, score_behavior
@@ -143,7 +143,8 @@ def show_behavior(run: str, stage: BehaviorStage, held_out: BehaviorWindows) -> 
         codes = encode_windows(stage.network, windows.joints).cpu().numpy()
         plot_action_map(local / "codes.png", codes, actions, title="codes of held-out motions")
         folder.upload(local)
-        tracking.of_run(StorageFolder(run)).log_file(local, "behavior")
+    with recorded(run) as log:
+        log.log_own_files("behavior")
     return str(folder)
 
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from orchestration.tracking import tracker as tracking
-from orchestration.tracking.tracker import Recorded
+from orchestration.tracking.client import require_store
+from orchestration.tracking.mirror import sync_pending
+from orchestration.tracking.queries import Recorded, children_of, find_runs
 from posegen.errors import EvaluationError
 from posegen.evaluation.metric_info import MetricInfo
 from posegen.evaluation.metric_registry import metric_info, objective_metric, table_position
@@ -69,7 +70,7 @@ def compare_runs(targets: Sequence[str], metric: str = "", title: str = "") -> C
     """Compare runs by a metric.
 
     Args:
-        targets: Experiments and runs, see `tracking.find_runs`.
+        targets: Experiments and runs, see `find_runs`.
         metric: By default the objective of a search, or else the first metric of an evaluation or a validation. A
             metric that none of the runs has is looked for in the runs below them.
         title: Of the page; by default the targets.
@@ -77,12 +78,13 @@ def compare_runs(targets: Sequence[str], metric: str = "", title: str = "") -> C
     Raises:
         EvaluationError: There is no such run, or none has the metric.
     """
-    tracking.require()
-    runs = {run.run_id: run for target in targets for run in tracking.find_runs(target)}
+    require_store()
+    sync_pending()
+    runs = {run.run_id: run for target in targets for run in find_runs(target)}
     known = sorted({name for run in runs.values() for name in run.metrics})
     chosen = metric or _default_metric(list(runs.values()))
-    if chosen and chosen not in known:  # a trial has objectives alone, and the run that it trained all else
-        runs |= {run.run_id: run for above in list(runs) for run in tracking.children_of(above)}
+    if chosen and chosen not in known:  # a report has runs of methods below it
+        runs |= {run.run_id: run for above in list(runs) for run in children_of(above)}
     with_metric = [run for run in runs.values() if math.isfinite(run.metrics.get(chosen, math.nan))]
     if not with_metric:
         expected = ", ".join(name for name in known if not _is_end(name))

@@ -16,7 +16,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 
 from orchestration.evaluation.compare import Comparison, Entry
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.mirror import PICTURE
+from orchestration.tracking.queries import list_files, metric_history, read_file
 from posegen.evaluation.metric_info import MetricInfo
 from posegen.evaluation.metric_registry import metric_info, objective_metric
 
@@ -191,7 +192,7 @@ def _plot_curves(comparison: Comparison) -> Any:
     metric = (phase == "objective" and objective_metric(name)) or logged
     figure = go.Figure()
     for entry in comparison.entries[:_CURVES]:
-        history = _history(entry.run.run_id, metric)
+        history = metric_history(entry.run.run_id, metric)
         if len(history) > 1:
             epochs = sorted(history)
             figure.add_scatter(x=epochs, y=[history[epoch] for epoch in epochs], name=entry.run.name)
@@ -200,38 +201,21 @@ def _plot_curves(comparison: Comparison) -> Any:
     return figure.update_layout(xaxis_title="epoch", yaxis_title=metric)
 
 
-def _history(run_id: str, metric: str) -> dict[int, float]:
-    """The history of a metric by step, of a run or of the run below it that was trained for it."""
-    history = tracking.metric_history(run_id, metric)
-    if len(history) > 1:
-        return history
-    for child in tracking.children_of(run_id):
-        if metric in child.metrics:
-            return tracking.metric_history(child.run_id, metric)
-    return history
-
-
 def _show(entry: Entry) -> Shown:
-    """Find the last preview and the videos of a run, or of those below it."""
-    picture, videos = "", []
-    for run_id in (entry.run.run_id, *(child.run_id for child in tracking.children_of(entry.run.run_id))):
-        pictures = [
-            path for path in tracking.list_files(run_id, "images") if "generated" in path and path.endswith("png")
-        ]
-        if pictures and not picture:
-            newest = max(pictures, key=_step_of)
-            picture = _data("image/png", tracking.read_file(run_id, newest))
-        files = [path for folder in ("evaluation", "motions") for path in tracking.list_files(run_id, folder)]
-        clips = [path for path in files if path.endswith(".mp4")]
-        videos += [_data("video/mp4", tracking.read_file(run_id, path)) for path in clips[:2]]
-    return Shown(entry, picture, videos)
+    """Find the last preview and the videos of a run."""
+    pictures = [path for path in list_files(entry.run.run_id, "images") if "generated" in path and path.endswith("png")]
+    picture = ""
+    if pictures:
+        picture = _data("image/png", read_file(entry.run.run_id, max(pictures, key=_step_of)))
+    files = [path for folder in ("evaluation", "motions") for path in list_files(entry.run.run_id, folder)]
+    clips = [path for path in files if path.endswith(".mp4")]
+    return Shown(entry, picture, [_data("video/mp4", read_file(entry.run.run_id, path)) for path in clips[:2]])
 
 
 def _step_of(path: str) -> int:
-    """The step in the name that MLflow gives to a picture of a series: ``KEY%step%N%…``."""
-    words = path.replace("~", "%").split("%")
-    step = words[words.index("step") + 1 :][:1] if "step" in words else []
-    return int(step[0]) if step and step[0].isdecimal() else -1
+    """The step of a picture of a series."""
+    named = PICTURE.match(Path(path).name)
+    return int(named["step"]) if named else -1
 
 
 def _data(kind: str, content: bytes) -> str:

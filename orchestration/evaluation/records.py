@@ -7,16 +7,14 @@ scores depend on. Records of two runs compare where their bases agree.
 from __future__ import annotations
 
 import json
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.mirror import recorded
 from posegen.checkpoints.checkpoint import find_checkpoint, load_config
 from posegen.errors import EvaluationError
 from posegen.io.records import parse_record
@@ -140,16 +138,12 @@ def check_protocol(run: str, kind: Protocol) -> None:
 
 
 def save_evaluation(record: EvaluationRecord[Any]) -> None:
-    """Write a record to its run's folder, and log it in the run's MLflow entry."""
-    content = {"protocol": record.basis.kind, **asdict(record)}
-    StorageFolder(record.folder).write_json(FILE, content)
-    tracker = tracking.of_run(StorageFolder(record.run))
-    tracker.log_metrics(record.logged(), step=0)
-    tracker.set_tags(record.basis.tags)
-    with tempfile.TemporaryDirectory() as name:
-        file = Path(name) / FILE
-        file.write_text(json.dumps(content, indent=2))
-        tracker.log_file(file, "evaluation")
+    """Write a record to its run's folder, with the folder's pictures among the artifacts, and update MLflow."""
+    StorageFolder(record.folder).write_json(FILE, {"protocol": record.basis.kind, **asdict(record)})
+    with recorded(record.run) as log:
+        log.log_metrics(record.logged(), step=0, group=_PHASES[record.basis.kind])
+        log.set_tags(record.basis.tags)
+        log.log_own_files("evaluation")
 
 
 def read_evaluation(run: str, basis: type[B]) -> EvaluationRecord[B]:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
-from orchestration.tracking import tracker as tracking
 from posegen.datasets.clip_files import Clip, ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
@@ -162,7 +161,6 @@ def evaluate_video(
             details=asdict(results),
         )
         StorageFolder(record.folder).upload(local)
-        tracking.of_run(StorageFolder(run)).log_file(local, "evaluation")
     save_evaluation(record)
     return record
 

@@ -12,7 +12,7 @@ import torch
 
 from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motion_page import write_motion_page
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.mirror import recorded
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets.motions import MotionDataset
@@ -137,7 +137,8 @@ def show_motions(run: str) -> str:
         codes, actions = map_codes(stage, MotionDataset(dataset_of(run)))
         plot_action_map(local / "codes.png", codes, actions, title="codes of motions that were learned from")
         folder.upload(local)
-        tracking.of_run(StorageFolder(run)).log_file(local, "motions")
+    with recorded(run) as log:
+        log.log_own_files("motions")
     return str(folder)
 
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.evaluation.records import EvaluationRecord
 from orchestration.evaluation.video import EvaluateSettings, Perceptual, VideoBasis, evaluate_video
 from orchestration.option_types import FrameSize
-from orchestration.runtime.progress import ConsoleProgress, CountProgress
+from orchestration.runtime.progress import ProgressCallback, ProgressListener
 from orchestration.runtime.ray_session import start_ray
-from orchestration.tracking import tracker as tracking
-from orchestration.training.train import TrainSettings, train
+from orchestration.tracking.mirror import settle, sync
+from orchestration.tracking.run_log import RunLog
+from orchestration.training.job import TrainSettings
+from orchestration.training.recipes import make_runs, recipe
+from orchestration.training.train import Recording, train
 from posegen.color.palette import parse_color
 from posegen.color.recoloring import Region, Scope
 from posegen.datasets.clips import ClipDataset
@@ -34,12 +35,12 @@ from posegen.io.images import enlarge, grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.samples import REGIONS
-from posegen.stages import STAGES
 from posegen.synthetic.studio import ACTIONS, render_clip, write_studio_clip
 from posegen.weights.registry import is_cached
 
 EXPERIMENT = "posegen-demo"
 SPLIT_SEED = 11  # of the first six actions it keeps two for the test that move the arms, and trains on the others
+_RUN_NAMES = {"upper_encoder": "upper-encoder", "lower_encoder": "lower-encoder", "no_restoration": "video-generator"}
 SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
 
 
@@ -62,13 +63,26 @@ class DemoSettings:
     GPU, and none on a smaller one, on which Ray's own processes would take a good part of the time."""
 
 
-def demo(out: Path, settings: DemoSettings, console: Console) -> None:
+class DemoOutput(Protocol):
+    """Where the demo prints, and how it shows progress."""
+
+    def print(self, text: str) -> None:
+        """Print a line, which may have rich's markup."""
+
+    def training(self) -> AbstractContextManager[ProgressListener]:
+        """Show the progress of runs."""
+
+    def counting(self, what: str) -> AbstractContextManager[ProgressCallback]:
+        """Show how many things are done."""
+
+
+def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
     """Render, prepare, colorize, train, evaluate and generate; see the command's help."""
     begin = time.monotonic()
     videos, dataset, runs = out / "videos", str(out / "dataset"), str(out / "runs")
-    with timed(console, f"1/6 studio: {' and '.join(settings.people)}, {settings.actions} actions"):
+    with timed(output, f"1/6 studio: {' and '.join(settings.people)}, {settings.actions} actions"):
         _render(videos, settings)
-    with timed(console, "2/6 prepare: poses, edges and masks"), CountProgress(console, "preparing") as listener:
+    with timed(output, "2/6 prepare: poses, edges and masks"), output.counting("preparing") as on_progress:
         truth = PrepareSettings(
             size=settings.size,
             pose="truth",
@@ -79,34 +93,38 @@ def demo(out: Path, settings: DemoSettings, console: Console) -> None:
             seed=SPLIT_SEED,
             workers=0,  # a dozen short clips is prepared sooner than Ray Data starts
         )
-        console.print(str(prepare(videos, dataset, truth, on_progress=listener.update)))
-    with timed(console, "3/6 colorize: random colours inside the garments"):
-        _paint(dataset, console)
-    parent = tracking.start_run("demo", experiment=EXPERIMENT, parameters=asdict(settings))
-    with timed(console, "4/6 train: two colour encoders, then the video generator"):
-        run = _train_all(dataset, runs, settings, parent, console)
-    with timed(console, "5/6 evaluate"):
+        output.print(str(prepare(videos, dataset, truth, on_progress=lambda done, total, _: on_progress(done, total))))
+    with timed(output, "3/6 colorize: random colours inside the garments"):
+        _recolor(dataset, output)
+    log = RunLog(StorageFolder(runs) / "demo")
+    log.open(experiment=EXPERIMENT, parameters=asdict(settings))
+    sync(log.folder)  # before the runs that are filed under it
+    with timed(output, "4/6 train: two colour encoders, then the video generator"):
+        run = _train_all(dataset, runs, settings, log, output)
+    with timed(output, "5/6 evaluate"):
         # Nothing is fetched here: the perceptual distance is measured where its weights are at hand.
         perceptual: tuple[Perceptual, ...] = ("st_lpips",) if is_cached("st_lpips") else ()
-        result = evaluate_video(str(run), dataset, EvaluateSettings(swaps=2, perceptual=perceptual))
-        console.print("  ".join(f"{name} {score.mean:.3f}" for name, score in result.scores.items()))
-        _say_how_colors_follow(console, result)
-    with timed(console, "6/6 generate: one person, one action, all colours"):
-        video, sheet = _sweep(str(run), dataset, out)
-    parent.log_file(video)
-    parent.log_file(sheet)
-    parent.finish()
+        result = evaluate_video(run, dataset, EvaluateSettings(swaps=2, perceptual=perceptual))
+        output.print("  ".join(f"{name} {score.mean:.3f}" for name, score in result.scores.items()))
+        _print_how_colors_follow(output, result)
+    with timed(output, "6/6 generate: one person, one action, all colours"):
+        video, sheet = _sweep(run, dataset, out)
+    for file in (video, sheet):
+        log.log_file(file)
+    log.finish()
+    settle(log.folder)
     example = f"{settings.people[0]}/{ACTIONS[0]}"
-    _say_what_was_made(console, video, sheet, run, example, time.monotonic() - begin)
+    _print_results(output, video, sheet, run, example)
+    output.print(f"[dim]{(time.monotonic() - begin) / 60:.1f} minutes in all[/]")
 
 
 @contextmanager
-def timed(console: Console, title: str) -> Iterator[None]:
+def timed(output: DemoOutput, title: str) -> Iterator[None]:
     """Print a step's title, and at its end the seconds that it took."""
-    console.print(f"[bold]{title}[/]")
+    output.print(f"[bold]{title}[/]")
     begin = time.monotonic()
     yield
-    console.print(f"    [dim]{time.monotonic() - begin:.0f} s[/]")
+    output.print(f"    [dim]{time.monotonic() - begin:.0f} s[/]")
 
 
 def _render(videos: Path, settings: DemoSettings) -> None:
@@ -115,45 +133,42 @@ def _render(videos: Path, settings: DemoSettings) -> None:
             write_studio_clip(render_clip(person, action, num_frames=settings.frames, size=settings.size), videos)
 
 
-def _paint(dataset: str, console: Console) -> None:
+def _recolor(dataset: str, output: DemoOutput) -> None:
     # A handful of clips has few colours: more variants keep the generator from learning pairs of them by heart.
     kinds: tuple[tuple[Scope, Region, int], ...] = (("frame", "upper", 3), ("frame", "lower", 3), ("clip", "both", 12))
     for scope, region, variants in kinds:
-        console.print(
-            str(colorize(dataset, ColorizeSettings(scope=scope, region=region, variants=variants, workers=0)))
-        )
+        settings = ColorizeSettings(scope=scope, region=region, variants=variants, workers=0)
+        output.print(str(colorize(dataset, settings)))
 
 
-def _train_all(
-    dataset: str, runs: str, settings: DemoSettings, parent: tracking.Tracker, console: Console
-) -> StorageFolder:
-    """Both encoders, on Ray side by side, then the generator, at their presets for small machines; the last run."""
+def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: RunLog, output: DemoOutput) -> str:
+    """Train both encoders, on Ray side by side, then the generator, with presets for small machines; the last run."""
     workers = settings.workers
     if workers == -1:
         workers = int((os.cpu_count() or 1) >= 4 or torch.cuda.is_available())
-    with ConsoleProgress(console) as listener:
+    graph = recipe(["no_restoration"])
+    with output.training() as listener:
 
-        def run(name: str, stage: str, cpus: int, **changes: Any) -> StorageFolder:
-            preset = STAGES[stage].presets["tiny"]
+        def make(name: str, places: Mapping[str, str]) -> str:
+            preset = graph[name].config("tiny")
             epoch_size = max(round(settings.effort * preset.epoch_size), preset.batch_size)
-            config = replace(preset, epoch_size=epoch_size, **changes)
+            config = graph[name].with_runs(replace(preset, epoch_size=epoch_size), places)
             how = TrainSettings(
-                name=name, runs=runs, workers=workers, cpus=cpus, experiment=EXPERIMENT, loader_processes=0
+                name=_RUN_NAMES[name],
+                runs=runs,
+                workers=workers,
+                cpus=1 if graph[name].stage == "color_encoder" else 0,
+                experiment=EXPERIMENT,
+                loader_processes=0,
             )
-            return train(stage, config, dataset, how, listener=listener, parent=parent)
+            return str(train(config, dataset, how, listener=listener, recording=Recording(parent=parent)))
 
         if workers:
             start_ray()
-        with ThreadPoolExecutor(max_workers=2 if workers else 1) as pool:
-            encoders = {
-                f"{region}_encoder": pool.submit(run, f"{region}-encoder", "color_encoder", 1, region=region)
-                for region in REGIONS
-            }
-            trained = {name: str(encoder.result()) for name, encoder in encoders.items()}
-        return run("video-generator", "video_generator", 0, **trained)
+        return make_runs(graph, make, parallel=2 if workers else 1)["no_restoration"]
 
 
-def _say_how_colors_follow(console: Console, result: EvaluationRecord[VideoBasis]) -> None:
+def _print_how_colors_follow(output: DemoOutput, result: EvaluationRecord[VideoBasis]) -> None:
     shares = "  ".join(
         f"{region} garment {100 * result.scores[f'recolor_{region}'].mean:.0f} %"
         for region in REGIONS
@@ -161,8 +176,8 @@ def _say_how_colors_follow(console: Console, result: EvaluationRecord[VideoBasis
     )
     change = result.scores.get("background_delta_e")
     if change:
-        console.print(f"    swapped codes: of the way to the other colour went {shares}")
-        console.print(f"    meanwhile the background changed by {change.mean:.2f} ΔE2000 in the mean")
+        output.print(f"    swapped codes: of the way to the other colour went {shares}")
+        output.print(f"    meanwhile the background changed by {change.mean:.2f} ΔE2000 in the mean")
 
 
 def _sweep(run: str, dataset: str, out: Path) -> tuple[Path, Path]:
@@ -196,8 +211,8 @@ def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: in
         shown = np.linspace(0, len(poses) - 1, columns).round().astype(int)
         own = synthesizer.encode(content.image)
         lightness = worn_color(content, "upper")[0]
-        wishes = [(lightness, *parse_color(color)[1:]) for color in SHEET_COLORS]
-        codes = [own] + [synthesizer.recolor(own, {"upper": wish}) for wish in wishes]
+        targets = [(lightness, *parse_color(color)[1:]) for color in SHEET_COLORS]
+        codes = [own] + [synthesizer.recolor(own, {"upper": target}) for target in targets]
         drawn = [list(synthesizer.frames(content, poses, z)) for z in codes]
         rows.append([rasterize_stick_figure(poses[row], synthesizer.size) for row in shown])
         rows.append([clip.image(int(row)) for row in shown])
@@ -205,13 +220,11 @@ def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: in
     return enlarge(grid(rows), max(1, 144 // synthesizer.size[0]))
 
 
-def _say_what_was_made(
-    console: Console, video: Path, sheet: Path, run: StorageFolder, clip: str, seconds: float
-) -> None:
-    console.print(f"\n[bold green]Done in {seconds / 60:.1f} minutes.[/] What was made, and how to look at it:")
-    console.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
-    console.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")
-    console.print(f"  {run}/evaluation  every test clip, real above drawn")
-    console.print(f"  posegen ui  opens MLflow: every run, in the experiment {EXPERIMENT}")
-    console.print("Ask for a colour of your own:")
-    console.print(f"  posegen generate {run} --content {clip} --poses {clip} --upper '#2a6fdb' --out mine.mp4")
+def _print_results(output: DemoOutput, video: Path, sheet: Path, run: str, clip: str) -> None:
+    output.print("\n[bold green]Done.[/] What was made, and how to look at it:")
+    output.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
+    output.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")
+    output.print(f"  {run}/evaluation  every test clip, real above drawn")
+    output.print(f"  posegen ui  opens MLflow: every run, in the experiment {EXPERIMENT}")
+    output.print("Ask for a colour of your own:")
+    output.print(f"  posegen generate {run} --content {clip} --poses {clip} --upper '#2a6fdb' --out mine.mp4")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -19,8 +19,9 @@ from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings,
 from orchestration.evaluation.records import EvaluationRecord, check_comparable
 from orchestration.evaluation.tables import motion_table
 from orchestration.runtime.progress import ProgressListener
-from orchestration.tracking import tracker as tracking
-from orchestration.training.train import TrainSettings, train
+from orchestration.tracking.mirror import recorded
+from orchestration.training.job import TrainSettings
+from orchestration.training.train import train
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import ConfigError, DatasetError
 from posegen.evaluation.motion_generation import MotionSource
@@ -96,13 +97,14 @@ def compare_estimators(
     data = {name: MotionDataset(folder) for name, folder in settings.tracks.items()}
     _check_alike(data)
     how = TrainSettings(runs=settings.runs, workers=settings.workers, experiment=EXPERIMENT)
-    recognizer = settings.recognizer or _train_classifier(data, settings, how, listener)
-    config = cast(Actor.Config, Actor.presets[settings.preset])
+    classifier = settings.recognizer or _train_classifier(data, settings, how, listener)
+    config = Actor.presets[settings.preset]
     evaluations = {}
     for name, motions in data.items():
-        actor = replace(config, recognizer=recognizer)
-        run = train(Actor.name, actor, str(motions.folder), replace(how, name=f"estimators-{name}"), listener=listener)
-        measure = MotionEvaluateSettings(recognizer=recognizer, split=settings.split, seeds=settings.seeds)
+        changes: dict[str, Any] = {"recognizer": classifier}
+        actor = replace(config, **changes)
+        run = train(actor, str(motions.folder), replace(how, name=f"estimators-{name}"), listener=listener)
+        measure = MotionEvaluateSettings(recognizer=classifier, split=settings.split, seeds=settings.seeds)
         evaluations[name] = evaluate_motion(str(run), measure, on_progress=on_progress)
     check_comparable(list(evaluations.values()), only=("recognizer_sha256",))
     result = EstimatorComparison(evaluations)
@@ -145,7 +147,7 @@ def _train_classifier(
         actions=next(iter(data.values())).info.actions,
     )
     config = Recognition.presets[settings.preset]
-    run = train(Recognition.name, config, str(union), replace(how, name="estimators-recognizer"), listener=listener)
+    run = train(config, str(union), replace(how, name="estimators-recognizer"), listener=listener)
     return str(run)
 
 
@@ -166,5 +168,7 @@ def _write(result: EstimatorComparison, settings: EstimatorSettings) -> None:
     }
     for name, content in files.items():
         (settings.folder / name).write_text(content)
-        for evaluation in result.evaluations.values():
-            tracking.of_run(StorageFolder(evaluation.run)).log_file(settings.folder / name, "report")
+    for evaluation in result.evaluations.values():
+        with recorded(evaluation.run) as log:
+            for name in files:
+                log.log_file(settings.folder / name, "report")

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from orchestration.generation.code_plots import scatter_codes
-from orchestration.reports.table1 import ReportSettings, recording, take_runs
+from orchestration.reports.table1 import ReportSettings, ensure_methods, recorded_report
 from orchestration.runtime.progress import ProgressListener
-from orchestration.tracking.tracker import Tracker
-from orchestration.training.recipes import Method
+from orchestration.tracking.run_log import RunLog
+from orchestration.training.recipes import MethodName
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.evaluation.color_codes import CodeMap, FrameSampling, map_color_codes
@@ -84,9 +84,9 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
             row += [painted.image(frame, number) for number in numbers]
         rows.append(row)
     path = settings.out / "figure2.png"
-    with recording("figure2", asdict(settings)) as tracker:
+    with recorded_report("figure2", settings.out, settings) as log:
         write_picture(path, _enlarged(grid(rows), data.info.size[0]))
-        tracker.log_file(path)
+        log.log_file(path)
     return path
 
 
@@ -109,8 +109,8 @@ def figure4(
     """
     data, generator = ClipDataset(dataset), torch.Generator().manual_seed(settings.seed)
     clips = _different_people(data.split("test"), settings.videos)
-    with recording("figure4", asdict(settings)) as tracker:
-        taken = run or take_runs(dataset, settings, ("proposed",), listener=listener, parent=tracker)["proposed"]
+    with recorded_report("figure4", settings.folder, settings) as log:
+        taken = run or ensure_methods(dataset, settings, ["proposed"], listener=listener, parent=log)["proposed"]
         synthesizer = VideoSynthesizer.load(taken)
         rows, videos = [], []
         for done, clip in enumerate(clips):
@@ -125,7 +125,7 @@ def figure4(
         path = settings.folder / "figure4.png"
         write_picture(path, _enlarged(grid(rows), synthesizer.size[0]))
         for file in (path, *videos):
-            tracker.log_file(file)
+            log.log_file(file)
     return path, videos
 
 
@@ -161,29 +161,28 @@ def figure5(
     Writes ``figure5.png`` and ``figure5.json`` to the settings' folder.
     """
     data = ClipDataset(dataset)
-    with recording("figure5", asdict(settings)) as tracker:
-        runs = _take_compared(dataset, settings, listener, tracker)
+    with recorded_report("figure5", settings.folder, settings) as log:
+        runs = _compared_runs(dataset, settings, listener, log)
         maps = {title: _map_upper(run, data, settings, on_progress) for title, run in runs.items()}
         summaries = {title: _summarize_map(runs[title], latent_map) for title, latent_map in maps.items()}
         picture, facts = settings.folder / "figure5.png", settings.folder / "figure5.json"
         settings.folder.mkdir(parents=True, exist_ok=True)
         plot_latent_maps(picture, maps, summaries)
         facts.write_text(json.dumps({title: asdict(summary) for title, summary in summaries.items()}, indent=2))
-        tracker.log_metrics(
-            {f"test/{title}/probe_r2": summary.probe_r2 for title, summary in summaries.items()}, step=0
-        )
+        probes = {f"test/{title}/probe_r2": summary.probe_r2 for title, summary in summaries.items()}
+        log.log_metrics(probes, step=0, group="test")
         for file in (picture, facts):
-            tracker.log_file(file)
+            log.log_file(file)
     return picture, summaries
 
 
-def _take_compared(
-    dataset: str, settings: Figure5Settings, listener: ProgressListener | None, parent: Tracker
+def _compared_runs(
+    dataset: str, settings: Figure5Settings, listener: ProgressListener | None, parent: RunLog
 ) -> dict[str, str]:
     """The runs that are compared, of which those that were not named are the report's."""
-    named: dict[Method, str] = {"proposed": settings.decoupled, "end_to_end": settings.end_to_end}
+    named: dict[MethodName, str] = {"proposed": settings.decoupled, "end_to_end": settings.end_to_end}
     missing = tuple(method for method, run in named.items() if not run)
-    taken = take_runs(dataset, settings, missing, listener=listener, parent=parent) if missing else {}
+    taken = ensure_methods(dataset, settings, missing, listener=listener, parent=parent) if missing else {}
     runs = [run or str(taken[method]) for method, run in named.items()]
     return dict(zip(("decoupled", "end to end"), runs, strict=True))
 

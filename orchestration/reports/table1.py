@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +14,11 @@ import numpy as np
 from orchestration.evaluation.records import Score
 from orchestration.evaluation.video import PERCEPTUAL, Perceptual, open_measures
 from orchestration.runtime.progress import ProgressListener
-from orchestration.tracking import tracker as tracking
-from orchestration.tracking.tracker import Tracker
-from orchestration.training.recipes import TITLES, Method, train_methods
-from orchestration.training.train import TrainSettings
+from orchestration.tracking.mirror import settle, sync, sync_pending
+from orchestration.tracking.run_log import RunLog
+from orchestration.training.job import TrainSettings
+from orchestration.training.recipes import METHODS, MethodName, make_runs, recipe
+from orchestration.training.train import Recording, train
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
@@ -72,7 +73,7 @@ class ReportSettings:
 class Table1Settings(ReportSettings):
     """What Table 1 compares."""
 
-    methods: tuple[Method, ...] = ("deformable_gan", "end_to_end", "no_restoration", "proposed")
+    methods: tuple[MethodName, ...] = ("deformable_gan", "end_to_end", "no_restoration", "proposed")
     """Methods; `no_augmentation` is there too."""
     split: Split = "test"
     """Clips to draw again from their first frame."""
@@ -84,7 +85,7 @@ class Table1Settings(ReportSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.methods:
-            raise ConfigError(f"got no methods, expected some of {', '.join(TITLES)}")
+            raise ConfigError(f"got no methods, expected some of {', '.join(METHODS)}")
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,12 @@ class Table1:
     """The backend that made the true masks."""
     num_clips: int
     num_frames: int
-    runs: dict[Method, str]
-    scores: dict[Method, dict[str, Score]]
+    runs: dict[MethodName, str]
+    scores: dict[MethodName, dict[str, Score]]
     """Mean over clips by method and metric."""
-    tests: dict[Method, dict[str, PairedTest]]
+    tests: dict[MethodName, dict[str, PairedTest]]
     """The proposed method less another one, clip by clip."""
-    clips: dict[str, dict[Method, dict[str, float]]]
+    clips: dict[str, dict[MethodName, dict[str, float]]]
     """What every clip scored."""
     weights: dict[str, str]
     """sha256 of the weights behind each perceptual metric."""
@@ -141,7 +142,7 @@ class Table1:
     def _elsewhere(self, metric: str) -> str:
         """The paper's figures of a metric that has no column here."""
         info = metric_info(metric)
-        figures = ", ".join(f"{TITLES[method]} {info.format(values[metric])}" for method, values in _paper())
+        figures = ", ".join(f"{METHODS[method].title} {info.format(values[metric])}" for method, values in _paper())
         return f"{metric_title(metric)} (paper, other data): {figures}."
 
 
@@ -164,13 +165,13 @@ def table1(
         on_progress: Called with the number of clips that are measured and the number of all.
 
     Raises:
-        PosegenError: As `train_methods`, or the split has no clips.
+        PosegenError: As `train`, or the split has no clips.
     """
     data = ClipDataset(dataset)
     clips = data.split(settings.split)[: settings.max_clips or None]
-    with recording("table1", asdict(settings)) as tracker:
-        runs = take_runs(dataset, settings, settings.methods, listener=listener, parent=tracker)
-        renderers: dict[Method, VideoRenderer] = {method: load_renderer(run) for method, run in runs.items()}
+    with recorded_report("table1", settings.folder, settings) as log:
+        runs = ensure_methods(dataset, settings, settings.methods, listener=listener, parent=log)
+        renderers: dict[MethodName, VideoRenderer] = {method: load_renderer(run) for method, run in runs.items()}
         device = renderers[settings.methods[0]].device
         measures, weights, left_out = open_measures(settings.perceptual, data.info.size, device)
         scores = {}
@@ -198,31 +199,37 @@ def table1(
             weights=weights,
             left_out=left_out,
         )
-        _file(table, settings.folder, tracker)
+        _file(table, settings.folder, log)
     return table
 
 
 @contextmanager
-def recording(name: str, parameters: Mapping[str, Any]) -> Iterator[Tracker]:
-    """An MLflow run of the report's experiment, which ends as what is done in it."""
-    tracker = tracking.start_run(name, experiment=EXPERIMENT, parameters=parameters)
+def recorded_report(name: str, out: Path, settings: Any) -> Iterator[RunLog]:
+    """Record a report as a run of its own, in the folder ``OUT/NAME``, which ends as what is done in it."""
+    log = RunLog(StorageFolder(out / name))
+    log.open(experiment=EXPERIMENT, parameters=asdict(settings))
+    sync_pending()
+    sync(log.folder)  # before the runs that are filed under it
     try:
-        yield tracker
+        yield log
     except BaseException as error:
-        tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        log.finish(error)
         raise
-    tracker.finish()
+    else:
+        log.finish()
+    finally:
+        settle(log.folder)
 
 
-def take_runs(
+def ensure_methods(
     dataset: str,
     settings: ReportSettings,
-    methods: tuple[Method, ...],
+    methods: Sequence[MethodName],
     *,
     listener: ProgressListener | None = None,
-    parent: Tracker = tracking.OFF,
-) -> dict[Method, StorageFolder]:
-    """The runs of these methods, of which those that are not there are trained."""
+    parent: RunLog | None = None,
+) -> dict[MethodName, StorageFolder]:
+    """The runs of these methods, of which those that are missing are trained."""
     parallel, cpus = _share_machine(settings)
     how = TrainSettings(
         runs=settings.runs,
@@ -232,7 +239,15 @@ def take_runs(
         experiment=EXPERIMENT,
         loader_processes=0,
     )
-    return train_methods(dataset, methods, settings.preset, how, parallel=parallel, listener=listener, parent=parent)
+    runs = recipe(methods)
+
+    def make(name: str, places: Mapping[str, str]) -> str:
+        config = runs[name].with_runs(runs[name].config(settings.preset), places)
+        own = replace(how, name=name)
+        return str(train(config, dataset, own, listener=listener, recording=Recording(parent=parent)))
+
+    places = make_runs(runs, make, parallel=parallel)
+    return {method: StorageFolder(places[method]) for method in methods}
 
 
 def _share_machine(settings: ReportSettings) -> tuple[int, int]:
@@ -251,10 +266,10 @@ def _share_machine(settings: ReportSettings) -> tuple[int, int]:
 
 
 def _compare(
-    renderers: Mapping[Method, VideoRenderer], file: ClipFile, measures: Mapping[str, Measure]
-) -> tuple[dict[Method, dict[str, float]], list[list[np.ndarray]]]:
+    renderers: Mapping[MethodName, VideoRenderer], file: ClipFile, measures: Mapping[str, Measure]
+) -> tuple[dict[MethodName, dict[str, float]], list[list[np.ndarray]]]:
     """The scores of each method on a clip, and the rows of the picture that shows them."""
-    scores: dict[Method, dict[str, float]] = {}
+    scores: dict[MethodName, dict[str, float]] = {}
     rows: list[list[np.ndarray]] = []
     for method, renderer in renderers.items():
         score, clip, drawn = score_clip(renderer, file, measures, [name for name in measures if name in PERCEPTUAL])
@@ -265,7 +280,9 @@ def _compare(
     return scores, rows
 
 
-def _compare_with_proposed(values: Mapping[Method, Mapping[str, list[float]]]) -> dict[Method, dict[str, PairedTest]]:
+def _compare_with_proposed(
+    values: Mapping[MethodName, Mapping[str, list[float]]],
+) -> dict[MethodName, dict[str, PairedTest]]:
     own = values.get("proposed", {})
     return {
         method: {
@@ -283,13 +300,13 @@ def table_rows(table: Table1) -> list[list[str]]:
     heads = ["method", *[metric_title(name) for name in table.metrics]]
     rows = []
     for method, scores in table.scores.items():
-        rows.append([TITLES[method], *[_cell(scores[name], metric_info(name)) for name in table.metrics]])
+        rows.append([METHODS[method].title, *[_cell(scores[name], metric_info(name)) for name in table.metrics]])
     for method, figures in _paper():
         cells = [metric_info(name).format(figures[name]) if name in figures else "" for name in table.metrics]
         if any(cells):
-            rows.append([f"{TITLES[method]} (paper, other data)", *cells])
+            rows.append([f"{METHODS[method].title} (paper, other data)", *cells])
     for method, tests in table.tests.items():
-        rows.append([f"Proposed − {TITLES[method]}", *[_difference(tests, name) for name in table.metrics]])
+        rows.append([f"Proposed − {METHODS[method].title}", *[_difference(tests, name) for name in table.metrics]])
     return [heads, *rows]
 
 
@@ -299,9 +316,9 @@ def metric_title(name: str) -> str:
     return f"{info.title} {info.arrow}".rstrip()
 
 
-def _paper() -> list[tuple[Method, dict[str, float]]]:
+def _paper() -> list[tuple[MethodName, dict[str, float]]]:
     """The paper's own results by method."""
-    return [(method, TABLE1_RESULTS[method]) for method in TITLES if method in TABLE1_RESULTS]
+    return [(method, TABLE1_RESULTS[method]) for method in METHODS if method in TABLE1_RESULTS]
 
 
 def _cell(score: Score, info: MetricInfo) -> str:
@@ -322,15 +339,15 @@ def _markdown(table: Table1) -> str:
     return "\n".join([*(f"| {line} |" for line in lines), "", *[f"- {line}" for line in table.protocol], ""])
 
 
-def _file(table: Table1, out: Path, tracker: Tracker) -> None:
+def _file(table: Table1, out: Path, log: RunLog) -> None:
     """Write the table, and file it in MLflow."""
     files = {"table1.json": json.dumps(asdict(table), indent=2), "table1.md": _markdown(table)}
     for name, content in files.items():
         (out / name).write_text(content)
-        tracker.log_file(out / name)
+        log.log_file(out / name)
     for clip_id in table.clips:
-        tracker.log_file(out / "clips" / f"{clip_id}.png", "clips")
+        log.log_file(out / "clips" / f"{clip_id}.png", "clips")
     means = {
         f"test/{method}/{name}": score.mean for method, scores in table.scores.items() for name, score in scores.items()
     }
-    tracker.log_metrics(means, step=0)
+    log.log_metrics(means, step=0, group="test")

@@ -1,4 +1,4 @@
-"""Finds workers of Ray that have stopped making progress, and ends them.
+"""Finds workers of Ray that have stopped making progress, and kills them.
 
 A process that hangs, waits for a lock or was stopped does not die by itself, and would hold its GPU for ever. Ray Train
 starts it again from the last checkpoint.
@@ -15,14 +15,14 @@ from typing import NamedTuple
 _GRACE = 30.0  # seconds until a worker that was to be killed is tried again
 
 
-class Beat(NamedTuple):
+class Heartbeat(NamedTuple):
     """A sign of life of a worker."""
 
     rank: int
     pid: int
     node_id: str
-    doing: str
-    """Where it is, such as "step 3 of epoch 1"; empty when it is ready."""
+    activity: str
+    """What it began to do, such as "step 3 of epoch 1"; empty when it is done."""
 
 
 class Watchdog:
@@ -30,42 +30,42 @@ class Watchdog:
 
     Args:
         patience: Seconds without one after which a worker is killed; 0 waits for ever.
-        on_stuck: Hears which worker that is, and at what.
+        on_stuck: Called with which worker is stuck, and where.
     """
 
     def __init__(self, patience: float, on_stuck: Callable[[str], None]):
         self._patience, self._on_stuck = patience, on_stuck
-        self._beats: dict[int, tuple[Beat, float]] = {}
+        self._heartbeats: dict[int, tuple[Heartbeat, float]] = {}
 
-    def record(self, beat: Beat) -> None:
+    def record(self, heartbeat: Heartbeat) -> None:
         """Note a sign of life."""
-        if beat.doing:
-            self._beats[beat.rank] = beat, time.monotonic()
+        if heartbeat.activity:
+            self._heartbeats[heartbeat.rank] = heartbeat, time.monotonic()
         else:
-            self._beats.pop(beat.rank, None)
+            self._heartbeats.pop(heartbeat.rank, None)
 
     def check(self) -> None:
         """Kill the workers whose time is over. Those that wait for them die with them, and start again with them."""
         if not self._patience:
             return
         now = time.monotonic()
-        for rank, (beat, at) in list(self._beats.items()):
+        for rank, (heartbeat, at) in list(self._heartbeats.items()):
             if now - at > self._patience:
                 self._on_stuck(
-                    f"worker {rank} has made no progress for {now - at:.0f} s, since {beat.doing}: "
+                    f"worker {rank} has made no progress for {now - at:.0f} s, since {heartbeat.activity}: "
                     "training starts again from the last checkpoint"
                 )
-                _kill(beat)
-                self._beats[rank] = beat, now + _GRACE
+                _kill(heartbeat)
+                self._heartbeats[rank] = heartbeat, now + _GRACE
 
 
-def _kill(beat: Beat) -> None:
-    """SIGKILL, which reaches a process that is stopped or hangs, too, on whatever machine it is."""
+def _kill(heartbeat: Heartbeat) -> None:
+    """Send SIGKILL, which reaches a process that is stopped or hangs, too, on whatever machine it is."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    there = NodeAffinitySchedulingStrategy(beat.node_id, soft=False)
-    ray.remote(_end).options(num_cpus=0, scheduling_strategy=there).remote(beat.pid)
+    there = NodeAffinitySchedulingStrategy(heartbeat.node_id, soft=False)
+    ray.remote(_end).options(num_cpus=0, scheduling_strategy=there).remote(heartbeat.pid)
 
 
 def _end(pid: int) -> None:  # Ray takes functions of Python alone, which os.kill is not

@@ -18,7 +18,7 @@ from posegen.checkpoints.checkpoint import checkpoint_bytes
 from posegen.datasets.dataset import Dataset
 from posegen.networks.vgg import VGGFeatures
 from posegen.samples import fixed_batch
-from posegen.stages import STAGES, ShapePosture, Stage
+from posegen.stages import ShapePosture, Stage
 from posegen.stages.video_stage import VideoStage
 
 
@@ -47,16 +47,16 @@ def sum_costs(costs: Iterable[Cost]) -> Cost:
     )
 
 
-def cost_of_run(stage: str, config: Stage.Config, data: Dataset, *, keep: int = 2) -> Cost:
+def cost_of_run(config: Stage.Config, data: Dataset, *, keep: int = 2) -> Cost:
     """Cost of training a stage, found by taking one step with tensors that have shapes and no content.
 
     Raises PosegenError where the stage cannot be trained on this data.
     """
-    config = STAGES[stage].adapt(config, data)
-    samples = STAGES[stage].open_samples(config, data, "train")
+    config = config.stage.adapt(config, data)
+    samples = config.stage.open_samples(config, data, "train")
     batch = {name: torch.empty_like(x, device="meta") for name, x in _one_batch(samples, config).items()}
     with torch.device("meta"):
-        built = STAGES[stage](config)
+        built = config.stage(config)
         if isinstance(built, VideoStage | ShapePosture) and built.config.lambda_vgg:
             built.use_vgg(VGGFeatures.untrained(built.config.vgg, 2 if isinstance(built, ShapePosture) else 1))
     # Adam's step needs content; SGD's does not, and no optimizer's arithmetic counts beside the networks'.

@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from orchestration.search.costs import Cost, cost_of_run, sum_costs
-from orchestration.search.run_cache import Needed, address
+from orchestration.search.run_cache import cached_name
 from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
 from orchestration.search.study import StudySettings, make_sampler
@@ -27,7 +27,7 @@ _MEMORY_SHARE = 0.8  # of a node's memory, what trials may take
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """What the cluster has for trials."""
 
     trials: int
@@ -36,7 +36,7 @@ class Room:
     """Bytes that each of them has, of a GPU's where it is given one."""
 
 
-def room_for_trials(settings: TuneSettings) -> Room:
+def find_capacity(settings: TuneSettings) -> Capacity:
     """See how many trials at once leave every one its CPUs and GPUs.
 
     A cluster is taken at its word, that it starts machines for as many as are asked for; what memory those will have is
@@ -50,7 +50,7 @@ def room_for_trials(settings: TuneSettings) -> Room:
     if settings.gpus_per_trial:
         fitting = min(fitting, gpus // settings.gpus_per_trial)
     if os.environ.get("RAY_ADDRESS") and fitting < settings.concurrency:
-        return Room(settings.concurrency, math.inf)
+        return Capacity(settings.concurrency, math.inf)
     if fitting < 1:
         raise SearchError(
             f"a trial needs {settings.cpus_per_trial} CPUs and {settings.gpus_per_trial:g} GPUs, "
@@ -58,8 +58,8 @@ def room_for_trials(settings: TuneSettings) -> Room:
         )
     trials = int(min(settings.concurrency or fitting, fitting))
     if settings.gpus_per_trial and torch.cuda.is_available():
-        return Room(trials, torch.cuda.get_device_properties(0).total_memory * min(settings.gpus_per_trial, 1.0))
-    return Room(trials, psutil.virtual_memory().total * _MEMORY_SHARE * max(len(ray.nodes()), 1) / trials)
+        return Capacity(trials, torch.cuda.get_device_properties(0).total_memory * min(settings.gpus_per_trial, 1.0))
+    return Capacity(trials, psutil.virtual_memory().total * _MEMORY_SHARE * max(len(ray.nodes()), 1) / trials)
 
 
 class Costs:
@@ -69,20 +69,20 @@ class Costs:
         self._data = data
         self._known: dict[str, Cost] = {}
 
-    def of(self, stage: str, config: Stage.Config) -> Cost:
+    def of(self, config: Stage.Config) -> Cost:
         """See `cost_of_run`."""
-        kind = f"{stage} {_of_cost(config)}"
+        kind = f"{config.stage.name} {_of_cost(config)}"
         if kind not in self._known:
-            self._known[kind] = cost_of_run(stage, config, self._data)
+            self._known[kind] = cost_of_run(config, self._data)
         return self._known[kind]
 
 
-def check_point(search: Search, point: Mapping[str, Value], costs: Costs, room: Room) -> None:
+def check_point(search: Search, point: Mapping[str, Value], costs: Costs, capacity: Capacity) -> None:
     """Raise ConfigError for a point that a configuration refuses, CapacityError for one that needs too much memory."""
     for name, config in search.configs(point).items():
-        complaint = _complain(name, costs.of(search.trainings[name].stage, config), room)
-        if complaint:
-            raise CapacityError(complaint)
+        reason = _reason_unfit(name, costs.of(config), capacity)
+        if reason:
+            raise CapacityError(reason)
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,11 @@ class PlannedTrial:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search costs at most: early stopping will make it less."""
 
     trials: list[PlannedTrial]
-    room: Room
+    capacity: Capacity
 
     @cached_property
     def total(self) -> Cost:
@@ -129,7 +129,7 @@ class Plan:
         return sum_costs(run.cost for trial in self.trials if not trial.unfit for run in trial.runs)
 
 
-def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: int, room: Room) -> Plan:
+def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: int, capacity: Capacity) -> SearchPlan:
     """See what a search would do. Points that depend on what others found are drawn as if nothing was known yet."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=how.directions)
@@ -142,8 +142,8 @@ def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: i
         study.sampler = make_sampler(search, how, number)
         trial = study.ask()
         search.suggest(trial)
-        trials.append(_plan_trial(search, number, trial.params, data.fingerprint, room, known, costs))
-    return Plan(trials, room)
+        trials.append(_plan_trial(search, number, trial.params, data.fingerprint, capacity, known, costs))
+    return SearchPlan(trials, capacity)
 
 
 def _plan_trial(
@@ -151,23 +151,22 @@ def _plan_trial(
     number: int,
     point: dict[str, Value],
     data: str,
-    room: Room,
+    capacity: Capacity,
     known: set[str],
     costs: Costs,
 ) -> PlannedTrial:
-    """Plan one trial; `known` has the addresses of all runs before, and gets its own."""
+    """SearchPlan one trial; `known` has the addresses of all runs before, and gets its own."""
     try:
         configs = search.configs(point)
     except PosegenError as error:
         return PlannedTrial(number, point, [], str(error))
     runs = []
     for name, config in configs.items():
-        stage = search.trainings[name].stage
-        place = f"{number} {name}" if name == search.method else address(Needed(stage, config), data)
-        runs.append(PlannedRun(name, costs.of(stage, config), place not in known))
+        place = f"{number} {name}" if name == search.method else cached_name(config, data)
+        runs.append(PlannedRun(name, costs.of(config), place not in known))
         known.add(place)
     largest = max(runs, key=lambda run: run.cost.memory)
-    return PlannedTrial(number, point, runs, _complain(largest.name, largest.cost, room))
+    return PlannedTrial(number, point, runs, _reason_unfit(largest.name, largest.cost, capacity))
 
 
 def _of_cost(config: Stage.Config) -> dict[str, Any]:
@@ -176,8 +175,8 @@ def _of_cost(config: Stage.Config) -> dict[str, Any]:
     return {name: x for name, x in values.items() if name not in ("lr", "seed", "z_noise")}
 
 
-def _complain(name: str, cost: Cost, room: Room) -> str:
+def _reason_unfit(name: str, cost: Cost, capacity: Capacity) -> str:
     """Say that a run takes more memory than there is; nothing if it does not."""
-    if cost.memory <= room.memory:
+    if cost.memory <= capacity.memory:
         return ""
-    return f"{name} takes {cost.memory / 2**30:.1f} GiB of memory, a trial has {room.memory / 2**30:.1f}"
+    return f"{name} takes {cost.memory / 2**30:.1f} GiB of memory, a trial has {capacity.memory / 2**30:.1f}"

@@ -1,28 +1,25 @@
-"""What becomes of a search: kept in its study, shown in MLflow, told to whoever listens."""
+"""Results of a search: its trials, and what is recorded of them in the study and in the runs' folders."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestration.evaluation.compare import compare_runs
 from orchestration.evaluation.compare_page import write_page
 from orchestration.search.settings import TuneSettings
-from orchestration.search.space_binding import Search
+from orchestration.search.study import OpenStudy, TrialCallbacks
 from orchestration.search.trial import trial_name
-from orchestration.tracking import tracker as tracking
-from orchestration.tracking.tracker import Tracker
+from orchestration.tracking.mirror import sync
+from orchestration.tracking.run_log import RunLog
 from posegen.datasets.dataset import Dataset
 from posegen.io.storage import StorageFolder
 from search_spaces.space import Value
 
-_MLFLOW = "mlflow_run_id"
 _STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -33,8 +30,8 @@ _STATES = {
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What is known of one trial."""
+class TrialResult:
+    """A trial and its outcome."""
 
     number: int
     state: str
@@ -53,13 +50,13 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search found by now."""
+class SearchResult:
+    """The trials of a search by now."""
 
     name: str
     folder: str
-    trials: list[Tried]
-    best: list[Tried]
+    trials: list[TrialResult]
+    best: list[TrialResult]
     """The best trial; with several objectives the Pareto front."""
     seconds: float
 
@@ -68,102 +65,114 @@ class Found:
         return sum(trial.state == state for trial in self.trials)
 
 
-OnTrial = Callable[[Tried, list[Tried]], None]
+OnTrial = Callable[[TrialResult, list[TrialResult]], None]
 """Called with each trial that ended, and with the best ones by now."""
 
 
-class Ledger:
-    """Keeps what becomes of a search: in the study, in MLflow, for whoever listens."""
+class SearchRecorder(TrialCallbacks):
+    """Records trials in the folders of their runs, and calls back with their results.
+
+    Args:
+        opened: The study.
+        folder: The search's folder.
+        settings: How the search is run.
+        check: Called with each point before it starts, see `TrialCallbacks.check`.
+        on_trial: Called with each trial that ended.
+    """
 
     def __init__(
-        self, study: optuna.Study, search: Search, folder: StorageFolder, settings: TuneSettings, on_trial: OnTrial
+        self,
+        opened: OpenStudy,
+        folder: StorageFolder,
+        settings: TuneSettings,
+        *,
+        check: Callable[[Mapping[str, Value]], None],
+        on_trial: OnTrial,
     ):
-        self._study, self._search, self._folder, self._settings = study, search, folder, settings
-        self._on_trial = on_trial
-        self._parent = tracking.OFF
+        self._opened, self._folder, self._settings = opened, folder, settings
+        self._check, self._on_trial = check, on_trial
+        self._log = RunLog(folder)
 
     def open(self, space: str, data: Dataset) -> None:
-        """Begin the search's MLflow run, or go on with it."""
-        if not self._settings.track:
-            return
-        self._parent = tracking.start_run(
-            self._folder.name,
-            experiment=self._settings.experiment,
-            parameters={"space": space, **asdict(self._settings)},
-            tags={"posegen.search": str(self._folder), "posegen.data_fingerprint": data.fingerprint},
-            run_id=self._study.user_attrs.get(_MLFLOW, ""),
-        )
-        self._study.set_user_attr(_MLFLOW, self._parent.run_id)
-
-    def begin(self, trial: FrozenTrial) -> dict[str, Any]:
-        """Begin a trial's MLflow run, or go on with it."""
-        tracker = tracking.OFF
-        if self._parent.is_on:
-            tracker = tracking.start_run(
-                trial_name(trial.number),
+        """Record that the search begins, or goes on."""
+        if self._settings.track:
+            self._log.open(
                 experiment=self._settings.experiment,
-                parameters=self._search.values(trial.params),
-                tags={"posegen.search": str(self._folder), "posegen.trial": str(trial.number)},
-                parent=self._parent,
-                run_id=trial.user_attrs.get(_MLFLOW, ""),
+                parameters={"space": space, **asdict(self._settings)},
+                tags={"posegen.search": str(self._folder), "posegen.data_fingerprint": data.fingerprint},
             )
-            self._study._storage.set_trial_user_attr(trial._trial_id, _MLFLOW, tracker.run_id)
-        return {"tracker": (tracker.uri, tracker.run_id)}
+
+    def check(self, point: Mapping[str, Value]) -> None:
+        self._check(point)
+
+    def begin(self, trial: FrozenTrial) -> None:
+        if self._settings.track:
+            RunLog(self._folder / trial_name(trial.number)).open(
+                experiment=self._settings.experiment,
+                parameters=self._opened.search.values(trial.params),
+                tags={"posegen.search": str(self._folder), "posegen.trial": str(trial.number)},
+                parent=self._log,
+            )
 
     def end(self, trial: FrozenTrial) -> None:
-        """Close a trial's MLflow run with what came out."""
-        tried = self._tried(trial)
-        tracker = Tracker(self._parent.uri, trial.user_attrs.get(_MLFLOW, ""))
-        tracker.log_metrics({f"objective/{name}": value for name, value in tried.values.items()}, step=tried.epochs)
-        tracker.set_tags(
-            {
-                "posegen.state": tried.state,
-                "posegen.stages_trained": str(tried.trained),
-                "posegen.stages_reused": str(tried.reused),
-                **({"posegen.reason": tried.reason} if tried.reason else {}),
-            }
-        )
-        tracker.finish("FAILED" if tried.state == "failed" else "FINISHED")
-        self._on_trial(tried, self.best())
+        result = self._result(trial)
+        log = RunLog(self._folder / trial_name(trial.number))
+        if self._settings.track:
+            if log.description is None:  # a point that was refused
+                self.begin(trial)
+            values = {f"objective/{name}": value for name, value in result.values.items()}
+            log.log_metrics(values, result.epochs, group="objective")
+            log.set_tags(
+                {
+                    "posegen.state": result.state,
+                    "posegen.stages_trained": str(result.trained),
+                    "posegen.stages_reused": str(result.reused),
+                    **({"posegen.reason": result.reason} if result.reason else {}),
+                }
+            )
+            log.set_status("FAILED" if result.state == "failed" else "FINISHED", result.reason)
+        self._on_trial(result, self.best())
 
-    def found(self, seconds: float) -> Found:
-        """All that is known."""
-        trials = self._study.get_trials(deepcopy=False)
-        known = [self._tried(trial) for trial in trials if trial.state != TrialState.WAITING]
-        return Found(self._folder.name, str(self._folder), known, self.best(), seconds)
+    def result(self, seconds: float) -> SearchResult:
+        """All trials by now."""
+        trials = self._opened.study.get_trials(deepcopy=False)
+        known = [self._result(trial) for trial in trials if trial.state != TrialState.WAITING]
+        return SearchResult(self._folder.name, str(self._folder), known, self.best(), seconds)
 
-    def best(self) -> list[Tried]:
+    def best(self) -> list[TrialResult]:
         """The best trial, or the Pareto front; nothing before a trial is complete."""
-        complete = self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-        return [self._tried(trial) for trial in self._study.best_trials] if complete else []
+        study = self._opened.study
+        complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        return [self._result(trial) for trial in study.best_trials] if complete else []
 
-    def close(self, found: Found) -> None:
-        """Close the search's MLflow run, with the study as a table and as it is."""
-        self._parent.set_tags(
-            {
-                f"posegen.{name}": str(sum(getattr(tried, name) for tried in found.trials))
-                for name in ("trained", "reused")
-            }
-        )
+    def close(self, result: SearchResult) -> None:
+        """Record that the search ends, with the study as a table and as it is, and compare its trials."""
+        if not self._settings.track:
+            return
+        totals = {name: sum(getattr(trial, name) for trial in result.trials) for name in ("trained", "reused")}
+        self._log.set_tags({f"posegen.{name}": str(total) for name, total in totals.items()})
         with tempfile.TemporaryDirectory() as name:
             table = Path(name) / "trials.csv"
-            self._study.trials_dataframe().to_csv(table, index=False)
-            self._parent.log_file(table, "study")
-            if self._parent.is_on and found.best:
-                comparison = compare_runs([self._parent.run_id], title=self._folder.name)
-                page = write_page(comparison, Path(name) / "comparison.html")
-                self._parent.log_file(page)
+            self._opened.study.trials_dataframe().to_csv(table, index=False)
+            self._log.log_file(table, "study")
+            for trial in result.trials:
+                sync(self._folder / trial_name(trial.number))
+            if result.best and sync(self._folder):  # the comparison is read from MLflow
+                page = write_page(
+                    compare_runs([str(self._folder)], title=self._folder.name), Path(name) / "comparison.html"
+                )
+                self._log.log_file(page)
         database = Path(self._folder.uri) / "study.db"
-        if database.exists():
-            self._parent.log_file(database, "study")
-        self._parent.finish("KILLED" if found.count("running") else "FINISHED")
+        if self._folder.is_local and database.exists():
+            self._log.log_file(database, "study")
+        self._log.set_status("KILLED" if result.count("running") else "FINISHED")
 
-    def _tried(self, trial: FrozenTrial) -> Tried:
+    def _result(self, trial: FrozenTrial) -> TrialResult:
         names = self._settings.objectives
         values = trial.values or ([trial.value] if trial.value is not None else [])
         if not values and trial.intermediate_values:
             values = [trial.intermediate_values[max(trial.intermediate_values)]]
-        return Tried(
+        return TrialResult(
             number=trial.number,
             state=_STATES[trial.state],
             epochs=max(trial.intermediate_values, default=0),

@@ -1,4 +1,4 @@
-"""Runs that several trials need, trained once: a run's name says what it is of, so who wants the same finds it."""
+"""Runs that several trials need, each trained once: a run's name tells its settings and data, so it is found again."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from orchestration.tracking.tracker import Tracker
+from orchestration.tracking.run_log import RunLog
+from orchestration.training.job import TrainSettings
 from orchestration.training.runs import is_finished
-from orchestration.training.train import TrainSettings, train
+from orchestration.training.train import Recording, train
 from posegen.io.storage import StorageFolder
 from posegen.stages import Stage
 
@@ -21,47 +22,39 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Needed:
-    """A run that a trial needs."""
-
-    stage: str
-    config: Stage.Config
-    """With the addresses of the runs that it needs in turn."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """A run that is there now."""
+class CachedRun:
+    """A run that is trained."""
 
     run: str
+    """Its folder."""
     reused: bool
     """Whether it was there, or in the making, when it was asked for."""
 
 
-def address(needed: Needed, data: str) -> str:
+def cached_name(config: Stage.Config, data: str) -> str:
     """The name of a run: equal for equal settings on equal data, and for no others.
 
     Args:
-        needed: The run. The runs that it needs count by their names, not by where they lie.
+        config: With the places of the runs that it needs, which count by their names, not by where they lie.
         data: Fingerprint of all that it is trained on.
     """
-    config = {
+    settings = {
         name: StorageFolder(value).name if isinstance(value, str) and "/" in value else value
-        for name, value in asdict(needed.config).items()
+        for name, value in asdict(config).items()
     }
-    content = json.dumps([version("posegen"), needed.stage, config, data], sort_keys=True)
-    return f"{needed.stage}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    content = json.dumps([version("posegen"), config.stage.name, settings, data], sort_keys=True)
+    return f"{config.stage.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
-class StageStore:
-    """Trains runs for those who ask, each once. An actor: all trials of a search ask the same one.
+class RunCache:
+    """Trains runs on request, each once. An actor: all trials of a search use the same one.
 
     A run is trained in a task of its own and not by the trial that asks first: that one may be stopped, and the
-    others still want it. What a killed search left half trained is taken up where it stood.
+    others still want it. What a killed search left half trained is continued.
 
     Args:
-        dataset: Folder of the clip dataset.
-        data: Its fingerprint, colours included.
+        dataset: Folder of the dataset.
+        data: Its fingerprint, recolorings included.
         settings: Of every run, but for its name; workers are 0, the task itself trains, on as many CPUs as it has.
         resources: Of a task, as Ray's options name them.
     """
@@ -69,37 +62,37 @@ class StageStore:
     def __init__(self, dataset: str, data: str, settings: TrainSettings, resources: Mapping[str, float]):
         self._dataset, self._data, self._settings = dataset, data, settings
         self._resources = dict(resources)
-        self._making: dict[str, asyncio.Future[str]] = {}
+        self._in_training: dict[str, asyncio.Future[str]] = {}
 
-    async def make(self, needed: Needed, asker: Tracker) -> Made:
-        """Return the run, trained. It is filed in MLflow under the one who asks first.
+    async def make(self, config: Stage.Config, trial: str) -> CachedRun:
+        """Return the run, trained. In MLflow it is filed under the trial, by its folder, that asks first.
 
-        Raises RunError where it cannot be trained; the next one who asks finds out again.
+        Raises RunError where it cannot be trained; the next request tries again.
         """
-        name = address(needed, self._data)
+        name = cached_name(config, self._data)
         run = StorageFolder(self._settings.runs) / name
-        if name not in self._making and is_finished(run, needed.config):
-            return Made(str(run), reused=True)
-        reused = name in self._making
+        if name not in self._in_training and is_finished(run, config):
+            return CachedRun(str(run), reused=True)
+        reused = name in self._in_training
         if not reused:
             settings = replace(self._settings, name=name)
-            self._making[name] = asyncio.ensure_future(
-                _train_task(self._resources).remote(needed, self._dataset, settings, asker)
+            self._in_training[name] = asyncio.ensure_future(
+                _train_task(self._resources).remote(config, self._dataset, settings, trial)
             )
         try:
-            await asyncio.shield(self._making[name])
+            await asyncio.shield(self._in_training[name])
         except BaseException:
-            self._making.pop(name, None)
+            self._in_training.pop(name, None)
             raise
-        return Made(str(run), reused)
+        return CachedRun(str(run), reused)
 
 
-def open_store(dataset: str, data: str, settings: TrainSettings, resources: Mapping[str, float]) -> ActorHandle[Any]:
+def open_cache(dataset: str, data: str, settings: TrainSettings, resources: Mapping[str, float]) -> ActorHandle[Any]:
     """Start the actor."""
     import ray
 
-    actor: Any = ray.remote(StageStore)
-    # Its node may be lost: it starts on another, asks again what was asked, and finds on disk what was made.
+    actor: Any = ray.remote(RunCache)
+    # Its node may be lost: it starts on another, gets the requests again, and finds on disk what was made.
     return actor.options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(dataset, data, settings, resources)
 
 
@@ -110,5 +103,6 @@ def _train_task(resources: Mapping[str, float]) -> Any:
     return ray.remote(_train).options(max_retries=3, **resources)
 
 
-def _train(needed: Needed, dataset: str, settings: TrainSettings, asker: Tracker) -> str:
-    return str(train(needed.stage, needed.config, dataset, settings, parent=asker))
+def _train(config: Stage.Config, dataset: str, settings: TrainSettings, trial: str) -> str:
+    recording = Recording(parent=RunLog(trial), mirrored=False)
+    return str(train(config, dataset, settings, recording=recording))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -12,33 +12,13 @@ import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 
 import search_spaces
-from orchestration.training.recipes import Training, trainings
+from orchestration.training.recipes import Training, recipe
 from posegen.errors import ConfigError, SearchError
 from posegen.stages import STAGES, Stage
-from posegen.stages.behavior_flow import SHARED
 from search_spaces.space import Distribution, Parameter, Space, Switched, Value, When
 
-METHODS: dict[str, tuple[str, ...]] = {
-    "video_generator": ("no_restoration", "proposed"),
-    "end_to_end": ("end_to_end",),
-    "deformable_gan": ("deformable_gan",),
-    "actor": ("actor",),
-    "behavior": ("behavior",),
-    "behavior_flow": ("behavior_flow",),
-}
-"""The methods whose last run is of a stage, the cheapest first."""
 ON = ".on"
 """Follows the key of a `Switched` weight in the name of its switch."""
-LINKS = (
-    ("upper_latent_dim", "upper_encoder", "latent_dim"),
-    ("lower_latent_dim", "lower_encoder", "latent_dim"),
-    ("encoder_width", "upper_encoder", "encoder_width"),
-    ("encoder_width", "lower_encoder", "encoder_width"),
-    ("restorer_width", "restoration", "width"),
-    ("restorer_blocks", "restoration", "num_blocks"),
-    *((field, "behavior", field) for field in SHARED),
-)
-"""Fields of a stage, the field that names another run, and the field of that run that must be equal."""
 
 
 def load_space(name: str) -> Space:
@@ -64,9 +44,7 @@ class Search:
 
     def __post_init__(self) -> None:
         for training in self.trainings.values():
-            presets = STAGES[training.stage].presets
-            if self.preset not in presets:
-                raise ConfigError(f"unknown preset {self.preset!r}, expected one of {', '.join(presets)}")
+            training.config(self.preset)
         for key in (*self.space.parameters, *self.fixed):
             self._default(key)
         for key in self.space.parameters:
@@ -79,7 +57,7 @@ class Search:
     @cached_property
     def trainings(self) -> dict[str, Training]:
         """Every run that a trial needs, by name, those that others need first; the last one is compared."""
-        return trainings((self.method,))
+        return recipe([self.method])
 
     @property
     def fixed(self) -> dict[str, Value]:
@@ -93,18 +71,18 @@ class Search:
         return [self._point({**own, **start}) for start in ({}, *self.space.starts)]
 
     def suggest(self, trial: optuna.Trial) -> None:
-        """Draw a point: every parameter under its key, and whether a `Switched` one is on under ``KEY.on``."""
-        drawn: dict[str, Value | None] = {}
+        """Sample a point: every parameter under its key, and whether a `Switched` one is on under ``KEY.on``."""
+        chosen: dict[str, Value | None] = {}
         for key, parameter in self.space.parameters.items():
             match parameter:
                 case Switched(weight):
                     if trial.suggest_categorical(key + ON, (True, False)):
-                        _draw(trial, key, weight)
+                        _sample(trial, key, weight)
                 case When(other, values, distribution):
-                    if drawn[other] in values:
-                        _draw(trial, key, distribution)
+                    if chosen[other] in values:
+                        _sample(trial, key, distribution)
                 case _:
-                    drawn[key] = _draw(trial, key, parameter)
+                    chosen[key] = _sample(trial, key, parameter)
 
     def values(self, point: Mapping[str, Value]) -> dict[str, Value]:
         """The value of every searched field at a point."""
@@ -122,15 +100,18 @@ class Search:
         chosen = {**self.fixed, **self.values(point)}
         configs: dict[str, Stage.Config] = {}
         for name, training in self.trainings.items():
-            own = {_field(key): value for key, value in chosen.items() if _stage(key) == training.stage}
-            changes: dict[str, Any] = {**training.changes, **own}
-            configs[name] = replace(self._preset(training.stage), **changes)
-        for name, training in self.trainings.items():
-            for field, need, linked in LINKS:
-                if need in training.needs:
-                    run = training.needs[need]
-                    configs[run] = replace(configs[run], **{linked: getattr(configs[name], field)})
+            changes: dict[str, Any] = {_field(key): x for key, x in chosen.items() if _stage(key) == training.stage}
+            configs[name] = replace(training.config(self.preset), **changes)
+        for name, run, own, theirs in self._agreements():
+            configs[run] = replace(configs[run], **{theirs: getattr(configs[name], own)})
         return configs
+
+    def _agreements(self) -> Iterator[tuple[str, str, str, str]]:
+        """Which settings must be equal: a run, one that it needs, the field of the one and that of the other."""
+        for name, training in self.trainings.items():
+            for need, run in training.needs.items():
+                for own, theirs in STAGES[training.stage].requires[need].agree.items():
+                    yield name, run, own, theirs
 
     def _point(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """The point at which the searched fields have these values."""
@@ -161,11 +142,9 @@ class Search:
             near = get_close_matches(_field(key), known, n=1)
             meant = f"; did you mean {_stage(key)}.{near[0]}?" if near else ""
             raise SearchError(f"{key!r} is no setting of {_stage(key)}{meant}")
-        for training in self.trainings.values():
-            for field, need, linked in LINKS:
-                needed = self.trainings[training.needs[need]].stage if need in training.needs else None
-                if (needed, linked) == (_stage(key), _field(key)):
-                    raise SearchError(f"{key} follows {training.stage}.{field}: name that")
+        for name, run, own, theirs in self._agreements():
+            if (self.trainings[run].stage, theirs) == (_stage(key), _field(key)):
+                raise SearchError(f"{key} follows {self.trainings[name].stage}.{own}: name that")
         last = self.trainings[self.method]
         values = {**vars(self._preset(_stage(key))), **(last.changes if _stage(key) == last.stage else {})}
         return self.fixed.get(key, values[_field(key)])
@@ -202,7 +181,7 @@ def distribution_of(parameter: Parameter) -> Distribution:
             return parameter
 
 
-def _draw(trial: optuna.Trial, key: str, distribution: Distribution) -> Value | None:
+def _sample(trial: optuna.Trial, key: str, distribution: Distribution) -> Value | None:
     match distribution:
         case FloatDistribution():
             return trial.suggest_float(

@@ -1,4 +1,4 @@
-"""The Optuna study of a search: what to try next, what to give up, and what is known after any crash.
+"""The Optuna study of a search: what to try next, what to stop early, and what is known after any crash.
 
 All that decides is in the study's storage. A sampler is made anew for every trial, seeded with the trial's number,
 so its state is the history of the study; early stopping is Optuna's successive halving, whose rungs are the values
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,7 +22,6 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
 from orchestration.search.settings import EPOCH, Objective, Pruning, SamplerName
 from orchestration.search.space_binding import ON, Search, distribution_of
@@ -72,12 +71,52 @@ class StudySettings:
         return ["minimize" if objective.mode == "min" else "maximize" for objective in self.objectives]
 
 
-def open_study(search: Search, settings: StudySettings) -> optuna.Study:
-    """Create the study, or go on with it. Raises SearchError where the storage fails or holds another study."""
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study in its storage, and the space that it searches.
+
+    Trials are found by their numbers, which are all that outlives a process.
+    """
+
+    study: optuna.Study
+    storage: RDBStorage
+    search: Search
+    settings: StudySettings
+
+    def trial(self, number: int) -> optuna.Trial:
+        """A trial that is running, to be continued."""
+        return optuna.Trial(self.study, self._id(number))
+
+    def frozen(self, number: int) -> FrozenTrial:
+        """A trial as it is in the storage now."""
+        return self.storage.get_trial(self._id(number))
+
+    def unfinished(self) -> list[int]:
+        """The trials that a killed driver left running."""
+        trials = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+        return [trial.number for trial in trials]
+
+    def ask(self, most: int) -> optuna.Trial | None:
+        """A new trial, whose sampler depends on its number alone; None where there are `most` already."""
+        known = self.study.get_trials(deepcopy=False)
+        number = sum(trial.state != TrialState.WAITING for trial in known)
+        if number >= most:
+            return None
+        self.study.sampler = make_sampler(self.search, self.settings, number)
+        return self.study.ask()
+
+    def _id(self, number: int) -> int:
+        study = self.storage.get_study_id_from_name(self.study.study_name)
+        return self.storage.get_trial_id_from_study_id_trial_number(study, number)
+
+
+def open_study(search: Search, settings: StudySettings) -> OpenStudy:
+    """Create the study, or continue it. Raises SearchError where the storage fails or holds another study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
+        storage = RDBStorage(settings.storage)
         study = optuna.create_study(
-            storage=RDBStorage(settings.storage),
+            storage=storage,
             study_name=settings.name,
             directions=settings.directions,
             pruner=_make_pruner(settings),
@@ -96,49 +135,44 @@ def open_study(search: Search, settings: StudySettings) -> optuna.Study:
     if known not in (None, identity):
         changed = [name for name in identity if (known or {}).get(name) != identity[name]]
         raise SearchError(f"search {settings.name} exists with another {', '.join(changed)}: take another --name")
-    return study
+    return OpenStudy(study, storage, search, settings)
 
 
-class StudySearch(OptunaSearch):
-    """Ray Tune's Optuna search on a study that outlives the process.
+class TrialCallbacks:
+    """Called as trials begin and end. This one does nothing."""
 
-    A trial gets ``{"number": N, "point": {...}}`` and what `begin` adds. Trials that a killed driver left unfinished
-    come first. Points that are refused are never started: they end at once, with the reason, and count.
+    def check(self, point: Mapping[str, Value]) -> None:
+        """Called with each point before it starts. A CapacityError prunes it, another PosegenError fails it."""
+
+    def begin(self, trial: FrozenTrial) -> None:
+        """Called with each trial before it starts."""
+
+    def end(self, trial: FrozenTrial) -> None:
+        """Called with each trial that has ended."""
+
+
+class StudySearch(Searcher):
+    """Suggests the points of a study to Ray Tune, and tells the study what came out.
+
+    A trial gets ``{"number": N, "point": {...}}``. Trials that a killed driver left unfinished come first. Points that
+    are refused are never started: they end at once, with the reason, and count.
 
     Args:
-        search: The space.
-        settings: The study's.
-        study: From `open_study`.
+        opened: The study.
         num_trials: After so many there are no more points.
-        check: Called with each point before it starts. A CapacityError prunes it, another PosegenError fails it.
-        begin: Called with each trial before it starts.
-        end: Called with each trial that the study was told of.
+        callbacks: Called as trials begin and end.
     """
 
-    def __init__(
-        self,
-        search: Search,
-        settings: StudySettings,
-        study: optuna.Study,
-        num_trials: int,
-        *,
-        check: Callable[[Mapping[str, Value]], None] = lambda point: None,
-        begin: Callable[[FrozenTrial], dict[str, Any]] = lambda trial: {},
-        end: Callable[[FrozenTrial], None] = lambda trial: None,
-    ):
-        modes: list[str] = [objective.mode for objective in settings.objectives]
+    def __init__(self, opened: OpenStudy, num_trials: int, callbacks: TrialCallbacks | None = None):
+        modes = ["min" if direction == "minimize" else "max" for direction in opened.settings.directions]
         single = len(modes) == 1
         super().__init__(
-            space=search.suggest,
-            metric=settings.metrics[0] if single else settings.metrics,
-            mode=modes[0] if single else modes,
-            storage=study._storage,
-            study_name=settings.name,
+            metric=opened.settings.metrics[0] if single else opened.settings.metrics,  # type: ignore[arg-type]
+            mode=modes[0] if single else modes,  # type: ignore[arg-type]  # lists are documented
         )
-        self._study = self._ot_study = study  # type: ignore[assignment]  # Ray declares it None
-        self._search, self._settings, self._num_trials = search, settings, num_trials
-        self._check, self._begin, self._end = check, begin, end
-        self._left = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.RUNNING]
+        self.opened, self.callbacks = opened, callbacks or TrialCallbacks()
+        self._num_trials, self._unfinished = num_trials, opened.unfinished()
+        self._trials: dict[str, optuna.Trial] = {}
         self._pruned: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
@@ -146,72 +180,70 @@ class StudySearch(OptunaSearch):
         while (trial := self._next()) is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                self._search.suggest(trial)
+                self.opened.search.suggest(trial)
             try:
-                self._check(trial.params)
+                self.callbacks.check(trial.params)
             except PosegenError as error:
                 state = TrialState.PRUNED if isinstance(error, CapacityError) else TrialState.FAIL
                 self._give_up(trial, str(error), state)
                 continue
-            self._ot_trials[trial_id] = trial
-            return {"number": trial.number, "point": trial.params, **self._begin(self._frozen(trial))}
+            self._trials[trial_id] = trial
+            self.callbacks.begin(self.opened.frozen(trial.number))
+            return {"number": trial.number, "point": trial.params}
         return Searcher.FINISHED
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Note the value after an epoch, once, however often it is reported."""
-        trial, epoch = self._ot_trials[trial_id], result.get(EPOCH)
-        if not isinstance(self._metric, str) or self._metric not in result or epoch is None:
+        trial, epoch = self._trials[trial_id], result.get(EPOCH)
+        metrics = self.opened.settings.metrics
+        if len(metrics) > 1 or metrics[0] not in result or epoch is None:
             return
-        if epoch not in self._frozen(trial).intermediate_values:
-            trial.report(result[self._metric], epoch)
+        if epoch not in self.opened.frozen(trial.number).intermediate_values:
+            trial.report(result[metrics[0]], epoch)
 
     def should_prune(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether a trial that reports this is not worth going on with."""
-        if self._settings.pruning == "none":
+        if self.opened.settings.pruning == "none":
             return False
         self.on_trial_result(trial_id, result)
-        if self._ot_trials[trial_id].should_prune():
+        if self._trials[trial_id].should_prune():
             self._pruned.add(trial_id)
         return trial_id in self._pruned
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how a trial ended. One that Tune stopped before its time is left for the next start."""
-        trial, result = self._ot_trials[trial_id], result or {}
-        if self._frozen(trial).state.is_finished():
+        trial, result = self._trials[trial_id], result or {}
+        if self.opened.frozen(trial.number).state.is_finished():
             return
         for name in ("trained", "reused"):
             if name in result:
                 trial.set_user_attr(name, result[name])
-        values = [result.get(metric, math.nan) for metric in self._settings.metrics]
+        settings, search = self.opened.settings, self.opened.search
+        values = [result.get(metric, math.nan) for metric in settings.metrics]
         if error or "reason" in result:
             self._give_up(trial, result.get("reason", "its process died again and again"), TrialState.FAIL)
         elif trial_id in self._pruned:
             self._tell(trial, state=TrialState.PRUNED)
-        elif result.get(EPOCH, 0) < self._search.configs(trial.params)[self._search.method].num_epochs:
+        elif result.get(EPOCH, 0) < search.configs(trial.params)[search.method].num_epochs:
             return
         elif not all(map(math.isfinite, values)):
-            names = " and ".join(objective.name for objective in self._settings.objectives)
+            names = " and ".join(objective.name for objective in settings.objectives)
             reason = f"{names} is not finite: {values}"
             self._give_up(trial, reason, TrialState.FAIL)
         else:
             self._tell(trial, values=values)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study is its own record."""
+        """Do nothing: the study is its own record."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing, likewise."""
+        """Do nothing, likewise."""
 
     def _next(self) -> optuna.Trial | None:
         """A trial that was left unfinished, or a new one."""
-        if self._left:
-            return optuna.Trial(self._study, self._left.pop(0)._trial_id)
-        known = self._study.get_trials(deepcopy=False)
-        number = sum(trial.state != TrialState.WAITING for trial in known)
-        if number >= self._num_trials:
-            return None
-        self._study.sampler = make_sampler(self._search, self._settings, number)
-        return self._study.ask()
+        if self._unfinished:
+            return self.opened.trial(self._unfinished.pop(0))
+        return self.opened.ask(self._num_trials)
 
     def _give_up(self, trial: optuna.Trial, reason: str, state: TrialState) -> None:
         trial.set_user_attr("reason", reason)
@@ -220,11 +252,8 @@ class StudySearch(OptunaSearch):
     def _tell(
         self, trial: optuna.Trial, values: Sequence[float] | None = None, state: TrialState | None = None
     ) -> None:
-        self._study.tell(trial, values, state=state)
-        self._end(self._frozen(trial))
-
-    def _frozen(self, trial: optuna.Trial) -> FrozenTrial:
-        return self._study._storage.get_trial(trial._trial_id)
+        self.opened.study.tell(trial, values, state=state)
+        self.callbacks.end(self.opened.frozen(trial.number))
 
 
 class StudyPruner(FIFOScheduler):

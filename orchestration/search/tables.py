@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from orchestration.search.plan import Plan
-    from orchestration.search.results import Tried
+    from orchestration.search.plan import SearchPlan
+    from orchestration.search.results import TrialResult
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: SearchPlan) -> Table:
     """Make a table of what every trial costs."""
     table = Table(title="planned trials, if none is stopped early")
     for head in ("trial", "point", "TFLOP", "memory", "disk", "trained first", "there already"):
@@ -33,19 +33,19 @@ def plan_table(plan: Plan) -> Table:
     return table
 
 
-def describe_plan(plan: Plan) -> str:
+def describe_plan(plan: SearchPlan) -> str:
     """Describe what all trials cost, and how many run at once."""
     total, without = plan.total, plan.without_reuse
-    known = isfinite(plan.room.memory)
-    memory = f"{plan.room.memory / 2**30:.1f} GiB" if known else "the memory of machines to be started"
+    known = isfinite(plan.capacity.memory)
+    memory = f"{plan.capacity.memory / 2**30:.1f} GiB" if known else "the memory of machines to be started"
     return (
         f"in all {total.flops / 1e12:,.0f} TFLOP, {total.disk / 2**30:.2f} GiB of checkpoints; "
         f"{without.flops / total.flops:.2f} times as much if no run was shared\n"
-        f"{plan.room.trials} at a time on this cluster, with {memory} each"
+        f"{plan.capacity.trials} at a time on this cluster, with {memory} each"
     )
 
 
-def describe_trial(trial: Tried) -> str:
+def describe_trial(trial: TrialResult) -> str:
     """Describe a trial in a line: its state, objectives and point."""
     values = "  ".join(f"{name} {value:.4g}" for name, value in trial.values.items())
     ended = f"{trial.state} after {trial.epochs} epochs" if trial.epochs else trial.state

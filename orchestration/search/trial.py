@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestration.runtime.progress import ProgressListener
-from orchestration.search.run_cache import Made, Needed
+from orchestration.search.run_cache import CachedRun
 from orchestration.search.settings import EPOCH, TuneSettings
 from orchestration.search.space_binding import Search
-from orchestration.tracking.tracker import Tracker
-from orchestration.training.recipes import Training
+from orchestration.tracking.run_log import RunLog
+from orchestration.training.job import TrainSettings
+from orchestration.training.recipes import make_runs
 from orchestration.training.runs import history
-from orchestration.training.train import TrainSettings, train
+from orchestration.training.train import Recording, train
 from posegen.errors import PosegenError, RunError
 from posegen.io.storage import StorageFolder
 from posegen.stages import Stage
@@ -29,49 +30,35 @@ class TrialJob:
     search: Search
     dataset: str
     folder: str
+    """The search's."""
     settings: TuneSettings
-    store: ActorHandle[Any]
+    cache: ActorHandle[Any]
 
 
 def run_trial(config: dict[str, Any], job: TrialJob) -> None:
-    """Train one trial, in a process of its own: what it needs from the store, then the run that is compared.
+    """Train one trial: the runs that it needs, by the cache, then the run that is compared.
 
     An error is reported as the trial's reason and not raised, for Tune would try again; it does so where the process
     itself dies.
     """
     from ray import tune as ray_tune
 
-    tracker = Tracker(*config["tracker"])
-    configs = job.search.configs(config["point"])
     last: dict[str, Any] = {}
 
     def report(metrics: Mapping[str, Any]) -> None:
         last.update(metrics)
         ray_tune.report({**last})
 
+    run = StorageFolder(job.folder) / trial_name(config["number"])
     try:
-        runs, counts = _make_needed(job, configs, tracker)
+        configs = job.search.configs(config["point"])
+        places, counts = _make_needed(job, configs, run)
         last.update(counts)
-        method, training = job.search.method, job.search.trainings[job.search.method]
-        name = trial_name(config["number"])
-        reporter = _Reporter(StorageFolder(job.folder) / name, report)
+        own = job.search.trainings[job.search.method].with_runs(configs[job.search.method], places)
+        reporter = _EpochReporter(run, report)
         reporter.catch_up()
-        train(
-            training.stage,
-            _fill(configs[method], training, runs),
-            job.dataset,
-            TrainSettings(
-                name=name,
-                runs=job.folder,
-                workers=job.settings.workers,
-                cpus=job.settings.cpus_per_trial // max(job.settings.workers, 1),
-                gpus=job.settings.gpus_per_trial / max(job.settings.workers, 1),
-                experiment=job.settings.experiment,
-                track=tracker.is_on,
-            ),
-            listener=reporter,
-            parent=tracker,
-        )
+        # The search's own process keeps MLflow up to date with the folders of all trials.
+        train(own, job.dataset, _settings(job, run.name), listener=reporter, recording=Recording(mirrored=False))
         reporter.catch_up()
     except PosegenError as error:
         report({"reason": str(error)})
@@ -79,43 +66,48 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
         report({"reason": f"{type(error).__name__}: {error}"})
 
 
+def _settings(job: TrialJob, name: str) -> TrainSettings:
+    workers = max(job.settings.workers, 1)
+    return TrainSettings(
+        name=name,
+        runs=job.folder,
+        workers=job.settings.workers,
+        cpus=job.settings.cpus_per_trial // workers,
+        gpus=job.settings.gpus_per_trial / workers,
+        experiment=job.settings.experiment,
+        track=job.settings.track,
+    )
+
+
 def _make_needed(
-    job: TrialJob, configs: Mapping[str, Stage.Config], tracker: Tracker
+    job: TrialJob, configs: Mapping[str, Stage.Config], run: StorageFolder
 ) -> tuple[dict[str, str], dict[str, int]]:
     """Have all runs made that the last one needs: their folders, and how many were trained and found."""
     import ray
 
-    runs: dict[str, str] = {}
-    counts = {"trained": 0, "reused": 0}
-    waiting = {name: job.search.trainings[name] for name in job.search.trainings if name != job.search.method}
-    while waiting:
-        ready = {name: training for name, training in waiting.items() if set(training.needs.values()) <= set(runs)}
-        needed = {
-            name: Needed(training.stage, _fill(configs[name], training, runs)) for name, training in ready.items()
-        }
+    made: list[CachedRun] = []
+    needed = {name: training for name, training in job.search.trainings.items() if name != job.search.method}
+
+    def make(name: str, places: Mapping[str, str]) -> str:
+        config = needed[name].with_runs(configs[name], places)
         try:
-            made: list[Made] = ray.get([job.store.make.remote(one, tracker) for one in needed.values()])
+            one = cast(CachedRun, ray.get(job.cache.make.remote(config, str(run))))
         except ray.exceptions.RayError as error:
-            raise RunError(f"{' or '.join(ready)} failed: {getattr(error, 'cause', error)}") from error
-        for name, one in zip(ready, made, strict=True):
-            runs[name] = one.run
-            counts["reused" if one.reused else "trained"] += 1
-            tracker.set_tags({f"posegen.{name}": one.run})
-            del waiting[name]
-    return runs, counts
+            raise RunError(f"{name} failed: {getattr(error, 'cause', error)}") from error
+        made.append(one)
+        return one.run
+
+    places = make_runs(needed, make, parallel=max(len(needed), 1))
+    RunLog(run).set_tags({f"posegen.{name}": place for name, place in places.items()})
+    reused = sum(each.reused for each in made)
+    return places, {"trained": len(made) - reused, "reused": reused}
 
 
-def _fill(config: Stage.Config, training: Training, runs: Mapping[str, str]) -> Stage.Config:
-    """The configuration with the runs that it needs."""
-    needs: dict[str, Any] = {field: runs[need] for field, need in training.needs.items()}
-    return replace(config, **needs)
-
-
-class _Reporter(ProgressListener):
+class _EpochReporter(ProgressListener):
     """Reports every epoch of a run to Tune, once and in order.
 
     A worker that dies between an epoch's checkpoint and its report goes on with the next one, but the epoch that
-    nobody heard of may decide whether the trial is stopped: it is read from the run's own record.
+    was not reported may decide whether the trial is stopped: it is read from the run's own metrics.
     """
 
     def __init__(self, run: StorageFolder, report: Callable[[Mapping[str, Any]], None]):
@@ -126,7 +118,7 @@ class _Reporter(ProgressListener):
         self.catch_up()
 
     def catch_up(self) -> None:
-        """Report what the run has behind it and Tune has not heard of."""
+        """Report the finished epochs that Tune does not know yet."""
         for epoch, metrics in history(self._run).items():
             if epoch > self._reported:
                 self._reported = epoch

@@ -14,17 +14,18 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from orchestration.evaluation.video import EvaluateSettings, evaluate_video
-from orchestration.generation.motions import show_motions
+from orchestration.evaluation.previews import preview_run
 from orchestration.runtime.ray_session import start_ray
-from orchestration.search.plan import Costs, Plan, Room, check_point, plan_search, room_for_trials
-from orchestration.search.results import Found, Ledger, OnTrial
-from orchestration.search.run_cache import open_store
+from orchestration.search.plan import Capacity, Costs, SearchPlan, check_point, find_capacity, plan_search
+from orchestration.search.results import OnTrial, SearchRecorder, SearchResult
+from orchestration.search.run_cache import open_cache
 from orchestration.search.settings import TuneSettings, find_objectives
-from orchestration.search.space_binding import METHODS, Search, load_space
+from orchestration.search.space_binding import Search, load_space
 from orchestration.search.study import (
     StudyPruner,
     StudySearch,
@@ -32,14 +33,15 @@ from orchestration.search.study import (
     open_study,
 )
 from orchestration.search.trial import TrialJob, run_trial
-from orchestration.tracking import tracker as tracking
-from orchestration.training.runs import find_record
-from orchestration.training.train import TrainSettings, check, open_dataset
+from orchestration.tracking.client import require_store
+from orchestration.tracking.mirror import BackgroundMirror, sync_pending
+from orchestration.training.job import TrainSettings
+from orchestration.training.preflight import check
+from orchestration.training.recipes import method_names
 from posegen.datasets.dataset import Dataset
 from posegen.errors import SearchError
 from posegen.io.storage import StorageFolder
-from posegen.stages import STAGES, Actor, Stage
-from posegen.stages.behavior_stage import BehaviorStage
+from posegen.stages import STAGES
 from posegen.weights import registry as weights
 from search_spaces.space import Value
 
@@ -54,15 +56,15 @@ def tune(
     dataset: str,
     settings: TuneSettings,
     *,
-    on_trial: OnTrial = lambda tried, best: None,
-) -> Found:
-    """Search a space, or go on with a search, and return what was found.
+    on_trial: OnTrial = lambda trial, best: None,
+) -> SearchResult:
+    """Search a space, or continue a search, and return the trials.
 
     Args:
         space: Name of a module in `search_spaces`.
-        dataset: Folder of a dataset such as the space's stage reads: of clips with their colours, or of motions.
-        settings: How.
-        on_trial: Hears of every trial that ended, and of the best ones by now.
+        dataset: Folder of a dataset of the kind that the space's stage reads.
+        settings: How to search.
+        on_trial: Called with every trial that ended, and with the best ones by now.
 
     Raises:
         PosegenError: Before anything is written, if space, data, stages and settings do not fit.
@@ -70,48 +72,57 @@ def tune(
     begin = time.monotonic()
     settings = complete(space, settings)
     search = open_search(space, settings)
-    data = open_dataset(search.space.stage, dataset)
+    data = STAGES[search.space.stage].reads(dataset)
     _check_starts(search, data, settings)
     if settings.track:
-        tracking.require()
+        require_store()
+        sync_pending()
     folder = StorageFolder(settings.runs) / (settings.name or space)
     study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
     start_ray()
-    room, costs = room_for_trials(settings), Costs(data)
+    capacity, costs = find_capacity(settings), Costs(data)
     if folder.is_local:
         Path(folder.uri).mkdir(parents=True, exist_ok=True)
-    study = open_study(search, study_settings)
-    ledger = Ledger(study, search, folder, settings, on_trial)
-    ledger.open(space, data)
-    searcher = StudySearch(
-        search,
-        study_settings,
-        study,
-        settings.trials,
-        check=lambda point: check_point(search, point, costs, room),
-        begin=ledger.begin,
-        end=ledger.end,
+    opened = open_study(search, study_settings)
+    recorder = SearchRecorder(
+        opened,
+        folder,
+        settings,
+        check=lambda point: check_point(search, point, costs, capacity),
+        on_trial=on_trial,
     )
-    _run_tuner(searcher, search, data, folder, settings, room)
-    found = ledger.found(time.monotonic() - begin)
-    if found.best:
-        draw_best(found.best[0].run, str(data.folder))
-    ledger.close(found)
-    return found
+    recorder.open(space, data)
+    with mirrored(folder, settings):
+        _run_tuner(StudySearch(opened, settings.trials, recorder), data, folder, settings, capacity)
+        result = recorder.result(time.monotonic() - begin)
+        if result.best:
+            preview_run(result.best[0].run, str(data.folder))
+        recorder.close(result)
+    return result
 
 
-def plan(space: str, dataset: str, settings: TuneSettings) -> Plan:
+@contextmanager
+def mirrored(folder: StorageFolder, settings: TuneSettings) -> Iterator[None]:
+    """Keep MLflow up to date with a search, its trials, and the runs that they share."""
+    if not settings.track:
+        yield
+        return
+    with BackgroundMirror([folder], watched=[folder, StorageFolder(settings.runs) / "stages"]):
+        yield
+
+
+def plan(space: str, dataset: str, settings: TuneSettings) -> SearchPlan:
     """See what a search would do and cost on the present cluster, and start nothing.
 
     Raises PosegenError as `tune`.
     """
     settings = complete(space, settings)
     search = open_search(space, settings)
-    data = open_dataset(search.space.stage, dataset)
+    data = STAGES[search.space.stage].reads(dataset)
     _check_starts(search, data, settings)
     how = _study_settings(search, space, data, settings, "sqlite://")
     start_ray()
-    return plan_search(search, how, data, settings.trials, room_for_trials(settings))
+    return plan_search(search, how, data, settings.trials, find_capacity(settings))
 
 
 def complete(space: str, settings: TuneSettings) -> TuneSettings:
@@ -120,29 +131,16 @@ def complete(space: str, settings: TuneSettings) -> TuneSettings:
     return replace(
         settings,
         preset=settings.preset or next(iter(STAGES[stage].presets)),
-        method=settings.method or METHODS[stage][0],
+        method=settings.method or method_names(stage)[0],
         objectives=tuple(objective.name for objective in find_objectives(STAGES[stage], settings.objectives)),
     )
-
-
-def draw_best(run: str, dataset: str) -> None:
-    """Draw with the best run, a clip or motions: pictures and videos go to MLflow.
-
-    Of a behaviour net or its flow MLflow has them already: every epoch draws strips.
-    """
-    record = find_record(StorageFolder(run))
-    stage = STAGES[record.stage] if record else Stage
-    if issubclass(stage, Actor):
-        show_motions(run)
-    elif not issubclass(stage, BehaviorStage):
-        evaluate_video(run, dataset, EvaluateSettings(max_clips=2, swaps=1, perceptual=()))
 
 
 def open_search(space: str, settings: TuneSettings) -> Search:
     """The space over the runs of the method. Raises SearchError if they do not fit."""
     settings = complete(space, settings)
     declared = load_space(space)
-    methods = METHODS[declared.stage]
+    methods = method_names(declared.stage)
     if settings.method not in methods:
         raise SearchError(f"space {space} is of {declared.stage}, expected the method {' or '.join(methods)}")
     return Search(declared, settings.preset, settings.method, dict(map(_parse_setting, settings.set)))
@@ -162,16 +160,10 @@ def _parse_setting(text: str) -> tuple[str, Value]:
 def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None:
     """Raise SearchError if the runs of the first trial cannot work on this data."""
     for name, config in search.configs(search.starts[0]).items():
-        check(search.trainings[name].stage, config, data, workers=settings.workers)
-        if (
-            isinstance(config, Actor.Config)
-            and not config.recognizer
-            and set(settings.objectives) & {"fid", "accuracy"}
-        ):
-            raise SearchError(
-                "fid and accuracy need what tells actions: --set actor.recognizer=RUN, of the stage recognition, "
-                "or gru-humanact12; or ask for --objectives joint_error"
-            )
+        check(config, data, workers=settings.workers)
+        if name == search.method:
+            for objective in find_objectives(config.stage, settings.objectives):
+                config.check_reports(objective.metric)
     if "lpips" in settings.objectives:
         weights.path("st_lpips")
 
@@ -211,12 +203,7 @@ def _study_settings(search: Search, space: str, data: Dataset, settings: TuneSet
 
 
 def _run_tuner(
-    searcher: StudySearch,
-    search: Search,
-    data: Dataset,
-    folder: StorageFolder,
-    settings: TuneSettings,
-    room: Room,
+    searcher: StudySearch, data: Dataset, folder: StorageFolder, settings: TuneSettings, capacity: Capacity
 ) -> None:
     """Have Ray Tune try points until there are no more, or the time is over."""
     from ray import tune as ray_tune
@@ -229,8 +216,10 @@ def _run_tuner(
         track=settings.track,
     )
     resources = {"num_cpus": settings.cpus_per_trial, "num_gpus": settings.gpus_per_trial}
-    store = open_store(str(data.folder), data.full_fingerprint, shared, resources)
-    job = TrialJob(search=search, dataset=str(data.folder), folder=str(folder), settings=settings, store=store)
+    cache = open_cache(str(data.folder), data.full_fingerprint, shared, resources)
+    job = TrialJob(
+        search=searcher.opened.search, dataset=str(data.folder), folder=str(folder), settings=settings, cache=cache
+    )
     filesystem, path = (folder / "ray").resolve()
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(ray_tune.with_parameters(run_trial, job=job), {"memory": _FUNCTION_MEMORY}),
@@ -238,7 +227,7 @@ def _run_tuner(
             search_alg=searcher,
             scheduler=StudyPruner(searcher),
             num_samples=-1,
-            max_concurrent_trials=room.trials,
+            max_concurrent_trials=capacity.trials,
             time_budget_s=settings.budget * 3600 or None,
         ),
         # The runs' own folders hold all that counts; Tune's book-keeping of each start is of no later use.

@@ -11,16 +11,15 @@ import torch
 from tyro.conf import arg
 
 from orchestration.option_types import require_name
-from orchestration.tracking import tracker as tracking
 from orchestration.training.checkpoint_writer import CheckpointWriter
+from orchestration.training.job import Job, TrainSettings
 from orchestration.training.preflight import check_disk
-from orchestration.training.runs import load_behavior
-from orchestration.training.train import Job, TrainSettings, open_dataset, open_run
-from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, latest_checkpoint, load_config
+from orchestration.training.train import open_run, recorded_run
+from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, latest_checkpoint, load_config, load_stage
 from posegen.checkpoints.published import PublishedStageName, open_published, published_config, published_stage
 from posegen.errors import ConfigError, RunError
 from posegen.io.storage import StorageFolder
-from posegen.stages import STAGES, Behavior, BehaviorFlow, Stage
+from posegen.stages import Behavior, BehaviorFlow, Stage
 
 _NOTE = "imported.json"
 _OLDER_NOTE = "adopted.json"  # as version 0.1 called it
@@ -79,8 +78,8 @@ def import_checkpoint(
         assert isinstance(config, BehaviorFlow.Config)
         shared = {name: getattr(behavior, name) for name in ("num_frames", "canonical", "fps")}
         config = replace(config, behavior=settings.behavior, **shared)
-    data = open_dataset(stage, dataset)
-    config = STAGES[stage].adapt(config, data)
+    data = config.stage.reads(dataset)
+    config = config.stage.adapt(config, data)
     run = StorageFolder(settings.runs) / settings.name
     if latest_checkpoint(run) is not None:
         raise RunError(f"there is a run {run} already: take another --name or --runs")
@@ -88,21 +87,14 @@ def import_checkpoint(
     built = published_stage(stage, config, published)
     if data.frame_size is not None:
         built.check_size(data.frame_size)
-    built.initialize(load_behavior)
+    built.initialize(lambda required: load_stage(find_checkpoint(required)))
     if behavior is None:  # the norms of a flow are the checkpoint's
         built.begin(built.open_samples(config, data, "train"))
     check_disk(run, built, keep=1)
-    job = Job(
-        stage=stage,
-        config=config,
-        dataset=str(data.folder),
-        run=run,
-        settings=TrainSettings(
-            name=settings.name, runs=settings.runs, experiment=settings.experiment, track=settings.track
-        ),
-    )
-    job = replace(job, tracker=open_run(job, data.fingerprint, tracking.OFF))
-    try:
+    how = TrainSettings(name=settings.name, runs=settings.runs, experiment=settings.experiment, track=settings.track)
+    job = Job(config=config, dataset=str(data.folder), run=run, settings=how)
+    open_run(job, data.fingerprint)
+    with recorded_run(job):
         run.write_json(_NOTE, {"checkpoint": str(published.file), "sha256": _sha256(published.file)})
         with CheckpointWriter(run, keep=1) as writer:
             writer.save(
@@ -111,10 +103,6 @@ def import_checkpoint(
                     epoch=config.num_epochs, step=0, data_fingerprint=data.fingerprint, size=data.frame_size
                 ),
             )
-    except BaseException as error:
-        job.tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        raise
-    job.tracker.finish()
     return ImportedRun(run, config, published.file)
 
 

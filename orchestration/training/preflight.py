@@ -1,16 +1,46 @@
-"""What a run may run out of, memory and disk, and what to do about it."""
+"""What is checked before a run begins, so that it does not fail later: data, settings, required runs, disk, memory."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from rich.filesize import decimal
 
-from posegen.checkpoints.checkpoint import checkpoint_bytes
+from posegen.checkpoints.checkpoint import checkpoint_bytes, find_checkpoint, load_config
+from posegen.datasets.dataset import Dataset
 from posegen.errors import RunError
+from posegen.evaluation.validation import check_validation
 from posegen.io.storage import StorageFolder, free_space
+from posegen.samples import EpochLoader
 from posegen.stages import Stage
+
+
+def check(config: Stage.Config, data: Dataset, *, workers: int) -> Stage:
+    """Raise PosegenError where a stage cannot be trained on this data, whatever other runs it requires.
+
+    Returns the stage, built of shapes alone: the paper's generator fills 0.7 GB.
+    """
+    config = config.stage.adapt(config, data)
+    with torch.device("meta"):
+        built = config.stage(config)
+    if data.frame_size is not None:
+        built.check_size(data.frame_size)
+    EpochLoader(built.open_samples(config, data, "train"), config.batch_size, world_size=max(workers, 1))
+    return built
+
+
+def check_required_runs(config: Stage.Config) -> None:
+    """Raise PosegenError where runs that a configuration requires are missing, or do not fit it.
+
+    Reads their configurations alone; their weights are read once, by the worker.
+    """
+    for name, run in config.required_runs().items():
+        _, other = load_config(find_checkpoint(run))
+        config.stage.requires[name].check(config, name, run, other)
+    check_validation(config)
 
 
 def check_disk(run: StorageFolder, stage: Stage, keep: int) -> None:
@@ -34,6 +64,17 @@ def check_disk(run: StorageFolder, stage: Stage, keep: int) -> None:
         )
 
 
+@contextmanager
+def naming_memory(config: Stage.Config) -> Iterator[None]:
+    """Turn an error that means that memory ran out into one that says what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise RunError(f"out of memory: {suggest_less_memory(config)}") from error
+        raise
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: that of a GPU, that of the machine, or that which Ray allows."""
     return (
@@ -43,7 +84,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def less_memory(config: Stage.Config) -> str:
+def suggest_less_memory(config: Stage.Config) -> str:
     """The settings of a configuration that make a step take less memory."""
     remedies = [f"lower batch_size (it is {config.batch_size})"] if config.batch_size > 1 else []
     if getattr(config, "checkpoint_activations", True) is False:

@@ -1,14 +1,13 @@
-"""Runs on disk: what one is of, what its epochs gave, and whether it may go on as asked."""
+"""A run's files: configuration, metrics of its epochs, and the checks before it is continued."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
+from orchestration.runtime.worker import local_device
+from orchestration.tracking.run_log import RunLog
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint, load_progress, load_stage
 from posegen.errors import RunError
 from posegen.io.records import parse_record
@@ -16,7 +15,7 @@ from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, Stage
 from posegen.stages.behavior_stage import BehaviorStage
 
-_RECORD, _HISTORY = "run.json", "metrics.json"
+_RECORD = "run.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +27,12 @@ class RunRecord:
     dataset: str
     data_fingerprint: str
     mlflow_run_id: str = ""
+    """As version 0.1 wrote it; now ``tracking.json`` has what MLflow needs."""
 
     @classmethod
-    def of(cls, stage: str, config: Stage.Config, dataset: str, data_fingerprint: str) -> RunRecord:
+    def of(cls, config: Stage.Config, dataset: str, data_fingerprint: str) -> RunRecord:
         """The record of a run that begins, as it will be read."""
-        values = json.loads(json.dumps(asdict(config)))
-        return cls(stage=stage, config=values, dataset=dataset, data_fingerprint=data_fingerprint)
+        return cls(stage=config.stage.name, config=_plain(config), dataset=dataset, data_fingerprint=data_fingerprint)
 
     def check_continued_by(self, asked: RunRecord, run: StorageFolder) -> None:
         """Raise RunError where another run is asked for: a run goes on as it began, only its length may change."""
@@ -43,16 +42,20 @@ class RunRecord:
                 kind, change = name.replace("_", " "), f"{getattr(self, name)} → {getattr(asked, name)}"
                 raise RunError(f"run {run.name} has another {kind} ({change}): {elsewhere}")
         # A setting that is younger than the run had its default when the run began.
-        defaults = json.loads(json.dumps(asdict(STAGES[self.stage].Config())))
-        before = {**defaults, **self.config}
+        config = STAGES[self.stage].Config
+        before = {**_plain(config()), **config.upgrade(self.config)}
         changed = [name for name, value in asked.config.items() if name != "num_epochs" and before.get(name) != value]
         if changed:
             changes = ", ".join(f"{name} {before.get(name)!r} → {asked.config[name]!r}" for name in changed)
             raise RunError(f"run {run.name} was started with other settings ({changes}): {elsewhere}")
 
 
+def _plain(config: Stage.Config) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(config)))
+
+
 def find_record(run: StorageFolder) -> RunRecord | None:
-    """What a run is of; None where there is none yet. Raises RunError where what is there is not a run's."""
+    """The record of a run; None where there is none yet. Raises RunError where the file is not a run's."""
     if not run.exists(_RECORD):
         return None
     record = parse_record(RunRecord, run.read(_RECORD), f"{run}/{_RECORD}", RunError)
@@ -75,10 +78,8 @@ def dataset_of(run: str) -> str:
 
 
 def load_behavior(run: str) -> BehaviorStage:
-    """The newest checkpoint of a run of the stage behavior or behavior_flow, on a GPU if there is one."""
-    stage = load_stage(find_checkpoint(run), BehaviorStage)
-    assert isinstance(stage, BehaviorStage)
-    return stage.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    """Load the newest checkpoint of a run of the stage behavior or behavior_flow, on a GPU if there is one."""
+    return load_stage(find_checkpoint(run), BehaviorStage).to(local_device())
 
 
 def is_finished(run: StorageFolder, config: Stage.Config) -> bool:
@@ -88,15 +89,5 @@ def is_finished(run: StorageFolder, config: Stage.Config) -> bool:
 
 
 def history(run: StorageFolder) -> dict[int, dict[str, float]]:
-    """What every epoch gave that the last checkpoint of a run holds, by epoch; nothing before the first."""
-    checkpoint = latest_checkpoint(run)
-    if checkpoint is None or not run.exists(_HISTORY):
-        return {}
-    done = load_progress(checkpoint).epoch
-    epochs = parse_record(dict[int, dict[str, float]], run.read(_HISTORY), f"{run}/{_HISTORY}", RunError)
-    return {epoch: metrics for epoch, metrics in epochs.items() if epoch <= done}
-
-
-def add_to_history(run: StorageFolder, epoch: int, metrics: Mapping[str, float]) -> None:
-    """Note what an epoch gave, before its checkpoint is written."""
-    run.write_json(_HISTORY, {**history(run), epoch: dict(metrics)})
+    """The metrics of every epoch that the last checkpoint of a run holds, by epoch; nothing before the first."""
+    return {epoch: measured.values for epoch, measured in RunLog(run).metrics().items()}

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +26,7 @@ from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES
 from posegen.stages.stage import Stage
 
+S = TypeVar("S", bound=Stage)
 _TENSORS = "tensors.safetensors"
 _FACTS = "checkpoint.json"
 _ADAM_SLOTS = 2  # moments that Adam keeps of every parameter
@@ -47,8 +48,6 @@ class TrainingProgress:
     """Steps taken of the epoch that is not finished."""
     losses: dict[str, float] = field(default_factory=dict)
     """Their losses, added up; mean over the workers."""
-    finished_at: int = 0
-    """When the last epoch was finished, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,16 +145,17 @@ def load_config(folder: StorageFolder) -> tuple[type[Stage], Stage.Config]:
     stage = STAGES.get(facts.stage)
     if stage is None:
         raise CheckpointError(f"{folder} is of the stage {facts.stage!r}, expected one of {sorted(STAGES)}")
-    return stage, parse_record(stage.Config, json.dumps(facts.config), f"config in {folder}/{_FACTS}", CheckpointError)
+    values = json.dumps(stage.Config.upgrade(facts.config))
+    return stage, parse_record(stage.Config, values, f"config in {folder}/{_FACTS}", CheckpointError)
 
 
-def load_stage(folder: StorageFolder, expected: type[Stage] | None = None) -> Stage:
+def load_stage(folder: StorageFolder, expected: type[S] = Stage) -> S:  # type: ignore[assignment]
     """Build the stage of a checkpoint with its weights, in evaluation mode on the CPU.
 
     Raises CheckpointError where there is none, or where its stage is neither `expected` nor a kind of it.
     """
     stage, config = load_config(folder)
-    if expected is not None and not issubclass(stage, expected):
+    if not issubclass(stage, expected):
         fitting = [name for name, other in STAGES.items() if issubclass(other, expected)]
         raise CheckpointError(f"{folder} is of the stage {stage.name!r}, expected {' or '.join(map(repr, fitting))}")
     networks, _ = _load_tensors(folder)
@@ -212,7 +212,10 @@ def is_whole(folder: StorageFolder) -> bool:
 def _facts(folder: StorageFolder) -> _Facts:
     if not folder.exists(_FACTS):
         raise CheckpointError(f"no checkpoint in {folder}")
-    return parse_record(_Facts, folder.read(_FACTS), f"{folder}/{_FACTS}", CheckpointError)
+    content = folder.read_json(_FACTS)
+    if isinstance(content, dict) and isinstance(content.get("progress"), dict):
+        content["progress"].pop("finished_at", None)  # which version 0.1 wrote
+    return parse_record(_Facts, json.dumps(content), f"{folder}/{_FACTS}", CheckpointError)
 
 
 def _load_tensors(folder: StorageFolder) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:

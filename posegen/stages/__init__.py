@@ -1,4 +1,8 @@
-"""Everything that can be trained, by name."""
+"""What can be trained: each stage's configuration, networks, losses, evaluation and preview.
+
+A stage in a file of its own, imported below, is known everywhere by its name. Loading trained stages belongs in
+`posegen.checkpoints`, generating with them in `posegen.inference`.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +16,8 @@ from posegen.stages.end_to_end import EndToEnd
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.recognition import Recognition
 from posegen.stages.shape_posture import ShapePosture
-from posegen.stages.stage import Stage
+from posegen.stages.stage import STAGES, Stage
 from posegen.stages.video_generator import VideoGenerator
-
-_KINDS: tuple[type[Stage], ...] = (
-    ColorEncoder,
-    Colorizer,
-    FeatureRestoration,
-    VideoGenerator,
-    EndToEnd,
-    DeformableGAN,
-    ShapePosture,
-    Actor,
-    Behavior,
-    BehaviorFlow,
-    Recognition,
-)
-STAGES: dict[str, type[Stage]] = {stage.name: stage for stage in _KINDS}
 
 __all__ = [
     "STAGES",

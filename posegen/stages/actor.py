@@ -108,6 +108,13 @@ class Actor(MotionStage):
         """What tells the actions of generated motions after every epoch: a run of the stage recognition, or
         gru-humanact12 or gru-ntu13; empty measures FID and accuracy not at all."""
 
+        def check_reports(self, metric: str) -> None:
+            if metric.startswith("val/generated_") and not self.recognizer:
+                raise ConfigError(
+                    f"{metric} needs an action classifier: --set actor.recognizer=RUN, a run of the stage recognition, "
+                    "or gru-humanact12; or choose --objectives joint_error"
+                )
+
         def __post_init__(self) -> None:
             super().__post_init__()
             for name in ("latent_dim", "num_layers", "num_heads", "feedforward_dim"):

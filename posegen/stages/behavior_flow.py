@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,19 +11,17 @@ from torch import Tensor
 from torch.optim import Adam
 
 from posegen.errors import ConfigError
-from posegen.io.storage import StorageFolder
 from posegen.motion.rendering import render_strips
 from posegen.networks.flow import Flow
 from posegen.samples import Batch, Samples, fixed_batch
 from posegen.stages.behavior import Behavior
 from posegen.stages.behavior_stage import BehaviorStage
 from posegen.stages.optimization import Losses, detached
+from posegen.stages.requirements import Requirement
 from posegen.stages.stage import Metrics, Pictures, Stage
 
 _FITTED = 512  # windows from whose codes the flow takes its first norms
 _SHOWN = 2  # starts whose futures a preview shows
-SHARED = ("latent_dim", "num_frames", "canonical", "fps")
-"""Settings that the flow and the behaviour net must have alike."""
 
 
 class BehaviorFlow(BehaviorStage):
@@ -32,6 +29,13 @@ class BehaviorFlow(BehaviorStage):
 
     name = "behavior_flow"
     objectives: ClassVar = {"nll": "val/nll", "ade": "val/ade"}
+    requires: ClassVar = {
+        "behavior": Requirement(
+            stage=Behavior.name,
+            agree={name: name for name in ("latent_dim", "num_frames", "canonical", "fps")},
+            trained_first=True,
+        )
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BehaviorStage.Config):
@@ -55,8 +59,6 @@ class BehaviorFlow(BehaviorStage):
                     raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
             if self.depth < 0:
                 raise ConfigError(f"depth must be 0 or more, got {self.depth}")
-            if self.behavior:  # a worker has another working directory
-                object.__setattr__(self, "behavior", str(StorageFolder(self.behavior)))
 
     config: BehaviorFlow.Config
 
@@ -66,16 +68,8 @@ class BehaviorFlow(BehaviorStage):
         self.flow = Flow(config.latent_dim, config.hidden_dim, config.depth, config.num_blocks, config.seed)
         self.optimizers = {"flow": Adam(self.flow.parameters(), lr=config.lr, betas=(0.5, 0.9), fused=True)}
 
-    def initialize(self, load: Callable[[str], Stage]) -> None:
-        """Take the behaviour net over from its run."""
-        if not self.config.behavior:
-            raise ConfigError("behavior is missing: name a run of `posegen train behavior`")
-        trained = load(self.config.behavior)
-        if not isinstance(trained, Behavior):
-            raise ConfigError(f"{self.config.behavior} is a run of the stage {trained.name!r}, expected 'behavior'")
-        got, expected = ({name: getattr(x.config, name) for name in SHARED} for x in (trained, self))
-        if got != expected:
-            raise ConfigError(f"the run {self.config.behavior} has {got}, but the configuration says {expected}")
+    def take_over(self, name: str, trained: Stage) -> None:
+        assert isinstance(trained, Behavior)
         self.network.load_state_dict(trained.network.state_dict())
 
     @torch.no_grad()

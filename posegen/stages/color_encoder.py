@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -41,13 +41,15 @@ class ColorEncoder(Stage):
     class Config(Stage.Config):
         """Settings of stage I."""
 
+        renamed: ClassVar = {"color_augmentation": "recolored", "color_variants": "recolorings"}
+
         region: Literal["upper", "lower"] = "upper"
         """The garment whose colour is learned."""
         latent_dim: int = 0
         """Size of the code; 0 is the paper's 16 for the upper and 8 for the lower garment."""
-        color_augmentation: bool = True
+        recolored: bool = True
         """Learn from painted frames; off is the method without Section 3.1, whose codes answer to no colour."""
-        color_variants: int = 0
+        recolorings: int = 0
         """Recolourings of each frame to learn from; 0 takes all that the dataset has."""
         latent_reg: Literal["reconstruction", "random", "both"] = "reconstruction"
         """What the code is regressed on: the reconstruction (paper), a random sample (BicycleGAN), or both."""
@@ -80,6 +82,9 @@ class ColorEncoder(Stage):
             super().__post_init__()
             if self.latent_reg != "reconstruction" and self.batch_size % 2:
                 raise ConfigError(f"latent_reg {self.latent_reg!r} halves the batch: got batch_size {self.batch_size}")
+
+        def value_of(self, name: str) -> Any:
+            return self.code_size if name == "latent_dim" else super().value_of(name)
 
         @property
         def code_size(self) -> int:
@@ -114,8 +119,8 @@ class ColorEncoder(Stage):
             split,
             region=config.region,
             latent_dim=config.code_size,
-            recolored=config.color_augmentation,
-            num_recolorings=config.color_variants,
+            recolored=config.recolored,
+            num_recolorings=config.recolorings,
             epoch_size=config.epoch_size,
             seed=config.seed,
         )

@@ -31,7 +31,7 @@ class Colorizer(Stage):
 
     The network sees lightness and a few squares of true colour and draws a and b of every pixel. The published one
     saw 1.3 million photos; a few people who always wear the same clothes teach it who wears what, and to overlook
-    the hints. `repaint` takes that knowledge away.
+    the hints. `recolored_share` takes that knowledge away.
     """
 
     name = "colorizer"
@@ -41,13 +41,15 @@ class Colorizer(Stage):
     class Config(Stage.Config):
         """Settings of the colouring network."""
 
+        renamed: ClassVar = {"repaint": "recolored_share"}
+
         lr: float = 1e-4
         """Initial learning rate."""
         lambda_ab: float = 10.0
         """Weight of the colours: smooth L1 of a and b in units of 110, squared below one unit of (a, b)."""
         lambda_class: float = 0.1
         """Weight of the cross entropy of the 529 bins of (a, b), at a quarter of the resolution."""
-        repaint: float = 0.0
+        recolored_share: float = 0.0
         """Share of the frames whose garments get random colours first, so that only hints can tell them."""
         decay_epochs: int = 0
         """Epochs at the end over which the learning rate falls linearly."""
@@ -56,8 +58,8 @@ class Colorizer(Stage):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if not 0 <= self.repaint <= 1:
-                raise ConfigError(f"repaint must be in [0, 1], got {self.repaint}")
+            if not 0 <= self.recolored_share <= 1:
+                raise ConfigError(f"recolored_share must be in [0, 1], got {self.recolored_share}")
 
     config: Colorizer.Config
 
@@ -69,7 +71,9 @@ class Colorizer(Stage):
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
-        return HintedFrames(dataset, split, repaint=config.repaint, epoch_size=config.epoch_size, seed=config.seed)
+        return HintedFrames(
+            dataset, split, repaint=config.recolored_share, epoch_size=config.epoch_size, seed=config.seed
+        )
 
     def check_size(self, size: tuple[int, int]) -> None:
         self.network.check_size(size)
@@ -129,7 +133,9 @@ def _to_tensor(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
-_TINY = Colorizer.Config(num_epochs=6, epoch_size=512, batch_size=8, lr=1e-3, repaint=0.8, decay_epochs=3, width=16)
+_TINY = Colorizer.Config(
+    num_epochs=6, epoch_size=512, batch_size=8, lr=1e-3, recolored_share=0.8, decay_epochs=3, width=16
+)
 Colorizer.presets = {
     "paper": Colorizer.Config(),
     "tiny": _TINY,

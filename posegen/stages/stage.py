@@ -1,11 +1,11 @@
-"""What every stage is: a batch goes in, named losses come out."""
+"""The base of every stage: a batch goes in, named losses come out."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,12 +14,18 @@ from torch import Tensor, nn
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
+from posegen.io.storage import StorageFolder
 from posegen.samples import Batch, Samples
 from posegen.stages.optimization import Losses, average_gradients
+from posegen.stages.requirements import Requirement
 
 Metrics = dict[str, float]
 Pictures = dict[str, np.ndarray]
 Protocol = Literal["batches", "video", "motion", "behavior"]
+
+
+STAGES: dict[str, type[Stage]] = {}
+"""Every stage by name. A subclass of `Stage` that sets `name` is in it from its definition on."""
 
 
 class Stage(nn.Module, ABC):
@@ -27,13 +33,16 @@ class Stage(nn.Module, ABC):
 
     A stage knows no worker, run or tracker. ``for batch in batches: stage.step(batch)`` trains it.
 
-    A subclass sets `name` and `presets`, builds its networks and `optimizers` in ``__init__(config)``, and defines
-    `open_samples`, `step`, `evaluate` and `preview`. One line in `posegen.stages.STAGES` makes it known.
+    A subclass sets `name` and `presets`, has a `Config` of its own, builds its networks and `optimizers` in
+    ``__init__(config)``, and defines `open_samples`, `step`, `evaluate` and `preview`. All that training, searching,
+    evaluating and the command line know of a stage they know from the class variables and methods below.
     """
 
     name: ClassVar[str]
     reads: ClassVar[type[Dataset]] = ClipDataset
-    """What it learns from."""
+    """Kind of dataset that it learns from."""
+    requires: ClassVar[Mapping[str, Requirement]] = {}
+    """Runs that it begins with, by the field of its configuration that names each."""
     presets: ClassVar[dict[str, Stage.Config]]
     """By name; the first one has the defaults."""
     protocol: ClassVar[Protocol] = "batches"
@@ -48,6 +57,11 @@ class Stage(nn.Module, ABC):
     @dataclass(frozen=True, kw_only=True)
     class Config:
         """Every setting of a stage, defined once."""
+
+        stage: ClassVar[type[Stage]]
+        """The stage that it configures."""
+        renamed: ClassVar[Mapping[str, str]] = {}
+        """Fields that earlier versions called otherwise: the earlier name, and the field."""
 
         num_epochs: int = 200
         """Passes over the data."""
@@ -66,6 +80,38 @@ class Stage(nn.Module, ABC):
                     raise ConfigError(f"{field} must be at least 1, got {getattr(self, field)}")
             if not self.lr > 0:
                 raise ConfigError(f"lr must be positive, got {self.lr}")
+            for name in self.stage.requires:  # a worker has another working directory
+                if getattr(self, name):
+                    object.__setattr__(self, name, str(StorageFolder(getattr(self, name))))
+
+        def value_of(self, name: str) -> Any:
+            """The value of a field, with what it leaves to other fields filled in."""
+            return getattr(self, name)
+
+        @classmethod
+        def upgrade(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+            """The fields of a configuration that an earlier version wrote, by their names of today."""
+            return {cls.renamed.get(name, name): value for name, value in values.items()}
+
+        def check_reports(self, metric: str) -> None:
+            """Raise ConfigError where training with these settings does not report a metric, and say what would."""
+
+        def required_runs(self) -> dict[str, str]:
+            """The runs that are named, by field. Raises ConfigError where one that is not optional is missing."""
+            runs = {name: getattr(self, name) for name in self.stage.requires}
+            for name, requirement in self.stage.requires.items():
+                if not runs[name] and not requirement.optional:
+                    raise ConfigError(requirement.describe_missing(name))
+            return {name: run for name, run in runs.items() if run}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "Config" in vars(cls):
+            cls.Config.stage = cls
+        if "name" in vars(cls):
+            if STAGES.get(cls.name, cls).__qualname__ != cls.__qualname__:
+                raise TypeError(f"two stages have the name {cls.name!r}: {STAGES[cls.name]} and {cls}")
+            STAGES[cls.name] = cls
 
     def __init__(self, config: Stage.Config):
         super().__init__()
@@ -86,10 +132,18 @@ class Stage(nn.Module, ABC):
         """Raise PosegenError if the networks cannot take images of this height and width."""
 
     def initialize(self, load: Callable[[str], Stage]) -> None:
-        """Take over what other runs trained, with `load(run)` to read them.
+        """Take over what the runs in `requires` trained, with `load(run)` to read them.
 
-        Called once, when a run begins: a checkpoint holds it already. Raises PosegenError where it does not fit.
+        Called once, when a run begins: a checkpoint holds it already. Raises ConfigError where one does not fit.
         """
+        for name, run in self.config.required_runs().items():
+            trained = load(run)
+            self.requires[name].check(self.config, name, run, trained.config)
+            self.take_over(name, trained)
+
+    def take_over(self, name: str, trained: Stage) -> None:
+        """Copy from the run that the field `name` names what this stage begins with."""
+        raise NotImplementedError(f"{type(self).__name__} requires {name!r} and takes nothing over from it")
 
     def begin(self, samples: Samples) -> None:
         """Take from the samples what training begins with, the scale of its numbers for example.
@@ -115,12 +169,19 @@ class Stage(nn.Module, ABC):
     def evaluate(self, batch: Batch) -> Metrics:
         """Measure one batch of the validation split."""
 
+    def validate(self, data: Dataset, split: Split) -> Metrics:
+        """Measure after an epoch what single batches cannot show; by default nothing.
+
+        Called on one worker, in evaluation mode; equal data at every call.
+        """
+        return {}
+
     @abstractmethod
     def preview(self, batch: Batch) -> Pictures:
         """Pictures of one batch that people look at: name to uint8 (H, W, 3)."""
 
     def after_validation(self, metrics: Metrics) -> None:
-        """Hear what an epoch's validation gave, as ``val/name``, equal on all workers."""
+        """Use the metrics of an epoch's validation, ``val/name``, which are equal on all workers."""
 
     def finish_epoch(self, samples: Samples) -> None:
         """Derive what a checkpoint carries besides trained weights. Called before each one is written."""
@@ -142,3 +203,6 @@ class Stage(nn.Module, ABC):
         loss.backward(inputs=parameters, retain_graph=retain_graph)
         average_gradients(parameters)
         optimizer.step()
+
+
+Stage.Config.stage = Stage  # of configurations without a stage

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from posegen.errors import ConfigError
-from posegen.io.storage import StorageFolder
 from posegen.samples import REGIONS, Batch
 from posegen.stages.color_encoder import ColorEncoder
+from posegen.stages.requirements import Requirement
 from posegen.stages.stage import Stage
 from posegen.stages.video_stage import VideoStage
 
@@ -20,6 +19,17 @@ class VideoGenerator(VideoStage):
     """The decoupled method: a code says what two encoders learned in stage I, and is not trained here."""
 
     name = "video_generator"
+    requires: ClassVar = {
+        **{
+            f"{region}_encoder": Requirement(
+                stage=ColorEncoder.name,
+                settings={"region": region},
+                agree={f"{region}_latent_dim": "latent_dim", "encoder_width": "encoder_width"},
+            )
+            for region in REGIONS
+        },
+        **VideoStage.requires,
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(VideoStage.Config):
@@ -32,39 +42,19 @@ class VideoGenerator(VideoStage):
         z_noise: float = 1.0
         """Share of the posterior's σ that training adds to a code, which keeps G smooth between codes."""
 
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            for field in ("upper_encoder", "lower_encoder"):  # a worker has another working directory
-                run = getattr(self, field)
-                if run:
-                    object.__setattr__(self, field, str(StorageFolder(run)))
-
     config: VideoGenerator.Config
 
     def __init__(self, config: Config):
         super().__init__(config)
         self.encoders.requires_grad_(False)
 
-    def initialize(self, load: Callable[[str], Stage]) -> None:
-        """Take the two encoders over from their runs, and the restorer."""
-        super().initialize(load)
-        for region in REGIONS:
-            run = getattr(self.config, f"{region}_encoder")
-            if not run:
-                raise ConfigError(
-                    f"{region}_encoder is missing: name a run of `posegen train color_encoder --region {region}`"
-                )
-            trained = load(run)
-            if not isinstance(trained, ColorEncoder) or trained.config.region != region:
-                raise ConfigError(f"{run} is not a color_encoder of the region {region!r}")
-            expected = (getattr(self.config, f"{region}_latent_dim"), self.config.encoder_width)
-            got = (trained.config.code_size, trained.config.encoder_width)
-            if got != expected:
-                raise ConfigError(
-                    f"the encoder of {run} has (latent_dim, encoder_width) {got}, but the configuration says {expected}"
-                )
-            self.encoders[region].load_state_dict(trained.encoder.state_dict())
-            self.codebooks[region].load_state_dict(trained.codebook.state_dict())
+    def take_over(self, name: str, trained: Stage) -> None:
+        if name == "restoration":
+            super().take_over(name, trained)
+            return
+        assert isinstance(trained, ColorEncoder)
+        self.encoders[trained.config.region].load_state_dict(trained.encoder.state_dict())
+        self.codebooks[trained.config.region].load_state_dict(trained.codebook.state_dict())
 
     @torch.no_grad()
     def codes(self, batch: Batch) -> Tensor:
@@ -95,7 +85,7 @@ _TINY = VideoGenerator.Config(
     lambda_vgg=0.0,
     lambda_l1=20.0,
     region_weight=6.0,
-    colorings=2,
+    colors_per_pair=2,
     lambda_contrast=50.0,
 )
 VideoGenerator.presets = {

@@ -4,7 +4,6 @@ map, the last frame and a colour code (Yang et al., 2020, Section 3.2)."""
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +15,6 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
 from posegen.io.images import grid
-from posegen.io.storage import StorageFolder
 from posegen.losses import feature_matching, last, lsgan, perceptual
 from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
@@ -28,6 +26,7 @@ from posegen.networks.vgg import VGGFeatures
 from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.optimization import Losses, adam, detached, sum_losses
+from posegen.stages.requirements import Requirement
 from posegen.stages.stage import Metrics, Pictures, Stage
 
 
@@ -48,10 +47,23 @@ class VideoStage(Stage):
         "size": "model/parameters",
         "time": "time/frame_seconds",
     }
+    requires: ClassVar = {
+        "restoration": Requirement(
+            stage=FeatureRestoration.name,
+            agree={"restorer_width": "width", "restorer_blocks": "num_blocks"},
+            optional=True,
+        )
+    }
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):
         """Settings that both methods have."""
+
+        renamed: ClassVar = {
+            "color_augmentation": "recolored",
+            "color_variants": "recolorings",
+            "colorings": "colors_per_pair",
+        }
 
         num_epochs: int = 30
         """Passes over the data."""
@@ -69,11 +81,11 @@ class VideoStage(Stage):
         """Channels of its first layer; must be the run's."""
         restorer_blocks: int = 6
         """Its residual blocks; must be the run's."""
-        color_augmentation: bool = True
+        recolored: bool = True
         """Learn from painted clips, too; off is the method without Section 3.1."""
-        color_variants: int = 0
+        recolorings: int = 0
         """Recolourings of each clip to learn from, beside the original; 0 takes all that the dataset has."""
-        colorings: int = 1
+        colors_per_pair: int = 1
         """Colourings of each pair of frames that stand side by side in a batch."""
         true_feature_share: float = 0.2
         """Share of the pairs that see their own feature maps and not maps warped from the content frame."""
@@ -120,8 +132,8 @@ class VideoStage(Stage):
         checkpoint_activations: bool = False
         """Recompute residual blocks in the backward pass: less memory, more time."""
         lambda_contrast: float = 0.0
-        """Weight of the difference between two colourings of one pair, against the true difference; needs colorings 2.
-        It teaches what a code must leave alone. The paper has none."""
+        """Weight of the difference between two recolourings of one pair, against the true difference; needs
+        colors_per_pair 2. It teaches what a code must leave alone. The paper has none."""
 
         @property
         def condition_channels(self) -> int:
@@ -132,14 +144,12 @@ class VideoStage(Stage):
             super().__post_init__()
             if self.train_rollout_len < 2:
                 raise ConfigError(f"train_rollout_len must be 2 or more, got {self.train_rollout_len}")
-            if self.colorings not in (1, 2) or self.batch_size % self.colorings:
-                raise ConfigError(f"colorings must be 1 or 2 and divide batch_size, got {self.colorings}")
-            if self.lambda_contrast and self.colorings == 1:
-                raise ConfigError("lambda_contrast compares two colourings of a pair: set colorings to 2")
-            if self.colorings == 2 and not self.color_augmentation:
-                raise ConfigError("colorings 2 needs color_augmentation")
-            if self.restoration:  # a worker has another working directory
-                object.__setattr__(self, "restoration", str(StorageFolder(self.restoration)))
+            if self.colors_per_pair not in (1, 2) or self.batch_size % self.colors_per_pair:
+                raise ConfigError(f"colors_per_pair must be 1 or 2 and divide batch_size, got {self.colors_per_pair}")
+            if self.lambda_contrast and self.colors_per_pair == 1:
+                raise ConfigError("lambda_contrast compares two colourings of a pair: set colors_per_pair to 2")
+            if self.colors_per_pair == 2 and not self.recolored:
+                raise ConfigError("colors_per_pair 2 needs recolored")
 
     config: VideoStage.Config
 
@@ -179,9 +189,9 @@ class VideoStage(Stage):
             split,
             latent_dim=config.upper_latent_dim + config.lower_latent_dim,
             true_feature_share=config.true_feature_share,
-            recolored=config.color_augmentation,
-            num_recolorings=config.color_variants,
-            colorings=config.colorings,
+            recolored=config.recolored,
+            num_recolorings=config.recolorings,
+            colorings=config.colors_per_pair,
             with_start=config.v0 == "content",
             with_appearance=config.with_appearance,
             rollout_len=config.train_rollout_len,
@@ -198,19 +208,8 @@ class VideoStage(Stage):
         if self.restorer is not None:
             self.restorer.check_size(size)
 
-    def initialize(self, load: Callable[[str], Stage]) -> None:
-        """Take the feature restorer over from its run."""
-        if self.restorer is None:
-            return
-        trained = load(self.config.restoration)
-        if not isinstance(trained, FeatureRestoration):
-            raise ConfigError(f"{self.config.restoration} is not a run of feature_restoration")
-        expected = (self.config.restorer_width, self.config.restorer_blocks)
-        if (trained.config.width, trained.config.num_blocks) != expected:
-            raise ConfigError(
-                f"the restorer of {self.config.restoration} has (width, blocks) "
-                f"{(trained.config.width, trained.config.num_blocks)}, but the configuration says {expected}"
-            )
+    def take_over(self, name: str, trained: Stage) -> None:
+        assert self.restorer is not None and isinstance(trained, FeatureRestoration)
         self.restorer.load_state_dict(trained.restorer.state_dict())
 
     def lr_factor(self, epoch: int) -> float:

@@ -17,7 +17,7 @@ from bench_steps import Case, random_batch
 from straightforward import step_color_encoder, step_video_generator
 
 from orchestration.training.checkpoint_writer import CheckpointWriter
-from orchestration.training.train import TrainSettings
+from orchestration.training.job import TrainSettings
 from posegen.checkpoints.checkpoint import TrainingProgress, checkpoint_bytes
 from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, VideoGenerator

@@ -14,7 +14,8 @@ from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.runtime.progress import ProgressListener
 from orchestration.runtime.ray_session import start_ray
-from orchestration.training.train import TrainSettings, train
+from orchestration.training.job import TrainSettings
+from orchestration.training.train import train
 from posegen.datasets.clips import ClipDataset
 from posegen.samples import EpochLoader
 from posegen.stages import STAGES, VideoGenerator
@@ -71,7 +72,7 @@ def ray_overhead(dataset: str, runs: str) -> None:
     for workers in (0, 1):
         times = EpochTimes()
         settings = TrainSettings(name=f"workers-{workers}", runs=runs, workers=workers, track=False, loader_processes=0)
-        train("color_encoder", config, dataset, settings, listener=times)
+        train(config, dataset, settings, listener=times)
         medians[workers] = sorted(times.seconds)[len(times.seconds) // 2]
     print(f"epoch with --workers 1 / --workers 0: {medians[1] / medians[0]:.3f}")
 

@@ -20,8 +20,9 @@ from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.runtime.ray_session import start_ray
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tune import open_search, tune
-from orchestration.tracking import tracker as tracking
-from orchestration.training.train import TrainSettings, train
+from orchestration.tracking.queries import find_runs
+from orchestration.training.job import TrainSettings
+from orchestration.training.train import train
 from posegen.io.storage import StorageFolder
 from posegen.samples import REGIONS
 
@@ -54,7 +55,7 @@ def seconds_between(run: Run) -> float:
 
 def run_of(folder: StorageFolder | str) -> Run:
     """The MLflow run of a run's folder."""
-    return MlflowClient().get_run(tracking.of_run(StorageFolder(str(folder))).run_id)
+    return MlflowClient().get_run(find_runs(str(folder))[0].run_id)
 
 
 def measure(dataset: str, round_: int) -> tuple[float, float]:
@@ -71,7 +72,7 @@ def measure(dataset: str, round_: int) -> tuple[float, float]:
     print(f"  its training process starts in {to_steps:.1f} s")
     search = open_search("latent_sizes", settings)
     config = replace(search.configs(search.starts[0])[search.method], **encoders)
-    alone = train("video_generator", config, dataset, TrainSettings(name=f"alone-{round_}", workers=1, cpus=1))
+    alone = train(config, dataset, TrainSettings(name=f"alone-{round_}", workers=1, cpus=1))
     return seconds_between(stage), seconds_between(run_of(alone))
 
 

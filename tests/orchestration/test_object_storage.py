@@ -217,7 +217,7 @@ def test_a_run_is_measured_and_draws(bucket, dataset, tmp_path, capsys):
 def test_a_kill_in_the_middle_of_an_upload(file, noise, noise_clips, bucket, client, store, tmp_path):
     """The checkpoint before counts, and the run ends with the bytes of one that was left alone."""
     settings = replace(QUIET, cpus=1, runs=str(tmp_path))
-    calm = train("color_encoder", CONFIG, noise_clips, settings)
+    calm = train(CONFIG, noise_clips, settings)
     words = f"train color_encoder {noise} --runs {bucket / 'runs'} --name run {NARROW} --num-epochs 2".split()
     with store.holding(f"epoch-0002/{file}") as is_held:
         training = subprocess.Popen([POSEGEN, *words, "--workers", "0", "--cpus", "1", "--no-track"], cwd=tmp_path)
@@ -231,7 +231,7 @@ def test_a_kill_in_the_middle_of_an_upload(file, noise, noise_clips, bucket, cli
     assert uploads(client, bucket) == [checkpoint] and checkpoint not in keys(client, bucket)
     assert latest_checkpoint(run) == run / "checkpoints" / "epoch-0001"
 
-    train("color_encoder", CONFIG, str(noise), replace(settings, runs=str(bucket / "runs")))
+    train(CONFIG, str(noise), replace(settings, runs=str(bucket / "runs")))
 
     assert find_checkpoint(run).name == "epoch-0002"
     assert find_checkpoint(run).read("tensors.safetensors") == find_checkpoint(calm).read("tensors.safetensors")

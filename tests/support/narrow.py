@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestration.training.train import TrainSettings
+from orchestration.training.job import TrainSettings
 from posegen.stages import ColorEncoder
 
 CONFIG = replace(

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.cli import main as cli
 from orchestration.evaluation.behavior import read_behavior
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.queries import find_runs, list_files
 from posegen.datasets.motions import MotionDataset
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
@@ -62,9 +62,9 @@ def test_a_run_is_measured_and_shown(corpus, capsys):
     pictures = {f"{kind}/{name}" for kind in ("transfers", "futures") for name in ("strips.png", "motions.html")}
     assert all((shown / name).stat().st_size > 1000 for name in (*pictures, "codes.png"))
     assert len(read_video(shown / "transfers/motions.mp4").images) == 13
-    recorded = tracking.find_runs("runs/net")[0]
+    recorded = find_runs("runs/net")[0]
     assert recorded.metrics["behavior/transfer_accuracy"] == found.scores["transfer"]["accuracy"].mean
-    assert "behavior/codes.png" in tracking.list_files(recorded.run_id, "behavior")
+    assert "behavior/codes.png" in list_files(recorded.run_id, "behavior")
 
 
 def test_a_flow_is_measured_beside_the_prior_and_compared_with_its_net(capsys):

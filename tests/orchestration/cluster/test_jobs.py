@@ -16,8 +16,9 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.cluster import jobs
 from orchestration.runtime.ray_data import _cluster_cpus
-from orchestration.tracking import tracker as tracking
-from orchestration.training.train import TrainSettings, cpus_each, takes_gpus
+from orchestration.tracking import run_log
+from orchestration.training.job import TrainSettings
+from orchestration.training.ray_trainer import cpus_each, takes_gpus
 from tests.support.job_server import TOKEN, JobServer, serve
 
 IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
@@ -256,11 +257,11 @@ def test_who_looks_no_more_ends_the_view_alone(reason, start, capsys, monkeypatc
 
 def test_runs_of_a_job_record_the_commit_that_was_sent(monkeypatch):
     monkeypatch.setenv("POSEGEN_COMMIT", "0123abc-dirty")
-    tracking._origin.cache_clear()
+    run_log._origin.cache_clear()
     try:
-        assert tracking._origin()["mlflow.source.git.commit"] == "0123abc-dirty"
+        assert run_log._origin()["mlflow.source.git.commit"] == "0123abc-dirty"
     finally:
-        tracking._origin.cache_clear()
+        run_log._origin.cache_clear()
 
 
 def test_machines_that_have_yet_to_start_are_asked_for(monkeypatch):

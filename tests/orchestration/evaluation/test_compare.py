@@ -12,7 +12,9 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.evaluation.compare import compare, is_higher_better
 from orchestration.evaluation.compare_page import as_study, write_page
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.mirror import sync
+from orchestration.tracking.queries import find_runs
+from tests.support.recorded_runs import begin_run, finish_epoch
 
 
 @pytest.fixture(scope="module")
@@ -22,24 +24,24 @@ def store(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        parent = tracking.start_run("weights", experiment="posegen-search", parameters={"space": "loss_weights"})
+        patch.setenv("POSEGEN_CACHE", str(folder / "cache"))
+        parent = begin_run(folder / "weights", experiment="posegen-search", parameters={"space": "loss_weights"})
+        sync(parent.folder)
         for number, weight in enumerate((10.0, 0.3, 3.0, 30.0, 1.0, 100.0, 7.0, 0.05)):
-            trial = tracking.start_run(
-                f"trial-{number:04d}",
+            trial = begin_run(
+                folder / f"weights/trial-{number:04d}",
                 experiment="posegen-search",
                 parameters={"video_generator.lambda_fm": weight, "video_generator.z_inject": "spade", "seed": number},
                 parent=parent,
             )
-            stage = tracking.start_run(trial.run_id, experiment="posegen-search", parameters={}, parent=trial)
             value = abs(np.log10(weight) - 1)
             for epoch in (1, 2, 3):
-                stage.log_metrics({"val/st_lpips_masked": value + 1 / epoch}, step=epoch)
-            stage.log_picture("generated", np.full((8, 8, 3), 40 * epoch, np.uint8), step=3)
+                finish_epoch(trial, epoch, {"val/st_lpips_masked": value + 1 / epoch}, picture="generated")
             if number != 4:
-                trial.log_metrics({"objective/lpips": value}, step=3)
+                trial.log_metrics({"objective/lpips": value}, 3, group="objective")
                 trial.set_tags({"posegen.state": "pruned" if number in (3, 7) else "complete"})
-            stage.finish()
             trial.finish()
+            sync(trial.folder)
         yield folder
 
 
@@ -53,7 +55,7 @@ def test_the_best_come_first_and_those_stopped_early_last(store):
 
 
 def test_runs_are_found_by_experiment_name_and_id(store):
-    parent = next(run for run in tracking.find_runs("posegen-search") if run.name == "weights")
+    parent = next(run for run in find_runs("posegen-search") if run.name == "weights")
     assert len(compare([parent.run_id]).entries) == 7
     assert len(compare(["posegen-search"]).entries) == 7
     assert len(compare(["posegen-search"], metric="val/st_lpips_masked").entries) == 8

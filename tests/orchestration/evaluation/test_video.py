@@ -15,13 +15,14 @@ from orchestration.cli import main as cli
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.evaluation.video import EvaluateSettings, evaluate, meaning
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.queries import find_runs
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import Clip, write_clip
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder
 from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
+from tests.support.recorded_runs import begin_run
 
 SIZE = (96, 64)
 SMALL = {"generator_width": 4, "num_blocks": 1, "encoder_width": 4}
@@ -88,10 +89,10 @@ def test_every_stage_that_draws_videos_is_measured(stage, dataset, tmp_path):
 
 def test_scores_are_filed_with_the_run(dataset, tmp_path, store):
     run = write_run(tmp_path, "video_generator")
-    tracker = tracking.start_run("run", experiment="e", parameters={})
-    run.write_json("run.json", {"mlflow_run_id": tracker.run_id})
+    begin_run(Path(str(run)))
     result = evaluate(str(run), dataset, NO_WEIGHTS)
-    metrics = store.get_run(tracker.run_id).data.metrics
+    [recorded] = find_runs(str(run))
+    metrics = recorded.metrics
     means = {f"test/{name}": score.mean for name, score in result.scores.items()}
     assert {name: x for name, x in metrics.items() if not name.endswith((".low", ".high"))} == pytest.approx(means)
     assert metrics["test/ssim.low"] <= metrics["test/ssim"] <= metrics["test/ssim.high"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import replace
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import cv2
@@ -17,10 +16,8 @@ from mlflow.entities import Run
 from orchestration.cli import main as cli
 from orchestration.evaluation.video import Score
 from orchestration.reports.table1 import EXPERIMENT, Table1, table_rows
-from orchestration.training import recipes as methods
-from orchestration.training.recipes import trainings
+from orchestration.training.recipes import recipe
 from posegen.errors import RunError
-from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
 from posegen.metrics.statistics import PairedTest
 from posegen.stages import STAGES
@@ -69,26 +66,12 @@ def test_table1_trains_what_is_missing_and_compares(dataset, place, capsys, monk
     assert len(list((place / "runs/report/clips").glob("*.png"))) == table["num_clips"]
     report, *children = recorded(place)
     assert report.info.status == "FINISHED" and "test/proposed/ssim" in report.data.metrics
-    assert {child.info.run_name for child in children} == set(trainings(tuple(table["scores"])))
+    assert {child.info.run_name for child in children} == set(recipe(list(table["scores"])))
     assert {child.data.tags["mlflow.parentRunId"] for child in children} == {report.info.run_id}
     for stage in STAGES.values():
         monkeypatch.setattr(stage, "step", None)  # nothing is trained again
     assert "Table 1" in run(f"{line} --max-clips 1 --out again", capsys)
     assert "[nan" not in (place / "again/table1.md").read_text()  # one clip has no interval
-
-
-def test_runs_start_when_those_that_they_need_are_done():
-    started: list[str] = []
-    done: set[str] = set()
-    plan = {name: training.needs.values() for name, training in trainings(("proposed",)).items()}
-
-    def train(name: str) -> None:
-        started.append(name)
-        assert done.issuperset(plan[name]), (name, done)
-        done.add(name)
-
-    methods._run_side_by_side(TopologicalSorter(plan), list(plan), train, parallel=3)
-    assert sorted(started) == sorted(plan)
 
 
 def test_failed_run_ends_the_report(dataset, place, capsys, monkeypatch):
@@ -141,39 +124,6 @@ def test_unknown_run_is_refused(dataset, place, capsys):
     with pytest.raises(SystemExit) as stop:
         run(f"report figure5 {dataset} --decoupled nowhere --end-to-end nowhere", capsys)
     assert stop.value.code == 2 and "nowhere" in capsys.readouterr().err
-
-
-def test_every_method_is_made_of_runs_that_fit_each_other():
-    for preset in ("paper", "small", "tiny"):
-        for name, training in trainings(tuple(methods.TITLES)).items():
-            config = training.config(preset, StorageFolder("runs"))
-            for field in training.needs:
-                assert getattr(config, field).endswith(training.needs[field]), (preset, name, field)
-
-
-def test_side_by_side_the_longest_goes_first():
-    """What is needed, then the methods that need it; the short one that needs nothing fills what is left."""
-    plan = trainings(("proposed", "end_to_end", "deformable_gan"))
-    started: list[str] = []
-    order = TopologicalSorter({name: training.needs.values() for name, training in plan.items()})
-    methods._run_side_by_side(order, list(plan), started.append, parallel=1)
-    assert started[:3] == ["upper_encoder", "lower_encoder", "feature_restoration"]
-    assert started[3:] == ["proposed", "end_to_end", "deformable_gan"]
-
-
-def test_methods_differ_in_what_they_say():
-    """No augmentation is none in either stage; end to end has the method's restoration and no encoders to take."""
-    plan = trainings(("no_augmentation", "end_to_end"))
-    assert plan.keys() == {
-        "upper_encoder_plain",
-        "lower_encoder_plain",
-        "feature_restoration",
-        "end_to_end",
-        "no_augmentation",
-    }
-    for name in ("upper_encoder_plain", "lower_encoder_plain", "no_augmentation"):
-        assert plan[name].changes["color_augmentation"] is False
-    assert set(plan["end_to_end"].needs) == {"restoration"}
 
 
 def test_table_puts_the_papers_figures_beside():

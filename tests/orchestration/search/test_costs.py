@@ -9,7 +9,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestration.search.costs import cost_of_run
-from orchestration.search.plan import Costs, Room, check_point, room_for_trials
+from orchestration.search.plan import Capacity, Costs, check_point, find_capacity
 from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
 from posegen.datasets.clips import ClipDataset
@@ -36,7 +36,7 @@ def test_arithmetic_is_that_of_a_real_step(data):
     (batch,) = fixed_batch(stage.open_samples(config, data, "train"), 4, 4)
     with FlopCounterMode(display=False) as counter:
         stage.step(batch)
-    assert cost_of_run("feature_restoration", config, data).flops == counter.get_total_flops()
+    assert cost_of_run(config, data).flops == counter.get_total_flops()
 
 
 @pytest.mark.parametrize(
@@ -44,10 +44,10 @@ def test_arithmetic_is_that_of_a_real_step(data):
 )
 def test_cost_grows_with_what_is_done(data, stage):
     config = tiny(stage, num_epochs=2, epoch_size=16)
-    once, twice = (cost_of_run(stage, replace(config, num_epochs=epochs), data) for epochs in (2, 4))
+    once, twice = (cost_of_run(replace(config, num_epochs=epochs), data) for epochs in (2, 4))
     assert twice.flops == pytest.approx(2 * once.flops)
     assert (twice.memory, twice.disk, twice.parameters) == (once.memory, once.disk, once.parameters)
-    larger = cost_of_run(stage, replace(config, batch_size=2 * config.batch_size), data)
+    larger = cost_of_run(replace(config, batch_size=2 * config.batch_size), data)
     assert larger.memory > 1.3 * once.memory
     assert once.disk > 2 * 4 * once.parameters
 
@@ -55,7 +55,7 @@ def test_cost_grows_with_what_is_done(data, stage):
 def test_parameters_are_those_of_the_networks(data):
     config = tiny("video_generator", lambda_vgg=1.0)  # its perceptual network is not trained, and not kept
     stage = STAGES["video_generator"](config)
-    assert cost_of_run("video_generator", config, data).parameters == sum(p.numel() for p in stage.parameters())
+    assert cost_of_run(config, data).parameters == sum(p.numel() for p in stage.parameters())
 
 
 @pytest.fixture
@@ -73,22 +73,22 @@ def resources(monkeypatch):
 def test_as_many_trials_at_a_time_as_fit(resources, monkeypatch, concurrency, expected):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     resources |= {"CPU": 7, "GPU": 0}
-    assert room_for_trials(TuneSettings(cpus_per_trial=2, concurrency=concurrency)).trials == expected
+    assert find_capacity(TuneSettings(cpus_per_trial=2, concurrency=concurrency)).trials == expected
 
 
 def test_a_cluster_starts_machines_for_those_that_are_asked_for(resources, monkeypatch):
     """It may have none at first; a Ray of one machine stays as it is."""
     wanted = TuneSettings(cpus_per_trial=4, gpus_per_trial=1, concurrency=3)
     with pytest.raises(ValueError, match="a trial needs 4 CPUs and 1 GPUs, the cluster has 1 and 0"):
-        room_for_trials(wanted)
+        find_capacity(wanted)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    assert room_for_trials(wanted) == Room(3, math.inf)
+    assert find_capacity(wanted) == Capacity(3, math.inf)
     with pytest.raises(ValueError, match="say --concurrency"):
-        room_for_trials(replace(wanted, concurrency=0))
+        find_capacity(replace(wanted, concurrency=0))
 
 
 def test_what_takes_too_much_memory_is_not_tried(data):
     search = Search(SPACE, "tiny", "no_restoration", {})
-    check_point(search, search.starts[0], Costs(data), Room(trials=1, memory=2**40))
+    check_point(search, search.starts[0], Costs(data), Capacity(trials=1, memory=2**40))
     with pytest.raises(CapacityError, match=r"upper_encoder takes 0\.0 GiB of memory, a trial has 0\.0"):
-        check_point(search, search.starts[0], Costs(data), Room(trials=1, memory=2**20))
+        check_point(search, search.starts[0], Costs(data), Capacity(trials=1, memory=2**20))

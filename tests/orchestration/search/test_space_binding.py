@@ -9,9 +9,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import search_spaces
-from orchestration.search.space_binding import LINKS, METHODS, Search, load_space
-from orchestration.training.recipes import Method, trainings
-from posegen.io.storage import StorageFolder
+from orchestration.search.space_binding import Search, load_space
+from orchestration.training.recipes import method_names, recipe
 from posegen.stages import STAGES
 from search_spaces.space import Space, Switched, When
 
@@ -22,15 +21,15 @@ SPACE = Space(
         "color_encoder.lambda_kl": FloatDistribution(1e-5, 0.1, log=True),
         "video_generator.upper_latent_dim": IntDistribution(2, 16),
         "video_generator.lambda_fm": Switched(FloatDistribution(0.1, 30.0)),
-        "video_generator.colorings": CategoricalDistribution((1, 2)),
+        "video_generator.colors_per_pair": CategoricalDistribution((1, 2)),
         "video_generator.lambda_contrast": When(
-            "video_generator.colorings", (2,), FloatDistribution(1.0, 60.0), otherwise=0.0
+            "video_generator.colors_per_pair", (2,), FloatDistribution(1.0, 60.0), otherwise=0.0
         ),
     },
 )
 
 
-def open_search(space: Space = SPACE, preset: str = "tiny", method: Method = "no_restoration", **settings) -> Search:
+def open_search(space: Space = SPACE, preset: str = "tiny", method: str = "no_restoration", **settings) -> Search:
     return Search(space, preset, method, settings)
 
 
@@ -47,7 +46,7 @@ SPACES = {name: search_spaces.load(name) for name in search_spaces.names()}
 def test_every_space_fits_its_stages(name, preset):
     space = SPACES[name]
     assert space.summary
-    for method in METHODS[space.stage]:
+    for method in method_names(space.stage):
         search = Search(space, preset, method, {})
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
         for _ in range(20):
@@ -55,10 +54,8 @@ def test_every_space_fits_its_stages(name, preset):
             search.suggest(trial)
             configs = search.configs(trial.params)
             assert list(configs) == list(search.trainings)
-            for field, need, linked in LINKS:
-                if need in search.trainings[method].needs:
-                    run = search.trainings[method].needs[need]
-                    assert getattr(configs[method], field) == getattr(configs[run], linked)
+            for need, run in search.trainings[method].needs.items():
+                STAGES[space.stage].requires[need].check(configs[method], need, run, configs[run])
 
 
 def test_unknown_space_is_named():
@@ -74,7 +71,7 @@ def test_the_first_point_is_the_preset():
             "video_generator.upper_latent_dim": 16,
             "video_generator.lambda_fm.on": True,
             "video_generator.lambda_fm": 10.0,
-            "video_generator.colorings": 1,
+            "video_generator.colors_per_pair": 1,
         }
     ]
 
@@ -84,7 +81,7 @@ def test_a_point_becomes_the_configurations_of_all_runs():
         "color_encoder.lambda_kl": 0.05,
         "video_generator.upper_latent_dim": 6,
         "video_generator.lambda_fm.on": False,
-        "video_generator.colorings": 2,
+        "video_generator.colors_per_pair": 2,
         "video_generator.lambda_contrast": 7.0,
     }
     configs = open_search().configs(point)
@@ -92,7 +89,9 @@ def test_a_point_becomes_the_configurations_of_all_runs():
     assert (configs["upper_encoder"].latent_dim, configs["lower_encoder"].latent_dim) == (6, 4)
     drawn = configs["no_restoration"]
     assert (drawn.upper_latent_dim, drawn.lambda_fm, drawn.lambda_contrast) == (6, 0.0, 7.0)
-    alone = {key: value for key, value in point.items() if "contrast" not in key} | {"video_generator.colorings": 1}
+    alone = {key: value for key, value in point.items() if "contrast" not in key} | {
+        "video_generator.colors_per_pair": 1
+    }
     assert open_search().configs(alone)["no_restoration"].lambda_contrast == 0.0
 
 
@@ -105,12 +104,20 @@ def test_settings_hold_for_all_trials():
 def test_presets_of_stages_fit_together(preset):
     """The networks that a run takes over have the widths that its own preset expects."""
     for method in ("proposed", "end_to_end"):
-        runs = trainings((method,))
-        for field, need, name in LINKS:
-            if need in runs[method].needs:
-                other = runs[runs[method].needs[need]].config(preset, StorageFolder("runs"))
-                value = getattr(other, "code_size" if name == "latent_dim" else name)
-                assert getattr(runs[method].config(preset, StorageFolder("runs")), field) == value
+        runs = recipe([method])
+        config = runs[method].config(preset)
+        for need, run in runs[method].needs.items():
+            config.stage.requires[need].check(config, need, run, runs[run].config(preset))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_can_be_searched(stage):
+    """Also those that no method of the paper names."""
+    declared = Space(summary="for tests", stage=stage, parameters={f"{stage}.lr": FloatDistribution(1e-5, 1e-2)})
+    for preset in STAGES[stage].presets:
+        for method in method_names(stage):
+            search = Search(declared, preset, method, {})
+            assert search.configs({f"{stage}.lr": 1e-3})[method].lr == 1e-3
 
 
 @pytest.mark.parametrize(
@@ -123,7 +130,7 @@ def test_presets_of_stages_fit_together(preset):
         (with_parameters(color_encoder__latent_dim=IntDistribution(1, 8)), "follows video_generator.upper_latent_dim"),
         (
             with_parameters(
-                video_generator__lambda_fm=When("video_generator.colorings", (2,), FloatDistribution(0, 1), 0.0)
+                video_generator__lambda_fm=When("video_generator.colors_per_pair", (2,), FloatDistribution(0, 1), 0.0)
             ),
             "must come before it",
         ),
@@ -137,7 +144,7 @@ def test_what_does_not_fit_is_said_in_a_line(space, complaint):
 
 def test_what_is_searched_cannot_be_set():
     with pytest.raises(ValueError, match="is searched by this space and cannot be set"):
-        open_search(**{"video_generator.colorings": 1})
+        open_search(**{"video_generator.colors_per_pair": 1})
 
 
 def test_values_that_a_configuration_refuses_are_its_error():

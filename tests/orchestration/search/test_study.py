@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from orchestration.search.settings import EPOCH, TuneSettings
 from orchestration.search.space_binding import Search
-from orchestration.search.study import StudySearch, StudySettings, open_study
+from orchestration.search.study import StudySearch, StudySettings, TrialCallbacks, open_study
 from posegen.errors import CapacityError
 from search_spaces.space import Space, Switched
 
@@ -55,9 +55,14 @@ class KilledError(Exception):
     """The driver is gone."""
 
 
-def run(how: StudySettings, num_trials: int = 14, kill_at: tuple[int, int] | None = None, **hooks) -> optuna.Study:
+def run(
+    how: StudySettings,
+    num_trials: int = 14,
+    kill_at: tuple[int, int] | None = None,
+    callbacks: TrialCallbacks | None = None,
+) -> optuna.Study:
     """Do what Ray Tune does, one trial after another."""
-    searcher = StudySearch(SEARCH, how, open_study(SEARCH, how), num_trials, **hooks)
+    searcher = StudySearch(open_study(SEARCH, how), num_trials, callbacks)
     count = 0
     while isinstance(suggested := searcher.suggest(f"trial{count}"), dict):
         result = {}
@@ -70,7 +75,7 @@ def run(how: StudySettings, num_trials: int = 14, kill_at: tuple[int, int] | Non
             searcher.on_trial_result(f"trial{count}", result)
         searcher.on_trial_complete(f"trial{count}", result)
         count += 1
-    return searcher._study
+    return searcher.opened.study
 
 
 def outcomes(study: optuna.Study) -> list[tuple]:
@@ -120,7 +125,12 @@ def test_grid_tries_every_value(tmp_path):
 
 def test_what_a_trial_says_of_itself_is_its_reason(tmp_path):
     how, ended = settings(tmp_path), []
-    searcher = StudySearch(SEARCH, how, open_study(SEARCH, how), 4, end=ended.append)
+
+    class Callbacks(TrialCallbacks):
+        def end(self, trial):
+            ended.append(trial)
+
+    searcher = StudySearch(open_study(SEARCH, how), 4, Callbacks())
     searcher.suggest("a")
     searcher.on_trial_complete("a", {EPOCH: 2, "reason": "train/gan is not finite"})
     searcher.suggest("b")
@@ -129,20 +139,21 @@ def test_what_a_trial_says_of_itself_is_its_reason(tmp_path):
     searcher.on_trial_complete("c", error=True)
     searcher.suggest("d")
     searcher.on_trial_complete("d", {EPOCH: 3, "val/l1": 1.0})  # stopped when the time was over
-    assert [trial.state.name for trial in searcher._study.trials] == ["FAIL", "FAIL", "FAIL", "RUNNING"]
+    assert [trial.state.name for trial in searcher.opened.study.trials] == ["FAIL", "FAIL", "FAIL", "RUNNING"]
     reasons = [trial.user_attrs["reason"] for trial in ended]
     assert reasons == ["train/gan is not finite", "l1 is not finite: [nan]", "its process died again and again"]
     assert searcher.suggest("e") == "FINISHED"
-    left = StudySearch(SEARCH, how, open_study(SEARCH, how), 4)
+    left = StudySearch(open_study(SEARCH, how), 4)
     assert left.suggest("f")["number"] == 3
 
 
 def test_points_that_do_not_fit_are_never_started(tmp_path):
-    def check(point):
-        if point["video_generator.lambda_vgg.on"]:
-            raise CapacityError("takes 900 GiB of memory, a trial has 8")
+    class Callbacks(TrialCallbacks):
+        def check(self, point):
+            if point["video_generator.lambda_vgg.on"]:
+                raise CapacityError("takes 900 GiB of memory, a trial has 8")
 
-    study = run(settings(tmp_path, sampler="random"), 8, check=check)
+    study = run(settings(tmp_path, sampler="random"), 8, callbacks=Callbacks())
     unfit = [trial for trial in study.trials if trial.params["video_generator.lambda_vgg.on"]]
     assert unfit and all(trial.state == TrialState.PRUNED and not trial.intermediate_values for trial in unfit)
     assert {trial.user_attrs["reason"] for trial in unfit} == {"takes 900 GiB of memory, a trial has 8"}
@@ -150,13 +161,13 @@ def test_points_that_do_not_fit_are_never_started(tmp_path):
 
 def test_several_objectives_give_a_front(tmp_path):
     how = settings(tmp_path, objectives=("l1", "size"), pruning="none")
-    searcher = StudySearch(SEARCH, how, open_study(SEARCH, how), 4)
+    searcher = StudySearch(open_study(SEARCH, how), 4)
     for number, values in enumerate(((3.0, 1.0), (1.0, 3.0), (3.0, 3.0), (2.0, 2.0))):
         searcher.suggest(str(number))
         result = {EPOCH: NUM_EPOCHS, "val/l1": values[0], "model/parameters": values[1]}
         searcher.on_trial_result(str(number), result)
         searcher.on_trial_complete(str(number), result)
-    assert sorted(trial.number for trial in searcher._study.best_trials) == [0, 1, 3]
+    assert sorted(trial.number for trial in searcher.opened.study.best_trials) == [0, 1, 3]
 
 
 def test_a_study_of_another_space_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from orchestration.cli import main as cli
 from orchestration.evaluation.compare import compare
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tune import open_search, plan, tune
-from orchestration.tracking import tracker as tracking
+from orchestration.tracking.queries import children_of, find_runs
 from posegen.io.storage import StorageFolder
 
 QUICK = (
@@ -69,12 +69,13 @@ def test_equal_encoders_are_trained_once(found, place):
 
 @pytest.mark.ray
 def test_mlflow_has_search_trials_and_stages(found, place):
-    trials = tracking.find_runs("latent_sizes")
+    trials = find_runs("latent_sizes")
     assert {run.name for run in trials} == {f"trial-000{number}" for number in range(4)}
     assert {run.tags["posegen.state"] for run in trials} <= {"complete", "pruned"}
     for run in trials:
-        stages = tracking.children_of(run.run_id)
-        assert any("val/l1" in stage.metrics for stage in stages)
+        assert "val/l1" in run.metrics  # a trial and its training are one run
+    stages = [stage for run in trials for stage in children_of(run.run_id)]
+    assert {stage.name for stage in stages} == set(StorageFolder(place / "runs" / "stages").folders())
     parent = MlflowClient().get_run(trials[0].parent)
     files = [file.path for file in MlflowClient().list_artifacts(parent.info.run_id)]
     assert "comparison.html" in files and parent.info.status == "FINISHED"
@@ -104,7 +105,7 @@ def test_a_trial_that_fails_says_why_and_the_search_goes_on(dataset, place, ray_
 @pytest.mark.ray
 def test_plan_counts_what_is_shared(dataset, place, ray_session, capsys):
     planned = plan("latent_sizes", dataset, settings(trials=6))
-    assert [trial.number for trial in planned.trials] == list(range(6)) and planned.room.trials == 2
+    assert [trial.number for trial in planned.trials] == list(range(6)) and planned.capacity.trials == 2
     assert planned.trials[0].point == open_search("latent_sizes", settings()).starts[0]
     assert planned.without_reuse.flops > planned.total.flops > 0
     cli.main(f"tune latent_sizes {dataset} --preset tiny --trials 2 --plan --objectives l1".split())

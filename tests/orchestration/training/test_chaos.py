@@ -23,6 +23,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from orchestration.training.runs import history
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint
 from posegen.io.storage import StorageFolder
 from posegen.synthetic.studio import render_clip, write_studio_clip
@@ -132,7 +133,12 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 def result_of(run: StorageFolder, place: Path) -> dict[str, Any]:
     """The last weights and optimizer state, and all values of every metric but those of clocks and machines."""
-    client, run_id = MlflowClient(f"sqlite:///{place}/mlflow.db"), run.read_json("run.json")["mlflow_run_id"]
+    client = MlflowClient(f"sqlite:///{place}/mlflow.db")
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    key = run.read_json("tracking.json")["key"]
+    [recorded] = client.search_runs(experiments, f"tags.`posegen.key` = '{key}'")
+    run_id = recorded.info.run_id
+    assert recorded.info.status == "FINISHED"
     names = [name for name in client.get_run(run_id).data.metrics if not name.startswith(("time/", "system/"))]
     record = {name: [(one.step, one.value) for one in client.get_metric_history(run_id, name)] for name in names}
     return {"weights": find_checkpoint(run).read("tensors.safetensors"), **record}
@@ -154,7 +160,7 @@ def test_training_is_killed(noise_clips, tmp_path, capsys):
     calm = StorageFolder(tmp_path / "calm" / "runs" / "run")
     expected = result_of(calm, tmp_path / "calm")
     assert {step for step, _ in expected["train/l1"]} == {1, 2, 3}
-    seconds = sum(values["time/epoch_seconds"] for values in calm.read_json("metrics.json").values())
+    seconds = sum(metrics["time/epoch_seconds"] for metrics in history(calm).values())
 
     kills = []
     for number, victim, rng in victims():

@@ -14,9 +14,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from orchestration.runtime.progress import Event, ProgressListener
+from orchestration.runtime.progress import ProgressListener, TrainingStep
 from orchestration.runtime.worker import Worker
-from orchestration.training.train import Job, TrainSettings, train_worker
+from orchestration.training.job import Job, TrainSettings
+from orchestration.training.loop import TrainingLoop
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress
 from posegen.io.storage import StorageFolder
 from posegen.samples import epoch_plan as plan
@@ -38,7 +39,7 @@ class Watcher(ProgressListener):
     def __init__(self, file: Path, last_step: int):
         self.file, self.last_step = file, last_step
 
-    def on_step(self, event: Event) -> None:
+    def on_step(self, event: TrainingStep) -> None:
         if event.epoch * event.num_steps + event.step == self.last_step:
             os._exit(9)
 
@@ -62,7 +63,7 @@ def work(rank: int, world_size: int, job: Job, folder: Path, last_step: int) -> 
             dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size)
         with mock.patch.object(plan._PlannedSamples, "__getitem__", note):
             listener = Watcher(folder / "epochs", last_step)
-            train_worker(job, Worker(rank=rank, world_size=world_size, listener=listener))
+            TrainingLoop(job, Worker(rank=rank, world_size=world_size, listener=listener)).run()
         if world_size > 1:
             dist.destroy_process_group()
 
@@ -92,7 +93,6 @@ def test_two_workers_then_one_then_two(noise_clips, tmp_path):
     """Killed after steps 4 and 11 of 18, with a checkpoint every second step."""
     settings = TrainSettings(track=False, loader_processes=0, checkpoint_steps=2)
     job = Job(
-        stage="color_encoder",
         config=CONFIG,
         dataset=noise_clips,
         run=StorageFolder(tmp_path / "run"),

@@ -14,7 +14,7 @@ import torch
 
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
-from orchestration.training.preflight import check_disk, is_out_of_memory, less_memory
+from orchestration.training.preflight import check_disk, is_out_of_memory, suggest_less_memory
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import TrainingProgress, checkpoint_bytes, save_checkpoint
 from posegen.errors import RunError
@@ -54,9 +54,9 @@ def test_checkpoints_that_do_not_fit_are_refused_before_training(noise_clips, tm
         size = checkpoint_bytes(ColorEncoder(CONFIG))
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(0, 0, 3 * size - 1))
     with pytest.raises(ValueError, match=r"free, but 3 checkpoints of \d+\.\d MB must fit: .* smaller --keep"):
-        train("color_encoder", CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path / "runs")))
+        train(CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path / "runs")))
     assert not (tmp_path / "runs").exists()
-    train("color_encoder", CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path / "runs"), keep=1))
+    train(CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path / "runs"), keep=1))
 
 
 def test_what_a_run_has_already_is_not_asked_for_again(tmp_path, monkeypatch):
@@ -73,13 +73,13 @@ def test_what_a_run_has_already_is_not_asked_for_again(tmp_path, monkeypatch):
 def test_a_disk_that_is_full_is_one_line_and_costs_no_checkpoint(noise_clips, small_disk):
     settings = replace(QUIET, runs=str(small_disk), keep=1)
     small = replace(CONFIG, num_epochs=1)
-    run = train("color_encoder", small, noise_clips, settings)
+    run = train(small, noise_clips, settings)
     (small_disk / "else").write_bytes(bytes(shutil.disk_usage(small_disk).free - 8192))
     with pytest.raises(ValueError, match=r"MB free|kB free|bytes free|cannot be written: .*No space left"):
-        train("color_encoder", replace(CONFIG, num_epochs=2), noise_clips, settings)
+        train(replace(CONFIG, num_epochs=2), noise_clips, settings)
     assert (run / "checkpoints").folders() == ["epoch-0001"]
     (small_disk / "else").unlink()
-    train("color_encoder", replace(CONFIG, num_epochs=2), noise_clips, settings)
+    train(replace(CONFIG, num_epochs=2), noise_clips, settings)
 
 
 def test_a_full_disk_stops_preparation_and_costs_no_clip(studio_videos, small_disk, tmp_path):
@@ -127,10 +127,10 @@ def test_memory_that_runs_out_gives_the_settings_to_change(error, noise_clips, t
     assert is_out_of_memory(error) and not is_out_of_memory(RuntimeError("shapes differ"))
     monkeypatch.setattr(ColorEncoder, "step", step)
     with pytest.raises(RunError, match=r"^out of memory: lower batch_size \(it is 2\), or lower generator_width, or"):
-        train("color_encoder", CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path)))
+        train(CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path)))
 
 
 def test_each_stage_has_settings_that_take_less():
-    remedies = less_memory(VideoGenerator.presets["paper"]).split(", or ")
+    remedies = suggest_less_memory(VideoGenerator.presets["paper"]).split(", or ")
     assert remedies[:2] == ["set checkpoint_activations", "choose the generator 'global'"]
     assert remedies[2:] == ["lower generator_width", "prepare smaller frames"]

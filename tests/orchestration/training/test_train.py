@@ -16,12 +16,15 @@ import torch
 from mlflow import MlflowClient
 from rich.console import Console
 
-from orchestration.runtime.progress import ConsoleProgress, Event, ProgressListener
-from orchestration.tracking import tracker as tracking
+from orchestration.cli.progress import ConsoleProgress
+from orchestration.runtime.progress import ProgressListener, TrainingStep
+from orchestration.tracking.queries import find_runs
+from orchestration.training.checkpoint_writer import CheckpointWriter
+from orchestration.training.runs import history
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, load_progress, load_stage, save_checkpoint
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import DatasetError, RunError
+from posegen.errors import DatasetError, PosegenError, RunError
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET
@@ -56,7 +59,7 @@ def assert_equal_weights(left: StorageFolder, right: StorageFolder) -> None:
 
 class Recorder(ProgressListener):
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[TrainingStep] = []
         self.epochs: list[dict[str, float]] = []
         self.warnings: list[tuple[int, str]] = []
 
@@ -72,7 +75,7 @@ class Recorder(ProgressListener):
 
 def test_training_in_this_process(dataset, tmp_path):
     recorder = Recorder()
-    run = train("color_encoder", CONFIG, dataset, replace(QUIET, runs=str(tmp_path)), listener=recorder)
+    run = train(CONFIG, dataset, replace(QUIET, runs=str(tmp_path)), listener=recorder)
     assert load_progress(find_checkpoint(run)).step == 4
     assert len(recorder.events) == 4 and len(recorder.epochs) == 2
     assert {"train/gan", "train/l1", "train/kl", "val/l1", "val/sensitivity"} <= recorder.epochs[0].keys()
@@ -85,7 +88,7 @@ def test_threads_in_this_process(dataset, tmp_path, two_threads):
             counted.add(torch.get_num_threads())
 
     counted: set[int] = set()
-    train("color_encoder", CONFIG, dataset, replace(QUIET, runs=str(tmp_path), cpus=1), listener=Counter())
+    train(CONFIG, dataset, replace(QUIET, runs=str(tmp_path), cpus=1), listener=Counter())
     assert counted == {1} and torch.get_num_threads() == 2
 
 
@@ -100,7 +103,7 @@ def train_video(dataset: str, runs: Path, z_inject: str, workers: int = 0) -> Re
         encoders[f"{region}_encoder"] = str(run)
     recorder = Recorder()
     settings = replace(QUIET, runs=str(runs), workers=workers)
-    train("video_generator", replace(VIDEO, z_inject=z_inject, **encoders), dataset, settings, listener=recorder)
+    train(replace(VIDEO, z_inject=z_inject, **encoders), dataset, settings, listener=recorder)
     return recorder
 
 
@@ -149,10 +152,10 @@ def test_same_name_goes_on_and_equals_one_run(dataset, tmp_path, checkpoint_step
     config = replace(CONFIG, num_epochs=3, epoch_size=12)
     settings = replace(QUIET, runs=str(tmp_path), checkpoint_steps=checkpoint_steps)
     left_alone, stopped, resumed = Recorder(), StopAfter(11), Recorder()
-    whole = train("color_encoder", config, dataset, replace(settings, name="whole"), listener=left_alone)
+    whole = train(config, dataset, replace(settings, name="whole"), listener=left_alone)
     with pytest.raises(StopIteration):
-        train("color_encoder", config, dataset, settings, listener=stopped)
-    parts = train("color_encoder", config, dataset, settings, listener=resumed)
+        train(config, dataset, settings, listener=stopped)
+    parts = train(config, dataset, settings, listener=resumed)
     assert resumed.events[0][1:4:2] == going_on
     for calm, after in zip(left_alone.epochs[1:], resumed.epochs, strict=True):
         assert without_times(after) == without_times(calm)
@@ -162,7 +165,7 @@ def test_same_name_goes_on_and_equals_one_run(dataset, tmp_path, checkpoint_step
 def test_checkpoints_within_an_epoch_are_written_beside_the_training(dataset, tmp_path):
     """They have the state of their step, though the training goes on meanwhile."""
     config, settings = replace(CONFIG, epoch_size=12), replace(QUIET, runs=str(tmp_path), keep=9)
-    run = train("color_encoder", config, dataset, replace(settings, checkpoint_steps=2))
+    run = train(config, dataset, replace(settings, checkpoint_steps=2))
     folder = run / "checkpoints"
     assert folder.folders() == [
         *[f"epoch-0000-step-{step:06d}" for step in (2, 4)],
@@ -171,30 +174,33 @@ def test_checkpoints_within_an_epoch_are_written_beside_the_training(dataset, tm
         "epoch-0002",
     ]
     assert [load_progress(folder / name).step for name in folder.folders()] == [2, 4, 6, 8, 10, 12]
-    sparse = train("color_encoder", config, dataset, replace(settings, name="sparse", checkpoint_steps=4))
+    sparse = train(config, dataset, replace(settings, name="sparse", checkpoint_steps=4))
     assert contents(folder / "epoch-0001-step-000004") == contents(sparse / "checkpoints" / "epoch-0001-step-000004")
 
 
 def test_an_epoch_is_recorded_once_whenever_the_run_is_stopped(dataset, tmp_path, monkeypatch):
-    """Stopped between a checkpoint and its record, in the middle of an epoch, and when all is done."""
+    """Stopped before and after a checkpoint, in the middle of an epoch, and when all is done."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     settings = replace(QUIET, runs=str(tmp_path), track=True)
-    record = tracking.Tracker.log_metrics
-    for epoch in (1, 2):
+    save = CheckpointWriter.save
+    for epoch, before in ((1, True), (1, False), (2, True), (2, False)):
 
-        def stop(tracker, metrics, step, at=None, last=epoch):
-            if step == last and "train/l1" in metrics:
+        def stop(writer, stage, progress, last=epoch, early=before):
+            if progress.epoch == last and early:
                 raise StopIteration
-            record(tracker, metrics, step, at)
+            save(writer, stage, progress)
+            if progress.epoch == last:
+                raise StopIteration
 
         with monkeypatch.context() as patch, pytest.raises(StopIteration):
-            patch.setattr(tracking.Tracker, "log_metrics", stop)
-            train("color_encoder", CONFIG, dataset, settings)
+            patch.setattr(CheckpointWriter, "save", stop)
+            train(CONFIG, dataset, settings)
     for _ in range(2):
-        run = train("color_encoder", CONFIG, dataset, settings)
-    recorded = MlflowClient().get_metric_history(run.read_json("run.json")["mlflow_run_id"], "train/l1")
-    assert [metric.step for metric in recorded] == [1, 2]
-    assert [metric.value for metric in recorded] == [run.read_json("metrics.json")[e]["train/l1"] for e in ("1", "2")]
+        run = train(CONFIG, dataset, settings)
+    (found,) = find_runs(str(run))
+    recorded = MlflowClient().get_metric_history(found.run_id, "train/l1")
+    assert [metric.step for metric in recorded] == [1, 2] and found.status == "FINISHED"
+    assert [metric.value for metric in recorded] == [history(run)[epoch]["train/l1"] for epoch in (1, 2)]
 
 
 def contents(checkpoint: StorageFolder) -> bytes:
@@ -207,7 +213,7 @@ def state_of(run: StorageFolder) -> bytes:
 
 
 def without_times(metrics: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if not name.startswith("time/")}
+    return {name: value for name, value in metrics.items() if not name.startswith(("time/", "system/"))}
 
 
 class StopAfter(ProgressListener):
@@ -224,9 +230,9 @@ class StopAfter(ProgressListener):
 
 def test_another_run_of_that_name_is_refused(dataset, tmp_path):
     settings = replace(QUIET, runs=str(tmp_path))
-    train("color_encoder", CONFIG, dataset, settings)
+    train(CONFIG, dataset, settings)
     with pytest.raises(RunError, match=r"other settings \(lr 0.001 → 0.5\): take another --name"):
-        train("color_encoder", replace(CONFIG, lr=0.5), dataset, settings)
+        train(replace(CONFIG, lr=0.5), dataset, settings)
 
 
 @pytest.mark.parametrize(
@@ -241,23 +247,23 @@ def test_another_run_of_that_name_is_refused(dataset, tmp_path):
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(stage, changes, settings, message, dataset, tmp_path):
     base = CONFIG if stage == "color_encoder" else STAGES[stage].presets["tiny"]
-    with pytest.raises(ValueError, match=message):
-        train(stage, replace(base, **changes), dataset, replace(QUIET, runs=str(tmp_path), **settings))
+    with pytest.raises(PosegenError, match=message):
+        train(replace(base, **changes), dataset, replace(QUIET, runs=str(tmp_path), **settings))
     assert not list(Path(tmp_path).iterdir())
 
 
 def test_no_dataset(tmp_path):
     with pytest.raises(DatasetError, match="posegen prepare"):
-        train("color_encoder", CONFIG, str(tmp_path), replace(QUIET, runs=str(tmp_path)))
+        train(CONFIG, str(tmp_path), replace(QUIET, runs=str(tmp_path)))
 
 
 def test_broken_loss_names_itself(dataset, tmp_path):
     with pytest.raises(RunError, match="not finite in epoch 0"):
-        train("color_encoder", replace(CONFIG, lr=1e30), dataset, replace(QUIET, runs=str(tmp_path)))
+        train(replace(CONFIG, lr=1e30), dataset, replace(QUIET, runs=str(tmp_path)))
 
 
 def test_old_checkpoints_are_dropped(dataset, tmp_path):
-    run = train("color_encoder", replace(CONFIG, num_epochs=4), dataset, replace(QUIET, runs=str(tmp_path)))
+    run = train(replace(CONFIG, num_epochs=4), dataset, replace(QUIET, runs=str(tmp_path)))
     assert (run / "checkpoints").folders() == ["epoch-0003", "epoch-0004"]
 
 
@@ -279,7 +285,7 @@ class TestOnRay:
         for workers in (0, 1, 2):
             settings = replace(QUIET, runs=str(tmp_path), name=f"workers-{workers}", workers=workers)
             recorder = Recorder()
-            runs[workers] = train("color_encoder", CONFIG, dataset, settings, listener=recorder)
+            runs[workers] = train(CONFIG, dataset, settings, listener=recorder)
             losses[workers] = {k: v for k, v in recorder.epochs[0].items() if k.startswith("train/")}
         assert_equal_weights(runs[0], runs[1])
         assert losses[1] == losses[0]
@@ -297,7 +303,7 @@ class TestOnRay:
     def test_a_worker_that_is_stuck_is_named_and_started_again(self, dataset, tmp_path):
         """Stopped by SIGSTOP in the second epoch: it does not die, and says nothing."""
         config, settings = replace(CONFIG, num_epochs=3, epoch_size=80), replace(QUIET, runs=str(tmp_path), cpus=1)
-        calm = train("color_encoder", config, dataset, replace(settings, name="calm", workers=1))
+        calm = train(config, dataset, replace(settings, name="calm", workers=1))
 
         class Stopper(Recorder):
             pids: ClassVar[list[int]] = []
@@ -316,7 +322,7 @@ class TestOnRay:
                 self.waited = time.monotonic() - self.since
 
         listener = Stopper()
-        run = train("color_encoder", config, dataset, replace(settings, workers=1, patience=25.0), listener=listener)
+        run = train(config, dataset, replace(settings, workers=1, patience=25.0), listener=listener)
         assert not psutil.pid_exists(listener.pids[0])
         [(_, message)] = listener.warnings
         pattern = r"worker 0 has made no progress for \d+ s, since .* of epoch [23]: .* last checkpoint"
@@ -327,7 +333,7 @@ class TestOnRay:
     def test_failure_in_a_worker_is_one_line(self, dataset, tmp_path):
         settings = replace(QUIET, runs=str(tmp_path), workers=1, max_failures=0)
         with pytest.raises(RunError, match=r"run run failed: .*not finite in epoch 0"):
-            train("color_encoder", replace(CONFIG, lr=1e30), dataset, settings)
+            train(replace(CONFIG, lr=1e30), dataset, settings)
 
 
 def test_samples_do_not_depend_on_the_number_of_workers(dataset):

@@ -169,5 +169,5 @@ def test_place_of_the_model_does_not_depend_on_the_working_directory(model_file,
 
 
 def test_cost_of_training_on_the_surface_is_known(config, corpus):
-    with_surface, without = (cost_of_run("actor", x, corpus) for x in (config, replace(config, smpl="")))
+    with_surface, without = (cost_of_run(x, corpus) for x in (config, replace(config, smpl="")))
     assert with_surface.flops > without.flops

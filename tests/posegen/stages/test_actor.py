@@ -203,7 +203,7 @@ def test_preview_shows_a_few_motions(batch):
 
 
 def test_cost_of_training_is_known_without_training(corpus):
-    cost = cost_of_run("actor", replace(SMALL, lambda_velocity=1.0), corpus)
+    cost = cost_of_run(replace(SMALL, lambda_velocity=1.0), corpus)
     stage = make_stage()
     assert cost.parameters == sum(parameter.numel() for parameter in stage.parameters())
     assert cost.flops > 0 and cost.memory > 4 * cost.parameters

@@ -416,7 +416,7 @@ def test_impossible_settings_are_refused(changes, message):
 
 
 def test_cost_of_training_is_known_without_training(corpus):
-    cost = cost_of_run("behavior", replace(SMALL, lambda_cycle=1.0), corpus)
+    cost = cost_of_run(replace(SMALL, lambda_cycle=1.0), corpus)
     assert cost.parameters == sum(weight.numel() for weight in make_stage().parameters())
     assert cost.flops > 0 and cost.memory > 4 * cost.parameters
 

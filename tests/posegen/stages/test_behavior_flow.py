@@ -207,7 +207,7 @@ def test_impossible_settings_are_refused(changes, message):
 
 
 def test_cost_of_training_is_known_without_training(corpus):
-    cost = cost_of_run("behavior_flow", SMALL, corpus)
+    cost = cost_of_run(SMALL, corpus)
     assert cost.flops > 0
     assert cost.parameters == sum(weight.numel() for weight in BehaviorFlow(SMALL).parameters())
 

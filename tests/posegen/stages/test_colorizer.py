@@ -96,8 +96,8 @@ def test_preview_shows_hints_colours_and_truth():
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(ValueError, match=r"repaint must be in \[0, 1\], got 2"):
-        Colorizer.Config(repaint=2)
+    with pytest.raises(ValueError, match=r"recolored_share must be in \[0, 1\], got 2"):
+        Colorizer.Config(recolored_share=2)
     with pytest.raises(ValueError, match="multiples of 8"):
         make_stage().check_size((100, 64))
 
@@ -144,7 +144,7 @@ def test_repainting_changes_the_garments_alone(dataset):
 
 
 def test_it_learns_to_follow_hints(dataset):
-    stage = make_stage(width=8, lr=3e-3, repaint=0.0)
+    stage = make_stage(width=8, lr=3e-3, recolored_share=0.0)
     loader = EpochLoader(samples(dataset, epoch_size=80), 4)
     batch = next(loader.epoch(9))
     before = stage.eval().evaluate(batch)["ab_error"]

@@ -20,7 +20,7 @@ SMALL = replace(
     num_local_blocks=1,
     discriminator_width=4,
     batch_size=2,
-    colorings=1,
+    colors_per_pair=1,
     lambda_contrast=0.0,
 )
 
@@ -174,7 +174,7 @@ def test_paper_preset_has_the_papers_networks():
     assert sum(parameter.numel() for parameter in stage.discriminator.parameters()) == 8_328_003
 
 
-CONTRAST = {"colorings": 2, "lambda_contrast": 20.0, "lambda_l1": 0.0, "lambda_gan": 0.0, "lambda_fm": 0.0}
+CONTRAST = {"colors_per_pair": 2, "lambda_contrast": 20.0, "lambda_l1": 0.0, "lambda_gan": 0.0, "lambda_fm": 0.0}
 
 
 @pytest.mark.parametrize("share", [1.0, 0.25, 0.0])
@@ -200,10 +200,10 @@ def test_contrast_moves_the_generator():
     ("changes", "message"),
     [
         ({"train_rollout_len": 1}, "train_rollout_len must be 2 or more, got 1"),
-        ({"colorings": 3, "batch_size": 3}, "colorings must be 1 or 2 and divide batch_size, got 3"),
-        ({"colorings": 2, "batch_size": 3}, "colorings must be 1 or 2 and divide batch_size, got 2"),
-        ({"lambda_contrast": 1.0}, "lambda_contrast compares two colourings of a pair: set colorings to 2"),
-        ({"colorings": 2, "color_augmentation": False}, "colorings 2 needs color_augmentation"),
+        ({"colors_per_pair": 3, "batch_size": 3}, "colors_per_pair must be 1 or 2 and divide batch_size, got 3"),
+        ({"colors_per_pair": 2, "batch_size": 3}, "colors_per_pair must be 1 or 2 and divide batch_size, got 2"),
+        ({"lambda_contrast": 1.0}, "lambda_contrast compares two colourings of a pair: set colors_per_pair to 2"),
+        ({"colors_per_pair": 2, "recolored": False}, "colors_per_pair 2 needs recolored"),
     ],
 )
 def test_impossible_colourings_are_refused(changes, message):

@@ -1,0 +1,78 @@
+"""Progress on the console: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from orchestration.runtime.progress import ProgressListener, TrainingStep
+
+
+class _OnConsole:
+    """A context in which a bar is shown, if the console is a terminal."""
+
+    console: Console
+    _bar: Progress
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.console.is_terminal:
+            self._bar.stop()
+
+
+class ConsoleProgress(_OnConsole, ProgressListener):
+    """Shows a bar per run on a terminal, and a line per epoch everywhere. Use it as a context."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def on_step(self, step: TrainingStep) -> None:
+        if not self.console.is_terminal:
+            return
+        total = step.num_epochs * step.num_steps
+        if step.run not in self._tasks:
+            self._tasks[step.run] = self._bar.add_task(step.run, total=total)
+        self._bar.update(self._tasks[step.run], completed=step.epoch * step.num_steps + step.step)
+
+    def on_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
+        shown = {name: value for name, value in metrics.items() if not name.startswith(("time/", "system/"))}
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        seconds = metrics.get("time/epoch_seconds", 0.0)
+        self.console.print(f"{run}  epoch {epoch}/{num_epochs}  {seconds:.1f} s  {numbers}", highlight=False)
+
+    def on_warning(self, run: str, epoch: int | None, message: str) -> None:
+        where = "" if epoch is None else f"epoch {epoch}: "
+        self.console.print(f"{run}  [yellow]warning:[/] {where}{message}", highlight=False, soft_wrap=True)
+
+
+class CountProgress(_OnConsole):
+    """Counts things that are done: a bar on a terminal, a line each tenth elsewhere. Use it as a context."""
+
+    def __init__(self, console: Console, what: str):
+        self.console, self.what = console, what
+        self._bar = Progress(
+            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+        )
+        self._task = self._bar.add_task(what, total=None)
+
+    def update(self, done: int, total: int, what: object = None) -> None:
+        """Show that `done` of `total` are done. What was done last is not shown."""
+        if self.console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total)
+        elif done and (done == total or done * 10 // total > (done - 1) * 10 // total):
+            self.console.print(f"{self.what} {done}/{total}")

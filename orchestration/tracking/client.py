@@ -1,0 +1,109 @@
+"""The MLflow client: which store is used, and what its errors mean."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from posegen.errors import TrackingError, first_line
+
+DEFAULT_STORE = "mlflow.db"
+_PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+"""Error codes of a server that is away, or overloaded."""
+
+
+class AwayError(Exception):
+    """MLflow does not answer now."""
+
+
+class RefusedError(Exception):
+    """MLflow answers, and does not take what it was sent."""
+
+
+def tracking_uri() -> str:
+    """The server of ``MLFLOW_TRACKING_URI``, or an sqlite file in the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DEFAULT_STORE).absolute()}"
+
+
+def store_name(uri: str) -> str:
+    """A short name for a store, which tells nothing of its address or credentials."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:12]
+
+
+@contextmanager
+def naming_errors() -> Iterator[None]:
+    """Raise AwayError or RefusedError for what goes wrong while MLflow is used."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except OSError as error:
+        raise AwayError(first_line(error)) from error
+    except MlflowException as error:
+        kind = AwayError if error.error_code in _PASSING else RefusedError
+        raise kind(first_line(error)) from error
+
+
+def require_store() -> None:
+    """Raise TrackingError where MLflow does not answer."""
+    try:
+        with naming_errors():
+            connect(tracking_uri()).search_experiments(max_results=1)
+    except (AwayError, RefusedError) as error:
+        raise TrackingError(f"MLflow at {tracking_uri()} does not answer: {error}") from None
+
+
+def connect(uri: str) -> Any:
+    """A client of a store, whose tables are made where it is a new sqlite file.
+
+    Raises OSError where the file is something else.
+    """
+    # A training step waits for no server: two short tries instead of MLflow's minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "15")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # between our own lines
+    from mlflow import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if uri.startswith("sqlite:") and uri not in _made:
+        # Two commands that begin in an empty folder would make the same tables at once, which fails.
+        with FileLock(Path(tempfile.gettempdir()) / f"posegen-{store_name(uri)}.lock"):
+            try:
+                MlflowClient(tracking_uri=uri)
+            except SQLAlchemyError as error:
+                raise OSError(f"it is not a store of MLflow: {first_line(error)}") from error
+        _made.add(uri)
+    return MlflowClient(tracking_uri=uri)
+
+
+_made: set[str] = set()
+"""Stores whose tables are there."""
+
+
+def find_experiment(client: Any, uri: str, name: str) -> str:
+    """The id of an experiment, which is made where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return found.experiment_id
+    # Without a server, artifacts lie beside the store, wherever the process that logs them runs.
+    local = uri.startswith("sqlite:///")
+    location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri() if local else None
+    try:
+        return client.create_experiment(name, artifact_location=location)
+    except MlflowException:
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return found.experiment_id  # another command made it meanwhile

@@ -1,0 +1,47 @@
+"""MLflow's own page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from http import HTTPStatus
+
+from orchestration.tracking.client import tracking_uri
+from posegen.errors import TrackingError
+
+
+def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
+    """Serve MLflow's page on the store until it is interrupted, or say where its server is.
+
+    Raises TrackingError if it does not start.
+    """
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        on_ready(uri)
+        return
+    address = f"http://127.0.0.1:{port}"
+    if _answers(address):
+        raise TrackingError(f"something answers on port {port} already: take another --port")
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    server = subprocess.Popen([*command, "--port", str(port), "--workers", "1"])
+    try:
+        while server.poll() is None and not _answers(address):
+            time.sleep(0.5)
+        if server.poll() is not None:
+            raise TrackingError(f"MLflow's page did not start on port {port}: take another --port")
+        on_ready(address)
+        server.wait()
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False

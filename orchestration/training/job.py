@@ -1,0 +1,75 @@
+"""How a stage is trained, and all that a worker needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestration.option_types import require_name
+from posegen.errors import ConfigError
+from posegen.io.storage import StorageFolder
+from posegen.stages import Stage
+
+_CHECKPOINT_INTERVAL = 20  # steps; the losses are brought together as often, which must cost nothing
+_CHECKPOINT_SHARE = 0.015  # from a checkpoint's beginning to its end: what it slows down may last a little longer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How a stage is trained, beside what its own configuration says."""
+
+    name: str = ""
+    """Name of the run. A run of this name that exists is continued; empty makes a new name."""
+    runs: str = "runs"
+    """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
+    workers: int = 1
+    """Training processes, on as many CPUs or GPUs of the cluster; 0 trains in this process, without Ray."""
+    cpus: int = 0
+    """CPUs of each worker; 0 takes as many as all can have on the machines there are, or leaves this process those that
+    it has."""
+    gpus: float = 0.0
+    """GPUs of each worker, also a part of one; 0 takes one each where the cluster has so many now. A cluster that
+    starts machines for work that waits has none at first: say 1 there, and --cpus."""
+    loader_processes: int = -1
+    """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
+    keep: int = 2
+    """Checkpoints that are kept, the newest ones."""
+    checkpoint_steps: int = -1
+    """Steps between checkpoints within an epoch; 0 writes them at the ends of epochs alone, and -1 as often as they
+    take no more than 2 % of the time."""
+    max_failures: int = 3
+    """How often a run starts again from its last checkpoint after a worker was lost."""
+    patience: float = 600.0
+    """Seconds without progress after which a worker of Ray is ended and started again; 0 waits for ever."""
+    experiment: str = "posegen"
+    """Experiment in MLflow."""
+    track: bool = True
+    """Record the run in MLflow: in mlflow.db here, or at MLFLOW_TRACKING_URI."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ConfigError(f"workers must be 0 or more, got {self.workers}")
+        if self.checkpoint_steps < -1:
+            raise ConfigError(f"checkpoint_steps must be -1 or more, got {self.checkpoint_steps}")
+        if self.patience < 0:
+            raise ConfigError(f"patience must be 0 or more seconds, got {self.patience}")
+        require_name(self.name, "a run's")
+
+    @property
+    def checkpoint_interval(self) -> int:
+        """Steps after which a checkpoint may be due; 0 if none is."""
+        return _CHECKPOINT_INTERVAL if self.checkpoint_steps < 0 else self.checkpoint_steps
+
+    @property
+    def checkpoint_share(self) -> float:
+        """Share of the time for checkpoints within an epoch, at most."""
+        return _CHECKPOINT_SHARE if self.checkpoint_steps < 0 else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that a worker needs to know. Picklable."""
+
+    config: Stage.Config
+    dataset: str
+    run: StorageFolder
+    settings: TrainSettings

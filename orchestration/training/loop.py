@@ -1,0 +1,173 @@
+"""The training loop: epochs, checkpoints, validation and records. It knows no loss by name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from orchestration.runtime.progress import TrainingStep
+from orchestration.runtime.system_monitor import SystemMonitor
+from orchestration.runtime.worker import Worker, agree_on, mean_over_workers, seed_step, to_device
+from orchestration.tracking.run_log import RunLog
+from orchestration.training.checkpoint_writer import CheckpointWriter
+from orchestration.training.job import Job
+from orchestration.training.validation import Validation, describe_collapse
+from posegen.checkpoints.checkpoint import (
+    TrainingProgress,
+    find_checkpoint,
+    latest_checkpoint,
+    load_progress,
+    load_stage,
+    load_training_state,
+)
+from posegen.datasets.dataset import Dataset
+from posegen.errors import RunError
+from posegen.samples import Batch, EpochLoader
+from posegen.stages import Stage
+
+
+class TrainingLoop:
+    """Trains a stage on one worker's share of every batch, from the last checkpoint to the last epoch.
+
+    Args:
+        job: What is trained, and where.
+        worker: Where this loop runs; the leading worker writes what is written once.
+        data: The opened dataset, where the caller has it.
+    """
+
+    def __init__(self, job: Job, worker: Worker, data: Dataset | None = None):
+        self.job, self.worker, self.config = job, worker, job.config
+        self._report_activity("opening the data")
+        data = data or self.config.stage.reads(job.dataset)
+        self.samples = self.config.stage.open_samples(self.config, data, "train")
+        self.loader = EpochLoader(
+            self.samples,
+            self.config.batch_size,
+            rank=worker.rank,
+            world_size=worker.world_size,
+            num_processes=_loader_processes(job.settings.loader_processes),
+        )
+        self._report_activity("building the stage")
+        self.stage, self.progress = self._begin(data)
+        self.validation = Validation(self.stage, data, worker)
+        self.log = RunLog(job.run)
+        self.writer = CheckpointWriter(job.run, job.settings.keep, job.settings.checkpoint_share)
+        self.monitor = SystemMonitor()
+
+    def run(self) -> None:
+        """Train until the last epoch."""
+        with self.writer, self.monitor:
+            while self.progress.epoch < self.config.num_epochs:
+                metrics = self._train_epoch()
+                epoch = self.progress.epoch + 1
+                self._report_activity(f"validating epoch {epoch}")
+                metrics |= self.validation.measure()
+                self.stage.after_validation(metrics)
+                self._report_activity(f"saving epoch {epoch}")
+                self._finish_epoch(metrics | self.monitor.take())
+
+    def _begin(self, data: Dataset) -> tuple[Stage, TrainingProgress]:
+        """Build the stage as it was in the last checkpoint, or as it begins."""
+        torch.manual_seed(self.config.seed)  # the same initial weights on every worker
+        stage = self.config.stage(self.config)
+        checkpoint = agree_on(latest_checkpoint(self.job.run), self.worker)
+        if checkpoint is not None:
+            stage.to(self.worker.device)
+            load_training_state(checkpoint, stage)
+            return stage, load_progress(checkpoint)
+        stage.initialize(lambda run: load_stage(find_checkpoint(run)))
+        stage.to(self.worker.device)
+        stage.begin(self.samples)
+        return stage, TrainingProgress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.frame_size)
+
+    def _train_epoch(self) -> dict[str, float]:
+        """Take the steps of an epoch that are left, and return the mean of every loss, and where the time went."""
+        epoch, num_steps = self.progress.epoch, self.loader.num_steps
+        self.stage.train()
+        self.stage.start_epoch(epoch)
+        sums = self._on_device(self.progress.losses)
+        start, waited = time.perf_counter(), 0.0
+        batches = _timed(self.loader.epoch(epoch, self.progress.epoch_step))
+        for step, (batch, seconds) in enumerate(batches, start=self.progress.epoch_step + 1):
+            waited += seconds
+            seed_step(self.config.seed, epoch, step - 1, self.worker.rank)
+            for name, loss in self.stage.step(to_device(batch, self.worker.device)).items():
+                sums[name] = sums.get(name, 0.0) + loss.double()
+            self.worker.listener.on_step(
+                TrainingStep(self.job.run.name, epoch, self.config.num_epochs, step, num_steps)
+            )
+            self._report_activity(f"step {step} of epoch {epoch + 1}")
+            if self._is_checkpoint_due(step):
+                sums = self._checkpoint(step, sums)
+        means = mean_over_workers({name: total / num_steps for name, total in sums.items()}, self.worker)
+        metrics = {f"train/{name}": value for name, value in means.items()}
+        _require_finite(metrics, epoch)
+        elapsed = time.perf_counter() - start
+        return metrics | {"time/epoch_seconds": elapsed, "time/data_share": waited / elapsed}
+
+    def _is_checkpoint_due(self, step: int) -> bool:
+        interval = self.job.settings.checkpoint_interval
+        return bool(interval) and step % interval == 0 and step < self.loader.num_steps
+
+    def _checkpoint(self, step: int, sums: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Begin to write a checkpoint, and return the losses with which all workers go on."""
+        losses = mean_over_workers(sums, self.worker)
+        _require_finite(losses, self.progress.epoch)
+        if self.worker.leads:
+            self.writer.begin(self.stage, replace(self._progress_after(step), losses=losses))
+        # All go on from the mean, as those will who go on from the checkpoint.
+        return self._on_device(losses)
+
+    def _finish_epoch(self, metrics: dict[str, float]) -> None:
+        """Save an epoch and record its metrics and pictures."""
+        ended = self._progress_after(self.loader.num_steps)
+        self.progress = replace(ended, epoch=ended.epoch + 1, epoch_step=0, losses={})
+        epoch, listener, name = self.progress.epoch, self.worker.listener, self.job.run.name
+        self.stage.eval()
+        self.stage.finish_epoch(self.samples)
+        if self.worker.leads:
+            for title, picture in self.validation.preview().items():
+                self.log.log_picture(title, picture, epoch)
+            self.log.log_metrics(metrics, epoch)
+            self.writer.save(self.stage, self.progress)  # from now on the epoch counts
+            listener.on_epoch(name, epoch, self.config.num_epochs, metrics)
+            if metrics.get("val/collapsed") and epoch > 1:  # the first codes of some settings are nearly equal
+                listener.on_warning(name, epoch, describe_collapse(metrics["val/sensitivity"], self.config))
+        self.worker.report(metrics)
+
+    def _progress_after(self, epoch_step: int) -> TrainingProgress:
+        step = self.progress.step + epoch_step - self.progress.epoch_step
+        return replace(self.progress, step=step, epoch_step=epoch_step)
+
+    def _on_device(self, losses: Mapping[str, float]) -> dict[str, torch.Tensor]:
+        return {
+            name: torch.tensor(value, dtype=torch.float64, device=self.worker.device) for name, value in losses.items()
+        }
+
+    def _report_activity(self, activity: str) -> None:
+        self.worker.listener.on_heartbeat(self.worker.rank, activity)
+
+
+def _require_finite(losses: Mapping[str, float], epoch: int) -> None:
+    broken = [name for name, value in losses.items() if not np.isfinite(value)]
+    if broken:
+        raise RunError(f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term")
+
+
+def _timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
+    """Batches with the seconds that each was waited for."""
+    while True:
+        start = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch, time.perf_counter() - start
+
+
+def _loader_processes(asked: int) -> int:
+    """Loading processes: as many as asked for, or one per spare CPU, up to 4."""
+    return asked if asked >= 0 else min(4, max(torch.get_num_threads() - 1, 0))

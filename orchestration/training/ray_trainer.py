@@ -1,0 +1,118 @@
+"""Runs the training loop on workers of Ray Train."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from orchestration.runtime.progress import ProgressListener
+from orchestration.runtime.ray_session import start_ray
+from orchestration.runtime.remote_progress import RemoteProgress
+from orchestration.runtime.watchdog import Watchdog
+from orchestration.runtime.worker import Worker
+from orchestration.training.job import Job, TrainSettings
+from orchestration.training.loop import TrainingLoop
+from orchestration.training.preflight import is_out_of_memory, naming_memory, suggest_less_memory
+from posegen.errors import RunError
+from posegen.stages import Stage
+
+
+def train_on_ray(job: Job, listener: ProgressListener) -> None:
+    """Train on the cluster's workers, again from the last checkpoint if one is lost. Raises RunError."""
+    start_ray()
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    from orchestration.runtime.process_group import NodeNetwork
+
+    watchdog = Watchdog(job.settings.patience, lambda message: listener.on_warning(job.run.name, None, message))
+    filesystem, path = (job.run / "ray").resolve()
+    with RemoteProgress(listener, watchdog) as remote:
+        trainer = TorchTrainer(
+            _run_worker,
+            train_loop_config={"job": job, "listener": remote},
+            torch_config=NodeNetwork(),
+            scaling_config=_scale(job.settings),
+            # The run's own folder holds the checkpoints; Ray's book-keeping of each start is of no later use.
+            run_config=ray.train.RunConfig(
+                name=f"start-{uuid.uuid4().hex[:8]}",
+                storage_path=path,
+                storage_filesystem=filesystem,
+                failure_config=ray.train.FailureConfig(max_failures=job.settings.max_failures),
+            ),
+        )
+        try:
+            trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            raise RunError(f"run {job.run.name} failed: {_reason(error, job.config)}") from error
+
+
+def _scale(settings: TrainSettings) -> Any:
+    """Ray's scaling configuration: the workers, and the CPUs and GPUs of each."""
+    import ray.train
+
+    use_gpu = takes_gpus(settings, ray.cluster_resources().get("GPU", 0))
+    gpus = (settings.gpus or 1) if use_gpu else 0
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus = settings.cpus or cpus_each(machines, settings.workers, gpus)
+    return ray.train.ScalingConfig(
+        num_workers=settings.workers,
+        use_gpu=use_gpu,
+        resources_per_worker={"CPU": cpus, **({"GPU": gpus} if use_gpu else {})},
+    )
+
+
+def cpus_each(machines: Sequence[Mapping[str, float]], workers: int, gpus: float = 0) -> int:
+    """The most CPUs that all workers can have on some machines, given by their resources; 1 where they are too few.
+
+    A worker is on one machine: it would wait for ever for a share of all CPUs that none of them has.
+    """
+
+    def places(cpus: int) -> float:
+        rooms = ((one.get("CPU", 0) // cpus, one.get("GPU", 0) // gpus if gpus else workers) for one in machines)
+        return sum(map(min, rooms))
+
+    most = int(max((machine.get("CPU", 0) for machine in machines), default=1))
+    return next((cpus for cpus in range(most, 1, -1) if places(cpus) >= workers), 1)
+
+
+def takes_gpus(settings: TrainSettings, gpus_now: float) -> bool:
+    """Whether workers get GPUs: those that are there, or on a cluster those that are asked for and may yet start."""
+    asked = settings.gpus > 0 and bool(os.environ.get("RAY_ADDRESS"))
+    return asked or gpus_now >= settings.workers * (settings.gpus or 1)
+
+
+def _run_worker(config: dict[str, Any]) -> None:
+    """The function that Ray Train runs in each worker process."""
+    import ray.train
+    import ray.train.torch
+
+    context = ray.train.get_context()
+    cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
+    torch.set_num_threads(max(cpus, 1))  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
+    worker = Worker(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=ray.train.torch.get_device(),
+        listener=config["listener"],
+        report=ray.train.report,
+    )
+    try:
+        with naming_memory(config["job"].config):
+            TrainingLoop(config["job"], worker).run()
+    finally:
+        worker.listener.on_heartbeat(worker.rank, "")
+
+
+def _reason(error: BaseException, config: Stage.Config) -> str:
+    """The last line of the first worker's failure."""
+    failures = getattr(error, "worker_failures", None) or {}
+    cause = next(iter(failures.values()), error)
+    cause = getattr(cause, "cause", None) or cause
+    if is_out_of_memory(cause):  # as Ray says of a worker that it ended before the machine's memory was full
+        return f"out of memory: {suggest_less_memory(config)}"
+    return str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__
