@@ -15,7 +15,7 @@ from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.evaluation.records import EvaluationRecord
 from orchestration.generation.motions import GenerateMotionSettings
 from posegen.errors import ConfigError, UsageError
-from posegen.evaluation.motion_generation import MotionSource
+from posegen.evaluation.motion_generation import MotionSet
 from posegen.io.storage import StorageFolder
 
 
@@ -102,7 +102,7 @@ def compare(runs: Positional[tuple[str, ...]]) -> None:
         raise UsageError("say which runs to compare")
     found = [read_evaluation(run, MotionBasis) for run in runs]
     check_comparable(found)
-    rows: list[tuple[str, EvaluationRecord[MotionBasis], MotionSource]] = [("real", found[0], "real")]
+    rows: list[tuple[str, EvaluationRecord[MotionBasis], MotionSet]] = [("real", found[0], "real")]
     rows += [(StorageFolder(one.run).name, one, "generated") for one in found]
     console.print(motion_table(rows, MOTION_RESULTS.get(found[0].basis.recognizer, ())))
     for line in found[0].notes:

@@ -150,7 +150,8 @@ def _stages_of(runs: Sequence[Recorded], objectives: Set[str]) -> list[type[Stag
     """The stages that runs name, or, of trials, which name none, the first that has all these objectives."""
     named = dict.fromkeys(run.parameters.get("stage", "") for run in runs)
     stages = [STAGES[name] for name in named if name in STAGES]
-    return stages or [stage for stage in STAGES.values() if objectives <= stage.objectives.keys()][:1]
+    searched = [stage for stage in STAGES.values() if objectives and objectives <= stage.objectives.keys()]
+    return stages or searched[:1]
 
 
 def _interval(run: Recorded, metric: str) -> tuple[float, float] | None:

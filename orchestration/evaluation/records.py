@@ -23,7 +23,7 @@ from posegen.metrics.motion import repeated
 from posegen.metrics.statistics import bootstrap_interval
 from posegen.stages.stage import Protocol
 
-FILE = "evaluation.json"
+RECORD_FILE = "evaluation.json"
 _PHASES: dict[Protocol, str] = {"batches": "test", "video": "test", "motion": "motion", "behavior": "behavior"}
 """Phase under which MLflow has a protocol's scores."""
 
@@ -75,18 +75,18 @@ class Basis(ABC):
         return {}
 
 
-B = TypeVar("B", bound=Basis)
+_B = TypeVar("B", bound=Basis)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationRecord(Generic[B]):
+class EvaluationRecord(Generic[_B]):
     """The scores of a run by one protocol, and what they depend on: the content of ``evaluation.json``."""
 
     run: str
     stage: str
     dataset: str
     data_fingerprint: str
-    basis: B
+    basis: _B
     scores: dict[str, Score]
     """By metric, with the names of `posegen.evaluation.metric_registry`."""
     left_out: dict[str, str] = field(default_factory=dict)
@@ -139,29 +139,29 @@ def check_protocol(run: str, kind: Protocol) -> None:
 
 def save_evaluation(record: EvaluationRecord[Any]) -> None:
     """Write a record to its run's folder, with the folder's pictures among the artifacts, and update MLflow."""
-    StorageFolder(record.folder).write_json(FILE, {"protocol": record.basis.kind, **asdict(record)})
+    StorageFolder(record.folder).write_json(RECORD_FILE, {"protocol": record.basis.kind, **asdict(record)})
     with recorded(record.run) as log:
         log.log_metrics(record.logged(), step=0, group=_PHASES[record.basis.kind])
         log.set_tags(record.basis.tags)
         log.log_own_files("evaluation")
 
 
-def read_evaluation(run: str, basis: type[B]) -> EvaluationRecord[B]:
+def read_evaluation(run: str, basis: type[_B]) -> EvaluationRecord[_B]:
     """Read the record of a run by the protocol of a basis.
 
     Raises EvaluationError where there is none, or where it is damaged.
     """
     folder = StorageFolder(run) / "evaluation"
-    content = folder.read_json(FILE) if folder.exists(FILE) else None
+    content = folder.read_json(RECORD_FILE) if folder.exists(RECORD_FILE) else None
     if isinstance(content, dict) and content.pop("protocol", None) == basis.kind:
-        name = FILE
+        name = RECORD_FILE
     elif basis.old_file and folder.exists(basis.old_file):
         name = basis.old_file
         content = _convert_old(folder.read_json(name), basis, f"{folder}/{name}")
     else:
         raise EvaluationError(f"{run} has no figures of {basis.subject}: measure it with `{basis.command} {run}`")
     kind: Any = EvaluationRecord[basis]  # type: ignore[valid-type]
-    record: EvaluationRecord[B] = parse_record(kind, json.dumps(content), f"{folder}/{name}", EvaluationError)
+    record: EvaluationRecord[_B] = parse_record(kind, json.dumps(content), f"{folder}/{name}", EvaluationError)
     return record
 
 
@@ -187,7 +187,7 @@ def _convert_old(content: Any, basis: type[Basis], place: str) -> dict[str, Any]
         raise EvaluationError(f"{place} is damaged or was not written by posegen: measure the run again") from None
 
 
-def check_comparable(records: Sequence[EvaluationRecord[B]], only: Collection[str] = ()) -> None:
+def check_comparable(records: Sequence[EvaluationRecord[_B]], only: Collection[str] = ()) -> None:
     """Raise EvaluationError where scores depend on different data or protocols.
 
     Args:

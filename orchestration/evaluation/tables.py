@@ -15,7 +15,7 @@ from orchestration.evaluation.records import EvaluationRecord, Score, score_name
 from posegen.evaluation.behavior import BehaviorSource, probed_frames
 from posegen.evaluation.metric_info import MetricInfo
 from posegen.evaluation.metric_registry import metric_info
-from posegen.evaluation.motion_generation import MotionSource
+from posegen.evaluation.motion_generation import MotionSet
 from posegen.evaluation.published_results import MOTION_RESULTS, MotionResult
 from posegen.io.storage import StorageFolder
 
@@ -42,7 +42,7 @@ def record_tables(record: EvaluationRecord[Any]) -> list[Table]:
     """Make the tables of one record, whatever its protocol."""
     match record.basis:
         case MotionBasis():
-            rows: list[tuple[str, EvaluationRecord[MotionBasis], MotionSource]] = [
+            rows: list[tuple[str, EvaluationRecord[MotionBasis], MotionSet]] = [
                 ("real", record, "real"),
                 ("generated", record, "generated"),
             ]
@@ -62,12 +62,11 @@ def score_table(record: EvaluationRecord[Any]) -> Table:
             info, score = infos[name], record.scores[name]
             interval = " – ".join(map(info.format, score.interval or ()))
             rows.append([info.title, info.arrow, info.format(score.mean), interval, info.unit])
-    heads = ("metric", "better", "mean", "95 % interval", "unit")
-    return _grid(heads, rows, title=record.basis.describe(record.data_fingerprint)[0])
+    return _grid(("metric", "better", "mean", "95 % interval", "unit"), rows)
 
 
 def motion_table(
-    rows: Sequence[tuple[str, EvaluationRecord[MotionBasis], MotionSource]],
+    rows: Sequence[tuple[str, EvaluationRecord[MotionBasis], MotionSet]],
     published: Sequence[MotionResult] = (),
     title: str = "",
 ) -> Table:

@@ -38,7 +38,7 @@ from posegen.samples import REGIONS
 from posegen.synthetic.studio import ACTIONS, render_clip, write_studio_clip
 from posegen.weights.registry import is_cached
 
-EXPERIMENT = "posegen-demo"
+DEMO_EXPERIMENT = "posegen-demo"
 SPLIT_SEED = 11  # of the first six actions it keeps two for the test that move the arms, and trains on the others
 _RUN_NAMES = {"upper_encoder": "upper-encoder", "lower_encoder": "lower-encoder", "no_restoration": "video-generator"}
 SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
@@ -97,7 +97,7 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
     with timed(output, "3/6 colorize: random colours inside the garments"):
         _recolor(dataset, output)
     log = RunLog(StorageFolder(runs) / "demo")
-    log.open(experiment=EXPERIMENT, parameters=asdict(settings))
+    log.open(experiment=DEMO_EXPERIMENT, parameters=asdict(settings))
     sync(log.folder)  # before the runs that are filed under it
     with timed(output, "4/6 train: two colour encoders, then the video generator"):
         run = _train_all(dataset, runs, settings, log, output)
@@ -158,7 +158,7 @@ def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: RunLog, 
                 runs=runs,
                 workers=workers,
                 cpus=1 if graph[name].stage == "color_encoder" else 0,
-                experiment=EXPERIMENT,
+                experiment=DEMO_EXPERIMENT,
                 loader_processes=0,
             )
             return str(train(config, dataset, how, listener=listener, recording=Recording(parent=parent)))
@@ -225,6 +225,6 @@ def _print_results(output: DemoOutput, video: Path, sheet: Path, run: str, clip:
     output.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
     output.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")
     output.print(f"  {run}/evaluation  every test clip, real above drawn")
-    output.print(f"  posegen ui  opens MLflow: every run, in the experiment {EXPERIMENT}")
+    output.print(f"  posegen ui  opens MLflow: every run, in the experiment {DEMO_EXPERIMENT}")
     output.print("Ask for a colour of your own:")
     output.print(f"  posegen generate {run} --content {clip} --poses {clip} --upper '#2a6fdb' --out mine.mp4")

@@ -18,18 +18,17 @@ from rich.console import Console
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings, evaluate_motion
 from orchestration.evaluation.records import EvaluationRecord, check_comparable
 from orchestration.evaluation.tables import motion_table
+from orchestration.reports.table1 import REPORT_EXPERIMENT
 from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking.mirror import recorded
 from orchestration.training.job import TrainSettings
 from orchestration.training.train import train
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import ConfigError, DatasetError
-from posegen.evaluation.motion_generation import MotionSource
+from posegen.evaluation.motion_generation import MotionSet
 from posegen.evaluation.published_results import MOTION_RESULTS
 from posegen.io.storage import StorageFolder
 from posegen.stages import Actor, Recognition
-
-EXPERIMENT = "posegen-report"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +73,9 @@ class EstimatorComparison:
     """By estimator, all by one recogniser."""
 
     @property
-    def rows(self) -> list[tuple[str, EvaluationRecord[MotionBasis], MotionSource]]:
+    def rows(self) -> list[tuple[str, EvaluationRecord[MotionBasis], MotionSet]]:
         """Real and generated motions of each, as the table has them."""
-        kinds: tuple[tuple[str, MotionSource], ...] = (("GT", "real"), ("Gen", "generated"))
+        kinds: tuple[tuple[str, MotionSet], ...] = (("GT", "real"), ("Gen", "generated"))
         return [
             (f"{kind}, {name}", evaluation, source)
             for name, evaluation in self.evaluations.items()
@@ -96,7 +95,7 @@ def compare_estimators(
     """
     data = {name: MotionDataset(folder) for name, folder in settings.tracks.items()}
     _check_alike(data)
-    how = TrainSettings(runs=settings.runs, workers=settings.workers, experiment=EXPERIMENT)
+    how = TrainSettings(runs=settings.runs, workers=settings.workers, experiment=REPORT_EXPERIMENT)
     classifier = settings.recognizer or _train_classifier(data, settings, how, listener)
     config = Actor.presets[settings.preset]
     evaluations = {}

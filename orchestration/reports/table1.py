@@ -32,7 +32,7 @@ from posegen.io.images import grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
 
-EXPERIMENT = "posegen-report"
+REPORT_EXPERIMENT = "posegen-report"
 _PAPER_METRICS = ("ms_ssim_masked", "lpips_masked")
 _COLUMNS = ("ms_ssim", "ssim", "st_lpips", "lpips", "flicker")
 """Metrics of the table; its JSON has all that were measured."""
@@ -207,7 +207,7 @@ def table1(
 def recorded_report(name: str, out: Path, settings: Any) -> Iterator[RunLog]:
     """Record a report as a run of its own, in the folder ``OUT/NAME``, which ends as what is done in it."""
     log = RunLog(StorageFolder(out / name))
-    log.open(experiment=EXPERIMENT, parameters=asdict(settings))
+    log.open(experiment=REPORT_EXPERIMENT, parameters=asdict(settings))
     sync_pending()
     sync(log.folder)  # before the runs that are filed under it
     try:
@@ -236,7 +236,7 @@ def ensure_methods(
         workers=settings.workers,
         cpus=cpus,
         gpus=settings.gpus,
-        experiment=EXPERIMENT,
+        experiment=REPORT_EXPERIMENT,
         loader_processes=0,
     )
     runs = recipe(methods)

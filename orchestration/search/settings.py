@@ -11,7 +11,7 @@ from posegen.errors import ConfigError, SearchError
 from posegen.evaluation.metric_registry import metric_info
 from posegen.stages import Stage
 
-EXPERIMENT = "posegen-search"
+SEARCH_EXPERIMENT = "posegen-search"
 EPOCH = "epoch"
 """In what a trial reports: how many epochs are done."""
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "grid"]
@@ -35,11 +35,11 @@ def find_objectives(stage: type[Stage], names: Sequence[str] = ()) -> tuple[Obje
     Raises SearchError for a name that the stage does not have, and ConfigError for a metric without a direction.
     """
     known = stage.objectives
+    if not known:
+        raise SearchError(f"the stage {stage.name} has no objectives: name a metric of its own in its class")
     unknown = [name for name in names if name not in known]
-    if unknown or not known:
-        what = repr(unknown[0]) if unknown else "nothing"
-        expected = ", ".join(known) or "a stage with objectives"
-        raise SearchError(f"{what} is no objective of {stage.name}, expected one of {expected}")
+    if unknown:
+        raise SearchError(f"{unknown[0]!r} is no objective of {stage.name}, expected one of {', '.join(known)}")
     chosen = tuple(names) or tuple(known)[:1]
     return tuple(Objective(name, known[name], metric_info(known[name]).mode) for name in chosen)
 
@@ -86,7 +86,7 @@ class TuneSettings:
     """Decides the points."""
     storage: str = ""
     """Address of the study's database for a cluster, such as postgresql://…; by default a file beside the runs."""
-    experiment: str = EXPERIMENT
+    experiment: str = SEARCH_EXPERIMENT
     """Experiment in MLflow."""
     track: bool = True
     """Record the search in MLflow: in mlflow.db here, or at MLFLOW_TRACKING_URI."""

@@ -23,7 +23,7 @@ from posegen.motion.pose_features import pose_features
 from posegen.samples import Batch, MotionCrops, fixed_batch
 
 MOTION_METRICS = ("fid", "accuracy", "diversity", "multimodality", "amplitude")
-MotionSource = Literal["real", "generated"]
+MotionSet = Literal["real", "generated"]
 GenerateMotions = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """From actions (N,) int64, as indices of the samples' own list, lengths (N,) and the generator of random codes to
 motions (N, T, 25, 6)."""
@@ -70,7 +70,7 @@ def score_motions(
     protocol: MotionProtocol,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[MotionSource, dict[str, list[float]]]:
+) -> dict[MotionSet, dict[str, list[float]]]:
     """Measure real motions, and generated ones if there are any: every metric of `MOTION_METRICS`, once for each seed.
 
     ``fid`` of real motions is between two samples of their windows, that of generated ones between them and the windows
@@ -89,13 +89,13 @@ def score_motions(
         PosegenError: The classifier does not know an action, or there are fewer than two motions.
     """
     columns = recognizer.labels(samples.actions, samples.dataset.rate())
-    scores: dict[MotionSource, dict[str, list[float]]] = {}
+    scores: dict[MotionSet, dict[str, list[float]]] = {}
     for seed in range(protocol.seeds):
         on_progress(seed, protocol.seeds)
         windows, others = (list(_batches(samples, 2 * seed + half, protocol)) for half in (0, 1))
         real = _predict(windows, recognizer, columns, rest, protocol, seed)
         again = _predict(others, recognizer, columns, rest, protocol, seed + protocol.seeds)
-        sets: dict[MotionSource, tuple[_Predictions, float]] = {
+        sets: dict[MotionSet, tuple[_Predictions, float]] = {
             "real": (real, frechet_distance(real.features, again.features))
         }
         if generate is not None:

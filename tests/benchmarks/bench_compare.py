@@ -10,7 +10,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
-from orchestration.evaluation.compare import compare
+from orchestration.evaluation.compare import compare_runs
 
 RUNS, PARAMETERS = 1000, 8
 
@@ -38,7 +38,7 @@ def main() -> None:
         client.search_runs([experiment], max_results=RUNS)
         asked = time.perf_counter() - start
         start = time.perf_counter()
-        found = compare(["many"])
+        found = compare_runs(["many"])
         compared = time.perf_counter() - start
     assert len(found.entries) == RUNS
     print(f"{RUNS} runs: MLflow's answer {asked:.2f} s, the comparison {compared:.2f} s: {compared / asked:.2f} ×")

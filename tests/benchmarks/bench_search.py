@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from optuna.distributions import FloatDistribution
 
-from orchestration.search.settings import EPOCH, OBJECTIVES, Pruning, SamplerName
+from orchestration.search.settings import EPOCH, Pruning, SamplerName, find_objectives
 from orchestration.search.space_binding import Search
 from orchestration.search.study import StudySearch, StudySettings, open_study
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
@@ -105,7 +105,7 @@ def best_by_budget(curves: dict[str, list[float]], name: str, seed: int) -> list
     settings = StudySettings(
         name="replay",
         storage="sqlite://",
-        objectives=("l1",),
+        objectives=find_objectives(VideoGenerator, ("l1",)),
         sampler=sampler,
         pruning=pruning,
         grace=1,
@@ -120,7 +120,7 @@ def best_by_budget(curves: dict[str, list[float]], name: str, seed: int) -> list
         result: dict[str, Any] = {}
         for epoch, error in enumerate(curves[nearest(point)], start=1):
             seen.append(error)
-            result = {OBJECTIVES["l1"].metric: error, EPOCH: epoch}
+            result = {settings.metrics[0]: error, EPOCH: epoch}
             if len(seen) == max(BUDGETS):
                 return [min(seen[:budget]) for budget in BUDGETS]
             if searcher.should_prune(str(trial), result):

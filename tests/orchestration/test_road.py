@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from orchestration.cli import main as cli
-from orchestration.reports.demo import EXPERIMENT, DemoSettings, demo
+from orchestration.reports.demo import DEMO_EXPERIMENT, DemoSettings, demo
 from posegen.datasets.clips import ClipDataset
 from posegen.io.video_reader import read_video
 
@@ -47,7 +47,7 @@ def test_video_has_a_frame_for_every_pose(made):
 def test_everything_is_in_mlflow(made):
     folder, _ = made
     client = MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db")
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(DEMO_EXPERIMENT)
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     assert runs.keys() == {"demo", "upper-encoder", "lower-encoder", "video-generator"}
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
@@ -66,10 +66,9 @@ def test_everything_is_in_mlflow(made):
 def test_evaluation_names_its_protocol(made):
     folder, _ = made
     evaluation = json.loads((folder / "out/runs/video-generator/evaluation/evaluation.json").read_text())
-    assert evaluation["size"] == [96, 64] and evaluation["split"] == "test"
-    assert (
-        evaluation["num_frames"] == 4 * 9 and "ssim" in evaluation["scores"] and "ms_ssim" not in evaluation["scores"]
-    )
+    basis = evaluation["basis"]
+    assert evaluation["protocol"] == "video" and basis["size"] == [96, 64] and basis["split"] == "test"
+    assert basis["num_frames"] == 4 * 9 and "ssim" in evaluation["scores"] and "ms_ssim" not in evaluation["scores"]
 
 
 def test_generate_by_hand(made, monkeypatch, capsys):
@@ -105,13 +104,23 @@ def test_dataset_of_another_size_is_refused(made, monkeypatch, capsys):
     assert "small has frames of (64, 64), the run was trained at (96, 64)" in capsys.readouterr().err
 
 
+def test_a_stage_that_renders_no_videos_is_measured_by_batches(made, monkeypatch, capsys):
+    folder, _ = made
+    monkeypatch.chdir(folder)
+    cli.main(["evaluate", "out/runs/upper-encoder"])
+    out = capsys.readouterr().out
+    assert "mean absolute error" in out and "samples of the test split" in out
+    record = json.loads((folder / "out/runs/upper-encoder/evaluation/evaluation.json").read_text())
+    assert record["protocol"] == "batches" and record["scores"].keys() == {"l1", "kl", "sensitivity", "active_units"}
+
+
 def test_checkpoint_of_another_stage_is_refused(made, monkeypatch, capsys):
     folder, _ = made
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as stop:
-        cli.main(["evaluate", "out/runs/upper-encoder", "--dataset", "out/dataset"])
+        cli.main(["evaluate", "out/runs/upper-encoder", "--swaps", "1"])
     assert stop.value.code == 2
-    assert "is of the stage 'color_encoder', expected one that draws: video_generator," in capsys.readouterr().err
+    assert "color_encoder is measured with --split alone" in capsys.readouterr().err
 
 
 def test_python_of_the_readme_runs(made, monkeypatch):

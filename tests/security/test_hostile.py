@@ -51,6 +51,7 @@ from posegen.datasets.clip_files import (
 )
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import CheckpointError, DatasetError, ImageError, RunError, TrackingError, VideoError
+from posegen.evaluation.metric_registry import metric_info
 from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image, read_video
@@ -728,7 +729,7 @@ def compared(**parameters: list[str]) -> Comparison:
         tags = {"posegen.state": f'x" onclick="alert(3)">{EVIL}'} if number else {}
         run = Recorded(f"run{number}", EVIL, "FINISHED", own, {"val/l1": float(number)}, tags)
         entries.append(Entry(run, float(number), None, own))
-    return Comparison(EVIL, "val/l1", False, ["val/l1"], list(parameters), entries, 0)
+    return Comparison(EVIL, metric_info("val/l1"), ["val/l1"], list(parameters), entries, 0)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.evaluation.behavior import read_behavior
+from orchestration.evaluation.behavior import BehaviorBasis
+from orchestration.evaluation.records import read_evaluation
 from orchestration.tracking.queries import find_runs, list_files
 from posegen.datasets.motions import MotionDataset
 from posegen.io.storage import StorageFolder
@@ -51,19 +52,19 @@ def inside(place, monkeypatch):
 def test_a_run_is_measured_and_shown(corpus, capsys):
     code, out, _ = run(f"behavior evaluate runs/net {QUICK}", capsys)
     assert code == 0 and "measuring 16/16" in out
-    assert "the code's action" in out and "ADE" in out and "frame 11" in out and "12 windows of 12 frames" in out
-    found = read_behavior("runs/net")
-    assert found.stage == "behavior" and found.actions == ("sit", "wave") and found.num_held_out == 2
-    assert found.data_fingerprint == corpus.fingerprint and found.futures_from == "last frame"
-    assert found.protocol.realism_steps == 2 and found.scores["chance"]["accuracy"].mean == 0.5
-    assert "flow" not in found.scores
-    assert all(np.isfinite(figure.mean) for of in found.scores.values() for figure in of.values())
+    assert "action of the code" in out and "ADE" in out and "frame 11" in out and "12 windows of 12 frames" in out
+    found = read_evaluation("runs/net", BehaviorBasis)
+    assert found.stage == "behavior" and found.basis.actions == ("sit", "wave") and found.basis.num_held_out == 2
+    assert found.data_fingerprint == corpus.fingerprint and found.basis.futures_from == "last frame"
+    assert found.basis.protocol.realism_steps == 2 and found.scores["chance_accuracy"].mean == 0.5
+    assert not any(name.startswith("flow_") for name in found.scores)
+    assert all(np.isfinite(score.mean) for score in found.scores.values())
     shown = Path("runs/net/behavior")
     pictures = {f"{kind}/{name}" for kind in ("transfers", "futures") for name in ("strips.png", "motions.html")}
     assert all((shown / name).stat().st_size > 1000 for name in (*pictures, "codes.png"))
     assert len(read_video(shown / "transfers/motions.mp4").images) == 13
     recorded = find_runs("runs/net")[0]
-    assert recorded.metrics["behavior/transfer_accuracy"] == found.scores["transfer"]["accuracy"].mean
+    assert recorded.metrics["behavior/transfer_accuracy"] == found.scores["transfer_accuracy"].mean
     assert "behavior/codes.png" in list_files(recorded.run_id, "behavior")
 
 
@@ -71,18 +72,19 @@ def test_a_flow_is_measured_beside_the_prior_and_compared_with_its_net(capsys):
     for name in ("net", "flow"):
         run(f"behavior evaluate runs/{name} {QUICK} --no-pictures", capsys)
     assert not Path("runs/flow/behavior").exists()
-    scores = read_behavior("runs/flow").scores
-    assert scores["flow"].keys() == scores["prior"].keys() and scores["flow"]["ade"] != scores["prior"]["ade"]
-    assert scores["transfer"]["first_step"] == read_behavior("runs/net").scores["transfer"]["first_step"]
+    scores = read_evaluation("runs/flow", BehaviorBasis).scores
+    of_flow, of_prior = ({name.partition("_")[2] for name in scores if name.startswith(x)} for x in ("flow_", "prior_"))
+    assert of_flow == of_prior and scores["flow_ade"] != scores["prior_ade"]
+    assert scores["transfer_first_step"] == read_evaluation("runs/net", BehaviorBasis).scores["transfer_first_step"]
     code, out, _ = run("behavior compare runs/net runs/flow", capsys)
-    assert code == 0 and "flow: P(real)" in out and "transfer: the code's action" in out
+    assert code == 0 and "flow: P(real)" in out and "transfer: action of the code" in out
 
 
 def test_measuring_again_gives_the_same(capsys):
     files = []
     for _ in range(2):
         run(f"behavior evaluate runs/net {QUICK} --no-pictures", capsys)
-        files.append(Path("runs/net/evaluation/behavior.json").read_text())
+        files.append(Path("runs/net/evaluation/evaluation.json").read_text())
     assert files[0] == files[1]
 
 
@@ -91,7 +93,7 @@ def test_figures_of_other_protocols_are_refused(capsys):
     run(f"behavior evaluate runs/flow {QUICK} --no-pictures --realism-steps 3", capsys)
     code, _, error = run("behavior compare runs/net runs/flow", capsys)
     assert code == 2 and "do not compare: they rest on different protocols (realism_steps 2, 3)" in error
-    path = Path("runs/flow/evaluation/behavior.json")
+    path = Path("runs/flow/evaluation/evaluation.json")
     StorageFolder(path.parent).write_json(path.name, json.loads(path.read_text()) | {"data_fingerprint": "other"})
     code, _, error = run("behavior compare runs/net runs/flow", capsys)
     assert code == 2 and "different data" in error
@@ -102,11 +104,11 @@ def test_figures_of_other_protocols_are_refused(capsys):
     [
         ("behavior compare", "say which runs to compare"),
         ("behavior compare runs/judge", "no figures of behaviour: measure it with `posegen behavior evaluate"),
-        ("behavior evaluate runs/judge", "of the stage 'recognition', expected 'behavior' or 'behavior_flow'"),
+        ("behavior evaluate runs/judge", "of the stage 'recognition': measure it with `posegen evaluate runs/judge`"),
         ("behavior evaluate runs/nobody", "no checkpoint in"),
         ("behavior evaluate runs/net --seeds 1", "seeds must be at least 2, got 1"),
-        ("evaluate runs/net", "of the stage 'behavior': measure it with `posegen behavior evaluate runs/net`"),
-        ("motion evaluate runs/flow", "of the stage 'behavior_flow': measure it with `posegen behavior evaluate"),
+        ("evaluate runs/net --swaps 1", "--swaps is an option of runs that render videos, which runs/net does not"),
+        ("motion evaluate runs/flow", "of the stage 'behavior_flow': measure it with `posegen evaluate runs/flow`"),
     ],
 )
 def test_what_does_not_fit_is_told_in_a_line(line, message, capsys):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.evaluation.motion import read_evaluation
+from orchestration.evaluation.motion import MotionBasis
+from orchestration.evaluation.records import read_evaluation
 from posegen.datasets.motions import NamedMotion, write_motions
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
@@ -94,15 +95,15 @@ def test_motions_are_measured_and_compared(capsys):
         "motion evaluate runs/actor --recognizer runs/judge --seeds 2 --num-frames 24 --split all", capsys
     )
     assert code == 0 and "real" in out and "generated" in out and "sha256" in out
-    found = read_evaluation("runs/actor")
-    assert found.num_motions == 24 and found.recognizer == "runs/judge"
-    assert 0 <= found.scores["generated"]["accuracy"].mean <= found.scores["real"]["accuracy"].mean <= 1
-    assert found.scores["real"]["fid"].mean < found.scores["generated"]["fid"].mean
+    found = read_evaluation("runs/actor", MotionBasis)
+    assert found.basis.num_motions == 24 and found.basis.recognizer == "runs/judge"
+    assert 0 <= found.scores["accuracy"].mean <= found.scores["real_accuracy"].mean <= 1
+    assert found.scores["real_fid"].mean < found.scores["fid"].mean
     assert Path("runs/actor/motions/codes.png").exists()
     run("motion evaluate runs/actor --seeds 2 --num-frames 24 --no-pictures", capsys)
-    own = read_evaluation("runs/actor")
-    assert own.recognizer == str(Path("runs/judge").absolute())
-    assert own.recognizer_sha256 == found.recognizer_sha256
+    own = read_evaluation("runs/actor", MotionBasis)
+    assert own.basis.recognizer == str(Path("runs/judge").absolute())
+    assert own.basis.recognizer_sha256 == found.basis.recognizer_sha256
     code, out, _ = run("motion compare runs/actor runs/actor", capsys)
     assert code == 0 and out.count("actor") >= 2
 
@@ -134,7 +135,7 @@ def test_estimators_are_compared_by_one_recogniser(capsys, monkeypatch):
     for row in ("GT, vibe", "Gen, vibe", "GT, pare", "Gen, pare", "published"):
         assert row in out
     table = json.loads(Path("compared/report/estimators.json").read_text())
-    assert len({one["recognizer_sha256"] for one in table.values()}) == 1
+    assert len({one["basis"]["recognizer_sha256"] for one in table.values()}) == 1
     assert table["vibe"]["data_fingerprint"] != table["pare"]["data_fingerprint"]
     code, _, err = run(line.replace("pare other", "pare few"), capsys)
     assert code == 2 and "do not have the same actions: walk, wave" in err

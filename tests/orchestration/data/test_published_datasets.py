@@ -84,7 +84,7 @@ def test_archives_become_runs(archives, ray_session, tmp_path, monkeypatch, caps
     posegen(f"train shape_posture h36m/clips {narrow} --epoch-size 8 --name shape")
     posegen("evaluate runs/shape --swaps 0")
     scores = json.loads(Path("runs/shape/evaluation/evaluation.json").read_text())
-    assert len(scores["clips"]) == 2 and 0 < scores["scores"]["ssim"]["mean"] < 1
+    assert len(scores["details"]["clips"]) == 2 and 0 < scores["scores"]["ssim"]["mean"] < 1
 
 
 def test_annotation_motions_and_clips_are_what_is_known_of_the_people(out, capsys):

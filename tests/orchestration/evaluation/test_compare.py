@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.evaluation.compare import compare, is_higher_better
+from orchestration.evaluation.compare import compare_runs
 from orchestration.evaluation.compare_page import as_study, write_page
 from orchestration.tracking.mirror import sync
 from orchestration.tracking.queries import find_runs
@@ -46,8 +46,8 @@ def store(tmp_path_factory):
 
 
 def test_the_best_come_first_and_those_stopped_early_last(store):
-    found = compare(["weights"])
-    assert (found.metric, found.higher_is_better, found.without) == ("objective/lpips", False, 1)
+    found = compare_runs(["weights"])
+    assert (found.info.name, found.info.direction, found.without) == ("objective/lpips", "down", 1)
     names = [int(entry.run.name[-1]) for entry in found.entries]
     assert names == [0, 6, 2, 5, 1, 3, 7]
     assert found.varied == ["video_generator.lambda_fm"]
@@ -56,10 +56,10 @@ def test_the_best_come_first_and_those_stopped_early_last(store):
 
 def test_runs_are_found_by_experiment_name_and_id(store):
     parent = next(run for run in find_runs("posegen-search") if run.name == "weights")
-    assert len(compare([parent.run_id]).entries) == 7
-    assert len(compare(["posegen-search"]).entries) == 7
-    assert len(compare(["posegen-search"], metric="val/st_lpips_masked").entries) == 8
-    assert [entry.run.name for entry in compare(["trial-0002"], "val/st_lpips_masked").entries] != []
+    assert len(compare_runs([parent.run_id]).entries) == 7
+    assert len(compare_runs(["posegen-search"]).entries) == 7
+    assert len(compare_runs(["posegen-search"], metric="val/st_lpips_masked").entries) == 8
+    assert [entry.run.name for entry in compare_runs(["trial-0002"], "val/st_lpips_masked").entries] != []
 
 
 @pytest.mark.parametrize(
@@ -86,24 +86,99 @@ def test_the_command_prints_a_table_and_writes_the_page(store, capsys):
     assert not re.search(r'src="https?:|<link', page)
 
 
+MEASURED = {
+    "good": {
+        "test/recolor_upper": 0.97,
+        "behavior/transfer_target_accuracy": 0.05,
+        "behavior/prior_realism_accuracy": 0.52,
+        "motion/amplitude": 0.16,
+        "val/charm": 2.0,
+        "test/psnr": 30.0,
+    },
+    "fair": {
+        "test/recolor_upper": 1.40,
+        "behavior/transfer_target_accuracy": 0.30,
+        "behavior/prior_realism_accuracy": 0.40,
+        "motion/amplitude": 0.30,
+        "val/charm": 3.0,
+        "test/psnr": 25.0,
+    },
+    "bad": {
+        "test/recolor_upper": 0.02,
+        "behavior/transfer_target_accuracy": 0.90,
+        "behavior/prior_realism_accuracy": 0.99,
+        "motion/amplitude": 0.01,
+        "val/charm": 1.0,
+        "test/psnr": 20.0,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Three runs with figures of several protocols."""
+    folder = tmp_path_factory.mktemp("measured")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("POSEGEN_CACHE", str(folder / "cache"))
+        for name, metrics in MEASURED.items():
+            run = begin_run(folder / name, experiment="measured", parameters={"lr": len(name)})
+            run.log_metrics(metrics, 0, group="test")
+            run.finish()
+            sync(run.folder)
+        yield folder
+
+
 @pytest.mark.parametrize(
-    ("metric", "higher"),
+    ("metric", "order"),
     [
-        ("objective/psnr", True),
-        ("objective/lpips", False),
-        ("test/ssim_masked", True),
-        ("test/st_lpips_masked", False),
-        ("val/psnr", True),
-        ("val/l1", False),
+        ("test/recolor_upper", "test/recolor_upper nearest to 1 first"),
+        ("behavior/transfer_target_accuracy", "lowest behavior/transfer_target_accuracy first"),
+        ("behavior/prior_realism_accuracy", "behavior/prior_realism_accuracy nearest to 50 first"),
+        ("test/psnr", "highest test/psnr first"),
     ],
 )
-def test_each_metric_knows_what_is_better(metric, higher):
-    assert is_higher_better(metric) is higher
+def test_runs_are_sorted_by_the_distance_to_the_metrics_goal(measured, metric, order):
+    found = compare_runs(["measured"], metric)
+    assert [entry.run.name for entry in found.entries] == ["good", "fair", "bad"]
+    assert found.order == order
+    assert as_study(found).best_trial.number == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason"),
+    [
+        ("motion/amplitude", "is best where it equals that of real data, and is not ranked"),
+        ("val/charm", "has no direction, and is not ranked"),
+    ],
+)
+def test_metrics_without_a_goal_are_listed_and_not_ranked(measured, metric, reason, capsys):
+    found = compare_runs(["measured"], metric)
+    assert [entry.run.name for entry in found.entries] == ["bad", "fair", "good"]  # by name
+    cli.main(["compare", "measured", "--metric", metric, "--out", "page.html"])
+    assert f"3 runs, by name: {metric} {reason}" in " ".join(capsys.readouterr().out.split())
+    page = (measured / "page.html").read_text()
+    body = page[page.index("<body>") :]
+    assert f"{metric} {reason}" in body and "Best runs" not in body and "are better" not in body
+
+
+def test_the_default_is_the_first_ranked_metric_of_an_evaluation(measured, store):
+    """Evaluations come before validations, and motion/amplitude is no goal."""
+    found = compare_runs(["measured"])
+    assert found.info.name == "test/psnr"
+
+
+def test_values_are_printed_as_the_registry_says(measured, capsys):
+    cli.main(["compare", "measured", "--metric", "behavior/prior_realism_accuracy", "--out", "page.html"])
+    out = capsys.readouterr().out
+    assert "52.0" in out and "0.52" not in out
+    assert "prior: told from real, % → 50" in (measured / "page.html").read_text()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
 def test_a_browser_draws_the_page(store, tmp_path):
-    page = write_page(compare(["weights"]), tmp_path / "page.html")
+    page = write_page(compare_runs(["weights"]), tmp_path / "page.html")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
     done = subprocess.run(
         [*command, "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
@@ -14,12 +15,13 @@ from mlflow import MlflowClient
 from orchestration.cli import main as cli
 from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
-from orchestration.evaluation.video import EvaluateSettings, evaluate, meaning
+from orchestration.evaluation.video import EvaluateSettings, evaluate_video
 from orchestration.tracking.queries import find_runs
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import Clip, write_clip
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
+from posegen.evaluation.metric_registry import metric_info
 from posegen.io.storage import StorageFolder
 from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
 from tests.support.recorded_runs import begin_run
@@ -74,10 +76,10 @@ def write_run(folder: Path, stage: str) -> StorageFolder:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_that_draws_videos_is_measured(stage, dataset, tmp_path):
-    result = evaluate(str(write_run(tmp_path, stage)), dataset, NO_WEIGHTS)
+    result = evaluate_video(str(write_run(tmp_path, stage)), dataset, NO_WEIGHTS)
     scores = {"ssim", "ssim_masked", "flicker", "flicker_real"}
     assert result.scores.keys() == (scores if stage in WITHOUT_COLOUR else scores | COLOUR)
-    told = {"colour": f"{stage} draws without colour codes"} if stage in WITHOUT_COLOUR else {}
+    told = {"colour": f"{stage} renders without colour codes"} if stage in WITHOUT_COLOUR else {}
     assert result.left_out == told
     written = json.loads((tmp_path / stage / "evaluation/evaluation.json").read_text())
     assert written["scores"].keys() == result.scores.keys()
@@ -90,7 +92,7 @@ def test_every_stage_that_draws_videos_is_measured(stage, dataset, tmp_path):
 def test_scores_are_filed_with_the_run(dataset, tmp_path, store):
     run = write_run(tmp_path, "video_generator")
     begin_run(Path(str(run)))
-    result = evaluate(str(run), dataset, NO_WEIGHTS)
+    result = evaluate_video(str(run), dataset, NO_WEIGHTS)
     [recorded] = find_runs(str(run))
     metrics = recorded.metrics
     means = {f"test/{name}": score.mean for name, score in result.scores.items()}
@@ -100,9 +102,9 @@ def test_scores_are_filed_with_the_run(dataset, tmp_path, store):
 
 def test_clips_that_are_not_painted_have_no_scores_of_colour(plain, tmp_path):
     run = str(write_run(tmp_path, "video_generator"))
-    result = evaluate(run, plain, NO_WEIGHTS)
+    result = evaluate_video(run, plain, NO_WEIGHTS)
     assert not COLOUR & result.scores.keys() and "posegen colorize" in result.left_out["colour"]
-    assert not evaluate(run, plain, replace(NO_WEIGHTS, swaps=0)).left_out
+    assert not evaluate_video(run, plain, replace(NO_WEIGHTS, swaps=0)).left_out
 
 
 def test_clips_of_a_single_frame_are_passed_over(plain, tmp_path):
@@ -113,13 +115,13 @@ def test_clips_of_a_single_frame_are_passed_over(plain, tmp_path):
     fields = {name: getattr(clip, name)[:1] for name in ("frames", "times", "images", "keypoints", "edges", "masks")}
     write_clip(folder, Clip(info=replace(clip.info, num_frames=1), **fields))
     run = str(write_run(tmp_path, "shape_posture"))
-    result = evaluate(run, str(folder), NO_WEIGHTS)
-    assert [score.clip_id for score in result.clips] == [other.clip_id for other in others] != []
-    assert result.left_out["every clip of a single frame"] == "1 have no other to be drawn as"
+    result = evaluate_video(run, str(folder), NO_WEIGHTS)
+    assert [clip["clip_id"] for clip in result.details["clips"]] == [other.clip_id for other in others] != []
+    assert result.left_out["every clip of a single frame"] == "1 have no other frame to reconstruct"
     for other in others:
         folder.delete(f"clips/{other.clip_id}.parquet")
     with pytest.raises(DatasetError, match="has no clip of two frames or more in the split 'test'"):
-        evaluate(run, str(folder), NO_WEIGHTS)
+        evaluate_video(run, str(folder), NO_WEIGHTS)
 
 
 def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeypatch):
@@ -131,10 +133,10 @@ def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeyp
         def forward(self, a, b):
             return (a - b).abs().mean(dim=(1, 2, 3))
 
-    monkeypatch.setitem(evaluate.__globals__["PERCEPTUAL"], "st_lpips", (Distance, "st_lpips"))
+    monkeypatch.setitem(evaluate_video.__globals__["PERCEPTUAL"], "st_lpips", (Distance, "st_lpips"))
     monkeypatch.setattr("posegen.weights.registry.identity", lambda name: "0" * 64)
     settings = replace(NO_WEIGHTS, perceptual=("st_lpips",), swaps=0, max_clips=1)
-    scores = evaluate(str(write_run(tmp_path, "deformable_gan")), dataset, settings).scores
+    scores = evaluate_video(str(write_run(tmp_path, "deformable_gan")), dataset, settings).scores
     assert list(scores) == [
         *("ssim", "ssim_masked", "st_lpips", "st_lpips_masked"),
         *("flicker", "flicker_real", "t_st_lpips"),
@@ -142,28 +144,27 @@ def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeyp
 
 
 def test_the_table_groups_scores_and_says_what_is_good(dataset, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli.console, "width", 80)
+    monkeypatch.setattr(cli.console, "width", 140)
     run = write_run(tmp_path, "video_generator")
     cli.main(f"evaluate {run} --dataset {dataset} --swaps 1 --perceptual".split())
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
-    rows = [row for row in cells if row and row[0]]
-    heads = [row[0] for row in rows]
+    by_name = {row[0]: row for row in cells if row and row[0]}
+    heads = list(by_name)
     assert [head for head in heads if head in ("structure", "time", "colour")] == ["structure", "time", "colour"]
-    assert heads.index("time") < heads.index("flicker_real") < heads.index("colour") < heads.index("leakage_other")
-    by_name = {row[0]: row for row in rows}
-    assert by_name["hit_upper"][1] == "↓" and by_name["hit_upper"][-1] == "ΔE2000"
-    assert by_name["recolor_lower"][1] == "→ 1" and by_name["flicker_real"][1] == ""
+    assert heads.index("time") < heads.index("flicker of the real clips") < heads.index("colour")
+    assert heads.index("colour") < heads.index("change of what was not recoloured, other garment")
+    hit = by_name["distance to the target colour, upper garment"]
+    assert hit[1] == "↓" and hit[-1] == "ΔE2000"
+    assert by_name["colour reached with a swapped code, lower garment"][1] == "→ 1"
+    assert by_name["flicker of the real clips"][1] == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "group", "better"),
-    [
-        ("ms_ssim_masked", "structure", "↑"),
-        ("lpips_masked", "structure", "↓"),
-        ("t_lpips", "time", "↓"),
-        ("texture_lower", "colour", "↑"),
-        ("background_delta_e", "colour", "↓"),
-    ],
-)
-def test_how_a_score_is_read(name, group, better):
-    assert (meaning(name).group, meaning(name).better) == (group, better)
+def test_colours_asked_for_have_means_and_medians(dataset, tmp_path):
+    settings = replace(NO_WEIGHTS, asked=1, max_clips=1)
+    record = evaluate_video(str(write_run(tmp_path, "video_generator")), dataset, settings)
+    asked = {name for name in record.scores if name.startswith("asked_")}
+    assert {"asked_hit_upper", "asked_hit_median", "asked_background_delta_e_median"} <= asked
+    assert not {"asked_recolor_upper", "asked_texture_upper"} & asked
+    hits = [one["hit"] for one in next(iter(record.details["asked"].values()))]
+    assert record.scores["asked_hit_median"].mean == pytest.approx(np.median(hits))
+    assert {metric_info(f"test/{name}").group for name in asked} == {"colour asked for"}

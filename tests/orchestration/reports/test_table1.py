@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from orchestration.cli import main as cli
-from orchestration.evaluation.video import Score
-from orchestration.reports.table1 import EXPERIMENT, Table1, table_rows
+from orchestration.evaluation.records import Score
+from orchestration.reports.table1 import REPORT_EXPERIMENT, Table1, table_rows
 from orchestration.training.recipes import recipe
 from posegen.errors import RunError
 from posegen.io.video_reader import read_video
@@ -47,7 +47,7 @@ def run(line: str, capsys: pytest.CaptureFixture[str]) -> str:
 def recorded(place: Path) -> list[Run]:
     """What MLflow has of the reports, the first first."""
     client = MlflowClient(tracking_uri=f"sqlite:///{place}/mlflow.db")
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(REPORT_EXPERIMENT)
     return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
 
 
@@ -62,7 +62,7 @@ def test_table1_trains_what_is_missing_and_compares(dataset, place, capsys, monk
     means = [scores["proposed"]["ssim"] for scores in table["clips"].values()]
     assert table["scores"]["proposed"]["ssim"]["mean"] == pytest.approx(np.mean(means))
     assert "frames of 96×64" in out and "SSIM stands for MS-SSIM" in out and "(backend truth)" in out
-    assert "MS-SSIM ↑, masked (paper, other data): Deformable GAN 0.8975, Proposed 0.9146" in out
+    assert "MS-SSIM, masked ↑ (paper, other data): Deformable GAN 0.8975, Proposed 0.9146" in out
     assert len(list((place / "runs/report/clips").glob("*.png"))) == table["num_clips"]
     report, *children = recorded(place)
     assert report.info.status == "FINISHED" and "test/proposed/ssim" in report.data.metrics
@@ -144,7 +144,7 @@ def test_table_puts_the_papers_figures_beside():
         left_out={},
     )
     heads, *rows = table_rows(table)
-    assert heads == ["method", "MS-SSIM ↑, masked", "LPIPS ↓, masked", "MS-SSIM ↑"]
+    assert heads == ["method", "MS-SSIM, masked ↑", "LPIPS, masked ↓", "MS-SSIM ↑"]
     assert rows[0][1] == "0.9000 [0.8000, 1.0000]"
     paper = next(row for row in rows if row[0].startswith("Proposed (paper, other data)"))
     assert paper[1:] == ["0.9146", "0.0590", ""]

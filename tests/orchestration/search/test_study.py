@@ -11,10 +11,11 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from orchestration.search.settings import EPOCH, TuneSettings
+from orchestration.search.settings import EPOCH, TuneSettings, find_objectives
 from orchestration.search.space_binding import Search
 from orchestration.search.study import StudySearch, StudySettings, TrialCallbacks, open_study
-from posegen.errors import CapacityError
+from posegen.errors import CapacityError, ConfigError, SearchError
+from posegen.stages import STAGES, VideoGenerator
 from search_spaces.space import Space, Switched
 
 NUM_EPOCHS = 9
@@ -28,6 +29,7 @@ SPACE = Space(
     },
     settings={"video_generator.num_epochs": NUM_EPOCHS, "video_generator.vgg": "vgg16-stlpips"},
 )
+TWO = find_objectives(VideoGenerator, ("l1", "size"))
 SEARCH = Search(SPACE, "tiny", "no_restoration", {})
 
 
@@ -35,7 +37,7 @@ def settings(folder: Path, **changes) -> StudySettings:
     plain = StudySettings(
         name="s",
         storage=f"sqlite:///{folder}/study.db",
-        objectives=("l1",),
+        objectives=find_objectives(VideoGenerator, ("l1",)),
         sampler="tpe",
         pruning="asha",
         grace=1,
@@ -160,7 +162,7 @@ def test_points_that_do_not_fit_are_never_started(tmp_path):
 
 
 def test_several_objectives_give_a_front(tmp_path):
-    how = settings(tmp_path, objectives=("l1", "size"), pruning="none")
+    how = settings(tmp_path, objectives=TWO, pruning="none")
     searcher = StudySearch(open_study(SEARCH, how), 4)
     for number, values in enumerate(((3.0, 1.0), (1.0, 3.0), (3.0, 3.0), (2.0, 2.0))):
         searcher.suggest(str(number))
@@ -184,15 +186,39 @@ def test_a_storage_that_does_not_work_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"objectives": ("beauty",)}, "no stage reports beauty, expected lpips, color, psnr"),
-        ({"objectives": ()}, "no stage reports nothing"),
-        ({"objectives": ("l1", "size")}, "--pruning none"),
-        ({"objectives": ("l1", "size"), "pruning": "none", "sampler": "cmaes"}, "cmaes has one objective"),
+        ({"objectives": ()}, "got no objectives, expected one or more"),
+        ({"objectives": TWO}, "--pruning none"),
+        ({"objectives": TWO, "pruning": "none", "sampler": "cmaes"}, "cmaes has one objective"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(tmp_path, changes, complaint):
     with pytest.raises(ValueError, match=complaint):
         settings(tmp_path, **changes)
+
+
+@pytest.mark.parametrize("stage", STAGES.values(), ids=lambda stage: stage.name)
+def test_every_stage_has_an_objective_that_is_raised_or_lowered(stage):
+    objectives = find_objectives(stage, tuple(stage.objectives))
+    assert objectives and find_objectives(stage) == objectives[:1]
+    assert all(one.mode in ("min", "max") and one.metric == stage.objectives[one.name] for one in objectives)
+
+
+def test_directions_of_objectives_come_from_the_registry():
+    modes = {one.name: one.mode for one in find_objectives(VideoGenerator, tuple(VideoGenerator.objectives))}
+    assert modes == {"lpips": "min", "color": "min", "psnr": "max", "l1": "min", "size": "min", "time": "min"}
+    posture = find_objectives(STAGES["behavior"], ("posture_error",))
+    assert (posture[0].metric, posture[0].mode) == ("val/posture_error", "max")
+
+
+def test_an_unknown_objective_is_answered_with_the_stages_list(monkeypatch):
+    with pytest.raises(SearchError, match="'beauty' is no objective of video_generator, expected one of lpips, color"):
+        find_objectives(VideoGenerator, ("l1", "beauty"))
+    monkeypatch.setattr(VideoGenerator, "objectives", {})
+    with pytest.raises(SearchError, match="video_generator has no objectives"):
+        find_objectives(VideoGenerator)
+    monkeypatch.setattr(VideoGenerator, "objectives", {"spread": "motion/diversity"})
+    with pytest.raises(ConfigError, match="motion/diversity is neither to be raised nor lowered"):
+        find_objectives(VideoGenerator)
 
 
 @pytest.mark.parametrize(("field", "value"), [("trials", 0), ("reduction", 1), ("workers", -1), ("name", "a/b")])

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from orchestration.cli import main as cli
-from orchestration.evaluation.compare import compare
+from orchestration.evaluation.compare import compare_runs
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tune import open_search, plan, tune
 from orchestration.tracking.queries import children_of, find_runs
@@ -81,7 +81,7 @@ def test_mlflow_has_search_trials_and_stages(found, place):
     assert "comparison.html" in files and parent.info.status == "FINISHED"
     page = Path(MlflowClient().download_artifacts(parent.info.run_id, "comparison.html")).read_text(encoding="utf-8")
     assert "<h1>latent_sizes</h1>" in page
-    assert len(compare(["latent_sizes"]).entries) == 4
+    assert len(compare_runs(["latent_sizes"]).entries) == 4
 
 
 @pytest.mark.ray

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from orchestration.cli import main as cli
-from orchestration.evaluation.behavior import read_behavior
-from orchestration.evaluation.video import EvaluateSettings, evaluate
+from orchestration.evaluation.behavior import BehaviorBasis
+from orchestration.evaluation.records import read_evaluation
+from orchestration.evaluation.video import EvaluateSettings, evaluate_video
 from orchestration.training.runs import load_behavior
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.checkpoints.published import PublishedStageName
@@ -97,7 +98,7 @@ def test_an_adopted_run_is_measured_and_a_flow_learns_its_codes(behavior, corpus
     cli.main(f"{line} --name flow".split())
     assert load_progress(find_checkpoint("runs/flow")).epoch == 1
     cli.main(f"behavior evaluate runs/published {QUICK}".split())
-    assert read_behavior("runs/published").num_frames == 8
+    assert read_evaluation("runs/published", BehaviorBasis).basis.num_frames == 8
 
 
 @torch.no_grad()
@@ -165,7 +166,7 @@ def test_shape_and_posture_network_becomes_a_run_that_is_evaluated(fixtures, noi
     import_checkpoint(f"shape_posture pretrained/reg_ckpt_checkpoint_1.pth {noise_clips} --name published")
     stage = load_stage(find_checkpoint("runs/published"), ShapePosture)
     assert isinstance(stage, ShapePosture) and stage.config.spatial_size == (64, 64)
-    found = evaluate("runs/published", noise_clips, EvaluateSettings(perceptual=(), swaps=0))
+    found = evaluate_video("runs/published", noise_clips, EvaluateSettings(perceptual=(), swaps=0))
     assert 0 < found.scores["ssim"].mean < 1
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.errors import DatasetError
-from posegen.evaluation.behavior import BehaviorProtocol, futures_from, read_frames, score_behavior
-from posegen.evaluation.behavior_rollouts import choose_windows, late_starts
+from posegen.evaluation.behavior import BehaviorProtocol, futures_from, probed_frames, score_behavior
+from posegen.evaluation.behavior_rollouts import sample_late_starts, sample_windows
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import posture_placement
 from posegen.networks.behavior import BehaviorNet
@@ -53,6 +53,22 @@ class Standing(BehaviorNet):
 
     def encode(self, joints: Tensor) -> tuple[Tensor, Tensor]:
         return torch.zeros(2, len(joints), CONFIG.latent_dim).unbind()
+
+    def decode(self, code: Tensor, start: Tensor, num_frames: int) -> Tensor:
+        return start[:, None].expand(-1, num_frames, -1, -1).clone()
+
+
+class Naming(BehaviorNet):
+    """Its code of a window is the unit vector of the window's action, and 0 for motions that are none of the data."""
+
+    actions: dict[bytes, int]
+
+    def encode(self, joints: Tensor) -> tuple[Tensor, Tensor]:
+        code = torch.zeros(len(joints), CONFIG.latent_dim)
+        for row, window in enumerate(joints.numpy()):
+            if window.tobytes() in self.actions:
+                code[row, self.actions[window.tobytes()]] = 1
+        return code, torch.zeros_like(code)
 
     def decode(self, code: Tensor, start: Tensor, num_frames: int) -> Tensor:
         return start[:, None].expand(-1, num_frames, -1, -1).clone()
@@ -137,6 +153,23 @@ def test_chance_is_one_of_the_actions(stood):
     assert stood["chance"]["accuracy"] == pytest.approx(1 / 3)
 
 
+def test_codes_of_one_action_are_compared_with_those_of_others(people):
+    """The distances that are known: 0 within an action, √2 between two, and 1 to motions without a code."""
+    stage = stage_with(Naming, people)
+    actions = {}
+    for split in ("train", "test"):
+        samples = windows(people, split)
+        for number, label in enumerate(samples.labels):
+            assert actions.setdefault(samples.window(number)[:-1].tobytes(), int(label)) == label
+    stage.network.actions = actions
+    quick = replace(PROTOCOL, windows=12, training_windows=24, action_steps=1, realism_steps=1, posture_steps=1)
+    scores = score_behavior(stage, windows(people, "train"), windows(people, "test"), quick)
+    consistency = {source: of["consistency"] for source, of in scores.items() if "consistency" in of}
+    assert consistency["real"] == [0] * quick.seeds
+    assert consistency["chance"] == pytest.approx([2**0.5] * quick.seeds)
+    assert consistency["transfer"] == consistency["reconstruction"] == pytest.approx([1] * quick.seeds)
+
+
 def test_scores_follow_the_seeds_alone(people, stood):
     quick = replace(PROTOCOL, windows=12, training_windows=24, action_steps=2, realism_steps=2, posture_steps=2)
     assert means(people, Copying, quick) == means(people, Copying, quick)
@@ -150,14 +183,14 @@ def test_parts_are_told(people):
         windows(people, "train"),
         windows(people, "test"),
         quick,
-        on_part=lambda done, total: heard.append((done, total)),
+        on_progress=lambda done, total: heard.append((done, total)),
     )
     assert [done for done, _ in heard] == list(range(heard[0][1] + 1))
 
 
 def test_transfers_are_between_actions_and_people(people):
     samples = windows(people, "test")
-    chosen = choose_windows(samples, 60, np.random.default_rng(0))
+    chosen = sample_windows(samples, 60, np.random.default_rng(0))
     assert chosen.labels.bincount().tolist() == [20, 20, 20]
     assert (chosen.labels != chosen.target_labels).all()
     own, other = (
@@ -170,14 +203,14 @@ def test_transfers_are_between_actions_and_people(people):
 def test_where_there_is_one_person_transfers_are_between_their_actions(corpus):
     samples = windows(corpus, "test")
     assert len({entry.person for entry in samples.entries}) == 1
-    chosen = choose_windows(samples, 9, np.random.default_rng(0))
+    chosen = sample_windows(samples, 9, np.random.default_rng(0))
     assert (chosen.labels != chosen.target_labels).all()
 
 
 def test_late_postures_are_of_the_second_half_and_where_the_net_has_its_origin(people):
     stage = stage_with(Standing, people)
-    targets = choose_windows(windows(people, "test"), 12, np.random.default_rng(0)).targets
-    starts = late_starts(stage, targets, np.random.default_rng(1))
+    targets = sample_windows(windows(people, "test"), 12, np.random.default_rng(0)).targets
+    starts = sample_late_starts(stage, targets, np.random.default_rng(1))
     for start, target in zip(starts.numpy(), targets.numpy(), strict=True):
         place = posture_placement(start, H36M_17)
         np.testing.assert_allclose((place.x, place.z, place.yaw), 0, atol=1e-5)
@@ -194,12 +227,12 @@ def test_futures_begin_behind_observed_windows_where_there_are_any(people):
 
 
 def test_frames_that_are_read_are_the_published_ones():
-    assert read_frames(50) == [0, 10, 20, 30, 40, 49]
-    assert read_frames(30) == [0, 6, 12, 18, 24, 29] and read_frames(1) == [0]
+    assert probed_frames(50) == [0, 10, 20, 30, 40, 49]
+    assert probed_frames(30) == [0, 6, 12, 18, 24, 29] and probed_frames(1) == [0]
 
 
 def test_what_was_learned_from_is_not_measured(people):
-    with pytest.raises(DatasetError, match="to learn from and to measure: split it anew"):
+    with pytest.raises(DatasetError, match="in the training and in the test split: split it again"):
         score_behavior(stage_with(Standing, people), windows(people, "test"), windows(people, "test"), PROTOCOL)
     with pytest.raises(DatasetError, match="got the actions"):
         score_behavior(

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from posegen.evaluation.behavior_probes import (
-    judge_postures,
-    judge_realism,
-    learn_actions,
-    learn_postures,
-    learn_realism,
-    tell_actions,
+    evaluate_posture_probe,
+    measure_realism,
+    predict_actions,
+    train_action_classifier,
+    train_discriminator,
+    train_posture_probe,
 )
 
 
@@ -31,48 +31,50 @@ def test_two_actions_are_told_apart():
         return torch.cat([swings(50, seed), 0.3 * noise(50, 1, 6, seed=seed).expand(-1, 12, -1)])
 
     labels = torch.arange(2).repeat_interleave(50)
-    judge = learn_actions(example(0), labels, 2, hidden_dim=32, steps=100, seed=0)
-    assert (tell_actions(judge, example(10)) == labels).float().mean() > 0.97
+    classifier = train_action_classifier(example(0), labels, 2, hidden_dim=32, steps=100, seed=0)
+    assert (predict_actions(classifier, example(10)) == labels).float().mean() > 0.97
 
 
 def test_what_was_learned_by_heart_is_not_known_of_others():
     postures, labels = noise(40, 5, 6), torch.randint(4, (40,), generator=torch.Generator().manual_seed(0))
-    judge = learn_actions(postures, labels, 4, hidden_dim=64, steps=150, seed=0)
-    assert (tell_actions(judge, postures) == labels).float().mean() > 0.95
+    classifier = train_action_classifier(postures, labels, 4, hidden_dim=64, steps=150, seed=0)
+    assert (predict_actions(classifier, postures) == labels).float().mean() > 0.95
     others, other_labels = noise(400, 5, 6, seed=1), torch.arange(4).repeat_interleave(100)
-    assert (tell_actions(judge, others) == other_labels).float().mean() < 0.4
+    assert (predict_actions(classifier, others) == other_labels).float().mean() < 0.4
 
 
 def test_real_motions_look_half_real_beside_others_and_noise_does_not():
-    same = judge_realism(
-        learn_realism(swings(300), swings(300, 10), hidden_dim=16, steps=100, seed=0), swings(200, 20), swings(200, 30)
+    same = measure_realism(
+        train_discriminator(swings(300), swings(300, 10), hidden_dim=16, steps=100, seed=0),
+        swings(200, 20),
+        swings(200, 30),
     )
-    assert same.fakes == pytest.approx(0.5, abs=0.1) == same.reals
+    assert same.generated == pytest.approx(0.5, abs=0.1) == same.real
     assert same.accuracy == pytest.approx(0.5, abs=0.1)
-    far = judge_realism(
-        learn_realism(swings(300), noise(300, 12, 6), hidden_dim=32, steps=250, seed=0),
+    far = measure_realism(
+        train_discriminator(swings(300), noise(300, 12, 6), hidden_dim=32, steps=250, seed=0),
         swings(200, 20),
         noise(200, 12, 6, seed=1),
     )
-    assert far.fakes < 0.1 and far.reals > 0.9 and far.accuracy > 0.95
+    assert far.generated < 0.1 and far.real > 0.9 and far.accuracy > 0.95
 
 
 def test_postures_are_read_where_codes_hold_them():
     codes, others = noise(400, 8), noise(200, 8, seed=1)
-    told = learn_postures(codes, codes[:, :3].sin(), steps=300, seed=0)
-    read = judge_postures(told, others, others[:, :3].sin(), codes[:, :3].sin().mean(dim=0))
-    assert read.r2 > 0.9 and read.error < 0.3 * read.constant
+    told = train_posture_probe(codes, codes[:, :3].sin(), steps=300, seed=0)
+    read = evaluate_posture_probe(told, others, others[:, :3].sin(), codes[:, :3].sin().mean(dim=0))
+    assert read.r2 > 0.9 and read.error < 0.3 * read.constant_error
     postures, asked = noise(400, 3, seed=2), noise(200, 3, seed=3)
-    reader = learn_postures(codes, postures, steps=30, seed=0)
-    guessed = judge_postures(reader, others, asked, postures.mean(dim=0))
-    assert guessed.r2 < 0.02 and guessed.error == pytest.approx(guessed.constant, rel=0.1)
-    assert guessed.constant == pytest.approx(1.6, abs=0.1)  # the mean length of three of N(0, 1) is 1.596
+    reader = train_posture_probe(codes, postures, steps=30, seed=0)
+    guessed = evaluate_posture_probe(reader, others, asked, postures.mean(dim=0))
+    assert guessed.r2 < 0.02 and guessed.error == pytest.approx(guessed.constant_error, rel=0.1)
+    assert guessed.constant_error == pytest.approx(1.6, abs=0.1)  # the mean length of three of N(0, 1) is 1.596
 
 
 def test_judges_follow_the_seed_alone():
     def learn(seed: int) -> Tensor:
         torch.rand(3)  # whatever else was drawn
-        return learn_realism(swings(20), noise(20, 12, 6), hidden_dim=4, steps=3, seed=seed).rnn.weight_hh_l0
+        return train_discriminator(swings(20), noise(20, 12, 6), hidden_dim=4, steps=3, seed=seed).rnn.weight_hh_l0
 
     state = torch.get_rng_state()
     first = learn(0)

@@ -13,11 +13,11 @@ import torch
 from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.evaluation.color_control import (
-    Subject,
+    ColorControlCase,
     match_target_colors,
     measure_excerpts,
     open_excerpts,
-    open_subject,
+    prepare_swaps,
     summarize_swaps,
     swap_codes,
 )
@@ -90,9 +90,9 @@ def data(tmp_path_factory) -> ClipDataset:
 
 
 @pytest.fixture(scope="module")
-def subject(data) -> Subject:
+def case(data) -> ColorControlCase:
     file = data.split("test")[0]
-    return open_subject(file, file.read(), data.variants("clip", "both", file), 2)
+    return prepare_swaps(file, file.read(), data.variants("clip", "both", file), 2)
 
 
 class Renderer:
@@ -140,12 +140,12 @@ class Flat(Renderer):
         return images
 
 
-def swap(renderer: Renderer, subject: Subject) -> dict[str, float]:
-    return summarize_swaps(swap_codes(renderer, subject, renderer.draw(0, 0)))
+def swap(renderer: Renderer, case: ColorControlCase) -> dict[str, float]:
+    return summarize_swaps(swap_codes(renderer, case, renderer.draw(0, 0)))
 
 
-def test_a_renderer_that_does_what_codes_say(subject):
-    scores = swap(Renderer(), subject)
+def test_a_renderer_that_does_what_codes_say(case):
+    scores = swap(Renderer(), case)
     assert scores.keys() == {
         *(f"{name}_{region}" for name in ("recolor", "hit", "texture") for region in ("upper", "lower")),
         *("leakage_other", "leakage_skin", "background_delta_e", "code_sensitivity"),
@@ -158,33 +158,33 @@ def test_a_renderer_that_does_what_codes_say(subject):
     assert scores["code_sensitivity"] > 0.002
 
 
-def test_a_renderer_that_ignores_codes(subject):
-    scores = swap(Deaf(), subject)
+def test_a_renderer_that_ignores_codes(case):
+    scores = swap(Deaf(), case)
     for region in ("upper", "lower"):
         assert scores[f"recolor_{region}"] == 0 and scores[f"hit_{region}"] > 15
         assert scores[f"texture_{region}"] == pytest.approx(1)
     assert scores["code_sensitivity"] == scores["leakage_other"] == scores["background_delta_e"] == 0
 
 
-def test_colours_that_leak(subject):
-    scores = swap(Leaking(), subject)
+def test_colours_that_leak(case):
+    scores = swap(Leaking(), case)
     assert scores["leakage_other"] > 10 and scores["background_delta_e"] > 10
     assert scores["recolor_upper"] == pytest.approx(1, abs=0.1)  # for all that, the garment has its colour
 
 
-def test_folds_that_are_lost(subject):
-    scores = swap(Flat(), subject)
+def test_folds_that_are_lost(case):
+    scores = swap(Flat(), case)
     assert scores["texture_upper"] < 0.1 and scores["hit_upper"] < 3
 
 
-def test_a_swap_of_like_colours_says_nothing(subject):
+def test_a_swap_of_like_colours_says_nothing(case):
     """Of both variants one has the clip's own upper colour, nearly."""
-    regions = [recoloring.region for recoloring in swap_codes(Renderer(), subject, rendered(0, 0).images)]
-    assert [swap.region for swap in subject.swaps] == ["upper", "lower"] * 2
+    regions = [recoloring.region for recoloring in swap_codes(Renderer(), case, rendered(0, 0).images)]
+    assert [swap.region for swap in case.swaps] == ["upper", "lower"] * 2
     assert sorted(regions) == ["lower", "lower", "upper"]
 
 
-def test_wishes_are_measured_as_swaps_are(subject, monkeypatch):
+def test_wishes_are_measured_as_swaps_are(case, monkeypatch):
     """The code that is found draws the second colouring, however far that is from the wish."""
     asked = []
 
@@ -194,26 +194,26 @@ def test_wishes_are_measured_as_swaps_are(subject, monkeypatch):
         return torch.where(torch.tensor([region == "upper", region == "lower"]), 2.0, z), {}
 
     monkeypatch.setattr("posegen.evaluation.color_control.match_colors", find)
-    recolorings = match_target_colors(Renderer(), subject, rendered(0, 0).images, count=2)
+    recolorings = match_target_colors(Renderer(), case, rendered(0, 0).images, count=2)
     assert [(recoloring.region, recoloring.target) for recoloring in recolorings] == asked
     assert [region for region, _ in asked] == ["upper"] * 2 + ["lower"] * 2 and len(set(asked)) == 4
-    swapped = swap_codes(Renderer(), subject, rendered(0, 0).images)
+    swapped = swap_codes(Renderer(), case, rendered(0, 0).images)
     ends = {recoloring.region: recoloring.end for recoloring in swapped}  # of the last colouring
     assert all(recoloring.end == ends[recoloring.region] for recoloring in recolorings)
     assert all(recoloring.leakage["other_garment"] < 2 for recoloring in recolorings)
 
 
-def test_codes_that_are_equal_have_no_sensitivity(subject):
+def test_codes_that_are_equal_have_no_sensitivity(case):
     class Blind(Deaf):
         def encode(self, image):
             return torch.zeros(2)
 
-    scores = swap(Blind(), subject)
+    scores = swap(Blind(), case)
     assert "code_sensitivity" not in scores and scores["recolor_lower"] == 0
 
 
-def test_what_a_clip_does_not_show_is_not_measured(subject):
-    legless = replace(subject, labels=np.where(subject.labels == 2, 0, subject.labels), swaps=subject.swaps[:3:2])
+def test_what_a_clip_does_not_show_is_not_measured(case):
+    legless = replace(case, labels=np.where(case.labels == 2, 0, case.labels), swaps=case.swaps[:3:2])
     scores = swap(Renderer(), legless)
     assert "leakage_other" not in scores and "recolor_lower" not in scores and "recolor_upper" in scores
 
@@ -228,13 +228,13 @@ def test_excerpts_are_short_and_swap_to_the_farthest_colour(data):
         np.testing.assert_array_equal(upper.image, rendered(2, 2).images[0])
 
 
-def test_excerpts_are_measured_like_whole_clips(data, subject):
+def test_excerpts_are_measured_like_whole_clips(data, case):
     excerpts = open_excerpts(data, "test", count=1, num_frames=NUM_FRAMES)
     scores = measure_excerpts(Renderer(), excerpts, {"ssim": ssim})
     assert 0 < scores.pop("flicker") < 0.05
     assert scores.pop("hit") == pytest.approx((scores["hit_upper"] + scores["hit_lower"]) / 2)
     assert (scores.pop("ssim"), scores.pop("ssim_masked")) == pytest.approx((1, 1))
-    farthest = replace(subject, swaps=excerpts[0].swaps)
+    farthest = replace(case, swaps=excerpts[0].swaps)
     assert scores == pytest.approx(swap(Renderer(), farthest))
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from posegen.datasets.motions import MotionDataset
-from posegen.evaluation.motion_generation import METRICS, Protocol, score_motions
+from posegen.evaluation.motion_generation import MOTION_METRICS, MotionProtocol, score_motions
 from posegen.inference.action_classifiers import Recognizer, open_recognizer
 from posegen.networks.recognition import Recognition
 from posegen.samples import MotionCrops, Window, fixed_batch
 
-PROTOCOL = Protocol(seeds=2, batch_size=24)
+PROTOCOL = MotionProtocol(seeds=2, batch_size=24)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def open_samples(corpus: MotionDataset, **changes) -> MotionCrops:
     return MotionCrops(corpus, "all", **options)
 
 
-def scores(samples: MotionCrops, recognizer: Recognizer, generate=None, protocol: Protocol = PROTOCOL):
+def scores(samples: MotionCrops, recognizer: Recognizer, generate=None, protocol: MotionProtocol = PROTOCOL):
     return score_motions(samples, recognizer, generate, torch.from_numpy(samples.mean_rest), protocol)
 
 
@@ -73,6 +73,21 @@ def test_real_motions_are_near_to_themselves_and_noise_is_far(samples, recognize
     assert min(far["amplitude"]) > 2 * max(real["real"]["amplitude"])
 
 
+def test_fid_is_measured_to_the_motions_that_were_generated_for(samples, recognizer):
+    """Generated motions that are the real ones, window by window, have none; other windows of the real ones have."""
+
+    def repeat(actions: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
+        windows = fixed_batch(samples, PROTOCOL.max_motions, PROTOCOL.batch_size, epoch=2 * generator.initial_seed())
+        same = [x for x in windows if torch.equal(x["action"], actions) and torch.equal(x["length"], lengths)]
+        assert len(same) == 1
+        return same[0]["motion"][:, : int(lengths.max())]
+
+    found = scores(samples, recognizer, repeat)
+    assert max(found["generated"]["fid"]) < 1e-3 * min(found["real"]["fid"])
+    for name in ("accuracy", "diversity", "multimodality", "amplitude"):
+        assert found["generated"][name] == pytest.approx(found["real"][name], rel=1e-3)
+
+
 def test_frozen_motions_have_no_amplitude(samples, recognizer):
     found = scores(samples, recognizer, frozen(Copies(samples)))
     assert found["generated"]["amplitude"] == pytest.approx([0, 0], abs=1e-6)
@@ -104,13 +119,13 @@ def test_same_seeds_give_the_same_figures_and_others_others(samples, recognizer)
     assert scores(samples, recognizer, Copies(samples)) == first
     assert set(first) == {"real", "generated"}
     for values in first.values():
-        assert tuple(values) == METRICS and all(len(value) == 2 for value in values.values())
+        assert tuple(values) == MOTION_METRICS and all(len(value) == 2 for value in values.values())
         assert all(value[0] != value[1] for name, value in values.items() if name != "accuracy")
 
 
 def test_size_of_batches_does_not_matter(samples, recognizer):
     whole, parts = (scores(samples, recognizer, protocol=replace(PROTOCOL, batch_size=n))["real"] for n in (60, 7))
-    for name in METRICS:
+    for name in MOTION_METRICS:
         assert parts[name] == pytest.approx(whole[name], rel=1e-3, abs=1e-5)
 
 
@@ -147,7 +162,9 @@ def test_random_states_come_from_the_seed(random_state, samples, recognizer):
         seeds.append(None if generator is None else generator.initial_seed())
         return recognizer.recognize(batch, generator)
 
-    scores(samples, replace(recognizer, recognize=recognize), protocol=Protocol(seeds=2, random_state=random_state))
+    scores(
+        samples, replace(recognizer, recognize=recognize), protocol=MotionProtocol(seeds=2, random_state=random_state)
+    )
     assert seeds == ([0, 2, 1, 3] if random_state else [None] * 4)
 
 
@@ -159,7 +176,7 @@ def test_short_motions_are_filled_to_the_window_whether_real_or_generated(corpus
         seen.append(batch)
         return recognizer.recognize(batch, generator)
 
-    protocol = Protocol(seeds=2, batch_size=8, max_motions=16)
+    protocol = MotionProtocol(seeds=2, batch_size=8, max_motions=16)
     scores(samples, replace(recognizer, recognize=recognize), noise, protocol)
     for batch in seen:
         assert batch["motion"].shape == (8, 200, 25, 6) and (batch["length"] == 200).all()
@@ -171,7 +188,7 @@ def test_short_motions_are_filled_to_the_window_whether_real_or_generated(corpus
 def test_protocols_that_measure_nothing_are_refused(changes):
     name, value = next(iter(changes.items()))
     with pytest.raises(ValueError, match=f"{name} must be at least {value + 1}, got {value}"):
-        Protocol(**changes)
+        MotionProtocol(**changes)
 
 
 def test_too_few_motions_are_refused(corpus, recognizer):
