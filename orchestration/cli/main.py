@@ -348,7 +348,8 @@ def evaluate(run: Positional[str], dataset: str = "", settings: EvaluateSettings
     console.print(*record_tables(record))
     for line in record.notes:
         console.print(line, markup=False)
-    console.print(f"scores, and pictures where there are any: {record.folder}", markup=False)
+    console.print(f"scores by name, and pictures where there are any: {record.folder}", markup=False)
+    console.print(f"next: posegen compare {run} OTHER_RUN --metric {record.phase}/NAME", markup=False)
 
 
 def generate(

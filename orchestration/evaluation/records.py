@@ -75,7 +75,7 @@ class Basis(ABC):
         return {}
 
 
-_B = TypeVar("B", bound=Basis)
+_B = TypeVar("_B", bound=Basis)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +100,11 @@ class EvaluationRecord(Generic[_B]):
         return str(StorageFolder(self.run) / "evaluation")
 
     @property
+    def phase(self) -> str:
+        """Phase under which MLflow has the scores: ``test`` for ``test/ssim``."""
+        return _PHASES[self.basis.kind]
+
+    @property
     def notes(self) -> list[str]:
         """What to know about the scores, in sentences."""
         left_out = [f"{name} was not measured: {reason}" for name, reason in self.left_out.items()]
@@ -107,9 +112,8 @@ class EvaluationRecord(Generic[_B]):
 
     def logged(self) -> dict[str, float]:
         """The scores and the ends of their intervals, as MLflow has them: ``test/ssim``, ``test/ssim.low``, …"""
-        phase = _PHASES[self.basis.kind]
-        means = {f"{phase}/{name}": score.mean for name, score in self.scores.items()}
-        intervals = {f"{phase}/{name}": score.interval for name, score in self.scores.items() if score.interval}
+        means = {f"{self.phase}/{name}": score.mean for name, score in self.scores.items()}
+        intervals = {f"{self.phase}/{name}": score.interval for name, score in self.scores.items() if score.interval}
         ends = {
             f"{name}.{end}": x for name, both in intervals.items() for end, x in zip(("low", "high"), both, strict=True)
         }
@@ -141,7 +145,7 @@ def save_evaluation(record: EvaluationRecord[Any]) -> None:
     """Write a record to its run's folder, with the folder's pictures among the artifacts, and update MLflow."""
     StorageFolder(record.folder).write_json(RECORD_FILE, {"protocol": record.basis.kind, **asdict(record)})
     with recorded(record.run) as log:
-        log.log_metrics(record.logged(), step=0, group=_PHASES[record.basis.kind])
+        log.log_metrics(record.logged(), step=0, group=record.phase)
         log.set_tags(record.basis.tags)
         log.log_own_files("evaluation")
 

@@ -122,7 +122,7 @@ def comparison_table(found: Comparison, top: int) -> Table:
         interval = [" – ".join(map(found.info.format, entry.interval or ()))] if measured else []
         varied = [_shorten(entry.parameters.get(name, "")) for name in found.varied]
         rows.append([entry.run.name, entry.state, *values, *interval, *varied])
-    return _grid(heads, rows, title=f"{len(found.entries)} runs, {found.order}")
+    return _grid(heads, rows, title=f"{len(found.entries)} runs, {found.order}", names=2)
 
 
 def _source_table(
@@ -162,11 +162,19 @@ def _cell(score: Score | None, info: MetricInfo, *, published: bool = False) -> 
     return info.format(score.mean) + spread
 
 
-def _grid(heads: Sequence[str], rows: Iterable[Sequence[str]], title: str = "", divide_at: int | None = None) -> Table:
-    """A table whose first column has words and whose others have numbers; rows of one cell begin a section."""
+def _grid(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    names: int = 1,
+    divide_at: int | None = None,
+) -> Table:
+    """A table whose first columns have names and whose others have numbers; rows of one cell begin a section."""
     table = Table(title=title or None)
     for number, head in enumerate(heads):
-        table.add_column(head, justify="right" if number else "left", overflow="fold")
+        is_name = number < names
+        table.add_column(head, justify="left" if is_name else "right", no_wrap=is_name and names > 1, overflow="fold")
     for number, row in enumerate(rows):
         if len(row) == 1 or number == divide_at:
             table.add_section()
