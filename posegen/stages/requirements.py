@@ -39,9 +39,10 @@ class Requirement:
         if other.stage.name != self.stage:
             raise ConfigError(f"{name}: {run} is a run of the stage {other.stage.name!r}, expected {self.stage!r}")
         expected = {**self.settings, **{theirs: config.value_of(own) for own, theirs in self.agree.items()}}
-        got = {theirs: other.value_of(theirs) for theirs in expected}
-        if got != expected:
-            raise ConfigError(f"{name}: {run} has {_describe(got)}, but the configuration says {_describe(expected)}")
+        wrong = {theirs: value for theirs, value in expected.items() if other.value_of(theirs) != value}
+        if wrong:
+            got = {theirs: other.value_of(theirs) for theirs in wrong}
+            raise ConfigError(f"{name}: {run} has {_describe(got)}, expected {_describe(wrong)}")
 
     def describe_missing(self, name: str) -> str:
         """Say that a run is missing, and which command trains one."""

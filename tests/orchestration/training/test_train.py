@@ -216,6 +216,11 @@ def without_times(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if not name.startswith(("time/", "system/"))}
 
 
+def measured(metrics: dict[str, float]) -> list[str]:
+    """Names of metrics; a short epoch may leave no time to look at the machine."""
+    return [name for name in metrics if not name.startswith("system/")]
+
+
 class StopAfter(ProgressListener):
     """Stops the training in the middle of an epoch."""
 
@@ -295,7 +300,7 @@ class TestOnRay:
     def test_the_leader_draws_and_warns_for_all(self, dataset, tmp_path):
         alone, together = (train_video(dataset, tmp_path / str(workers), "tile", workers) for workers in (0, 2))
         assert [epoch for epoch, _ in together.warnings] == [2]
-        assert [metrics.keys() for metrics in together.epochs] == [metrics.keys() for metrics in alone.epochs]
+        assert [measured(metrics) for metrics in together.epochs] == [measured(metrics) for metrics in alone.epochs]
         for name in ("val/flicker", "val/hit_upper"):
             assert together.epochs[0][name] == pytest.approx(alone.epochs[0][name], rel=0.05)
 
