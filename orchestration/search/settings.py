@@ -8,7 +8,7 @@ from typing import Literal
 
 from orchestration.option_types import require_name
 from posegen.errors import ConfigError, SearchError
-from posegen.evaluation.metric_registry import metric_info
+from posegen.evaluation.metric_registry import objective_info
 from posegen.stages import Stage
 
 SEARCH_EXPERIMENT = "posegen-search"
@@ -41,7 +41,7 @@ def find_objectives(stage: type[Stage], names: Sequence[str] = ()) -> tuple[Obje
     if unknown:
         raise SearchError(f"{unknown[0]!r} is no objective of {stage.name}, expected one of {', '.join(known)}")
     chosen = tuple(names) or tuple(known)[:1]
-    return tuple(Objective(name, known[name], metric_info(known[name]).mode) for name in chosen)
+    return tuple(Objective(name, known[name], objective_info(known[name]).mode) for name in chosen)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -356,7 +356,12 @@ def table_position(name: str) -> tuple[int, int]:
     entry = _find_entry(name)
     groups, names = list(_GROUPS), list(METRICS)
     group = groups.index(entry.group) if entry and entry.group in groups else len(groups)
-    return group, names.index(entry.name) if entry else len(names)
+    return group, names.index(entry.name) if entry and entry.name in names else len(names)
+
+
+def objective_info(metric: str) -> MetricInfo:
+    """Look up a metric that a stage names among its objectives: one that nobody registered is to be lowered."""
+    return find_metric_info(metric) or MetricInfo(name=metric, title=metric, direction="down")
 
 
 def objective_metric(objective: str) -> str:
@@ -380,7 +385,7 @@ def _find_entry(name: str) -> MetricInfo | None:
     phase = phase.partition("/")[0]
     if phase == "objective":
         metric = objective_metric(base)
-        return _find_entry(metric) if metric else None
+        return (_find_entry(metric) or objective_info(metric)) if metric else None
     return _resolve(phase, base)
 
 

@@ -49,7 +49,8 @@ class Stage(nn.Module, ABC):
     """How `posegen evaluate` measures its runs: by the mean of `evaluate` over batches, or by a protocol of videos,
     motions or behaviour in `posegen.evaluation`."""
     objectives: ClassVar[Mapping[str, str]] = {}
-    """What a search can optimize: short names and the metrics that they stand for; the first is the default."""
+    """What a search can optimize: short names and their metrics, such as ``val/psnr``; the first is the default. The
+    registry of metrics says which are raised and which lowered; a metric that is not in it is lowered."""
     validation_samples: ClassVar[int] = 16
     """Samples that are measured after every epoch."""
     optimizers: dict[str, torch.optim.Optimizer]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -41,32 +41,44 @@ NARROW = {
     "epoch_size": 8,
     "num_epochs": 1,
 }
-BATCHES = [name for name, stage in STAGES.items() if stage.protocol == "batches"]
+OWN = [name for name, stage in STAGES.items() if stage.__module__.startswith("posegen.")]
+BATCHES = [name for name in OWN if STAGES[name].protocol == "batches"]
 
 
-class Brightness(Stage):
-    """A stage of somebody else: predicts the mean brightness of recoloured frames, and measures a metric of its own."""
+@pytest.fixture
+def brightness() -> Iterator[type[Stage]]:
+    """A stage that a test defines, and that is forgotten after it."""
 
-    name = "brightness"
-    presets: dict = {}  # noqa: RUF012
+    class Brightness(Stage):
+        """Predicts the mean brightness of recoloured frames, and measures a metric of its own."""
 
-    def __init__(self, config: Stage.Config):
-        super().__init__(config)
-        self.guess = nn.Parameter(torch.zeros(()))
+        name = "brightness"
 
-    @classmethod
-    def open_samples(cls, config, dataset, split) -> Samples:
-        return ColorEncoder.open_samples(replace(ColorEncoder.presets["tiny"], region="upper"), dataset, split)
+        @dataclass(frozen=True, kw_only=True)
+        class Config(Stage.Config):
+            """No settings of its own."""
 
-    def step(self, batch):
-        raise AssertionError
+        def __init__(self, config: Stage.Config):
+            super().__init__(config)
+            self.guess = nn.Parameter(torch.zeros(()))
 
-    def evaluate(self, batch):
-        error = (batch["image"].mean(dim=(1, 2, 3)) - self.guess).abs().mean().item()
-        return {"l1": error, "charm": 1 - error, "vain": float("inf")}
+        @classmethod
+        def open_samples(cls, config, dataset, split) -> Samples:
+            return ColorEncoder.open_samples(replace(ColorEncoder.presets["tiny"], region="upper"), dataset, split)
 
-    def preview(self, batch):
-        return {}
+        def step(self, batch):
+            raise AssertionError
+
+        def evaluate(self, batch):
+            error = (batch["image"].mean(dim=(1, 2, 3)) - self.guess).abs().mean().item()
+            return {"l1": error, "charm": 1 - error, "vain": float("inf")}
+
+        def preview(self, batch):
+            return {}
+
+    Brightness.presets = {"tiny": Brightness.Config()}
+    yield Brightness
+    del STAGES[Brightness.name]
 
 
 @pytest.fixture(autouse=True)
@@ -126,10 +138,9 @@ def test_the_whole_split_is_measured_and_the_split_can_be_chosen(dataset, tmp_pa
         check_comparable([test, train])
 
 
-def test_a_stage_that_is_defined_elsewhere_is_measured_and_compared(dataset, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(STAGES, Brightness.name, Brightness)
+def test_a_stage_that_is_defined_elsewhere_is_measured(dataset, tmp_path, brightness, capsys):
     data = ClipDataset(dataset)
-    run = save_run(tmp_path, Brightness(Brightness.Config()), data)
+    run = save_run(tmp_path, brightness(brightness.Config()), data)
     cli.main(["evaluate", run, "--dataset", dataset])
     out = " ".join(capsys.readouterr().out.split())
     assert "mean absolute error" in out and "test/charm" in out and "vain was not measured: it is inf" in out
@@ -141,10 +152,9 @@ def test_a_stage_that_is_defined_elsewhere_is_measured_and_compared(dataset, tmp
     ("protocol", "function"),
     [("video", "evaluate_video"), ("motion", "evaluate_motion"), ("behavior", "evaluate_behavior")],
 )
-def test_other_protocols_have_functions_of_their_own(protocol, function, dataset, tmp_path, monkeypatch):
-    monkeypatch.setitem(STAGES, Brightness.name, Brightness)
-    monkeypatch.setattr(Brightness, "protocol", protocol)
-    run = save_run(tmp_path, Brightness(Brightness.Config()), ClipDataset(dataset))
+def test_other_protocols_have_functions_of_their_own(protocol, function, dataset, tmp_path, brightness, monkeypatch):
+    monkeypatch.setattr(brightness, "protocol", protocol)
+    run = save_run(tmp_path, brightness(brightness.Config()), ClipDataset(dataset))
     monkeypatch.setattr(dispatch, function, lambda *arguments, **options: (function, arguments[0]))
     assert evaluate_run(run, dataset) == (function, run)
 
@@ -157,10 +167,11 @@ def test_other_protocols_have_functions_of_their_own(protocol, function, dataset
         ("behavior", EvaluateSettings(perceptual=()), "--perceptual is .* see `posegen behavior evaluate --help`"),
     ],
 )
-def test_options_of_videos_are_refused_for_others(protocol, settings, message, dataset, tmp_path, monkeypatch):
-    monkeypatch.setitem(STAGES, Brightness.name, Brightness)
-    monkeypatch.setattr(Brightness, "protocol", protocol)
-    run = save_run(tmp_path, Brightness(Brightness.Config()), ClipDataset(dataset))
+def test_options_of_videos_are_refused_for_others(
+    protocol, settings, message, dataset, tmp_path, brightness, monkeypatch
+):
+    monkeypatch.setattr(brightness, "protocol", protocol)
+    run = save_run(tmp_path, brightness(brightness.Config()), ClipDataset(dataset))
     with pytest.raises(EvaluationError, match=message):
         evaluate_run(run, dataset, settings)
     assert not Path(run, "evaluation").exists()
@@ -181,7 +192,7 @@ def test_data_that_does_not_fit_is_refused(dataset, noise_clips, corpus, tmp_pat
 
 def reported(dataset: str, corpus: MotionDataset) -> Iterator[str]:
     """Every metric that a stage reports of a step and of a validation, by its logged name."""
-    for name in STAGES:
+    for name in OWN:
         data = data_of(STAGES[name], dataset, corpus)
         stage = open_tiny(name, data)
         batch = fixed_batch(stage.open_samples(stage.config, data, "train"), 4, 4)[0]
