@@ -33,23 +33,23 @@ from posegen.stages import Actor, Recognition
 
 @dataclass(frozen=True, kw_only=True)
 class EstimatorSettings:
-    """What is compared, and where its runs and its files are."""
+    """Estimators, runs and files of the comparison."""
 
     tracks: dict[str, str]
-    """By estimator, a folder of the motions that it found: vibe=DIR pare=DIR, as `posegen motion convert` or
+    """By estimator, a folder of its motions: vibe=DIR pare=DIR, as `posegen motion convert` or
     `posegen motion build-dataset` writes them; all with the same actions and frames per second."""
     runs: str = "runs"
-    """Folder of the runs: those of each estimator have its name, and what is not there is trained."""
+    """Folder of the runs, named after the estimators; missing ones are trained."""
     out: Path | None = None
     """Folder for the table; by default RUNS/report."""
     preset: Literal["posegen", "reference", "small", "tiny"] = "reference"
-    """Of ACTOR and of the recogniser."""
+    """Preset of ACTOR and of the action classifier."""
     recognizer: str = ""
     """Action classifier instead of one trained on all motions: a run, or gru-ntu13 or gru-humanact12."""
     split: Literal["train", "test", "all"] = "train"
-    """Real motions to compare with. Published figures are of those that were learned from."""
+    """Real motions to compare with. Published figures are of the training motions."""
     seeds: int = 20
-    """How often each figure is measured."""
+    """Repeats of every measurement."""
     workers: int = 1
     """Training processes of each run; 0 trains in this process."""
 
@@ -61,20 +61,20 @@ class EstimatorSettings:
 
     @property
     def folder(self) -> Path:
-        """Where the table goes."""
+        """The folder of the table."""
         return self.out or Path(self.runs) / "report"
 
 
 @dataclass(frozen=True)
 class EstimatorComparison:
-    """What was measured of each estimator's motions."""
+    """Scores of each estimator's motions."""
 
     evaluations: dict[str, EvaluationRecord[MotionBasis]]
-    """By estimator, all by one recogniser."""
+    """By estimator, all by one action classifier."""
 
     @property
     def rows(self) -> list[tuple[str, EvaluationRecord[MotionBasis], MotionSet]]:
-        """Real and generated motions of each, as the table has them."""
+        """Real and generated motions of each, as rows of the table."""
         kinds: tuple[tuple[str, MotionSet], ...] = (("GT", "real"), ("Gen", "generated"))
         return [
             (f"{kind}, {name}", evaluation, source)
@@ -89,7 +89,7 @@ def compare_estimators(
     listener: ProgressListener | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EstimatorComparison:
-    """Train what is missing, measure it, and write ``estimators.txt`` and ``estimators.json``.
+    """Train missing runs, measure them, and write ``estimators.txt`` and ``estimators.json``.
 
     Raises PosegenError where the folders do not fit together, before anything is trained.
     """
@@ -112,7 +112,7 @@ def compare_estimators(
 
 
 def estimators_text(result: EstimatorComparison, width: int = 160) -> str:
-    """The table and what it rests on, as plain text."""
+    """Print the table as plain text."""
     text = StringIO()
     Console(file=text, width=width).print(motion_table(result.rows, MOTION_RESULTS["ntu13"]))
     return text.getvalue()
@@ -137,7 +137,7 @@ def _train_classifier(
     how: TrainSettings,
     listener: ProgressListener | None,
 ) -> str:
-    """Train a recogniser on the motions of all estimators together."""
+    """Train an action classifier on the motions of all estimators together."""
     union = StorageFolder(settings.runs) / "estimators-motions"
     write_motions(
         union,
@@ -159,7 +159,7 @@ def _all_motions(data: Mapping[str, MotionDataset]) -> Iterator[NamedMotion]:
 
 
 def _write(result: EstimatorComparison, settings: EstimatorSettings) -> None:
-    """Write the table, and file it in MLflow."""
+    """Write the table, and log it with every run."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     files = {
         "estimators.txt": estimators_text(result) + "\n".join(next(iter(result.evaluations.values())).notes) + "\n",

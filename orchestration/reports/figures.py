@@ -31,46 +31,46 @@ _MIN_HEIGHT = 192  # smaller frames are enlarged in figures
 
 @dataclass(frozen=True, kw_only=True)
 class Figure2Settings:
-    """Which frames are shown."""
+    """Frames of Figure 2."""
 
     clips: int = 4
     """Clips, one row each, of different people where there are so many."""
     variants: int = 3
     """Recolourings of each kind: the upper garment, the lower one, both."""
     seed: int = 0
-    """Decides the frames."""
+    """Seed of the choice of frames."""
     out: Path = Path("runs/report")
     """Folder for the figure."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure4Settings(ReportSettings):
-    """Which videos are drawn."""
+    """Videos of Figure 4."""
 
     videos: int = 2
     """Test clips, of different people where there are so many."""
     key_frames: int = 10
     """Frames of each video in the figure."""
     seed: int = 0
-    """Decides the two random codes of each video."""
+    """Seed of the two random codes of each video."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure5Settings(ReportSettings):
-    """Which encoders are compared."""
+    """Encoders that Figure 5 compares."""
 
     decoupled: str = ""
     """Run of the stage video_generator; by default that of the report's proposed method."""
     end_to_end: str = ""
     """Run of the stage end_to_end; by default that of the report."""
     codes: int = 7000
-    """Painted training frames that are encoded."""
+    """Recoloured training frames to encode."""
     seed: int = 0
-    """Decides which."""
+    """Seed of the choice of frames."""
 
 
 def figure2(dataset: str, settings: Figure2Settings) -> Path:
-    """Show frames beside their recolourings: rows of original, upper, lower and both garments painted."""
+    """Make Figure 2: frames beside recolourings of the upper garment, the lower one and both. Returns its path."""
     data = ClipDataset(dataset)
     rng = np.random.default_rng(settings.seed)
     rows = []
@@ -98,13 +98,13 @@ def figure4(
     listener: ProgressListener | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Path, list[Path]]:
-    """Draw videos whose colours go from one code to another (Section 4.4): the figure and the videos.
+    """Render videos whose colours change from one code to another (Section 4.4). Returns the figure and the videos.
 
     Args:
         dataset: Folder of a clip dataset.
         settings: Which videos, and where they go: ``figure4.png``, ``figure4-1.mp4``, …
-        run: Run of a stage that draws from codes; by default that of the report's proposed method.
-        listener: Hears of the trainings, where that one is missing.
+        run: Run of a stage with colour codes; by default that of the report's proposed method.
+        listener: Called with the progress of training, where that run is missing.
         on_progress: Called with the number of videos that are rendered and the number of all.
     """
     data, generator = ClipDataset(dataset), torch.Generator().manual_seed(settings.seed)
@@ -130,7 +130,7 @@ def figure4(
 
 
 def _change_color(synthesizer: VideoSynthesizer, clip: ClipFile, generator: torch.Generator) -> list[np.ndarray]:
-    """A clip drawn from one random code to another, both as training codes are spread: frames (H, W, 3)."""
+    """Render a clip with codes between two random ones, sampled as training codes: frames (H, W, 3)."""
     ends = torch.cat([synthesizer.codebook(region).sample(2, generator) for region in REGIONS], dim=1)  # (2, Z)
     z = interpolate(ends[0], ends[1], len(clip.keypoints))
     return list(synthesizer.frames(person_of_clip(clip), clip.keypoints, z))
@@ -138,15 +138,15 @@ def _change_color(synthesizer: VideoSynthesizer, clip: ClipFile, generator: torc
 
 @dataclass(frozen=True)
 class LatentSummary:
-    """What is written under a map of codes."""
+    """Facts under a map of codes."""
 
     run: str
     num_codes: int
     num_clips: int
     probe_r2: float
-    """R² of a linear probe from code to (a, b), on clips that it has not seen."""
+    """R² of a linear probe from code to (a, b), on clips that it was not fitted on."""
     explained: tuple[float, float]
-    """Shares of the variance that the two axes have."""
+    """Shares of the variance along the two axes."""
 
 
 def figure5(
@@ -156,7 +156,7 @@ def figure5(
     listener: ProgressListener | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Path, dict[str, LatentSummary]]:
-    """Map the upper encoders' codes of painted frames (Section 4.5): decoupled beside end-to-end, with a number each.
+    """Map the upper encoders' codes of recoloured frames (Section 4.5): decoupled beside end-to-end.
 
     Writes ``figure5.png`` and ``figure5.json`` to the settings' folder.
     """
@@ -179,7 +179,7 @@ def figure5(
 def _compared_runs(
     dataset: str, settings: Figure5Settings, listener: ProgressListener | None, parent: RunLog
 ) -> dict[str, str]:
-    """The runs that are compared, of which those that were not named are the report's."""
+    """Return the compared runs; those that were not named are the report's."""
     named: dict[MethodName, str] = {"proposed": settings.decoupled, "end_to_end": settings.end_to_end}
     missing = tuple(method for method, run in named.items() if not run)
     taken = ensure_methods(dataset, settings, missing, listener=listener, parent=parent) if missing else {}
@@ -190,7 +190,7 @@ def _compared_runs(
 def _map_upper(
     run: str, data: ClipDataset, settings: Figure5Settings, on_progress: Callable[[int, int], None]
 ) -> CodeMap:
-    """Map the codes that the upper encoder of a run gives."""
+    """Map the codes of a run's upper encoder."""
     synthesizer = VideoSynthesizer.load(run)
     encoder = synthesizer.stage.encoders["upper"]
     return map_color_codes(
@@ -202,7 +202,7 @@ def _map_upper(
 
 
 def plot_latent_maps(path: Path, maps: dict[str, CodeMap], summaries: dict[str, LatentSummary]) -> None:
-    """Write a picture of maps side by side, each dot in the colour that its garment was painted in."""
+    """Plot maps side by side, each dot in the colour of its garment."""
     from matplotlib.figure import Figure
 
     probe = metric_info("probe_r2")
@@ -212,7 +212,7 @@ def plot_latent_maps(path: Path, maps: dict[str, CodeMap], summaries: dict[str, 
         summary = summaries[title]
         axes.set_title(title)
         axes.set_xlabel(
-            f"linear probe to (a, b): R² = {probe.format(summary.probe_r2)} on unseen clips\n"
+            f"linear probe to (a, b): R² = {probe.format(summary.probe_r2)} on held-out clips\n"
             f"{summary.num_codes:,} codes of {summary.num_clips} clips; "
             f"the axes have {100 * summary.explained[0]:.0f} and {100 * summary.explained[1]:.0f} % of the variance"
         )
@@ -228,7 +228,7 @@ def _summarize_map(run: str, latent_map: CodeMap) -> LatentSummary:
 
 
 def _different_people(clips: list[ClipFile], count: int) -> list[ClipFile]:
-    """The first clip of each person, then the second of each, and so on, up to a number of clips."""
+    """Choose the first clip of each person, then the second of each, and so on, up to a number of clips."""
     rank: dict[str, int] = {}
     ranks = []
     for clip in clips:

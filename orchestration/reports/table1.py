@@ -41,20 +41,20 @@ _STRIP = 8  # frames in a comparison picture
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings:
-    """What a report is of, and where its runs and its files are."""
+    """Runs and files of a report."""
 
     runs: str = "runs"
-    """Folder of the runs that are compared: each method's has its name, and what is not there is trained."""
+    """Folder of the compared runs, each named after its method; missing ones are trained."""
     out: Path | None = None
     """Folder for tables, figures and videos; by default RUNS/report."""
     preset: Literal["paper", "small", "tiny"] = "paper"
-    """Of every stage that is trained for the report."""
+    """Preset of every stage that is trained for the report."""
     workers: int = 1
     """Training processes of each run; 0 trains in this process."""
     parallel: int = 0
     """Runs that are trained side by side; 0 takes one for every GPU, or for every CPU where there is none."""
     cpus: int = 0
-    """CPUs of each worker; 0 divides the cluster's among them."""
+    """CPUs of each worker; 0 divides those of the cluster among the workers."""
     gpus: float = 0.0
     """GPUs of each worker; 0 takes one each where the cluster has so many now. A cluster that starts machines for work
     that waits has none at first: say 1 there, with --cpus and --parallel."""
@@ -65,20 +65,20 @@ class ReportSettings:
 
     @property
     def folder(self) -> Path:
-        """Where the report goes."""
+        """The folder of the report."""
         return self.out or Path(self.runs) / "report"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table1Settings(ReportSettings):
-    """What Table 1 compares."""
+    """Methods, clips and metrics of Table 1."""
 
     methods: tuple[MethodName, ...] = ("deformable_gan", "end_to_end", "no_restoration", "proposed")
-    """Methods; `no_augmentation` is there too."""
+    """Methods to compare; `no_augmentation` is another one."""
     split: Split = "test"
-    """Clips to draw again from their first frame."""
+    """Clips to reconstruct from their first frame."""
     perceptual: tuple[Perceptual, ...] = ("st_lpips", "lpips")
-    """Perceptual distances; they are left out, with a word, where their weights are not at hand."""
+    """Perceptual distances; those whose weights are not available are left out, with a note."""
     max_clips: int = 0
     """Clips to measure at most; 0 measures all."""
 
@@ -90,22 +90,22 @@ class Table1Settings(ReportSettings):
 
 @dataclass(frozen=True)
 class Table1:
-    """How near the methods come to the true clips (Section 4.3)."""
+    """Scores of the methods on the same clips (Section 4.3)."""
 
     dataset: str
     split: str
     size: tuple[int, int]
     mask: str
-    """The backend that made the true masks."""
+    """Backend of the true masks."""
     num_clips: int
     num_frames: int
     runs: dict[MethodName, str]
     scores: dict[MethodName, dict[str, Score]]
     """Mean over clips by method and metric."""
     tests: dict[MethodName, dict[str, PairedTest]]
-    """The proposed method less another one, clip by clip."""
+    """Paired tests of the proposed method less another one, clip by clip."""
     clips: dict[str, dict[MethodName, dict[str, float]]]
-    """What every clip scored."""
+    """Scores of single clips, by clip and method."""
     weights: dict[str, str]
     """sha256 of the weights behind each perceptual metric."""
     left_out: dict[str, str]
@@ -113,17 +113,17 @@ class Table1:
 
     @property
     def metrics(self) -> list[str]:
-        """Names of what was measured, masked first as in the paper."""
+        """Names of the measured metrics of the table, masked ones first as in the paper."""
         measured = next(iter(self.scores.values()))
         return [name + kind for kind in ("_masked", "") for name in _COLUMNS if name + kind in measured]
 
     @property
     def protocol(self) -> list[str]:
-        """What one must know to compare these numbers with others."""
+        """What the scores depend on, in sentences."""
         height, width = self.size
         lines = [
             f"{self.num_clips} clips of the {self.split} split of {self.dataset}, frames of {height}×{width}.",
-            f"Each clip is drawn from its first frame, in its own colours; the other {self.num_frames} frames count.",
+            f"Each clip is rendered from its first frame in its own colours; the other {self.num_frames} frames count.",
             f"Masked: both images are black outside the real frame's person mask (backend {self.mask}), which raises "
             "all scores (Section 4.3).",
             "Mean over frames, then over clips; in brackets the 95 % bootstrap interval over clips.",
@@ -140,7 +140,7 @@ class Table1:
         return lines
 
     def _elsewhere(self, metric: str) -> str:
-        """The paper's figures of a metric that has no column here."""
+        """The paper's results in a metric that has no column here."""
         info = metric_info(metric)
         figures = ", ".join(f"{METHODS[method].title} {info.format(values[metric])}" for method, values in _paper())
         return f"{metric_title(metric)} (paper, other data): {figures}."
@@ -153,7 +153,7 @@ def table1(
     listener: ProgressListener | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Table1:
-    """Train the methods that lack, measure all of them on the same clips, and write what was found.
+    """Train missing methods, measure all of them on the same clips, and write the results.
 
     Writes to the settings' folder ``table1.json`` with every clip's scores, ``table1.md``, and ``clips/CLIP_ID.png``:
     eight frames of the clip, and below them each method's.
@@ -161,7 +161,7 @@ def table1(
     Args:
         dataset: Folder of a clip dataset with all its colours.
         settings: What is compared.
-        listener: Hears of the trainings.
+        listener: Called with the progress of training.
         on_progress: Called with the number of clips that are measured and the number of all.
 
     Raises:
@@ -180,7 +180,7 @@ def table1(
             scores[file.clip_id], rows = _compare(renderers, file, measures)
             write_picture(settings.folder / "clips" / f"{file.clip_id}.png", grid(rows))
         on_progress(len(clips), len(clips))
-        # A score that a clip does not have is missing for the clip's own sake, so the methods' lists stay pairs.
+        # A score is missing because of the clip, for all methods alike, so the methods' lists stay paired.
         by_method = {method: gather(of_clip[method] for of_clip in scores.values()) for method in runs}
         table = Table1(
             dataset=str(data.folder),
@@ -229,7 +229,7 @@ def ensure_methods(
     listener: ProgressListener | None = None,
     parent: RunLog | None = None,
 ) -> dict[MethodName, StorageFolder]:
-    """The runs of these methods, of which those that are missing are trained."""
+    """Return the runs of these methods, and train those that are missing."""
     parallel, cpus = _share_machine(settings)
     how = TrainSettings(
         runs=settings.runs,
@@ -251,7 +251,7 @@ def ensure_methods(
 
 
 def _share_machine(settings: ReportSettings) -> tuple[int, int]:
-    """Runs side by side, and the CPUs of each of their workers."""
+    """Return how many runs train side by side, and the CPUs of each of their workers."""
     if settings.workers == 0:
         return 1, settings.cpus  # random numbers of one process are one sequence
     from orchestration.runtime.ray_session import start_ray
@@ -268,7 +268,7 @@ def _share_machine(settings: ReportSettings) -> tuple[int, int]:
 def _compare(
     renderers: Mapping[MethodName, VideoRenderer], file: ClipFile, measures: Mapping[str, Measure]
 ) -> tuple[dict[MethodName, dict[str, float]], list[list[np.ndarray]]]:
-    """The scores of each method on a clip, and the rows of the picture that shows them."""
+    """Score each method on a clip. Returns the scores, and the rows of the comparison picture."""
     scores: dict[MethodName, dict[str, float]] = {}
     rows: list[list[np.ndarray]] = []
     for method, renderer in renderers.items():
@@ -296,7 +296,7 @@ def _compare_with_proposed(
 
 
 def table_rows(table: Table1) -> list[list[str]]:
-    """The table's cells, the heads first."""
+    """Return the cells of the table, the heads first."""
     heads = ["method", *[metric_title(name) for name in table.metrics]]
     rows = []
     for method, scores in table.scores.items():
@@ -340,7 +340,7 @@ def _markdown(table: Table1) -> str:
 
 
 def _file(table: Table1, out: Path, log: RunLog) -> None:
-    """Write the table, and file it in MLflow."""
+    """Write the table, and log it."""
     files = {"table1.json": json.dumps(asdict(table), indent=2), "table1.md": _markdown(table)}
     for name, content in files.items():
         (out / name).write_text(content)

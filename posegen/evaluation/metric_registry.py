@@ -218,7 +218,7 @@ _GROUPS: dict[str, tuple[MetricInfo, ...]] = {
         MetricInfo("realism", "P(real)", "", "target", target=0.5, digits=3, source=_PROBES),
         MetricInfo("realism_of_real", "P(real) of real motions", digits=3, source=_PROBES),
         MetricInfo(
-            "realism_accuracy", "told from real", "%", "target", target=0.5, scale=100, digits=1, source=_PROBES
+            "realism_accuracy", "discriminator accuracy", "%", "target", target=0.5, scale=100, digits=1, source=_PROBES
         ),
         MetricInfo(
             "limb_drift", "limb drift", "%", "down", scale=100, digits=2, source="posegen.metrics.behavior.limb_drift"

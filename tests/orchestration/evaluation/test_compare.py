@@ -173,7 +173,7 @@ def test_values_are_printed_as_the_registry_says(measured, capsys):
     cli.main(["compare", "measured", "--metric", "behavior/prior_realism_accuracy", "--out", "page.html"])
     out = capsys.readouterr().out
     assert "52.0" in out and "0.52" not in out
-    assert "prior: told from real, % → 50" in (measured / "page.html").read_text()
+    assert "prior: discriminator accuracy, % → 50" in (measured / "page.html").read_text()
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")

@@ -87,7 +87,7 @@ def test_sources_beside_each_other():
     assert transfers[2] == ["action of the target, % ↓", "", "", "50.0 ± 10.0"]
     assert realism[0] == ["", "prior"]
     rows = dict(realism[1:])
-    assert rows["told from real, % → 50"] == "50.0 ± 10.0" and rows["ADE, m ↓"] == "0.50 ± 0.10"
+    assert rows["discriminator accuracy, % → 50"] == "50.0 ± 10.0" and rows["ADE, m ↓"] == "0.50 ± 0.10"
     heads, whole, *frames = postures
     assert heads == [
         *("", "posture read from codes, R² ↓", "error of postures read from codes, σ ↑", "of the mean posture, σ")

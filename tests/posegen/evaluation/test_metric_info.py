@@ -9,7 +9,7 @@ from posegen.evaluation.metric_info import MetricInfo
 
 UP = MetricInfo("psnr", "PSNR", "dB", "up", digits=2)
 DOWN = MetricInfo("error", "error", "cm", "down", scale=100, digits=1)
-SHARE = MetricInfo("told", "told from real", "%", "target", target=0.5, scale=100, digits=1)
+SHARE = MetricInfo("share", "discriminator accuracy", "%", "target", target=0.5, scale=100, digits=1)
 REAL = MetricInfo("diversity", "diversity", "", "target", digits=3)
 NONE = MetricInfo("nats", "information", "nats")
 
@@ -34,7 +34,7 @@ def test_metrics_without_a_goal_are_not_ranked(info):
     [
         (UP, "PSNR, dB ↑", "highest"),
         (DOWN, "error, cm ↓", "lowest"),
-        (SHARE, "told from real, % → 50", "nearest to 50"),
+        (SHARE, "discriminator accuracy, % → 50", "nearest to 50"),
         (REAL, "diversity → real", ""),
         (NONE, "information, nats", ""),
     ],

@@ -56,7 +56,7 @@ def test_a_metric_that_means_something_else_in_a_phase_has_an_entry_of_its_own()
         ("test/proposed/ssim_masked", "proposed: SSIM, masked", "up"),
         ("val/self_box_ssim", "SSIM, near the person, own shape", "up"),
         ("behavior/transfer_target_accuracy", "transfer: action of the target", "down"),
-        ("behavior/prior_realism_accuracy", "prior: told from real", "target"),
+        ("behavior/prior_realism_accuracy", "prior: discriminator accuracy", "target"),
         ("behavior/code_posture_error_10", "code: error of postures read from codes, frame 10", "up"),
         ("behavior/real_accuracy", "real: action of the code", "none"),
         ("behavior/chance_accuracy", "chance: action of the code", "none"),
