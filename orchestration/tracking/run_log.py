@@ -186,10 +186,9 @@ class RunLog:
         name = _metrics_file(group)
         if not self.folder.exists(name):
             return {}
-        content = self.folder.read_json(name)
-        if isinstance(content, dict):
-            content = {step: _with_time(row) for step, row in content.items()}
-        return parse_record(dict[int, Measured], json.dumps(content), f"{self.folder}/{name}", TrackingError)
+        content = self._read(dict[str, Any], name)
+        rows = {step: _with_time(row) for step, row in content.items()}
+        return parse_record(dict[int, Measured], json.dumps(rows), f"{self.folder}/{name}", TrackingError)
 
     def groups(self) -> list[str]:
         """The groups that have metrics."""

@@ -212,10 +212,11 @@ def is_whole(folder: StorageFolder) -> bool:
 def _facts(folder: StorageFolder) -> _Facts:
     if not folder.exists(_FACTS):
         raise CheckpointError(f"no checkpoint in {folder}")
-    content = folder.read_json(_FACTS)
-    if isinstance(content, dict) and isinstance(content.get("progress"), dict):
+    place = f"{folder}/{_FACTS}"
+    content = parse_record(dict[str, Any], folder.read(_FACTS), place, CheckpointError)
+    if isinstance(content.get("progress"), dict):
         content["progress"].pop("finished_at", None)  # which version 0.1 wrote
-    return parse_record(_Facts, json.dumps(content), f"{folder}/{_FACTS}", CheckpointError)
+    return parse_record(_Facts, json.dumps(content), place, CheckpointError)
 
 
 def _load_tensors(folder: StorageFolder) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:

@@ -703,7 +703,7 @@ def test_a_record_that_is_of_no_run(tmp_path, content):
 def test_metrics_that_are_none(checkpoint, content):
     run = checkpoint.parents[1]
     (run / "metrics.json").write_text(content)
-    with pytest.raises(TrackingError, match=r"metrics.json is (damaged|not JSON)"):
+    with pytest.raises(TrackingError, match=r"metrics.json is damaged"):
         history(StorageFolder(run))
 
 

@@ -94,7 +94,7 @@ def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path
         ("train video_generator a --epocs 3", "--epocs", "train video_generator"),
         ("prepare a b c", "options: c", "prepare"),
         ("dance", "dance; Available subcommands: studio, prepare", ""),
-        ("train dancer a", "dancer, a; Available subcommands: color-encoder", ""),
+        ("train dancer a", "dancer, a; Available subcommands: actor", ""),
         ("", "expected one of {studio, prepare", ""),
         ("weights", "expected one of {list, fetch", ""),
         ("prepare", "missing from posegen prepare: PATH Folder of videos", "prepare"),
@@ -108,7 +108,7 @@ def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path
         ("prepare a b --crop most", "'most' for argument '--crop'", "prepare"),
         ("train video_generator a --colors-per-pair 3", "colors_per_pair must be 1 or 2", "train video_generator"),
         ("submit -- prepare a b --sise 96x64", "--sise, 96x64 (did you mean --size?)", "prepare"),
-        ("submit -- train dancer a", "dancer, a; Available subcommands: color-encoder", ""),
+        ("submit -- train dancer a", "dancer, a; Available subcommands: actor", ""),
         ("submit --gpus one -- weights list", "--gpus: could not convert string to float", "submit"),
         ("cluster", "expected one of {check", ""),
         ("train color_encoder a --latent-reg random --batch-size 3", "got batch_size 3", "train color_encoder"),
@@ -169,7 +169,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
     for target in (
         "orchestration.data.prepare.prepare",
         "orchestration.data.colorize.colorize",
-        "orchestration.training.behavior_recipe.train_flow",  # before `train`, which it imports
+        "orchestration.training.recipes.train_with_requirements",
         "orchestration.training.train.train",
         "orchestration.evaluation.evaluate.evaluate_run",
         "orchestration.generation.videos.generate",

@@ -56,7 +56,7 @@ def inside(place, monkeypatch):
 
 
 def test_training_is_watched_by_the_recogniser(place):
-    last = json.loads((place / "runs/actor/metrics.json").read_text())["3"]
+    last = json.loads((place / "runs/actor/metrics.json").read_text())["3"]["values"]
     assert {"val/joint_error", "val/amplitude", "val/generated_fid", "val/generated_accuracy"} <= last.keys()
     assert all(np.isfinite(value) for value in last.values())
 

@@ -49,7 +49,7 @@ def train_a_little(stage: type[Stage], config: Stage.Config, data, folder, initi
         trained.step(batch)
     progress = TrainingProgress(epoch=1, step=STEPS, data_fingerprint=data.fingerprint, size=data.frame_size)
     save_checkpoint(StorageFolder(folder) / "checkpoints" / "000001", trained, progress)
-    save_record(StorageFolder(folder), RunRecord.of(stage.name, config, str(data.folder), data.fingerprint))
+    save_record(StorageFolder(folder), RunRecord.of(config, str(data.folder), data.fingerprint))
     return str(folder)
 
 
