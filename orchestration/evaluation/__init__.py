@@ -1,4 +1,4 @@
-"""Measure runs, keep the figures, compare them.
+"""Measure runs, keep the scores, compare them.
 
 Protocols and metrics are defined in `posegen.evaluation` and `posegen.metrics`.
 """

@@ -93,7 +93,7 @@ def compare_runs(targets: Sequence[str], metric: str = "", title: str = "") -> C
             f"{expected or 'none: they recorded nothing yet'}"
         )
     if chosen.startswith("motion/") and len({run.tags.get("posegen.recognizer") for run in with_metric}) > 1:
-        raise EvaluationError(f"{chosen} of these runs rests on different recognisers and does not compare")
+        raise EvaluationError(f"{chosen} of these runs rests on different action classifiers and does not compare")
     info = metric_info(chosen)
     varied = varied_parameters(with_metric)
     entries = [

@@ -31,7 +31,7 @@ class MotionEvaluateSettings:
     """The action classifier: a run of the stage recognition, or gru-humanact12 or gru-ntu13; by default that of the
     run's own configuration."""
     split: Literal["train", "test", "all"] = "test"
-    """Real motions to compare with; published figures are of all of them, those of the training included."""
+    """Real motions to compare with; published scores are of all of them, those of the training included."""
     num_frames: int = 60
     """Frames of a window, and of a generated motion; real motions that are shorter give shorter ones."""
     seeds: int = 20
@@ -39,7 +39,7 @@ class MotionEvaluateSettings:
     max_motions: int = 3000
     """Motions of each set at most."""
     random_state: bool = False
-    """Start published classifiers from random states, as published: their figures contain that noise."""
+    """Start published classifiers from random states, as published: their scores contain that noise."""
     pictures: bool = True
     """Render some of the generated motions, and plot a map of the codes."""
 
@@ -52,11 +52,11 @@ class MotionBasis(Basis):
     command = "posegen motion evaluate"
     subject = "motion"
     must_agree: ClassVar[Mapping[str, str]] = {
-        "recognizer_sha256": "different recognisers",
+        "recognizer_sha256": "different action classifiers",
         "split": "different splits",
         "num_frames": "motions of different lengths",
         "num_motions": "different numbers of motions",
-        "random_state": "different first states of the recogniser",
+        "random_state": "different first states of the action classifier",
     }
     old_file = "motion.json"
 
@@ -73,7 +73,7 @@ class MotionBasis(Basis):
         return [
             f"{self.num_motions:,} motions of up to {self.num_frames} frames of the split {self.split!r} "
             f"(data {data}), as many generated with the same actions and lengths, {self.seeds} seeds",
-            f"recogniser {self.recognizer}, sha256 {self.recognizer_sha256[:16]}, "
+            f"action classifier {self.recognizer}, sha256 {self.recognizer_sha256[:16]}, "
             f"{'random' if self.random_state else 'zero'} first states; all motions on the run's mean body",
             "± half of the 95 % confidence interval of the mean, 1.96 s/√n; in brackets what ACTOR prints, 1.96 s²",
         ]

@@ -163,7 +163,7 @@ def read_evaluation(run: str, basis: type[_B]) -> EvaluationRecord[_B]:
         name = basis.old_file
         content = _convert_old(folder.read_json(name), basis, f"{folder}/{name}")
     else:
-        raise EvaluationError(f"{run} has no figures of {basis.subject}: measure it with `{basis.command} {run}`")
+        raise EvaluationError(f"{run} has no scores of {basis.subject}: measure it with `{basis.command} {run}`")
     kind: Any = EvaluationRecord[basis]  # type: ignore[valid-type]
     record: EvaluationRecord[_B] = parse_record(kind, json.dumps(content), f"{folder}/{name}", EvaluationError)
     return record
@@ -205,7 +205,7 @@ def check_comparable(records: Sequence[EvaluationRecord[_B]], only: Collection[s
             ours, theirs = (getattr(one if name == "data_fingerprint" else one.basis, name) for one in (first, other))
             if ours != theirs and (name in only or not only):
                 raise EvaluationError(
-                    f"figures of {first.run} and {other.run} do not compare: they rest on {what} "
+                    f"scores of {first.run} and {other.run} do not compare: they rest on {what} "
                     f"({_difference(ours, theirs)}): measure both alike"
                 )
 

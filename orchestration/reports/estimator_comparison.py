@@ -47,7 +47,7 @@ class EstimatorSettings:
     recognizer: str = ""
     """Action classifier instead of one trained on all motions: a run, or gru-ntu13 or gru-humanact12."""
     split: Literal["train", "test", "all"] = "train"
-    """Real motions to compare with. Published figures are of the training motions."""
+    """Real motions to compare with. Published scores are of the training motions."""
     seeds: int = 20
     """Repeats of every measurement."""
     workers: int = 1

@@ -88,7 +88,7 @@ def test_measuring_again_gives_the_same(capsys):
     assert files[0] == files[1]
 
 
-def test_figures_of_other_protocols_are_refused(capsys):
+def test_scores_of_other_protocols_are_refused(capsys):
     run(f"behavior evaluate runs/net {QUICK} --no-pictures", capsys)
     run(f"behavior evaluate runs/flow {QUICK} --no-pictures --realism-steps 3", capsys)
     code, _, error = run("behavior compare runs/net runs/flow", capsys)
@@ -103,7 +103,7 @@ def test_figures_of_other_protocols_are_refused(capsys):
     ("line", "message"),
     [
         ("behavior compare", "say which runs to compare"),
-        ("behavior compare runs/judge", "no figures of behaviour: measure it with `posegen behavior evaluate"),
+        ("behavior compare runs/judge", "no scores of behaviour: measure it with `posegen behavior evaluate"),
         ("behavior evaluate runs/judge", "of the stage 'recognition': measure it with `posegen evaluate runs/judge`"),
         ("behavior evaluate runs/nobody", "no checkpoint in"),
         ("behavior evaluate runs/net --seeds 1", "seeds must be at least 2, got 1"),

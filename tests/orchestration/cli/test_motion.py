@@ -32,7 +32,7 @@ def write_corpus(folder: Path, subjects: range, actions=ACTIONS) -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A working directory with motions, two recognisers and a run of ACTOR."""
+    """A working directory with motions, two action classifiers and a run of ACTOR."""
     place = tmp_path_factory.mktemp("motion")
     write_corpus(place / "data", range(8))
     write_corpus(place / "other", range(8, 16))
@@ -55,7 +55,7 @@ def inside(place, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
 
 
-def test_training_is_watched_by_the_recogniser(place):
+def test_training_is_measured_by_the_action_classifier(place):
     last = json.loads((place / "runs/actor/metrics.json").read_text())["3"]["values"]
     assert {"val/joint_error", "val/amplitude", "val/generated_fid", "val/generated_accuracy"} <= last.keys()
     assert all(np.isfinite(value) for value in last.values())
@@ -108,20 +108,20 @@ def test_motions_are_measured_and_compared(capsys):
     assert code == 0 and out.count("actor") >= 2
 
 
-def test_figures_of_different_recognisers_are_refused(capsys):
+def test_scores_of_different_action_classifiers_are_refused(capsys):
     run(f"train actor data --preset tiny {NARROW} --seed 1 --name second --recognizer runs/judge", capsys)
     run("motion evaluate runs/actor --seeds 2 --num-frames 24 --no-pictures", capsys)
     run("motion evaluate runs/second --seeds 2 --num-frames 24 --recognizer runs/another --no-pictures", capsys)
     code, _, err = run("motion compare runs/actor runs/second", capsys)
-    assert code == 2 and "different recognisers" in err and len(err.strip().splitlines()) == 1
+    assert code == 2 and "different action classifiers" in err and len(err.strip().splitlines()) == 1
     code, _, err = run("compare actor second --metric motion/fid", capsys)
-    assert code == 2 and "different recognisers" in err
+    assert code == 2 and "different action classifiers" in err
     run("motion evaluate runs/second --seeds 2 --num-frames 20 --no-pictures", capsys)
     code, _, err = run("motion compare runs/actor runs/second", capsys)
     assert code == 2 and "different lengths" in err
 
 
-def test_estimators_are_compared_by_one_recogniser(capsys, monkeypatch):
+def test_estimators_are_compared_by_one_action_classifier(capsys, monkeypatch):
     from dataclasses import replace
 
     from posegen.stages import Actor, Recognition
@@ -164,7 +164,7 @@ def test_a_search_of_motions_is_planned(capsys):
         ("motion evaluate runs/nobody", "no checkpoint in .*runs/nobody"),
         ("motion evaluate runs/actor --recognizer gru-ntu13", "gru-ntu13"),
         ("motion evaluate runs/actor --seeds 1", "seeds must be at least 2"),
-        ("motion compare runs/judge", "no figures of motion"),
+        ("motion compare runs/judge", "no scores of motion"),
         ("motion compare", "say which runs"),
         ("motion show data", "posegen motion show FILE"),
         ("motion show nothing.npz out", "nothing.npz"),

@@ -116,7 +116,7 @@ MEASURED = {
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Three runs with figures of several protocols."""
+    """Three runs with scores of several protocols."""
     folder = tmp_path_factory.mktemp("measured")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

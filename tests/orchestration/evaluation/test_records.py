@@ -104,9 +104,9 @@ def test_scores_and_intervals_go_to_mlflow(kind, phase, tmp_path):
 def test_a_record_of_another_protocol_is_none(tmp_path):
     save_evaluation(make_record(tmp_path / "run", BATCHES))
     for basis, message in (
-        (MotionBasis, "no figures of motion: measure it with `posegen motion evaluate"),
-        (BehaviorBasis, "no figures of behaviour: measure it with `posegen behavior evaluate"),
-        (VideoBasis, "no figures of videos: measure it with `posegen evaluate"),
+        (MotionBasis, "no scores of motion: measure it with `posegen motion evaluate"),
+        (BehaviorBasis, "no scores of behaviour: measure it with `posegen behavior evaluate"),
+        (VideoBasis, "no scores of videos: measure it with `posegen evaluate"),
     ):
         with pytest.raises(EvaluationError, match=message):
             read_evaluation(str(tmp_path / "run"), basis)
@@ -196,7 +196,7 @@ def test_a_damaged_record_of_an_older_version_is_refused(content, tmp_path):
 @pytest.mark.parametrize(
     ("kind", "changes", "what"),
     [
-        ("motion", {"recognizer_sha256": "0" * 64}, "different recognisers"),
+        ("motion", {"recognizer_sha256": "0" * 64}, "different action classifiers"),
         ("motion", {"num_frames": 20}, r"motions of different lengths \(60, 20\)"),
         ("behavior", {"protocol": BehaviorProtocol(realism_steps=3)}, r"different protocols \(realism_steps 300, 3\)"),
         ("video", {"weights": {}}, "different weights of perceptual distances"),
@@ -207,7 +207,7 @@ def test_a_damaged_record_of_an_older_version_is_refused(content, tmp_path):
 def test_scores_of_other_protocols_and_classifiers_do_not_compare(kind, changes, what):
     ours = make_record("a", BASES[kind])
     check_comparable([ours, make_record("b", BASES[kind]), ours])
-    with pytest.raises(EvaluationError, match=f"figures of a and b do not compare: they rest on {what}"):
+    with pytest.raises(EvaluationError, match=f"scores of a and b do not compare: they rest on {what}"):
         check_comparable([ours, make_record("b", replace(BASES[kind], **changes))])
 
 
