@@ -29,7 +29,7 @@ class Recognition(MotionStage):
     """Recogniser of actions, with whose features motions are compared: a GRU on joints, or ST-GCN on rotations."""
 
     name = "recognition"
-    objectives: ClassVar = {"cross_entropy": "val/cross_entropy", "accuracy": "val/accuracy"}
+    objectives: ClassVar = {"cross_entropy": "val/cross_entropy", "classification_accuracy": "val/accuracy"}
     validation_samples = 512
 
     @dataclass(frozen=True, kw_only=True)
