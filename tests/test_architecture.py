@@ -124,6 +124,32 @@ def test_only_tracking_imports_mlflow():
     assert {path.parent.name for path in users} == {"tracking"}
 
 
+_NAMED_TUPLES = {"_asdict", "_replace", "_fields"}  # public, in spite of their names
+
+
+def private_names(path: Path) -> list[str]:
+    """What a file uses of other libraries, or of other objects, whose name begins with an underscore."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls")):
+                continue
+            case ast.Attribute(attr=name) if re.match(r"_[a-zA-Z]", name) and name not in _NAMED_TUPLES:
+                found.append(ast.unparse(node))
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                whole = [getattr(node, "module", None) or "", *(alias.name for alias in names)]
+                parts = {part for name in whole for part in name.split(".")} - {"__future__"}
+                own = whole[0].split(".")[0] in LAYERS and whole[0].split(".")[-1].startswith("_")
+                found += [ast.unparse(node)] * (any(part.startswith("_") for part in parts) and not own)
+    return [f"{path.relative_to(ROOT)}: {name}" for name in found]
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_private_names_of_other_libraries_are_not_used(package):
+    """They change without notice."""
+    assert not [name for path in modules(package) for name in private_names(path)]
+
+
 def declared(extras: Iterable[str] = ()) -> set[str]:
     """Names, in lower case and with dashes, of the packages that pyproject asks for, and those of some extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
