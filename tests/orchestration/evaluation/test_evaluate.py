@@ -40,6 +40,7 @@ NARROW = {
     "batch_size": 4,
     "epoch_size": 8,
     "num_epochs": 1,
+    "lambda_cycle": 1.0,  # optional terms are reported, too
 }
 OWN = [name for name, stage in STAGES.items() if stage.__module__.startswith("posegen.")]
 BATCHES = [name for name in OWN if STAGES[name].protocol == "batches"]

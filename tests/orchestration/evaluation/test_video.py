@@ -17,7 +17,7 @@ from orchestration.data.colorize import ColorizeSettings, colorize
 from orchestration.data.prepare import PrepareSettings, prepare
 from orchestration.evaluation.video import EvaluateSettings, evaluate_video
 from orchestration.tracking.queries import find_runs
-from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, load_stage, save_checkpoint
+from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import Clip, write_clip
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
@@ -159,17 +159,16 @@ def test_the_table_groups_scores_and_says_what_is_good(dataset, tmp_path, capsys
     assert by_name["flicker of the real clips"][1] == ""
 
 
-def test_colours_asked_for_have_means_and_medians(dataset, tmp_path):
+def test_colours_asked_for_have_means_and_medians(dataset, tmp_path, monkeypatch):
+    def find(synthesizer, content, z, colors):
+        return z + 1, {}
+
+    monkeypatch.setattr("posegen.evaluation.color_control.match_colors", find)
     run = write_run(tmp_path, "video_generator")
-    stage = load_stage(find_checkpoint(run), VideoGenerator)
-    for codebook in stage.codebooks.values():
-        codebook.fit(torch.randn(64, len(codebook.mean)), 40 * torch.rand(64, 3))
-    progress = TrainingProgress(epoch=2, step=2, data_fingerprint="", size=SIZE)
-    save_checkpoint(run / "checkpoints" / "epoch-0002", stage, progress)
-    record = evaluate_video(str(run), dataset, replace(NO_WEIGHTS, asked=1, max_clips=1))
+    record = evaluate_video(str(run), dataset, replace(NO_WEIGHTS, asked=2, max_clips=1))
     asked = {name for name in record.scores if name.startswith("asked_")}
     assert {"asked_hit_upper", "asked_hit_median", "asked_background_delta_e_median"} <= asked
     assert not {"asked_recolor_upper", "asked_texture_upper"} & asked
     hits = [one["hit"] for one in next(iter(record.details["asked"].values()))]
-    assert record.scores["asked_hit_median"].mean == pytest.approx(np.median(hits))
+    assert len(hits) >= 2 and record.scores["asked_hit_median"].mean == pytest.approx(np.median(hits))
     assert {metric_info(f"test/{name}").group for name in asked} == {"colour asked for"}
