@@ -153,5 +153,5 @@ def test_it_is_trained_on_ray_and_searched(noise_clips, place, monkeypatch):
     monkeypatch.setattr(search_spaces, "load", lambda name: space)
     settings = TuneSettings(trials=2, workers=0, set=("mean_color.batch_size=4",), pruning="none")
     found = tune("colors", noise_clips, settings)
-    assert [trial.state for trial in found.trials] == ["complete", "complete"]
+    assert [trial.state for trial in found.trials] == ["complete", "complete"], [trial.reason for trial in found.trials]
     assert found.best[0].values["error"] == min(trial.values["error"] for trial in found.trials)
