@@ -8,7 +8,7 @@ from tyro.conf import Positional
 from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
-from orchestration.generation.behavior import LengthSettings
+from orchestration.generation.behavior import InterpolationSettings, LengthSettings
 
 
 def add_behavior_commands(app: SubcommandApp) -> None:
@@ -43,28 +43,16 @@ def sample(
     _say_made(f"{len(made)} futures of {len(made[0])} frames", out)
 
 
-def interpolate(
-    run: Positional[str],
-    out: Positional[Path],
-    first: str,
-    second: str,
-    target: str,
-    count: int = 5,
-    settings: LengthSettings = LengthSettings(),
-) -> None:
-    """Draw motions of one person with behaviours from that of one motion to that of another, in even steps.
+def interpolate(run: Positional[str], out: Positional[Path], settings: InterpolationSettings) -> None:
+    """Generate motions of one person with behaviours from that of one motion to that of another, in even steps.
 
     Args:
         run: Run of the stage behavior or behavior_flow.
-        out: Folder for them.
-        first: A motion, see `posegen behavior sample --help`: the behaviour to begin with.
-        second: The behaviour to end with.
-        target: From whose first posture it is done.
-        count: Motions, with both ends.
+        out: Folder for the files.
     """
     from orchestration.generation.behavior import interpolate_behavior
 
-    made = interpolate_behavior(run, out, first=first, second=second, target=target, count=count, settings=settings)
+    made = interpolate_behavior(run, out, settings)
     _say_made(f"{len(made)} motions of {len(made[0])} frames", out)
 
 

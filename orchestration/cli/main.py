@@ -30,8 +30,9 @@ from orchestration.data.prepare import PrepareSettings
 from orchestration.errors import naming_system_errors
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.animate import MotionSettings
+from orchestration.generation.colors import ColorSettings
+from orchestration.generation.output import OutputSettings
 from orchestration.generation.transfer import TransferSettings
-from orchestration.generation.videos import ColorSettings
 from orchestration.option_types import FrameSize
 from orchestration.reports.demo import DemoSettings
 from orchestration.runtime.progress import ProgressCallback
@@ -44,7 +45,7 @@ from posegen.errors import PosegenError, UsageError, in_one_line
 from posegen.stages import STAGES, Behavior
 
 if TYPE_CHECKING:
-    from orchestration.generation.videos import Generated
+    from orchestration.generation.output import GeneratedVideos
     from orchestration.search.results import TrialResult
 
 USAGE_ERROR = 2
@@ -375,8 +376,9 @@ def generate(
     """
     from orchestration.generation.videos import generate
 
-    drawn = generate(run, dataset or dataset_of(run), content=content, poses=poses, out=out, batch=batch, colors=colors)
-    _print_generated(drawn, out)
+    output = OutputSettings(out=out, batch=batch)
+    made = generate(run, dataset or dataset_of(run), content=content, poses=poses, output=output, colors=colors)
+    _print_generated(made, out)
 
 
 def animate(
@@ -403,8 +405,9 @@ def animate(
     """
     from orchestration.generation.animate import animate
 
-    folder = dataset or dataset_of(run)
-    _print_generated(animate(run, folder, content=content, moves=moves, out=out, batch=batch, colors=colors), out)
+    output = OutputSettings(out=out, batch=batch)
+    made = animate(run, dataset or dataset_of(run), content=content, moves=moves, output=output, colors=colors)
+    _print_generated(made, out)
 
 
 def transfer(
@@ -427,13 +430,13 @@ def transfer(
     """
     from orchestration.generation.transfer import transfer
 
-    made = transfer(run, out, settings, batch=batch, colors=colors)
-    _print_generated(made.drawn, out)
+    made = transfer(run, settings, OutputSettings(out=out, batch=batch), colors=colors)
+    _print_generated(made.rendered, out)
     motions = made.motions[0] if len(made.motions) == 1 else f"{len(made.motions)} files in {out}"
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
-def _print_generated(shown: Generated, out: Path) -> None:
+def _print_generated(shown: GeneratedVideos, out: Path) -> None:
     videos = shown.videos[0] if len(shown.videos) == 1 else f"{len(shown.videos)} videos in {out}"
     sheets = (
         f"a contact sheet in {shown.sheets[0]}" if len(shown.sheets) == 1 else f"{len(shown.sheets)} contact sheets"

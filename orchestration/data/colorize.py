@@ -24,7 +24,7 @@ from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
 
 if TYPE_CHECKING:
-    from posegen.inference.hint_recolorer import Recolorer
+    from posegen.inference.hint_recolorer import HintRecolorer
 
 PAINT_VERSION = 3
 """Part of what every file records: counts the changes to the code that paint another picture."""
@@ -210,19 +210,21 @@ def _fix_network(settings: ColorizeSettings) -> ColorizeSettings:
     if settings.method == "lab":
         return settings
     from posegen.checkpoints.checkpoint import find_checkpoint
-    from posegen.inference.hint_recolorer import PUBLISHED
+    from posegen.inference.hint_recolorer import PUBLISHED_COLORIZERS
 
-    colorizer = settings.colorizer or PUBLISHED[0]
-    return replace(settings, colorizer=colorizer if colorizer in PUBLISHED else find_checkpoint(colorizer).uri)
+    colorizer = settings.colorizer or PUBLISHED_COLORIZERS[0]
+    return replace(
+        settings, colorizer=colorizer if colorizer in PUBLISHED_COLORIZERS else find_checkpoint(colorizer).uri
+    )
 
 
-def _load_recolorer(settings: ColorizeSettings) -> Recolorer | None:
+def _load_recolorer(settings: ColorizeSettings) -> HintRecolorer | None:
     """The network that paints, None for the method that needs none."""
     if settings.method == "lab":
         return None
-    from posegen.inference.hint_recolorer import Recolorer, load_network
+    from posegen.inference.hint_recolorer import HintRecolorer, load_colorizer
 
-    return Recolorer(load_network(settings.colorizer))
+    return HintRecolorer(load_colorizer(settings.colorizer))
 
 
 def _read_record(dataset: StorageFolder, kind: str, clip_id: str) -> bytes:

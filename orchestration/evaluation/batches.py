@@ -10,7 +10,7 @@ from typing import ClassVar
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
 from orchestration.runtime.worker import local_device
 from orchestration.training.runs import dataset_of
-from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_size, load_stage
+from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, EvaluationError
 from posegen.evaluation.batches import MAX_BATCH, score_batches
@@ -63,11 +63,10 @@ def evaluate_batches(
     check_protocol(run, "batches")
     checkpoint = find_checkpoint(run)
     device = local_device()
-    stage = load_stage(checkpoint, Stage).to(device)
+    stage, trained_size = load_stage(checkpoint, Stage).to(device), load_progress(checkpoint).size
     data = stage.reads(dataset or dataset_of(run))
-    if data.frame_size is not None and data.frame_size != load_frame_size(checkpoint):
-        trained = load_frame_size(checkpoint)
-        raise EvaluationError(f"{data.folder} has frames of {data.frame_size}, the run was trained at {trained}")
+    if data.frame_size is not None and data.frame_size != trained_size:
+        raise EvaluationError(f"{data.folder} has frames of {data.frame_size}, the run was trained at {trained_size}")
     samples = stage.open_samples(replace(stage.config, epoch_size=0), data, split)
     num_samples = len(samples.plan(0))
     if not num_samples:

@@ -33,6 +33,7 @@ from posegen.evaluation.behavior_rollouts import (
     sample_windows,
 )
 from posegen.io.storage import StorageFolder
+from posegen.motion.to_h36m import motion_from_h36m
 from posegen.samples import BehaviorWindows
 from posegen.stages.behavior_stage import BehaviorStage
 
@@ -187,4 +188,5 @@ def _render_futures(folder: Path, stage: BehaviorStage, windows: PairedWindows) 
 def _write(
     folder: Path, stage: BehaviorStage, motions: Sequence[Tensor], captions: Sequence[str], title: str, columns: int
 ) -> None:
-    write_pictures(folder, [stage.to_motion(x.numpy()) for x in motions], captions, title=title, columns=columns)
+    made = [motion_from_h36m(x.numpy(), stage.config.fps) for x in motions]
+    write_pictures(folder, made, captions, title=title, columns=columns)

@@ -18,7 +18,7 @@ from orchestration.training.runs import dataset_of
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import EvaluationError
 from posegen.evaluation.motion_generation import MotionProtocol, score_motions
-from posegen.inference.action_classifiers import open_recognizer
+from posegen.inference.action_classifiers import load_action_classifier
 from posegen.io.storage import StorageFolder
 from posegen.samples import MotionCrops, Window
 
@@ -110,7 +110,7 @@ def evaluate_motion(
         raise EvaluationError(
             "no action classifier is known: name one with --recognizer RUN, of the stage recognition, or gru-humanact12"
         )
-    recognizer = open_recognizer(name, stage.device)
+    recognizer = load_action_classifier(name, stage.device)
     data = MotionDataset(dataset or dataset_of(run))
     window = Window(num_frames=settings.num_frames, min_frames=1, max_frames=settings.num_frames)
     samples = MotionCrops(data, settings.split, actions=stage.config.actions, window=window)

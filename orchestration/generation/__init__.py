@@ -1,4 +1,4 @@
-"""Videos, motions and pages made with trained runs.
+"""Videos, motions, plots and pages made with trained runs: what a verb's function is given is looked up by name here.
 
 Nothing here trains or measures.
 """

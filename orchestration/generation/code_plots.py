@@ -1,4 +1,4 @@
-"""Maps of codes: each a dot, where the two directions in which the codes vary most put it."""
+"""Scatter plots of codes on their first two principal components."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ import numpy as np
 from posegen.errors import ConfigError
 from posegen.metrics.latent import principal_components
 
-_QUALITATIVE = 20  # colours that people tell apart
+_QUALITATIVE = 20  # colours that are easy to distinguish
 
 
 def scatter_codes(axes: Any, codes: np.ndarray, rgb: np.ndarray, size: float = 6.0) -> np.ndarray:
-    """Draw codes (N, Z) as dots in colours (N, 3) into matplotlib's axes; numbers along these would have no meaning.
+    """Plot codes (N, Z) as dots of colours (N, 3), without ticks: numbers along the axes would have no meaning.
+
+    Args:
+        axes: Axes of matplotlib.
+        codes: (N, Z).
+        rgb: (N, 3) in [0, 1].
+        size: Area of a dot in square points.
 
     Returns:
-        (2,) the shares of the variance that the two axes have.
+        (2,) the axes' shares of the variance.
     """
     coordinates, explained = principal_components(codes)
     axes.scatter(*coordinates.T, c=rgb, s=size, linewidths=0)
@@ -28,16 +34,16 @@ def scatter_codes(axes: Any, codes: np.ndarray, rgb: np.ndarray, size: float = 6
 
 
 def plot_action_map(path: Path, codes: np.ndarray, actions: Sequence[str], title: str = "") -> None:
-    """Write a picture of codes, each dot in the colour of its action.
+    """Write a scatter plot of codes, each dot in the colour of its action.
 
     Args:
         path: The file to write, .png.
         codes: (N, Z), of motions.
-        actions: The action's name of each.
-        title: Of the picture.
+        actions: The action of each code.
+        title: Title of the plot.
 
     Raises:
-        ConfigError: Names are not one each, or codes are not finite or fewer than two.
+        ConfigError: There are not as many actions as codes, or codes are not finite or fewer than two.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -53,7 +59,9 @@ def plot_action_map(path: Path, codes: np.ndarray, actions: Sequence[str], title
     axes = figure.subplots()
     explained = 100 * scatter_codes(axes, codes, np.array([rgb[action] for action in actions]), size=14)
     axes.set_title(title)
-    axes.set_xlabel(f"{len(codes):,} codes; the axes have {explained[0]:.0f} and {explained[1]:.0f} % of the variance")
+    axes.set_xlabel(
+        f"{len(codes):,} codes; the axes explain {explained[0]:.0f} and {explained[1]:.0f} % of the variance"
+    )
     dots = [Line2D([], [], color=rgb[name], marker="o", linestyle="", label=name) for name in names]
     figure.legend(handles=dots, loc="outside right upper", ncols=-(-len(dots) // _QUALITATIVE), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)

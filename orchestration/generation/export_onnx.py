@@ -1,4 +1,4 @@
-"""Exports the generator of a run to ONNX, for runtimes without PyTorch."""
+"""``posegen export``: the generator of a run as ONNX, for runtimes without PyTorch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from posegen.checkpoints.checkpoint import find_checkpoint, load_config
 from posegen.errors import ConfigError
+from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.storage import StorageFolder
 
@@ -23,21 +23,21 @@ _OPSET = 18
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written."""
+    """The file of an export."""
 
     path: Path
     num_bytes: int
 
 
 def export(run: StorageFolder | str, out: Path) -> Exported:
-    """Write the generator: one call draws a frame from the one before, so a video of any length is a loop around it.
+    """Write the generator as ONNX: one call renders a frame from the one before, so a loop renders a video.
 
     Inputs are ``features`` (N, F, H, W) in [-1, 1], ``previous`` (N, 3, H, W) in [-1, 1], at first v0, ``code``
     (N, Z) and ``regions`` (N, 2, H, W) in [0, 1]; the output is ``frame`` (N, 3, H, W) in [-1, 1]. N is free. The
     file's metadata have ``size``, ``latent_dims``, ``stage`` and ``config`` as JSON. Encoders, codebooks and feature
     restoration are not in it.
 
-    Raises ConfigError (CheckpointError) where there is no such run, or ONNX is not installed.
+    Raises CheckpointError where there is no such run, and ConfigError where ONNX is not installed or `out` is no .onnx.
     """
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:
@@ -46,9 +46,9 @@ def export(run: StorageFolder | str, out: Path) -> Exported:
 
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"the generator is written as .onnx, got {out.name!r}")
-    synthesizer = VideoSynthesizer.load(run, torch.device("cpu"))
-    stage, config = load_config(find_checkpoint(run))
-    latent_dims = synthesizer.stage.config.upper_latent_dim, synthesizer.stage.config.lower_latent_dim
+    synthesizer = load_renderer(run, VideoSynthesizer, device=torch.device("cpu"))
+    stage, config = synthesizer.stage, synthesizer.stage.config
+    latent_dims = config.upper_latent_dim, config.lower_latent_dim
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "generator.onnx"
         _export_network(synthesizer, sum(latent_dims), path)

@@ -1,4 +1,4 @@
-"""Motions by what people call them: files, videos, and names in datasets of motions and of clips."""
+"""Motions by name: files, videos, and entries of datasets of motions and of clips."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from posegen.motion.motion import Motion, read_motion
 
 @dataclass(frozen=True, kw_only=True)
 class LookupSettings:
-    """Where motions are looked up by name."""
+    """Datasets in which motions are looked up by name."""
 
     motions: str = ""
-    """Dataset in which motions are looked up; by default the one that the run was trained on."""
+    """Dataset of motions; by default the one that the run was trained on."""
     clips: str = ""
-    """Dataset of clips: BlazePose finds their motion in three dimensions, as that of videos."""
+    """Dataset of clips, which BlazePose lifts to three dimensions, as it does videos."""
 
 
 class MotionFinder:
-    """Finds motions; datasets are opened when a name is looked up in them.
+    """Finds motions by name; a dataset is opened when a name is first looked up in it.
 
     Args:
-        run: Its motions are known where no others are given.
-        ground: Height y of the ground in them; those from elsewhere are moved up or down to stand on it.
-        lookup: Where names are looked up.
+        run: A run, in whose dataset motions are looked up where `lookup` names no other.
+        ground: Height y of the ground in that dataset, in metres; motions from elsewhere are moved to stand on it.
+        lookup: The datasets.
     """
 
     def __init__(self, run: str, ground: float, lookup: LookupSettings = LookupSettings()):
@@ -47,10 +47,14 @@ class MotionFinder:
         return ClipDataset(self._lookup.clips)
 
     def find(self, name: str) -> Motion:
-        """Read a motion's file, .npz, lift a video's or a clip's person, or read a motion of the dataset.
+        """Find a motion, at the rate of its source.
 
-        Raises ValueError (DatasetError, MotionError, VideoError) or OSError where there is no such motion or nobody is
-        seen in it.
+        Args:
+            name: A motion file, .npz; a video, whose person is lifted; or a clip or motion, by id or PERSON/ACTION.
+
+        Raises:
+            PosegenError: There is no such motion, or no person is detected.
+            OSError: A file cannot be read.
         """
         path = Path(name)
         if path.suffix.lower() == ".npz":
@@ -66,7 +70,7 @@ class MotionFinder:
         return stand_at(motion, self._ground) if self._lookup.motions else motion
 
     def _find_clip(self, name: str) -> Motion:
-        """A clip, or where there is none of this name a motion."""
+        """Lift a clip, or read a motion where no clip has this name."""
         from posegen.perception.lifting import lift_clip
 
         try:
@@ -80,6 +84,6 @@ class MotionFinder:
 
 
 def short_name(name: str) -> str:
-    """What a file that is made of a motion may be called."""
+    """Return a stem for the files that are made of a motion."""
     path = Path(name)
     return path.stem if path.suffix.lower() in VIDEO_SUFFIXES | {".npz"} else name.replace("/", "-")

@@ -1,4 +1,4 @@
-"""Motions as people turn them: one HTML file with an animated plot in three dimensions."""
+"""A page of motions: one HTML file with an animated plot in three dimensions, to be turned and zoomed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from posegen.motion.rendering import (
 )
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 
-_ROOM = 1.5  # metres from one person to the next
-_MOST_FRAMES = 300  # of longer motions every second frame is shown, or every third, …
+_SPACING = 1.5  # metres from one person to the next
+_MAX_FRAMES = 300  # of longer motions every second frame is shown, or every third, …
 _ABOVE = 0.35  # metres from a head up to its caption
 _MARGIN = 0.25
 _PALE: Color = (200, 200, 200)
@@ -39,7 +39,7 @@ _BONES: dict[Color, list[int]] = {
 
 
 def _make_head() -> np.ndarray:
-    """Two rings with a gap behind each, (P, 3) metres from the head joint, as plotly has them."""
+    """Two rings with a gap after each, (P, 3) metres from the head joint, in plotly's axes."""
     angle = np.linspace(0, 2 * np.pi, 13)
     across, up, none = 0.1 * np.cos(angle), 0.07 + 0.1 * np.sin(angle), 0 * angle
     gap = np.full((1, 3), np.nan)
@@ -54,13 +54,14 @@ def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[
     """Write a page on which motions play beside each other, and can be turned and zoomed.
 
     The page needs no network and no server. It takes 5 MB for plotly.js, and 2.5 kB for each frame of a motion.
-    Everybody starts in their own place and faces the viewer; who ends early stays so. The rate is the highest of all.
+    Each motion starts in its own place, facing the viewer, and keeps its last frame after its end. The rate is the
+    highest of all.
 
     Args:
         path: The file to write, .html.
-        motions: From left to right.
+        motions: The motions, from left to right.
         captions: One for each, or none at all.
-        title: Of the page.
+        title: Title of the page.
 
     Raises:
         PosegenError: There are no motions, or captions are not one each.
@@ -74,12 +75,12 @@ def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[
 
 
 def make_motion_figure(motions: Sequence[Motion], captions: Sequence[str]) -> Any:
-    """Draw motions as a plotly figure with buttons and a slider; see `write_motion_page`."""
+    """Make a plotly figure of motions with buttons and a slider; see `write_motion_page`."""
     import plotly.graph_objects as go
 
     fps = max(motion.fps for motion in motions)
     joints, valid = _line_up([resample(motion, fps) for motion in motions])
-    step = math.ceil(len(joints) / _MOST_FRAMES)
+    step = math.ceil(len(joints) / _MAX_FRAMES)
     frames = [
         go.Frame(data=_add_bodies(joints[number], valid[number]), name=f"{number / fps:.2f}")
         for number in range(0, len(joints), step)
@@ -95,12 +96,12 @@ def make_motion_figure(motions: Sequence[Motion], captions: Sequence[str]) -> An
 
 
 def _line_up(motions: Sequence[Motion]) -> tuple[np.ndarray, np.ndarray]:
-    """Put motions beside each other on one floor: joints (T, N, 24, 3) as plotly has them, and valid (T, N)."""
+    """Put motions beside each other on one floor: joints (T, N, 24, 3) in plotly's axes, and valid (T, N)."""
     length = max(map(len, motions))
     joints, valid = [], []
     for place, motion in enumerate(motions):
         rows = np.minimum(np.arange(length), len(motion) - 1)
-        moved = canonicalize(motion)[0].joints - (0, floor_height(motion.joints), 0) + (_ROOM * place, 0, 0)
+        moved = canonicalize(motion)[0].joints - (0, floor_height(motion.joints), 0) + (_SPACING * place, 0, 0)
         joints.append(moved[rows])
         valid.append(motion.valid[rows])
     x, y, z = np.moveaxis(np.stack(joints, axis=1), -1, 0)
@@ -108,7 +109,7 @@ def _line_up(motions: Sequence[Motion]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _add_bodies(joints: np.ndarray, valid: np.ndarray) -> list[Any]:
-    """Traces of one frame, of joints (N, 24, 3): the same ones for every frame, which is what plotly animates."""
+    """Traces of one frame, of joints (N, 24, 3): as many for every frame, as plotly's animation requires."""
     import plotly.graph_objects as go
 
     traces = []
@@ -125,14 +126,14 @@ def _add_bodies(joints: np.ndarray, valid: np.ndarray) -> list[Any]:
 
 
 def _polyline(joints: np.ndarray, far: Sequence[int]) -> np.ndarray:
-    """Bones of bodies (N, 24, 3) as points (P, 3) of one line, with a gap behind each."""
+    """Bones of bodies (N, 24, 3) as points (P, 3) of one line, with a gap after each."""
     near = [SMPL_24_PARENTS[joint] for joint in far]
     gap = np.full((len(joints), len(far), 3), np.nan, np.float32)
     return np.stack([joints[:, near], joints[:, list(far)], gap], axis=2).reshape(-1, 3)
 
 
 def _add_captions(joints: np.ndarray, captions: Sequence[str]) -> Any:
-    """What stands above the heads of the first frame, (N, 24, 3)."""
+    """Captions above the heads of the first frame, (N, 24, 3)."""
     import plotly.graph_objects as go
 
     x, y, z = joints[:, SMPL_24.index("head")].T
@@ -140,7 +141,7 @@ def _add_captions(joints: np.ndarray, captions: Sequence[str]) -> Any:
 
 
 def _scene(joints: np.ndarray) -> dict[str, Any]:
-    """The space that everybody needs, seen from the front and a little from above."""
+    """Axes that hold all joints, viewed from the front and a little from above."""
     low = joints.min(axis=(0, 1, 2)) - np.array([_MARGIN, _MARGIN, 0.0])
     high = joints.max(axis=(0, 1, 2)) + np.array([_MARGIN, _MARGIN, _ABOVE + _MARGIN])
     low[2] = min(low[2], 0.0)
@@ -152,7 +153,7 @@ def _scene(joints: np.ndarray) -> dict[str, Any]:
     axes["zaxis"] |= {"showbackground": True, "backgroundcolor": _GROUND, "gridcolor": "white"}
     for name in ("xaxis", "yaxis"):
         axes[name]["gridcolor"] = "white"
-    # The longest side is 1 in the units of the camera, wherever the others go.
+    # The longest side has length 1 in the camera's units.
     ratio = dict(zip("xyz", ((high - low) / (high - low).max()).tolist(), strict=True))
     return {"aspectmode": "manual", "aspectratio": ratio, "camera": {"eye": {"x": 0.35, "y": -1.25, "z": 0.3}}, **axes}
 

@@ -1,4 +1,4 @@
-"""Motions that a run generates: files for other programs, and pictures, a video and a page for people."""
+"""``posegen motion generate``: motions of an ACTOR, and the pictures, video and page that are made of any motions."""
 
 from __future__ import annotations
 
@@ -17,35 +17,36 @@ from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
+from posegen.inference.devices import default_device
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder
+from posegen.motion.editing import with_rotations
 from posegen.motion.motion import Motion, write_motion
-from posegen.motion.rendering import render_strips, write_motion_video
+from posegen.motion.rendering import GridLayout, render_strips, write_motion_video
 from posegen.networks.actor import frame_mask
 from posegen.samples import MotionCrops, Window, fixed_batch
 from posegen.stages import Actor
 
-_MAPPED = 1000  # codes in a map
-_ON_PAGE = 6  # motions beside each other that can still be told apart
+_PLOTTED_CODES = 1000
+_ON_PAGE = 6  # motions beside each other that can still be distinguished
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateMotionSettings:
-    """What is generated."""
+    """Actions, lengths and codes of the motions to generate."""
 
     actions: tuple[str, ...] = ()
-    """Actions; by default all that the run has learned."""
+    """Actions; by default all that the run was trained on."""
     frames: int = 60
     """Frames of each motion."""
     samples: int = 3
     """Motions of each action, from random codes."""
     to_action: str = ""
-    """Instead of samples, motions of one code from the first of the actions to this one, and through what is between
-    them."""
+    """Instead of samples, motions of one code whose action is interpolated from the first action to this one."""
     between_codes: bool = False
-    """Instead of random codes, those between two of them, which all actions share."""
+    """Instead of random codes, codes interpolated between two of them, the same for all actions."""
     seed: int = 0
-    """Decides the codes."""
+    """Seed of the codes."""
 
     def __post_init__(self) -> None:
         for name in ("frames", "samples"):
@@ -54,10 +55,8 @@ class GenerateMotionSettings:
 
 
 def load_actor(run: str) -> Actor:
-    """The newest checkpoint of a run of the stage actor, on a GPU if there is one."""
-    stage = load_stage(find_checkpoint(run), Actor)
-    assert isinstance(stage, Actor)
-    return stage.to(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    """Load the newest checkpoint of a run of the stage actor, on a GPU if there is one."""
+    return load_stage(find_checkpoint(run), Actor).to(default_device())
 
 
 def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> list[Motion]:
@@ -79,11 +78,11 @@ def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> l
 
 
 def _generate(stage: Actor, settings: GenerateMotionSettings) -> tuple[list[Motion], list[str]]:
-    """Motions, and what to write above each."""
+    """Motions, and a caption for each."""
     actions = settings.actions or stage.config.actions
     count, generator = settings.samples, torch.Generator().manual_seed(settings.seed)
     if settings.to_action:
-        return _between_actions(stage, actions[0], settings.to_action, settings, generator)
+        return _interpolate_actions(stage, actions[0], settings.to_action, settings, generator)
     if settings.between_codes:
         ends = stage.sample_codes(2, generator)
         codes = torch.lerp(ends[:1], ends[1:], torch.linspace(0, 1, count)[:, None]).repeat(len(actions), 1)
@@ -94,37 +93,43 @@ def _generate(stage: Actor, settings: GenerateMotionSettings) -> tuple[list[Moti
     return motions, [f"{name} {1 + index % count}" for index, name in enumerate(names)]
 
 
-def _between_actions(
+def _interpolate_actions(
     stage: Actor, start: str, end: str, settings: GenerateMotionSettings, generator: torch.Generator
 ) -> tuple[list[Motion], list[str]]:
-    """One code, with the weight of one action going over to another."""
+    """Motions of one code, with action weights from one action to another."""
     shares = torch.linspace(0, 1, max(settings.samples, 2))
     weights = torch.zeros(len(shares), len(stage.config.actions))
     weights[:, stage.label(start)] += 1 - shares
     weights[:, stage.label(end)] += shares
     z = stage.sample_codes(1, generator).expand(len(shares), -1)
     lengths = torch.full((len(shares),), settings.frames)
-    drawn = stage.decode(weights.to(stage.device), lengths.to(stage.device), z.to(stage.device))
+    decoded = stage.decode(weights.to(stage.device), lengths.to(stage.device), z.to(stage.device))
     nearer = [start if share < 0.5 else end for share in shares.tolist()]
-    motions = [stage.to_motion(features, name) for features, name in zip(drawn, nearer, strict=True)]
+    motions = [stage.to_motion(features, name) for features, name in zip(decoded, nearer, strict=True)]
     return motions, [f"{100 * share:.0f} % {end}" for share in shares.tolist()]
 
 
 def write_pictures(
     out: Path, motions: Sequence[Motion], captions: Sequence[str], title: str, *, columns: int = 4
 ) -> None:
-    """Write ``strips.png``, ``motions.mp4`` and ``motions.html``, the last with the first few motions.
+    """Write ``strips.png``, ``motions.mp4`` and ``motions.html``.
 
-    The folder is made; the video has so many motions in a row.
+    Args:
+        out: Folder for the files; it is made where it does not exist.
+        motions: The motions; the page shows the first six.
+        captions: One for each motion.
+        title: Title of the page.
+        columns: Motions in a row of the video.
     """
     out.mkdir(parents=True, exist_ok=True)
+    motions = [with_rotations(motion) for motion in motions]  # once for strips and video
     write_picture(out / "strips.png", render_strips(motions, captions))
-    write_motion_video(out / "motions.mp4", motions, captions, columns=columns)
+    write_motion_video(out / "motions.mp4", motions, captions, GridLayout(columns=columns))
     write_motion_page(out / "motions.html", motions[:_ON_PAGE], captions[:_ON_PAGE], title=title)
 
 
 def show_motions(run: str) -> str:
-    """Draw what a run generates, and a map of the codes of what it learned from: in ``RUN/motions`` and in MLflow.
+    """Write pictures of motions that a run generates, and a plot of training codes, to ``RUN/motions`` and MLflow.
 
     Returns the folder.
     """
@@ -134,8 +139,8 @@ def show_motions(run: str) -> str:
         local = Path(name)
         motions, captions = _generate(stage, GenerateMotionSettings(samples=2))
         write_pictures(local, motions, captions, title=StorageFolder(run).name)
-        codes, actions = map_codes(stage, MotionDataset(dataset_of(run)))
-        plot_action_map(local / "codes.png", codes, actions, title="codes of motions that were learned from")
+        codes, actions = encode_training_motions(stage, MotionDataset(dataset_of(run)))
+        plot_action_map(local / "codes.png", codes, actions, title="codes of training motions")
         folder.upload(local)
     with recorded(run) as log:
         log.log_own_files("motions")
@@ -143,12 +148,12 @@ def show_motions(run: str) -> str:
 
 
 @torch.no_grad()
-def map_codes(stage: Actor, data: MotionDataset) -> tuple[np.ndarray, list[str]]:
-    """Mean codes (N, Z) of real training motions, and the action of each."""
+def encode_training_motions(stage: Actor, data: MotionDataset) -> tuple[np.ndarray, list[str]]:
+    """Return mean codes (N, Z) of real training motions, and the action of each."""
     window = Window(num_frames=stage.config.num_frames or stage.config.max_frames)
     samples = MotionCrops(data, "train", actions=stage.config.actions, window=window)
     codes, actions = [], []
-    for batch in fixed_batch(samples, _MAPPED, 64):
+    for batch in fixed_batch(samples, _PLOTTED_CODES, 64):
         batch = {key: x.to(stage.device) for key, x in batch.items()}
         mask = frame_mask(batch["length"], batch["motion"].shape[1])
         codes.append(stage.encoder(batch["motion"], batch["action"], mask)[0].cpu().numpy())

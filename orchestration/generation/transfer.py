@@ -1,77 +1,69 @@
-"""Draws what one person does, done by another: as stick figures, or by a stage that draws people."""
+"""``posegen transfer``: behaviour of one motion, start postures of others; as stick figures or a rendered person."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
+from orchestration.generation.colors import ColorSettings, choose_codes
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
-from orchestration.generation.videos import (
-    ColorSettings,
-    Generated,
-    PoseSequence,
-    Video,
-    check_output_options,
-    check_place,
-    find_person,
-    render_videos,
-    write_frames,
-    write_sheet,
-)
-from orchestration.training.runs import dataset_of, load_behavior
+from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
+from orchestration.generation.people import load_person, open_clips
+from orchestration.generation.videos import render_in_own_colors, render_recolored
+from orchestration.training.runs import dataset_of
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
-from posegen.inference.behavior_transfer import BehaviorTransfer, require_window, transfer_behavior, turn_to_viewer
-from posegen.inference.motion_to_pose import pose_sequence
+from posegen.inference.behavior import BehaviorGenerator, PreparedMotion, load_behavior_generator
+from posegen.inference.motion_to_pose import retarget_motion, turn_to_viewer
 from posegen.inference.person import Person
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder
-from posegen.motion.editing import first_frames, resample
+from posegen.motion.editing import first_frames, resample, with_rotations
 from posegen.motion.motion import MAX_FRAMES, Motion, write_motion
-from posegen.motion.rendering import MotionRenderer, render_strips, write_motion_video
-from posegen.stages.behavior_stage import BehaviorStage
+from posegen.motion.rendering import GridLayout, MotionRenderer, render_strips, write_motion_video
 
 _HIGHEST_RATE = 240.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferSettings(LookupSettings):
-    """Whose behaviour goes on from whose posture, and who is seen to do it."""
+    """The behaviour, the postures from which it starts, and the person that is rendered."""
 
     behavior: str
-    """Whose behaviour: a motion's file .npz, a video, a motion of the run's dataset or, with --clips, a clip, by id or
+    """Whose behaviour: a motion file .npz, a video, a motion of the run's dataset or, with --clips, a clip, by id or
     PERSON/ACTION."""
     posture: UseAppendAction[tuple[str, ...]]
-    """From whose first posture, and in whose place, it is done, named likewise; may be given again. Each one gives a
-    video."""
+    """Whose first posture and place it starts from, named likewise; may be given again. Each gives one video."""
     frames: int | None = None
-    """Frames of each video; by default it lasts as long as what behaviour is read from."""
+    """Frames of each video; by default it lasts as long as the window from which behaviour is read."""
     fps: float | None = None
     """Frames per second of the videos; by default the run's."""
     appearance: str = ""
-    """Who is drawn: an image file, or a clip, of which the first frame is taken. Without, stick figures are."""
+    """The person to render: an image file, or a clip, of which the first frame is taken; by default stick figures."""
     renderer: str = ""
-    """Run that draws the person: of the stage shape_posture, deformable_gan, video_generator or end_to_end."""
+    """Run that renders the person: of the stage shape_posture, deformable_gan, video_generator or end_to_end."""
     yaw: float | None = None
-    """Degrees by which the drawn person is turned from the viewer, to their left where it is positive; by default whose
-    posture comes from a video stands as there, and others face the viewer."""
+    """Degrees by which the rendered person is turned from the viewer, to their left where it is positive; by default
+    the orientation seen in a posture's video is kept, and all others face the viewer."""
     stick_figures: bool = False
-    """Show the motion in three dimensions beside the drawn person."""
+    """Show the motion as a stick figure in three dimensions beside the rendered person."""
 
     def __post_init__(self) -> None:
         if not self.posture:
             raise ConfigError("say from whose posture: --posture NAME")
         if bool(self.appearance) != bool(self.renderer):
-            raise ConfigError("--appearance says who is drawn, and --renderer by which run: got one without the other")
+            raise ConfigError(
+                "--appearance is the person, and --renderer the run that renders: got one without the other"
+            )
         if not self.renderer and (self.stick_figures or self.yaw is not None):
-            raise ConfigError("--stick-figures and --yaw are for who is drawn by a --renderer")
+            raise ConfigError("--stick-figures and --yaw are for a person that is rendered by a --renderer")
         if self.frames is not None and not 2 <= self.frames <= MAX_FRAMES:
             raise ConfigError(f"got frames {self.frames}, expected 2 to {MAX_FRAMES}")
         if self.fps is not None and not 0 < self.fps <= _HIGHEST_RATE:
@@ -81,7 +73,7 @@ class TransferSettings(LookupSettings):
 
     @property
     def postures(self) -> dict[str, str]:
-        """Each posture that is named, by what its files are called."""
+        """The postures' names, by the stems of the files that are written for them."""
         found = {short_name(name): name for name in self.posture}
         if len(found) < len(set(self.posture)):
             raise ConfigError(f"two postures would have files of one name, got {', '.join(self.posture)}")
@@ -90,16 +82,29 @@ class TransferSettings(LookupSettings):
 
 @dataclass(frozen=True)
 class Transferred:
-    """What was made."""
+    """The files of a transfer."""
 
-    drawn: Generated
+    rendered: GeneratedVideos
     motions: list[Path]
     """One for each posture."""
 
 
 @dataclass(frozen=True)
+class _Transfer:
+    """One transfer of behaviour at the rate of its video."""
+
+    source: Motion
+    posture: Motion
+    """The start posture: one frame."""
+    generated: Motion
+    """The source's behaviour, from the start posture on, which is its first frame."""
+    target: Motion
+    """The motion that the posture is from."""
+
+
+@dataclass(frozen=True)
 class _Renderer:
-    """What draws a person, and the person."""
+    """A renderer, the person to render, and the dataset that both fit."""
 
     network: VideoSynthesizer | PoseTransfer
     data: ClipDataset
@@ -107,56 +112,77 @@ class _Renderer:
 
 
 def transfer(
-    run: str, out: Path, settings: TransferSettings, *, batch: int = 4, colors: ColorSettings = ColorSettings()
+    run: str, settings: TransferSettings, output: OutputSettings, *, colors: ColorSettings = ColorSettings()
 ) -> Transferred:
-    """Let others do what somebody does; see the command's help. Beside each video the motion is written, .npz.
+    """Transfer the behaviour of one motion to people in other postures, and render the result.
 
-    Raises PosegenError (CheckpointError, DatasetError, MotionError, VideoError) or OSError where something is not there
-    or does not fit; nothing is written then.
+    Beside each video a contact sheet, .png, and the generated motion, .npz, are written.
+
+    Args:
+        run: Run of the stage behavior or behavior_flow.
+        settings: The motions, and the person to render.
+        output: Where the videos are written.
+        colors: Colours of the clothes, for a renderer with colour codes.
+
+    Raises:
+        PosegenError: A run, motion, clip or image cannot be found or does not fit. Nothing is written then.
+        OSError: A file cannot be read. Nothing is written then.
     """
-    check_output_options(out, batch, colors)
-    check_place(out, len(settings.postures), colors)
+    output.require_place_for(len(settings.postures) * colors.num_videos)
     if not settings.renderer:
         _require_own_colors(colors, "stick figures have no colours to choose")
-    stage = load_behavior(run)
-    finder = MotionFinder(run, stage.ground, settings)
-    source = finder.find(settings.behavior)
-    require_window(stage, source, settings.behavior)
-    targets = {name: finder.find(posture) for name, posture in settings.postures.items()}
+    behavior = load_behavior_generator(run)
+    finder = MotionFinder(run, behavior.ground, settings)
+    source = behavior.prepare(finder.find(settings.behavior))
+    behavior.require_window(source, settings.behavior)
+    targets = {name: behavior.prepare(finder.find(posture)) for name, posture in settings.postures.items()}
     renderer = _open_renderer(settings, colors) if settings.renderer else None
-    made = dict(zip(targets, _transfer(stage, source, list(targets.values()), settings), strict=True))
+    transfers = _transfer(behavior, source, targets, settings)
     if renderer is None:
-        drawn = _render_stick_figures(made, out)
+        rendered = _render_stick_figures(transfers, output)
     else:
-        fps = settings.fps or stage.config.fps
-        drawn = _render_person(renderer, _sequences(made, targets, renderer, fps, settings), out, batch, colors)
-    files = {name: out.with_suffix(".npz") if out.suffix else out / f"{name}.npz" for name in made}
-    for name, one in made.items():
-        origin = {"run": str(StorageFolder(run)), "behavior": settings.behavior, "posture": settings.postures[name]}
-        motion = replace(one.drawn, meta={**one.drawn.meta, **origin})
-        write_motion(StorageFolder(files[name].parent), files[name].name, motion)
-    return Transferred(drawn, list(files.values()))
+        rendered = _render_person(renderer, transfers, settings, output, colors)
+    return Transferred(rendered, _write_motions(run, transfers, settings, output))
 
 
 def _transfer(
-    stage: BehaviorStage, source: Motion, targets: Sequence[Motion], settings: TransferSettings
-) -> list[BehaviorTransfer]:
-    """Transfers of the frames that are drawn, at their rate."""
-    own = stage.config.fps
-    fps = settings.fps or own
-    wanted = settings.frames or int(stage.config.num_frames * fps / own + 1e-6) + 1
-    length = max(math.ceil((wanted - 1) * own / fps - 1e-6) + 1, 2)
+    behavior: BehaviorGenerator,
+    source: PreparedMotion,
+    targets: Mapping[str, PreparedMotion],
+    settings: TransferSettings,
+) -> dict[str, _Transfer]:
+    """Transfers of the frames that are rendered, at their rate."""
+    fps = settings.fps or behavior.fps
+    wanted = settings.frames or int(behavior.num_frames * fps / behavior.fps + 1e-6) + 1
+    length = max(math.ceil((wanted - 1) * behavior.fps / fps - 1e-6) + 1, 2)  # at the net's rate
 
-    def cut(motion: Motion) -> Motion:
+    def at_rate(motion: Motion) -> Motion:
         return first_frames(resample(motion, fps), wanted)
 
-    return [
-        BehaviorTransfer(cut(one.source), cut(one.posture), cut(one.drawn))
-        for one in transfer_behavior(stage, source, targets, length)
-    ]
+    generated = behavior.transfer([source] * len(targets), list(targets.values()), length - 1, with_start=True)
+    shown = at_rate(first_frames(source.motion, length))
+    return {
+        name: _Transfer(shown, at_rate(first_frames(target.motion, 1)), at_rate(motion), target.motion)
+        for (name, target), motion in zip(targets.items(), generated, strict=True)
+    }
+
+
+def _write_motions(
+    run: str, transfers: Mapping[str, _Transfer], settings: TransferSettings, output: OutputSettings
+) -> list[Path]:
+    """Write the generated motions beside their videos, with a note on where they are from."""
+    paths = []
+    for name, one in transfers.items():
+        origin = {"run": str(StorageFolder(run)), "behavior": settings.behavior, "posture": settings.postures[name]}
+        motion = replace(one.generated, meta={**one.generated.meta, **origin})
+        path = output.path(name).with_suffix(".npz")
+        write_motion(StorageFolder(path.parent), path.name, motion)
+        paths.append(path)
+    return paths
 
 
 def _require_own_colors(colors: ColorSettings, reason: str) -> None:
+    """Raise ConfigError, with the reason, where colours are given."""
     if replace(colors, seed=0) != ColorSettings():
         raise ConfigError(f"{reason}: leave --upper, --lower and --sample out")
 
@@ -164,62 +190,56 @@ def _require_own_colors(colors: ColorSettings, reason: str) -> None:
 # ---- Stick figures
 
 
-def _render_stick_figures(made: dict[str, BehaviorTransfer], out: Path) -> Generated:
-    """Draw source, posture and transfer beside each other, and each below the others as strips."""
+def _render_stick_figures(transfers: Mapping[str, _Transfer], output: OutputSettings) -> GeneratedVideos:
+    """Write a video with source, posture and transfer beside each other, and their strips below each other."""
     captions = ["behaviour", "posture", "transfer"]
     videos, sheets = [], []
-    for name, one in made.items():
-        video = out if out.suffix else out / f"{name}.mp4"
-        motions = [one.source, one.posture, one.drawn]
-        video.parent.mkdir(parents=True, exist_ok=True)
-        write_motion_video(video, motions, captions, columns=len(motions))
-        write_picture(video.with_suffix(".png"), render_strips(motions, captions))
-        videos.append(video)
-        sheets.append(video.with_suffix(".png"))
-    return Generated(videos, sheets, sum(len(one.drawn) for one in made.values()))
+    for name, one in transfers.items():
+        path = output.path(name)
+        motions = [with_rotations(motion) for motion in (one.source, one.posture, one.generated)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_motion_video(path, motions, captions, GridLayout(columns=len(motions)))
+        write_picture(path.with_suffix(".png"), render_strips(motions, captions))
+        videos.append(path)
+        sheets.append(path.with_suffix(".png"))
+    return GeneratedVideos(videos, sheets, sum(len(one.generated) for one in transfers.values()))
 
 
 # ---- People
 
 
 def _open_renderer(settings: TransferSettings, colors: ColorSettings) -> _Renderer:
-    """Open what draws and find the person. Raises ConfigError where frames are of another size, or nobody is seen."""
+    """Load the renderer, its dataset and the person. Raises PosegenError where they do not fit."""
     network = load_renderer(settings.renderer)
     if isinstance(network, PoseTransfer):
-        _require_own_colors(colors, f"the stage {network.stage.name} draws in the picture's own colours")
-    folder = settings.clips or dataset_of(settings.renderer)
-    data = ClipDataset(folder)
-    if data.info.size != network.size:
-        raise ConfigError(f"{folder} has frames of {data.info.size}, the renderer was trained at {network.size}")
-    return _Renderer(network, data, find_person(data, settings.appearance))
-
-
-def _sequences(
-    made: dict[str, BehaviorTransfer],
-    targets: dict[str, Motion],
-    renderer: _Renderer,
-    fps: float,
-    settings: TransferSettings,
-) -> list[PoseSequence]:
-    """The poses of the person in each video."""
-    sequences = []
-    for name, one in made.items():
-        seen = turn_to_viewer(one.drawn, targets[name], fps, settings.yaw)
-        figure = MotionRenderer(seen, renderer.network.size) if settings.stick_figures else None
-        sequences.append(PoseSequence(name, pose_sequence(seen, renderer.person), fps, figure=figure))
-    return sequences
+        _require_own_colors(colors, f"the stage {network.stage.name} renders the picture's own colours")
+    data = open_clips(settings.clips or dataset_of(settings.renderer), network.size)
+    return _Renderer(network, data, load_person(data, settings.appearance))
 
 
 def _render_person(
-    renderer: _Renderer, sequences: Sequence[PoseSequence], out: Path, batch: int, colors: ColorSettings
-) -> Generated:
-    """Draw the person in each pose sequence: with colours, or as the picture has them, each frame by itself."""
+    renderer: _Renderer,
+    transfers: Mapping[str, _Transfer],
+    settings: TransferSettings,
+    output: OutputSettings,
+    colors: ColorSettings,
+) -> GeneratedVideos:
+    """Render the person in each transfer: with colour codes where the renderer has them, or as in the picture."""
     network, person = renderer.network, renderer.person
-    if isinstance(network, VideoSynthesizer):
-        return render_videos(network, renderer.data.info, person, sequences, out, batch, colors)
-    videos = [Video(out if out.suffix else out / f"{poses.name}.mp4", poses) for poses in sequences]
-    sheets = []
-    for video in videos:
-        frames = ({0: frame} for frame in network.frames(person, video.poses.keypoints))
-        sheets.append(write_sheet(person.image, [video], write_frames([video], frames)))
-    return Generated([video.out for video in videos], sheets, sum(len(poses.keypoints) for poses in sequences))
+    sequences = _project(renderer, transfers, settings)
+    if isinstance(network, PoseTransfer):
+        return render_in_own_colors(network, person, sequences, output)
+    codes = choose_codes(network, person, renderer.data.info, colors)
+    return render_recolored(network, person, sequences, codes, output)
+
+
+def _project(
+    renderer: _Renderer, transfers: Mapping[str, _Transfer], settings: TransferSettings
+) -> Sequence[PoseSequence]:
+    """The poses of the person in each video."""
+    sequences = []
+    for name, one in transfers.items():
+        motion = with_rotations(turn_to_viewer(one.generated, one.target, settings.yaw))
+        figure = MotionRenderer(motion, renderer.network.size) if settings.stick_figures else None
+        sequences.append(PoseSequence(name, retarget_motion(motion, renderer.person), motion.fps, figure=figure))
+    return sequences

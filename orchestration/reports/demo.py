@@ -30,6 +30,7 @@ from posegen.color.recoloring import Region, Scope
 from posegen.datasets.clips import ClipDataset
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.person import person_of_clip, worn_color
+from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import enlarge, grid, write_picture
 from posegen.io.storage import StorageFolder
@@ -182,7 +183,7 @@ def _print_how_colors_follow(output: DemoOutput, result: EvaluationRecord[VideoB
 
 def _sweep(run: str, dataset: str, out: Path) -> tuple[Path, Path]:
     """A test action in colours that go once round the wheel, and a contact sheet of five fixed ones."""
-    synthesizer, data = VideoSynthesizer.load(run), ClipDataset(dataset)
+    synthesizer, data = load_renderer(run, VideoSynthesizer), ClipDataset(dataset)
     clip = data.split("test")[0]
     content, poses = person_of_clip(clip), clip.keypoints
     own = synthesizer.encode(content.image)

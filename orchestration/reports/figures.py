@@ -20,7 +20,8 @@ from posegen.datasets.clips import ClipDataset
 from posegen.evaluation.color_codes import CodeMap, FrameSampling, map_color_codes
 from posegen.evaluation.metric_registry import metric_info
 from posegen.inference.person import person_of_clip
-from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
+from posegen.inference.renderers import load_renderer
+from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
 from posegen.io.images import enlarge, grid, write_picture
 from posegen.io.video_writer import write_video
 from posegen.metrics.latent import principal_components
@@ -111,7 +112,7 @@ def figure4(
     clips = _different_people(data.split("test"), settings.videos)
     with recorded_report("figure4", settings.folder, settings) as log:
         taken = run or ensure_methods(dataset, settings, ["proposed"], listener=listener, parent=log)["proposed"]
-        synthesizer = VideoSynthesizer.load(taken)
+        synthesizer = load_renderer(taken, VideoSynthesizer)
         rows, videos = [], []
         for done, clip in enumerate(clips):
             on_progress(done, len(clips))
@@ -132,7 +133,7 @@ def figure4(
 def _change_color(synthesizer: VideoSynthesizer, clip: ClipFile, generator: torch.Generator) -> list[np.ndarray]:
     """Render a clip with codes between two random ones, sampled as training codes: frames (H, W, 3)."""
     ends = torch.cat([synthesizer.codebook(region).sample(2, generator) for region in REGIONS], dim=1)  # (2, Z)
-    z = interpolate(ends[0], ends[1], len(clip.keypoints))
+    z = interpolate_codes(ends[0], ends[1], len(clip.keypoints))
     return list(synthesizer.frames(person_of_clip(clip), clip.keypoints, z))
 
 
@@ -191,7 +192,7 @@ def _map_upper(
     run: str, data: ClipDataset, settings: Figure5Settings, on_progress: Callable[[int, int], None]
 ) -> CodeMap:
     """Map the codes of a run's upper encoder."""
-    synthesizer = VideoSynthesizer.load(run)
+    synthesizer = load_renderer(run, VideoSynthesizer)
     encoder = synthesizer.stage.encoders["upper"]
     return map_color_codes(
         lambda images: encoder(images.to(synthesizer.device))[0],

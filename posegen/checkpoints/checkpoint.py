@@ -125,28 +125,12 @@ def checkpoint_bytes(stage: Stage) -> int:
 
 def load_progress(folder: StorageFolder) -> TrainingProgress:
     """Read how far the checkpoint's run had come."""
-    progress = _facts(folder).progress
-    if progress.size is not None:
-        check_size(progress.size, f"{folder}/{_FACTS}", CheckpointError)
-    return progress
-
-
-def load_frame_size(folder: StorageFolder) -> tuple[int, int]:
-    """Read height and width of the frames that a checkpoint's stage draws. Raises CheckpointError if it draws none."""
-    size = load_progress(folder).size
-    if size is None:
-        raise CheckpointError(f"{folder} was trained on data without frames")
-    return size
+    return _checked_progress(folder, _facts(folder))
 
 
 def load_config(folder: StorageFolder) -> tuple[type[Stage], Stage.Config]:
     """Read which stage a checkpoint is of, and its configuration. Raises CheckpointError for one that is unknown."""
-    facts = _facts(folder)
-    stage = STAGES.get(facts.stage)
-    if stage is None:
-        raise CheckpointError(f"{folder} is of the stage {facts.stage!r}, expected one of {sorted(STAGES)}")
-    values = json.dumps(stage.Config.upgrade(facts.config))
-    return stage, parse_record(stage.Config, values, f"config in {folder}/{_FACTS}", CheckpointError)
+    return _read_config(folder, _facts(folder))
 
 
 def load_stage(folder: StorageFolder, expected: type[S] = Stage) -> S:  # type: ignore[assignment]
@@ -154,16 +138,22 @@ def load_stage(folder: StorageFolder, expected: type[S] = Stage) -> S:  # type: 
 
     Raises CheckpointError where there is none, or where its stage is neither `expected` nor a kind of it.
     """
-    stage, config = load_config(folder)
-    if not issubclass(stage, expected):
-        fitting = [name for name, other in STAGES.items() if issubclass(other, expected)]
-        raise CheckpointError(f"{folder} is of the stage {stage.name!r}, expected {' or '.join(map(repr, fitting))}")
-    networks, _ = _load_tensors(folder)
-    with torch.device("meta"):  # shapes alone: a configuration that lies may ask for more memory than there is
-        _check_shapes(folder, stage(config).state_dict(), networks)
-    loaded = stage(config)
-    loaded.load_state_dict(networks)
-    return loaded.eval()
+    stage = _build_stage(folder, _facts(folder), (expected,))
+    assert isinstance(stage, expected)
+    return stage
+
+
+def load_frame_stage(folder: StorageFolder, expected: tuple[type[Stage], ...]) -> tuple[Stage, tuple[int, int]]:
+    """Build a stage as `load_stage` does, and read height and width of the frames that it was trained on.
+
+    Raises CheckpointError where the stage is of none of the `expected` kinds, or was trained on data without frames.
+    """
+    facts = _facts(folder)
+    stage = _build_stage(folder, facts, expected)
+    size = _checked_progress(folder, facts).size
+    if size is None:
+        raise CheckpointError(f"{folder} was trained on data without frames")
+    return stage, size
 
 
 def load_training_state(folder: StorageFolder, stage: Stage) -> None:
@@ -217,6 +207,35 @@ def _facts(folder: StorageFolder) -> _Facts:
     if isinstance(content.get("progress"), dict):
         content["progress"].pop("finished_at", None)  # which version 0.1 wrote
     return parse_record(_Facts, json.dumps(content), place, CheckpointError)
+
+
+def _checked_progress(folder: StorageFolder, facts: _Facts) -> TrainingProgress:
+    if facts.progress.size is not None:
+        check_size(facts.progress.size, f"{folder}/{_FACTS}", CheckpointError)
+    return facts.progress
+
+
+def _read_config(folder: StorageFolder, facts: _Facts) -> tuple[type[Stage], Stage.Config]:
+    """Look up the stage and parse its configuration. Raises CheckpointError for a stage that is unknown."""
+    stage = STAGES.get(facts.stage)
+    if stage is None:
+        raise CheckpointError(f"{folder} is of the stage {facts.stage!r}, expected one of {sorted(STAGES)}")
+    values = json.dumps(stage.Config.upgrade(facts.config))
+    return stage, parse_record(stage.Config, values, f"config in {folder}/{_FACTS}", CheckpointError)
+
+
+def _build_stage(folder: StorageFolder, facts: _Facts, expected: tuple[type[Stage], ...]) -> Stage:
+    """Build a stage with its weights. Raises CheckpointError where it is of none of the `expected` kinds."""
+    stage, config = _read_config(folder, facts)
+    if not issubclass(stage, expected):
+        fitting = [name for name, other in STAGES.items() if issubclass(other, expected)]
+        raise CheckpointError(f"{folder} is of the stage {stage.name!r}, expected {' or '.join(map(repr, fitting))}")
+    networks, _ = _load_tensors(folder)
+    with torch.device("meta"):  # shapes alone: a configuration that lies may ask for more memory than there is
+        _check_shapes(folder, stage(config).state_dict(), networks)
+    loaded = stage(config)
+    loaded.load_state_dict(networks)
+    return loaded.eval()
 
 
 def _load_tensors(folder: StorageFolder) -> tuple[dict[str, Tensor], dict[str, dict[int, dict[str, Tensor]]]]:

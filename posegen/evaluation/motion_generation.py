@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from posegen.errors import ConfigError
-from posegen.inference.action_classifiers import Recognizer
+from posegen.inference.action_classifiers import ActionClassifier
 from posegen.metrics.motion import accuracy, amplitude, diversity, frechet_distance, multimodality
 from posegen.motion.pose_features import pose_features
 from posegen.samples import Batch, MotionCrops, fixed_batch
@@ -64,7 +64,7 @@ class _Predictions:
 
 def score_motions(
     samples: MotionCrops,
-    recognizer: Recognizer,
+    recognizer: ActionClassifier,
     generate: GenerateMotions | None,
     rest: Tensor,
     protocol: MotionProtocol,
@@ -137,7 +137,7 @@ def _generate_like(real: Sequence[Batch], generate: GenerateMotions, seed: int) 
 @torch.no_grad()
 def _predict(
     batches: Iterable[Batch],
-    recognizer: Recognizer,
+    recognizer: ActionClassifier,
     columns: Tensor,
     rest: Tensor,
     protocol: MotionProtocol,

@@ -19,7 +19,7 @@ from posegen.datasets.motions import MotionDataset
 from posegen.evaluation.color_control import ColorControlCase, measure_excerpts, open_excerpts
 from posegen.evaluation.motion_generation import MOTION_METRICS, MotionProtocol, score_motions
 from posegen.evaluation.reconstruction import Measure
-from posegen.inference.action_classifiers import open_recognizer
+from posegen.inference.action_classifiers import load_action_classifier
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.image import STLPIPS
 from posegen.samples import MotionCrops
@@ -53,7 +53,7 @@ def open_validation(stage: Stage, data: Dataset, split: Split, device: torch.dev
 def check_validation(config: Stage.Config) -> None:
     """Raise PosegenError where what measures a stage after every epoch does not fit its configuration."""
     if isinstance(config, Actor.Config) and config.recognizer:
-        open_recognizer(config.recognizer, torch.device("cpu")).labels(config.actions, config.fps)
+        load_action_classifier(config.recognizer, torch.device("cpu")).labels(config.actions, config.fps)
 
 
 class _ExcerptValidation:
@@ -83,7 +83,7 @@ class _MotionValidation:
         samples = stage.open_samples(stage.config, data, split)
         assert isinstance(samples, MotionCrops)
         self._stage, self._samples = stage, samples
-        self._classifier = open_recognizer(stage.config.recognizer, device)
+        self._classifier = load_action_classifier(stage.config.recognizer, device)
 
     def measure(self) -> Metrics:
         """FID, accuracy, diversity, multimodality and amplitude of generated motions."""

@@ -1,7 +1,7 @@
-"""Exact colours: codes are corrected by what the generator draws with them.
+"""Colour codes whose rendered colours match targets: codes are corrected by what the generator renders with them.
 
-The regression of a codebook answers for the mean of all training frames. Whether this person, drawn by this
-generator, has the wished colour is only seen by drawing them.
+The regression of a codebook predicts the mean over all training frames. The colour that this generator gives to this
+person is known only from rendering them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from posegen.samples import REGIONS
 _MAX_STEPS = 10
 _DIFFERENCE = 0.1  # σ of a code, for derivatives
 _STEP_SCALES = (1.0, 0.5, 0.2, 0.05)
-# What counts as much as one unit of (a, b) beside the wish:
+# Penalties equal to one unit of (a, b) off the target:
 _CODE_SCALE = 2.0  # σ of a code away from the predicted one
 _OUTSIDE_SCALE = 0.8  # root mean square levels (0..255) by which another area changed
 
 
 @dataclass(frozen=True)
 class ColorMatch:
-    """How near a drawn garment came to its wish: CIEDE2000 at the lightness that the garment is drawn with."""
+    """CIEDE2000 from a rendered garment to its target, at the lightness with which the garment is rendered."""
 
     before: float
     """With the code that the codebook predicts."""
@@ -38,30 +38,30 @@ class ColorMatch:
 
 
 def match_colors(
-    synthesizer: VideoSynthesizer, content: Person, z: Tensor, targets: Mapping[str, tuple[float, float]]
+    synthesizer: VideoSynthesizer, person: Person, z: Tensor, targets: Mapping[str, tuple[float, float]]
 ) -> tuple[Tensor, dict[str, ColorMatch]]:
-    """Find the code with which garments are drawn in the wished mean (a, b), and all else as with `z`.
+    """Find the code with which garments are rendered in target colours, and all else as with `z`.
 
-    Gauss-Newton steps with derivatives by differences, on two frames of the person in the pose of the content image,
-    where the garments are known: the first drawn from black, the second from the first, as all later ones are.
-    Penalties keep the code near the predicted one, and what is outside the garments as it was: the other garment's
-    code, too, is moved to make up for what the wished one's changes there.
+    Gauss-Newton steps with derivatives by finite differences, on two frames of the person in the pose of the content
+    image, where the garments are known: the first is rendered from black, the second from the first, as all later
+    ones are. Penalties keep the code near the predicted one, and what is outside the garments as it was: the code of
+    the other garment moves, too, to compensate what the first one changes there.
 
     Args:
         synthesizer: Of a run whose codebooks are fitted.
-        content: The person.
+        person: The person.
         z: The code (Z,) with the person's present colours.
-        wishes: (a, b) by region, ``upper``, ``lower`` or both.
+        targets: Mean (a, b) by region, ``upper``, ``lower`` or both.
 
     Returns:
-        The new code (Z,), and what each wished garment reached.
+        The new code (Z,), and the match of each garment in `targets`.
 
     Raises:
-        PosegenError: a garment is not seen in the content image.
+        PosegenError: A garment is not visible in the content image.
     """
-    colors = {region: (worn_color(content, region)[0], *ab) for region, ab in targets.items()}
+    colors = {region: (worn_color(person, region)[0], *ab) for region, ab in targets.items()}
     start = synthesizer.recolor(z, colors)
-    problem = _Problem(synthesizer, content, z, start, targets)
+    problem = _Problem(synthesizer, person, z, start, targets)
     u = torch.zeros_like(start)  # (Z,)
     residuals = problem.residuals(u[None])[0]  # (R,)
     for _ in range(_MAX_STEPS):
@@ -82,26 +82,26 @@ class _Problem:
     def __init__(
         self,
         synthesizer: VideoSynthesizer,
-        content: Person,
+        person: Person,
         z: Tensor,
         start: Tensor,
         targets: Mapping[str, tuple[float, float]],
     ):
-        self.synthesizer, self.content, self.start, self.targets = synthesizer, content, start, targets
-        garments, person = garments_of(content), content.mask > 0
+        self.synthesizer, self.person, self.start, self.targets = synthesizer, person, start, targets
+        garments, body = garments_of(person), person.mask > 0
         self.masks = {region: garments == REGIONS.index(region) + 1 for region in targets}
         outside = ~np.logical_or.reduce(list(self.masks.values()))
         # Each area counts as much as any other, however small it is.
-        areas = [outside & there for there in (garments > NONE, person & (garments == NONE), ~person)]
+        areas = [outside & area for area in (garments > NONE, body & (garments == NONE), ~body)]
         self.outsides = [torch.from_numpy(area).to(z.device) for area in areas if area.any()]
-        self.reference = self._draw(z[None])
+        self.reference = self._render(z[None])
         self.scale = torch.cat([synthesizer.codebook(region).std for region in REGIONS]).to(z)  # (Z,)
 
     def residuals(self, u: Tensor) -> Tensor:
-        """What is to be small, (N, R), in units of (a, b)."""
-        frames = self._draw(self.start + u * self.scale)  # (N, 2, 3, H, W)
+        """The residuals (N, R) of scaled codes (N, Z), in units of (a, b)."""
+        frames = self._render(self.start + u * self.scale)  # (N, 2, 3, H, W)
         errors = [self._lab(frames, region)[:, 1:] - ab for region, ab in self.targets.items()]
-        changes = [(frames - self.reference)[..., there].flatten(1) * 127.5 for there in self.outsides]  # (N, P) levels
+        changes = [(frames - self.reference)[..., area].flatten(1) * 127.5 for area in self.outsides]  # (N, P) levels
         outside = [change / (_OUTSIDE_SCALE * change.shape[1] ** 0.5) for change in changes]
         return torch.cat([torch.from_numpy(np.hstack(errors)).to(u), *outside, u / _CODE_SCALE], dim=1)
 
@@ -112,15 +112,16 @@ class _Problem:
         return -torch.linalg.solve(jacobian @ jacobian.T, jacobian @ residuals)
 
     def differences(self, z: Tensor) -> dict[str, float]:
-        """CIEDE2000 of each drawn garment from its wish, at the lightness that it is drawn with."""
-        frames, differences = self._draw(z[None]), {}
+        """CIEDE2000 from each rendered garment to its target, at the garment's rendered lightness."""
+        frames, differences = self._render(z[None]), {}
         for region, ab in self.targets.items():
-            drawn = self._lab(frames, region)[0]
-            differences[region] = float(delta_e_2000(drawn, np.array([drawn[0], *ab])))
+            lab = self._lab(frames, region)[0]
+            differences[region] = float(delta_e_2000(lab, np.array([lab[0], *ab])))
         return differences
 
-    def _draw(self, codes: Tensor) -> Tensor:
-        return self.synthesizer.roll_out(self.content, np.stack([self.content.keypoints] * 2), codes)
+    def _render(self, codes: Tensor) -> Tensor:
+        """Two frames of the person with each of the codes (N, Z): (N, 2, 3, H, W)."""
+        return self.synthesizer.roll_out(self.person, np.stack([self.person.keypoints] * 2), codes)
 
     def _lab(self, frames: Tensor, region: str) -> np.ndarray:
         """Mean L, a, b (N, 3) of a garment in frames (N, 2, 3, H, W)."""

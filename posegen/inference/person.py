@@ -1,4 +1,4 @@
-"""The person that is rendered: one frame, its pose, edges and mask, and the colours of the garments in it."""
+"""The person to render: one frame with its pose, edges and mask, and the colours of the garments in it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from posegen.samples import REGIONS, usable_rows
 
 @dataclass(frozen=True)
 class Person:
-    """The person that is drawn: one frame and what is seen in it."""
+    """The input of every renderer: the content image, and what the perception backends found in it."""
 
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
     keypoints: np.ndarray
-    """(18, 3) float32 in pixels."""
+    """(18, 3) float32 OpenPose-18: x and y in pixels, confidence."""
     edges: np.ndarray
-    """(H, W) uint8 P(edge) × 255."""
+    """(H, W) uint8, P(edge) × 255."""
     mask: np.ndarray
     """(H, W) uint8, 255 on the person."""
 
 
 def person_of_clip(clip: ClipFile) -> Person:
-    """The first frame of a clip that has a usable pose. Raises DatasetError if none has."""
+    """Read the first frame of a clip that has a usable pose. Raises DatasetError if none has."""
     rows = usable_rows(clip)
     if not len(rows):
         raise DatasetError(f"clip {clip.clip_id} has no frame with both hips and both shoulders")
@@ -36,15 +36,15 @@ def person_of_clip(clip: ClipFile) -> Person:
     return Person(clip.image(row), clip.keypoints[row], clip.edges(row), clip.mask(row))
 
 
-def garments_of(content: Person) -> np.ndarray:
-    """Label the garments that the content image shows: (H, W) uint8 as from `garment_labels`."""
-    return garment_labels(content.image[None], content.keypoints[None], content.mask[None])[0]
+def garments_of(person: Person) -> np.ndarray:
+    """Label the garments in a person's image: (H, W) uint8 as from `garment_labels`."""
+    return garment_labels(person.image[None], person.keypoints[None], person.mask[None])[0]
 
 
-def worn_color(content: Person, region: str) -> tuple[float, float, float]:
-    """Mean L, a, b of the ``upper`` or ``lower`` garment that a person wears. Raises ConfigError if it is not seen."""
-    pixels = content.image[garments_of(content) == REGIONS.index(region) + 1]
+def worn_color(person: Person, region: str) -> tuple[float, float, float]:
+    """Return mean L, a, b of a person's ``upper`` or ``lower`` garment. Raises ConfigError if it is not visible."""
+    pixels = person.image[garments_of(person) == REGIONS.index(region) + 1]
     if not len(pixels):
-        raise ConfigError(f"no {region} garment is seen in the content image, choose one that shows it")
+        raise ConfigError(f"no {region} garment is seen in the content image: choose an image that shows it")
     lightness, a, b = rgb_to_lab(pixels).mean(axis=0).tolist()
     return lightness, a, b

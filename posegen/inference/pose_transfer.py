@@ -1,53 +1,50 @@
-"""A content image and a pose sequence in; frames out, drawn one by one, by a stage without colour codes."""
+"""Rendering with a stage without colour codes: each frame by itself, in the colours of the content image."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_size, load_stage
 from posegen.errors import ConfigError
+from posegen.inference.devices import default_device
 from posegen.inference.person import Person
-from posegen.io.storage import StorageFolder
 from posegen.samples import to_image
 from posegen.stages.pose_transfer_stage import PoseTransferStage
 
 
 class PoseTransfer:
-    """Draws videos with a trained `PoseTransferStage`, such as `DeformableGAN`, each frame by itself.
+    """A renderer on a trained `PoseTransferStage`, such as `DeformableGAN` or `ShapePosture`.
 
     Args:
-        stage: In evaluation mode.
-        size: Height and width that it was trained at.
-        device: Where to run it.
+        stage: The trained networks.
+        size: Height and width of the frames that it was trained on.
+        device: Where it runs; by default a GPU if there is one.
 
     Example:
-        >>> transfer = PoseTransfer.load("runs/deformable_gan-1")
-        >>> frames = transfer.frames(content, poses)
+        >>> renderer = load_renderer("runs/deformable_gan-1", PoseTransfer)
+        >>> frames = renderer.frames(person, poses)
     """
 
+    stage_type: ClassVar[type[PoseTransferStage]] = PoseTransferStage
+
     def __init__(self, stage: PoseTransferStage, size: tuple[int, int], device: torch.device | None = None):
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or default_device()
         self.stage, self.size = stage.to(self.device).eval(), size
 
-    @classmethod
-    def load(cls, run: StorageFolder | str, device: torch.device | None = None) -> PoseTransfer:
-        """Load the newest checkpoint of a run. Raises CheckpointError if it is of another stage."""
-        checkpoint = find_checkpoint(run)
-        stage = load_stage(checkpoint, PoseTransferStage)
-        assert isinstance(stage, PoseTransferStage)
-        return cls(stage, load_frame_size(checkpoint), device)
-
-    def frames(self, content: Person, poses: np.ndarray) -> Iterator[np.ndarray]:
-        """Draw one uint8 frame (H, W, 3) per pose.
+    def frames(self, person: Person, poses: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Render one uint8 frame (H, W, 3) per pose.
 
         Args:
-            content: The person, in the colours to be drawn.
-            poses: (T, 18, 3) keypoints in pixels of the trained size.
+            person: The person, in the colours to be rendered.
+            poses: T keypoints (18, 3) in pixels of the trained size.
+
+        Raises:
+            ConfigError: The person's image has another size.
         """
-        if content.image.shape[:2] != self.size:
-            raise ConfigError(f"the content image is {content.image.shape[:2]}, the run was trained at {self.size}")
-        for drawn in self.stage.render(content.image, content.keypoints, poses):
-            yield to_image(drawn)
+        if person.image.shape[:2] != self.size:
+            raise ConfigError(f"the content image is {person.image.shape[:2]}, the run was trained at {self.size}")
+        for image in self.stage.render(person.image, person.keypoints, poses):
+            yield to_image(image)

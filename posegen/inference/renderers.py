@@ -1,51 +1,64 @@
-"""Renderers: a trained stage that turns the pose sequence of a person into frames."""
+"""What all renderers share, and the one way to open a run that renders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 import torch
 
-from posegen.checkpoints.checkpoint import find_checkpoint, load_config
-from posegen.errors import CheckpointError
+from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_stage
 from posegen.inference.person import Person
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.storage import StorageFolder
-from posegen.stages import STAGES
-from posegen.stages.pose_transfer_stage import PoseTransferStage
-from posegen.stages.video_stage import VideoStage
+
+RendererType = TypeVar("RendererType", VideoSynthesizer, PoseTransfer)
+_KINDS: tuple[type[Any], ...] = (VideoSynthesizer, PoseTransfer)
 
 
 class VideoRenderer(Protocol):
-    """Draws a person in other poses: what all methods that are compared have in common."""
+    """A trained stage that renders a person in a sequence of poses."""
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width that it was trained at."""
+        """Height and width of the frames."""
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
 
-    def frames(self, content: Person, poses: np.ndarray) -> Iterator[np.ndarray]:
-        """Draw one uint8 frame (H, W, 3) per pose of (T, 18, 3), in the content's own colours."""
+    def frames(self, person: Person, poses: np.ndarray) -> Iterator[np.ndarray]:
+        """Render one uint8 frame (H, W, 3) per pose of (T, 18, 3), in the colours of the person's image."""
 
 
-def load_renderer(run: StorageFolder | str, device: torch.device | None = None) -> VideoSynthesizer | PoseTransfer:
-    """Load the newest checkpoint of a run of any stage that draws videos.
+@overload
+def load_renderer(run: StorageFolder | str, *, device: torch.device | None = None) -> VideoSynthesizer | PoseTransfer:
+    """Load a renderer of the kind that the run is of."""
 
-    Raises CheckpointError where it is of a stage that draws none.
+
+@overload
+def load_renderer(
+    run: StorageFolder | str, kind: type[RendererType], *, device: torch.device | None = None
+) -> RendererType:
+    """Load a renderer of one kind."""
+
+
+def load_renderer(
+    run: StorageFolder | str, kind: type[Any] | None = None, *, device: torch.device | None = None
+) -> Any:
+    """Load the newest checkpoint of a run as a renderer.
+
+    Args:
+        run: Folder of a run, or of a checkpoint.
+        kind: `VideoSynthesizer` where colour codes are needed, or `PoseTransfer`; by default whichever the run is of.
+        device: Where it runs; by default a GPU if there is one.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or its stage renders no frames or is of another kind.
     """
-    checkpoint = find_checkpoint(run)
-    stage, _ = load_config(checkpoint)
-    if not issubclass(stage, (PoseTransferStage, VideoStage)):
-        fitting = [name for name, other in STAGES.items() if issubclass(other, (PoseTransferStage, VideoStage))]
-        raise CheckpointError(
-            f"{checkpoint} is of the stage {stage.name!r}, expected one that draws: {', '.join(fitting)}"
-        )
-    return (
-        PoseTransfer.load(run, device) if issubclass(stage, PoseTransferStage) else VideoSynthesizer.load(run, device)
-    )
+    kinds = _KINDS if kind is None else (kind,)
+    stage, size = load_frame_stage(find_checkpoint(run), tuple(one.stage_type for one in kinds))
+    fitting = next(one for one in kinds if isinstance(stage, one.stage_type))
+    return fitting(stage, size, device)

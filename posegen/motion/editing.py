@@ -43,6 +43,14 @@ def find_rotations(motion: Motion) -> FoundRotations:
     return FoundRotations(changed, found.errors.numpy())
 
 
+def with_rotations(motion: Motion) -> Motion:
+    """Return a motion with rotations, those of `find_rotations` where it has none; its joints stay as they are.
+
+    There is no rest skeleton beside rotations that were found: joints as they are need not keep bone lengths.
+    """
+    return motion if motion.rot6d is not None else replace(motion, rot6d=find_rotations(motion).motion.rot6d)
+
+
 def resample(motion: Motion, fps: float) -> Motion:
     """Return a motion at another rate, from its first frame to the last that its duration has.
 

@@ -1,13 +1,14 @@
-"""Pictures of motion in three dimensions: stick figures on a floor, as frames, videos and strips.
+"""Rendering of motions as stick figures on a floor: frames, videos and strips.
 
-The camera stands still and holds the whole movement. Left limbs are blue, right ones red, what is farther away is paler
-and thinner, and a shadow tells how high above the floor somebody is. Frames that are not valid are pale.
+The camera stands still and frames the whole motion. Left limbs are blue, right ones red; what is farther away is paler
+and thinner, and a shadow shows the height above the floor. Frames that are not valid are pale.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,7 +26,7 @@ from posegen.motion.motion import Motion
 from posegen.motion.to_openpose import smpl_head_axes
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 
-View = Literal["angled", "front"]
+ViewAngle = Literal["angled", "front"]
 Color = tuple[int, int, int]
 
 LEFT_ARM, LEFT_LEG, RIGHT_ARM, RIGHT_LEG, MIDDLE = (
@@ -33,23 +34,47 @@ LEFT_ARM, LEFT_LEG, RIGHT_ARM, RIGHT_LEG, MIDDLE = (
 )  # fmt: skip
 """RGB of the limbs."""
 
-_ANGLES: dict[View, tuple[float, float]] = {"angled": (35.0, 18.0), "front": (0.0, 0.0)}  # azimuth, elevation: degrees
+_ANGLES: dict[ViewAngle, tuple[float, float]] = {
+    "angled": (35.0, 18.0),
+    "front": (0.0, 0.0),
+}  # azimuth, elevation: degrees
 _FIELD_OF_VIEW = np.radians(28.0)  # of the longer side
 _BORDER = 0.06  # of the frame, on each side
 _OVERSAMPLING = 2
 _FRACTION_BITS = 4
-_NEAREST = 0.2  # metres before the camera, for a body of `HEIGHT`: nothing nearer is drawn
+_NEAREST = 0.2  # metres before the camera, for a body of `HEIGHT`: nothing nearer is rendered
 _FARTHEST = 2.0**24  # pixels, for fixed point
 _WHITE, _FLOOR, _GRID, _SHADOW, _INK = (255, 255, 255), (246, 246, 246), (224, 224, 224), (208, 208, 208), (40, 40, 40)
 _TILE, _MOST_TILES = 0.5, 100  # metres between the lines of the floor, for a body of `HEIGHT`; tiles in a row
 _LIMB_RADIUS, _HEAD_RADIUS, _NOSE_RADIUS = 0.028, 0.10, 0.025  # metres, of a body of `HEIGHT`
 _HEAD_CENTER = (0.0, 0.07, 0.02)  # metres from the head joint, in the head's axes
 _PALE, _FARTHEST_PALE, _DEPTH_OF_BODY = 0.72, 0.4, 1.2
-_CAPTION, _GAP, _LETTERS = 22, 6, 14  # pixels: the height of a caption, the room about it, the height of its letters
+_CAPTION, _GAP, _LETTERS = 22, 6, 14  # pixels: height of a caption, margin about it, height of its letters
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridLayout:
+    """How several motions are rendered beside each other. Raises MotionError where `columns` is not positive."""
+
+    size: tuple[int, int] = (256, 256)
+    """Height and width of each motion's cell, without its caption."""
+    view: ViewAngle = "angled"
+    """See `MotionRenderer`."""
+    columns: int = 4
+    """Cells in a row at most."""
+    loop: bool = False
+    """Start motions again that have ended; otherwise they keep their last frame."""
+
+    def __post_init__(self) -> None:
+        if self.columns < 1:
+            raise MotionError(f"got columns {self.columns}, expected 1 or more")
+
+
+_DEFAULT_LAYOUT = GridLayout()
 
 
 class _Strokes(NamedTuple):
-    """Lines, or balls where both ends are one point, as the camera sees them."""
+    """Projected lines, or balls where both ends are one point."""
 
     ends: np.ndarray
     """(S, 2, 2) pixels."""
@@ -60,33 +85,33 @@ class _Strokes(NamedTuple):
     widths: np.ndarray
     """(S,) pixels."""
     ahead: np.ndarray
-    """(S,) bool: whether they are before the camera. In frames that are not valid they may be anywhere."""
+    """(S,) bool: whether they are in front of the camera. In frames that are not valid they may be anywhere."""
 
 
 class MotionRenderer:
-    """Draws any frame of a motion, all seen by one camera.
+    """Renders the frames of a motion in any order, all by one camera.
 
     Args:
-        motion: What is drawn.
+        motion: The motion. Rotations are found where it has none, see `posegen.motion.editing.with_rotations`.
         size: Height and width of the frames.
         view: From the front and, ``angled``, a little from the side and above.
-        follow: Keep the person in the middle, with the floor passing below: for long ways.
+        follow: Keep the person in the middle of the frame, with the floor moving below: for motions that go far.
 
     Raises:
         PosegenError: The body has no size.
     """
 
     def __init__(
-        self, motion: Motion, size: tuple[int, int] = (256, 256), *, view: View = "angled", follow: bool = False
+        self, motion: Motion, size: tuple[int, int] = (256, 256), *, view: ViewAngle = "angled", follow: bool = False
     ):
         self.motion, self.size = motion, size
         self._way = motion.trans * (1.0, 0.0, 1.0) if follow else np.zeros((len(motion), 3))
         self._joints = motion.joints - self._way[:, None]
         rows = np.flatnonzero(motion.valid) if motion.valid.any() else np.arange(len(motion))
-        seen = self._joints[rows]
-        self._scale = body_height(seen) / HEIGHT
+        framed = self._joints[rows]
+        self._scale = body_height(framed) / HEIGHT
         self._axes = smpl_head_axes(motion).astype(float)
-        self._floor = floor_height(seen)
+        self._floor = floor_height(framed)
         self._head_centers = self._joints[:, SMPL_24.index("head")] + self._scale * (self._axes @ _HEAD_CENTER)
         space = self._space(rows)
         self._tile = max(self._scale * _TILE, np.ptp(space, axis=0).max() / _MOST_TILES)
@@ -98,7 +123,7 @@ class MotionRenderer:
         return len(self.motion)
 
     def frame(self, number: int) -> np.ndarray:
-        """Draw a frame: (H, W, 3) uint8 RGB."""
+        """Render a frame: (H, W, 3) uint8 RGB."""
         canvas = self._rasterize_floor(self._way[number]) if self._still is None else self._still.copy()
         strokes = self._strokes(number)
         for index in np.flatnonzero(strokes.ahead):
@@ -118,103 +143,85 @@ class MotionRenderer:
         return cv2.resize(canvas, self.size[::-1], interpolation=cv2.INTER_AREA)
 
     def _strokes(self, number: int) -> _Strokes:
-        """The body in a frame: the limbs, the head and the nose, in the order of `_COLORS`."""
+        """Project the body of a frame: the limbs, the head and the nose, in the order of `_COLORS`."""
         joints, axes, scale = self._joints[number], self._axes[number], self._scale
         nose = face_points(joints[SMPL_24.index("head")], axes, scale)["nose"]
         balls = np.stack([self._head_centers[number], nose])
         near, far = joints[list(SMPL_24_PARENTS[1:])], joints[1:]
         points = np.stack([np.concatenate([near, balls]), np.concatenate([far, balls])], axis=1)  # (S, 2, 3)
-        seen = self._camera.project(points)
-        depths, nearest = seen[..., 2].mean(axis=1), _NEAREST * scale
+        projected = self._camera.project(points)
+        depths, nearest = projected[..., 2].mean(axis=1), _NEAREST * scale
         widths = 2 * scale * _RADII * self._camera.fx / np.maximum(depths, nearest)
-        ahead = seen[..., 2].min(axis=1) > nearest
-        return _Strokes(seen[..., :2], self._on_floor(points[..., (0, 2)]), depths, widths, ahead)
+        ahead = projected[..., 2].min(axis=1) > nearest
+        return _Strokes(projected[..., :2], self._on_floor(points[..., (0, 2)]), depths, widths, ahead)
 
     def _space(self, rows: np.ndarray) -> np.ndarray:
-        """Points (N, 3) that hold all that is drawn of these frames: bodies with their heads, and their shadows."""
+        """Points (N, 3) that bound what these frames show: bodies with their heads, and their shadows."""
         reach = self._scale * _HEAD_RADIUS * np.concatenate([np.eye(3), -np.eye(3)])  # (6, 3)
         heads = self._head_centers[rows, None] + reach
         bodies = np.concatenate([self._joints[rows].reshape(-1, 3), heads.reshape(-1, 3)])
         return np.concatenate([bodies, bodies * (1, 0, 1) + (0, self._floor, 0)])
 
-    def _rasterize_floor(self, passed: np.ndarray) -> np.ndarray:
-        """Draw the floor as far as somebody goes, and a tile beyond; its lines have passed by so much."""
+    def _rasterize_floor(self, offset: np.ndarray) -> np.ndarray:
+        """Rasterize the floor as far as the person goes and a tile beyond, its lines moved by an offset (3,)."""
         canvas = np.full((*self._camera.canvas, 3), _WHITE, np.uint8)
         (left, back), (right, front) = self._low[[0, 2]], self._high[[0, 2]]
         corners = np.array([(left, back), (right, back), (right, front), (left, front)])
         cv2.fillConvexPoly(canvas, _fixed_point(self._on_floor(corners)), _FLOOR, cv2.LINE_AA, _FRACTION_BITS)
-        lines = [((x, back), (x, front)) for x in _lines(left, right, self._tile, passed[0])]
-        lines += [((left, z), (right, z)) for z in _lines(back, front, self._tile, passed[2])]
+        lines = [((x, back), (x, front)) for x in _lines(left, right, self._tile, offset[0])]
+        lines += [((left, z), (right, z)) for z in _lines(back, front, self._tile, offset[2])]
         for start, end in self._on_floor(np.array(lines)):
             _rasterize_line(canvas, start, end, _GRID, _OVERSAMPLING)
         return canvas
 
     def _on_floor(self, points: np.ndarray) -> np.ndarray:
-        """Pixels (..., 2) of x and z (..., 2) on the floor."""
+        """Project x and z (..., 2) on the floor to pixels (..., 2)."""
         height = np.full(points.shape[:-1], self._floor)
         return self._camera.project(np.stack([points[..., 0], height, points[..., 1]], axis=-1))[..., :2]
 
 
 def render_motion(
-    motion: Motion, size: tuple[int, int] = (256, 256), *, view: View = "angled", follow: bool = False
+    motion: Motion, size: tuple[int, int] = (256, 256), *, view: ViewAngle = "angled", follow: bool = False
 ) -> Iterator[np.ndarray]:
-    """Draw every frame of a motion, (H, W, 3) uint8 RGB each; see `MotionRenderer`."""
-    drawing = MotionRenderer(motion, size, view=view, follow=follow)
-    return map(drawing.frame, range(len(drawing)))
+    """Render every frame of a motion, (H, W, 3) uint8 RGB each; see `MotionRenderer`."""
+    renderer = MotionRenderer(motion, size, view=view, follow=follow)
+    return map(renderer.frame, range(len(renderer)))
 
 
 def render_together(
-    motions: Sequence[Motion],
-    captions: Sequence[str] = (),
-    size: tuple[int, int] = (256, 256),
-    *,
-    view: View = "angled",
-    columns: int = 4,
-    loop: bool = False,
+    motions: Sequence[Motion], captions: Sequence[str] = (), layout: GridLayout = _DEFAULT_LAYOUT
 ) -> Iterator[np.ndarray]:
-    """Draw several motions beside each other, until the longest ends: frames (H, W, 3) uint8 RGB.
+    """Render several motions beside each other, until the longest ends: frames (H, W, 3) uint8 RGB.
 
     Args:
         motions: All of one rate.
         captions: One for each, or none at all.
-        size: Height and width of each motion's share.
-        view: See `MotionRenderer`.
-        columns: In a row at most.
-        loop: Begin again with motions that have ended; otherwise they stay as they are.
+        layout: Size, view and order of the cells.
 
     Raises:
-        MotionError: There are no motions, their rates differ, captions are not one each, or `columns` is not positive.
+        MotionError: There are no motions, their rates differ, or captions are not one each.
     """
     captions = require_captions(motions, captions)
-    if columns < 1:
-        raise MotionError(f"got columns {columns}, expected 1 or more")
     if len({motion.fps for motion in motions}) > 1:
         raise MotionError(f"motions have {sorted({motion.fps for motion in motions})} frames per second: resample them")
-    drawings = [MotionRenderer(motion, size, view=view) for motion in motions]
-    for number in range(max(map(len, drawings))):
+    renderers = [MotionRenderer(motion, layout.size, view=layout.view) for motion in motions]
+    for number in range(max(map(len, renderers))):
         cells = [
-            _captioned(drawing.frame(number % len(drawing) if loop else min(number, len(drawing) - 1)), caption)
-            for drawing, caption in zip(drawings, captions, strict=True)
+            _captioned(one.frame(number % len(one) if layout.loop else min(number, len(one) - 1)), caption)
+            for one, caption in zip(renderers, captions, strict=True)
         ]
-        yield _lay_out(cells, columns)
+        yield _lay_out(cells, layout.columns)
 
 
 def write_motion_video(
-    path: Path,
-    motions: Sequence[Motion],
-    captions: Sequence[str] = (),
-    size: tuple[int, int] = (256, 256),
-    *,
-    view: View = "angled",
-    columns: int = 4,
-    loop: bool = False,
+    path: Path, motions: Sequence[Motion], captions: Sequence[str] = (), layout: GridLayout = _DEFAULT_LAYOUT
 ) -> None:
     """Write an MP4 of motions beside each other, at the highest of their rates; arguments as in `render_together`."""
     captions = require_captions(motions, captions)
     fps = max(motion.fps for motion in motions)
     together = [resample(motion, fps) for motion in motions]
     with VideoWriter(path, fps=fps) as video:
-        for frame in render_together(together, captions, size, view=view, columns=columns, loop=loop):
+        for frame in render_together(together, captions, layout):
             video.write(frame)
 
 
@@ -225,18 +232,18 @@ def render_strips(
     *,
     every: int = 3,
     columns: int = 20,
-    view: View = "angled",
+    view: ViewAngle = "angled",
 ) -> np.ndarray:
-    """Draw every third frame of motions, from left to right, as Petrovich et al. (2021) show motion.
+    """Render every third frame of motions, from left to right, as in the figures of Petrovich et al. (2021).
 
-    The person stays in the middle of each picture.
+    The person is in the middle of each picture.
 
     Args:
         motions: From above.
         captions: One for each, or none at all.
         size: Height and width of each picture.
         every: Frames from one picture to the next.
-        columns: In a row at most; a motion that is longer goes on in the next row.
+        columns: Pictures in a row at most; a longer motion continues in the next row.
         view: See `MotionRenderer`.
 
     Returns:
@@ -250,14 +257,14 @@ def render_strips(
         raise MotionError(f"got every {every} and columns {columns}, expected 1 or more")
     rows = []
     for motion, caption in zip(motions, captions, strict=True):
-        drawing = MotionRenderer(motion, size, view=view, follow=True)
-        frames = [drawing.frame(number) for number in range(0, len(drawing), every)]
+        renderer = MotionRenderer(motion, size, view=view, follow=True)
+        frames = [renderer.frame(number) for number in range(0, len(renderer), every)]
         rows.append(_captioned(_lay_out(frames, columns), caption))
     return _stack_rows(rows)
 
 
-def fit_camera(points: np.ndarray, canvas: tuple[int, int], view: View = "angled") -> PinholeCamera:
-    """Return the nearest camera on a view's axis whose picture holds all points, with a border.
+def fit_camera(points: np.ndarray, canvas: tuple[int, int], view: ViewAngle = "angled") -> PinholeCamera:
+    """Return the nearest camera on a view's axis whose picture contains all points, with a border.
 
     Args:
         points: (N, 3) metres in the world.
@@ -318,10 +325,10 @@ def _triple(vector: np.ndarray) -> tuple[float, float, float]:
 
 
 def _rasterize_stroke(canvas: np.ndarray, near: np.ndarray, far: np.ndarray, color: Color, width: int) -> None:
-    """Draw a stroke with a white seam along it that tells it from those behind."""
+    """Rasterize a stroke with a white seam along it that separates it from those behind."""
     seam = width + 2 * _OVERSAMPLING
     length = float(np.linalg.norm(far - near))
-    if length > seam:  # its round ends stop where the stroke does not end yet: limbs stay in one piece
+    if length > seam:  # the seam's round ends stop before the stroke's: limbs stay connected
         inset = seam / 2 / length * (far - near)
         _rasterize_line(canvas, near + inset, far - inset, _WHITE, seam)
     elif not length:
@@ -338,10 +345,10 @@ def _fixed_point(points: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(points, -_FARTHEST, _FARTHEST) * 2**_FRACTION_BITS).astype(np.int32)
 
 
-def _lines(start: float, end: float, tile: float, passed: float) -> np.ndarray:
-    """Where lines lie between two ends, of a floor that has passed below by so much."""
-    first, last = math.ceil((start + passed) / tile), math.floor((end + passed) / tile)
-    return np.arange(first, last + 1) * tile - passed
+def _lines(start: float, end: float, tile: float, offset: float) -> np.ndarray:
+    """Positions of a floor's lines between two ends, moved by an offset."""
+    first, last = math.ceil((start + offset) / tile), math.floor((end + offset) / tile)
+    return np.arange(first, last + 1) * tile - offset
 
 
 @cache
@@ -350,7 +357,7 @@ def _font() -> cv2.FontFace:
 
 
 def _captioned(picture: np.ndarray, caption: str) -> np.ndarray:
-    """Write a caption above a picture, smaller where it would not fit; an empty one takes no room."""
+    """Write a caption above a picture, smaller where it would not fit; an empty one adds no band."""
     if not caption:
         return picture
     width = picture.shape[1]
@@ -363,7 +370,7 @@ def _captioned(picture: np.ndarray, caption: str) -> np.ndarray:
 
 
 def _lay_out(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Put pictures of one height beside each other, and after so many into the next row."""
+    """Put pictures of one height beside each other, so many in a row."""
     return _stack_rows([np.hstack(pictures[start : start + columns]) for start in range(0, len(pictures), columns)])
 
 

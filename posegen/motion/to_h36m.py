@@ -6,6 +6,7 @@ The way there is `posegen.motion.to_openpose.h36m_joints`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ import torch
 from posegen.errors import MotionError
 from posegen.motion import rotations
 from posegen.motion.anatomy import FACE, HEIGHT, REST, body_height, head_axes
+from posegen.motion.motion import Motion
 from posegen.skeletons import H36M_17, SMPL_24, joint_indices
 
 _NAMES = {"spine": "spine2", "neck_base": "neck"}  # what SMPL calls them
@@ -28,6 +30,15 @@ INVENTED: tuple[str, ...] = tuple(
     name for name in SMPL_24 if name not in {_NAMES.get(joint, joint) for joint in H36M_17}
 )
 """Joints of SMPL-24 that `smpl_joints` makes up: spine1, spine3, feet, collars, head and hands."""
+
+
+def motion_from_h36m(joints: np.ndarray, fps: float) -> Motion:
+    """Return the motion of joints (T, 17, 3) of `H36M_17` in metres; its `meta` lists the joints that are invented.
+
+    Raises MotionError as `smpl_joints` does.
+    """
+    motion = Motion.from_joints(smpl_joints(joints), fps)
+    return replace(motion, meta={"invented_joints": list(INVENTED)})
 
 
 def smpl_joints(joints: np.ndarray) -> np.ndarray:

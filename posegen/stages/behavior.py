@@ -15,6 +15,7 @@ from posegen.errors import ConfigError
 from posegen.losses import mean_kl_to_standard_normal
 from posegen.metrics.behavior import code_distance, cross_displacement
 from posegen.motion.rendering import render_strips
+from posegen.motion.to_h36m import motion_from_h36m
 from posegen.networks.behavior import PostureDecoder
 from posegen.samples import Batch, BehaviorWindows, Samples
 from posegen.stages.behavior_stage import BehaviorStage
@@ -182,7 +183,7 @@ class Behavior(BehaviorStage):
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
-        """Every third frame of sources, of the targets, and of what the targets do with the sources' behaviour."""
+        """Render strips of sources, of targets, and of the sources' behaviour transferred to the targets."""
         batch = {name: x[:_SHOWN] for name, x in batch.items()}
         mean, _ = self.network.encode(batch["motion"][:, :-1])
         transferred = self.network.decode(mean, batch["paired"][:, 0], self.config.num_frames)
@@ -190,7 +191,8 @@ class Behavior(BehaviorStage):
         for row, label in enumerate(batch["action"].tolist()):
             action = self.config.actions[label]
             captions += [f"source: {action}", "target", f"transfer: {action} from the target's first posture"]
-            motions += [self.to_motion(x[row].cpu().numpy()) for x in (batch["motion"], batch["paired"], transferred)]
+            joints = [x[row].cpu().numpy() for x in (batch["motion"], batch["paired"], transferred)]
+            motions += [motion_from_h36m(x, self.config.fps) for x in joints]
         return {"transfer": render_strips(motions, captions)}
 
 

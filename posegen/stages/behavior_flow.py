@@ -12,6 +12,7 @@ from torch.optim import Adam
 
 from posegen.errors import ConfigError
 from posegen.motion.rendering import render_strips
+from posegen.motion.to_h36m import motion_from_h36m
 from posegen.networks.flow import Flow
 from posegen.samples import Batch, Samples, fixed_batch
 from posegen.stages.behavior import Behavior
@@ -106,19 +107,20 @@ class BehaviorFlow(BehaviorStage):
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
-        """Every third frame of real motions, and of two random futures of their first frames."""
+        """Render strips of real motions, and of two random futures of their first frames."""
         real = batch["motion"][:_SHOWN]
         kinds = {"real": real}
         generator = torch.Generator().manual_seed(self.config.seed)
         for number in (1, 2):
             codes = self.sample_codes(len(real), generator).to(real)
             kinds[f"random {number}"] = self.network.decode(codes, real[:, 0], self.config.num_frames)
-        motions = [self.to_motion(joints[row].cpu().numpy()) for row in range(len(real)) for joints in kinds.values()]
+        joints = [of_kind[row].cpu().numpy() for row in range(len(real)) for of_kind in kinds.values()]
+        motions = [motion_from_h36m(x, self.config.fps) for x in joints]
         return {"futures": render_strips(motions, [*kinds] * len(real))}
 
     @torch.no_grad()
     def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:
-        """Random codes (count, Z) of the flow, with the generator's noise."""
+        """Sample codes (count, Z) from the flow, with the generator's noise."""
         return self.flow.inverse(super().sample_codes(count, generator).to(self.device))
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What the stages share that draw a person in another pose, frame by frame."""
+"""The interface of stages that render a person in another pose, frame by frame, without colour codes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from posegen.stages.stage import Stage
 
 
 class PoseTransferStage(Stage):
-    """Draws the person of a picture in other poses, each frame by itself and in the picture's own colours."""
+    """A stage that renders the person of a picture in other poses, each frame by itself, in the picture's colours."""
 
     protocol = "video"
 
     @abstractmethod
     def render(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:
-        """Draw a person in one pose after another.
+        """Render a person in one pose after another.
 
         Args:
-            image: (H, W, 3) uint8 of the person, of the size that was trained at.
-            keypoints: (18, 3), the person's.
+            image: (H, W, 3) uint8 of the person, of the size of training.
+            keypoints: (18, 3), the person's in pixels.
             poses: (18, 3) each.
 
         Yields:

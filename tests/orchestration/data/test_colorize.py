@@ -22,7 +22,7 @@ from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clip_files import RECOLORING_SCHEMA
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import CheckpointError, DatasetError, WeightsError
-from posegen.inference.hint_recolorer import Recolorer, composite, load_network
+from posegen.inference.hint_recolorer import HintRecolorer, blend_colors, load_colorizer
 from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, Colorizer
 from posegen.weights.registry import WEIGHTS
@@ -213,7 +213,7 @@ def test_published_network_is_taken_from_the_cache(data, colorizer, monkeypatch,
     with pytest.raises(WeightsError, match="cannot fetch weights 'siggraph17': no network"):
         colorize(data, replace(HERE, method="siggraph17", variants=1))
     (tmp_path / "cache").mkdir(exist_ok=True)
-    network = load_network(str(colorizer))
+    network = load_colorizer(str(colorizer))
     save_file(network.state_dict(), tmp_path / "cache" / WEIGHTS["siggraph17"].file)
     assert colorize(data, replace(HERE, method="siggraph17", variants=2)).num_made == 5
     assert colorize(data, with_network(colorizer)).num_made == 0  # it is the same
@@ -253,7 +253,7 @@ class HintPainter(torch.nn.Module):
 def test_pictures_of_any_size_are_coloured():
     hints = np.zeros((2, 45, 61, 3), np.float32)
     hints[:, 5:9, 5:9] = [[[[30, -20, 1]]], [[[-40, 10, 1]]]]
-    ab = Recolorer(HintPainter()).colorize(np.full((45, 61), 50.0), hints)
+    ab = HintRecolorer(HintPainter()).colorize(np.full((45, 61), 50.0), hints)
     assert ab.shape == (2, 45, 61, 2)
     np.testing.assert_allclose(ab[:, 44, 60], [[30, -20], [-40, 10]], rtol=1e-5)
 
@@ -262,7 +262,7 @@ def test_composite_keeps_lightness_and_what_has_no_weight():
     image = np.random.default_rng(0).integers(90, 150, (16, 16, 3), np.uint8)
     weight = np.zeros((16, 16))
     weight[4:12, 4:12], weight[8, 8] = 1, 0.5
-    painted = composite(image, np.full((16, 16, 2), [12.0, -8.0]), weight)
+    painted = blend_colors(image, np.full((16, 16, 2), [12.0, -8.0]), weight)
     np.testing.assert_array_equal(painted[weight == 0], image[weight == 0])
     before, after = rgb_to_lab(image), rgb_to_lab(painted)
     np.testing.assert_allclose(after[..., 0], before[..., 0], atol=0.6)

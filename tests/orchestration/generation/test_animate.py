@@ -1,4 +1,4 @@
-"""`posegen animate` with a stage that knows colours but was not trained to draw, and an ACTOR that was not, either."""
+"""`posegen animate` with a generator and an ACTOR that were not trained."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.generation.animate import MotionSettings, animate, find_motions
-from orchestration.generation.videos import ColorSettings
+from orchestration.generation.animate import MotionSettings, animate, resolve_motions
+from orchestration.generation.colors import ColorSettings
+from orchestration.generation.output import OutputSettings
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder
@@ -31,12 +32,13 @@ def actor(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def draw(untrained_run, two_people, tmp_path):
+def animate_person(untrained_run, two_people, tmp_path):
     """The command with a person, into the test's folder."""
 
     def call(out, colors=ColorSettings(), **moves):
         moves = MotionSettings(**moves)
-        return animate(untrained_run, two_people, content="grace/bow", moves=moves, out=tmp_path / out, colors=colors)
+        output = OutputSettings(out=tmp_path / out)
+        return animate(untrained_run, two_people, content="grace/bow", moves=moves, output=output, colors=colors)
 
     return call
 
@@ -45,8 +47,8 @@ def frames_of(path):
     return read_video(path, size=None).images.astype(int)
 
 
-def test_an_action_is_one_video(draw, tmp_path):
-    made = draw("x.mp4", action=("wave",), frames=5)
+def test_an_action_is_one_video(animate_person, tmp_path):
+    made = animate_person("x.mp4", action=("wave",), frames=5)
     assert made.videos == [tmp_path / "x.mp4"] and made.sheets == [tmp_path / "x.png"] and made.num_frames == 5
     assert frames_of(made.videos[0]).shape == (5, 96, 64, 3)
     assert read_video(made.videos[0], size=None).fps == pytest.approx(25)
@@ -55,22 +57,24 @@ def test_an_action_is_one_video(draw, tmp_path):
     assert sheet[98:194].max(axis=(0, 2)).any()  # the poses
 
 
-def test_several_actions_are_a_folder(draw, tmp_path):
-    made = draw("many", action=("wave, jump", "sit", "wave"), frames=3, colors=ColorSettings(upper="teal"))
+def test_several_actions_are_a_folder(animate_person, tmp_path):
+    made = animate_person("many", action=("wave, jump", "sit", "wave"), frames=3, colors=ColorSettings(upper="teal"))
     assert [path.name for path in made.videos] == ["wave.mp4", "jump.mp4", "sit.mp4"]
     assert made.num_frames == 9 and made.colors == {"upper": "teal is (a, b) = (-29, -8)"}
     wave, jump, _ = map(frames_of, made.videos)
     assert (wave != jump).any()
 
 
-def test_random_colours_of_an_action(draw):
-    made = draw("random", action=("wave",), frames=2, colors=ColorSettings(sample="prior", samples=2))
+def test_random_colours_of_an_action(animate_person):
+    made = animate_person("random", action=("wave",), frames=2, colors=ColorSettings(sample="prior", samples=2))
     assert [path.name for path in made.videos] == ["wave-1.mp4", "wave-2.mp4"]
     assert [path.name for path in made.sheets] == ["wave.png"]
 
 
-def test_stick_figures_stand_beside(draw):
-    alone, beside = (draw(f"{name}.mp4", action=("wave",), frames=3, stick_figures=name == "b") for name in "ab")
+def test_stick_figures_stand_beside(animate_person):
+    alone, beside = (
+        animate_person(f"{name}.mp4", action=("wave",), frames=3, stick_figures=name == "b") for name in "ab"
+    )
     left, right = np.split(frames_of(beside.videos[0]), 2, axis=2)
     assert np.abs(right - frames_of(alone.videos[0])).mean() < 8  # encoded with a neighbour
     assert np.percentile(left, 30) > 230 and (left[1].max(axis=-1) - left[1].min(axis=-1)).max() > 60
@@ -79,33 +83,33 @@ def test_stick_figures_stand_beside(draw):
 def test_the_same_seed_makes_the_same_motion_whatever_else_is_made(actor):
     for moves in (MotionSettings(action=("wave",), frames=8), MotionSettings(action=("wave",), frames=8, actor=actor)):
         both = replace(moves, action=("salute", "wave") if moves.actor else ("jump", "wave"))
-        alone, with_other = find_motions(moves, None, 3)["wave"], find_motions(both, None, 3)["wave"]
+        alone, with_other = resolve_motions(moves, None, 3)["wave"], resolve_motions(both, None, 3)["wave"]
         np.testing.assert_allclose(alone.joints, with_other.joints, atol=1e-6)
-        assert (find_motions(moves, None, 4)["wave"].joints != alone.joints).any()
+        assert (resolve_motions(moves, None, 4)["wave"].joints != alone.joints).any()
 
 
 @pytest.mark.parametrize("fps", [12.5, 20.0, 25.0, 29.97])
 @pytest.mark.parametrize("frames", [1, 2, 50])
 def test_videos_have_the_frames_asked_for_at_any_rate(actor, fps, frames):
     for made_by in (actor, ""):
-        [motion] = find_motions(MotionSettings(action=("wave",), frames=frames, actor=made_by), fps, 0).values()
+        [motion] = resolve_motions(MotionSettings(action=("wave",), frames=frames, actor=made_by), fps, 0).values()
         assert len(motion) == frames and motion.fps == fps
         assert motion.label_name == "wave"
 
 
 def test_made_motions_are_a_hundred_frames_long_and_files_as_long_as_they_are(actor, tmp_path):
-    assert len(find_motions(MotionSettings(action=("wave",)), 30.0, 0)["wave"]) == 100
-    assert find_motions(MotionSettings(action=("salute",), actor=actor), None, 0)["salute"].fps == 20
+    assert len(resolve_motions(MotionSettings(action=("wave",)), 30.0, 0)["wave"]) == 100
+    assert resolve_motions(MotionSettings(action=("salute",), actor=actor), None, 0)["salute"].fps == 20
     write_motion(StorageFolder(tmp_path), "kick.npz", perform("kick", make_subject(2), frames=26))
     moves = MotionSettings(motion=tmp_path / "kick.npz")
-    assert len(find_motions(moves, None, 0)["kick"]) == 26
-    assert len(find_motions(moves, 50.0, 0)["kick"]) == 51
+    assert len(resolve_motions(moves, None, 0)["kick"]) == 26
+    assert len(resolve_motions(moves, 50.0, 0)["kick"]) == 51
     with pytest.raises(ValueError, match=r"kick.npz has 13 frames at 12.5 frames per second, expected 20: ask for"):
-        find_motions(replace(moves, frames=20), 12.5, 0)
+        resolve_motions(replace(moves, frames=20), 12.5, 0)
 
 
 def test_yaw_turns_the_motion():
-    ahead, turned = (find_motions(MotionSettings(action=("walk",), yaw=yaw), 25.0, 0)["walk"] for yaw in (0, 90))
+    ahead, turned = (resolve_motions(MotionSettings(action=("walk",), yaw=yaw), 25.0, 0)["walk"] for yaw in (0, 90))
     assert ahead.trans[-1, 2] > 1 > abs(ahead.trans[-1, 0])
     assert turned.trans[-1, 0] > 1 > abs(turned.trans[-1, 2])
 
@@ -116,8 +120,8 @@ def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_peopl
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
     write_picture(tmp_path / "photo.png", render_clip("grace", "bow", num_frames=1, size=(384, 256)).images[0])
     moves = MotionSettings(action=("wave",), frames=2)
-    photo, out = str(tmp_path / "photo.png"), tmp_path / "x.mp4"
-    made = animate(untrained_run, two_people, content=photo, moves=moves, out=out)
+    photo, output = str(tmp_path / "photo.png"), OutputSettings(out=tmp_path / "x.mp4")
+    made = animate(untrained_run, two_people, content=photo, moves=moves, output=output)
     assert read_video(made.videos[0], size=None).fps == pytest.approx(25)
 
 
@@ -139,7 +143,7 @@ def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_peopl
         ("--action wave,jump --out x.mp4", "2 videos are written to a folder, got 'x.mp4'"),
         ("--action wave --out x", "one video is written as .mp4, got 'x'"),
         ("--action wave --out x.avi", "the video is written as .mp4, got 'x.avi'"),
-        ("--action wave --out x.mp4 --batch 0", "got batch 0 and samples 4, expected 1 or more"),
+        ("--action wave --out x.mp4 --batch 0", "got batch 0, expected 1 or more"),
     ],
 )
 def test_mistakes_end_with_one_line(untrained_run, two_people, actor, line, message, capsys, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The generator in another runtime draws the same."""
+"""The generator in another runtime renders the same."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def inputs(count: int, condition_channels: int) -> dict[str, torch.Tensor]:
     ],
 )
 def test_frames_are_those_of_pytorch(tmp_path, changes):
-    """For batches of one and of three, and for a video's second frame, which is drawn from the first."""
+    """For batches of one and of three, and for a video's second frame, which is rendered from the first."""
     stage = tiny_stage(**changes)
     made = export(save_run(tmp_path / "run", stage), tmp_path / "sub" / "g.onnx")
     assert made.path.stat().st_size == made.num_bytes

@@ -29,17 +29,17 @@ def short_motion(action, frames, fps=25.0):
 def bodies(frame):
     """Points (N, 3) of the lines of a frame of the figure."""
     points = [np.stack([trace.x, trace.y, trace.z], axis=-1) for trace in frame.data]
-    drawn = np.concatenate(points)
-    return drawn[~np.isnan(drawn).any(axis=1)]
+    shown = np.concatenate(points)
+    return shown[~np.isnan(shown).any(axis=1)]
 
 
 def test_everyone_stands_in_their_place_on_one_floor():
     first, second = short_motion("wave", 6), short_motion("sit", 3)
     figure = make_motion_figure([first, second], ["wave", "sit"])
     assert len(figure.frames) == 6 and [frame.name for frame in figure.frames][-1] == "0.20"
-    drawn = bodies(figure.frames[0])
-    assert abs(drawn[:, 2].min()) < 0.02 and 1.5 < drawn[:, 2].max() < 2.1  # z is up
-    assert np.ptp(drawn[:, 0]) > 1.5 and abs(drawn[drawn[:, 0] < 0.75, 0].mean()) < 0.2
+    shown = bodies(figure.frames[0])
+    assert abs(shown[:, 2].min()) < 0.02 and 1.5 < shown[:, 2].max() < 2.1  # z is up
+    assert np.ptp(shown[:, 0]) > 1.5 and abs(shown[shown[:, 0] < 0.75, 0].mean()) < 0.2
     np.testing.assert_array_equal(  # who has ended stays
         bodies(figure.frames[2])[bodies(figure.frames[2])[:, 0] > 0.75],
         bodies(figure.frames[5])[bodies(figure.frames[5])[:, 0] > 0.75],
@@ -68,13 +68,13 @@ def test_frames_that_are_not_valid_are_grey():
 
 
 def test_long_motions_are_thinned_and_rates_brought_together(monkeypatch):
-    monkeypatch.setattr("orchestration.generation.motion_page._MOST_FRAMES", 5)
+    monkeypatch.setattr("orchestration.generation.motion_page._MAX_FRAMES", 5)
     figure = make_motion_figure([short_motion("wave", 12), short_motion("wave", 6, fps=12.5)], ["", ""])
     assert [frame.name for frame in figure.frames] == ["0.00", "0.12", "0.24", "0.36"]
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
-def test_a_browser_draws_the_page(tmp_path):
+def test_a_browser_renders_the_page(tmp_path):
     page = write_motion_page(tmp_path / "of" / "motions.html", [short_motion("wave", 3)], ["wave <1>"], "epoch 3")
     gpu = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
     command = ["chromium", "--headless", "--no-sandbox", *gpu, "--enable-logging=stderr", "--v=0"]

@@ -10,15 +10,21 @@ import pytest
 import torch
 
 from orchestration.cli import main as cli
-from orchestration.generation.behavior import LengthSettings, interpolate_behavior, sample_behavior
-from orchestration.generation.transfer import TransferSettings, transfer
-from orchestration.generation.videos import ColorSettings
+from orchestration.generation.behavior import (
+    InterpolationSettings,
+    LengthSettings,
+    interpolate_behavior,
+    sample_behavior,
+)
+from orchestration.generation.colors import ColorSettings
+from orchestration.generation.output import OutputSettings
+from orchestration.generation.transfer import Transferred, TransferSettings, transfer
 from orchestration.training.runs import RunRecord, load_behavior, save_record
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clips import ClipDataset
-from posegen.inference.motion_to_pose import face_viewer, pose_sequence
+from posegen.inference.motion_to_pose import face_viewer, retarget_motion
 from posegen.inference.person import person_of_clip
-from posegen.inference.pose_transfer import PoseTransfer
+from posegen.inference.renderers import load_renderer
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image, read_video
@@ -84,14 +90,18 @@ def settings_for(behavior="s0/wave", posture=("s1/walk",), **more) -> TransferSe
     return TransferSettings(behavior=behavior, posture=posture, **more)
 
 
+def run_transfer(run, out, settings, **more) -> Transferred:
+    return transfer(run, settings, OutputSettings(out=out), **more)
+
+
 def frames_of(path):
     return read_video(path, size=None).images.astype(int)
 
 
-def test_without_a_renderer_stick_figures_are_drawn(behavior_run, corpus, tmp_path):
-    made = transfer(behavior_run, tmp_path / "x.mp4", settings_for())
+def test_without_a_renderer_stick_figures_are_rendered(behavior_run, corpus, tmp_path):
+    made = run_transfer(behavior_run, tmp_path / "x.mp4", settings_for())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.mp4", "x.npz", "x.png"]
-    frames = frames_of(made.drawn.videos[0])
+    frames = frames_of(made.rendered.videos[0])
     assert frames.shape == (WINDOW + 1, 278, 3 * 256, 3)
     assert (frames[0, 30:, 256:512] == frames[-1, 30:, 256:512]).mean() > 0.9  # the posture stays
     motion = read_motion(StorageFolder(tmp_path), "x.npz")
@@ -103,8 +113,8 @@ def test_without_a_renderer_stick_figures_are_drawn(behavior_run, corpus, tmp_pa
 
 
 def test_any_length_and_rate(behavior_run, tmp_path):
-    made = transfer(behavior_run, tmp_path / "x.mp4", settings_for(frames=40, fps=12.5))
-    assert len(read_motion(StorageFolder(tmp_path), "x.npz")) == 40 == made.drawn.num_frames
+    made = run_transfer(behavior_run, tmp_path / "x.mp4", settings_for(frames=40, fps=12.5))
+    assert len(read_motion(StorageFolder(tmp_path), "x.npz")) == 40 == made.rendered.num_frames
     video = read_video(tmp_path / "x.mp4", size=None)
     assert len(video.images) == 40 and video.fps == pytest.approx(12.5)
 
@@ -114,7 +124,7 @@ def test_where_the_ground_is_elsewhere_does_not_matter(behavior_run, tmp_path):
     write_motion(StorageFolder(tmp_path), "own.npz", own)
     write_motion(StorageFolder(tmp_path), "low.npz", replace(own, joints=own.joints - np.float32([0, 1.2, 0])))
     postures = tuple(str(tmp_path / f"{name}.npz") for name in ("own", "low"))
-    transfer(behavior_run, tmp_path / "out", settings_for(behavior=postures[1], posture=postures))
+    run_transfer(behavior_run, tmp_path / "out", settings_for(behavior=postures[1], posture=postures))
     one, other = (read_motion(StorageFolder(tmp_path / "out"), f"{name}.npz") for name in ("own", "low"))
     np.testing.assert_allclose(one.joints, other.joints, atol=1e-4)
 
@@ -122,7 +132,7 @@ def test_where_the_ground_is_elsewhere_does_not_matter(behavior_run, tmp_path):
 def test_several_postures_are_a_folder(behavior_run, tmp_path):
     write_motion(StorageFolder(tmp_path), "own.npz", place(perform("sit", make_subject(7)), Placement(3.0, 1.0, 2.0)))
     postures = ("s1/walk", "s2/jump", str(tmp_path / "own.npz"))
-    made = transfer(behavior_run, tmp_path / "many", settings_for(posture=postures))
+    made = run_transfer(behavior_run, tmp_path / "many", settings_for(posture=postures))
     names = [f"{name}.{suffix}" for name in ("own", "s1-walk", "s2-jump") for suffix in ("mp4", "npz", "png")]
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == names
     assert [path.name for path in made.motions] == ["s1-walk.npz", "s2-jump.npz", "own.npz"]
@@ -132,47 +142,49 @@ def test_several_postures_are_a_folder(behavior_run, tmp_path):
 
 def test_a_flow_transfers_as_its_behavior_net_does(behavior_run, flow_run, tmp_path):
     for name, run in (("a", behavior_run), ("b", flow_run)):
-        transfer(run, tmp_path / f"{name}.mp4", settings_for())
+        run_transfer(run, tmp_path / f"{name}.mp4", settings_for())
     one, other = (read_motion(StorageFolder(tmp_path), f"{name}.npz") for name in "ab")
     np.testing.assert_array_equal(one.joints, other.joints)
 
 
-def test_a_person_is_drawn_by_the_shape_and_posture_network(behavior_run, shape_run, tmp_path):
+def test_a_person_is_rendered_by_the_shape_and_posture_network(behavior_run, shape_run, tmp_path):
     seen = {"appearance": "grace/bow", "renderer": shape_run}
-    made = transfer(behavior_run, tmp_path / "x.mp4", settings_for(**seen))
+    made = run_transfer(behavior_run, tmp_path / "x.mp4", settings_for(**seen))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.mp4", "x.npz", "x.png"]
-    frames = frames_of(made.drawn.videos[0])
+    frames = frames_of(made.rendered.videos[0])
     assert frames.shape == (WINDOW + 1, 96, 64, 3)
-    sheet = cv2.imread(str(made.drawn.sheets[0]))
+    sheet = cv2.imread(str(made.rendered.sheets[0]))
     assert sheet.shape == (3 * 98 - 2, 10 * 66 - 2, 3) and sheet[98:194].max(axis=(0, 2)).any()  # the poses
-    beside = transfer(behavior_run, tmp_path / "y.mp4", settings_for(**seen, stick_figures=True, yaw=30.0, frames=5))
-    assert frames_of(beside.drawn.videos[0]).shape == (5, 96, 128, 3)
+    beside = run_transfer(
+        behavior_run, tmp_path / "y.mp4", settings_for(**seen, stick_figures=True, yaw=30.0, frames=5)
+    )
+    assert frames_of(beside.rendered.videos[0]).shape == (5, 96, 128, 3)
 
 
-def test_drawn_frames_are_what_the_network_draws_of_the_projected_motion(behavior_run, shape_run, two_people, tmp_path):
-    transfer(behavior_run, tmp_path / "x.mp4", settings_for(appearance="luis/bow", renderer=shape_run, frames=4))
-    motion = face_viewer(read_motion(StorageFolder(tmp_path), "x.npz"), 25.0)
+def test_frames_are_what_the_network_renders_of_the_projected_motion(behavior_run, shape_run, two_people, tmp_path):
+    run_transfer(behavior_run, tmp_path / "x.mp4", settings_for(appearance="luis/bow", renderer=shape_run, frames=4))
+    motion = face_viewer(read_motion(StorageFolder(tmp_path), "x.npz"))
     person = person_of_clip(ClipDataset(two_people).find("luis/bow"))
-    expected = np.hstack(list(PoseTransfer.load(shape_run).frames(person, pose_sequence(motion, person))))
+    expected = np.hstack(list(load_renderer(shape_run).frames(person, retarget_motion(motion, person))))
     sheet = read_image(tmp_path / "x.png", size=None).images[0]  # as it is, where the video is encoded
     shown = np.hstack([sheet[-96:, left : left + 64] for left in range(0, 4 * 66, 66)])
     np.testing.assert_array_equal(shown, expected)
 
 
-def test_a_person_is_drawn_in_colours(behavior_run, untrained_run, two_people, tmp_path):
+def test_a_person_is_rendered_in_colours(behavior_run, untrained_run, two_people, tmp_path):
     seen = settings_for(appearance="grace/bow", renderer=untrained_run, clips=two_people, frames=4)
-    made = transfer(behavior_run, tmp_path / "x.mp4", seen, colors=ColorSettings(upper="#2a6fdb"))
-    assert frames_of(made.drawn.videos[0]).shape == (4, 96, 64, 3) and "upper" in made.drawn.colors
+    made = run_transfer(behavior_run, tmp_path / "x.mp4", seen, colors=ColorSettings(upper="#2a6fdb"))
+    assert frames_of(made.rendered.videos[0]).shape == (4, 96, 64, 3) and "upper" in made.rendered.colors
     random = ColorSettings(sample="prior", samples=2)
-    several = transfer(behavior_run, tmp_path / "many", replace(seen, posture=("s1/walk", "s2/sit")), colors=random)
+    several = run_transfer(behavior_run, tmp_path / "many", replace(seen, posture=("s1/walk", "s2/sit")), colors=random)
     expected = [f"{name}-{number}.mp4" for name in ("s1-walk", "s2-sit") for number in (1, 2)]
-    assert [path.name for path in several.drawn.videos] == expected
+    assert [path.name for path in several.rendered.videos] == expected
     assert [path.name for path in several.motions] == ["s1-walk.npz", "s2-sit.npz"]
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory, networks):
-    """What the studio's mei does in a video, and somebody in a photo."""
+    """What the studio's mei does in a video, and a person in a photo."""
     folder = tmp_path_factory.mktemp("videos")
     write_video(folder / "clap.mp4", render_clip("mei", "clap", num_frames=14, size=(256, 176)).images, fps=25)
     write_picture(folder / "photo.png", render_clip("ada", "bow", num_frames=1, size=(256, 176)).images[0])
@@ -191,8 +203,8 @@ def test_behavior_and_postures_come_from_videos_and_a_person_from_a_photo(
         renderer=shape_run,
         frames=6,
     )
-    made = transfer(behavior_run, tmp_path / "out", settings)
-    assert [path.name for path in made.drawn.videos] == ["luis-bow.mp4", "s1-walk.mp4"]
+    made = run_transfer(behavior_run, tmp_path / "out", settings)
+    assert [path.name for path in made.rendered.videos] == ["luis-bow.mp4", "s1-walk.mp4"]
     luis = read_motion(StorageFolder(tmp_path / "out"), "luis-bow.npz")
     lifted = lift_clip(ClipDataset(two_people).find("luis/bow"))
     np.testing.assert_allclose(h36m_joints(luis)[0], h36m_joints(lifted)[0], atol=0.05)
@@ -220,23 +232,23 @@ def test_random_futures_begin_where_a_motion_ends(stage, behavior_run, flow_run,
 
 def test_behaviors_are_interpolated(behavior_run, tmp_path):
     ends = {"first": "s0/wave", "second": "s1/squat", "target": "s2/walk"}
-    made = interpolate_behavior(behavior_run, tmp_path / "out", **ends, count=3, settings=LengthSettings())
+    made = interpolate_behavior(behavior_run, tmp_path / "out", InterpolationSettings(**ends, count=3))
     names = {f"behavior-{number}.npz" for number in (1, 2, 3)}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names | PICTURES
     for motion, behavior in ((made[0], "s0/wave"), (made[-1], "s1/squat")):
-        transfer(behavior_run, tmp_path / "x.mp4", settings_for(behavior=behavior, posture=("s2/walk",)))
+        run_transfer(behavior_run, tmp_path / "x.mp4", settings_for(behavior=behavior, posture=("s2/walk",)))
         alone = read_motion(StorageFolder(tmp_path), "x.npz")
         np.testing.assert_allclose(motion.joints[:, :3], alone.joints[1:, :3], atol=1e-3)
 
 
-def test_motions_are_drawn_again(behavior_run, tmp_path, capsys):
+def test_motions_are_reconstructed(behavior_run, tmp_path, capsys):
     out = tmp_path / "out"
     cli.main(["behavior", "reconstruct", behavior_run, str(out), "s0/wave", "s1/squat"])
     assert {path.name for path in out.iterdir()} == {"s0-wave.npz", "s1-squat.npz", *PICTURES}
-    told = capsys.readouterr().out
-    assert "s0-wave:" in told and "cm a joint, who stands still is off by" in told and "2 motions in" in told
-    drawn = read_motion(StorageFolder(out), "s1-squat.npz")
-    assert len(drawn) == WINDOW and drawn.label_name == "squat"
+    printed = capsys.readouterr().out
+    assert "s0-wave:" in printed and "cm a joint, who stands still is off by" in printed and "2 motions in" in printed
+    reconstructed = read_motion(StorageFolder(out), "s1-squat.npz")
+    assert len(reconstructed) == WINDOW and reconstructed.label_name == "squat"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +304,10 @@ def test_mistakes_of_the_group_end_with_one_line(
         ("RUN --behavior s0/wave --posture s1/walk --out x.mp4 --frames 1", "got frames 1, expected 2 to 100000"),
         ("RUN --behavior s0/wave --posture s1/walk --out x.mp4 --fps 0", "got fps 0, expected more than 0"),
         ("RUN --behavior s0/wave --posture s1/walk --out x.mp4 --upper red", "stick figures have no colours"),
-        ("RUN --behavior s0/wave --posture s1/walk --out x.mp4 --yaw 3", "for who is drawn by a --renderer"),
+        (
+            "RUN --behavior s0/wave --posture s1/walk --out x.mp4 --yaw 3",
+            "for a person that is rendered by a --renderer",
+        ),
         ("RUN --behavior s0/wave --posture s1/walk --out x.mp4 --renderer SHAPE", "got one without the other"),
         (
             "RUN --behavior s0/wave --posture s1/walk --out x.mp4 --renderer RUN --appearance a/b",
@@ -301,7 +316,7 @@ def test_mistakes_of_the_group_end_with_one_line(
         ("RUN --behavior s0/wave --posture s1/walk --out x.mp4 --renderer SHAPE --appearance a/b", "no clip 'a/b' in"),
         (
             "RUN --behavior s0/wave --posture s1/walk --out x.mp4 --renderer SHAPE --appearance a/b --lower red",
-            "the stage shape_posture draws in the picture's own colours: leave --upper",
+            "the stage shape_posture renders the picture's own colours: leave --upper",
         ),
         (
             "RUN --behavior s0/wave --posture s1/walk --out x.mp4 --renderer SHAPE --appearance a/b --clips NOISE",
@@ -325,11 +340,11 @@ def test_mistakes_end_with_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_nobody_in_a_video_is_said(behavior_run, networks, tmp_path, monkeypatch):
+def test_a_video_without_a_person_is_refused(behavior_run, networks, tmp_path, monkeypatch):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
     write_video(tmp_path / "empty.mp4", np.full((4, 128, 96, 3), 130, np.uint8), fps=25)
     with pytest.raises(ValueError, match=r"no person is seen in .*empty.mp4"):
-        transfer(behavior_run, tmp_path / "x.mp4", settings_for(posture=(str(tmp_path / "empty.mp4"),)))
+        run_transfer(behavior_run, tmp_path / "x.mp4", settings_for(posture=(str(tmp_path / "empty.mp4"),)))
     assert [path.name for path in tmp_path.iterdir()] == ["empty.mp4"]
 
 

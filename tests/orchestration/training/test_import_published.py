@@ -21,6 +21,7 @@ from orchestration.evaluation.video import EvaluateSettings, evaluate_video
 from orchestration.training.runs import load_behavior
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.checkpoints.published import PublishedStageName
+from posegen.inference.behavior import BehaviorGenerator
 from posegen.io.storage import StorageFolder
 from posegen.motion.to_openpose import h36m_joints
 from posegen.networks.behavior import BehaviorNet
@@ -83,7 +84,8 @@ def test_behavior_net_becomes_a_run_that_draws_as_published(behavior, corpus, ca
     scale = Behavior.open_samples(stage.config, corpus, "train").scale()
     np.testing.assert_allclose(stage.network.mean.numpy(), scale.mean, atol=1e-6)
     source, target = (corpus.read(entry) for entry in corpus.split("test")[:2])
-    drawn = stage.transfer([source], [target])[0]
+    net = BehaviorGenerator(stage)
+    drawn = net.transfer([net.prepare(source)], [net.prepare(target)])[0]
     turned = type(scale)(z_up(scale.mean), np.abs(z_up(scale.std)))
     expected = published_transfer(behavior, z_up(h36m_joints(source)[:8]), z_up(h36m_joints(target)[0]), turned)
     shared = [row for row, joint in enumerate(H36M_17) if joint not in ("nose", "head_top")]  # which follow the head
@@ -115,9 +117,11 @@ def test_flow_beside_a_behaviour_net_becomes_a_run_that_draws_its_codes(behavior
     noise = torch.randn((3, 8), generator=torch.Generator().manual_seed(1))
     codes = stage.sample_codes(3, torch.Generator().manual_seed(1)).cpu()
     assert codes.equal(flow.inverse(noise))
-    observed = [corpus.read(entry) for entry in corpus.split("test")[:2]]
-    drawn = stage.sample(observed, 5, seed=2)
-    expected = before.generate(stage.sample_codes(2, torch.Generator().manual_seed(2)), observed, 5, frame=-1)
+    imported, net = BehaviorGenerator(stage), BehaviorGenerator(before)
+    observed = [net.prepare(corpus.read(entry)) for entry in corpus.split("test")[:2]]
+    drawn = imported.sample(observed, 5, seed=2)
+    ends = [motion.joints[-1] for motion in observed]
+    expected = net.generate(stage.sample_codes(2, torch.Generator().manual_seed(2)), ends, 5)
     for own, other in zip(drawn, expected, strict=True):
         np.testing.assert_array_equal(own.joints, other.joints)
     noted = json.loads(Path("runs/published-flow/imported.json").read_text())

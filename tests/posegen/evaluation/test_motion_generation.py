@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posegen.datasets.motions import MotionDataset
 from posegen.evaluation.motion_generation import MOTION_METRICS, MotionProtocol, score_motions
-from posegen.inference.action_classifiers import Recognizer, open_recognizer
+from posegen.inference.action_classifiers import ActionClassifier, load_action_classifier
 from posegen.networks.recognition import Recognition
 from posegen.samples import MotionCrops, Window, fixed_batch
 
@@ -19,8 +19,8 @@ PROTOCOL = MotionProtocol(seeds=2, batch_size=24)
 
 
 @pytest.fixture(scope="module")
-def recognizer(recognizer_run) -> Recognizer:
-    return open_recognizer(str(recognizer_run), torch.device("cpu"))
+def recognizer(recognizer_run) -> ActionClassifier:
+    return load_action_classifier(str(recognizer_run), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def open_samples(corpus: MotionDataset, **changes) -> MotionCrops:
     return MotionCrops(corpus, "all", **options)
 
 
-def scores(samples: MotionCrops, recognizer: Recognizer, generate=None, protocol: MotionProtocol = PROTOCOL):
+def scores(samples: MotionCrops, recognizer: ActionClassifier, generate=None, protocol: MotionProtocol = PROTOCOL):
     return score_motions(samples, recognizer, generate, torch.from_numpy(samples.mean_rest), protocol)
 
 
@@ -138,7 +138,7 @@ def test_actions_are_matched_by_name(samples, recognizer):
         return Recognition(torch.cat([logits[:, order], logits.new_full((len(logits), 1), 99.0)], dim=1), features)
 
     names = (*(recognizer.actions[k] for k in order), "fly")
-    other = Recognizer("other", "", names, 25.0, recognize)
+    other = ActionClassifier("other", "", names, 25.0, recognize)
     assert scores(samples, other) == scores(samples, recognizer)
 
 
@@ -149,8 +149,8 @@ def test_some_actions_are_measured_among_themselves(corpus, recognizer):
 
 
 def test_actions_that_the_recognizer_does_not_know_are_refused(samples):
-    other = Recognizer("other", "", ("walk",), 25.0, lambda batch, generator: None)
-    with pytest.raises(ValueError, match="the recogniser other does not know"):
+    other = ActionClassifier("other", "", ("walk",), 25.0, lambda batch, generator: None)
+    with pytest.raises(ValueError, match="the action classifier other does not know"):
         scores(samples, other)
 
 

@@ -134,7 +134,7 @@ def test_every_stage_that_draws_videos_is_loaded_and_scored(stage, changes, rend
     config = replace(stage.presets["tiny"], **changes)
     progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
     save_checkpoint(StorageFolder(tmp_path / "checkpoints" / "epoch-0001"), stage(config), progress)
-    loaded = load_renderer(tmp_path, torch.device("cpu"))
+    loaded = load_renderer(tmp_path, device=torch.device("cpu"))
     assert isinstance(loaded, renderer)
     scores, _, _ = score_clip(loaded, file, structural_measures(SIZE))
     assert scores.means.keys() == {"ssim", "ssim_masked", "flicker", "flicker_real"}

@@ -1,4 +1,4 @@
-"""Recognisers by name: runs and published ones, their labels and the hashes that tell them apart."""
+"""Action classifiers by name: runs and published ones, their labels and hashes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, save_checkpoint
 from posegen.datasets.motion_formats.action_names import HUMANACT12, NTU13
 from posegen.errors import CheckpointError, WeightsError
-from posegen.inference.action_classifiers import Recognizer, open_recognizer
+from posegen.inference.action_classifiers import ActionClassifier, load_action_classifier
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import find_rotations
 from posegen.motion.motion import Motion
@@ -47,7 +47,7 @@ def provide(name: str, folder: Path, seed: int = 0) -> GRURecognizer:
 
 
 def test_run_tells_the_actions_it_learned(recognizer_run, batch, corpus):
-    recognizer = open_recognizer(str(recognizer_run), CPU)
+    recognizer = load_action_classifier(str(recognizer_run), CPU)
     stage = load_stage(StorageFolder(recognizer_run), Recognition)
     assert recognizer.name == str(recognizer_run) and recognizer.actions == tuple(corpus.info.actions)
     recognized = recognizer.recognize(batch, None)
@@ -57,14 +57,14 @@ def test_run_tells_the_actions_it_learned(recognizer_run, batch, corpus):
 
 def test_hash_is_that_of_the_weights(recognizer_run, tmp_path):
     stage = load_stage(StorageFolder(recognizer_run), Recognition)
-    first = open_recognizer(str(recognizer_run), CPU).sha256
+    first = load_action_classifier(str(recognizer_run), CPU).sha256
     assert len(first) == 64
 
     def saved(name: str) -> str:
         save_checkpoint(
             StorageFolder(tmp_path / name), stage, TrainingProgress(epoch=9, step=9, data_fingerprint="", size=None)
         )
-        return open_recognizer(str(tmp_path / name), CPU).sha256
+        return load_action_classifier(str(tmp_path / name), CPU).sha256
 
     assert saved("copy") == first
     with torch.no_grad():
@@ -74,13 +74,13 @@ def test_hash_is_that_of_the_weights(recognizer_run, tmp_path):
 
 @pytest.mark.parametrize(("asked", "labels"), [(("c", "a"), [2, 0]), (("a", "b", "c"), [0, 1, 2]), ((), [])])
 def test_labels_are_found_by_name(asked, labels):
-    recognizer = Recognizer("r", "", ("a", "b", "c"), 0.0, lambda batch, generator: None)
+    recognizer = ActionClassifier("r", "", ("a", "b", "c"), 0.0, lambda batch, generator: None)
     assert recognizer.labels(asked, 25.0).tolist() == labels
 
 
 def test_unknown_actions_are_named():
-    recognizer = Recognizer("r", "", ("a", "b"), 25.0, lambda batch, generator: None)
-    with pytest.raises(ValueError, match="the recogniser r does not know 'fly', it tells a, b"):
+    recognizer = ActionClassifier("r", "", ("a", "b"), 25.0, lambda batch, generator: None)
+    with pytest.raises(ValueError, match="the action classifier r does not know 'fly', expected one of a, b"):
         recognizer.labels(("a", "fly"), 25.0)
     with pytest.raises(ValueError, match="knows motions of 25 frames per second, got 30"):
         recognizer.labels(("a",), 30.0)
@@ -88,16 +88,16 @@ def test_unknown_actions_are_named():
 
 def test_what_is_no_recognizer_is_refused_with_what_there_is(tmp_path):
     with pytest.raises(CheckpointError, match=r"no checkpoint in .*; or take one of gru-humanact12, gru-ntu13$"):
-        open_recognizer(str(tmp_path))
+        load_action_classifier(str(tmp_path))
     stage = Actor(Actor.Config(latent_dim=32, num_layers=1, feedforward_dim=32))
     save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None))
     with pytest.raises(CheckpointError, match="is of the stage 'actor', expected 'recognition'"):
-        open_recognizer(str(tmp_path))
+        load_action_classifier(str(tmp_path))
 
 
 def test_published_weights_come_from_the_user(cache):
     with pytest.raises(WeightsError, match=r"humanact12_gru\.tar"):
-        open_recognizer("gru-humanact12")
+        load_action_classifier("gru-humanact12")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_published_weights_come_from_the_user(cache):
 )
 def test_published_recognizers_see_joints_in_a_cameras_axes(name, joints, actions, cache, tmp_path, batch):
     network = provide(name, tmp_path)
-    recognizer = open_recognizer(name, CPU)
+    recognizer = load_action_classifier(name, CPU)
     assert recognizer.actions == actions and recognizer.sha256 == weights.identity(name)
     seen = recognized_joints(batch["motion"], batch["rest"], joints) * torch.tensor([1.0, -1.0, -1.0])
     torch.testing.assert_close(recognizer.recognize(batch, None), network(seen, batch["length"]))
@@ -117,14 +117,14 @@ def test_published_hash_changes_with_the_weights(cache, tmp_path):
     hashes = []
     for seed in (0, 0, 1):
         provide("gru-humanact12", tmp_path, seed)
-        hashes.append(open_recognizer("gru-humanact12", CPU).sha256)
+        hashes.append(load_action_classifier("gru-humanact12", CPU).sha256)
     assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_published_recognizer_knows_real_motions_by_their_rotations(shared, cache):
     """Real joints, turned upright, become rotations on a body of their own, and are still told."""
     weights.provide("gru-humanact12", shared / "data" / "motion" / "a2m_gru_classifier_humanact12.pth")
-    recognizer = open_recognizer("gru-humanact12", CPU)
+    recognizer = load_action_classifier("gru-humanact12", CPU)
     data = np.load(shared / "data" / "motion" / "humanact12_joints24.npz")
     ends, right = np.cumsum(data["lengths"]), 0
     clips = range(0, len(ends), 80)

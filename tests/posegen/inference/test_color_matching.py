@@ -16,10 +16,10 @@ from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import render_clip
 
 SIZE = (96, 64)
-WISH = (-12.0, 20.0)
+TARGET = (-12.0, 20.0)
 
 
-class Painter(nn.Module):
+class FlatGenerator(nn.Module):
     """Three dimensions of each garment's code are its RGB; the upper one's fourth shines on the whole picture.
 
     A share `leak` of the upper garment's colour comes through in the lower one.
@@ -44,7 +44,7 @@ def synthesizer():
     """Its codebooks answer every colour with the same code."""
     config = replace(VideoGenerator.presets["tiny"], generator_width=4, num_blocks=1, encoder_width=4)
     synthesizer = VideoSynthesizer(VideoGenerator(config), SIZE, torch.device("cpu"))
-    synthesizer.stage.generator = Painter()
+    synthesizer.stage.generator = FlatGenerator()
     lab = torch.rand(100, 3, generator=torch.Generator().manual_seed(0)) * 60
     for region in ("upper", "lower"):
         synthesizer.codebook(region).fit(torch.zeros(100, 4), lab)
@@ -52,9 +52,9 @@ def synthesizer():
     return synthesizer
 
 
-def test_the_wish_is_reached_and_the_rest_stays(synthesizer, content):
+def test_the_target_is_reached_and_the_rest_stays(synthesizer, content):
     own = torch.zeros(8)
-    z, matches = match_colors(synthesizer, content, own, {"upper": WISH})
+    z, matches = match_colors(synthesizer, content, own, {"upper": TARGET})
     assert matches.keys() == {"upper"}
     assert matches["upper"].before > 10 and matches["upper"].after < 3
     torch.testing.assert_close(z[4:], own[4:], atol=0.05, rtol=0)
@@ -63,18 +63,18 @@ def test_the_wish_is_reached_and_the_rest_stays(synthesizer, content):
 
 def test_the_other_garments_code_makes_up_for_what_leaks(synthesizer, content, monkeypatch):
     monkeypatch.setattr(synthesizer.stage.generator, "leak", 0.5)
-    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": WISH})
+    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": TARGET})
     assert matches["upper"].after < 3
     torch.testing.assert_close(z[4:7], -0.5 * z[:3], atol=0.05, rtol=0)
 
 
 def test_both_garments_at_once(synthesizer, content):
-    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": WISH, "lower": (15.0, -15.0)})
+    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": TARGET, "lower": (15.0, -15.0)})
     assert all(match.after < 3 for match in matches.values())
     assert z[:3].abs().max() > 0.1 and z[4:7].abs().max() > 0.1
 
 
-def test_a_wish_that_is_fulfilled_changes_nothing(synthesizer, content):
+def test_a_target_that_is_reached_changes_nothing(synthesizer, content):
     reached, _ = match_colors(synthesizer, content, torch.zeros(8), {"upper": (0.0, 0.0)})
     torch.testing.assert_close(reached, torch.zeros(8), atol=0.02, rtol=0)
 
@@ -85,7 +85,7 @@ def test_out_of_reach_colours_end(synthesizer, content):
 
 
 def test_the_difference_is_at_the_garments_own_lightness(synthesizer, content):
-    """The lightness of the content's garment is not that of the drawn one: only (a, b) count."""
+    """The lightness of the content's garment is not that of the rendered one: only (a, b) count."""
     assert abs(worn_color(content, "upper")[0] - 53) > 3  # a gray picture has L 53
     _, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": (0.0, 0.0)})
     assert matches["upper"].before < 0.1
@@ -93,4 +93,4 @@ def test_the_difference_is_at_the_garments_own_lightness(synthesizer, content):
 
 def test_unseen_garments_are_refused(synthesizer, content):
     with pytest.raises(ValueError, match="no upper garment is seen"):
-        match_colors(synthesizer, replace(content, mask=np.zeros(SIZE, np.uint8)), torch.zeros(8), {"upper": WISH})
+        match_colors(synthesizer, replace(content, mask=np.zeros(SIZE, np.uint8)), torch.zeros(8), {"upper": TARGET})

@@ -12,7 +12,7 @@ import torch
 
 from posegen.color.lab import rgb_to_lab
 from posegen.inference.person import Person, worn_color
-from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate
+from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import render_clip
@@ -38,27 +38,27 @@ def synthesizer(request):
     return VideoSynthesizer(VideoGenerator(config), SIZE, torch.device("cpu"))
 
 
-def draw(synthesizer, content, poses, z=None):
+def render(synthesizer, content, poses, z=None):
     return np.stack(list(synthesizer.frames(content, poses, z)))
 
 
 def test_a_frame_for_every_pose(synthesizer, content, clip):
-    frames = draw(synthesizer, content, clip.keypoints)
+    frames = render(synthesizer, content, clip.keypoints)
     assert frames.shape == clip.images.shape and frames.dtype == np.uint8
-    np.testing.assert_array_equal(draw(synthesizer, content, clip.keypoints), frames)
+    np.testing.assert_array_equal(render(synthesizer, content, clip.keypoints), frames)
 
 
 def test_frames_come_one_by_one(synthesizer, content, clip):
     """The state is carried: the first frames do not depend on how many follow."""
     np.testing.assert_array_equal(
-        draw(synthesizer, content, clip.keypoints[:2]), draw(synthesizer, content, clip.keypoints)[:2]
+        render(synthesizer, content, clip.keypoints[:2]), render(synthesizer, content, clip.keypoints)[:2]
     )
 
 
 def test_a_code_for_every_frame(synthesizer, content, clip):
     z = torch.zeros(8), torch.full((8,), 5.0)
     codes = torch.stack([z[0], z[0], z[1], z[1], z[1]])
-    mixed, plain = (draw(synthesizer, content, clip.keypoints, code) for code in (codes, z[0]))
+    mixed, plain = (render(synthesizer, content, clip.keypoints, code) for code in (codes, z[0]))
     np.testing.assert_array_equal(mixed[:2], plain[:2])
     assert (mixed[2:] != plain[2:]).any()
 
@@ -66,27 +66,27 @@ def test_a_code_for_every_frame(synthesizer, content, clip):
 def test_size_of_the_content_is_checked(synthesizer, content, clip):
     small = replace(content, image=content.image[:64])
     with pytest.raises(ValueError, match=r"content image is \(64, 64\), the run was trained at \(96, 64\)"):
-        draw(synthesizer, small, clip.keypoints)
+        render(synthesizer, small, clip.keypoints)
 
 
-def test_clips_of_a_batch_are_drawn_as_alone(synthesizer, content, clip):
+def test_clips_of_a_batch_are_rendered_as_alone(synthesizer, content, clip):
     codes = [torch.zeros(8), torch.full((3, 8), 2.0)]
     together: list[list[np.ndarray]] = [[], []]
-    for drawn in synthesizer.clips(content, [clip.keypoints, clip.keypoints[2:]], codes):
-        for number, frame in drawn.items():
+    for frames in synthesizer.clips(content, [clip.keypoints, clip.keypoints[2:]], codes):
+        for number, frame in frames.items():
             together[number].append(frame)
     assert list(map(len, together)) == [5, 3]
     for frames, poses, code in zip(together, (clip.keypoints, clip.keypoints[2:]), codes, strict=True):
-        alone = draw(synthesizer, content, poses, code)
+        alone = render(synthesizer, content, poses, code)
         assert np.abs(np.stack(frames).astype(int) - alone).max() <= 1  # convolutions of a batch round otherwise
 
 
-def test_roll_out_is_what_frames_draws(synthesizer, content, clip):
+def test_roll_out_is_what_frames_renders(synthesizer, content, clip):
     codes = torch.stack([torch.zeros(8), torch.full((8,), 2.0)])
     tensors = synthesizer.roll_out(content, clip.keypoints[:2], codes)
     assert tensors.shape == (2, 2, 3, *SIZE)
     for tensor, code in zip(tensors, codes, strict=True):
-        alone = draw(synthesizer, content, clip.keypoints[:2], code)
+        alone = render(synthesizer, content, clip.keypoints[:2], code)
         np.testing.assert_allclose((tensor.permute(0, 2, 3, 1) + 1) * 127.5, alone, atol=1.01)
 
 
@@ -133,7 +133,7 @@ def test_a_garment_that_is_not_seen(content):
 
 def test_interpolation_is_the_papers():
     """(1 − i/N) z1 + (i/N) z2 for i = 1..N: never z1 itself, z2 at the end (Section 4.4)."""
-    codes = interpolate(torch.zeros(2), torch.tensor([4.0, 8.0]), 4)
+    codes = interpolate_codes(torch.zeros(2), torch.tensor([4.0, 8.0]), 4)
     torch.testing.assert_close(codes, torch.tensor([[1.0, 2], [2, 4], [3, 6], [4, 8]]))
 
 

@@ -21,6 +21,7 @@ from posegen.motion.editing import (
     posture_placement,
     resample,
     stand_at,
+    with_rotations,
 )
 from posegen.motion.floor import floor_height
 from posegen.motion.kinematics import forward_kinematics
@@ -115,6 +116,16 @@ def test_placing_undoes_canonicalizing():
 def test_rotations_move_with_the_joints():
     canonical, _ = canonicalize(waving())
     np.testing.assert_allclose(posed_again(canonical), canonical.joints, atol=1e-5)
+
+
+def test_a_motion_gets_rotations_and_keeps_its_joints():
+    motion = waving()
+    assert with_rotations(motion) is motion
+    found = with_rotations(Motion.from_joints(motion.joints, 25.0))
+    np.testing.assert_array_equal(found.joints, motion.joints)
+    np.testing.assert_array_equal(found.rot6d, find_rotations(Motion.from_joints(motion.joints, 25.0)).motion.rot6d)
+    assert found.rest is None
+    np.testing.assert_array_equal(h36m_joints(found), h36m_joints(Motion.from_joints(motion.joints, 25.0)))
 
 
 def test_rotations_are_found_where_only_joints_are_known():

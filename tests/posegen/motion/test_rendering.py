@@ -1,4 +1,4 @@
-"""Pictures of motion: what is left, near, pale or high is drawn so, and nothing leaves the frame."""
+"""Pictures of motion: what is left, near, pale or high is rendered so, and nothing leaves the frame."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from posegen.motion.motion import Motion
 from posegen.motion.rendering import (
     LEFT_LEG,
     RIGHT_LEG,
+    GridLayout,
     MotionRenderer,
     fit_camera,
     render_motion,
@@ -59,8 +60,8 @@ def test_the_near_leg_hides_the_far_one(degrees, near, far):
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("view", ["front", "angled"])
 def test_the_whole_movement_is_in_the_frame(action, view):
-    drawing = MotionRenderer(perform(action, make_subject(1)), SIZE, view=view)
-    limbs = np.concatenate([colored(drawing.frame(number)) for number in range(0, len(drawing), 10)])
+    renderer = MotionRenderer(perform(action, make_subject(1)), SIZE, view=view)
+    limbs = np.concatenate([colored(renderer.frame(number)) for number in range(0, len(renderer), 10)])
     assert (limbs >= 2).all() and (limbs < np.array(SIZE) - 2).all()
     assert max(np.ptp(limbs, axis=0) / SIZE) > 0.5  # and fills it
 
@@ -87,26 +88,26 @@ def test_junk_in_frames_that_are_not_valid_hurts_nobody():
     joints[0], joints[1, 5], joints[2] = 1e4, (0, 1, 9e4), joints[2] + np.float32([2, 1.5, 4])
     junk = MotionRenderer(Motion.from_joints(joints, 25.0), (512, 512))  # valid: the camera goes far away
     filled = MotionRenderer(replace(Motion.from_joints(joints, 25.0), valid=valid), (512, 512))
-    assert all(drawing.frame(number).shape == (512, 512, 3) for drawing in (junk, filled) for number in range(3))
+    assert all(renderer.frame(number).shape == (512, 512, 3) for renderer in (junk, filled) for number in range(3))
     clean = MotionRenderer(Motion.from_joints(motion.joints[3:], 25.0), (512, 512))
     assert np.abs(filled.frame(9).astype(int) - clean.frame(6)).mean() < 1
 
 
 def test_a_person_upside_down_is_in_the_frame():
     flipped = replace(STANDING, joints=(STANDING.joints * np.float32([-1, -1, 1])))
-    drawing = MotionRenderer(flipped, SIZE, view="front")
-    dark = np.argwhere((drawing.frame(0) < 150).all(axis=-1))  # head and trunk
-    assert dark[:, 0].max() < SIZE[0] - 4 and dark[:, 0].max() > colored(drawing.frame(0))[:, 0].max()
+    renderer = MotionRenderer(flipped, SIZE, view="front")
+    dark = np.argwhere((renderer.frame(0) < 150).all(axis=-1))  # head and trunk
+    assert dark[:, 0].max() < SIZE[0] - 4 and dark[:, 0].max() > colored(renderer.frame(0))[:, 0].max()
 
 
 def test_a_jump_leaves_the_shadow_behind():
     """The rows between feet and shadow."""
     motion = perform("jump", make_subject(1))
-    drawing = MotionRenderer(motion, (256, 192))
+    renderer = MotionRenderer(motion, (256, 192))
     low, high = (int(pick(motion.joints[:, [10, 11], 1].min(axis=1))) for pick in (np.argmin, np.argmax))
     gaps = []
     for number in (low, high):
-        frame = drawing.frame(number)
+        frame = renderer.frame(number)
         shadow = np.argwhere((frame == 208).all(axis=-1))
         gaps.append(shadow[:, 0].mean() - colored(frame)[:, 0].max())
     assert gaps[1] > gaps[0] + 20
@@ -116,8 +117,8 @@ def test_a_camera_that_follows_keeps_the_person_in_the_middle():
     motion = perform("run", make_subject(1))
     near, wide = (MotionRenderer(motion, SIZE, view="front", follow=follow) for follow in (True, False))
     heights = []
-    for drawing in (near, wide):
-        limbs = [colored(drawing.frame(number)) for number in (0, len(motion) - 1)]
+    for renderer in (near, wide):
+        limbs = [colored(renderer.frame(number)) for number in (0, len(motion) - 1)]
         heights.append([np.ptp(rows[:, 0]) for rows in limbs])
     assert min(heights[0]) > 0.6 * SIZE[0] and min(heights[1]) < 0.4 * SIZE[0]
     assert (near.frame(0) != near.frame(6)).any(axis=-1)[-1].any()  # the floor passes below
@@ -127,16 +128,17 @@ def test_the_shorter_of_two_motions_stays_or_begins_again():
     long = perform("wave", make_subject(1))
     short = replace(long, joints=long.joints[:4], valid=long.valid[:4], rot6d=long.rot6d[:4])
     long = replace(long, joints=long.joints[:6], valid=long.valid[:6], rot6d=long.rot6d[:6])
-    frames = list(render_together([long, short], ["long", ""], SIZE))
+    frames = list(render_together([long, short], ["long", ""], GridLayout(size=SIZE)))
     assert [frame.shape for frame in frames] == [(128 + 22, 192, 3)] * 6
     own = list(render_motion(short, SIZE))
     np.testing.assert_array_equal(frames[5][22:, 96:], own[3])
-    again = list(render_together([long, short], (), SIZE, loop=True))
+    again = list(render_together([long, short], (), GridLayout(size=SIZE, loop=True)))
     np.testing.assert_array_equal(again[5][:, 96:], own[1])
 
 
 def test_many_motions_fill_rows_and_the_last_row_ends_in_white():
-    [frame] = render_together([STANDING] * 3, [f"sample {number}" for number in range(3)], SIZE, columns=2)
+    captions = [f"sample {number}" for number in range(3)]
+    [frame] = render_together([STANDING] * 3, captions, GridLayout(size=SIZE, columns=2))
     assert frame.shape == (2 * 150, 192, 3)
     assert (frame[150:, 96:] == 255).all()
     assert (frame[:22, :96] < 128).any()  # the caption
@@ -145,7 +147,7 @@ def test_many_motions_fill_rows_and_the_last_row_ends_in_white():
 
 def test_a_caption_that_is_long_is_written_smaller():
     short, long = (
-        np.argwhere(next(render_together([STANDING], [text], SIZE))[:22].min(axis=-1) < 200)
+        np.argwhere(next(render_together([STANDING], [text], GridLayout(size=SIZE)))[:22].min(axis=-1) < 200)
         for text in ("größe", "wave, the second of three samples")
     )
     assert np.ptp(long[:, 0]) < np.ptp(short[:, 0])
@@ -156,7 +158,7 @@ def test_videos_have_the_highest_of_the_rates(tmp_path):
     motion = place(STANDING, Placement(0.0, 0.0, 0.5))
     motion = replace(motion, joints=motion.joints.repeat(6, axis=0), valid=np.ones(6, bool))
     slow = replace(motion, fps=12.5)
-    write_motion_video(tmp_path / "x.mp4", [motion, slow], ["25", "12.5"], SIZE)
+    write_motion_video(tmp_path / "x.mp4", [motion, slow], ["25", "12.5"], GridLayout(size=SIZE))
     footage = read_video(tmp_path / "x.mp4", size=None)
     assert footage.fps == pytest.approx(25) and footage.images.shape == (11, 150, 192, 3)
 
@@ -170,20 +172,20 @@ def test_strips_show_every_third_frame():
     np.testing.assert_array_equal(strips[22:86, 96:144], third)
 
 
-def test_what_cannot_be_drawn_is_said_in_a_line(tmp_path):
+def test_what_cannot_be_rendered_is_refused_in_a_line(tmp_path):
     motion = perform("wave", make_subject(1))
-    for draw in (
+    for render in (
         lambda *given: next(render_together(*given)),
         lambda *given: write_motion_video(tmp_path / "x", *given),
     ):
         with pytest.raises(ValueError, match="got 2 motions and 1 captions, expected one each"):
-            draw([motion, motion], ["one"])
+            render([motion, motion], ["one"])
     with pytest.raises(ValueError, match="got 0 motions"):
         render_strips([])
     with pytest.raises(ValueError, match="got every 0 and columns 20"):
         render_strips([motion], every=0)
     with pytest.raises(ValueError, match="got columns 0, expected 1 or more"):
-        next(render_together([motion], columns=0))
+        GridLayout(columns=0)
     with pytest.raises(ValueError, match=r"\[12.5, 25.0\] frames per second: resample"):
         next(render_together([motion, replace(motion, fps=12.5)]))
 
@@ -191,8 +193,8 @@ def test_what_cannot_be_drawn_is_said_in_a_line(tmp_path):
 def test_real_people_stand_upright_and_fill_the_frame(shared):
     content = np.load(shared / "data" / "motion" / "humanact12_joints24.npz", allow_pickle=False)
     for clip in np.split(content["joints"], np.cumsum(content["lengths"])[:-1])[::200]:
-        drawing = MotionRenderer(Motion.from_joints(clip * np.float32([1, -1, -1]), 20.0), SIZE)
-        frame = drawing.frame(0)
+        renderer = MotionRenderer(Motion.from_joints(clip * np.float32([1, -1, -1]), 20.0), SIZE)
+        frame = renderer.frame(0)
         limbs = colored(frame)
         assert np.ptp(limbs[:, 0]) > 0.3 * SIZE[0]
         shadow = np.argwhere((frame == 208).all(axis=-1))

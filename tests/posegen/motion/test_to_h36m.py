@@ -8,7 +8,7 @@ import pytest
 from posegen.motion.anatomy import REST
 from posegen.motion.editing import Placement
 from posegen.motion.motion import Motion
-from posegen.motion.to_h36m import INVENTED, smpl_joints
+from posegen.motion.to_h36m import INVENTED, motion_from_h36m, smpl_joints
 from posegen.motion.to_openpose import h36m_joints
 from posegen.skeletons import H36M_17, SMPL_24, joint_indices
 from posegen.synthetic.motions import make_subject, perform
@@ -87,3 +87,10 @@ def test_other_shapes_are_refused(shape):
 def test_body_without_size_is_refused():
     with pytest.raises(ValueError, match="the body has no size"):
         smpl_joints(np.zeros((2, 17, 3), np.float32))
+
+
+def test_motions_list_their_invented_joints():
+    joints = h36m_joints(perform("walk", make_subject(0)))
+    motion = motion_from_h36m(joints, 25.0)
+    np.testing.assert_array_equal(motion.joints, smpl_joints(joints))
+    assert motion.fps == 25.0 and motion.meta == {"invented_joints": list(INVENTED)}

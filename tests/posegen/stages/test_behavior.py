@@ -1,4 +1,4 @@
-"""The stage of behaviour: its losses, its bound on information, its transfers, and that training goes on exactly."""
+"""The stage of behaviour: its losses, its bound on information, its metrics, and that training goes on exactly."""
 
 from __future__ import annotations
 
@@ -15,15 +15,8 @@ from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, load_tr
 from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder
 from posegen.losses import mean_kl_to_standard_normal
-from posegen.motion.editing import Placement, canonicalize, place, placement, resample
-from posegen.motion.floor import floor_height
-from posegen.motion.motion import Motion
-from posegen.motion.to_h36m import INVENTED
-from posegen.motion.to_openpose import h36m_joints
 from posegen.samples import Batch, fixed_batch
 from posegen.stages import STAGES, Behavior
-from posegen.stages.behavior_stage import between
-from posegen.synthetic.motions import make_subject, perform
 
 SMALL = Behavior.Config(latent_dim=32, num_frames=12, actions=("walk", "wave", "squat", "turn"), lr=1e-3)
 
@@ -51,19 +44,6 @@ def stage(samples) -> Behavior:
     prepared = make_stage()
     prepared.begin(samples)
     return prepared
-
-
-@pytest.fixture(scope="module")
-def walk() -> Motion:
-    """Someone who walks, somewhere."""
-    return place(perform("walk", make_subject(2)), Placement(1.0, -2.0, 0.8))
-
-
-@pytest.fixture(scope="module")
-def wave() -> Motion:
-    """Someone else who waves elsewhere."""
-    motion = place(perform("wave", make_subject(3)), Placement(-3.0, 0.5, -2.0))
-    return replace(motion, label=1, label_name="wave")
 
 
 def passed_through(stage: Behavior, batch: Batch, seed: int = 5) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -257,138 +237,6 @@ def test_scale_comes_from_the_training_data_and_is_kept(stage, samples, tmp_path
     save_checkpoint(StorageFolder(tmp_path), stage, TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None))
     loaded = load_stage(StorageFolder(tmp_path), Behavior)
     assert torch.equal(loaded.network.std, stage.network.std) and torch.equal(loaded.network.mean, stage.network.mean)
-
-
-@pytest.mark.parametrize("canonical", [True, False])
-def test_transfer_starts_in_the_targets_posture_and_place(canonical, samples, walk, wave):
-    stage = make_stage(canonical=canonical)
-    stage.begin(samples)
-    with torch.no_grad():
-        stage.network.decoder.head.weight.zero_()  # no velocity: what is drawn stays as it starts
-        stage.network.decoder.head.bias.zero_()
-    (drawn,) = stage.transfer([wave], [walk], 5)
-    np.testing.assert_allclose(h36m_joints(walk)[[0] * 5], _seventeen(drawn), atol=0.06)
-    np.testing.assert_allclose(drawn.trans, walk.trans[[0] * 5], atol=1e-4)
-    assert (drawn.label, drawn.label_name, drawn.fps, len(drawn)) == (1, "wave", 25.0, 5)
-    assert drawn.meta["invented_joints"] == list(INVENTED)
-
-
-def _seventeen(motion: Motion) -> np.ndarray:
-    return h36m_joints(replace(motion, rot6d=None, rest=None))
-
-
-def test_first_frame_of_a_transfer_leaves_the_start_by_what_the_head_says(stage, walk, wave):
-    code = stage.encode([wave])
-    joints = h36m_joints(walk)[0]
-    start = stage.network.normalize(torch.from_numpy(placement(walk).to_canonical(joints)))
-    with torch.no_grad():
-        hidden, _ = stage.network.decoder.rnn(start[None], (code, code))
-        expected = stage.network.denormalize(start + stage.network.decoder.head(hidden))[0].numpy()
-    drawn = stage.transfer([wave], [walk], 1)[0]
-    np.testing.assert_allclose(drawn.trans[0], placement(walk).to_world(expected)[6], atol=1e-4)
-
-
-def test_a_motion_may_begin_with_its_posture(stage, walk, wave):
-    codes = stage.encode([wave])
-    (whole,), (drawn,) = stage.generate(codes, [walk], 6, with_start=True), stage.generate(codes, [walk], 6)
-    np.testing.assert_allclose(_seventeen(whole)[0], h36m_joints(walk)[0], atol=0.06)
-    np.testing.assert_allclose(whole.trans[0], walk.trans[0], atol=1e-4)
-    np.testing.assert_allclose(whole.joints[1:, :3], drawn.joints[:, :3], atol=1e-5)  # which both skeletons share
-    assert len(whole) == 7
-
-
-def test_ground_is_where_people_stood_in_the_training_data(stage, corpus):
-    floors = [floor_height(corpus.read(entry).joints) for entry in corpus.info.motions]
-    assert stage.ground == pytest.approx(np.median(floors), abs=0.05)
-    with torch.no_grad():
-        stage.network.mean[:, 1] -= 1.25
-    assert stage.ground == pytest.approx(np.median(floors) - 1.25, abs=0.05)
-
-
-def test_transfers_do_not_depend_on_where_people_are(stage, walk, wave):
-    elsewhere = Placement(5.0, 3.0, 1.3)
-    here = stage.transfer([wave], [walk])[0]
-    moved = stage.transfer([place(wave, elsewhere)], [place(walk, elsewhere)])[0]
-    np.testing.assert_allclose(moved.joints, elsewhere.to_world(here.joints), atol=1e-3)
-    canonical = stage.transfer([canonicalize(wave)[0]], [walk])[0]
-    np.testing.assert_allclose(canonical.joints, here.joints, atol=1e-3)
-
-
-def test_in_the_reference_places_count(samples, walk, wave):
-    stage = make_stage(canonical=False)
-    code, moved = stage.encode([wave, place(wave, Placement(5.0, 3.0, 1.3))])
-    assert not torch.allclose(code, moved, atol=1e-3)
-
-
-def test_codes_are_of_the_first_frames_at_the_rate_that_was_learned(stage, wave):
-    code = stage.encode([wave])
-    cut = replace(wave, joints=wave.joints[:12], valid=wave.valid[:12], rot6d=None, rest=None)
-    torch.testing.assert_close(stage.encode([cut]), code, atol=0.05, rtol=0)
-    torch.testing.assert_close(stage.encode([resample(wave, 50.0)]), code, atol=0.05, rtol=0)
-    assert stage.encode([]).shape == (0, 32)
-
-
-@pytest.mark.parametrize("length", [1, 7, 60, 200])
-def test_motions_of_any_length_are_drawn(length, stage, walk, wave):
-    motion = stage.transfer([wave], [walk], length)[0]
-    assert motion.joints.shape == (length, 24, 3) and np.isfinite(motion.joints).all()
-
-
-def test_reconstruction_is_a_transfer_to_oneself(stage, walk, wave):
-    for left, right in zip(stage.reconstruct([walk, wave]), stage.transfer([walk, wave], [walk, wave]), strict=True):
-        np.testing.assert_array_equal(left.joints, right.joints)
-        assert len(left) == 12
-
-
-def test_futures_begin_at_the_last_frame_and_follow_their_seed(stage, walk, wave):
-    first, same = (stage.sample([walk, wave], 4, seed=3) for _ in range(2))
-    for left, right in zip(first, same, strict=True):
-        np.testing.assert_array_equal(left.joints, right.joints)
-    assert not np.allclose(stage.sample([walk, wave], 4, seed=4)[0].joints, first[0].joints, atol=1e-3)
-    near = np.linalg.norm(first[0].trans[0] - walk.trans[[0, -1]], axis=-1)
-    assert near[1] < near[0]
-
-
-def test_many_are_drawn_in_several_batches(stage, walk, wave, monkeypatch):
-    whole = stage.sample([walk, wave, walk], 3)
-    monkeypatch.setattr("posegen.stages.behavior_stage._BATCH", 2)
-    for left, right in zip(whole, stage.sample([walk, wave, walk], 3), strict=True):
-        np.testing.assert_allclose(left.joints, right.joints, atol=1e-4)
-
-
-def test_interpolation_goes_from_one_behaviour_to_the_other(stage, walk, wave):
-    drawn = stage.interpolate(walk, wave, walk, count=3, num_frames=4)
-    assert len(drawn) == 3
-    np.testing.assert_allclose(drawn[0].joints, stage.transfer([walk], [walk], 4)[0].joints, atol=1e-3)
-    np.testing.assert_allclose(drawn[2].joints, stage.transfer([wave], [walk], 4)[0].joints, atol=1e-3)
-
-
-def test_what_lies_between_codes_is_as_long_as_they_are():
-    start, end = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0))
-    halfway = between(start, end, 0.5)
-    assert halfway.norm().item() == pytest.approx((start.norm() + end.norm()).item() / 2, rel=1e-4)
-    assert torch.cosine_similarity(halfway, start, dim=0).item() == pytest.approx(
-        torch.cosine_similarity(halfway, end, dim=0).item(), abs=1e-4
-    )
-    torch.testing.assert_close(between(start, end, 0.0), start)
-    torch.testing.assert_close(between(start, end, 1.0), end)
-    torch.testing.assert_close(between(start, 3 * start, 0.5), 2 * start)
-    torch.testing.assert_close(between(torch.zeros(3), torch.ones(3), 0.25), torch.full((3,), 0.25))
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda s, m: s.transfer([m], []), "got 1 sources and 0 targets"),
-        (lambda s, m: s.generate(torch.zeros(1, 8), [m]), r"codes of shape \(1, 8\), expected \(1, 32\)"),
-        (lambda s, m: s.generate(torch.zeros(1, 32), [m], -1), "at least 1 frame, got -1"),
-        (lambda s, m: s.generate(torch.zeros(1, 32), [m], frame=10_000), "expected one with frame 10000"),
-        (lambda s, m: s.interpolate(m, m, m, count=1), "count must be at least 2, got 1"),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused(call, message, stage, walk):
-    with pytest.raises(ValueError, match=message):
-        call(stage, walk)
 
 
 def test_dataset_fills_in_actions_and_rate(corpus):

@@ -127,14 +127,14 @@ def test_both_methods_load_alike(kind, tmp_path):
     checkpoint = save_run(tmp_path, make_stage(kind))
     loaded = load_stage(checkpoint, VideoStage)
     assert type(loaded) is kind is STAGES[kind.name]
-    assert isinstance(load_renderer(tmp_path, torch.device("cpu")), VideoSynthesizer)
+    assert isinstance(load_renderer(tmp_path, device=torch.device("cpu")), VideoSynthesizer)
 
 
 @pytest.mark.parametrize(
     ("load", "expected"),
     [
-        (lambda folder, run: load_stage(folder, VideoStage), "'video_generator' or 'end_to_end'"),
-        (lambda _, run: load_renderer(run), "one that draws: "),
+        (lambda folder, run: load_stage(folder, VideoStage), {"video_generator", "end_to_end"}),
+        (lambda _, run: load_renderer(run), {"video_generator", "end_to_end", "deformable_gan", "shape_posture"}),
     ],
 )
 def test_encoders_alone_draw_no_video(load, expected, tmp_path):
@@ -142,6 +142,6 @@ def test_encoders_alone_draw_no_video(load, expected, tmp_path):
     checkpoint = save_run(tmp_path, ColorEncoder(config))
     with pytest.raises(CheckpointError) as error:
         load(checkpoint, tmp_path)
-    message = str(error.value)
-    assert f"is of the stage 'color_encoder', expected {expected}" in message
-    assert "\n" not in message
+    _, names = str(error.value).split("is of the stage 'color_encoder', expected ")
+    assert {name.strip("'") for name in names.split(" or ")} == expected
+    assert "\n" not in str(error.value)

@@ -491,7 +491,7 @@ def test_what_is_measured_is_never_the_same_frame_on_purpose(dataset):
 def test_a_run_draws_a_person_in_other_poses(changes, drawn, tmp_path):
     stage = make_stage(**changes).eval()
     save_checkpoint(StorageFolder(tmp_path / "checkpoints" / "epoch-0001"), stage, PROGRESS)
-    renderer = load_renderer(tmp_path, torch.device("cpu"))
+    renderer = load_renderer(tmp_path, device=torch.device("cpu"))
     assert isinstance(renderer, PoseTransfer) and renderer.size == SIZE
     clip = drawn["ada"]
     drawn_frames = list(renderer.stage.render(clip.images[0], clip.keypoints[0], clip.keypoints[1:3]))

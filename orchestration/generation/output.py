@@ -1,0 +1,138 @@
+"""Files of generated videos: MP4 files that are written frame by frame, and contact sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from posegen.errors import ConfigError
+from posegen.features.stick_figure import rasterize_stick_figure
+from posegen.io.images import grid, write_picture
+from posegen.io.video_writer import VideoWriter
+from posegen.motion.rendering import MotionRenderer
+
+_SHEET_COLUMNS = 10  # frames in a row of the contact sheet, as in the paper's Figure 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings:
+    """Where videos are written, and how many are rendered at once."""
+
+    out: Path
+    """The video to write, .mp4, or the folder for several."""
+    batch: int = 4
+    """Videos that are rendered at once."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigError(f"got batch {self.batch}, expected 1 or more")
+        if self.out.suffix.lower() not in ("", ".mp4"):
+            raise ConfigError(f"the video is written as .mp4, got {self.out.name!r}")
+
+    def require_place_for(self, num_videos: int) -> None:
+        """Raise ConfigError where `out` is a file and there are several videos, or a folder and there is one."""
+        if num_videos == 1 and not self.out.suffix:
+            raise ConfigError(f"one video is written as .mp4, got {self.out.name!r}")
+        if num_videos > 1 and self.out.suffix:
+            raise ConfigError(f"{num_videos} videos are written to a folder, got {self.out.name!r}")
+
+    def path(self, name: str) -> Path:
+        """Return the path of a video: `out` itself where it is a file, otherwise ``NAME.mp4`` in the folder."""
+        return self.out if self.out.suffix else self.out / f"{name}.mp4"
+
+
+@dataclass(frozen=True)
+class PoseSequence:
+    """The poses of the person in a video."""
+
+    name: str
+    """Stem of the video's file, where there are several."""
+    keypoints: np.ndarray
+    """(T, 18, 3) in pixels of the frames."""
+    fps: float
+    times: np.ndarray | None = None
+    """(T,) seconds, where the frame rate varies."""
+    figure: MotionRenderer | None = None
+    """The motion that is rendered beside the person, frame by frame."""
+
+    @property
+    def sheet_rows(self) -> list[int]:
+        """Rows of the frames in the contact sheet."""
+        length = len(self.keypoints)
+        return np.linspace(0, length - 1, min(_SHEET_COLUMNS, length)).round().astype(int).tolist()
+
+
+@dataclass(frozen=True)
+class PlannedVideo:
+    """One video to render."""
+
+    path: Path
+    poses: PoseSequence
+
+
+@dataclass(frozen=True)
+class GeneratedVideos:
+    """The files of one command."""
+
+    videos: list[Path]
+    sheets: list[Path]
+    """One for each pose sequence: the content, the poses, and a row for each video."""
+    num_frames: int
+    """Of all videos together."""
+    colors: dict[str, str] = field(default_factory=dict)
+    """For each garment that was given a colour, a note on it."""
+
+    @classmethod
+    def of(
+        cls, videos: Sequence[PlannedVideo], sheets: list[Path], colors: dict[str, str] | None = None
+    ) -> GeneratedVideos:
+        """List the files of videos that are written."""
+        num_frames = sum(len(video.poses.keypoints) for video in videos)
+        return cls([video.path for video in videos], sheets, num_frames, colors or {})
+
+
+def write_frames(videos: Sequence[PlannedVideo], frames: Iterable[Mapping[int, np.ndarray]]) -> list[list[np.ndarray]]:
+    """Write several videos at once, each with its figure beside it.
+
+    Args:
+        videos: The files to write.
+        frames: The next frame (H, W, 3) uint8 of each video that has not ended, by its number.
+
+    Returns:
+        Of each video, the frames for the contact sheet; no others are kept.
+    """
+    strips: list[list[np.ndarray]] = [[] for _ in videos]
+    kept = [set(video.poses.sheet_rows) for video in videos]
+    with ExitStack() as stack:
+        writers = []
+        for video in videos:
+            video.path.parent.mkdir(parents=True, exist_ok=True)
+            writers.append(stack.enter_context(VideoWriter(video.path, fps=video.poses.fps, times=video.poses.times)))
+        for row, at_row in enumerate(frames):
+            for number, frame in at_row.items():
+                figure = videos[number].poses.figure
+                writers[number].write(frame if figure is None else np.hstack([figure.frame(row), frame]))
+                if row in kept[number]:
+                    strips[number].append(frame)
+    return strips
+
+
+def make_contact_sheet(content: np.ndarray, poses: np.ndarray, strips: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Make a picture of the content image, the poses (K, 18, 3) below it, and a row of K frames for each video."""
+    figures = [rasterize_stick_figure(pose, content.shape[:2]) for pose in poses]
+    return grid([[content], figures, *strips])
+
+
+def write_contact_sheet(
+    content: np.ndarray, videos: Sequence[PlannedVideo], strips: Sequence[Sequence[np.ndarray]]
+) -> Path:
+    """Write the contact sheet of the videos of one pose sequence beside the first of them, .png."""
+    first = videos[0]
+    name = first.path.stem if len(videos) == 1 else first.poses.name
+    path = first.path.with_name(f"{name}.png")
+    write_picture(path, make_contact_sheet(content, first.poses.keypoints[first.poses.sheet_rows], strips))
+    return path

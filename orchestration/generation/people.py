@@ -1,0 +1,90 @@
+"""People and poses by name: clips of a dataset, and image files that the dataset's own backends look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+from posegen.datasets.clip_files import ClipFile
+from posegen.datasets.clips import ClipDataset, DatasetInfo
+from posegen.errors import ConfigError, DatasetError
+from posegen.inference.person import Person, person_of_clip
+from posegen.io.video_reader import Footage, read_image
+from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
+
+_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+_FILE_BACKENDS = {"truth", "openpose_json"}  # read files beside a video, and cannot process an image
+
+
+def open_clips(dataset: str, size: tuple[int, int]) -> ClipDataset:
+    """Open a clip dataset for a renderer. Raises ConfigError where its frames are not of the renderer's size."""
+    data = ClipDataset(dataset)
+    if data.info.size != size:
+        raise ConfigError(f"{dataset} has frames of {data.info.size}, the renderer was trained at {size}")
+    return data
+
+
+def find_clips(data: ClipDataset, names: Sequence[str]) -> list[ClipFile]:
+    """Find clips by name; a name with ``*`` or ``?`` stands for all clips whose PERSON/ACTION it matches.
+
+    Raises DatasetError where a name, or a pattern, matches no clip.
+    """
+    found: dict[str, ClipFile] = {}
+    for name in names:
+        if set(name) & set("*?["):
+            matches = [clip for clip in data.clips if fnmatch(f"{clip.info.person}/{clip.info.action}", name)]
+            if not matches:
+                raise DatasetError(f"no PERSON/ACTION in {data.folder} matches {name!r}")
+        else:
+            matches = [data.find(name)]
+        found |= {clip.clip_id: clip for clip in matches}
+    return list(found.values())
+
+
+def load_person(data: ClipDataset, content: str) -> Person:
+    """Load the person of an image file, or of the first usable frame of a clip."""
+    return perceive_person(Path(content), data.info) if is_image(content) else person_of_clip(data.find(content))
+
+
+def is_image(name: str) -> bool:
+    """Return whether a name is that of an image file."""
+    return Path(name).suffix.lower() in _IMAGE_SUFFIXES
+
+
+def perceive_person(path: Path, info: DatasetInfo) -> Person:
+    """Run the dataset's pose estimator, edge detector and segmenter on an image file.
+
+    Raises ConfigError where no person is detected.
+    """
+    names = {kind: _backend_name(info, kind) for kind in BACKENDS}
+    if set(names.values()) & _FILE_BACKENDS:
+        names = {"pose": "blazepose", "edges": "hed", "mask": "blazepose"}  # an image has no file of facts beside it
+    # A person may stand anywhere in a photo: the whole of it is kept.
+    footage: Footage = read_image(path, size=info.size, crop="none")
+    poses = POSE_ESTIMATORS[names["pose"]].make()(footage)
+    mask = SEGMENTERS[names["mask"]].make()(footage, poses)
+    edges = EDGE_DETECTORS[names["edges"]].make()(footage)
+    if not poses.scores[0] > 0:
+        raise ConfigError(f"no person is seen in {path}")
+    return Person(footage.images[0], poses.keypoints[0], edges[0], mask[0])
+
+
+def shows_person(path: Path, info: DatasetInfo) -> bool:
+    """Return whether the dataset's pose estimator detects a person in an image file.
+
+    True where the dataset's poses came from files, since there is no estimator then: the photo is taken to be like the
+    dataset's frames, which show a person.
+    """
+    name = _backend_name(info, "pose")
+    if name in _FILE_BACKENDS:
+        return True
+    return bool(POSE_ESTIMATORS[name].make()(read_image(path, size=info.size, crop="none")).scores[0] > 0)
+
+
+def _backend_name(info: DatasetInfo, kind: str) -> str:
+    """The backend of the dataset's ``pose``, ``edges`` or ``mask``. Raises DatasetError where there is none."""
+    name = str(info.backends.get(kind, {}).get("name", ""))
+    if name not in BACKENDS[kind]:
+        raise DatasetError(f"the dataset's {kind} is of {name!r}, expected one of {sorted(BACKENDS[kind])}")
+    return name
