@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.logging import RichHandler
-from rich.progress import track
 from tyro.conf import OmitArgPrefixes, Positional
 from tyro.extras import SubcommandApp
 
@@ -26,14 +25,15 @@ from orchestration.cli.report import report_app
 from orchestration.cli.train import train_app
 from orchestration.cli.weights import weights_app
 from orchestration.data.colorize import ColorizeSettings
+from orchestration.data.motion_conversion import ReadSettings
 from orchestration.data.prepare import PrepareSettings
+from orchestration.data.studio import StudioSettings
 from orchestration.errors import naming_system_errors
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.animate import MotionSettings
 from orchestration.generation.colors import ColorSettings
 from orchestration.generation.output import OutputSettings
 from orchestration.generation.transfer import TransferSettings
-from orchestration.option_types import FrameSize
 from orchestration.reports.demo import DemoSettings
 from orchestration.runtime.progress import ProgressCallback
 from orchestration.search.settings import TuneSettings
@@ -170,29 +170,20 @@ def build_app(preset: str = "") -> SubcommandApp:
 
 def studio(
     out: Positional[Path],
-    people: int = 13,
-    actions: int = 16,
-    frames: int = 100,
-    size: FrameSize = (384, 256),
-    seed: int = 0,
+    settings: StudioSettings = StudioSettings(),
+    reading: ReadSettings = ReadSettings(),
 ) -> None:
     """Render the built-in studio: people who do the same actions, with their true pose, mask and colours.
 
     Args:
         out: Folder for PERSON/ACTION.mp4, with the truth beside each video.
-        people: How many of the 13 people.
-        actions: How many of the 16 actions.
-        frames: Frames of each video.
-        size: Height and width in pixels.
-        seed: Decides the small differences between takes.
     """
-    from posegen.synthetic.studio import ACTIONS, PEOPLE, render_clip, write_studio_clip
+    from orchestration.data.studio import render_studio
 
-    takes = [(person, action) for person in PEOPLE[:people] for action in ACTIONS[:actions]]
-    for person, action in track(takes, "rendering", console=console, disable=not console.is_terminal):
-        write_studio_clip(render_clip(person, action, num_frames=frames, size=size, seed=seed), out)
-    console.print(f"{len(takes)} videos of {frames} frames in {out}")
-    console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth")
+    with CountProgress(console, "rendering") as listener:
+        count = render_studio(out, settings, reading, listener.update)
+    console.print(f"{count} videos in {out}", markup=False)
+    console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth", markup=False)
 
 
 def prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSettings = PrepareSettings()) -> None:

@@ -18,7 +18,7 @@ from orchestration.cli.progress import CountProgress
 from orchestration.data.motion_conversion import EditSettings, ReadSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
 from posegen.errors import UsageError
-from posegen.synthetic.motions import SUBJECTS
+from posegen.synthetic.motions import NUM_SUBJECTS
 
 if TYPE_CHECKING:
     from orchestration.data.motion_inspection import Inspection
@@ -134,9 +134,9 @@ def build_dataset(
 
 
 def synth(
-    out: Positional[str], subjects: int = SUBJECTS, takes: int = 1, splits: SplitSettings = SplitSettings()
+    out: Positional[str], subjects: int = NUM_SUBJECTS, takes: int = 1, splits: SplitSettings = SplitSettings()
 ) -> None:
-    """Make up a dataset of motions: people who do twelve actions by curves of joint angles.
+    """Make up a dataset of motions: people who do 25 actions by curves of joint angles.
 
     Args:
         out: Folder of the dataset.

@@ -16,7 +16,7 @@ from posegen.datasets.motion_formats.bvh import read_bvh, write_bvh
 from posegen.datasets.motions import MotionDataset
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import read_motion, write_motion
-from posegen.synthetic.motions import ACTIONS
+from posegen.synthetic.actions import ACTIONS
 from tests.support import command_line
 from tests.support.estimator_files import camera, vibe, walking
 
@@ -44,10 +44,10 @@ def write_tracks(folder: str, **clips) -> None:
 
 def test_the_corpus_becomes_a_data_set(run):
     code, out, _ = run("synth syn --subjects 2 --seed 3")
-    assert code == 0 and "24 motions of 2 people and 12 actions in syn" in out
+    assert code == 0 and "50 motions of 2 people and 25 actions in syn" in out
     dataset = MotionDataset("syn")
     assert dataset.info.actions == list(ACTIONS)
-    assert len(dataset.split("train")) == len(dataset.split("test")) == 12
+    assert len(dataset.split("train")) == len(dataset.split("test")) == 25
     run("synth again --subjects 2 --seed 3")
     assert MotionDataset("again").fingerprint == dataset.fingerprint
     code, out, _ = run("inspect syn")

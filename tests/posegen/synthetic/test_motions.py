@@ -13,7 +13,8 @@ from posegen.motion.motion import Motion
 from posegen.motion.quality import measure_quality
 from posegen.motion.rotations import matrix_to_axis_angle, rot6d_rows_to_matrix
 from posegen.skeletons import SMPL_24
-from posegen.synthetic.motions import ACTIONS, generate_corpus, make_subject, perform
+from posegen.synthetic.actions import ACTIONS
+from posegen.synthetic.motions import generate_corpus, make_subject, perform
 
 HEAD, WRISTS = SMPL_24.index("head"), [SMPL_24.index(f"{side}_wrist") for side in ("left", "right")]
 
@@ -28,10 +29,10 @@ def of(corpus, action):
 
 
 def test_the_corpus_has_every_action_of_everyone(corpus):
-    assert len(ACTIONS) == 12
-    assert len(corpus) == 12 * 8 * 2
+    assert len(ACTIONS) == 25
+    assert len(corpus) == 25 * 8 * 2
     assert {(motion.meta["subject"], motion.label) for motion in corpus} == {
-        (subject, label) for subject in range(8) for label in range(12)
+        (subject, label) for subject in range(8) for label in range(25)
     }
     assert all(3 * 25 - 1 <= len(motion) <= 6 * 25 and motion.fps == 25 for motion in corpus)
 
