@@ -82,20 +82,20 @@ def perform(action: str, subject: Subject, take: int = 0, seed: int = 0, frames:
 
 
 def perform_in_step(action: str, rest: np.ndarray, frames: int) -> Motion:
-    """Return four seconds of an action in so many frames: everybody's joint turns by the same angles in a frame.
+    """Return an action from rest to rest in so many frames: everybody's joints turn by the same angles in a frame.
 
     It starts above the origin and faces +z; its rate is said to be 25 frames per second, however many there are.
 
     Args:
         action: One of `ACTIONS`.
         rest: (24, 3) metres: the body, the pelvis at the origin.
-        frames: 100 are the action at its own speed.
+        frames: About 100 are the action at its own speed.
 
     Raises:
         ConfigError: There is no such action, or frames are less than 1.
     """
     _check(action, frames)
-    take = Take(np.arange(frames) * (Take.period / frames))
+    take = Take(np.arange(frames) * (ACTIONS[action].seconds / frames))
     return replace(_pose(action, take, rest), meta={"source": "posegen.synthetic.motions"})
 
 

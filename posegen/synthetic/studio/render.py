@@ -132,7 +132,7 @@ def render_clip(
 def render_action(
     person: str, action: str, num_frames: int = 100, settings: RenderSettings = RenderSettings()
 ) -> StudioClip:
-    """Render a person of `PEOPLE` who does four seconds of an action of `posegen.synthetic.actions` in so many frames.
+    """Render a person of `PEOPLE` who does an action of `posegen.synthetic.actions.ACTIONS` in so many frames.
 
     Frame t of an action shows the same joint angles for every person, size and seed.
 

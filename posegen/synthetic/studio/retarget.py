@@ -27,6 +27,7 @@ _ENDS = ("ankle", "foot", "wrist", "hand")
 _ANKLES = joint_indices(["left_ankle", "right_ankle"], SMPL_24)
 _SOLES = np.concatenate([FEET, _ANKLES])
 _OTHERS = np.setdiff1d(np.arange(len(SMPL_24)), _SOLES)
+_STANDING = 0.3  # share of the frames in which a foot is taken to stand
 _STANDS = 0.02  # metres: a foot this much higher than the other carries less of the weight by a factor of e
 _FLESH = 0.03  # of a body of height 1: as near may a joint other than those of the feet be to the floor
 
@@ -49,12 +50,25 @@ def retarget(motion: Motion, person: StudioPerson) -> Motion:
     else:
         source, _ = canonicalize(motion)
         if source.rot6d is None or source.rest is None:
-            source = find_rotations(source).motion
+            source = _level_feet(find_rotations(source).motion)
         rows = rotations.matrix_to_rot6d_rows(_turn_like(source, person.rest)).numpy()
         still = Motion.from_rotations(rows, np.zeros((len(source), 3)), person.rest, source.fps)
         root = _follow_feet(source, still, person)
     joints = (still.joints + root[:, None]).astype(np.float32)
     return replace(motion, joints=joints, rot6d=still.rot6d, rest=still.rest, camera=None)
+
+
+def _level_feet(source: Motion) -> Motion:
+    """Turn ankles so that feet that stand are level: joints alone do not tell where a sole is below the toes' joint."""
+    assert source.rot6d is not None
+    local = rotations.rot6d_rows_to_matrix(torch.as_tensor(source.rot6d, dtype=torch.float64))
+    world = global_rotations(local)
+    for ankle, foot in zip(_ANKLES, FEET, strict=True):
+        height = source.joints[:, foot, 1]
+        stands = torch.from_numpy(height <= np.quantile(height, _STANDING))
+        slope = torch.asin(world[stands, ankle, 1, 2].clamp(-1, 1)).median()  # of what points ahead in a T-pose
+        local[:, ankle] = local[:, ankle] @ rotations.axis_angle_to_matrix(slope * torch.eye(3, dtype=slope.dtype)[0])
+    return replace(source, rot6d=rotations.matrix_to_rot6d_rows(local).numpy().astype(np.float32))
 
 
 def _turn_like(source: Motion, rest: np.ndarray) -> Tensor:

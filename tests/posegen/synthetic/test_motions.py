@@ -50,10 +50,9 @@ def test_bodies_are_as_bodies_are(corpus):
     for motion in corpus:
         quality = measure_quality(motion)
         assert quality.limb_drift < 1e-5
-        assert quality.jitter < (90 if motion.label_name == "run" else 20)
-        assert quality.foot_skate < (0.6 if motion.label_name == "walk" else 0.25), (
-            motion.label_name
-        )  # swung feet pass low
+        assert quality.jitter < {"run": 90, "jumping_jacks": 40}.get(motion.label_name, 20)
+        low = motion.label_name in ("walk", "jumping_jacks")  # feet pass low where they do not stand
+        assert quality.foot_skate < (0.6 if low else 0.25), motion.label_name
         assert motion.joints[..., 1].min() > -0.001
         start = placement(motion)
         assert abs(start.x) + abs(start.z) < 1e-6
