@@ -20,7 +20,7 @@ from posegen.motion.floor import FEET
 from posegen.motion.kinematics import forward_kinematics
 from posegen.motion.motion import Motion
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS, joint_indices
-from posegen.synthetic.actions import ACTIONS, Footing, Take
+from posegen.synthetic.actions import ACTIONS, ActionTake, Footing
 from posegen.synthetic.actions.body_angles import STANCE
 
 PROCEDURAL_FPS = 25.0
@@ -95,7 +95,7 @@ def perform_in_step(action: str, rest: np.ndarray, frames: int) -> Motion:
         ConfigError: There is no such action, or frames are less than 1.
     """
     _check(action, frames)
-    take = Take(np.arange(frames) * (ACTIONS[action].seconds / frames))
+    take = ActionTake(np.arange(frames) * (ACTIONS[action].seconds / frames))
     return replace(_pose(action, take, rest), meta={"source": "posegen.synthetic.motions"})
 
 
@@ -106,7 +106,7 @@ def _check(action: str, frames: int | None) -> None:
         raise ConfigError(f"a motion must have at least 1 frame, got {frames}")
 
 
-def _draw_take(subject: Subject, random: np.random.Generator, frames: int | None) -> Take:
+def _draw_take(subject: Subject, random: np.random.Generator, frames: int | None) -> ActionTake:
     usual = int(random.uniform(*SECONDS) * PROCEDURAL_FPS)
     time = np.arange(frames or usual) / PROCEDURAL_FPS
     size = subject.amplitude * random.uniform(0.9, 1.1)
@@ -117,10 +117,10 @@ def _draw_take(subject: Subject, random: np.random.Generator, frames: int | None
     phases = random.uniform(0, 2 * np.pi, hertz.shape)
     waves = np.sin(2 * np.pi * hertz * time[:, None, None, None] + phases)
     noise = _NOISE * random.standard_normal(hertz.shape[1:]) * waves.sum(axis=1)
-    return Take(time, usual / PROCEDURAL_FPS, tempo, size, side, start, noise)
+    return ActionTake(time, usual / PROCEDURAL_FPS, tempo, size, side, start, noise)
 
 
-def _pose(action: str, take: Take, rest: np.ndarray) -> Motion:
+def _pose(action: str, take: ActionTake, rest: np.ndarray) -> Motion:
     performed = ACTIONS[action].perform(take)
     rotated = performed.rotations
     still = forward_kinematics(rotated, torch.from_numpy(rest), torch.zeros(len(take), 3, dtype=torch.float64))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from posegen.synthetic.actions.repeated import REPEATED
 from posegen.synthetic.actions.staged import STAGED
-from posegen.synthetic.actions.take import Footing, Perform, Performance, Take
+from posegen.synthetic.actions.take import ActionTake, Footing, Perform, Performance
 
-__all__ = ["ACTIONS", "Action", "Footing", "Performance", "Take"]
+__all__ = ["ACTIONS", "Action", "ActionTake", "Footing", "Performance"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Action:
     is seen from the side."""
     fists: bool = False
     """Whether the hands are closed."""
-    seconds: float = Take.period
+    seconds: float = ActionTake.period
     """How long the studio shows it: whole repetitions, from rest to rest."""
 
 
@@ -41,7 +41,7 @@ _ORDER = (
 )  # fmt: skip
 
 ACTIONS: dict[str, Action] = {
-    name: Action((STAGED | REPEATED)[name], _YAWS.get(name, 0.0), name in _FISTS, _SECONDS.get(name, Take.period))
+    name: Action((STAGED | REPEATED)[name], _YAWS.get(name, 0.0), name in _FISTS, _SECONDS.get(name, ActionTake.period))
     for name in _ORDER
 }
 """The actions by name; a label is the place in this order. Any first few differ well, and the last two go along."""

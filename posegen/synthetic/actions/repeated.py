@@ -9,7 +9,7 @@ import torch
 
 from posegen.motion import rotations
 from posegen.skeletons import SMPL_24, swap_left_right
-from posegen.synthetic.actions.take import Perform, Performance, Take
+from posegen.synthetic.actions.take import ActionTake, Perform, Performance
 
 X, Y, Z = range(3)
 
@@ -17,7 +17,7 @@ X, Y, Z = range(3)
 class Angles:
     """The angles of a take while they are made up; a body that hangs its arms to begin with."""
 
-    def __init__(self, take: Take):
+    def __init__(self, take: ActionTake):
         self.take = take
         self.values = np.zeros((len(take), len(SMPL_24), 3))
         """(T, 24, 3) radians about a joint's x, y and z, applied z first."""
@@ -161,7 +161,7 @@ def _idle(angles: Angles) -> None:
 def _repeated(action: Callable[[Angles], None]) -> Perform:
     """Return what performs an action that is written as joint angles."""
 
-    def perform(take: Take) -> Performance:
+    def perform(take: ActionTake) -> Performance:
         angles = Angles(take)
         action(angles)
         return Performance(euler_rotations(angles.values), angles.rise)

@@ -13,7 +13,7 @@ from posegen.skeletons import SMPL_24, swap_left_right
 from posegen.synthetic.actions.body_angles import STANCE, STANDING, joint_rotations
 from posegen.synthetic.actions.curves import Curve, Curves, blend, hold, move, planted, pulses, ramp, wave
 from posegen.synthetic.actions.repeated import euler_rotations
-from posegen.synthetic.actions.take import SIDES, Footing, Perform, Performance, Take
+from posegen.synthetic.actions.take import SIDES, ActionTake, Footing, Perform, Performance
 
 _LENGTHS = {"support": 0.5, "jump": 0.0, "left_anchor": 0.0, "right_anchor": 0.0}
 _EXAGGERATION = 0.3  # of how far a performer moves in relation to others: more would break elbows
@@ -25,7 +25,7 @@ _LEGS = ("leg_flex", "leg_abduct", "knee", "leg_yaw", "foot_pitch")
 def _staged(action: Callable[[Curve], Curves]) -> Perform:
     """Return what performs an action that is written as curves."""
 
-    def perform(take: Take) -> Performance:
+    def perform(take: ActionTake) -> Performance:
         curves = action(take.progress)
         curves = _mirror(curves) if take.side == "left" else curves
         still, further = np.zeros(len(take)), 1 + _EXAGGERATION * (take.size - 1)

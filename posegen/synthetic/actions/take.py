@@ -13,7 +13,7 @@ SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
-class Take:
+class ActionTake:
     """How an action is done. The defaults are those of a performer who varies nothing, as in the studio."""
 
     time: np.ndarray
@@ -67,4 +67,4 @@ class Performance(NamedTuple):
     """None where the lower foot stands, wherever it is."""
 
 
-Perform = Callable[[Take], Performance]
+Perform = Callable[[ActionTake], Performance]

@@ -10,7 +10,7 @@ import numpy as np
 from posegen.synthetic.studio.labels import BACKGROUND, neighbours
 from posegen.synthetic.studio.lighting import shadow_coordinates, to_linear
 from posegen.synthetic.studio.people import StudioPerson
-from posegen.synthetic.studio.stage import EYE_LEVEL, Stage, enlarge
+from posegen.synthetic.studio.room import EYE_LEVEL, Room, supersample
 
 _WALL_COLORS = {
     "plain": (201, 203, 207),
@@ -41,31 +41,31 @@ class Backdrop:
     """(2, h, W) float32: shadow-map coordinates of the lowest h rows, which show the floor."""
 
 
-def build_backdrop(person: StudioPerson, stage: Stage, rng: np.random.Generator) -> Backdrop:
+def build_backdrop(person: StudioPerson, room: Room, rng: np.random.Generator) -> Backdrop:
     """Paint a person's studio, with a faint unevenness of its own, from 2 × 2 samples per pixel."""
-    fine = replace(stage, camera=enlarge(stage.camera, 2))
+    fine = replace(room, camera=supersample(room.camera, 2))
     x, y, z, on_floor = _world_points(fine)
     wall, zone = _paint_wall(person.backdrop, x, y)
-    floor = _paint_floor(person.backdrop, x, z - stage.wall, wall)
+    floor = _paint_floor(person.backdrop, x, z - room.wall, wall)
     colors = np.where(on_floor[..., None], floor, wall) * _grain(rng, fine.camera.canvas)[..., None]
     if person.backdrop != "cove":
         zone[on_floor] = 3
-    size = stage.camera.canvas[::-1]
+    size = room.camera.canvas[::-1]
     return Backdrop(
         image=cv2.resize(colors.astype(np.float32), size, interpolation=cv2.INTER_AREA),
         edges=cv2.resize(_boundaries(zone), size, interpolation=cv2.INTER_AREA),
-        floor=_floor_coordinates(stage),
+        floor=_floor_coordinates(room),
     )
 
 
-def _world_points(stage: Stage) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _world_points(room: Room) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The world point x, y, z that each pixel sees, (H, W) each, and whether it lies on the floor."""
-    camera = stage.camera
+    camera = room.camera
     height, width = camera.canvas
     right, down = np.meshgrid((np.arange(width) - camera.cx) / camera.fx, (np.arange(height) - camera.cy) / camera.fy)
-    on_floor = down * (stage.distance - stage.wall) > EYE_LEVEL
-    depth = np.where(on_floor, EYE_LEVEL / np.maximum(down, 1e-6), stage.distance - stage.wall)
-    return right * depth, EYE_LEVEL - down * depth, stage.distance - depth, on_floor
+    on_floor = down * (room.distance - room.wall) > EYE_LEVEL
+    depth = np.where(on_floor, EYE_LEVEL / np.maximum(down, 1e-6), room.distance - room.wall)
+    return right * depth, EYE_LEVEL - down * depth, room.distance - depth, on_floor
 
 
 def _paint_wall(style: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +112,7 @@ def _grain(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return 1 + 0.012 * cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def _floor_coordinates(stage: Stage) -> np.ndarray:
-    x, _, z, on_floor = _world_points(stage)
+def _floor_coordinates(room: Room) -> np.ndarray:
+    x, _, z, on_floor = _world_points(room)
     rows = on_floor[:, 0]
-    return shadow_coordinates(x[rows], z[rows], stage)
+    return shadow_coordinates(x[rows], z[rows], room)

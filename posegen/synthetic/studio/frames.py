@@ -14,9 +14,9 @@ from posegen.synthetic.studio.body import Body, Material
 from posegen.synthetic.studio.labels import SAMPLES, label_edges, limb_of_bone, masks_and_garments, see_joints, soften
 from posegen.synthetic.studio.lighting import Lights, floor_shadows, to_srgb
 from posegen.synthetic.studio.raycast import Surface, cast, place_shapes
+from posegen.synthetic.studio.room import Room, supersample
 from posegen.synthetic.studio.shading import Wardrobe, illuminate, paint
 from posegen.synthetic.studio.skeleton import Skeleton
-from posegen.synthetic.studio.stage import Stage, enlarge
 
 _CHUNK = 1 << 18  # samples cast at once: enough to outweigh NumPy's overhead, few enough for the caches
 _CREASE = 0.010  # metres over which normals are evened out, so that parts join without a seam
@@ -40,7 +40,7 @@ class Frame:
 class Scene:
     """Everything that stays the same during a clip."""
 
-    stage: Stage
+    room: Room
     backdrop: Backdrop
     lights: Lights
     body: Body
@@ -71,10 +71,10 @@ class _Samples:
 
 def render_frames(scene: Scene, skeleton: Skeleton) -> Iterator[Frame]:
     """Yield the frames of a person who moves as the skeleton does."""
-    fine = enlarge(scene.stage.camera, SAMPLES)
+    fine = supersample(scene.room.camera, SAMPLES)
     shapes = place_shapes(scene.body, skeleton, fine)
     joints = skeleton.joints(scene.wardrobe.person.height)
-    shadows = floor_shadows(skeleton, scene.lights, scene.stage)
+    shadows = floor_shadows(skeleton, scene.lights, scene.room)
     num_parts, num_frames = len(scene.body.bones), len(joints)
     step = max(1, _CHUNK // (fine.canvas[0] * fine.canvas[1]))
     for start in range(0, num_frames, step):
@@ -85,10 +85,10 @@ def render_frames(scene: Scene, skeleton: Skeleton) -> Iterator[Frame]:
 
 
 def _collect(scene: Scene, surface: Surface, num_frames: int) -> _Samples:
-    height, width = (side * SAMPLES for side in scene.stage.camera.canvas)
+    height, width = (side * SAMPLES for side in scene.room.camera.canvas)
     row, column = np.divmod(surface.pixels, width)
     frame, row = np.divmod(row, height)
-    window = (_window(row, scene.stage.camera.canvas[0]), _window(column, scene.stage.camera.canvas[1]))
+    window = (_window(row, scene.room.camera.canvas[0]), _window(column, scene.room.camera.canvas[1]))
     index = (frame, row - window[0].start * SAMPLES, column - window[1].start * SAMPLES)
     shape = (num_frames, *((part.stop - part.start) * SAMPLES for part in window))
     depth = np.full(shape, _FAR, np.float32)
@@ -111,22 +111,22 @@ def _finish(scene: Scene, samples: _Samples, joints: np.ndarray, shadows: list[n
     material, tone = samples.image(samples.material), samples.image(tone)
     limb = samples.image(_LIMB[scene.body.bones[samples.surface.shapes % len(scene.body.bones)]])
     corner = (samples.window[0].start, samples.window[1].start)
-    keypoints = see_joints(joints, samples.depth, scene.stage.camera, corner, scene.wardrobe.person.height)
+    keypoints = see_joints(joints, samples.depth, scene.room.camera, corner, scene.wardrobe.person.height)
     for t in range(len(joints)):
-        edges = label_edges(material[t], limb[t], tone[t], samples.depth[t], _sample_size(scene.stage))
+        edges = label_edges(material[t], limb[t], tone[t], samples.depth[t], _sample_size(scene.room))
         image, lines, mask, worn = _compose(scene, samples.window, shadows[t], _Layers(layers[t], cloth[t], edges))
         yield Frame(to_srgb(image), keypoints[t], mask, worn, soften(lines))
 
 
-def _sample_size(stage: Stage) -> float:
+def _sample_size(room: Room) -> float:
     """Metres between samples at the person."""
-    return stage.distance / stage.camera.fx / SAMPLES
+    return room.distance / room.camera.fx / SAMPLES
 
 
 def _even_normals(scene: Scene, samples: _Samples) -> np.ndarray:
     """Return the normals (3, S) averaged over a small neighbourhood on the person."""
     normals = samples.image(np.ascontiguousarray(samples.surface.normals.T))
-    sigma = _CREASE / _sample_size(scene.stage)
+    sigma = _CREASE / _sample_size(scene.room)
     for image in normals:
         cv2.GaussianBlur(image, (0, 0), sigma, dst=image)
     even = normals[samples.index].T
@@ -138,7 +138,7 @@ def _openness(scene: Scene, samples: _Samples) -> np.ndarray:
 
     The unsharp-masked depth of Luft et al. (2006), with the background put at the person's farthest depth.
     """
-    radius = _HOLLOW / _sample_size(scene.stage)
+    radius = _HOLLOW / _sample_size(scene.room)
     openness = np.empty(samples.shape, np.float32)
     for t, depth in enumerate(samples.depth):
         filled = np.minimum(depth, depth[depth < _FAR].max())
@@ -177,7 +177,7 @@ def _compose(
     image[window] = image[window] * empty + color[..., :3]
     lines = scene.backdrop.edges.copy()
     lines[window] = np.maximum(lines[window] * empty[..., 0], drawn)
-    mask, garments = (np.zeros(scene.stage.camera.canvas, np.uint8) for _ in range(2))
+    mask, garments = (np.zeros(scene.room.camera.canvas, np.uint8) for _ in range(2))
     mask[window], garments[window] = masks_and_garments(cloth)
     return image, lines, mask, garments
 

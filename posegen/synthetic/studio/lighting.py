@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from posegen.synthetic.actions.take import SIDES
+from posegen.synthetic.studio.room import Room
 from posegen.synthetic.studio.skeleton import Skeleton
-from posegen.synthetic.studio.stage import Stage
 
 _STEPS = np.linspace(0, 1, 4096)
 _SRGB = np.where(_STEPS <= 0.0031308, 12.92 * _STEPS, 1.055 * _STEPS ** (1 / 2.4) - 0.055)
@@ -64,21 +64,21 @@ def to_srgb(linear: np.ndarray) -> np.ndarray:
     return _SRGB_TABLE[np.clip(linear * last + 0.5, 0, last).astype(np.uint16)]
 
 
-def shadow_coordinates(x: np.ndarray, z: np.ndarray, stage: Stage) -> np.ndarray:
+def shadow_coordinates(x: np.ndarray, z: np.ndarray, room: Room) -> np.ndarray:
     """Return where on a shadow map the floor's points (x, z) are: (2, ...) float32, column and row."""
-    return np.stack([(x + stage.sides) * _TEXELS, (z - stage.wall) * _TEXELS]).astype(np.float32)
+    return np.stack([(x + room.sides) * _TEXELS, (z - room.wall) * _TEXELS]).astype(np.float32)
 
 
-def floor_shadows(skeleton: Skeleton, lights: Lights, stage: Stage) -> list[np.ndarray]:
+def floor_shadows(skeleton: Skeleton, lights: Lights, room: Room) -> list[np.ndarray]:
     """Return, per frame, how much light reaches the floor: (h, w) float32 in [0, 1] on a map of the floor.
 
     Bones cast soft strokes along the key light; feet and shins add sharper ones, where the body meets the floor.
     """
     drift = lights.key[[0, 2]] / lights.key[1]
-    size = int((stage.front - stage.wall) * _TEXELS), int(2 * stage.sides * _TEXELS)
+    size = int((room.front - room.wall) * _TEXELS), int(2 * room.sides * _TEXELS)
     contact, body = (
         _cast_strokes(
-            [(_stroke(skeleton, first, last, drift, stage), width) for first, last, width in bones], size, soft
+            [(_stroke(skeleton, first, last, drift, room), width) for first, last, width in bones], size, soft
         )
         for bones, soft in ((_TOUCHING, 0.05), (_ABOVE, 0.14))
     )
@@ -97,10 +97,10 @@ def _cast_strokes(strokes: list[tuple[np.ndarray, float]], size: tuple[int, int]
     return shadows
 
 
-def _stroke(skeleton: Skeleton, first: str, last: str, drift: np.ndarray, stage: Stage) -> np.ndarray:
+def _stroke(skeleton: Skeleton, first: str, last: str, drift: np.ndarray, room: Room) -> np.ndarray:
     """Both ends (T, 2, 2) of a bone's shadow on the map; a foot reaches to its toes."""
     toes = (0.0, 0.14 if first == last else 0.0, 0.0)
     ends = np.stack([skeleton.points(first), skeleton.points(last, toes)], axis=1)  # (T, 2, 3)
     # A large soft lamp: high parts drift less than under a point light.
     floor = ends[..., [0, 2]] - 0.45 * drift * ends[..., 1:2]
-    return np.moveaxis(shadow_coordinates(floor[..., 0], floor[..., 1], stage), 0, -1)
+    return np.moveaxis(shadow_coordinates(floor[..., 0], floor[..., 1], room), 0, -1)

@@ -20,9 +20,9 @@ from posegen.synthetic.studio.labels import LOWER, UPPER
 from posegen.synthetic.studio.lighting import studio_lights
 from posegen.synthetic.studio.people import Rgb, find_person
 from posegen.synthetic.studio.retarget import retarget
+from posegen.synthetic.studio.room import DISTANCE, Room, build_room
 from posegen.synthetic.studio.shading import Wardrobe
 from posegen.synthetic.studio.skeleton import skeleton_of
-from posegen.synthetic.studio.stage import DISTANCE, Stage, build_stage
 
 MIN_SIDE = 32
 """Pixels: in smaller images a person is no longer one."""
@@ -102,13 +102,13 @@ def render_clip(
     profile = find_person(person)
     action = name or motion.label_name or "motion"
     fitted = place(retarget(motion, profile), Placement(0.0, 0.0, np.radians(settings.yaw)))
-    fitted, stage = _set_up(fitted, settings.size)
+    fitted, room = _set_up(fitted, settings.size)
     skeleton = skeleton_of(fitted, profile.height)
     rng = np.random.default_rng([settings.seed, zlib.crc32(person.encode()), zlib.crc32(action.encode())])
     scene = Scene(
-        stage=stage,
+        room=room,
         lights=studio_lights(rng),
-        backdrop=build_backdrop(profile, stage, rng),
+        backdrop=build_backdrop(profile, room, rng),
         body=build_body(profile, fists=settings.fists),
         wardrobe=Wardrobe.of(profile, settings.upper_color, settings.lower_color),
     )
@@ -144,14 +144,14 @@ def render_action(
     return render_clip(person, motion, view)
 
 
-def _set_up(motion: Motion, size: tuple[int, int]) -> tuple[Motion, Stage]:
-    """The stage of a motion; one that needs more than the usual one has its middle in the middle."""
-    stage = build_stage(motion.joints, size)
-    if stage.distance == DISTANCE:
-        return motion, stage
+def _set_up(motion: Motion, size: tuple[int, int]) -> tuple[Motion, Room]:
+    """The room of a motion; one that needs more than the usual one has its middle in the middle."""
+    room = build_room(motion.joints, size)
+    if room.distance == DISTANCE:
+        return motion, room
     low, high = motion.joints.min(axis=(0, 1)), motion.joints.max(axis=(0, 1))
     centred = replace(motion, joints=motion.joints - (low + high) / 2 * np.array([1, 0, 1], np.float32))
-    return centred, build_stage(centred.joints, size)
+    return centred, build_room(centred.joints, size)
 
 
 def _mean_lab(images: np.ndarray, where: np.ndarray) -> tuple[float, float, float]:

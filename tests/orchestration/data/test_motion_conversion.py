@@ -113,7 +113,7 @@ def test_one_motion_becomes_a_file(run):
 def test_one_of_several_is_chosen_by_name(run):
     run("synth syn --subjects 1")
     code, _, err = run("convert syn one.npz")
-    assert code == 2 and "one.npz takes one motion and there are 12 of 12: say --name" in err
+    assert code == 2 and "one.npz takes one motion and there are 25 of 25: say --name" in err
     assert not Path("one.npz").exists()
     name = MotionDataset("syn").info.motions[3].motion_id
     assert run(f"convert syn one.npz --name {name}")[0] == 0

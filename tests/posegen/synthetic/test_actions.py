@@ -12,7 +12,7 @@ from posegen.motion.anatomy import REST
 from posegen.skeletons import SMPL_24, swap_left_right
 from posegen.synthetic.actions import ACTIONS
 from posegen.synthetic.actions.body_angles import rest_axes
-from posegen.synthetic.actions.take import Take
+from posegen.synthetic.actions.take import ActionTake
 from posegen.synthetic.motions import generate_corpus, make_subject, perform, perform_in_step
 
 
@@ -35,7 +35,7 @@ def test_the_paper_is_rendered_by_default():
 def test_either_side_does_what_one_side_does(action):
     """With the left as lead, joints are where those of the right are in a mirror."""
     time = np.arange(0, 4, 0.2)
-    right, left = (ACTIONS[action].perform(Take(time, side=side)).rotations.numpy() for side in ("right", "left"))
+    right, left = (ACTIONS[action].perform(ActionTake(time, side=side)).rotations.numpy() for side in ("right", "left"))
     if action in ("walk", "run", "punch", "turn", "idle"):  # both sides do the same by turns
         return
     mirror = np.diag([-1.0, 1.0, 1.0])

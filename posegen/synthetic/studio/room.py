@@ -25,7 +25,7 @@ _FARTHEST = 40.0  # metres
 
 
 @dataclass(frozen=True)
-class Stage:
+class Room:
     """The fixed camera and the room."""
 
     camera: PinholeCamera
@@ -44,7 +44,7 @@ class Stage:
 
 
 def studio_camera(canvas: tuple[int, int], distance: float = DISTANCE) -> PinholeCamera:
-    """Return the camera whose image of this height and width holds the whole stage from its usual distance."""
+    """Return the camera whose image of this height and width holds what is done in place, from the usual distance."""
     height, width = canvas
     focal = DISTANCE * min(width / VIEW[0], height / VIEW[1])
     return PinholeCamera(
@@ -58,7 +58,7 @@ def studio_camera(canvas: tuple[int, int], distance: float = DISTANCE) -> Pinhol
     )
 
 
-def enlarge(camera: PinholeCamera, factor: int) -> PinholeCamera:
+def supersample(camera: PinholeCamera, factor: int) -> PinholeCamera:
     """Return the same view with every pixel split into factor × factor."""
     height, width = camera.canvas
     return replace(
@@ -71,8 +71,8 @@ def enlarge(camera: PinholeCamera, factor: int) -> PinholeCamera:
     )
 
 
-def build_stage(joints: np.ndarray, canvas: tuple[int, int]) -> Stage:
-    """Return the stage for a motion: the usual one where that shows it, or one with a camera and a wall farther off.
+def build_room(joints: np.ndarray, canvas: tuple[int, int]) -> Room:
+    """Return the room for a motion: the usual one where that shows it, or one with a camera and a wall farther off.
 
     Args:
         joints: (T, J, 3) metres in the world.
@@ -82,7 +82,7 @@ def build_stage(joints: np.ndarray, canvas: tuple[int, int]) -> Stage:
     while not _sees(studio_camera(canvas, distance), joints) and distance < _FARTHEST:
         distance *= _STEP
     reach = np.abs(joints[..., 0]).max() + 0.7
-    return Stage(
+    return Room(
         camera=studio_camera(canvas, distance),
         wall=min(_WALL, float(joints[..., 2].min()) - _BEHIND),
         sides=max(_SIDES, float(reach)),
