@@ -154,8 +154,8 @@ class Behavior(BehaviorStage):
         """How near motions come through their mean codes, what codes carry, and what is left of them in transfers.
 
         ``joint_error`` in metres; ``information`` in nats and ``information_share`` of what is allowed; with a posture
-        decoder ``posture_error``, 1 or more where codes do not predict posture; ``cross_displacement`` of transfers from
-        their source, in standard deviations: small where posture is copied; ``consistency``, how far the code of
+        decoder ``posture_error``, 1 or more where codes do not predict posture; ``cross_displacement`` of transfers
+        from their source, in standard deviations: small where posture is copied; ``consistency``, how far the code of
         a transfer is from the source's, to be compared with ``same_action``, how far that of another motion of the
         same action is; and what `measure_futures` gives for codes of the prior.
         """
