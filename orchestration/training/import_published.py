@@ -76,7 +76,7 @@ def import_checkpoint(
     config = published_config(stage, published)
     if behavior is not None:
         shared = {name: behavior.value_of(name) for name in ("num_frames", "canonical", "fps")}
-        config = replace(config, **shared, **{"behavior": settings.behavior})
+        config = replace(config, **{"behavior": settings.behavior, **shared})
     data = config.stage.reads(dataset)
     config = config.stage.adapt(config, data)
     run = StorageFolder(settings.runs) / settings.name
