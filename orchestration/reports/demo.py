@@ -158,7 +158,7 @@ def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: RunLog, 
                 name=_RUN_NAMES[name],
                 runs=runs,
                 workers=workers,
-                cpus=1 if graph[name].stage == "color_encoder" else 0,
+                cpus=1 if graph[name].stage.name == "color_encoder" else 0,
                 experiment=DEMO_EXPERIMENT,
                 loader_processes=0,
             )
