@@ -18,7 +18,9 @@ from posegen.synthetic.motions import make_subject, perform
 from posegen.weights import registry as weights
 from tests.support.corpus_actions import CORPUS_ACTIONS
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
+if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
+    torch.set_num_threads(1)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
