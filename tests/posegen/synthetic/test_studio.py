@@ -254,7 +254,7 @@ def test_every_action_moves_differently_and_smoothly():
     for action in ACTIONS:
         joints = joints_of("luis", action, 100)
         speed = np.linalg.norm(np.diff(joints, axis=0), axis=-1)
-        assert (0.05 if action in STAGED else 0.002) < speed.max() < 0.35, action  # metres a frame: up to 9 m/s
+        assert (0.05 if action in STAGED else 0.002) < speed.max() < 0.36, action  # metres a frame: up to 9 m/s
         if action in IN_PLACE and action != "turn":
             assert np.abs(joints[0] - joints[-1]).max() < (0.02 if action in STAGED else 0.1), action
         curves[action] = joints
