@@ -17,6 +17,7 @@ import numpy as np
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
+from posegen.datasets.clip_index import encode_entries
 from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
 from posegen.io.storage import StorageFolder
@@ -90,9 +91,8 @@ class ClipResult:
     """What became of one video."""
 
     clip_id: str
-    num_frames: int = 0
-    num_usable: int = 0
-    """Frames with a pose that a body can be taken apart by."""
+    entries: str = "[]"
+    """What the index says of the clip, see `posegen.datasets.clip_index.encode_entries`; none without a clip."""
     reason: str = ""
     """Why there is no clip; empty if there is one."""
     is_final: bool = False
@@ -114,7 +114,7 @@ class ClipPreparer:
         """Make and write one clip. Whatever goes wrong becomes its reason: one video must not stop the others.
 
         Args:
-            row: ``clip_id, source, source_sha256, person, action, split``.
+            row: ``clip_id, source, source_sha256, person, action``.
 
         Returns:
             The fields of a `ClipResult`.
@@ -123,11 +123,9 @@ class ClipPreparer:
         result = ClipResult(row["clip_id"])
         try:
             clip = self.make_clip(row)
-            num_usable = int(is_usable(clip.keypoints).sum())
-            reason = judge(len(clip), num_usable, self.settings)
-            if not reason:
-                write_clip(self.dataset, clip)
-            result = replace(result, num_frames=len(clip), num_usable=num_usable, reason=reason, is_final=True)
+            reason = judge(len(clip), int(is_usable(clip.keypoints).sum()), self.settings)
+            entries = [] if reason else [write_clip(self.dataset, clip)]
+            result = replace(result, entries=encode_entries(entries), reason=reason, is_final=True)
         except PosegenError as error:
             result = replace(result, reason=str(error).removeprefix(f"{row['source']}: "), is_final=True)
         except Exception as error:

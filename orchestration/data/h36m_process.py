@@ -14,17 +14,20 @@ Whatever is there is not made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestration.data.clip_datasets import check_clips, finish_clips, some_of, write_rejections
+from orchestration.data.clip_datasets import check_clips, describe_backends
 from orchestration.data.h36m_video import MOTIONS, VIEWS, MotionMaker, ViewPlan, ViewProcessor
-from orchestration.data.video_files import Rejection
+from orchestration.data.incremental import ClipBuild
+from orchestration.data.rejections import REJECTED, Rejection, first_of, save_rejections
 from orchestration.option_types import FrameSize
-from orchestration.runtime.ray_data import map_clips
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
+from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.datasets.clip_files import ClipInfo
+from posegen.datasets.clips import DatasetInfo
 from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, write_motions
 from posegen.datasets.published.h36m_annotation import FILE, Annotation, decode_columns, write_annotation
@@ -52,9 +55,6 @@ from posegen.motion.motion import read_motion
 
 _DATASET = "Human3.6M"
 _METADATA = "metadata.xml"
-
-Progress = Callable[[int, int], None]
-"""Called with the number of views, or of takes, that are done and the number that there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +86,9 @@ class ProcessSettings:
         if unknown or not self.test:
             raise ConfigError(f"test must name some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
 
-    def side(self, person: str, action: str) -> Split:
-        """Whether somebody doing something is learned from or held out."""
-        return "test" if (person if self.split_by == "person" else action) in self.test else "train"
+    def side(self, group: str) -> Split:
+        """The split of a person, or of an action, as `split_by` says."""
+        return "test" if group in self.test else "train"
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Processed:
             f"{len(self.clips):,} clips in {self.out}/clips"
         )
         if self.rejections:
-            text += f"; {len(self.rejections):,} left out, see {self.out}/rejected.json: {some_of(self.rejections)}"
+            text += f"; {len(self.rejections):,} left out, see {self.out}/{REJECTED}: {first_of(self.rejections)}"
         return text
 
 
@@ -119,14 +119,14 @@ def process(
     out: Path,
     settings: ProcessSettings,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Processed:
     """Make pictures, annotation, motions and clips of all that was extracted; what is broken is listed and left out.
 
     Args:
         out: Folder of the dataset.
         settings: How.
-        on_progress: Hears of every view that is done, and then of every motion.
+        on_progress: Called after every view, and then after every motion.
 
     Raises:
         DatasetError: Nothing was extracted, the cameras are not known, or no sequence can be used.
@@ -137,19 +137,22 @@ def process(
     given = None if settings.annotations is None else expand_home(settings.annotations).absolute()
     plans, rejections = _plan_given(out, given, metadata) if given else _plan(out, metadata)
     check_clips(StorageFolder(out / "clips"), settings.size, _DATASET)
-    worker = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
-    done, broken = _map(plans, ViewProcessor, worker, out, settings, on_progress)
+    build = ClipBuild(StorageFolder(out / "clips"))
+    arguments = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
+    work = RowWork(ViewProcessor, arguments, key="view")
+    results = build.make([plan.row() for plan in plans.values()], work, settings.workers, on_progress)
+    done, broken = _sort_out(plans, results)
     rejections += broken
     if not done:
-        write_rejections(StorageFolder(out), rejections)
-        raise DatasetError(f"none of the sequences in {out} can be used: {some_of(rejections)}")
+        save_rejections(StorageFolder(out), rejections)
+        raise DatasetError(f"none of the sequences in {out} can be used: {first_of(rejections)}")
     annotation = given or _write_annotation(out)
     motions, broken = _make_motions(out, annotation, settings, on_progress)
     rejections += broken
-    clips = _finish_clips(out, list(done.values()), settings)
-    write_rejections(StorageFolder(out), rejections)
+    _finish_clips(build, list(done.values()), settings)
+    save_rejections(StorageFolder(out), rejections)
     num_pictures = sum(result["num_frames"] for result in done.values())
-    return Processed(out, annotation, len(done), num_pictures, motions, clips, rejections)
+    return Processed(out, annotation, len(done), num_pictures, motions, build.infos(), rejections)
 
 
 # ---- What there is
@@ -240,27 +243,15 @@ class _Files:
 # ---- What is made of it
 
 
-def _map(
-    plans: dict[str, ViewPlan],
-    worker: type,
-    arguments: tuple[Any, ...],
-    out: Path,
-    settings: ProcessSettings,
-    on_progress: Progress,
-) -> tuple[dict[View, dict[str, Any]], list[Rejection]]:
-    """What a worker makes of all plans by their views, and what it can make nothing of."""
-    if not plans:
-        return {}, []
-    rows = [plan.row() for plan in plans.values()]
+def _sort_out(plans: dict[str, ViewPlan], results: Sequence[Row]) -> tuple[dict[View, Row], list[Rejection]]:
+    """What was made of the views, and what nothing was made of."""
     done, rejections = {}, []
-    results = map_clips(rows, worker, arguments, manifest=StorageFolder(out), workers=settings.workers)
-    for count, result in enumerate(results, start=1):
-        view = plans[result["clip_id"]].view
+    for result in results:
+        view = plans[result["view"]].view
         if result["reason"]:
             rejections.append(Rejection(str(view), result["reason"]))
         else:
             done[view] = result
-        on_progress(count, len(rows))
     return dict(sorted(done.items())), rejections
 
 
@@ -275,16 +266,19 @@ def _write_annotation(out: Path) -> Path:
 
 
 def _make_motions(
-    out: Path, annotation: Path, settings: ProcessSettings, on_progress: Progress
+    out: Path, annotation: Path, settings: ProcessSettings, on_progress: ProgressCallback
 ) -> tuple[MotionDatasetInfo, list[Rejection]]:
     """Write the dataset of motions: of each take as the first of its cameras has it."""
     views: dict[Take, View] = {}
     for view in sorted(Annotation(annotation).views, reverse=True):
         views[view.take] = view
     plans = {view.name: ViewPlan(view, video="") for view in views.values()}
-    done, rejections = _map(plans, MotionMaker, (out, annotation, settings.fps), out, settings, on_progress)
+    rows = [plan.row() for plan in plans.values()]
+    work = RowWork(MotionMaker, (out, annotation, settings.fps), key="view")
+    results = map_rows(rows, work, manifest=StorageFolder(out), workers=settings.workers, on_progress=on_progress)
+    done, rejections = _sort_out(plans, list(results))
     if not done:
-        raise DatasetError(f"none of the takes in {annotation} is a motion: {some_of(rejections)}")
+        raise DatasetError(f"none of the takes in {annotation} is a motion: {first_of(rejections)}")
     shown = {view.take.action for view in done}
     info = write_motions(
         StorageFolder(out / "motions"),
@@ -299,21 +293,24 @@ def _make_motions(
 def _named_motion(out: Path, view: View, file: str, settings: ProcessSettings) -> NamedMotion:
     person, action, source = view.take.subject, ACTIONS[view.take.action], f"{_DATASET} {view}"
     motion = replace(read_motion(StorageFolder(out / MOTIONS), file), label_name=action, meta={"source": source})
-    return NamedMotion(motion, person, action, source, settings.side(person, action))
+    return NamedMotion(
+        motion, person, action, source, settings.side(person if settings.split_by == "person" else action)
+    )
 
 
-def _finish_clips(out: Path, done: Sequence[dict[str, Any]], settings: ProcessSettings) -> list[ClipInfo]:
-    """Settle the dataset of clips, without those that were once made of the same pictures otherwise."""
+def _finish_clips(build: ClipBuild, done: Sequence[Row], settings: ProcessSettings) -> None:
+    """Finish the dataset of clips, without those that were once made of the same pictures otherwise."""
     wanted = {clip for result in done for clip in result["clips"]}
     sources = {result["source"] for result in done}
-    return finish_clips(
-        StorageFolder(out / "clips"),
-        lambda info: settings.side(info.person, info.action),
-        lambda info: info.source in sources and info.clip_id not in wanted,
-        size=settings.size,
-        settings=_recorded(settings),
-        pose="human3.6m",
-        split_by=settings.split_by,
+    build.delete([info.clip_id for info in build.infos() if info.source in sources and info.clip_id not in wanted])
+    build.finish(
+        DatasetInfo(
+            size=settings.size,
+            settings=_recorded(settings),
+            backends=describe_backends(pose="human3.6m"),
+            split_by=settings.split_by,
+            splits=build.split_groups(settings.split_by, settings.side),
+        )
     )
 
 

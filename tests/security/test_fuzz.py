@@ -148,7 +148,6 @@ INFO = ClipInfo(
     clip_id="c",
     person="ann",
     action="wave",
-    split="train",
     fps=25.0,
     source="",
     source_sha256="",

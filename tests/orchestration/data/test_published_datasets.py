@@ -139,7 +139,7 @@ def test_what_is_there_is_not_made_again_and_the_split_may_change(out, capsys):
     now = {clip.clip_id for clip in ClipDataset(out / "clips").clips}
     assert len(now) == 4 and not now & ids
     assert ClipDataset(out / "clips").info.splits == {"train": ["TakingPhoto"], "test": ["Walking"]}
-    assert {one.info.split for one in ClipDataset(out / "clips").clips if one.info.action == "Walking"} == {"test"}
+    assert {one.info.action for one in ClipDataset(out / "clips").split("test")} == {"Walking"}
     assert "asked for were 32×32 pixels" in refused(f"data h36m process {out} --size 32x32 --workers 0", capsys)
 
 
@@ -338,7 +338,7 @@ def test_deepfashion_becomes_clips_of_one_person_in_the_same_clothes(tmp_path, c
     code, told, _ = run(line, capsys)
     assert code == 0 and "6 clips (7 pictures) of 4 people" in told
     clips = ClipDataset(tmp_path / "clips")
-    assert {(clip.info.person, clip.info.action, clip.info.split) for clip in clips.clips} == {
+    assert {(clip.info.person, clip.info.action, clips.split_of(clip)) for clip in clips.clips} == {
         ("id00000001", "01", "train"),
         ("id00000001", "02", "train"),
         ("id00000002", "01", "test"),
