@@ -14,11 +14,19 @@ from pathlib import Path
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_data import Row, RowWork, map_rows
-from posegen.datasets.published.h36m_names import IMAGE_POSES, POSES, SUBJECTS, VIDEOS, WORLD_POSES, belongs, example
+from posegen.datasets.published.h36m_names import (
+    H36M_SUBJECTS,
+    IMAGE_POSES,
+    POSES,
+    VIDEOS,
+    WORLD_POSES,
+    belongs,
+    example,
+)
 from posegen.errors import ConfigError, DatasetError
 from posegen.io.records import parse_record
 from posegen.io.storage import StorageFolder, free_space
-from posegen.io.tar import Member, extract, is_there, list_members
+from posegen.io.tar import Member, extract_members, is_there, list_members
 
 ENDINGS = (".tgz", ".tar.gz", ".tar")
 """Of archives, in the order in which they are looked for."""
@@ -31,15 +39,15 @@ _THREADS = 4  # that look through archives: enough to keep a disk busy
 class ExtractSettings:
     """What is extracted."""
 
-    subjects: tuple[str, ...] = SUBJECTS
+    subjects: tuple[str, ...] = H36M_SUBJECTS
     """People whose archives there are."""
     workers: int = -1
     """Processes that extract; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
     def __post_init__(self) -> None:
-        unknown = [subject for subject in self.subjects if subject not in SUBJECTS]
+        unknown = [subject for subject in self.subjects if subject not in H36M_SUBJECTS]
         if unknown or not self.subjects:
-            raise ConfigError(f"subjects are {', '.join(SUBJECTS)}, got {', '.join(unknown) or 'none'}")
+            raise ConfigError(f"subjects are {', '.join(H36M_SUBJECTS)}, got {', '.join(unknown) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class _Archive:
         return stat.st_size, stat.st_mtime_ns
 
 
-def extract_archives(
+def extract_h36m(
     archives: Path,
     out: Path,
     settings: ExtractSettings,
@@ -201,7 +209,7 @@ class _Extractor:
         target = self.folder / row["target"]
         try:
             target.sweep()
-            count = extract(Path(row["path"]), [Member(**member) for member in row["members"]], target)
+            count = extract_members(Path(row["path"]), [Member(**member) for member in row["members"]], target)
         except Exception as error:
             return {"archive": row["archive"], "count": 0, "reason": reason_of(error)}
         return {"archive": row["archive"], "count": count, "reason": ""}

@@ -30,21 +30,21 @@ from posegen.datasets.clip_files import ClipInfo
 from posegen.datasets.clips import DatasetInfo
 from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, write_motions
-from posegen.datasets.published.h36m_annotation import FILE, Annotation, decode_columns, write_annotation
+from posegen.datasets.published.h36m_annotation import ANNOTATION_FILE, Annotation, decode_columns, write_annotation
 from posegen.datasets.published.h36m_cameras import Metadata, read_metadata
 from posegen.datasets.published.h36m_names import (
-    ACTIONS,
     CAMERAS,
     CORRUPT,
-    FPS,
+    H36M_ACTIONS,
+    H36M_FPS,
+    H36M_SUBJECTS,
     IMAGE_POSES,
     POSES,
-    SUBJECTS,
     TEST_SUBJECTS,
     VIDEOS,
     WORLD_POSES,
+    CameraView,
     Take,
-    View,
     find_name,
     names_of,
     takes,
@@ -77,11 +77,11 @@ class ProcessSettings:
     """Processes that work on sequences; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
     def __post_init__(self) -> None:
-        if not self.fps > 0 or FPS % self.fps:
-            raise ConfigError(f"fps must be {FPS:g} divided by a whole number, such as 25 or 10, got {self.fps:g}")
+        if not self.fps > 0 or H36M_FPS % self.fps:
+            raise ConfigError(f"fps must be {H36M_FPS:g} divided by a whole number, such as 25 or 10, got {self.fps:g}")
         if min(self.size) < 32:
             raise ConfigError(f"size must be at least 32 x 32 (height x width), got {self.size}")
-        known = SUBJECTS if self.split_by == "person" else tuple(ACTIONS.values())
+        known = H36M_SUBJECTS if self.split_by == "person" else tuple(H36M_ACTIONS.values())
         unknown = [name for name in self.test if name not in known]
         if unknown or not self.test:
             raise ConfigError(f"test must name some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
@@ -115,7 +115,7 @@ class Processed:
         return text
 
 
-def process(
+def process_h36m(
     out: Path,
     settings: ProcessSettings,
     *,
@@ -168,7 +168,7 @@ def _find_metadata(out: Path, settings: ProcessSettings) -> Metadata | None:
 def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], list[Rejection]]:
     """What to make of which extracted files, by the names of views, and what there is no file of."""
     extracted = out / "extracted"
-    subjects = [subject for subject in SUBJECTS if (extracted / subject).is_dir()]
+    subjects = [subject for subject in H36M_SUBJECTS if (extracted / subject).is_dir()]
     if not subjects:
         raise DatasetError(f"nothing is extracted in {extracted}: posegen data h36m extract ARCHIVES {out}")
     for subject in subjects:
@@ -181,7 +181,7 @@ def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], li
     plans, rejections = {}, []
     for subject in subjects:
         files = _Files(extracted / subject, metadata)
-        for view in (View(take, camera) for take in takes(subject) for camera in CAMERAS):
+        for view in (CameraView(take, camera) for take in takes(subject) for camera in CAMERAS):
             plan = ViewPlan(
                 view,
                 video=files.find(VIDEOS, view),
@@ -210,7 +210,7 @@ def _speaks_against(plan: ViewPlan, folder: Path) -> str:
 def _plan_given(out: Path, path: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], list[Rejection]]:
     """What to make of the views of an annotation."""
     views = sorted(Annotation(path).views)
-    files = {subject: _Files(out / "extracted" / subject, metadata) for subject in SUBJECTS}
+    files = {subject: _Files(out / "extracted" / subject, metadata) for subject in H36M_SUBJECTS}
     plans = {
         view.name: ViewPlan(view, video=files[view.take.subject].find(VIDEOS, view))
         for view in views
@@ -230,7 +230,7 @@ class _Files:
             for kind in (POSES, VIDEOS, WORLD_POSES, IMAGE_POSES)
         }
 
-    def find(self, kind: str, view: View) -> str:
+    def find(self, kind: str, view: CameraView) -> str:
         """The path of a view's file, empty where there is none."""
         ending = ".mp4" if kind == VIDEOS else ".cdf"
         if kind != WORLD_POSES:
@@ -243,7 +243,7 @@ class _Files:
 # ---- What is made of it
 
 
-def _sort_out(plans: dict[str, ViewPlan], results: Sequence[Row]) -> tuple[dict[View, Row], list[Rejection]]:
+def _sort_out(plans: dict[str, ViewPlan], results: Sequence[Row]) -> tuple[dict[CameraView, Row], list[Rejection]]:
     """What was made of the views, and what nothing was made of."""
     done, rejections = {}, []
     for result in results:
@@ -260,7 +260,7 @@ def _write_annotation(out: Path) -> Path:
     folder = StorageFolder(out / VIEWS)
     folder.sweep()
     StorageFolder(out / "processed" / "all").sweep()
-    path = out / "processed" / "all" / FILE
+    path = out / "processed" / "all" / ANNOTATION_FILE
     write_annotation(path, (decode_columns(folder.read(name)) for name in folder.files(".npz")))
     return path
 
@@ -269,7 +269,7 @@ def _make_motions(
     out: Path, annotation: Path, settings: ProcessSettings, on_progress: ProgressCallback
 ) -> tuple[MotionDatasetInfo, list[Rejection]]:
     """Write the dataset of motions: of each take as the first of its cameras has it."""
-    views: dict[Take, View] = {}
+    views: dict[Take, CameraView] = {}
     for view in sorted(Annotation(annotation).views, reverse=True):
         views[view.take] = view
     plans = {view.name: ViewPlan(view, video="") for view in views.values()}
@@ -284,14 +284,13 @@ def _make_motions(
         StorageFolder(out / "motions"),
         (_named_motion(out, view, result["file"], settings) for view, result in done.items()),
         settings=_recorded(settings),
-        split_by=settings.split_by,
-        actions=[name for action, name in ACTIONS.items() if action in shown],
+        actions=[name for action, name in H36M_ACTIONS.items() if action in shown],
     )
     return info, rejections
 
 
-def _named_motion(out: Path, view: View, file: str, settings: ProcessSettings) -> NamedMotion:
-    person, action, source = view.take.subject, ACTIONS[view.take.action], f"{_DATASET} {view}"
+def _named_motion(out: Path, view: CameraView, file: str, settings: ProcessSettings) -> NamedMotion:
+    person, action, source = view.take.subject, H36M_ACTIONS[view.take.action], f"{_DATASET} {view}"
     motion = replace(read_motion(StorageFolder(out / MOTIONS), file), label_name=action, meta={"source": source})
     return NamedMotion(
         motion, person, action, source, settings.side(person if settings.split_by == "person" else action)

@@ -21,12 +21,12 @@ from posegen.datasets.published.h36m_annotation import (
     Annotation,
     ViewRows,
     encode_columns,
-    motion_of,
+    motion_of_view,
     picture_path,
     view_columns,
 )
 from posegen.datasets.published.h36m_cameras import LensCamera, calibrate
-from posegen.datasets.published.h36m_names import ACTIONS, FPS, Take, View
+from posegen.datasets.published.h36m_names import H36M_ACTIONS, H36M_FPS, CameraView, Take
 from posegen.datasets.published.h36m_poses import read_poses
 from posegen.errors import ArchiveError
 from posegen.io.storage import StorageFolder
@@ -52,7 +52,7 @@ _FOLDERS = ("imageSequence", "ImageSequence")  # published code says the one, it
 class ViewPlan:
     """Where a view's data lie."""
 
-    view: View
+    view: CameraView
     video: str
     """Empty where there is none."""
     positions: str = ""
@@ -76,7 +76,7 @@ class ViewPlan:
     @classmethod
     def of(cls, row: dict[str, Any]) -> ViewPlan:
         """The inverse of `row`."""
-        view = View(Take(row["subject"], row["action"], row["subaction"]), row["camera"])
+        view = CameraView(Take(row["subject"], row["action"], row["subaction"]), row["camera"])
         return cls(view, row["video"], row["positions"], row["keypoints"], row["world"])
 
 
@@ -163,9 +163,9 @@ class ViewProcessor:
                 return
         raise ArchiveError(f"{video} has {count:,} frames, its poses {last:,}")
 
-    def _make_clips(self, view: View, rows: ViewRows, pictures: list[Path]) -> tuple[list[str], list[ClipEntry]]:
+    def _make_clips(self, view: CameraView, rows: ViewRows, pictures: list[Path]) -> tuple[list[str], list[ClipEntry]]:
         """Write a view's clips, those that are not there; return the ids of all and what was written."""
-        chosen = np.arange(0, len(rows), round(FPS / self.fps))
+        chosen = np.arange(0, len(rows), round(H36M_FPS / self.fps))
         if len(chosen) < 2:
             raise ArchiveError(f"{view} has {len(chosen)} frames at {self.fps:g} a second, expected at least 2")
         keypoints = fit_to(rows.keypoints()[chosen], rows.size, self.size)
@@ -174,7 +174,7 @@ class ViewProcessor:
         folder, ids, written = StorageFolder(self.out / "clips"), [], []
         for number, piece in enumerate(pieces):
             making = {"version": VERSION, "size": list(self.size), "fps": self.fps, "view": view.name, "piece": number}
-            person, action = view.take.subject, ACTIONS[view.take.action]
+            person, action = view.take.subject, H36M_ACTIONS[view.take.action]
             clip_id = derive_clip_id(person, action, content.hexdigest(), making)
             ids.append(clip_id)
             if folder.exists(f"clips/{clip_id}.parquet"):
@@ -248,7 +248,7 @@ class MotionMaker:
             making = {"version": VERSION, "fps": self.fps}
             name = derive_clip_id(view.take.subject, view.take.folder, content, making) + ".npz"
             if not self.folder.exists(name):
-                write_motion(self.folder, name, find_rotations(resample(motion_of(rows), self.fps)).motion)
+                write_motion(self.folder, name, find_rotations(resample(motion_of_view(rows), self.fps)).motion)
             return done | {"file": name}
         except Exception as error:
             return done | {"reason": reason_of(error)}
