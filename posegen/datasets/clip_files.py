@@ -162,10 +162,8 @@ class ClipFile:
     def _table(self) -> _FrameTable:
         table = _FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet", CLIP_SCHEMA)
         if self._indexed and self._indexed.num_frames != table.num_rows:
-            place = self.dataset / INDEX_FILE
-            raise DatasetError(
-                f"{table} has {table.num_rows} frames, {place} says {self._indexed.num_frames}: delete it"
-            )
+            told = f"{self._indexed.num_frames} in {self.dataset}/{INDEX_FILE}"
+            raise DatasetError(f"{table} has {table.num_rows} frames, but {told}; delete the index")
         return table
 
     @cached_property

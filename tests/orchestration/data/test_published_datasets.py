@@ -371,6 +371,19 @@ def test_people_are_on_one_side_of_a_split_alone(tmp_path, capsys):
     assert len(splits["train"]) == len(splits["test"]) == 3 and not set(splits["train"]) & set(splits["test"])
 
 
+def test_two_indexes_share_a_dataset_and_keep_their_splits(tmp_path, capsys):
+    for part, train in enumerate(([True, True, False, False], [False] * 4)):
+        names = [f"id_0000000{2 * part + item}/01_{view}_x.jpg" for item in range(2) for view in (1, 2)]
+        write_index(tmp_path / f"part{part}", names, (64, 64), OPENPOSE_18, train)
+    for part in (0, 1, 0):
+        told = run(f"data deepfashion {tmp_path}/part{part} {tmp_path}/clips --size 64x64 --workers 0", capsys)[1]
+    assert "4 clips" in told and " 0 new" in told and "3 people held out" in told
+    assert ClipDataset(tmp_path / "clips").info.splits == {
+        "train": ["id00000000"],
+        "test": ["id00000001", "id00000002", "id00000003"],
+    }
+
+
 def test_market_is_widened_to_squares(tmp_path, capsys):
     names = ["0002_c1s1_000451_03.jpg", "0002_c2s1_000301_01.jpg", "0007_c1s1_1.jpg", "0007_c2s1_1.jpg"]
     names += ["-1_c1s1_000401_03.jpg"]
