@@ -1,4 +1,4 @@
-"""Turns one video into one clip: read, perceive, judge, write. No Ray here, so it runs under a debugger.
+"""Turns one video into one clip: read, perceive, check, write. No Ray here, so it runs under a debugger.
 
 A video shows one person, and is rejected where it shows several of comparable size. Smaller bystanders do no harm:
 the backends follow the largest and most central person of the first frame that shows anybody.
@@ -123,7 +123,7 @@ class ClipPreparer:
         result = ClipResult(row["clip_id"])
         try:
             clip = self.make_clip(row)
-            reason = judge(len(clip), int(is_usable(clip.keypoints).sum()), self.settings)
+            reason = rejection_of_clip(len(clip), int(is_usable(clip.keypoints).sum()), self.settings)
             entries = [] if reason else [write_clip(self.dataset, clip)]
             result = replace(result, entries=encode_entries(entries), reason=reason, is_final=True)
         except PosegenError as error:
@@ -177,7 +177,7 @@ def rejection_of_company(others: np.ndarray) -> str:
     return ""
 
 
-def judge(num_frames: int, num_usable: int, settings: PrepareSettings) -> str:
+def rejection_of_clip(num_frames: int, num_usable: int, settings: PrepareSettings) -> str:
     """Return why a clip is not accepted; empty if it is."""
     if num_frames > settings.max_frames:
         return f"{num_frames} frames, expected at most {settings.max_frames}"

@@ -189,14 +189,14 @@ def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], li
                 keypoints=files.find(IMAGE_POSES, view),
                 world=files.find(WORLD_POSES, view),
             )
-            if reason := _speaks_against(plan, extracted / subject):
+            if reason := _rejection_of_view(plan, extracted / subject):
                 rejections.append(Rejection(str(view), reason))
             else:
                 plans[view.name] = plan
     return plans, rejections
 
 
-def _speaks_against(plan: ViewPlan, folder: Path) -> str:
+def _rejection_of_view(plan: ViewPlan, folder: Path) -> str:
     """Why a view is left out; empty if it is not."""
     if plan.view in CORRUPT:
         return "its published video is damaged"

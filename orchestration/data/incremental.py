@@ -26,14 +26,14 @@ class ClipBuild:
         folder: The dataset; need not be there yet.
 
     Raises:
-        DatasetError: A clip that the index does not know is damaged.
+        DatasetError: A clip that is not in the index is damaged.
     """
 
     def __init__(self, folder: StorageFolder):
         self.folder = folder
         self._indexed = load_index(folder)
         self.entries: dict[str, ClipEntry] = complete_entries(folder, self._indexed)
-        """What is known of the clips that are there, by id."""
+        """The entries of the clips that are there, by id."""
 
     def infos(self) -> list[ClipInfo]:
         """What the clips are, by id in order."""

@@ -51,7 +51,7 @@ class BuildSettings:
     camera does. 0 accepts any camera, as is one of which the tracks do not tell (no orig_cam)."""
 
     def reasons(self, checks: VideoChecks) -> list[str]:
-        """What speaks against a video."""
+        """Why a video is rejected; empty if it is not."""
         reasons = []
         if checks.frames < self.min_frames:
             reasons.append(f"{checks.frames} frames, expected at least {self.min_frames}")

@@ -11,7 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestration.data.clip_preparer import PERCEPTION_VERSION, ClipPreparer, ClipResult, PrepareSettings, judge
+from orchestration.data.clip_preparer import (
+    PERCEPTION_VERSION,
+    ClipPreparer,
+    ClipResult,
+    PrepareSettings,
+    rejection_of_clip,
+)
 from orchestration.data.incremental import ClipBuild, delete_clip
 from orchestration.data.rejections import REJECTED, REJECTED_BEFORE, Rejection, load_rejections, save_rejections
 from orchestration.data.video_files import VideoContent, find_videos, read_contents
@@ -193,7 +199,7 @@ def _drop_duplicates(rows: Sequence[Row], foreign: Iterable[ClipInfo]) -> tuple[
 
 
 def _key(clip_id: str, settings: PrepareSettings) -> str:
-    """Names a content, the settings that make its clip and those that judge it."""
+    """Names a content, the settings that make its clip and those that accept or refuse it."""
     return f"{clip_id}/{settings.max_frames}/{settings.min_usable}"
 
 
@@ -212,7 +218,7 @@ def _make_clips(
 
 
 def _delete_stale(build: ClipBuild, plan: _Plan, settings: PrepareSettings) -> tuple[list[Rejection], int]:
-    """Delete clips that are not wanted, or that settings which only judge have come to refuse.
+    """Delete clips that are not wanted, or that the limits of length and usable frames refuse now.
 
     Returns:
         The refused, and how many clips were deleted.
@@ -221,7 +227,7 @@ def _delete_stale(build: ClipBuild, plan: _Plan, settings: PrepareSettings) -> t
     stale = [clip_id for clip_id in build.entries if clip_id not in plan.wanted.keys() | plan.foreign]
     for clip_id, row in plan.wanted.items():
         entry = build.entries.get(clip_id)
-        if entry and (reason := judge(entry.info.num_frames, entry.num_usable, settings)):
+        if entry and (reason := rejection_of_clip(entry.info.num_frames, entry.num_usable, settings)):
             refused.append(Rejection(row["source"], reason, _key(clip_id, settings)))
             stale.append(clip_id)
     build.delete(stale)

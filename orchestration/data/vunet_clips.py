@@ -212,7 +212,7 @@ class _ClipMaker:
         self.source, self.folder, self.size = source, folder, size
 
     def __call__(self, row: Row) -> Row:
-        """Make the clips of a group; what is wrong with pictures is told by their paths."""
+        """Make the clips of a group; what is wrong with pictures is in the result by their paths."""
         lost: dict[str, str] = {}
         made: list[ClipEntry] = []
         reason = ""

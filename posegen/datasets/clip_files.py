@@ -162,8 +162,8 @@ class ClipFile:
     def _table(self) -> _FrameTable:
         table = _FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet", CLIP_SCHEMA)
         if self._indexed and self._indexed.num_frames != table.num_rows:
-            told = f"{self._indexed.num_frames} in {self.dataset}/{INDEX_FILE}"
-            raise DatasetError(f"{table} has {table.num_rows} frames, but {told}; delete the index")
+            listed = f"{self._indexed.num_frames} in {self.dataset}/{INDEX_FILE}"
+            raise DatasetError(f"{table} has {table.num_rows} frames, but {listed}; delete the index")
         return table
 
     @cached_property

@@ -36,7 +36,7 @@ INDEX_SCHEMA = pa.schema(
         ("num_bytes", pa.int64()),
     ]
 )
-_LEAST_ROW = 60  # bytes: the five texts with their lengths, the six numbers
+_LEAST_ROW = 52  # bytes: the lengths of five texts, two numbers of eight bytes, four of four
 
 
 def load_index(folder: StorageFolder) -> dict[str, ClipEntry]:
@@ -49,21 +49,25 @@ def load_index(folder: StorageFolder) -> dict[str, ClipEntry]:
 
 
 def match_entries(folder: StorageFolder, known: Mapping[str, ClipEntry]) -> dict[str, ClipEntry | int]:
-    """List the clips that are there by id, in order: each with its entry, or where none holds with its size in bytes.
+    """Pair every clip that is there, by id in order, with its entry.
 
     Args:
         folder: The dataset.
         known: Entries by id, of the index or from elsewhere.
+
+    Returns:
+        The entry of a clip by its id; where none has the size of the clip's file, that size in bytes.
     """
     clips: dict[str, ClipEntry | int] = {}
     for name, num_bytes in (folder / "clips").sizes(".parquet").items():
-        entry = known.get(name.removesuffix(".parquet"))
-        clips[name.removesuffix(".parquet")] = entry if entry and entry.num_bytes == num_bytes else num_bytes
+        clip_id = name.removesuffix(".parquet")
+        entry = known.get(clip_id)
+        clips[clip_id] = entry if entry and entry.num_bytes == num_bytes else num_bytes
     return clips
 
 
 def complete_entries(folder: StorageFolder, known: Mapping[str, ClipEntry]) -> dict[str, ClipEntry]:
-    """The entries of all clips that are there, by id in order; clips without an entry that holds are opened.
+    """Return the entries of all clips that are there, by id in order; clips without one that holds are opened.
 
     Raises DatasetError where one of those is damaged.
     """

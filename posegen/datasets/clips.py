@@ -73,7 +73,7 @@ class ClipDataset(Dataset):
 
     @cached_property
     def clips(self) -> list[ClipFile]:
-        """All clips, sorted by id. Those that the index knows are not opened."""
+        """All clips, sorted by id. Those that are in the index are not opened."""
         entries = match_entries(self.folder, load_index(self.folder))
         return [
             ClipFile(self.folder, clip_id, None if isinstance(entry, int) else entry.info)

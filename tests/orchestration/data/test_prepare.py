@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestration.data.clip_preparer import ClipPreparer, PrepareSettings, judge, rejection_of_company
+from orchestration.data.clip_preparer import ClipPreparer, PrepareSettings, rejection_of_clip, rejection_of_company
 from orchestration.data.prepare import prepare_videos
 from orchestration.runtime.ray_data import RowWork, map_rows
 from posegen.datasets.clip_files import ClipFile
@@ -224,8 +224,8 @@ def test_limits_judge_clips_that_are_there(studio_videos, out, request):
         (3001, 3001, "3001 frames, expected at most 3000"),
     ],
 )
-def test_judge(num_frames, num_usable, expected):
-    reason = judge(num_frames, num_usable, PrepareSettings())
+def test_rejection_of_clips(num_frames, num_usable, expected):
+    reason = rejection_of_clip(num_frames, num_usable, PrepareSettings())
     assert expected in reason and bool(expected) == bool(reason)
 
 
@@ -239,7 +239,7 @@ def test_judge(num_frames, num_usable, expected):
         ([2, -1, 1, -1, 0], "several people: in 2 of 3 frames that were looked at"),
     ],
 )
-def test_judge_company(others, expected):
+def test_rejection_of_company(others, expected):
     reason = rejection_of_company(np.array(others, np.int16))
     assert reason.startswith(expected) and bool(expected) == bool(reason)
 
