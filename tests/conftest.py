@@ -19,6 +19,7 @@ from posegen.weights import registry as weights
 from tests.support.corpus_actions import CORPUS_ACTIONS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
+os.environ["COLUMNS"] = "200"  # lines of tables are whole
 if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
     torch.set_num_threads(1)
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.data.motion_conversion import ReadSettings, find_motions
 from orchestration.option_types import FrameSize
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.errors import ConfigError
 from posegen.motion.motion import Motion
 from posegen.synthetic.actions import ACTIONS
@@ -63,7 +63,7 @@ def render_studio(
     out: Path,
     settings: StudioSettings,
     reading: ReadSettings = ReadSettings(),
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> int:
     """Write OUT/PERSON/ACTION.mp4, with the truth beside each video, and return how many videos there are.
 
@@ -71,7 +71,7 @@ def render_studio(
         out: The folder.
         settings: Who does what.
         reading: How files of motions are read.
-        on_progress: Called with the number of videos that are done and the number that there are.
+        on_progress: Called after every video.
 
     Raises:
         PosegenError: A motion is broken, or two have one name; nothing is written then.
@@ -93,12 +93,11 @@ def _read_motions(settings: StudioSettings, reading: ReadSettings) -> dict[str, 
     """All motions by the names of their videos."""
     if not settings.motion:
         return {}
-    found, rejections = find_motions(settings.motion, reading)
-    if rejections:
-        raise ConfigError(f"{rejections[0].source}: {rejections[0].reason}")
-    names = [one.motion.name.replace("/", "_") for one in found]
+    found = find_motions(settings.motion, reading)
+    if found.rejections:
+        raise ConfigError(f"{found.rejections[0].source}: {found.rejections[0].reason}")
+    names = [one.motion.name.replace("/", "_") for one in found.motions]
     twice = [name for name, count in Counter(names + settings.action_names).items() if count > 1]
     if twice:
         raise ConfigError(f"two motions are called {twice[0]}, expected names that differ: they name the videos")
-    motions = {name: one.motion.load() for name, one in zip(names, found, strict=True)}
-    return {name: replace(motion, label_name=name) for name, motion in motions.items()}
+    return {name: one.motion.load() for name, one in zip(names, found.motions, strict=True)}
