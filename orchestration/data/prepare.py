@@ -23,7 +23,7 @@ from posegen.datasets.dataset import Split, assign_splits
 from posegen.errors import DatasetError, first_line
 from posegen.features.parts import is_usable
 from posegen.io.storage import StorageFolder, expand_home
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 _REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string()), ("key", pa.string())])
 

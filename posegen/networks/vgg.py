@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from posegen.errors import WeightsError
 from posegen.networks.layers import blur_pool
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 _DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions of each block
 _WIDTHS = (64, 128, 256, 512, 512)

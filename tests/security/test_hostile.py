@@ -50,7 +50,7 @@ from posegen.datasets.clip_files import (
     write_table,
 )
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
-from posegen.errors import CheckpointError, DatasetError, ImageError, RunError, TrackingError, VideoError
+from posegen.errors import CheckpointError, DatasetError, ImageError, RunError, TrackingError, VideoError, WeightsError
 from posegen.evaluation.metric_registry import metric_info
 from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
@@ -59,7 +59,8 @@ from posegen.io.video_writer import write_video
 from posegen.perception.openpose_json import read_people
 from posegen.stages import ColorEncoder
 from posegen.synthetic.studio import read_truth
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
+from posegen.weights.registry import WEIGHTS
 
 SIZE = (32, 24)
 FRAMES = 20
@@ -542,7 +543,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refuse_weights(name: str, file: Path, cache: Path) -> str:
     """Hand over a file that must be refused, and leave the cache empty."""
-    with pytest.raises(weights.WeightsError) as error:
+    with pytest.raises(WeightsError) as error:
         weights.provide(name, file)
     assert [path.name for path in cache.iterdir() if path.name != ".lock"] == []
     return one_line(error)
@@ -596,12 +597,12 @@ def readers() -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["st_lpips", "siggraph17", "vgg19", "hed", "openpose", "rcf", "gru-humanact12"])
 def test_a_cached_weight_that_changed(name, cache):
     cache.mkdir()
-    file = cache / weights.WEIGHTS[name].file
+    file = cache / WEIGHTS[name].file
     file.write_bytes(b"garbage" * 9)
-    with pytest.raises(weights.WeightsError, match="is damaged or not of this network"):
+    with pytest.raises(WeightsError, match="is damaged or not of this network"):
         readers()[name]()
     save_file({"a": torch.zeros(3)}, file)
-    with pytest.raises(weights.WeightsError) as error:
+    with pytest.raises(WeightsError) as error:
         readers()[name]()
     assert str(file) in one_line(error)
 
@@ -610,7 +611,7 @@ def test_an_onnx_file_that_is_none(cache, tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "pose.onnx").write_bytes(b"garbage" * 50)
     weights.provide("openpose", tmp_path / "pose.onnx")
-    with pytest.raises(weights.WeightsError, match="is damaged or not of this network"):
+    with pytest.raises(WeightsError, match="is damaged or not of this network"):
         readers()["openpose"]()
 
 

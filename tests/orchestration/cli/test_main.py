@@ -205,7 +205,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.training.import_published.import_checkpoint",
         "orchestration.cluster.check.check",
         "orchestration.cluster.jobs.connect",
-        "posegen.weights.registry.fetch",
+        "posegen.weights.download.fetch",
         "posegen.weights.registry.listing",
         "posegen.synthetic.studio.render_clip",
     ):
