@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from orchestration.cli import main as cli
-from orchestration.cluster.check import check, load
+from orchestration.cluster.check import check_cluster_file, read_cluster_file
 from orchestration.data.prepare import _load_rejections
 from orchestration.data.video_files import find_videos, read_contents
 from orchestration.evaluation import compare_page
@@ -812,7 +812,7 @@ def test_files_of_clusters_that_would_do_harm(tmp_path, monkeypatch, text, messa
     monkeypatch.chdir(tmp_path)
     Path("cluster.yaml").write_text(text)
     with pytest.raises(ValueError, match=message) as error:
-        load(Path("cluster.yaml"))
+        read_cluster_file(Path("cluster.yaml"))
     one_line(error)
     assert [path.name for path in tmp_path.iterdir()] == ["cluster.yaml"]
 
@@ -820,7 +820,7 @@ def test_files_of_clusters_that_would_do_harm(tmp_path, monkeypatch, text, messa
 def test_aliases_that_repeat_little_are_read(tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text("a: &a {k: v}\nb: *a\nc: {<<: *a, l: w}\n")
-    assert load(path) == {"a": {"k": "v"}, "b": {"k": "v"}, "c": {"k": "v", "l": "w"}}
+    assert read_cluster_file(path) == {"a": {"k": "v"}, "b": {"k": "v"}, "c": {"k": "v", "l": "w"}}
 
 
 def test_a_command_that_is_slow_to_read(tmp_path):
@@ -828,12 +828,12 @@ def test_a_command_that_is_slow_to_read(tmp_path):
     path = tmp_path / "cluster.yaml"
     text = (Path(__file__).parents[2] / "cluster.yaml").read_text()
     path.write_text(text.replace("head_setup_commands:\n", "head_setup_commands:\n  - x" + "-" * 60_000 + "\n"))
-    check(path)
+    check_cluster_file(path)
 
 
 def test_a_mount_of_nobodys_home(tmp_path):
     path = tmp_path / "cluster.yaml"
-    config = load(Path(__file__).parents[2] / "cluster.yaml")
+    config = read_cluster_file(Path(__file__).parents[2] / "cluster.yaml")
     path.write_text(json.dumps({**config, "file_mounts": {"/x": "~nobody-of-this-name/x"}}))
-    assert "file_mounts: ~nobody-of-this-name/x is not there" in check(path).open
+    assert "file_mounts: ~nobody-of-this-name/x is not there" in check_cluster_file(path).open
     assert StorageFolder("~nobody-of-this-name/x").uri.endswith("/~nobody-of-this-name/x")

@@ -203,7 +203,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.tracking.server.serve_page",
         "orchestration.reports.demo.demo",
         "orchestration.training.import_published.import_checkpoint",
-        "orchestration.cluster.check.check",
+        "orchestration.cluster.check.check_cluster_file",
         "orchestration.cluster.jobs.connect",
         "posegen.weights.download.fetch",
         "posegen.weights.registry.listing",
