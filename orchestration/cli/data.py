@@ -41,10 +41,10 @@ def extract(archives: Positional[Path], out: Positional[Path], settings: Extract
         archives: Folder of the archives.
         out: Folder of the dataset.
     """
-    from orchestration.data.h36m_extract import extract_archives
+    from orchestration.data.h36m_extract import extract_h36m
 
     with CountProgress(console, "archives") as listener:
-        extracted = extract_archives(archives, out, settings, on_progress=listener.update)
+        extracted = extract_h36m(archives, out, settings, on_progress=listener.update)
     console.print(str(extracted), markup=False)
     console.print(f"next: posegen data h36m process {out} --metadata metadata.xml", markup=False)
 
@@ -60,10 +60,10 @@ def process(out: Positional[Path], settings: ProcessSettings = ProcessSettings()
     Args:
         out: Folder of the dataset, with what `posegen data h36m extract` made.
     """
-    from orchestration.data.h36m_process import process
+    from orchestration.data.h36m_process import process_h36m
 
     with CountProgress(console, "processing") as listener:
-        made = process(out, settings, on_progress=listener.update)
+        made = process_h36m(out, settings, on_progress=listener.update)
     console.print(str(made), markup=False)
     console.print(f"next: posegen train behavior {out}/motions --name behavior", markup=False)
     console.print(f"next: posegen train shape_posture {out}/clips --preset h36m --name shape", markup=False)

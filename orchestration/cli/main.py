@@ -204,10 +204,10 @@ def prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSet
         videos: Folder of videos.
         out: Folder of the dataset: local, a shared mount or an address such as s3://bucket/data.
     """
-    from orchestration.data.prepare import prepare
+    from orchestration.data.prepare import prepare_videos
 
     with CountProgress(console, "preparing") as listener:
-        summary = prepare(videos, out, settings, on_progress=listener.update)
+        summary = prepare_videos(videos, out, settings, on_progress=listener.update)
     console.print(str(summary))
     console.print(f"next: posegen colorize {out} --scope frame --region upper")
 
@@ -220,10 +220,10 @@ def colorize(dataset: Positional[str], settings: ColorizeSettings = ColorizeSett
     Args:
         dataset: Folder of a clip dataset.
     """
-    from orchestration.data.colorize import colorize
+    from orchestration.data.colorize import recolor_dataset
 
     with CountProgress(console, "painting") as listener:
-        summary = colorize(dataset, settings, on_progress=listener.update)
+        summary = recolor_dataset(dataset, settings, on_progress=listener.update)
     console.print(str(summary))
 
 

@@ -15,7 +15,7 @@ from tyro.extras import SubcommandApp
 
 from orchestration.cli.console import console, deferred
 from orchestration.cli.progress import CountProgress
-from orchestration.data.motion_conversion import EditSettings, ReadSettings, SplitSettings
+from orchestration.data.motion_conversion import ConversionSettings, ReadSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
 from posegen.errors import UsageError
 from posegen.synthetic.motions import SUBJECTS
@@ -40,13 +40,13 @@ def inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings = ReadSe
     Args:
         files: Files, or folders that are datasets: posegen's own, NTU13, UESTC, PARE's images.
     """
-    from orchestration.data.motion_inspection import inspect
+    from orchestration.data.motion_inspection import inspect_motions
 
     if not files:
         raise UsageError("say what to look into: posegen motion inspect FILE …")
     for file in files:
         with CountProgress(console, "measuring") as listener:
-            found = inspect(file, settings, listener.update)
+            found = inspect_motions(file, settings, on_progress=listener.update)
         console.print(f"{file}: {found.format}, {found.summary}", markup=False)
         if found.fields:
             console.print(_field_table(found))
@@ -60,9 +60,7 @@ def inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings = ReadSe
 def convert(
     paths: Positional[tuple[str, ...]],
     name: str = "",
-    settings: ReadSettings = ReadSettings(),
-    edits: EditSettings = EditSettings(),
-    splits: SplitSettings = SplitSettings(),
+    settings: ConversionSettings = ConversionSettings(),
 ) -> None:
     """Convert motions of VIBE, PARE, HumanAct12, NTU13, UESTC, AMASS or BVH to a dataset, or one to a file.
 
@@ -73,7 +71,7 @@ def convert(
         paths: Files, or folders of them; then OUT, a folder for the dataset, or a file for one motion, .npz or .bvh.
         name: For one motion out of several, which.
     """
-    from orchestration.data import motion_conversion as motions
+    from orchestration.data.motion_conversion import convert_motions, convert_one
 
     if len(paths) < 2:
         raise UsageError("say what to convert, and where to: posegen motion convert FILE … OUT")
@@ -83,14 +81,14 @@ def convert(
             raise UsageError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
     files = list(map(Path, sources))
     if out.endswith(_FILES):
-        motion, edited = motions.convert_one(files, Path(out), name, settings, edits)
+        motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits)
         console.print(f"{len(motion)} frames, {motion.fps:g} a second, in {out}", markup=False)
         console.print(str(edited))
         return
     if name:
         raise UsageError(f"--name chooses one motion, for a file {' or '.join(_FILES)}: got the folder {out}")
     with CountProgress(console, "converting") as listener:
-        converted = motions.convert(files, out, settings, edits, splits, on_progress=listener.update)
+        converted = convert_motions(files, out, settings, on_progress=listener.update)
     console.print(str(converted), markup=False)
     if converted.edited:
         console.print(str(converted.edited))
@@ -102,9 +100,7 @@ def build_dataset(
     tracks: Path,
     labels: Path,
     checks: BuildSettings = BuildSettings(),
-    settings: ReadSettings = ReadSettings(),
-    edits: EditSettings = EditSettings(),
-    splits: SplitSettings = SplitSettings(),
+    settings: ConversionSettings = ConversionSettings(),
 ) -> None:
     """Build a dataset from an estimator's tracks of many videos: what does not fit is left out, and people are asked.
 
@@ -117,10 +113,10 @@ def build_dataset(
         tracks: Folder of VIBE's or PARE's files, one a video.
         labels: Table, .csv, with the columns name (of a file, without its ending), action and, if known, person.
     """
-    from orchestration.data.motion_curation import REVIEW, build_dataset
+    from orchestration.data.motion_curation import REVIEW, build_from_tracks
 
     with CountProgress(console, "checking") as listener:
-        built = build_dataset(tracks, labels, out, checks, settings, edits, splits, on_progress=listener.update)
+        built = build_from_tracks(tracks, labels, out, checks, settings, on_progress=listener.update)
     console.print(str(built.converted), markup=False)
     if built.without_video:
         some = ", ".join(built.without_video[:5])

@@ -272,11 +272,11 @@ def _compare(
     scores: dict[MethodName, dict[str, float]] = {}
     rows: list[list[np.ndarray]] = []
     for method, renderer in renderers.items():
-        score, clip, drawn = score_clip(renderer, file, measures, [name for name in measures if name in PERCEPTUAL])
+        score, clip, generated = score_clip(renderer, file, measures, [name for name in measures if name in PERCEPTUAL])
         shown = np.linspace(0, len(clip) - 1, _STRIP).round().astype(int)
         scores[method] = score.means
         rows = rows or [[clip.images[row] for row in shown]]
-        rows.append([drawn[row] for row in shown])
+        rows.append([generated[row] for row in shown])
     return scores, rows
 
 
@@ -317,8 +317,9 @@ def metric_title(name: str) -> str:
 
 
 def _paper() -> list[tuple[MethodName, dict[str, float]]]:
-    """The paper's own results by method."""
-    return [(method, TABLE1_RESULTS[method]) for method in METHODS if method in TABLE1_RESULTS]
+    """The paper's own results by method, in the paper's order."""
+    methods = sorted(METHODS.keys() & TABLE1_RESULTS.keys(), key=list(TABLE1_RESULTS).index)
+    return [(method, TABLE1_RESULTS[method]) for method in methods]
 
 
 def _cell(score: Score, info: MetricInfo) -> str:

@@ -364,6 +364,6 @@ def test_rays_own_server_is_spoken_to(ray_token, monkeypatch, capfd):
         cli.main(["submit", "--address", address, "--", "evaluate", "nowhere"])
     assert stop.value.code == 2
     out, err = capfd.readouterr()
-    assert out.count("no run in nowhere") == 1 and "failed" in out
+    assert out.count("no run in nowhere") == 1 and "failed" in out, err
     assert err == ""
     assert not re.search(r"INFO|job_manager|Running entrypoint|gcs://", out)

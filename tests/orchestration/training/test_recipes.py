@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.training.recipes import METHODS, Training, make_runs, method_names, recipe
 from posegen.errors import ConfigError, RunError
-from posegen.stages import STAGES
+from posegen.stages import Colorizer, Recognition
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
@@ -28,7 +28,7 @@ def test_runs_are_made_when_those_that_they_need_are_there(parallel):
 
 def test_runs_that_do_not_need_each_other_are_made_side_by_side():
     meeting = threading.Barrier(2, timeout=30)
-    runs = {"a": Training("colorizer"), "b": Training("colorizer")}
+    runs = {"a": Training(Colorizer), "b": Training(Colorizer)}
     assert make_runs(runs, lambda name, places: str(meeting.wait() >= 0), parallel=2) == {"a": "True", "b": "True"}
 
 
@@ -52,8 +52,8 @@ def test_every_method_is_made_of_runs_that_fit_each_other(method, preset):
         config = training.with_runs(training.config(preset), {run: f"runs/{run}" for run in runs})
         for field, run in training.needs.items():
             assert getattr(config, field).endswith(run)
-            STAGES[training.stage].requires[field].check(config, field, run, runs[run].config(preset))
-        required = {field for field, one in STAGES[training.stage].requires.items() if not one.optional}
+            training.stage.requires[field].check(config, field, run, runs[run].config(preset))
+        required = {field for field, one in training.stage.requires.items() if not one.optional}
         assert required <= training.needs.keys(), name
 
 
@@ -86,15 +86,15 @@ def test_a_stage_is_a_method_of_its_own_where_none_names_it():
     assert method_names("video_generator") == ["no_restoration", "proposed"]
     assert method_names("behavior_flow") == ["behavior_flow"]
     assert list(recipe(["behavior_flow"])) == ["behavior", "behavior_flow"]
-    assert recipe(["recognition"]) == {"recognition": Training("recognition")}
+    assert recipe(["recognition"]) == {"recognition": Training(Recognition)}
 
 
 def test_changes_are_settings_of_their_stages():
     for name, training in recipe(list(METHODS)).items():
-        known = {field.name for field in fields(STAGES[training.stage].Config)}
+        known = {field.name for field in fields(training.stage.Config)}
         assert training.changes.keys() <= known and training.needs.keys() <= known, name
 
 
 def test_unknown_presets_are_named():
     with pytest.raises(ConfigError, match="unknown preset 'huge' of colorizer, expected one of paper"):
-        Training("colorizer").config("huge")
+        Training(Colorizer).config("huge")
