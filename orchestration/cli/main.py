@@ -479,17 +479,16 @@ class _ConsoleOutput:
 def check_cluster(file: Positional[Path]) -> None:
     """Find what would hurt in a cluster's file before `ray up` spends money on it; no cloud is asked.
 
-    It holds the file against Ray's own schema and looks for missing tokens, open ports and security groups, secrets,
-    versions that are not pinned or do not fit together, an MLflow with known holes, mounts that carry .git or data,
-    and what only costs. Each finding says what cures it. Ends with 0 when nothing is found, with 1 when something is,
-    and with 2 when the file cannot be read.
+    It looks for missing tokens, open ports and security groups, storage that is not named, secrets, and versions that
+    are not pinned. Each finding says what cures it. Ends with 0 when nothing is found, with 1 when something is, and
+    with 2 when the file cannot be read. Whether the rest of the file is right, `ray up` says.
 
     Args:
         file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.
     """
-    from orchestration.cluster.check import check
+    from orchestration.cluster.check import check_cluster_file
 
-    checked = check(file)
+    checked = check_cluster_file(file)
     for finding in checked.findings:
         console.print(f"{file}: {finding}", markup=False)
     for remark in checked.open:

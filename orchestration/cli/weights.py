@@ -38,7 +38,8 @@ def fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
     Args:
         names: Which; none fetches all that the defaults of `prepare` and `evaluate` use.
     """
-    from posegen.weights.registry import DEFAULTS, fetch
+    from posegen.weights.download import fetch
+    from posegen.weights.registry import DEFAULTS
 
     fetch(names or DEFAULTS, progress=lambda text: console.print(text, markup=False))
 
@@ -50,14 +51,14 @@ def provide_weights(name: Positional[str], file: Positional[Path]) -> None:
         name: Of the weight, see `posegen weights list`.
         file: As it was published.
     """
-    from posegen.weights.registry import provide
+    from posegen.weights.download import provide
 
     console.print(f"{name}: {provide(name, file)}")
 
 
 def verify_weights() -> None:
     """Check every weight on this machine against its sha256."""
-    from posegen.weights.registry import verify
+    from posegen.weights.download import verify
 
     rows = verify()
     for name, state in rows:
