@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
-from orchestration.generation.colors import ColorSettings, choose_codes
+from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
 from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
 from orchestration.generation.people import load_person, open_clips
@@ -112,7 +112,7 @@ class _Renderer:
 
 
 def transfer(
-    run: str, settings: TransferSettings, output: OutputSettings, *, colors: ColorSettings = ColorSettings()
+    run: str, settings: TransferSettings, output: OutputSettings, *, colors: ColorSettings = OWN_COLORS
 ) -> Transferred:
     """Transfer the behaviour of one motion to people in other postures, and render the result.
 
