@@ -1,4 +1,4 @@
 """Ray, MLflow and Optuna around the method, a room for each phase of the data's way, and the command line.
 
-No mathematics here: it belongs to `posegen`, which knows nothing of this package.
+No mathematics here: it belongs to `posegen`, which never imports this package.
 """

@@ -17,7 +17,9 @@ from posegen.stages import Recognition
 from posegen.synthetic.motions import ACTIONS, make_subject, perform
 from posegen.weights import registry as weights
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
+if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
+    torch.set_num_threads(1)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

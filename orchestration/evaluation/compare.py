@@ -27,7 +27,7 @@ class Entry:
     run: Recorded
     value: float
     interval: tuple[float, float] | None
-    """95 % interval of the value over clips, where an evaluation knows it."""
+    """95 % interval of the value over clips, where an evaluation computed one."""
     parameters: Mapping[str, str]
     """Those that vary."""
 

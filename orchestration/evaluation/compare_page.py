@@ -23,7 +23,7 @@ from posegen.evaluation.metric_registry import metric_info, objective_metric
 
 _CURVES = 20  # runs whose learning curves are plotted
 _SHOWN = 3  # runs whose pictures and videos are shown
-_LEAST_RUNS = 4  # fewer do not tell which parameter is important
+_LEAST_RUNS = 4  # with fewer, the importance of parameters cannot be estimated
 _LOG_RATIO = 20.0  # a parameter whose highest value is so many times its lowest is plotted on a log scale
 
 

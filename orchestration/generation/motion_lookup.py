@@ -50,7 +50,7 @@ class MotionFinder:
         """Find a motion, at the rate of its source.
 
         Args:
-            name: A motion file, .npz; a video, whose person is lifted; or a clip or motion, by id or PERSON/ACTION.
+            name: A motion file, .npz; a video, which is lifted to 3-D; or a clip or motion, by id or PERSON/ACTION.
 
         Raises:
             PosegenError: There is no such motion, or no person is detected.

@@ -57,7 +57,7 @@ class TransferSettings(LookupSettings):
 
     def __post_init__(self) -> None:
         if not self.posture:
-            raise ConfigError("say from whose posture: --posture NAME")
+            raise ConfigError("no start posture given: --posture NAME")
         if bool(self.appearance) != bool(self.renderer):
             raise ConfigError(
                 "--appearance is the person, and --renderer the run that renders: got one without the other"

@@ -158,7 +158,7 @@ def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: RunLog, 
                 name=_RUN_NAMES[name],
                 runs=runs,
                 workers=workers,
-                cpus=1 if graph[name].stage == "color_encoder" else 0,
+                cpus=1 if graph[name].stage.name == "color_encoder" else 0,
                 experiment=DEMO_EXPERIMENT,
                 loader_processes=0,
             )
@@ -204,7 +204,7 @@ def wheel(hue: float, lightness: float, chroma: float = 45.0) -> tuple[float, fl
 
 
 def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: int = 8) -> np.ndarray:
-    """For a test clip of each person: poses, real frames, drawn frames, and drawn frames in other colours."""
+    """For a test clip of each person: poses, real frames, generated frames, and generated frames in other colours."""
     rows: list[list[np.ndarray]] = []
     clips = {clip.info.person: clip for clip in data.split("test")}
     for clip in clips.values():
@@ -214,18 +214,18 @@ def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: in
         lightness = worn_color(content, "upper")[0]
         targets = [(lightness, *parse_color(color)[1:]) for color in SHEET_COLORS]
         codes = [own] + [synthesizer.recolor(own, {"upper": target}) for target in targets]
-        drawn = [list(synthesizer.frames(content, poses, z)) for z in codes]
+        generated = [list(synthesizer.frames(content, poses, z)) for z in codes]
         rows.append([rasterize_stick_figure(poses[row], synthesizer.size) for row in shown])
         rows.append([clip.image(int(row)) for row in shown])
-        rows += [[frames[row] for row in shown] for frames in drawn]
+        rows += [[frames[row] for row in shown] for frames in generated]
     return enlarge(grid(rows), max(1, 144 // synthesizer.size[0]))
 
 
 def _print_results(output: DemoOutput, video: Path, sheet: Path, run: str, clip: str) -> None:
     output.print("\n[bold green]Done.[/] What was made, and how to look at it:")
     output.print(f"  {video}  a person whose clothes go once round the colour wheel while the pose follows the action")
-    output.print(f"  {sheet}  poses, real frames, drawn frames, and the same in {len(SHEET_COLORS)} colours")
-    output.print(f"  {run}/evaluation  every test clip, real above drawn")
+    output.print(f"  {sheet}  poses, real frames, generated frames, and the same in {len(SHEET_COLORS)} colours")
+    output.print(f"  {run}/evaluation  every test clip, real above generated")
     output.print(f"  posegen ui  opens MLflow: every run, in the experiment {DEMO_EXPERIMENT}")
     output.print("Ask for a colour of your own:")
     output.print(f"  posegen generate {run} --content {clip} --poses {clip} --upper '#2a6fdb' --out mine.mp4")

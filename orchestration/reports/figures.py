@@ -79,10 +79,10 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
         frame = int(rng.choice(usable_rows(clip)))
         row = [clip.image(frame)]
         for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
-            painted = data.variants(scope, region, clip)
+            recolored = data.variants(scope, region, clip)
             first = 1 if scope == "clip" else 0  # variant 0 of a clip is itself
-            numbers = range(painted.num_recolorings)[first:][: settings.variants]
-            row += [painted.image(frame, number) for number in numbers]
+            numbers = range(recolored.num_recolorings)[first:][: settings.variants]
+            row += [recolored.image(frame, number) for number in numbers]
         rows.append(row)
     path = settings.out / "figure2.png"
     with recorded_report("figure2", settings.out, settings) as log:

@@ -272,11 +272,11 @@ def _compare(
     scores: dict[MethodName, dict[str, float]] = {}
     rows: list[list[np.ndarray]] = []
     for method, renderer in renderers.items():
-        score, clip, drawn = score_clip(renderer, file, measures, [name for name in measures if name in PERCEPTUAL])
+        score, clip, generated = score_clip(renderer, file, measures, [name for name in measures if name in PERCEPTUAL])
         shown = np.linspace(0, len(clip) - 1, _STRIP).round().astype(int)
         scores[method] = score.means
         rows = rows or [[clip.images[row] for row in shown]]
-        rows.append([drawn[row] for row in shown])
+        rows.append([generated[row] for row in shown])
     return scores, rows
 
 

@@ -1,4 +1,4 @@
 """Ray as this project uses it: the session, mapping over rows, process groups, workers, progress.
 
-Nothing here knows a stage, a dataset or MLflow.
+Nothing here depends on a stage, a dataset or MLflow.
 """

@@ -31,7 +31,7 @@ class _Backend(TorchConfig().backend_cls):  # type: ignore[misc]  # Ray has no p
 
 
 def name_interface() -> None:
-    """Tell gloo which interface has this node's address, unless somebody has told it already."""
+    """Set gloo's network interface to the one with this node's address, unless the environment sets it."""
     address = ray.util.get_node_ip_address()
     for name, addresses in psutil.net_if_addrs().items():
         if address in (one.address for one in addresses):

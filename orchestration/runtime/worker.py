@@ -1,4 +1,4 @@
-"""What a worker function knows of where it runs, and what it does together with the others."""
+"""A training worker: its rank and device, and what it computes together with the other workers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def agree_on(checkpoint: StorageFolder | None, worker: Worker) -> StorageFolder 
 
 
 def seed_step(seed: int, epoch: int, step: int, rank: int) -> None:
-    """Make what a step draws by itself a function of (seed, epoch, step, rank)."""
+    """Seed torch from (seed, epoch, step, rank)."""
     torch.manual_seed(int(np.random.SeedSequence([seed, epoch, step, rank]).generate_state(1)[0]))
 
 

@@ -130,7 +130,7 @@ class SearchPlan:
 
 
 def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: int, capacity: Capacity) -> SearchPlan:
-    """See what a search would do. Points that depend on what others found are drawn as if nothing was known yet."""
+    """Plan a search without running it. Points that depend on earlier results are sampled as if there were none."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(directions=how.directions)
     for point in search.starts:

@@ -1,4 +1,4 @@
-"""Runs that several trials need, each trained once: a run's name tells its settings and data, so it is found again."""
+"""Runs that several trials need, each trained once: a run's name is a hash of its settings and data."""
 
 from __future__ import annotations
 

@@ -100,7 +100,9 @@ class Search:
         chosen = {**self.fixed, **self.values(point)}
         configs: dict[str, Stage.Config] = {}
         for name, training in self.trainings.items():
-            changes: dict[str, Any] = {_field(key): x for key, x in chosen.items() if _stage(key) == training.stage}
+            changes: dict[str, Any] = {
+                _field(key): x for key, x in chosen.items() if _stage(key) == training.stage.name
+            }
             configs[name] = replace(training.config(self.preset), **changes)
         for name, run, own, theirs in self._agreements():
             configs[run] = replace(configs[run], **{theirs: getattr(configs[name], own)})
@@ -110,7 +112,7 @@ class Search:
         """Which settings must be equal: a run, one that it needs, the field of the one and that of the other."""
         for name, training in self.trainings.items():
             for need, run in training.needs.items():
-                for own, theirs in STAGES[training.stage].requires[need].agree.items():
+                for own, theirs in training.stage.requires[need].agree.items():
                     yield name, run, own, theirs
 
     def _point(self, values: Mapping[str, Value]) -> dict[str, Value]:
@@ -134,7 +136,7 @@ class Search:
 
     def _default(self, key: str) -> Value:
         """The preset's value of a key. Raises SearchError where a trial has no such field."""
-        stages = sorted({training.stage for training in self.trainings.values()})
+        stages = sorted({training.stage.name for training in self.trainings.values()})
         if _stage(key) not in stages:
             raise SearchError(f"{key!r} names no stage of a trial, expected one of {', '.join(stages)} before the dot")
         known = [field.name for field in fields(self._preset(_stage(key)))]
@@ -143,10 +145,10 @@ class Search:
             meant = f"; did you mean {_stage(key)}.{near[0]}?" if near else ""
             raise SearchError(f"{key!r} is no setting of {_stage(key)}{meant}")
         for name, run, own, theirs in self._agreements():
-            if (self.trainings[run].stage, theirs) == (_stage(key), _field(key)):
-                raise SearchError(f"{key} follows {self.trainings[name].stage}.{own}: name that")
+            if (self.trainings[run].stage.name, theirs) == (_stage(key), _field(key)):
+                raise SearchError(f"{key} follows {self.trainings[name].stage.name}.{own}: name that")
         last = self.trainings[self.method]
-        values = {**vars(self._preset(_stage(key))), **(last.changes if _stage(key) == last.stage else {})}
+        values = {**vars(self._preset(_stage(key))), **(last.changes if _stage(key) == last.stage.name else {})}
         return self.fixed.get(key, values[_field(key)])
 
     def _check_range(self, key: str) -> None:

@@ -36,7 +36,7 @@ class StudySettings:
     name: str
     """Of the study in its storage."""
     storage: str
-    """An address that SQLAlchemy knows: ``sqlite:///study.db``, ``postgresql://…``."""
+    """An address that SQLAlchemy can open: ``sqlite:///study.db``, ``postgresql://…``."""
     objectives: tuple[Objective, ...]
     """What is optimized; several give a Pareto front."""
     sampler: SamplerName
@@ -152,7 +152,7 @@ class TrialCallbacks:
 
 
 class StudySearch(Searcher):
-    """Suggests the points of a study to Ray Tune, and tells the study what came out.
+    """Suggests the points of a study to Ray Tune, and reports the results to the study.
 
     A trial gets ``{"number": N, "point": {...}}``. Trials that a killed driver left unfinished come first. Points that
     are refused are never started: they end at once, with the reason, and count.

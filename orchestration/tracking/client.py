@@ -34,7 +34,7 @@ def tracking_uri() -> str:
 
 
 def store_name(uri: str) -> str:
-    """A short name for a store, which tells nothing of its address or credentials."""
+    """A short name for a store, which reveals neither its address nor credentials."""
     return hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 

@@ -53,7 +53,7 @@ _INTERVAL = 5.0  # seconds between two rounds in the background
 
 @dataclass
 class _Mirrored:
-    """What a store has of a run, as this machine knows: only a cache, see `_Mirror._recall`."""
+    """What a store has of a run, as far as this machine sent it: only a cache, see `_Mirror._recall`."""
 
     folder: str
     run_id: str = ""
@@ -209,7 +209,7 @@ class _Mirror:
         self._send_status()
 
     def _find(self) -> None:
-        """Find the run by its key, or create it: whoever created it may have been killed before it was noted."""
+        """Find the run by its key, or create it: its creator may have been killed before the id was noted."""
         known = self.description.mlflow_run_id or self._run_of(self.description.key)
         if known:
             self._recall(known)

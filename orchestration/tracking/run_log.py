@@ -140,7 +140,7 @@ class RunLog:
 
     @property
     def status(self) -> RunStatus | None:
-        """How the run stands; None where nobody said. Raises TrackingError."""
+        """The run's status; None where none was written. Raises TrackingError."""
         return self._read(RunStatus, _STATUS)
 
     def set_status(self, status: Status, reason: str = "") -> None:

@@ -75,9 +75,8 @@ def import_checkpoint(
     published = open_published(stage, checkpoint)
     config = published_config(stage, published)
     if behavior is not None:
-        assert isinstance(config, BehaviorFlow.Config)
-        shared = {name: getattr(behavior, name) for name in ("num_frames", "canonical", "fps")}
-        config = replace(config, behavior=settings.behavior, **shared)
+        shared = {name: behavior.value_of(name) for name in ("num_frames", "canonical", "fps")}
+        config = replace(config, **{"behavior": settings.behavior, **shared})
     data = config.stage.reads(dataset)
     config = config.stage.adapt(config, data)
     run = StorageFolder(settings.runs) / settings.name
@@ -106,7 +105,7 @@ def import_checkpoint(
     return ImportedRun(run, config, published.file)
 
 
-def _find_behavior(stage: PublishedStageName, run: str) -> Behavior.Config | None:
+def _find_behavior(stage: PublishedStageName, run: str) -> Stage.Config | None:
     """The configuration of the behaviour net that a flow is of; None for other stages.
 
     Raises RunError where the run is missing, is not imported, or is named for another stage.
@@ -118,7 +117,7 @@ def _find_behavior(stage: PublishedStageName, run: str) -> Behavior.Config | Non
     if not run:
         raise RunError("--from is missing: name the run that `posegen import-checkpoint behavior` wrote")
     found, config = load_config(find_checkpoint(run))
-    if not isinstance(config, Behavior.Config):
+    if found.name != Behavior.name:
         raise RunError(f"{run} is of the stage {found.name!r}, expected {Behavior.name!r}")
     if not any(StorageFolder(run).exists(note) for note in (_NOTE, _OLDER_NOTE)):
         raise RunError(

@@ -1,4 +1,4 @@
-"""The training loop: epochs, checkpoints, validation and records. It knows no loss by name."""
+"""The training loop: epochs, checkpoints, validation and records. No loss is named here."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ _METHODS_BY_NAME: dict[str, Method] = {**METHODS}  # type: ignore[dict-item]  # 
 class Training:
     """One run of a recipe."""
 
-    stage: str
+    stage: type[Stage]
+    """The stage itself and not its name: a worker that gets a recipe imports what defines it."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Settings that differ from the preset."""
     needs: Mapping[str, str] = field(default_factory=dict)
@@ -70,9 +71,9 @@ class Training:
 
     def config(self, preset: str) -> Stage.Config:
         """The configuration by a preset, before the runs that it needs have places."""
-        presets = STAGES[self.stage].presets
+        presets = self.stage.presets
         if preset not in presets:
-            raise ConfigError(f"unknown preset {preset!r} of {self.stage}, expected one of {', '.join(presets)}")
+            raise ConfigError(f"unknown preset {preset!r} of {self.stage.name}, expected one of {', '.join(presets)}")
         return replace(presets[preset], **self.changes)
 
     def with_runs(self, config: Stage.Config, runs: Mapping[str, str]) -> Stage.Config:
@@ -109,7 +110,7 @@ def _add(runs: dict[str, Training], name: str, stage: str, method: Method, chang
             continue
         needs[need] = _required_name(need, requirement, method)
         _add(runs, needs[need], requirement.stage, method, {**requirement.settings})
-    runs[name] = Training(stage, {**changes, **shared}, needs)
+    runs[name] = Training(STAGES[stage], {**changes, **shared}, needs)
 
 
 def _required_name(need: str, requirement: Requirement, method: Method) -> str:
@@ -193,9 +194,10 @@ def train_with_requirements(
         check(config, config.stage.reads(dataset), workers=settings.workers)
     needs = {name: f"{settings.name}-{name}" for name in missing}
     runs = {
-        run: Training(requires[name].stage, _settings_in_common(config, requires[name])) for name, run in needs.items()
+        run: Training(STAGES[requires[name].stage], _settings_in_common(config, requires[name]))
+        for name, run in needs.items()
     }
-    runs[settings.name] = Training(config.stage.name, needs=needs)
+    runs[settings.name] = Training(config.stage, needs=needs)
 
     def make(name: str, places: Mapping[str, str]) -> str:
         own = config if name == settings.name else runs[name].config(preset)

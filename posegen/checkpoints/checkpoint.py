@@ -267,9 +267,9 @@ def _check_shapes(folder: StorageFolder, own: Mapping[str, Tensor], given: Mappi
     differing = sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
     if differing:
         name = differing[0]
-        told = [f"{x[name][1]} {tuple(x[name][0])}" if name in x else "nothing" for x in (got, wanted)]
+        described = [f"{x[name][1]} {tuple(x[name][0])}" if name in x else "nothing" for x in (got, wanted)]
         raise CheckpointError(
-            f"{folder} does not fit its own configuration: it has {told[0]} as {name}, expected {told[1]}"
+            f"{folder} does not fit its own configuration: it has {described[0]} as {name}, expected {described[1]}"
             + (f", and {len(differing) - 1} more" if len(differing) > 1 else "")
         )
 

@@ -1,6 +1,6 @@
 """Finds the upper and the lower garment in a clip, from poses, person masks and the clip's own colours.
 
-Body parts say roughly where garments are; where they end (sleeves, waist, trouser legs) only colours tell. So:
+Body parts say roughly where garments are; where they end (sleeves, waist, trouser legs) only colours show. So:
 place every pixel of the person on its nearest body part; learn over the clip what skin, hair, shoes and both
 garments look like, from places that are sure; find where the garments end along arms, trunk and legs; then give
 each pixel the label that its place and its colour make most likely.

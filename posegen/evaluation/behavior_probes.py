@@ -32,7 +32,7 @@ class Realism(NamedTuple):
     real: float
     """Mean probability "real" of real motions."""
     accuracy: float
-    """Share of correct predictions, mean of both kinds; 0.5 where they cannot be told apart."""
+    """Share of correct predictions, mean of both kinds; 0.5 where they cannot be distinguished."""
 
 
 class PostureProbe(NamedTuple):

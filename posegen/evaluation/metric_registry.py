@@ -60,7 +60,7 @@ _LOSSES: dict[Direction, dict[str, str]] = {
         "regressor": "posture regressor loss",
     },
 }
-"""Terms of the training objectives by what their values tell: better where they are lower, or nothing by themselves."""
+"""Terms of the training objectives by whether lower values are better, or values have no direction."""
 
 _GROUPS: dict[str, tuple[MetricInfo, ...]] = {
     "structure": (
@@ -339,13 +339,13 @@ _QUALIFIERS = (
 def metric_info(name: str) -> MetricInfo:
     """Look up how a metric is read, by its logged name or its base name.
 
-    A name that nobody registered, of a stage defined elsewhere for example, is its own title and has no direction.
+    A name that is not registered, of a stage defined elsewhere for example, is its own title and has no direction.
     """
     return find_metric_info(name) or MetricInfo(name=name, title=name)
 
 
 def find_metric_info(name: str) -> MetricInfo | None:
-    """Look up a metric as `metric_info` does; None for a name that nobody registered."""
+    """Look up a metric as `metric_info` does; None for a name that is not registered."""
     entry = _find_entry(name)
     among = name.split("/")[1:-1]  # test/METHOD/NAME is one method's value in a comparison of several
     return entry and replace(entry, name=name, title=": ".join([*among, entry.title]))
@@ -360,7 +360,7 @@ def table_position(name: str) -> tuple[int, int]:
 
 
 def objective_info(metric: str) -> MetricInfo:
-    """Look up a metric that a stage names among its objectives: one that nobody registered is to be lowered."""
+    """Look up a metric that a stage names among its objectives: one that is not registered is to be lowered."""
     return find_metric_info(metric) or MetricInfo(name=metric, title=metric, direction="down")
 
 

@@ -36,7 +36,7 @@ def feature_map(keypoints: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 class Estimate(NamedTuple):
-    """What one frame of a person tells about another pose."""
+    """A feature map in another pose, estimated from one frame."""
 
     features: np.ndarray
     """The feature map (H, W, 4) uint8."""
@@ -79,7 +79,7 @@ class ContentFeatures:
     def estimate(self, keypoints: np.ndarray) -> np.ndarray:
         """Estimate the feature map of the person in another pose (Yang et al., 2020, Section 2.3).
 
-        The stick figure is drawn anew, because the target pose is known exactly; only edges are warped.
+        The stick figure is rasterized anew, because the target pose is known exactly; only edges are warped.
 
         Args:
             keypoints: (18, 3), the target pose. Its missing parts leave no edges.

@@ -37,9 +37,9 @@ def mean_lab(images: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def hit(images: np.ndarray, region: np.ndarray, target_ab: np.ndarray) -> float:
-    """How far a garment is from the (a, b) that was wished for: CIEDE2000, 0 is a hit, about 1 is just noticeable.
+    """How far a garment is from its target (a, b): CIEDE2000, 0 is a hit, about 1 is just noticeable.
 
-    A code changes a and b and leaves the lightness as it is, so the wish is taken at the garment's own L.
+    A code changes a and b and leaves the lightness as it is, so the target is taken at the garment's own L.
 
     Args:
         images: (T, H, W, 3) uint8.

@@ -60,7 +60,7 @@ def masked(fake: Tensor, real: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Both batches with the background black: multiplied by the real frames' person mask (N, 1, H, W), 0 or 1.
 
     Equal black pixels count as success, so masked scores are higher than unmasked ones and the two must not be
-    compared. Where a mask is empty both images are black, which scores as equal; a warning tells how many.
+    compared. Where a mask is empty both images are black, which scores as equal; a warning counts them.
     """
     empty = int((mask.flatten(1).amax(dim=1) == 0).sum())
     if empty:

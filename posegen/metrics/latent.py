@@ -1,4 +1,4 @@
-"""What a code tells about its colour, how many of its dimensions are used, and how much it moves a picture."""
+"""Metrics of codes: how well colours are predicted from them, active dimensions, and their effect on a picture."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def code_sensitivity(images: np.ndarray, other_images: np.ndarray, codes: np.nda
     """How much a picture changes per unit of distance between codes; near 0 where the generator ignores them.
 
     Args:
-        images: (N, H, W, 3) uint8, drawn with `codes`.
-        other_images: The same drawn with `other_codes`, and with nothing else changed.
+        images: (N, H, W, 3) uint8, generated with `codes`.
+        other_images: The same generated with `other_codes`, and with nothing else changed.
         codes: (N, Z).
         other_codes: (N, Z), each different from its partner.
 

@@ -80,7 +80,7 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def diversity(features: np.ndarray, rng: np.random.Generator, num_pairs: int = 200) -> float:
-    """Mean distance of pairs that are drawn, with replacement, from features (N, D) of all actions.
+    """Mean distance of pairs that are sampled, with replacement, from features (N, D) of all actions.
 
     Raises PosegenError where features are not finite, or fewer than two.
     """

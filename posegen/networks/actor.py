@@ -109,7 +109,7 @@ class ActorDecoder(nn.Module):
         Args:
             z: (N, Z).
             action: (N,) int64 in [0, A), or (N, A) weights that sum to 1: a motion between actions.
-            mask: (N, T), any T: every length is drawn in one pass.
+            mask: (N, T), any T: every length is decoded in one pass.
         """
         bias = action @ self.action_biases if action.dim() == 2 else self.action_biases[action]  # (N, Z)
         memory = (z + bias).unsqueeze(1)  # (N, 1, Z)

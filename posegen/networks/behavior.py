@@ -100,7 +100,7 @@ class BehaviorNet(nn.Module):
 
 
 class PostureDecoder(nn.Module):
-    """Reads the posture at a time out of a code, as far as the code tells it: the auxiliary decoder (Section 3.2).
+    """Predicts the posture at a time from a code: the auxiliary decoder (Section 3.2).
 
     Time goes in as one of fifty, as published, where sequences have so many frames, and as sines and cosines in fifty
     numbers otherwise: the network is the same for any number of frames.
@@ -127,7 +127,7 @@ class PostureDecoder(nn.Module):
         return self.head(torch.cat([seen, when], dim=2))  # (N, K, D)
 
     def _encoding(self, like: Tensor) -> Tensor:
-        """What the network is told of each time, (T, 50)."""
+        """The encoding of each time, (T, 50)."""
         if self.num_frames == _TIME_INPUTS:
             return torch.eye(_TIME_INPUTS, dtype=like.dtype, device=like.device)
         return sinusoidal_positions(like.new_zeros(1, self.num_frames, _TIME_INPUTS))

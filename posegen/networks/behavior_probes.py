@@ -1,4 +1,4 @@
-"""What judges behaviour: networks that tell actions, realism and postures (Blattmann et al., 2021, published code).
+"""Probes of behaviour: networks that classify actions, realism and postures (Blattmann et al., 2021, published code).
 
 Postures are vectors of D numbers, normalized as the behaviour net sees them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-_FEATURES = 128  # from which the action is told
+_FEATURES = 128  # from which the action is classified
 _READ = (512, 256)  # widths of the layers that read a posture
 
 
@@ -33,7 +33,7 @@ class ActionLSTM(nn.Module):
 
 
 class RealismGRU(nn.Module):
-    """Tells real sequences of postures from drawn ones.
+    """Classifies sequences of postures as real or generated.
 
     Args:
         pose_dim: D.
@@ -52,7 +52,7 @@ class RealismGRU(nn.Module):
 
 
 class PostureMLP(nn.Module):
-    """Reads one posture of a sequence out of the sequence's code, as far as the code tells it.
+    """Predicts one posture of a sequence from the sequence's code.
 
     Args:
         latent_dim: Z, size of the code.

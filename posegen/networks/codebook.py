@@ -1,4 +1,4 @@
-"""Colour codes: how one is drawn, how they are spread after training, and which colour each stands for."""
+"""Colour codes: their sampling, their distribution after training, and the colour that each stands for."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
 
 
 class Codebook(nn.Module):
-    """How the codes of training frames are spread, and how they follow from the colours of the painted garments.
+    """How the codes of training frames are spread, and how they follow from the colours of the recoloured garments.
 
     Nothing but the KL term pulls the codes to N(0, I), since stage I never decodes a random one (Section 3.1), so
     codes are sampled from a diagonal Gaussian that is fitted to the training codes. The code of a colour comes from
-    a ridge regression on the monomials of (L, a, b) up to the third degree: without L, by which painted garments of
-    one (a, b) differ, it cannot be told.
+    a ridge regression on the monomials of (L, a, b) up to the third degree: without L, by which recoloured garments of
+    one (a, b) differ, codes cannot be predicted.
 
     Args:
         latent_dim: Z.
@@ -43,20 +43,20 @@ class Codebook(nn.Module):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether `fit` has seen painted frames, on this object or on the one whose state it loaded."""
+        """Whether `fit` was given recoloured frames, on this object or on the one whose state it loaded."""
         return bool((self.highest > self.lowest).any())
 
     def fit(self, codes: Tensor, lab: Tensor) -> None:
-        """Learn from codes (M, Z) of frames whose garments were painted L, a, b (M, 3), NaN where one was not.
+        """Fit to codes (M, Z) of frames whose garments have L, a, b (M, 3), NaN where one was not recoloured.
 
-        The Gaussian is fitted to all codes, the regression to those of painted frames.
+        The Gaussian is fitted to all codes, the regression to those of recoloured frames.
         """
         self.mean.copy_(codes.mean(0))
         self.std.copy_(codes.std(0))
-        painted = torch.isfinite(lab).all(1)
-        if not painted.any():
+        recolored = torch.isfinite(lab).all(1)
+        if not recolored.any():
             return
-        lab, codes = lab[painted], codes[painted]
+        lab, codes = lab[recolored], codes[recolored]
         self.lowest.copy_(lab.amin(0))
         self.highest.copy_(lab.amax(0))
         features = self._features(lab).double()  # (M, 20)
@@ -67,10 +67,10 @@ class Codebook(nn.Module):
         """The codes (..., Z) of the colours L, a, b (..., 3).
 
         What lies outside the range of the training colours is moved to its edge: a polynomial says nothing there.
-        Raises ConfigError if no painted frames were seen.
+        Raises ConfigError if it was fitted to no recoloured frames.
         """
         if not self.is_fitted:
-            raise ConfigError("the colour encoder has seen no painted frames: train it for at least one epoch")
+            raise ConfigError("the colour encoder was trained on no recoloured frames: train it for at least one epoch")
         return self._features(lab) @ self.weight
 
     def sample(self, count: int, generator: torch.Generator | None = None, *, prior: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""A generator that draws over a picture, and leaves what is right as it is."""
+"""A generator whose output is blended over a picture by its own opacity."""
 
 from __future__ import annotations
 

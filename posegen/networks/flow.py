@@ -14,7 +14,7 @@ _EPSILON = 1e-6  # of the activation norm's standard deviation, as published
 
 
 class Flow(nn.Module):
-    """An invertible map of vectors, whose density it tells: x = codes, z = noise.
+    """An invertible map of vectors with a density: x = codes, z = noise.
 
     Args:
         dim: Z, even.

@@ -1,6 +1,6 @@
 """The networks of pix2pixHD (Wang et al., 2018, arXiv:1711.11585, Section 3 and appendix), with a colour code.
 
-The generators draw a frame from a feature map, the frame before (Chan et al., 2019, arXiv:1808.07371, Section 3.2)
+The generators make a frame from a feature map, the frame before (Chan et al., 2019, arXiv:1808.07371, Section 3.2)
 and a code z. All norms are instance norms without parameters; all convolutions have biases.
 """
 

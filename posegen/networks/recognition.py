@@ -1,4 +1,4 @@
-"""Networks that tell which action a motion shows: what accuracy, FID, diversity and multimodality are measured with."""
+"""Networks that classify the action of a motion: what accuracy, FID, diversity and multimodality are measured with."""
 
 from __future__ import annotations
 

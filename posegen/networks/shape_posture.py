@@ -1,7 +1,7 @@
 """The shape-and-posture network of behaviour-driven synthesis (Blattmann et al., 2021, arXiv:2103.04677).
 
 A VUNet (Esser et al., 2018, arXiv:1804.04694), as in the published code: one U-Net half reads what a person looks like
-into two small maps of codes, another reads a stick figure, and a decoder draws the person in that posture. Where the
+into two small maps of codes, another reads a stick figure, and a decoder renders the person in that posture. Where the
 VUNet learned its prior, this one's is N(0, I).
 """
 
@@ -82,7 +82,7 @@ class ShapePostureNetwork(nn.Module):
         return tuple((height * 2**scale, width * 2**scale) for scale in range(_LATENT_SCALES))
 
     def check_size(self, size: Sequence[int]) -> None:
-        """Raise PosegenError unless the network draws images of this height and width."""
+        """Raise PosegenError unless the network can render images of this height and width."""
         check_size(size, multiple=self.multiple, minimum=self.multiple)
 
     def encode(self, appearance: Tensor, *, noise: float | Tensor | None = None) -> ShapeCode:
@@ -244,7 +244,7 @@ class _Up(nn.Module):
 
 
 class PostureRegressor(nn.Module):
-    """Reads from the codes of an appearance the posture in which it was seen: what they should not tell.
+    """Predicts from the codes of an appearance the posture in which it was seen, which they should not contain.
 
     Args:
         latent_sizes: Height and width of the codes at each scale, see `ShapePostureNetwork.latent_sizes`.

@@ -94,7 +94,7 @@ class VGGFeatures(nn.Module):
 
     @classmethod
     def untrained(cls, name: str, convolution: Literal[1, 2] = 1) -> VGGFeatures:
-        """The network `name`, as in `pretrained`, with weights as they are drawn."""
+        """The network `name`, as in `pretrained`, with random weights."""
         trained = _TRAINED[name]
         normalization = trained.normalization
         if convolution == 2 and normalization == "none":

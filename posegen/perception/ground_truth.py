@@ -1,4 +1,4 @@
-"""What the studio knows of its own videos: true poses, masks and edges, from the file beside the video."""
+"""Ground truth of the studio's own videos: poses, masks and edges, from the file beside the video."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _read(footage: Footage) -> Truth:
     truth = read_truth(file)
     if footage.indices.max() >= len(truth.keypoints):
         raise PerceptionError(
-            f"{file} knows {len(truth.keypoints)} frames, but frame {footage.indices.max()} of {footage.source} "
+            f"{file} has {len(truth.keypoints)} frames, but frame {footage.indices.max()} of {footage.source} "
             f"was read: they do not belong together"
         )
     return truth

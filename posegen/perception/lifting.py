@@ -1,7 +1,7 @@
 """From a video to a motion in three dimensions: BlazePose's landmarks in space, and where its weak camera has them.
 
 The network sees one frame at a time and guesses depth from what bodies look like. Where the camera is level, up is up;
-how far away the person is cannot be told, so that nobody comes nearer or goes away.
+the distance of the person is unknown, so motion towards or away from the camera is lost.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _NUM_MAPS = NUM_HEATMAPS + NUM_FIELDS
 
 
 class MapNetwork(Protocol):
-    """A network that draws confidence maps and part affinity fields."""
+    """A network that predicts confidence maps and part affinity fields."""
 
     scales: Sequence[float]
     """Of the image, whose maps are averaged."""
@@ -71,7 +71,7 @@ class OnnxMaps:
 
     def __init__(self, model: bytes):
         try:
-            import onnxruntime  # nobody else needs it
+            import onnxruntime  # an optional dependency
         except ImportError as error:
             raise PerceptionError(
                 "OpenPose's ONNX file needs onnxruntime: install with `pip install 'posegen[openpose]'`"
@@ -171,7 +171,7 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 class Openpose:
-    """Pose estimator with OpenPose's own network, or one that draws the same maps."""
+    """Pose estimator with OpenPose's own network, or one that predicts the same maps."""
 
     def __init__(self, network: MapNetwork | None = None) -> None:
         self._network = network or load_network()

@@ -2,7 +2,7 @@
 
 A plan names every sample of an epoch in order. Step k takes the k-th run of `batch_size` samples, and a worker its
 slice of that run, so neither the number of workers nor a restart changes what is learned from. The noise that a
-sample needs is drawn with it, for the same reason.
+sample needs is sampled with it, for the same reason.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class Sample:
     content: int
     """The frame that shows the person."""
     variant: int
-    """The colouring of both."""
+    """The recolouring of both."""
     estimate: bool
     """Whether the feature map is estimated from the content frame, or taken from the frame itself."""
     seed: tuple[int, ...]
     """Where the sample's noise comes from."""
     lead: int = 0
-    """How many of the frames before it are drawn first."""
+    """How many of the frames before it are generated first."""
 
 
 class Samples(Protocol):
-    """The samples of one split of a dataset, for one stage. What a line of its plan is, it alone knows."""
+    """The samples of one split of a dataset, for one stage. Entries of its plan have a type of its own."""
 
     def plan(self, epoch: int) -> Sequence[Any]:
         """Every sample of an epoch, in order: a function of the seed and the epoch."""

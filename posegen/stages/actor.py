@@ -30,7 +30,7 @@ from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.stage import Metrics, Pictures, Stage
 from posegen.weights.registry import WEIGHTS
 
-_BATCH = 100  # motions that are drawn at once
+_BATCH = 100  # motions that are decoded at once
 _SHOWN = 3  # motions that a preview shows
 
 
@@ -67,7 +67,7 @@ class Actor(MotionStage):
         repeat_last: bool = False
         """Fill windows of motions that are too short with their last frame, as published, instead of masking them."""
         skip_last_start: bool = False
-        """Never draw the last possible window of a motion, as published."""
+        """Never sample the last possible window of a motion, as published."""
         count_zeros: bool = False
         """Teach the three zeros behind the root's translation, as published."""
         lambda_rotation: float = 1.0
@@ -105,7 +105,7 @@ class Actor(MotionStage):
         """Epochs over which lambda_kl grows linearly from 0: few steps are enough if the code is of use before it
         costs something (Bowman et al., 2016, arXiv:1511.06349, Section 3.1)."""
         recognizer: str = ""
-        """What tells the actions of generated motions after every epoch: a run of the stage recognition, or
+        """Action classifier that measures generated motions after every epoch: a run of the stage recognition, or
         gru-humanact12 or gru-ntu13; empty measures FID and accuracy not at all."""
 
         def check_reports(self, metric: str) -> None:

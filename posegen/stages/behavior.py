@@ -105,21 +105,21 @@ class Behavior(BehaviorStage):
         """Reconstruction, the KL divergence by its weight γ, and what takes posture out of the code (Section 3.2).
 
         Told besides are ``information``, the KL divergence in nats, ``gamma``, and ``posture``, the posture decoder's
-        own loss: about 1 where the code tells nothing of posture.
+        own loss: about 1 where posture cannot be predicted from the code.
         """
         config, network = self.config, self.network
         x = network.normalize(batch["motion"])  # (N, T + 1, D)
         mean, logstd = network.encoder(x[:, :-1])  # (N, Z), (N, Z)
         code = mean + logstd.exp() * torch.randn_like(mean)  # (N, Z)
-        drawn = network.decoder(code, x[:, 0], config.num_frames)  # (N, T, D)
+        decoded = network.decoder(code, x[:, 0], config.num_frames)  # (N, T, D)
         information = mean_kl_to_standard_normal(mean, 2 * logstd)
         losses = {
-            "reconstruction": config.lambda_reconstruction * F.mse_loss(drawn, x[:, 1:]),
+            "reconstruction": config.lambda_reconstruction * F.mse_loss(decoded, x[:, 1:]),
             "kl": self.gamma.to(information) * information,
         }
-        told = {"information": information, "gamma": self.gamma.clone()}
+        measured = {"information": information, "gamma": self.gamma.clone()}
         if config.lambda_auxiliary:
-            times, told["posture"] = self._teach_auxiliary(mean.detach(), x)
+            times, measured["posture"] = self._teach_auxiliary(mean.detach(), x)
             error = self._posture_error(mean, x, times)
             losses["auxiliary"] = -config.lambda_auxiliary * sum_losses(
                 {str(ceiling): error.clamp(max=ceiling) for ceiling in _CEILINGS}
@@ -130,7 +130,7 @@ class Behavior(BehaviorStage):
         self.update("network", sum_losses(losses))
         excess = mean_over_workers(information.detach()) - config.information_max
         self.gamma.add_(config.gamma_rate * excess).clamp_(min=0)
-        return detached(losses | told)
+        return detached(losses | measured)
 
     def _teach_auxiliary(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Let the posture decoder learn from codes (N, Z). Returns the last time (1,) that it learned, and its loss."""
@@ -146,15 +146,15 @@ class Behavior(BehaviorStage):
 
     def _code_after(self, code: Tensor, start: Tensor) -> Tensor:
         """The mean code (N, Z) of what a code (N, Z) makes of normalized start postures (N, D)."""
-        drawn = self.network.decoder(code, start, self.config.num_frames)  # (N, T, D)
-        return self.network.encoder(torch.cat([start[:, None], drawn[:, :-1]], dim=1))[0]
+        decoded = self.network.decoder(code, start, self.config.num_frames)  # (N, T, D)
+        return self.network.encoder(torch.cat([start[:, None], decoded[:, :-1]], dim=1))[0]
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """How near motions come through their mean codes, what codes carry, and what is left of them in transfers.
 
         ``joint_error`` in metres; ``information`` in nats and ``information_share`` of what is allowed; with a posture
-        decoder ``posture_error``, 1 or more where a code tells nothing of posture; ``cross_displacement`` of transfers
+        decoder ``posture_error``, 1 or more where codes do not predict posture; ``cross_displacement`` of transfers
         from their source, in standard deviations: small where posture is copied; ``consistency``, how far the code of
         a transfer is from the source's, to be compared with ``same_action``, how far that of another motion of the
         same action is; and what `measure_futures` gives for codes of the prior.

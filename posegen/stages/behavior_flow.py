@@ -125,7 +125,7 @@ class BehaviorFlow(BehaviorStage):
 
     @torch.no_grad()
     def _codes(self, joints: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Codes (N, Z) drawn from the posteriors of windows (N, T + 1, 17, 3)."""
+        """Codes (N, Z) sampled from the posteriors of windows (N, T + 1, 17, 3)."""
         mean, logstd = self.network.encode(joints[:, :-1])
         noise = torch.randn(mean.shape, generator=generator, device="cpu" if generator else mean.device)
         return mean + logstd.exp() * noise.to(mean)

@@ -39,7 +39,7 @@ class BehaviorStage(MotionStage):
         batch_size: int = 64
         """Samples in a step, over all workers together."""
         num_frames: int = 50
-        """Frames that a code is read from, and as many that are drawn from it in training; any number may be drawn.
+        """Frames that are encoded, and as many that are decoded in training; any number may be generated.
         The published 50 are two seconds, at 25 a second."""
         canonical: bool = True
         """Learn each window from where it starts, with its hips to the front; otherwise postures keep their place and

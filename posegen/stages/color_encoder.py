@@ -1,4 +1,4 @@
-"""Stage I: an encoder that knows the colour of one garment and nothing else (Section 3.1)."""
+"""Stage I: an encoder of the colour of one garment (Section 3.1)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
 from posegen.stages.optimization import Losses, adam, cut, detached, with_gradient
 from posegen.stages.stage import Metrics, Pictures, Stage
 
-_CODEBOOK_FRAMES = 512  # training frames whose codes tell how codes follow from colours
+_CODEBOOK_FRAMES = 512  # training frames that the codebook is fitted to
 _SMALLEST = 48  # of its second scale, the last norm but one then sees 2 × 2 pixels
 
 
 class ColorEncoder(Stage):
     """BicycleGAN (Zhu et al., 2017, arXiv:1711.11586) on feature maps and recoloured frames.
 
-    The generator draws the painted frame from the feature map of the original one and a code z = E(painted frame);
+    The generator renders the recoloured frame from the feature map of the original and a code z = E(recoloured frame);
     since the feature map has no colour, the code must. The paper regresses the code on the reconstruction, so the
     generator runs once per step and there is no prior branch; ``latent_reg`` brings the original's back.
     """
@@ -48,7 +48,7 @@ class ColorEncoder(Stage):
         latent_dim: int = 0
         """Size of the code; 0 is the paper's 16 for the upper and 8 for the lower garment."""
         recolored: bool = True
-        """Learn from painted frames; off is the method without Section 3.1, whose codes answer to no colour."""
+        """Train on recoloured frames; off is the method without Section 3.1, whose codes do not control colour."""
         recolorings: int = 0
         """Recolourings of each frame to learn from; 0 takes all that the dataset has."""
         latent_reg: Literal["reconstruction", "random", "both"] = "reconstruction"
@@ -161,7 +161,7 @@ class ColorEncoder(Stage):
         return detached({**losses, "latent": latent})
 
     def _reconstruct_and_sample(self, batch: Batch) -> Losses:
-        """BicycleGAN's step: the first half of the batch is reconstructed, and drawn again with a random code."""
+        """BicycleGAN's step: the first half of the batch is reconstructed, and generated again with a random code."""
         half = len(batch["image"]) // 2
         features, real = batch["features"][:half], batch["image"][:half]
         other = batch["image"][half:]  # real images for the discriminator of random samples
@@ -197,7 +197,7 @@ class ColorEncoder(Stage):
         }
 
     def _latent_l1(self, picture: Tensor, z: Tensor) -> Tensor:
-        """Distance of the code that the encoder reads from a picture to the one that it was drawn with, (N, Z)."""
+        """L1 distance between the encoder's code of a generated picture and the code (N, Z) that generated it."""
         return self.config.lambda_z * F.l1_loss(self.encoder(picture)[0], z.detach())
 
     def _l1(self, reconstructed: Tensor, batch: Batch) -> Tensor:
@@ -234,7 +234,7 @@ class ColorEncoder(Stage):
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
-        """Rows: the painted frames, their stick figures, their reconstructions, and these with swapped codes."""
+        """Rows: the recoloured frames, their stick figures, their reconstructions, and these with swapped codes."""
         features, real = batch["features"], batch["image"]
         mean, _ = self.encoder(real)
         rows = [

@@ -29,7 +29,7 @@ _HIT = 10.0  # units of (a, b): one bin of the network's
 class Colorizer(Stage):
     """User-guided colouring (Zhang et al., 2017, arXiv:1705.02999) without outside data.
 
-    The network sees lightness and a few squares of true colour and draws a and b of every pixel. The published one
+    The network sees lightness and a few squares of true colour and predicts a and b of every pixel. The published one
     saw 1.3 million photos; a few people who always wear the same clothes teach it who wears what, and to overlook
     the hints. `recolored_share` takes that knowledge away.
     """
@@ -50,7 +50,7 @@ class Colorizer(Stage):
         lambda_class: float = 0.1
         """Weight of the cross entropy of the 529 bins of (a, b), at a quarter of the resolution."""
         recolored_share: float = 0.0
-        """Share of the frames whose garments get random colours first, so that only hints can tell them."""
+        """Share of the frames whose garments are recoloured at random first: only hints determine their colours."""
         decay_epochs: int = 0
         """Epochs at the end over which the learning rate falls linearly."""
         width: int = 64
@@ -117,7 +117,7 @@ class Colorizer(Stage):
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
-        """Rows: what the network sees, gray but for the hints, what it draws, and the true frames."""
+        """Rows: the input, gray but for the hints; the prediction; and the true frames."""
         colors = (batch["hints"], self.colorize(batch), batch["ab"])
         rows = [np.rint(to_rgb(batch["lightness"], ab) * 255).astype(np.uint8) for ab in colors]
         return {"colors": grid([list(row) for row in rows])}

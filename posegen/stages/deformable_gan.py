@@ -27,7 +27,7 @@ from posegen.stages.stage import Metrics, Pictures, Stage
 
 
 class DeformableGAN(PoseTransferStage):
-    """A person from one frame, drawn in the pose of another: the baseline of Table 1 of Yang et al. (2020).
+    """Render a person from one frame in the pose of another: the baseline of Table 1 of Yang et al. (2020).
 
     It has no colour code and no memory of the frame before. The generator's objective is that of Siarohin et
     al. (Section 3.3): adversarial, and nearest-neighbour in the features of a frozen VGG.
@@ -106,7 +106,7 @@ class DeformableGAN(PoseTransferStage):
     def step(self, batch: Batch) -> Losses:
         config = self.config
         fake, real = self.generate(batch), batch["target"]  # (N, 3, H, W), (N, 3, H, W)
-        fake_score, real_score = self.judge(batch, fake), self.judge(batch, real)  # (N, P), (N, P)
+        fake_score, real_score = self.discriminate(batch, fake), self.discriminate(batch, real)  # (N, P), (N, P)
         losses = {"gan": config.lambda_gan * log_loss(fake_score)}
         if config.lambda_nn:
             losses["nn"] = config.lambda_nn * self.nearest_neighbor(fake, real)
@@ -120,7 +120,7 @@ class DeformableGAN(PoseTransferStage):
         self.update("discriminator", losses["discriminator"])
         return detached(losses)
 
-    def judge(self, batch: Batch, images: Tensor) -> Tensor:
+    def discriminate(self, batch: Batch, images: Tensor) -> Tensor:
         """The probabilities (N, P) that the discriminator gives images for the targets of a batch."""
         pose, target_pose = _heat_maps(batch)  # (N, 18, H, W), (N, 18, H, W)
         return self.discriminator(batch["source"], pose, images, target_pose)
@@ -136,7 +136,7 @@ class DeformableGAN(PoseTransferStage):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        """Mean difference in [-1, 1], SSIM and PSNR of the drawn frames."""
+        """Mean difference in [-1, 1], SSIM and PSNR of the generated frames."""
         fake, real = self.generate(batch), batch["target"]
         unit = ((fake + 1) / 2, (real + 1) / 2)
         return {

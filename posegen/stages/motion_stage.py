@@ -16,7 +16,7 @@ class MotionStage(Stage):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):
-        """Settings that the data decides, unless somebody does."""
+        """Settings that are taken from the data unless they are set."""
 
         actions: tuple[str, ...] = ()
         """Actions to learn; by default all that the dataset has."""

@@ -69,7 +69,7 @@ class ShapePosture(PoseTransferStage):
         crop_person: bool = False
         """Show not the whole frame but what is near the person, as large as a frame."""
         figure: Figure = "openpose18"
-        """The joints of which postures are drawn: OpenPose's 18, or the 17 of Human3.6M, as far as those tell."""
+        """The joints of posture figures: OpenPose's 18, or Human3.6M's 17, derived from OpenPose's."""
         augmentation: Augmentation = "none"
         """How frames that show the person are moved in training, by turns, shifts and sizes (affine) or by turns of up
         to 90 degrees (rotation). Part crops are not."""
@@ -220,16 +220,16 @@ class ShapePosture(PoseTransferStage):
         fake = self.network.decode(code.z, batch["posture"])  # (N, 3, H, W)
         divergence = _divergence(code.mean, code.logstd)
         losses = {"kl": self.gamma.detach() * divergence, **self._reconstruction(fake, batch["target"])}
-        told = {"divergence": divergence, "gamma": self.gamma.clone()}
+        measured = {"divergence": divergence, "gamma": self.gamma.clone()}
         if config.lambda_regressor:
             self._teach_regressor(batch, [mean.detach() for mean in code.mean])
-            told["regressor"] = self._posture_error(code.mean, batch["source_joints"])
-            hidden = told["regressor"].clamp(max=config.regressor_cap)
+            measured["regressor"] = self._posture_error(code.mean, batch["source_joints"])
+            hidden = measured["regressor"].clamp(max=config.regressor_cap)
             losses["adversary"] = -config.lambda_regressor * self._has_started() * hidden
         self.update("network", sum_losses(losses))
         self._adapt_gamma(divergence.detach())
         self.num_steps += 1
-        return detached({**losses, **told})
+        return detached({**losses, **measured})
 
     def _adapt_gamma(self, divergence: Tensor) -> None:
         """Raise the weight of the divergence by what is too many nats, or lower it by what is too few.
@@ -317,7 +317,7 @@ class ShapePosture(PoseTransferStage):
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
-        """Who is shown, the posture, drawn and real; postures with random shapes; and from a person to another.
+        """Appearance, posture, generated and real; postures with random shapes; and interpolation between two people.
 
         The first column of ``sampled`` has the postures. In ``interpolated`` the first sample's shape goes over to the
         last one's, in the posture of the first.
@@ -398,7 +398,7 @@ _H36M = ShapePosture.Config(spatial_size=(256, 256), self_share=1.0, equal_peopl
 _DEEPFASHION = replace(_H36M, inplane_normalize=True, equal_people=False, figure="openpose18", augmentation="affine")
 # A few hundred steps must do, on frames a quarter of the paper's size: plain differences lead. They are a hundredth of
 # the published sum of terms, and the weight of the divergence, which rises first, would outweigh them for most of the
-# run; codes that are noisy or dear from the start are never of use, and every posture is drawn as whoever had it.
+# run; codes that are noisy or dear from the start are never of use, and postures are rendered as their training person.
 _TINY = ShapePosture.Config(
     num_epochs=7,
     epoch_size=256,

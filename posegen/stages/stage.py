@@ -31,7 +31,7 @@ STAGES: dict[str, type[Stage]] = {}
 class Stage(nn.Module, ABC):
     """Something that is trained: its networks, its optimizers, its losses and its view of the data.
 
-    A stage knows no worker, run or tracker. ``for batch in batches: stage.step(batch)`` trains it.
+    A stage does not depend on workers, runs or trackers. ``for batch in batches: stage.step(batch)`` trains it.
 
     A subclass sets `name` and `presets`, has a `Config` of its own, builds its networks and `optimizers` in
     ``__init__(config)``, and defines `open_samples`, `step`, `evaluate` and `preview`. All that training, searching,

@@ -1,4 +1,4 @@
-"""What the decoupled method and its end-to-end baseline share: a generator that draws the next frame from a feature
+"""What the decoupled method and its end-to-end baseline share: a generator of the next frame from a feature
 map, the last frame and a colour code (Yang et al., 2020, Section 3.2)."""
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class VideoStage(Stage):
         restorer_blocks: int = 6
         """Its residual blocks; must be the run's."""
         recolored: bool = True
-        """Learn from painted clips, too; off is the method without Section 3.1."""
+        """Train on recoloured clips, too; off is the method without Section 3.1."""
         recolorings: int = 0
         """Recolourings of each clip to learn from, beside the original; 0 takes all that the dataset has."""
         colors_per_pair: int = 1
@@ -90,11 +90,11 @@ class VideoStage(Stage):
         true_feature_share: float = 0.2
         """Share of the pairs that see their own feature maps and not maps warped from the content frame."""
         v0: Literal["black", "content"] = "black"
-        """What the first frame is drawn from: black (the paper's), or the content frame in the clothes' own colours,
+        """What the first frame continues from: black (the paper's), or the content frame in the clothes' own colours,
         which shows the room and the person that a feature map and a code only hint at."""
         train_rollout_len: int = 2
-        """Frames that training draws one after another up to the end of a pair, at most: how many is drawn by lot. Only
-        the pair is learned from. More than 2 (the paper's) teaches to go on from frames that were drawn with faults."""
+        """Most frames that training generates one after another up to the end of a pair; their number is random. Losses
+        are those of the pair. With more than 2 (the paper's) the generator trains on its own imperfect frames."""
         generator: Literal["local", "global"] = "local"
         """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
         z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"] = "tile_nonorm_stem"
@@ -226,7 +226,7 @@ class VideoStage(Stage):
 
     @abstractmethod
     def codes(self, batch: Batch) -> Tensor:
-        """The codes (N, Z) that a training step draws with."""
+        """The codes (N, Z) that a training step generates with."""
 
     @torch.no_grad()
     def restore(self, features: Tensor, support: Tensor) -> Tensor:
@@ -234,7 +234,7 @@ class VideoStage(Stage):
         return features if self.restorer is None else self.restorer(features, support)
 
     def conditions(self, batch: Batch) -> Tensor:
-        """What a batch is drawn from, (N, T, F, H, W): its own true feature maps, or estimated and restored ones, and
+        """The generator's conditions, (N, T, F, H, W): true true feature maps, or estimated and restored ones, and
         the content frame's appearance if the configuration has it."""
         features = batch["features"]
         if self.restorer is not None:
@@ -243,7 +243,7 @@ class VideoStage(Stage):
         return torch.cat([features, batch["appearance"]], dim=2) if self.config.with_appearance else features
 
     def roll_out(self, features: Tensor, z: Tensor, regions: Tensor, start: Tensor) -> Tensor:
-        """Draw T frames (N, T, 3, H, W), each from its feature map and the frame before; the first from `start`."""
+        """Generate T frames (N, T, 3, H, W), each from its feature map and the frame before; the first from `start`."""
         previous = start
         frames = []
         for t in range(features.shape[1]):
@@ -252,7 +252,7 @@ class VideoStage(Stage):
         return torch.stack(frames, dim=1)
 
     def generate_pair(self, batch: Batch, features: Tensor, z: Tensor) -> Tensor:
-        """Draw the two frames (N, 2, 3, H, W) of a batch, after those that lead up to them.
+        """Generate the two frames (N, 2, 3, H, W) of a batch, after those that lead up to them.
 
         Args: see `lead_up`.
         """
@@ -260,7 +260,7 @@ class VideoStage(Stage):
 
     @torch.no_grad()
     def lead_up(self, batch: Batch, features: Tensor, z: Tensor) -> Tensor:
-        """Draw what comes before the pair of a batch: the frame (N, 3, H, W) that it goes on from.
+        """Generate what comes before the pair of a batch: the frame (N, 3, H, W) that it goes on from.
 
         Args:
             batch: As `FramePairs` loads it.
@@ -275,7 +275,7 @@ class VideoStage(Stage):
         return previous
 
     def start_of(self, batch: Batch) -> Tensor:
-        """v0 (N, 3, H, W), from which the first frames of a batch are drawn."""
+        """v0 (N, 3, H, W), from which the first frames of a batch are generated."""
         return batch["start"] if self.config.v0 == "content" else torch.full_like(batch["content"], -1.0)
 
     def step(self, batch: Batch) -> Losses:
@@ -284,8 +284,8 @@ class VideoStage(Stage):
         z = self.codes(batch)  # (N, Z)
         fake = self.generate_pair(batch, features, z)  # (N, 2, 3, H, W)
         features, regions = features[:, -2:], batch["regions"][:, -2:]
-        fake_scores = self.judge(features, fake)
-        real_scores = self.judge(features, real)
+        fake_scores = self.discriminate(features, fake)
+        real_scores = self.discriminate(features, real)
         losses = {"gan": config.lambda_gan * lsgan(last(fake_scores), real=True)}
         if config.lambda_fm:
             losses["fm"] = config.lambda_fm * feature_matching(fake_scores, real_scores)
@@ -306,7 +306,7 @@ class VideoStage(Stage):
         self.update("discriminator", losses["discriminator"])
         return detached(losses)
 
-    def judge(self, features: Tensor, images: Tensor) -> list[list[Tensor]]:
+    def discriminate(self, features: Tensor, images: Tensor) -> list[list[Tensor]]:
         """The discriminator's activations for pairs (N, 2, ·, H, W): conditions first, then frames."""
         return self.discriminator(torch.cat([features.flatten(1, 2), images.flatten(1, 2)], dim=1))
 

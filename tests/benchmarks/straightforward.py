@@ -56,9 +56,9 @@ def step_video_generator(stage: VideoGenerator, batch: Batch) -> Losses:
     """The two-frame step in the order of pix2pixHD's published code: the discriminator looks at the fake twice."""
     config, real, features = stage.config, batch["images"], batch["features"]
     fake = stage.roll_out(features, stage.codes(batch), batch["regions"], stage.start_of(batch))
-    pool_scores = stage.judge(features, fake.detach())
-    real_scores = stage.judge(features, real)
-    fake_scores = stage.judge(features, fake)
+    pool_scores = stage.discriminate(features, fake.detach())
+    real_scores = stage.discriminate(features, real)
+    fake_scores = stage.discriminate(features, fake)
     losses = {"gan": config.lambda_gan * lsgan(last(fake_scores), real=True)}
     losses["fm"] = config.lambda_fm * feature_matching(fake_scores, real_scores)
     if config.lambda_vgg:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
-import numpy as np
 import pytest
 import torch
 from optuna.distributions import FloatDistribution
-from torch import nn
-from torch.optim import SGD
 
 import search_spaces
 from orchestration.cli import main as cli
@@ -21,75 +17,19 @@ from orchestration.training.job import TrainSettings
 from orchestration.training.runs import history
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
-from posegen.datasets.clips import ClipDataset
-from posegen.samples import Batch, usable_rows
+from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, Stage
-from posegen.stages.optimization import Losses, detached
-from posegen.stages.stage import Metrics, Pictures
 from search_spaces.space import Space
 
 
-class Frames:
-    """Mean colours of frames."""
+@pytest.fixture(scope="module", autouse=True)
+def stage() -> Iterator[type[Stage]]:
+    """`MeanColor`, which only the tests of this file have among the stages."""
+    from tests.support.mean_color import MeanColor
 
-    def __init__(self, dataset: ClipDataset, split: str, seed: int):
-        self.frames = [(clip, int(row)) for clip in dataset.split(split) for row in usable_rows(clip)]
-        self.seed = seed
-
-    def plan(self, epoch: int) -> list[int]:
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.frames)).tolist()
-
-    def load(self, sample: int) -> dict[str, np.ndarray]:
-        clip, row = self.frames[sample]
-        return {"color": clip.image(row).mean(axis=(0, 1)).astype(np.float32) / 255}
-
-
-class MeanColor(Stage):
-    """Learns the mean colour of all frames: the smallest stage that there is."""
-
-    name = "mean_color"
-    objectives: ClassVar = {"error": "val/error"}
-
-    @dataclass(frozen=True, kw_only=True)
-    class Config(Stage.Config):
-        """Settings of the smallest stage."""
-
-        num_epochs: int = 2
-        """Passes over the data."""
-        lr: float = 0.1
-        """Learning rate."""
-        start: float = 0.0
-        """The colour to begin with."""
-
-    config: Config
-
-    def __init__(self, config: Config):
-        super().__init__(config)
-        self.color = nn.Parameter(torch.full((3,), config.start))
-        self.optimizers = {"color": SGD([self.color], lr=config.lr)}
-
-    @classmethod
-    def open_samples(cls, config, dataset, split):
-        return Frames(dataset, split, config.seed)
-
-    def step(self, batch: Batch) -> Losses:
-        loss = (self.color - batch["color"]).square().mean()
-        self.update("color", loss)
-        return detached({"error": loss})
-
-    @torch.no_grad()
-    def evaluate(self, batch: Batch) -> Metrics:
-        return {"error": (self.color - batch["color"]).abs().mean().item()}
-
-    def validate(self, data, split) -> Metrics:
-        return {"clips": float(len(data.split(split)))}
-
-    @torch.no_grad()
-    def preview(self, batch: Batch) -> Pictures:
-        return {"color": np.rint(np.full((8, 8, 3), self.color.clamp(0, 1).numpy()) * 255).astype(np.uint8)}
-
-
-MeanColor.presets = {"plain": MeanColor.Config()}
+    STAGES[MeanColor.name] = MeanColor
+    yield MeanColor
+    del STAGES[MeanColor.name]
 
 
 @pytest.fixture
@@ -100,25 +40,21 @@ def place(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_a_stage_is_known_from_its_definition_on():
-    assert STAGES["mean_color"] is MeanColor and MeanColor.Config.stage is MeanColor
-
-
-def test_two_stages_of_one_name_are_refused():
+def test_two_stages_of_one_name_are_refused(stage):
     with pytest.raises(TypeError, match="two stages have the name 'mean_color'"):
 
-        class Other(MeanColor):
+        class Other(stage):
             name = "mean_color"
 
 
-def test_it_is_trained_by_command_continued_evaluated_and_compared(noise_clips, place, capsys):
+def test_it_is_trained_by_command_continued_evaluated_and_compared(noise_clips, place, stage, capsys):
     line = f"train mean_color {noise_clips} --workers 0 --name run --batch-size 4"
     cli.main(f"{line} --num-epochs 1".split())
     cli.main(f"{line} --num-epochs 3 --name whole".split())
     cli.main(f"{line} --num-epochs 3".split())  # goes on
-    parts, whole = (load_stage(find_checkpoint(f"runs/{name}"), MeanColor) for name in ("run", "whole"))
+    parts, whole = (load_stage(find_checkpoint(f"runs/{name}"), stage) for name in ("run", "whole"))
     assert torch.equal(parts.color, whole.color) and parts.color.abs().max() > 0
-    metrics = history(train_folder("run"))
+    metrics = history(StorageFolder("runs/run"))
     assert list(metrics) == [1, 2, 3]
     assert {"train/error", "val/error", "val/clips"} <= metrics[3].keys()
     assert Path("runs/run/previews/epoch-0003/color.png").exists()
@@ -133,18 +69,12 @@ def test_it_is_trained_by_command_continued_evaluated_and_compared(noise_clips, 
     assert printed.index("run ") < printed.index("worse")
 
 
-def train_folder(name: str):
-    from posegen.io.storage import StorageFolder
-
-    return StorageFolder(f"runs/{name}")
-
-
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-def test_it_is_trained_on_ray_and_searched(noise_clips, place, monkeypatch):
+def test_it_is_trained_on_ray_and_searched(noise_clips, place, stage, monkeypatch):
     how = TrainSettings(name="on-ray", track=False)
-    run = train(MeanColor.Config(batch_size=4), noise_clips, how)
-    assert load_stage(find_checkpoint(run), MeanColor).color.abs().max() > 0
+    run = train(stage.Config(batch_size=4), noise_clips, how)
+    assert load_stage(find_checkpoint(run), stage).color.abs().max() > 0
 
     space = Space(
         summary="for tests", stage="mean_color", parameters={"mean_color.lr": FloatDistribution(1e-3, 0.5, log=True)}

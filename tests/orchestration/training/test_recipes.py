@@ -9,7 +9,6 @@ import pytest
 
 from orchestration.training.recipes import METHODS, Training, make_runs, method_names, recipe
 from posegen.errors import ConfigError, RunError
-from posegen.stages import STAGES
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
@@ -52,8 +51,8 @@ def test_every_method_is_made_of_runs_that_fit_each_other(method, preset):
         config = training.with_runs(training.config(preset), {run: f"runs/{run}" for run in runs})
         for field, run in training.needs.items():
             assert getattr(config, field).endswith(run)
-            STAGES[training.stage].requires[field].check(config, field, run, runs[run].config(preset))
-        required = {field for field, one in STAGES[training.stage].requires.items() if not one.optional}
+            training.stage.requires[field].check(config, field, run, runs[run].config(preset))
+        required = {field for field, one in training.stage.requires.items() if not one.optional}
         assert required <= training.needs.keys(), name
 
 
@@ -91,7 +90,7 @@ def test_a_stage_is_a_method_of_its_own_where_none_names_it():
 
 def test_changes_are_settings_of_their_stages():
     for name, training in recipe(list(METHODS)).items():
-        known = {field.name for field in fields(STAGES[training.stage].Config)}
+        known = {field.name for field in fields(training.stage.Config)}
         assert training.changes.keys() <= known and training.needs.keys() <= known, name
 
 

@@ -110,7 +110,7 @@ class TwoFrames:
         self.first = self.generator(self.features[0], black)
         self.second = self.generator(self.features[1], self.first)
 
-    def judge(self, first: Tensor, second: Tensor) -> list[list[Tensor]]:
+    def discriminate(self, first: Tensor, second: Tensor) -> list[list[Tensor]]:
         return self.discriminator(torch.cat([*self.features, first, second], dim=1))
 
 
@@ -120,7 +120,7 @@ def test_a_step_on_two_frames_is_the_published_one(name, v0, fixtures):
     step = TwoFrames(v0)
     assert_matches(step.first, published["y1"])
     assert_matches(step.second, published["y2"])
-    fake, real = step.judge(step.first, step.second), step.judge(*step.real)
+    fake, real = step.discriminate(step.first, step.second), step.discriminate(*step.real)
     scores = {"fake": [scale[-1] for scale in fake], "real": [scale[-1] for scale in real]}
     losses = {
         "D_fake": lsgan(scores["fake"], real=False),

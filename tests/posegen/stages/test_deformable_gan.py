@@ -77,7 +77,7 @@ def test_losses_are_those_of_the_objective(batch):
     stage = make_stage(lambda_gan=0.5, lambda_l1=20.0, change_weight=3.0)
     with torch.no_grad():
         fake = stage.generate(batch)
-        fake_score, real_score = stage.judge(batch, fake), stage.judge(batch, batch["target"])
+        fake_score, real_score = stage.discriminate(batch, fake), stage.discriminate(batch, batch["target"])
     losses = stage.step(batch)
     weight = 1 + 3 * (batch["source"] - batch["target"]).abs().mean(dim=1, keepdim=True)
     torch.testing.assert_close(losses["gan"], -0.5 * (fake_score + 1e-7).log().mean())

@@ -52,8 +52,8 @@ def test_losses_are_those_of_the_objective():
     with torch.no_grad():
         z = stage.encode(batch["content"], batch["noise"])
         fake = stage.roll_out(batch["features"], z, batch["regions"], batch["start"])
-        fake_scores = stage.judge(batch["features"], fake)
-        real_scores = stage.judge(batch["features"], batch["images"])
+        fake_scores = stage.discriminate(batch["features"], fake)
+        real_scores = stage.discriminate(batch["features"], batch["images"])
     losses = stage.step(batch)
     torch.testing.assert_close(losses["gan"], lsgan(last(fake_scores), real=True))
     torch.testing.assert_close(losses["fm"], 10 * feature_matching(fake_scores, real_scores))
