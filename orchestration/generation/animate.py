@@ -43,7 +43,7 @@ class MotionSettings:
     fps: float | None = None
     """Frames per second; by default those of the clip that the person is from, or of the dataset."""
     yaw: float = 0.0
-    """Degrees by which the person is turned from the viewer, to their left where it is positive."""
+    """Degrees by which the person is turned from the viewer, positive to their left."""
     stick_figures: bool = False
     """Show the motion as a stick figure in three dimensions beside the person."""
 

@@ -215,4 +215,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 
 
 def test_readme_names_every_command():
-    assert {command.split()[1] for command in readme_commands()} >= set(APP.commands) - {"demo", "studio"}  # which `make demo` runs
+    assert {command.split()[1] for command in readme_commands()} >= set(APP.commands) - {
+        "demo",
+        "studio",
+    }  # which `make demo` runs
