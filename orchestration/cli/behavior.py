@@ -12,7 +12,7 @@ from posegen.errors import UsageError
 from posegen.evaluation.behavior import BehaviorProtocol
 
 _commands = Section("Commands")
-BEHAVIOR = Group("Sample, interpolate and measure learned behaviour.", (_commands,))
+BEHAVIOR_COMMANDS = Group("Sample, interpolate and measure learned behaviour.", (_commands,))
 """The commands of this file."""
 
 

@@ -12,7 +12,7 @@ from posegen.errors import UsageError
 
 _FOUND = 1  # exit code where `cluster check` found something
 _files = Section("Commands")
-CLUSTERS = Section("Clusters", {"cluster": Group("Check a cluster's file before `ray up`.", (_files,))})
+CLUSTER_COMMANDS = Section("Clusters", {"cluster": Group("Check a cluster's file before `ray up`.", (_files,))})
 """The commands of this file."""
 
 
@@ -40,7 +40,7 @@ def _check_file(file: Positional[Path]) -> None:
     console.print(f"{file}: nothing found that would hurt", markup=False)
 
 
-@CLUSTERS.command("submit")
+@CLUSTER_COMMANDS.command("submit")
 def _submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: float = 0, address: str = "") -> None:
     """Run a command on a cluster: posegen submit -- COMMAND …
 

@@ -17,7 +17,7 @@ from orchestration.data.vunet_clips import TITLES, IndexSettings
 from orchestration.option_types import FrameSize
 from posegen.datasets.published.vunet_index import DatasetName
 
-DATA = Section("Prepare data")
+DATA_COMMANDS = Section("Prepare data")
 """The commands of this file."""
 _h36m = Section("Commands")
 _published = Section(
@@ -26,7 +26,7 @@ _published = Section(
 _MARKET = IndexSettings(size=(128, 128))  # as the published code has it
 
 
-@DATA.command("studio")
+@DATA_COMMANDS.command("studio")
 def _studio(
     out: Positional[Path],
     people: int = 13,
@@ -56,7 +56,7 @@ def _studio(
     console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth")
 
 
-@DATA.command("prepare")
+@DATA_COMMANDS.command("prepare")
 def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSettings) -> None:
     """Make a clip dataset from a folder of videos.
 
@@ -75,7 +75,7 @@ def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSe
     console.print(f"next: posegen colorize {out} --scope frame --region upper")
 
 
-@DATA.command("colorize")
+@DATA_COMMANDS.command("colorize")
 def _colorize(dataset: Positional[str], settings: ColorizeSettings) -> None:
     """Recolor the clothes of every clip, to train encoders on.
 
@@ -92,7 +92,9 @@ def _colorize(dataset: Positional[str], settings: ColorizeSettings) -> None:
     console.print(str(summary))
 
 
-DATA.commands["data"] = Group("Convert Human3.6M, DeepFashion or Market, once downloaded.", (_published,), "dataset")
+DATA_COMMANDS.commands["data"] = Group(
+    "Convert Human3.6M, DeepFashion or Market, once downloaded.", (_published,), "dataset"
+)
 
 
 @_h36m.command("extract")

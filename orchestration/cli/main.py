@@ -8,17 +8,17 @@ from collections.abc import Sequence
 
 from rich.logging import RichHandler
 
-from orchestration.cli.behavior import BEHAVIOR
-from orchestration.cli.cluster import CLUSTERS
+from orchestration.cli.behavior import BEHAVIOR_COMMANDS
+from orchestration.cli.cluster import CLUSTER_COMMANDS
 from orchestration.cli.console import errors
-from orchestration.cli.data import DATA
-from orchestration.cli.motion import MOTION
+from orchestration.cli.data import DATA_COMMANDS
+from orchestration.cli.motion import MOTION_COMMANDS
 from orchestration.cli.parsing import USAGE_ERROR, Group, Section
-from orchestration.cli.report import REPORTS
-from orchestration.cli.search import SEARCH
-from orchestration.cli.train import TRAINING
-from orchestration.cli.video import VIDEOS
-from orchestration.cli.weights import WEIGHTS
+from orchestration.cli.report import REPORT_COMMANDS
+from orchestration.cli.search import SEARCH_COMMANDS
+from orchestration.cli.train import TRAINING_COMMANDS
+from orchestration.cli.video import VIDEO_COMMANDS
+from orchestration.cli.weights import WEIGHTS_COMMANDS
 from orchestration.errors import naming_system_errors
 from posegen.errors import PosegenError, in_one_line
 
@@ -45,6 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def build_app() -> Group:
     """Return all commands, in the order of the help."""
-    motions = Section("Motions and behaviour", {"motion": MOTION, "behavior": BEHAVIOR})
-    weights = Section("Pretrained weights", {"weights": WEIGHTS})
-    return Group(DESCRIPTION, (DATA, TRAINING, SEARCH, VIDEOS, motions, REPORTS, weights, CLUSTERS))
+    motions = Section("Motions and behaviour", {"motion": MOTION_COMMANDS, "behavior": BEHAVIOR_COMMANDS})
+    weights = Section("Pretrained weights", {"weights": WEIGHTS_COMMANDS})
+    return Group(
+        DESCRIPTION,
+        (
+            DATA_COMMANDS,
+            TRAINING_COMMANDS,
+            SEARCH_COMMANDS,
+            VIDEO_COMMANDS,
+            motions,
+            REPORT_COMMANDS,
+            weights,
+            CLUSTER_COMMANDS,
+        ),
+    )

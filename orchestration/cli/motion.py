@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FILES = (".npz", ".bvh")  # endings of files with one motion
 _files = Section("Files and datasets")
 _runs = Section("Runs of the stage actor")
-MOTION = Group("Convert, inspect, generate and measure 3-D motions.", (_files, _runs))
+MOTION_COMMANDS = Group("Convert, inspect, generate and measure 3-D motions.", (_files, _runs))
 """The commands of this file."""
 
 

@@ -17,12 +17,12 @@ from orchestration.reports.figures import Figure2Settings, Figure4Settings, Figu
 from orchestration.reports.table1 import Table1Settings
 from orchestration.runtime.progress import ProgressCallback
 
-REPORTS = Section("Demo and reports")
+REPORT_COMMANDS = Section("Demo and reports")
 """The commands of this file."""
 _reports = Section("Tables and figures")
 
 
-@REPORTS.command("demo")
+@REPORT_COMMANDS.command("demo")
 def _demo(settings: DemoSettings, out: Positional[Path] = Path("posegen-demo")) -> None:
     """Run every step on synthetic people, in a few minutes.
 
@@ -52,7 +52,7 @@ class _ConsoleOutput:
             yield progress.update
 
 
-REPORTS.commands["report"] = Group("Make the papers' tables and figures, from any dataset.", (_reports,))
+REPORT_COMMANDS.commands["report"] = Group("Make the papers' tables and figures, from any dataset.", (_reports,))
 
 
 @_reports.command("table1")

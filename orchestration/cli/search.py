@@ -9,15 +9,16 @@ from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
+from posegen.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestration.search.results import TrialResult
 
-SEARCH = Section("Search and compare")
+SEARCH_COMMANDS = Section("Search and compare")
 """The commands of this file."""
 
 
-@SEARCH.command("tune")
+@SEARCH_COMMANDS.command("tune")
 def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettings, plan: bool = False) -> None:
     """Search the settings of a method, by Optuna on Ray Tune.
 
@@ -50,7 +51,7 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
         console.print(f"best: {describe_trial(trial)}; its run: {trial.run}", markup=False)
 
 
-@SEARCH.command("compare")
+@SEARCH_COMMANDS.command("compare")
 def _compare(
     targets: Positional[tuple[str, ...]], metric: str = "", top: int = 20, out: Path = Path("comparison.html")
 ) -> None:
@@ -69,6 +70,8 @@ def _compare(
     from orchestration.evaluation.compare_page import write_page
     from orchestration.evaluation.tables import comparison_table
 
+    if not targets:
+        raise UsageError("say what to compare: posegen compare RUN …")
     found = compare_runs(targets, metric)
     console.print(comparison_table(found, top))
     if found.without:
@@ -76,7 +79,7 @@ def _compare(
     console.print(f"with plots, pictures and videos: {write_page(found, out)}", markup=False)
 
 
-@SEARCH.command("ui")
+@SEARCH_COMMANDS.command("ui")
 def _ui(port: int = 5000) -> None:
     """Serve MLflow's page, with all runs that posegen recorded.
 

@@ -63,11 +63,11 @@ _stages = Section(
         for name, stage in STAGES.items()
     },
 )
-TRAINING = Section("Train", {"train": Group("Train a stage, or continue its run.", (_stages,), word="stage")})
+TRAINING_COMMANDS = Section("Train", {"train": Group("Train a stage, or continue its run.", (_stages,), word="stage")})
 """The commands of this file."""
 
 
-@TRAINING.command("import-checkpoint")
+@TRAINING_COMMANDS.command("import-checkpoint")
 def _import_checkpoint(
     stage: Positional[PublishedStageName],
     checkpoint: Positional[Path],

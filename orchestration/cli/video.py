@@ -18,11 +18,11 @@ from orchestration.training.runs import dataset_of
 if TYPE_CHECKING:
     from orchestration.generation.output import GeneratedVideos
 
-VIDEOS = Section("Generate and evaluate videos")
+VIDEO_COMMANDS = Section("Generate and evaluate videos")
 """The commands of this file."""
 
 
-@VIDEOS.command("generate")
+@VIDEO_COMMANDS.command("generate")
 def _generate(
     run: Positional[str],
     content: str,
@@ -47,7 +47,7 @@ def _generate(
     _print_videos(made, output.out)
 
 
-@VIDEOS.command("animate")
+@VIDEO_COMMANDS.command("animate")
 def _animate(
     run: Positional[str],
     content: str,
@@ -74,7 +74,7 @@ def _animate(
     _print_videos(made, output.out)
 
 
-@VIDEOS.command("transfer")
+@VIDEO_COMMANDS.command("transfer")
 def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSettings, colors: ColorSettings) -> None:
     """Transfer one person's behaviour to another person's pose.
 
@@ -94,7 +94,7 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
-@VIDEOS.command("evaluate")
+@VIDEO_COMMANDS.command("evaluate")
 def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "") -> None:
     """Measure a run of any stage on held-out data.
 
@@ -118,7 +118,7 @@ def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "
     console.print(f"next: posegen compare {run} OTHER_RUN --metric {record.phase}/NAME", markup=False)
 
 
-@VIDEOS.command("export")
+@VIDEO_COMMANDS.command("export")
 def _export(run: Positional[str], out: Positional[Path]) -> None:
     """Export a video generator to ONNX.
 

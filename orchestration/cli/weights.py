@@ -11,7 +11,7 @@ from orchestration.cli.parsing import Group, Positional, Section
 from posegen.errors import UsageError
 
 _commands = Section("Commands")
-WEIGHTS = Group("List, fetch and verify pretrained weights.", (_commands,))
+WEIGHTS_COMMANDS = Group("List, fetch and verify pretrained weights.", (_commands,))
 """The commands of this file."""
 
 

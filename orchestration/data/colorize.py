@@ -43,23 +43,23 @@ class ColorizeSettings:
     the garment by hints on the body."""
     colorizer: str = ""
     """Network of siggraph17: a run of the stage colorizer, or published weights by name (by default siggraph17)."""
-    variants: int | None = None
-    """Colourings of each frame; by default 4 with scope frame, and 5 with scope clip, the first being the original."""
+    recolorings: int | None = None
+    """Recolorings of each frame; by default 4 with scope frame, and 5 with scope clip, the first being the original."""
     seed: int = 0
     """Decides the colours, with the clip and the frame."""
     workers: int = -1
     """Processes that paint; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
     def __post_init__(self) -> None:
-        if self.variants is not None and self.variants < 1:
-            raise ConfigError(f"variants must be at least 1, got {self.variants}")
+        if self.recolorings is not None and self.recolorings < 1:
+            raise ConfigError(f"recolorings must be at least 1, got {self.recolorings}")
         if self.colorizer and self.method != "siggraph17":
             raise ConfigError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
 
     @property
     def num_recolorings(self) -> int:
         """Colourings of each frame."""
-        return self.variants or {"frame": 4, "clip": 5}[self.scope]
+        return self.recolorings or {"frame": 4, "clip": 5}[self.scope]
 
     @property
     def kind(self) -> str:

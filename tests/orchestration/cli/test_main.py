@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +11,7 @@ import pytest
 
 from orchestration.cli import main as cli
 from orchestration.cli.parsing import Group
-from orchestration.option_types import format_size, parse_size
-from posegen.stages import STAGES
-from tests.support.command_line import run
+from tests.support.command_line import refuse, run
 
 ROOT = Path(__file__).resolve().parents[3]
 APP = cli.build_app()
@@ -42,51 +39,6 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
     for section in APP.sections:
         below = out.split(f"\n{section.title}\n")[1].split("\n\n")[0].splitlines()
         assert [line.split()[0] for line in below] == list(section.commands)
-
-
-@pytest.mark.parametrize(("stage", "preset"), [(name, preset) for name in STAGES for preset in STAGES[name].presets])
-def test_preset_decides_the_defaults(stage, preset, capsys):
-    _, out, _ = run(f"train {stage} --preset {preset} --help", capsys)
-    config = STAGES[stage].presets[preset]
-    assert f"(default: {config.num_epochs})" in out and f"--preset {preset}" in out
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("train color_encoder nowhere", "no dataset in .*nowhere.*posegen prepare"),
-        (
-            "train color_encoder data --preset huge",
-            "unknown preset 'huge', expected one of paper, small, tiny; see posegen train color_encoder",
-        ),
-        ("prepare nowhere out", "nowhere"),
-        ("evaluate nowhere", "no run in nowhere"),
-        ("generate nowhere --content a --poses b --out c.mp4", "no run in nowhere"),
-        ("generate nowhere --dataset d --content a --poses b --out c.avi", "written as .mp4, got 'c.avi'"),
-        ("animate nowhere --content a --action wave --out c.mp4", "no run in nowhere"),
-        ("colorize nowhere", "no dataset in .*nowhere"),
-        ("cluster check nowhere.yaml", "nowhere.yaml"),
-        ("submit", "say what to run, posegen submit -- COMMAND"),
-        ("submit --attach job -- weights list", "or which job to show, --attach JOB"),
-        ("submit -- weights list", "not a git working tree"),
-        ("submit -- train color_encoder data", "a job's own folder is deleted with the job, got runs in 'runs'"),
-        ("submit -- train color_encoder data --runs $POSEGEN_STORAGE/runs", "not a git working tree"),
-        ("submit -- tune latent_sizes data", "name a place that every machine reaches"),
-        ("tune latent_sizes d --set a.b=1 --set c.d=2", "got --set twice: give it once, with all its values"),
-        ("data h36m extract nowhere out", "no folder of archives at nowhere"),
-        ("data h36m process nowhere", "nothing is extracted in .*nowhere/extracted: posegen data h36m extract"),
-        ("data market nowhere out", "no index.p in .*nowhere"),
-        ("data h36m extract a b --subjects S1 --subjects S5", "got --subjects twice"),
-        ("studio out --size 10x10 --people 1 --actions 1", "32"),
-    ],
-)
-def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, _, err = run(line, capsys)
-    assert code == 2
-    assert re.search(message, err), err
-    assert len(err.strip().splitlines()) == 1
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -123,28 +75,8 @@ def test_what_cannot_work_is_one_line_and_code_2(line, message, capsys, tmp_path
     ],
 )
 def test_what_is_not_understood_is_one_line_and_code_2(line, culprit, help_of, capsys):
-    code, out, err = run(line, capsys)
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("posegen: ") and culprit in err and "tyro" not in err
-    assert err.endswith(f"; see posegen {help_of} --help\n".replace("  ", " "))
-
-
-def test_errors_of_a_command_are_printed_while_it_runs(monkeypatch, capsys):
-    """They do not wait for its end."""
-
-    def fail() -> list[dict[str, str]]:
-        print("no network", file=sys.stderr)
-        raise Reached(capsys.readouterr().err)
-
-    monkeypatch.setattr("posegen.weights.registry.listing", fail)
-    with pytest.raises(Reached, match="no network"):
-        cli.main(["weights", "list"])
-
-
-def test_sizes():
-    assert parse_size("384x256") == (384, 256) and format_size((96, 64)) == "96x64"
-    with pytest.raises(ValueError, match="got '384', expected HEIGHTxWIDTH"):
-        parse_size("384")
+    error = refuse(line, capsys)
+    assert culprit in error and error.endswith(f"; see posegen {help_of} --help\n".replace("  ", " "))
 
 
 class Reached(Exception):  # noqa: N818

@@ -32,8 +32,8 @@ def dataset(tmp_path_factory) -> ClipDataset:
     for action in ("bow", "clap", "squat"):
         write_studio_clip(render_clip("ada", action, num_frames=NUM_FRAMES, size=SIZE), videos)
     prepare(videos, folder, PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", workers=0))
-    colorize(folder, ColorizeSettings(scope="clip", region="both", variants=NUM_VARIANTS, workers=0))
-    colorize(folder, ColorizeSettings(scope="frame", region="upper", variants=2, workers=0))
+    colorize(folder, ColorizeSettings(scope="clip", region="both", recolorings=NUM_VARIANTS, workers=0))
+    colorize(folder, ColorizeSettings(scope="frame", region="upper", recolorings=2, workers=0))
     return ClipDataset(folder)
 
 
