@@ -18,6 +18,7 @@ from posegen.synthetic.motions import ACTIONS, make_subject, perform
 from posegen.weights import registry as weights
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
+os.environ["COLUMNS"] = "200"  # lines of tables are whole
 if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
     torch.set_num_threads(1)
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -67,10 +67,10 @@ def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSe
         videos: Folder of videos.
         out: Folder of the dataset: local, a shared mount or an address such as s3://bucket/data.
     """
-    from orchestration.data.prepare import prepare
+    from orchestration.data.prepare import prepare_videos
 
     with CountProgress(console, "preparing") as progress:
-        summary = prepare(videos, out, settings, on_progress=progress.update)
+        summary = prepare_videos(videos, out, settings, on_progress=progress.update)
     console.print(str(summary))
     console.print(f"next: posegen colorize {out} --scope frame --region upper")
 
@@ -85,10 +85,10 @@ def _colorize(dataset: Positional[str], settings: ColorizeSettings) -> None:
     Args:
         dataset: Folder of a clip dataset.
     """
-    from orchestration.data.colorize import colorize
+    from orchestration.data.colorize import recolor_dataset
 
     with CountProgress(console, "recoloring") as progress:
-        summary = colorize(dataset, settings, on_progress=progress.update)
+        summary = recolor_dataset(dataset, settings, on_progress=progress.update)
     console.print(str(summary))
 
 
@@ -109,10 +109,10 @@ def _extract(archives: Positional[Path], out: Positional[Path], settings: Extrac
         archives: Folder of the archives.
         out: Folder of the dataset.
     """
-    from orchestration.data.h36m_extract import extract_archives
+    from orchestration.data.h36m_extract import extract_h36m
 
     with CountProgress(console, "archives") as progress:
-        extracted = extract_archives(archives, out, settings, on_progress=progress.update)
+        extracted = extract_h36m(archives, out, settings, on_progress=progress.update)
     console.print(str(extracted), markup=False)
     console.print(f"next: posegen data h36m process {out} --metadata metadata.xml", markup=False)
 
@@ -129,10 +129,10 @@ def _process(out: Positional[Path], settings: ProcessSettings) -> None:
     Args:
         out: Folder of the dataset, after `posegen data h36m extract`.
     """
-    from orchestration.data.h36m_process import process
+    from orchestration.data.h36m_process import process_h36m
 
     with CountProgress(console, "processing") as progress:
-        made = process(out, settings, on_progress=progress.update)
+        made = process_h36m(out, settings, on_progress=progress.update)
     console.print(str(made), markup=False)
     console.print(f"next: posegen train behavior {out}/motions --name behavior", markup=False)
     console.print(f"next: posegen train shape_posture {out}/clips --preset h36m --name shape", markup=False)

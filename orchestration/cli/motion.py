@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from statistics import median
@@ -15,7 +14,7 @@ from rich.table import Table
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section
 from orchestration.cli.progress import CountProgress
-from orchestration.data.motion_conversion import EditSettings, ReadSettings, SplitSettings
+from orchestration.data.motion_conversion import ConversionSettings, ReadSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.evaluation.records import EvaluationRecord
@@ -35,16 +34,6 @@ MOTION_COMMANDS = Group("Convert, inspect, generate and measure 3-D motions.", (
 """The commands of this file."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _TrackedVideos:
-    """What an estimator found in videos, and what is known of them."""
-
-    tracks: Path
-    """Folder of VIBE's or PARE's files, one a video."""
-    labels: Path
-    """Table, .csv, with the columns name (of a file, without its ending), action and, if known, person."""
-
-
 @_files.command("inspect")
 def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> None:
     """Print what motion files hold, and how good the motions are.
@@ -54,13 +43,13 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
     Args:
         files: Files, or folders that are datasets: posegen's own, NTU13, UESTC, PARE's images.
     """
-    from orchestration.data.motion_inspection import inspect
+    from orchestration.data.motion_inspection import inspect_motions
 
     if not files:
         raise UsageError("say what to inspect: posegen motion inspect FILE …")
     for file in files:
         with CountProgress(console, "measuring") as progress:
-            found = inspect(file, settings, progress.update)
+            found = inspect_motions(file, settings, on_progress=progress.update)
         console.print(f"{file}: {found.format}, {found.summary}", markup=False)
         if found.fields:
             console.print(_field_table(found))
@@ -72,13 +61,7 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
 
 
 @_files.command("convert")
-def _convert(
-    paths: Positional[tuple[str, ...]],
-    settings: ReadSettings,
-    edits: EditSettings,
-    splits: SplitSettings,
-    name: str = "",
-) -> None:
+def _convert(paths: Positional[tuple[str, ...]], settings: ConversionSettings, name: str = "") -> None:
     """Convert motion files to a dataset, or one motion to a file.
 
     posegen motion convert FILE … OUT. Reads VIBE, PARE, HumanAct12, NTU13, UESTC, AMASS, BVH and posegen's own files.
@@ -89,7 +72,7 @@ def _convert(
         paths: Files, or folders of them; then OUT, a folder for the dataset, or a file for one motion, .npz or .bvh.
         name: Name of the motion to write to a file, where there are several.
     """
-    from orchestration.data import motion_conversion as motions
+    from orchestration.data.motion_conversion import convert_motions, convert_one
 
     if len(paths) < 2:
         raise UsageError("say what to convert, and where to: posegen motion convert FILE … OUT")
@@ -99,14 +82,14 @@ def _convert(
             raise UsageError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
     files = list(map(Path, sources))
     if out.endswith(_FILES):
-        motion, edited = motions.convert_one(files, Path(out), name, settings, edits)
+        motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits)
         console.print(f"{len(motion)} frames, {motion.fps:g} a second, in {out}", markup=False)
         console.print(str(edited))
         return
     if name:
         raise UsageError(f"--name chooses one motion, for a file {' or '.join(_FILES)}: got the folder {out}")
     with CountProgress(console, "converting") as progress:
-        converted = motions.convert(files, out, settings, edits, splits, on_progress=progress.update)
+        converted = convert_motions(files, out, settings, on_progress=progress.update)
     console.print(str(converted), markup=False)
     if converted.edited:
         console.print(str(converted.edited))
@@ -115,12 +98,7 @@ def _convert(
 
 @_files.command("build-dataset")
 def _build_dataset(
-    out: Positional[str],
-    videos: _TrackedVideos,
-    checks: BuildSettings,
-    settings: ReadSettings,
-    edits: EditSettings,
-    splits: SplitSettings,
+    out: Positional[str], tracks: Path, labels: Path, checks: BuildSettings, settings: ConversionSettings
 ) -> None:
     """Build a dataset from an estimator's tracks of many videos.
 
@@ -130,19 +108,17 @@ def _build_dataset(
 
     Args:
         out: Folder of the dataset.
+        tracks: Folder of VIBE's or PARE's files, one a video.
+        labels: Table, .csv, with the columns name (of a file, without its ending), action and, if known, person.
     """
-    from orchestration.data.motion_curation import REVIEW, build_dataset
+    from orchestration.data.motion_curation import REVIEW, build_from_tracks
 
     with CountProgress(console, "checking") as progress:
-        built = build_dataset(
-            videos.tracks, videos.labels, out, checks, settings, edits, splits, on_progress=progress.update
-        )
+        built = build_from_tracks(tracks, labels, out, checks, settings, on_progress=progress.update)
     console.print(str(built.converted), markup=False)
     if built.without_video:
         some = ", ".join(built.without_video[:5])
-        console.print(
-            f"{len(built.without_video)} names in {videos.labels} have no tracks, such as {some}", markup=False
-        )
+        console.print(f"{len(built.without_video)} names in {labels} have no tracks, such as {some}", markup=False)
     if built.num_open:
         console.print(
             f"next: look at {built.num_open} videos, write yes or no to whole_movement and resolution in "

@@ -1,4 +1,4 @@
-"""Turns one video into one clip: read, perceive, judge, write. No Ray here, so it runs under a debugger.
+"""Turns one video into one clip: read, perceive, check, write. No Ray here, so it runs under a debugger.
 
 A video shows one person, and is rejected where it shows several of comparable size. Smaller bystanders do no harm:
 the backends follow the largest and most central person of the first frame that shows anybody.
@@ -17,6 +17,7 @@ import numpy as np
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
+from posegen.datasets.clip_index import encode_entries
 from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
 from posegen.io.storage import StorageFolder
@@ -90,9 +91,8 @@ class ClipResult:
     """What became of one video."""
 
     clip_id: str
-    num_frames: int = 0
-    num_usable: int = 0
-    """Frames with a pose that a body can be taken apart by."""
+    entries: str = "[]"
+    """What the index says of the clip, see `posegen.datasets.clip_index.encode_entries`; none without a clip."""
     reason: str = ""
     """Why there is no clip; empty if there is one."""
     is_final: bool = False
@@ -114,7 +114,7 @@ class ClipPreparer:
         """Make and write one clip. Whatever goes wrong becomes its reason: one video must not stop the others.
 
         Args:
-            row: ``clip_id, source, source_sha256, person, action, split``.
+            row: ``clip_id, source, source_sha256, person, action``.
 
         Returns:
             The fields of a `ClipResult`.
@@ -123,11 +123,9 @@ class ClipPreparer:
         result = ClipResult(row["clip_id"])
         try:
             clip = self.make_clip(row)
-            num_usable = int(is_usable(clip.keypoints).sum())
-            reason = judge(len(clip), num_usable, self.settings)
-            if not reason:
-                write_clip(self.dataset, clip)
-            result = replace(result, num_frames=len(clip), num_usable=num_usable, reason=reason, is_final=True)
+            reason = rejection_of_clip(len(clip), int(is_usable(clip.keypoints).sum()), self.settings)
+            entries = [] if reason else [write_clip(self.dataset, clip)]
+            result = replace(result, entries=encode_entries(entries), reason=reason, is_final=True)
         except PosegenError as error:
             result = replace(result, reason=str(error).removeprefix(f"{row['source']}: "), is_final=True)
         except Exception as error:
@@ -179,7 +177,7 @@ def rejection_of_company(others: np.ndarray) -> str:
     return ""
 
 
-def judge(num_frames: int, num_usable: int, settings: PrepareSettings) -> str:
+def rejection_of_clip(num_frames: int, num_usable: int, settings: PrepareSettings) -> str:
     """Return why a clip is not accepted; empty if it is."""
     if num_frames > settings.max_frames:
         return f"{num_frames} frames, expected at most {settings.max_frames}"

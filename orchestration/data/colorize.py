@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
 from orchestration.errors import reason_of
-from orchestration.runtime.ray_data import Row, map_clips
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
+from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.recoloring import Region, Scope, plan_clip, recolor_clip
 from posegen.datasets.clip_files import METADATA_KEY, RECOLORING_SCHEMA, ClipFile, RecoloringFile, write_table
@@ -101,10 +101,6 @@ class ColorizeSummary:
         return text + (f"\n{len(self.failures)} clips failed" if self.failures else "")
 
 
-Progress = Callable[[int, int, RecolorResult], None]
-"""Called with the number of clips that are done, the number that there are to do, and what became of the last."""
-
-
 class ClipRecolorer:
     """Paints one clip at a time."""
 
@@ -165,8 +161,8 @@ class ClipRecolorer:
         return pa.Table.from_pylist(rows, RECOLORING_SCHEMA)
 
 
-def colorize(
-    dataset: StorageFolder | str, settings: ColorizeSettings, *, on_progress: Progress | None = None
+def recolor_dataset(
+    dataset: StorageFolder | str, settings: ColorizeSettings, *, on_progress: ProgressCallback = ignore_progress
 ) -> ColorizeSummary:
     """Paint the clips of a dataset that are not painted yet, or were painted with other settings.
 
@@ -175,7 +171,7 @@ def colorize(
     Args:
         dataset: Folder of a clip dataset.
         settings: How.
-        on_progress: Hears of every clip that is done.
+        on_progress: Called after every clip.
 
     Raises:
         DatasetError: There is no dataset, no clip in it, or none could be painted.
@@ -188,8 +184,11 @@ def colorize(
     settings = _fix_network(settings)
     recolorer = _load_recolorer(settings)
     record = settings.record(recolorer.identity if recolorer else "")
-    todo = [clip.clip_id for clip in data.clips if _read_record(data.folder, settings.kind, clip.clip_id) != record]
-    results = _recolor_clips(todo, data.folder, settings, on_progress)
+    ids = [clip.clip_id for clip in data.clips]
+    todo = [{"clip_id": clip_id} for clip_id in ids if _read_record(data.folder, settings.kind, clip_id) != record]
+    work = RowWork(ClipRecolorer, (data.folder, settings), key="clip_id")
+    answers = map_rows(todo, work, manifest=data.folder, workers=settings.workers, on_progress=on_progress)
+    results = [RecolorResult(**answer) for answer in answers]
     for place in (data.folder, folder):
         place.sweep()
     failures = [result for result in results if result.reason]
@@ -231,18 +230,3 @@ def _read_record(dataset: StorageFolder, kind: str, clip_id: str) -> bytes:
     """What a file of variants says of how it was made; nothing if there is none."""
     there = (dataset / "colors" / kind).exists(f"{clip_id}.parquet")
     return RecoloringFile(dataset, kind, clip_id).record if there else b""
-
-
-def _recolor_clips(
-    clip_ids: Sequence[str], dataset: StorageFolder, settings: ColorizeSettings, on_progress: Progress | None
-) -> list[RecolorResult]:
-    """Paint clips, and return what became of each."""
-    if not clip_ids:
-        return []
-    rows = [{"clip_id": clip_id} for clip_id in clip_ids]
-    results = []
-    for answer in map_clips(rows, ClipRecolorer, (dataset, settings), manifest=dataset, workers=settings.workers):
-        results.append(RecolorResult(**answer))
-        if on_progress:
-            on_progress(len(results), len(rows), results[-1])
-    return results

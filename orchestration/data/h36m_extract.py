@@ -6,18 +6,27 @@ its archive, so the same command goes on where it was stopped, and does not look
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from orchestration.errors import reason_of
-from orchestration.runtime.ray_data import Row, map_clips
-from posegen.datasets.published.h36m_names import IMAGE_POSES, POSES, SUBJECTS, VIDEOS, WORLD_POSES, belongs, example
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
+from orchestration.runtime.ray_data import Row, RowWork, map_rows
+from posegen.datasets.published.h36m_names import (
+    H36M_SUBJECTS,
+    IMAGE_POSES,
+    POSES,
+    VIDEOS,
+    WORLD_POSES,
+    belongs,
+    example,
+)
 from posegen.errors import ConfigError, DatasetError
 from posegen.io.records import parse_record
 from posegen.io.storage import StorageFolder, free_space
-from posegen.io.tar import Member, extract, is_there, list_members
+from posegen.io.tar import Member, extract_members, is_there, list_members
 
 ENDINGS = (".tgz", ".tar.gz", ".tar")
 """Of archives, in the order in which they are looked for."""
@@ -25,23 +34,20 @@ ENDINGS = (".tgz", ".tar.gz", ".tar")
 _RECORD = "archives.json"
 _THREADS = 4  # that look through archives: enough to keep a disk busy
 
-Progress = Callable[[int, int], None]
-"""Called with the number of archives that are done and the number that there are."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractSettings:
     """What is extracted."""
 
-    subjects: tuple[str, ...] = SUBJECTS
+    subjects: tuple[str, ...] = H36M_SUBJECTS
     """People whose archives there are."""
     workers: int = -1
     """Processes that extract; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
     def __post_init__(self) -> None:
-        unknown = [subject for subject in self.subjects if subject not in SUBJECTS]
+        unknown = [subject for subject in self.subjects if subject not in H36M_SUBJECTS]
         if unknown or not self.subjects:
-            raise ConfigError(f"subjects are {', '.join(SUBJECTS)}, got {', '.join(unknown) or 'none'}")
+            raise ConfigError(f"subjects are {', '.join(H36M_SUBJECTS)}, got {', '.join(unknown) or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -86,12 +92,12 @@ class _Archive:
         return stat.st_size, stat.st_mtime_ns
 
 
-def extract_archives(
+def extract_h36m(
     archives: Path,
     out: Path,
     settings: ExtractSettings,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Extracted:
     """Unpack the archives of some people to ``OUT/extracted/SUBJECT/KIND/``.
 
@@ -102,7 +108,7 @@ def extract_archives(
         archives: Folder of ``.tgz``, ``.tar.gz`` or ``.tar``.
         out: Folder of the dataset.
         settings: Whose.
-        on_progress: Hears of every archive that was looked through, and then of every one that was extracted.
+        on_progress: Called after every archive that was looked through, and then after every one that was extracted.
 
     Raises:
         DatasetError: Archives are missing, damaged, unsafe or of another dataset, and nothing was written; or the disk
@@ -119,7 +125,7 @@ def extract_archives(
     _check_space(sum(member.size for lacking in missing.values() for member in lacking), folder)
     rows = [
         {
-            "clip_id": archive.path.name,
+            "archive": archive.path.name,
             "path": str(archive.path.absolute()),
             "target": archive.target,
             "members": [asdict(member) for member in lacking],
@@ -127,15 +133,10 @@ def extract_archives(
         for archive, lacking in missing.items()
         if lacking
     ]
-    num_new = 0
-    reasons = []
-    if rows:
-        results = map_clips(rows, _Extractor, (folder,), manifest=folder, workers=settings.workers)
-        for done, result in enumerate(results, start=1):
-            num_new += result.get("count", 0)
-            if result["reason"]:
-                reasons.append(f"{result['clip_id']}: {result['reason']}")
-            on_progress(done, len(rows))
+    work = RowWork(_Extractor, (folder,), key="archive")
+    results = list(map_rows(rows, work, manifest=folder, workers=settings.workers, on_progress=on_progress))
+    num_new = sum(result.get("count", 0) for result in results)
+    reasons = [f"{result['archive']}: {result['reason']}" for result in results if result["reason"]]
     if reasons:
         raise DatasetError("; ".join(sorted(reasons)))
     record |= {archive.path.name: Known(*archive.stamp(), members[archive]) for archive in found}
@@ -170,7 +171,7 @@ def _read_record(folder: StorageFolder) -> dict[str, Known]:
 
 
 def _look_through(
-    found: Sequence[_Archive], record: dict[str, Known], on_progress: Progress
+    found: Sequence[_Archive], record: dict[str, Known], on_progress: ProgressCallback
 ) -> dict[_Archive, list[Member]]:
     """What is in each archive. Raises PosegenError where one cannot be what its name says."""
 
@@ -208,7 +209,7 @@ class _Extractor:
         target = self.folder / row["target"]
         try:
             target.sweep()
-            count = extract(Path(row["path"]), [Member(**member) for member in row["members"]], target)
+            count = extract_members(Path(row["path"]), [Member(**member) for member in row["members"]], target)
         except Exception as error:
-            return {"clip_id": row["clip_id"], "count": 0, "reason": reason_of(error)}
-        return {"clip_id": row["clip_id"], "count": count, "reason": ""}
+            return {"archive": row["archive"], "count": 0, "reason": reason_of(error)}
+        return {"archive": row["archive"], "count": count, "reason": ""}

@@ -14,34 +14,37 @@ Whatever is there is not made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestration.data.clip_datasets import check_clips, finish_clips, some_of, write_rejections
+from orchestration.data.clip_datasets import check_clips, describe_backends
 from orchestration.data.h36m_video import MOTIONS, VIEWS, MotionMaker, ViewPlan, ViewProcessor
-from orchestration.data.video_files import Rejection
+from orchestration.data.incremental import ClipBuild
+from orchestration.data.rejections import REJECTED, Rejection, first_of, save_rejections
 from orchestration.option_types import FrameSize
-from orchestration.runtime.ray_data import map_clips
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
+from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.datasets.clip_files import ClipInfo
+from posegen.datasets.clips import DatasetInfo
 from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, write_motions
-from posegen.datasets.published.h36m_annotation import FILE, Annotation, decode_columns, write_annotation
+from posegen.datasets.published.h36m_annotation import ANNOTATION_FILE, Annotation, decode_columns, write_annotation
 from posegen.datasets.published.h36m_cameras import Metadata, read_metadata
 from posegen.datasets.published.h36m_names import (
-    ACTIONS,
     CAMERAS,
     CORRUPT,
-    FPS,
+    H36M_ACTIONS,
+    H36M_FPS,
+    H36M_SUBJECTS,
     IMAGE_POSES,
     POSES,
-    SUBJECTS,
     TEST_SUBJECTS,
     VIDEOS,
     WORLD_POSES,
+    CameraView,
     Take,
-    View,
     find_name,
     names_of,
     takes,
@@ -52,9 +55,6 @@ from posegen.motion.motion import read_motion
 
 _DATASET = "Human3.6M"
 _METADATA = "metadata.xml"
-
-Progress = Callable[[int, int], None]
-"""Called with the number of views, or of takes, that are done and the number that there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +77,18 @@ class ProcessSettings:
     """Processes that work on sequences; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
     def __post_init__(self) -> None:
-        if not self.fps > 0 or FPS % self.fps:
-            raise ConfigError(f"fps must be {FPS:g} divided by a whole number, such as 25 or 10, got {self.fps:g}")
+        if not self.fps > 0 or H36M_FPS % self.fps:
+            raise ConfigError(f"fps must be {H36M_FPS:g} divided by a whole number, such as 25 or 10, got {self.fps:g}")
         if min(self.size) < 32:
             raise ConfigError(f"size must be at least 32 x 32 (height x width), got {self.size}")
-        known = SUBJECTS if self.split_by == "person" else tuple(ACTIONS.values())
+        known = H36M_SUBJECTS if self.split_by == "person" else tuple(H36M_ACTIONS.values())
         unknown = [name for name in self.test if name not in known]
         if unknown or not self.test:
             raise ConfigError(f"test must name some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
 
-    def side(self, person: str, action: str) -> Split:
-        """Whether somebody doing something is learned from or held out."""
-        return "test" if (person if self.split_by == "person" else action) in self.test else "train"
+    def side(self, group: str) -> Split:
+        """The split of a person, or of an action, as `split_by` says."""
+        return "test" if group in self.test else "train"
 
 
 @dataclass(frozen=True)
@@ -111,22 +111,22 @@ class Processed:
             f"{len(self.clips):,} clips in {self.out}/clips"
         )
         if self.rejections:
-            text += f"; {len(self.rejections):,} left out, see {self.out}/rejected.json: {some_of(self.rejections)}"
+            text += f"; {len(self.rejections):,} left out, see {self.out}/{REJECTED}: {first_of(self.rejections)}"
         return text
 
 
-def process(
+def process_h36m(
     out: Path,
     settings: ProcessSettings,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Processed:
     """Make pictures, annotation, motions and clips of all that was extracted; what is broken is listed and left out.
 
     Args:
         out: Folder of the dataset.
         settings: How.
-        on_progress: Hears of every view that is done, and then of every motion.
+        on_progress: Called after every view, and then after every motion.
 
     Raises:
         DatasetError: Nothing was extracted, the cameras are not known, or no sequence can be used.
@@ -137,19 +137,22 @@ def process(
     given = None if settings.annotations is None else expand_home(settings.annotations).absolute()
     plans, rejections = _plan_given(out, given, metadata) if given else _plan(out, metadata)
     check_clips(StorageFolder(out / "clips"), settings.size, _DATASET)
-    worker = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
-    done, broken = _map(plans, ViewProcessor, worker, out, settings, on_progress)
+    build = ClipBuild(StorageFolder(out / "clips"))
+    arguments = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
+    work = RowWork(ViewProcessor, arguments, key="view")
+    results = build.make([plan.row() for plan in plans.values()], work, settings.workers, on_progress)
+    done, broken = _sort_out(plans, results)
     rejections += broken
     if not done:
-        write_rejections(StorageFolder(out), rejections)
-        raise DatasetError(f"none of the sequences in {out} can be used: {some_of(rejections)}")
+        save_rejections(StorageFolder(out), rejections)
+        raise DatasetError(f"none of the sequences in {out} can be used: {first_of(rejections)}")
     annotation = given or _write_annotation(out)
     motions, broken = _make_motions(out, annotation, settings, on_progress)
     rejections += broken
-    clips = _finish_clips(out, list(done.values()), settings)
-    write_rejections(StorageFolder(out), rejections)
+    _finish_clips(build, list(done.values()), settings)
+    save_rejections(StorageFolder(out), rejections)
     num_pictures = sum(result["num_frames"] for result in done.values())
-    return Processed(out, annotation, len(done), num_pictures, motions, clips, rejections)
+    return Processed(out, annotation, len(done), num_pictures, motions, build.infos(), rejections)
 
 
 # ---- What there is
@@ -165,7 +168,7 @@ def _find_metadata(out: Path, settings: ProcessSettings) -> Metadata | None:
 def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], list[Rejection]]:
     """What to make of which extracted files, by the names of views, and what there is no file of."""
     extracted = out / "extracted"
-    subjects = [subject for subject in SUBJECTS if (extracted / subject).is_dir()]
+    subjects = [subject for subject in H36M_SUBJECTS if (extracted / subject).is_dir()]
     if not subjects:
         raise DatasetError(f"nothing is extracted in {extracted}: posegen data h36m extract ARCHIVES {out}")
     for subject in subjects:
@@ -178,7 +181,7 @@ def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], li
     plans, rejections = {}, []
     for subject in subjects:
         files = _Files(extracted / subject, metadata)
-        for view in (View(take, camera) for take in takes(subject) for camera in CAMERAS):
+        for view in (CameraView(take, camera) for take in takes(subject) for camera in CAMERAS):
             plan = ViewPlan(
                 view,
                 video=files.find(VIDEOS, view),
@@ -186,14 +189,14 @@ def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], li
                 keypoints=files.find(IMAGE_POSES, view),
                 world=files.find(WORLD_POSES, view),
             )
-            if reason := _speaks_against(plan, extracted / subject):
+            if reason := _rejection_of_view(plan, extracted / subject):
                 rejections.append(Rejection(str(view), reason))
             else:
                 plans[view.name] = plan
     return plans, rejections
 
 
-def _speaks_against(plan: ViewPlan, folder: Path) -> str:
+def _rejection_of_view(plan: ViewPlan, folder: Path) -> str:
     """Why a view is left out; empty if it is not."""
     if plan.view in CORRUPT:
         return "its published video is damaged"
@@ -207,7 +210,7 @@ def _speaks_against(plan: ViewPlan, folder: Path) -> str:
 def _plan_given(out: Path, path: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], list[Rejection]]:
     """What to make of the views of an annotation."""
     views = sorted(Annotation(path).views)
-    files = {subject: _Files(out / "extracted" / subject, metadata) for subject in SUBJECTS}
+    files = {subject: _Files(out / "extracted" / subject, metadata) for subject in H36M_SUBJECTS}
     plans = {
         view.name: ViewPlan(view, video=files[view.take.subject].find(VIDEOS, view))
         for view in views
@@ -227,7 +230,7 @@ class _Files:
             for kind in (POSES, VIDEOS, WORLD_POSES, IMAGE_POSES)
         }
 
-    def find(self, kind: str, view: View) -> str:
+    def find(self, kind: str, view: CameraView) -> str:
         """The path of a view's file, empty where there is none."""
         ending = ".mp4" if kind == VIDEOS else ".cdf"
         if kind != WORLD_POSES:
@@ -240,27 +243,15 @@ class _Files:
 # ---- What is made of it
 
 
-def _map(
-    plans: dict[str, ViewPlan],
-    worker: type,
-    arguments: tuple[Any, ...],
-    out: Path,
-    settings: ProcessSettings,
-    on_progress: Progress,
-) -> tuple[dict[View, dict[str, Any]], list[Rejection]]:
-    """What a worker makes of all plans by their views, and what it can make nothing of."""
-    if not plans:
-        return {}, []
-    rows = [plan.row() for plan in plans.values()]
+def _sort_out(plans: dict[str, ViewPlan], results: Sequence[Row]) -> tuple[dict[CameraView, Row], list[Rejection]]:
+    """What was made of the views, and what nothing was made of."""
     done, rejections = {}, []
-    results = map_clips(rows, worker, arguments, manifest=StorageFolder(out), workers=settings.workers)
-    for count, result in enumerate(results, start=1):
-        view = plans[result["clip_id"]].view
+    for result in results:
+        view = plans[result["view"]].view
         if result["reason"]:
             rejections.append(Rejection(str(view), result["reason"]))
         else:
             done[view] = result
-        on_progress(count, len(rows))
     return dict(sorted(done.items())), rejections
 
 
@@ -269,51 +260,56 @@ def _write_annotation(out: Path) -> Path:
     folder = StorageFolder(out / VIEWS)
     folder.sweep()
     StorageFolder(out / "processed" / "all").sweep()
-    path = out / "processed" / "all" / FILE
+    path = out / "processed" / "all" / ANNOTATION_FILE
     write_annotation(path, (decode_columns(folder.read(name)) for name in folder.files(".npz")))
     return path
 
 
 def _make_motions(
-    out: Path, annotation: Path, settings: ProcessSettings, on_progress: Progress
+    out: Path, annotation: Path, settings: ProcessSettings, on_progress: ProgressCallback
 ) -> tuple[MotionDatasetInfo, list[Rejection]]:
     """Write the dataset of motions: of each take as the first of its cameras has it."""
-    views: dict[Take, View] = {}
+    views: dict[Take, CameraView] = {}
     for view in sorted(Annotation(annotation).views, reverse=True):
         views[view.take] = view
     plans = {view.name: ViewPlan(view, video="") for view in views.values()}
-    done, rejections = _map(plans, MotionMaker, (out, annotation, settings.fps), out, settings, on_progress)
+    rows = [plan.row() for plan in plans.values()]
+    work = RowWork(MotionMaker, (out, annotation, settings.fps), key="view")
+    results = map_rows(rows, work, manifest=StorageFolder(out), workers=settings.workers, on_progress=on_progress)
+    done, rejections = _sort_out(plans, list(results))
     if not done:
-        raise DatasetError(f"none of the takes in {annotation} is a motion: {some_of(rejections)}")
+        raise DatasetError(f"none of the takes in {annotation} is a motion: {first_of(rejections)}")
     shown = {view.take.action for view in done}
     info = write_motions(
         StorageFolder(out / "motions"),
         (_named_motion(out, view, result["file"], settings) for view, result in done.items()),
         settings=_recorded(settings),
-        split_by=settings.split_by,
-        actions=[name for action, name in ACTIONS.items() if action in shown],
+        actions=[name for action, name in H36M_ACTIONS.items() if action in shown],
     )
     return info, rejections
 
 
-def _named_motion(out: Path, view: View, file: str, settings: ProcessSettings) -> NamedMotion:
-    person, action, source = view.take.subject, ACTIONS[view.take.action], f"{_DATASET} {view}"
+def _named_motion(out: Path, view: CameraView, file: str, settings: ProcessSettings) -> NamedMotion:
+    person, action, source = view.take.subject, H36M_ACTIONS[view.take.action], f"{_DATASET} {view}"
     motion = replace(read_motion(StorageFolder(out / MOTIONS), file), label_name=action, meta={"source": source})
-    return NamedMotion(motion, person, action, source, settings.side(person, action))
+    return NamedMotion(
+        motion, person, action, source, settings.side(person if settings.split_by == "person" else action)
+    )
 
 
-def _finish_clips(out: Path, done: Sequence[dict[str, Any]], settings: ProcessSettings) -> list[ClipInfo]:
-    """Settle the dataset of clips, without those that were once made of the same pictures otherwise."""
+def _finish_clips(build: ClipBuild, done: Sequence[Row], settings: ProcessSettings) -> None:
+    """Finish the dataset of clips, without those that were once made of the same pictures otherwise."""
     wanted = {clip for result in done for clip in result["clips"]}
     sources = {result["source"] for result in done}
-    return finish_clips(
-        StorageFolder(out / "clips"),
-        lambda info: settings.side(info.person, info.action),
-        lambda info: info.source in sources and info.clip_id not in wanted,
-        size=settings.size,
-        settings=_recorded(settings),
-        pose="human3.6m",
-        split_by=settings.split_by,
+    build.delete([info.clip_id for info in build.infos() if info.source in sources and info.clip_id not in wanted])
+    build.finish(
+        DatasetInfo(
+            size=settings.size,
+            settings=_recorded(settings),
+            backends=describe_backends(pose="human3.6m"),
+            split_by=settings.split_by,
+            splits=build.split_groups(settings.split_by, settings.side),
+        )
     )
 
 

@@ -14,18 +14,19 @@ import numpy as np
 
 from orchestration.data.clip_datasets import posed_clip
 from orchestration.errors import reason_of
-from posegen.datasets.clip_files import ClipInfo, write_clip
+from posegen.datasets.clip_files import ClipEntry, ClipInfo, write_clip
+from posegen.datasets.clip_index import encode_entries
 from posegen.datasets.clips import derive_clip_id
 from posegen.datasets.published.h36m_annotation import (
     Annotation,
     ViewRows,
     encode_columns,
-    motion_of,
+    motion_of_view,
     picture_path,
     view_columns,
 )
 from posegen.datasets.published.h36m_cameras import LensCamera, calibrate
-from posegen.datasets.published.h36m_names import ACTIONS, FPS, Take, View
+from posegen.datasets.published.h36m_names import H36M_ACTIONS, H36M_FPS, CameraView, Take
 from posegen.datasets.published.h36m_poses import read_poses
 from posegen.errors import ArchiveError
 from posegen.io.storage import StorageFolder
@@ -51,7 +52,7 @@ _FOLDERS = ("imageSequence", "ImageSequence")  # published code says the one, it
 class ViewPlan:
     """Where a view's data lie."""
 
-    view: View
+    view: CameraView
     video: str
     """Empty where there is none."""
     positions: str = ""
@@ -64,7 +65,7 @@ class ViewPlan:
         """The same as Arrow has it."""
         take = self.view.take
         return {
-            "clip_id": self.view.name,
+            "view": self.view.name,
             "subject": take.subject,
             "action": take.action,
             "subaction": take.subaction,
@@ -75,7 +76,7 @@ class ViewPlan:
     @classmethod
     def of(cls, row: dict[str, Any]) -> ViewPlan:
         """The inverse of `row`."""
-        view = View(Take(row["subject"], row["action"], row["subaction"]), row["camera"])
+        view = CameraView(Take(row["subject"], row["action"], row["subaction"]), row["camera"])
         return cls(view, row["video"], row["positions"], row["keypoints"], row["world"])
 
 
@@ -104,11 +105,12 @@ class ViewProcessor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Process a view. What goes wrong becomes its reason: one view must not stop the others."""
         plan = ViewPlan.of(row)
-        done = {"clip_id": row["clip_id"], "num_frames": 0, "source": "", "clips": [], "reason": ""}
+        done = {"view": row["view"], "num_frames": 0, "source": "", "clips": [], "entries": "[]", "reason": ""}
         try:
             rows, pictures = self._describe(plan)
-            clips = self._make_clips(plan.view, rows, pictures)
-            return done | {"num_frames": len(rows), "source": str(pictures[0].parent), "clips": clips}
+            clips, entries = self._make_clips(plan.view, rows, pictures)
+            facts = {"num_frames": len(rows), "source": str(pictures[0].parent)}
+            return done | facts | {"clips": clips, "entries": encode_entries(entries)}
         except Exception as error:
             return done | {"reason": reason_of(error)}
 
@@ -161,18 +163,18 @@ class ViewProcessor:
                 return
         raise ArchiveError(f"{video} has {count:,} frames, its poses {last:,}")
 
-    def _make_clips(self, view: View, rows: ViewRows, pictures: list[Path]) -> list[str]:
-        """Write a view's clips, those that are not there, and return the ids of all."""
-        chosen = np.arange(0, len(rows), round(FPS / self.fps))
+    def _make_clips(self, view: CameraView, rows: ViewRows, pictures: list[Path]) -> tuple[list[str], list[ClipEntry]]:
+        """Write a view's clips, those that are not there; return the ids of all and what was written."""
+        chosen = np.arange(0, len(rows), round(H36M_FPS / self.fps))
         if len(chosen) < 2:
             raise ArchiveError(f"{view} has {len(chosen)} frames at {self.fps:g} a second, expected at least 2")
         keypoints = fit_to(rows.keypoints()[chosen], rows.size, self.size)
         content = hashlib.sha256(b"".join(part.tobytes() for part in (rows.world, rows.intrinsics, rows.extrinsics)))
         pieces = np.array_split(np.arange(len(chosen)), math.ceil(len(chosen) / _PIECE))
-        folder, ids = StorageFolder(self.out / "clips"), []
+        folder, ids, written = StorageFolder(self.out / "clips"), [], []
         for number, piece in enumerate(pieces):
             making = {"version": VERSION, "size": list(self.size), "fps": self.fps, "view": view.name, "piece": number}
-            person, action = view.take.subject, ACTIONS[view.take.action]
+            person, action = view.take.subject, H36M_ACTIONS[view.take.action]
             clip_id = derive_clip_id(person, action, content.hexdigest(), making)
             ids.append(clip_id)
             if folder.exists(f"clips/{clip_id}.parquet"):
@@ -181,7 +183,6 @@ class ViewProcessor:
                 clip_id=clip_id,
                 person=person,
                 action=action,
-                split="train",
                 fps=self.fps,
                 source=str(pictures[0].parent),
                 source_sha256=content.hexdigest(),
@@ -190,8 +191,8 @@ class ViewProcessor:
             )
             paths = [pictures[index] for index in chosen[piece]]
             images = np.stack([*_shrink(paths, rows.size, self.size)])
-            write_clip(folder, posed_clip(info, chosen[piece], images, keypoints[piece]))
-        return ids
+            written.append(write_clip(folder, posed_clip(info, chosen[piece], images, keypoints[piece])))
+        return ids, written
 
 
 def _read_measured(path: str, dimensions: int, count: int) -> np.ndarray | None:
@@ -239,7 +240,7 @@ class MotionMaker:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Make the motion of a view, if it is not there; what goes wrong becomes the reason."""
-        done = {"clip_id": row["clip_id"], "file": "", "reason": ""}
+        done = {"view": row["view"], "file": "", "reason": ""}
         view = ViewPlan.of(row).view
         try:
             rows = self.annotation.read(view)
@@ -247,7 +248,7 @@ class MotionMaker:
             making = {"version": VERSION, "fps": self.fps}
             name = derive_clip_id(view.take.subject, view.take.folder, content, making) + ".npz"
             if not self.folder.exists(name):
-                write_motion(self.folder, name, find_rotations(resample(motion_of(rows), self.fps)).motion)
+                write_motion(self.folder, name, find_rotations(resample(motion_of_view(rows), self.fps)).motion)
             return done | {"file": name}
         except Exception as error:
             return done | {"reason": reason_of(error)}

@@ -6,36 +6,35 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 
-from orchestration.data.video_files import DEFAULT_PERSON, Rejection, compile_pattern
+from orchestration.data.rejections import REJECTED, Rejection, save_rejections
+from orchestration.data.video_files import DEFAULT_PERSON, compile_pattern
 from orchestration.errors import reason_of
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.motion_formats import FORMATS, ImportOptions, MotionSource, detect, read
 from posegen.datasets.motion_formats.bvh import write_bvh
-from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, SplitBy, write_motions
+from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, SplitBy, SplitRule, write_motions
 from posegen.errors import ConfigError, MotionError, PosegenError
-from posegen.io.pickles import SUFFIXES as PICKLES
+from posegen.io.pickles import SUFFIXES
 from posegen.io.storage import StorageFolder, expand_home
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro
 from posegen.motion.motion import Motion, write_motion
 from posegen.synthetic.motions import ACTIONS, SUBJECTS, generate_corpus
 
-SUFFIXES = frozenset((".bvh", ".npz", *PICKLES))
+MOTION_SUFFIXES = frozenset((".bvh", ".npz", *SUFFIXES))
 """Files in folders with these endings are taken for motions; all others are passed over."""
 
 _PARE_BETA = 1.0  # of its One-Euro filter; VIBE's is the default
-_REJECTED = "rejected.json"
 _WHOLE = ("dataset", "ntu13", "uestc")  # formats of folders
-
-Progress = Callable[[int, int], None]
-"""Called with the number of motions that are done and the number that there are."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,39 @@ class SplitSettings:
         if not 0 < self.train_fraction <= 1:
             raise ConfigError(f"train_fraction is {self.train_fraction}, expected more than 0 and at most 1")
 
+    @property
+    def rule(self) -> SplitRule:
+        """How motions are divided that come without a split."""
+        return SplitRule(self.split_by, self.train_fraction, self.seed)
+
 
 @dataclass(frozen=True)
-class Found:
+class ConversionSettings:
+    """How files of motions become a dataset."""
+
+    reading: ReadSettings = ReadSettings()
+    """How they are read."""
+    edits: EditSettings = EditSettings()
+    """What becomes of the motions."""
+    splits: SplitSettings = SplitSettings()
+    """What is held out."""
+
+
+@dataclass(frozen=True)
+class FoundMotion:
     """A motion of one of the files, with its format."""
 
     format: str
     motion: MotionSource
+
+
+@dataclass(frozen=True)
+class FoundMotions:
+    """What is in files and folders."""
+
+    motions: list[FoundMotion]
+    rejections: list[Rejection]
+    """Of files that are broken."""
 
 
 @dataclass
@@ -140,7 +165,7 @@ class Converted:
             f"{len({entry.person for entry in self.info.motions}):,} people and {len(self.info.actions)} actions in "
             f"{self.folder}, {held_out:,} held out{hint}"
         )
-        return text + (f", {len(self.rejections):,} rejected (see {_REJECTED})" if self.rejections else "")
+        return text + (f", {len(self.rejections):,} rejected (see {REJECTED})" if self.rejections else "")
 
 
 # ---- What there is
@@ -148,7 +173,7 @@ class Converted:
 
 def find_motions(
     paths: Sequence[Path], settings: ReadSettings, pattern: str = "", leave_out: StorageFolder | None = None
-) -> tuple[list[Found], list[Rejection]]:
+) -> FoundMotions:
     """Find the motions in files and folders.
 
     A folder is a dataset that an importer knows, or it is searched for files of motions; in it, what is broken is a
@@ -166,7 +191,7 @@ def find_motions(
         MotionError: A named file is broken, or there are no motions at all.
     """
     parse = compile_pattern(pattern) if pattern else None
-    found: list[Found] = []
+    found: list[FoundMotion] = []
     rejections: list[Rejection] = []
     for path in map(expand_home, paths):
         if path.is_dir() and (settings.format in _WHOLE or _format_of(path)):
@@ -182,19 +207,19 @@ def find_motions(
     if not found:
         some = f": {rejections[0].reason}" if rejections else ""
         raise MotionError(f"no motions in {', '.join(map(str, paths))}{some}")
-    return found, rejections
+    return FoundMotions(found, rejections)
 
 
 def read_some(paths: Sequence[Path], settings: ReadSettings, most: int) -> list[tuple[str, Motion]]:
     """Read the first motions of files and folders, with their names. Raises ValueError where one of them is broken."""
-    found, _ = find_motions(paths, settings)
+    found = find_motions(paths, settings).motions
     return [(one.motion.name, one.motion.load()) for one in found[:most]]
 
 
-def _read(path: Path, settings: ReadSettings) -> list[Found]:
+def _read(path: Path, settings: ReadSettings) -> list[FoundMotion]:
     name = settings.format or detect(path)
     motions = read(path, settings.options, name)
-    return [Found(str(name), motion) for motion in motions]
+    return [FoundMotion(str(name), motion) for motion in motions]
 
 
 def _format_of(folder: Path) -> str | None:
@@ -215,10 +240,10 @@ def _walk(folder: Path, leave_out: StorageFolder | None) -> Iterator[Path]:
         yield from (parent / inside for inside in whole)
         folders[:] = [inside for inside in folders if inside not in whole]
         paths = (parent / file for file in sorted(files) if not file.startswith("."))
-        yield from (path for path in paths if path.suffix.lower() in SUFFIXES)
+        yield from (path for path in paths if path.suffix.lower() in MOTION_SUFFIXES)
 
 
-def _rename(found: list[Found], path: Path, relative: str, pattern: re.Pattern[str] | None) -> list[Found]:
+def _rename(found: list[FoundMotion], path: Path, relative: str, pattern: re.Pattern[str] | None) -> list[FoundMotion]:
     """Give motions the person and the action that a pattern reads from a path. Raises MotionError where it does not."""
     if pattern is None:
         return found
@@ -234,7 +259,7 @@ def _rename(found: list[Found], path: Path, relative: str, pattern: re.Pattern[s
 # ---- What becomes of it
 
 
-def load(found: Found, settings: EditSettings, edited: Edited) -> Motion:
+def load_edited(found: FoundMotion, settings: EditSettings, edited: Edited) -> Motion:
     """Read a motion and edit it. Raises PosegenError where it is broken."""
     motion = found.motion.load()
     if settings.filter == "one-euro" and found.format == "pare":
@@ -263,7 +288,7 @@ def convert_one(
     Raises:
         MotionError: It is broken, or there are several and none of them has this name.
     """
-    found, _ = find_motions(paths, settings)
+    found = find_motions(paths, settings).motions
     chosen = [one for one in found if not name or one.motion.name == name]
     if len(chosen) != 1:
         names = ", ".join(one.motion.name for one in found[:5])
@@ -274,7 +299,7 @@ def convert_one(
     if out.suffix == ".bvh" and not edits.rotations:
         raise MotionError("a .bvh file has rotations: leave --no-rotations out")
     edited = Edited()
-    motion = load(chosen[0], edits, edited)
+    motion = load_edited(chosen[0], edits, edited)
     if out.suffix == ".bvh":
         write_bvh(StorageFolder(out.parent), out.name, motion)
     else:
@@ -282,82 +307,74 @@ def convert_one(
     return motion, edited
 
 
-def convert(
+def convert_motions(
     paths: Sequence[Path],
     out: StorageFolder | str,
-    settings: ReadSettings,
-    edits: EditSettings,
-    splits: SplitSettings,
+    settings: ConversionSettings,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Converted:
     """Convert all motions of files and folders to a dataset. What is broken is listed in ``rejected.json``.
 
     Raises:
         PosegenError: There are none, nobody says their actions, or their rates differ.
     """
-    found, rejections = find_motions(paths, settings, splits.pattern, leave_out=StorageFolder(out))
-    return write_found(found, rejections, out, edits, splits, how=asdict(settings), on_progress=on_progress)
+    found = find_motions(paths, settings.reading, settings.splits.pattern, leave_out=StorageFolder(out))
+    return write_found(found, out, settings, on_progress=on_progress)
 
 
 def write_found(
-    found: Sequence[Found],
-    rejections: Sequence[Rejection],
+    found: FoundMotions,
     out: StorageFolder | str,
-    edits: EditSettings,
-    splits: SplitSettings,
+    settings: ConversionSettings,
     *,
-    how: dict[str, Any],
-    on_progress: Progress = lambda done, total: None,
+    checks: Mapping[str, Any] = MappingProxyType({}),
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Converted:
     """Write motions as a dataset, and beside it the list of what is rejected.
 
     Args:
-        found: The motions.
-        rejections: What was already found to be no motion.
+        found: The motions, and what was already found to be no motion.
         out: Folder of the dataset.
-        edits: What becomes of the motions.
-        splits: What is held out.
-        how: Settings that the dataset remembers besides.
-        on_progress: Hears of every motion that is done.
+        settings: What becomes of the motions.
+        checks: Settings by which they were chosen; the dataset records them with the others.
+        on_progress: Called after every motion.
     """
     folder = StorageFolder(out)
-    rejected = list(rejections)
-    edited = Edited()
-    formats = {one.format for one in found}
+    rejected = list(found.rejections)
+    edits, splits, edited = settings.edits, settings.splits, Edited()
+    formats = {one.format for one in found.motions}
     actions = FORMATS[formats.pop()].actions if len(formats) == 1 and not splits.pattern else ()
 
     def motions() -> Iterator[NamedMotion]:
-        yield from _usable(found, edits, edited, actions, rejected, on_progress)
-        if len(rejected) == len(found) + len(rejections):
+        yield from _usable(found.motions, edits, edited, actions, rejected, on_progress)
+        if len(rejected) == len(found.motions) + len(found.rejections):
             raise MotionError(f"none of the motions can be used: {rejected[0].reason}")
-        _write_rejections(folder, rejected)
+        save_rejections(folder, rejected)
 
     info = write_motions(
         folder,
         motions(),
-        settings=how | asdict(edits) | asdict(splits),
-        split_by=splits.split_by,
-        train_fraction=splits.train_fraction,
-        seed=splits.seed,
+        settings={**checks, **asdict(settings.reading), **asdict(edits), **asdict(splits)},
+        rule=splits.rule,
         actions=actions,
     )
     return Converted(folder, info, rejected, edited if edits.rotations else None)
 
 
 def _usable(
-    found: Sequence[Found],
+    found: Sequence[FoundMotion],
     edits: EditSettings,
     edited: Edited,
     actions: Sequence[str],
     rejected: list[Rejection],
-    on_progress: Progress,
+    on_progress: ProgressCallback,
 ) -> Iterator[NamedMotion]:
     """Motions that can be read, each once; what is wrong with the others goes to `rejected`."""
     sources: dict[bytes, str] = {}
     for done, one in enumerate(found, start=1):
         try:
-            named = _named(one, load(one, edits, edited), actions)
+            named = _named(one, load_edited(one, edits, edited), actions)
             key = f"{named.person}/{named.action}/".encode() + hashlib.sha256(named.motion.joints.tobytes()).digest()
             if key in sources:
                 raise MotionError(f"{named.source} is the same motion as {sources[key]}")
@@ -368,7 +385,7 @@ def _usable(
         on_progress(done, len(found))
 
 
-def _named(found: Found, motion: Motion, actions: Sequence[str]) -> NamedMotion:
+def _named(found: FoundMotion, motion: Motion, actions: Sequence[str]) -> NamedMotion:
     source = found.motion
     action = source.action or motion.label_name
     if not action:
@@ -386,20 +403,13 @@ def _named(found: Found, motion: Motion, actions: Sequence[str]) -> NamedMotion:
     )
 
 
-def _write_rejections(folder: StorageFolder, rejections: Sequence[Rejection]) -> None:
-    if rejections:
-        folder.write_json(_REJECTED, [{"source": one.source, "reason": one.reason} for one in rejections])
-    elif folder.exists(_REJECTED):
-        folder.delete(_REJECTED)
-
-
 def synthesize(
     out: StorageFolder | str,
     splits: SplitSettings,
     *,
     subjects: int = SUBJECTS,
     takes: int = 1,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> MotionDatasetInfo:
     """Write the procedural corpus as a dataset. The same arguments give the same bytes.
 
@@ -409,21 +419,21 @@ def synthesize(
     if subjects < 1 or takes < 1:
         raise MotionError(f"subjects is {subjects} and takes {takes}, expected at least 1 of each")
     total = subjects * takes * len(ACTIONS)
-    return write_motions(
-        StorageFolder(out),
-        (
-            NamedMotion(
+
+    def motions() -> Iterator[NamedMotion]:
+        for done, motion in enumerate(generate_corpus(subjects, takes, splits.seed), start=1):
+            yield NamedMotion(
                 motion,
                 f"subject{motion.meta['subject']:02}",
                 str(motion.label_name),
                 f"posegen motion synth --seed {splits.seed}, take {motion.meta['take']}",
             )
-            for motion in generate_corpus(subjects, takes, splits.seed)
-        ),
+            on_progress(done, total)
+
+    return write_motions(
+        StorageFolder(out),
+        motions(),
         settings={"subjects": subjects, "takes": takes} | asdict(splits),
-        split_by=splits.split_by,
-        train_fraction=splits.train_fraction,
-        seed=splits.seed,
+        rule=splits.rule,
         actions=ACTIONS,
-        on_motion=lambda done: on_progress(done, total),
     )

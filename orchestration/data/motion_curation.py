@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from orchestration.data.motion_conversion import (
+    ConversionSettings,
     Converted,
-    EditSettings,
-    Found,
+    FoundMotion,
+    FoundMotions,
     ReadSettings,
-    SplitSettings,
     find_motions,
     write_found,
 )
-from orchestration.data.video_files import Rejection
+from orchestration.data.rejections import Rejection
 from orchestration.errors import reason_of
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.motion_formats.estimators import read_images, read_tracks
 from posegen.datasets.motion_formats.source import known_fps
 from posegen.datasets.motion_formats.video_checks import VideoChecks, check_video
@@ -50,7 +51,7 @@ class BuildSettings:
     camera does. 0 accepts any camera, as is one of which the tracks do not tell (no orig_cam)."""
 
     def reasons(self, checks: VideoChecks) -> list[str]:
-        """What speaks against a video."""
+        """Why a video is rejected; empty if it is not."""
         reasons = []
         if checks.frames < self.min_frames:
             reasons.append(f"{checks.frames} frames, expected at least {self.min_frames}")
@@ -75,7 +76,7 @@ class Label:
 class Reviewed:
     """A video, by its checks and by what a person said."""
 
-    found: Found
+    found: FoundMotion
     checks: VideoChecks
     reasons: list[str]
     answers: dict[str, str] = field(default_factory=dict)
@@ -98,16 +99,14 @@ class Built:
     """Names among the labels that have no tracks."""
 
 
-def build_dataset(
+def build_from_tracks(
     tracks: Path,
     labels: Path,
     out: StorageFolder | str,
-    settings: BuildSettings,
-    reading: ReadSettings,
-    edits: EditSettings,
-    splits: SplitSettings,
+    checks: BuildSettings,
+    settings: ConversionSettings,
     *,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Built:
     """Check videos by their tracks, ask for a review of those that pass, and write them as a dataset.
 
@@ -115,31 +114,31 @@ def build_dataset(
         tracks: Folder of VIBE's or PARE's files, one a video.
         labels: Table with the columns name (of a file, without its ending), action and, if known, person.
         out: Folder of the dataset, and of ``review.csv`` with the answers of the last run.
-        settings: What a video must be like.
-        reading: How tracks are read; they do not know their frame rate.
-        edits: What becomes of the motions.
-        splits: What is held out.
-        on_progress: Hears of every video that is checked, and then of every motion that is written.
+        checks: What a video must be like.
+        settings: How tracks, which do not know their frame rate, become motions.
+        on_progress: Called after every video that is checked, and then after every motion that is written.
 
     Raises:
         MotionError: The labels or the answers are no such table, there are no tracks, or none is left.
     """
     known = read_labels(labels)
-    known_fps(reading.options, str(tracks))
+    known_fps(settings.reading.options, str(tracks))
     folder = StorageFolder(out)
     answers = _read_answers(folder)
-    found, rejections = find_motions([tracks], reading)
+    found = find_motions([tracks], settings.reading)
+    rejections = list(found.rejections)
     reviewed: list[Reviewed] = []
-    for done, one in enumerate(found, start=1):
+    for done, one in enumerate(found.motions, start=1):
         try:
-            reviewed.append(_review(one, known, labels, answers, settings, reading))
+            labelled = _label(one, known, labels)
+            reviewed.append(_review(labelled, answers.get(one.motion.name, {}), checks, settings.reading))
         except (PosegenError, OSError) as error:
             rejections.append(Rejection(one.motion.source, reason_of(error)))
-        on_progress(done, len(found))
+        on_progress(done, len(found.motions))
     if not reviewed:
         raise MotionError(f"none of the videos in {tracks} can be used: {rejections[0].reason}")
     _write_review(folder, reviewed)
-    kept: list[Found] = []
+    kept: list[FoundMotion] = []
     for video in reviewed:
         refused = [question for question, answer in video.answers.items() if answer == "no"]
         reasons = video.reasons + [f"{question.replace('_', ' ')}: no, says {REVIEW}" for question in refused]
@@ -149,29 +148,27 @@ def build_dataset(
             kept.append(video.found)
     if not kept:
         raise MotionError(f"none of the videos in {tracks} is left: {rejections[0].reason}; see {folder}/{REVIEW}")
-    how = asdict(settings) | asdict(reading)
-    converted = write_found(kept, rejections, folder, edits, splits, how=how, on_progress=on_progress)
-    names = {one.motion.name for one in found}
+    chosen = FoundMotions(kept, rejections)
+    converted = write_found(chosen, folder, settings, checks=asdict(checks), on_progress=on_progress)
+    names = {one.motion.name for one in found.motions}
     return Built(converted, sum(video.is_open for video in reviewed), sorted(known.keys() - names))
 
 
-def _review(
-    found: Found,
-    labels: Mapping[str, Label],
-    place: Path,
-    answers: Mapping[str, dict[str, str]],
-    settings: BuildSettings,
-    reading: ReadSettings,
-) -> Reviewed:
-    name, path = found.motion.name, Path(found.motion.source)
+def _label(found: FoundMotion, labels: Mapping[str, Label], place: Path) -> FoundMotion:
+    """Give a video the action and the person of its row."""
+    name = found.motion.name
     if found.format not in ("vibe", "pare"):
-        raise MotionError(f"{path} is of the format {found.format}, expected tracks of VIBE or PARE")
+        raise MotionError(f"{found.motion.source} is of the format {found.format}, expected tracks of VIBE or PARE")
     if name not in labels:
         raise MotionError(f"{place} has no row with the name {name!r}")
-    motion = replace(found.motion, action=labels[name].action, person=labels[name].person)
+    return replace(found, motion=replace(found.motion, action=labels[name].action, person=labels[name].person))
+
+
+def _review(found: FoundMotion, answers: dict[str, str], checks: BuildSettings, reading: ReadSettings) -> Reviewed:
+    path = Path(found.motion.source)
     tracks = [read_images(path)] if path.is_dir() else read_tracks(path)
-    checks = check_video(tracks, known_fps(reading.options, str(path)), str(path))
-    return Reviewed(replace(found, motion=motion), checks, settings.reasons(checks), answers.get(name, {}))
+    measured = check_video(tracks, known_fps(reading.options, str(path)), str(path))
+    return Reviewed(found, measured, checks.reasons(measured), answers)
 
 
 # ---- Tables

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from orchestration.data.motion_conversion import ReadSettings
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.motion_formats import FORMATS, MotionSource, detect, read
 from posegen.datasets.motion_formats.fields import Field, list_fields
 from posegen.errors import MissingRateError, PosegenError
@@ -21,7 +22,7 @@ MOST = 200
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredMotion:
     """What one motion is like."""
 
     frames: int
@@ -45,7 +46,7 @@ class Inspection:
     format: str
     fields: list[Field]
     motions: list[MotionSource]
-    measured: list[Measured]
+    measured: list[MeasuredMotion]
     """Of some of the motions, see `MOST`."""
     broken: dict[str, str]
     """Reasons by motion."""
@@ -71,7 +72,9 @@ class Inspection:
         }
 
 
-def inspect(path: Path, settings: ReadSettings, on_progress: Callable[[int, int], None]) -> Inspection:
+def inspect_motions(
+    path: Path, settings: ReadSettings, *, on_progress: ProgressCallback = ignore_progress
+) -> Inspection:
     """Look into a file, or a folder that is one dataset.
 
     Raises:
@@ -80,7 +83,7 @@ def inspect(path: Path, settings: ReadSettings, on_progress: Callable[[int, int]
     """
     name = settings.format or detect(path)
     motions = read(path, settings.options, name)
-    measured: list[Measured] = []
+    measured: list[MeasuredMotion] = []
     broken: dict[str, str] = {}
     unknown_rate = ""
     chosen = _choose(motions)
@@ -104,9 +107,9 @@ def _choose(motions: Sequence[MotionSource]) -> list[MotionSource]:
     return [motions[row] for row in rows]
 
 
-def _measure(motion: Motion) -> Measured:
+def _measure(motion: Motion) -> MeasuredMotion:
     gaps = _runs(~motion.valid)
-    return Measured(
+    return MeasuredMotion(
         frames=len(motion),
         fps=motion.fps,
         tracks=int(motion.meta.get("tracks", 1)),

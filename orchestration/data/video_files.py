@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.data.rejections import Rejection
 from posegen.errors import DatasetError
 
 VIDEO_SUFFIXES = frozenset(
@@ -47,17 +48,6 @@ class VideoContent:
     """Of the video."""
     beside_sha256: str = ""
     """Of the files and folders beside the video that have its name: true poses, OpenPose's JSON."""
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A video that did not become a clip."""
-
-    source: str
-    """Path of the file."""
-    reason: str
-    key: str = ""
-    """Names the content and the settings that were refused; empty where the file was not looked into."""
 
 
 def find_videos(folder: Path, pattern: str = "") -> tuple[list[VideoFile], list[Rejection]]:

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from orchestration.data.clip_datasets import check_clips, finish_clips, posed_clip, some_of, write_rejections
-from orchestration.data.video_files import Rejection
+from orchestration.data.clip_datasets import check_clips, describe_backends, posed_clip
+from orchestration.data.incremental import ClipBuild
+from orchestration.data.rejections import REJECTED, Rejection, first_of, save_rejections
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
-from orchestration.runtime.ray_data import Row, map_clips
-from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
-from posegen.datasets.clips import derive_clip_id
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
+from orchestration.runtime.ray_data import Row, RowWork
+from posegen.datasets.clip_files import Clip, ClipEntry, ClipInfo, write_clip
+from posegen.datasets.clip_index import encode_entries
+from posegen.datasets.clips import DatasetInfo, derive_clip_id
 from posegen.datasets.dataset import Split, assign_splits
-from posegen.datasets.published.vunet_index import FILE, DatasetName, IndexedImage, read_index
+from posegen.datasets.published.vunet_index import INDEX_PICKLE, DatasetName, IndexedImage, read_index
 from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
 from posegen.io.storage import StorageFolder, expand_home
@@ -31,9 +34,6 @@ TITLES: dict[DatasetName, str] = {"deepfashion": "DeepFashion", "market": "Marke
 
 _VERSION = 1
 _TOGETHER = 32  # clips that a process is given at once: they are small and many
-
-Progress = Callable[[int, int], None]
-"""Called with the number of groups of clips that are done and the number that there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,8 @@ class Indexed:
 
     folder: StorageFolder
     clips: list[ClipInfo]
+    held_out: set[str]
+    """People of the test split."""
     num_new: int
     num_both: int
     """People whom the index has among those to learn from and those to test with, and who are learned from."""
@@ -68,12 +70,11 @@ class Indexed:
     rejections: list[Rejection]
 
     def __str__(self) -> str:
-        people = {info.person: info.split for info in self.clips}
-        held_out = sum(split == "test" for split in people.values())
+        people = {info.person for info in self.clips}
         images = sum(info.num_frames for info in self.clips)
         text = (
             f"{len(self.clips):,} clips ({images:,} pictures) of {len(people):,} people in {self.folder}, "
-            f"{self.num_new:,} new, {held_out:,} people held out"
+            f"{self.num_new:,} new, {len(self.held_out):,} people held out"
         )
         if self.num_both:
             text += f"; {self.num_both:,} people are on both sides of the index and learned from (--train-fraction)"
@@ -81,7 +82,7 @@ class Indexed:
             text += f"; {self.num_anonymous:,} pictures have names that tell nobody, and make a clip of their own each"
         if self.rejections:
             count = len(self.rejections)
-            text += f"; {count:,} pictures left out, see {self.folder}/rejected.json: {some_of(self.rejections)}"
+            text += f"; {count:,} pictures left out, see {self.folder}/{REJECTED}: {first_of(self.rejections)}"
         return text
 
 
@@ -91,7 +92,7 @@ def convert_index(
     dataset: DatasetName,
     settings: IndexSettings,
     *,
-    on_progress: Progress = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> Indexed:
     """Make a dataset of clips. Pictures that are missing, broken or show no torso are listed and left out.
 
@@ -100,7 +101,7 @@ def convert_index(
         out: Folder of the dataset.
         dataset: Which one it is.
         settings: How.
-        on_progress: Hears of every group of clips that is done.
+        on_progress: Called after every group of clips.
 
     Raises:
         ArchiveError: The index is missing, damaged or of another dataset.
@@ -111,37 +112,38 @@ def convert_index(
     check_clips(folder, settings.size, TITLES[dataset])
     usable, rejections = _sort_out(images, source)
     if not usable:
-        raise DatasetError(f"none of the pictures of {source / FILE} can be used: {some_of(rejections)}")
+        raise DatasetError(f"none of the pictures of {source / INDEX_PICKLE} can be used: {first_of(rejections)}")
     sides, num_both = _sides(usable, settings)
-    clips = _plan(usable, source, sides, settings)
-    todo = [clip for clip in clips if not folder.exists(f"clips/{clip['clip_id']}.parquet")]
+    clips = _plan(usable, source, settings)
+    build = ClipBuild(folder)
+    todo = [clip for clip in clips if clip["clip_id"] not in build.entries]
     groups = [todo[start : start + _TOGETHER] for start in range(0, len(todo), _TOGETHER)]
-    rows = [{"clip_id": f"group-{number}", "clips": group} for number, group in enumerate(groups)]
-    num_new = 0
-    if rows:
-        results = map_clips(
-            rows, _ClipMaker, (source, folder, settings.size), manifest=folder, workers=settings.workers
-        )
-        for done, result in enumerate(results, start=1):
-            num_new += result.get("num_made", 0)
-            lost = json.loads(result["lost"]) if result.get("lost") else {result["clip_id"]: result["reason"]}
-            rejections += [Rejection(path, reason) for path, reason in lost.items()]
-            on_progress(done, len(rows))
+    rows = [{"group": f"group-{number}", "clips": group} for number, group in enumerate(groups)]
+    work = RowWork(_ClipMaker, (source, folder, settings.size), key="group")
+    num_before = len(build.entries)
+    for result in build.make(rows, work, settings.workers, on_progress):
+        lost = json.loads(result["lost"]) if result.get("lost") else {result["group"]: result["reason"]}
+        rejections += [Rejection(path, reason) for path, reason in lost.items()]
+    num_new = len(build.entries) - num_before
     wanted = {clip["clip_id"] for clip in clips}
-    infos = finish_clips(
-        folder,
-        lambda info: sides.get(info.person, info.split),
-        lambda info: info.clip_id not in wanted and Path(info.source).is_relative_to(source),
-        size=settings.size,
-        settings={"dataset": TITLES[dataset], "train_fraction": settings.train_fraction},
-        pose="index.p",
-        split_by="person",
+    stale = [info for info in build.infos() if info.clip_id not in wanted and Path(info.source).is_relative_to(source)]
+    build.delete(info.clip_id for info in stale)
+    before = build.split_before()
+    splits = build.split_groups("person", lambda person: sides.get(person) or before(person))
+    build.finish(
+        DatasetInfo(
+            size=settings.size,
+            settings={"dataset": TITLES[dataset], "train_fraction": settings.train_fraction},
+            backends=describe_backends(pose=INDEX_PICKLE),
+            split_by="person",
+            splits=splits,
+        )
     )
-    write_rejections(folder, rejections)
-    if not infos:
-        raise DatasetError(f"none of the pictures of {source / FILE} can be used: {some_of(rejections)}")
+    save_rejections(folder, rejections)
+    if not build.entries:
+        raise DatasetError(f"none of the pictures of {source / INDEX_PICKLE} can be used: {first_of(rejections)}")
     num_anonymous = sum(image.is_anonymous for image in usable)
-    return Indexed(folder, infos, num_new, num_both, num_anonymous, rejections)
+    return Indexed(folder, build.infos(), set(splits["test"]), num_new, num_both, num_anonymous, rejections)
 
 
 def _sort_out(images: Sequence[IndexedImage], source: Path) -> tuple[list[IndexedImage], list[Rejection]]:
@@ -173,9 +175,7 @@ def _sides(images: Sequence[IndexedImage], settings: IndexSettings) -> tuple[dic
     return {person: "train" if person in learned else "test" for person in people}, len(both)
 
 
-def _plan(
-    images: Sequence[IndexedImage], source: Path, sides: Mapping[str, Split], settings: IndexSettings
-) -> list[Row]:
+def _plan(images: Sequence[IndexedImage], source: Path, settings: IndexSettings) -> list[Row]:
     """What to make: a row a clip."""
     groups: dict[tuple[str, str], list[IndexedImage]] = {}
     for image in images:
@@ -189,7 +189,6 @@ def _plan(
                 "clip_id": derive_clip_id(person, clothes, sha256, making),
                 "person": person,
                 "clothes": clothes,
-                "split": sides[person],
                 "sha256": sha256,
                 "images": [image.path for image in group],
                 "joints": np.concatenate([image.joints.ravel() for image in group]).tolist(),
@@ -213,20 +212,20 @@ class _ClipMaker:
         self.source, self.folder, self.size = source, folder, size
 
     def __call__(self, row: Row) -> Row:
-        """Make the clips of a group; what is wrong with pictures is told by their paths."""
+        """Make the clips of a group; what is wrong with pictures is in the result by their paths."""
         lost: dict[str, str] = {}
-        made = 0
+        made: list[ClipEntry] = []
         reason = ""
         try:
             for clip in row["clips"]:
                 made += self._make(clip, lost)
         except Exception as error:
             reason = reason_of(error)
-            lost[row["clip_id"]] = reason
-        return {"clip_id": row["clip_id"], "num_made": made, "lost": json.dumps(lost), "reason": reason}
+            lost[row["group"]] = reason
+        return {"group": row["group"], "entries": encode_entries(made), "lost": json.dumps(lost), "reason": reason}
 
-    def _make(self, row: Row, lost: dict[str, str]) -> bool:
-        """Make a clip and return whether there is one."""
+    def _make(self, row: Row, lost: dict[str, str]) -> list[ClipEntry]:
+        """Make a clip and return its entry, none where no picture can be read."""
         frames, poses = [], []
         joints = np.array(row["joints"], np.float32).reshape(-1, 18, 3)
         for path, shares in zip(row["images"], joints, strict=True):
@@ -238,9 +237,8 @@ class _ClipMaker:
             frames.append(image)
             poses.append(keypoints)
         if not frames:
-            return False
-        write_clip(self.folder, self._clip(row, np.stack(frames), np.stack(poses)))
-        return True
+            return []
+        return [write_clip(self.folder, self._clip(row, np.stack(frames), np.stack(poses)))]
 
     def _read(self, path: Path, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A picture at the dataset's size, and its keypoints (18, 3)."""
@@ -256,7 +254,6 @@ class _ClipMaker:
             clip_id=row["clip_id"],
             person=row["person"],
             action=row["clothes"],
-            split=row["split"],
             fps=1.0,
             source=str(self.source / row["images"][0]),
             source_sha256=row["sha256"],

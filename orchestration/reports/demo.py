@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from orchestration.data.colorize import ColorizeSettings, colorize
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.colorize import ColorizeSettings, recolor_dataset
+from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.evaluation.records import EvaluationRecord
 from orchestration.evaluation.video import EvaluateSettings, Perceptual, VideoBasis, evaluate_video
 from orchestration.option_types import FrameSize
@@ -94,7 +94,7 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
             seed=SPLIT_SEED,
             workers=0,  # a dozen short clips is prepared sooner than Ray Data starts
         )
-        output.print(str(prepare(videos, dataset, truth, on_progress=lambda done, total, _: on_progress(done, total))))
+        output.print(str(prepare_videos(videos, dataset, truth, on_progress=on_progress)))
     with timed(output, "3/6 colorize: random colours inside the garments"):
         _recolor(dataset, output)
     log = RunLog(StorageFolder(runs) / "demo")
@@ -139,7 +139,7 @@ def _recolor(dataset: str, output: DemoOutput) -> None:
     kinds: tuple[tuple[Scope, Region, int], ...] = (("frame", "upper", 3), ("frame", "lower", 3), ("clip", "both", 12))
     for scope, region, recolorings in kinds:
         settings = ColorizeSettings(scope=scope, region=region, recolorings=recolorings, workers=0)
-        output.print(str(colorize(dataset, settings)))
+        output.print(str(recolor_dataset(dataset, settings)))
 
 
 def _train_all(dataset: str, runs: str, settings: DemoSettings, parent: RunLog, output: DemoOutput) -> str:

@@ -9,6 +9,10 @@ ProgressCallback = Callable[[int, int], object]
 """Called with how many of how many things are done."""
 
 
+def ignore_progress(done: int, total: int) -> None:
+    """Show nothing."""
+
+
 class TrainingStep(NamedTuple):
     """A training step that was taken."""
 

@@ -6,6 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import cv2
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.errors import DISK_FULL
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_session import start_ray
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder, scratch_name
@@ -24,51 +26,66 @@ Row = dict[str, Any]
 _MAX_RETRIES = 3  # a video that kills its process must not do so for ever
 
 
-def map_clips(
-    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], *, manifest: StorageFolder, workers: int
-) -> Iterator[Row]:
-    """Have every clip worked on and yield the results as they come, in any order.
+@dataclass(frozen=True)
+class RowWork:
+    """What is done with rows."""
 
-    A process that dies costs the clip in flight, which is tried again. A clip that kills four is given up: its
-    result has its ``clip_id`` and a ``reason`` alone.
+    worker: type
+    """A class whose instances, made once per process, map one row to one result."""
+    arguments: tuple[Any, ...]
+    """Picklable; of which each instance is made."""
+    key: str
+    """The field of a row, of which each has another one, that its result has, too."""
+
+
+def map_rows(
+    rows: Sequence[Row],
+    work: RowWork,
+    *,
+    manifest: StorageFolder,
+    workers: int,
+    on_progress: ProgressCallback = ignore_progress,
+) -> Iterator[Row]:
+    """Work on every row and yield the results as they come, in any order. Without rows, nothing is started.
+
+    A process that dies costs the row in flight, which is tried again. A row that kills four is given up: its result
+    has its key and a ``reason`` alone.
 
     Args:
-        rows: At least one, each with a ``clip_id``; values that Arrow knows.
-        worker: A class whose instances, made once per process from `arguments`, map one row to one result, which
-            has the same ``clip_id``.
-        arguments: Picklable.
+        rows: Values that Arrow knows.
+        work: What is done with each.
         manifest: Folder for a small file while it is needed; every node must reach it.
         workers: Processes, each with one CPU; -1 takes the CPUs that are there. A private Ray runs no more than
             those; a cluster may start nodes for those that wait. 0 works in this process, without Ray.
+        on_progress: Called after every row.
 
     Raises:
-        ConfigError: A clip's `reason` is that the disk is full.
+        ConfigError: The `reason` of a result is that the disk is full.
         OSError: Nothing can be written to `manifest`.
     """
+    if not rows:
+        return
     manifest.require_writable()
-    results = (
-        _map_on_ray(rows, worker, arguments, manifest, workers) if workers else iter(map(worker(*arguments), rows))
-    )
-    lost = {row["clip_id"] for row in rows}
+    results = _map_on_ray(rows, work, manifest, workers) if workers else iter(map(work.worker(*work.arguments), rows))
+    lost = {row[work.key] for row in rows}
     for result in results:
         if result.get("reason") == DISK_FULL:  # the others would be worked on for nothing
             raise ConfigError(f"{manifest}: {DISK_FULL}; what is finished stays, and the same command goes on from it")
-        lost.discard(result["clip_id"])
+        lost.discard(result[work.key])
+        on_progress(len(rows) - len(lost), len(rows))
         yield result
-    for clip_id in sorted(lost):
-        yield {"clip_id": clip_id, "reason": f"the process that worked on it died {_MAX_RETRIES + 1} times"}
+    for key in sorted(lost):
+        yield {work.key: key, "reason": f"the process that worked on it died {_MAX_RETRIES + 1} times"}
 
 
-def _map_on_ray(
-    rows: Sequence[Row], worker: type, arguments: tuple[Any, ...], manifest: StorageFolder, workers: int
-) -> Iterator[Row]:
+def _map_on_ray(rows: Sequence[Row], work: RowWork, manifest: StorageFolder, workers: int) -> Iterator[Row]:
     start_ray()
-    name = scratch_name(f"{worker.__name__}.parquet")
+    name = scratch_name(f"{work.worker.__name__}.parquet")
     with manifest.write(name) as stream:
         pq.write_table(pa.Table.from_pylist(list(rows)), stream)
     try:
         results = _read(manifest, name, num_blocks=len(rows))
-        results = _map(results, worker, arguments, min(_cluster_cpus(workers), len(rows)))
+        results = _map(results, work, min(_cluster_cpus(workers), len(rows)))
         for block in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from cast(pa.Table, block).to_pylist()
     finally:
@@ -89,7 +106,7 @@ def _read(folder: StorageFolder, name: str, num_blocks: int) -> Dataset:
     return ray.data.read_parquet(path, filesystem=filesystem, override_num_blocks=num_blocks, num_cpus=0)
 
 
-def _map(dataset: Dataset, worker: type, arguments: tuple[Any, ...], num_actors: int) -> Dataset:
+def _map(dataset: Dataset, work: RowWork, num_actors: int) -> Dataset:
     import ray.data
 
     with warnings.catch_warnings():
@@ -97,7 +114,7 @@ def _map(dataset: Dataset, worker: type, arguments: tuple[Any, ...], num_actors:
         warnings.simplefilter("ignore", DeprecationWarning)
         return dataset.map(
             _Actor,  # type: ignore[arg-type]  # Ray's annotation knows functions only
-            fn_constructor_args=(worker, arguments),
+            fn_constructor_args=(work,),
             # One row at a time: those that wait for an actor would spend their retries when it dies.
             compute=ray.data.ActorPoolStrategy(size=num_actors, max_tasks_in_flight_per_actor=1),
             num_cpus=1,
@@ -108,9 +125,9 @@ def _map(dataset: Dataset, worker: type, arguments: tuple[Any, ...], num_actors:
 class _Actor:
     """A worker in a process of its own, which has one CPU."""
 
-    def __init__(self, worker: type, arguments: tuple[Any, ...]):
+    def __init__(self, work: RowWork):
         cv2.setNumThreads(1)  # Ray sees to torch, but OpenCV would take all CPUs in every process
-        self._work = worker(*arguments)
+        self._work = work.worker(*work.arguments)
 
     def __call__(self, row: Row) -> Row:
         return self._work(row)

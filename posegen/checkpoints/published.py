@@ -20,7 +20,7 @@ import yaml
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from posegen.datasets.published.h36m_names import FPS, Y_UP
+from posegen.datasets.published.h36m_names import H36M_FPS, Y_UP
 from posegen.errors import CheckpointImportError, first_line
 from posegen.io.records import pick_record
 from posegen.networks.behavior import BehaviorNet
@@ -255,7 +255,7 @@ def _configure_behavior(published: Published) -> Behavior.Config:
         preset,
         latent_dim=latent_dim,
         num_frames=published.settings.data.seq_length[0],
-        fps=FPS / published.settings.data.sequential_frame_lag,
+        fps=H36M_FPS / published.settings.data.sequential_frame_lag,
         information_max=published.settings.training.information_max or preset.information_max,
         lambda_auxiliary=0.0,
     )

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, ImageError, first_line
+from posegen.features.parts import is_usable
 from posegen.io.images import decode_png, encode_png
 from posegen.io.records import check_size, parse_record
 from posegen.io.storage import StorageFolder
 
-SCHEMA_VERSION = 1
 CLIP_SCHEMA = pa.schema(
     [
         ("frame", pa.int32()),
@@ -43,6 +43,8 @@ RECOLORING_SCHEMA = pa.schema(
         ("seed", pa.int64()),
     ]
 )
+INDEX_FILE = "index.parquet"
+"""The file, in a dataset's folder, that says what its clips are, see `posegen.datasets.clip_index`."""
 METADATA_KEY = b"posegen"
 """Under which a Parquet file says how it was made."""
 _ROW_GROUP = 16  # frames that are read together: small enough for random access, large enough for a stream
@@ -58,7 +60,6 @@ class ClipInfo:
     clip_id: str
     person: str
     action: str
-    split: Split
     fps: float
     source: str
     """Where the video was when it was prepared."""
@@ -66,6 +67,24 @@ class ClipInfo:
     num_frames: int
     size: tuple[int, int]
     """Height and width in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RecordedInfo(ClipInfo):
+    """What a clip's file says of it: those that version 0.1 wrote have the split, too."""
+
+    split: Split | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipEntry:
+    """What an index holds of a clip: all that a build or a training has to know before it reads frames."""
+
+    info: ClipInfo
+    num_usable: int
+    """Frames with a pose that a body can be taken apart by, see `posegen.features.parts.is_usable`."""
+    num_bytes: int
+    """Size of the file."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +109,8 @@ class Clip:
         return len(self.images)
 
 
-def write_clip(dataset: StorageFolder, clip: Clip) -> None:
-    """Write one clip, atomically; a clip of the same id is replaced."""
+def write_clip(dataset: StorageFolder, clip: Clip) -> ClipEntry:
+    """Write one clip, atomically, and return its entry for the index; a clip of the same id is replaced."""
     table = pa.table(
         {
             "frame": pa.array(clip.frames, pa.int32()),
@@ -104,38 +123,67 @@ def write_clip(dataset: StorageFolder, clip: Clip) -> None:
         schema=CLIP_SCHEMA,
     )
     metadata = json.dumps(asdict(clip.info), ensure_ascii=False).encode()
-    write_table(
+    num_bytes = write_table(
         dataset / "clips",
         f"{clip.info.clip_id}.parquet",
         table.replace_schema_metadata({METADATA_KEY: metadata}),
     )
+    return ClipEntry(info=clip.info, num_usable=int(is_usable(clip.keypoints).sum()), num_bytes=num_bytes)
 
 
-def write_table(folder: StorageFolder, name: str, table: pa.Table) -> None:
-    """Write a table of images, atomically. PNG does not compress twice, so Parquet does not try."""
+def write_table(folder: StorageFolder, name: str, table: pa.Table) -> int:
+    """Write a table of images, atomically, and return its size in bytes.
+
+    PNG does not compress twice, so Parquet does not try.
+    """
     with folder.write(name) as stream:
         pq.write_table(table, stream, compression="none", row_group_size=_ROW_GROUP, use_dictionary=False)
+        return stream.tell()
 
 
 class ClipFile:
-    """A clip in a dataset, read frame by frame. Opens its file on first use and again after pickling."""
+    """A clip in a dataset, read frame by frame. Opens its file on first use and again after pickling.
 
-    def __init__(self, dataset: StorageFolder, clip_id: str):
+    Args:
+        dataset: The dataset's folder.
+        clip_id: Of the clip.
+        info: What the index says of it; by default the file is opened for it.
+    """
+
+    def __init__(self, dataset: StorageFolder, clip_id: str, info: ClipInfo | None = None):
         self.dataset = dataset
         self.clip_id = clip_id
+        self._indexed = info
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "clip_id": self.clip_id}
+        return {"dataset": self.dataset, "clip_id": self.clip_id, "_indexed": self._indexed}
 
     @cached_property
     def _table(self) -> _FrameTable:
-        return _FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet", CLIP_SCHEMA)
+        table = _FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet", CLIP_SCHEMA)
+        if self._indexed and self._indexed.num_frames != table.num_rows:
+            listed = f"{self._indexed.num_frames} in {self.dataset}/{INDEX_FILE}"
+            raise DatasetError(f"{table} has {table.num_rows} frames, but {listed}; delete the index")
+        return table
 
     @cached_property
     def info(self) -> ClipInfo:
         """What is known of the clip as a whole. Raises DatasetError where it is not what the file holds."""
+        if self._indexed:
+            return self._indexed
+        recorded = asdict(self._recorded)
+        del recorded["split"]
+        return ClipInfo(**recorded)
+
+    @property
+    def recorded_split(self) -> Split | None:
+        """The split that version 0.1 wrote into the file; None in files written since."""
+        return self._recorded.split
+
+    @cached_property
+    def _recorded(self) -> _RecordedInfo:
         table = self._table
-        info = parse_record(ClipInfo, table.metadata.get(METADATA_KEY, b""), str(table), DatasetError)
+        info = parse_record(_RecordedInfo, table.metadata.get(METADATA_KEY, b""), str(table), DatasetError)
         check_size(info.size, str(table), DatasetError)
         if info.clip_id != self.clip_id:  # it becomes the name of files
             raise DatasetError(f"{table} says that it is the clip {info.clip_id!r}: give it its name back")

@@ -3,12 +3,14 @@
 Layout of ``DATASET/``::
 
     dataset.json                           settings, backends with their weights, splits
+    index.parquet                          what the clips are, see `posegen.datasets.clip_index`
     clips/CLIP_ID.parquet                  frame, time, image, keypoints, edges, mask
     colors/SCOPE-REGION/CLIP_ID.parquet    frame, variant, image, upper_ab, lower_ab, seed
-    rejected.parquet                       source, reason
+    rejected.json                          source, reason
 
 A file is there whole or not at all, see `posegen.io.storage`. A clip's id is derived from the video's content and the
-settings that made it, so preparing again redoes only what changed.
+settings that made it, so preparing again redoes only what changed. Which split a clip is in follows from its person or
+action and from ``dataset.json`` alone.
 """
 
 from __future__ import annotations
@@ -17,13 +19,20 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
-from posegen.datasets.clip_files import SCHEMA_VERSION, ClipFile, RecoloringFile
+from posegen.datasets.clip_files import ClipFile, RecoloringFile
+from posegen.datasets.clip_index import load_index, match_entries
 from posegen.datasets.dataset import Dataset, Split, readable_id
 from posegen.errors import DatasetError
 from posegen.io.records import check_size, parse_record
 from posegen.io.storage import StorageFolder
+
+ClipGroup = Literal["person", "action"]
+"""What is in one split as a whole."""
+CLIPS_VERSION = 2
+"""Of the dataset's format. In version 1, which is read, each clip's file had its split, too."""
+_READABLE = (1, CLIPS_VERSION)
 
 
 @dataclass(frozen=True)
@@ -35,10 +44,14 @@ class DatasetInfo:
     """Every option of the preparation that changes its output."""
     backends: dict[str, dict[str, Any]]
     """``pose``, ``edges``, ``mask``: the backend's name and the sha256 of its weights."""
-    split_by: str
+    split_by: ClipGroup
     splits: dict[str, list[str]]
     """``train`` and ``test``: the actions, or persons, of each."""
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = CLIPS_VERSION
+
+    def split_of_group(self, group: str) -> Split | None:
+        """The split of a person, or action, None where it is in neither."""
+        return next((split for split in get_args(Split) if group in self.splits[split]), None)
 
 
 def derive_clip_id(person: str, action: str, source_sha256: str, settings: dict[str, Any]) -> str:
@@ -60,13 +73,23 @@ class ClipDataset(Dataset):
 
     @cached_property
     def clips(self) -> list[ClipFile]:
-        """All clips, sorted by id."""
-        names = (self.folder / "clips").files(".parquet")
-        return [ClipFile(self.folder, name.removesuffix(".parquet")) for name in names]
+        """All clips, sorted by id. Those that are in the index are not opened."""
+        entries = match_entries(self.folder, load_index(self.folder))
+        return [
+            ClipFile(self.folder, clip_id, None if isinstance(entry, int) else entry.info)
+            for clip_id, entry in entries.items()
+        ]
+
+    def split_of(self, clip: ClipFile) -> Split | None:
+        """The split of a clip, by ``dataset.json``; None where that does not name its person, or action.
+
+        Such a clip is of a preparation that was stopped; what version 0.1 wrote into its file counts.
+        """
+        return self.info.split_of_group(getattr(clip.info, self.info.split_by)) or clip.recorded_split
 
     def split(self, split: Split) -> list[ClipFile]:
         """The clips of one split. Raises DatasetError if there are none."""
-        clips = [clip for clip in self.clips if clip.info.split == split]
+        clips = [clip for clip in self.clips if self.split_of(clip) == split]
         if not clips:
             raise DatasetError(f"{self.folder} has no clips in the split {split!r}")
         return clips
@@ -127,8 +150,11 @@ def load_dataset_info(folder: StorageFolder) -> DatasetInfo:
     """Read ``dataset.json``. Raises DatasetError for one of another schema version, or that is none."""
     content = folder.read_json("dataset.json")
     found = content.get("schema_version") if isinstance(content, dict) else None
-    if found != SCHEMA_VERSION:
-        raise DatasetError(f"{folder} has schema version {found}, expected {SCHEMA_VERSION}; prepare it again")
+    if found not in _READABLE:
+        raise DatasetError(
+            f"{folder} has schema version {found}, expected at most {CLIPS_VERSION}: "
+            "prepare it again, or take a newer posegen"
+        )
     place = f"{folder}/dataset.json"
     info = parse_record(DatasetInfo, json.dumps(content), place, DatasetError)
     check_size(info.size, place, DatasetError)

@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -27,7 +27,8 @@ from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion, encode_motion, read_motion
 
 SplitBy = Literal["person", "action", "motion"]
-SCHEMA_VERSION = 1
+MOTIONS_VERSION = 1
+"""Of the dataset's format."""
 MANIFEST = "motions.json"
 """The file that says what is in a dataset."""
 _NAMED = 6  # motions in a message
@@ -58,7 +59,7 @@ class MotionDatasetInfo:
     settings: dict[str, Any]
     """How the dataset was made."""
     motions: list[MotionEntry]
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = MOTIONS_VERSION
 
 
 class NamedMotion(NamedTuple):
@@ -148,28 +149,34 @@ class MotionDataset(Dataset):
         return motion
 
 
+@dataclass(frozen=True)
+class SplitRule:
+    """How motions that come without a split are divided."""
+
+    split_by: SplitBy = "person"
+    """What is either learned from or held out, as a whole."""
+    train_fraction: float = 0.8
+    """Share of persons, actions or motions to learn from."""
+    seed: int = 0
+    """Decides which."""
+
+
 def write_motions(
     folder: StorageFolder,
     motions: Iterable[NamedMotion],
     *,
     settings: Mapping[str, Any],
-    split_by: SplitBy = "person",
-    train_fraction: float = 0.8,
-    seed: int = 0,
+    rule: SplitRule = SplitRule(),
     actions: Iterable[str] = (),
-    on_motion: Callable[[int], None] = lambda done: None,
 ) -> MotionDatasetInfo:
     """Write a dataset: every motion as it comes, and the manifest when all are there.
 
     Args:
         folder: Where. What is there under the same names is replaced.
-        motions: All at one rate.
+        motions: All at one rate. Those that come with a split keep it.
         settings: How they were made.
-        split_by: What is either learned from or held out, as a whole; motions that come with a split keep it.
-        train_fraction: Share of persons, actions or motions to learn from.
-        seed: Decides which.
+        rule: How the others are divided.
         actions: The actions in the order of their labels; by default those that occur, by name.
-        on_motion: Hears how many are written.
 
     Raises:
         DatasetError: There are no motions, rates differ, or an action is none of `actions`.
@@ -190,14 +197,13 @@ def write_motions(
         entries.append(entry)
         if named.split is not None:
             assigned[entry.motion_id] = named.split
-        on_motion(len(entries))
     if not entries:
         raise DatasetError(f"nothing to write to {folder}: no motion was found")
     info = MotionDatasetInfo(
         actions=order or sorted({entry.action for entry in entries}),
         fps=fps,
         settings=dict(settings),
-        motions=sorted(_divide(entries, assigned, split_by, train_fraction, seed), key=lambda entry: entry.motion_id),
+        motions=sorted(_divide(entries, assigned, rule), key=lambda entry: entry.motion_id),
     )
     folder.write_json(MANIFEST, asdict(info))
     return info
@@ -218,13 +224,11 @@ def _write_motion(folder: StorageFolder, named: NamedMotion) -> MotionEntry:
     )
 
 
-def _divide(
-    entries: Sequence[MotionEntry], assigned: Mapping[str, Split], split_by: SplitBy, train_fraction: float, seed: int
-) -> list[MotionEntry]:
+def _divide(entries: Sequence[MotionEntry], assigned: Mapping[str, Split], rule: SplitRule) -> list[MotionEntry]:
     """The entries in their splits: those assigned by id, all others by what is held out as a whole."""
-    group = {"person": "person", "action": "action", "motion": "motion_id"}[split_by]
+    group = {"person": "person", "action": "action", "motion": "motion_id"}[rule.split_by]
     open_groups = [str(getattr(entry, group)) for entry in entries if entry.motion_id not in assigned]
-    train = set(assign_splits(open_groups, train_fraction, seed)["train"]) if open_groups else set()
+    train = set(assign_splits(open_groups, rule.train_fraction, rule.seed)["train"]) if open_groups else set()
     return [
         replace(
             entry,
@@ -238,8 +242,8 @@ def _load_info(folder: StorageFolder) -> MotionDatasetInfo:
     """Read the manifest. Raises DatasetError for one of another version, or that is none."""
     place = f"{folder}/{MANIFEST}"
     info = parse_record(MotionDatasetInfo, folder.read(MANIFEST), place, DatasetError)
-    if info.schema_version != SCHEMA_VERSION:
-        raise DatasetError(f"{place} has schema version {info.schema_version}, expected {SCHEMA_VERSION}")
+    if info.schema_version != MOTIONS_VERSION:
+        raise DatasetError(f"{place} has schema version {info.schema_version}, expected {MOTIONS_VERSION}")
     if not (math.isfinite(info.fps) and info.fps > 0):
         raise DatasetError(f"{place} has {info.fps} frames per second; convert the motions again")
     if len(set(info.actions)) != len(info.actions):

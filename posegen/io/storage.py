@@ -94,10 +94,14 @@ class StorageFolder:
 
     def files(self, suffix: str = "") -> list[str]:
         """Return the sorted names of the files directly inside, empty if the folder does not exist."""
+        return list(self.sizes(suffix))
+
+    def sizes(self, suffix: str = "") -> dict[str, int]:
+        """Return the bytes of the files directly inside by their sorted names, empty if the folder does not exist."""
         filesystem, path = self.resolve()
         infos = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
-        names = (info.base_name for info in infos if info.type == pafs.FileType.File)
-        return sorted(name for name in names if name.endswith(suffix) and not name.startswith("."))
+        found = {info.base_name: info.size for info in infos if info.type == pafs.FileType.File}
+        return {name: found[name] for name in sorted(found) if name.endswith(suffix) and not name.startswith(".")}
 
     def folders(self) -> list[str]:
         """Return the sorted names of the folders directly inside, empty if the folder does not exist."""

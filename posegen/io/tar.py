@@ -71,7 +71,7 @@ def list_members(path: Path, accepts: Callable[[str], bool], expected: str) -> l
     return list(members.values())
 
 
-def extract(path: Path, members: Sequence[Member], folder: StorageFolder) -> int:
+def extract_members(path: Path, members: Sequence[Member], folder: StorageFolder) -> int:
     """Write files of an archive into a folder, without the folders that they are in, and return how many.
 
     Files that are there in full are left alone. A file is there whole or not at all.

@@ -23,13 +23,16 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import psutil  # type: ignore[import-untyped]
 import ray
 
-from orchestration.data.clip_preparer import ClipPreparer, ClipResult
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.clip_preparer import ClipPreparer
+from orchestration.data.incremental import ClipBuild
+from orchestration.data.prepare import PrepareSettings, prepare_videos
+from orchestration.runtime.ray_data import Row
 from orchestration.runtime.ray_session import start_ray
 from posegen.io.storage import StorageFolder
 from posegen.synthetic.studio import render_clip, truth_path, write_studio_clip
@@ -74,13 +77,18 @@ def measure_ray(videos: Path, out: Path) -> Measurement:
     """Prepare a folder as the product does."""
     process, memory, seconds = psutil.Process(), 0, []
 
-    def hear(done: int, total: int, result: ClipResult) -> None:
+    def watch(done: int, total: int) -> None:
         nonlocal memory
         memory = max(memory, process.memory_info().rss)
-        seconds.append(result.seconds)
 
-    start = time.perf_counter()
-    prepare(videos, StorageFolder(out), SETTINGS, on_progress=hear)
+    def make(build: ClipBuild, *arguments: Any) -> list[Row]:
+        results = make_clips(build, *arguments)
+        seconds.extend(result["seconds"] for result in results)
+        return results
+
+    start, make_clips = time.perf_counter(), ClipBuild.make
+    with patch.object(ClipBuild, "make", make):
+        prepare_videos(videos, StorageFolder(out), SETTINGS, on_progress=watch)
     return Measurement.since(start, seconds, memory)
 
 
@@ -93,7 +101,6 @@ def measure_pool(videos: Path, out: Path) -> Measurement:
             "source_sha256": "",
             "person": path.parent.name,
             "action": path.stem,
-            "split": "train",
         }
         for path in sorted(videos.glob("*/*.mp4"))
     ]
@@ -130,7 +137,7 @@ def main() -> None:
         few = measure_ray(folder / "few", folder / "ray-few")
         many = measure_ray(folder / "many", folder / "ray-many")
         start = time.perf_counter()
-        prepare(folder / "many", StorageFolder(folder / "ray-many"), SETTINGS)
+        prepare_videos(folder / "many", StorageFolder(folder / "ray-many"), SETTINGS)
         again = time.perf_counter() - start
         ray.shutdown()
     print(f"pool of {WORKERS}: {pool}")

@@ -10,8 +10,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from orchestration.data.colorize import ColorizeSettings, colorize
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.colorize import ColorizeSettings, recolor_dataset
+from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.runtime.progress import ProgressListener
 from orchestration.runtime.ray_session import start_ray
 from orchestration.training.job import TrainSettings
@@ -30,9 +30,9 @@ def make_dataset(folder: Path, size: tuple[int, int], num_frames: int) -> str:
         write_studio_clip(render_clip("grace", action, num_frames=num_frames, size=size), folder / "videos")
     dataset = str(folder / "dataset")
     truth = PrepareSettings(size=size, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
-    prepare(folder / "videos", dataset, truth)
+    prepare_videos(folder / "videos", dataset, truth)
     for scope, region in (("frame", "upper"), ("clip", "both")):
-        colorize(dataset, ColorizeSettings(scope=scope, region=region, workers=0))
+        recolor_dataset(dataset, ColorizeSettings(scope=scope, region=region, workers=0))
     return dataset
 
 

@@ -16,7 +16,7 @@ from bench_train import make_dataset
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from orchestration.data.colorize import ColorizeSettings, colorize
+from orchestration.data.colorize import ColorizeSettings, recolor_dataset
 from orchestration.runtime.ray_session import start_ray
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tune import open_search, tune
@@ -83,7 +83,7 @@ def main() -> None:
         mlflow.set_tracking_uri(f"sqlite:///{name}/mlflow.db")
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{name}/mlflow.db"
         dataset = make_dataset(Path(name, "data"), (96, 64), 32)
-        colorize(dataset, ColorizeSettings(scope="frame", region="lower", workers=0))
+        recolor_dataset(dataset, ColorizeSettings(scope="frame", region="lower", workers=0))
         start_ray()
         for round_ in range(2):
             trial, alone = measure(dataset, round_)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from orchestration.data.colorize import ColorizeSettings, colorize
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.colorize import ColorizeSettings, recolor_dataset
+from orchestration.data.prepare import PrepareSettings, prepare_videos
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
 from posegen.datasets.clips import DatasetInfo, save_dataset_info
@@ -61,9 +61,9 @@ def dataset(studio_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> st
     """The studio's videos as a dataset with all its colours."""
     folder = str(tmp_path_factory.mktemp("dataset") / "data")
     truth = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
-    prepare(studio_videos, folder, replace(truth, train_fraction=0.5))
+    prepare_videos(studio_videos, folder, replace(truth, train_fraction=0.5))
     for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
-        colorize(folder, ColorizeSettings(scope=scope, region=region, recolorings=3, workers=0))
+        recolor_dataset(folder, ColorizeSettings(scope=scope, region=region, recolorings=3, workers=0))
     return folder
 
 
@@ -74,13 +74,12 @@ def _standing_person() -> np.ndarray:
     return np.array([(x, y, 1.0) for x, y in xy], np.float32)
 
 
-def _write_noise_clip(folder: StorageFolder, person: str, split: str) -> None:
+def _write_noise_clip(folder: StorageFolder, person: str) -> None:
     rng = np.random.default_rng(len(person))
     info = ClipInfo(
         clip_id=f"{person}-wave",
         person=person,
         action="wave",
-        split=split,
         fps=25.0,
         source="",
         source_sha256="",
@@ -118,8 +117,8 @@ def _write_noise_clip(folder: StorageFolder, person: str, split: str) -> None:
 def noise_clips(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A dataset of three people who stand still, made in no time: noise of 64×64 pixels, painted in two ways."""
     folder = StorageFolder(tmp_path_factory.mktemp("data"))
-    for person, split in (("ann", "train"), ("bob", "train"), ("cleo", "test")):
-        _write_noise_clip(folder, person, split)
+    for person in ("ann", "bob", "cleo"):
+        _write_noise_clip(folder, person)
     splits = {"train": ["ann", "bob"], "test": ["cleo"]}
     save_dataset_info(folder, DatasetInfo(_NOISE_SIZE, {}, {}, split_by="person", splits=splits))
     return str(folder)
@@ -135,7 +134,6 @@ def two_people(tmp_path_factory: pytest.TempPathFactory) -> str:
             clip_id=f"{person}-{action}-0",
             person=person,
             action=action,
-            split="test",
             fps=25.0,
             source="",
             source_sha256="",

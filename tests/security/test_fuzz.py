@@ -53,13 +53,13 @@ from posegen.datasets.motion_formats.source import ImportOptions
 from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.datasets.published.h36m_annotation import Annotation, ViewRows, view_columns, write_annotation
 from posegen.datasets.published.h36m_cameras import calibrate, read_metadata
-from posegen.datasets.published.h36m_names import CAMERAS, Take, View
+from posegen.datasets.published.h36m_names import CAMERAS, CameraView, Take
 from posegen.datasets.published.h36m_poses import read_poses
 from posegen.datasets.published.vunet_index import read_index
 from posegen.errors import ArchiveError, DatasetError, ImageError, MotionError, RunError
 from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
-from posegen.io.tar import extract, list_members
+from posegen.io.tar import extract_members, list_members
 from posegen.motion.editing import first_frames
 from posegen.motion.motion import read_motion, write_motion
 from posegen.motion.rotations import matrix_to_axis_angle, rot6d_rows_to_matrix
@@ -148,7 +148,6 @@ INFO = ClipInfo(
     clip_id="c",
     person="ann",
     action="wave",
-    split="train",
     fps=25.0,
     source="",
     source_sha256="",
@@ -262,7 +261,7 @@ def test_motions_of_other_programs(foreign, data, name):
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files as those of Human3.6M and DeepFashion."""
     folder = tmp_path_factory.mktemp("published")
-    view = View(Take("S9", 14, 1), CAMERAS[0])
+    view = CameraView(Take("S9", 14, 1), CAMERAS[0])
     camera, world = h36m_files.lens_camera("S9", view.camera), h36m_files.world_poses(view.take, 4)
     positions = h36m_files.before_camera(world, camera)
     found = calibrate(positions, camera, None, None)
@@ -285,7 +284,7 @@ def _read_annotation(path: Path) -> None:
 PUBLISHED: dict[str, Callable[[Path], object]] = {
     "annot_export.h5": _read_annotation,
     "Walking 1.cdf": read_poses,
-    "Videos_S9.tgz": lambda path: extract(
+    "Videos_S9.tgz": lambda path: extract_members(
         path, list_members(path, lambda name: name.endswith(".mp4"), "'a.mp4'"), StorageFolder(path.parent / "out")
     ),
     "metadata.xml": read_metadata,

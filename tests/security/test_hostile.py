@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save, save_file
 
 from orchestration.cli import main as cli
 from orchestration.cluster.check import check, load
-from orchestration.data.prepare import _load_rejections
+from orchestration.data.rejections import load_rejections
 from orchestration.data.video_files import find_videos, read_contents
 from orchestration.evaluation import compare_page
 from orchestration.evaluation.compare import Comparison, Entry
@@ -100,7 +100,6 @@ def make_clip(clip_id: str = "ann-wave") -> Clip:
         clip_id=clip_id,
         person="ann",
         action="wave",
-        split="train",
         fps=25.0,
         source="",
         source_sha256="",
@@ -315,10 +314,10 @@ def test_what_was_rejected_may_be_damaged(tmp_path):
     for content in (b"", b"PAR1", b"no table"):
         (tmp_path / "rejected.parquet").write_bytes(content)
         with pytest.raises(DatasetError, match=r"rejected.parquet cannot be read"):
-            _load_rejections(StorageFolder(tmp_path))
+            load_rejections(StorageFolder(tmp_path))
     pq.write_table(pa.table({"source": [1]}), tmp_path / "rejected.parquet")
     with pytest.raises(DatasetError, match=r"rejected.parquet was not written by posegen"):
-        _load_rejections(StorageFolder(tmp_path))
+        load_rejections(StorageFolder(tmp_path))
 
 
 def test_a_pipe_named_like_a_video_is_not_waited_for(tmp_path):

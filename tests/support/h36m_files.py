@@ -13,7 +13,16 @@ from cdflib.cdfwrite import CDF
 from scipy.spatial.transform import Rotation
 
 from posegen.datasets.published.h36m_cameras import LensCamera
-from posegen.datasets.published.h36m_names import CAMERAS, FPS, IMAGE_POSES, POSES, VIDEOS, WORLD_POSES, Take, names_of
+from posegen.datasets.published.h36m_names import (
+    CAMERAS,
+    H36M_FPS,
+    IMAGE_POSES,
+    POSES,
+    VIDEOS,
+    WORLD_POSES,
+    Take,
+    names_of,
+)
 from posegen.io.video_writer import write_video
 from posegen.motion.editing import resample
 from posegen.motion.to_openpose import h36m_joints
@@ -76,7 +85,7 @@ def world_poses(take: Take, frames: int) -> np.ndarray:
     """(T, 32, 3) millimetres, z up, at 50 frames per second: an action of the procedural corpus."""
     action = list(ACTIONS)[take.action % len(ACTIONS)]
     number = int(take.subject.removeprefix("S"))
-    motion = resample(perform(action, make_subject(number), take.subaction, frames=frames // 2 + 2), FPS)
+    motion = resample(perform(action, make_subject(number), take.subaction, frames=frames // 2 + 2), H36M_FPS)
     joints = h36m_joints(motion)[:frames].astype(np.float64)
     poses = np.repeat(joints[:, 6:7], 32, axis=1)  # joints that nobody looks at are at the pelvis
     poses[:, H36M_17_INDICES] = joints
@@ -106,7 +115,7 @@ def draw_video(path: Path, keypoints: np.ndarray) -> None:
         for index, (x, y) in enumerate(pose[list(H36M_17_INDICES)]):
             cv2.circle(frame, (round(x), round(y)), 3, (20, 10 * index, 120), -1)
         frames.append(frame)
-    write_video(path, frames, fps=FPS)
+    write_video(path, frames, fps=H36M_FPS)
 
 
 class Studio:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from posegen.datasets.motion_formats import amass, bvh, estimators, humanact12, ntu13, uestc
 from posegen.datasets.motion_formats import posegen_npz as own
+from posegen.datasets.motion_formats.action_names import HUMANACT12
 from posegen.datasets.motion_formats.source import Format, ImportOptions, MotionSource, Probe
 from posegen.errors import MotionError
 
@@ -19,11 +20,14 @@ FORMATS: dict[str, Format] = {
     "bvh": Format("motion capture: BVH", bvh.is_bvh, bvh.find_bvh),
     "amass": Format("AMASS .npz: SMPL-H or SMPL-X poses, z up", amass.is_amass, amass.find_amass),
     "ntu13": Format(
-        "folder of VIBE's files with ntu_vibe_list.txt", ntu13.is_ntu13, ntu13.find_ntu13, tuple(ntu13.ACTIONS.values())
+        "folder of VIBE's files with ntu_vibe_list.txt",
+        ntu13.is_ntu13,
+        ntu13.find_ntu13,
+        tuple(ntu13.NTU13_ACTIONS.values()),
     ),
     "uestc": Format("folder with vibe_cache_refined.pkl and info/", uestc.is_uestc, uestc.find_uestc),
     "humanact12": Format(
-        "HumanAct12's poses or joints", humanact12.is_humanact12, humanact12.find_humanact12, humanact12.ACTIONS
+        "HumanAct12's poses or joints", humanact12.is_humanact12, humanact12.find_humanact12, HUMANACT12
     ),
     "pare": Format("PARE's tracks of a video, or folder of an image each", estimators.is_pare, estimators.find_vibe),
     "vibe": Format("VIBE's tracks of a video", estimators.is_vibe, estimators.find_vibe),

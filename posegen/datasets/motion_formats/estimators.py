@@ -29,7 +29,7 @@ from posegen.datasets.motion_formats.source import (
     put_on_floor,
     read_motion_pickle,
 )
-from posegen.datasets.motion_formats.tracks import Track, follow_person
+from posegen.datasets.motion_formats.tracks import Track, join_tracks
 from posegen.errors import MotionError
 from posegen.io.pickles import SUFFIXES
 from posegen.motion.anatomy import HEIGHT, REST, body_height
@@ -74,7 +74,7 @@ def _source(path: Path, name: str, load: partial[Motion]) -> MotionSource:
 
 def load_tracks(path: Path, options: ImportOptions) -> Motion:
     """Read a video's file. Raises MotionError, naming file and field."""
-    return motion_of(read_tracks(path), options, str(path))
+    return motion_of_tracks(read_tracks(path), options, str(path))
 
 
 def read_tracks(path: Path) -> list[Track]:
@@ -121,10 +121,10 @@ def _read_others(fields: Mapping[str, Any], frames: int, place: str) -> dict[str
     return others
 
 
-def motion_of(tracks: Sequence[Track], options: ImportOptions, place: str) -> Motion:
+def motion_of_tracks(tracks: Sequence[Track], options: ImportOptions, place: str) -> Motion:
     """Return one person's motion on the floor of the world. Raises MotionError where what it takes is missing."""
     fps = known_fps(options, place)
-    filled = follow_person(tracks, place)
+    filled = join_tracks(tracks, place)
     track = filled.track
     rest, residual = find_rest(track.rotations, track.others.get("joints3d"), filled.valid)
     trans = root_places(track, options, place)
@@ -179,7 +179,7 @@ def root_places(track: Track, options: ImportOptions, place: str) -> np.ndarray:
 
 def load_images(folder: Path, options: ImportOptions) -> Motion:
     """Read a folder of files, one an image. Raises MotionError, naming file and field."""
-    return motion_of([read_images(folder)], options, str(folder))
+    return motion_of_tracks([read_images(folder)], options, str(folder))
 
 
 def read_images(folder: Path) -> Track:

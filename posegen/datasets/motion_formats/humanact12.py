@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from posegen.datasets.motion_formats.action_names import HUMANACT12 as ACTIONS
+from posegen.datasets.motion_formats.action_names import HUMANACT12
 from posegen.datasets.motion_formats.arrays import read_arrays
 from posegen.datasets.motion_formats.estimators import find_rest
 from posegen.datasets.motion_formats.smpl_poses import read_pose
@@ -65,14 +65,14 @@ def _find_poses(path: Path, options: ImportOptions) -> list[MotionSource]:
 
 def _source(path: Path, name: str, label: Any, load: partial[Motion]) -> MotionSource:
     match = _NAME.fullmatch(name)
-    action = ACTIONS[int(label)] if _is_label(label) else None
+    action = HUMANACT12[int(label)] if _is_label(label) else None
     return MotionSource(
         name=name, source=f"{path}: {name}", load=load, person=match[1] if match else None, action=action
     )
 
 
 def _is_label(label: Any) -> bool:
-    return isinstance(label, int | np.integer) and 0 <= int(label) < len(ACTIONS)
+    return isinstance(label, int | np.integer) and 0 <= int(label) < len(HUMANACT12)
 
 
 def _load_poses(pose: Any, joints: Any, label: Any, place: str, options: ImportOptions) -> Motion:
@@ -85,8 +85,8 @@ def _load_poses(pose: Any, joints: Any, label: Any, place: str, options: ImportO
 
 def _labelled(motion: Motion, label: Any, place: str) -> Motion:
     if not _is_label(label):
-        raise MotionError(f"{place}: label is {label!r}, expected 0 to {len(ACTIONS) - 1}")
-    return replace(put_on_floor(motion), label=int(label), label_name=ACTIONS[int(label)])
+        raise MotionError(f"{place}: label is {label!r}, expected 0 to {len(HUMANACT12) - 1}")
+    return replace(put_on_floor(motion), label=int(label), label_name=HUMANACT12[int(label)])
 
 
 def _find_joints(path: Path, options: ImportOptions) -> list[MotionSource]:

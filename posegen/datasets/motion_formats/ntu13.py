@@ -17,7 +17,7 @@ from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, 
 from posegen.errors import MotionError
 from posegen.motion.motion import Motion
 
-ACTIONS = dict(zip(NTU13_CODES, NTU13, strict=True))
+NTU13_ACTIONS = dict(zip(NTU13_CODES, NTU13, strict=True))
 """By NTU RGB+D's number; a label is the place in this order."""
 
 _LIST = "ntu_vibe_list.txt"
@@ -54,13 +54,13 @@ def _source(folder: Path, name: str, options: ImportOptions) -> MotionSource:
         source=str(file),
         load=partial(_load, file, number, options),
         person=match[1] if match else None,
-        action=None if number is None else ACTIONS.get(number),
+        action=None if number is None else NTU13_ACTIONS.get(number),
     )
 
 
 def _load(file: Path, number: int | None, options: ImportOptions) -> Motion:
-    if number not in ACTIONS:
-        known = ", ".join(f"A{known:03}" for known in ACTIONS)
+    if number not in NTU13_ACTIONS:
+        known = ", ".join(f"A{known:03}" for known in NTU13_ACTIONS)
         raise MotionError(f"{file}: its name's action is none of NTU13's, expected one of {known}")
     motion = load_tracks(file, options)
-    return replace(motion, label=list(ACTIONS).index(number), label_name=ACTIONS[number])
+    return replace(motion, label=list(NTU13_ACTIONS).index(number), label_name=NTU13_ACTIONS[number])

@@ -46,7 +46,7 @@ def overlap(tracks: Sequence[Track]) -> int:
     return int((np.unique(frames, return_counts=True)[1] > 1).sum())
 
 
-def follow_person(tracks: Sequence[Track], place: str) -> FilledTrack:
+def join_tracks(tracks: Sequence[Track], place: str) -> FilledTrack:
     """Return one person's track, whole. Raises MotionError where it would be too long.
 
     Args:

@@ -8,7 +8,7 @@ frames of each count, ``info/action_classes.txt`` the actions; ``vibe_cache_refi
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,16 +98,21 @@ def _source(
     action, view, person, side = map(int, match.groups())
     if action >= NUM_ACTIONS or not 1 <= person <= NUM_PEOPLE or view > _ALL_AROUND:
         raise MotionError(f"{place} has an action, a view or a person that the dataset does not have")
-    split: Split = "train" if person in TRAIN_PEOPLE else "test"
-    label_name = _plain(actions[action])
-    turn = view if side != 1 else 0
+    clip = _Clip(
+        place=place,
+        count=count,
+        turn=view if side != 1 else 0,
+        label=action,
+        label_name=_plain(actions[action]),
+        split="train" if person in TRAIN_PEOPLE else "test",
+    )
     return MotionSource(
         name=name.strip().removesuffix(".avi"),
         source=place,
-        load=partial(_load, fields, count, turn, action, label_name, split, place, options),
+        load=partial(_load, fields, clip, options),
         person=f"p{person:03}",
-        action=label_name,
-        split=split,
+        action=clip.label_name,
+        split=clip.split,
     )
 
 
@@ -116,33 +121,39 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
-def _load(
-    fields: dict[str, Any],
-    count: int,
-    turn: int,
-    label: int,
-    label_name: str,
-    split: Split,
-    place: str,
-    options: ImportOptions,
-) -> Motion:
-    if turn == _ALL_AROUND:
+@dataclass(frozen=True)
+class _Clip:
+    """What the lists say of a clip."""
+
+    place: str
+    count: int
+    """Frames that count."""
+    turn: int
+    """Views from the front."""
+    label: int
+    label_name: str
+    split: Split
+
+
+def _load(fields: dict[str, Any], clip: _Clip, options: ImportOptions) -> Motion:
+    place = clip.place
+    if clip.turn == _ALL_AROUND:
         raise MotionError(f"{place} was filmed from all around and has no front, expected views 0 to 7")
-    local = read_pose(fields["pose"], place, "pose")[:count]
+    local = read_pose(fields["pose"], place, "pose")[: clip.count]
     frames = len(local)
-    if frames < (LEAST_TRAIN_FRAMES if split == "train" else 1):
-        least = LEAST_TRAIN_FRAMES if split == "train" else 1
+    least = LEAST_TRAIN_FRAMES if clip.split == "train" else 1
+    if frames < least:
         raise MotionError(f"{place}: pose has {frames} frames that count, expected at least {least} to learn from")
-    joints = check_numbers(fields["joints3d"][:count], (frames, len(VIBE_49), 3), place, "joints3d")
-    cameras = check_numbers(fields["orig_cam"][:count], (frames, 4), place, "orig_cam")
+    joints = check_numbers(fields["joints3d"][: clip.count], (frames, len(VIBE_49), 3), place, "joints3d")
+    cameras = check_numbers(fields["orig_cam"][: clip.count], (frames, 4), place, "orig_cam")
     rest, _ = find_rest(local, joints)
     track = Track(frames=np.arange(frames), rotations=local, others={"orig_cam": cameras})
-    front = _turn(turn)
+    front = _turn(clip.turn)
     root = front @ local[:, :1]
     trans = root_places(track, options, place) @ front.T
     body = pose_body(np.concatenate([root, local[:, 1:]], axis=1), trans, rest, known_fps(options, place))
-    meta = {"source": place, "root": options.root, "view": turn}
-    return replace(put_on_floor(body), label=label, label_name=label_name, meta=meta)
+    meta = {"source": place, "root": options.root, "view": clip.turn}
+    return replace(put_on_floor(body), label=clip.label, label_name=clip.label_name, meta=meta)
 
 
 def _turn(view: int) -> np.ndarray:

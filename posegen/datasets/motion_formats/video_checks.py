@@ -9,7 +9,7 @@ import numpy as np
 
 from posegen.datasets.motion_formats.estimators import find_rest
 from posegen.datasets.motion_formats.source import as_tensor
-from posegen.datasets.motion_formats.tracks import FilledTrack, Track, follow_person, overlap
+from posegen.datasets.motion_formats.tracks import FilledTrack, Track, join_tracks, overlap
 from posegen.motion.kinematics import forward_kinematics
 from posegen.skeletons import SMPL_24, joint_indices
 
@@ -35,7 +35,7 @@ class VideoChecks:
 
 def check_video(tracks: Sequence[Track], fps: float, place: str) -> VideoChecks:
     """Return the figures of a video. Raises MotionError where its tracks span too many frames."""
-    filled = follow_person(tracks, place)
+    filled = join_tracks(tracks, place)
     seen = len(np.unique(np.concatenate([track.frames for track in tracks])))
     boxes = filled.track.others.get("bboxes")
     return VideoChecks(

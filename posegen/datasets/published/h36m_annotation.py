@@ -32,7 +32,16 @@ import h5py
 import numpy as np
 
 from posegen.datasets.motion_formats.source import put_on_floor
-from posegen.datasets.published.h36m_names import ACTIONS, CAMERAS, FPS, NUM_JOINTS, SUBJECTS, Y_UP, Take, View
+from posegen.datasets.published.h36m_names import (
+    CAMERAS,
+    H36M_ACTIONS,
+    H36M_FPS,
+    H36M_JOINTS,
+    H36M_SUBJECTS,
+    Y_UP,
+    CameraView,
+    Take,
+)
 from posegen.errors import ArchiveError, first_line
 from posegen.io.storage import scratch_name
 from posegen.motion.cameras import PinholeCamera
@@ -41,14 +50,14 @@ from posegen.motion.to_h36m import smpl_joints
 from posegen.motion.to_openpose import openpose_body, project_body
 from posegen.skeletons import H36M_17, H36M_17_INDICES
 
-FILE = "annot_export.h5"
+ANNOTATION_FILE = "annot_export.h5"
 
 _COLUMNS: dict[str, tuple[tuple[int, ...], str]] = {
     "img_paths": ((), "S256"),
-    "keypoints": ((NUM_JOINTS, 2), "f4"),
-    "norm_keypoints": ((NUM_JOINTS, 2), "f4"),
-    "keypoints_3d": ((NUM_JOINTS, 3), "f4"),
-    "keypoints_3d_world": ((NUM_JOINTS, 3), "f4"),
+    "keypoints": ((H36M_JOINTS, 2), "f4"),
+    "norm_keypoints": ((H36M_JOINTS, 2), "f4"),
+    "keypoints_3d": ((H36M_JOINTS, 3), "f4"),
+    "keypoints_3d_world": ((H36M_JOINTS, 3), "f4"),
     "intrinsics_univ": ((4,), "f8"),
     "extrinsics_univ": ((3, 4), "f8"),
     "image_size": ((2,), "i8"),
@@ -108,7 +117,9 @@ class ViewRows:
         return project_body(openpose_body(self.joints(), H36M_17), self.camera)
 
 
-def view_columns(view: View, keypoints: np.ndarray, positions: np.ndarray, rows: ViewRows) -> dict[str, np.ndarray]:
+def view_columns(
+    view: CameraView, keypoints: np.ndarray, positions: np.ndarray, rows: ViewRows
+) -> dict[str, np.ndarray]:
     """Return a view's rows of the file by column: keypoints (T, 32, 2) in pixels, positions (T, 32, 3)."""
     count, (height, width) = len(rows), rows.size
     constants: dict[str, object] = {
@@ -207,7 +218,7 @@ class Annotation:
             raise ArchiveError(f"{self.path}: {name} has values of type {column.dtype}, expected {dtype}")
 
     @cached_property
-    def views(self) -> dict[View, np.ndarray]:
+    def views(self) -> dict[CameraView, np.ndarray]:
         """By view, the numbers (T,) of its rows in the order of its frames. Views that nobody knows are left out."""
         with self._open() as file:
             person, action, subaction, camera, frame = (
@@ -218,19 +229,19 @@ class Annotation:
         order = np.lexsort([frame, groups.ravel()])
         divided = np.split(order, np.cumsum(np.bincount(groups.ravel()))[:-1])
         views = {
-            View(Take(f"S{who}", what, again), str(where)): rows
+            CameraView(Take(f"S{who}", what, again), str(where)): rows
             for (who, what, again, where), rows in zip(unique.tolist(), divided, strict=True)
-            if f"S{who}" in SUBJECTS and what in ACTIONS and again in (1, 2) and str(where) in CAMERAS
+            if f"S{who}" in H36M_SUBJECTS and what in H36M_ACTIONS and again in (1, 2) and str(where) in CAMERAS
         }
         if not views:
             raise ArchiveError(f"{self.path} has no views that are Human3.6M's: look at p_ids, action and camera_id")
         return views
 
-    def read(self, view: View) -> ViewRows:
+    def read(self, view: CameraView) -> ViewRows:
         """Read a view. Raises ArchiveError where frames are missing, or numbers are none."""
         numbers = self.views[view]
         low, high = int(numbers.min()), int(numbers.max()) + 1
-        if (high - low) * NUM_JOINTS * 3 * 8 > _MAX_BYTES:
+        if (high - low) * H36M_JOINTS * 3 * 8 > _MAX_BYTES:
             raise ArchiveError(f"{self.path}: the rows of {view} are spread over {high - low:,}, expected one run")
         with self._open() as file:
             known = _NEEDED | ({"world_measured"} & file.keys())
@@ -255,16 +266,16 @@ class Annotation:
             raise ArchiveError(f"{self.path} is damaged or no HDF5: {first_line(error)}") from None
 
 
-def motion_of(rows: ViewRows) -> Motion:
+def motion_of_view(rows: ViewRows) -> Motion:
     """Return a view as a motion of 24 joints in metres, y up, at 50 frames per second, without rotations.
 
     The ground of measured places is the room's; a universal body is put on the floor where its feet are.
     """
-    motion = Motion.from_joints(smpl_joints(rows.joints()), FPS)
+    motion = Motion.from_joints(smpl_joints(rows.joints()), H36M_FPS)
     return motion if rows.measured else put_on_floor(motion)
 
 
-def picture_path(view: View, frame: int, folder: str = "imageSequence") -> PurePosixPath:
+def picture_path(view: CameraView, frame: int, folder: str = "imageSequence") -> PurePosixPath:
     """Where published code has a picture, inside the dataset's folder; frames count from 1."""
     take = view.take
     place = PurePosixPath("processed", "all", take.subject, take.folder, folder, view.camera)

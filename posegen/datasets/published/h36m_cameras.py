@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from posegen.datasets.published.h36m_names import ACTIONS, CAMERAS, SUBJECTS, Take
+from posegen.datasets.published.h36m_names import CAMERAS, H36M_ACTIONS, H36M_SUBJECTS, Take
 from posegen.errors import ArchiveError
 
 _NUM_SUBJECTS = 11  # that metadata.xml has, S1 to S11
@@ -72,15 +72,15 @@ def read_metadata(path: Path) -> Metadata:
     except (ElementTree.ParseError, UnicodeDecodeError) as error:
         raise ArchiveError(f"{path} is no XML: {error}") from None
     rows = [[(cell.text or "").strip() for cell in row] for row in root.iterfind("mapping/tr")]
-    missing = sorted(set(SUBJECTS) - set(rows[0] if rows else ()))
+    missing = sorted(set(H36M_SUBJECTS) - set(rows[0] if rows else ()))
     if missing:
         raise ArchiveError(f"{path}: mapping has no column of {', '.join(missing)}: is it Human3.6M's?")
     names = {
         Take(subject, int(row[0]), int(row[1])): name
         for row in rows[1:]
-        if len(row) > 1 and row[0].isdecimal() and row[1] in ("1", "2") and int(row[0]) in ACTIONS
+        if len(row) > 1 and row[0].isdecimal() and row[1] in ("1", "2") and int(row[0]) in H36M_ACTIONS
         for subject, name in zip(rows[0], row, strict=False)
-        if subject in SUBJECTS and name
+        if subject in H36M_SUBJECTS and name
     }
     return Metadata(names, _read_cameras(root.findtext("w0") or "", path))
 

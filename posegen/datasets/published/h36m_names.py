@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-SUBJECTS: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
+H36M_SUBJECTS: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
 """People whose poses are published."""
 
 TEST_SUBJECTS: tuple[str, ...] = ("S9", "S11")
@@ -18,7 +18,7 @@ TEST_SUBJECTS: tuple[str, ...] = ("S9", "S11")
 CAMERAS: tuple[str, ...] = ("54138969", "55011271", "58860488", "60457274")
 """Around the room; the same ones for everybody, in other places."""
 
-ACTIONS: dict[int, str] = {
+H36M_ACTIONS: dict[int, str] = {
     2: "Directions",
     3: "Discussion",
     4: "Eating",
@@ -37,8 +37,8 @@ ACTIONS: dict[int, str] = {
 }
 """By number; 1 is a calibration that nobody learns."""
 
-FPS = 50.0
-NUM_JOINTS = 32
+H36M_FPS = 50.0
+H36M_JOINTS = 32
 Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 """From its axes, with z up, to those of posegen, with y up."""
 
@@ -61,7 +61,7 @@ _UNUSUAL: dict[tuple[str, int], tuple[int, int]] = {
     ("S11", 3): (1, 2), ("S11", 5): (2, 0), ("S11", 6): (3, 2), ("S11", 10): (0, 1), ("S11", 11): (2, 0),
 }  # fmt: skip
 _FILE = re.compile(r"(?P<word>_?[A-Za-z]+)(?: \d)?(?:\.(?P<camera>\d{8}))?\.(?P<ending>cdf|mp4)")
-_ALL_WORDS = {"_ALL", "_All", *ACTIONS.values(), *(word for words in _WORDS.values() for word in words)}
+_ALL_WORDS = {"_ALL", "_All", *H36M_ACTIONS.values(), *(word for words in _WORDS.values() for word in words)}
 
 
 @dataclass(frozen=True, order=True)
@@ -79,11 +79,11 @@ class Take:
     @property
     def folder(self) -> str:
         """``ACTION-SUBACTION``, as published code calls the folder of its pictures."""
-        return f"{ACTIONS[self.action]}-{self.subaction}"
+        return f"{H36M_ACTIONS[self.action]}-{self.subaction}"
 
 
 @dataclass(frozen=True, order=True)
-class View:
+class CameraView:
     """A take as one camera saw it."""
 
     take: Take
@@ -98,13 +98,13 @@ class View:
         return f"{self.take.subject}.{self.take.folder}.{self.camera}"
 
 
-CORRUPT: frozenset[View] = frozenset({View(Take("S11", 2, 2), "54138969")})
+CORRUPT: frozenset[CameraView] = frozenset({CameraView(Take("S11", 2, 2), "54138969")})
 """Views whose published video is damaged."""
 
 
 def takes(subject: str) -> list[Take]:
     """All takes of a person."""
-    return [Take(subject, action, subaction) for action in ACTIONS for subaction in (1, 2)]
+    return [Take(subject, action, subaction) for action in H36M_ACTIONS for subaction in (1, 2)]
 
 
 def find_name(take: Take, known: Collection[str], said: str | None = None) -> str | None:
@@ -124,7 +124,7 @@ def find_name(take: Take, known: Collection[str], said: str | None = None) -> st
 def names_of(take: Take) -> list[str]:
     """The names that a take's files may have, the usual one first."""
     number = _UNUSUAL.get((take.subject, take.action), _USUAL)[take.subaction - 1]
-    words = _WORDS.get(take.action, (ACTIONS[take.action],))
+    words = _WORDS.get(take.action, (H36M_ACTIONS[take.action],))
     return [f"{word} {number}" if number else word for word in words]
 
 

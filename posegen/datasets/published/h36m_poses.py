@@ -7,7 +7,7 @@ from pathlib import Path
 import cdflib
 import numpy as np
 
-from posegen.datasets.published.h36m_names import NUM_JOINTS
+from posegen.datasets.published.h36m_names import H36M_JOINTS
 from posegen.errors import ArchiveError, first_line
 
 _VARIABLE = "Pose"
@@ -26,12 +26,12 @@ def read_poses(path: Path, dimensions: int = 3) -> np.ndarray:
         poses = np.asarray(cdflib.CDF(path).varget(_VARIABLE), np.float64)
     except Exception as error:  # cdflib raises whatever its parsing of a damaged file comes to
         raise ArchiveError(f"{path} is damaged or no CDF file with {_VARIABLE}: {first_line(error)}") from None
-    width = NUM_JOINTS * dimensions
+    width = H36M_JOINTS * dimensions
     if poses.ndim != 3 or poses.shape[0] != 1 or poses.shape[2] != width:
         raise ArchiveError(
             f"{path}: {_VARIABLE} has shape {poses.shape}, expected (1, T, {width}), {dimensions} numbers of each of "
-            f"{NUM_JOINTS} joints"
+            f"{H36M_JOINTS} joints"
         )
     if not np.isfinite(poses).all():
         raise ArchiveError(f"{path}: {_VARIABLE} has numbers that are not finite")
-    return poses.reshape(-1, NUM_JOINTS, dimensions)
+    return poses.reshape(-1, H36M_JOINTS, dimensions)

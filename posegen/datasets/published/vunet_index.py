@@ -17,7 +17,7 @@ from posegen.errors import ArchiveError, PickleError
 from posegen.io.pickles import read_pickle
 from posegen.skeletons import OPENPOSE_18, convert_joints
 
-FILE = "index.p"
+INDEX_PICKLE = "index.p"
 
 DatasetName = Literal["deepfashion", "market"]
 
@@ -88,9 +88,11 @@ def read_index(folder: Path, dataset: DatasetName) -> list[IndexedImage]:
         ArchiveError: There is none, it is damaged or of another dataset, or names files elsewhere. The message is one
             line with file and field.
     """
-    path = folder / FILE
+    path = folder / INDEX_PICKLE
     if not path.is_file():
-        raise ArchiveError(f"no {FILE} in {folder}, expected the folder of a dataset as the VUNet's authors share it")
+        raise ArchiveError(
+            f"no {INDEX_PICKLE} in {folder}, expected the folder of a dataset as the VUNet's authors share it"
+        )
     try:
         content = read_pickle(path)
     except PickleError as error:

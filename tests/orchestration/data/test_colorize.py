@@ -13,9 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from orchestration.data import colorize as colorize_module
-from orchestration.data.colorize import ColorizeSettings, RecolorResult, colorize
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.colorize import ClipRecolorer, ColorizeSettings, recolor_dataset
+from orchestration.data.prepare import PrepareSettings, prepare_videos
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.color.garment_segmentation import garment_labels
 from posegen.color.lab import rgb_to_lab
@@ -35,7 +34,7 @@ def prepared(studio_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """Five clips of ten frames, 96×64."""
     out = tmp_path_factory.mktemp("prepared")
     settings = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", workers=0)
-    prepare(studio_videos, out, settings)
+    prepare_videos(studio_videos, out, settings)
     return out
 
 
@@ -50,10 +49,10 @@ def files(data: Path, kind: str) -> dict[str, int]:
 
 def test_every_frame_of_every_clip_gets_its_variants(data):
     heard = []
-    summary = colorize(data, HERE, on_progress=lambda *event: heard.append(event))
+    summary = recolor_dataset(data, HERE, on_progress=lambda done, total: heard.append((done, total)))
     assert (summary.num_clips, summary.num_made, summary.num_images) == (5, 5, 5 * 10 * 4)
     assert str(summary) == f"200 images of 5 clips in {data}/colors/frame-both, 5 clips new"
-    assert [(done, total) for done, total, _ in heard] == [(done, 5) for done in range(1, 6)]
+    assert heard == [(done, 5) for done in range(1, 6)]
     dataset = ClipDataset(data)
     clip = dataset.find("ada/bow")
     variants = dataset.variants("frame", "both", clip)
@@ -66,7 +65,7 @@ def test_every_frame_of_every_clip_gets_its_variants(data):
 
 @pytest.mark.parametrize("region", ["upper", "lower", "both"])
 def test_only_the_garments_change(data, region):
-    colorize(data, replace(HERE, region=region, recolorings=1))
+    recolor_dataset(data, replace(HERE, region=region, recolorings=1))
     dataset = ClipDataset(data)
     file = dataset.find("bruno/bow")
     clip, variants = file.read(), dataset.variants("frame", region, file)
@@ -80,7 +79,7 @@ def test_only_the_garments_change(data, region):
 
 
 def test_clip_scope_keeps_one_colour_and_the_original(data):
-    colorize(data, replace(HERE, scope="clip", region="upper"))
+    recolor_dataset(data, replace(HERE, scope="clip", region="upper"))
     dataset = ClipDataset(data)
     file = dataset.find("ada/clap")
     clip, variants = file.read(), dataset.variants("clip", "upper", file)
@@ -95,30 +94,30 @@ def test_clip_scope_keeps_one_colour_and_the_original(data):
 
 
 def test_second_run_does_nothing(data, monkeypatch):
-    first = colorize(data, HERE)
+    first = recolor_dataset(data, HERE)
     before = files(data, "frame-both")
-    monkeypatch.setattr(colorize_module, "map_clips", None)
-    again = colorize(data, replace(HERE, workers=2))
+    monkeypatch.setattr(ClipRecolorer, "__init__", None)
+    again = recolor_dataset(data, replace(HERE, workers=2))
     assert files(data, "frame-both") == before
     assert (again.num_images, again.num_made) == (first.num_images, 0)
 
 
 def test_only_what_is_missing_or_was_made_otherwise_is_painted(data):
-    colorize(data, HERE)
+    recolor_dataset(data, HERE)
     before = files(data, "frame-both")
     (data / "colors" / "frame-both" / min(before)).unlink()
-    assert colorize(data, HERE).num_made == 1
+    assert recolor_dataset(data, HERE).num_made == 1
     assert len(files(data, "frame-both").items() & before.items()) == 4
-    assert colorize(data, replace(HERE, seed=1)).num_made == 5
-    assert colorize(data, replace(HERE, seed=1, recolorings=2)).num_images == 100
-    assert colorize(data, replace(HERE, region="upper")).num_made == 5  # beside the others
+    assert recolor_dataset(data, replace(HERE, seed=1)).num_made == 5
+    assert recolor_dataset(data, replace(HERE, seed=1, recolorings=2)).num_images == 100
+    assert recolor_dataset(data, replace(HERE, region="upper")).num_made == 5  # beside the others
     assert len(files(data, "frame-both")) == len(files(data, "frame-upper")) == 5
 
 
 def test_same_seed_same_colours(data, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
-    colorize(data, HERE)
-    colorize(copy, HERE)
+    recolor_dataset(data, HERE)
+    recolor_dataset(copy, HERE)
     for name in files(data, "frame-both"):
         assert (data / "colors/frame-both" / name).read_bytes() == (copy / "colors/frame-both" / name).read_bytes()
 
@@ -129,7 +128,7 @@ def test_a_broken_clip_has_its_reason_and_stops_nothing(data):
     table = pq.read_table(path)
     images = [b"no picture", *table["image"].to_pylist()[1:]]
     pq.write_table(table.set_column(2, table.schema.field("image"), [images]), path)
-    summary = colorize(data, HERE)
+    summary = recolor_dataset(data, HERE)
     assert (summary.num_clips, summary.num_made, summary.num_images) == (4, 4, 160)
     assert [failure.clip_id for failure in summary.failures] == [broken]
     assert "does not decode" in summary.failures[0].reason and "1 clips failed" in str(summary)
@@ -137,10 +136,10 @@ def test_a_broken_clip_has_its_reason_and_stops_nothing(data):
 
 def test_nothing_to_paint(tmp_path):
     with pytest.raises(DatasetError, match="posegen prepare"):
-        colorize(tmp_path, HERE)
+        recolor_dataset(tmp_path, HERE)
     save_dataset_info(StorageFolder(tmp_path), DatasetInfo((64, 48), {}, {}, "action", {"train": [], "test": []}))
     with pytest.raises(DatasetError, match="has no clips"):
-        colorize(tmp_path, HERE)
+        recolor_dataset(tmp_path, HERE)
 
 
 def test_settings_that_cannot_work():
@@ -169,7 +168,7 @@ def with_network(run: Path, **changes) -> ColorizeSettings:
 
 @pytest.mark.parametrize("region", ["upper", "lower", "both"])
 def test_network_changes_only_the_garments(data, colorizer, region):
-    colorize(data, with_network(colorizer, region=region))
+    recolor_dataset(data, with_network(colorizer, region=region))
     dataset = ClipDataset(data)
     file = dataset.find("bruno/bow")
     clip, variants = file.read(), dataset.variants("frame", region, file)
@@ -184,8 +183,8 @@ def test_network_changes_only_the_garments(data, colorizer, region):
 
 def test_network_and_shift_have_the_same_designated_colours(data, colorizer, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
-    colorize(data, with_network(colorizer))
-    colorize(copy, replace(HERE, recolorings=2))
+    recolor_dataset(data, with_network(colorizer))
+    recolor_dataset(copy, replace(HERE, recolorings=2))
     name = min(files(data, "frame-both"))
     ours, theirs = (pq.read_table(folder / "colors/frame-both" / name) for folder in (data, copy))
     for column in ("frame", "variant", "upper_ab", "lower_ab", "seed"):
@@ -196,31 +195,31 @@ def test_another_network_paints_anew(data, tmp_path):
     run = tmp_path / "run"
     stage = Colorizer(replace(Colorizer.presets["tiny"], width=4))
     save_run(run, stage)
-    assert colorize(data, with_network(run)).num_made == 5
-    assert colorize(data, with_network(run)).num_made == 0
+    assert recolor_dataset(data, with_network(run)).num_made == 5
+    assert recolor_dataset(data, with_network(run)).num_made == 0
     moved = Path(shutil.copytree(run, tmp_path / "moved"))
-    assert colorize(data, with_network(moved)).num_made == 0  # the same network at another place
+    assert recolor_dataset(data, with_network(moved)).num_made == 0  # the same network at another place
     with torch.no_grad():
         stage.network.mask_cent.fill_(0.5)
     save_run(run, stage, epoch=1)
-    assert colorize(data, with_network(run)).num_made == 5
-    assert colorize(data, replace(HERE, recolorings=2)).num_made == 5
+    assert recolor_dataset(data, with_network(run)).num_made == 5
+    assert recolor_dataset(data, replace(HERE, recolorings=2)).num_made == 5
 
 
 def test_published_network_is_taken_from_the_cache(data, colorizer, monkeypatch, tmp_path):
     monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(urllib.request, "urlopen", raise_no_network)
     with pytest.raises(WeightsError, match="cannot fetch weights 'siggraph17': no network"):
-        colorize(data, replace(HERE, method="siggraph17", recolorings=1))
+        recolor_dataset(data, replace(HERE, method="siggraph17", recolorings=1))
     (tmp_path / "cache").mkdir(exist_ok=True)
     network = load_colorizer(str(colorizer))
     save_file(network.state_dict(), tmp_path / "cache" / WEIGHTS["siggraph17"].file)
-    assert colorize(data, replace(HERE, method="siggraph17", recolorings=2)).num_made == 5
-    assert colorize(data, with_network(colorizer)).num_made == 0  # it is the same
+    assert recolor_dataset(data, replace(HERE, method="siggraph17", recolorings=2)).num_made == 5
+    assert recolor_dataset(data, with_network(colorizer)).num_made == 0  # it is the same
     network.mask_cent.fill_(0.5)
     save_file(network.state_dict(), tmp_path / "cache" / WEIGHTS["siggraph17-retrained"].file)
     retrained = replace(HERE, method="siggraph17", colorizer="siggraph17-retrained", recolorings=2)
-    assert colorize(data, retrained).num_made == 5
+    assert recolor_dataset(data, retrained).num_made == 5
 
 
 def raise_no_network(*_args, **_options):
@@ -229,7 +228,7 @@ def raise_no_network(*_args, **_options):
 
 def test_runs_that_are_no_colorizer_are_refused(data, tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint in"):
-        colorize(data, with_network(tmp_path))
+        recolor_dataset(data, with_network(tmp_path))
     stage = ColorEncoder(replace(ColorEncoder.presets["tiny"], generator_width=4, encoder_width=4))
     save_checkpoint(
         StorageFolder(tmp_path / "checkpoint"),
@@ -237,7 +236,7 @@ def test_runs_that_are_no_colorizer_are_refused(data, tmp_path):
         TrainingProgress(epoch=1, step=1, data_fingerprint="", size=(96, 64)),
     )
     with pytest.raises(CheckpointError, match="is of the stage 'color_encoder', expected 'colorizer'"):
-        colorize(data, with_network(tmp_path / "checkpoint"))
+        recolor_dataset(data, with_network(tmp_path / "checkpoint"))
     with pytest.raises(ValueError, match="method 'lab' takes no colorizer"):
         ColorizeSettings(colorizer="run")
 
@@ -273,8 +272,8 @@ def test_composite_keeps_lightness_and_what_has_no_weight():
 @pytest.mark.ray
 def test_ray_paints_the_same_with_a_network(ray_session, data, colorizer, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
-    colorize(data, with_network(colorizer))
-    assert colorize(copy, with_network(colorizer, workers=2)).num_made == 5
+    recolor_dataset(data, with_network(colorizer))
+    assert recolor_dataset(copy, with_network(colorizer, workers=2)).num_made == 5
     for name in files(data, "frame-both"):
         assert (data / "colors/frame-both" / name).read_bytes() == (copy / "colors/frame-both" / name).read_bytes()
 
@@ -282,10 +281,10 @@ def test_ray_paints_the_same_with_a_network(ray_session, data, colorizer, tmp_pa
 @pytest.mark.ray
 def test_ray_paints_the_same(ray_session, data, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
-    heard: list[RecolorResult] = []
-    colorize(data, HERE)
-    summary = colorize(copy, ColorizeSettings(), on_progress=lambda done, total, result: heard.append(result))
+    heard: list[int] = []
+    recolor_dataset(data, HERE)
+    summary = recolor_dataset(copy, ColorizeSettings(), on_progress=lambda done, total: heard.append(done))
     assert summary.num_made == len(heard) == 5
     for name in files(data, "frame-both"):
         assert (data / "colors/frame-both" / name).read_bytes() == (copy / "colors/frame-both" / name).read_bytes()
-    assert sorted(path.name for path in copy.iterdir()) == ["clips", "colors", "dataset.json", "rejected.parquet"]
+    assert sorted(path.name for path in copy.iterdir()) == ["clips", "colors", "dataset.json", "index.parquet"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -10,13 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
-from orchestration.data import prepare as prepare_module
-from orchestration.data.clip_preparer import ClipPreparer, ClipResult, PrepareSettings, judge, rejection_of_company
-from orchestration.data.prepare import prepare
-from orchestration.runtime.ray_data import map_clips
+from orchestration.data.clip_preparer import ClipPreparer, PrepareSettings, rejection_of_clip, rejection_of_company
+from orchestration.data.prepare import prepare_videos
+from orchestration.runtime.ray_data import RowWork, map_rows
+from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder
@@ -35,12 +35,13 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail when a clip is made."""
+    """Fail when a clip is made, or opened."""
 
     def refuse(*arguments: object, **keywords: object) -> None:
-        raise AssertionError("a clip was made that was there already")
+        raise AssertionError("a clip was made, or opened, that was there already")
 
-    monkeypatch.setattr(prepare_module, "map_clips", refuse)
+    monkeypatch.setattr(ClipPreparer, "__init__", refuse)
+    monkeypatch.setattr(ClipFile, "_table", property(refuse))
 
 
 def files(out: Path) -> dict[str, int]:
@@ -48,8 +49,8 @@ def files(out: Path) -> dict[str, int]:
 
 
 def reasons(out: Path) -> dict[str, str]:
-    table = pq.read_table(out / "rejected.parquet").to_pylist()
-    return {Path(row["source"]).name: row["reason"] for row in table}
+    rows = json.loads((out / "rejected.json").read_text())
+    return {Path(row["source"]).name: row["reason"] for row in rows}
 
 
 # ---- What comes out
@@ -57,17 +58,16 @@ def reasons(out: Path) -> dict[str, str]:
 
 def test_every_video_becomes_a_clip(studio_videos, out):
     heard = []
-    summary = prepare(studio_videos, out, TINY, on_progress=lambda *event: heard.append(event))
+    summary = prepare_videos(studio_videos, out, TINY, on_progress=lambda done, total: heard.append((done, total)))
     assert (summary.num_clips, summary.num_made, summary.num_removed) == (NUM_VIDEOS, NUM_VIDEOS, 0)
     assert summary.num_frames == 10 * NUM_VIDEOS
-    assert [(done, total) for done, total, _ in heard] == [(i + 1, NUM_VIDEOS) for i in range(NUM_VIDEOS)]
-    assert all(result.reason == "" and result.num_frames == 10 for _, _, result in heard)
+    assert heard == [(i + 1, NUM_VIDEOS) for i in range(NUM_VIDEOS)]
     assert str(summary).startswith("5 clips (50 frames, 100.0 % with a usable pose) in ")
-    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "rejected.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "index.parquet"]
 
 
 def test_clip_holds_what_the_video_shows(studio_videos, out):
-    prepare(studio_videos, out, TINY)
+    prepare_videos(studio_videos, out, TINY)
     clip = ClipDataset(str(out)).find("ada/bow").read()
     truth = read_truth(truth_path(studio_videos / "ada" / "bow.mp4"))
     assert clip.images.shape == (10, 64, 48, 3) and clip.info.size == (64, 48)
@@ -80,7 +80,7 @@ def test_clip_holds_what_the_video_shows(studio_videos, out):
 
 
 def test_split_is_by_action_and_shares_none(studio_videos, out):
-    prepare(studio_videos, out, TINY)
+    prepare_videos(studio_videos, out, TINY)
     dataset = ClipDataset(str(out))
     actions = {split: {clip.info.action for clip in dataset.split(split)} for split in ("train", "test")}
     assert {split: sorted(names) for split, names in actions.items()} == dataset.info.splits
@@ -88,14 +88,14 @@ def test_split_is_by_action_and_shares_none(studio_videos, out):
 
 
 def test_split_by_person(studio_videos, out):
-    prepare(studio_videos, out, replace(TINY, split_by="person", train_fraction=0.5))
+    prepare_videos(studio_videos, out, replace(TINY, split_by="person", train_fraction=0.5))
     dataset = ClipDataset(str(out))
     assert sorted(dataset.info.splits["train"] + dataset.info.splits["test"]) == ["ada", "bruno"]
     assert len({clip.info.person for clip in dataset.split("train")}) == 1
 
 
 def test_dataset_records_how_it_was_made(studio_videos, out):
-    prepare(studio_videos, out, TINY)
+    prepare_videos(studio_videos, out, TINY)
     info = ClipDataset(str(out)).info
     assert info.size == (64, 48) and info.split_by == "action"
     assert info.backends["pose"] == {"name": "truth", "weights": {}}
@@ -106,39 +106,39 @@ def test_dataset_records_how_it_was_made(studio_videos, out):
 
 
 def test_second_run_does_nothing(studio_videos, out, request):
-    first = prepare(studio_videos, out, TINY)
+    first = prepare_videos(studio_videos, out, TINY)
     before = files(out)
     request.getfixturevalue("no_work")
-    again = prepare(studio_videos, out, replace(TINY, workers=2))
+    again = prepare_videos(studio_videos, out, replace(TINY, workers=2))
     assert files(out) == before
     assert (again.num_clips, again.num_frames, again.num_usable) == (5, first.num_frames, first.num_usable)
     assert again.num_made == again.num_removed == 0
 
 
 def test_changed_video_redoes_one_clip(videos, out):
-    prepare(videos, out, TINY)
+    prepare_videos(videos, out, TINY)
     before = files(out)
     write_studio_clip(render_clip("ada", "bow", num_frames=8, size=(96, 64)), videos)
-    summary = prepare(videos, out, TINY)
+    summary = prepare_videos(videos, out, TINY)
     assert (summary.num_made, summary.num_removed, summary.num_clips) == (1, 1, 5)
     assert len(files(out).items() & before.items()) == 4
     assert len(ClipDataset(str(out)).find("ada/bow").read()) == 8
 
 
 def test_changed_truth_redoes_its_clip(videos, out):
-    prepare(videos, out, TINY)
+    prepare_videos(videos, out, TINY)
     shutil.copy(truth_path(videos / "bruno" / "bow.mp4"), truth_path(videos / "ada" / "bow.mp4"))
-    assert prepare(videos, out, TINY).num_made == 1
+    assert prepare_videos(videos, out, TINY).num_made == 1
 
 
 def test_clip_of_a_vanished_video_goes_with_its_variants(videos, out):
-    prepare(videos, out, TINY)
+    prepare_videos(videos, out, TINY)
     clip_id = ClipDataset(str(out)).find("ada/clap").clip_id
     variants = out / "colors" / "frame-both" / f"{clip_id}.parquet"
     variants.parent.mkdir(parents=True)
     variants.touch()
     (videos / "ada" / "clap.mp4").unlink()
-    assert prepare(videos, out, TINY).num_removed == 1
+    assert prepare_videos(videos, out, TINY).num_removed == 1
     assert not variants.exists()
     assert not (out / "clips" / variants.name).exists()
 
@@ -148,14 +148,17 @@ def test_new_actions_settle_the_split_anew_without_making_clips_again(videos, ou
     for seed in range(20):  # some seed gives 'clap' a rank that moves another action to the other side
         settings = replace(TINY, seed=seed, train_fraction=0.5)
         shutil.move(videos / "ada" / "clap.mp4", out.parent / "clap.mp4")
-        before = prepare(videos, out, replace(settings, restart=True))
-        sides = {clip.info.source: clip.info.split for clip in ClipDataset(str(out)).clips}
+        before = prepare_videos(videos, out, replace(settings, restart=True))
+        earlier = ClipDataset(out)
+        sides = {clip.clip_id: earlier.split_of(clip) for clip in earlier.clips}
+        written = files(out)
         shutil.move(out.parent / "clap.mp4", videos / "ada" / "clap.mp4")
-        after = prepare(videos, out, settings)
-        dataset = ClipDataset(str(out))
-        moved = [clip for clip in dataset.clips if sides.get(clip.info.source, clip.info.split) != clip.info.split]
+        after = prepare_videos(videos, out, settings)
+        dataset = ClipDataset(out)
+        moved = [clip for clip in dataset.clips if sides.get(clip.clip_id) not in (None, dataset.split_of(clip))]
+        assert written.items() <= files(out).items()  # and no clip was written again
         assert (before.num_clips, after.num_made, after.num_removed) == (len(waves), 1, 0)
-        assert all(clip.info.action in dataset.info.splits[clip.info.split] for clip in dataset.clips)
+        assert all(clip.info.action in dataset.info.splits[dataset.split_of(clip)] for clip in dataset.clips)
         if moved:
             assert moved[0].read().images.any()
             return
@@ -163,53 +166,53 @@ def test_new_actions_settle_the_split_anew_without_making_clips_again(videos, ou
 
 
 def test_videos_that_were_moved_are_not_made_again(videos, out, request):
-    prepare(videos, out, TINY)
+    prepare_videos(videos, out, TINY)
     moved = videos.rename(videos.with_name("elsewhere"))
     request.getfixturevalue("no_work")
-    summary = prepare(moved, out, TINY)
+    summary = prepare_videos(moved, out, TINY)
     assert (summary.num_clips, summary.num_removed) == (5, 0)
     assert all(Path(clip.info.source).is_file() for clip in ClipDataset(str(out)).clips)
 
 
 def test_two_folders_share_a_dataset(videos, out, tmp_path):
-    prepare(videos, out, TINY)
+    prepare_videos(videos, out, TINY)
     write_studio_clip(render_clip("chloe", "squat", num_frames=6, size=(96, 64)), tmp_path / "more")
     (tmp_path / "more" / "chloe" / "broken.mp4").touch()
-    assert prepare(tmp_path / "more", out, TINY).num_clips == 6
-    assert prepare(videos, out, TINY).num_clips == 6
+    assert prepare_videos(tmp_path / "more", out, TINY).num_clips == 6
+    assert prepare_videos(videos, out, TINY).num_clips == 6
     assert list(reasons(out)) == ["broken.mp4"]
     copy = shutil.copytree(videos / "ada", tmp_path / "third" / "ada2")
     with pytest.raises(DatasetError, match=f"the same video as {videos}/ada/bow.mp4"):
-        prepare(copy.parent, out, TINY)
+        prepare_videos(copy.parent, out, TINY)
 
 
 # ---- Other settings
 
 
 def test_other_settings_need_another_folder_or_restart(studio_videos, out):
-    prepare(studio_videos, out, TINY)
+    prepare_videos(studio_videos, out, TINY)
     before = files(out)
     other = replace(TINY, size=(96, 64), crop="none")
     with pytest.raises(DatasetError, match=r"size 64x48, now 96x64; crop center, now none.*--restart"):
-        prepare(studio_videos, out, other)
+        prepare_videos(studio_videos, out, other)
     assert files(out) == before
-    assert prepare(studio_videos, out, replace(other, restart=True)).num_made == 5
+    assert prepare_videos(studio_videos, out, replace(other, restart=True)).num_made == 5
     assert ClipDataset(str(out)).info.size == (96, 64)
 
 
 def test_restart_deletes_nothing_else(studio_videos, out):
-    prepare(studio_videos, out, TINY)
+    prepare_videos(studio_videos, out, TINY)
     (out / "notes.txt").write_text("mine")
-    prepare(studio_videos, out, replace(TINY, restart=True))
+    prepare_videos(studio_videos, out, replace(TINY, restart=True))
     assert (out / "notes.txt").read_text() == "mine"
 
 
 def test_limits_judge_clips_that_are_there(studio_videos, out, request):
-    prepare(studio_videos, out, TINY)
+    prepare_videos(studio_videos, out, TINY)
     with pytest.raises(DatasetError, match="10 frames, expected at most 9"):
-        prepare(studio_videos, out, replace(TINY, max_frames=9))
+        prepare_videos(studio_videos, out, replace(TINY, max_frames=9))
     assert files(out) == {}
-    assert prepare(studio_videos, out, TINY).num_made == 5  # what one limit refused, another may accept
+    assert prepare_videos(studio_videos, out, TINY).num_made == 5  # what one limit refused, another may accept
 
 
 @pytest.mark.parametrize(
@@ -221,8 +224,8 @@ def test_limits_judge_clips_that_are_there(studio_videos, out, request):
         (3001, 3001, "3001 frames, expected at most 3000"),
     ],
 )
-def test_judge(num_frames, num_usable, expected):
-    reason = judge(num_frames, num_usable, PrepareSettings())
+def test_rejection_of_clips(num_frames, num_usable, expected):
+    reason = rejection_of_clip(num_frames, num_usable, PrepareSettings())
     assert expected in reason and bool(expected) == bool(reason)
 
 
@@ -236,7 +239,7 @@ def test_judge(num_frames, num_usable, expected):
         ([2, -1, 1, -1, 0], "several people: in 2 of 3 frames that were looked at"),
     ],
 )
-def test_judge_company(others, expected):
+def test_rejection_of_company(others, expected):
     reason = rejection_of_company(np.array(others, np.int16))
     assert reason.startswith(expected) and bool(expected) == bool(reason)
 
@@ -301,12 +304,12 @@ def check_bad_videos(out: Path, expected: dict[str, str]) -> None:
 def test_every_bad_video_has_its_reason_and_stops_nothing(videos, out, request):
     expected = add_bad_videos(videos)
     settings = replace(TINY, max_frames=15)
-    summary = prepare(videos, out, settings)
+    summary = prepare_videos(videos, out, settings)
     assert summary.num_clips == 5 and len(summary.rejections) == len(expected)
-    assert f"{len(expected)} rejected (see rejected.parquet)" in str(summary)
+    assert f"{len(expected)} rejected (see rejected.json)" in str(summary)
     check_bad_videos(out, expected)
     request.getfixturevalue("no_work")
-    prepare(videos, out, settings)
+    prepare_videos(videos, out, settings)
     check_bad_videos(out, expected)
 
 
@@ -315,13 +318,13 @@ def test_nothing_usable_is_one_error_that_says_why(tmp_path, out):
     (tmp_path / "videos" / "ann" / "wave.mp4").write_text("not a video at all")
     for _ in range(2):
         with pytest.raises(DatasetError, match=r"none of the videos in .* gives a clip \(wave.mp4: not a video"):
-            prepare(tmp_path / "videos", out, TINY)
+            prepare_videos(tmp_path / "videos", out, TINY)
 
 
 def test_no_videos_is_an_error_that_writes_nothing(tmp_path, out):
     (tmp_path / "videos").mkdir()
     with pytest.raises(ValueError, match="no videos in"):
-        prepare(tmp_path / "videos", out, TINY)
+        prepare_videos(tmp_path / "videos", out, TINY)
     assert not out.exists()
 
 
@@ -332,27 +335,27 @@ def test_what_failed_for_want_of_resources_is_tried_again(videos, out, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(ClipPreparer, "make_clip", fail)
         with pytest.raises(DatasetError, match="Too many open files"):
-            prepare(videos, out, TINY)
-    assert prepare(videos, out, TINY).num_made == 5
+            prepare_videos(videos, out, TINY)
+    assert prepare_videos(videos, out, TINY).num_made == 5
 
 
 def test_a_stopped_run_goes_on_where_it_was(videos, out):
-    def stop(done: int, total: int, result: ClipResult) -> None:
+    def stop(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(videos, out, TINY, on_progress=stop)
+        prepare_videos(videos, out, TINY, on_progress=stop)
     with pytest.raises(DatasetError, match=r"dataset\.json is missing"):
         ClipDataset(out)
-    assert prepare(videos, out, TINY).num_made == 3
+    assert prepare_videos(videos, out, TINY).num_made == 3
 
 
 def test_a_clip_without_a_usable_pose_is_rejected(videos, out, monkeypatch):
     blind = Backend(lambda: lambda footage: Poses(np.zeros((len(footage.images), 18, 3)), np.zeros(10)))
     monkeypatch.setitem(POSE_ESTIMATORS, "blind", blind)
     with pytest.raises(DatasetError, match="no person: both shoulders and both hips are seen in 0 of 10 frames"):
-        prepare(videos, out, replace(TINY, pose="blind"))
+        prepare_videos(videos, out, replace(TINY, pose="blind"))
 
 
 def test_several_people_are_rejected_before_edges_are_looked_for(videos, out, monkeypatch):
@@ -360,7 +363,7 @@ def test_several_people_are_rejected_before_edges_are_looked_for(videos, out, mo
     monkeypatch.setitem(POSE_ESTIMATORS, "company", company)
     monkeypatch.setattr("posegen.perception.ground_truth.TruthEdges.__call__", None)
     with pytest.raises(DatasetError, match="several people: in 10 of 10 frames"):
-        prepare(videos, out, replace(TINY, pose="company"))
+        prepare_videos(videos, out, replace(TINY, pose="company"))
 
 
 # ---- On Ray
@@ -379,11 +382,11 @@ class Doomed:
 def test_ray_makes_the_same_clips(ray_session, videos, out, tmp_path):
     expected = add_bad_videos(videos)
     settings = replace(TINY, max_frames=15)
-    heard: list[ClipResult] = []
-    prepare(videos, tmp_path / "here", settings)
+    heard: list[tuple[int, int]] = []
+    prepare_videos(videos, tmp_path / "here", settings)
     start = time.perf_counter()
-    summary = prepare(
-        videos, out, replace(settings, workers=-1), on_progress=lambda done, total, result: heard.append(result)
+    summary = prepare_videos(
+        videos, out, replace(settings, workers=-1), on_progress=lambda done, total: heard.append((done, total))
     )
     first = time.perf_counter() - start
     check_bad_videos(out, expected)
@@ -392,10 +395,11 @@ def test_ray_makes_the_same_clips(ray_session, videos, out, tmp_path):
     for one, other in zip(here.clips, there.clips, strict=True):
         np.testing.assert_array_equal(one.read().images, other.read().images)
         np.testing.assert_array_equal(one.keypoints, other.keypoints)
-    assert sum(not result.reason for result in heard) == summary.num_clips == 5
-    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "rejected.parquet"]
+    assert summary.num_made == summary.num_clips == 5
+    assert [done for done, _ in heard] == list(range(1, heard[-1][1] + 1))
+    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "index.parquet", "rejected.json"]
     start = time.perf_counter()
-    prepare(videos, out, replace(settings, workers=-1))
+    prepare_videos(videos, out, replace(settings, workers=-1))
     assert time.perf_counter() - start < first / 50
 
 
@@ -407,7 +411,7 @@ def test_a_clip_that_kills_its_process_costs_no_other(ray_session, tmp_path):
     rows = [{"clip_id": f"clip-{number}"} for number in range(5)]
     results = {
         row["clip_id"]: row["reason"]
-        for row in map_clips(rows, Doomed, (), manifest=StorageFolder(tmp_path), workers=2)
+        for row in map_rows(rows, RowWork(Doomed, (), "clip_id"), manifest=StorageFolder(tmp_path), workers=2)
     }
     assert results.pop("clip-1") == "the process that worked on it died 4 times"
     assert results == {f"clip-{number}": "" for number in (0, 2, 3, 4)}
@@ -430,7 +434,7 @@ def real_videos(shared: Path, networks: Path, tmp_path: Path, monkeypatch: pytes
 
 def test_real_people_on_the_default_backends(real_videos, out):
     settings = PrepareSettings(size=(96, 64), pattern="{person}_{action}.mp4", workers=0)
-    summary = prepare(real_videos, out, settings)
+    summary = prepare_videos(real_videos, out, settings)
     assert summary.num_clips == 1 and summary.num_usable > 0.9 * summary.num_frames
     assert reasons(out)["nobody_wall.mp4"].startswith("no person: both shoulders")
     dataset = ClipDataset(out)
@@ -446,15 +450,15 @@ def test_two_people_side_by_side_are_rejected_unless_the_crop_parts_them(network
     write_video(tmp_path / "real" / "ada" / "alone.mp4", ada, fps=25)
     write_video(tmp_path / "real" / "ada" / "with_bruno.mp4", np.concatenate([ada, bruno], axis=2), fps=25)
     settings = PrepareSettings(size=(192, 128), crop="none", workers=0)
-    assert prepare(tmp_path / "real", out, settings).num_clips == 1
+    assert prepare_videos(tmp_path / "real", out, settings).num_clips == 1
     expected = "several people: in 2 of 2 frames that were looked at there is another person of comparable size"
     assert reasons(out) == {"with_bruno.mp4": f"{expected}; crop the video to one of them, or choose --crop person"}
-    assert prepare(tmp_path / "real", out, replace(settings, crop="person", restart=True)).num_clips == 2
+    assert prepare_videos(tmp_path / "real", out, replace(settings, crop="person", restart=True)).num_clips == 2
 
 
 def test_crop_to_the_person(real_videos, out):
     settings = PrepareSettings(size=(96, 64), crop="person", edges="hed", mask="selfie", workers=0)
-    summary = prepare(real_videos, out, settings)
+    summary = prepare_videos(real_videos, out, settings)
     assert "crop" in ClipDataset(out).info.backends
     assert [rejection.reason for rejection in summary.rejections] == ["no person: nobody is seen in any frame"]
     clip = ClipDataset(out).clips[0].read()

@@ -139,7 +139,7 @@ def test_what_is_there_is_not_made_again_and_the_split_may_change(out, capsys):
     now = {clip.clip_id for clip in ClipDataset(out / "clips").clips}
     assert len(now) == 4 and not now & ids
     assert ClipDataset(out / "clips").info.splits == {"train": ["TakingPhoto"], "test": ["Walking"]}
-    assert {one.info.split for one in ClipDataset(out / "clips").clips if one.info.action == "Walking"} == {"test"}
+    assert {one.info.action for one in ClipDataset(out / "clips").split("test")} == {"Walking"}
     assert "asked for were 32×32 pixels" in refused(f"data h36m process {out} --size 32x32 --workers 0", capsys)
 
 
@@ -338,7 +338,7 @@ def test_deepfashion_becomes_clips_of_one_person_in_the_same_clothes(tmp_path, c
     code, told, _ = run(line, capsys)
     assert code == 0 and "6 clips (7 pictures) of 4 people" in told
     clips = ClipDataset(tmp_path / "clips")
-    assert {(clip.info.person, clip.info.action, clip.info.split) for clip in clips.clips} == {
+    assert {(clip.info.person, clip.info.action, clips.split_of(clip)) for clip in clips.clips} == {
         ("id00000001", "01", "train"),
         ("id00000001", "02", "train"),
         ("id00000002", "01", "test"),
@@ -369,6 +369,19 @@ def test_people_are_on_one_side_of_a_split_alone(tmp_path, capsys):
     run(f"{line} --train-fraction 0.5", capsys)
     splits = ClipDataset(tmp_path / "clips").info.splits
     assert len(splits["train"]) == len(splits["test"]) == 3 and not set(splits["train"]) & set(splits["test"])
+
+
+def test_two_indexes_share_a_dataset_and_keep_their_splits(tmp_path, capsys):
+    for part, train in enumerate(([True, True, False, False], [False] * 4)):
+        names = [f"id_0000000{2 * part + item}/01_{view}_x.jpg" for item in range(2) for view in (1, 2)]
+        write_index(tmp_path / f"part{part}", names, (64, 64), OPENPOSE_18, train)
+    for part in (0, 1, 0):
+        told = run(f"data deepfashion {tmp_path}/part{part} {tmp_path}/clips --size 64x64 --workers 0", capsys)[1]
+    assert "4 clips" in told and " 0 new" in told and "3 people held out" in told
+    assert ClipDataset(tmp_path / "clips").info.splits == {
+        "train": ["id00000000"],
+        "test": ["id00000001", "id00000002", "id00000003"],
+    }
 
 
 def test_market_is_widened_to_squares(tmp_path, capsys):

@@ -13,8 +13,8 @@ import torch
 from mlflow import MlflowClient
 
 from orchestration.cli import main as cli
-from orchestration.data.colorize import ColorizeSettings, colorize
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.colorize import ColorizeSettings, recolor_dataset
+from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.evaluation.video import EvaluateSettings, evaluate_video
 from orchestration.tracking.queries import find_runs
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
@@ -44,7 +44,7 @@ def plain(studio_videos: Path, tmp_path_factory) -> str:
     """A dataset without painted clips."""
     folder = str(tmp_path_factory.mktemp("plain") / "data")
     truth = PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
-    prepare(studio_videos, folder, replace(truth, train_fraction=0.5))
+    prepare_videos(studio_videos, folder, replace(truth, train_fraction=0.5))
     return folder
 
 
@@ -52,8 +52,8 @@ def plain(studio_videos: Path, tmp_path_factory) -> str:
 def dataset(studio_videos: Path, tmp_path_factory) -> str:
     folder = str(tmp_path_factory.mktemp("painted") / "data")
     truth = PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
-    prepare(studio_videos, folder, replace(truth, train_fraction=0.5))
-    colorize(folder, ColorizeSettings(scope="clip", region="both", recolorings=3, workers=0))
+    prepare_videos(studio_videos, folder, replace(truth, train_fraction=0.5))
+    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", recolorings=3, workers=0))
     return folder
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from orchestration.data.colorize import ColorizeSettings, colorize
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.colorize import ColorizeSettings, recolor_dataset
+from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.training.preflight import check_disk, is_out_of_memory, suggest_less_memory
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import TrainingProgress, checkpoint_bytes, save_checkpoint
@@ -86,27 +86,24 @@ def test_a_full_disk_stops_preparation_and_costs_no_clip(studio_videos, small_di
     settings = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
     colors = ColorizeSettings(recolorings=2, workers=0)
     calm, tight = tmp_path / "calm", small_disk / "data"
-    prepare(studio_videos, calm, settings)
-    colorize(calm, colors)
-    works = {"clips": partial(prepare, studio_videos, tight, settings), "colors": partial(colorize, tight, colors)}
+    prepare_videos(studio_videos, calm, settings)
+    recolor_dataset(calm, colors)
+    works = {
+        "clips": partial(prepare_videos, studio_videos, tight, settings),
+        "colors": partial(recolor_dataset, tight, colors),
+    }
     for kind, work in works.items():
-        heard = []
         fill = small_disk / "else"
         size = max(path.stat().st_size for path in (calm / kind).rglob("*.parquet"))
         fill.write_bytes(bytes(shutil.disk_usage(small_disk).free - int(2.5 * size)))
         with pytest.raises(ValueError, match="data: the disk is full; what is finished stays"):
-            work(on_progress=lambda done, total, result, heard=heard: heard.append(result))
+            work()
         fill.unlink()
-        finished = {result.clip_id: path_of(tight / kind, result.clip_id).stat().st_mtime_ns for result in heard}
+        finished = {path: path.stat().st_mtime_ns for path in (tight / kind).rglob("*.parquet")}
         assert len(finished) >= 2
         work()
-        assert finished == {clip_id: path_of(tight / kind, clip_id).stat().st_mtime_ns for clip_id in finished}
+        assert finished == {path: path.stat().st_mtime_ns for path in finished}
     assert contents(tight) == contents(calm)
-
-
-def path_of(folder: Path, clip_id: str) -> Path:
-    (path,) = folder.rglob(f"{clip_id}.parquet")
-    return path
 
 
 def contents(folder: Path) -> dict[str, bytes]:

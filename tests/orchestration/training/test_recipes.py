@@ -9,6 +9,7 @@ import pytest
 
 from orchestration.training.recipes import METHODS, Training, make_runs, method_names, recipe
 from posegen.errors import ConfigError, RunError
+from posegen.stages import Colorizer, Recognition
 
 
 @pytest.mark.parametrize("parallel", [1, 3])
@@ -27,7 +28,7 @@ def test_runs_are_made_when_those_that_they_need_are_there(parallel):
 
 def test_runs_that_do_not_need_each_other_are_made_side_by_side():
     meeting = threading.Barrier(2, timeout=30)
-    runs = {"a": Training("colorizer"), "b": Training("colorizer")}
+    runs = {"a": Training(Colorizer), "b": Training(Colorizer)}
     assert make_runs(runs, lambda name, places: str(meeting.wait() >= 0), parallel=2) == {"a": "True", "b": "True"}
 
 
@@ -85,7 +86,7 @@ def test_a_stage_is_a_method_of_its_own_where_none_names_it():
     assert method_names("video_generator") == ["no_restoration", "proposed"]
     assert method_names("behavior_flow") == ["behavior_flow"]
     assert list(recipe(["behavior_flow"])) == ["behavior", "behavior_flow"]
-    assert recipe(["recognition"]) == {"recognition": Training("recognition")}
+    assert recipe(["recognition"]) == {"recognition": Training(Recognition)}
 
 
 def test_changes_are_settings_of_their_stages():
@@ -96,4 +97,4 @@ def test_changes_are_settings_of_their_stages():
 
 def test_unknown_presets_are_named():
     with pytest.raises(ConfigError, match="unknown preset 'huge' of colorizer, expected one of paper"):
-        Training("colorizer").config("huge")
+        Training(Colorizer).config("huge")

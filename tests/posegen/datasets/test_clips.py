@@ -16,14 +16,13 @@ from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
 
 
-def make_clip(person: str = "ann", action: str = "wave", num_frames: int = 20, split: str = "train") -> Clip:
+def make_clip(person: str = "ann", action: str = "wave", num_frames: int = 20) -> Clip:
     rng = np.random.default_rng(0)
     return Clip(
         info=ClipInfo(
             clip_id=derive_clip_id(person, action, "ab" * 32, {"size": [32, 24]}),
             person=person,
             action=action,
-            split=split,
             fps=25.0,
             source=f"/videos/{person}/{action}.mp4",
             source_sha256="ab" * 32,
@@ -42,8 +41,8 @@ def make_clip(person: str = "ann", action: str = "wave", num_frames: int = 20, s
 @pytest.fixture
 def dataset(tmp_path) -> ClipDataset:
     folder = StorageFolder(tmp_path / "data")
-    for person, action, split in [("ann", "wave", "train"), ("bob", "wave", "train"), ("ann", "bow", "test")]:
-        write_clip(folder, make_clip(person, action, split=split))
+    for person, action in [("ann", "wave"), ("bob", "wave"), ("ann", "bow")]:
+        write_clip(folder, make_clip(person, action))
     splits = {"train": ["wave"], "test": ["bow"]}
     save_dataset_info(folder, DatasetInfo((32, 24), {}, {}, split_by="action", splits=splits))
     return ClipDataset(folder)

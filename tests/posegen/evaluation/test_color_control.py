@@ -48,7 +48,6 @@ def write_person(folder: StorageFolder, person: str, action: str = ACTION) -> No
         clip_id=f"{person}-{action}",
         person=person,
         action=action,
-        split="test",
         fps=25.0,
         source="",
         source_sha256="",

@@ -30,7 +30,6 @@ def file(tmp_path_factory) -> ClipFile:
         clip_id="clip",
         person="grace",
         action="salute",
-        split="test",
         fps=25.0,
         source="",
         source_sha256="",

@@ -9,7 +9,7 @@ import pytest
 
 from posegen.errors import ArchiveError
 from posegen.io.storage import StorageFolder
-from posegen.io.tar import extract, list_members
+from posegen.io.tar import extract_members, list_members
 from tests.support.h36m_files import pack_bytes
 
 POSES = {
@@ -39,7 +39,7 @@ def test_files_come_out_without_their_folders(ending, tmp_path):
     }
     pack_bytes(archive, POSES | litter)
     members = look(archive)
-    assert extract(archive, members, StorageFolder(tmp_path / "out")) == 2
+    assert extract_members(archive, members, StorageFolder(tmp_path / "out")) == 2
     found = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert found == {Path(name).name: content for name, content in POSES.items()}
 
@@ -48,11 +48,11 @@ def test_what_is_there_in_full_is_left_alone_and_what_is_cut_off_is_not(tmp_path
     archive, out = tmp_path / "poses.tgz", tmp_path / "out"
     pack_bytes(archive, POSES)
     members = look(archive)
-    extract(archive, members, StorageFolder(out))
+    extract_members(archive, members, StorageFolder(out))
     first, second = (out / member.file for member in members)
     first.write_bytes(b"1" * first.stat().st_size)
     second.write_bytes(b"2")
-    assert extract(archive, members, StorageFolder(out)) == 1
+    assert extract_members(archive, members, StorageFolder(out)) == 1
     assert first.read_bytes() == b"1" * first.stat().st_size and second.read_bytes() == b"two" * 900
 
 

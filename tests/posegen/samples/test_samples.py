@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from orchestration.data.colorize import ColorizeSettings, colorize
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.colorize import ColorizeSettings, recolor_dataset
+from orchestration.data.prepare import PrepareSettings, prepare_videos
 from posegen.color.garment_segmentation import LOWER, UPPER, garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.color.recoloring import mean_lightness
@@ -31,9 +31,9 @@ def dataset(tmp_path_factory) -> ClipDataset:
     videos, folder = tmp_path_factory.mktemp("studio"), tmp_path_factory.mktemp("prepared")
     for action in ("bow", "clap", "squat"):
         write_studio_clip(render_clip("ada", action, num_frames=NUM_FRAMES, size=SIZE), videos)
-    prepare(videos, folder, PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", workers=0))
-    colorize(folder, ColorizeSettings(scope="clip", region="both", recolorings=NUM_VARIANTS, workers=0))
-    colorize(folder, ColorizeSettings(scope="frame", region="upper", recolorings=2, workers=0))
+    prepare_videos(videos, folder, PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", recolorings=NUM_VARIANTS, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="frame", region="upper", recolorings=2, workers=0))
     return ClipDataset(folder)
 
 

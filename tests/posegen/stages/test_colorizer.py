@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from orchestration.data.prepare import PrepareSettings, prepare
+from orchestration.data.prepare import PrepareSettings, prepare_videos
 from posegen.color.lab import lab_to_rgb
 from posegen.datasets.clips import ClipDataset
 from posegen.networks.siggraph17 import color_bins
@@ -41,7 +41,7 @@ def dataset(tmp_path_factory) -> ClipDataset:
     for action in ("bow", "clap"):
         write_studio_clip(render_clip("ada", action, num_frames=6, size=(96, 64)), folder)
     out = tmp_path_factory.mktemp("prepared")
-    prepare(folder, out, PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", workers=0))
+    prepare_videos(folder, out, PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", workers=0))
     return ClipDataset(out)
 
 

@@ -37,7 +37,7 @@ def drawn():
 def dataset(drawn, tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     """One clip for training whose first frame has no usable pose, and of two colourings: its own, and inverted."""
     folder = StorageFolder(str(tmp_path_factory.mktemp("dataset")))
-    facts = {"clip_id": "clip", "person": "ada", "action": "jumping_jacks", "split": "train", "fps": drawn.fps}
+    facts = {"clip_id": "clip", "person": "ada", "action": "jumping_jacks", "fps": drawn.fps}
     info = ClipInfo(**facts, source="", source_sha256="", num_frames=NUM_FRAMES, size=SIZE)
     frames = np.arange(NUM_FRAMES, dtype=np.int32)
     keypoints = drawn.keypoints.copy()

@@ -27,19 +27,18 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     """One clip of the studio for training and one for testing, without colour variants."""
     folder = StorageFolder(str(tmp_path_factory.mktemp("dataset")))
     splits = {"train": ["squat"], "test": ["bow"]}
-    for split, (action,) in splits.items():
-        write_clip(folder, studio_clip(action, split))
+    for (action,) in splits.values():
+        write_clip(folder, studio_clip(action))
     save_dataset_info(folder, DatasetInfo((96, 64), {}, {}, "action", splits))
     return ClipDataset(folder)
 
 
-def studio_clip(action: str, split: str) -> Clip:
+def studio_clip(action: str) -> Clip:
     drawn = render_clip("ada", action, num_frames=NUM_FRAMES, size=(96, 64))
     info = ClipInfo(
         clip_id=action,
         person="ada",
         action=action,
-        split=split,
         fps=drawn.fps,
         source="",
         source_sha256="",

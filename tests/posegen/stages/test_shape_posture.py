@@ -57,7 +57,7 @@ def dataset(drawn, tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     folder = StorageFolder(str(tmp_path_factory.mktemp("dataset")))
     for person, clip in drawn.items():
         count = NUM_FRAMES[person]
-        facts = {"clip_id": person, "person": person, "action": "jumping_jacks", "split": "train", "fps": clip.fps}
+        facts = {"clip_id": person, "person": person, "action": "jumping_jacks", "fps": clip.fps}
         info = ClipInfo(**facts, source="", source_sha256="", num_frames=count, size=SIZE)
         frames = np.arange(count, dtype=np.int32)
         keypoints = clip.keypoints.copy()

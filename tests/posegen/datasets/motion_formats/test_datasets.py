@@ -10,7 +10,8 @@ import joblib
 import numpy as np
 import pytest
 
-from posegen.datasets.motion_formats import ImportOptions, detect, humanact12, ntu13, read, uestc
+from posegen.datasets.motion_formats import ImportOptions, detect, ntu13, read, uestc
+from posegen.datasets.motion_formats.action_names import HUMANACT12
 from posegen.datasets.motion_formats.fields import list_fields
 from posegen.datasets.motion_formats.source import as_tensor
 from posegen.datasets.motions import NamedMotion, write_motions
@@ -53,7 +54,7 @@ def test_humanact12_poses(tmp_path):
     np.testing.assert_allclose(about_root(motion), about_root(walking("sit")), atol=1e-4)
     np.testing.assert_allclose(motion.rot6d, walking("sit").rot6d, atol=1e-5)
     assert (motion.label, motion.label_name) == (6, "sit")
-    assert humanact12.ACTIONS[motion.label] == motion.label_name
+    assert HUMANACT12[motion.label] == motion.label_name
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_ntu13(tmp_path):
     np.testing.assert_allclose(about_root(motion), about_root(walking()), atol=1e-4)
     with pytest.raises(MotionError, match=r"A050\.pkl: its name's action is none of NTU13's, expected one of A006"):
         third.load()
-    assert len(ntu13.ACTIONS) == 13
+    assert len(ntu13.NTU13_ACTIONS) == 13
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from posegen.datasets.published import h36m_names as h36m
 from posegen.datasets.published.h36m_annotation import (
     Annotation,
     ViewRows,
-    motion_of,
+    motion_of_view,
     picture_path,
     view_columns,
     write_annotation,
@@ -23,8 +23,8 @@ from posegen.datasets.published.h36m_names import (
     POSES,
     VIDEOS,
     WORLD_POSES,
+    CameraView,
     Take,
-    View,
     belongs,
     find_name,
     names_of,
@@ -36,7 +36,7 @@ from posegen.skeletons import H36M_17, H36M_17_INDICES
 from tests.support.h36m_files import SIZE, before_camera, lens_camera, metadata, world_poses, write_cdf
 
 WALK = Take("S9", 14, 1)
-VIEW = View(WALK, CAMERAS[0])
+VIEW = CameraView(WALK, CAMERAS[0])
 
 
 # ---- Names
@@ -61,7 +61,7 @@ def test_irregular_names_are_known(take, name):
 
 
 def test_no_two_takes_of_a_person_have_a_name_in_common():
-    for subject in h36m.SUBJECTS:
+    for subject in h36m.H36M_SUBJECTS:
         names = [name for take in h36m.takes(subject) for name in names_of(take)]
         assert len(names) == len(set(names))
 
@@ -76,7 +76,7 @@ def test_names_that_are_spelled_otherwise_are_found():
 
 
 def test_folders_are_those_of_the_published_code():
-    assert str(picture_path(View(Take("S1", 12, 2), CAMERAS[3]), 7)) == (
+    assert str(picture_path(CameraView(Take("S1", 12, 2), CAMERAS[3]), 7)) == (
         "processed/all/S1/TakingPhoto-2/imageSequence/60457274/img_000007.jpg"
     )
 
@@ -236,7 +236,7 @@ def test_annotation_has_the_columns_that_published_code_reads(tmp_path, walk):
 
 
 def test_views_are_read_back_in_the_order_of_their_frames(tmp_path, walk):
-    other = View(Take("S1", 12, 2), CAMERAS[2])
+    other = CameraView(Take("S1", 12, 2), CAMERAS[2])
     path = annotate(tmp_path / "annot_export.h5", walk, (VIEW, other))
     with h5py.File(path, "r+") as file:
         order = np.random.default_rng(0).permutation(len(file["f_ids"]))
@@ -262,7 +262,7 @@ def test_keypoints_are_where_the_joints_are(tmp_path, walk):
 
 def test_motions_are_in_metres_with_y_up_and_keep_the_ground(tmp_path, walk):
     rows = Annotation(annotate(tmp_path / "annot_export.h5", walk)).read(VIEW)
-    motion = motion_of(rows)
+    motion = motion_of_view(rows)
     expected = np.stack([walk[..., 0], walk[..., 2], -walk[..., 1]], axis=-1)[:, H36M_17_INDICES] / 1000
     found = h36m_joints(motion)
     shared = [index for index, name in enumerate(H36M_17) if name not in ("nose", "head_top")]
@@ -272,7 +272,7 @@ def test_motions_are_in_metres_with_y_up_and_keep_the_ground(tmp_path, walk):
 
 def test_a_universal_body_is_put_on_the_floor(tmp_path, walk):
     rows = Annotation(annotate(tmp_path / "annot_export.h5", walk + np.array([0, 0, 300]), measured=False)).read(VIEW)
-    assert abs(np.quantile(motion_of(rows).joints[:, [10, 11], 1].min(axis=1), 0.05)) < 1e-3
+    assert abs(np.quantile(motion_of_view(rows).joints[:, [10, 11], 1].min(axis=1), 0.05)) < 1e-3
 
 
 def drop(name):
