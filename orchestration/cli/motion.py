@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.markup import escape
 from rich.table import Table
 
 from orchestration.cli.console import console
-from orchestration.cli.parsing import Group, Positional, Section
+from orchestration.cli.parsing import Group, Positional, Section, arg
 from orchestration.cli.progress import CountProgress
 from orchestration.data.motion_conversion import ConversionSettings, ReadSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
@@ -61,7 +61,9 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
 
 
 @_files.command("convert")
-def _convert(paths: Positional[tuple[str, ...]], settings: ConversionSettings, name: str = "") -> None:
+def _convert(
+    paths: Positional[tuple[str, ...]], settings: Annotated[ConversionSettings, arg(name="")], name: str = ""
+) -> None:
     """Convert motion files to a dataset, or one motion to a file.
 
     posegen motion convert FILE … OUT. Reads VIBE, PARE, HumanAct12, NTU13, UESTC, AMASS, BVH and posegen's own files.
@@ -98,7 +100,11 @@ def _convert(paths: Positional[tuple[str, ...]], settings: ConversionSettings, n
 
 @_files.command("build-dataset")
 def _build_dataset(
-    out: Positional[str], tracks: Path, labels: Path, checks: BuildSettings, settings: ConversionSettings
+    out: Positional[str],
+    tracks: Path,
+    labels: Path,
+    checks: BuildSettings,
+    settings: Annotated[ConversionSettings, arg(name="")],
 ) -> None:
     """Build a dataset from an estimator's tracks of many videos.
 
