@@ -257,7 +257,8 @@ def _deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
 
     # Not by functools.wraps, since tyro would read the docstring of the command itself, and keep its line breaks.
     defer.__doc__ = re.sub(r"\n {5,}", " ", inspect.getdoc(command) or "")
-    defer.__annotations__ = get_type_hints(command, include_extras=True)
+    hints = get_type_hints(command, include_extras=True)
+    defer.__annotations__ = {name: _with_plain_help(kind) for name, kind in hints.items()}
     vars(defer)["__signature__"] = inspect.signature(command)
     return defer
 
@@ -295,13 +296,28 @@ class _Captured(io.StringIO):
         return sys.__stdout__ is not None and sys.__stdout__.isatty()
 
 
+def _with_plain_help(kind: Any) -> Any:
+    """The type of an option whose help leaves out a default that is nothing: what nothing means, its sentence says."""
+    inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    if is_dataclass(inner) or UseAppendAction in marks:
+        return kind
+    given = [one for one in get_args(inner) if one is not type(None)]
+    is_optional = type(None) in get_args(inner) and len(given) == 1 and isinstance(given[0], type)
+    name = given[0].__name__.upper() if is_optional else None
+    return Annotated[kind, arg(metavar=name, help_behavior_hint=_default_hint)]
+
+
+def _default_hint(default: str) -> str:
+    return "" if default in ("", "''", "None") else f"(default: {default})"
+
+
 _REGISTRY = ConstructorRegistry()
 _being_read: list[StructTypeInfo] = []
 
 
 @_REGISTRY.struct_rule
 def _with_whole_paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """Read settings as tyro does, but put each paragraph of a field's docstring in one line: tyro keeps line breaks."""
+    """Read settings as tyro does, but with plain helps, and each paragraph of a docstring in one line."""
     if not is_dataclass(info.type) or info in _being_read:
         return None
     _being_read.append(info)
@@ -316,4 +332,5 @@ def _with_whole_paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None
         text = text() if callable(text) else text
         return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
 
-    return replace(settings, fields=tuple(replace(one, helptext=unbroken(one.helptext)) for one in settings.fields))
+    plain = [replace(one, helptext=unbroken(one.helptext), type=_with_plain_help(one.type)) for one in settings.fields]
+    return replace(settings, fields=tuple(plain))
