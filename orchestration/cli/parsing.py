@@ -32,9 +32,8 @@ from posegen.errors import UsageError, in_one_line
 USAGE_ERROR = 2
 """Exit code where the user can put something right."""
 _HELP = ("-h", "--help")
-_PLAINER: dict[
-    str, str | Callable[[re.Match[str]], str]
-] = {  # patterns of messages of Python and tyro, and what they become
+# Patterns of messages of Python and tyro, and what they become.
+_PLAINER: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"invalid literal for int\(\) with base 10: (.+)": r"got \1, expected a whole number",
     r"could not convert string to float: (.+)": r"got \1, expected a number",
     r"\. Expected one of \((.*?),?\)": lambda match: ", expected one of " + match[1].replace("'", ""),
@@ -280,20 +279,27 @@ def _width() -> int:
 
 def _wrap_outside_boxes(text: str) -> str:
     """Wrap the lines of a help page that are wider than the terminal. Boxes fit already."""
-    lines = text.splitlines()
-    wrapped = [
-        textwrap.wrap(line, _width()) if len(line) > _width() and line[0].isalpha() else [line] for line in lines
-    ]
-    return "".join(f"{line}\n" for part in wrapped for line in part)
+    wrapped = []
+    for line in text.splitlines():
+        indent = "    " if line.startswith("usage: ") else ""
+        is_wide = len(line) > _width() and line[0].isalpha()
+        wrapped += textwrap.wrap(line, _width(), subsequent_indent=indent) if is_wide else [line]
+    return "".join(f"{line}\n" for line in wrapped)
 
 
 class _Captured(io.StringIO):
-    """What is printed, by something that sees the same terminal as without it."""
+    """Keeps what is printed. Its encoding, and whether it is a terminal, are those of standard output."""
 
-    encoding = "utf-8"
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = sys.stdout
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.shown.encoding or "utf-8"
 
     def isatty(self) -> bool:
-        return sys.__stdout__ is not None and sys.__stdout__.isatty()
+        return self.shown.isatty()
 
 
 def _with_plain_help(kind: Any) -> Any:

@@ -30,9 +30,10 @@ def _training_command(stage: type[Stage], preset: str) -> Callable[..., None]:
             run = train_with_requirements(config, dataset, settings, preset, listener=listener)
         console.print(f"{run.name} is trained; it lies in {run}")
 
+    kind = (stage.reads.__doc__ or "").partition(",")[0]  # a folder of clips, or of motions
     command.__doc__ = (
         f"{(stage.__doc__ or '').splitlines()[0]}\n\nDefaults are those of --preset {preset}, "
-        f"one of {', '.join(stage.presets)}.\n\nArgs:\n    dataset: {(stage.reads.__doc__ or '').splitlines()[0]}"
+        f"one of {', '.join(stage.presets)}.\n\nArgs:\n    dataset: {kind}."
     )
     # tyro reads the signature, which is known only here.
     parameters: dict[str, tuple[Any, Any]] = {
