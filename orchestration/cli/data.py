@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.progress import track
-
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section
 from orchestration.cli.progress import CountProgress
 from orchestration.data.colorize import ColorizeSettings
 from orchestration.data.h36m_extract import ExtractSettings
 from orchestration.data.h36m_process import ProcessSettings
+from orchestration.data.motion_conversion import ReadSettings
 from orchestration.data.prepare import PrepareSettings
+from orchestration.data.studio import StudioSettings
 from orchestration.data.vunet_clips import TITLES, IndexSettings
-from orchestration.option_types import FrameSize
 from posegen.datasets.published.vunet_index import DatasetName
 
 DATA_COMMANDS = Section("Prepare data")
@@ -27,33 +26,21 @@ _MARKET = IndexSettings(size=(128, 128))  # as the published code has it
 
 
 @DATA_COMMANDS.command("studio")
-def _studio(
-    out: Positional[Path],
-    people: int = 13,
-    actions: int = 16,
-    frames: int = 100,
-    size: FrameSize = (384, 256),
-    seed: int = 0,
-) -> None:
+def _studio(out: Positional[Path], settings: StudioSettings, reading: ReadSettings) -> None:
     """Render videos of synthetic people, whose poses are known.
 
-    All people do the same actions. Keypoints, masks and colours lie beside each video, for the backends `truth`.
+    All people do the same actions, or the motions of files. Keypoints, masks and colours lie beside each video, for the
+    backends `truth`.
 
     Args:
         out: Folder for PERSON/ACTION.mp4, with the truth beside each video.
-        people: How many of the 13 people.
-        actions: How many of the 16 actions.
-        frames: Frames of each video.
-        size: Height and width in pixels.
-        seed: Seed of the small differences between takes.
     """
-    from posegen.synthetic.studio import ACTIONS, PEOPLE, render_clip, write_studio_clip
+    from orchestration.data.studio import render_studio
 
-    takes = [(person, action) for person in PEOPLE[:people] for action in ACTIONS[:actions]]
-    for person, action in track(takes, "rendering", console=console, disable=not console.is_terminal):
-        write_studio_clip(render_clip(person, action, num_frames=frames, size=size, seed=seed), out)
-    console.print(f"{len(takes)} videos of {frames} frames in {out}")
-    console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth")
+    with CountProgress(console, "rendering") as progress:
+        count = render_studio(out, settings, reading, progress.update)
+    console.print(f"{count} videos in {out}", markup=False)
+    console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth", markup=False)
 
 
 @DATA_COMMANDS.command("prepare")

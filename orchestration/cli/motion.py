@@ -22,7 +22,7 @@ from orchestration.generation.motions import GenerateMotionSettings
 from posegen.errors import UsageError
 from posegen.evaluation.motion_generation import MotionSet
 from posegen.io.storage import StorageFolder
-from posegen.synthetic.motions import SUBJECTS
+from posegen.synthetic.motions import NUM_SUBJECTS
 
 if TYPE_CHECKING:
     from orchestration.data.motion_inspection import Inspection
@@ -134,8 +134,8 @@ def _build_dataset(
 
 
 @_files.command("synth")
-def _synth(out: Positional[str], splits: SplitSettings, subjects: int = SUBJECTS, takes: int = 1) -> None:
-    """Make a dataset of procedural motions: twelve actions.
+def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJECTS, takes: int = 1) -> None:
+    """Make a dataset of procedural motions: 25 actions.
 
     Each action is a set of curves of joint angles, with other amplitudes and speeds for each person and take.
 

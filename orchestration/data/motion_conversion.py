@@ -28,7 +28,8 @@ from posegen.io.storage import StorageFolder, expand_home
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro
 from posegen.motion.motion import Motion, write_motion
-from posegen.synthetic.motions import ACTIONS, SUBJECTS, generate_corpus
+from posegen.synthetic.actions import ACTIONS
+from posegen.synthetic.motions import NUM_SUBJECTS, generate_corpus
 
 MOTION_SUFFIXES = frozenset((".bvh", ".npz", *SUFFIXES))
 """Files in folders with these endings are taken for motions; all others are passed over."""
@@ -413,7 +414,7 @@ def synthesize(
     out: StorageFolder | str,
     splits: SplitSettings,
     *,
-    subjects: int = SUBJECTS,
+    subjects: int = NUM_SUBJECTS,
     takes: int = 1,
     on_progress: ProgressCallback = ignore_progress,
 ) -> MotionDatasetInfo:

@@ -35,7 +35,7 @@ class MotionSettings:
     action: UseAppendAction[tuple[str, ...]] = ()
     """An action, or several separated by commas; may be given again. Each gives one video."""
     actor: str = ""
-    """Run of the stage actor that generates the motions; by default a procedure does, which knows 12 actions."""
+    """Run of the stage actor that generates the motions; by default a procedure does, which knows 25 actions."""
     motion: Path | None = None
     """A motion file, .npz, instead of an action."""
     frames: int | None = None
@@ -146,7 +146,7 @@ def _rate_of(data: ClipDataset, content: str) -> float | None:
 def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
     """Motions of all actions, as long as the video or a little longer, at the rate of the actor or the procedure."""
     actor = load_actor(moves.actor) if moves.actor else None
-    own_fps = corpus.FPS if actor is None else actor.config.fps
+    own_fps = corpus.PROCEDURAL_FPS if actor is None else actor.config.fps
     wanted = moves.frames or _DEFAULT_FRAMES
     length = wanted if fps is None else math.ceil((wanted - 1) * own_fps / fps - 1e-6) + 1
     if actor is not None:

@@ -138,7 +138,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.cluster.jobs.connect",
         "posegen.weights.registry.fetch",
         "posegen.weights.registry.listing",
-        "posegen.synthetic.studio.render_clip",
+        "orchestration.data.studio.render_studio",
     ):
         monkeypatch.setattr(target, reach)
     monkeypatch.setattr("orchestration.cli.video.dataset_of", lambda run: "data")

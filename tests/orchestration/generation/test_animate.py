@@ -115,10 +115,13 @@ def test_yaw_turns_the_motion():
 
 
 def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_people, tmp_path, networks, monkeypatch):
-    from posegen.synthetic.studio import render_clip
+    from posegen.synthetic.studio import RenderSettings, render_action
 
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
-    write_picture(tmp_path / "photo.png", render_clip("grace", "bow", num_frames=1, size=(384, 256)).images[0])
+    write_picture(
+        tmp_path / "photo.png",
+        render_action("grace", "bow", 1, RenderSettings(size=(384, 256))).images[0],
+    )
     moves = MotionSettings(action=("wave",), frames=2)
     photo, output = str(tmp_path / "photo.png"), OutputSettings(out=tmp_path / "x.mp4")
     made = animate(untrained_run, two_people, content=photo, moves=moves, output=output)

@@ -26,7 +26,7 @@ from mlflow import MlflowClient
 from orchestration.training.runs import history
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint
 from posegen.io.storage import StorageFolder
-from posegen.synthetic.studio import render_clip, write_studio_clip
+from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 
 KILLS = int(os.environ.get("POSEGEN_KILLS", "2"))
 SEED = int(os.environ.get("POSEGEN_CHAOS_SEED", "0"))
@@ -189,7 +189,7 @@ def person_of_clip(dataset: Path) -> dict[str, str]:
 def test_preparation_is_killed(tmp_path, capsys):
     videos = tmp_path / "videos"
     for person, action in product(("ada", "bruno"), ("bow", "clap", "wave_one_hand")):
-        write_studio_clip(render_clip(person, action, num_frames=30, size=(96, 64)), videos)
+        write_studio_clip(render_action(person, action, 30, RenderSettings(size=(96, 64))), videos)
     (videos / "ada" / "broken.mp4").write_bytes(b"no video")
     kinds = [PREPARE.replace("VIDEOS", str(videos)), COLORIZE]
     seconds = []

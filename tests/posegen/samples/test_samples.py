@@ -18,7 +18,7 @@ from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import feature_map
 from posegen.samples import ColoredFrames, FramePairs, content_features, fixed_batch, to_network
-from posegen.synthetic.studio import render_clip, write_studio_clip
+from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 
 SIZE = (96, 64)
 NUM_FRAMES = 6
@@ -30,7 +30,7 @@ def dataset(tmp_path_factory) -> ClipDataset:
     """Clips of six frames, two for training, with three colourings of each clip and two of each frame."""
     videos, folder = tmp_path_factory.mktemp("studio"), tmp_path_factory.mktemp("prepared")
     for action in ("bow", "clap", "squat"):
-        write_studio_clip(render_clip("ada", action, num_frames=NUM_FRAMES, size=SIZE), videos)
+        write_studio_clip(render_action("ada", action, NUM_FRAMES, RenderSettings(size=SIZE)), videos)
     prepare_videos(videos, folder, PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", workers=0))
     recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", recolorings=NUM_VARIANTS, workers=0))
     recolor_dataset(folder, ColorizeSettings(scope="frame", region="upper", recolorings=2, workers=0))

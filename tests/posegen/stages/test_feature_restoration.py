@@ -16,7 +16,7 @@ from posegen.losses import feature_matching, last, lsgan
 from posegen.samples import WarpedMaps, to_network
 from posegen.stages import FeatureRestoration
 from posegen.stages.feature_restoration import edge_error
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 SMALL = replace(FeatureRestoration.presets["tiny"], width=4, num_blocks=2, discriminator_width=4, batch_size=2)
 NUM_FRAMES = 8
@@ -34,7 +34,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
 
 
 def studio_clip(action: str) -> Clip:
-    drawn = render_clip("ada", action, num_frames=NUM_FRAMES, size=(96, 64))
+    drawn = render_action("ada", action, NUM_FRAMES, RenderSettings(size=(96, 64)))
     info = ClipInfo(
         clip_id=action,
         person="ada",
