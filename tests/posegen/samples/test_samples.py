@@ -34,8 +34,8 @@ def dataset(tmp_path_factory) -> ClipDataset:
     for action in ("bow", "clap", "squat"):
         write_studio_clip(render_action("ada", action, NUM_FRAMES, RenderSettings(size=SIZE)), videos)
     prepare_videos(videos, folder, PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", workers=0))
-    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", variants=NUM_VARIANTS, workers=0))
-    recolor_dataset(folder, ColorizeSettings(scope="frame", region="upper", variants=2, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", recolorings=NUM_VARIANTS, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="frame", region="upper", recolorings=2, workers=0))
     return ClipDataset(folder)
 
 
