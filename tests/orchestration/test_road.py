@@ -34,7 +34,11 @@ def made(tmp_path_factory):
 
 def test_demo_says_what_it_made(made):
     folder, output = made
-    assert "Done." in output and "minutes in all" in output and "swapped codes: of the way to the other colour went upper garment" in output
+    assert (
+        "Done." in output
+        and "minutes in all" in output
+        and "swapped codes: of the way to the other colour went upper garment" in output
+    )
     for name in ("colors.mp4", "contact-sheet.png", "runs/video-generator/evaluation"):
         assert (folder / "out" / name).exists() and name in output
 
