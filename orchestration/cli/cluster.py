@@ -20,17 +20,16 @@ CLUSTER_COMMANDS = Section("Clusters", {"cluster": Group("Check a cluster's file
 def _check_file(file: Positional[Path]) -> None:
     """Check a cluster's file before `ray up` spends money on it.
 
-    It is validated by Ray's own schema, and searched for missing tokens, open ports and security groups, secrets,
-    unpinned or conflicting versions, an MLflow with known vulnerabilities, mounts that carry .git or data, and needless
-    costs. Each finding names its cure. No cloud is contacted. Ends with code 0 when nothing is found, 1 when something
-    is, and 2 when the file cannot be read.
+    Looks for missing tokens, open ports and security groups, storage without a name, secrets, and versions that are not
+    pinned. Each finding names its cure. No cloud is contacted, and `ray up` checks the rest of the file. Ends with code
+    0 when nothing is found, 1 when something is, and 2 when the file cannot be read.
 
     Args:
         file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.
     """
-    from orchestration.cluster.check import check
+    from orchestration.cluster.check import check_cluster_file
 
-    checked = check(file)
+    checked = check_cluster_file(file)
     for finding in checked.findings:
         console.print(f"{file}: {finding}", markup=False)
     for remark in checked.open:

@@ -36,7 +36,8 @@ def _fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
     Args:
         names: Names of weights; by default all that `prepare` and `evaluate` use with their default settings.
     """
-    from posegen.weights.registry import DEFAULTS, fetch
+    from posegen.weights.download import fetch
+    from posegen.weights.registry import DEFAULTS
 
     fetch(names or DEFAULTS, progress=lambda text: console.print(text, markup=False))
 
@@ -51,7 +52,7 @@ def _provide_weights(name: Positional[str], file: Positional[Path]) -> None:
         name: Name of the weights, see `posegen weights list`.
         file: The file as it was published.
     """
-    from posegen.weights.registry import provide
+    from posegen.weights.download import provide
 
     console.print(f"{name}: {provide(name, file)}")
 
@@ -59,7 +60,7 @@ def _provide_weights(name: Positional[str], file: Positional[Path]) -> None:
 @_commands.command("verify")
 def _verify_weights() -> None:
     """Verify all weights on this machine by their sha256."""
-    from posegen.weights.registry import verify
+    from posegen.weights.download import verify
 
     rows = verify()
     for name, state in rows:

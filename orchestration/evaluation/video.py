@@ -33,7 +33,7 @@ from posegen.io.images import grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 Perceptual = Literal["st_lpips", "lpips"]
 PERCEPTUAL: dict[str, tuple[type[STLPIPS] | type[LPIPS], str]] = {

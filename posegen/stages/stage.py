@@ -142,6 +142,12 @@ class Stage(nn.Module, ABC):
             self.requires[name].check(self.config, name, run, trained.config)
             self.take_over(name, trained)
 
+    def leave_untrained(self) -> None:
+        """Use random weights where training compares with a network of published ones, which would be fetched.
+
+        Called where a step is only measured: what it costs does not depend on weights.
+        """
+
     def take_over(self, name: str, trained: Stage) -> None:
         """Copy from the run that the field `name` names what this stage begins with."""
         raise NotImplementedError(f"{type(self).__name__} requires {name!r} and takes nothing over from it")

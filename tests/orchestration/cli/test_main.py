@@ -134,9 +134,9 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.tracking.server.serve_page",
         "orchestration.reports.demo.demo",
         "orchestration.training.import_published.import_checkpoint",
-        "orchestration.cluster.check.check",
+        "orchestration.cluster.check.check_cluster_file",
         "orchestration.cluster.jobs.connect",
-        "posegen.weights.registry.fetch",
+        "posegen.weights.download.fetch",
         "posegen.weights.registry.listing",
         "orchestration.data.studio.render_studio",
     ):

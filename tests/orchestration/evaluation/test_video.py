@@ -134,7 +134,7 @@ def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeyp
             return (a - b).abs().mean(dim=(1, 2, 3))
 
     monkeypatch.setitem(evaluate_video.__globals__["PERCEPTUAL"], "st_lpips", (Distance, "st_lpips"))
-    monkeypatch.setattr("posegen.weights.registry.identity", lambda name: "0" * 64)
+    monkeypatch.setattr("posegen.weights.download.identity", lambda name: "0" * 64)
     settings = replace(NO_WEIGHTS, perceptual=("st_lpips",), swaps=0, max_clips=1)
     scores = evaluate_video(str(write_run(tmp_path, "deformable_gan")), dataset, settings).scores
     assert list(scores) == [
