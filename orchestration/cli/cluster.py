@@ -20,9 +20,9 @@ CLUSTER_COMMANDS = Section("Clusters", {"cluster": Group("Check a cluster's file
 def _check_file(file: Positional[Path]) -> None:
     """Check a cluster's file before `ray up` spends money on it.
 
-    Looks for missing tokens, open ports and security groups, storage without a name, secrets, and versions that are not
-    pinned. Each finding names its cure. No cloud is contacted, and `ray up` checks the rest of the file. Ends with code
-    0 when nothing is found, 1 when something is, and 2 when the file cannot be read.
+    It is searched for missing tokens, open ports and security groups, unnamed storage, secrets and unpinned versions.
+    Each finding names its cure. No cloud is contacted; the rest of the file is validated by `ray up`. Ends with code 0
+    when nothing is found, 1 when something is, and 2 when the file cannot be read.
 
     Args:
         file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.

@@ -212,7 +212,7 @@ def reattach(job: str) -> str:
 
 
 class _Log:
-    """What of a log was shown: each connection begins with its first line. Lines that Ray puts before are left out."""
+    """How much of a log was shown: each connection sends it from its beginning. Ray's own lines are left out."""
 
     def __init__(self, show: Callable[[str], object]):
         self.shown = 0
