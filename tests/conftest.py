@@ -14,9 +14,10 @@ from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
 from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import Recognition
-from posegen.synthetic.motions import ACTIONS, make_subject, perform
+from posegen.synthetic.motions import make_subject, perform
 from posegen.weights import download as weights
 from posegen.weights.registry import WEIGHTS
+from tests.support.corpus_actions import CORPUS_ACTIONS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 os.environ["COLUMNS"] = "200"  # lines of tables are whole
@@ -60,7 +61,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> MotionDataset:
     people = [make_subject(number) for number in range(5)]
     motions = (
         NamedMotion(perform(action, person), f"s{person.number}", action, "corpus")
-        for action in ACTIONS
+        for action in CORPUS_ACTIONS
         for person in people
     )
     write_motions(folder, motions, settings={})

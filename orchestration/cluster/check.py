@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestration.cluster.rules import RULES, Cluster, Finding, texts
 from posegen.errors import ClusterError, first_line
-from posegen.io.records import pick_record
+from posegen.io.records import parse_partial
 from posegen.io.storage import expand_home
 
 _MAX_BYTES = 2**17
@@ -36,7 +36,7 @@ def check_cluster_file(path: Path) -> Checked:
     """
     content = read_cluster_file(path)
     filled = {**_defaults(path, content), **content}
-    cluster = pick_record(Cluster, {**filled, "content": filled}, str(path), ClusterError)
+    cluster = parse_partial(Cluster, {**filled, "content": filled}, str(path), ClusterError)
     return Checked(_fold(finding for rule in RULES for finding in rule(cluster)), list(_still_open(cluster, content)))
 
 

@@ -212,7 +212,7 @@ def reattach(job: str) -> str:
 
 
 class _Log:
-    """What of a log was shown: each connection begins with its first line. Lines that Ray puts before are left out."""
+    """How much of a log was shown: each connection sends it from its beginning. Ray's own lines are left out."""
 
     def __init__(self, show: Callable[[str], object]):
         self.shown = 0
@@ -262,18 +262,17 @@ def _details(client: JobSubmissionClient, job: str) -> JobDetails:
 
 
 def _end(details: JobDetails) -> End:
-    told = (details.message or "").partition(", last available logs")[0].strip()  # they have been shown
-    message = f"{str(details.status).lower()}: {told}"
+    reason = (details.message or "").partition(", last available logs")[0].strip()  # they have been shown
+    message = f"{str(details.status).lower()}: {reason}"
     if str(details.status) == "SUCCEEDED":
         return End(0, message)
     code = details.driver_exit_code or 1
     return End(code if code > 0 else 128 - code, message)  # a signal's number is negative, and a shell's 128 more
 
 
-def _refused(error: Exception) -> ValueError:
-    told = first_line(error)
-    return ValueError(
-        f"the cluster wants another token ({told}); it has to be the one of `ray up`, in ~/.ray/auth_token"
+def _refused(error: Exception) -> ClusterError:
+    return ClusterError(
+        f"the cluster wants another token ({first_line(error)}); it has to be the one of `ray up`, in ~/.ray/auth_token"
     )
 
 

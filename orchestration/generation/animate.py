@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
-from orchestration.generation.colors import ColorSettings, choose_codes
+from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
 from orchestration.generation.motions import load_actor
 from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
 from orchestration.generation.people import is_image, load_person, open_clips
@@ -35,7 +35,7 @@ class MotionSettings:
     action: UseAppendAction[tuple[str, ...]] = ()
     """An action, or several separated by commas; may be given again. Each gives one video."""
     actor: str = ""
-    """Run of the stage actor that generates the motions; by default a procedure does, which knows 12 actions."""
+    """Run of the stage actor that generates the motions; by default a procedure does, which knows 25 actions."""
     motion: Path | None = None
     """A motion file, .npz, instead of an action."""
     frames: int | None = None
@@ -43,7 +43,7 @@ class MotionSettings:
     fps: float | None = None
     """Frames per second; by default those of the clip that the person is from, or of the dataset."""
     yaw: float = 0.0
-    """Degrees by which the person is turned from the viewer, to their left where it is positive."""
+    """Degrees by which the person is turned from the viewer, positive to their left."""
     stick_figures: bool = False
     """Show the motion as a stick figure in three dimensions beside the person."""
 
@@ -73,7 +73,7 @@ def animate(
     content: str,
     moves: MotionSettings,
     output: OutputSettings,
-    colors: ColorSettings = ColorSettings(),
+    colors: ColorSettings = OWN_COLORS,
 ) -> GeneratedVideos:
     """Render a person in motions, in the colours given.
 
@@ -146,7 +146,7 @@ def _rate_of(data: ClipDataset, content: str) -> float | None:
 def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
     """Motions of all actions, as long as the video or a little longer, at the rate of the actor or the procedure."""
     actor = load_actor(moves.actor) if moves.actor else None
-    own_fps = corpus.FPS if actor is None else actor.config.fps
+    own_fps = corpus.PROCEDURAL_FPS if actor is None else actor.config.fps
     wanted = moves.frames or _DEFAULT_FRAMES
     length = wanted if fps is None else math.ceil((wanted - 1) * own_fps / fps - 1e-6) + 1
     if actor is not None:

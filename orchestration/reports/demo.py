@@ -36,7 +36,8 @@ from posegen.io.images import enlarge, grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.samples import REGIONS
-from posegen.synthetic.studio import ACTIONS, render_clip, write_studio_clip
+from posegen.synthetic.actions import ACTIONS
+from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 from posegen.weights.registry import is_cached
 
 DEMO_EXPERIMENT = "posegen-demo"
@@ -114,7 +115,7 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
         log.log_file(file)
     log.finish()
     settle(log.folder)
-    example = f"{settings.people[0]}/{ACTIONS[0]}"
+    example = f"{settings.people[0]}/{next(iter(ACTIONS))}"
     _print_results(output, video, sheet, run, example)
     output.print(f"[dim]{(time.monotonic() - begin) / 60:.1f} minutes in all[/]")
 
@@ -130,15 +131,20 @@ def timed(output: DemoOutput, title: str) -> Iterator[None]:
 
 def _render(videos: Path, settings: DemoSettings) -> None:
     for person in settings.people:
-        for action in ACTIONS[: settings.actions]:
-            write_studio_clip(render_clip(person, action, num_frames=settings.frames, size=settings.size), videos)
+        for action in list(ACTIONS)[: settings.actions]:
+            clip = render_action(person, action, settings.frames, RenderSettings(size=settings.size))
+            write_studio_clip(clip, videos)
 
 
 def _recolor(dataset: str, output: DemoOutput) -> None:
-    # A handful of clips has few colours: more variants keep the generator from learning pairs of them by heart.
-    kinds: tuple[tuple[Scope, GarmentRegion, int], ...] = (("frame", "upper", 3), ("frame", "lower", 3), ("clip", "both", 12))
-    for scope, region, variants in kinds:
-        settings = ColorizeSettings(scope=scope, region=region, variants=variants, workers=0)
+    # A handful of clips has few colours: more recolorings keep the generator from learning pairs of them by heart.
+    kinds: tuple[tuple[Scope, GarmentRegion, int], ...] = (
+        ("frame", "upper", 3),
+        ("frame", "lower", 3),
+        ("clip", "both", 12),
+    )
+    for scope, region, recolorings in kinds:
+        settings = ColorizeSettings(scope=scope, region=region, recolorings=recolorings, workers=0)
         output.print(str(recolor_dataset(dataset, settings)))
 
 

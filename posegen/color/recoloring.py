@@ -131,9 +131,7 @@ def plan_recolorings(
     ]
 
 
-def plan_clip(
-    images: np.ndarray, garments: np.ndarray, settings: RecoloringSettings, clip_id: str
-) -> ClipColorPlan:
+def plan_clip(images: np.ndarray, garments: np.ndarray, settings: RecoloringSettings, clip_id: str) -> ClipColorPlan:
     """`plan_recolorings` for the lightness of a clip's garments: frame by frame, all variants of each.
 
     Args:

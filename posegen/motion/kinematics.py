@@ -103,6 +103,12 @@ def global_rotations(local: Tensor, parents: Sequence[int] = SMPL_24_PARENTS) ->
     return forward_kinematics(local, nowhere, nowhere[0].expand(*local.shape[:-3], 3), parents).rotations
 
 
+def local_rotations(world: Tensor) -> Tensor:
+    """Return SMPL-24's rotations (..., 24, 3, 3) in the parents' axes from those in the world: the inverse of
+    `global_rotations`."""
+    return torch.cat([world[..., :1, :, :], world[..., _PARENTS[1:], :, :].mT @ world[..., 1:, :, :]], dim=-3)
+
+
 def markers(posed: Posed) -> Tensor:
     """Return three points (..., 72, 3) about each of 24 joints, along the axes that the joint turns.
 
@@ -171,7 +177,7 @@ def inverse_kinematics(joints: Tensor, rest: Tensor) -> InverseKinematics:
         if name not in turned:
             turned[name] = _turn_bone(name, index, turned, seen, offsets)
     world = torch.stack([turned[name] for name in SMPL_24], dim=-3)  # (..., 24, 3, 3)
-    local = torch.cat([world[..., :1, :, :], world[..., _PARENTS[1:], :, :].mT @ world[..., 1:, :, :]], dim=-3)
+    local = local_rotations(world)
     made = forward_kinematics(local, rest, joints[..., 0, :]).joints
     return InverseKinematics(local, (made - joints).norm(dim=-1))
 

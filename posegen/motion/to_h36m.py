@@ -26,7 +26,7 @@ _BETWEEN: dict[str, tuple[str, ...]] = {
 }
 """Joints that are between others, as at rest."""
 
-INVENTED: tuple[str, ...] = tuple(
+INVENTED_JOINTS: tuple[str, ...] = tuple(
     name for name in SMPL_24 if name not in {_NAMES.get(joint, joint) for joint in H36M_17}
 )
 """Joints of SMPL-24 that `smpl_joints` makes up: spine1, spine3, feet, collars, head and hands."""
@@ -38,7 +38,7 @@ def motion_from_h36m(joints: np.ndarray, fps: float) -> Motion:
     Raises MotionError as `smpl_joints` does.
     """
     motion = Motion.from_joints(smpl_joints(joints), fps)
-    return replace(motion, meta={"invented_joints": list(INVENTED)})
+    return replace(motion, meta={"invented_joints": list(INVENTED_JOINTS)})
 
 
 def smpl_joints(joints: np.ndarray) -> np.ndarray:

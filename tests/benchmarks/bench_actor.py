@@ -32,7 +32,8 @@ from posegen.samples import Batch
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 from posegen.stages import Actor
 from posegen.stages.optimization import Losses, detached, sum_losses
-from posegen.synthetic.motions import ACTIONS, make_subject, perform
+from posegen.synthetic.actions import ACTIONS
+from posegen.synthetic.motions import make_subject, perform
 
 REFERENCE = replace(Actor.presets["reference"], actions=tuple(ACTIONS), fps=25.0)
 TINY = replace(REFERENCE, latent_dim=32, num_layers=2, feedforward_dim=64, dropout=0.0)

@@ -27,7 +27,7 @@ from posegen.metrics.temporal import implied_flow, warp_error
 from posegen.networks.restoration import FeatureRestorer
 from posegen.perception.openpose import find_people, load_network
 from posegen.stages import DeformableGAN, VideoGenerator
-from posegen.synthetic.studio import StudioClip, render_clip
+from posegen.synthetic.studio import RenderSettings, StudioClip, render_action
 
 SIZE = (384, 256)
 NUM_FRAMES = 3
@@ -118,7 +118,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    clip = render_clip("bruno", "jumping_jacks", num_frames=NUM_FRAMES, size=SIZE)
+    clip = render_action("bruno", "jumping_jacks", NUM_FRAMES, RenderSettings(size=SIZE))
     stage = VideoGenerator(VideoGenerator.presets["paper"]).eval()
     for batch_size in (1, 4):
         bench_generator(stage, batch_size)

@@ -35,7 +35,7 @@ from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.runtime.ray_data import Row
 from orchestration.runtime.ray_session import start_ray
 from posegen.io.storage import StorageFolder
-from posegen.synthetic.studio import render_clip, truth_path, write_studio_clip
+from posegen.synthetic.studio import render_action, truth_path, write_studio_clip
 
 WORKERS = 2
 NUM_FRAMES = 100
@@ -129,7 +129,7 @@ def main() -> None:
     """Print the speeds and their ratio, and the driver's memory."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        video = write_studio_clip(render_clip("ada", "squat", num_frames=NUM_FRAMES), folder / "studio")
+        video = write_studio_clip(render_action("ada", "squat", num_frames=NUM_FRAMES), folder / "studio")
         copy_videos(video, folder / "few", NUM_CLIPS // 10)
         copy_videos(video, folder / "many", NUM_CLIPS)
         pool = measure_pool(folder / "many", folder / "pool")

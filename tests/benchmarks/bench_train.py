@@ -19,7 +19,7 @@ from orchestration.training.train import train
 from posegen.datasets.clips import ClipDataset
 from posegen.samples import EpochLoader
 from posegen.stages import STAGES, VideoGenerator
-from posegen.synthetic.studio import render_clip, write_studio_clip
+from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 
 ACTIONS = ("wave_one_hand", "squat", "side_step")
 
@@ -27,7 +27,7 @@ ACTIONS = ("wave_one_hand", "squat", "side_step")
 def make_dataset(folder: Path, size: tuple[int, int], num_frames: int) -> str:
     """A dataset of the studio with all colour variants, made in this process."""
     for action in ACTIONS:
-        write_studio_clip(render_clip("grace", action, num_frames=num_frames, size=size), folder / "videos")
+        write_studio_clip(render_action("grace", action, num_frames, RenderSettings(size=size)), folder / "videos")
     dataset = str(folder / "dataset")
     truth = PrepareSettings(size=size, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
     prepare_videos(folder / "videos", dataset, truth)

@@ -20,7 +20,7 @@ from posegen.datasets.clips import DatasetInfo, save_dataset_info
 from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
 from posegen.stages import VideoGenerator
-from posegen.synthetic.studio import render_clip, write_studio_clip
+from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 
 _NOISE_SIZE, _NOISE_FRAMES = (64, 64), 6
 _SMALL = (96, 64)
@@ -46,7 +46,7 @@ def studio_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studio")
     for person, actions in CAST.items():
         for action in actions:
-            write_studio_clip(render_clip(person, action, num_frames=10, size=(96, 64)), folder)
+            write_studio_clip(render_action(person, action, 10, RenderSettings(size=(96, 64))), folder)
     return folder
 
 
@@ -63,7 +63,7 @@ def dataset(studio_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> st
     truth = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
     prepare_videos(studio_videos, folder, replace(truth, train_fraction=0.5))
     for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
-        recolor_dataset(folder, ColorizeSettings(scope=scope, region=region, variants=3, workers=0))
+        recolor_dataset(folder, ColorizeSettings(scope=scope, region=region, recolorings=3, workers=0))
     return folder
 
 
@@ -129,7 +129,7 @@ def two_people(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The studio's grace, who bows and squats, and luis, whose clip is shorter: 96×64 pixels, nothing painted."""
     folder = StorageFolder(tmp_path_factory.mktemp("data"))
     for person, action, length in (("grace", "bow", 6), ("grace", "squat", 6), ("luis", "bow", 4)):
-        clip = render_clip(person, action, num_frames=length, size=_SMALL)
+        clip = render_action(person, action, length, RenderSettings(size=_SMALL))
         info = ClipInfo(
             clip_id=f"{person}-{action}-0",
             person=person,

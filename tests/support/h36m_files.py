@@ -27,7 +27,8 @@ from posegen.io.video_writer import write_video
 from posegen.motion.editing import resample
 from posegen.motion.to_openpose import h36m_joints
 from posegen.skeletons import H36M_17_INDICES
-from posegen.synthetic.motions import ACTIONS, make_subject, perform
+from posegen.synthetic.motions import make_subject, perform
+from tests.support.corpus_actions import CORPUS_ACTIONS
 
 SIZE = (100, 96)
 """Height and width of the videos."""
@@ -83,7 +84,7 @@ def _said(take: Take, names: dict[Take, str]) -> str:
 
 def world_poses(take: Take, frames: int) -> np.ndarray:
     """(T, 32, 3) millimetres, z up, at 50 frames per second: an action of the procedural corpus."""
-    action = list(ACTIONS)[take.action % len(ACTIONS)]
+    action = CORPUS_ACTIONS[take.action % len(CORPUS_ACTIONS)]
     number = int(take.subject.removeprefix("S"))
     motion = resample(perform(action, make_subject(number), take.subaction, frames=frames // 2 + 2), H36M_FPS)
     joints = h36m_joints(motion)[:frames].astype(np.float64)

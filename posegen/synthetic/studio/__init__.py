@@ -1,8 +1,11 @@
-"""The built-in studio: thirteen rendered people, sixteen synchronised actions, and the truth about every frame."""
+"""The built-in studio: thirteen rendered people who do any motion, and the truth about every frame."""
 
-from posegen.synthetic.studio.actions import ACTIONS
 from posegen.synthetic.studio.ground_truth import Truth, read_truth, truth_path, write_studio_clip
 from posegen.synthetic.studio.people import PEOPLE
-from posegen.synthetic.studio.render import StudioClip, render_clip
+from posegen.synthetic.studio.render import RenderSettings, StudioClip, render_action, render_clip, require_size
 
-__all__ = ["ACTIONS", "PEOPLE", "StudioClip", "Truth", "read_truth", "render_clip", "truth_path", "write_studio_clip"]
+__all__ = [
+    "PEOPLE", "RenderSettings", "StudioClip", "Truth", "read_truth", "render_action", "render_clip",
+    "require_size", "truth_path",
+    "write_studio_clip",
+]  # fmt: skip

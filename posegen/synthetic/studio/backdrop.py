@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from posegen.synthetic.studio.camera import DISTANCE, HEIGHT, Camera
 from posegen.synthetic.studio.labels import BACKGROUND, neighbours
 from posegen.synthetic.studio.lighting import shadow_coordinates, to_linear
-from posegen.synthetic.studio.people import Person
+from posegen.synthetic.studio.people import StudioPerson
+from posegen.synthetic.studio.room import EYE_LEVEL, Room, supersample
 
-WALL = -1.5
-"""World z of the wall."""
 _WALL_COLORS = {
     "plain": (201, 203, 207),
     "skirting": (190, 201, 203),
@@ -43,32 +41,31 @@ class Backdrop:
     """(2, h, W) float32: shadow-map coordinates of the lowest h rows, which show the floor."""
 
 
-def build_backdrop(person: Person, camera: Camera, rng: np.random.Generator) -> Backdrop:
+def build_backdrop(person: StudioPerson, room: Room, rng: np.random.Generator) -> Backdrop:
     """Paint a person's studio, with a faint unevenness of its own, from 2 × 2 samples per pixel."""
-    fine = camera.enlarge(2)
+    fine = replace(room, camera=supersample(room.camera, 2))
     x, y, z, on_floor = _world_points(fine)
     wall, zone = _paint_wall(person.backdrop, x, y)
-    floor = _paint_floor(person.backdrop, x, z, wall)
-    colors = np.where(on_floor[..., None], floor, wall) * _grain(rng, fine.size)[..., None]
+    floor = _paint_floor(person.backdrop, x, z - room.wall, wall)
+    colors = np.where(on_floor[..., None], floor, wall) * _grain(rng, fine.camera.canvas)[..., None]
     if person.backdrop != "cove":
         zone[on_floor] = 3
-    size = camera.size[::-1]
+    size = room.camera.canvas[::-1]
     return Backdrop(
         image=cv2.resize(colors.astype(np.float32), size, interpolation=cv2.INTER_AREA),
         edges=cv2.resize(_boundaries(zone), size, interpolation=cv2.INTER_AREA),
-        floor=_floor_coordinates(camera),
+        floor=_floor_coordinates(room),
     )
 
 
-def _world_points(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _world_points(room: Room) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The world point x, y, z that each pixel sees, (H, W) each, and whether it lies on the floor."""
-    height, width = camera.size
-    right, down = np.meshgrid(
-        (np.arange(width) - camera.center[0]) / camera.focal, (np.arange(height) - camera.center[1]) / camera.focal
-    )
-    on_floor = down * (DISTANCE - WALL) > HEIGHT
-    depth = np.where(on_floor, HEIGHT / np.maximum(down, 1e-6), DISTANCE - WALL)
-    return right * depth, HEIGHT - down * depth, DISTANCE - depth, on_floor
+    camera = room.camera
+    height, width = camera.canvas
+    right, down = np.meshgrid((np.arange(width) - camera.cx) / camera.fx, (np.arange(height) - camera.cy) / camera.fy)
+    on_floor = down * (room.distance - room.wall) > EYE_LEVEL
+    depth = np.where(on_floor, EYE_LEVEL / np.maximum(down, 1e-6), room.distance - room.wall)
+    return right * depth, EYE_LEVEL - down * depth, room.distance - depth, on_floor
 
 
 def _paint_wall(style: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,13 +86,13 @@ def _paint_wall(style: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _paint_floor(style: str, x: np.ndarray, z: np.ndarray, wall: np.ndarray) -> np.ndarray:
-    """Linear RGB (H, W, 3) of the floor: darker towards the corner, or running into the wall of a cove."""
-    light = 0.62 + 0.36 * np.exp(-((x / 1.6) ** 2) - ((z - 0.2) / 1.6) ** 2)
-    corner = 0.82 + 0.18 * np.clip((z - WALL) / 0.35, 0, 1)
+    """Linear RGB (H, W, 3) of the floor, z from the wall: darker towards the corner, or running into a cove's wall."""
+    light = 0.62 + 0.36 * np.exp(-((x / 1.6) ** 2) - ((z - 1.7) / 1.6) ** 2)
+    corner = 0.82 + 0.18 * np.clip(z / 0.35, 0, 1)
     floor = to_linear(_FLOOR_COLORS[style]) * (light * corner)[..., None]
     if style != "cove":
         return floor
-    share = np.clip((z - WALL) / _COVE, 0, 1)[..., None]
+    share = np.clip(z / _COVE, 0, 1)[..., None]
     return share * floor + (1 - share) * wall
 
 
@@ -115,7 +112,7 @@ def _grain(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     return 1 + 0.012 * cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def _floor_coordinates(camera: Camera) -> np.ndarray:
-    x, _, z, on_floor = _world_points(camera)
+def _floor_coordinates(room: Room) -> np.ndarray:
+    x, _, z, on_floor = _world_points(room)
     rows = on_floor[:, 0]
-    return shadow_coordinates(x[rows], z[rows])
+    return shadow_coordinates(x[rows], z[rows], room)

@@ -11,8 +11,9 @@ from enum import IntEnum
 
 import numpy as np
 
-from posegen.synthetic.studio.kinematics import BONES, SIDES
-from posegen.synthetic.studio.people import Person
+from posegen.synthetic.actions.take import SIDES
+from posegen.synthetic.studio.people import StudioPerson
+from posegen.synthetic.studio.skeleton import BONES
 
 Vector = tuple[float, float, float]
 
@@ -64,7 +65,7 @@ class Body:
     """(P,) along the round part's y."""
 
 
-def build_body(person: Person, *, fists: bool) -> Body:
+def build_body(person: StudioPerson, *, fists: bool) -> Body:
     """Return the body of a person, with open or closed hands."""
     parts = [*_trunk(person), *_head(person)]
     for side in SIDES:
@@ -105,7 +106,7 @@ def _ball(bone: str, material: Material, centre: Vector, radii: Vector) -> Part:
     return Part(bone, material, centre, centre, (radii[1], radii[1]), (radii[0] / radii[1], 1.0, radii[2] / radii[1]))
 
 
-def _trunk(person: Person) -> list[Part]:
+def _trunk(person: StudioPerson) -> list[Part]:
     girth, shoulders, hips, waist = person.build, person.shoulders, person.hips, person.waist
     upper, lower = Material.UPPER, Material.LOWER
     belly = girth * waist
@@ -133,7 +134,7 @@ def _trunk(person: Person) -> list[Part]:
     return parts
 
 
-def _head(person: Person) -> list[Part]:
+def _head(person: StudioPerson) -> list[Part]:
     face = Material.FACE
     parts = [
         _ball("head", face, (0, 0.056, -0.002), (0.0435, 0.056, 0.053)),
@@ -144,7 +145,7 @@ def _head(person: Person) -> list[Part]:
     return parts + _hair(person)
 
 
-def _hair(person: Person) -> list[Part]:
+def _hair(person: StudioPerson) -> list[Part]:
     hair = Material.HAIR
 
     def cap(grow: float) -> Part:
@@ -191,7 +192,7 @@ def _sleeve(bone: str, material: Material, length: float, radii: tuple[float, fl
     return Part(bone, material, (0, 0, 0), (0, length, 0), radii, cut=cut)
 
 
-def _arm(person: Person, side: str) -> list[Part]:
+def _arm(person: StudioPerson, side: str) -> list[Part]:
     girth, upper, fore = person.build, f"{side}_upper_arm", f"{side}_forearm"
     skin, cloth = Material.SKIN, Material.UPPER
     if person.sleeves == "long":
@@ -226,7 +227,7 @@ def _hand(side: str, fist: bool) -> list[Part]:
     ]
 
 
-def _leg(person: Person, side: str) -> list[Part]:
+def _leg(person: StudioPerson, side: str) -> list[Part]:
     girth, length = person.build, 0.245 * person.legs
     thigh, shin, foot = f"{side}_thigh", f"{side}_shin", f"{side}_foot"
     skin, cloth, shoe = Material.SKIN, Material.LOWER, Material.SHOE

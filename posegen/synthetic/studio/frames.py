@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from posegen.synthetic.studio.backdrop import Backdrop
 from posegen.synthetic.studio.body import Body, Material
-from posegen.synthetic.studio.camera import DISTANCE, Camera
-from posegen.synthetic.studio.kinematics import Skeleton
 from posegen.synthetic.studio.labels import SAMPLES, label_edges, limb_of_bone, masks_and_garments, see_joints, soften
 from posegen.synthetic.studio.lighting import Lights, floor_shadows, to_srgb
 from posegen.synthetic.studio.raycast import Surface, cast, place_shapes
+from posegen.synthetic.studio.room import Room, supersample
 from posegen.synthetic.studio.shading import Wardrobe, illuminate, paint
+from posegen.synthetic.studio.skeleton import Skeleton
 
 _CHUNK = 1 << 18  # samples cast at once: enough to outweigh NumPy's overhead, few enough for the caches
 _CREASE = 0.010  # metres over which normals are evened out, so that parts join without a seam
@@ -39,7 +40,7 @@ class Frame:
 class Scene:
     """Everything that stays the same during a clip."""
 
-    camera: Camera
+    room: Room
     backdrop: Backdrop
     lights: Lights
     body: Body
@@ -70,12 +71,12 @@ class _Samples:
 
 def render_frames(scene: Scene, skeleton: Skeleton) -> Iterator[Frame]:
     """Yield the frames of a person who moves as the skeleton does."""
-    fine = scene.camera.enlarge(SAMPLES)
-    shapes = place_shapes(scene.body, skeleton)
+    fine = supersample(scene.room.camera, SAMPLES)
+    shapes = place_shapes(scene.body, skeleton, fine)
     joints = skeleton.joints(scene.wardrobe.person.height)
-    shadows = floor_shadows(skeleton, scene.lights)
+    shadows = floor_shadows(skeleton, scene.lights, scene.room)
     num_parts, num_frames = len(scene.body.bones), len(joints)
-    step = max(1, _CHUNK // (fine.size[0] * fine.size[1]))
+    step = max(1, _CHUNK // (fine.canvas[0] * fine.canvas[1]))
     for start in range(0, num_frames, step):
         stop = min(start + step, num_frames)
         surface = cast(shapes[start * num_parts : stop * num_parts], num_parts, fine)
@@ -84,10 +85,10 @@ def render_frames(scene: Scene, skeleton: Skeleton) -> Iterator[Frame]:
 
 
 def _collect(scene: Scene, surface: Surface, num_frames: int) -> _Samples:
-    height, width = (side * SAMPLES for side in scene.camera.size)
+    height, width = (side * SAMPLES for side in scene.room.camera.canvas)
     row, column = np.divmod(surface.pixels, width)
     frame, row = np.divmod(row, height)
-    window = (_window(row, scene.camera.size[0]), _window(column, scene.camera.size[1]))
+    window = (_window(row, scene.room.camera.canvas[0]), _window(column, scene.room.camera.canvas[1]))
     index = (frame, row - window[0].start * SAMPLES, column - window[1].start * SAMPLES)
     shape = (num_frames, *((part.stop - part.start) * SAMPLES for part in window))
     depth = np.full(shape, _FAR, np.float32)
@@ -110,21 +111,22 @@ def _finish(scene: Scene, samples: _Samples, joints: np.ndarray, shadows: list[n
     material, tone = samples.image(samples.material), samples.image(tone)
     limb = samples.image(_LIMB[scene.body.bones[samples.surface.shapes % len(scene.body.bones)]])
     corner = (samples.window[0].start, samples.window[1].start)
-    keypoints = see_joints(joints, samples.depth, scene.camera, corner, scene.wardrobe.person.height)
+    keypoints = see_joints(joints, samples.depth, scene.room.camera, corner, scene.wardrobe.person.height)
     for t in range(len(joints)):
-        edges = label_edges(material[t], limb[t], tone[t], samples.depth[t], _sample_size(scene.camera))
-        yield _compose(scene, samples.window, shadows[t], layers[t], cloth[t], edges, keypoints[t])
+        edges = label_edges(material[t], limb[t], tone[t], samples.depth[t], _sample_size(scene.room))
+        image, lines, mask, worn = _compose(scene, samples.window, shadows[t], _Layers(layers[t], cloth[t], edges))
+        yield Frame(to_srgb(image), keypoints[t], mask, worn, soften(lines))
 
 
-def _sample_size(camera: Camera) -> float:
+def _sample_size(room: Room) -> float:
     """Metres between samples at the person."""
-    return DISTANCE / camera.focal / SAMPLES
+    return room.distance / room.camera.fx / SAMPLES
 
 
 def _even_normals(scene: Scene, samples: _Samples) -> np.ndarray:
     """Return the normals (3, S) averaged over a small neighbourhood on the person."""
     normals = samples.image(np.ascontiguousarray(samples.surface.normals.T))
-    sigma = _CREASE / _sample_size(scene.camera)
+    sigma = _CREASE / _sample_size(scene.room)
     for image in normals:
         cv2.GaussianBlur(image, (0, 0), sigma, dst=image)
     even = normals[samples.index].T
@@ -136,7 +138,7 @@ def _openness(scene: Scene, samples: _Samples) -> np.ndarray:
 
     The unsharp-masked depth of Luft et al. (2006), with the background put at the person's farthest depth.
     """
-    radius = _HOLLOW / _sample_size(scene.camera)
+    radius = _HOLLOW / _sample_size(scene.room)
     openness = np.empty(samples.shape, np.float32)
     for t, depth in enumerate(samples.depth):
         filled = np.minimum(depth, depth[depth < _FAR].max())
@@ -153,21 +155,31 @@ def _wide_blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
+class _Layers(NamedTuple):
+    """What is laid over the backdrop, as images (h, w, ...) of samples of the window."""
+
+    color: np.ndarray
+    """(h, w, 4) linear RGB and how much of it there is."""
+    cloth: np.ndarray
+    """(h, w, 3) how much there is of the person, and of both garments."""
+    edges: np.ndarray
+    """(h, w) uint8."""
+
+
 def _compose(
-    scene: Scene, window: tuple[slice, slice], shadow: np.ndarray, layer: np.ndarray, cloth: np.ndarray,
-    edges: np.ndarray, keypoints: np.ndarray,
-) -> Frame:  # fmt: skip
-    """Average the samples of each pixel and lay them over the backdrop."""
-    size = (layer.shape[1] // SAMPLES, layer.shape[0] // SAMPLES)
-    layer, cloth, drawn = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (layer, cloth, edges))
-    empty = 1 - layer[..., 3:]
+    scene: Scene, window: tuple[slice, slice], shadow: np.ndarray, layers: _Layers
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Average the samples of each pixel and lay them over the backdrop: linear RGB, edges, mask and garments."""
+    size = (layers.color.shape[1] // SAMPLES, layers.color.shape[0] // SAMPLES)
+    color, cloth, drawn = (cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in layers)
+    empty = 1 - color[..., 3:]
     image = _shadowed(scene.backdrop, shadow)
-    image[window] = image[window] * empty + layer[..., :3]
+    image[window] = image[window] * empty + color[..., :3]
     lines = scene.backdrop.edges.copy()
     lines[window] = np.maximum(lines[window] * empty[..., 0], drawn)
-    mask, garments = (np.zeros(scene.camera.size, np.uint8) for _ in range(2))
+    mask, garments = (np.zeros(scene.room.camera.canvas, np.uint8) for _ in range(2))
     mask[window], garments[window] = masks_and_garments(cloth)
-    return Frame(to_srgb(image), keypoints, mask, garments, soften(lines))
+    return image, lines, mask, garments
 
 
 def _shadowed(backdrop: Backdrop, shadow: np.ndarray) -> np.ndarray:

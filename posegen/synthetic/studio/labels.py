@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from posegen.motion.cameras import PinholeCamera
 from posegen.skeletons import OPENPOSE_18
-from posegen.synthetic.studio.camera import Camera
-from posegen.synthetic.studio.kinematics import BONES
+from posegen.synthetic.studio.skeleton import BONES
 
 SAMPLES = 2
 """Samples per pixel along x, and along y."""
@@ -41,7 +41,7 @@ def limb_of_bone() -> np.ndarray:
 
 
 def see_joints(
-    joints: np.ndarray, depth: np.ndarray, camera: Camera, corner: tuple[int, int], height: float
+    joints: np.ndarray, depth: np.ndarray, camera: PinholeCamera, corner: tuple[int, int], height: float
 ) -> np.ndarray:
     """Return OpenPose keypoints (T, 18, 3) float32 of world joints (T, 18, 3) of a person of this height.
 
@@ -51,7 +51,7 @@ def see_joints(
     """
     projected = camera.project(joints)
     x, y, z = np.moveaxis(projected, -1, 0)
-    limits = camera.size[1] - 0.5, camera.size[0] - 0.5
+    limits = camera.canvas[1] - 0.5, camera.canvas[0] - 0.5
     inside = (x >= -0.5) & (x < limits[0]) & (y >= -0.5) & (y < limits[1])
     column = np.clip(((x + 0.5 - corner[1]) * SAMPLES).astype(int), 0, depth.shape[2] - 1)
     row = np.clip(((y + 0.5 - corner[0]) * SAMPLES).astype(int), 0, depth.shape[1] - 1)

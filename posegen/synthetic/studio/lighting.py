@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from posegen.synthetic.studio.kinematics import SIDES, Skeleton
+from posegen.synthetic.actions.take import SIDES
+from posegen.synthetic.studio.room import Room
+from posegen.synthetic.studio.skeleton import Skeleton
 
 _STEPS = np.linspace(0, 1, 4096)
 _SRGB = np.where(_STEPS <= 0.0031308, 12.92 * _STEPS, 1.055 * _STEPS ** (1 / 2.4) - 0.055)
 _SRGB_TABLE = np.round(255 * _SRGB).astype(np.uint8)
 
 _TEXELS = 40.0  # per metre of the floor
-_FLOOR = ((-1.9, -1.5), (1.9, 1.9))  # (x, z) of the corners between which shadows fall
 _ARM_BONES = (("upper_arm", "forearm"), ("forearm", "hand"))
 _TOUCHING = [(f"{side}_{a}", f"{side}_foot", width) for side in SIDES for a, width in (("foot", 0.12), ("shin", 0.10))]
 _ABOVE = [
@@ -63,43 +64,43 @@ def to_srgb(linear: np.ndarray) -> np.ndarray:
     return _SRGB_TABLE[np.clip(linear * last + 0.5, 0, last).astype(np.uint16)]
 
 
-def shadow_coordinates(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+def shadow_coordinates(x: np.ndarray, z: np.ndarray, room: Room) -> np.ndarray:
     """Return where on a shadow map the floor's points (x, z) are: (2, ...) float32, column and row."""
-    return np.stack([(x - _FLOOR[0][0]) * _TEXELS, (z - _FLOOR[0][1]) * _TEXELS]).astype(np.float32)
+    return np.stack([(x + room.sides) * _TEXELS, (z - room.wall) * _TEXELS]).astype(np.float32)
 
 
-def floor_shadows(skeleton: Skeleton, lights: Lights) -> list[np.ndarray]:
+def floor_shadows(skeleton: Skeleton, lights: Lights, room: Room) -> list[np.ndarray]:
     """Return, per frame, how much light reaches the floor: (h, w) float32 in [0, 1] on a map of the floor.
 
     Bones cast soft strokes along the key light; feet and shins add sharper ones, where the body meets the floor.
     """
     drift = lights.key[[0, 2]] / lights.key[1]
-    contact = _cast_strokes(skeleton, _TOUCHING, drift, softness=0.05)
-    body = _cast_strokes(skeleton, _ABOVE, drift, softness=0.14)
+    size = int((room.front - room.wall) * _TEXELS), int(2 * room.sides * _TEXELS)
+    contact, body = (
+        _cast_strokes(
+            [(_stroke(skeleton, first, last, drift, room), width) for first, last, width in bones], size, soft
+        )
+        for bones, soft in ((_TOUCHING, 0.05), (_ABOVE, 0.14))
+    )
     return [(1 - 0.42 * near) * (1 - 0.34 * far) for near, far in zip(contact, body, strict=True)]
 
 
-def _cast_strokes(
-    skeleton: Skeleton, bones: list[tuple[str, str, float]], drift: np.ndarray, *, softness: float
-) -> list[np.ndarray]:
-    """Per frame, the bones' shadows (h, w) in [0, 1] with edges so soft (metres)."""
-    strokes = [_stroke(skeleton, first, last, drift) for first, last, _ in bones]
-    widths = [round(width * _TEXELS) for *_, width in bones]
-    (left, back), (right, front) = _FLOOR
+def _cast_strokes(strokes: list[tuple[np.ndarray, float]], size: tuple[int, int], softness: float) -> list[np.ndarray]:
+    """Per frame, the shadows (h, w) in [0, 1] of strokes (T, 2, 2) of some width, with edges so soft (metres)."""
     shadows = []
-    for t in range(len(skeleton.origins)):
-        shadow = np.zeros((int((front - back) * _TEXELS), int((right - left) * _TEXELS)), np.uint8)
-        for stroke, width in zip(strokes, widths, strict=True):
+    for t in range(len(strokes[0][0])):
+        shadow = np.zeros(size, np.uint8)
+        for stroke, width in strokes:
             start, end = np.round(8 * stroke[t]).astype(int).tolist()  # in eighths of a texel
-            cv2.line(shadow, start, end, 255, width, cv2.LINE_AA, 3)
+            cv2.line(shadow, start, end, 255, round(width * _TEXELS), cv2.LINE_AA, 3)
         shadows.append(cv2.GaussianBlur(shadow, (0, 0), softness * _TEXELS).astype(np.float32) / 255)
     return shadows
 
 
-def _stroke(skeleton: Skeleton, first: str, last: str, drift: np.ndarray) -> np.ndarray:
+def _stroke(skeleton: Skeleton, first: str, last: str, drift: np.ndarray, room: Room) -> np.ndarray:
     """Both ends (T, 2, 2) of a bone's shadow on the map; a foot reaches to its toes."""
     toes = (0.0, 0.14 if first == last else 0.0, 0.0)
     ends = np.stack([skeleton.points(first), skeleton.points(last, toes)], axis=1)  # (T, 2, 3)
     # A large soft lamp: high parts drift less than under a point light.
     floor = ends[..., [0, 2]] - 0.45 * drift * ends[..., 1:2]
-    return np.moveaxis(shadow_coordinates(floor[..., 0], floor[..., 1]), 0, -1)
+    return np.moveaxis(shadow_coordinates(floor[..., 0], floor[..., 1], room), 0, -1)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from posegen.motion.cameras import PinholeCamera
 from posegen.synthetic.studio.body import Body
-from posegen.synthetic.studio.camera import Camera, to_camera
-from posegen.synthetic.studio.kinematics import Skeleton
+from posegen.synthetic.studio.skeleton import Skeleton
 
 _FLIP = np.array([1.0, -1.0, -1.0])  # world axes to camera axes
 
@@ -57,11 +57,12 @@ class Surface:
     """(3, S) unit normals in the world."""
 
 
-def place_shapes(body: Body, skeleton: Skeleton) -> Shapes:
-    """Put a body's parts where the skeleton has its bones: T frames × P parts."""
+def place_shapes(body: Body, skeleton: Skeleton, camera: PinholeCamera) -> Shapes:
+    """Put a body's parts where the skeleton has its bones, before a level camera: T frames × P parts."""
     rotations = skeleton.rotations[:, body.bones]  # (T, P, 3, 3)
     num_frames = len(rotations)
-    starts = to_camera(skeleton.origins[:, body.bones] + np.einsum("tpij,pj->tpi", rotations, body.starts))
+    starts = skeleton.origins[:, body.bones] + np.einsum("tpij,pj->tpi", rotations, body.starts)
+    starts = _FLIP * starts + camera.translation
     forward = _FLIP[:, None] * (rotations @ body.frames)
     inverse = np.linalg.inv(body.frames) @ (np.swapaxes(rotations, -1, -2) * _FLIP)
     return Shapes(
@@ -74,12 +75,12 @@ def place_shapes(body: Body, skeleton: Skeleton) -> Shapes:
     )
 
 
-def cast(shapes: Shapes, num_parts: int, camera: Camera) -> Surface:
+def cast(shapes: Shapes, num_parts: int, camera: PinholeCamera) -> Surface:
     """Return what the camera sees of the shapes, `num_parts` of them in every frame."""
-    height, width = camera.size
+    height, width = camera.canvas
     shape, row, column = _candidates(shapes, camera)
-    x = (column.astype(np.float32) - np.float32(camera.center[0])) / np.float32(camera.focal)
-    y = (row.astype(np.float32) - np.float32(camera.center[1])) / np.float32(camera.focal)
+    x = (column.astype(np.float32) - np.float32(camera.cx)) / np.float32(camera.fx)
+    y = (row.astype(np.float32) - np.float32(camera.cy)) / np.float32(camera.fy)
     depth, near, ray = _intersect(shapes, shape, x, y)
     hit = np.flatnonzero(depth < np.inf)
     pixel = ((shape[hit] // num_parts) * height + row[hit]) * width + column[hit]
@@ -97,10 +98,10 @@ def _plane(shapes: Shapes, shape: np.ndarray) -> np.ndarray:
     return shapes.starts[:, 2].astype(np.float32)[shape]
 
 
-def _candidates(shapes: Shapes, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _candidates(shapes: Shapes, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every (shape, row, column) where the shape may be seen: the spans of the hull of two discs around its ends."""
     first, last, radius = _discs(shapes, camera)
-    height, width = camera.size
+    height, width = camera.canvas
     top = np.clip(np.ceil(np.minimum(first[:, 1] - radius[:, 0], last[:, 1] - radius[:, 1])), 0, height)
     bottom = np.clip(np.floor(np.maximum(first[:, 1] + radius[:, 0], last[:, 1] + radius[:, 1])), -1, height - 1)
     owner, row = _ragged(top.astype(np.int32), (bottom - top + 1).astype(np.int32))
@@ -117,15 +118,15 @@ def _candidates(shapes: Shapes, camera: Camera) -> tuple[np.ndarray, np.ndarray,
     return owner[line], row[line], column
 
 
-def _discs(shapes: Shapes, camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _discs(shapes: Shapes, camera: PinholeCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image positions (K, 2) of both ends and the radii (K, 2) of discs that cover them, in pixels."""
     ends = shapes.starts + shapes.to_camera[:, :, 1] * shapes.lengths[:, None]
     extent = np.linalg.norm(shapes.to_camera[:, :2], axis=2).max(axis=1)  # across the line of sight
     depth_extent = np.linalg.norm(shapes.to_camera[:, 2], axis=1)
     positions, radii = [], []
     for points, radius in ((shapes.starts, shapes.radii[:, 0]), (ends, shapes.radii[:, 1])):
-        scale = camera.focal / points[:, 2]
-        positions.append(points[:, :2] * scale[:, None] + camera.center)
+        scale = camera.fx / points[:, 2]
+        positions.append(points[:, :2] * scale[:, None] + (camera.cx, camera.cy))
         magnified = points[:, 2] / (points[:, 2] - radius * depth_extent)
         radii.append(radius * extent * scale * magnified * 1.02 + 0.5)
     return positions[0], positions[1], np.stack(radii, axis=1)

@@ -1,27 +1,61 @@
-"""A clip of the studio: a person of the cast, an action, and everything that is true of each frame."""
+"""A clip of the studio: a person of the cast, any motion, and everything that is true of each frame."""
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from posegen.errors import ConfigError
-from posegen.synthetic.studio.actions import FISTS, joint_angles
+from posegen.motion.editing import Placement, place
+from posegen.motion.motion import Motion
+from posegen.synthetic.actions import ACTIONS
+from posegen.synthetic.motions import perform_in_step
 from posegen.synthetic.studio.backdrop import build_backdrop
 from posegen.synthetic.studio.body import build_body
-from posegen.synthetic.studio.camera import Camera
 from posegen.synthetic.studio.frames import Scene, render_frames
-from posegen.synthetic.studio.kinematics import Proportions, Skeleton, forward_kinematics
 from posegen.synthetic.studio.labels import LOWER, UPPER
 from posegen.synthetic.studio.lighting import studio_lights
-from posegen.synthetic.studio.people import Person, Rgb, find_person
+from posegen.synthetic.studio.people import Rgb, find_person
+from posegen.synthetic.studio.retarget import retarget
+from posegen.synthetic.studio.room import DISTANCE, Room, build_room
 from posegen.synthetic.studio.shading import Wardrobe
+from posegen.synthetic.studio.skeleton import skeleton_of
 
 MIN_SIDE = 32
 """Pixels: in smaller images a person is no longer one."""
+
+
+def require_size(size: tuple[int, int]) -> None:
+    """Raise ConfigError where an image of this height and width is too small for a person."""
+    if min(size) < MIN_SIDE:
+        raise ConfigError(f"size is {size[0]}×{size[1]} (height × width), expected sides of at least {MIN_SIDE} pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderSettings:
+    """How a clip is rendered."""
+
+    size: tuple[int, int] = (384, 256)
+    """Height and width in pixels."""
+    seed: int = 0
+    """Varies light and wall a little."""
+    yaw: float = 0.0
+    """Degrees by which the person is turned from the camera, to their left where it is positive."""
+    fists: bool = False
+    """Whether the hands are closed."""
+    upper_color: Rgb | None = None
+    """sRGB, 0 to 255, of the upper garment; the person's own by default."""
+    lower_color: Rgb | None = None
+    """sRGB, 0 to 255, of the lower garment; the person's own by default."""
+
+    def __post_init__(self) -> None:
+        require_size(self.size)
+        for color in (self.upper_color, self.lower_color):
+            if color is not None and (len(color) != 3 or not all(0 <= value <= 255 for value in color)):
+                raise ConfigError(f"garment colour is {color}, expected (red, green, blue) from 0 to 255")
 
 
 @dataclass(frozen=True)
@@ -49,42 +83,41 @@ class StudioClip:
 
 
 def render_clip(
-    person: str,
-    action: str,
-    *,
-    num_frames: int = 100,
-    size: tuple[int, int] = (384, 256),
-    fps: float = 25.0,
-    seed: int = 0,
-    upper_color: Rgb | None = None,
-    lower_color: Rgb | None = None,
+    person: str, motion: Motion, settings: RenderSettings = RenderSettings(), *, name: str | None = None
 ) -> StudioClip:
-    """Render a person of `PEOPLE` who does an action of `ACTIONS` from rest to rest in `num_frames` frames.
+    """Render a person of `PEOPLE` who does what a motion does, on the person's own body.
 
-    Frame t of an action shows the same joint angles for every person, size and seed. `size` is (height, width);
-    `seed` varies light and wall a little; colours are sRGB, 0 to 255, and default to the person's own.
+    The motion starts in the middle of the studio and faces the camera, which steps back from one that goes far.
     Equal arguments give equal bytes.
 
-    Raises PosegenError for an unknown person or action, a side under 32 pixels, no frames, or a colour out of range.
+    Args:
+        person: Name of one of `PEOPLE`.
+        motion: Of any body: made up, read from a file or generated.
+        settings: Size, seed, view and colours.
+        name: What the clip shows; the motion's action by default.
+
+    Raises:
+        ConfigError: The person is unknown, or so small that a garment is nowhere to be seen.
     """
     profile = find_person(person)
-    _check(num_frames, size, upper_color, lower_color)
-    skeleton = pose_person(profile, action, num_frames)
-    camera = Camera.of(size)
-    rng = np.random.default_rng([seed, zlib.crc32(person.encode()), zlib.crc32(action.encode())])
+    action = name or motion.label_name or "motion"
+    fitted = place(retarget(motion, profile), Placement(0.0, 0.0, np.radians(settings.yaw)))
+    fitted, room = _set_up(fitted, settings.size)
+    skeleton = skeleton_of(fitted, profile.height)
+    rng = np.random.default_rng([settings.seed, zlib.crc32(person.encode()), zlib.crc32(action.encode())])
     scene = Scene(
-        camera=camera,
+        room=room,
         lights=studio_lights(rng),
-        backdrop=build_backdrop(profile, camera, rng),
-        body=build_body(profile, fists=action in FISTS),
-        wardrobe=Wardrobe.of(profile, upper_color, lower_color),
+        backdrop=build_backdrop(profile, room, rng),
+        body=build_body(profile, fists=settings.fists),
+        wardrobe=Wardrobe.of(profile, settings.upper_color, settings.lower_color),
     )
     frames = list(render_frames(scene, skeleton))
     images, garments = np.stack([frame.image for frame in frames]), np.stack([frame.garments for frame in frames])
     return StudioClip(
         person=person,
         action=action,
-        fps=fps,
+        fps=motion.fps,
         images=images,
         keypoints=np.stack([frame.keypoints for frame in frames]),
         masks=np.stack([frame.mask for frame in frames]),
@@ -92,24 +125,33 @@ def render_clip(
         edges=np.stack([frame.edges for frame in frames]),
         upper_lab=_mean_lab(images, garments == UPPER),
         lower_lab=_mean_lab(images, garments == LOWER),
-        seed=seed,
+        seed=settings.seed,
     )
 
 
-def pose_person(person: Person, action: str, num_frames: int) -> Skeleton:
-    """Return the bones of a person who does an action; PosegenError for an unknown action."""
-    proportions = Proportions.of(person.height, legs=person.legs, shoulders=person.shoulders, hips=person.hips)
-    return forward_kinematics(joint_angles(action, num_frames), proportions)
+def render_action(
+    person: str, action: str, num_frames: int = 100, settings: RenderSettings = RenderSettings()
+) -> StudioClip:
+    """Render a person of `PEOPLE` who does an action of `posegen.synthetic.actions.ACTIONS` in so many frames.
+
+    Frame t of an action shows the same joint angles for every person, size and seed.
+
+    Raises:
+        ConfigError: Person or action is unknown, or there are no frames.
+    """
+    motion = perform_in_step(action, find_person(person).rest, num_frames)
+    view = replace(settings, yaw=settings.yaw + ACTIONS[action].yaw, fists=settings.fists or ACTIONS[action].fists)
+    return render_clip(person, motion, view)
 
 
-def _check(num_frames: int, size: tuple[int, int], *colors: Rgb | None) -> None:
-    if num_frames < 1:
-        raise ConfigError(f"num_frames is {num_frames}, expected at least 1")
-    if min(size) < MIN_SIDE:
-        raise ConfigError(f"size is {size[0]}×{size[1]} (height × width), expected sides of at least {MIN_SIDE} pixels")
-    for color in colors:
-        if color is not None and (len(color) != 3 or not all(0 <= value <= 255 for value in color)):
-            raise ConfigError(f"garment colour is {color}, expected (red, green, blue) from 0 to 255")
+def _set_up(motion: Motion, size: tuple[int, int]) -> tuple[Motion, Room]:
+    """The room of a motion; one that needs more than the usual one has its middle in the middle."""
+    room = build_room(motion.joints, size)
+    if room.distance == DISTANCE:
+        return motion, room
+    low, high = motion.joints.min(axis=(0, 1)), motion.joints.max(axis=(0, 1))
+    centred = replace(motion, joints=motion.joints - (low + high) / 2 * np.array([1, 0, 1], np.float32))
+    return centred, build_room(centred.joints, size)
 
 
 def _mean_lab(images: np.ndarray, where: np.ndarray) -> tuple[float, float, float]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from posegen.synthetic.studio.body import Body, Material
-from posegen.synthetic.studio.kinematics import BONES
 from posegen.synthetic.studio.lighting import Lights, to_linear
-from posegen.synthetic.studio.people import Pattern, Person, Rgb
+from posegen.synthetic.studio.people import Pattern, Rgb, StudioPerson
 from posegen.synthetic.studio.raycast import Surface
+from posegen.synthetic.studio.skeleton import BONES
 
 _SPINE = {"abdomen": 0.05, "chest": 0.14}  # how far up the trunk a bone starts, in heights
 _GLOSS = {Material.SKIN: 0.05, Material.FACE: 0.05, Material.HAIR: 0.10, Material.SHOE: 0.06}
@@ -21,14 +21,14 @@ _LIPS: Rgb = (168, 84, 80)
 class Wardrobe:
     """A person's colours, linear RGB."""
 
-    person: Person
+    person: StudioPerson
     palette: np.ndarray
     """(7, 3) float32 by material."""
     accents: np.ndarray
     """(7, 3) float32: the second colour of a garment's pattern."""
 
     @staticmethod
-    def of(person: Person, upper: Rgb | None, lower: Rgb | None) -> Wardrobe:
+    def of(person: StudioPerson, upper: Rgb | None, lower: Rgb | None) -> Wardrobe:
         """Return a person's colours, with other garment colours where they are given."""
         colors = {
             Material.SKIN: person.skin, Material.FACE: person.skin, Material.HAIR: person.hair,

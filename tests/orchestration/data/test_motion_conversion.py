@@ -16,7 +16,7 @@ from posegen.datasets.motion_formats.bvh import read_bvh, write_bvh
 from posegen.datasets.motions import MotionDataset
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import read_motion, write_motion
-from posegen.synthetic.motions import ACTIONS
+from posegen.synthetic.actions import ACTIONS
 from tests.support import command_line
 from tests.support.estimator_files import camera, vibe, walking
 
@@ -44,10 +44,10 @@ def write_tracks(folder: str, **clips) -> None:
 
 def test_the_corpus_becomes_a_data_set(run):
     code, out, _ = run("synth syn --subjects 2 --seed 3")
-    assert code == 0 and "24 motions of 2 people and 12 actions in syn" in out
+    assert code == 0 and "50 motions of 2 people and 25 actions in syn" in out
     dataset = MotionDataset("syn")
     assert dataset.info.actions == list(ACTIONS)
-    assert len(dataset.split("train")) == len(dataset.split("test")) == 12
+    assert len(dataset.split("train")) == len(dataset.split("test")) == 25
     run("synth again --subjects 2 --seed 3")
     assert MotionDataset("again").fingerprint == dataset.fingerprint
     code, out, _ = run("inspect syn")
@@ -113,7 +113,7 @@ def test_one_motion_becomes_a_file(run):
 def test_one_of_several_is_chosen_by_name(run):
     run("synth syn --subjects 1")
     code, _, err = run("convert syn one.npz")
-    assert code == 2 and "one.npz takes one motion and there are 12 of 12: say --name" in err
+    assert code == 2 and "one.npz takes one motion and there are 25 of 25: say --name" in err
     assert not Path("one.npz").exists()
     name = MotionDataset("syn").info.motions[3].motion_id
     assert run(f"convert syn one.npz --name {name}")[0] == 0

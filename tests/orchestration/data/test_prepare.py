@@ -22,7 +22,7 @@ from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.perception import POSE_ESTIMATORS, Backend, Poses
-from posegen.synthetic.studio import read_truth, render_clip, truth_path, write_studio_clip
+from posegen.synthetic.studio import RenderSettings, read_truth, render_action, truth_path, write_studio_clip
 
 TINY = PrepareSettings(size=(64, 48), pose="truth", edges="truth", mask="truth", workers=0)
 NUM_VIDEOS = 5
@@ -118,7 +118,7 @@ def test_second_run_does_nothing(studio_videos, out, request):
 def test_changed_video_redoes_one_clip(videos, out):
     prepare_videos(videos, out, TINY)
     before = files(out)
-    write_studio_clip(render_clip("ada", "bow", num_frames=8, size=(96, 64)), videos)
+    write_studio_clip(render_action("ada", "bow", 8, RenderSettings(size=(96, 64))), videos)
     summary = prepare_videos(videos, out, TINY)
     assert (summary.num_made, summary.num_removed, summary.num_clips) == (1, 1, 5)
     assert len(files(out).items() & before.items()) == 4
@@ -176,7 +176,7 @@ def test_videos_that_were_moved_are_not_made_again(videos, out, request):
 
 def test_two_folders_share_a_dataset(videos, out, tmp_path):
     prepare_videos(videos, out, TINY)
-    write_studio_clip(render_clip("chloe", "squat", num_frames=6, size=(96, 64)), tmp_path / "more")
+    write_studio_clip(render_action("chloe", "squat", 6, RenderSettings(size=(96, 64))), tmp_path / "more")
     (tmp_path / "more" / "chloe" / "broken.mp4").touch()
     assert prepare_videos(tmp_path / "more", out, TINY).num_clips == 6
     assert prepare_videos(videos, out, TINY).num_clips == 6
@@ -445,7 +445,9 @@ def test_real_people_on_the_default_backends(real_videos, out):
 
 def test_two_people_side_by_side_are_rejected_unless_the_crop_parts_them(networks, out, tmp_path, monkeypatch):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
-    ada, bruno = (render_clip(person, "bow", num_frames=9, size=(192, 128)).images for person in ("ada", "bruno"))
+    ada, bruno = (
+        render_action(person, "bow", 9, RenderSettings(size=(192, 128))).images for person in ("ada", "bruno")
+    )
     (tmp_path / "real" / "ada").mkdir(parents=True)
     write_video(tmp_path / "real" / "ada" / "alone.mp4", ada, fps=25)
     write_video(tmp_path / "real" / "ada" / "with_bruno.mp4", np.concatenate([ada, bruno], axis=2), fps=25)

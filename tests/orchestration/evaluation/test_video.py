@@ -53,7 +53,7 @@ def dataset(studio_videos: Path, tmp_path_factory) -> str:
     folder = str(tmp_path_factory.mktemp("painted") / "data")
     truth = PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
     prepare_videos(studio_videos, folder, replace(truth, train_fraction=0.5))
-    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", variants=3, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", recolorings=3, workers=0))
     return folder
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.cli import main as cli
 from orchestration.generation.animate import MotionSettings, animate, resolve_motions
-from orchestration.generation.colors import ColorSettings
+from orchestration.generation.colors import OWN_COLORS, ColorSettings
 from orchestration.generation.output import OutputSettings
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.io.images import write_picture
@@ -35,7 +35,7 @@ def actor(tmp_path_factory) -> str:
 def animate_person(untrained_run, two_people, tmp_path):
     """The command with a person, into the test's folder."""
 
-    def call(out, colors=ColorSettings(), **moves):
+    def call(out, colors=OWN_COLORS, **moves):
         moves = MotionSettings(**moves)
         output = OutputSettings(out=tmp_path / out)
         return animate(untrained_run, two_people, content="grace/bow", moves=moves, output=output, colors=colors)
@@ -115,10 +115,13 @@ def test_yaw_turns_the_motion():
 
 
 def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_people, tmp_path, networks, monkeypatch):
-    from posegen.synthetic.studio import render_clip
+    from posegen.synthetic.studio import RenderSettings, render_action
 
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
-    write_picture(tmp_path / "photo.png", render_clip("grace", "bow", num_frames=1, size=(384, 256)).images[0])
+    write_picture(
+        tmp_path / "photo.png",
+        render_action("grace", "bow", 1, RenderSettings(size=(384, 256))).images[0],
+    )
     moves = MotionSettings(action=("wave",), frames=2)
     photo, output = str(tmp_path / "photo.png"), OutputSettings(out=tmp_path / "x.mp4")
     made = animate(untrained_run, two_people, content=photo, moves=moves, output=output)

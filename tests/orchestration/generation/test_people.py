@@ -12,7 +12,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError, DatasetError
 from posegen.inference.person import person_of_clip
 from posegen.io.images import write_picture
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 
 def test_patterns_and_names(two_people):
@@ -34,7 +34,10 @@ def test_a_person_comes_from_a_clip_or_from_a_photo(two_people, tmp_path, networ
     data = ClipDataset(two_people)
     person = load_person(data, "grace/bow")
     np.testing.assert_array_equal(person.image, person_of_clip(data.find("grace/bow")).image)
-    write_picture(tmp_path / "photo.png", render_clip("grace", "bow", num_frames=1, size=(384, 256)).images[0])
+    write_picture(
+        tmp_path / "photo.png",
+        render_action("grace", "bow", 1, RenderSettings(size=(384, 256))).images[0],
+    )
     seen = load_person(data, str(tmp_path / "photo.png"))
     assert seen.image.shape == (96, 64, 3) and seen.keypoints.shape == (18, 3) and seen.mask.any()
     write_picture(tmp_path / "empty.png", np.full((96, 64, 3), 130, np.uint8))

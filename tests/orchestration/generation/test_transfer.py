@@ -36,7 +36,7 @@ from posegen.perception.lifting import lift_clip
 from posegen.samples import EpochLoader
 from posegen.stages import Behavior, BehaviorFlow, ShapePosture, Stage
 from posegen.synthetic.motions import make_subject, perform
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 STEPS = 20
 WINDOW = 12
@@ -186,8 +186,15 @@ def test_a_person_is_rendered_in_colours(behavior_run, untrained_run, two_people
 def videos(tmp_path_factory, networks):
     """What the studio's mei does in a video, and a person in a photo."""
     folder = tmp_path_factory.mktemp("videos")
-    write_video(folder / "clap.mp4", render_clip("mei", "clap", num_frames=14, size=(256, 176)).images, fps=25)
-    write_picture(folder / "photo.png", render_clip("ada", "bow", num_frames=1, size=(256, 176)).images[0])
+    write_video(
+        folder / "clap.mp4",
+        render_action("mei", "clap", 14, RenderSettings(size=(256, 176))).images,
+        fps=25,
+    )
+    write_picture(
+        folder / "photo.png",
+        render_action("ada", "bow", 1, RenderSettings(size=(256, 176))).images[0],
+    )
     return folder
 
 

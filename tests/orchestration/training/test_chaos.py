@@ -26,7 +26,7 @@ from mlflow import MlflowClient
 from orchestration.training.runs import history
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint
 from posegen.io.storage import StorageFolder
-from posegen.synthetic.studio import render_clip, write_studio_clip
+from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 
 KILLS = int(os.environ.get("POSEGEN_KILLS", "2"))
 SEED = int(os.environ.get("POSEGEN_CHAOS_SEED", "0"))
@@ -36,7 +36,7 @@ NARROW = "--generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-
 LENGTH = "--epoch-size 60 --num-epochs 3 --checkpoint-steps 5 --cpus 1"
 TRAIN = f"train color_encoder DATA --name run --preset tiny {NARROW} {LENGTH}"
 PREPARE = "prepare VIDEOS data --size 96x64 --crop none --pose truth --edges truth --mask truth"
-COLORIZE = "colorize data --scope frame --region upper --variants 20"
+COLORIZE = "colorize data --scope frame --region upper --recolorings 20"
 
 Victim = Literal["driver", "driver of Ray", "worker", "Ray"]
 VICTIMS: tuple[Victim, ...] = ("driver", "driver", "driver", "worker", "Ray", "driver of Ray")
@@ -189,7 +189,7 @@ def person_of_clip(dataset: Path) -> dict[str, str]:
 def test_preparation_is_killed(tmp_path, capsys):
     videos = tmp_path / "videos"
     for person, action in product(("ada", "bruno"), ("bow", "clap", "wave_one_hand")):
-        write_studio_clip(render_clip(person, action, num_frames=30, size=(96, 64)), videos)
+        write_studio_clip(render_action(person, action, 30, RenderSettings(size=(96, 64))), videos)
     (videos / "ada" / "broken.mp4").write_bytes(b"no video")
     kinds = [PREPARE.replace("VIDEOS", str(videos)), COLORIZE]
     seconds = []

@@ -9,7 +9,7 @@ import pytest
 from posegen.color.garment_segmentation import LOWER, NONE, UPPER, garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.color.recoloring import RecoloringSettings, plan_clip, recolor_clip
-from posegen.synthetic.studio import StudioClip, render_clip
+from posegen.synthetic.studio import RenderSettings, StudioClip, render_action
 
 CASES = [  # long and short sleeves, trousers and shorts, patterns, skin like cloth, and poses that hide parts
     ("ada", "jumping_jacks", (96, 64)),
@@ -24,7 +24,7 @@ CASES = [  # long and short sleeves, trousers and shorts, patterns, skin like cl
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case[0])
 def clip(request) -> StudioClip:
     person, action, size = request.param
-    return render_clip(person, action, num_frames=8, size=size)
+    return render_action(person, action, 8, RenderSettings(size=size))
 
 
 def intersection_over_union(labels: np.ndarray, truth: np.ndarray, label: int) -> float:

@@ -9,7 +9,15 @@ import pytest
 from posegen.color.garment_segmentation import LOWER, UPPER
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import sample_ab
-from posegen.color.recoloring import RecoloringSettings, feather, mean_lightness, plan_clip, plan_recolorings, recolor, recolor_clip
+from posegen.color.recoloring import (
+    RecoloringSettings,
+    feather,
+    mean_lightness,
+    plan_clip,
+    plan_recolorings,
+    recolor,
+    recolor_clip,
+)
 
 
 @pytest.fixture(scope="module")
@@ -174,4 +182,6 @@ def test_augment_clip_designates_nothing_where_a_garment_is_not_seen(picture, ga
 
 def test_plan_needs_one_label_per_pixel(picture, garments):
     with pytest.raises(ValueError, match=r"garments of shape \(120, 80\)"):
-        plan_clip(picture[None], garments, RecoloringSettings(scope="clip", region="both", num_recolorings=1, seed=0), "")
+        plan_clip(
+            picture[None], garments, RecoloringSettings(scope="clip", region="both", num_recolorings=1, seed=0), ""
+        )

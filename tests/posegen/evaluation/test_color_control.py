@@ -26,7 +26,7 @@ from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
 from posegen.metrics.image import ssim
 from posegen.stages import VideoGenerator
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 SIZE = (96, 64)
 NUM_FRAMES = 10
@@ -39,7 +39,7 @@ COLORS = [((200, 60, 60), (60, 60, 160)), ((190, 70, 70), (60, 140, 60)), ((60, 
 def rendered(upper: int, lower: int):
     """The clip with the upper garment of one colouring and the lower garment of another."""
     colors = {"upper_color": COLORS[upper][0], "lower_color": COLORS[lower][1]}
-    return render_clip("grace", ACTION, num_frames=NUM_FRAMES, size=SIZE, **colors)
+    return render_action("grace", ACTION, NUM_FRAMES, RenderSettings(size=SIZE, **colors))
 
 
 def write_person(folder: StorageFolder, person: str, action: str = ACTION) -> None:

@@ -17,7 +17,7 @@ from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 SIZE = (96, 64)
 NUM_FRAMES = 5
@@ -25,7 +25,7 @@ NUM_FRAMES = 5
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory) -> ClipFile:
-    rendered = render_clip("grace", "salute", num_frames=NUM_FRAMES, size=SIZE)
+    rendered = render_action("grace", "salute", NUM_FRAMES, RenderSettings(size=SIZE))
     info = ClipInfo(
         clip_id="clip",
         person="grace",

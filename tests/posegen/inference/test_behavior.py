@@ -16,7 +16,7 @@ from posegen.io.storage import StorageFolder
 from posegen.motion.editing import Placement, canonicalize, first_frames, place, placement, resample
 from posegen.motion.floor import floor_height
 from posegen.motion.motion import Motion
-from posegen.motion.to_h36m import INVENTED
+from posegen.motion.to_h36m import INVENTED_JOINTS
 from posegen.motion.to_openpose import h36m_joints
 from posegen.skeletons import H36M_17, SMPL_24, joint_indices
 from posegen.stages import Behavior, BehaviorFlow, Recognition
@@ -180,7 +180,7 @@ def test_transfer_starts_in_the_targets_posture_and_place(canonical, samples, wa
     np.testing.assert_allclose(h36m_joints(walk_motion)[[0] * 5], seventeen(motion), atol=0.06)
     np.testing.assert_allclose(motion.trans, walk_motion.trans[[0] * 5], atol=1e-4)
     assert (motion.label, motion.label_name, motion.fps, len(motion)) == (1, "wave", 25.0, 5)
-    assert motion.meta["invented_joints"] == list(INVENTED)
+    assert motion.meta["invented_joints"] == list(INVENTED_JOINTS)
 
 
 def test_first_frame_of_a_transfer_leaves_the_start_by_what_the_head_says(behavior, walk, walk_motion, wave):

@@ -13,7 +13,7 @@ from posegen.inference.color_matching import match_colors
 from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.stages import VideoGenerator
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 SIZE = (96, 64)
 TARGET = (-12.0, 20.0)
@@ -35,7 +35,7 @@ class FlatGenerator(nn.Module):
 
 @pytest.fixture(scope="module")
 def content():
-    clip = render_clip("grace", "salute", num_frames=1, size=SIZE)
+    clip = render_action("grace", "salute", 1, RenderSettings(size=SIZE))
     return Person(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
 
 

@@ -17,7 +17,7 @@ from posegen.io.storage import StorageFolder
 from posegen.samples import to_image, transfer_inputs
 from posegen.skeletons import joint_indices
 from posegen.stages import ColorEncoder, DeformableGAN
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 SIZE = (96, 64)
 PROGRESS = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
@@ -25,7 +25,7 @@ PROGRESS = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
 
 @pytest.fixture(scope="module")
 def clip():
-    return render_clip("grace", "salute", num_frames=4, size=SIZE)
+    return render_action("grace", "salute", 4, RenderSettings(size=SIZE))
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,14 @@ from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
 from posegen.stages import VideoGenerator
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 SIZE = (96, 64)
 
 
 @pytest.fixture(scope="module")
 def clip():
-    return render_clip("grace", "salute", num_frames=5, size=SIZE)
+    return render_action("grace", "salute", 5, RenderSettings(size=SIZE))
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_recolor_predicts_the_code_of_one_garment(synthesizer):
 
 
 def test_worn_colors(content):
-    truth = render_clip("grace", "salute", num_frames=1, size=SIZE).garments[0]
+    truth = render_action("grace", "salute", 1, RenderSettings(size=SIZE)).garments[0]
     for number, region in enumerate(("upper", "lower")):
         expected = rgb_to_lab(content.image[truth == number + 1]).mean(0)
         np.testing.assert_allclose(worn_color(content, region), expected, atol=4)

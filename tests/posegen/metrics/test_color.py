@@ -8,7 +8,7 @@ import pytest
 from posegen.color.garment_segmentation import LOWER, UPPER
 from posegen.color.lab import delta_e_2000, lab_to_rgb, rgb_to_lab
 from posegen.metrics.color import areas_beside, hit, leakage, mean_ab, mean_lab, texture_kept
-from posegen.synthetic.studio import StudioClip, render_clip
+from posegen.synthetic.studio import RenderSettings, StudioClip, render_action
 
 RED, BLUE, GRAY = (200, 40, 40), (40, 40, 200), (128, 128, 128)
 SHAPE = (2, 12, 8)
@@ -17,7 +17,9 @@ SHAPE = (2, 12, 8)
 @pytest.fixture(scope="module")
 def dressed() -> tuple[StudioClip, StudioClip]:
     """The same frames with a red and with a blue upper garment."""
-    red, blue = (render_clip("mei", "kick", num_frames=4, size=(96, 64), upper_color=color) for color in (RED, BLUE))
+    red, blue = (
+        render_action("mei", "kick", 4, RenderSettings(size=(96, 64), upper_color=color)) for color in (RED, BLUE)
+    )
     return red, blue
 
 

@@ -8,7 +8,7 @@ import torch
 
 from posegen.metrics.temporal import implied_flow, tlpips, warp_error
 from posegen.skeletons import joint_indices
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 SIZE = (48, 40)
 GRAY, SQUARE = 100, 220
@@ -77,7 +77,7 @@ class TestWarpError:
 class TestImpliedFlow:
     def test_a_person_who_slides_is_explained(self):
         """Every joint moves alike, so every part does, and the background stands still."""
-        clip = render_clip("grace", "salute", num_frames=1, size=(96, 64))
+        clip = render_action("grace", "salute", 1, RenderSettings(size=(96, 64)))
         shift = np.array([[4, 2, 0]] * 18, np.float32) * (clip.keypoints[0, :, 2:] > 0)
         keypoints = np.stack([clip.keypoints[0], clip.keypoints[0] + shift])
         masks = np.stack([clip.masks[0], np.roll(clip.masks[0], (2, 4), axis=(0, 1))]) > 0
@@ -91,7 +91,7 @@ class TestImpliedFlow:
 
     def test_the_flow_explains_a_rendered_motion(self):
         """Without it the moving arm would count as flicker."""
-        clip = render_clip("grace", "salute", num_frames=6, size=(96, 64))
+        clip = render_action("grace", "salute", 6, RenderSettings(size=(96, 64)))
         flow = implied_flow(clip.keypoints, clip.masks)
         person = flow.valid & (clip.masks[1:] > 0)
         steady = warp_error(clip.images, flow.offsets, person)
@@ -105,7 +105,7 @@ class TestImpliedFlow:
         assert valid[~(masks[0] | masks[1])].all()
 
     def test_a_part_that_is_not_seen_before_has_no_flow(self):
-        clip = render_clip("grace", "salute", num_frames=2, size=(96, 64))
+        clip = render_action("grace", "salute", 2, RenderSettings(size=(96, 64)))
         hidden = clip.keypoints.copy()
         hidden[0, joint_indices(["right_knee", "right_ankle", "left_knee", "left_ankle"])] = 0
         assert implied_flow(hidden, clip.masks).valid.sum() < implied_flow(clip.keypoints, clip.masks).valid.sum()

@@ -21,7 +21,8 @@ from posegen.motion.rendering import (
     render_together,
     write_motion_video,
 )
-from posegen.synthetic.motions import ACTIONS, make_subject, perform
+from posegen.synthetic.actions import ACTIONS
+from posegen.synthetic.motions import make_subject, perform
 
 SIZE = (128, 96)
 STANDING = Motion.from_joints((REST + np.array([0, 0.955, 0]))[None].astype(np.float32), 25.0)

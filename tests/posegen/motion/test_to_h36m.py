@@ -8,12 +8,12 @@ import pytest
 from posegen.motion.anatomy import REST
 from posegen.motion.editing import Placement
 from posegen.motion.motion import Motion
-from posegen.motion.to_h36m import INVENTED, motion_from_h36m, smpl_joints
+from posegen.motion.to_h36m import INVENTED_JOINTS, motion_from_h36m, smpl_joints
 from posegen.motion.to_openpose import h36m_joints
 from posegen.skeletons import H36M_17, SMPL_24, joint_indices
 from posegen.synthetic.motions import make_subject, perform
 
-SHARED = [name for name in SMPL_24 if name not in INVENTED]
+SHARED = [name for name in SMPL_24 if name not in INVENTED_JOINTS]
 ACTIONS = ("walk", "kick", "squat", "wave", "bend")
 
 
@@ -29,7 +29,7 @@ def of(joints: np.ndarray, *names: str) -> np.ndarray:
 
 def test_fifteen_joints_are_shared():
     assert len(SHARED) == 15
-    assert INVENTED == (
+    assert INVENTED_JOINTS == (
         "spine1", "spine3", "left_foot", "right_foot", "left_collar", "right_collar", "head", "left_hand", "right_hand",
     )  # fmt: skip
 
@@ -38,7 +38,7 @@ def test_shared_joints_come_back_exactly_and_the_others_nearly(motion):
     back = smpl_joints(h36m_joints(motion))
     assert back.dtype == np.float32 and back.shape == motion.joints.shape
     np.testing.assert_allclose(of(back, *SHARED), of(motion.joints, *SHARED), atol=1e-6)
-    error = np.linalg.norm(of(back, *INVENTED) - of(motion.joints, *INVENTED), axis=-1)
+    error = np.linalg.norm(of(back, *INVENTED_JOINTS) - of(motion.joints, *INVENTED_JOINTS), axis=-1)
     assert error.mean() < 0.025 and error.max() < 0.15
 
 
@@ -93,4 +93,4 @@ def test_motions_list_their_invented_joints():
     joints = h36m_joints(perform("walk", make_subject(0)))
     motion = motion_from_h36m(joints, 25.0)
     np.testing.assert_array_equal(motion.joints, smpl_joints(joints))
-    assert motion.fps == 25.0 and motion.meta == {"invented_joints": list(INVENTED)}
+    assert motion.fps == 25.0 and motion.meta == {"invented_joints": list(INVENTED_JOINTS)}

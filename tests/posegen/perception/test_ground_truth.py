@@ -12,7 +12,8 @@ from posegen.perception import Poses
 from posegen.perception import ground_truth as truth_module
 from posegen.perception.ground_truth import TruthEdges, TruthMasks, TruthPoses
 from posegen.perception.keypoint_maps import drop_outside
-from posegen.synthetic.studio import ACTIONS, PEOPLE, render_clip, truth_path, write_studio_clip
+from posegen.synthetic.actions import ACTIONS
+from posegen.synthetic.studio import PEOPLE, RenderSettings, render_action, truth_path, write_studio_clip
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_masks_and_edges_are_warped_into_the_footage(footage):
 
 
 def test_a_studio_clip_goes_through_unchanged(tmp_path):
-    clip = render_clip(next(iter(PEOPLE)), next(iter(ACTIONS)), num_frames=3, size=(96, 64))
+    clip = render_action(next(iter(PEOPLE)), next(iter(ACTIONS)), 3, RenderSettings(size=(96, 64)))
     footage = read_video(write_studio_clip(clip, tmp_path), size=(96, 64))
     np.testing.assert_allclose(TruthPoses()(footage).keypoints, drop_outside(clip.keypoints, 96, 64), atol=1e-3)
     np.testing.assert_array_equal(TruthMasks()(footage, TruthPoses()(footage)), clip.masks)

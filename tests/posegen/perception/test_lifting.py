@@ -18,10 +18,11 @@ from posegen.perception import lifting
 from posegen.perception.blazepose import BlazeposeNetworks, Region, Sighting, follow_both_ways
 from posegen.perception.lifting import h36m_landmarks, lift, lift_video
 from posegen.skeletons import BLAZEPOSE_33, H36M_17, OPENPOSE_18, SMPL_24, joint_indices
-from posegen.synthetic.motions import make_subject, perform
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.motions import make_subject, perform, perform_in_step
+from posegen.synthetic.studio import RenderSettings, render_action
 from posegen.synthetic.studio.people import find_person
-from posegen.synthetic.studio.render import pose_person
+from posegen.synthetic.studio.retarget import retarget
+from posegen.synthetic.studio.skeleton import skeleton_of
 
 LIMBS = [
     f"{side}_{name}" for side in ("left", "right") for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
@@ -145,10 +146,11 @@ def aligned_error(found: np.ndarray, true: np.ndarray) -> float:
 def test_rendered_people_are_lifted(person, action, networks, monkeypatch, record_property):
     """The studio knows where their joints are."""
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
-    clip = render_clip(person, action, num_frames=40, size=(288, 192))
+    clip = render_action(person, action, 40, RenderSettings(size=(288, 192)))
     found = lift(clip.images, clip.fps)
     profile = find_person(person)
-    true = limbs(pose_person(profile, action, 40).joints(profile.height), OPENPOSE_18)
+    performed = retarget(perform_in_step(action, profile.rest, 40), profile)
+    true = limbs(skeleton_of(performed, profile.height).joints(profile.height), OPENPOSE_18)
     error = aligned_error(limbs(found.joints), true)
     record_property("metres", error)
     print(f"{person} {action}: {100 * error:.1f} cm a joint after similarity alignment")
@@ -167,7 +169,11 @@ def test_real_people_stand_and_wave(shared, networks, monkeypatch):
 
 def test_first_seconds_are_looked_at(networks, monkeypatch, tmp_path):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
-    write_video(tmp_path / "x.mp4", render_clip("mei", "clap", num_frames=12, size=(256, 176)).images, fps=10)
+    write_video(
+        tmp_path / "x.mp4",
+        render_action("mei", "clap", 12, RenderSettings(size=(256, 176))).images,
+        fps=10,
+    )
     assert len(lift_video(tmp_path / "x.mp4", seconds=0.45)) == 5
     with pytest.raises(VideoError, match=r"x.mp4: 1 frames in 0.05 s, expected at least two"):
         lift_video(tmp_path / "x.mp4", seconds=0.05)

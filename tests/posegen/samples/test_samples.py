@@ -27,7 +27,7 @@ from posegen.samples import (
     fixed_batch,
     to_network,
 )
-from posegen.synthetic.studio import render_clip, write_studio_clip
+from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 from tests.support.features import estimate
 from tests.support.samples import make_samples as collect
 
@@ -41,10 +41,10 @@ def dataset(tmp_path_factory) -> ClipDataset:
     """Clips of six frames, two for training, with three colourings of each clip and two of each frame."""
     videos, folder = tmp_path_factory.mktemp("studio"), tmp_path_factory.mktemp("prepared")
     for action in ("bow", "clap", "squat"):
-        write_studio_clip(render_clip("ada", action, num_frames=NUM_FRAMES, size=SIZE), videos)
+        write_studio_clip(render_action("ada", action, NUM_FRAMES, RenderSettings(size=SIZE)), videos)
     prepare_videos(videos, folder, PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", workers=0))
-    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", variants=NUM_VARIANTS, workers=0))
-    recolor_dataset(folder, ColorizeSettings(scope="frame", region="upper", variants=2, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", recolorings=NUM_VARIANTS, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="frame", region="upper", recolorings=2, workers=0))
     return ClipDataset(folder)
 
 

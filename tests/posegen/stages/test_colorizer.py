@@ -16,7 +16,7 @@ from posegen.networks.siggraph17 import color_bins
 from posegen.samples import EpochLoader, HintedFrames
 from posegen.stages import STAGES, Colorizer
 from posegen.stages.colorizer import to_rgb
-from posegen.synthetic.studio import render_clip, write_studio_clip
+from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 
 SMALL = replace(Colorizer.presets["tiny"], width=4, batch_size=2)
 
@@ -39,7 +39,7 @@ def dataset(tmp_path_factory) -> ClipDataset:
     """Two clips of six frames, 96×64."""
     folder = tmp_path_factory.mktemp("studio")
     for action in ("bow", "clap"):
-        write_studio_clip(render_clip("ada", action, num_frames=6, size=(96, 64)), folder)
+        write_studio_clip(render_action("ada", action, 6, RenderSettings(size=(96, 64))), folder)
     out = tmp_path_factory.mktemp("prepared")
     prepare_videos(folder, out, PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", workers=0))
     return ClipDataset(out)

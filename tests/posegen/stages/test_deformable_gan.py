@@ -21,7 +21,7 @@ from posegen.networks.vgg import VGGFeatures
 from posegen.samples import PosePairs, to_network, transfer_inputs
 from posegen.skeletons import joint_indices
 from posegen.stages import STAGES, DeformableGAN
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 
 SMALL = replace(DeformableGAN.presets["tiny"], width=4, discriminator_width=4, batch_size=2)
 NUM_FRAMES = 6
@@ -30,7 +30,7 @@ SIZE = (96, 64)
 
 @pytest.fixture(scope="module")
 def drawn():
-    return render_clip("ada", "jumping_jacks", num_frames=NUM_FRAMES, size=SIZE)
+    return render_action("ada", "jumping_jacks", NUM_FRAMES, RenderSettings(size=SIZE))
 
 
 @pytest.fixture(scope="module")

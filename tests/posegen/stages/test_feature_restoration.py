@@ -16,7 +16,7 @@ from posegen.losses import feature_matching, last, lsgan
 from posegen.samples import WarpedMaps, WarpedMapSettings, to_network
 from posegen.stages import FeatureRestoration
 from posegen.stages.feature_restoration import edge_error
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 from tests.support.features import estimate
 from tests.support.samples import make_samples as collect
 
@@ -36,7 +36,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
 
 
 def studio_clip(action: str) -> Clip:
-    drawn = render_clip("ada", action, num_frames=NUM_FRAMES, size=(96, 64))
+    drawn = render_action("ada", action, NUM_FRAMES, RenderSettings(size=(96, 64)))
     info = ClipInfo(
         clip_id=action,
         person="ada",

@@ -24,7 +24,7 @@ from posegen.networks.vgg import VGGFeatures
 from posegen.samples import ShapePairs, ShapePairSettings, View, fixed_batch, to_image, to_network
 from posegen.skeletons import H36M_17, joint_indices
 from posegen.stages import STAGES, ShapePosture
-from posegen.synthetic.studio import render_clip
+from posegen.synthetic.studio import RenderSettings, render_action
 from tests.support.samples import make_samples as collect
 
 SIZE = (96, 64)
@@ -47,7 +47,7 @@ PROGRESS = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=SIZE)
 def drawn():
     """A clip of each of two people."""
     return {
-        person: render_clip(person, "jumping_jacks", num_frames=count, size=SIZE)
+        person: render_action(person, "jumping_jacks", count, RenderSettings(size=SIZE))
         for person, count in NUM_FRAMES.items()
     }
 

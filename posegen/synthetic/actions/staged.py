@@ -1,8 +1,6 @@
-"""The choreography: sixteen actions as curves of joint angles that all people share.
+"""Actions that begin and end at rest, in the stance that they need, as curves of angles over a period.
 
-Every action starts and ends at rest, in the stance that it needs, and fills the clip, however many frames that has.
-Arms and legs keep clear of each other and of the trunk as the fixed camera sees them; what would point into the
-camera is done half turned.
+Arms and legs keep clear of each other and of the trunk as a camera in front sees them.
 """
 
 from __future__ import annotations
@@ -11,28 +9,46 @@ from collections.abc import Callable
 
 import numpy as np
 
-from posegen.errors import ConfigError
-from posegen.synthetic.studio.curves import REST, Curve, Curves, blend, hold, move, planted, pulses, ramp, wave
-from posegen.synthetic.studio.kinematics import SIDES, STANCE, Angles
+from posegen.skeletons import SMPL_24, swap_left_right
+from posegen.synthetic.actions.body_angles import STANCE, STANDING, joint_rotations
+from posegen.synthetic.actions.curves import Curve, Curves, blend, hold, move, planted, pulses, ramp, wave
+from posegen.synthetic.actions.repeated import euler_rotations
+from posegen.synthetic.actions.take import SIDES, ActionTake, Footing, Perform, Performance
 
 _LENGTHS = {"support": 0.5, "jump": 0.0, "left_anchor": 0.0, "right_anchor": 0.0}
+_EXAGGERATION = 0.3  # of how far a performer moves in relation to others: more would break elbows
+_WEIGHT = ("pelvis", "hip", "knee", "ankle", "foot")
+_FREE = np.array([name.rpartition("_")[2] not in _WEIGHT for name in SMPL_24])  # joints that carry no weight
+_LEGS = ("leg_flex", "leg_abduct", "knee", "leg_yaw", "foot_pitch")
 
-FISTS = frozenset({"boxing_guard", "march_in_place", "punch"})
-"""Actions that are done with closed hands."""
+
+def _staged(action: Callable[[Curve], Curves]) -> Perform:
+    """Return what performs an action that is written as curves."""
+
+    def perform(take: ActionTake) -> Performance:
+        curves = action(take.progress)
+        curves = _mirror(curves) if take.side == "left" else curves
+        still, further = np.zeros(len(take)), 1 + _EXAGGERATION * (take.size - 1)
+        angles = {}
+        for name, rest in STANDING.items():
+            far = 1.0 if name.endswith(_LEGS) else further
+            angles[name] = np.radians(still + rest + far * (curves.get(name, rest) - rest))
+        support, jump, left, right = (still + curves.get(name, rest) for name, rest in _LENGTHS.items())
+        noise = euler_rotations(np.broadcast_to(take.noise * _FREE[:, None], (len(take), len(_FREE), 3)).copy())
+        footing = Footing(support, np.stack([left, right], axis=1))
+        return Performance(joint_rotations(angles) @ noise, jump, footing)
+
+    return perform
 
 
-def joint_angles(action: str, num_frames: int) -> Angles:
-    """Return the curves of an action: (T,) radians by channel, the same for every person.
-
-    Raises ConfigError for an unknown action.
-    """
-    if action not in _ACTIONS:
-        raise ConfigError(f"unknown action {action!r}, expected one of {sorted(_ACTIONS)}")
-    moved = _ACTIONS[action](np.arange(num_frames) / num_frames)
-    still = np.zeros(num_frames)
-    angles = {name: np.radians(still + moved.get(name, rest)) for name, rest in REST.items()}
-    lengths = {name: still + moved.get(name, rest) for name, rest in _LENGTHS.items()}
-    return angles | lengths
+def _mirror(curves: Curves) -> Curves:
+    """Do with the left what is done with the right, and the other way round."""
+    swapped = {}
+    for name, curve in curves.items():
+        turn = name.rpartition("_")[2]
+        turned = (turn in ("yaw", "roll") and not name.startswith(SIDES)) or turn == "anchor"
+        swapped[swap_left_right(name)] = 1 - curve if name == "support" else -curve if turned else curve
+    return swapped
 
 
 def _wave_one_hand(phase: Curve) -> Curves:
@@ -79,16 +95,9 @@ def _side_step(phase: Curve) -> Curves:
         support += 0.5 * sign * (onto_lead - off_lead)
     curves = move(hold(phase, rise=0.1), {"arm_lift": 34, "elbow": 40, "arm_swing": 20, "arm_twist": -20})
     for side in SIDES:
-        curves |= {f"{side}_leg_abduct": REST[f"{side}_leg_abduct"] + abduct[side], f"{side}_anchor": anchor[side]}
+        curves |= {f"{side}_leg_abduct": STANDING[f"{side}_leg_abduct"] + abduct[side], f"{side}_anchor": anchor[side]}
         curves |= {f"{side}_knee": 34 * lift[side], f"{side}_leg_flex": 17 * lift[side]}
     return curves | {"support": support}
-
-
-def _squat(phase: Curve) -> Curves:
-    down = pulses(phase, 3, 0.04, 0.96).sum(axis=0)
-    legs = move(down, {"leg_flex": 78, "knee": 98}) | move(1, {"leg_yaw": 30})
-    arms = move(down, {"arm_lift": 80, "arm_swing": 38, "elbow": 24, "arm_twist": 20})
-    return legs | planted(legs, 15) | arms | move(down, {"pelvis_pitch": 24, "chest_pitch": 8, "neck_pitch": -20})
 
 
 def _arm_circles(phase: Curve) -> Curves:
@@ -114,7 +123,7 @@ def _stretch(phase: Curve) -> Curves:
     for side, up, low in (("right", right, left), ("left", left, right)):
         for name in overhead:
             key = f"{side}_{name}"
-            curves[key] = blend(key, up, overhead[name]) + low * (akimbo[name] - REST[key])
+            curves[key] = blend(key, up, overhead[name]) + low * (akimbo[name] - STANDING[key])
     return curves | move(left - right, {"abdomen_roll": 15, "chest_roll": 15, "neck_roll": 8, "pelvis_roll": -3})
 
 
@@ -122,7 +131,7 @@ def _march_in_place(phase: Curve) -> Curves:
     steps = pulses(phase, 6, 0.06, 0.94)
     left, right = steps[0::2].sum(axis=0), steps[1::2].sum(axis=0)
     marching = hold(phase, rise=0.1)
-    curves = move(1, {"root_yaw": 24}) | {"chest_yaw": 8 * (left - right)}
+    curves: Curves = {"chest_yaw": 8 * (left - right)}
     for side, lift, other in (("left", left, right), ("right", right, left)):
         forward = other - lift
         leg = {"leg_flex": 66, "knee": 84, "foot_pitch": 18}
@@ -142,7 +151,7 @@ def _point(phase: Curve) -> Curves:
     curves = move(left, {f"left_{name}": angle for name, angle in aside.items()})
     for name in aside:
         key = f"right_{name}"
-        curves[key] = blend(key, right, aside[name]) + sky * (upwards[name] - REST[key])
+        curves[key] = blend(key, right, aside[name]) + sky * (upwards[name] - STANDING[key])
     look = left - right - 0.6 * sky
     return curves | {"neck_yaw": 26 * look, "chest_yaw": 6 * look, "neck_pitch": -12 * sky}
 
@@ -150,21 +159,7 @@ def _point(phase: Curve) -> Curves:
 def _bow(phase: Curve) -> Curves:
     down = hold(phase, 0.02, 0.5, rise=0.18) + hold(phase, 0.5, 0.98, rise=0.18)
     trunk = {"pelvis_pitch": 34, "abdomen_pitch": 20, "chest_pitch": 14, "neck_pitch": 14, "leg_flex": -7}
-    return move(down, trunk | {"arm_lift": 14, "elbow": 10}) | move(1, {"root_yaw": 42, "arm_swing": 60})
-
-
-def _kick(phase: Curve) -> Curves:
-    """Two kicks with the right leg to the front, the weight first shifted onto the left."""
-    shift = hold(phase, 0.02, 0.98, rise=0.10)
-    chamber = hold(phase, 0.15, 0.49, rise=0.12) + hold(phase, 0.51, 0.85, rise=0.12)
-    extend = hold(phase, 0.22, 0.42, rise=0.09) + hold(phase, 0.58, 0.78, rise=0.09)
-    curves = move(shift, {"arm_lift": 48, "arm_swing": 30, "elbow": 62, "arm_twist": 40})
-    curves |= move(
-        shift, {"left_leg_abduct": REST["left_leg_abduct"] - 6, "right_leg_abduct": REST["left_leg_abduct"] + 6}
-    )
-    curves |= move(chamber, {"right_leg_flex": 72, "right_foot_pitch": -14, "pelvis_pitch": -10, "chest_pitch": 8})
-    alone = 0.5 * hold(phase, 0.14, 0.86, rise=0.01)
-    return curves | {"root_yaw": -34, "right_knee": 78 * chamber - 68 * extend, "support": 0.5 + alone}
+    return move(down, trunk | {"arm_lift": 14, "elbow": 10}) | move(1, {"arm_swing": 60})
 
 
 def _clap(phase: Curve) -> Curves:
@@ -188,17 +183,6 @@ def _guard(weight: Curve, sink: Curve | float) -> Curves:
     return arms | bent | planted(bent, 11) | move(weight, {"chest_pitch": 8, "neck_pitch": 4})
 
 
-def _punch(phase: Curve) -> Curves:
-    """Left and right in turn."""
-    blows = pulses(phase, 6, 0.14, 0.86)
-    left, right = blows[0::2].sum(axis=0), blows[1::2].sum(axis=0)
-    curves = _guard(hold(phase, rise=0.12), 0.0)
-    for side, reach in (("left", left), ("right", right)):
-        for name, target in {"arm_lift": 86, "arm_swing": 62, "elbow": 8, "arm_twist": 30}.items():
-            curves[f"{side}_{name}"] += reach * (target - curves[f"{side}_{name}"])
-    return curves | move(right - left, {"chest_yaw": 26, "abdomen_yaw": 12}) | move(1, {"root_yaw": 34})
-
-
 def _boxing_guard(phase: Curve) -> Curves:
     """Bobbing from side to side behind the guard."""
     sway = wave(phase, 3)
@@ -206,24 +190,13 @@ def _boxing_guard(phase: Curve) -> Curves:
     return _guard(hold(phase, rise=0.12), np.abs(sway)) | move(sway, rolls)
 
 
-_ACTIONS: dict[str, Callable[[Curve], Curves]] = {
-    "wave_one_hand": _wave_one_hand,
-    "wave_both_hands": _wave_both_hands,
-    "jumping_jacks": _jumping_jacks,
-    "side_step": _side_step,
-    "squat": _squat,
-    "arm_circles": _arm_circles,
-    "salute": _salute,
-    "stretch": _stretch,
-    "march_in_place": _march_in_place,
-    "point": _point,
-    "bow": _bow,
-    "kick": _kick,
-    "clap": _clap,
-    "turn_torso": _turn_torso,
-    "punch": _punch,
-    "boxing_guard": _boxing_guard,
-}
-
-ACTIONS: tuple[str, ...] = tuple(_ACTIONS)
-"""The names of the sixteen actions; any first few of them differ well."""
+STAGED: dict[str, Perform] = {
+    name: _staged(action)
+    for name, action in {
+        "wave_one_hand": _wave_one_hand, "wave_both_hands": _wave_both_hands, "jumping_jacks": _jumping_jacks,
+        "side_step": _side_step, "arm_circles": _arm_circles, "salute": _salute, "stretch": _stretch,
+        "march_in_place": _march_in_place, "point": _point, "bow": _bow, "clap": _clap, "turn_torso": _turn_torso,
+        "boxing_guard": _boxing_guard,
+    }.items()
+}  # fmt: skip
+"""What performs each of these actions, by name."""

@@ -10,19 +10,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from posegen.synthetic.studio.kinematics import SIDES, STANCE, leg_axes
+from posegen.synthetic.actions.body_angles import STANDING, leg_axes
+from posegen.synthetic.actions.take import SIDES
 
 Curve = np.ndarray
 Curves = dict[str, np.ndarray | float]
 """Curves by channel name; a channel that is missing rests."""
-
-_TORSO = {f"{bone}_{turn}": 0.0 for bone in ("pelvis", "abdomen", "chest", "neck") for turn in ("pitch", "yaw", "roll")}
-_ARM = {"arm_lift": 11.0, "arm_swing": 12.0, "elbow": 16.0, "arm_twist": 0.0, "forearm_roll": 0.0, "wrist": 6.0}
-_LEG = {"leg_flex": 0.0, "leg_abduct": float(np.degrees(STANCE)), "knee": 0.0, "leg_yaw": 12.0, "foot_pitch": 0.0}
-
-REST: dict[str, float] = {"root_yaw": 0.0} | _TORSO
-REST |= {f"{side}_{name}": value for side in SIDES for name, value in (_ARM | _LEG).items()}
-"""The angle of every channel in a person who just stands there."""
 
 
 def ramp(phase: Curve, start: float, end: float) -> Curve:
@@ -50,12 +43,12 @@ def pulses(phase: Curve, count: int, start: float, end: float) -> np.ndarray:
 
 def blend(name: str, weight: Curve | float, target: Curve | float) -> Curve | float:
     """From rest (weight 0) to a target (weight 1) on one channel."""
-    return REST[name] + weight * (target - REST[name])
+    return STANDING[name] + weight * (target - STANDING[name])
 
 
 def move(weight: Curve | float, targets: Mapping[str, Curve | float]) -> Curves:
     """Several channels from rest to their targets; a name without a side moves both sides."""
-    names = {name: [name] if name in REST else [f"{side}_{name}" for side in SIDES] for name in targets}
+    names = {name: [name] if name in STANDING else [f"{side}_{name}" for side in SIDES] for name in targets}
     return {full: blend(full, weight, targets[name]) for name in targets for full in names[name]}
 
 
@@ -68,7 +61,7 @@ def planted(curves: Curves, spread: float) -> Curves:
     abduct: Curves = {}
     for side in SIDES:
         names = (f"{side}_{name}" for name in ("leg_flex", "knee", "leg_yaw"))
-        flex, knee, yaw = np.broadcast_arrays(*(np.radians(curves.get(name, REST[name])) for name in names))
+        flex, knee, yaw = np.broadcast_arrays(*(np.radians(curves.get(name, STANDING[name])) for name in names))
         low, high = np.full(flex.shape, np.radians(-30)), np.full(flex.shape, np.radians(80))
         for _ in range(40):
             middle = (low + high) / 2
