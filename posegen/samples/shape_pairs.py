@@ -26,7 +26,7 @@ class View:
     torso: Torso = "corners"
     """How part crops show the torso, see `posegen.features.part_crops.crop_homographies`."""
     crop: bool = False
-    """Show what is near the person, see `posegen.features.spatial_augmentation.person_box`."""
+    """Show what is near the person, see `posegen.features.spatial_augmentation.box_of_pose`."""
     augmentation: Augmentation = "none"
     """How frames are moved in training."""
 

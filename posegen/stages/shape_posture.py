@@ -17,7 +17,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError, DatasetError
 from posegen.features.part_crops import Torso
-from posegen.features.spatial_augmentation import Augmentation, person_box
+from posegen.features.spatial_augmentation import Augmentation, box_of_pose
 from posegen.features.vunet_figure import FIGURES, Figure
 from posegen.io.images import grid
 from posegen.losses import mean_kl_to_standard_normal, normalized_l1, perceptual
@@ -374,7 +374,7 @@ def _near_person(images: Tensor, poses: Tensor) -> list[Tensor]:
     height, width = images.shape[-2:]
     crops = []
     for image, pose in zip(images, poses.cpu().numpy(), strict=True):
-        box = person_box(pose, (height, width))
+        box = box_of_pose(pose, (height, width))
         crop = image[None, :, max(box.top, 0) : max(box.bottom, 0), max(box.left, 0) : max(box.right, 0)]
         crops.append(crop if min(crop.shape[-2:]) >= SSIM_MIN_SIZE else image[None])
     return crops
