@@ -80,14 +80,14 @@ def _run_job(command: tuple[str, ...], attach: str, gpus: float, address: str) -
     if command:
         tree = jobs.working_tree(Path.cwd())
         attach = jobs.name_job(command)
-        client = jobs.connect(address)
+        client = jobs.connect_to_cluster(address)
         console.print(f"{len(tree.files)} files of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}")
         jobs.send(client, attach, tree, command, gpus)
     else:
-        client = jobs.connect(address)
+        client = jobs.connect_to_cluster(address)
     console.print(f"the job goes on without this command; {jobs.reattach(attach)}", markup=False)
     try:
-        end = jobs.follow(client, attach, show=_write_log, say=partial(errors.print, markup=False))
+        end = jobs.follow_job(client, attach, show=_write_log, say=partial(errors.print, markup=False))
     except KeyboardInterrupt:
         stop = f"RAY_AUTH_MODE=token ray job stop --address {client.get_address()} {attach}"
         errors.print(f"the job goes on; {jobs.reattach(attach)}; to stop it: {stop}", markup=False)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from posegen.errors import ConfigError
 from posegen.networks.initialization import init_xavier
-from posegen.networks.layers import check_size, halve, tile
+from posegen.networks.layers import check_divisible, halve, tile
 
 
 class UNet(nn.Module):
@@ -81,7 +81,7 @@ class UNet(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes images of this height and width."""
-        check_size(size, multiple=self.stride_multiple, minimum=self.stride_multiple)
+        check_divisible(size, multiple=self.stride_multiple, minimum=self.stride_multiple)
 
     def forward(self, condition: Tensor, z: Tensor) -> Tensor:
         """Condition (N, C, H, W) and code (N, Z) to an image (N, 3, H, W), all in [-1, 1] but the code.

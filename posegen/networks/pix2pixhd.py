@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from posegen.errors import ConfigError
 from posegen.networks.initialization import init_normal
-from posegen.networks.layers import check_size, halve, tile
+from posegen.networks.layers import check_divisible, halve, tile
 
 ZInject = Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"]
 """How the code enters a generator.
@@ -88,7 +88,7 @@ class GlobalGenerator(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes images of this height and width."""
-        check_size(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
+        check_divisible(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
 
     def forward(
         self, features: Tensor, previous: Tensor, z: Tensor | None = None, regions: Tensor | None = None
@@ -165,7 +165,7 @@ class LocalEnhancer(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes images of this height and width."""
-        check_size(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
+        check_divisible(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
 
     def forward(
         self, features: Tensor, previous: Tensor, z: Tensor | None = None, regions: Tensor | None = None

@@ -23,7 +23,7 @@ from posegen.networks.compositor import Compositor
 from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.networks.vgg import PretrainedVGG
-from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
+from posegen.samples import REGIONS, Batch, FramePairs, FramePairSettings, Samples, to_image
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.optimization import Losses, adam, detached, sum_losses
 from posegen.stages.stage import Metrics, Pictures, Requirement, Stage
@@ -182,19 +182,22 @@ class VideoStage(Stage):
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
-        return FramePairs(
-            dataset,
-            split,
-            latent_dim=config.upper_latent_dim + config.lower_latent_dim,
+        settings = FramePairSettings(
             true_feature_share=config.true_feature_share,
             recolored=config.recolored,
             num_recolorings=config.recolorings,
             colorings=config.colors_per_pair,
-            with_start=config.v0 == "content",
-            with_appearance=config.with_appearance,
             rollout_len=config.train_rollout_len,
             epoch_size=config.epoch_size,
             seed=config.seed,
+        )
+        return FramePairs(
+            dataset,
+            split,
+            settings,
+            latent_dim=config.upper_latent_dim + config.lower_latent_dim,
+            with_start=config.v0 == "content",
+            with_appearance=config.with_appearance,
         )
 
     def generating_parameters(self) -> list[nn.Parameter]:
