@@ -192,18 +192,6 @@ VIDEOPOSE3D_17: tuple[str, ...] = (
 )
 """The joints of `H36M_17` as VideoPose3D (Pavllo et al., 2019) orders them."""
 
-VIBE_H36M_17: tuple[str, ...] = (
-    "pelvis",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    *VIDEOPOSE3D_17[7:],
-)
-"""The joints of `H36M_17` as VIBE's regressor orders them: the left leg comes first."""
-
 _LSP_LEGS = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle")
 _LSP_ARMS = ("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist")
 
@@ -245,15 +233,6 @@ A2M_18: tuple[str, ...] = (
     "head_top",
 )
 """Joints of NTU13 in Action2Motion (Guo et al., 2020), a selection of `VIBE_49`."""
-
-A2M_18_CHAINS: tuple[tuple[int, ...], ...] = (
-    (0, 12, 13, 14, 15),
-    (0, 9, 10, 11, 16),
-    (0, 1, 8, 17),
-    (1, 5, 6, 7),
-    (1, 2, 3, 4),
-)
-"""The bones of `A2M_18`, as runs of joints."""
 
 LIMBS: tuple[tuple[str, str], ...] = (
     ("neck", "right_shoulder"),

@@ -15,7 +15,8 @@ from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import Recognition
 from posegen.synthetic.motions import make_subject, perform
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
+from posegen.weights.registry import WEIGHTS
 from tests.support.corpus_actions import CORPUS_ACTIONS
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
@@ -49,7 +50,7 @@ def networks(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights.provide("blazepose-landmark", shared / "weights" / "pose_landmark_full.tflite")
         weights.provide("selfie", shared / "weights" / "selfie_segmentation.tflite")
     half = torch.load(shared / "weights" / "hed_vgg16_bsds500_fp16.pth", weights_only=True)
-    save_file({name: tensor.float() for name, tensor in half.items()}, cache / weights.WEIGHTS["hed"].file)
+    save_file({name: tensor.float() for name, tensor in half.items()}, cache / WEIGHTS["hed"].file)
     return cache
 
 

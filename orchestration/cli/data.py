@@ -1,41 +1,96 @@
-"""``posegen data VERB …``: datasets that users download themselves, as the published code and posegen want them."""
+"""``posegen studio, prepare, colorize, data``: videos and published datasets become datasets of clips."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tyro.conf import Positional
-from tyro.extras import SubcommandApp
-
-from orchestration.cli.console import console, deferred
+from orchestration.cli.console import console
+from orchestration.cli.parsing import Group, Positional, Section
 from orchestration.cli.progress import CountProgress
+from orchestration.data.colorize import ColorizeSettings
 from orchestration.data.h36m_extract import ExtractSettings
 from orchestration.data.h36m_process import ProcessSettings
+from orchestration.data.motion_conversion import ReadSettings
+from orchestration.data.prepare import PrepareSettings
+from orchestration.data.studio import StudioSettings
 from orchestration.data.vunet_clips import TITLES, IndexSettings
 from posegen.datasets.published.vunet_index import DatasetName
 
-MARKET = IndexSettings(size=(128, 128))
-"""What the published code has for Market."""
+DATA_COMMANDS = Section("Prepare data")
+"""The commands of this file."""
+_h36m = Section("Commands")
+_published = Section(
+    "Datasets", {"h36m": Group("Human3.6M: extract its archives, then process what was extracted.", (_h36m,))}
+)
+_MARKET = IndexSettings(size=(128, 128))  # as the published code has it
 
 
-def data_app() -> SubcommandApp:
-    """All verbs."""
-    app = SubcommandApp()
-    h36m = SubcommandApp()
-    h36m.command(name="extract")(deferred(extract))
-    h36m.command(name="process")(deferred(process))
-    app.command(h36m, name="h36m", help="Human3.6M: extract its archives, then process what was extracted.")
-    app.command(name="deepfashion")(deferred(deepfashion))
-    app.command(name="market")(deferred(market))
-    return app
+@DATA_COMMANDS.command("studio")
+def _studio(out: Positional[Path], settings: StudioSettings, reading: ReadSettings) -> None:
+    """Render videos of synthetic people, whose poses are known.
+
+    All people do the same actions, or the motions of files. Keypoints, masks and colours lie beside each video, for the
+    backends `truth`.
+
+    Args:
+        out: Folder for PERSON/ACTION.mp4, with the truth beside each video.
+    """
+    from orchestration.data.studio import render_studio
+
+    with CountProgress(console, "rendering") as progress:
+        count = render_studio(out, settings, reading, progress.update)
+    console.print(f"{count} videos in {out}", markup=False)
+    console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth", markup=False)
 
 
-def extract(archives: Positional[Path], out: Positional[Path], settings: ExtractSettings = ExtractSettings()) -> None:
-    """Unpack Human3.6M's archives to OUT/extracted, after all of them were looked through.
+@DATA_COMMANDS.command("prepare")
+def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSettings) -> None:
+    """Make a clip dataset from a folder of videos.
 
-    Of each person Poses_D3_Positions_mono_universal_S1.tgz and Videos_S1.tgz (also .tar.gz or .tar) are needed, from
-    the dataset's own site. Poses_D2_Positions and Poses_D3_Positions are unpacked, too, where they are there. What is
-    unpacked is not unpacked again; links, devices and paths that lead elsewhere are refused.
+    A clip has cropped frames, keypoints, edges and masks. Videos lie in VIDEOS/PERSON/ACTION.mp4, or --pattern says how
+    to read person and action from their paths. The same command again prepares only videos that are new or changed.
+
+    Args:
+        videos: Folder of videos.
+        out: Folder of the dataset: local, a shared mount or an address such as s3://bucket/data.
+    """
+    from orchestration.data.prepare import prepare_videos
+
+    with CountProgress(console, "preparing") as progress:
+        summary = prepare_videos(videos, out, settings, on_progress=progress.update)
+    console.print(str(summary))
+    console.print(f"next: posegen colorize {out} --scope frame --region upper")
+
+
+@DATA_COMMANDS.command("colorize")
+def _colorize(dataset: Positional[str], settings: ColorizeSettings) -> None:
+    """Recolor the clothes of every clip, to train encoders on.
+
+    Encoders learn the colour of a garment from recolored frames (Section 3.1). All stages together need three calls:
+    --scope frame --region upper, --scope frame --region lower, and --scope clip --region both.
+
+    Args:
+        dataset: Folder of a clip dataset.
+    """
+    from orchestration.data.colorize import recolor_dataset
+
+    with CountProgress(console, "recoloring") as progress:
+        summary = recolor_dataset(dataset, settings, on_progress=progress.update)
+    console.print(str(summary))
+
+
+DATA_COMMANDS.commands["data"] = Group(
+    "Convert Human3.6M, DeepFashion or Market, once downloaded.", (_published,), "dataset"
+)
+
+
+@_h36m.command("extract")
+def _extract(archives: Positional[Path], out: Positional[Path], settings: ExtractSettings) -> None:
+    """Extract Human3.6M's archives to OUT/extracted, after checking them.
+
+    Each person needs Poses_D3_Positions_mono_universal_S1.tgz and Videos_S1.tgz (also .tar.gz or .tar), from the
+    dataset's own site. Poses_D2_Positions and Poses_D3_Positions are extracted too, if they are there. Files that are
+    extracted are kept. Archives with links, devices or paths outside the folder are refused.
 
     Args:
         archives: Folder of the archives.
@@ -43,62 +98,66 @@ def extract(archives: Positional[Path], out: Positional[Path], settings: Extract
     """
     from orchestration.data.h36m_extract import extract_h36m
 
-    with CountProgress(console, "archives") as listener:
-        extracted = extract_h36m(archives, out, settings, on_progress=listener.update)
+    with CountProgress(console, "archives") as progress:
+        extracted = extract_h36m(archives, out, settings, on_progress=progress.update)
     console.print(str(extracted), markup=False)
     console.print(f"next: posegen data h36m process {out} --metadata metadata.xml", markup=False)
 
 
-def process(out: Positional[Path], settings: ProcessSettings = ProcessSettings()) -> None:
-    """Make Human3.6M's pictures, annotation, motions (for behavior) and clips (for shape_posture).
+@_h36m.command("process")
+def _process(out: Positional[Path], settings: ProcessSettings) -> None:
+    """Make images, annotation, motions and clips of the extracted files.
 
-    Pictures and annot_export.h5 lie in OUT/processed/all as published code has them. Cameras are those of metadata.xml,
-    which comes with the dataset's code; where measured positions in the room and in pictures were extracted, these
-    count. Irregular names of files are known. What is broken or missing is listed in OUT/rejected.json and left out;
-    what is there is not made again.
+    Images and annot_export.h5 lie in OUT/processed/all, in the layout of published code. Motions are for the stage
+    behavior, clips for shape_posture. Cameras come from metadata.xml of the dataset's own code, or are fitted where
+    measured positions in the room and in the images were extracted. Irregular file names of the dataset are known.
+    Broken or missing files are listed in OUT/rejected.json and left out. Finished files are kept.
 
     Args:
-        out: Folder of the dataset, with what `posegen data h36m extract` made.
+        out: Folder of the dataset, after `posegen data h36m extract`.
     """
     from orchestration.data.h36m_process import process_h36m
 
-    with CountProgress(console, "processing") as listener:
-        made = process_h36m(out, settings, on_progress=listener.update)
+    with CountProgress(console, "processing") as progress:
+        made = process_h36m(out, settings, on_progress=progress.update)
     console.print(str(made), markup=False)
     console.print(f"next: posegen train behavior {out}/motions --name behavior", markup=False)
     console.print(f"next: posegen train shape_posture {out}/clips --preset h36m --name shape", markup=False)
 
 
-def deepfashion(index: Positional[Path], out: Positional[str], settings: IndexSettings = IndexSettings()) -> None:
-    """Make clips (for shape_posture) of DeepFashion as the VUNet has it: pictures and index.p, in which nothing is run.
+@_published.command("deepfashion")
+def _deepfashion(index: Positional[Path], out: Positional[str], settings: IndexSettings) -> None:
+    """DeepFashion: make clips for shape_posture from the VUNet's index.p and images.
 
-    A clip is all pictures of one item's wearer in one colour, by the names of files. Pictures without both shoulders
-    and both hips are left out, and listed in OUT/rejected.json.
-
-    Args:
-        index: Folder with index.p.
-        out: Folder of the dataset.
-    """
-    _convert(index, out, "deepfashion", settings)
-
-
-def market(index: Positional[Path], out: Positional[str], settings: IndexSettings = MARKET) -> None:
-    """Make clips (for shape_posture) of Market as the VUNet has it: pictures and index.p, in which nothing is run.
-
-    A clip is all pictures of one person, by the names of files; pictures are widened to squares by their borders.
-    Those without both shoulders and both hips are left out, and listed in OUT/rejected.json.
+    A clip has all images of one item, in one colour and on one person, by their file names. Images without both
+    shoulders and both hips are left out and listed in OUT/rejected.json. The code inside index.p is never run.
 
     Args:
         index: Folder with index.p.
         out: Folder of the dataset.
     """
-    _convert(index, out, "market", settings)
+    _convert_index(index, out, "deepfashion", settings)
 
 
-def _convert(index: Path, out: str, dataset: DatasetName, settings: IndexSettings) -> None:
+@_published.command("market")
+def _market(index: Positional[Path], out: Positional[str], settings: IndexSettings = _MARKET) -> None:
+    """Market: make clips for shape_posture from the VUNet's index.p and images.
+
+    A clip has all images of one person, by their file names, widened to squares by repeating their borders. Images
+    without both shoulders and both hips are left out and listed in OUT/rejected.json. The code inside index.p is never
+    run.
+
+    Args:
+        index: Folder with index.p.
+        out: Folder of the dataset.
+    """
+    _convert_index(index, out, "market", settings)
+
+
+def _convert_index(index: Path, out: str, dataset: DatasetName, settings: IndexSettings) -> None:
     from orchestration.data.vunet_clips import convert_index
 
-    with CountProgress(console, f"reading {TITLES[dataset]}") as listener:
-        made = convert_index(index, out, dataset, settings, on_progress=listener.update)
+    with CountProgress(console, f"reading {TITLES[dataset]}") as progress:
+        made = convert_index(index, out, dataset, settings, on_progress=progress.update)
     console.print(str(made), markup=False)
     console.print(f"next: posegen train shape_posture {out} --preset {dataset} --name {dataset}", markup=False)

@@ -1,65 +1,190 @@
-"""``posegen motion VERB …``: motions on disk, and what runs of the stage actor generate."""
+"""``posegen motion COMMAND …``: motions on disk, and what runs of the stage actor generate."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional
-from tyro.extras import SubcommandApp
+from rich.markup import escape
+from rich.table import Table
 
-from orchestration.cli.console import console, deferred
-from orchestration.cli.motion_commands import add_motion_commands
+from orchestration.cli.console import console
+from orchestration.cli.parsing import Group, Positional, Section, arg
 from orchestration.cli.progress import CountProgress
-from orchestration.data.motion_conversion import ReadSettings
+from orchestration.data.motion_conversion import ConversionSettings, ReadSettings, SplitSettings
+from orchestration.data.motion_curation import BuildSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.evaluation.records import EvaluationRecord
 from orchestration.generation.motions import GenerateMotionSettings
-from posegen.errors import ConfigError, UsageError
+from posegen.errors import UsageError
 from posegen.evaluation.motion_generation import MotionSet
 from posegen.io.storage import StorageFolder
+from posegen.synthetic.motions import NUM_SUBJECTS
+
+if TYPE_CHECKING:
+    from orchestration.data.motion_inspection import Inspection
+
+_FILES = (".npz", ".bvh")  # endings of files with one motion
+_files = Section("Files and datasets")
+_runs = Section("Runs of the stage actor")
+MOTION_COMMANDS = Group("Convert, inspect, generate and measure 3-D motions.", (_files, _runs))
+"""The commands of this file."""
 
 
-def motion_app() -> SubcommandApp:
-    """All verbs."""
-    app = SubcommandApp()
-    add_motion_commands(app)
-    app.command(name="show")(deferred(show))
-    app.command(name="generate")(deferred(generate))
-    app.command(name="evaluate")(deferred(evaluate))
-    app.command(name="compare")(deferred(compare))
-    return app
+@_files.command("inspect")
+def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> None:
+    """Print what motion files hold, and how good the motions are.
+
+    Lists the format, fields with shapes and units, people, actions, gaps, and figures of quality.
+
+    Args:
+        files: Files, or folders that are datasets: posegen's own, NTU13, UESTC, PARE's images.
+    """
+    from orchestration.data.motion_inspection import inspect_motions
+
+    if not files:
+        raise UsageError("say what to inspect: posegen motion inspect FILE …")
+    for file in files:
+        with CountProgress(console, "measuring") as progress:
+            found = inspect_motions(file, settings, on_progress=progress.update)
+        console.print(f"{file}: {found.format}, {found.summary}", markup=False)
+        if found.fields:
+            console.print(_field_table(found))
+        console.print(_motion_table(found))
+        if found.unknown_rate:
+            console.print(f"not measured: {found.unknown_rate}", markup=False)
+        for name, reason in found.broken.items():
+            console.print(f"{name} is broken: {reason}", markup=False)
 
 
-def show(paths: Positional[tuple[Path, ...]], most: int = 12, settings: ReadSettings = ReadSettings()) -> None:
-    """Draw motions of any file: strips of every third frame, a video, and a page on which they can be turned.
+@_files.command("convert")
+def _convert(
+    paths: Positional[tuple[str, ...]], settings: Annotated[ConversionSettings, arg(name="")], name: str = ""
+) -> None:
+    """Convert motion files to a dataset, or one motion to a file.
 
-    posegen motion show FILE … OUT.
+    posegen motion convert FILE … OUT. Reads VIBE, PARE, HumanAct12, NTU13, UESTC, AMASS, BVH and posegen's own files.
+    Formats are recognised by content, and code inside a file is never run. Broken motions of a folder are listed in
+    rejected.json and left out.
+
+    Args:
+        paths: Files, or folders of them; then OUT, a folder for the dataset, or a file for one motion, .npz or .bvh.
+        name: Name of the motion to write to a file, where there are several.
+    """
+    from orchestration.data.motion_conversion import convert_motions, convert_one
+
+    if len(paths) < 2:
+        raise UsageError("say what to convert, and where to: posegen motion convert FILE … OUT")
+    *sources, out = paths
+    for source in sources:
+        if "://" in source:
+            raise UsageError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
+    files = list(map(Path, sources))
+    if out.endswith(_FILES):
+        motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits)
+        console.print(f"{len(motion)} frames, {motion.fps:g} a second, in {out}", markup=False)
+        console.print(str(edited))
+        return
+    if name:
+        raise UsageError(f"--name chooses one motion, for a file {' or '.join(_FILES)}: got the folder {out}")
+    with CountProgress(console, "converting") as progress:
+        converted = convert_motions(files, out, settings, on_progress=progress.update)
+    console.print(str(converted), markup=False)
+    if converted.edited:
+        console.print(str(converted.edited))
+    console.print(f"next: posegen motion inspect {out}", markup=False)
+
+
+@_files.command("build-dataset")
+def _build_dataset(
+    out: Positional[str],
+    tracks: Path,
+    labels: Path,
+    checks: BuildSettings,
+    settings: Annotated[ConversionSettings, arg(name="")],
+) -> None:
+    """Build a dataset from an estimator's tracks of many videos.
+
+    Checks that one person is in view, that the camera is still and that there are enough frames. OUT/review.csv lists
+    what you should look at: whether the whole movement is shown, and in good enough resolution. Videos with a no there
+    are left out when the command is run again.
+
+    Args:
+        out: Folder of the dataset.
+        tracks: Folder of VIBE's or PARE's files, one a video.
+        labels: Table, .csv, with the columns name (of a file, without its ending), action and, if known, person.
+    """
+    from orchestration.data.motion_curation import REVIEW, build_from_tracks
+
+    with CountProgress(console, "checking") as progress:
+        built = build_from_tracks(tracks, labels, out, checks, settings, on_progress=progress.update)
+    console.print(str(built.converted), markup=False)
+    if built.without_video:
+        some = ", ".join(built.without_video[:5])
+        console.print(f"{len(built.without_video)} names in {labels} have no tracks, such as {some}", markup=False)
+    if built.num_open:
+        console.print(
+            f"next: look at {built.num_open} videos, write yes or no to whole_movement and resolution in "
+            f"{out}/{REVIEW}, and run the command again",
+            markup=False,
+        )
+
+
+@_files.command("synth")
+def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJECTS, takes: int = 1) -> None:
+    """Make a dataset of procedural motions: 25 actions.
+
+    Each action is a set of curves of joint angles, with other amplitudes and speeds for each person and take.
+
+    Args:
+        out: Folder of the dataset.
+        subjects: How many people.
+        takes: Takes of each action by each person.
+    """
+    from orchestration.data.motion_conversion import synthesize
+
+    with CountProgress(console, "performing") as progress:
+        info = synthesize(out, splits, subjects=subjects, takes=takes, on_progress=progress.update)
+    console.print(
+        f"{len(info.motions)} motions of {subjects} people and {len(info.actions)} actions in {out}", markup=False
+    )
+
+
+@_files.command("show")
+def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int = 12) -> None:
+    """Render motions of any file as strips, a video and a 3-D page.
+
+    posegen motion show FILE … OUT. Strips have every third frame; on the page motions can be turned.
 
     Args:
         paths: Files, or folders of them; then OUT, a folder for the pictures.
-        most: Motions that are drawn; the first ones.
+        most: Motions to render, at most: the first ones.
     """
     from orchestration.data.motion_conversion import read_some
     from orchestration.generation.motions import write_pictures
 
     if len(paths) < 2:
-        raise ConfigError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
+        raise UsageError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
     if most < 1:
-        raise ConfigError(f"most must be at least 1, got {most}")
+        raise UsageError(f"most must be at least 1, got {most}")
     *files, out = paths
     shown = read_some(files, settings, most)
     write_pictures(out, [motion for _, motion in shown], [name for name, _ in shown], title=", ".join(map(str, files)))
     console.print(f"{len(shown)} motions in {out}/strips.png, {out}/motions.mp4, {out}/motions.html", markup=False)
 
 
-def generate(
-    run: Positional[str], out: Positional[Path], settings: GenerateMotionSettings = GenerateMotionSettings()
-) -> None:
-    """Generate motions of any action and length: .npz files, strips, a video and a page on which they can be turned.
+@_runs.command("generate")
+def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMotionSettings) -> None:
+    """Generate motions of any action and length.
+
+    Writes .npz files, strips, a video and a page on which the motions can be turned.
 
     Args:
         run: Run of the stage actor.
-        out: Folder for them.
+        out: Folder for the files.
     """
     from orchestration.generation.motions import generate_motions
 
@@ -68,31 +193,33 @@ def generate(
     console.print(f"to look at: {out}/strips.png, {out}/motions.mp4, {out}/motions.html", markup=False)
 
 
-def evaluate(
-    run: Positional[str], dataset: str = "", settings: MotionEvaluateSettings = MotionEvaluateSettings()
-) -> None:
-    """Measure how real, varied and true to their action generated motions are: FID, accuracy, diversity, multimodality.
+@_runs.command("evaluate")
+def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: str = "") -> None:
+    """Measure generated motions: FID, accuracy, diversity, multimodality.
 
     Args:
         run: Run of the stage actor.
-        dataset: Real motions to compare with; by default those that it was trained on.
+        dataset: Real motions to compare with; by default those that the run was trained on.
     """
     from orchestration.evaluation.motion import evaluate_motion
     from orchestration.evaluation.tables import record_tables
 
-    with CountProgress(console, "measuring") as listener:
-        found = evaluate_motion(run, settings, dataset=dataset, on_progress=listener.update)
+    with CountProgress(console, "measuring") as progress:
+        found = evaluate_motion(run, settings, dataset=dataset, on_progress=progress.update)
     console.print(*record_tables(found))
     for line in found.notes:
         console.print(line, markup=False)
     console.print(f"strips, a video, a page and a map of codes: {found.run}/motions", markup=False)
 
 
-def compare(runs: Positional[tuple[str, ...]]) -> None:
-    """Print the scores of several runs in one table; refused where action classifier, data or protocol differ.
+@_runs.command("compare")
+def _compare(runs: Positional[tuple[str, ...]]) -> None:
+    """Print the metrics of several runs in one table.
+
+    Refused where action classifier, data or protocol differ.
 
     Args:
-        runs: Runs of the stage actor that `posegen motion evaluate` has measured.
+        runs: Runs of the stage actor, measured by `posegen motion evaluate`.
     """
     from orchestration.evaluation.records import check_comparable, read_evaluation
     from orchestration.evaluation.tables import motion_table
@@ -107,3 +234,50 @@ def compare(runs: Positional[tuple[str, ...]]) -> None:
     console.print(motion_table(rows, MOTION_RESULTS.get(found[0].basis.recognizer, ())))
     for line in found[0].notes:
         console.print(line, markup=False)
+
+
+def _field_table(found: Inspection) -> Table:
+    table = Table("field", "shape", "type", "unit")
+    for field in found.fields:
+        table.add_row(escape(field.name), field.shape, field.type, field.unit)
+    return table
+
+
+def _motion_table(found: Inspection) -> Table:
+    """What is known of a file's motions: counts, and figures of quality as medians over those that were measured."""
+    table = Table(show_header=False)
+    table.add_row("motions", f"{len(found.motions):,}")
+    if found.people:
+        table.add_row("people", f"{found.people:,}")
+    for action, counts in found.counts().items():
+        shown = ", ".join(f"{count:,} {split}".rstrip() for split, count in sorted(counts.items(), reverse=True))
+        table.add_row(escape(action), shown)
+    measured = found.measured
+    if not measured:
+        return table
+    table.add_section()
+    if len(measured) < len(found.motions):
+        table.add_row("measured", f"{len(measured):,}")
+    table.add_row("frames a second", ", ".join(f"{rate:g}" for rate in sorted({one.fps for one in measured})))
+    table.add_row("frames", _spread([one.frames for one in measured], "{:.0f}"))
+    table.add_row("tracks", _spread([one.tracks for one in measured], "{:.0f}"))
+    gaps = sum(one.gaps for one in measured)
+    longest = max(one.longest_gap for one in measured)
+    table.add_row("gaps", f"{gaps:,}, of at most {longest} frames" if gaps else "none")
+    table.add_row("coverage", _spread([one.quality.coverage for one in measured], "{:.3f}"))
+    table.add_row("jitter, m/s²", _spread([one.quality.jitter for one in measured], "{:.2f}"))
+    table.add_row("foot skate, m/s", _spread([one.quality.foot_skate for one in measured], "{:.3f}"))
+    table.add_row("limb drift", _spread([one.quality.limb_drift for one in measured], "{:.4f}"))
+    posed = [1000 * one.posed for one in measured if one.posed is not None]
+    far = f", {_spread(posed, '{:.3g}')} mm from joints to where they pose them" if posed else ""
+    table.add_row("rotations", f"in {len(posed)} of {len(measured)}{far}")
+    return table
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """The median, and the least and the most where they differ."""
+    known = sorted(value for value in values if isfinite(value))
+    if not known:
+        return "unknown"
+    middle, low, high = (form.format(value) for value in (median(known), known[0], known[-1]))
+    return middle if low == high else f"{middle} ({low} – {high})"

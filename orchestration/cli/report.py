@@ -1,34 +1,72 @@
-"""``posegen report VERB …``: the papers' tables and figures, from any dataset."""
+"""``posegen demo, report``: every step on synthetic people, and the papers' tables and figures from any dataset."""
 
 from __future__ import annotations
 
-from rich.table import Table
-from tyro.conf import Positional
-from tyro.extras import SubcommandApp
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from orchestration.cli.console import console, deferred
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.cli.console import console
+from orchestration.cli.parsing import Group, Positional, Section
 from orchestration.cli.progress import ConsoleProgress, CountProgress
+from orchestration.reports.demo import DemoSettings
 from orchestration.reports.estimator_comparison import EstimatorSettings
 from orchestration.reports.figures import Figure2Settings, Figure4Settings, Figure5Settings
 from orchestration.reports.table1 import Table1Settings
+from orchestration.runtime.progress import ProgressCallback
+
+REPORT_COMMANDS = Section("Demo and reports")
+"""The commands of this file."""
+_reports = Section("Tables and figures")
 
 
-def report_app() -> SubcommandApp:
-    """All tables and figures."""
-    app = SubcommandApp()
-    app.command(name="table1")(deferred(report_table1))
-    app.command(name="figure2")(deferred(report_figure2))
-    app.command(name="figure4")(deferred(report_figure4))
-    app.command(name="figure5")(deferred(report_figure5))
-    app.command(name="estimators")(deferred(report_estimators))
-    return app
+@REPORT_COMMANDS.command("demo")
+def _demo(settings: DemoSettings, out: Positional[Path] = Path("posegen-demo")) -> None:
+    """Run every step on synthetic people, in a few minutes.
 
-
-def report_table1(dataset: Positional[str], settings: Table1Settings = Table1Settings()) -> None:
-    """Compare the method with its baselines as Table 1 does (Section 4.3); trains the runs that are not there.
+    Needs no data and no GPU: renders people, prepares and recolors their clips, trains all stages, and generates a
+    video.
 
     Args:
-        dataset: Folder of a clip dataset with all its colours.
+        out: Folder for everything that is made.
+    """
+    from orchestration.reports.demo import demo
+
+    demo(out, settings, ConsoleOutput(console))
+
+
+class ConsoleOutput:
+    """The demo's output on a console."""
+
+    def __init__(self, console: Console):
+        self._console = console
+
+    def print(self, text: str) -> None:
+        self._console.print(text)
+
+    def training(self) -> ConsoleProgress:
+        return ConsoleProgress(self._console)
+
+    @contextmanager
+    def counting(self, what: str) -> Iterator[ProgressCallback]:
+        with CountProgress(self._console, what) as progress:
+            yield progress.update
+
+
+REPORT_COMMANDS.commands["report"] = Group("Make the papers' tables and figures, from any dataset.", (_reports,))
+
+
+@_reports.command("table1")
+def _table1(dataset: Positional[str], settings: Table1Settings) -> None:
+    """Table 1: the method and its baselines (Section 4.3).
+
+    Trains the runs that are missing.
+
+    Args:
+        dataset: Folder of a clip dataset with all its recolorings.
     """
     from orchestration.reports.table1 import table1, table_rows
 
@@ -49,44 +87,47 @@ def report_table1(dataset: Positional[str], settings: Table1Settings = Table1Set
     console.print(f"next: posegen report figure4 {taken}; posegen report figure5 {taken}", markup=False)
 
 
-def report_figure2(dataset: Positional[str], settings: Figure2Settings = Figure2Settings()) -> None:
-    """Show frames beside their recolourings (Figure 2): upper garment, lower garment, both.
+@_reports.command("figure2")
+def _figure2(dataset: Positional[str], settings: Figure2Settings) -> None:
+    """Figure 2: frames and their recolorings.
+
+    Columns are the frame, its upper garment recolored, its lower one, and both.
 
     Args:
-        dataset: Folder of a clip dataset with all its colours.
+        dataset: Folder of a clip dataset with all its recolorings.
     """
     from orchestration.reports.figures import figure2
 
     console.print(f"Figure 2: {figure2(dataset, settings)}", markup=False)
-    console.print("columns: the frame, then its upper garment painted, its lower one, both")
+    console.print("columns: the frame, then its upper garment recolored, its lower one, both")
     console.print(f"next: posegen report table1 {dataset}", markup=False)
 
 
-def report_figure4(
-    dataset: Positional[str], run: Positional[str] = "", settings: Figure4Settings = Figure4Settings()
-) -> None:
-    """Draw videos whose clothes go from one colour to another (Figure 4, Section 4.4).
+@_reports.command("figure4")
+def _figure4(dataset: Positional[str], settings: Figure4Settings, run: Positional[str] = "") -> None:
+    """Figure 4: clothes that change colour along a video (Section 4.4).
 
-    Two codes are drawn from the Gaussian that is fitted to the training codes, and those between them, one a frame.
+    Two codes are sampled from the Gaussian fitted to the training codes; the frames have the codes between them.
 
     Args:
-        dataset: Folder of a clip dataset with all its colours.
-        run: Run of the stage video_generator or end_to_end; by default the report's own, trained if it is not there.
+        dataset: Folder of a clip dataset with all its recolorings.
+        run: Run of the stage video_generator or end_to_end; by default the report's own, trained if it is missing.
     """
     from orchestration.reports.figures import figure4
 
-    with ConsoleProgress(console) as listener, CountProgress(console, "drawing") as count:
+    with ConsoleProgress(console) as listener, CountProgress(console, "rendering") as count:
         path, videos = figure4(dataset, settings, run=run, listener=listener, on_progress=count.update)
     console.print(f"Figure 4: {path}; its videos: {', '.join(map(str, videos))}", markup=False)
 
 
-def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5Settings()) -> None:
-    """Map the codes of painted frames, decoupled beside end-to-end (Figure 5, Section 4.5).
+@_reports.command("figure5")
+def _figure5(dataset: Positional[str], settings: Figure5Settings) -> None:
+    """Figure 5: maps of colour codes, decoupled and end-to-end (Section 4.5).
 
-    Under each map: how well a linear probe reads the colour from the code, on clips that it has not seen.
+    Under each map: R² of a linear probe that reads the colour from the code, on held-out clips.
 
     Args:
-        dataset: Folder of a clip dataset with all its colours.
+        dataset: Folder of a clip dataset with all its recolorings.
     """
     from orchestration.reports.figures import figure5
 
@@ -97,11 +138,12 @@ def report_figure5(dataset: Positional[str], settings: Figure5Settings = Figure5
     console.print(f"Figure 5: {path}", markup=False)
 
 
-def report_estimators(settings: EstimatorSettings) -> None:
-    """Compare estimators of poses by the motions that ACTOR learns from them; trains the runs that are not there.
+@_reports.command("estimators")
+def _estimators(settings: EstimatorSettings) -> None:
+    """Compare pose estimators by the motions that ACTOR learns from them.
 
-    One action classifier, trained on the motions of all, measures them; the layout is that of the comparison on NTU13,
-    whose figures stand below.
+    Trains the runs that are missing. One action classifier, trained on the motions of all estimators, measures them.
+    The table has the layout of the comparison on NTU13, with its published figures below.
     """
     from orchestration.evaluation.tables import motion_table
     from orchestration.reports.estimator_comparison import compare_estimators

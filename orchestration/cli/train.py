@@ -1,35 +1,25 @@
-"""``posegen train STAGE …``: one command per stage."""
+"""``posegen train, import-checkpoint``: runs of stages."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg
-from tyro.extras import SubcommandApp
-
-from orchestration.cli.console import console, deferred
+from orchestration.cli.console import console
+from orchestration.cli.parsing import Command, Group, Positional, Section, arg
 from orchestration.cli.progress import ConsoleProgress
+from orchestration.training.import_published import ImportSettings
 from orchestration.training.job import TrainSettings
+from posegen.checkpoints.published import PublishedStageName, has_flow
 from posegen.errors import UsageError
-from posegen.stages import STAGES, Stage
+from posegen.stages import STAGES, Behavior, Stage
 
 
-def train_app(preset: str) -> SubcommandApp:
-    """One command per stage, whose options are the fields of its configuration."""
-    app = SubcommandApp()
-    for name, stage in STAGES.items():
-        chosen = preset if preset in stage.presets else next(iter(stage.presets))
-        summary = (stage.__doc__ or "").splitlines()[0]
-        presets = ", ".join(stage.presets)
-        help_text = f"{summary}\n\nDefaults are those of --preset {chosen}; there are {presets}."
-        app.command(name=name, help=help_text)(deferred(_train_command(stage, chosen)))
-    return app
-
-
-def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
+def _training_command(stage: type[Stage], preset: str) -> Callable[..., None]:
+    """The command that trains a stage: its options are the fields of the stage's config, with a preset's defaults."""
     trained_first = next((name for name, one in stage.requires.items() if one.trained_first), "")
 
     def command(dataset: str, from_: str = "", config: Any = None, settings: Any = None) -> None:
@@ -40,6 +30,11 @@ def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
             run = train_with_requirements(config, dataset, settings, preset, listener=listener)
         console.print(f"{run.name} is trained; it lies in {run}")
 
+    kind = (stage.reads.__doc__ or "").partition(",")[0]  # a folder of clips, or of motions
+    command.__doc__ = (
+        f"{(stage.__doc__ or '').splitlines()[0]}\n\nDefaults are those of --preset {preset}, "
+        f"one of {', '.join(stage.presets)}.\n\nArgs:\n    dataset: {kind}."
+    )
     # tyro reads the signature, which is known only here.
     parameters: dict[str, tuple[Any, Any]] = {
         "dataset": (Positional[str], inspect.Parameter.empty),
@@ -60,6 +55,54 @@ def _train_command(stage: type[Stage], preset: str) -> Callable[..., None]:
         ]
     )
     return command
+
+
+_stages = Section(
+    "Stages",
+    {
+        name: Command({preset: _training_command(stage, preset) for preset in stage.presets})
+        for name, stage in STAGES.items()
+    },
+)
+TRAINING_COMMANDS = Section("Train", {"train": Group("Train a stage, or continue its run.", (_stages,), word="stage")})
+"""The commands of this file."""
+
+
+@TRAINING_COMMANDS.command("import-checkpoint")
+def _import_checkpoint(
+    stage: Positional[PublishedStageName],
+    checkpoint: Positional[Path],
+    dataset: Positional[str],
+    settings: ImportSettings,
+) -> None:
+    """Make a run of a published checkpoint of behaviour synthesis.
+
+    The code is that of Blattmann et al., 2021. The run counts as finished: evaluate it, generate with it, or train a
+    flow on its codes. Sizes are read from the checkpoint's tensors; window length, frame rate and code size from
+    config.yaml, if it lies beside the checkpoint. Import a behaviour net before its flow, and name it by --from.
+
+    Args:
+        stage: The network: behavior, behavior_flow or shape_posture.
+        checkpoint: File reg_ckpt_*.pth or, of a flow, flow_ckpt_*.pth; or a folder, of which the newest one is taken.
+        dataset: For a behaviour net: motions, from which the scale of poses is taken. For shape_posture: clips of the
+            size that the network renders.
+    """
+    from orchestration.training.import_published import import_checkpoint
+
+    imported = import_checkpoint(stage, checkpoint, dataset, settings)
+    console.print(f"{imported.checkpoint} is the run {imported.run.name} now, in {imported.run}", markup=False)
+    verb = "evaluate" if stage == "shape_posture" else "behavior evaluate"
+    console.print(f"next: posegen {verb} {imported.run}", markup=False)
+    if stage != Behavior.name:
+        return
+    if has_flow(imported.checkpoint.parent):
+        options = f"{imported.checkpoint.parent} {dataset} --from {imported.run} --name {imported.run.name}-flow"
+        console.print(f"its flow: posegen import-checkpoint behavior_flow {options}", markup=False)
+        return
+    # A flow must have these settings, too.
+    frames, size = (imported.config.value_of(name) for name in ("num_frames", "latent_dim"))
+    options = f"{dataset} --from {imported.run} --no-canonical --num-frames {frames} --latent-dim {size}"
+    console.print(f"a flow: posegen train behavior_flow {options}", markup=False)
 
 
 def _with_run(config: Stage.Config, name: str, run: str) -> Stage.Config:

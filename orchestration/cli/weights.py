@@ -1,29 +1,26 @@
-"""``posegen weights VERB …``: pretrained weights on this machine."""
+"""``posegen weights COMMAND …``: pretrained weights on this machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rich.table import Table
-from tyro.conf import Positional
-from tyro.extras import SubcommandApp
 
-from orchestration.cli.console import console, deferred
+from orchestration.cli.console import console
+from orchestration.cli.parsing import Group, Positional, Section
 from posegen.errors import UsageError
 
-
-def weights_app() -> SubcommandApp:
-    """All verbs."""
-    app = SubcommandApp()
-    app.command(name="list")(deferred(list_weights))
-    app.command(name="fetch")(deferred(fetch_weights))
-    app.command(name="verify")(deferred(verify_weights))
-    app.command(name="provide")(deferred(provide_weights))
-    return app
+_commands = Section("Commands")
+WEIGHTS_COMMANDS = Group("List, fetch and verify pretrained weights.", (_commands,))
+"""The commands of this file."""
 
 
-def list_weights() -> None:
-    """List the pretrained weights: what they are for, their licence and whether they are on this machine."""
+@_commands.command("list")
+def _list_weights() -> None:
+    """List pretrained weights.
+
+    The table has their purpose, licence and source, and whether they are on this machine.
+    """
     from posegen.weights.registry import listing
 
     table = Table("name", "what it is", "licence", "source", "here")
@@ -32,32 +29,38 @@ def list_weights() -> None:
     console.print(table)
 
 
-def fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
-    """Fetch weights and check them; afterwards they are used without a network.
+@_commands.command("fetch")
+def _fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
+    """Fetch and verify weights, for use without a network.
 
     Args:
-        names: Which; none fetches all that the defaults of `prepare` and `evaluate` use.
+        names: Names of weights; by default all that `prepare` and `evaluate` use with their default settings.
     """
-    from posegen.weights.registry import DEFAULTS, fetch
+    from posegen.weights.download import fetch
+    from posegen.weights.registry import DEFAULTS
 
     fetch(names or DEFAULTS, progress=lambda text: console.print(text, markup=False))
 
 
-def provide_weights(name: Positional[str], file: Positional[Path]) -> None:
-    """Hand over a weight file that cannot be fetched from here.
+@_commands.command("provide")
+def _provide_weights(name: Positional[str], file: Positional[Path]) -> None:
+    """Provide a file of weights that cannot be fetched.
+
+    The file is verified and copied to where posegen keeps weights.
 
     Args:
-        name: Of the weight, see `posegen weights list`.
-        file: As it was published.
+        name: Name of the weights, see `posegen weights list`.
+        file: The file as it was published.
     """
-    from posegen.weights.registry import provide
+    from posegen.weights.download import provide
 
     console.print(f"{name}: {provide(name, file)}")
 
 
-def verify_weights() -> None:
-    """Check every weight on this machine against its sha256."""
-    from posegen.weights.registry import verify
+@_commands.command("verify")
+def _verify_weights() -> None:
+    """Verify all weights on this machine by their sha256."""
+    from posegen.weights.download import verify
 
     rows = verify()
     for name, state in rows:

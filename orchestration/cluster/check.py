@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import math
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from copy import deepcopy
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from orchestration.cluster.rules import RULES, Config, Finding, texts
+from orchestration.cluster.rules import RULES, Cluster, Finding, texts
 from posegen.errors import ClusterError, first_line
+from posegen.io.records import parse_partial
 from posegen.io.storage import expand_home
 
 _MAX_BYTES = 2**17
@@ -29,22 +27,20 @@ class Checked:
     """What its owner still has to see to: values of the example, files that are not there yet."""
 
 
-def check(path: Path) -> Checked:
+def check_cluster_file(path: Path) -> Checked:
     """Look a cluster file over, without asking any cloud. Folders in it are looked up from the working directory.
 
     Raises:
         OSError: The file cannot be read.
-        PosegenError: It is no YAML, has tags, or holds something else than a cluster.
+        ClusterError: It is no YAML, has tags, or holds something else than a cluster.
     """
-    config = load(path)
-    try:
-        prepared = prepare(config)
-    except Exception as error:  # Ray's, jsonschema's and those of any provider
-        return Checked([_misfit(error)], [])
-    return Checked(_fold(finding for rule in RULES for finding in rule(prepared)), list(_still_open(config)))
+    content = read_cluster_file(path)
+    filled = {**_defaults(path, content), **content}
+    cluster = parse_partial(Cluster, {**filled, "content": filled}, str(path), ClusterError)
+    return Checked(_fold(finding for rule in RULES for finding in rule(cluster)), list(_still_open(cluster, content)))
 
 
-def load(path: Path) -> Config:
+def read_cluster_file(path: Path) -> dict[str, Any]:
     """Read a cluster file as plain data: a tag, which could name any Python object, is refused. Raises ClusterError."""
     import yaml
 
@@ -72,7 +68,7 @@ def load(path: Path) -> Config:
 
 
 def _check_aliases(path: Path, root: Any) -> None:
-    """Raise PosegenError where aliases, each repeating what others repeat, stand for more than a file can hold."""
+    """Raise ClusterError where aliases, each repeating what others repeat, stand for more than a file can hold."""
     sizes: dict[int, float] = {}
 
     def size(node: Any) -> float:
@@ -87,36 +83,22 @@ def _check_aliases(path: Path, root: Any) -> None:
         raise _too_long(path)
 
 
-def _too_long(path: Path) -> ValueError:
-    return ValueError(f"{path} is longer than {_MAX_BYTES:,} bytes, aliases written out, which no cluster's file is")
+def _too_long(path: Path) -> ClusterError:
+    return ClusterError(f"{path} is longer than {_MAX_BYTES:,} bytes, aliases written out, which no cluster's file is")
 
 
-def prepare(config: Config) -> Config:
-    """Complete a cluster file with the defaults of its provider, as `ray up` does, and hold it against Ray's schema.
+def _defaults(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """What Ray fills in where a file of this provider says nothing."""
+    import yaml
 
-    Raises whatever Ray raises, and PosegenError for what its schema lets pass and its launcher stumbles over.
-    """
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # Ray's launcher prints what it also raises
-        from ray.autoscaler._private.util import prepare_config, validate_config
-
-        prepared = prepare_config(deepcopy(config))
-        validate_config(prepared)
-    _require_text(prepared)
-    return prepared
-
-
-def _require_text(config: Config) -> None:
-    docker = config.get("docker", {})
-    values = {"file_mounts": list(config.get("file_mounts", {}).values())}
-    values |= {key: config[key] for key in ("rsync_exclude", "rsync_filter")}
-    values |= {f"docker.{key}": docker[key] for key in docker if key.endswith("run_options")}
-    for name, node in config.get("available_node_types", {}).items():
-        values[f"available_node_types.{name}.node_config"] = [node["node_config"].get("InstanceType", "")]
-    for place, found in values.items():
-        for value in found:
-            if not isinstance(value, str):
-                raise ClusterError(f"{place} holds {value!r}, expected text")
+    provider = content.get("provider")
+    kind = provider.get("type") if isinstance(provider, dict) else None
+    if not isinstance(kind, str) or not re.fullmatch(r"\w+", kind):
+        raise ClusterError(f"{path} names no provider, expected provider: {{type: aws}} or another of Ray's")
+    file = resources.files("ray.autoscaler") / kind / "defaults.yaml"
+    if not file.is_file():
+        raise ClusterError(f"{path}: Ray has no provider {kind!r}, expected aws, local or another of Ray's")
+    return yaml.safe_load(file.read_text())
 
 
 def _fold(findings: Iterable[Finding]) -> list[Finding]:
@@ -127,27 +109,15 @@ def _fold(findings: Iterable[Finding]) -> list[Finding]:
     return [replace(finding, place=", ".join(where)) for finding, where in places.items()]
 
 
-def _misfit(error: Exception) -> Finding:
-    """What Ray's schema, or its launcher, has against the file."""
-    problem = str(getattr(error, "message", None) or error)
-    place = str(getattr(error, "json_path", "$")).removeprefix("$").removeprefix(".") or "the file"
-    if isinstance(error, KeyError):
-        problem = f"the key {problem} is missing"
-    elif isinstance(error, AttributeError | TypeError):
-        problem = f"a value is of another kind than it expects ({problem})"
-    fix = "spell keys and values as in Ray's reference, docs.ray.io: Cluster YAML configuration options"
-    return Finding("schema", place, f"Ray refuses it: {problem}", fix)
-
-
-def _still_open(config: Config) -> Iterator[str]:
+def _still_open(cluster: Cluster, content: dict[str, Any]) -> Iterator[str]:
     seen = set()
-    for place, text in texts(config):
+    for place, text in texts(content):
         for value in re.findall(r"[^\s'\"=]+", text):
             is_example = re.search(r"EXAMPLE|\b192\.0\.2\.", value)
             if is_example and value not in seen:  # what stands in `metadata` is used elsewhere
                 seen.add(value)
                 yield f"{place}: {value} is the example's"
-    for local in config.get("file_mounts", {}).values():
+    for local in cluster.file_mounts.values():
         if not expand_home(local).exists():
             hint = ": `ray get-auth-token --generate` makes it" if ".ray" in local else ""
             yield f"file_mounts: {local} is not there{hint}"

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import secrets
 import shlex
 import subprocess
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,8 +32,9 @@ MAX_TREE = 100 * 2**20
 _STORAGE = "$POSEGEN_STORAGE"
 _RETRY = 2.0  # seconds
 _PATIENCE = 600.0  # seconds without any success
+_LINES_OF_RAY = re.compile(r"\A(\d[\d:, -]+\tINFO job_manager\.py:\d+ -- .*\n|Running entrypoint for job .*\n)+")
+_MAY_BE_RAYS = re.compile(r"\d|R|$")
 _START = 60.0  # seconds in which a cluster that was just started gets ready for jobs
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first that a zip file knows
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Tree:
     folder: Path
     files: Sequence[str]
     """Relative to the folder, sorted."""
+    excludes: Sequence[str]
+    """Patterns, as of a .gitignore, of all else that lies in the folder."""
     num_bytes: int
     commit: str
     """Followed by ``-dirty`` where files differ from it."""
@@ -65,9 +67,12 @@ def working_tree(folder: Path) -> Tree:
         ClusterError: The folder is in no git working tree, or the tree is larger than `MAX_TREE`.
     """
     top = Path(_git(folder, "rev-parse", "--show-toplevel").removesuffix("\n"))
-    listed = set(_git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0"))
+    listed = _list(top, "--cached", "--others", "--exclude-standard")
     # Submodules are folders, and deleted files are listed, too.
-    sizes = {name: (top / name).stat().st_size for name in sorted(listed) if (top / name).is_file()}
+    sizes = {name: (top / name).stat().st_size for name in listed if (top / name).is_file()}
+    folders = [name for name in listed if (top / name).is_dir()]
+    ignored = _list(top, "--others", "--ignored", "--exclude-standard", "--directory")
+    excludes = [".git", *("/" + re.sub(r"([\\*?\[\]!# ])", r"\\\1", name.rstrip("/")) for name in [*folders, *ignored])]
     num_bytes = sum(sizes.values())
     if num_bytes > MAX_TREE:
         largest = sorted(sizes, key=lambda name: -sizes[name])[:5]
@@ -76,17 +81,8 @@ def working_tree(folder: Path) -> Tree:
             f"the working tree has {num_bytes / 2**20:.0f} MiB, expected at most {MAX_TREE / 2**20:.0f} MiB of code; "
             f"put data into .gitignore and on the shared storage; largest: {named}"
         )
-    return Tree(top, tuple(sizes), num_bytes, _git(top, "describe", "--always", "--dirty", "--abbrev=40").strip())
-
-
-def pack(tree: Tree, archive: Path) -> None:
-    """Write a tree as a zip file. Equal trees give equal bytes, which Ray then sends only once."""
-    with zipfile.ZipFile(archive, "w") as file:
-        for name in tree.files:
-            info = zipfile.ZipInfo(name, _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = (0o755 if os.access(tree.folder / name, os.X_OK) else 0o644) << 16
-            file.writestr(info, (tree.folder / name).read_bytes())
+    commit = _git(top, "describe", "--always", "--dirty", "--abbrev=40").strip()
+    return Tree(top, tuple(sizes), excludes, num_bytes, commit)
 
 
 def entrypoint(arguments: Sequence[str]) -> str:
@@ -144,22 +140,21 @@ def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[
         ConnectionError: The connection broke, and the job may or may not have begun.
         PosegenError: The cluster refuses the job.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "tree.zip"
-        pack(tree, archive)
-        submit = partial(
-            client.submit_job,
-            entrypoint=entrypoint(arguments),
-            submission_id=job,
-            entrypoint_num_gpus=gpus or None,
-            runtime_env={
-                "working_dir": str(archive),
-                "env_vars": {"POSEGEN_COMMIT": tree.commit, "PYTHONUNBUFFERED": "1"},
-            },
-        )
-        begin = time.monotonic()
-        while not _taken(submit, job, may_wait=time.monotonic() - begin < _START):
-            time.sleep(_RETRY)
+    os.environ["RAY_RUNTIME_ENV_IGNORE_GITIGNORE"] = "1"  # the tree says what is left out, and so git itself
+    submit = partial(
+        client.submit_job,
+        entrypoint=entrypoint(arguments),
+        submission_id=job,
+        entrypoint_num_gpus=gpus or None,
+        runtime_env={
+            "working_dir": str(tree.folder),
+            "excludes": list(tree.excludes),
+            "env_vars": {"POSEGEN_COMMIT": tree.commit, "PYTHONUNBUFFERED": "1"},
+        },
+    )
+    begin = time.monotonic()
+    while not _taken(submit, job, may_wait=time.monotonic() - begin < _START):
+        time.sleep(_RETRY)
 
 
 def _taken(submit: Callable[[], object], job: str, *, may_wait: bool) -> bool:
@@ -198,6 +193,7 @@ def follow(client: JobSubmissionClient, job: str, show: Callable[[str], object],
             details = _details(client, job)
             if details.status.is_terminal():
                 log.print_from(0, client.get_job_logs(job))
+                log.finish()
                 return _end(details)
             asyncio.run(_tail(client, job, log))
             lost_at = None
@@ -216,19 +212,34 @@ def reattach(job: str) -> str:
 
 
 class _Log:
-    """What of a log was shown: each connection tells it from its beginning."""
+    """How much of a log was shown: each connection sends it from its beginning. Ray's own lines are left out."""
 
     def __init__(self, show: Callable[[str], object]):
         self.shown = 0
         self._show = show
+        self._head: str | None = ""  # what may be lines of Ray's, until a line is none
 
     def print_from(self, position: int, piece: str) -> int:
         """Show what is new in a piece of the log that begins at a position, and return where it ends."""
         end = position + len(piece)
         if end > self.shown:
-            self._show(piece[max(self.shown - position, 0) :])
+            self._print(piece[max(self.shown - position, 0) :])
             self.shown = end
         return end
+
+    def finish(self) -> None:
+        """Show what was kept back for its end."""
+        if self._head:
+            self._show(self._head)
+        self._head = None
+
+    def _print(self, piece: str) -> None:
+        if self._head is None:
+            self._show(piece)
+            return
+        self._head = _LINES_OF_RAY.sub("", self._head + piece)
+        if "\n" in self._head or not _MAY_BE_RAYS.match(self._head):
+            self.finish()
 
 
 async def _tail(client: JobSubmissionClient, job: str, log: _Log) -> None:
@@ -251,18 +262,17 @@ def _details(client: JobSubmissionClient, job: str) -> JobDetails:
 
 
 def _end(details: JobDetails) -> End:
-    told = (details.message or "").partition(", last available logs")[0].strip()  # they have been shown
-    message = f"{str(details.status).lower()}: {told}"
+    reason = (details.message or "").partition(", last available logs")[0].strip()  # they have been shown
+    message = f"{str(details.status).lower()}: {reason}"
     if str(details.status) == "SUCCEEDED":
         return End(0, message)
     code = details.driver_exit_code or 1
     return End(code if code > 0 else 128 - code, message)  # a signal's number is negative, and a shell's 128 more
 
 
-def _refused(error: Exception) -> ValueError:
-    told = first_line(error)
-    return ValueError(
-        f"the cluster wants another token ({told}); it has to be the one of `ray up`, in ~/.ray/auth_token"
+def _refused(error: Exception) -> ClusterError:
+    return ClusterError(
+        f"the cluster wants another token ({first_line(error)}); it has to be the one of `ray up`, in ~/.ray/auth_token"
     )
 
 
@@ -283,6 +293,11 @@ def _token_headers() -> dict[str, str]:
 def _quote(argument: str) -> str:
     parts = (shlex.quote(part) if part else "" for part in argument.split(_STORAGE))
     return f'"{_STORAGE}"'.join(parts) or "''"
+
+
+def _list(folder: Path, *options: str) -> list[str]:
+    """Files of a git working tree, relative to it and sorted; folders, which end in /, where git tells no more."""
+    return sorted({name for name in _git(folder, "ls-files", "-z", *options).split("\0") if name})
 
 
 def _git(folder: Path, *arguments: str) -> str:

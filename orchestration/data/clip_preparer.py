@@ -37,29 +37,29 @@ class PrepareSettings:
     size: FrameSize = (384, 256)
     """Height and width of the frames, in pixels."""
     crop: Literal["center", "person", "none"] = "center"
-    """What is kept of the picture: its centre, a box around the person, or all of it with its borders continued."""
+    """Part of the picture to keep: its centre, a box around the person, or all of it, with repeated borders."""
     pose: str = "blazepose"
-    """How joints are found: blazepose; or openpose_json or truth, which read files beside the video."""
+    """Pose backend: blazepose; or openpose_json or truth, which read files beside the video."""
     edges: str = "hed"
-    """How edges are found: hed or truth."""
+    """Edge backend: hed or truth."""
     mask: str = "blazepose"
-    """How the person's pixels are found: blazepose, selfie or truth."""
+    """Mask backend, for the person's pixels: blazepose, selfie or truth."""
     pattern: str = ""
-    """How paths tell who does what, such as '{person}_{action}'; empty expects PERSON/ACTION.mp4."""
+    """Pattern of person and action in paths, such as '{person}_{action}'; by default PERSON/ACTION.mp4."""
     split_by: Literal["action", "person"] = "action"
-    """What training and test have not in common."""
+    """Unit of the split: no action, or no person, is both in training and in test."""
     train_fraction: float = 10 / 16
-    """Share of the actions, or persons, that is trained with."""
+    """Share of the actions, or persons, in the training split."""
     seed: int = 0
-    """Decides which ones."""
+    """Seed of the split."""
     max_frames: int = 3000
-    """Longer videos are rejected: cut them into actions first."""
+    """Frames of a video at most; longer ones are rejected: cut them into actions first."""
     min_usable: float = 0.1
     """Share of the frames that must show both shoulders and both hips; other videos are rejected."""
     workers: int = -1
     """Processes that prepare clips; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
     restart: bool = False
-    """Delete what is in the dataset before anything else."""
+    """Delete the dataset first, and start anew."""
 
     def __post_init__(self) -> None:
         if min(self.size) < 32:

@@ -1,4 +1,4 @@
-"""Paints the clothes of every clip in other colours, on Ray Data.
+"""Recolors the clothes of every clip, on Ray Data.
 
 Each clip gets one file, which records the settings that made it: asking for the same again does nothing.
 """
@@ -26,40 +26,40 @@ from posegen.io.storage import StorageFolder
 if TYPE_CHECKING:
     from posegen.inference.hint_recolorer import HintRecolorer
 
-PAINT_VERSION = 3
-"""Part of what every file records: counts the changes to the code that paint another picture."""
+RECOLORING_VERSION = 3
+"""Part of what every file records: counts the changes to the code that give another picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColorizeSettings:
-    """How clothes are recoloured."""
+    """How clothes are recolored."""
 
     scope: Scope = "frame"
-    """What has one colour: each frame its own, for color_encoder; or all frames of a clip, for video_generator."""
+    """What shares a colour: a frame (for color_encoder), or all frames of a clip (for video_generator)."""
     region: Region = "both"
-    """Which garments are painted."""
+    """Garments to recolor."""
     method: Literal["lab", "siggraph17"] = "lab"
-    """How: lab shifts a and b inside the garment, and keeps lightness and texture; siggraph17 has a network colour
-    the garment by hints on the body."""
+    """Method: lab shifts a and b inside the garment, and keeps lightness and texture; siggraph17 is a network that
+    colours the garment by hints on the body."""
     colorizer: str = ""
     """Network of siggraph17: a run of the stage colorizer, or published weights by name (by default siggraph17)."""
-    variants: int | None = None
-    """Colourings of each frame; by default 4 with scope frame, and 5 with scope clip, the first being the original."""
+    recolorings: int | None = None
+    """Recolorings of each frame; by default 4 with scope frame, and 5 with scope clip, the first being the original."""
     seed: int = 0
-    """Decides the colours, with the clip and the frame."""
+    """Seed of the colours, with the clip and the frame."""
     workers: int = -1
-    """Processes that paint; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
+    """Processes; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
     def __post_init__(self) -> None:
-        if self.variants is not None and self.variants < 1:
-            raise ConfigError(f"variants must be at least 1, got {self.variants}")
+        if self.recolorings is not None and self.recolorings < 1:
+            raise ConfigError(f"recolorings must be at least 1, got {self.recolorings}")
         if self.colorizer and self.method != "siggraph17":
             raise ConfigError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
 
     @property
     def num_recolorings(self) -> int:
-        """Colourings of each frame."""
-        return self.variants or {"frame": 4, "clip": 5}[self.scope]
+        """Recolorings of each frame."""
+        return self.recolorings or {"frame": 4, "clip": 5}[self.scope]
 
     @property
     def kind(self) -> str:
@@ -67,9 +67,11 @@ class ColorizeSettings:
         return f"{self.scope}-{self.region}"
 
     def record(self, network: str = "") -> bytes:
-        """What decides the pictures of a clip, for the file that holds them; `network` says which one paints."""
+        """What decides the pictures of a clip, for the file that holds them; `network` identifies the network."""
         facts = {"method": self.method, "num_variants": self.num_recolorings, "seed": self.seed}
-        return json.dumps({"version": PAINT_VERSION, **facts, **({"network": network} if network else {})}).encode()
+        return json.dumps(
+            {"version": RECOLORING_VERSION, **facts, **({"network": network} if network else {})}
+        ).encode()
 
 
 @dataclass(frozen=True)
@@ -79,19 +81,19 @@ class RecolorResult:
     clip_id: str
     num_images: int = 0
     reason: str = ""
-    """Why it was not painted; empty if it was."""
+    """Why it was not recolored; empty if it was."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class ColorizeSummary:
-    """What is in a dataset after it was coloured."""
+    """What is in a dataset after it was recolored."""
 
     folder: StorageFolder
     num_clips: int
     num_images: int
     num_made: int
-    """Clips that were painted now; the others were there."""
+    """Clips that were recolored now; the others were there."""
     failures: list[RecolorResult]
 
     def __str__(self) -> str:
@@ -102,7 +104,7 @@ class ColorizeSummary:
 
 
 class ClipRecolorer:
-    """Paints one clip at a time."""
+    """Recolors one clip at a time."""
 
     def __init__(self, dataset: StorageFolder, settings: ColorizeSettings):
         self.dataset = dataset
@@ -111,7 +113,7 @@ class ClipRecolorer:
         self.record = settings.record(self.recolorer.identity if self.recolorer else "")
 
     def __call__(self, row: Row) -> Row:
-        """Paint a clip and write its variants. Whatever goes wrong becomes its reason.
+        """Recolor a clip and write the file of its recolorings. Whatever goes wrong becomes its reason.
 
         Args:
             row: ``clip_id``.
@@ -130,7 +132,7 @@ class ClipRecolorer:
         return asdict(replace(result, seconds=time.perf_counter() - start))
 
     def recolor(self, clip_id: str) -> pa.Table:
-        """Return all variants of a clip, of `RECOLORING_SCHEMA`; a frame that shows no garment stays as it is."""
+        """Return all recolorings of a clip, of `RECOLORING_SCHEMA`; a frame that shows no garment stays as it is."""
         clip = ClipFile(self.dataset, clip_id).read()
         garments = garment_labels(clip.images, clip.keypoints, clip.masks)
         plan = plan_clip(
@@ -142,7 +144,7 @@ class ClipRecolorer:
             seed=self.settings.seed,
             clip_id=clip_id,
         )
-        variants = (
+        recolored = (
             recolor_clip(clip.images, garments, plan)
             if self.recolorer is None
             else self.recolorer.recolor_clip(clip.images, garments, clip.keypoints, plan)
@@ -156,7 +158,7 @@ class ClipRecolorer:
                 "lower_ab": variant.lower_ab,
                 "seed": variant.seed,
             }
-            for variant in variants
+            for variant in recolored
         ]
         return pa.Table.from_pylist(rows, RECOLORING_SCHEMA)
 
@@ -164,9 +166,9 @@ class ClipRecolorer:
 def recolor_dataset(
     dataset: StorageFolder | str, settings: ColorizeSettings, *, on_progress: ProgressCallback = ignore_progress
 ) -> ColorizeSummary:
-    """Paint the clips of a dataset that are not painted yet, or were painted with other settings.
+    """Recolor the clips of a dataset that are not recolored yet, or with other settings.
 
-    Without anything to paint, Ray is not started.
+    Without anything to recolor, Ray is not started.
 
     Args:
         dataset: Folder of a clip dataset.
@@ -174,7 +176,7 @@ def recolor_dataset(
         on_progress: Called after every clip.
 
     Raises:
-        DatasetError: There is no dataset, no clip in it, or none could be painted.
+        DatasetError: There is no dataset, no clip in it, or none could be recolored.
         CheckpointError, WeightsError: The network cannot be had.
     """
     data = ClipDataset(dataset)
@@ -192,13 +194,13 @@ def recolor_dataset(
     for place in (data.folder, folder):
         place.sweep()
     failures = [result for result in results if result.reason]
-    painted = [clip for clip in data.clips if clip.clip_id not in {failure.clip_id for failure in failures}]
-    if not painted:
-        raise DatasetError(f"no clip of {data.folder} could be painted: {failures[0].reason}")
+    recolored = [clip for clip in data.clips if clip.clip_id not in {failure.clip_id for failure in failures}]
+    if not recolored:
+        raise DatasetError(f"no clip of {data.folder} could be recolored: {failures[0].reason}")
     return ColorizeSummary(
         folder=folder,
-        num_clips=len(painted),
-        num_images=sum(clip.info.num_frames for clip in painted) * settings.num_recolorings,
+        num_clips=len(recolored),
+        num_images=sum(clip.info.num_frames for clip in recolored) * settings.num_recolorings,
         num_made=len(todo) - len(failures),
         failures=failures,
     )
@@ -218,7 +220,7 @@ def _fix_network(settings: ColorizeSettings) -> ColorizeSettings:
 
 
 def _load_recolorer(settings: ColorizeSettings) -> HintRecolorer | None:
-    """The network that paints, None for the method that needs none."""
+    """The network that recolors, None for the method that needs none."""
     if settings.method == "lab":
         return None
     from posegen.inference.hint_recolorer import HintRecolorer, load_colorizer
@@ -227,6 +229,6 @@ def _load_recolorer(settings: ColorizeSettings) -> HintRecolorer | None:
 
 
 def _read_record(dataset: StorageFolder, kind: str, clip_id: str) -> bytes:
-    """What a file of variants says of how it was made; nothing if there is none."""
+    """What a file of recolorings says of how it was made; nothing if there is none."""
     there = (dataset / "colors" / kind).exists(f"{clip_id}.parquet")
     return RecoloringFile(dataset, kind, clip_id).record if there else b""

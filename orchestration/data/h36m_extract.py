@@ -24,7 +24,7 @@ from posegen.datasets.published.h36m_names import (
     example,
 )
 from posegen.errors import ConfigError, DatasetError
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder, free_space
 from posegen.io.tar import Member, extract_members, is_there, list_members
 
@@ -167,7 +167,7 @@ def _read_record(folder: StorageFolder) -> dict[str, Known]:
     """What is remembered of archives by their names."""
     if not folder.exists(_RECORD):
         return {}
-    return parse_record(dict[str, Known], folder.read(_RECORD), f"{folder}/{_RECORD}")
+    return parse_json(dict[str, Known], folder.read(_RECORD), f"{folder}/{_RECORD}")
 
 
 def _look_through(

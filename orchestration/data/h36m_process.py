@@ -62,17 +62,17 @@ class ProcessSettings:
     """How sequences become pictures, motions and clips."""
 
     size: FrameSize = (256, 256)
-    """Height and width of the clips' frames; whole pictures are shrunk to it."""
+    """Height and width of the clips' frames, to which whole pictures are shrunk."""
     fps: float = 25.0
     """Frames per second of motions and clips: 50 divided by a whole number."""
     metadata: Path | None = None
     """metadata.xml of the dataset's code; by default OUT/metadata.xml, if it is there."""
     annotations: Path | None = None
-    """An annotation that is taken instead of a new one, such as the published annot_export.h5."""
+    """An annotation to use instead of a new one, such as the published annot_export.h5."""
     split_by: Literal["person", "action"] = "person"
-    """What training and test have not in common."""
+    """Unit of the split: no person, or no action, is both in training and in test."""
     test: tuple[str, ...] = TEST_SUBJECTS
-    """People, or actions, that are held out."""
+    """People, or actions, of the test split."""
     workers: int = -1
     """Processes that work on sequences; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -34,6 +34,12 @@ from posegen.synthetic.motions import NUM_SUBJECTS, generate_corpus
 MOTION_SUFFIXES = frozenset((".bvh", ".npz", *SUFFIXES))
 """Files in folders with these endings are taken for motions; all others are passed over."""
 
+if TYPE_CHECKING:
+    FormatName = str
+else:
+    FormatName = Literal["", *FORMATS]
+"""A format of motion files, or nothing where their content decides."""
+
 _PARE_BETA = 1.0  # of its One-Euro filter; VIBE's is the default
 _WHOLE = ("dataset", "ntu13", "uestc")  # formats of folders
 
@@ -42,15 +48,15 @@ _WHOLE = ("dataset", "ntu13", "uestc")  # formats of folders
 class ReadSettings:
     """How files of motions are read."""
 
-    format: Literal["", "motion", "dataset", "bvh", "amass", "ntu13", "uestc", "humanact12", "pare", "vibe"] = ""
-    """What the files are; by default their content tells."""
+    format: FormatName = ""
+    """Format of the files; by default it is recognised by their content."""
     fps: float | None = None
-    """Frames per second of files that do not say it: VIBE's, PARE's, HumanAct12's."""
+    """Frames per second of files without a frame rate: VIBE's, PARE's, HumanAct12's."""
     root: Literal["zero", "weak-camera"] = "zero"
-    """Where an estimator's person is: at one place, or where each frame's weak camera puts them, which jumps and whose
-    depth is known up to the focal length alone."""
+    """Place of an estimator's person: the origin, or where each frame's weak-perspective camera puts them, which jumps
+    and has a depth only up to the focal length."""
     unit: float | None = None
-    """Metres of a BVH file's unit; by default metres, centimetres or millimetres, as the body's height tells."""
+    """Metres of a BVH file's unit; by default metres, centimetres or millimetres, by the body's height."""
 
     def __post_init__(self) -> None:
         for name in ("fps", "unit"):
@@ -66,29 +72,29 @@ class ReadSettings:
 
 @dataclass(frozen=True)
 class EditSettings:
-    """What becomes of motions that were read."""
+    """How motions are edited."""
 
     rate: float | None = None
     """Frames per second to resample to; by default as they are."""
     filter: Literal["none", "one-euro", "savitzky-golay"] = "none"
-    """Against an estimator's jitter: one-euro has the settings of VIBE's and PARE's own code, and lags."""
+    """Filter of an estimator's jitter: one-euro has the settings of VIBE's and PARE's own code, and lags."""
     rotations: bool = True
-    """Whether motions of joints alone get rotations, by inverse kinematics."""
+    """Add rotations to motions of joints alone, by inverse kinematics."""
 
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Who is whose, and what is held out."""
+    """Person and action of each file, and the train/test split."""
 
     pattern: str = ""
-    """How paths below a folder, or names of files, tell person and action, such as '{person}/{action}_*': see posegen
-    prepare --help. It goes before what a file itself says."""
+    """Pattern of person and action in paths below a folder, or in file names, such as '{person}/{action}_*'. Takes
+    precedence over what a file itself says."""
     split_by: SplitBy = "person"
-    """What is held out as a whole."""
+    """Unit of the split: all motions of a person, or of an action, are in one of them; or single motions."""
     train_fraction: float = 0.8
-    """Share of people, actions or motions to learn from."""
+    """Share of people, actions or motions in the training split."""
     seed: int = 0
-    """Decides which."""
+    """Seed of the split."""
 
     def __post_init__(self) -> None:
         if not 0 < self.train_fraction <= 1:
@@ -105,11 +111,11 @@ class ConversionSettings:
     """How files of motions become a dataset."""
 
     reading: ReadSettings = ReadSettings()
-    """How they are read."""
+    """How the files are read."""
     edits: EditSettings = EditSettings()
-    """What becomes of the motions."""
+    """How the motions are edited."""
     splits: SplitSettings = SplitSettings()
-    """What is held out."""
+    """Person and action of each file, and the train/test split."""
 
 
 @dataclass(frozen=True)

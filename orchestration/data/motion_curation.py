@@ -38,17 +38,17 @@ _MOST_TOGETHER = 0.05  # share of frames with others in view: passers-by that an
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """What a video must be like."""
+    """Checks of a video."""
 
     min_frames: int = 55
-    """Shorter ones are rejected."""
+    """Frames of a video at least; shorter ones are rejected."""
     min_coverage: float = 0.95
-    """Share of the frames in which the person must have been seen."""
+    """Share of the frames in which the person must be found."""
     single_person: bool = True
-    """Whether videos are rejected in which others are in view in more than a twentieth of the frames."""
+    """Reject videos with other people in more than a twentieth of the frames."""
     static_camera_threshold: float = 0.5
-    """Metres per second: where everything in the picture, feet and hands on the ground included, moves faster, the
-    camera does. 0 accepts any camera, as is one of which the tracks do not tell (no orig_cam)."""
+    """Metres per second: the camera moves where everything in the picture, feet and hands on the ground included, moves
+    faster. 0 accepts any camera; so do tracks without a camera (no orig_cam)."""
 
     def reasons(self, checks: VideoChecks) -> list[str]:
         """Why a video is rejected; empty if it is not."""

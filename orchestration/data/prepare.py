@@ -28,7 +28,7 @@ from posegen.datasets.clips import DatasetInfo, derive_clip_id, load_dataset_inf
 from posegen.datasets.dataset import assign_splits
 from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder, expand_home
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from posegen.errors import DatasetError, first_line
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 
 REJECTED = "rejected.json"
@@ -36,7 +36,7 @@ def load_rejections(folder: StorageFolder) -> list[Rejection]:
     """Read the list, empty without one. Raises DatasetError for a damaged one."""
     if folder.exists(REJECTED):
         try:
-            return parse_record(list[Rejection], folder.read(REJECTED), f"{folder}/{REJECTED}", DatasetError)
+            return parse_json(list[Rejection], folder.read(REJECTED), f"{folder}/{REJECTED}", DatasetError)
         except DatasetError as error:
             raise DatasetError(f"{error}; delete it") from None
     return _load_from_parquet(folder) if folder.exists(REJECTED_BEFORE) else []

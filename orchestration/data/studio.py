@@ -19,22 +19,22 @@ _USUAL_ACTIONS = 16  # with 13 people the paper's 208 clips; all of them are don
 
 @dataclass(frozen=True, kw_only=True)
 class StudioSettings:
-    """Who does what in the studio."""
+    """People, actions and frames of the studio."""
 
     people: int = len(PEOPLE)
-    """How many of the 13 people."""
+    """Number of people, at most 13."""
     actions: int | None = None
-    """How many of the actions; by default 16 of them, or none where there are motions."""
+    """Number of actions; by default 16, or none where there are motions."""
     motion: tuple[Path, ...] = ()
-    """Motions that everybody does: files or folders of any kind that `posegen motion inspect` reads."""
+    """Motions for all people: files or folders of any kind that `posegen motion inspect` reads."""
     frames: int = 100
     """Frames of each action's video; a motion's video has the motion's."""
     size: FrameSize = (384, 256)
     """Height and width in pixels."""
     seed: int = 0
-    """Decides the small differences between takes."""
+    """Seed of the small differences between takes."""
     yaw: float = 0.0
-    """Degrees by which people are turned from the camera, to their left where it is positive."""
+    """Degrees by which people are turned from the camera, positive to their left."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.people <= len(PEOPLE):
@@ -62,7 +62,7 @@ class StudioSettings:
 def render_studio(
     out: Path,
     settings: StudioSettings,
-    reading: ReadSettings = ReadSettings(),
+    reading: ReadSettings | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> int:
     """Write OUT/PERSON/ACTION.mp4, with the truth beside each video, and return how many videos there are.
@@ -70,13 +70,13 @@ def render_studio(
     Args:
         out: The folder.
         settings: Who does what.
-        reading: How files of motions are read.
+        reading: How files of motions are read, by default as `ReadSettings`.
         on_progress: Called after every video.
 
     Raises:
         PosegenError: A motion is broken, or two have one name; nothing is written then.
     """
-    motions = _read_motions(settings, reading)
+    motions = _read_motions(settings, reading or ReadSettings())
     people, total = PEOPLE[: settings.people], settings.people * (len(settings.action_names) + len(motions))
     done = 0
     for person in people:

@@ -41,9 +41,9 @@ class IndexSettings:
     """How pictures become clips."""
 
     size: FrameSize = (256, 256)
-    """Height and width of the frames; a picture of other proportions is continued by its border."""
+    """Height and width of the frames; pictures of other proportions are padded by repeating their borders."""
     train_fraction: float = 0.0
-    """Share of the people to learn from; by default the index says, and whom it has on both sides is learned from."""
+    """Share of the people in the training split; by default that of the index, and people in both splits train."""
     workers: int = -1
     """Processes that read pictures; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
@@ -66,7 +66,7 @@ class Indexed:
     num_both: int
     """People whom the index has among those to learn from and those to test with, and who are learned from."""
     num_anonymous: int
-    """Pictures whose names do not tell who they show."""
+    """Pictures whose names have no person id."""
     rejections: list[Rejection]
 
     def __str__(self) -> str:
@@ -77,9 +77,9 @@ class Indexed:
             f"{self.num_new:,} new, {len(self.held_out):,} people held out"
         )
         if self.num_both:
-            text += f"; {self.num_both:,} people are on both sides of the index and learned from (--train-fraction)"
+            text += f"; {self.num_both:,} people are in both splits of the index, and train (--train-fraction)"
         if self.num_anonymous:
-            text += f"; {self.num_anonymous:,} pictures have names that tell nobody, and make a clip of their own each"
+            text += f"; {self.num_anonymous:,} pictures without a person id, each a clip of its own"
         if self.rejections:
             count = len(self.rejections)
             text += f"; {count:,} pictures left out, see {self.folder}/{REJECTED}: {first_of(self.rejections)}"

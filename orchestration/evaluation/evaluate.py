@@ -20,7 +20,7 @@ from posegen.evaluation.behavior import BehaviorProtocol
 def evaluate_run(
     run: str,
     dataset: str = "",
-    settings: EvaluateSettings = EvaluateSettings(),
+    settings: EvaluateSettings | None = None,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> EvaluationRecord[Any]:
@@ -29,14 +29,15 @@ def evaluate_run(
     Args:
         run: Run of any stage.
         dataset: What the stage reads; by default the dataset that the run was trained on.
-        settings: Of the protocol ``video``. ``batches`` takes the split of them; ``motion`` and ``behavior`` are
-            measured with the defaults of their own commands.
+        settings: Of the protocol ``video``, by default `EvaluateSettings`. ``batches`` takes the split of them;
+            ``motion`` and ``behavior`` are measured with the defaults of their own commands.
         on_progress: Called with the number of parts that are done and the number of all.
 
     Raises:
         EvaluationError: A setting was changed that the run's protocol does not have.
         PosegenError: As the functions of the protocols.
     """
+    settings = settings or EvaluateSettings()
     dataset = dataset or dataset_of(run)
     stage, _ = load_config(find_checkpoint(run))
     match stage.protocol:

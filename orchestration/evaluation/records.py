@@ -17,7 +17,7 @@ import numpy as np
 from orchestration.tracking.mirror import recorded
 from posegen.checkpoints.checkpoint import find_checkpoint, load_config
 from posegen.errors import EvaluationError
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.metrics.motion import repeated
 from posegen.metrics.statistics import bootstrap_interval
@@ -165,7 +165,7 @@ def read_evaluation(run: str, basis: type[_B]) -> EvaluationRecord[_B]:
     else:
         raise EvaluationError(f"{run} has no scores of {basis.subject}: measure it with `{basis.command} {run}`")
     kind: Any = EvaluationRecord[basis]  # type: ignore[valid-type]
-    record: EvaluationRecord[_B] = parse_record(kind, json.dumps(content), f"{folder}/{name}", EvaluationError)
+    record: EvaluationRecord[_B] = parse_json(kind, json.dumps(content), f"{folder}/{name}", EvaluationError)
     return record
 
 

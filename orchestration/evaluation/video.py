@@ -33,7 +33,7 @@ from posegen.io.images import grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 Perceptual = Literal["st_lpips", "lpips"]
 PERCEPTUAL: dict[str, tuple[type[STLPIPS] | type[LPIPS], str]] = {
@@ -47,16 +47,16 @@ _STRIP = 8  # frames in a comparison picture
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
-    """What is measured. Stages that render no videos have the split alone."""
+    """What is measured. Stages that render no videos use only --split."""
 
     split: Split = "test"
     """Clips to reconstruct from their first frame; for other stages the samples to measure."""
     perceptual: tuple[Perceptual, ...] = ("st_lpips",)
     """Perceptual distances; those whose weights are not available are left out, with a note."""
     swaps: int = 3
-    """Recolourings of each clip whose codes are swapped in, to measure whether the garment's colour follows."""
+    """Recolorings of each clip whose codes are swapped in, to measure whether the garment's colour follows."""
     asked: int = 0
-    """Random target colours of each garment of each clip, matched by exact codes: some seconds each."""
+    """Random target colours of each garment of each clip, matched by exact codes; seconds each."""
     max_clips: int = 0
     """Clips to measure at most; 0 measures all."""
 

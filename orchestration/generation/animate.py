@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
-from orchestration.generation.colors import ColorSettings, choose_codes
+from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
 from orchestration.generation.motions import load_actor
 from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
 from orchestration.generation.people import is_image, load_person, open_clips
@@ -43,7 +43,7 @@ class MotionSettings:
     fps: float | None = None
     """Frames per second; by default those of the clip that the person is from, or of the dataset."""
     yaw: float = 0.0
-    """Degrees by which the person is turned from the viewer, to their left where it is positive."""
+    """Degrees by which the person is turned from the viewer, positive to their left."""
     stick_figures: bool = False
     """Show the motion as a stick figure in three dimensions beside the person."""
 
@@ -73,7 +73,7 @@ def animate(
     content: str,
     moves: MotionSettings,
     output: OutputSettings,
-    colors: ColorSettings = ColorSettings(),
+    colors: ColorSettings = OWN_COLORS,
 ) -> GeneratedVideos:
     """Render a person in motions, in the colours given.
 

@@ -23,7 +23,7 @@ class LengthSettings(LookupSettings):
     """The length of generated motions, and the datasets in which other motions are looked up."""
 
     frames: int | None = None
-    """Frames of each motion; by default as many as behaviour is read from."""
+    """Frames of each motion; by default as many as behaviour is encoded from."""
 
     def __post_init__(self) -> None:
         if self.frames is not None and not 1 <= self.frames <= MAX_FRAMES:
@@ -39,7 +39,7 @@ class InterpolationSettings(LengthSettings):
     second: str
     """A motion: the behaviour of the last generated motion."""
     target: str
-    """A motion, from whose first posture all start."""
+    """A motion, with the first pose of all generated motions."""
     count: int = 5
     """Motions to generate, with both ends."""
 

@@ -52,6 +52,10 @@ class ColorSettings:
         return 1 if self.sample == "none" else self.samples
 
 
+OWN_COLORS = ColorSettings()
+"""Every garment keeps its own colour."""
+
+
 @dataclass(frozen=True)
 class ChosenCodes:
     """Colour codes of the videos of a pose sequence."""

@@ -23,7 +23,7 @@ class LookupSettings:
     motions: str = ""
     """Dataset of motions; by default the one that the run was trained on."""
     clips: str = ""
-    """Dataset of clips, which BlazePose lifts to three dimensions, as it does videos."""
+    """Dataset of clips, whose poses are lifted to three dimensions by BlazePose, as those of videos are."""
 
 
 class MotionFinder:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
-from orchestration.generation.colors import ColorSettings, choose_codes
+from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
 from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
 from orchestration.generation.people import load_person, open_clips
@@ -34,15 +34,15 @@ _HIGHEST_RATE = 240.0
 
 @dataclass(frozen=True, kw_only=True)
 class TransferSettings(LookupSettings):
-    """The behaviour, the postures from which it starts, and the person that is rendered."""
+    """The behaviour, the poses from which it starts, and the person to render."""
 
     behavior: str
-    """Whose behaviour: a motion file .npz, a video, a motion of the run's dataset or, with --clips, a clip, by id or
-    PERSON/ACTION."""
+    """Source of the behaviour: a motion file .npz, a video, a motion of the run's dataset or, with --clips, a clip; by
+    id or PERSON/ACTION."""
     posture: UseAppendAction[tuple[str, ...]]
-    """Whose first posture and place it starts from, named likewise; may be given again. Each gives one video."""
+    """Source of the first pose and the place, named likewise; may be given again. Each gives one video."""
     frames: int | None = None
-    """Frames of each video; by default it lasts as long as the window from which behaviour is read."""
+    """Frames of each video; by default as long as the window that behaviour is encoded from."""
     fps: float | None = None
     """Frames per second of the videos; by default the run's."""
     appearance: str = ""
@@ -50,8 +50,8 @@ class TransferSettings(LookupSettings):
     renderer: str = ""
     """Run that renders the person: of the stage shape_posture, deformable_gan, video_generator or end_to_end."""
     yaw: float | None = None
-    """Degrees by which the rendered person is turned from the viewer, to their left where it is positive; by default
-    the orientation seen in a posture's video is kept, and all others face the viewer."""
+    """Degrees by which the rendered person is turned from the viewer, positive to their left; by default the
+    orientation seen in a video is kept, and otherwise the person faces the viewer."""
     stick_figures: bool = False
     """Show the motion as a stick figure in three dimensions beside the rendered person."""
 
@@ -112,7 +112,7 @@ class _Renderer:
 
 
 def transfer(
-    run: str, settings: TransferSettings, output: OutputSettings, *, colors: ColorSettings = ColorSettings()
+    run: str, settings: TransferSettings, output: OutputSettings, *, colors: ColorSettings = OWN_COLORS
 ) -> Transferred:
     """Transfer the behaviour of one motion to people in other postures, and render the result.
 

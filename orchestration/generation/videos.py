@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orchestration.generation.colors import ChosenCodes, ColorSettings, choose_codes
+from orchestration.generation.colors import OWN_COLORS, ChosenCodes, ColorSettings, choose_codes
 from orchestration.generation.output import (
     GeneratedVideos,
     OutputSettings,
@@ -39,7 +39,7 @@ def generate(
     content: str,
     poses: Sequence[str],
     output: OutputSettings,
-    colors: ColorSettings = ColorSettings(),
+    colors: ColorSettings = OWN_COLORS,
 ) -> GeneratedVideos:
     """Render a person in the pose sequences of clips, in the colours given.
 

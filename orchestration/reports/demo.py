@@ -137,10 +137,10 @@ def _render(videos: Path, settings: DemoSettings) -> None:
 
 
 def _recolor(dataset: str, output: DemoOutput) -> None:
-    # A handful of clips has few colours: more variants keep the generator from learning pairs of them by heart.
+    # A handful of clips has few colours: more recolorings keep the generator from learning pairs of them by heart.
     kinds: tuple[tuple[Scope, Region, int], ...] = (("frame", "upper", 3), ("frame", "lower", 3), ("clip", "both", 12))
-    for scope, region, variants in kinds:
-        settings = ColorizeSettings(scope=scope, region=region, variants=variants, workers=0)
+    for scope, region, recolorings in kinds:
+        settings = ColorizeSettings(scope=scope, region=region, recolorings=recolorings, workers=0)
         output.print(str(recolor_dataset(dataset, settings)))
 
 

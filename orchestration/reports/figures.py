@@ -36,8 +36,8 @@ class Figure2Settings:
 
     clips: int = 4
     """Clips, one row each, of different people where there are so many."""
-    variants: int = 3
-    """Recolourings of each kind: the upper garment, the lower one, both."""
+    recolorings: int = 3
+    """Recolorings of each kind: the upper garment, the lower one, both."""
     seed: int = 0
     """Seed of the choice of frames."""
     out: Path = Path("runs/report")
@@ -81,7 +81,7 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
         for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
             recolored = data.variants(scope, region, clip)
             first = 1 if scope == "clip" else 0  # variant 0 of a clip is itself
-            numbers = range(recolored.num_recolorings)[first:][: settings.variants]
+            numbers = range(recolored.num_recolorings)[first:][: settings.recolorings]
             row += [recolored.image(frame, number) for number in numbers]
         rows.append(row)
     path = settings.out / "figure2.png"

@@ -11,15 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from posegen.checkpoints.checkpoint import checkpoint_bytes
 from posegen.datasets.dataset import Dataset
-from posegen.networks.vgg import VGGFeatures
 from posegen.samples import fixed_batch
-from posegen.stages import ShapePosture, Stage
-from posegen.stages.video_stage import VideoStage
+from posegen.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -57,21 +55,20 @@ def cost_of_run(config: Stage.Config, data: Dataset, *, keep: int = 2) -> Cost:
     batch = {name: torch.empty_like(x, device="meta") for name, x in _one_batch(samples, config).items()}
     with torch.device("meta"):
         built = config.stage(config)
-        if isinstance(built, VideoStage | ShapePosture) and built.config.lambda_vgg:
-            built.use_vgg(VGGFeatures.untrained(built.config.vgg, 2 if isinstance(built, ShapePosture) else 1))
+        built.leave_untrained()
     # Adam's step needs content; SGD's does not, and no optimizer's arithmetic counts beside the networks'.
     built.optimizers = {
         name: torch.optim.SGD(optimizer.param_groups[0]["params"], lr=1.0)
         for name, optimizer in built.optimizers.items()
     }
-    with _Meter() as meter:
+    with _FlopCounter() as counter, _PeakMemory() as memory:
         built.train()
         built.step(batch)
     steps = config.num_epochs * math.ceil(len(samples.plan(0)) / config.batch_size)
     state = checkpoint_bytes(built)
     return Cost(
-        flops=float(steps * meter.flops),
-        memory=float(state + meter.peak),
+        flops=float(steps * counter.get_total_flops()),
+        memory=float(state + memory.peak),
         disk=float(keep * state),
         parameters=float(sum(x.numel() for x in built.parameters())),
     )
@@ -81,27 +78,46 @@ def _one_batch(samples: Any, config: Stage.Config) -> Mapping[str, Tensor]:
     return fixed_batch(samples, config.batch_size, config.batch_size)[0]
 
 
-class _Meter(TorchDispatchMode):
-    """Counts the arithmetic of all operations inside, and the most bytes that their results take at a time."""
+class _FlopCounter(FlopCounterMode):
+    """Counts without telling modules apart: for that, PyTorch's hooks would keep tensors alive, which adds to the peak,
+    and fail where a weight goes through a module, as in spectral normalization."""
+
+    def __init__(self) -> None:
+        super().__init__(display=False)
+        self.mod_tracker = _OneModule()
+
+
+class _OneModule(ModuleTracker):
+    """A tracker that takes all that runs for one module."""
+
+    def __init__(self) -> None:
+        self.parents = {"Global"}
+
+    def __enter__(self) -> _OneModule:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class _PeakMemory(TorchDispatchMode):
+    """The most bytes that results of the operations inside take at a time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.flops, self.peak = 0, 0
+        self.peak = 0
         self._live = 0
         self._known: set[int] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         results = func(*args, **(kwargs or {}))
-        count = flop_registry.get(func.overloadpacket)
-        if count is not None:
-            self.flops += count(*args, **(kwargs or {}), out_val=results)
-        for result in tree_leaves(results):
+        for result in results if isinstance(results, tuple | list) else [results]:
             if isinstance(result, Tensor):
                 self._note(result.untyped_storage())
         return results
 
     def _note(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
+        key, size = id(storage), storage.nbytes()  # PyTorch keeps one object a storage for as long as that lives
         if key in self._known:
             return
         self._known.add(key)

@@ -49,33 +49,33 @@ class TuneSettings:
     """How a search is run."""
 
     name: str = ""
-    """Name of the search. One of this name that exists goes on; empty takes the space's."""
+    """Name of the search. A search of this name that exists is continued; by default the space's name."""
     runs: str = "runs"
     """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
     preset: str = ""
-    """Settings that are not searched; its own point of the space is trial 0. By default the stage's first preset."""
+    """Preset of the settings that are not searched; trial 0 is the preset itself. By default the stage's first."""
     method: str = ""
-    """What is trained, of the methods that end in the space's stage; by default the cheapest."""
+    """Method to train, of those whose last stage is the space's; by default the cheapest."""
     set: tuple[str, ...] = ()
-    """More settings that are not searched, each STAGE.FIELD=VALUE, such as video_generator.num_epochs=4."""
+    """Other settings, each STAGE.FIELD=VALUE, such as video_generator.num_epochs=4."""
     trials: int = 20
-    """Points to try."""
+    """Number of trials."""
     budget: float = 0.0
-    """Hours after which no more is tried; what is unfinished then goes on with the same command. 0 has no end."""
+    """Hours after which the search stops; the same command continues it. 0 is no limit."""
     concurrency: int = 0
-    """Trials at a time; 0 takes as many as there is room for now, and so does more than fit on one machine. A cluster
-    starts machines for those that wait."""
+    """Trials at a time; 0 takes as many as the machines have capacity for now. An autoscaling cluster starts machines
+    for trials that wait."""
     objectives: tuple[str, ...] = ()
-    """What to optimize, of the objectives of the space's stage, such as lpips, color or size of video_generator; by
-    default the first. A name that the stage does not have is answered with its list. Several give a Pareto front."""
+    """Objectives of the space's stage, such as lpips, color or size of video_generator; by default the first. Several
+    give a Pareto front. An unknown name prints the list of them."""
     sampler: SamplerName = "tpe"
-    """How points are chosen."""
+    """How trials are chosen."""
     pruning: Pruning = "asha"
-    """Stop trials early that fall behind, by successive halving; with several objectives ask for none."""
+    """Stop bad trials early, by successive halving; several objectives need none."""
     grace: int = 2
-    """Epochs that every trial is given."""
+    """Epochs before a trial may be stopped."""
     reduction: int = 3
-    """One in so many trials goes on from a rung; the next rung is so many times later."""
+    """Of so many trials, the best one continues; and the next comparison is so many times later."""
     workers: int = 1
     """Training processes of each trial; 0 trains in the trial's own process, which starts sooner."""
     cpus_per_trial: int = 1
@@ -83,7 +83,7 @@ class TuneSettings:
     gpus_per_trial: float = 0.0
     """GPUs of each trial, over all its workers; a fraction lets several trials share one."""
     seed: int = 0
-    """Decides the points."""
+    """Seed of the sampler."""
     storage: str = ""
     """Address of the study's database for a cluster, such as postgresql://…; by default a file beside the runs."""
     experiment: str = SEARCH_EXPERIMENT

@@ -42,7 +42,7 @@ from posegen.datasets.dataset import Dataset
 from posegen.errors import SearchError
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 from search_spaces.space import Value
 
 _FUNCTION_MEMORY = 200 * 2**20

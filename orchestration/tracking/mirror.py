@@ -34,7 +34,7 @@ from orchestration.tracking.client import (
 from orchestration.tracking.run_log import RunDescription, RunLog
 from posegen.errors import PosegenError, TrackingError
 from posegen.io.images import decode_png
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.weights.registry import cache_folder
 
@@ -359,7 +359,7 @@ def _note_pending(uri: str, key: str, folder: str) -> None:
 def _read_state(file: Path) -> _Mirrored | None:
     """The state in a file; None where it is not one, which costs another question to the store."""
     try:
-        return parse_record(_Mirrored, file.read_bytes(), str(file), TrackingError)
+        return parse_json(_Mirrored, file.read_bytes(), str(file), TrackingError)
     except (PosegenError, OSError):
         return None
 

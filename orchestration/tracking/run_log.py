@@ -36,7 +36,7 @@ from pyarrow.fs import FileSelector
 from posegen.checkpoints.checkpoint import latest_checkpoint, load_progress
 from posegen.errors import TrackingError, in_one_line
 from posegen.io.images import encode_png
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
@@ -188,7 +188,7 @@ class RunLog:
             return {}
         content = self._read(dict[str, Any], name)
         rows = {step: _with_time(row) for step, row in content.items()}
-        return parse_record(dict[int, Measured], json.dumps(rows), f"{self.folder}/{name}", TrackingError)
+        return parse_json(dict[int, Measured], json.dumps(rows), f"{self.folder}/{name}", TrackingError)
 
     def groups(self) -> list[str]:
         """The groups that have metrics."""
@@ -243,7 +243,7 @@ class RunLog:
     def _read(self, kind: Any, name: str) -> Any:
         if not self.folder.exists(name):
             return None
-        return parse_record(kind, self.folder.read(name), f"{self.folder}/{name}", TrackingError)
+        return parse_json(kind, self.folder.read(name), f"{self.folder}/{name}", TrackingError)
 
 
 def now() -> int:

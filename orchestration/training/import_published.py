@@ -27,7 +27,7 @@ _OLDER_NOTE = "adopted.json"  # as version 0.1 called it
 
 @dataclass(frozen=True, kw_only=True)
 class ImportSettings:
-    """What the run is called, and where it lies."""
+    """Name and folder of the run."""
 
     name: str
     """Name of the run, which must be new."""

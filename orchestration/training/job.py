@@ -15,7 +15,7 @@ _CHECKPOINT_SHARE = 0.015  # from a checkpoint's beginning to its end: what it s
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How a stage is trained, beside what its own configuration says."""
+    """How a run is trained: processes, checkpoints and tracking."""
 
     name: str = ""
     """Name of the run. A run of this name that exists is continued; empty makes a new name."""
@@ -24,22 +24,21 @@ class TrainSettings:
     workers: int = 1
     """Training processes, on as many CPUs or GPUs of the cluster; 0 trains in this process, without Ray."""
     cpus: int = 0
-    """CPUs of each worker; 0 takes as many as all can have on the machines there are, or leaves this process those that
-    it has."""
+    """CPUs of each worker; 0 splits the cluster's CPUs evenly over the workers (with --workers 0: no limit)."""
     gpus: float = 0.0
-    """GPUs of each worker, also a part of one; 0 takes one each where the cluster has so many now. A cluster that
-    starts machines for work that waits has none at first: say 1 there, and --cpus."""
+    """GPUs of each worker, may be a fraction; 0 takes one each if the cluster has enough now. An autoscaling cluster
+    has none at first: set 1 there, and --cpus."""
     loader_processes: int = -1
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
-    """Checkpoints that are kept, the newest ones."""
+    """Number of newest checkpoints to keep."""
     checkpoint_steps: int = -1
-    """Steps between checkpoints within an epoch; 0 writes them at the ends of epochs alone, and -1 as often as they
-    take no more than 2 % of the time."""
+    """Steps between checkpoints within an epoch; 0 writes them only at the end of an epoch, -1 as often as takes at
+    most 2 % of the time."""
     max_failures: int = 3
-    """How often a run starts again from its last checkpoint after a worker was lost."""
+    """Restarts from the last checkpoint after a worker is lost, at most."""
     patience: float = 600.0
-    """Seconds without progress after which a worker of Ray is ended and started again; 0 waits for ever."""
+    """Seconds without progress after which a Ray worker is restarted; 0 waits for ever."""
     experiment: str = "posegen"
     """Experiment in MLflow."""
     track: bool = True

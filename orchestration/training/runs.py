@@ -10,7 +10,7 @@ from orchestration.runtime.worker import local_device
 from orchestration.tracking.run_log import RunLog
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint, load_progress, load_stage
 from posegen.errors import RunError
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, Stage
 from posegen.stages.behavior_stage import BehaviorStage
@@ -58,7 +58,7 @@ def find_record(run: StorageFolder) -> RunRecord | None:
     """The record of a run; None where there is none yet. Raises RunError where the file is not a run's."""
     if not run.exists(_RECORD):
         return None
-    record = parse_record(RunRecord, run.read(_RECORD), f"{run}/{_RECORD}", RunError)
+    record = parse_json(RunRecord, run.read(_RECORD), f"{run}/{_RECORD}", RunError)
     if record.stage not in STAGES:
         raise RunError(f"{run} is of the stage {record.stage!r}, expected one of {sorted(STAGES)}")
     return record

@@ -21,7 +21,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from posegen.errors import CheckpointError
-from posegen.io.records import check_size, parse_record
+from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES
 from posegen.stages.stage import Stage
@@ -203,10 +203,10 @@ def _facts(folder: StorageFolder) -> _Facts:
     if not folder.exists(_FACTS):
         raise CheckpointError(f"no checkpoint in {folder}")
     place = f"{folder}/{_FACTS}"
-    content = parse_record(dict[str, Any], folder.read(_FACTS), place, CheckpointError)
+    content = parse_json(dict[str, Any], folder.read(_FACTS), place, CheckpointError)
     if isinstance(content.get("progress"), dict):
         content["progress"].pop("finished_at", None)  # which version 0.1 wrote
-    return parse_record(_Facts, json.dumps(content), place, CheckpointError)
+    return parse_json(_Facts, json.dumps(content), place, CheckpointError)
 
 
 def _checked_progress(folder: StorageFolder, facts: _Facts) -> TrainingProgress:
@@ -221,7 +221,7 @@ def _read_config(folder: StorageFolder, facts: _Facts) -> tuple[type[Stage], Sta
     if stage is None:
         raise CheckpointError(f"{folder} is of the stage {facts.stage!r}, expected one of {sorted(STAGES)}")
     values = json.dumps(stage.Config.upgrade(facts.config))
-    return stage, parse_record(stage.Config, values, f"config in {folder}/{_FACTS}", CheckpointError)
+    return stage, parse_json(stage.Config, values, f"config in {folder}/{_FACTS}", CheckpointError)
 
 
 def _build_stage(folder: StorageFolder, facts: _Facts, expected: tuple[type[Stage], ...]) -> Stage:

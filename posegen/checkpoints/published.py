@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from posegen.datasets.published.h36m_names import H36M_FPS, Y_UP
 from posegen.errors import CheckpointImportError, first_line
-from posegen.io.records import pick_record
+from posegen.io.records import parse_partial
 from posegen.networks.behavior import BehaviorNet
 from posegen.skeletons import H36M_17
 from posegen.stages import Behavior, BehaviorFlow, ShapePosture, Stage
@@ -238,7 +238,7 @@ def _read_settings(file: Path) -> PublishedSettings:
         raise CheckpointImportError(f"{file} is nested deeper than any settings") from None
     except (yaml.YAMLError, ValueError) as error:
         raise CheckpointImportError(f"{file} is not YAML: {first_line(error)}") from None
-    return pick_record(PublishedSettings, values, str(file), CheckpointImportError)
+    return parse_partial(PublishedSettings, values, str(file), CheckpointImportError)
 
 
 def _configure_behavior(published: Published) -> Behavior.Config:

@@ -19,7 +19,7 @@ from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, ImageError, first_line
 from posegen.features.parts import is_usable
 from posegen.io.images import decode_png, encode_png
-from posegen.io.records import check_size, parse_record
+from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
 
 CLIP_SCHEMA = pa.schema(
@@ -183,7 +183,7 @@ class ClipFile:
     @cached_property
     def _recorded(self) -> _RecordedInfo:
         table = self._table
-        info = parse_record(_RecordedInfo, table.metadata.get(METADATA_KEY, b""), str(table), DatasetError)
+        info = parse_json(_RecordedInfo, table.metadata.get(METADATA_KEY, b""), str(table), DatasetError)
         check_size(info.size, str(table), DatasetError)
         if info.clip_id != self.clip_id:  # it becomes the name of files
             raise DatasetError(f"{table} says that it is the clip {info.clip_id!r}: give it its name back")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from posegen.datasets.clip_files import INDEX_FILE, ClipEntry, ClipFile, ClipInfo
 from posegen.features.parts import is_usable
-from posegen.io.records import MAX_PIXELS, parse_record
+from posegen.io.records import MAX_PIXELS, parse_json
 from posegen.io.storage import StorageFolder
 
 INDEX_SCHEMA = pa.schema(
@@ -97,7 +97,7 @@ def encode_entries(entries: Iterable[ClipEntry]) -> str:
 
 def decode_entries(text: str) -> list[ClipEntry]:
     """The inverse of `encode_entries`."""
-    return parse_record(list[ClipEntry], text, "a worker's result")
+    return parse_json(list[ClipEntry], text, "a worker's result")
 
 
 def _read_table(folder: StorageFolder) -> pa.Table | None:

@@ -25,7 +25,7 @@ from posegen.datasets.clip_files import ClipFile, RecoloringFile
 from posegen.datasets.clip_index import load_index, match_entries
 from posegen.datasets.dataset import Dataset, Split, readable_id
 from posegen.errors import DatasetError
-from posegen.io.records import check_size, parse_record
+from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
 
 ClipGroup = Literal["person", "action"]
@@ -156,7 +156,7 @@ def load_dataset_info(folder: StorageFolder) -> DatasetInfo:
             "prepare it again, or take a newer posegen"
         )
     place = f"{folder}/dataset.json"
-    info = parse_record(DatasetInfo, json.dumps(content), place, DatasetError)
+    info = parse_json(DatasetInfo, json.dumps(content), place, DatasetError)
     check_size(info.size, place, DatasetError)
     if info.splits.keys() != {"train", "test"}:
         raise DatasetError(f"{place} has the splits {sorted(info.splits)}, expected train and test; prepare it again")

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 from posegen.datasets.dataset import Dataset, Split, assign_splits, readable_id
 from posegen.errors import DatasetError, MotionError
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion, encode_motion, read_motion
 
@@ -241,7 +241,7 @@ def _divide(entries: Sequence[MotionEntry], assigned: Mapping[str, Split], rule:
 def _load_info(folder: StorageFolder) -> MotionDatasetInfo:
     """Read the manifest. Raises DatasetError for one of another version, or that is none."""
     place = f"{folder}/{MANIFEST}"
-    info = parse_record(MotionDatasetInfo, folder.read(MANIFEST), place, DatasetError)
+    info = parse_json(MotionDatasetInfo, folder.read(MANIFEST), place, DatasetError)
     if info.schema_version != MOTIONS_VERSION:
         raise DatasetError(f"{place} has schema version {info.schema_version}, expected {MOTIONS_VERSION}")
     if not (math.isfinite(info.fps) and info.fps > 0):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from posegen.features.parts import part_distances
-from posegen.features.warp import PartAffines, crop_parts, estimate_affines, warp_crops
+from posegen.features.warp import PartAffines, crop_parts, warp_crops
 
 _RIM = np.ones((3, 3), np.uint8)
 _INPAINTING_RADIUS = 3
@@ -25,22 +25,17 @@ class Appearance:
     """
 
     def __init__(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray):
-        self.keypoints = keypoints
         person = (mask > 0).astype(np.uint8)
         opaque = np.full_like(person, 255)
         self._crops = crop_parts(np.dstack([image, opaque]), _whole_parts(keypoints, person))
         # The rim of a mask has the person's colours, too.
         self._background = cv2.inpaint(image, cv2.dilate(person, _RIM), _INPAINTING_RADIUS, cv2.INPAINT_NS)
 
-    def in_pose(self, keypoints: np.ndarray) -> np.ndarray:
-        """Move the parts to another pose (18, 3): (H, W, 3) uint8.
+    def warp(self, affines: PartAffines) -> np.ndarray:
+        """Move the parts by maps to another pose: (H, W, 3) uint8.
 
         Later parts hide earlier ones in the order of `PARTS`: arms lie over the torso.
         """
-        return self.warp(estimate_affines(self.keypoints, keypoints))
-
-    def warp(self, affines: PartAffines) -> np.ndarray:
-        """`in_pose` for maps of the parts that are known already."""
         return warp_crops(self._crops, affines, self._background)
 
 

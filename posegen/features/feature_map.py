@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -11,7 +10,7 @@ import numpy as np
 from posegen.errors import ConfigError
 from posegen.features.parts import is_usable, part_labels, part_shapes
 from posegen.features.stick_figure import rasterize_stick_figure
-from posegen.features.warp import PartAffines, PartCrop, crop_parts, estimate_affines, merge_crops
+from posegen.features.warp import PartAffines, crop_parts, merge_crops
 from posegen.skeletons import LOWER_PARTS, PARTS, UPPER_PARTS
 
 _UPPER = [PARTS.index(part) for part in UPPER_PARTS]
@@ -67,45 +66,21 @@ class ContentFeatures:
             raise ConfigError("the content pose lacks a shoulder or a hip, choose a frame in which all four are seen")
         self.keypoints = keypoints
         self.size = edges.shape
-        self._edges, self._labels = edges, labels
-        self._crops = crop_parts(edges[..., None], labels)
+        full = np.full_like(edges, 255)  # twice: OpenCV warps one, three or four channels at once
+        self._crops = crop_parts(np.dstack([edges, full, full]), labels)
 
-    @cached_property
-    def _crops_with_masks(self) -> list[PartCrop]:
-        """Crops of edges and labels; the third channel is a filler, since OpenCV warps one, three or four at once."""
-        full = np.full_like(self._edges, 255)
-        return crop_parts(np.dstack([self._edges, full, full]), self._labels)
-
-    def estimate(self, keypoints: np.ndarray) -> np.ndarray:
+    def merge(self, keypoints: np.ndarray, affines: PartAffines) -> Estimate:
         """Estimate the feature map of the person in another pose (Yang et al., 2020, Section 2.3).
 
         The stick figure is rasterized anew, because the target pose is known exactly; only edges are warped.
 
         Args:
             keypoints: (18, 3), the target pose. Its missing parts leave no edges.
-
-        Returns:
-            (H, W, 4) uint8.
+            affines: Maps of the parts from the content pose to it, as `estimate_affines` gives them, or disturbed.
         """
-        affines = estimate_affines(self.keypoints, keypoints)
-        return feature_map(keypoints, merge_crops(self._crops, affines, self.size)[..., 0])
-
-    def estimate_with_support(self, keypoints: np.ndarray) -> Estimate:
-        """`estimate`, and where it could see anything, for a target pose (18, 3)."""
-        return self.merge(keypoints, estimate_affines(self.keypoints, keypoints))
-
-    def merge(self, keypoints: np.ndarray, affines: PartAffines) -> Estimate:
-        """`estimate_with_support` with other maps of the parts than the poses give, such as disturbed ones."""
-        merged = merge_crops(self._crops_with_masks, affines, self.size)  # (H, W, 3)
+        merged = merge_crops(self._crops, affines, self.size)  # (H, W, 3)
         support = (merged[..., 1] > 0).astype(np.uint8) * 255
         return Estimate(feature_map(keypoints, merged[..., 0]), support)
-
-
-def estimate_feature_map(
-    content_keypoints: np.ndarray, content_edges: np.ndarray, content_mask: np.ndarray, target_keypoints: np.ndarray
-) -> np.ndarray:
-    """Estimate the feature map of one target pose from one content frame: see `ContentFeatures`."""
-    return ContentFeatures(content_keypoints, content_edges, content_mask).estimate(target_keypoints)
 
 
 def target_regions(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -131,7 +106,7 @@ def find_holes(keypoints: np.ndarray, support: np.ndarray) -> np.ndarray:
 
     Args:
         keypoints: (18, 3), the target pose.
-        support: (H, W) uint8, from `ContentFeatures.estimate_with_support`.
+        support: (H, W) uint8, from `ContentFeatures.merge`.
 
     Returns:
         (H, W) uint8, 0 or 255.

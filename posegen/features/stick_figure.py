@@ -8,9 +8,6 @@ import numpy as np
 from posegen.errors import ConfigError
 from posegen.skeletons import LIMBS, joint_indices
 
-PALETTE_NAME = "openpose-coco18"
-"""Names `PALETTE`; a checkpoint stores it, because a network only understands the colours that it was trained on."""
-
 PALETTE = np.array(
     [
         (255, 0, 85),

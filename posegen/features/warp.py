@@ -11,9 +11,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from posegen.errors import ConfigError
 from posegen.features.parts import FACE_JOINTS, HEAD, TORSO, TORSO_JOINTS, limb_quads, torso_size
@@ -251,41 +248,3 @@ def _warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, ...]) -> np.nd
         return np.concatenate(planes, axis=2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(image, matrix, size[::-1], flags=flags).reshape(*size, channels)
-
-
-def warp_parts_batch(features: Tensor, labels: Tensor, affines: PartAffines) -> Tensor:
-    """`warp_parts` for a batch on any device, in one call of grid_sample; differentiable in the features.
-
-    Holds 10 feature maps per sample at a time.
-
-    Args:
-        features: (N, C, H, W) float32, not negative.
-        labels: (N, 10, H, W) bool or float, on the sources.
-        affines: With N as their leading dimension.
-
-    Returns:
-        (N, C, H, W).
-    """
-    batch, _, height, width = features.shape
-    sources, valid = (torch.as_tensor(array, device=features.device) for array in (affines.sources, affines.valid))
-    labels = labels[torch.arange(batch, device=features.device)[:, None], sources]  # (N, 10, H, W)
-    labels = labels * valid[..., None, None]
-    parts = (features[:, None] * labels[:, :, None]).flatten(0, 1)  # (N * 10, C, H, W)
-    grid = _sampling_grid(affines.matrices, height, width, features).flatten(0, 1)
-    warped = F.grid_sample(parts, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-    return warped.unflatten(0, (batch, -1)).amax(dim=1)
-
-
-def _sampling_grid(matrices: np.ndarray, height: int, width: int, like: Tensor) -> Tensor:
-    """Where each pixel of each part samples the source, (N, 10, H, W, 2) in grid_sample's [-1, 1].
-
-    Element by element and not by affine_grid, whose matrix product may run in TF32: wrong by a tenth of a pixel.
-    """
-    scale = 2 / np.maximum([width - 1, height - 1], 1)  # align_corners: x_n = 2 x / (W - 1) - 1
-    normalized = matrices * scale[:, None]
-    normalized[..., 2] -= 1
-    across, down, offset = torch.as_tensor(normalized, device=like.device).to(like.dtype).unbind(-1)  # (N, 10, 2)
-    columns = torch.arange(width, device=like.device, dtype=like.dtype)[:, None]  # (W, 1)
-    rows = torch.arange(height, device=like.device, dtype=like.dtype)[:, None, None]  # (H, 1, 1)
-    along_row = across[..., None, None, :] * columns + offset[..., None, None, :]  # (N, 10, 1, W, 2)
-    return along_row + down[..., None, None, :] * rows

@@ -18,7 +18,7 @@ from posegen.motion.pose_features import JointSet, recognized_joints
 from posegen.networks.recognition import GRURecognizer, Recognition
 from posegen.samples import Batch
 from posegen.stages import Recognition as RecognitionStage
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 _PUBLISHED: dict[str, tuple[tuple[str, ...], JointSet]] = {
     "gru-humanact12": (HUMANACT12, "smpl24"),

@@ -12,7 +12,7 @@ MAX_PIXELS = 2**26
 T = TypeVar("T")
 
 
-def parse_record(kind: type[T], content: bytes | str, place: str, error: type[ValueError] = ValueError) -> T:
+def parse_json(kind: type[T], content: bytes | str, place: str, error: type[ValueError] = ValueError) -> T:
     """Read JSON as a dataclass, or as any other type: nothing missing, nothing unknown, nothing converted.
 
     Args:
@@ -27,11 +27,11 @@ def parse_record(kind: type[T], content: bytes | str, place: str, error: type[Va
         raise error(f"{place} is damaged or was not written by posegen:{_first(invalid)}") from None
 
 
-def pick_record(kind: type[T], values: Any, place: str, error: type[ValueError] = ValueError) -> T:
-    """Read what other programs wrote as a dataclass of what is wanted of it; the rest may be anything.
+def parse_partial(kind: type[T], values: Any, place: str, error: type[ValueError] = ValueError) -> T:
+    """Read part of what other programs wrote as a dataclass; the rest may be anything.
 
     Args:
-        kind: What is wanted.
+        kind: The part.
         values: Plain data.
         place: Where it was found, for the message.
         error: What is raised where it is something else.

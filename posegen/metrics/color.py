@@ -49,15 +49,11 @@ def hit(images: np.ndarray, region: np.ndarray, target_ab: np.ndarray) -> float:
     Raises:
         PosegenError: As `mean_lab`, or the target is not finite or not of this shape.
     """
-    _require_color(target_ab, "ab")
+    target_ab = np.asarray(target_ab, np.float64)
+    if target_ab.shape != (2,) or not np.isfinite(target_ab).all():
+        raise ConfigError(f"got the target {target_ab.tolist()}, expected finite [a, b]")
     found = mean_lab(images, region)
     return float(delta_e_2000(found, np.array([found[0], *target_ab])))
-
-
-def hit_lab(images: np.ndarray, region: np.ndarray, target_lab: np.ndarray) -> float:
-    """`hit` for a wish that names the lightness too: CIEDE2000 from the garment's mean L, a, b to `target_lab` (3,)."""
-    _require_color(target_lab, "Lab")
-    return float(delta_e_2000(mean_lab(images, region), np.asarray(target_lab, np.float64)))
 
 
 def share_of_way(before: np.ndarray, after: np.ndarray, target: np.ndarray) -> float:
@@ -161,9 +157,3 @@ def _require_pair(before: np.ndarray, after: np.ndarray) -> None:
             f"got {before.dtype} {before.shape} before and {after.dtype} {after.shape} after, expected two uint8 "
             "arrays of one shape (T, H, W, 3)"
         )
-
-
-def _require_color(target: np.ndarray, names: str) -> None:
-    target = np.asarray(target, np.float64)
-    if target.shape != (len(names),) or not np.isfinite(target).all():
-        raise ConfigError(f"got the target {target.tolist()}, expected finite [{', '.join(names)}]")

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, WeightsError
 from posegen.metrics._torchvision import import_torchvision
 from posegen.networks.layers import blur_pool
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 MS_SSIM_MIN_SIZE = 161
 """The least height and width that `ms_ssim` can halve four times and still lay its 11 × 11 window on."""
@@ -88,12 +88,12 @@ class LPIPS(nn.Module):
 
     @classmethod
     def pretrained(cls) -> LPIPS:
-        """The metric with torchvision's weights. Raises weights.WeightsError where they cannot be had."""
+        """The metric with torchvision's weights. Raises WeightsError where they cannot be had."""
         try:
             with weights.loaded("lpips-alexnet") as tensors:
                 return cls(tensors)
-        except weights.WeightsError as error:
-            raise weights.WeightsError(
+        except WeightsError as error:
+            raise WeightsError(
                 f"{error}. Without it use st_lpips, a different metric that needs no other download"
             ) from error
 

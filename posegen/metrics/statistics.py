@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from posegen.errors import ConfigError
 
@@ -27,9 +28,10 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Lower and upper bound of the mean of values (M,), by the percentile bootstrap (Efron, 1979).
 
-    Raises PosegenError for fewer than two values.
+    Raises ConfigError for fewer than two values.
     """
-    return _interval(_resampled_means(values, seed, num_resamples), level)
+    low, high = _bootstrap_mean(values, seed, num_resamples, level).confidence_interval
+    return float(low), float(high)
 
 
 def paired_bootstrap(
@@ -56,20 +58,23 @@ def paired_bootstrap(
     differences = a - b
     if not np.isfinite(differences).all():
         raise ConfigError(f"clips {np.flatnonzero(~np.isfinite(differences)).tolist()} have no finite score in both")
-    means = _resampled_means(differences, seed, num_resamples)
+    resampled = _bootstrap_mean(differences, seed, num_resamples, level)  # of differences: clips stay paired
+    means = resampled.bootstrap_distribution  # (num_resamples,)
     rarer = min(int((means <= 0).sum()), int((means >= 0).sum()))
     p_value = min(1.0, 2 * (rarer + 1) / (num_resamples + 1))
-    return PairedTest(float(differences.mean()), *_interval(means, level), p_value)
+    low, high = resampled.confidence_interval
+    return PairedTest(float(differences.mean()), float(low), float(high), p_value)
 
 
-def _resampled_means(values: np.ndarray, seed: int, num_resamples: int) -> np.ndarray:
-    """Means (num_resamples,) of values (M,) drawn with replacement."""
+def _bootstrap_mean(values: np.ndarray, seed: int, num_resamples: int, level: float) -> Any:
+    """SciPy's bootstrap of the mean of values (M,): its interval, and the mean of every resample."""
     if len(values) < 2:
         raise ConfigError(f"an interval needs at least 2 values, got {len(values)}")
-    rows = np.random.default_rng(seed).integers(len(values), size=(num_resamples, len(values)))
-    return np.asarray(values)[rows].mean(axis=1)
-
-
-def _interval(means: np.ndarray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=num_resamples,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )

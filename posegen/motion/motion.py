@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from posegen.errors import MotionError
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
 from posegen.motion.cameras import Camera, PinholeCamera, WeakCamera
@@ -184,7 +184,7 @@ def read_motion(folder: StorageFolder, name: str) -> Motion:
             label=int(arrays["label"]) if "label" in arrays else None,
             label_name=_text(arrays, "label_name"),
             camera=None if camera is None else _read_camera(camera),
-            meta=parse_record(dict[str, Any], meta or "", "meta", MotionError),
+            meta=parse_json(dict[str, Any], meta or "", "meta", MotionError),
         )
         if np.shape(arrays["trans"]) != motion.trans.shape or not np.allclose(
             arrays["trans"], motion.trans, rtol=0, atol=_AGREEMENT
@@ -257,7 +257,7 @@ def _text(arrays: Mapping[str, np.ndarray], name: str) -> str | None:
 
 
 def _read_camera(text: str) -> Camera:
-    kind = str(parse_record(dict[str, Any], text, "camera", MotionError).get("kind"))
+    kind = str(parse_json(dict[str, Any], text, "camera", MotionError).get("kind"))
     if kind not in _CAMERAS:
         raise MotionError(f"camera is of kind {kind!r}, expected one of {sorted(_CAMERAS)}")
-    return parse_record(_CAMERAS[kind], text, "camera", MotionError)
+    return parse_json(_CAMERAS[kind], text, "camera", MotionError)

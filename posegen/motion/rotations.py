@@ -22,12 +22,6 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     return roma.rotmat_to_rotvec(matrix)
 
 
-def matrix_to_quaternion(matrix: Tensor) -> Tensor:
-    """Return unit quaternions (..., 4), the real part first and not negative, of rotation matrices (..., 3, 3)."""
-    quaternion = roma.quat_xyzw_to_wxyz(roma.rotmat_to_unitquat(matrix))
-    return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
-
-
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     """Return rotation matrices (..., 3, 3) of quaternions (..., 4), the real part first, of any length but 0."""
     return roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(F.normalize(quaternion, dim=-1)))

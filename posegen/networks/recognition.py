@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posegen.errors import ConfigError
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 
 class Recognition(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from posegen.errors import WeightsError
 from posegen.networks.layers import check_size
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 AB_SCALE = 110.0
 """a and b of 1 in the network's units."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from posegen.errors import WeightsError
 from posegen.networks.layers import blur_pool
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 _DEPTHS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}  # convolutions of each block
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -160,6 +160,35 @@ class VGGFeatures(nn.Module):
         if self.pooling == "max":
             return F.max_pool2d(x, kernel_size=2)  # (N, D, H / 2, W / 2)
         return blur_pool(F.max_pool2d(x, kernel_size=2, stride=1))  # (N, D, about H / 2, about W / 2)
+
+
+class PretrainedVGG:
+    """A network of published weights that images are compared with: fetched when it is first called for.
+
+    A stage that has it as an attribute neither trains it nor writes it to its checkpoints, since it is no module.
+
+    Args:
+        name: As in `VGGFeatures.pretrained`.
+        convolution: As in `VGGFeatures`.
+    """
+
+    def __init__(self, name: str, convolution: Literal[1, 2] = 1):
+        self.name, self.convolution = name, convolution
+        self._network: VGGFeatures | None = None
+
+    def __call__(self, device: torch.device) -> VGGFeatures:
+        """The network; put on `device` at the first call. Raises WeightsError where its weights cannot be had."""
+        if self._network is None:
+            self._network = VGGFeatures.pretrained(self.name, self.convolution).to(device)
+        return self._network
+
+    def replace(self, network: VGGFeatures) -> None:
+        """Give this network instead, and fetch none."""
+        self._network = network
+
+    def leave_untrained(self) -> None:
+        """Give a network of random weights instead, which takes as much time and memory, and fetch none."""
+        self.replace(VGGFeatures.untrained(self.name, self.convolution))
 
 
 def _block(index: int, depth: int) -> nn.ModuleList:

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from posegen.io.video_reader import Footage
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 B = TypeVar("B")
 

@@ -22,7 +22,7 @@ from posegen.perception.selfie import Selfie, clean_mask
 from posegen.perception.smoothing import smooth
 from posegen.perception.tflite import TFLite
 from posegen.skeletons import BLAZEPOSE_33, convert_joints
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 DETECTOR_SIZE = 224
 LANDMARK_SIZE = 256

@@ -7,7 +7,7 @@ import torch
 
 from posegen.io.video_reader import Footage
 from posegen.networks.hed import HEDNetwork
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 _BATCH_SIZE = 4  # 0.35 GB of activations at 384 × 256
 

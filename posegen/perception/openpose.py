@@ -20,7 +20,7 @@ from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside
 from posegen.perception.openpose_decoding import People, brightest_person, decode_people
 from posegen.perception.smoothing import smooth
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 BOX_HEIGHT = 368
 """Rows of the image that the network sees at scale 1: those of the people that it was trained on, and some more."""

@@ -7,7 +7,7 @@ import torch
 
 from posegen.io.video_reader import Footage
 from posegen.networks.rcf import RCFNetwork, multiscale_edges
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 _BATCH_SIZE = 2  # the scale 1.5 takes 2.25 times the memory of HED
 

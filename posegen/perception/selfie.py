@@ -8,7 +8,7 @@ import numpy as np
 from posegen.io.video_reader import Footage
 from posegen.perception import Poses
 from posegen.perception.tflite import TFLite
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 _SIZE = 256
 

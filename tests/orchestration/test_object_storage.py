@@ -180,7 +180,7 @@ def test_a_fork_does_not_inherit_a_connection(noise):
 def test_what_is_prepared_and_painted_is_what_a_local_folder_gets(bucket, client, studio_videos, dataset, capsys):
     data = bucket / "data"
     commands = [f"prepare {studio_videos} {data} {TRUTH} --workers 0"]
-    commands += [f"colorize {data} {kind} --variants 3 --workers 0" for kind in KINDS]
+    commands += [f"colorize {data} {kind} --recolorings 3 --workers 0" for kind in KINDS]
     for command in commands:
         assert re.search(r", 5 (clips )?new", run(command, capsys))
     assert person_of_clip(data) == person_of_clip(StorageFolder(dataset))
@@ -245,7 +245,7 @@ def test_commands_on_ray(bucket, client, studio_videos, dataset, tmp_path):
     data, runs = bucket / "data", bucket / "runs"
     lines = [
         f"prepare {studio_videos} {data} {TRUTH} --workers 2",
-        f"colorize {data} {KINDS[0]} --variants 3 --workers 2",
+        f"colorize {data} {KINDS[0]} --recolorings 3 --workers 2",
         f"train color_encoder {data} --runs {runs} --name upper {NARROW} --workers 2 --loader-processes 1",
         f"compare {runs}/upper --out comparison.html",
     ]

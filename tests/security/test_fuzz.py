@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import search_spaces
-from orchestration.cluster.check import check
+from orchestration.cluster.check import check_cluster_file
 from orchestration.data.video_files import find_videos
 from orchestration.option_types import parse_size
 from orchestration.search.space_binding import load_space
@@ -478,4 +478,4 @@ def test_files_of_clusters(tmp_path_factory, data):
     mounts_nothing = yaml.safe_dump(config).encode()
     changed = spoiled_json(config).map(lambda content: yaml.safe_dump(content).encode())
     path.write_bytes(data.draw(changed | spoiled(mounts_nothing) | st.binary(max_size=200)))
-    reads_or_refuses(ValueError, lambda: check(path))
+    reads_or_refuses(ValueError, lambda: check_cluster_file(path))

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file, save, save_file
 
 from orchestration.cli import main as cli
-from orchestration.cluster.check import check, load
+from orchestration.cluster.check import check_cluster_file, read_cluster_file
 from orchestration.data.rejections import load_rejections
 from orchestration.data.video_files import find_videos, read_contents
 from orchestration.evaluation import compare_page
@@ -50,7 +50,7 @@ from posegen.datasets.clip_files import (
     write_table,
 )
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
-from posegen.errors import CheckpointError, DatasetError, ImageError, RunError, TrackingError, VideoError
+from posegen.errors import CheckpointError, DatasetError, ImageError, RunError, TrackingError, VideoError, WeightsError
 from posegen.evaluation.metric_registry import metric_info
 from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
@@ -59,7 +59,8 @@ from posegen.io.video_writer import write_video
 from posegen.perception.openpose_json import read_people
 from posegen.stages import ColorEncoder
 from posegen.synthetic.studio import read_truth
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
+from posegen.weights.registry import WEIGHTS
 
 SIZE = (32, 24)
 FRAMES = 20
@@ -541,7 +542,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def refuse_weights(name: str, file: Path, cache: Path) -> str:
     """Hand over a file that must be refused, and leave the cache empty."""
-    with pytest.raises(weights.WeightsError) as error:
+    with pytest.raises(WeightsError) as error:
         weights.provide(name, file)
     assert [path.name for path in cache.iterdir() if path.name != ".lock"] == []
     return one_line(error)
@@ -595,12 +596,12 @@ def readers() -> dict[str, Any]:
 @pytest.mark.parametrize("name", ["st_lpips", "siggraph17", "vgg19", "hed", "openpose", "rcf", "gru-humanact12"])
 def test_a_cached_weight_that_changed(name, cache):
     cache.mkdir()
-    file = cache / weights.WEIGHTS[name].file
+    file = cache / WEIGHTS[name].file
     file.write_bytes(b"garbage" * 9)
-    with pytest.raises(weights.WeightsError, match="is damaged or not of this network"):
+    with pytest.raises(WeightsError, match="is damaged or not of this network"):
         readers()[name]()
     save_file({"a": torch.zeros(3)}, file)
-    with pytest.raises(weights.WeightsError) as error:
+    with pytest.raises(WeightsError) as error:
         readers()[name]()
     assert str(file) in one_line(error)
 
@@ -609,7 +610,7 @@ def test_an_onnx_file_that_is_none(cache, tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "pose.onnx").write_bytes(b"garbage" * 50)
     weights.provide("openpose", tmp_path / "pose.onnx")
-    with pytest.raises(weights.WeightsError, match="is damaged or not of this network"):
+    with pytest.raises(WeightsError, match="is damaged or not of this network"):
         readers()["openpose"]()
 
 
@@ -810,7 +811,7 @@ def test_files_of_clusters_that_would_do_harm(tmp_path, monkeypatch, text, messa
     monkeypatch.chdir(tmp_path)
     Path("cluster.yaml").write_text(text)
     with pytest.raises(ValueError, match=message) as error:
-        load(Path("cluster.yaml"))
+        read_cluster_file(Path("cluster.yaml"))
     one_line(error)
     assert [path.name for path in tmp_path.iterdir()] == ["cluster.yaml"]
 
@@ -818,7 +819,7 @@ def test_files_of_clusters_that_would_do_harm(tmp_path, monkeypatch, text, messa
 def test_aliases_that_repeat_little_are_read(tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text("a: &a {k: v}\nb: *a\nc: {<<: *a, l: w}\n")
-    assert load(path) == {"a": {"k": "v"}, "b": {"k": "v"}, "c": {"k": "v", "l": "w"}}
+    assert read_cluster_file(path) == {"a": {"k": "v"}, "b": {"k": "v"}, "c": {"k": "v", "l": "w"}}
 
 
 def test_a_command_that_is_slow_to_read(tmp_path):
@@ -826,12 +827,12 @@ def test_a_command_that_is_slow_to_read(tmp_path):
     path = tmp_path / "cluster.yaml"
     text = (Path(__file__).parents[2] / "cluster.yaml").read_text()
     path.write_text(text.replace("head_setup_commands:\n", "head_setup_commands:\n  - x" + "-" * 60_000 + "\n"))
-    check(path)
+    check_cluster_file(path)
 
 
 def test_a_mount_of_nobodys_home(tmp_path):
     path = tmp_path / "cluster.yaml"
-    config = load(Path(__file__).parents[2] / "cluster.yaml")
+    config = read_cluster_file(Path(__file__).parents[2] / "cluster.yaml")
     path.write_text(json.dumps({**config, "file_mounts": {"/x": "~nobody-of-this-name/x"}}))
-    assert "file_mounts: ~nobody-of-this-name/x is not there" in check(path).open
+    assert "file_mounts: ~nobody-of-this-name/x is not there" in check_cluster_file(path).open
     assert StorageFolder("~nobody-of-this-name/x").uri.endswith("/~nobody-of-this-name/x")

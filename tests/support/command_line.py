@@ -27,3 +27,11 @@ def run(line: str, capsys: pytest.CaptureFixture[str]) -> Said:
     except SystemExit as stop:
         code = int(stop.code or 0)
     return Said(code, *capsys.readouterr())
+
+
+def refuse(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """Give ``posegen LINE``, which cannot work, and return the one line that says why."""
+    code, out, error = run(line, capsys)
+    assert (code, out, error.count("\n")) == (2, "", 1), (code, out, error)
+    assert error.startswith("posegen: ") and "tyro" not in error
+    return error

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from posegen.datasets.clip_files import write_table
 from posegen.errors import DatasetError
 from posegen.io.images import decode_png, encode_png
-from posegen.io.records import parse_record
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.synthetic.studio.render import StudioClip
@@ -110,7 +110,7 @@ def read_truth(path: Path) -> Truth:
     metadata = (table.schema.metadata or {}).get(_METADATA_KEY)
     if metadata is None or not set(_SCHEMA.names) <= set(table.schema.names):
         raise DatasetError(f"{path} has columns {table.schema.names}, expected the truth about a studio video")
-    facts = parse_record(_Facts, metadata, str(path))
+    facts = parse_json(_Facts, metadata, str(path))
     size = facts.height, facts.width
     images = {
         field: np.stack([decode_png(content, gray=True, size=size) for content in table[column].to_pylist()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -80,16 +81,41 @@ def test_the_tree_is_what_git_keeps(tree):
     assert jobs.working_tree(tree).commit == git(tree, "rev-parse", "HEAD")
 
 
-def test_equal_trees_are_packed_to_equal_bytes(tree, tmp_path):
-    archives = [tmp_path / "a.zip", tmp_path / "b.zip"]
-    jobs.pack(jobs.working_tree(tree), archives[0])
-    for name in ("run.sh", "code/main.py"):
-        os.utime(tree / name, (0, 0))
-    jobs.pack(jobs.working_tree(tree), archives[1])
-    assert archives[0].read_bytes() == archives[1].read_bytes()
-    with zipfile.ZipFile(archives[0]) as packed:
+def send(server: JobServer, tree: Path) -> zipfile.ZipFile:
+    """Begin a job, and return what it took along."""
+    jobs.send(jobs.connect(server.address), "job", jobs.working_tree(tree), ["weights", "list"])
+    return zipfile.ZipFile(io.BytesIO(server.package))
+
+
+def test_equal_trees_are_sent_once(tree, start):
+    server = start(["log\n"])
+    with send(server, tree) as packed:
         assert packed.read("code/main.py") == b"print('changed')\n"
         assert packed.getinfo("run.sh").external_attr >> 16 & 0o111
+    for name in ("run.sh", "code/main.py"):
+        os.utime(tree / name, (0, 0))
+    server.package = b"not taken again"
+    jobs.send(jobs.connect(server.address), "again", jobs.working_tree(tree), ["weights", "list"])
+    assert server.package == b"not taken again"
+    first, second = (request["runtime_env"]["working_dir"] for request in server.submitted)
+    assert first == second
+
+
+def test_what_git_leaves_out_stays_here(tree, start, capfd):
+    """As git itself tells: patterns of other files than .gitignore, odd names, files that were added all the same."""
+    (tree / ".git" / "info" / "exclude").write_text("/private/\n[*\n")
+    for name in ("private/key", "[a] #1!.mp4", "code/data/kept.txt", "data/added.txt", "[*/x", "x/private/kept"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(name)
+    git(tree, "add", "-f", "data/added.txt")
+    git(tree, "init", "-q", "inner")
+    (tree / "inner" / "file").write_text("of another repository")
+    with send(start(["log\n"]), tree) as packed:
+        files = sorted(name for name in packed.namelist() if not name.endswith("/"))
+    assert files == sorted(jobs.working_tree(tree).files)
+    assert {"code/data/kept.txt", "data/added.txt", "x/private/kept"} <= set(files)
+    assert not {"private/key", "[a] #1!.mp4", "data/clips.parquet", "inner/file"} & set(files)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_data_in_the_tree_is_named_with_what_to_do(tree):
@@ -143,7 +169,7 @@ def test_a_job_is_sent_and_watched_over_a_connection_that_breaks(tree, start, ca
     assert sent["env_vars"]["POSEGEN_COMMIT"] == jobs.working_tree(tree).commit
     assert sent["working_dir"].startswith("gcs://_ray_pkg_")
     with zipfile.ZipFile(io.BytesIO(server.package)) as packed:
-        assert packed.namelist() == list(jobs.working_tree(tree).files)
+        assert sorted(packed.namelist()) == list(jobs.working_tree(tree).files)
     assert server.tokens == {f"Bearer {TOKEN}"}
 
 
@@ -163,6 +189,21 @@ def test_each_line_is_shown_once(closes_politely, start):
     assert shown == "".join(lines) and end.code == 0
     assert server.num_views == len(views)
     assert bool(said) or closes_politely
+
+
+RAYS = (
+    "2026-11-29 10:00:00,123\tINFO job_manager.py:581 -- Runtime env is setting up.\nRunning entrypoint for job j: x\n"
+)
+
+
+@pytest.mark.parametrize("own", ["", "Ready\n", "2026-11-29 training\n", "Running on\n", "12%", "R", RAYS])
+@pytest.mark.parametrize("length", [1, 7, 1000])
+def test_lines_that_ray_puts_before_a_log_are_left_out(own, length, start):
+    log = RAYS + own
+    pieces = [log[k : k + length] for k in range(0, len(log), length)]
+    server = start(pieces[: len(pieces) // 2], pieces)
+    assert watch(server)[1] == (own if own != RAYS else "")
+    assert watch(start(["first\n", RAYS]))[1] == f"first\n{RAYS}"
 
 
 def test_what_a_job_wrote_last_is_shown_though_no_view_told_it(start):
@@ -322,5 +363,7 @@ def test_rays_own_server_is_spoken_to(ray_token, monkeypatch, capfd):
     with pytest.raises(SystemExit) as stop:
         cli.main(["submit", "--address", address, "--", "evaluate", "nowhere"])
     assert stop.value.code == 2
-    out = capfd.readouterr().out
-    assert out.count("no run in nowhere") == 1 and "failed" in out
+    out, err = capfd.readouterr()
+    assert out.count("no run in nowhere") == 1 and "failed" in out, err
+    assert err == ""
+    assert not re.search(r"INFO|job_manager|Running entrypoint|gcs://", out)

@@ -65,7 +65,7 @@ def test_every_frame_of_every_clip_gets_its_variants(data):
 
 @pytest.mark.parametrize("region", ["upper", "lower", "both"])
 def test_only_the_garments_change(data, region):
-    recolor_dataset(data, replace(HERE, region=region, variants=1))
+    recolor_dataset(data, replace(HERE, region=region, recolorings=1))
     dataset = ClipDataset(data)
     file = dataset.find("bruno/bow")
     clip, variants = file.read(), dataset.variants("frame", region, file)
@@ -109,7 +109,7 @@ def test_only_what_is_missing_or_was_made_otherwise_is_painted(data):
     assert recolor_dataset(data, HERE).num_made == 1
     assert len(files(data, "frame-both").items() & before.items()) == 4
     assert recolor_dataset(data, replace(HERE, seed=1)).num_made == 5
-    assert recolor_dataset(data, replace(HERE, seed=1, variants=2)).num_images == 100
+    assert recolor_dataset(data, replace(HERE, seed=1, recolorings=2)).num_images == 100
     assert recolor_dataset(data, replace(HERE, region="upper")).num_made == 5  # beside the others
     assert len(files(data, "frame-both")) == len(files(data, "frame-upper")) == 5
 
@@ -143,8 +143,8 @@ def test_nothing_to_paint(tmp_path):
 
 
 def test_settings_that_cannot_work():
-    with pytest.raises(ValueError, match="variants must be at least 1, got 0"):
-        ColorizeSettings(variants=0)
+    with pytest.raises(ValueError, match="recolorings must be at least 1, got 0"):
+        ColorizeSettings(recolorings=0)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def save_run(run: Path, stage: Colorizer, epoch: int = 0) -> None:
 
 
 def with_network(run: Path, **changes) -> ColorizeSettings:
-    return replace(HERE, **({"method": "siggraph17", "colorizer": str(run), "variants": 2} | changes))
+    return replace(HERE, **({"method": "siggraph17", "colorizer": str(run), "recolorings": 2} | changes))
 
 
 @pytest.mark.parametrize("region", ["upper", "lower", "both"])
@@ -184,7 +184,7 @@ def test_network_changes_only_the_garments(data, colorizer, region):
 def test_network_and_shift_have_the_same_designated_colours(data, colorizer, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
     recolor_dataset(data, with_network(colorizer))
-    recolor_dataset(copy, replace(HERE, variants=2))
+    recolor_dataset(copy, replace(HERE, recolorings=2))
     name = min(files(data, "frame-both"))
     ours, theirs = (pq.read_table(folder / "colors/frame-both" / name) for folder in (data, copy))
     for column in ("frame", "variant", "upper_ab", "lower_ab", "seed"):
@@ -203,22 +203,22 @@ def test_another_network_paints_anew(data, tmp_path):
         stage.network.mask_cent.fill_(0.5)
     save_run(run, stage, epoch=1)
     assert recolor_dataset(data, with_network(run)).num_made == 5
-    assert recolor_dataset(data, replace(HERE, variants=2)).num_made == 5
+    assert recolor_dataset(data, replace(HERE, recolorings=2)).num_made == 5
 
 
 def test_published_network_is_taken_from_the_cache(data, colorizer, monkeypatch, tmp_path):
     monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(urllib.request, "urlopen", raise_no_network)
     with pytest.raises(WeightsError, match="cannot fetch weights 'siggraph17': no network"):
-        recolor_dataset(data, replace(HERE, method="siggraph17", variants=1))
+        recolor_dataset(data, replace(HERE, method="siggraph17", recolorings=1))
     (tmp_path / "cache").mkdir(exist_ok=True)
     network = load_colorizer(str(colorizer))
     save_file(network.state_dict(), tmp_path / "cache" / WEIGHTS["siggraph17"].file)
-    assert recolor_dataset(data, replace(HERE, method="siggraph17", variants=2)).num_made == 5
+    assert recolor_dataset(data, replace(HERE, method="siggraph17", recolorings=2)).num_made == 5
     assert recolor_dataset(data, with_network(colorizer)).num_made == 0  # it is the same
     network.mask_cent.fill_(0.5)
     save_file(network.state_dict(), tmp_path / "cache" / WEIGHTS["siggraph17-retrained"].file)
-    retrained = replace(HERE, method="siggraph17", colorizer="siggraph17-retrained", variants=2)
+    retrained = replace(HERE, method="siggraph17", colorizer="siggraph17-retrained", recolorings=2)
     assert recolor_dataset(data, retrained).num_made == 5
 
 

@@ -346,7 +346,7 @@ def test_deepfashion_becomes_clips_of_one_person_in_the_same_clothes(tmp_path, c
         ("id00000003", "01", "test"),
         ("img/me", "still", "test"),
     }
-    assert "1 pictures have names that tell nobody" in told
+    assert "1 pictures without a person id, each a clip of its own" in told
     pair = clips.find("id00000001/02").read()
     assert (pair.keypoints[0, OPENPOSE_18.index("left_wrist")] == 0).all()
     x, y, seen = pair.keypoints[1, OPENPOSE_18.index("left_knee")]
@@ -363,7 +363,7 @@ def test_people_are_on_one_side_of_a_split_alone(tmp_path, capsys):
     write_index(tmp_path / "fashion", names, (64, 64), OPENPOSE_18, [True, False] * 2 + [False] * 8)
     line = f"data deepfashion {tmp_path}/fashion {tmp_path}/clips --size 64x64 --workers 0"
     _, told, _ = run(line, capsys)
-    assert "4 people held out; 2 people are on both sides of the index" in told
+    assert "4 people held out; 2 people are in both splits of the index" in told
     splits = ClipDataset(tmp_path / "clips").info.splits
     assert splits["train"] == ["id00000000", "id00000001"] and len(splits["test"]) == 4
     run(f"{line} --train-fraction 0.5", capsys)

@@ -53,7 +53,7 @@ def dataset(studio_videos: Path, tmp_path_factory) -> str:
     folder = str(tmp_path_factory.mktemp("painted") / "data")
     truth = PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", crop="none", workers=0)
     prepare_videos(studio_videos, folder, replace(truth, train_fraction=0.5))
-    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", variants=3, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", recolorings=3, workers=0))
     return folder
 
 
@@ -134,7 +134,7 @@ def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeyp
             return (a - b).abs().mean(dim=(1, 2, 3))
 
     monkeypatch.setitem(evaluate_video.__globals__["PERCEPTUAL"], "st_lpips", (Distance, "st_lpips"))
-    monkeypatch.setattr("posegen.weights.registry.identity", lambda name: "0" * 64)
+    monkeypatch.setattr("posegen.weights.download.identity", lambda name: "0" * 64)
     settings = replace(NO_WEIGHTS, perceptual=("st_lpips",), swaps=0, max_clips=1)
     scores = evaluate_video(str(write_run(tmp_path, "deformable_gan")), dataset, settings).scores
     assert list(scores) == [

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.cli import main as cli
 from orchestration.generation.animate import MotionSettings, animate, resolve_motions
-from orchestration.generation.colors import ColorSettings
+from orchestration.generation.colors import OWN_COLORS, ColorSettings
 from orchestration.generation.output import OutputSettings
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.io.images import write_picture
@@ -35,7 +35,7 @@ def actor(tmp_path_factory) -> str:
 def animate_person(untrained_run, two_people, tmp_path):
     """The command with a person, into the test's folder."""
 
-    def call(out, colors=ColorSettings(), **moves):
+    def call(out, colors=OWN_COLORS, **moves):
         moves = MotionSettings(**moves)
         output = OutputSettings(out=tmp_path / out)
         return animate(untrained_run, two_people, content="grace/bow", moves=moves, output=output, colors=colors)

@@ -58,6 +58,19 @@ def test_parameters_are_those_of_the_networks(data):
     assert cost_of_run(config, data).parameters == sum(p.numel() for p in stage.parameters())
 
 
+@pytest.mark.parametrize(
+    ("stage", "weight"),
+    [("video_generator", "lambda_vgg"), ("shape_posture", "lambda_vgg"), ("deformable_gan", "lambda_nn")],
+)
+def test_networks_that_are_compared_with_cost_and_are_not_fetched(data, stage, weight, monkeypatch, tmp_path):
+    monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
+    without, with_network = (cost_of_run(tiny(stage, **{weight: value}), data) for value in (0.0, 0.01))
+    assert with_network.flops > 1.5 * without.flops
+    assert with_network.memory > without.memory
+    assert (with_network.disk, with_network.parameters) == (without.disk, without.parameters)
+    assert not (tmp_path / "cache").exists()
+
+
 @pytest.fixture
 def resources(monkeypatch):
     """What Ray says that there is."""

@@ -36,7 +36,7 @@ NARROW = "--generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-
 LENGTH = "--epoch-size 60 --num-epochs 3 --checkpoint-steps 5 --cpus 1"
 TRAIN = f"train color_encoder DATA --name run --preset tiny {NARROW} {LENGTH}"
 PREPARE = "prepare VIDEOS data --size 96x64 --crop none --pose truth --edges truth --mask truth"
-COLORIZE = "colorize data --scope frame --region upper --variants 20"
+COLORIZE = "colorize data --scope frame --region upper --recolorings 20"
 
 Victim = Literal["driver", "driver of Ray", "worker", "Ray"]
 VICTIMS: tuple[Victim, ...] = ("driver", "driver", "driver", "worker", "Ray", "driver of Ray")

@@ -84,7 +84,7 @@ def test_a_disk_that_is_full_is_one_line_and_costs_no_checkpoint(noise_clips, sm
 
 def test_a_full_disk_stops_preparation_and_costs_no_clip(studio_videos, small_disk, tmp_path):
     settings = PrepareSettings(size=(96, 64), pose="truth", edges="truth", mask="truth", crop="none", workers=0)
-    colors = ColorizeSettings(variants=2, workers=0)
+    colors = ColorizeSettings(recolorings=2, workers=0)
     calm, tight = tmp_path / "calm", small_disk / "data"
     prepare_videos(studio_videos, calm, settings)
     recolor_dataset(calm, colors)

@@ -49,7 +49,7 @@ def test_parts_are_laid_over_each_other_in_their_order(source, target, image, ma
 def test_in_its_own_pose_the_frame_is_as_it_was(source, image, mask):
     mask = mask.copy()
     mask[:8, 60:70] = 255  # hair, which no part's shape covers
-    shown = Appearance(image, source, mask).in_pose(source)
+    shown = Appearance(image, source, mask).warp(estimate_affines(source, source))
     rim = (cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0) & (mask == 0)
     assert not part_shapes(source, SIZE)[:, :8, 60:70].any()
     np.testing.assert_allclose(shown[~rim], image[~rim], atol=1)
@@ -60,7 +60,7 @@ def test_the_room_is_seen_where_the_person_was(source, mask):
     image = np.full((*SIZE, 3), 90, np.uint8)
     image[cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0] = 250
     nowhere = np.zeros_like(source)
-    assert (Appearance(image, source, mask).in_pose(nowhere) == 90).all()
+    assert (Appearance(image, source, mask).warp(estimate_affines(source, nowhere)) == 90).all()
 
 
 def test_arms_hide_the_torso(source, image, mask):

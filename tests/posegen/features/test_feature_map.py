@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posegen.features.feature_map import ContentFeatures, estimate_feature_map, feature_map, find_holes, target_regions
+from posegen.features.feature_map import ContentFeatures, feature_map, find_holes, target_regions
 from posegen.features.parts import part_shapes
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.features.warp import estimate_affines, warp_parts
 from posegen.skeletons import LOWER_PARTS, PARTS, UPPER_PARTS
+from tests.support.features import estimate
 
 SIZE = (256, 128)
 
@@ -34,12 +35,12 @@ def test_feature_map_is_stick_figure_and_edges(source, edges):
 
 
 def test_estimate_for_the_contents_own_pose_keeps_the_persons_edges(source, edges, mask):
-    estimated = estimate_feature_map(source, edges, mask, source)
+    estimated = estimate(ContentFeatures(source, edges, mask), source).features
     np.testing.assert_array_equal(estimated, feature_map(source, edges * (mask > 0)))
 
 
 def test_estimate_draws_the_target_and_warps_the_edges(source, target, edges, mask):
-    estimated = estimate_feature_map(source, edges, mask, target)
+    estimated = estimate(ContentFeatures(source, edges, mask), target).features
     np.testing.assert_array_equal(estimated[..., :3], rasterize_stick_figure(target, SIZE))
     labels = part_shapes(source, SIZE) & (mask > 0)
     expected = warp_parts(edges[..., None], labels, estimate_affines(source, target))
@@ -49,13 +50,13 @@ def test_estimate_draws_the_target_and_warps_the_edges(source, target, edges, ma
 
 def test_content_features_serve_many_targets(source, target, edges, mask):
     content = ContentFeatures(source, edges, mask)
-    first = content.estimate(target)
-    content.estimate(source)
-    np.testing.assert_array_equal(content.estimate(target), first)
+    first = estimate(content, target)
+    estimate(content, source)
+    np.testing.assert_array_equal(estimate(content, target).features, first.features)
 
 
 def test_a_target_that_shows_nobody_has_no_features(source, edges, mask):
-    assert not estimate_feature_map(source, edges, mask, np.zeros((18, 3))).any()
+    assert not estimate(ContentFeatures(source, edges, mask), np.zeros((18, 3))).features.any()
 
 
 def test_regions_are_the_garments_parts(target):
@@ -81,9 +82,7 @@ def test_rejects_arrays_that_do_not_fit(source, edges, mask):
 
 
 def test_support_is_where_the_masks_of_the_parts_land(source, target, edges, mask):
-    content = ContentFeatures(source, edges, mask)
-    estimated, support = content.estimate_with_support(target)
-    np.testing.assert_array_equal(estimated, content.estimate(target))
+    estimated, support = estimate(ContentFeatures(source, edges, mask), target)
     assert support.shape == SIZE and support.dtype == np.uint8 and set(np.unique(support)) == {0, 255}
     labels = part_shapes(source, SIZE) & (mask > 0)
     warped = warp_parts(np.full((*SIZE, 1), 255, np.uint8), labels, estimate_affines(source, target))
@@ -92,7 +91,7 @@ def test_support_is_where_the_masks_of_the_parts_land(source, target, edges, mas
 
 
 def test_support_of_the_contents_own_pose_is_the_person(source, edges, mask):
-    _, support = ContentFeatures(source, edges, mask).estimate_with_support(source)
+    _, support = estimate(ContentFeatures(source, edges, mask), source)
     np.testing.assert_array_equal(support > 0, mask > 0)
 
 
@@ -103,7 +102,7 @@ def test_disturbed_parts_move_together_with_their_support(source, edges, mask):
     shifted = affines.matrices.copy()
     shifted[..., 0, 2] -= 2
     estimated, support = content.merge(source, affines._replace(matrices=shifted))
-    own, own_support = content.estimate_with_support(source)
+    own, own_support = estimate(content, source)
     np.testing.assert_array_equal(estimated[:, 2:, 3], own[:, :-2, 3])
     np.testing.assert_array_equal(support[:, 2:], own_support[:, :-2])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from posegen.features.parts import FACE_JOINTS, HEAD, TORSO, part_labels, part_shapes
 from posegen.features.warp import (
@@ -15,7 +14,6 @@ from posegen.features.warp import (
     fit_affines,
     merge_crops,
     warp_parts,
-    warp_parts_batch,
 )
 from posegen.skeletons import OPENPOSE_18, PARTS
 
@@ -185,35 +183,15 @@ def test_a_part_from_the_other_side_brings_its_label(source, target, feature, wi
     assert (warp_parts(feature, labels, only_thigh).any(axis=-1) & part_shapes(target, SIZE)[thigh]).sum() > 1000
 
 
-def test_batch_equals_single_frames(source, target, feature, without):
+def test_poses_that_miss_parts_are_warped_as_over_the_whole_frame(source, target, feature, without):
     targets = np.stack([target, without(target, "right_ankle"), target * [0.5, 1.3, 1]])
     sources = np.stack([source, without(source, "left_knee"), np.add(source, [5, 3, 0])])
     labels = np.stack([part_shapes(pose, SIZE) for pose in sources])
     affines = estimate_affines(sources, targets)
-    features = torch.from_numpy(feature.transpose(2, 0, 1)).expand(3, -1, -1, -1)
-    batch = warp_parts_batch(features, torch.from_numpy(labels), affines)
-    for k, warped in enumerate(batch):
+    for k in range(3):
         single = PartAffines(*(array[k] for array in affines))
-        expected = warp_parts(feature, labels[k], single)
-        np.testing.assert_allclose(warped.permute(1, 2, 0).numpy(), expected, atol=1e-3)
-        np.testing.assert_allclose(expected, full_frame_warp(feature, labels[k], single), atol=1e-3)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_batch_on_a_gpu_equals_the_cpu(source, target, feature, labels):
-    affines = PartAffines(*(array[None] for array in estimate_affines(source, target)))
-    features, labels = torch.from_numpy(feature.transpose(2, 0, 1))[None], torch.from_numpy(labels)[None]
-    expected = warp_parts_batch(features, labels, affines)
-    torch.testing.assert_close(
-        warp_parts_batch(features.cuda(), labels.cuda(), affines).cpu(), expected, atol=1e-3, rtol=0
-    )
-
-
-def test_gradients_reach_the_features(source, target, labels):
-    affines = PartAffines(*(array[None] for array in estimate_affines(source, target)))
-    features = torch.rand(1, 2, *SIZE, requires_grad=True)
-    warp_parts_batch(features, torch.from_numpy(labels)[None], affines).sum().backward()
-    assert features.grad[0, 0][torch.from_numpy(labels.any(axis=0))].gt(0).float().mean() > 0.5
+        warped = warp_parts(feature, labels[k], single)
+        np.testing.assert_allclose(warped, full_frame_warp(feature, labels[k], single), atol=1e-3)
 
 
 def test_crops_serve_many_targets(source, target, feature, labels):

@@ -19,7 +19,7 @@ from posegen.motion.pose_features import motion_features, recognized_joints, res
 from posegen.networks.recognition import GRURecognizer
 from posegen.samples import Batch, fixed_batch
 from posegen.stages import Actor, Recognition
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 
 CPU = torch.device("cpu")
 

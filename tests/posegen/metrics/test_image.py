@@ -14,9 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from posegen.errors import WeightsError
 from posegen.metrics._torchvision import import_torchvision
 from posegen.metrics.image import LPIPS, STLPIPS, masked, ms_ssim, psnr, ssim
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 from tests.support.reference import closed_form, load_json
 
 MEASURES = {"ssim": ssim, "ms_ssim": ms_ssim, "psnr": psnr}
@@ -202,7 +203,7 @@ def test_lpips_names_weights_that_are_missing(trunk):
 
 def test_lpips_without_its_weights_names_st_lpips(monkeypatch):
     def unreachable(name: str) -> Path:
-        raise weights.WeightsError(f"cannot fetch {name}")
+        raise WeightsError(f"cannot fetch {name}")
 
     monkeypatch.setattr(weights, "path", unreachable)
     with pytest.raises(ValueError, match=r"cannot fetch lpips-alexnet.*use st_lpips"):

@@ -31,7 +31,6 @@ def random_matrices(count=50):
         (rotations.matrix_to_rot6d_rows, "matrix", "rot6d_first_two_ROWS"),
         (rotations.rot6d_rows_to_matrix, "rot6d_first_two_ROWS", "matrix"),
         (rotations.rot6d_rows_to_matrix, "raw6d", "raw6d_to_matrix"),
-        (rotations.matrix_to_quaternion, "matrix", "quaternion_wxyz"),
         (rotations.quaternion_to_matrix, "quaternion_wxyz", "matrix"),
     ],
 )

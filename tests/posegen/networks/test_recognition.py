@@ -11,7 +11,8 @@ from torch import Tensor
 
 from posegen.errors import WeightsError
 from posegen.networks.recognition import STGCN, GRURecognizer, spatial_partition
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
+from posegen.weights.registry import is_cached
 from tests.support.reference import assert_statistics, count_parameters, fill_sines, load_json, sine
 
 NUM_FRAMES = 60
@@ -101,7 +102,7 @@ def test_files_of_other_networks_are_refused_in_one_line(state, message, cache, 
     torch.save(state, tmp_path / "other.tar")
     with pytest.raises(WeightsError, match=f"^cannot read .*other.tar as weights 'gru-humanact12': {message}"):
         weights.provide("gru-humanact12", tmp_path / "other.tar")
-    assert not weights.is_cached("gru-humanact12")
+    assert not is_cached("gru-humanact12")
 
 
 def test_weights_that_do_not_fit_name_their_file(cache, tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from posegen.errors import WeightsError
 from posegen.networks.siggraph17 import SIGGRAPH17, color_bins
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 from tests.support.reference import assert_matches, count_parameters, fill, forward_parity, load_json
 
 
@@ -91,15 +92,16 @@ def test_file_keeps_the_mask_that_its_weights_expect(monkeypatch, tmp_path):
     torch.save(state, tmp_path / "pytorch.pth")
     weights.provide("siggraph17-retrained", tmp_path / "pytorch.pth")
     assert SIGGRAPH17.pretrained("siggraph17-retrained").mask_cent == 0.5
-    with pytest.raises(weights.WeightsError, match="expected df00044c"):
+    with pytest.raises(WeightsError, match="expected df00044c"):
         weights.provide("siggraph17", tmp_path / "pytorch.pth")
 
 
 def test_published_file_is_refused_under_the_other_name(monkeypatch, tmp_path):
     monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(weights, "_sha256", lambda file: "df00044c" + 56 * "0")
+    for module in ("registry", "download"):
+        monkeypatch.setattr(f"posegen.weights.{module}.sha256_of", lambda file: "df00044c" + 56 * "0")
     torch.save(small().state_dict(), tmp_path / "siggraph17-df00044c.pth")
-    with pytest.raises(weights.WeightsError, match="these are the weights 'siggraph17'"):
+    with pytest.raises(WeightsError, match="these are the weights 'siggraph17'"):
         weights.provide("siggraph17-retrained", tmp_path / "siggraph17-df00044c.pth")
     weights.provide("siggraph17", tmp_path / "siggraph17-df00044c.pth")
     assert SIGGRAPH17.pretrained().mask_cent == 0

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from posegen.networks.layers import blur_pool
 from posegen.networks.vgg import VGGFeatures
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 from tests.support.reference import assert_matches, closed_form, count_parameters, fill, forward_parity, load_json
 
 

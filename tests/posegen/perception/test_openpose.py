@@ -18,7 +18,7 @@ from posegen.networks.openpose import OpenposeNetwork
 from posegen.perception import POSE_ESTIMATORS
 from posegen.perception.openpose import OnnxMaps, Openpose, TorchMaps, average_maps, find_people, follow, load_network
 from posegen.perception.openpose_decoding import People
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 from tests.support.reference import assert_matches, count_parameters, fill, forward_parity, load_json
 
 ONNX = "openpose18_mobilenetv2_small.onnx"

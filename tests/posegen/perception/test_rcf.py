@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from posegen.errors import WeightsError
 from posegen.networks.rcf import RCFNetwork, bilinear_kernel, multiscale_edges
 from posegen.perception.rcf import RCF
-from posegen.weights import registry as weights
+from posegen.weights import download as weights
 from tests.support.reference import assert_matches, count_parameters, fill, forward_parity, load_json
 
 
@@ -106,9 +107,9 @@ def test_other_weights_are_refused(network, monkeypatch, tmp_path):
     tensors = published(network, "_", "score_fuse")
     del tensors["score_dsn3.bias"]
     torch.save(tensors, tmp_path / "rcf.pth")
-    with pytest.raises(weights.WeightsError, match=r"lacks 1 of RCF's 64 tensors, such as scores\.2\.bias"):
+    with pytest.raises(WeightsError, match=r"lacks 1 of RCF's 64 tensors, such as scores\.2\.bias"):
         weights.provide("rcf", tmp_path / "rcf.pth")
-    with pytest.raises(weights.WeightsError, match=r"cannot be fetched: .*posegen weights provide"):
+    with pytest.raises(WeightsError, match=r"cannot be fetched: .*posegen weights provide"):
         weights.path("rcf")
 
 

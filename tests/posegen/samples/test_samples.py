@@ -17,8 +17,10 @@ from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import feature_map
+from posegen.features.warp import estimate_affines
 from posegen.samples import ColoredFrames, FramePairs, content_features, fixed_batch, to_network
 from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
+from tests.support.features import estimate
 
 SIZE = (96, 64)
 NUM_FRAMES = 6
@@ -32,8 +34,8 @@ def dataset(tmp_path_factory) -> ClipDataset:
     for action in ("bow", "clap", "squat"):
         write_studio_clip(render_action("ada", action, NUM_FRAMES, RenderSettings(size=SIZE)), videos)
     prepare_videos(videos, folder, PrepareSettings(size=SIZE, pose="truth", edges="truth", mask="truth", workers=0))
-    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", variants=NUM_VARIANTS, workers=0))
-    recolor_dataset(folder, ColorizeSettings(scope="frame", region="upper", variants=2, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="clip", region="both", recolorings=NUM_VARIANTS, workers=0))
+    recolor_dataset(folder, ColorizeSettings(scope="frame", region="upper", recolorings=2, workers=0))
     return ClipDataset(folder)
 
 
@@ -74,7 +76,7 @@ def test_features_are_true_or_estimated(dataset, true_share, estimated):
         pose = clip.keypoints[row]
         features, support = feature_map(pose, clip.edges(row)), np.full(SIZE, 255)
         if estimated:
-            features, support = content_features(clip, sample.content).estimate_with_support(pose)
+            features, support = estimate(content_features(clip, sample.content), pose)
         np.testing.assert_array_equal(loaded["features"][frame], to_network(features))
         np.testing.assert_array_equal(loaded["support"][frame, 0], support / 255)
 
@@ -90,8 +92,9 @@ def test_appearance_tells_nothing_of_the_paint(dataset, true_share):
     assert own.shape == (3, 3, *SIZE)
     shown = clip.image(sample.row)
     if not true_share:
-        content = clip.image(sample.content), clip.keypoints[sample.content], clip.mask(sample.content)
-        shown = Appearance(*content).in_pose(clip.keypoints[sample.row])
+        pose = clip.keypoints[sample.content]
+        appearance = Appearance(clip.image(sample.content), pose, clip.mask(sample.content))
+        shown = appearance.warp(estimate_affines(pose, clip.keypoints[sample.row]))
     np.testing.assert_array_equal(own[-2], to_network(shown))
 
 

@@ -96,7 +96,7 @@ def test_nearest_neighbor_compares_the_second_activations(batch):
     stage = make_stage(lambda_nn=0.01, lambda_l1=0.0, nn_window=3)
     torch.manual_seed(3)
     vgg = VGGFeatures("vgg16")
-    stage._vgg = (vgg,)
+    stage.vgg.replace(vgg)
     with torch.no_grad():
         fake = vgg.relu1_2(stage.generate(batch))
     expected = 0.01 * nearest_neighbor(fake, vgg.relu1_2(batch["target"]), 3)

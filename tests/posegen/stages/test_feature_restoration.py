@@ -17,6 +17,7 @@ from posegen.samples import WarpedMaps, to_network
 from posegen.stages import FeatureRestoration
 from posegen.stages.feature_restoration import edge_error
 from posegen.synthetic.studio import RenderSettings, render_action
+from tests.support.features import estimate
 
 SMALL = replace(FeatureRestoration.presets["tiny"], width=4, num_blocks=2, discriminator_width=4, batch_size=2)
 NUM_FRAMES = 8
@@ -121,7 +122,7 @@ def test_sample_is_the_estimate_from_the_content_frame(dataset):
     sample = samples.plan(0)[0]
     clip, loaded = samples.clips[sample.clip], samples.load(sample)
     content = ContentFeatures(clip.keypoints[sample.content], clip.edges(sample.content), clip.mask(sample.content))
-    warped, support = content.estimate_with_support(clip.keypoints[sample.row])
+    warped, support = estimate(content, clip.keypoints[sample.row])
     np.testing.assert_array_equal(loaded["warped"], to_network(warped))
     np.testing.assert_array_equal(loaded["support"][0] > 0, support > 0)
     np.testing.assert_array_equal(loaded["target"][:3], loaded["warped"][:3])

@@ -125,7 +125,7 @@ def test_networks_of_presets_have_the_published_size(preset, network, regressor)
 def test_losses_are_those_of_the_objective(batch):
     stage = make_stage(lambda_l1=2.0, lambda_vgg=0.5, noise_steps=0)
     vgg = VGGFeatures.untrained("vgg16-stlpips", convolution=2)
-    stage.use_vgg(vgg)
+    stage.vgg.replace(vgg)
     with torch.no_grad():
         stage.gamma.fill_(1e-4)
         torch.manual_seed(1)
@@ -262,7 +262,7 @@ def test_a_little_training_moves_the_person(batch):
 
 def test_metrics_tell_transfer_from_reconstruction(batch):
     stage = make_stage(lambda_vgg=1.0)
-    stage.use_vgg(VGGFeatures.untrained("vgg16-stlpips", convolution=2))
+    stage.vgg.replace(VGGFeatures.untrained("vgg16-stlpips", convolution=2))
     metrics = stage.evaluate(batch)
     names = {"ssim", "psnr", "perceptual", "box_ssim", "box_perceptual"}
     assert metrics.keys() == names | {f"self_{name}" for name in names} | {"divergence", "regressor"}

@@ -1,0 +1,102 @@
+"""``posegen cluster check, submit``: a cluster's file before it costs anything, and commands that run on a cluster."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from orchestration.cli.console import console, errors
+from orchestration.cli.parsing import Group, Positional, Section
+from posegen.errors import UsageError
+
+_FOUND = 1  # exit code where `cluster check` found something
+_files = Section("Commands")
+CLUSTER_COMMANDS = Section("Clusters", {"cluster": Group("Check a cluster's file before `ray up`.", (_files,))})
+"""The commands of this file."""
+
+
+@_files.command("check")
+def _check_file(file: Positional[Path]) -> None:
+    """Check a cluster's file before `ray up` spends money on it.
+
+    It is searched for missing tokens, open ports and security groups, unnamed storage, secrets and unpinned versions.
+    Each finding names its cure. No cloud is contacted; the rest of the file is validated by `ray up`. Ends with code 0
+    when nothing is found, 1 when something is, and 2 when the file cannot be read.
+
+    Args:
+        file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.
+    """
+    from orchestration.cluster.check import check_cluster_file
+
+    checked = check_cluster_file(file)
+    for finding in checked.findings:
+        console.print(f"{file}: {finding}", markup=False)
+    for remark in checked.open:
+        console.print(f"to do before ray up: {remark}", markup=False)
+    if checked.findings:
+        sys.exit(_FOUND)
+    console.print(f"{file}: nothing found that would hurt", markup=False)
+
+
+@CLUSTER_COMMANDS.command("submit")
+def _submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: float = 0, address: str = "") -> None:
+    """Run a command on a cluster: posegen submit -- COMMAND …
+
+    Sends the working tree, without what git ignores, and shows the job's log. The job continues without this process:
+    when the connection breaks, the log resumes once there is one again, and Ctrl-C ends the view alone. Ends with the
+    job's exit code. The cluster's token is that of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token.
+
+    Args:
+        command: The command and its options, after --. '$POSEGEN_STORAGE' in it is the cluster's own.
+        attach: Name of a running job to show the log of, instead of a command.
+        gpus: GPUs of the command's own process, for commands without --workers such as evaluate; others get theirs from
+            Ray.
+        address: Address of the cluster's dashboard; by default RAY_API_SERVER_ADDRESS, or that of `ray dashboard`.
+    """
+    if bool(command) == bool(attach):
+        raise UsageError("say what to run, posegen submit -- COMMAND …, or which job to show, --attach JOB")
+    from orchestration.cluster import jobs
+
+    if command:
+        _check_command(command)
+        tree = jobs.working_tree(Path.cwd())
+        attach = jobs.name_job(command)
+        client = jobs.connect(address)
+        console.print(f"{len(tree.files)} files of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}")
+        jobs.send(client, attach, tree, command, gpus)
+    else:
+        client = jobs.connect(address)
+    console.print(f"the job goes on without this command; {jobs.reattach(attach)}", markup=False)
+    try:
+        end = jobs.follow(client, attach, show=_write_log, say=partial(errors.print, markup=False))
+    except KeyboardInterrupt:
+        stop = f"RAY_AUTH_MODE=token ray job stop --address {client.get_address()} {attach}"
+        errors.print(f"the job goes on; {jobs.reattach(attach)}; to stop it: {stop}", markup=False)
+        sys.exit(130)
+    console.print(f"{attach} {end.message}", markup=False)
+    if end.code:
+        sys.exit(end.code)
+
+
+def _check_command(command: tuple[str, ...]) -> None:
+    """Raise UsageError for a command that cannot be parsed, or that would keep its runs in the job's own folder."""
+    from orchestration.cli.main import build_app  # which imports this file
+
+    call = build_app().parse("posegen", command)
+    for value in (*call.args, *call.keywords.values()):
+        runs = getattr(value, "runs", "")
+        if runs and not runs.startswith(("/", "~", "$")) and "://" not in runs:
+            raise UsageError(
+                f"a job's own folder is deleted with the job, got runs in {runs!r}: "
+                "name a place that every machine reaches, such as --runs '$POSEGEN_STORAGE/runs'"
+            )
+
+
+def _write_log(text: str) -> None:
+    """Write the job's own output as it is."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head` has seen enough, which is no lost connection
+        raise KeyboardInterrupt from None

@@ -1,0 +1,342 @@
+"""From the words of a command line to the call that they stand for: groups of commands, and their options by tyro.
+
+Each file of commands collects them in a `Section` or a `Group`, of which `orchestration.cli.main` makes one group. What
+the help lists, which words follow which and which options take several values is read off these objects and off the
+annotations of the commands' functions. Nothing else uses tyro, except for types of options.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import io
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field, is_dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
+
+import tyro
+from tyro.conf import OmitArgPrefixes, PositionalMetavarFromFieldName, UseAppendAction
+from tyro.conf import Positional as Positional
+from tyro.conf import arg as arg
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
+
+from posegen.errors import UsageError, in_one_line
+
+USAGE_ERROR = 2
+"""Exit code where the user can put something right."""
+_HELP = ("-h", "--help")
+# Patterns of messages of Python and tyro, and what they become.
+_PLAINER: dict[str, str | Callable[[re.Match[str]], str]] = {
+    r"invalid literal for int\(\) with base 10: (.+)": r"got \1, expected a whole number",
+    r"could not convert string to float: (.+)": r"got \1, expected a number",
+    r"\. Expected one of \((.*?),?\)": lambda match: ", expected one of " + match[1].replace("'", ""),
+    r"\. Expected 1 values": "",
+}
+
+
+class Command:
+    """One command: a function whose parameters are its arguments.
+
+    Args:
+        functions: The function, by the name of a preset. Functions of several presets have other defaults, and
+            ``--preset`` chooses among them; the first is the default.
+    """
+
+    def __init__(self, functions: Mapping[str, Callable[..., None]]):
+        self.functions = functions
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one sentence."""
+        return _paragraphs(next(iter(self.functions.values())))[0]
+
+    def parse(self, path: str, arguments: Sequence[str]) -> partial[None]:
+        """Return the call that arguments stand for.
+
+        Args:
+            path: The words before the arguments, such as ``posegen motion convert``.
+            arguments: Options and their values.
+
+        Raises:
+            UsageError: They stand for none. The message is one line, and names the help.
+            SystemExit: They asked for help, which is printed.
+        """
+        function, arguments = self._choose_preset(path, arguments)
+        _require_no_repetition(function, path, arguments)
+        printed, complaint = _Captured(), io.StringIO()
+        try:
+            with redirect_stdout(printed), redirect_stderr(complaint):
+                return tyro.cli(
+                    _deferred(function),
+                    prog=path,
+                    description="\n\n".join(_paragraphs(function)),
+                    args=arguments,
+                    config=(OmitArgPrefixes, PositionalMetavarFromFieldName),
+                    registry=_REGISTRY,
+                )
+        except UsageError as error:
+            _refuse(in_one_line(error), path)
+        except SystemExit as stop:
+            if stop.code == USAGE_ERROR:
+                raise UsageError(error_line(complaint.getvalue(), path, options_of(function))) from None
+            print(_wrap_outside_boxes(printed.getvalue()), end="")
+            raise
+
+    def _choose_preset(self, path: str, arguments: Sequence[str]) -> tuple[Callable[..., None], list[str]]:
+        """The function of the preset that is asked for, and the arguments without it: a preset decides defaults."""
+        default, rest = next(iter(self.functions)), list(arguments)
+        if not default:
+            return self.functions[default], rest
+        preset, rest = take_option(rest, "--preset", default)
+        names = ", ".join(sorted(self.functions))
+        if any(argument.partition("=")[0] == "--preset" for argument in rest):
+            _refuse(f"got --preset twice or without a value, expected one of {names}", path)
+        if preset not in self.functions:
+            _refuse(f"unknown preset {preset!r}, expected one of {names}", path)
+        return self.functions[preset], rest
+
+
+@dataclass(frozen=True)
+class Section:
+    """Commands that stand below one title in the help."""
+
+    title: str
+    commands: dict[str, Command | Group] = field(default_factory=dict)
+
+    def command(self, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        """Return a decorator that adds a function as the command of this name."""
+
+        def add(function: Callable[..., None]) -> Callable[..., None]:
+            self.commands[name] = Command({"": function})
+            return function
+
+        return add
+
+
+@dataclass(frozen=True)
+class Group:
+    """All that can follow one word, such as ``posegen motion``."""
+
+    summary: str
+    """What its commands are about."""
+    sections: Sequence[Section]
+    word: str = "command"
+    """What its commands are called."""
+
+    @property
+    def commands(self) -> dict[str, Command | Group]:
+        """Commands of all sections, by name."""
+        return {name: command for section in self.sections for name, command in section.commands.items()}
+
+    def parse(self, path: str, arguments: Sequence[str]) -> partial[None]:
+        """Return the call that arguments stand for. The first names a command; see `Command.parse` for the rest."""
+        names = ", ".join(self.commands)
+        if not arguments:
+            _refuse(f"expected a {self.word}, one of {names}", path)
+        word, *rest = arguments
+        if word in _HELP:
+            print(self.help(path))
+            raise SystemExit(0)
+        spelled = {_with_dashes(name): name for name in self.commands}
+        if name := spelled.get(_with_dashes(word)):
+            return self.commands[name].parse(f"{path} {name}", rest)
+        similar = difflib.get_close_matches(_with_dashes(word), spelled, n=1)
+        hint = f" (did you mean {spelled[similar[0]]}?)" if similar else f", expected one of {names}"
+        _refuse(f"unknown {self.word} {word!r}{hint}", path)
+
+    def help(self, path: str) -> str:
+        """Return a page with all commands, each with its first sentence."""
+        width, column = _width(), max(map(len, self.commands)) + 4
+        lines = [f"usage: {path} {self.word.upper()} …"]
+        for paragraph in self.summary.split("\n\n"):
+            lines += ["", *textwrap.wrap(paragraph, width)]
+        for section in self.sections:
+            lines += ["", section.title]
+            for name, command in section.commands.items():
+                lead = f"  {name}".ljust(column)
+                summary = command.summary.rstrip(".")
+                lines += textwrap.wrap(summary, width, initial_indent=lead, subsequent_indent=" " * column)
+        return "\n".join([*lines, "", f"{path} {self.word.upper()} --help explains a {self.word}."])
+
+
+def take_option(arguments: list[str], option: str, default: str) -> tuple[str, list[str]]:
+    """Take one ``--option VALUE`` or ``--option=VALUE`` out of the arguments."""
+    for index, argument in enumerate(arguments):
+        if argument == option and index + 1 < len(arguments):
+            return arguments[index + 1], arguments[:index] + arguments[index + 2 :]
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}="), arguments[:index] + arguments[index + 1 :]
+    return default, arguments
+
+
+def options_of(function: Callable[..., object]) -> dict[str, bool]:
+    """Return the options of a command, such as ``--poses``, and whether each takes any number of values at once.
+
+    They are its parameters and the fields of its settings, at any depth. Those with many values are tuples of no fixed
+    length. Positional arguments are among them.
+    """
+    found: dict[str, bool] = {}
+    hints = {name: kind for name, kind in get_type_hints(function, include_extras=True).items() if name != "return"}
+    for name, kind in hints.items():
+        inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+        if isinstance(inner, type) and is_dataclass(inner):
+            found |= options_of(inner)
+        else:
+            found[f"--{_with_dashes(name)}"] = Ellipsis in get_args(inner) and UseAppendAction not in marks
+    return found
+
+
+def error_line(box: str, path: str, options: Iterable[str] = ()) -> str:
+    """Fold the box in which tyro says what is wrong with the arguments into one line.
+
+    Args:
+        box: What tyro printed, with or without colours.
+        path: The words before the arguments, whose help is named.
+        options: Options that there are, of which a similar one is proposed for one that there is not.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    content = "\n".join(line[2:].rstrip("│╯ ") for line in plain.splitlines()[1:])  # below the title
+    parts = [part for part in re.split(r"^ *[─-]+$", content, flags=re.MULTILINE) if part.strip()]  # between rules
+    message, *details = (" ".join(_missing(part).split()) for part in parts)
+    message = re.sub(r"^Error parsing (?:(-\S+: )|\S+: )", r"\1", message)  # settings have no name that users see
+    for detail in details:
+        if detail.startswith("Unrecognized options"):
+            unknown = re.findall(r"--[\w-]+", detail)
+            near = [difflib.get_close_matches(_with_dashes(option), options, n=1) for option in unknown]
+            hints = [f" (did you mean {similar[0]}?)" for similar in near if similar]
+            message += f"; {detail[0].lower()}{detail[1:]}{''.join(hints[:1])}"
+        elif similar := re.match(r"(?:Perhaps you meant|Arguments similar to \S+): (--[\w-]+)", detail):
+            message += f" (did you mean {similar[1]}?)"
+    for pattern, plainer in _PLAINER.items():
+        message = re.sub(pattern, plainer, message)
+    return f"{message[0].lower()}{message[1:].rstrip('.')}; see {path} --help"
+
+
+def _missing(part: str) -> str:
+    """Of a list of arguments that are missing, their names alone; everything else as it is."""
+    if not part.lstrip().startswith("Missing from"):
+        return part
+    names = re.findall(r"^ {4}(\S+)", part, flags=re.MULTILINE)
+    return f"missing {', '.join(names)}"
+
+
+def _refuse(message: str, path: str) -> NoReturn:
+    raise UsageError(f"{message}; see {path} --help") from None
+
+
+def _require_no_repetition(function: Callable[..., None], path: str, arguments: Sequence[str]) -> None:
+    """Raise UsageError for an option of several values that is given twice: the last one alone would count."""
+    own = list(arguments)[: arguments.index("--") if "--" in arguments else None]
+    options = [_with_dashes(argument.partition("=")[0]) for argument in own if argument.startswith("--")]
+    if len(set(options)) == len(options):
+        return
+    twice = [option for option, has_many in options_of(function).items() if has_many and options.count(option) > 1]
+    if twice:
+        _refuse(f"got {twice[0]} twice: give it once, with all its values behind it", path)
+
+
+def _deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
+    """Return a function with the same parameters that does nothing yet, but returns the call that does it.
+
+    What is printed while arguments are parsed is captured; what the command prints is not.
+    """
+
+    def defer(*values: Any, **options: Any) -> partial[None]:
+        for value in (*values, *options.values()):
+            if isinstance(value, Path) and re.match(r"\w{2,}:/", str(value)):  # a path has one slash of an address left
+                raise UsageError(f"got {value}, expected a local file or folder: only datasets and runs lie elsewhere")
+        return partial(command, *values, **options)
+
+    # Not by functools.wraps, since tyro would read the docstring of the command itself, and keep its line breaks.
+    defer.__doc__ = re.sub(r"\n {5,}", " ", inspect.getdoc(command) or "")
+    hints = get_type_hints(command, include_extras=True)
+    defer.__annotations__ = {name: _with_plain_help(kind) for name, kind in hints.items()}
+    vars(defer)["__signature__"] = inspect.signature(command)
+    return defer
+
+
+def _paragraphs(function: Callable[..., None]) -> list[str]:
+    """The paragraphs of a docstring, each in one line, up to the list of arguments."""
+    text = re.split(r"^Args:$", inspect.getdoc(function) or "", flags=re.MULTILINE)[0]
+    return [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
+
+
+def _with_dashes(name: str) -> str:
+    """A name as tyro spells it: dashes and underscores count as the same."""
+    return name.replace("_", "-") if not name.startswith("--") else f"--{name[2:].replace('_', '-')}"
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
+
+
+def _wrap_outside_boxes(text: str) -> str:
+    """Wrap the lines of a help page that are wider than the terminal. Boxes fit already."""
+    wrapped = []
+    for line in text.splitlines():
+        indent = "    " if line.startswith("usage: ") else ""
+        is_wide = len(line) > _width() and line[0].isalpha()
+        wrapped += textwrap.wrap(line, _width(), subsequent_indent=indent) if is_wide else [line]
+    return "".join(f"{line}\n" for line in wrapped)
+
+
+class _Captured(io.StringIO):
+    """Keeps what is printed. Its encoding, and whether it is a terminal, are those of standard output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = sys.stdout
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self.shown.encoding or "utf-8"
+
+    def isatty(self) -> bool:
+        return self.shown.isatty()
+
+
+def _with_plain_help(kind: Any) -> Any:
+    """The type of an option whose help leaves out a default that is nothing: what nothing means, its sentence says."""
+    inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    if is_dataclass(inner) or UseAppendAction in marks:
+        return kind
+    given = [one for one in get_args(inner) if one is not type(None)]
+    is_optional = type(None) in get_args(inner) and len(given) == 1 and isinstance(given[0], type)
+    name = given[0].__name__.upper() if is_optional else None
+    return Annotated[kind, arg(metavar=name, help_behavior_hint=_default_hint)]
+
+
+def _default_hint(default: str) -> str:
+    return "" if default in ("", "''", "None") else f"(default: {default})"
+
+
+_REGISTRY = ConstructorRegistry()
+_being_read: list[StructTypeInfo] = []
+
+
+@_REGISTRY.struct_rule
+def _with_whole_paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Read settings as tyro does, but with plain helps, and each paragraph of a docstring in one line."""
+    if not is_dataclass(info.type) or info in _being_read:
+        return None
+    _being_read.append(info)
+    try:
+        settings = ConstructorRegistry.get_struct_spec(info)
+    finally:
+        _being_read.pop()
+    if not isinstance(settings, StructConstructorSpec):
+        return None
+
+    def unbroken(text: str | Callable[[], str | None] | None) -> str:
+        text = text() if callable(text) else text
+        return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
+
+    plain = [replace(one, helptext=unbroken(one.helptext), type=_with_plain_help(one.type)) for one in settings.fields]
+    return replace(settings, fields=tuple(plain))

@@ -1,0 +1,142 @@
+"""``posegen generate, animate, transfer, evaluate, export``: videos of runs, and what runs are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestration.cli.console import console
+from orchestration.cli.parsing import Positional, Section
+from orchestration.cli.progress import CountProgress
+from orchestration.evaluation.video import EvaluateSettings
+from orchestration.generation.animate import MotionSettings
+from orchestration.generation.colors import ColorSettings
+from orchestration.generation.output import OutputSettings
+from orchestration.generation.transfer import TransferSettings
+from orchestration.training.runs import dataset_of
+
+if TYPE_CHECKING:
+    from orchestration.generation.output import GeneratedVideos
+
+VIDEO_COMMANDS = Section("Generate and evaluate videos")
+"""The commands of this file."""
+
+
+@VIDEO_COMMANDS.command("generate")
+def _generate(
+    run: Positional[str],
+    content: str,
+    poses: tuple[str, ...],
+    output: OutputSettings,
+    colors: ColorSettings,
+    dataset: str = "",
+) -> None:
+    """Generate videos of a person, in given poses and colours.
+
+    One pose sequence gives one video. Several, or --sample, give a folder of videos.
+
+    Args:
+        run: Run of the stage video_generator or end_to_end.
+        content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
+        poses: The pose sequences: clips of the dataset, by id, PERSON/ACTION or a pattern such as '*/bow'.
+        dataset: Clip dataset with these clips, whose backends also process a new image; by default the run's own.
+    """
+    from orchestration.generation.videos import generate
+
+    made = generate(run, dataset or dataset_of(run), content=content, poses=poses, output=output, colors=colors)
+    _print_videos(made, output.out)
+
+
+@VIDEO_COMMANDS.command("animate")
+def _animate(
+    run: Positional[str],
+    content: str,
+    output: OutputSettings,
+    moves: MotionSettings,
+    colors: ColorSettings,
+    dataset: str = "",
+) -> None:
+    """Generate videos of a person, doing given actions.
+
+    The motion is three-dimensional: generated for an action, by a trained ACTOR (--actor) or a procedure, or read from
+    a file. It is seen from the front, in the place and the size of the person in their image. One action gives one
+    video. Several, or --sample, give a folder of videos.
+
+    Args:
+        run: Run of the stage video_generator or end_to_end.
+        content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
+        dataset: Clip dataset whose clips can be named, and whose backends process a new image; by default the run's
+            own.
+    """
+    from orchestration.generation.animate import animate
+
+    made = animate(run, dataset or dataset_of(run), content=content, moves=moves, output=output, colors=colors)
+    _print_videos(made, output.out)
+
+
+@VIDEO_COMMANDS.command("transfer")
+def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSettings, colors: ColorSettings) -> None:
+    """Transfer one person's behaviour to another person's pose.
+
+    The other person's motion starts from their own pose (behaviour-driven synthesis). Without --appearance the video
+    shows stick figures: the source of the behaviour, the source of the pose, and the transfer. With --appearance and
+    --renderer it shows that person. One posture gives one video, several give a folder of videos. The motion lies
+    beside each video, .npz.
+
+    Args:
+        run: Run of the stage behavior or behavior_flow.
+    """
+    from orchestration.generation.transfer import transfer
+
+    made = transfer(run, settings, output, colors=colors)
+    _print_videos(made.rendered, output.out)
+    motions = made.motions[0] if len(made.motions) == 1 else f"{len(made.motions)} files in {output.out}"
+    console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
+
+
+@VIDEO_COMMANDS.command("evaluate")
+def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "") -> None:
+    """Measure a run of any stage on held-out data.
+
+    Stages that render videos reconstruct test clips from their first frames (Section 4.3). Runs of actor, behavior and
+    behavior_flow are measured as by `posegen motion evaluate` and `posegen behavior evaluate`, which have options of
+    their own. For all other stages the validation metrics are averaged over the whole split.
+
+    Args:
+        run: Run of any stage.
+        dataset: What the stage reads; by default the dataset that the run was trained on.
+    """
+    from orchestration.evaluation.evaluate import evaluate_run
+    from orchestration.evaluation.tables import record_tables
+
+    with CountProgress(console, "measuring") as progress:
+        record = evaluate_run(run, dataset, settings, on_progress=progress.update)
+    console.print(*record_tables(record))
+    for line in record.notes:
+        console.print(line, markup=False)
+    console.print(f"scores by name, and pictures where there are any: {record.folder}", markup=False)
+    console.print(f"next: posegen compare {run} OTHER_RUN --metric {record.phase}/NAME", markup=False)
+
+
+@VIDEO_COMMANDS.command("export")
+def _export(run: Positional[str], out: Positional[Path]) -> None:
+    """Export a video generator to ONNX.
+
+    The network takes a feature map, the frame before, a colour code and regions, and gives a frame.
+
+    Args:
+        run: Run of the stage video_generator or end_to_end.
+        out: The file to write, .onnx.
+    """
+    from orchestration.generation.export_onnx import export
+
+    made = export(run, out)
+    console.print(f"{made.num_bytes / 1e6:.1f} MB in {made.path}", markup=False)
+
+
+def _print_videos(made: GeneratedVideos, out: Path) -> None:
+    videos = made.videos[0] if len(made.videos) == 1 else f"{len(made.videos)} videos in {out}"
+    sheets = f"a contact sheet in {made.sheets[0]}" if len(made.sheets) == 1 else f"{len(made.sheets)} contact sheets"
+    console.print(f"{made.num_frames} frames in {videos}, {sheets}", markup=False)
+    for region, note in made.colors.items():
+        console.print(f"{region}: {note}", markup=False)

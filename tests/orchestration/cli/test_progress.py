@@ -1,0 +1,53 @@
+"""Progress on a console that is no terminal, and on one that is."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from orchestration.cli.progress import ConsoleProgress, CountProgress
+from orchestration.runtime.progress import TrainingStep
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_count_is_a_line_each_tenth():
+    console = Console(file=io.StringIO(), width=80)
+    with CountProgress(console, "preparing") as progress:
+        for done in range(101):
+            progress.update(done, 100)
+    assert printed(console).splitlines() == [f"preparing {done}/100" for done in range(10, 101, 10)]
+
+
+def test_few_things_are_a_line_each():
+    console = Console(file=io.StringIO(), width=80)
+    with CountProgress(console, "preparing") as progress:
+        progress.update(1, 2)
+        progress.update(2, 2)
+    assert printed(console) == "preparing 1/2\npreparing 2/2\n"
+
+
+def test_epochs_are_lines_without_times_of_the_system():
+    console = Console(file=io.StringIO(), width=200)
+    metrics = {"train/l1": 0.123456, "time/epoch_seconds": 2.04, "system/cpu": 9.0}
+    with ConsoleProgress(console) as progress:
+        progress.on_step(TrainingStep(run="a", epoch=0, num_epochs=2, step=1, num_steps=4))
+        progress.on_epoch("a", 1, 2, metrics)
+        progress.on_warning("a", 1, "losses are infinite")
+        progress.on_warning("a", None, "no GPU")
+    assert printed(console).splitlines() == [
+        "a  epoch 1/2  2.0 s  train/l1 0.1235",
+        "a  warning: epoch 1: losses are infinite",
+        "a  warning: no GPU",
+    ]
+
+
+def test_a_terminal_shows_a_bar():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with CountProgress(console, "preparing") as progress:
+        progress.update(3, 7)
+    assert "3/7" in printed(console)
