@@ -277,7 +277,7 @@ def test_motions_are_reconstructed(behavior_run, tmp_path, capsys):
         ("reconstruct RUN out", "say which motions: files, or names in the run's dataset"),
         ("reconstruct RUN out SHORT", "has 11 frames at 25 frames per second, expected the 12 or more"),
         ("reconstruct RUN out s0/wave --motions CLIPS", "holds clips, expected motions"),
-        ("dream RUN", "dream, "),
+        ("dream RUN", "unknown command 'dream', expected one of sample, interpolate"),
     ],
 )
 def test_mistakes_of_the_group_end_with_one_line(

@@ -183,7 +183,7 @@ def test_shape_and_posture_network_becomes_a_run_that_is_evaluated(fixtures, noi
         ("behavior pretrained MOTIONS --name a/b", "a run's name has no '/'"),
         ("behavior pretrained MOTIONS --name=", "--name is empty"),
         ("behavior pretrained MOTIONS", "--name"),
-        ("actor pretrained MOTIONS --name a", "Expected one of .'behavior', 'behavior_flow', 'shape_posture'"),
+        ("actor pretrained MOTIONS --name a", "expected one of behavior, behavior_flow, shape_posture"),
         (
             "behavior_flow pretrained MOTIONS --name a",
             "--from is missing: name the run that",
