@@ -20,7 +20,7 @@ from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
 from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.compositor import Compositor
-from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
+from posegen.networks.pix2pixhd import GeneratorSize, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.networks.vgg import PretrainedVGG
 from posegen.samples import REGIONS, Batch, FramePairs, FramePairSettings, Samples, to_image
@@ -346,17 +346,16 @@ def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhance
         "in_channels": config.condition_channels + 3,
         "out_channels": 4 if config.with_appearance else 3,
         "latent_dims": (config.upper_latent_dim, config.lower_latent_dim),
-        "width": config.generator_width,
-        "num_downs": config.num_downs,
-        "num_blocks": config.num_blocks,
+        "size": GeneratorSize(
+            width=config.generator_width,
+            num_downs=config.num_downs,
+            num_blocks=config.num_blocks,
+            num_local_blocks=config.num_local_blocks,
+        ),
         "z_inject": config.z_inject,
         "checkpoint_activations": config.checkpoint_activations,
     }
-    generator = (
-        GlobalGenerator(**shared)
-        if config.generator == "global"
-        else LocalEnhancer(**shared, num_local_blocks=config.num_local_blocks)
-    )
+    generator = GlobalGenerator(**shared) if config.generator == "global" else LocalEnhancer(**shared)
     return Compositor(generator) if config.with_appearance else generator
 
 
