@@ -70,8 +70,8 @@ class CountProgress(_OnConsole):
         )
         self._task = self._bar.add_task(what, total=None)
 
-    def update(self, done: int, total: int, what: object = None) -> None:
-        """Show that `done` of `total` are done. What was done last is not shown."""
+    def update(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
         if self.console.is_terminal:
             self._bar.update(self._task, completed=done, total=total)
         elif done and (done == total or done * 10 // total > (done - 1) * 10 // total):

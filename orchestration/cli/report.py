@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from orchestration.cli.console import console
@@ -34,21 +35,24 @@ def _demo(settings: DemoSettings, out: Positional[Path] = Path("posegen-demo")) 
     """
     from orchestration.reports.demo import demo
 
-    demo(out, settings, _ConsoleOutput())
+    demo(out, settings, ConsoleOutput(console))
 
 
-class _ConsoleOutput:
-    """The demo's output on the console."""
+class ConsoleOutput:
+    """The demo's output on a console."""
+
+    def __init__(self, console: Console):
+        self._console = console
 
     def print(self, text: str) -> None:
-        console.print(text)
+        self._console.print(text)
 
     def training(self) -> ConsoleProgress:
-        return ConsoleProgress(console)
+        return ConsoleProgress(self._console)
 
     @contextmanager
     def counting(self, what: str) -> Iterator[ProgressCallback]:
-        with CountProgress(console, what) as progress:
+        with CountProgress(self._console, what) as progress:
             yield progress.update
 
 

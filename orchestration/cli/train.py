@@ -93,13 +93,14 @@ def _import_checkpoint(
     console.print(f"{imported.checkpoint} is the run {imported.run.name} now, in {imported.run}", markup=False)
     verb = "evaluate" if stage == "shape_posture" else "behavior evaluate"
     console.print(f"next: posegen {verb} {imported.run}", markup=False)
-    if not isinstance(imported.config, Behavior.Config):
+    if stage != Behavior.name:
         return
     if has_flow(imported.checkpoint.parent):
         options = f"{imported.checkpoint.parent} {dataset} --from {imported.run} --name {imported.run.name}-flow"
         console.print(f"its flow: posegen import-checkpoint behavior_flow {options}", markup=False)
         return
-    frames, size = imported.config.num_frames, imported.config.latent_dim  # which a flow must have, too
+    # A flow must have these settings, too.
+    frames, size = (imported.config.value_of(name) for name in ("num_frames", "latent_dim"))
     options = f"{dataset} --from {imported.run} --no-canonical --num-frames {frames} --latent-dim {size}"
     console.print(f"a flow: posegen train behavior_flow {options}", markup=False)
 

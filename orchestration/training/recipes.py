@@ -20,7 +20,7 @@ from orchestration.training.train import named, train
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, DeformableGAN, EndToEnd, Stage, VideoGenerator
-from posegen.stages.requirements import Requirement
+from posegen.stages.stage import Requirement
 
 MethodName = Literal["proposed", "no_restoration", "no_augmentation", "end_to_end", "deformable_gan"]
 

@@ -18,8 +18,7 @@ from posegen.samples import Batch, Samples, fixed_batch
 from posegen.stages.behavior import Behavior
 from posegen.stages.behavior_stage import BehaviorStage
 from posegen.stages.optimization import Losses, detached
-from posegen.stages.requirements import Requirement
-from posegen.stages.stage import Metrics, Pictures, Stage
+from posegen.stages.stage import Metrics, Pictures, Requirement, Stage
 
 _FITTED = 512  # windows from whose codes the flow takes its first norms
 _SHOWN = 2  # starts whose futures a preview shows

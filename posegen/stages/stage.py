@@ -1,10 +1,10 @@
-"""The base of every stage: a batch goes in, named losses come out."""
+"""The base of every stage: a batch goes in, named losses come out; and the runs that a stage begins with."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,11 +17,52 @@ from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
 from posegen.samples import Batch, Samples
 from posegen.stages.optimization import Losses, average_gradients
-from posegen.stages.requirements import Requirement
 
 Metrics = dict[str, float]
 Pictures = dict[str, np.ndarray]
 Protocol = Literal["batches", "video", "motion", "behavior"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """A trained run that a stage begins with, named by a field of the stage's configuration."""
+
+    stage: str
+    """Stage of that run."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that the run was trained with."""
+    agree: Mapping[str, str] = field(default_factory=dict)
+    """Settings that must be equal: a field of the requiring stage, and the field of the required run."""
+    optional: bool = False
+    """Whether the stage can be trained without it."""
+    trained_first: bool = False
+    """Whether `posegen train` trains such a run itself where none is named."""
+
+    def check(self, config: Stage.Config, name: str, run: str, other: Stage.Config) -> None:
+        """Raise ConfigError where a run is not what a configuration requires.
+
+        Args:
+            config: The requiring stage's.
+            name: Its field that names the run.
+            run: The run.
+            other: The run's configuration.
+        """
+        if other.stage.name != self.stage:
+            raise ConfigError(f"{name}: {run} is a run of the stage {other.stage.name!r}, expected {self.stage!r}")
+        expected = {**self.settings, **{theirs: config.value_of(own) for own, theirs in self.agree.items()}}
+        wrong = {theirs: value for theirs, value in expected.items() if other.value_of(theirs) != value}
+        if wrong:
+            got = {theirs: other.value_of(theirs) for theirs in wrong}
+            raise ConfigError(f"{name}: {run} has {_describe(got)}, expected {_describe(wrong)}")
+
+    def describe_missing(self, name: str) -> str:
+        """Say that a run is missing, and which command trains one."""
+        options = "".join(f" --{key.replace('_', '-')} {value}" for key, value in self.settings.items())
+        return f"{name} is missing: name a run of `posegen train {self.stage}{options}`"
+
+
+def _describe(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value!r}" for name, value in settings.items())
 
 
 STAGES: dict[str, type[Stage]] = {}
@@ -76,9 +117,9 @@ class Stage(nn.Module, ABC):
         """Decides initial weights, order of the samples and noise."""
 
         def __post_init__(self) -> None:
-            for field in ("num_epochs", "batch_size"):
-                if getattr(self, field) < 1:
-                    raise ConfigError(f"{field} must be at least 1, got {getattr(self, field)}")
+            for name in ("num_epochs", "batch_size"):
+                if getattr(self, name) < 1:
+                    raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
             if not self.lr > 0:
                 raise ConfigError(f"lr must be positive, got {self.lr}")
             for name in self.stage.requires:  # a worker has another working directory

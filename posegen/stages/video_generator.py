@@ -10,8 +10,7 @@ from torch import Tensor
 
 from posegen.samples import REGIONS, Batch
 from posegen.stages.color_encoder import ColorEncoder
-from posegen.stages.requirements import Requirement
-from posegen.stages.stage import Stage
+from posegen.stages.stage import Requirement, Stage
 from posegen.stages.video_stage import VideoStage
 
 

@@ -26,8 +26,7 @@ from posegen.networks.vgg import PretrainedVGG
 from posegen.samples import REGIONS, Batch, FramePairs, FramePairSettings, Samples, to_image
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.optimization import Losses, adam, detached, sum_losses
-from posegen.stages.requirements import Requirement
-from posegen.stages.stage import Metrics, Pictures, Stage
+from posegen.stages.stage import Metrics, Pictures, Requirement, Stage
 
 
 class VideoStage(Stage):

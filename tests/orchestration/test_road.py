@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from orchestration.cli import main as cli
+from orchestration.cli.report import ConsoleOutput
 from orchestration.reports.demo import DEMO_EXPERIMENT, DemoSettings, demo
 from posegen.datasets.clips import ClipDataset
 from posegen.io.video_reader import read_video
@@ -27,13 +28,17 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         settings = DemoSettings(frames=10, effort=0.03, workers=0)
-        demo(folder / "out", settings, Console(file=output, width=200))
+        demo(folder / "out", settings, ConsoleOutput(Console(file=output, width=200)))
         yield folder, output.getvalue()
 
 
 def test_demo_says_what_it_made(made):
     folder, output = made
-    assert "Done in" in output and "swapped codes: of the way to the other colour went upper garment" in output
+    assert (
+        "Done." in output
+        and "minutes in all" in output
+        and "swapped codes: of the way to the other colour went upper garment" in output
+    )
     for name in ("colors.mp4", "contact-sheet.png", "runs/video-generator/evaluation"):
         assert (folder / "out" / name).exists() and name in output
 

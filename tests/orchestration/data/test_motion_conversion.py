@@ -162,7 +162,7 @@ def test_nobody_says_what_is_done(run, here):
         ("convert . out", "no motions in ."),
         ("convert s3://bucket/a out", "expected a local file or folder"),
         ("convert a out --name b", "--name chooses one motion"),
-        ("inspect", "say what to look into"),
+        ("inspect", "say what to inspect"),
         ("inspect nowhere", "no motion at nowhere"),
         ("convert a out --format fbx", "--format"),
         ("synth out --subjects 0", "subjects is 0"),
@@ -260,7 +260,7 @@ def test_videos_are_checked_and_reviewed(run):
     assert code == 0, err
     assert "2 motions" in out and "6 rejected" in out
     assert "1 names in labels.csv have no tracks, such as lost" in out
-    assert "look at 2 videos, say yes or no to whole_movement and resolution" in out
+    assert "look at 2 videos, write yes or no to whole_movement and resolution" in out
     reasons = {name: row["rejected_because"] for name, row in review().items()}
     assert reasons["good"] == reasons["fine"] == ""
     assert reasons["short"] == "30 frames, expected at least 55"

@@ -253,7 +253,12 @@ def test_motions_are_reconstructed(behavior_run, tmp_path, capsys):
     cli.main(["behavior", "reconstruct", behavior_run, str(out), "s0/wave", "s1/squat"])
     assert {path.name for path in out.iterdir()} == {"s0-wave.npz", "s1-squat.npz", *PICTURES}
     printed = capsys.readouterr().out
-    assert "s0-wave:" in printed and "cm a joint, who stands still is off by" in printed and "2 motions in" in printed
+    assert (
+        "s0-wave:" in printed
+        and "mean joint error" in printed
+        and "cm (standing still:" in printed
+        and "2 motions in" in printed
+    )
     reconstructed = read_motion(StorageFolder(out), "s1-squat.npz")
     assert len(reconstructed) == WINDOW and reconstructed.label_name == "squat"
 
