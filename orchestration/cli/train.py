@@ -63,7 +63,7 @@ TRAINING_COMMANDS = Section("Train")
 
 def train_group() -> Group:
     """Return a command for each of the stages that there are now."""
-    stages = {
+    stages: dict[str, Command | Group] = {
         name: Command({preset: _training_command(stage, preset) for preset in stage.presets})
         for name, stage in STAGES.items()
     }
