@@ -171,27 +171,6 @@ H36M_17_BONES: tuple[tuple[str, str], ...] = (
 )
 """The 16 bones of `H36M_17`."""
 
-VIDEOPOSE3D_17: tuple[str, ...] = (
-    "pelvis",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "spine",
-    "neck_base",
-    "nose",
-    "head_top",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-)
-"""The joints of `H36M_17` as VideoPose3D (Pavllo et al., 2019) orders them."""
-
 _LSP_LEGS = ("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle")
 _LSP_ARMS = ("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist")
 

@@ -147,14 +147,14 @@ MUTANTS = [
     # Colour
     Mutant(
         "posegen/color/recoloring.py",
-        'original = scope == "clip" and variant == 0',
+        'original = settings.scope == "clip" and variant == 0',
         "original = variant == 0",
         "stage I sees every frame unpainted as well",
     ),
     Mutant(
         "posegen/color/recoloring.py",
-        'place = f"{seed}/{clip_id}/{variant}" if',
-        'place = f"{seed}/{variant}" if',
+        'place = f"{settings.seed}/{clip_id}/{variant}"',
+        'place = f"{settings.seed}/{variant}"',
         "all clips get the same colours",
     ),
     Mutant(

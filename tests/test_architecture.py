@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from posegen.perception.openpose import OnnxMaps
+from posegen.stages import STAGES, Stage
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS = {
@@ -150,6 +152,64 @@ def private_names(path: Path) -> list[str]:
 def test_private_names_of_other_libraries_are_not_used(package):
     """They change without notice."""
     assert not [name for path in modules(package) for name in private_names(path)]
+
+
+def public_names(path: Path) -> set[str]:
+    """The public functions, classes and values that a file defines."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Assign(targets=targets):
+                found |= {target.id for target in targets if isinstance(target, ast.Name)}
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found.add(name)
+    return {name for name in found if not name.startswith("_")}
+
+
+def test_no_public_name_is_defined_in_two_files():
+    """Of two things with one name, a reader takes one for the other."""
+    places = [
+        (name, path)
+        for package in ("posegen", "orchestration")
+        for path in modules(package)
+        for name in public_names(path)
+    ]
+    twice = [name for name, count in Counter(name for name, _ in places).items() if count > 1]
+    assert not {name: [str(path.relative_to(ROOT)) for other, path in places if other == name] for name in twice}
+
+
+def parameters(node: ast.FunctionDef) -> list[str]:
+    """The names of a function's parameters, without the object that it is called on."""
+    every = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    return [one.arg for one in every if one.arg not in ("self", "cls")]
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_functions_have_six_parameters_at_most(package):
+    functions = [
+        (path, node)
+        for path in modules(package)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert not [f"{path.relative_to(ROOT)}: {node.name}" for path, node in functions if len(parameters(node)) > 6]
+
+
+def test_no_command_depends_on_the_kind_of_a_stage():
+    """What differs between stages is asked of the stage."""
+    kinds = {kind.__name__ for stage in STAGES.values() for kind in stage.mro() if issubclass(kind, Stage)}
+    wrong = [
+        f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
+        for path in modules("orchestration")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("isinstance", "issubclass")
+        and {one.id for one in ast.walk(node.args[1]) if isinstance(one, ast.Name)} & kinds
+    ]
+    assert not wrong
 
 
 def declared(extras: Iterable[str] = ()) -> set[str]:

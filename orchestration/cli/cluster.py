@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,6 @@ from posegen.errors import UsageError
 
 _FOUND = 1  # exit code where `cluster check` found something
 _files = Section("Commands")
-CLUSTER_COMMANDS = Section("Clusters", {"cluster": Group("Check a cluster's file before `ray up`.", (_files,))})
-"""The commands of this file."""
 
 
 @_files.command("check")
@@ -39,37 +38,56 @@ def _check_file(file: Positional[Path]) -> None:
     console.print(f"{file}: nothing found that would hurt", markup=False)
 
 
-@CLUSTER_COMMANDS.command("submit")
-def _submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: float = 0, address: str = "") -> None:
-    """Run a command on a cluster: posegen submit -- COMMAND …
-
-    Sends the working tree, without what git ignores, and shows the job's log. The job continues without this process:
-    when the connection breaks, the log resumes once there is one again, and Ctrl-C ends the view alone. Ends with the
-    job's exit code. The cluster's token is that of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token.
+def cluster_commands(parse: Callable[[Sequence[str]], partial[None]]) -> Section:
+    """Return the commands of this file.
 
     Args:
-        command: The command and its options, after --. '$POSEGEN_STORAGE' in it is the cluster's own.
-        attach: Name of a running job to show the log of, instead of a command.
-        gpus: GPUs of the command's own process, for commands without --workers such as evaluate; others get theirs from
-            Ray.
-        address: Address of the cluster's dashboard; by default RAY_API_SERVER_ADDRESS, or that of `ray dashboard`.
+        parse: Returns the call that a command line stands for, by which commands are checked before they are sent.
     """
-    if bool(command) == bool(attach):
-        raise UsageError("say what to run, posegen submit -- COMMAND …, or which job to show, --attach JOB")
+    commands = Section("Clusters", {"cluster": Group("Check a cluster's file before `ray up`.", (_files,))})
+
+    @commands.command("submit")
+    def _submit(
+        command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: float = 0, address: str = ""
+    ) -> None:
+        """Run a command on a cluster: posegen submit -- COMMAND …
+
+        Sends the working tree, without what git ignores, and shows the job's log. The job continues without this
+        process: when the connection breaks, the log resumes once there is one again, and Ctrl-C ends the view alone.
+        Ends with the job's exit code. The cluster's token is that of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or
+        ~/.ray/auth_token.
+
+        Args:
+            command: The command and its options, after --. '$POSEGEN_STORAGE' in it is the cluster's own.
+            attach: Name of a running job to show the log of, instead of a command.
+            gpus: GPUs of the command's own process, for commands without --workers such as evaluate; others get theirs
+                from Ray.
+            address: Address of the cluster's dashboard; by default RAY_API_SERVER_ADDRESS, or that of `ray dashboard`.
+        """
+        if bool(command) == bool(attach):
+            raise UsageError("say what to run, posegen submit -- COMMAND …, or which job to show, --attach JOB")
+        if command:
+            _check_storage(parse(command))
+        _run_job(command, attach, gpus, address)
+
+    return commands
+
+
+def _run_job(command: tuple[str, ...], attach: str, gpus: float, address: str) -> None:
+    """Send a command, or find a job, and show the log to its end."""
     from orchestration.cluster import jobs
 
     if command:
-        _check_command(command)
         tree = jobs.working_tree(Path.cwd())
         attach = jobs.name_job(command)
-        client = jobs.connect(address)
+        client = jobs.connect_to_cluster(address)
         console.print(f"{len(tree.files)} files of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}")
         jobs.send(client, attach, tree, command, gpus)
     else:
-        client = jobs.connect(address)
+        client = jobs.connect_to_cluster(address)
     console.print(f"the job goes on without this command; {jobs.reattach(attach)}", markup=False)
     try:
-        end = jobs.follow(client, attach, show=_write_log, say=partial(errors.print, markup=False))
+        end = jobs.follow_job(client, attach, show=_write_log, say=partial(errors.print, markup=False))
     except KeyboardInterrupt:
         stop = f"RAY_AUTH_MODE=token ray job stop --address {client.get_address()} {attach}"
         errors.print(f"the job goes on; {jobs.reattach(attach)}; to stop it: {stop}", markup=False)
@@ -79,11 +97,8 @@ def _submit(command: Positional[tuple[str, ...]] = (), attach: str = "", gpus: f
         sys.exit(end.code)
 
 
-def _check_command(command: tuple[str, ...]) -> None:
-    """Raise UsageError for a command that cannot be parsed, or that would keep its runs in the job's own folder."""
-    from orchestration.cli.main import build_app  # which imports this file
-
-    call = build_app().parse("posegen", command)
+def _check_storage(call: partial[None]) -> None:
+    """Raise UsageError for a call that would keep its runs in the job's own folder."""
     for value in (*call.args, *call.keywords.values()):
         runs = getattr(value, "runs", "")
         if runs and not runs.startswith(("/", "~", "$")) and "://" not in runs:

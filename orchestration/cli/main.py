@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.logging import RichHandler
 
 from orchestration.cli.behavior import BEHAVIOR_COMMANDS
-from orchestration.cli.cluster import CLUSTER_COMMANDS
+from orchestration.cli.cluster import cluster_commands
 from orchestration.cli.console import errors
 from orchestration.cli.data import DATA_COMMANDS
 from orchestration.cli.motion import MOTION_COMMANDS
@@ -58,6 +58,6 @@ def build_app() -> Group:
             motions,
             REPORT_COMMANDS,
             weights,
-            CLUSTER_COMMANDS,
+            cluster_commands(lambda arguments: build_app().parse("posegen", arguments)),
         ),
     )

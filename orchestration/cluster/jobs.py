@@ -95,7 +95,7 @@ def name_job(arguments: Sequence[str]) -> str:
     return f"{arguments[0]}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def connect(address: str = "") -> JobSubmissionClient:
+def connect_to_cluster(address: str = "") -> JobSubmissionClient:
     """Find a cluster's job server, and prove that this is its operator.
 
     Args:
@@ -170,7 +170,9 @@ def _taken(submit: Callable[[], object], job: str, *, may_wait: bool) -> bool:
     return True
 
 
-def follow(client: JobSubmissionClient, job: str, show: Callable[[str], object], say: Callable[[str], object]) -> End:
+def follow_job(
+    client: JobSubmissionClient, job: str, show: Callable[[str], object], say: Callable[[str], object]
+) -> End:
     """Show a job's log from its beginning until the job ends, over as many connections as it takes.
 
     Args:

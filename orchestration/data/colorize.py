@@ -16,7 +16,7 @@ from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.color.garment_segmentation import garment_labels
-from posegen.color.recoloring import Region, Scope, plan_clip, recolor_clip
+from posegen.color.recoloring import GarmentRegion, RecoloringSettings, Scope, plan_clip, recolor_clip
 from posegen.datasets.clip_files import METADATA_KEY, RECOLORING_SCHEMA, ClipFile, RecoloringFile, write_table
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError, DatasetError
@@ -36,7 +36,7 @@ class ColorizeSettings:
 
     scope: Scope = "frame"
     """What shares a colour: a frame (for color_encoder), or all frames of a clip (for video_generator)."""
-    region: Region = "both"
+    region: GarmentRegion = "both"
     """Garments to recolor."""
     method: Literal["lab", "siggraph17"] = "lab"
     """Method: lab shifts a and b inside the garment, and keeps lightness and texture; siggraph17 is a network that
@@ -135,15 +135,13 @@ class ClipRecolorer:
         """Return all recolorings of a clip, of `RECOLORING_SCHEMA`; a frame that shows no garment stays as it is."""
         clip = ClipFile(self.dataset, clip_id).read()
         garments = garment_labels(clip.images, clip.keypoints, clip.masks)
-        plan = plan_clip(
-            clip.images,
-            garments,
+        settings = RecoloringSettings(
             scope=self.settings.scope,
             region=self.settings.region,
             num_recolorings=self.settings.num_recolorings,
             seed=self.settings.seed,
-            clip_id=clip_id,
         )
+        plan = plan_clip(clip.images, garments, settings, clip_id)
         recolored = (
             recolor_clip(clip.images, garments, plan)
             if self.recolorer is None

@@ -26,7 +26,7 @@ from orchestration.training.job import TrainSettings
 from orchestration.training.recipes import make_runs, recipe
 from orchestration.training.train import Recording, train
 from posegen.color.palette import parse_color
-from posegen.color.recoloring import Region, Scope
+from posegen.color.recoloring import GarmentRegion, Scope
 from posegen.datasets.clips import ClipDataset
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.person import person_of_clip, worn_color
@@ -138,7 +138,11 @@ def _render(videos: Path, settings: DemoSettings) -> None:
 
 def _recolor(dataset: str, output: DemoOutput) -> None:
     # A handful of clips has few colours: more recolorings keep the generator from learning pairs of them by heart.
-    kinds: tuple[tuple[Scope, Region, int], ...] = (("frame", "upper", 3), ("frame", "lower", 3), ("clip", "both", 12))
+    kinds: tuple[tuple[Scope, GarmentRegion, int], ...] = (
+        ("frame", "upper", 3),
+        ("frame", "lower", 3),
+        ("clip", "both", 12),
+    )
     for scope, region, recolorings in kinds:
         settings = ColorizeSettings(scope=scope, region=region, recolorings=recolorings, workers=0)
         output.print(str(recolor_dataset(dataset, settings)))

@@ -66,7 +66,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def mean_over_workers(values: Mapping[str, torch.Tensor], worker: Worker) -> dict[str, float]:
+def average_metrics(values: Mapping[str, torch.Tensor], worker: Worker) -> dict[str, float]:
     """The mean of every value, equal on all workers."""
     if not values:
         return {}

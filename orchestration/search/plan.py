@@ -69,6 +69,11 @@ class Costs:
         self._data = data
         self._known: dict[str, Cost] = {}
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the dataset."""
+        return self._data.fingerprint
+
     def of(self, config: Stage.Config) -> Cost:
         """See `cost_of_run`."""
         kind = f"{config.stage.name} {_of_cost(config)}"
@@ -142,27 +147,21 @@ def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: i
         study.sampler = make_sampler(search, how, number)
         trial = study.ask()
         search.suggest(trial)
-        trials.append(_plan_trial(search, number, trial.params, data.fingerprint, capacity, known, costs))
+        trials.append(_plan_trial(number, trial.params, search, capacity, costs, known))
     return SearchPlan(trials, capacity)
 
 
 def _plan_trial(
-    search: Search,
-    number: int,
-    point: dict[str, Value],
-    data: str,
-    capacity: Capacity,
-    known: set[str],
-    costs: Costs,
+    number: int, point: dict[str, Value], search: Search, capacity: Capacity, costs: Costs, known: set[str]
 ) -> PlannedTrial:
-    """SearchPlan one trial; `known` has the addresses of all runs before, and gets its own."""
+    """Plan one trial; `known` has the addresses of all runs before, and gets its own."""
     try:
         configs = search.configs(point)
     except PosegenError as error:
         return PlannedTrial(number, point, [], str(error))
     runs = []
     for name, config in configs.items():
-        place = f"{number} {name}" if name == search.method else cached_name(config, data)
+        place = f"{number} {name}" if name == search.method else cached_name(config, costs.fingerprint)
         runs.append(PlannedRun(name, costs.of(config), place not in known))
         known.add(place)
     largest = max(runs, key=lambda run: run.cost.memory)

@@ -38,7 +38,7 @@ from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.weights.registry import cache_folder
 
-log = logging.getLogger("posegen")
+_log = logging.getLogger("posegen")
 
 KEY = "posegen.key"
 """The tag by which a run is found in MLflow."""
@@ -94,11 +94,11 @@ def sync(folder: StorageFolder | str) -> bool:
             _Mirror(connect(uri), uri, run, description, state).update()
     except AwayError as error:
         if uri not in _resting:
-            log.warning("MLflow at %s is away; what it lacks is sent later: %s", uri, error)
+            _log.warning("MLflow at %s is away; what it lacks is sent later: %s", uri, error)
         _resting[uri] = time.monotonic() + _RETRY
         return False
     except RefusedError as error:
-        log.warning("MLflow did not take run %s: %s", description.name, error)
+        _log.warning("MLflow did not take run %s: %s", description.name, error)
         return False
     _resting.pop(uri, None)
     return True
@@ -112,7 +112,7 @@ def settle(*folders: StorageFolder) -> None:
         time.sleep(1.0)
         left = [folder for folder in left if not sync(folder)]
     if left:
-        log.warning("MLflow lacks a part of %s: the next command sends it", ", ".join(one.name for one in left))
+        _log.warning("MLflow lacks a part of %s: the next command sends it", ", ".join(one.name for one in left))
 
 
 def sync_pending() -> None:
@@ -190,7 +190,7 @@ class BackgroundMirror:
                     if sync(folder) and (status is None or status.status != "RUNNING"):
                         self._settled.add(folder)
                 except (PosegenError, OSError) as error:  # the folder's own files; the run itself goes on
-                    log.warning("run %s cannot be sent to MLflow: %s", folder, error)
+                    _log.warning("run %s cannot be sent to MLflow: %s", folder, error)
 
 
 class _Mirror:

@@ -11,7 +11,7 @@ import torch
 
 from orchestration.runtime.progress import TrainingStep
 from orchestration.runtime.system_monitor import SystemMonitor
-from orchestration.runtime.worker import Worker, agree_on, mean_over_workers, seed_step, to_device
+from orchestration.runtime.worker import Worker, agree_on, average_metrics, seed_step, to_device
 from orchestration.tracking.run_log import RunLog
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.job import Job
@@ -103,7 +103,7 @@ class TrainingLoop:
             self._report_activity(f"step {step} of epoch {epoch + 1}")
             if self._is_checkpoint_due(step):
                 sums = self._checkpoint(step, sums)
-        means = mean_over_workers({name: total / num_steps for name, total in sums.items()}, self.worker)
+        means = average_metrics({name: total / num_steps for name, total in sums.items()}, self.worker)
         metrics = {f"train/{name}": value for name, value in means.items()}
         _require_finite(metrics, epoch)
         elapsed = time.perf_counter() - start
@@ -115,7 +115,7 @@ class TrainingLoop:
 
     def _checkpoint(self, step: int, sums: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Begin to write a checkpoint, and return the losses with which all workers go on."""
-        losses = mean_over_workers(sums, self.worker)
+        losses = average_metrics(sums, self.worker)
         _require_finite(losses, self.progress.epoch)
         if self.worker.leads:
             self.writer.begin(self.stage, replace(self._progress_after(step), losses=losses))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from orchestration.runtime.worker import Worker, mean_over_workers, to_device
+from orchestration.runtime.worker import Worker, average_metrics, to_device
 from posegen.datasets.dataset import Dataset, Split
 from posegen.evaluation.validation import open_validation
 from posegen.io.images import enlarge
@@ -68,7 +68,7 @@ class Validation:
         share = self._batches[self.worker.rank :: self.worker.world_size] or self._batches[:1]
         measured = [self.stage.evaluate(to_device(batch, self.worker.device)) for batch in share]
         means = {name: torch.tensor(np.mean([m[name] for m in measured])) for name in measured[0]}
-        metrics = {f"val/{name}": value for name, value in mean_over_workers(means, self.worker).items()}
+        metrics = {f"val/{name}": value for name, value in average_metrics(means, self.worker).items()}
         if "val/sensitivity" in metrics:
             metrics["val/collapsed"] = float(metrics["val/sensitivity"] < _LEAST_SENSITIVITY)
         return metrics

@@ -21,7 +21,7 @@ from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
 from posegen.color.palette import sample_ab
 from posegen.errors import ConfigError
 
-Region = Literal["upper", "lower", "both"]
+GarmentRegion = Literal["upper", "lower", "both"]
 Scope = Literal["frame", "clip"]
 Ab = tuple[float, float]
 
@@ -91,15 +91,27 @@ def feather(region: np.ndarray) -> np.ndarray:
     return np.where(region, np.clip((distance - 0.5) / _FEATHER + 0.5, 0, 1), 0).astype(np.float32)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecoloringSettings:
+    """How clips are recoloured. Raises ConfigError for an unknown scope or region."""
+
+    scope: Scope
+    """"frame" gives each frame colours of its own; "clip" gives all frames of a variant the same, and keeps the clothes
+    of variant 0 as they are, so that the true clip is among what is learnt from."""
+    region: GarmentRegion
+    """Which garments are recoloured."""
+    num_recolorings: int
+    """How many recolourings each frame gets."""
+    seed: int
+    """Of the whole data set."""
+
+    def __post_init__(self) -> None:
+        _check_choice("scope", self.scope, ("frame", "clip"))
+        _check_choice("region", self.region, ("upper", "lower", "both"))
+
+
 def plan_recolorings(
-    seed: int,
-    clip_id: str,
-    *,
-    num_frames: int,
-    num_recolorings: int,
-    scope: Scope,
-    region: Region,
-    mean_l: tuple[float, float],
+    settings: RecoloringSettings, clip_id: str, *, num_frames: int, mean_l: tuple[float, float]
 ) -> list[ColorPlan]:
     """Decide all colours of a clip, frame by frame and in each frame variant by variant.
 
@@ -107,40 +119,25 @@ def plan_recolorings(
     neither other clips nor the order of processing matter.
 
     Args:
-        seed: of the whole data set.
+        settings: how.
         clip_id: the clip.
         num_frames: T.
-        num_variants: how many recolourings each frame gets.
-        scope: "frame" gives each frame colours of its own; "clip" gives all frames of a variant the same, and
-            keeps the clothes of variant 0 as they are, so that the true clip is among what is learnt from.
-        region: which garments are painted.
         mean_l: mean lightness of the upper and the lower garment over the clip.
     """
-    _check_choice("scope", scope, ("frame", "clip"))
-    _check_choice("region", region, ("upper", "lower", "both"))
     return [
-        _plan(seed, clip_id, frame, variant, scope, region, mean_l)
+        _plan(settings, clip_id, frame, variant, mean_l)
         for frame in range(num_frames)
-        for variant in range(num_recolorings)
+        for variant in range(settings.num_recolorings)
     ]
 
 
-def plan_clip(
-    images: np.ndarray,
-    garments: np.ndarray,
-    *,
-    scope: Scope,
-    region: Region,
-    num_recolorings: int,
-    seed: int,
-    clip_id: str,
-) -> ClipColorPlan:
+def plan_clip(images: np.ndarray, garments: np.ndarray, settings: RecoloringSettings, clip_id: str) -> ClipColorPlan:
     """`plan_recolorings` for the lightness of a clip's garments: frame by frame, all variants of each.
 
     Args:
         images: (T, H, W, 3) uint8 RGB.
         garments: (T, H, W) uint8 labels, as from `garment_labels`.
-        scope, region, num_variants, seed, clip_id: as for `plan_recolorings`.
+        settings, clip_id: as for `plan_recolorings`.
 
     Raises:
         ConfigError: labels and images are not of one shape.
@@ -148,12 +145,9 @@ def plan_clip(
     if garments.shape != images.shape[:3]:
         raise ConfigError(f"got garments of shape {garments.shape}, expected {images.shape[:3]} like the images")
     plan = plan_recolorings(
-        seed,
+        settings,
         clip_id,
         num_frames=len(images),
-        num_recolorings=num_recolorings,
-        scope=scope,
-        region=region,
         mean_l=(mean_lightness(images, garments == UPPER), mean_lightness(images, garments == LOWER)),
     )
     return ((frame, list(paints)) for frame, paints in groupby(plan, key=lambda paint: paint.frame))
@@ -217,20 +211,22 @@ def _recolor(image: np.ndarray, regions: dict[int, np.ndarray], paint: ColorPlan
 
 
 def _plan(
-    seed: int, clip_id: str, frame: int, variant: int, scope: Scope, region: Region, mean_l: tuple[float, float]
+    settings: RecoloringSettings, clip_id: str, frame: int, variant: int, mean_l: tuple[float, float]
 ) -> ColorPlan:
     """Decide the colours of one variant."""
-    place = f"{seed}/{clip_id}/{variant}" if scope == "clip" else f"{seed}/{clip_id}/{variant}/{frame}"
+    place = f"{settings.seed}/{clip_id}/{variant}"
+    if settings.scope == "frame":
+        place += f"/{frame}"
     own_seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") >> 1  # fits a signed int64
     generator = np.random.default_rng(own_seed)
     # The upper colour is drawn first, whether or not it is used.
     upper, lower = (sample_ab(generator, lightness) for lightness in mean_l)
-    original = scope == "clip" and variant == 0
+    original = settings.scope == "clip" and variant == 0
     return ColorPlan(
         frame=frame,
         variant=variant,
-        upper_ab=None if original or region == "lower" else upper,
-        lower_ab=None if original or region == "upper" else lower,
+        upper_ab=None if original or settings.region == "lower" else upper,
+        lower_ab=None if original or settings.region == "upper" else lower,
         seed=own_seed,
     )
 

@@ -26,7 +26,7 @@ _SCALE = (0.7, 1.0)
 _LARGEST_TURN = 90.0
 
 
-class Box(NamedTuple):
+class PoseBox(NamedTuple):
     """Whole pixels from the first inside to the first beyond; a part of it may be outside the frame."""
 
     left: int
@@ -35,7 +35,7 @@ class Box(NamedTuple):
     bottom: int
 
 
-def person_box(keypoints: np.ndarray, size: tuple[int, int]) -> Box:
+def box_of_pose(keypoints: np.ndarray, size: tuple[int, int]) -> PoseBox:
     """Find the box about the joints that are seen, of the proportions of a frame: a square in square frames.
 
     The longer side reaches a tenth beyond the joints at both ends; the other one lies about their middle.
@@ -60,16 +60,16 @@ def person_box(keypoints: np.ndarray, size: tuple[int, int]) -> Box:
     sides = np.maximum(np.round(side * proportions / proportions[longer]).astype(int), 1)
     starts = np.floor((low + high - sides) / 2).astype(int)
     starts[longer] = start
-    return Box(*starts.tolist(), *(starts + sides).tolist())
+    return PoseBox(*starts.tolist(), *(starts + sides).tolist())
 
 
 def crop_to_person(image: np.ndarray, keypoints: np.ndarray) -> Moved:
-    """Enlarge a frame to what is in the `person_box`, mirrored where that reaches beyond the frame.
+    """Enlarge a frame to what is in the `box_of_pose`, mirrored where that reaches beyond the frame.
 
-    Raises PosegenError as `person_box`.
+    Raises PosegenError as `box_of_pose`.
     """
     height, width = image.shape[:2]
-    box = person_box(keypoints, (height, width))
+    box = box_of_pose(keypoints, (height, width))
     scale_x, scale_y = width / (box.right - box.left), height / (box.bottom - box.top)
     matrix = np.array([[scale_x, 0, (0.5 - box.left) * scale_x - 0.5], [0, scale_y, (0.5 - box.top) * scale_y - 0.5]])
     return _move(image, keypoints, matrix, cv2.BORDER_REFLECT_101)

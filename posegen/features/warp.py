@@ -146,26 +146,6 @@ def fit_affines(target: np.ndarray, source: np.ndarray, weights: np.ndarray) -> 
     return np.where(valid[..., None, None], matrices, 0.0), valid
 
 
-def warp_parts(feature: np.ndarray, labels: np.ndarray, affines: PartAffines) -> np.ndarray:
-    """Warp each labelled part on its own and merge them by maximum: equation 1 of Yang et al. (2020), on a CPU.
-
-    Interpolation is bilinear and everything outside a label is 0, so 0 has to mean "nothing there". Work is limited
-    to the regions that a part can reach.
-
-    Args:
-        feature: (H, W, C) float32 or uint8, not negative.
-        labels: (10, H, W) bool, on the source.
-        affines: Of one pair of poses.
-
-    Returns:
-        (H, W, C), of the feature's type.
-
-    Raises:
-        PosegenError: The labels are of another size than the feature map, or not bool.
-    """
-    return merge_crops(crop_parts(feature, labels), affines, feature.shape[:2])
-
-
 def crop_parts(feature: np.ndarray, labels: np.ndarray) -> list[PartCrop]:
     """Cut a feature map (H, W, C) into its labelled parts (10, H, W), which `merge_crops` can warp many times.
 
@@ -189,7 +169,11 @@ def crop_parts(feature: np.ndarray, labels: np.ndarray) -> list[PartCrop]:
 
 
 def merge_crops(crops: list[PartCrop], affines: PartAffines, size: tuple[int, ...]) -> np.ndarray:
-    """Warp the parts of a source onto a canvas of `size` (H, W) and merge them by maximum: `warp_parts`."""
+    """Warp each part of a source on its own onto a canvas of `size` (H, W), and merge them by maximum.
+
+    Equation 1 of Yang et al. (2020), within the regions that a part can reach. Interpolation is bilinear and everything
+    outside a label is 0, so 0 has to mean "nothing there".
+    """
     canvas = np.zeros((*size, crops[0].image.shape[2]), crops[0].image.dtype)
     for region, part in _warped(crops, affines, canvas):
         np.maximum(region, part, out=region)

@@ -15,9 +15,9 @@ from posegen.datasets.motion_formats.action_names import HUMANACT12, NTU13
 from posegen.errors import CheckpointError, ConfigError
 from posegen.inference.devices import default_device
 from posegen.motion.pose_features import JointSet, recognized_joints
-from posegen.networks.recognition import GRURecognizer, Recognition
+from posegen.networks.recognition import ActionPrediction, GRURecognizer
 from posegen.samples import Batch
-from posegen.stages import Recognition as RecognitionStage
+from posegen.stages import Recognition
 from posegen.weights import download as weights
 
 _PUBLISHED: dict[str, tuple[tuple[str, ...], JointSet]] = {
@@ -39,7 +39,7 @@ class ActionClassifier:
     """Its classes, in the order of its logits."""
     fps: float
     """Frames per second of the motions that it was trained on; 0 where that is not known."""
-    recognize: Callable[[Batch, torch.Generator | None], Recognition]
+    recognize: Callable[[Batch, torch.Generator | None], ActionPrediction]
     """Maps ``motion`` (N, T, 25, 6), ``length`` (N,) and ``rest`` (N, 24, 3) to features and logits. The generator
     samples the first states of a GRU; None starts from zeros."""
 
@@ -77,7 +77,7 @@ def load_action_classifier(name: str, device: torch.device | None = None) -> Act
     if name in _PUBLISHED:
         return _load_published(name, device)
     try:
-        stage = load_stage(find_checkpoint(name), RecognitionStage)
+        stage = load_stage(find_checkpoint(name), Recognition)
     except CheckpointError as error:
         raise CheckpointError(f"{error}; or take one of {', '.join(_PUBLISHED)}") from error
     stage.to(device)
@@ -89,7 +89,7 @@ def _load_published(name: str, device: torch.device) -> ActionClassifier:
     network = GRURecognizer.pretrained(name).to(device)
     to_camera = torch.tensor([1.0, -1.0, -1.0], device=device)  # it was trained in a camera's axes, y down
 
-    def recognize(batch: Batch, generator: torch.Generator | None = None) -> Recognition:
+    def recognize(batch: Batch, generator: torch.Generator | None = None) -> ActionPrediction:
         joints = recognized_joints(batch["motion"], batch["rest"], joint_set) * to_camera
         state = None if generator is None else network.random_state(len(joints), generator)
         return network(joints, batch["length"], state)
@@ -97,7 +97,7 @@ def _load_published(name: str, device: torch.device) -> ActionClassifier:
     return ActionClassifier(name, weights.identity(name), actions, 0.0, recognize)
 
 
-def _hash(stage: RecognitionStage) -> str:
+def _hash(stage: Recognition) -> str:
     """SHA-256 of a stage's configuration and of all its tensors, in order."""
     digest = hashlib.sha256(repr(stage.config).encode())
     for name, tensor in stage.state_dict().items():

@@ -180,14 +180,6 @@ class MotionRenderer:
         return self._camera.project(np.stack([points[..., 0], height, points[..., 1]], axis=-1))[..., :2]
 
 
-def render_motion(
-    motion: Motion, size: tuple[int, int] = (256, 256), *, view: ViewAngle = "angled", follow: bool = False
-) -> Iterator[np.ndarray]:
-    """Render every frame of a motion, (H, W, 3) uint8 RGB each; see `MotionRenderer`."""
-    renderer = MotionRenderer(motion, size, view=view, follow=follow)
-    return map(renderer.frame, range(len(renderer)))
-
-
 def render_together(
     motions: Sequence[Motion], captions: Sequence[str] = (), layout: GridLayout = _DEFAULT_LAYOUT
 ) -> Iterator[np.ndarray]:

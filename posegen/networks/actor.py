@@ -8,10 +8,51 @@ three zeros. A mask (N, T) is True where a motion has a frame, so that motions o
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorSize:
+    """How large encoder and decoder are; by default as published."""
+
+    num_joints: int = 25
+    """J, rows of a frame."""
+    num_features: int = 6
+    """C, numbers of a row."""
+    latent_dim: int = 256
+    """Z, even: size of the code and of every token."""
+    num_layers: int = 8
+    """Transformer layers."""
+    num_heads: int = 4
+    """Attention heads of a layer; they divide Z."""
+    feedforward_dim: int = 1024
+    """Width of each layer's perceptron."""
+    dropout: float = 0.1
+    """Share of activations that training drops."""
+    norm_first: bool = False
+    """Normalize what goes into each part of a layer (Xiong et al., 2020, arXiv:2002.04745) instead of what comes out,
+    as published: it learns in fewer steps, and takes larger ones."""
+
+    @property
+    def layer_options(self) -> dict[str, Any]:
+        """Arguments of PyTorch's transformer layers."""
+        return {
+            "d_model": self.latent_dim,
+            "nhead": self.num_heads,
+            "dim_feedforward": self.feedforward_dim,
+            "dropout": self.dropout,
+            "activation": _gelu,
+            "batch_first": True,
+            "norm_first": self.norm_first,
+        }
+
+
+_PUBLISHED = ActorSize()
 
 
 class ActorEncoder(nn.Module):
@@ -21,40 +62,16 @@ class ActorEncoder(nn.Module):
 
     Args:
         num_actions: A.
-        num_joints: J, rows of a frame.
-        num_features: C, numbers of a row.
-        latent_dim: Z, even: size of the code and of every token.
-        num_layers: Transformer layers.
-        num_heads: Attention heads of a layer; they divide Z.
-        feedforward_dim: Width of each layer's perceptron.
-        dropout: Share of activations that training drops.
-        norm_first: Normalize what goes into each part of a layer (Xiong et al., 2020, arXiv:2002.04745) instead of what
-            comes out, as published: it learns in fewer steps, and takes larger ones.
+        size: Of motions and layers.
     """
 
-    def __init__(
-        self,
-        num_actions: int,
-        num_joints: int = 25,
-        num_features: int = 6,
-        latent_dim: int = 256,
-        num_layers: int = 8,
-        num_heads: int = 4,
-        feedforward_dim: int = 1024,
-        dropout: float = 0.1,
-        norm_first: bool = False,
-    ):
+    def __init__(self, num_actions: int, size: ActorSize = _PUBLISHED):
         super().__init__()
-        self.mean_tokens = nn.Parameter(torch.randn(num_actions, latent_dim))
-        self.logvar_tokens = nn.Parameter(torch.randn(num_actions, latent_dim))
-        self.embedding = nn.Linear(num_joints * num_features, latent_dim)
-        self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                latent_dim, num_heads, feedforward_dim, dropout, _gelu, batch_first=True, norm_first=norm_first
-            )
-            for _ in range(num_layers)
-        )
+        self.mean_tokens = nn.Parameter(torch.randn(num_actions, size.latent_dim))
+        self.logvar_tokens = nn.Parameter(torch.randn(num_actions, size.latent_dim))
+        self.embedding = nn.Linear(size.num_joints * size.num_features, size.latent_dim)
+        self.dropout = nn.Dropout(size.dropout)
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(**size.layer_options) for _ in range(size.num_layers))
 
     def forward(self, motion: Tensor, action: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Motion (N, T, J, C), action (N,) int64 in [0, A) and mask (N, T) bool to mean and logvar (N, Z).
@@ -79,29 +96,13 @@ class ActorDecoder(nn.Module):
     are kept because the published network has them. Arguments are those of the encoder.
     """
 
-    def __init__(
-        self,
-        num_actions: int,
-        num_joints: int = 25,
-        num_features: int = 6,
-        latent_dim: int = 256,
-        num_layers: int = 8,
-        num_heads: int = 4,
-        feedforward_dim: int = 1024,
-        dropout: float = 0.1,
-        norm_first: bool = False,
-    ):
+    def __init__(self, num_actions: int, size: ActorSize = _PUBLISHED):
         super().__init__()
-        self.num_features = num_features
-        self.action_biases = nn.Parameter(torch.randn(num_actions, latent_dim))
-        self.dropout = nn.Dropout(dropout)
-        self.layers = nn.ModuleList(
-            nn.TransformerDecoderLayer(
-                latent_dim, num_heads, feedforward_dim, dropout, _gelu, batch_first=True, norm_first=norm_first
-            )
-            for _ in range(num_layers)
-        )
-        self.head = nn.Linear(latent_dim, num_joints * num_features)
+        self.num_features = size.num_features
+        self.action_biases = nn.Parameter(torch.randn(num_actions, size.latent_dim))
+        self.dropout = nn.Dropout(size.dropout)
+        self.layers = nn.ModuleList(nn.TransformerDecoderLayer(**size.layer_options) for _ in range(size.num_layers))
+        self.head = nn.Linear(size.latent_dim, size.num_joints * size.num_features)
 
     def forward(self, z: Tensor, action: Tensor, mask: Tensor) -> Tensor:
         """Code (N, Z), action and mask (N, T) bool to a motion (N, T, J, C) that is exactly 0 behind the mask.

@@ -6,6 +6,7 @@ All norms are instance norms without parameters; all convolutions have biases.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -14,7 +15,22 @@ from torch import Tensor, nn
 
 from posegen.errors import ConfigError
 from posegen.networks.initialization import init_xavier
-from posegen.networks.layers import check_size, halve, tile
+from posegen.networks.layers import check_divisible, halve, tile
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetVariant:
+    """What the published code lets choose of a U-Net."""
+
+    upsample: Literal["basic", "bilinear"] = "basic"
+    """Transposed convolutions, or bilinear upsampling and a convolution."""
+    where_add: Literal["all", "input"] = "all"
+    """Where the code enters."""
+    dropout: bool = False
+    """Drop half of the decoder's activations in the levels between the four outer ones and the innermost."""
+
+
+_PUBLISHED = UNetVariant()
 
 
 class UNet(nn.Module):
@@ -29,9 +45,7 @@ class UNet(nn.Module):
         latent_dim: Z.
         width: Channels of the outermost level, doubled at each level up to eight times.
         num_downs: Halvings, at least 5. 7 is the paper's U-128, 8 its U-256.
-        upsample: Transposed convolutions (``basic``), or bilinear upsampling and a convolution.
-        where_add: Where the code enters.
-        dropout: Drop half of the decoder's activations in the levels between the four outer ones and the innermost.
+        variant: Which of the published ones.
     """
 
     def __init__(
@@ -41,18 +55,16 @@ class UNet(nn.Module):
         latent_dim: int = 16,
         width: int = 64,
         num_downs: int = 7,
-        upsample: Literal["basic", "bilinear"] = "basic",
-        where_add: Literal["all", "input"] = "all",
-        dropout: bool = False,
+        variant: UNetVariant = _PUBLISHED,
     ):
         super().__init__()
         if num_downs < 5:
             raise ConfigError(f"num_downs must be at least 5, got {num_downs}")
         self.num_downs = num_downs
-        self.where_add = where_add
+        self.where_add = variant.where_add
         widths = [width * min(2**level, 8) for level in range(num_downs)]
         inputs = [in_channels, *widths[:-1]]
-        inner_latent_dim = latent_dim if where_add == "all" else 0
+        inner_latent_dim = latent_dim if variant.where_add == "all" else 0
         self.downs = nn.ModuleList(
             _down(
                 inputs[level] + (inner_latent_dim if level else latent_dim),
@@ -66,9 +78,9 @@ class UNet(nn.Module):
             _up(
                 widths[level] * (1 if level == num_downs - 1 else 2),
                 inputs[level] if level else out_channels,
-                upsample,
+                variant.upsample,
                 outermost=level == 0,
-                dropout=dropout and 4 <= level < num_downs - 1,
+                dropout=variant.dropout and 4 <= level < num_downs - 1,
             )
             for level in reversed(range(num_downs))
         )
@@ -81,7 +93,7 @@ class UNet(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes images of this height and width."""
-        check_size(size, multiple=self.stride_multiple, minimum=self.stride_multiple)
+        check_divisible(size, multiple=self.stride_multiple, minimum=self.stride_multiple)
 
     def forward(self, condition: Tensor, z: Tensor) -> Tensor:
         """Condition (N, C, H, W) and code (N, Z) to an image (N, 3, H, W), all in [-1, 1] but the code.

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from posegen.errors import ConfigError
 from posegen.networks.initialization import init_xavier
-from posegen.networks.layers import check_size
+from posegen.networks.layers import check_divisible
 from posegen.skeletons import OPENPOSE_18
 
 _JOINTS = len(OPENPOSE_18)
@@ -115,7 +115,7 @@ class DeformableGenerator(nn.Module):
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes images of this height and width."""
         multiple = 2 ** (self.num_levels - 1)
-        check_size(size, multiple=multiple, minimum=multiple)
+        check_divisible(size, multiple=multiple, minimum=multiple)
 
     def forward(self, image: Tensor, pose: Tensor, target_pose: Tensor, affines: Tensor, masks: Tensor) -> Tensor:
         """Draw the person of an image in the target pose.
@@ -204,7 +204,7 @@ class PairDiscriminator(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless images of this height and width leave a patch to score."""
-        check_size(size, multiple=1, minimum=34)  # ⌊34 / 2⌋ - 1 = 16, and four halvings
+        check_divisible(size, multiple=1, minimum=34)  # ⌊34 / 2⌋ - 1 = 16, and four halvings
 
     def forward(self, source: Tensor, pose: Tensor, image: Tensor, target_pose: Tensor) -> Tensor:
         """Judge images (N, 3, H, W) beside their sources; the poses are heat maps (N, 18, H, W).

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from posegen.errors import ConfigError
 
 
-def check_size(size: Sequence[int], *, multiple: int, minimum: int) -> None:
+def check_divisible(size: Sequence[int], *, multiple: int, minimum: int) -> None:
     """Raise ConfigError unless height and width are multiples of `multiple` and at least `minimum`."""
     height, width = size
     if height % multiple or width % multiple or min(height, width) < minimum:

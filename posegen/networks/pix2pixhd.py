@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -17,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from posegen.errors import ConfigError
 from posegen.networks.initialization import init_normal
-from posegen.networks.layers import check_size, halve, tile
+from posegen.networks.layers import check_divisible, halve, tile
 
 ZInject = Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"]
 """How the code enters a generator.
@@ -35,6 +36,23 @@ spade               a scale and a shift of every pixel behind the last norm (Par
 tile                tiled and concatenated, and erased; kept to show that.
 """
 
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSize:
+    """How large a generator is."""
+
+    width: int
+    """Channels of the first convolution, doubled by each halving. Of a `LocalEnhancer` those of the fine scale; its
+    coarse generator has twice as many."""
+    num_downs: int = 4
+    """Halvings, of the coarse generator."""
+    num_blocks: int = 9
+    """Residual blocks, of the coarse generator."""
+    num_local_blocks: int = 3
+    """Residual blocks of a `LocalEnhancer`'s fine scale; a `GlobalGenerator` has none."""
+
+
+_GLOBAL, _LOCAL = GeneratorSize(width=64), GeneratorSize(width=32)
 _REGIONAL = ("tile_masked", "spade")
 _STYLE_DIM = 256
 _MODULATION_WIDTH = 64
@@ -47,9 +65,7 @@ class GlobalGenerator(nn.Module):
         in_channels: Channels of feature map and previous frame together.
         out_channels: Channels of the frame.
         latent_dims: Size of each part of the code; no code without any.
-        width: Channels of the first convolution, doubled by each halving.
-        num_downs: Halvings.
-        num_blocks: Residual blocks.
+        size: As published, by default.
         z_inject: How the code enters, see `ZInject`.
         checkpoint_activations: Recompute residual blocks in the backward pass: less memory, more time.
     """
@@ -59,26 +75,22 @@ class GlobalGenerator(nn.Module):
         in_channels: int = 7,
         out_channels: int = 3,
         latent_dims: Sequence[int] = (16, 8),
-        width: int = 64,
-        num_downs: int = 4,
-        num_blocks: int = 9,
+        size: GeneratorSize = _GLOBAL,
         z_inject: ZInject = "tile_nonorm_stem",
         checkpoint_activations: bool = False,
     ):
         super().__init__()
-        self.num_downs = num_downs
+        self.num_downs = size.num_downs
         self.conditioning = _Conditioning(latent_dims, z_inject)
         self.trunk = _Trunk(
             in_channels + self.conditioning.num_channels,
-            width,
-            num_downs,
-            num_blocks,
+            size,
             norm_stem=self.conditioning.norm_stem,
             style_dim=self.conditioning.style_dim,
             map_dim=self.conditioning.map_dim,
             checkpoint_activations=checkpoint_activations,
         )
-        self.output = _output(width, out_channels)
+        self.output = _output(size.width, out_channels)
         init_normal(self)
 
     @property
@@ -88,7 +100,7 @@ class GlobalGenerator(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes images of this height and width."""
-        check_size(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
+        check_divisible(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
 
     def forward(
         self, features: Tensor, previous: Tensor, z: Tensor | None = None, regions: Tensor | None = None
@@ -117,10 +129,7 @@ class LocalEnhancer(nn.Module):
         in_channels: Channels of feature map and previous frame together.
         out_channels: Channels of the frame.
         latent_dims: Size of each part of the code; no code without any.
-        width: Channels of the fine scale's first convolution. The coarse generator has twice as many.
-        num_downs: Halvings of the coarse generator.
-        num_blocks: Residual blocks of the coarse generator.
-        num_local_blocks: Residual blocks of the fine scale.
+        size: As published, by default.
         z_inject: How the code enters, see `ZInject`.
         checkpoint_activations: Recompute residual blocks in the backward pass: less memory, more time.
     """
@@ -130,32 +139,27 @@ class LocalEnhancer(nn.Module):
         in_channels: int = 7,
         out_channels: int = 3,
         latent_dims: Sequence[int] = (16, 8),
-        width: int = 32,
-        num_downs: int = 4,
-        num_blocks: int = 9,
-        num_local_blocks: int = 3,
+        size: GeneratorSize = _LOCAL,
         z_inject: ZInject = "tile_nonorm_stem",
         checkpoint_activations: bool = False,
     ):
         super().__init__()
-        self.num_downs = num_downs
+        self.num_downs = size.num_downs
         self.conditioning = _Conditioning(latent_dims, z_inject)
         channels = in_channels + self.conditioning.num_channels
         norm_stem, style_dim = self.conditioning.norm_stem, self.conditioning.style_dim
         self.coarse = _Trunk(
             channels,
-            2 * width,
-            num_downs,
-            num_blocks,
+            replace(size, width=2 * size.width),
             norm_stem=norm_stem,
             style_dim=style_dim,
             checkpoint_activations=checkpoint_activations,
         )
-        self.stem = _stem(channels, width, norm=norm_stem)
-        self.down = _down(width)
-        self.blocks = _ResidualBlocks(2 * width, num_local_blocks, style_dim, checkpoint_activations)
-        self.up = _Up(2 * width, self.conditioning.map_dim)
-        self.output = _output(width, out_channels)
+        self.stem = _stem(channels, size.width, norm=norm_stem)
+        self.down = _down(size.width)
+        self.blocks = _ResidualBlocks(2 * size.width, size.num_local_blocks, style_dim, checkpoint_activations)
+        self.up = _Up(2 * size.width, self.conditioning.map_dim)
+        self.output = _output(size.width, out_channels)
         init_normal(self)
 
     @property
@@ -165,7 +169,7 @@ class LocalEnhancer(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes images of this height and width."""
-        check_size(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
+        check_divisible(size, multiple=self.stride_multiple, minimum=2 * self.stride_multiple)
 
     def forward(
         self, features: Tensor, previous: Tensor, z: Tensor | None = None, regions: Tensor | None = None
@@ -254,9 +258,7 @@ class _Trunk(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        width: int,
-        num_downs: int,
-        num_blocks: int,
+        size: GeneratorSize,
         *,
         norm_stem: bool,
         style_dim: int,
@@ -264,10 +266,10 @@ class _Trunk(nn.Module):
         checkpoint_activations: bool,
     ):
         super().__init__()
-        widths = [width * 2**level for level in range(num_downs + 1)]
-        self.stem = _stem(in_channels, width, norm=norm_stem)
+        widths = [size.width * 2**level for level in range(size.num_downs + 1)]
+        self.stem = _stem(in_channels, size.width, norm=norm_stem)
         self.downs = nn.Sequential(*(_down(channels) for channels in widths[:-1]))
-        self.blocks = _ResidualBlocks(widths[-1], num_blocks, style_dim, checkpoint_activations)
+        self.blocks = _ResidualBlocks(widths[-1], size.num_blocks, style_dim, checkpoint_activations)
         self.ups = nn.Sequential(*(_Up(channels) for channels in reversed(widths[2:])))
         self.last_up = _Up(widths[1], map_dim)
 

@@ -13,7 +13,7 @@ from posegen.errors import ConfigError
 from posegen.weights import download as weights
 
 
-class Recognition(NamedTuple):
+class ActionPrediction(NamedTuple):
     """What a recogniser makes of a batch."""
 
     logits: Tensor
@@ -67,7 +67,7 @@ class GRURecognizer(nn.Module):
         shape = (self.num_layers, num_motions, self.hidden_dim)
         return torch.randn(shape, generator=generator, device=generator.device).to(self.linear1.weight)
 
-    def forward(self, joints: Tensor, lengths: Tensor, initial_state: Tensor | None = None) -> Recognition:
+    def forward(self, joints: Tensor, lengths: Tensor, initial_state: Tensor | None = None) -> ActionPrediction:
         """Tell the actions of a batch.
 
         Args:
@@ -78,7 +78,7 @@ class GRURecognizer(nn.Module):
         states, _ = self.recurrent(joints.flatten(2), initial_state)  # (N, T, 128)
         last = states[torch.arange(len(states), device=states.device), lengths - 1]  # (N, 128)
         features = self.linear1(last).tanh()  # (N, 30)
-        return Recognition(self.linear2(features), features)  # (N, A), (N, 30)
+        return ActionPrediction(self.linear2(features), features)  # (N, A), (N, 30)
 
 
 class STGCN(nn.Module):
@@ -106,14 +106,14 @@ class STGCN(nn.Module):
         )
         self.head = nn.Linear(self.feature_dim, num_actions)
 
-    def forward(self, rotations: Tensor) -> Recognition:
+    def forward(self, rotations: Tensor) -> ActionPrediction:
         """Local rotations (N, T, J, 6), the first two rows of each matrix, without translation."""
         x = self.norm(rotations.flatten(2).transpose(1, 2))  # (N, J C, T)
         x = x.unflatten(1, rotations.shape[2:]).permute(0, 2, 3, 1)  # (N, C, T, J)
         for block in self.blocks:
             x = block(x, self.get_buffer("adjacency"))  # (N, 64 … 256, T … T / 4, J)
         features = x.mean(dim=(2, 3))  # (N, 256)
-        return Recognition(self.head(features), features)  # (N, A), (N, 256)
+        return ActionPrediction(self.head(features), features)  # (N, A), (N, 256)
 
 
 class _GraphBlock(nn.Module):

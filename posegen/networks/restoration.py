@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posegen.networks.initialization import init_normal
-from posegen.networks.layers import check_size
+from posegen.networks.layers import check_divisible
 
 _MULTIPLE = 4  # two halvings
 _LARGEST_DILATION = 4
@@ -41,7 +41,7 @@ class FeatureRestorer(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes maps of this height and width."""
-        check_size(size, multiple=_MULTIPLE, minimum=_MULTIPLE * (_LARGEST_DILATION + 1))
+        check_divisible(size, multiple=_MULTIPLE, minimum=_MULTIPLE * (_LARGEST_DILATION + 1))
 
     def forward(self, features: Tensor, support: Tensor) -> Tensor:
         """Restore a feature map (N, 4, H, W) in [-1, 1]; its stick figure stays as it is.

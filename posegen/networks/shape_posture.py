@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posegen.errors import ConfigError
-from posegen.networks.layers import check_size
+from posegen.networks.layers import check_divisible
 
 _LATENT_SCALES = 2  # the coarsest ones, at which a code says what a person looks like
 _FEWEST_SCALES = _LATENT_SCALES + 1
@@ -83,14 +83,14 @@ class ShapePostureNetwork(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network can render images of this height and width."""
-        check_size(size, multiple=self.multiple, minimum=self.multiple)
+        check_divisible(size, multiple=self.multiple, minimum=self.multiple)
 
     def encode(self, appearance: Tensor, *, noise: float | Tensor | None = None) -> ShapeCode:
         """Read what a person looks like, (N, C, H, W) in [-1, 1].
 
         Codes are posterior means, or, with a share of the posterior's noise, near them: 1 draws samples of it.
         """
-        check_size(appearance.shape[-2:], multiple=self.appearance_multiple, minimum=self.appearance_multiple)
+        check_divisible(appearance.shape[-2:], multiple=self.appearance_multiple, minimum=self.appearance_multiple)
         return self.shape(self.appearance(appearance), noise)
 
     def decode(self, z: Sequence[Tensor], posture: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from posegen.errors import WeightsError
-from posegen.networks.layers import check_size
+from posegen.networks.layers import check_divisible
 from posegen.weights import download as weights
 
 AB_SCALE = 110.0
@@ -83,7 +83,7 @@ class SIGGRAPH17(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless height and width are multiples of 8."""
-        check_size(size, multiple=_STRIDE, minimum=_STRIDE)
+        check_divisible(size, multiple=_STRIDE, minimum=_STRIDE)
 
     def forward(self, lightness: Tensor, ab: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Colour a batch.

@@ -229,7 +229,7 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-logits.astype(np.float64).clip(-50, 50)))
 
 
-def follow(networks: BlazeposeNetworks, frames: Iterable[np.ndarray]) -> Iterator[Sighting | None]:
+def follow_landmarks(networks: BlazeposeNetworks, frames: Iterable[np.ndarray]) -> Iterator[Sighting | None]:
     """Find the same person in frame after frame; None where it is lost.
 
     It is the most prominent person of the first frame that shows anyone. While it is lost, detections far from
@@ -248,11 +248,11 @@ def follow(networks: BlazeposeNetworks, frames: Iterable[np.ndarray]) -> Iterato
 
 
 def follow_both_ways(networks: BlazeposeNetworks, images: Sequence[np.ndarray]) -> list[Sighting | None]:
-    """Find the same person in frames (H, W, 3) as `follow` does, and go back where the detector saw nobody at first.
+    """Find the same person in frames (H, W, 3) as `follow_landmarks`, and go back where nobody was detected at first.
 
     None where the person is lost all the same.
     """
-    sightings = list(follow(networks, images))
+    sightings = list(follow_landmarks(networks, images))
     for frame in reversed(range(len(sightings) - 1)):
         later = sightings[frame + 1]
         if sightings[frame] is None and later is not None:

@@ -135,7 +135,7 @@ def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def follow(frames: Iterable[People]) -> np.ndarray:
+def pick_person(frames: Iterable[People]) -> np.ndarray:
     """Pick one person's keypoints (T, 18, 3) out of those of everyone in T frames.
 
     It is the one with the highest score in the first frame that shows anyone, and then the one with the highest
@@ -178,7 +178,7 @@ class Openpose:
 
     def __call__(self, footage: Footage) -> Poses:
         """Return smoothed poses, and as scores the mean confidences of the joints that were seen."""
-        keypoints = follow(find_people(self._network, image) for image in footage.images)
+        keypoints = pick_person(find_people(self._network, image) for image in footage.images)
         confidence = keypoints[..., 2]  # (T, 18)
         scores = confidence.sum(axis=1) / np.maximum((confidence > 0).sum(axis=1), 1)
         height, width = footage.images.shape[1:3]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from posegen.perception.blazepose import BlazeposeNetworks, follow
+from posegen.perception.blazepose import BlazeposeNetworks, follow_landmarks
 from posegen.perception.selfie import clean_mask
 
 _MARGIN = 0.05  # of the person's longer side, for hair and fingers that the masks miss
@@ -31,7 +31,7 @@ def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float
         height, width = frame.shape[:2]
         resized.append(fit_networks(frame))
     boxes = []
-    for frame, sighting in zip(resized, follow(BlazeposeNetworks(), resized), strict=True):
+    for frame, sighting in zip(resized, follow_landmarks(BlazeposeNetworks(), resized), strict=True):
         if sighting is not None:
             mask = clean_mask(sighting.mask_in_frame(*frame.shape[:2]))
             if mask.any():

@@ -1,31 +1,36 @@
 """What a training step sees: one file per kind of sample, and the plans and loaders that all kinds share."""
 
 from posegen.samples.behavior_windows import BehaviorWindows
-from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, Sample, Samples, fixed_batch
-from posegen.samples.frame_pairs import FramePairs
+from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings, Sample, Samples, fixed_batch
+from posegen.samples.frame_pairs import FramePairs, FramePairSettings
 from posegen.samples.hinted_frames import HintedFrames
 from posegen.samples.motion_windows import MotionCrops, Window
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
-from posegen.samples.recolored_frames import ColoredFrames
-from posegen.samples.shape_pairs import ShapePairs, View, appearance_of, posture_of
+from posegen.samples.recolored_frames import ColoredFrames, ColoredFrameSettings
+from posegen.samples.shape_pairs import ShapePairs, ShapePairSettings, View, appearance_of, posture_of
 from posegen.samples.tensors import REGIONS, content_features, to_image, to_network, to_unit, usable_rows
-from posegen.samples.warped_maps import WarpedMaps
+from posegen.samples.warped_maps import WarpedMaps, WarpedMapSettings
 
 __all__ = [
     "REGIONS",
     "Arrays",
     "Batch",
     "BehaviorWindows",
+    "ColoredFrameSettings",
     "ColoredFrames",
     "EpochLoader",
+    "EpochSettings",
+    "FramePairSettings",
     "FramePairs",
     "HintedFrames",
     "MotionCrops",
     "PosePairs",
     "Sample",
     "Samples",
+    "ShapePairSettings",
     "ShapePairs",
     "View",
+    "WarpedMapSettings",
     "WarpedMaps",
     "Window",
     "appearance_of",

@@ -12,7 +12,7 @@ from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError, PosegenError
 from posegen.motion.editing import posture_placement
 from posegen.motion.to_openpose import h36m_joints
-from posegen.samples.epoch_plan import Arrays, shuffled
+from posegen.samples.epoch_plan import Arrays, EpochSettings, shuffled
 from posegen.skeletons import H36M_17
 
 _LEAST_STD = 1e-4  # metres: a coordinate that moves less stands still, as published
@@ -49,28 +49,25 @@ class BehaviorWindows:
     Args:
         dataset: Motions.
         split: ``train`` or ``test``.
+        settings: What an epoch takes.
         actions: By name; motions of others are left out. Raises DatasetError where no window is left.
         num_frames: Frames of a window after its first.
         canonical: Put each window's first pelvis above the origin and its hips towards +z; otherwise postures are where
             they were in the world, as published.
-        epoch_size: Samples in an epoch; 0 takes every window once.
-        seed: With the epoch, decides order and companions.
     """
 
     def __init__(
         self,
         dataset: MotionDataset,
         split: Split,
+        settings: EpochSettings,
         *,
         actions: Sequence[str],
         num_frames: int = 50,
         canonical: bool = True,
-        epoch_size: int = 0,
-        seed: int = 0,
     ):
         self.dataset, self.num_frames, self.canonical = dataset, num_frames, canonical
-        self.actions = list(actions)
-        self.epoch_size, self.seed = epoch_size, seed
+        self.settings, self.actions = settings, list(actions)
         fitting = [entry for entry in dataset.split(split) if entry.action in self.actions]
         self.entries = [entry for entry in fitting if entry.num_frames > num_frames]
         if not self.entries:
@@ -87,8 +84,8 @@ class BehaviorWindows:
         self._read: dict[int, np.ndarray] = {}
 
     def plan(self, epoch: int) -> list[WindowTriple]:
-        rng = np.random.default_rng([self.seed, epoch])
-        windows = shuffled(len(self._labels), self.epoch_size, rng)
+        rng = np.random.default_rng([self.settings.seed, epoch])
+        windows = shuffled(len(self._labels), self.settings.epoch_size, rng)
         matched, paired = np.empty_like(windows), np.empty_like(windows)
         for label in np.unique(self._labels):
             rows = self._labels[windows] == label

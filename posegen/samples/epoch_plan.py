@@ -22,6 +22,16 @@ Arrays = dict[str, np.ndarray]
 Batch = dict[str, Tensor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EpochSettings:
+    """What an epoch takes."""
+
+    epoch_size: int = 0
+    """Samples in it; 0 takes all that there are once."""
+    seed: int = 0
+    """With the epoch, decides order and all else that is left to chance."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One line of a plan of frames."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,8 +17,24 @@ from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines
-from posegen.samples.epoch_plan import Arrays, Sample, shuffled
+from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
 from posegen.samples.tensors import content_features, seen, to_network, to_unit, usable_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramePairSettings(EpochSettings):
+    """Which pairs an epoch takes, and in which colours."""
+
+    true_feature_share: float
+    """Share of the pairs that see their own feature maps and not estimated ones."""
+    recolored: bool = True
+    """Whether recoloured clips are seen, or the original ones alone."""
+    num_recolorings: int = 0
+    """How many recolourings of each clip are seen beside the original, the first ones; 0 takes all."""
+    colorings: int = 1
+    """Different colourings of each pair, which follow one another in the plan; `epoch_size` counts each of them."""
+    rollout_len: int = 2
+    """T, the frames that are generated one after another to the end of the pair."""
 
 
 class FramePairs:
@@ -39,45 +55,33 @@ class FramePairs:
     Args:
         dataset: With colour variants of scope ``clip`` and region ``both``.
         split: ``train`` or ``test``.
+        settings: Which pairs, and in which colours.
         latent_dim: Z, of both garments together.
-        true_feature_share: Share of the pairs that see their own feature maps and not estimated ones.
-        painted: Whether painted clips are seen, or the original ones alone.
-        num_variants: How many recolourings of each clip are seen beside the original, the first ones; 0 takes all.
-        colorings: Different colourings of each pair, which follow one another in the plan.
         with_start: Whether ``start`` is there.
         with_appearance: Whether ``appearance`` is there.
-        rollout_len: T, the frames that are drawn one after another to the end of the pair.
-        epoch_size: Samples in an epoch; 0 takes every pair once, in each of its colourings.
-        seed: With the epoch, decides order, content, variants and noise.
     """
 
     def __init__(
         self,
         dataset: ClipDataset,
         split: Split,
+        settings: FramePairSettings,
         *,
         latent_dim: int,
-        true_feature_share: float,
-        recolored: bool = True,
-        num_recolorings: int = 0,
-        colorings: int = 1,
         with_start: bool = False,
         with_appearance: bool = False,
-        rollout_len: int = 2,
-        epoch_size: int,
-        seed: int,
     ):
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
-        self.latent_dim, self.true_feature_share = latent_dim, true_feature_share
-        self.recolored, self.colorings = recolored, colorings
+        self.settings, self.latent_dim = settings, latent_dim
         self.with_start, self.with_appearance = with_start, with_appearance
-        self.max_lead = rollout_len - 2
-        self.num_recolorings = num_recolorings and num_recolorings + 1  # the original is variant 0
-        self.epoch_size, self.seed = epoch_size, seed
+        self.max_lead = settings.rollout_len - 2
+        self.num_recolorings = settings.num_recolorings and settings.num_recolorings + 1  # the original is variant 0
         self._newest: tuple[Sample, _Pair] | None = None
-        if any(seen(variants, self.num_recolorings) < colorings for variants in self.variants):
-            raise DatasetError(f"some clips have fewer than {colorings} colourings: colorize them with more variants")
+        if any(seen(variants, self.num_recolorings) < settings.colorings for variants in self.variants):
+            raise DatasetError(
+                f"some clips have fewer than {settings.colorings} colourings: colorize them with more variants"
+            )
 
     @cached_property
     def _usable(self) -> list[np.ndarray]:
@@ -91,15 +95,15 @@ class FramePairs:
         ]
 
     def plan(self, epoch: int) -> list[Sample]:
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = np.random.default_rng([self.settings.seed, epoch])
         samples: list[Sample] = []
-        for index in shuffled(len(self._pairs), self.epoch_size // self.colorings, rng):
+        for index in shuffled(len(self._pairs), self.settings.epoch_size // self.settings.colorings, rng):
             clip, row = self._pairs[index]
             rows = self._usable[clip]
             content = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
-            estimate = bool(rng.random() >= self.true_feature_share)
+            estimate = bool(rng.random() >= self.settings.true_feature_share)
             # Colourings of a pair have the same noise: what differs between them is the colour alone.
-            seed = (self.seed, epoch, len(samples))
+            seed = (self.settings.seed, epoch, len(samples))
             lead = self._sample_lead(clip, row, rng)
             for variant in self._sample_recolorings(clip, rng):
                 samples.append(Sample(clip, row, content, variant, estimate, seed, lead))
@@ -114,8 +118,8 @@ class FramePairs:
 
     def _sample_recolorings(self, clip: int, rng: np.random.Generator) -> list[int]:
         """Different colourings of a clip; its first is the original."""
-        count = seen(self.variants[clip], self.num_recolorings) if self.recolored else 1
-        return rng.permutation(count)[: self.colorings].tolist()
+        count = seen(self.variants[clip], self.num_recolorings) if self.settings.recolored else 1
+        return rng.permutation(count)[: self.settings.colorings].tolist()
 
     def load(self, sample: Sample) -> Arrays:
         pair = self._pair(replace(sample, variant=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,8 +11,18 @@ from posegen.color.recoloring import mean_lightness
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import feature_map, target_regions
-from posegen.samples.epoch_plan import Arrays, Sample, shuffled
+from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
 from posegen.samples.tensors import REGIONS, seen, to_network, to_unit, usable_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColoredFrameSettings(EpochSettings):
+    """Which frames an epoch takes, and in which colours."""
+
+    recolored: bool = True
+    """Whether recoloured frames are seen, or the original ones."""
+    num_recolorings: int = 0
+    """How many recolourings of each frame are seen, the first ones; 0 takes all."""
 
 
 class ColoredFrames:
@@ -24,31 +35,17 @@ class ColoredFrames:
     Args:
         dataset: With colour variants of scope ``frame``.
         split: ``train`` or ``test``.
-        region: ``upper`` or ``lower``, the garment that was painted.
+        settings: Which frames, and in which colours.
+        region: ``upper`` or ``lower``, the garment that was recoloured.
         latent_dim: Z.
-        painted: Whether painted frames are seen, or the original ones.
-        num_variants: How many recolourings of each frame are seen, the first ones; 0 takes all.
-        epoch_size: Samples in an epoch; 0 takes every frame once.
-        seed: With the epoch, decides order, variants and noise.
     """
 
     def __init__(
-        self,
-        dataset: ClipDataset,
-        split: Split,
-        *,
-        region: str,
-        latent_dim: int,
-        recolored: bool = True,
-        num_recolorings: int = 0,
-        epoch_size: int,
-        seed: int,
+        self, dataset: ClipDataset, split: Split, settings: ColoredFrameSettings, *, region: str, latent_dim: int
     ):
         self.clips = dataset.split(split)
         self.variants = [dataset.variants("frame", region, clip) for clip in self.clips]
-        self.region, self.latent_dim, self.recolored = region, latent_dim, recolored
-        self.num_recolorings = num_recolorings
-        self.epoch_size, self.seed = epoch_size, seed
+        self.settings, self.region, self.latent_dim = settings, region, latent_dim
 
     @cached_property
     def _frames(self) -> list[tuple[int, int]]:
@@ -56,19 +53,19 @@ class ColoredFrames:
         return [(c, int(row)) for c, clip in enumerate(self.clips) for row in usable_rows(clip)]
 
     def plan(self, epoch: int) -> list[Sample]:
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = np.random.default_rng([self.settings.seed, epoch])
         samples = []
-        for k, index in enumerate(shuffled(len(self._frames), self.epoch_size, rng)):
+        for k, index in enumerate(shuffled(len(self._frames), self.settings.epoch_size, rng)):
             clip, row = self._frames[index]
-            variant = int(rng.integers(seen(self.variants[clip], self.num_recolorings)))
-            samples.append(Sample(clip, row, row, variant, False, (self.seed, epoch, k)))
+            variant = int(rng.integers(seen(self.variants[clip], self.settings.num_recolorings)))
+            samples.append(Sample(clip, row, row, variant, False, (self.settings.seed, epoch, k)))
         return samples
 
     def load(self, sample: Sample) -> Arrays:
         clip = self.clips[sample.clip]
         regions = target_regions(clip.keypoints[sample.row], clip.info.size)
         original = clip.image(sample.row)
-        image, ab = self._paint(sample) if self.recolored else (original, None)
+        image, ab = self._paint(sample) if self.settings.recolored else (original, None)
         recolored = (image != original).any(axis=-1)
         noise = np.random.default_rng(sample.seed).standard_normal((2, self.latent_dim), np.float32)
         return {

@@ -13,7 +13,7 @@ from posegen.datasets.dataset import Split
 from posegen.features.part_crops import Torso, crop_body_parts
 from posegen.features.spatial_augmentation import AUGMENTATIONS, Augmentation, crop_to_person
 from posegen.features.vunet_figure import FIGURES, Figure, find_joints, rasterize_posture
-from posegen.samples.epoch_plan import Arrays, Sample, shuffled
+from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
 from posegen.samples.tensors import to_network, usable_rows
 
 
@@ -26,7 +26,7 @@ class View:
     torso: Torso = "corners"
     """How part crops show the torso, see `posegen.features.part_crops.crop_homographies`."""
     crop: bool = False
-    """Show what is near the person, see `posegen.features.spatial_augmentation.person_box`."""
+    """Show what is near the person, see `posegen.features.spatial_augmentation.box_of_pose`."""
     augmentation: Augmentation = "none"
     """How frames are moved in training."""
 
@@ -60,45 +60,47 @@ def posture_of(keypoints: np.ndarray, size: tuple[int, int], figure: Figure) -> 
     return to_network(rasterize_posture(find_joints(keypoints, layout), size, layout))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShapePairSettings(EpochSettings):
+    """Which frames an epoch takes."""
+
+    self_share: float
+    """Share of the samples whose source is the target itself."""
+    equal_people: bool
+    """Take every person as often as any other, however many frames there are of each."""
+    num_others: int
+    """R, other appearances beside each pair."""
+
+
 class ShapePairs:
     """Two frames of a clip, and so of one person in one room, or the same frame twice.
 
     Keys: ``source`` and ``target`` (3, H, W) in [-1, 1]; ``source_appearance`` and ``target_appearance``, see
     `appearance_of`; ``posture`` (3, H, W) of the target, see `posture_of`; ``target_pose`` (18, 3), and
-    ``source_joints`` (K, 3), those of the figure, where its appearance has them; and with `num_others` also ``others``
+    ``source_joints`` (K, 3), those of the figure, where its appearance has them; and, if R is not 0, ``others``
     (R, 3 or 30, ·, ·) and ``other_joints`` (R, K, 3), appearances from anywhere in the split.
 
     Args:
         dataset: Needs no colour variants.
         split: ``train`` or ``test``.
-        self_share: Share of the samples whose source is the target itself.
-        equal_people: Draw every person as often as any other, however many frames there are of each.
+        settings: Which frames.
         view: How frames show a person.
         figure: How postures are drawn.
         augment: Whether sources and other appearances are moved at random, as the view says.
-        num_others: R, other appearances beside each pair.
-        epoch_size: Pairs in an epoch; 0 takes as many as there are usable frames.
-        seed: With the epoch, decides order, sources and other appearances.
     """
 
     def __init__(
         self,
         dataset: ClipDataset,
         split: Split,
+        settings: ShapePairSettings,
         *,
-        self_share: float,
-        equal_people: bool,
         view: View,
         figure: Figure,
         augment: bool,
-        num_others: int,
-        epoch_size: int,
-        seed: int,
     ):
         self.clips = dataset.split(split)
-        self.self_share, self.equal_people = self_share, equal_people
-        self.view, self.figure, self.augment, self.num_others = view, figure, augment, num_others
-        self.epoch_size, self.seed = epoch_size, seed
+        self.settings, self.view, self.figure, self.augment = settings, view, figure, augment
 
     @cached_property
     def _usable(self) -> list[np.ndarray]:
@@ -111,28 +113,28 @@ class ShapePairs:
         return np.array(pairs, np.int64).reshape(-1, 2)
 
     def plan(self, epoch: int) -> list[Sample]:
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = np.random.default_rng([self.settings.seed, epoch])
         samples = []
         for k, index in enumerate(self._sample_frames(rng)):
             clip, row = self._frames[index].tolist()
-            source = row if rng.random() < self.self_share else int(rng.choice(self._usable[clip]))
-            samples.append(Sample(clip, row, source, 0, True, (self.seed, epoch, k)))
+            source = row if rng.random() < self.settings.self_share else int(rng.choice(self._usable[clip]))
+            samples.append(Sample(clip, row, source, 0, True, (self.settings.seed, epoch, k)))
         return samples
 
     def _sample_frames(self, rng: np.random.Generator) -> np.ndarray:
         """Positions in `_frames` of the targets of an epoch."""
-        if not self.equal_people or not len(self._frames):
-            return shuffled(len(self._frames), self.epoch_size, rng)
+        if not self.settings.equal_people or not len(self._frames):
+            return shuffled(len(self._frames), self.settings.epoch_size, rng)
         people = np.unique([clip.info.person for clip in self.clips], return_inverse=True)[1][self._frames[:, 0]]
         counts = np.bincount(people)
         shares = 1 / (counts[people] * np.count_nonzero(counts))
-        return rng.choice(len(people), self.epoch_size or len(people), p=shares / shares.sum())
+        return rng.choice(len(people), self.settings.epoch_size or len(people), p=shares / shares.sum())
 
     def load(self, sample: Sample) -> Arrays:
         clip, rng = self.clips[sample.clip], np.random.default_rng(sample.seed)
         source, target = clip.image(sample.content), clip.image(sample.row)
         target_pose = clip.keypoints[sample.row].astype(np.float32)
-        others = self._others(rng) if self.num_others else {}
+        others = self._others(rng) if self.settings.num_others else {}
         appearance, source_joints = self._show(clip, sample.content, rng)
         return {
             "source": to_network(source),
@@ -152,7 +154,7 @@ class ShapePairs:
         return appearance, find_joints(pose, FIGURES[self.figure])
 
     def _others(self, rng: np.random.Generator) -> Arrays:
-        chosen = self._frames[rng.integers(len(self._frames), size=self.num_others)]
+        chosen = self._frames[rng.integers(len(self._frames), size=self.settings.num_others)]
         appearances, joints = zip(
             *(self._show(self.clips[clip], row, rng) for clip, row in chosen.tolist()), strict=True
         )

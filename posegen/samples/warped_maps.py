@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,8 +11,24 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import feature_map, find_holes
 from posegen.features.warp import disturb_affines, estimate_affines
-from posegen.samples.epoch_plan import Arrays, Sample, shuffled
+from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
 from posegen.samples.tensors import content_features, to_network, to_unit, usable_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarpedMapSettings(EpochSettings):
+    """Which pairs of frames an epoch takes, and how their parts are disturbed."""
+
+    identity_share: float
+    """Share of the samples that are estimated from the very frame; of the others, the distance between the two frames
+    is uniform over all that the clip allows."""
+    disturbed_share: float
+    """Share of the pairs of two frames whose parts are disturbed. The others look as they will when the restorer is
+    used; one that never saw them takes them for disturbed, and spoils them."""
+    part_drop: float
+    """Probability of a part to be left out of a disturbed pair."""
+    part_jitter: float
+    """Largest distance in pixels by which a part of a disturbed pair is misplaced along each axis."""
 
 
 class WarpedMaps:
@@ -25,50 +42,30 @@ class WarpedMaps:
     Args:
         dataset: Needs no colour variants.
         split: ``train`` or ``test``.
-        identity_share: Share of the samples that are estimated from the very frame; of the others, the distance
-            between the two frames is uniform over all that the clip allows.
-        disturbed_share: Share of the pairs of two frames whose parts are disturbed. The others look as they will when
-            the restorer is used; one that never saw them takes them for disturbed, and spoils them.
-        part_drop: Probability of a part to be left out of a disturbed pair.
-        part_jitter: Largest distance in pixels by which a part of a disturbed pair is misplaced along each axis.
-        epoch_size: Pairs in an epoch; 0 takes as many as there are frames.
-        seed: With the epoch, decides order, pairs and disturbance.
+        settings: Which pairs, and how they are disturbed.
     """
 
-    def __init__(
-        self,
-        dataset: ClipDataset,
-        split: Split,
-        *,
-        identity_share: float,
-        disturbed_share: float,
-        part_drop: float,
-        part_jitter: float,
-        epoch_size: int,
-        seed: int,
-    ):
+    def __init__(self, dataset: ClipDataset, split: Split, settings: WarpedMapSettings):
         self.clips = dataset.split(split)
-        self.identity_share, self.disturbed_share = identity_share, disturbed_share
-        self.part_drop, self.part_jitter = part_drop, part_jitter
-        self.epoch_size, self.seed = epoch_size, seed
+        self.settings = settings
 
     @cached_property
     def _usable(self) -> list[np.ndarray]:
         return [usable_rows(clip) for clip in self.clips]
 
     def plan(self, epoch: int) -> list[Sample]:
-        rng = np.random.default_rng([self.seed, epoch])
+        rng = np.random.default_rng([self.settings.seed, epoch])
         clip_of_frame = np.repeat(np.arange(len(self.clips)), [len(rows) for rows in self._usable])
         samples = []
-        for k, index in enumerate(shuffled(len(clip_of_frame), self.epoch_size, rng)):
+        for k, index in enumerate(shuffled(len(clip_of_frame), self.settings.epoch_size, rng)):
             clip = int(clip_of_frame[index])
             content, row = self._sample_pair(self._usable[clip], rng)
-            samples.append(Sample(clip, row, content, 0, True, (self.seed, epoch, k)))
+            samples.append(Sample(clip, row, content, 0, True, (self.settings.seed, epoch, k)))
         return samples
 
     def _sample_pair(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
         """Content and target, in either order of time."""
-        is_identity = len(rows) == 1 or rng.random() < self.identity_share
+        is_identity = len(rows) == 1 or rng.random() < self.settings.identity_share
         distance = 0 if is_identity else int(rng.integers(1, len(rows)))
         first = int(rng.integers(len(rows) - distance))
         pair = int(rows[first]), int(rows[first + distance])
@@ -80,8 +77,8 @@ class WarpedMaps:
         content = content_features(clip, sample.content)
         affines = estimate_affines(content.keypoints, keypoints)
         rng = np.random.default_rng(sample.seed)
-        if sample.content != row and rng.random() < self.disturbed_share:
-            affines = disturb_affines(affines, drop=self.part_drop, jitter=self.part_jitter, rng=rng)
+        if sample.content != row and rng.random() < self.settings.disturbed_share:
+            affines = disturb_affines(affines, drop=self.settings.part_drop, jitter=self.settings.part_jitter, rng=rng)
         warped, support = content.merge(keypoints, affines)
         hole = find_holes(keypoints, support)
         return {

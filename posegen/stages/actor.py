@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from posegen.motion.motion import Motion
 from posegen.motion.pose_features import features_to_motion, local_pose, pose_features
 from posegen.motion.rendering import render_strips
 from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
-from posegen.networks.actor import ActorDecoder, ActorEncoder, frame_mask
+from posegen.networks.actor import ActorDecoder, ActorEncoder, ActorSize, frame_mask
 from posegen.samples import Batch, MotionCrops, Samples, Window
 from posegen.samples.motion_windows import Choice
 from posegen.stages.motion_stage import MotionStage
@@ -153,17 +153,17 @@ class Actor(MotionStage):
 
     def __init__(self, config: Config):
         super().__init__(config)
-        sizes: dict[str, Any] = {
-            "latent_dim": config.latent_dim,
-            "num_layers": config.num_layers,
-            "num_heads": config.num_heads,
-            "feedforward_dim": config.feedforward_dim,
-            "dropout": config.dropout,
-            "norm_first": config.norm_first,
-        }
+        size = ActorSize(
+            latent_dim=config.latent_dim,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            feedforward_dim=config.feedforward_dim,
+            dropout=config.dropout,
+            norm_first=config.norm_first,
+        )
         num_actions = max(len(config.actions), 1)
-        self.encoder = ActorEncoder(num_actions, **sizes)
-        self.decoder = ActorDecoder(num_actions, **sizes)
+        self.encoder = ActorEncoder(num_actions, size)
+        self.decoder = ActorDecoder(num_actions, size)
         self.register_buffer("rest", torch.as_tensor(REST, dtype=torch.float32))  # (24, 3)
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self._smpl: SmplBody | None = None

@@ -15,7 +15,7 @@ from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
 from posegen.metrics.behavior import displacement_error, self_distance
 from posegen.networks.behavior import BehaviorNet
-from posegen.samples import Batch, BehaviorWindows, Samples
+from posegen.samples import Batch, BehaviorWindows, EpochSettings, Samples
 from posegen.skeletons import H36M_17
 from posegen.stages.motion_stage import MotionStage
 from posegen.stages.stage import Metrics, Stage
@@ -66,11 +66,10 @@ class BehaviorStage(MotionStage):
         return BehaviorWindows(
             dataset,
             split,
+            EpochSettings(epoch_size=config.epoch_size, seed=config.seed),
             actions=dataset.actions(config.actions),
             num_frames=config.num_frames,
             canonical=config.canonical,
-            epoch_size=config.epoch_size,
-            seed=config.seed,
         )
 
     @property

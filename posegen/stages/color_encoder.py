@@ -18,7 +18,7 @@ from posegen.losses import kl_to_standard_normal, lsgan
 from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEncoder, UNet
 from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.initialization import init_xavier
-from posegen.samples import Batch, ColoredFrames, Samples, fixed_batch, to_image
+from posegen.samples import Batch, ColoredFrames, ColoredFrameSettings, Samples, fixed_batch, to_image
 from posegen.stages.optimization import Losses, adam, cut, detached, with_gradient
 from posegen.stages.stage import Metrics, Pictures, Stage
 
@@ -114,16 +114,13 @@ class ColorEncoder(Stage):
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
-        return ColoredFrames(
-            dataset,
-            split,
-            region=config.region,
-            latent_dim=config.code_size,
+        settings = ColoredFrameSettings(
             recolored=config.recolored,
             num_recolorings=config.recolorings,
             epoch_size=config.epoch_size,
             seed=config.seed,
         )
+        return ColoredFrames(dataset, split, settings, region=config.region, latent_dim=config.code_size)
 
     def check_size(self, size: tuple[int, int]) -> None:
         self.generator.check_size(size)

@@ -15,7 +15,7 @@ from posegen.io.images import grid
 from posegen.losses import feature_matching, last, lsgan
 from posegen.networks.pix2pixhd import MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
-from posegen.samples import Batch, Samples, WarpedMaps, to_image
+from posegen.samples import Batch, Samples, WarpedMaps, WarpedMapSettings, to_image
 from posegen.stages.optimization import Losses, adam, detached, sum_losses
 from posegen.stages.stage import Metrics, Pictures, Stage
 
@@ -92,9 +92,7 @@ class FeatureRestoration(Stage):
         """Pairs of two frames; those for training are disturbed."""
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         trains = split == "train"
-        return WarpedMaps(
-            dataset,
-            split,
+        settings = WarpedMapSettings(
             identity_share=config.identity_share if trains else 0.0,
             disturbed_share=config.disturbed_share if trains else 0.0,
             part_drop=config.part_drop,
@@ -102,6 +100,7 @@ class FeatureRestoration(Stage):
             epoch_size=config.epoch_size,
             seed=config.seed,
         )
+        return WarpedMaps(dataset, split, settings)
 
     def check_size(self, size: tuple[int, int]) -> None:
         self.restorer.check_size(size)

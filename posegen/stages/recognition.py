@@ -86,7 +86,7 @@ class Recognition(MotionStage):
             seed=config.seed,
         )
 
-    def recognize(self, batch: Batch, generator: torch.Generator | None = None) -> recognition.Recognition:
+    def recognize(self, batch: Batch, generator: torch.Generator | None = None) -> recognition.ActionPrediction:
         """Tell the actions of a batch with the network that counts, in evaluation mode.
 
         Args:
@@ -125,7 +125,7 @@ class Recognition(MotionStage):
 
     def _run(
         self, network: GRURecognizer | STGCN, batch: Batch, generator: torch.Generator | None
-    ) -> recognition.Recognition:
+    ) -> recognition.ActionPrediction:
         if isinstance(network, STGCN):
             return network(batch["motion"][:, :, :-1])
         state = None

@@ -17,14 +17,14 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError, DatasetError
 from posegen.features.part_crops import Torso
-from posegen.features.spatial_augmentation import Augmentation, person_box
+from posegen.features.spatial_augmentation import Augmentation, box_of_pose
 from posegen.features.vunet_figure import FIGURES, Figure
 from posegen.io.images import grid
 from posegen.losses import mean_kl_to_standard_normal, normalized_l1, perceptual
 from posegen.metrics.image import SSIM_MIN_SIZE, psnr, ssim
 from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
 from posegen.networks.vgg import PretrainedVGG
-from posegen.samples import Batch, Samples, ShapePairs, View, appearance_of, posture_of, to_image
+from posegen.samples import Batch, Samples, ShapePairs, ShapePairSettings, View, appearance_of, posture_of, to_image
 from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.pose_transfer_stage import PoseTransferStage
 from posegen.stages.stage import Metrics, Pictures
@@ -183,18 +183,14 @@ class ShapePosture(PoseTransferStage):
         """Pairs of two frames; those for measuring are never the same frame on purpose."""
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         trains = split == "train"
-        return ShapePairs(
-            dataset,
-            split,
+        settings = ShapePairSettings(
             self_share=config.self_share if trains else 0.0,
             equal_people=config.equal_people,
-            view=config.view,
-            figure=config.figure,
-            augment=trains,
             num_others=config.regressor_steps - 1 if config.lambda_regressor and trains else 0,
             epoch_size=config.epoch_size,
             seed=config.seed,
         )
+        return ShapePairs(dataset, split, settings, view=config.view, figure=config.figure, augment=trains)
 
     def check_size(self, size: tuple[int, int]) -> None:
         self.network.check_size(size)
@@ -378,7 +374,7 @@ def _near_person(images: Tensor, poses: Tensor) -> list[Tensor]:
     height, width = images.shape[-2:]
     crops = []
     for image, pose in zip(images, poses.cpu().numpy(), strict=True):
-        box = person_box(pose, (height, width))
+        box = box_of_pose(pose, (height, width))
         crop = image[None, :, max(box.top, 0) : max(box.bottom, 0), max(box.left, 0) : max(box.right, 0)]
         crops.append(crop if min(crop.shape[-2:]) >= SSIM_MIN_SIZE else image[None])
     return crops

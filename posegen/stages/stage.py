@@ -117,9 +117,9 @@ class Stage(nn.Module, ABC):
         """Decides initial weights, order of the samples and noise."""
 
         def __post_init__(self) -> None:
-            for field in ("num_epochs", "batch_size"):
-                if getattr(self, field) < 1:
-                    raise ConfigError(f"{field} must be at least 1, got {getattr(self, field)}")
+            for name in ("num_epochs", "batch_size"):
+                if getattr(self, name) < 1:
+                    raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
             if not self.lr > 0:
                 raise ConfigError(f"lr must be positive, got {self.lr}")
             for name in self.stage.requires:  # a worker has another working directory

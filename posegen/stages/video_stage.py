@@ -20,10 +20,10 @@ from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
 from posegen.networks.codebook import Codebook, reparameterize
 from posegen.networks.compositor import Compositor
-from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
+from posegen.networks.pix2pixhd import GeneratorSize, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
 from posegen.networks.vgg import PretrainedVGG
-from posegen.samples import REGIONS, Batch, FramePairs, Samples, to_image
+from posegen.samples import REGIONS, Batch, FramePairs, FramePairSettings, Samples, to_image
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.optimization import Losses, adam, detached, sum_losses
 from posegen.stages.stage import Metrics, Pictures, Requirement, Stage
@@ -182,19 +182,22 @@ class VideoStage(Stage):
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
-        return FramePairs(
-            dataset,
-            split,
-            latent_dim=config.upper_latent_dim + config.lower_latent_dim,
+        settings = FramePairSettings(
             true_feature_share=config.true_feature_share,
             recolored=config.recolored,
             num_recolorings=config.recolorings,
             colorings=config.colors_per_pair,
-            with_start=config.v0 == "content",
-            with_appearance=config.with_appearance,
             rollout_len=config.train_rollout_len,
             epoch_size=config.epoch_size,
             seed=config.seed,
+        )
+        return FramePairs(
+            dataset,
+            split,
+            settings,
+            latent_dim=config.upper_latent_dim + config.lower_latent_dim,
+            with_start=config.v0 == "content",
+            with_appearance=config.with_appearance,
         )
 
     def generating_parameters(self) -> list[nn.Parameter]:
@@ -343,17 +346,16 @@ def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhance
         "in_channels": config.condition_channels + 3,
         "out_channels": 4 if config.with_appearance else 3,
         "latent_dims": (config.upper_latent_dim, config.lower_latent_dim),
-        "width": config.generator_width,
-        "num_downs": config.num_downs,
-        "num_blocks": config.num_blocks,
+        "size": GeneratorSize(
+            width=config.generator_width,
+            num_downs=config.num_downs,
+            num_blocks=config.num_blocks,
+            num_local_blocks=config.num_local_blocks,
+        ),
         "z_inject": config.z_inject,
         "checkpoint_activations": config.checkpoint_activations,
     }
-    generator = (
-        GlobalGenerator(**shared)
-        if config.generator == "global"
-        else LocalEnhancer(**shared, num_local_blocks=config.num_local_blocks)
-    )
+    generator = GlobalGenerator(**shared) if config.generator == "global" else LocalEnhancer(**shared)
     return Compositor(generator) if config.with_appearance else generator
 
 

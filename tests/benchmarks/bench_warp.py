@@ -14,8 +14,9 @@ import numpy as np
 
 from posegen.features.feature_map import ContentFeatures, feature_map, target_regions
 from posegen.features.parts import limb_quads, part_labels, part_shapes, torso_size
-from posegen.features.warp import PartAffines, estimate_affines, warp_parts
+from posegen.features.warp import PartAffines, estimate_affines
 from posegen.skeletons import OPENPOSE_18
+from tests.support.features import warp_parts
 
 SIZE = (384, 256)
 BATCH = 16

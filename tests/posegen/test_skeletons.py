@@ -14,15 +14,12 @@ from posegen.skeletons import (
     SMPL_24,
     SMPL_24_PARENTS,
     VIBE_49,
-    VIDEOPOSE3D_17,
-    joint_indices,
     swap_left_right,
 )
 
 SKELETONS = {
     "smpl": SMPL_24,
     "h36m": H36M_17,
-    "videopose3d": VIDEOPOSE3D_17,
     "vibe": VIBE_49,
     "a2m": A2M_18,
 }
@@ -49,14 +46,6 @@ def test_human36m_is_in_the_order_of_the_published_code(fixtures):
         side, _, joint = theirs.rpartition("_")
         assert name == sides[side] + renamed.get(joint, joint)
     assert len(H36M_17_INDICES) == 17
-
-
-def test_orders_of_human36m_differ_by_where_the_legs_are():
-    legs = ["right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"]
-    assert joint_indices(legs, H36M_17).tolist() == [0, 1, 2, 3, 4, 5]
-    assert joint_indices(legs, VIDEOPOSE3D_17).tolist() == [1, 2, 3, 4, 5, 6]
-    assert set(H36M_17) == set(VIDEOPOSE3D_17)
-    assert H36M_17[7:] == VIDEOPOSE3D_17[7:]
 
 
 def test_bones_of_human36m_are_those_of_the_published_code():

@@ -135,7 +135,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.reports.demo.demo",
         "orchestration.training.import_published.import_checkpoint",
         "orchestration.cluster.check.check_cluster_file",
-        "orchestration.cluster.jobs.connect",
+        "orchestration.cluster.jobs.connect_to_cluster",
         "posegen.weights.download.fetch",
         "posegen.weights.registry.listing",
         "orchestration.data.studio.render_studio",

@@ -83,7 +83,7 @@ def test_the_tree_is_what_git_keeps(tree):
 
 def send(server: JobServer, tree: Path) -> zipfile.ZipFile:
     """Begin a job, and return what it took along."""
-    jobs.send(jobs.connect(server.address), "job", jobs.working_tree(tree), ["weights", "list"])
+    jobs.send(jobs.connect_to_cluster(server.address), "job", jobs.working_tree(tree), ["weights", "list"])
     return zipfile.ZipFile(io.BytesIO(server.package))
 
 
@@ -95,7 +95,7 @@ def test_equal_trees_are_sent_once(tree, start):
     for name in ("run.sh", "code/main.py"):
         os.utime(tree / name, (0, 0))
     server.package = b"not taken again"
-    jobs.send(jobs.connect(server.address), "again", jobs.working_tree(tree), ["weights", "list"])
+    jobs.send(jobs.connect_to_cluster(server.address), "again", jobs.working_tree(tree), ["weights", "list"])
     assert server.package == b"not taken again"
     first, second = (request["runtime_env"]["working_dir"] for request in server.submitted)
     assert first == second
@@ -176,7 +176,7 @@ def test_a_job_is_sent_and_watched_over_a_connection_that_breaks(tree, start, ca
 def watch(server: JobServer, job: str = "job") -> tuple[jobs.End, str, list[str]]:
     """How a job ends, its log as it was shown, and what was said of the connection."""
     shown, said = [], []
-    end = jobs.follow(jobs.connect(server.address), job, shown.append, said.append)
+    end = jobs.follow_job(jobs.connect_to_cluster(server.address), job, shown.append, said.append)
     return end, "".join(shown), said
 
 
@@ -258,23 +258,23 @@ def test_the_token_is_found_where_ray_looks(start, monkeypatch, tmp_path):
     (tmp_path / ".ray" / "auth_token").write_text(f"{TOKEN}\n")
     (tmp_path / "other").write_text("another")
     monkeypatch.delenv("RAY_AUTH_TOKEN")
-    jobs.connect(server.address)
+    jobs.connect_to_cluster(server.address)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "other"))
     with pytest.raises(ValueError, match="the cluster wants another token"):
-        jobs.connect(server.address)
+        jobs.connect_to_cluster(server.address)
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-    jobs.connect(server.address)
+    jobs.connect_to_cluster(server.address)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     with pytest.raises(ValueError, match="the cluster wants another token"):
-        jobs.connect(server.address)
+        jobs.connect_to_cluster(server.address)
 
 
 def test_an_address_is_not_overruled_by_a_cluster_in_the_environment(start, monkeypatch):
     server = start(["a"])
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
-    assert jobs.connect(server.address).get_address() == server.address
+    assert jobs.connect_to_cluster(server.address).get_address() == server.address
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", server.address)
-    assert jobs.connect().get_address() == server.address
+    assert jobs.connect_to_cluster().get_address() == server.address
 
 
 @pytest.mark.parametrize("reason", [KeyboardInterrupt, BrokenPipeError])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -208,7 +208,7 @@ def test_another_network_paints_anew(data, tmp_path):
 
 def test_published_network_is_taken_from_the_cache(data, colorizer, monkeypatch, tmp_path):
     monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(urllib.request, "urlopen", raise_no_network)
+    monkeypatch.setattr(pooch, "HTTPDownloader", raise_no_network)
     with pytest.raises(WeightsError, match="cannot fetch weights 'siggraph17': no network"):
         recolor_dataset(data, replace(HERE, method="siggraph17", recolorings=1))
     (tmp_path / "cache").mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ import pytest
 
 from posegen.color.garment_segmentation import LOWER, NONE, UPPER, garment_labels
 from posegen.color.lab import rgb_to_lab
-from posegen.color.recoloring import plan_clip, recolor_clip
+from posegen.color.recoloring import RecoloringSettings, plan_clip, recolor_clip
 from posegen.synthetic.studio import RenderSettings, StudioClip, render_action
 
 CASES = [  # long and short sleeves, trousers and shorts, patterns, skin like cloth, and poses that hide parts
@@ -52,7 +52,8 @@ def test_a_rough_pose_is_enough(clip):
 def test_recolored_clips_have_the_designated_colors(clip):
     labels = garment_labels(clip.images, clip.keypoints, clip.masks)
     errors = []
-    plan = plan_clip(clip.images, labels, scope="frame", region="both", num_recolorings=2, seed=0, clip_id=clip.person)
+    settings = RecoloringSettings(scope="frame", region="both", num_recolorings=2, seed=0)
+    plan = plan_clip(clip.images, labels, settings, clip.person)
     for variant in recolor_clip(clip.images, labels, plan):
         own, original = labels[variant.frame], clip.images[variant.frame]
         before, after = rgb_to_lab(original), rgb_to_lab(variant.image)

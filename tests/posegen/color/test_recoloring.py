@@ -9,7 +9,15 @@ import pytest
 from posegen.color.garment_segmentation import LOWER, UPPER
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import sample_ab
-from posegen.color.recoloring import feather, mean_lightness, plan_clip, plan_recolorings, recolor, recolor_clip
+from posegen.color.recoloring import (
+    RecoloringSettings,
+    feather,
+    mean_lightness,
+    plan_clip,
+    plan_recolorings,
+    recolor,
+    recolor_clip,
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +102,10 @@ def test_recolor_errors(picture):
 
 
 def plan(**changes):
-    settings = dict(num_frames=6, num_recolorings=4, scope="frame", region="both", mean_l=(60.0, 40.0))
-    return plan_recolorings(changes.pop("seed", 0), changes.pop("clip_id", "ada.wave-1"), **(settings | changes))
+    call = dict(num_frames=6, mean_l=(60.0, 40.0), clip_id="ada.wave-1")
+    call |= {name: changes.pop(name) for name in call if name in changes}
+    settings = dict(num_recolorings=4, scope="frame", region="both", seed=0) | changes
+    return plan_recolorings(RecoloringSettings(**settings), **call)
 
 
 def test_a_plan_does_not_depend_on_the_other_frames():
@@ -146,9 +156,9 @@ def test_unknown_choices():
 
 def test_augment_clip_paints_what_it_designates(picture, garments):
     images, labels = np.stack([picture, picture[::-1]]), np.stack([garments, garments[::-1]])
-    settings = dict(scope="frame", num_recolorings=3, seed=7, clip_id="x")
     for region, other in (("upper", LOWER), ("lower", UPPER)):
-        variants = list(recolor_clip(images, labels, plan_clip(images, labels, region=region, **settings)))
+        settings = RecoloringSettings(scope="frame", region=region, num_recolorings=3, seed=7)
+        variants = list(recolor_clip(images, labels, plan_clip(images, labels, settings, "x")))
         assert [(v.frame, v.variant) for v in variants] == [(t, k) for t in (0, 1) for k in (0, 1, 2)]
         for variant in variants:
             own = labels[variant.frame] == (UPPER if region == "upper" else LOWER)
@@ -161,7 +171,8 @@ def test_augment_clip_paints_what_it_designates(picture, garments):
 def test_augment_clip_designates_nothing_where_a_garment_is_not_seen(picture, garments):
     labels = np.stack([garments, np.where(garments == LOWER, 0, garments).astype(np.uint8)])
     images = np.stack([picture] * 2)
-    plan = plan_clip(images, labels, scope="clip", region="both", num_recolorings=2, seed=0, clip_id="x")
+    settings = RecoloringSettings(scope="clip", region="both", num_recolorings=2, seed=0)
+    plan = plan_clip(images, labels, settings, "x")
     variants = list(recolor_clip(images, labels, plan))
     original, painted = variants[0], variants[3]
     assert (original.image == picture).all()
@@ -171,4 +182,6 @@ def test_augment_clip_designates_nothing_where_a_garment_is_not_seen(picture, ga
 
 def test_plan_needs_one_label_per_pixel(picture, garments):
     with pytest.raises(ValueError, match=r"garments of shape \(120, 80\)"):
-        plan_clip(picture[None], garments, scope="clip", region="both", num_recolorings=1, seed=0, clip_id="")
+        plan_clip(
+            picture[None], garments, RecoloringSettings(scope="clip", region="both", num_recolorings=1, seed=0), ""
+        )

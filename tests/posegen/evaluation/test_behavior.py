@@ -16,10 +16,11 @@ from posegen.evaluation.behavior_rollouts import sample_late_starts, sample_wind
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import posture_placement
 from posegen.networks.behavior import BehaviorNet
-from posegen.samples import BehaviorWindows
+from posegen.samples import BehaviorWindows, EpochSettings
 from posegen.skeletons import H36M_17
 from posegen.stages import Behavior
 from posegen.synthetic.motions import make_subject, perform
+from tests.support.samples import make_samples as collect
 
 ACTIONS = ("walk", "wave", "squat")
 FRAMES = 8
@@ -90,7 +91,9 @@ def people(tmp_path_factory) -> MotionDataset:
 
 
 def windows(data: MotionDataset, split: str, **changes) -> BehaviorWindows:
-    return BehaviorWindows(data, split, **({"actions": ACTIONS, "num_frames": FRAMES} | changes))
+    return collect(
+        BehaviorWindows, EpochSettings, data, split, **({"actions": ACTIONS, "num_frames": FRAMES} | changes)
+    )
 
 
 def stage_with(kind: type[BehaviorNet], data: MotionDataset) -> Behavior:

@@ -12,7 +12,7 @@ from torch import Tensor
 from posegen.datasets.motions import MotionDataset
 from posegen.evaluation.motion_generation import MOTION_METRICS, MotionProtocol, score_motions
 from posegen.inference.action_classifiers import ActionClassifier, load_action_classifier
-from posegen.networks.recognition import Recognition
+from posegen.networks.recognition import ActionPrediction
 from posegen.samples import MotionCrops, Window, fixed_batch
 
 PROTOCOL = MotionProtocol(seeds=2, batch_size=24)
@@ -135,7 +135,7 @@ def test_actions_are_matched_by_name(samples, recognizer):
 
     def recognize(batch, generator):
         logits, features = recognizer.recognize(batch, generator)
-        return Recognition(torch.cat([logits[:, order], logits.new_full((len(logits), 1), 99.0)], dim=1), features)
+        return ActionPrediction(torch.cat([logits[:, order], logits.new_full((len(logits), 1), 99.0)], dim=1), features)
 
     names = (*(recognizer.actions[k] for k in order), "fly")
     other = ActionClassifier("other", "", names, 25.0, recognize)

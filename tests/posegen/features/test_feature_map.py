@@ -8,9 +8,9 @@ import pytest
 from posegen.features.feature_map import ContentFeatures, feature_map, find_holes, target_regions
 from posegen.features.parts import part_shapes
 from posegen.features.stick_figure import rasterize_stick_figure
-from posegen.features.warp import estimate_affines, warp_parts
+from posegen.features.warp import estimate_affines
 from posegen.skeletons import LOWER_PARTS, PARTS, UPPER_PARTS
-from tests.support.features import estimate
+from tests.support.features import estimate, warp_parts
 
 SIZE = (256, 128)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posegen.features.spatial_augmentation import AUGMENTATIONS, crop_to_person, person_box
+from posegen.features.spatial_augmentation import AUGMENTATIONS, box_of_pose, crop_to_person
 from posegen.skeletons import OPENPOSE_18, joint_indices
 from tests.support.reference import load_json
 
@@ -39,27 +39,27 @@ def brightness(image: np.ndarray, pose: np.ndarray) -> np.ndarray:
 
 def test_box_is_that_of_the_published_code(pose, published):
     left, right, top, bottom = published["square_box"]["inside"]
-    assert person_box(pose, SIZE) == (left, top, right, bottom)
-    moved = person_box(pose + np.array([90, 0, 0]), SIZE)
+    assert box_of_pose(pose, SIZE) == (left, top, right, bottom)
+    moved = box_of_pose(pose + np.array([90, 0, 0]), SIZE)
     (left, right, top, bottom), (_, beyond, *_) = (published["square_box"][name] for name in ("beside", "beside_pads"))
     # The published box counts what is beyond the frame twice at its right end, where nothing is left to be cut.
     assert moved == (left, top, right - beyond, bottom) and moved.right - SIZE[1] == beyond
 
 
 def test_box_has_the_proportions_of_the_frame(pose):
-    box = person_box(pose, (200, 100))
+    box = box_of_pose(pose, (200, 100))
     assert (box.right - box.left, box.bottom - box.top) == (117, 234)
-    wide = person_box(pose[:, [1, 0, 2]], (100, 200))
+    wide = box_of_pose(pose[:, [1, 0, 2]], (100, 200))
     assert (wide.right - wide.left, wide.bottom - wide.top) == (234, 117)
 
 
 def test_joints_that_are_not_seen_do_not_count(pose):
     pose[3] = (900, 900, 0)
-    assert person_box(pose, SIZE) == (12, 15, 246, 249)
+    assert box_of_pose(pose, SIZE) == (12, 15, 246, 249)
     with pytest.raises(ValueError, match="no joint is seen"):
-        person_box(np.zeros((18, 3)), SIZE)
+        box_of_pose(np.zeros((18, 3)), SIZE)
     with pytest.raises(ValueError, match=r"expected \(18, 3\)"):
-        person_box(np.zeros((2, 18, 3)), SIZE)
+        box_of_pose(np.zeros((2, 18, 3)), SIZE)
 
 
 def test_a_cropped_person_fills_the_frame(image, pose):

@@ -13,9 +13,9 @@ from posegen.features.warp import (
     estimate_affines,
     fit_affines,
     merge_crops,
-    warp_parts,
 )
 from posegen.skeletons import OPENPOSE_18, PARTS
+from tests.support.features import warp_parts
 
 SIZE = (256, 128)
 REGRESSED = [TORSO, HEAD]  # more points than unknowns; the reference fits these by total least squares

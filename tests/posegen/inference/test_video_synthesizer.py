@@ -114,7 +114,7 @@ def test_recolor_predicts_the_code_of_one_garment(synthesizer):
     z = synthesizer.recolor(torch.zeros(8), {"upper": (50.0, 20.0, 80.0)})
     torch.testing.assert_close(z[:4], torch.tensor([0.5, 0.2, 0.8, 0]), atol=0.01, rtol=0)
     torch.testing.assert_close(z[4:], torch.zeros(4))
-    with pytest.raises(ValueError, match="seen no painted frames"):
+    with pytest.raises(ValueError, match="trained on no recoloured frames"):
         synthesizer.recolor(torch.zeros(8), {"lower": (50.0, 20.0, 80.0)})
 
 

@@ -17,7 +17,6 @@ from posegen.motion.rendering import (
     GridLayout,
     MotionRenderer,
     fit_camera,
-    render_motion,
     render_strips,
     render_together,
     write_motion_video,
@@ -45,7 +44,7 @@ def colored(frame):
 
 @pytest.mark.parametrize("view", ["front", "angled"])
 def test_the_left_of_a_person_is_blue_and_at_the_right_of_the_picture(view):
-    [frame] = render_motion(STANDING, SIZE, view=view)
+    frame = MotionRenderer(STANDING, SIZE, view=view).frame(0)
     assert frame.shape == (*SIZE, 3) and frame.dtype == np.uint8
     left, right = pixels(frame, LEFT_LEG), pixels(frame, RIGHT_LEG)
     assert len(left) > 20 and len(right) > 20
@@ -54,7 +53,7 @@ def test_the_left_of_a_person_is_blue_and_at_the_right_of_the_picture(view):
 
 @pytest.mark.parametrize(("degrees", "near", "far"), [(90, RIGHT_LEG, LEFT_LEG), (-90, LEFT_LEG, RIGHT_LEG)])
 def test_the_near_leg_hides_the_far_one(degrees, near, far):
-    [frame] = render_motion(turned(degrees), SIZE, view="front")
+    frame = MotionRenderer(turned(degrees), SIZE, view="front").frame(0)
     assert len(pixels(frame, near)) > 2 * len(pixels(frame, far))
 
 
@@ -131,10 +130,10 @@ def test_the_shorter_of_two_motions_stays_or_begins_again():
     long = replace(long, joints=long.joints[:6], valid=long.valid[:6], rot6d=long.rot6d[:6])
     frames = list(render_together([long, short], ["long", ""], GridLayout(size=SIZE)))
     assert [frame.shape for frame in frames] == [(128 + 22, 192, 3)] * 6
-    own = list(render_motion(short, SIZE))
-    np.testing.assert_array_equal(frames[5][22:, 96:], own[3])
+    own = MotionRenderer(short, SIZE)
+    np.testing.assert_array_equal(frames[5][22:, 96:], own.frame(3))
     again = list(render_together([long, short], (), GridLayout(size=SIZE, loop=True)))
-    np.testing.assert_array_equal(again[5][:, 96:], own[1])
+    np.testing.assert_array_equal(again[5][:, 96:], own.frame(1))
 
 
 def test_many_motions_fill_rows_and_the_last_row_ends_in_white():

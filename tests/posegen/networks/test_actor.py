@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from posegen.networks.actor import ActorDecoder, ActorEncoder, frame_mask, sinusoidal_positions
+from posegen.networks.actor import ActorDecoder, ActorEncoder, ActorSize, frame_mask, sinusoidal_positions
 from tests.support.reference import assert_statistics, count_parameters, fill_sines, load_json, sine
 
-SMALL = {"latent_dim": 32, "feedforward_dim": 64, "num_layers": 2}
+SMALL = ActorSize(latent_dim=32, feedforward_dim=64, num_layers=2)
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 WITH_AND_WITHOUT_GRADIENTS = [nullcontext, torch.no_grad]
 """Without them PyTorch's attention takes other paths, with its own kernels."""
@@ -27,13 +27,13 @@ def published(fixtures) -> dict:
 @pytest.fixture
 def encoder() -> ActorEncoder:
     """A small encoder with the weights of the parity numbers."""
-    return fill_sines(ActorEncoder(3, **SMALL)).eval()
+    return fill_sines(ActorEncoder(3, SMALL)).eval()
 
 
 @pytest.fixture
 def decoder() -> ActorDecoder:
     """A small decoder with the weights of the parity numbers."""
-    return fill_sines(ActorDecoder(3, **SMALL)).eval()
+    return fill_sines(ActorDecoder(3, SMALL)).eval()
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_networks_have_the_published_number_of_parameters(name, num_actions, fix
 def test_four_layers_have_the_published_number_of_parameters(fixtures):
     expected = load_json(fixtures / "motion", "actor_networks")["param_counts"]["actor_humanact12_4layers_total"]
     with torch.device("meta"):
-        networks = [network(12, num_layers=4) for network in (ActorEncoder, ActorDecoder)]
+        networks = [network(12, ActorSize(num_layers=4)) for network in (ActorEncoder, ActorDecoder)]
     assert sum(map(count_parameters, networks)) == expected
 
 
@@ -135,7 +135,7 @@ def test_encoder_measures_with_the_activation_that_it_trained_with(encoder, moti
 
 def test_every_layer_starts_with_its_own_weights():
     torch.manual_seed(0)
-    for network in (ActorEncoder(3, **SMALL), ActorDecoder(3, **SMALL)):
+    for network in (ActorEncoder(3, SMALL), ActorDecoder(3, SMALL)):
         first, second = (layer.linear1.weight for layer in network.layers)
         assert not torch.equal(first, second)
 

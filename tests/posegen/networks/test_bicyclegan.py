@@ -12,7 +12,13 @@ from torch.nn import functional as F
 from torch.optim import Adam
 
 from posegen.losses import kl_to_standard_normal, lsgan
-from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, PatchDiscriminator, ResNetEncoder, UNet
+from posegen.networks.bicyclegan import (
+    MultiscalePatchDiscriminator,
+    PatchDiscriminator,
+    ResNetEncoder,
+    UNet,
+    UNetVariant,
+)
 from tests.support.reference import (
     assert_matches,
     bicyclegan_batch,
@@ -37,14 +43,16 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 def test_unet_has_the_published_number_of_parameters(where_add, num_downs, in_channels, latent_dim, fixtures):
     name = f"bicycle.G[unet_{2**num_downs},{where_add},in={in_channels},nz={latent_dim},up=basic,instance]"
     with torch.device("meta"):
-        network = UNet(in_channels, latent_dim=latent_dim, num_downs=num_downs, where_add=where_add)
+        network = UNet(
+            in_channels, latent_dim=latent_dim, num_downs=num_downs, variant=UNetVariant(where_add=where_add)
+        )
     assert count_parameters(network) == load_json(fixtures, "param_counts")[name]
 
 
 def test_bilinear_unet_has_the_published_number_of_parameters(fixtures):
     expected = load_json(fixtures, "param_counts")["bicycle.G[unet_128,all,in=4,nz=16,up=bilinear,instance]"]
     with torch.device("meta"):
-        assert count_parameters(UNet(upsample="bilinear")) == expected
+        assert count_parameters(UNet(variant=UNetVariant(upsample="bilinear"))) == expected
 
 
 @pytest.mark.parametrize(("size", "num_blocks"), [(128, 4), (256, 5)])
@@ -76,7 +84,7 @@ def test_discriminator_has_the_published_number_of_parameters(size, num_layers, 
 )
 def test_unet_draws_what_the_published_code_draws(name, options, variant, dtype, fixtures):
     inputs, expected = forward_parity(fixtures, f"bicycle_G_unet128_{name}_small")
-    network = UNet(4, 3, latent_dim=4, width=8, **options)
+    network = UNet(4, 3, latent_dim=4, width=8, variant=UNetVariant(**options))
     fill([network], variant)
     output = network.to(dtype)(*(tensor.to(dtype) for tensor in inputs))
     assert_matches(output, expected[variant][0], TOLERANCE[dtype])
@@ -225,14 +233,14 @@ def test_unet_halves_to_its_bottleneck_and_back():
 @pytest.mark.parametrize("where_add", ["all", "input"])
 def test_unet_sees_its_code(where_add):
     torch.manual_seed(0)
-    network = UNet(4, 3, latent_dim=4, width=8, where_add=where_add).double()
+    network = UNet(4, 3, latent_dim=4, width=8, variant=UNetVariant(where_add=where_add)).double()
     condition = closed_form((1, 4, 128, 128), t=1)
     images = [network(condition, closed_form((1, 4), t=t, scale=2.0)) for t in (2, 3)]
     assert (images[0] - images[1]).abs().mean() > 1e-3
 
 
 def test_dropout_is_in_the_inner_levels_alone():
-    network = UNet(width=4, num_downs=7, dropout=True)
+    network = UNet(width=4, num_downs=7, variant=UNetVariant(dropout=True))
     assert [any(isinstance(layer, nn.Dropout) for layer in up) for up in network.ups] == [
         *(False, True, True),
         *[False] * 4,

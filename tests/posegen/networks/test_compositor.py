@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from posegen.networks.compositor import Compositor
-from posegen.networks.pix2pixhd import GlobalGenerator
+from posegen.networks.pix2pixhd import GeneratorSize, GlobalGenerator
 
 
 class Painter(nn.Module):
@@ -35,7 +35,7 @@ def test_a_picture_is_left_where_nothing_is_drawn():
 def test_a_generator_learns_what_to_leave():
     """One picture is right but for a square: after some steps the rest is as it was shown, to a third of a level."""
     torch.manual_seed(0)
-    network = Compositor(GlobalGenerator(10, 4, latent_dims=(), width=8, num_downs=2, num_blocks=1))
+    network = Compositor(GlobalGenerator(10, 4, latent_dims=(), size=GeneratorSize(width=8, num_downs=2, num_blocks=1)))
     shown = torch.rand(1, 3, 32, 32) * 2 - 1
     wanted = shown.clone()
     wanted[..., 8:24, 8:24] = 0.5
@@ -51,7 +51,7 @@ def test_a_generator_learns_what_to_leave():
 
 
 def test_size_is_the_generators_own():
-    network = Compositor(GlobalGenerator(10, 4, latent_dims=(), width=4, num_downs=2, num_blocks=1))
+    network = Compositor(GlobalGenerator(10, 4, latent_dims=(), size=GeneratorSize(width=4, num_downs=2, num_blocks=1)))
     network.check_size((32, 32))
     with pytest.raises(ValueError, match="multiples of 4"):
         network.check_size((33, 32))

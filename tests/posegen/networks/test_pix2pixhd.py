@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from posegen.losses import feature_matching, lsgan
-from posegen.networks.pix2pixhd import GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
+from posegen.networks.pix2pixhd import GeneratorSize, GlobalGenerator, LocalEnhancer, MultiscaleDiscriminator
 from tests.support.reference import (
     assert_matches,
     closed_form,
@@ -22,8 +22,10 @@ from tests.support.reference import (
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 GENERATORS = {
-    "global": lambda **options: GlobalGenerator(width=4, num_downs=3, num_blocks=3, **options),
-    "local": lambda **options: LocalEnhancer(width=4, num_downs=2, num_blocks=3, num_local_blocks=2, **options),
+    "global": lambda **options: GlobalGenerator(size=GeneratorSize(width=4, num_downs=3, num_blocks=3), **options),
+    "local": lambda **options: LocalEnhancer(
+        size=GeneratorSize(width=4, num_downs=2, num_blocks=3, num_local_blocks=2), **options
+    ),
 }
 
 
@@ -44,8 +46,8 @@ GENERATORS = {
         ],
         ("G[global,in=31,ngf=64,down=4,blocks=9]", GlobalGenerator, {}),
         ("G[local,in=31,ngf=32,down=4,blocks=9,enh=1,bl=3]", LocalEnhancer, {}),
-        ("G[local,in=31,ngf=64(!),down=4]", LocalEnhancer, {"width": 64}),
-        ("G[local,in=31,ngf=32,down=3]", LocalEnhancer, {"num_downs": 3}),
+        ("G[local,in=31,ngf=64(!),down=4]", LocalEnhancer, {"size": GeneratorSize(width=64)}),
+        ("G[local,in=31,ngf=32,down=3]", LocalEnhancer, {"size": GeneratorSize(width=32, num_downs=3)}),
         *[
             (
                 f"D[in={n},num_D={scales},n_layers=3,ndf=64]",
@@ -76,7 +78,7 @@ def test_network_has_the_published_number_of_parameters(name, network, options, 
 def test_generator_draws_what_the_published_code_draws(name, network, width, variant, fixtures):
     (image,), expected = forward_parity(fixtures, f"p2phd_G_{name}")
     with torch.device("meta"):  # initial weights would take longer than all the rest
-        generator = network(in_channels=31, latent_dims=(), width=width)
+        generator = network(in_channels=31, latent_dims=(), size=GeneratorSize(width=width))
     fill([generator.to_empty(device="cpu")], variant)
     for dtype, tolerance in TOLERANCE.items():
         features, previous = image.to(dtype).split((28, 3), dim=1)
@@ -100,7 +102,8 @@ class TwoFrames:
     """The networks and inputs of the published numbers of a step on two frames."""
 
     def __init__(self, v0: float) -> None:
-        self.generator = LocalEnhancer(latent_dims=(), width=4, num_downs=3, num_blocks=2, num_local_blocks=1)
+        size = GeneratorSize(width=4, num_downs=3, num_blocks=2, num_local_blocks=1)
+        self.generator = LocalEnhancer(latent_dims=(), size=size)
         self.discriminator = MultiscaleDiscriminator(14, width=8)
         fill([self.generator])
         fill(reversed(self.discriminator.scales))

@@ -16,7 +16,7 @@ from posegen.perception.blazepose import (
     Sighting,
     count_others,
     decode_detections,
-    follow,
+    follow_landmarks,
     make_anchors,
     refine_landmarks,
 )
@@ -105,7 +105,7 @@ def positions(people: list[list[float]]) -> tuple[list[float | None], int]:
     frames = np.zeros((len(people), 100, 100, 3), np.uint8)
     frames[:, 0, 0, 0] = np.arange(len(people))
     networks = ScriptedNetworks(people)
-    sightings = list(follow(networks, frames))
+    sightings = list(follow_landmarks(networks, frames))
     return [sighting and sighting.landmarks[33, 0] for sighting in sightings], networks.num_detections
 
 

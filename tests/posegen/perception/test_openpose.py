@@ -16,7 +16,15 @@ from posegen.errors import WeightsError
 from posegen.io.video_reader import read_video
 from posegen.networks.openpose import OpenposeNetwork
 from posegen.perception import POSE_ESTIMATORS
-from posegen.perception.openpose import OnnxMaps, Openpose, TorchMaps, average_maps, find_people, follow, load_network
+from posegen.perception.openpose import (
+    OnnxMaps,
+    Openpose,
+    TorchMaps,
+    average_maps,
+    find_people,
+    load_network,
+    pick_person,
+)
 from posegen.perception.openpose_decoding import People
 from posegen.weights import download as weights
 from tests.support.reference import assert_matches, count_parameters, fill, forward_parity, load_json
@@ -157,7 +165,7 @@ def crowd(*people: tuple[float, float]) -> People:
 
 def test_the_person_of_the_first_frame_is_followed():
     frames = [crowd(), crowd((10, 9), (100, 12)), crowd((12, 20), (105, 8)), crowd((12, 20)), crowd((80, 9), (12, 20))]
-    assert follow(frames)[:, 0].tolist() == [[0, 0, 0], [100, 10, 1], [105, 10, 1], [0, 0, 0], [80, 10, 1]]
+    assert pick_person(frames)[:, 0].tolist() == [[0, 0, 0], [100, 10, 1], [105, 10, 1], [0, 0, 0], [80, 10, 1]]
 
 
 def provide_onnx(shared: Path) -> None:

@@ -9,15 +9,16 @@ from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError
 from posegen.motion.editing import posture_placement
 from posegen.motion.to_openpose import h36m_joints
-from posegen.samples import BehaviorWindows, EpochLoader, fixed_batch
+from posegen.samples import BehaviorWindows, EpochLoader, EpochSettings, fixed_batch
 from posegen.skeletons import H36M_17
+from tests.support.samples import make_samples as collect
 
 FRAMES = 20
 
 
 def windows(dataset: MotionDataset, **changes) -> BehaviorWindows:
     options = {"actions": ("walk", "sit", "turn"), "num_frames": FRAMES}
-    return BehaviorWindows(dataset, changes.pop("split", "train"), **(options | changes))
+    return collect(BehaviorWindows, EpochSettings, dataset, changes.pop("split", "train"), **(options | changes))
 
 
 def test_every_window_of_every_motion_is_taken_once(corpus):

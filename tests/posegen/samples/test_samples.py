@@ -18,9 +18,18 @@ from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import feature_map
 from posegen.features.warp import estimate_affines
-from posegen.samples import ColoredFrames, FramePairs, content_features, fixed_batch, to_network
+from posegen.samples import (
+    ColoredFrames,
+    ColoredFrameSettings,
+    FramePairs,
+    FramePairSettings,
+    content_features,
+    fixed_batch,
+    to_network,
+)
 from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 from tests.support.features import estimate
+from tests.support.samples import make_samples as collect
 
 SIZE = (96, 64)
 NUM_FRAMES = 6
@@ -41,12 +50,12 @@ def dataset(tmp_path_factory) -> ClipDataset:
 
 def frame_pairs(dataset: ClipDataset, **changes) -> FramePairs:
     settings = {"latent_dim": 8, "true_feature_share": 0.5, "epoch_size": 0, "seed": 0}
-    return FramePairs(dataset, "train", **settings | changes)
+    return collect(FramePairs, FramePairSettings, dataset, "train", **settings | changes)
 
 
 def colored_frames(dataset: ClipDataset, **changes) -> ColoredFrames:
     settings = {"region": "upper", "latent_dim": 4, "epoch_size": 0, "seed": 0}
-    return ColoredFrames(dataset, "train", **settings | changes)
+    return collect(ColoredFrames, ColoredFrameSettings, dataset, "train", **settings | changes)
 
 
 def test_pairs_have_the_documented_keys(dataset):

@@ -106,7 +106,7 @@ def test_codebooks_are_fitted_when_an_epoch_ends():
     stage = make_stage(EndToEnd)
     stage.encoders = torch.nn.ModuleDict({region: ColorReader() for region in ("upper", "lower")})
     colors = {"upper": torch.tensor([50.0, 20, -20]), "lower": torch.tensor([40.0, -10, 10])}
-    with pytest.raises(ValueError, match="no painted frames"):
+    with pytest.raises(ValueError, match="no recoloured frames"):
         stage.codebooks["upper"].predict(colors["upper"])
     stage.finish_epoch(PaintedClips())
     for region, lab in colors.items():

@@ -13,11 +13,12 @@ from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.features.feature_map import ContentFeatures
 from posegen.io.storage import StorageFolder
 from posegen.losses import feature_matching, last, lsgan
-from posegen.samples import WarpedMaps, to_network
+from posegen.samples import WarpedMaps, WarpedMapSettings, to_network
 from posegen.stages import FeatureRestoration
 from posegen.stages.feature_restoration import edge_error
 from posegen.synthetic.studio import RenderSettings, render_action
 from tests.support.features import estimate
+from tests.support.samples import make_samples as collect
 
 SMALL = replace(FeatureRestoration.presets["tiny"], width=4, num_blocks=2, discriminator_width=4, batch_size=2)
 NUM_FRAMES = 8
@@ -59,7 +60,7 @@ def make_samples(dataset: ClipDataset, **changes) -> WarpedMaps:
         "epoch_size": 0,
         "seed": 0,
     }
-    return WarpedMaps(dataset, "train", **settings | changes)
+    return collect(WarpedMaps, WarpedMapSettings, dataset, "train", **settings | changes)
 
 
 def make_stage(**changes) -> FeatureRestoration:
@@ -158,9 +159,9 @@ def test_only_training_pairs_are_disturbed(dataset):
     config = replace(FeatureRestoration.presets["paper"], epoch_size=100)
     train, test = (FeatureRestoration.open_samples(config, dataset, split) for split in ("train", "test"))
     assert isinstance(train, WarpedMaps) and isinstance(test, WarpedMaps)
-    assert (train.identity_share, train.disturbed_share) == (0.1, 0.5)
-    assert (train.part_drop, train.part_jitter) == (0.05, 2.0)
-    assert (test.identity_share, test.disturbed_share) == (0.0, 0.0)
+    assert (train.settings.identity_share, train.settings.disturbed_share) == (0.1, 0.5)
+    assert (train.settings.part_drop, train.settings.part_jitter) == (0.05, 2.0)
+    assert (test.settings.identity_share, test.settings.disturbed_share) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("changes", [{"identity_share": 1.0}, {"disturbed_share": 0.0}])

@@ -21,10 +21,11 @@ from posegen.inference.renderers import load_renderer
 from posegen.io.storage import StorageFolder
 from posegen.losses import normalized_l1, perceptual
 from posegen.networks.vgg import VGGFeatures
-from posegen.samples import ShapePairs, View, fixed_batch, to_image, to_network
+from posegen.samples import ShapePairs, ShapePairSettings, View, fixed_batch, to_image, to_network
 from posegen.skeletons import H36M_17, joint_indices
 from posegen.stages import STAGES, ShapePosture
 from posegen.synthetic.studio import RenderSettings, render_action
+from tests.support.samples import make_samples as collect
 
 SIZE = (96, 64)
 SMALL = replace(
@@ -76,7 +77,7 @@ def make_stage(**changes) -> ShapePosture:
 def make_samples(dataset, **changes) -> ShapePairs:
     settings = {"self_share": 0.5, "equal_people": False, "view": View(), "figure": "openpose18", "augment": True}
     settings |= {"num_others": 1, "epoch_size": 0, "seed": 0}
-    return ShapePairs(dataset, "train", **settings | changes)
+    return collect(ShapePairs, ShapePairSettings, dataset, "train", **settings | changes)
 
 
 @pytest.fixture
@@ -474,7 +475,7 @@ def test_an_epoch_of_all_takes_each_frame_once(dataset):
 
 def test_what_is_measured_is_never_the_same_frame_on_purpose(dataset):
     train = ShapePosture.open_samples(replace(SMALL, self_share=1.0, regressor_steps=4), dataset, "train")
-    assert train.self_share == 1.0 and train.num_others == 3
+    assert train.settings.self_share == 1.0 and train.settings.num_others == 3
     assert all(sample.row == sample.content for sample in train.plan(0))
     with pytest.raises(DatasetError, match="no clips in the split 'test'"):
         ShapePosture.open_samples(SMALL, dataset, "test")
