@@ -16,7 +16,7 @@ from orchestration.cli.motion import MOTION_COMMANDS
 from orchestration.cli.parsing import USAGE_ERROR, Group, Section
 from orchestration.cli.report import REPORT_COMMANDS
 from orchestration.cli.search import SEARCH_COMMANDS
-from orchestration.cli.train import TRAINING_COMMANDS
+from orchestration.cli.train import TRAINING_COMMANDS, train_group
 from orchestration.cli.video import VIDEO_COMMANDS
 from orchestration.cli.weights import WEIGHTS_COMMANDS
 from orchestration.errors import naming_system_errors
@@ -45,13 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def build_app() -> Group:
     """Return all commands, in the order of the help."""
+    training = Section(TRAINING_COMMANDS.title, {"train": train_group(), **TRAINING_COMMANDS.commands})
     motions = Section("Motions and behaviour", {"motion": MOTION_COMMANDS, "behavior": BEHAVIOR_COMMANDS})
     weights = Section("Pretrained weights", {"weights": WEIGHTS_COMMANDS})
     return Group(
         DESCRIPTION,
         (
             DATA_COMMANDS,
-            TRAINING_COMMANDS,
+            training,
             SEARCH_COMMANDS,
             VIDEO_COMMANDS,
             motions,

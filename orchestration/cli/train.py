@@ -57,15 +57,17 @@ def _training_command(stage: type[Stage], preset: str) -> Callable[..., None]:
     return command
 
 
-_stages = Section(
-    "Stages",
-    {
+TRAINING_COMMANDS = Section("Train")
+"""The commands of this file, but for `train_group`."""
+
+
+def train_group() -> Group:
+    """Return a command for each of the stages that there are now."""
+    stages: dict[str, Command | Group] = {
         name: Command({preset: _training_command(stage, preset) for preset in stage.presets})
         for name, stage in STAGES.items()
-    },
-)
-TRAINING_COMMANDS = Section("Train", {"train": Group("Train a stage, or continue its run.", (_stages,), word="stage")})
-"""The commands of this file."""
+    }
+    return Group("Train a stage, or continue its run.", (Section("Stages", stages),), word="stage")
 
 
 @TRAINING_COMMANDS.command("import-checkpoint")

@@ -13,6 +13,7 @@ import torch
 from mlflow import MlflowClient
 
 from orchestration.cli import main as cli
+from orchestration.cli.console import console
 from orchestration.data.colorize import ColorizeSettings, recolor_dataset
 from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.evaluation.video import EvaluateSettings, evaluate_video
@@ -144,7 +145,7 @@ def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeyp
 
 
 def test_the_table_groups_scores_and_says_what_is_good(dataset, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli.console, "width", 140)
+    monkeypatch.setattr(console, "width", 140)
     run = write_run(tmp_path, "video_generator")
     cli.main(f"evaluate {run} --dataset {dataset} --swaps 1 --perceptual".split())
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]

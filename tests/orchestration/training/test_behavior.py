@@ -140,7 +140,7 @@ def test_searches_of_behavior_are_planned(corpus, ray_session, capsys):
     cli.main(f"tune behavior_information {corpus.folder} {few} --objectives joint_error ade --pruning none".split())
     assert "TFLOP" in capsys.readouterr().out
     cli.main(f"tune behavior_flow {corpus.folder} {few}".split())
-    assert "times as much if nothing was used twice" in capsys.readouterr().out
+    assert "times as much if no run was shared" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         cli.main(f"tune behavior_flow {corpus.folder} {few} --objectives joint_error".split())
     assert stop.value.code == 2
