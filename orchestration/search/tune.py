@@ -137,8 +137,7 @@ def complete(space: str, settings: TuneSettings) -> TuneSettings:
 
 
 def open_search(space: str, settings: TuneSettings) -> Search:
-    """The space over the runs of the method. Raises SearchError if they do not fit."""
-    settings = complete(space, settings)
+    """The space over the runs of the method, with settings from `complete`. Raises SearchError if they do not fit."""
     declared = load_space(space)
     methods = method_names(declared.stage)
     if settings.method not in methods:

@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from orchestration.data.colorize import ColorizeSettings, recolor_dataset
 from orchestration.runtime.ray_session import start_ray
 from orchestration.search.settings import TuneSettings
-from orchestration.search.tune import open_search, tune
+from orchestration.search.tune import complete, open_search, tune
 from orchestration.tracking.queries import find_runs
 from orchestration.training.job import TrainSettings
 from orchestration.training.train import train
@@ -70,7 +70,7 @@ def measure(dataset: str, round_: int) -> tuple[float, float]:
     first_epoch = MlflowClient().get_metric_history(stage.info.run_id, "time/epoch_seconds")[0].value
     to_steps = epoch_ends(stage)[0] - first_epoch - stage.info.start_time / 1000
     print(f"  its training process starts in {to_steps:.1f} s")
-    search = open_search("latent_sizes", settings)
+    search = open_search("latent_sizes", complete("latent_sizes", settings))
     config = replace(search.configs(search.starts[0])[search.method], **encoders)
     alone = train(config, dataset, TrainSettings(name=f"alone-{round_}", workers=1, cpus=1))
     return seconds_between(stage), seconds_between(run_of(alone))

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from orchestration.cli import main as cli
 from orchestration.evaluation.compare import compare_runs
 from orchestration.search.settings import TuneSettings
-from orchestration.search.tune import open_search, plan, tune
+from orchestration.search.tune import complete, open_search, plan, tune
 from orchestration.tracking.queries import children_of, find_runs
 from posegen.io.storage import StorageFolder
 
@@ -106,7 +106,7 @@ def test_a_trial_that_fails_says_why_and_the_search_goes_on(dataset, place, ray_
 def test_plan_counts_what_is_shared(dataset, place, ray_session, capsys):
     planned = plan("latent_sizes", dataset, settings(trials=6))
     assert [trial.number for trial in planned.trials] == list(range(6)) and planned.capacity.trials == 2
-    assert planned.trials[0].point == open_search("latent_sizes", settings()).starts[0]
+    assert planned.trials[0].point == open_search("latent_sizes", complete("latent_sizes", settings())).starts[0]
     assert planned.without_reuse.flops > planned.total.flops > 0
     cli.main(f"tune latent_sizes {dataset} --preset tiny --trials 2 --plan --objectives l1".split())
     said = capsys.readouterr().out
