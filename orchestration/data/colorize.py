@@ -149,14 +149,14 @@ class ClipRecolorer:
         )
         rows = [
             {
-                "frame": variant.frame,
-                "variant": variant.variant,
-                "image": encode_png(variant.image),
-                "upper_ab": variant.upper_ab,
-                "lower_ab": variant.lower_ab,
-                "seed": variant.seed,
+                "frame": recoloring.frame,
+                "variant": recoloring.recoloring,
+                "image": encode_png(recoloring.image),
+                "upper_ab": recoloring.upper_ab,
+                "lower_ab": recoloring.lower_ab,
+                "seed": recoloring.seed,
             }
-            for variant in recolored
+            for recoloring in recolored
         ]
         return pa.Table.from_pylist(rows, RECOLORING_SCHEMA)
 

@@ -231,7 +231,7 @@ def _recolor(
     """
     if isinstance(renderer, PoseTransfer) or not (settings.swaps or settings.asked):
         return [], []
-    case = prepare_swaps(file, clip, data.variants("clip", "both", file), settings.swaps)
+    case = prepare_swaps(file, clip, data.recolorings("clip", "both", file), settings.swaps)
     return swap_codes(renderer, case, rendered), match_target_colors(renderer, case, rendered, settings.asked)
 
 

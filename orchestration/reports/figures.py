@@ -79,8 +79,8 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
         frame = int(rng.choice(usable_rows(clip)))
         row = [clip.image(frame)]
         for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
-            recolored = data.variants(scope, region, clip)
-            first = 1 if scope == "clip" else 0  # variant 0 of a clip is itself
+            recolored = data.recolorings(scope, region, clip)
+            first = 1 if scope == "clip" else 0  # recoloring 0 of a clip is itself
             numbers = range(recolored.num_recolorings)[first:][: settings.recolorings]
             row += [recolored.image(frame, number) for number in numbers]
         rows.append(row)

@@ -32,27 +32,27 @@ _MEAN_STEPS = 4  # of the fixed point: how often the shift is corrected for what
 
 @dataclass(frozen=True)
 class ColorPlan:
-    """Which colours one variant of one frame gets."""
+    """Which colours one recoloring of one frame gets."""
 
     frame: int
-    variant: int
+    recoloring: int
     upper_ab: Ab | None
     """Designated mean a, b of the upper garment; None where it keeps its own."""
     lower_ab: Ab | None
     seed: int
-    """Decides what else is random in how the variant is painted."""
+    """Decides what else is random in the recoloring."""
 
 
 @dataclass(frozen=True)
 class RecoloredFrame(ColorPlan):
-    """One variant of one frame, painted."""
+    """One recoloured frame."""
 
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""
 
 
 ClipColorPlan = Iterator[tuple[int, list[ColorPlan]]]
-"""Frame by frame, all variants of each."""
+"""Frame by frame, all recolorings of each."""
 
 
 def recolor(image: np.ndarray, region: np.ndarray, target_ab: Ab) -> np.ndarray:
@@ -96,8 +96,8 @@ class RecoloringSettings:
     """How clips are recoloured. Raises ConfigError for an unknown scope or region."""
 
     scope: Scope
-    """"frame" gives each frame colours of its own; "clip" gives all frames of a variant the same, and keeps the clothes
-    of variant 0 as they are, so that the true clip is among what is learnt from."""
+    """"frame" gives each frame colours of its own; "clip" gives all frames of a recoloring the same, and keeps the
+    clothes of recoloring 0 as they are, so that the true clip is among the training data."""
     region: GarmentRegion
     """Which garments are recoloured."""
     num_recolorings: int
@@ -113,9 +113,9 @@ class RecoloringSettings:
 def plan_recolorings(
     settings: RecoloringSettings, clip_id: str, *, num_frames: int, mean_l: tuple[float, float]
 ) -> list[ColorPlan]:
-    """Decide all colours of a clip, frame by frame and in each frame variant by variant.
+    """Decide all colours of a clip, frame by frame and in each frame recoloring by recoloring.
 
-    Each colour is a function of the seed, the clip, the variant, the lightness and, with scope "frame", the frame:
+    Each colour is a function of the seed, the clip, the recoloring, the lightness and, with scope "frame", the frame:
     neither other clips nor the order of processing matter.
 
     Args:
@@ -125,14 +125,14 @@ def plan_recolorings(
         mean_l: mean lightness of the upper and the lower garment over the clip.
     """
     return [
-        _plan(settings, clip_id, frame, variant, mean_l)
+        _plan(settings, clip_id, frame, recoloring, mean_l)
         for frame in range(num_frames)
-        for variant in range(settings.num_recolorings)
+        for recoloring in range(settings.num_recolorings)
     ]
 
 
 def plan_clip(images: np.ndarray, garments: np.ndarray, settings: RecoloringSettings, clip_id: str) -> ClipColorPlan:
-    """`plan_recolorings` for the lightness of a clip's garments: frame by frame, all variants of each.
+    """`plan_recolorings` for the lightness of a clip's garments: frame by frame, all recolorings of each.
 
     Args:
         images: (T, H, W, 3) uint8 RGB.
@@ -154,7 +154,7 @@ def plan_clip(images: np.ndarray, garments: np.ndarray, settings: RecoloringSett
 
 
 def recolor_clip(images: np.ndarray, garments: np.ndarray, plan: ClipColorPlan) -> Iterator[RecoloredFrame]:
-    """Recolour a clip, one frame's variant at a time.
+    """Recolour a clip, one recoloring of a frame at a time.
 
     A garment that a frame does not show has no designated colour there.
 
@@ -204,27 +204,27 @@ def _recolor(image: np.ndarray, regions: dict[int, np.ndarray], paint: ColorPlan
         colors[label] = ab
         if ab is not None:
             image = recolor(image, region, ab)
-    return RecoloredFrame(paint.frame, paint.variant, colors[UPPER], colors[LOWER], paint.seed, image)
+    return RecoloredFrame(paint.frame, paint.recoloring, colors[UPPER], colors[LOWER], paint.seed, image)
 
 
 # ---- Planning
 
 
 def _plan(
-    settings: RecoloringSettings, clip_id: str, frame: int, variant: int, mean_l: tuple[float, float]
+    settings: RecoloringSettings, clip_id: str, frame: int, recoloring: int, mean_l: tuple[float, float]
 ) -> ColorPlan:
-    """Decide the colours of one variant."""
-    place = f"{settings.seed}/{clip_id}/{variant}"
+    """Decide the colours of one recoloring."""
+    place = f"{settings.seed}/{clip_id}/{recoloring}"
     if settings.scope == "frame":
         place += f"/{frame}"
     own_seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:8], "big") >> 1  # fits a signed int64
     generator = np.random.default_rng(own_seed)
     # The upper colour is drawn first, whether or not it is used.
     upper, lower = (sample_ab(generator, lightness) for lightness in mean_l)
-    original = settings.scope == "clip" and variant == 0
+    original = settings.scope == "clip" and recoloring == 0
     return ColorPlan(
         frame=frame,
-        variant=variant,
+        recoloring=recoloring,
         upper_ab=None if original or settings.region == "lower" else upper,
         lower_ab=None if original or settings.region == "upper" else lower,
         seed=own_seed,

@@ -260,19 +260,19 @@ class RecoloringFile:
 
     @cached_property
     def rows(self) -> dict[tuple[int, int], int]:
-        """Row number by (row of the frame in its clip, variant)."""
-        frames, variants = self._table.numbers("frame").tolist(), self._table.numbers("variant").tolist()
-        rows = _Rows(str(self._table), zip(zip(frames, variants, strict=True), range(len(frames)), strict=True))
-        num_recolorings = len({variant for _, variant in rows})
+        """Row number by (row of the frame in its clip, recoloring)."""
+        frames, recolorings = self._table.numbers("frame").tolist(), self._table.numbers("variant").tolist()
+        rows = _Rows(str(self._table), zip(zip(frames, recolorings, strict=True), range(len(frames)), strict=True))
+        num_recolorings = len({recoloring for _, recoloring in rows})
         whole = len(rows) == len(frames) == len(set(frames)) * num_recolorings
-        if not rows or not whole or {variant for _, variant in rows} != set(range(num_recolorings)):
-            raise DatasetError(f"{self._table} lacks variants of its frames, or has some twice; {_REMEDY}")
+        if not rows or not whole or {recoloring for _, recoloring in rows} != set(range(num_recolorings)):
+            raise DatasetError(f"{self._table} lacks recolorings of its frames, or has some twice; {_REMEDY}")
         return rows
 
     @cached_property
     def num_recolorings(self) -> int:
-        """Number of variants of each frame."""
-        return max(variant for _, variant in self.rows) + 1
+        """Number of recolorings of each frame."""
+        return max(recoloring for _, recoloring in self.rows) + 1
 
     @cached_property
     def upper_ab(self) -> list[list[float] | None]:
@@ -289,9 +289,9 @@ class RecoloringFile:
         """What decided these pictures, as `posegen colorize` noted it."""
         return self._table.metadata.get(METADATA_KEY, b"")
 
-    def image(self, frame: int, variant: int) -> np.ndarray:
+    def image(self, frame: int, recoloring: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB of one recoloured frame; `frame` is a row of the clip."""
-        return self._table.picture("image", self.rows[frame, variant], size=self.size)
+        return self._table.picture("image", self.rows[frame, recoloring], size=self.size)
 
     def _colors(self, column: str) -> list[list[float] | None]:
         colors = self._table.values(column)
@@ -309,7 +309,7 @@ class _Rows(dict[tuple[int, int], int]):
         self._place = place
 
     def __missing__(self, key: tuple[int, int]) -> int:
-        raise DatasetError(f"{self._place} has no variant {key[1]} of frame {key[0]}; {_REMEDY}")
+        raise DatasetError(f"{self._place} has no recoloring {key[1]} of frame {key[0]}; {_REMEDY}")
 
 
 @dataclass

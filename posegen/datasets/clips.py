@@ -122,12 +122,12 @@ class ClipDataset(Dataset):
                 digest.update(f"{kind}/{file}".encode() + record)
         return digest.hexdigest()[:16]
 
-    def variants(self, scope: str, region: str, clip: ClipFile) -> RecoloringFile:
+    def recolorings(self, scope: str, region: str, clip: ClipFile) -> RecoloringFile:
         """The recoloured frames of a clip. Raises DatasetError where `posegen colorize` has not made them."""
         kind = f"{scope}-{region}"
         if not (self.folder / "colors" / kind).exists(f"{clip.clip_id}.parquet"):
             raise DatasetError(
-                f"{self.folder} has no colour variants {kind!r} of clip {clip.clip_id}; "
+                f"{self.folder} has no recolorings {kind!r} of clip {clip.clip_id}; "
                 f"make them with `posegen colorize {self.folder} --scope {scope} --region {region}`"
             )
         return RecoloringFile(self.folder, kind, clip.clip_id, self.info.size)

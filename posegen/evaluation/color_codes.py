@@ -101,14 +101,14 @@ def _recolored_frames(
     dataset: ClipDataset, clip: ClipFile, region: str, count: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, tuple[float, float, float]]]:
     """Recoloured frames (H, W, 3) of a clip and L, a, b of each; a frame more than once only in different colours."""
-    variants = dataset.variants("frame", region, clip)
-    designated = variants.upper_ab if region == "upper" else variants.lower_ab
-    choices = [(int(row), variant) for row in usable_rows(clip) for variant in range(variants.num_recolorings)]
+    recolorings = dataset.recolorings("frame", region, clip)
+    designated = recolorings.upper_ab if region == "upper" else recolorings.lower_ab
+    choices = [(int(row), recoloring) for row in usable_rows(clip) for recoloring in range(recolorings.num_recolorings)]
     for number in rng.permutation(len(choices))[:count]:
-        row, variant = choices[number]
-        ab = designated[variants.rows[row, variant]]
+        row, recoloring = choices[number]
+        ab = designated[recolorings.rows[row, recoloring]]
         if ab is None:
             continue
-        image, original = variants.image(row, variant), clip.image(row)
+        image, original = recolorings.image(row, recoloring), clip.image(row)
         changed = (image != original).any(axis=-1)
         yield image, (mean_lightness(original, changed), ab[0], ab[1])

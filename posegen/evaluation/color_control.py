@@ -77,7 +77,7 @@ class SwapResult:
     """Mean change of a channel, in [0, 1], per unit of distance between the codes; NaN where both codes are equal."""
 
 
-def prepare_swaps(file: ClipFile, clip: Clip, variants: RecoloringFile, count: int) -> ColorControlCase:
+def prepare_swaps(file: ClipFile, clip: Clip, recolorings: RecoloringFile, count: int) -> ColorControlCase:
     """Prepare swaps to the first `count` recolourings of a clip, for each garment that it shows.
 
     `clip` is the content of `file`, or an excerpt from its beginning.
@@ -86,9 +86,9 @@ def prepare_swaps(file: ClipFile, clip: Clip, variants: RecoloringFile, count: i
     garments = {region: labels == index + 1 for index, region in enumerate(REGIONS)}
     row = int(usable_rows(file)[0])
     swaps = []
-    for variant in range(1, min(count + 1, variants.num_recolorings)):  # 0 is the original
-        recolored = np.stack([variants.image(frame, variant) for frame in range(len(clip))])
-        image = variants.image(row, variant)
+    for recoloring in range(1, min(count + 1, recolorings.num_recolorings)):  # 0 is the original
+        recolored = np.stack([recolorings.image(frame, recoloring) for frame in range(len(clip))])
+        image = recolorings.image(row, recoloring)
         swaps += [
             Swap(region, image, mean_ab(recolored, garment))
             for region, garment in garments.items()
@@ -114,8 +114,8 @@ def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_fra
             of_person.setdefault(file.info.person, file)
     excerpts = []
     for file in list(of_person.values())[:count]:
-        variants = dataset.variants("clip", "both", file)
-        case = prepare_swaps(file, _beginning(file.read(), num_frames), variants, variants.num_recolorings)
+        recolorings = dataset.recolorings("clip", "both", file)
+        case = prepare_swaps(file, _beginning(file.read(), num_frames), recolorings, recolorings.num_recolorings)
         excerpts.append(replace(case, swaps=_farthest_swaps(case)))
     return excerpts
 

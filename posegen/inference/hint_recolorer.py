@@ -90,7 +90,9 @@ class HintRecolorer:
         for planned, chosen, ab in zip(recolorings, colors, self.colorize(lab[..., 0], hints), strict=True):
             weight = sum((regions[label] for label in chosen if chosen[label] is not None), np.zeros(lab.shape[:2]))
             recolored = blend_colors(image, ab, weight)
-            yield RecoloredFrame(planned.frame, planned.variant, chosen[UPPER], chosen[LOWER], planned.seed, recolored)
+            yield RecoloredFrame(
+                planned.frame, planned.recoloring, chosen[UPPER], chosen[LOWER], planned.seed, recolored
+            )
 
     @torch.inference_mode()
     def colorize(self, lightness: np.ndarray, hints: np.ndarray) -> np.ndarray:

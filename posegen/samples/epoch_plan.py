@@ -42,7 +42,7 @@ class Sample:
     """The frame to make; of a pair, the first."""
     content: int
     """The frame that shows the person."""
-    variant: int
+    recoloring: int
     """The recolouring of both."""
     estimate: bool
     """Whether the feature map is estimated from the content frame, or taken from the frame itself."""

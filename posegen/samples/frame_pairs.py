@@ -18,7 +18,7 @@ from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines
 from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
-from posegen.samples.tensors import content_features, seen, to_network, to_unit, usable_rows
+from posegen.samples.tensors import content_features, count_used, to_network, to_unit, usable_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,8 @@ class FramePairSettings(EpochSettings):
     """Whether recoloured clips are seen, or the original ones alone."""
     num_recolorings: int = 0
     """How many recolourings of each clip are seen beside the original, the first ones; 0 takes all."""
-    colorings: int = 1
-    """Different colourings of each pair, which follow one another in the plan; `epoch_size` counts each of them."""
+    colors_per_pair: int = 1
+    """Different recolourings of each pair, which follow one another in the plan; `epoch_size` counts each of them."""
     rollout_len: int = 2
     """T, the frames that are generated one after another to the end of the pair."""
 
@@ -53,7 +53,7 @@ class FramePairs:
     frames, so that the code cannot carry the pose.
 
     Args:
-        dataset: With colour variants of scope ``clip`` and region ``both``.
+        dataset: With recolorings of scope ``clip`` and region ``both``.
         split: ``train`` or ``test``.
         settings: Which pairs, and in which colours.
         latent_dim: Z, of both garments together.
@@ -72,15 +72,17 @@ class FramePairs:
         with_appearance: bool = False,
     ):
         self.clips = dataset.split(split)
-        self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
+        self.recolorings = [dataset.recolorings("clip", "both", clip) for clip in self.clips]
         self.settings, self.latent_dim = settings, latent_dim
         self.with_start, self.with_appearance = with_start, with_appearance
         self.max_lead = settings.rollout_len - 2
-        self.num_recolorings = settings.num_recolorings and settings.num_recolorings + 1  # the original is variant 0
+        self.num_recolorings = settings.num_recolorings and settings.num_recolorings + 1  # the original is recoloring 0
         self._newest: tuple[Sample, _Pair] | None = None
-        if any(seen(variants, self.num_recolorings) < settings.colorings for variants in self.variants):
+        if any(
+            count_used(recolorings, self.num_recolorings) < settings.colors_per_pair for recolorings in self.recolorings
+        ):
             raise DatasetError(
-                f"some clips have fewer than {settings.colorings} colourings: colorize them with more variants"
+                f"some clips have fewer than {settings.colors_per_pair} recolourings: colorize them with more"
             )
 
     @cached_property
@@ -97,7 +99,7 @@ class FramePairs:
     def plan(self, epoch: int) -> list[Sample]:
         rng = np.random.default_rng([self.settings.seed, epoch])
         samples: list[Sample] = []
-        for index in shuffled(len(self._pairs), self.settings.epoch_size // self.settings.colorings, rng):
+        for index in shuffled(len(self._pairs), self.settings.epoch_size // self.settings.colors_per_pair, rng):
             clip, row = self._pairs[index]
             rows = self._usable[clip]
             content = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
@@ -105,8 +107,8 @@ class FramePairs:
             # Colourings of a pair have the same noise: what differs between them is the colour alone.
             seed = (self.settings.seed, epoch, len(samples))
             lead = self._sample_lead(clip, row, rng)
-            for variant in self._sample_recolorings(clip, rng):
-                samples.append(Sample(clip, row, content, variant, estimate, seed, lead))
+            for recoloring in self._sample_recolorings(clip, rng):
+                samples.append(Sample(clip, row, content, recoloring, estimate, seed, lead))
         return samples
 
     def _sample_lead(self, clip: int, row: int, rng: np.random.Generator) -> int:
@@ -117,25 +119,25 @@ class FramePairs:
         return int(rng.integers(1 + np.cumprod(run).sum()))
 
     def _sample_recolorings(self, clip: int, rng: np.random.Generator) -> list[int]:
-        """Different colourings of a clip; its first is the original."""
-        count = seen(self.variants[clip], self.num_recolorings) if self.settings.recolored else 1
-        return rng.permutation(count)[: self.settings.colorings].tolist()
+        """Different recolourings of a clip; its first is the original."""
+        count = count_used(self.recolorings[clip], self.num_recolorings) if self.settings.recolored else 1
+        return rng.permutation(count)[: self.settings.colors_per_pair].tolist()
 
     def load(self, sample: Sample) -> Arrays:
-        pair = self._pair(replace(sample, variant=0))
-        variants, row = self.variants[sample.clip], sample.row
-        content = variants.image(sample.content, sample.variant)
-        at = variants.rows[sample.content, sample.variant]
+        pair = self._pair(replace(sample, recoloring=0))
+        recolorings, row = self.recolorings[sample.clip], sample.row
+        content = recolorings.image(sample.content, sample.recoloring)
+        at = recolorings.rows[sample.content, sample.recoloring]
         recolored = (content != pair.content).any(axis=-1, keepdims=True) & pair.garments  # (H, W, 2)
         return {
             **pair.arrays,
             "content": to_network(content),
-            "images": np.stack([to_network(variants.image(r, sample.variant)) for r in (row, row + 1)]),
-            "lab": _recolored_lab(content, recolored, (variants.upper_ab[at], variants.lower_ab[at])),
+            "images": np.stack([to_network(recolorings.image(r, sample.recoloring)) for r in (row, row + 1)]),
+            "lab": _recolored_lab(content, recolored, (recolorings.upper_ab[at], recolorings.lower_ab[at])),
         }
 
     def _pair(self, sample: Sample) -> _Pair:
-        """What all colourings of a pair share; it is made once for those that follow one another."""
+        """What all recolourings of a pair share; it is made once for those that follow one another."""
         if self._newest is None or self._newest[0] != sample:
             self._newest = sample, self._load_pair(sample)
         return self._newest[1]
@@ -179,7 +181,7 @@ class FramePairs:
 
 
 class _Pair(NamedTuple):
-    """What all colourings of a pair of frames share."""
+    """What all recolourings of a pair of frames share."""
 
     content: np.ndarray
     """(H, W, 3) uint8, its content frame before it was painted."""

@@ -25,16 +25,16 @@ class HintedFrames:
     alike, 0 without a hint; ``mask`` (1, H, W), 1 at hints.
 
     Args:
-        dataset: Clips; needs no colour variants.
+        dataset: Clips; needs no recolorings.
         split: ``train`` or ``test``.
         repaint: Share of the frames whose garments first get random colours.
         epoch_size: Samples in an epoch; 0 takes every frame once.
         seed: With the epoch, decides order, colours and hints.
     """
 
-    def __init__(self, dataset: ClipDataset, split: Split, *, repaint: float, epoch_size: int, seed: int):
+    def __init__(self, dataset: ClipDataset, split: Split, *, recolored_share: float, epoch_size: int, seed: int):
         self.clips = dataset.split(split)
-        self.repaint, self.epoch_size, self.seed = repaint, epoch_size, seed
+        self.recolored_share, self.epoch_size, self.seed = recolored_share, epoch_size, seed
 
     @cached_property
     def _frames(self) -> list[tuple[int, int]]:
@@ -51,7 +51,7 @@ class HintedFrames:
         rng = np.random.default_rng(sample.seed)
         clip = self.clips[sample.clip]
         image = clip.image(sample.row)
-        if rng.random() < self.repaint:
+        if rng.random() < self.recolored_share:
             image = _repaint(image, clip, sample.row, rng)
         lab = rgb_to_lab(image)
         hints = sample_hints(lab[..., 1:], rng)

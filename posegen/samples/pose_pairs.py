@@ -48,15 +48,15 @@ class PosePairs:
     frames.
 
     Args:
-        dataset: With colour variants of scope ``clip`` and region ``both``.
+        dataset: With recolorings of scope ``clip`` and region ``both``.
         split: ``train`` or ``test``.
         epoch_size: Pairs in an epoch; 0 takes every usable frame once as the target.
-        seed: With the epoch, decides order, sources and variants.
+        seed: With the epoch, decides order, sources and recolorings.
     """
 
     def __init__(self, dataset: ClipDataset, split: Split, *, epoch_size: int, seed: int):
         self.clips = dataset.split(split)
-        self.variants = [dataset.variants("clip", "both", clip) for clip in self.clips]
+        self.recolorings = [dataset.recolorings("clip", "both", clip) for clip in self.clips]
         self.epoch_size, self.seed = epoch_size, seed
 
     @cached_property
@@ -71,12 +71,12 @@ class PosePairs:
             clip, row = targets[index]
             rows = self._usable[clip]
             source = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
-            variant = int(rng.integers(self.variants[clip].num_recolorings))
-            samples.append(Sample(clip, row, source, variant, True, (self.seed, epoch, k)))
+            recoloring = int(rng.integers(self.recolorings[clip].num_recolorings))
+            samples.append(Sample(clip, row, source, recoloring, True, (self.seed, epoch, k)))
         return samples
 
     def load(self, sample: Sample) -> Arrays:
-        keypoints, variants = self.clips[sample.clip].keypoints, self.variants[sample.clip]
-        source = variants.image(sample.content, sample.variant)
+        keypoints, recolorings = self.clips[sample.clip].keypoints, self.recolorings[sample.clip]
+        source = recolorings.image(sample.content, sample.recoloring)
         inputs = transfer_inputs(source, keypoints[sample.content], keypoints[sample.row])
-        return {**inputs, "target": to_network(variants.image(sample.row, sample.variant))}
+        return {**inputs, "target": to_network(recolorings.image(sample.row, sample.recoloring))}

@@ -12,7 +12,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import feature_map, target_regions
 from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
-from posegen.samples.tensors import REGIONS, seen, to_network, to_unit, usable_rows
+from posegen.samples.tensors import REGIONS, count_used, to_network, to_unit, usable_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class ColoredFrames:
     pixels, 50 where none was; ``noise`` (2, Z) standard normal, for the posterior and the prior.
 
     Args:
-        dataset: With colour variants of scope ``frame``.
+        dataset: With recolorings of scope ``frame``.
         split: ``train`` or ``test``.
         settings: Which frames, and in which colours.
         region: ``upper`` or ``lower``, the garment that was recoloured.
@@ -44,7 +44,7 @@ class ColoredFrames:
         self, dataset: ClipDataset, split: Split, settings: ColoredFrameSettings, *, region: str, latent_dim: int
     ):
         self.clips = dataset.split(split)
-        self.variants = [dataset.variants("frame", region, clip) for clip in self.clips]
+        self.recolorings = [dataset.recolorings("frame", region, clip) for clip in self.clips]
         self.settings, self.region, self.latent_dim = settings, region, latent_dim
 
     @cached_property
@@ -57,8 +57,8 @@ class ColoredFrames:
         samples = []
         for k, index in enumerate(shuffled(len(self._frames), self.settings.epoch_size, rng)):
             clip, row = self._frames[index]
-            variant = int(rng.integers(seen(self.variants[clip], self.settings.num_recolorings)))
-            samples.append(Sample(clip, row, row, variant, False, (self.settings.seed, epoch, k)))
+            recoloring = int(rng.integers(count_used(self.recolorings[clip], self.settings.num_recolorings)))
+            samples.append(Sample(clip, row, row, recoloring, False, (self.settings.seed, epoch, k)))
         return samples
 
     def load(self, sample: Sample) -> Arrays:
@@ -79,7 +79,7 @@ class ColoredFrames:
 
     def _paint(self, sample: Sample) -> tuple[np.ndarray, list[float] | None]:
         """The painted frame and its designated (a, b)."""
-        variants = self.variants[sample.clip]
-        designated = variants.upper_ab if self.region == "upper" else variants.lower_ab
-        row = variants.rows[sample.row, sample.variant]
-        return variants.image(sample.row, sample.variant), designated[row]
+        recolorings = self.recolorings[sample.clip]
+        designated = recolorings.upper_ab if self.region == "upper" else recolorings.lower_ab
+        row = recolorings.rows[sample.row, sample.recoloring]
+        return recolorings.image(sample.row, sample.recoloring), designated[row]

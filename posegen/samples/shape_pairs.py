@@ -81,7 +81,7 @@ class ShapePairs:
     (R, 3 or 30, ·, ·) and ``other_joints`` (R, K, 3), appearances from anywhere in the split.
 
     Args:
-        dataset: Needs no colour variants.
+        dataset: Needs no recolorings.
         split: ``train`` or ``test``.
         settings: Which frames.
         view: How frames show a person.

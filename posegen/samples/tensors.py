@@ -23,9 +23,9 @@ def usable_rows(clip: ClipFile) -> np.ndarray:
     return np.flatnonzero(is_usable(clip.keypoints))
 
 
-def seen(variants: RecoloringFile, most: int) -> int:
+def count_used(recolorings: RecoloringFile, most: int) -> int:
     """How many recolourings are looked at: at most so many, or all if `most` is 0."""
-    return min(most or variants.num_recolorings, variants.num_recolorings)
+    return min(most or recolorings.num_recolorings, recolorings.num_recolorings)
 
 
 def to_network(image: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class WarpedMaps:
     The target's edges are those inside the person's mask: what the background looks like, no warped part can tell.
 
     Args:
-        dataset: Needs no colour variants.
+        dataset: Needs no recolorings.
         split: ``train`` or ``test``.
         settings: Which pairs, and how they are disturbed.
     """

@@ -72,7 +72,7 @@ class Colorizer(Stage):
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         assert isinstance(config, cls.Config) and isinstance(dataset, ClipDataset)
         return HintedFrames(
-            dataset, split, repaint=config.recolored_share, epoch_size=config.epoch_size, seed=config.seed
+            dataset, split, recolored_share=config.recolored_share, epoch_size=config.epoch_size, seed=config.seed
         )
 
     def check_size(self, size: tuple[int, int]) -> None:

@@ -146,7 +146,7 @@ class VideoStage(Stage):
             if self.colors_per_pair not in (1, 2) or self.batch_size % self.colors_per_pair:
                 raise ConfigError(f"colors_per_pair must be 1 or 2 and divide batch_size, got {self.colors_per_pair}")
             if self.lambda_contrast and self.colors_per_pair == 1:
-                raise ConfigError("lambda_contrast compares two colourings of a pair: set colors_per_pair to 2")
+                raise ConfigError("lambda_contrast compares two recolourings of a pair: set colors_per_pair to 2")
             if self.colors_per_pair == 2 and not self.recolored:
                 raise ConfigError("colors_per_pair 2 needs recolored")
 
@@ -186,7 +186,7 @@ class VideoStage(Stage):
             true_feature_share=config.true_feature_share,
             recolored=config.recolored,
             num_recolorings=config.recolorings,
-            colorings=config.colors_per_pair,
+            colors_per_pair=config.colors_per_pair,
             rollout_len=config.train_rollout_len,
             epoch_size=config.epoch_size,
             seed=config.seed,

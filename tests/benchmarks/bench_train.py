@@ -25,7 +25,7 @@ ACTIONS = ("wave_one_hand", "squat", "side_step")
 
 
 def make_dataset(folder: Path, size: tuple[int, int], num_frames: int) -> str:
-    """A dataset of the studio with all colour variants, made in this process."""
+    """A dataset of the studio with all recolorings, made in this process."""
     for action in ACTIONS:
         write_studio_clip(render_action("grace", action, num_frames, RenderSettings(size=size)), folder / "videos")
     dataset = str(folder / "dataset")

@@ -97,13 +97,15 @@ def _write_noise_clip(folder: StorageFolder, person: str) -> None:
         masks=np.full((_NOISE_FRAMES, *_NOISE_SIZE), 255, np.uint8),
     )
     write_clip(folder, clip)
-    rows = [(frame, variant) for frame in range(_NOISE_FRAMES) for variant in range(2)]
+    rows = [(frame, recoloring) for frame in range(_NOISE_FRAMES) for recoloring in range(2)]
     table = pa.table(
         {
             "frame": [frame for frame, _ in rows],
-            "variant": [variant for _, variant in rows],
-            "image": [encode_png(images[frame] * np.array([1, 1, 1 - variant], np.uint8)) for frame, variant in rows],
-            "upper_ab": [[10.0 * variant, 5.0] for _, variant in rows],
+            "variant": [recoloring for _, recoloring in rows],
+            "image": [
+                encode_png(images[frame] * np.array([1, 1, 1 - recoloring], np.uint8)) for frame, recoloring in rows
+            ],
+            "upper_ab": [[10.0 * recoloring, 5.0] for _, recoloring in rows],
             "lower_ab": [None for _ in rows],
             "seed": [0 for _ in rows],
         },

@@ -345,8 +345,8 @@ def test_variants(place, data):
 
     def read() -> None:
         file = RecoloringFile(StorageFolder(place), "k", "c", SIZE)
-        for frame, variant in file.rows:
-            file.image(frame, variant)
+        for frame, recoloring in file.rows:
+            file.image(frame, recoloring)
         assert (
             len(file.upper_ab) == len(file.lower_ab) == len(file.rows) and file.num_recolorings and file.record == b""
         )

@@ -55,10 +55,10 @@ def test_every_frame_of_every_clip_gets_its_variants(data):
     assert heard == [(done, 5) for done in range(1, 6)]
     dataset = ClipDataset(data)
     clip = dataset.find("ada/bow")
-    variants = dataset.variants("frame", "both", clip)
-    assert variants.num_recolorings == 4
-    assert sorted(variants.rows) == [(frame, variant) for frame in range(10) for variant in range(4)]
-    assert variants.image(3, 2).shape == (96, 64, 3)
+    recolorings = dataset.recolorings("frame", "both", clip)
+    assert recolorings.num_recolorings == 4
+    assert sorted(recolorings.rows) == [(frame, recoloring) for frame in range(10) for recoloring in range(4)]
+    assert recolorings.image(3, 2).shape == (96, 64, 3)
     path = data / "colors" / "frame-both" / f"{clip.clip_id}.parquet"
     assert pq.read_schema(path).remove_metadata() == RECOLORING_SCHEMA
 
@@ -68,26 +68,26 @@ def test_only_the_garments_change(data, region):
     recolor_dataset(data, replace(HERE, region=region, recolorings=1))
     dataset = ClipDataset(data)
     file = dataset.find("bruno/bow")
-    clip, variants = file.read(), dataset.variants("frame", region, file)
+    clip, recolorings = file.read(), dataset.recolorings("frame", region, file)
     labels = garment_labels(clip.images, clip.keypoints, clip.masks)
     painted = np.isin(labels, {"upper": [1], "lower": [2], "both": [1, 2]}[region])
-    images = np.stack([variants.image(frame, 0) for frame in range(len(clip))])
+    images = np.stack([recolorings.image(frame, 0) for frame in range(len(clip))])
     np.testing.assert_array_equal(images[~painted], clip.images[~painted])
     assert (images[painted] != clip.images[painted]).any()
-    assert all((ab is None) is (region == "lower") for ab in variants.upper_ab)
-    assert all((ab is None) is (region == "upper") for ab in variants.lower_ab)
+    assert all((ab is None) is (region == "lower") for ab in recolorings.upper_ab)
+    assert all((ab is None) is (region == "upper") for ab in recolorings.lower_ab)
 
 
 def test_clip_scope_keeps_one_colour_and_the_original(data):
     recolor_dataset(data, replace(HERE, scope="clip", region="upper"))
     dataset = ClipDataset(data)
     file = dataset.find("ada/clap")
-    clip, variants = file.read(), dataset.variants("clip", "upper", file)
-    assert variants.num_recolorings == 5
-    np.testing.assert_array_equal(variants.image(4, 0), clip.images[4])
+    clip, recolorings = file.read(), dataset.recolorings("clip", "upper", file)
+    assert recolorings.num_recolorings == 5
+    np.testing.assert_array_equal(recolorings.image(4, 0), clip.images[4])
     colors = {
-        variant: {tuple(variants.upper_ab[variants.rows[frame, variant]]) for frame in range(10)}
-        for variant in range(1, 5)
+        recoloring: {tuple(recolorings.upper_ab[recolorings.rows[frame, recoloring]]) for frame in range(10)}
+        for recoloring in range(1, 5)
     }
     assert all(len(own) == 1 for own in colors.values())
     assert len(set.union(*colors.values())) == 4
@@ -171,14 +171,14 @@ def test_network_changes_only_the_garments(data, colorizer, region):
     recolor_dataset(data, with_network(colorizer, region=region))
     dataset = ClipDataset(data)
     file = dataset.find("bruno/bow")
-    clip, variants = file.read(), dataset.variants("frame", region, file)
+    clip, recolorings = file.read(), dataset.recolorings("frame", region, file)
     labels = garment_labels(clip.images, clip.keypoints, clip.masks)
     painted = np.isin(labels, {"upper": [1], "lower": [2], "both": [1, 2]}[region])
-    images = np.stack([variants.image(frame, 1) for frame in range(len(clip))])
+    images = np.stack([recolorings.image(frame, 1) for frame in range(len(clip))])
     np.testing.assert_array_equal(images[~painted], clip.images[~painted])
     assert (images[painted] != clip.images[painted]).mean() > 0.3
-    assert all((ab is None) is (region == "lower") for ab in variants.upper_ab)
-    assert all((ab is None) is (region == "upper") for ab in variants.lower_ab)
+    assert all((ab is None) is (region == "lower") for ab in recolorings.upper_ab)
+    assert all((ab is None) is (region == "upper") for ab in recolorings.lower_ab)
 
 
 def test_network_and_shift_have_the_same_designated_colours(data, colorizer, tmp_path):

@@ -134,13 +134,13 @@ def test_changed_truth_redoes_its_clip(videos, out):
 def test_clip_of_a_vanished_video_goes_with_its_variants(videos, out):
     prepare_videos(videos, out, TINY)
     clip_id = ClipDataset(str(out)).find("ada/clap").clip_id
-    variants = out / "colors" / "frame-both" / f"{clip_id}.parquet"
-    variants.parent.mkdir(parents=True)
-    variants.touch()
+    recolorings = out / "colors" / "frame-both" / f"{clip_id}.parquet"
+    recolorings.parent.mkdir(parents=True)
+    recolorings.touch()
     (videos / "ada" / "clap.mp4").unlink()
     assert prepare_videos(videos, out, TINY).num_removed == 1
-    assert not variants.exists()
-    assert not (out / "clips" / variants.name).exists()
+    assert not recolorings.exists()
+    assert not (out / "clips" / recolorings.name).exists()
 
 
 def test_new_actions_settle_the_split_anew_without_making_clips_again(videos, out):

@@ -54,12 +54,12 @@ def test_recolored_clips_have_the_designated_colors(clip):
     errors = []
     settings = RecoloringSettings(scope="frame", region="both", num_recolorings=2, seed=0)
     plan = plan_clip(clip.images, labels, settings, clip.person)
-    for variant in recolor_clip(clip.images, labels, plan):
-        own, original = labels[variant.frame], clip.images[variant.frame]
-        before, after = rgb_to_lab(original), rgb_to_lab(variant.image)
-        for label, designated in ((UPPER, variant.upper_ab), (LOWER, variant.lower_ab)):
+    for recoloring in recolor_clip(clip.images, labels, plan):
+        own, original = labels[recoloring.frame], clip.images[recoloring.frame]
+        before, after = rgb_to_lab(original), rgb_to_lab(recoloring.image)
+        for label, designated in ((UPPER, recoloring.upper_ab), (LOWER, recoloring.lower_ab)):
             errors.append(np.abs(after[own == label, 1:].mean(axis=0) - designated).max())
-        assert (variant.image[own == NONE] == original[own == NONE]).all()
+        assert (recoloring.image[own == NONE] == original[own == NONE]).all()
         assert np.abs(after[..., 0] - before[..., 0]).max() < 1
     assert np.median(errors) < 3
 

@@ -110,8 +110,8 @@ def plan(**changes):
 
 def test_a_plan_does_not_depend_on_the_other_frames():
     assert plan(num_frames=3) == plan(num_frames=6)[:12]
-    short = {(paint.frame, paint.variant): paint for paint in plan(num_recolorings=2)}
-    assert short.items() <= {(paint.frame, paint.variant): paint for paint in plan()}.items()
+    short = {(paint.frame, paint.recoloring): paint for paint in plan(num_recolorings=2)}
+    assert short.items() <= {(paint.frame, paint.recoloring): paint for paint in plan()}.items()
 
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"clip_id": "ada.wave-2"}])
@@ -128,7 +128,7 @@ def test_scope_frame_paints_every_frame_anew():
 
 def test_scope_clip_paints_all_frames_alike_and_keeps_the_original():
     paints = plan(scope="clip", num_recolorings=5)
-    colors = [{(paint.upper_ab, paint.lower_ab) for paint in paints if paint.variant == k} for k in range(5)]
+    colors = [{(paint.upper_ab, paint.lower_ab) for paint in paints if paint.recoloring == k} for k in range(5)]
     assert colors[0] == {(None, None)}
     assert all(len(color) == 1 for color in colors)
     assert len(set.union(*colors)) == 5
@@ -158,14 +158,14 @@ def test_augment_clip_paints_what_it_designates(picture, garments):
     images, labels = np.stack([picture, picture[::-1]]), np.stack([garments, garments[::-1]])
     for region, other in (("upper", LOWER), ("lower", UPPER)):
         settings = RecoloringSettings(scope="frame", region=region, num_recolorings=3, seed=7)
-        variants = list(recolor_clip(images, labels, plan_clip(images, labels, settings, "x")))
-        assert [(v.frame, v.variant) for v in variants] == [(t, k) for t in (0, 1) for k in (0, 1, 2)]
-        for variant in variants:
-            own = labels[variant.frame] == (UPPER if region == "upper" else LOWER)
-            designated = variant.upper_ab or variant.lower_ab
-            assert mean_ab(variant.image, own) == pytest.approx(designated, abs=5)
-            assert (variant.image[~own] == images[variant.frame][~own]).all()
-            assert (labels[variant.frame][~own] == other).any()
+        recolorings = list(recolor_clip(images, labels, plan_clip(images, labels, settings, "x")))
+        assert [(v.frame, v.recoloring) for v in recolorings] == [(t, k) for t in (0, 1) for k in (0, 1, 2)]
+        for recoloring in recolorings:
+            own = labels[recoloring.frame] == (UPPER if region == "upper" else LOWER)
+            designated = recoloring.upper_ab or recoloring.lower_ab
+            assert mean_ab(recoloring.image, own) == pytest.approx(designated, abs=5)
+            assert (recoloring.image[~own] == images[recoloring.frame][~own]).all()
+            assert (labels[recoloring.frame][~own] == other).any()
 
 
 def test_augment_clip_designates_nothing_where_a_garment_is_not_seen(picture, garments):
@@ -173,8 +173,8 @@ def test_augment_clip_designates_nothing_where_a_garment_is_not_seen(picture, ga
     images = np.stack([picture] * 2)
     settings = RecoloringSettings(scope="clip", region="both", num_recolorings=2, seed=0)
     plan = plan_clip(images, labels, settings, "x")
-    variants = list(recolor_clip(images, labels, plan))
-    original, painted = variants[0], variants[3]
+    recolorings = list(recolor_clip(images, labels, plan))
+    original, painted = recolorings[0], recolorings[3]
     assert (original.image == picture).all()
     assert painted.lower_ab is None and painted.upper_ab is not None
     assert (painted.image[labels[1] == 0] == picture[labels[1] == 0]).all()

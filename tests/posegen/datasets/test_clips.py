@@ -109,7 +109,7 @@ def test_missing_dataset_says_what_to_do(tmp_path):
 
 def test_missing_variants_say_what_to_do(dataset):
     with pytest.raises(DatasetError, match=r"posegen colorize .* --scope clip --region both"):
-        dataset.variants("clip", "both", dataset.clips[0])
+        dataset.recolorings("clip", "both", dataset.clips[0])
 
 
 def test_clip_id_changes_with_content_and_settings():

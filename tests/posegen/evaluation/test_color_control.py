@@ -64,12 +64,12 @@ def write_person(folder: StorageFolder, person: str, action: str = ACTION) -> No
         masks=truth.masks,
     )
     write_clip(folder, clip)
-    rows = [(frame, variant) for frame in range(NUM_FRAMES) for variant in range(3)]
+    rows = [(frame, recoloring) for frame in range(NUM_FRAMES) for recoloring in range(3)]
     table = pa.table(
         {
             "frame": [frame for frame, _ in rows],
-            "variant": [variant for _, variant in rows],
-            "image": [encode_png(rendered(variant, variant).images[frame]) for frame, variant in rows],
+            "variant": [recoloring for _, recoloring in rows],
+            "image": [encode_png(rendered(recoloring, recoloring).images[frame]) for frame, recoloring in rows],
             "upper_ab": [None for _ in rows],
             "lower_ab": [None for _ in rows],
             "seed": [0 for _ in rows],
@@ -91,7 +91,7 @@ def data(tmp_path_factory) -> ClipDataset:
 @pytest.fixture(scope="module")
 def case(data) -> ColorControlCase:
     file = data.split("test")[0]
-    return prepare_swaps(file, file.read(), data.variants("clip", "both", file), 2)
+    return prepare_swaps(file, file.read(), data.recolorings("clip", "both", file), 2)
 
 
 class Renderer:

@@ -96,7 +96,7 @@ def test_appearance_tells_nothing_of_the_paint(dataset, true_share):
     samples = frame_pairs(dataset, true_feature_share=true_share, with_appearance=True, rollout_len=3)
     sample = samples.plan(0)[0]
     clip = samples.clips[sample.clip]
-    own, painted = (samples.load(replace(sample, variant=variant))["appearance"] for variant in (0, 1))
+    own, painted = (samples.load(replace(sample, recoloring=recoloring))["appearance"] for recoloring in (0, 1))
     np.testing.assert_array_equal(own, painted)
     assert own.shape == (3, 3, *SIZE)
     shown = clip.image(sample.row)
@@ -138,17 +138,19 @@ def test_lab_is_what_the_garments_were_painted(dataset):
     samples = frame_pairs(dataset, epoch_size=40)
     seen = set()
     for sample in samples.plan(0):
-        clip, variants = samples.clips[sample.clip], samples.variants[sample.clip]
+        clip, recolorings = samples.clips[sample.clip], samples.recolorings[sample.clip]
         lab = samples.load(sample)["lab"]
-        assert np.isnan(lab).all(axis=1).tolist() == [sample.variant == 0] * 2
+        assert np.isnan(lab).all(axis=1).tolist() == [sample.recoloring == 0] * 2
         labels = garment_labels(*(part[[sample.content]] for part in whole(clip)))[0]
-        row = variants.rows[sample.content, sample.variant]
-        image = variants.image(sample.content, sample.variant)
-        for garment, label in enumerate((UPPER, LOWER) if sample.variant else ()):
-            assert lab[garment, 1:] == pytest.approx((variants.upper_ab, variants.lower_ab)[garment][row], abs=1e-4)
+        row = recolorings.rows[sample.content, sample.recoloring]
+        image = recolorings.image(sample.content, sample.recoloring)
+        for garment, label in enumerate((UPPER, LOWER) if sample.recoloring else ()):
+            assert lab[garment, 1:] == pytest.approx(
+                (recolorings.upper_ab, recolorings.lower_ab)[garment][row], abs=1e-4
+            )
             assert lab[garment, 0] == pytest.approx(mean_lightness(image, labels == label), abs=4)
             assert np.abs(rgb_to_lab(image[labels == label])[:, 1:].mean(0) - lab[garment, 1:]).max() < 6
-        seen.add(sample.variant)
+        seen.add(sample.recoloring)
     assert seen == {0, 1, 2}
 
 
@@ -160,28 +162,28 @@ def whole(clip) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_content_and_frames_wear_the_same_colours(dataset):
     samples = frame_pairs(dataset)
-    sample = next(sample for sample in samples.plan(0) if sample.variant == 2)
-    variants, loaded = samples.variants[sample.clip], samples.load(sample)
-    np.testing.assert_array_equal(loaded["content"], to_network(variants.image(sample.content, 2)))
+    sample = next(sample for sample in samples.plan(0) if sample.recoloring == 2)
+    recolorings, loaded = samples.recolorings[sample.clip], samples.load(sample)
+    np.testing.assert_array_equal(loaded["content"], to_network(recolorings.image(sample.content, 2)))
     for frame in (0, 1):
-        np.testing.assert_array_equal(loaded["images"][frame], to_network(variants.image(sample.row + frame, 2)))
+        np.testing.assert_array_equal(loaded["images"][frame], to_network(recolorings.image(sample.row + frame, 2)))
 
 
 def test_colourings_of_a_pair_stand_side_by_side(dataset):
-    plan = frame_pairs(dataset, colorings=2).plan(0)
+    plan = frame_pairs(dataset, colors_per_pair=2).plan(0)
     assert len(plan) == 2 * 2 * (NUM_FRAMES - 1)  # clips, colourings, pairs
     for one, two in zip(plan[::2], plan[1::2], strict=True):
-        assert one.variant != two.variant
-        assert replace(one, variant=two.variant) == two  # with the same noise, too
+        assert one.recoloring != two.recoloring
+        assert replace(one, recoloring=two.recoloring) == two  # with the same noise, too
 
 
 def test_an_epoch_counts_colourings(dataset):
-    assert len(frame_pairs(dataset, colorings=2, epoch_size=8).plan(0)) == 8
+    assert len(frame_pairs(dataset, colors_per_pair=2, epoch_size=8).plan(0)) == 8
 
 
 def test_too_few_colourings_are_refused(dataset):
-    with pytest.raises(DatasetError, match=r"fewer than 4 colourings: colorize them with more variants"):
-        frame_pairs(dataset, colorings=4)
+    with pytest.raises(DatasetError, match=r"fewer than 4 recolourings: colorize them with more"):
+        frame_pairs(dataset, colors_per_pair=4)
 
 
 def test_the_start_is_the_content_frame_before_it_was_painted(dataset):
@@ -196,9 +198,9 @@ def test_the_start_is_the_content_frame_before_it_was_painted(dataset):
 
 def test_only_the_first_recolourings_are_seen(dataset):
     pairs, frames = frame_pairs(dataset, num_recolorings=1), colored_frames(dataset, num_recolorings=1)
-    assert {sample.variant for epoch in range(4) for sample in pairs.plan(epoch)} == {0, 1}  # 0 is the original
-    assert {sample.variant for epoch in range(4) for sample in frames.plan(epoch)} == {0}
-    assert {sample.variant for epoch in range(4) for sample in colored_frames(dataset).plan(epoch)} == {0, 1}
+    assert {sample.recoloring for epoch in range(4) for sample in pairs.plan(epoch)} == {0, 1}  # 0 is the original
+    assert {sample.recoloring for epoch in range(4) for sample in frames.plan(epoch)} == {0}
+    assert {sample.recoloring for epoch in range(4) for sample in colored_frames(dataset).plan(epoch)} == {0, 1}
 
 
 def test_half_of_the_content_is_the_first_frame(dataset):
@@ -216,7 +218,7 @@ def test_every_pair_is_seen_once(dataset):
 
 def test_without_painting_pairs_are_the_true_clip(dataset):
     samples = frame_pairs(dataset, recolored=False, epoch_size=30)
-    assert {sample.variant for sample in samples.plan(0)} == {0}
+    assert {sample.recoloring for sample in samples.plan(0)} == {0}
     sample = samples.plan(0)[0]
     loaded = samples.load(sample)
     np.testing.assert_array_equal(loaded["images"][0], to_network(samples.clips[sample.clip].image(sample.row)))
@@ -228,7 +230,7 @@ def test_a_painted_frame_knows_its_colour(dataset):
     sample = samples.plan(0)[0]
     clip, loaded = samples.clips[sample.clip], samples.load(sample)
     labels = garment_labels(*(part[[sample.row]] for part in whole(clip)))[0]
-    image = samples.variants[sample.clip].image(sample.row, sample.variant)
+    image = samples.recolorings[sample.clip].image(sample.row, sample.recoloring)
     np.testing.assert_array_equal(loaded["image"], to_network(image))
     assert loaded["lightness"] == pytest.approx(mean_lightness(image, labels == UPPER), abs=2)
     np.testing.assert_allclose(loaded["ab"], rgb_to_lab(image[labels == UPPER])[:, 1:].mean(0), atol=3)

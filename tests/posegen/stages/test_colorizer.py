@@ -123,10 +123,10 @@ def test_samples_are_the_frames_in_lab(dataset):
 
 def test_noise_belongs_to_the_sample(dataset):
     """Workers load other samples in another order, and get the same ones."""
-    frames = samples(dataset, repaint=0.5)
+    frames = samples(dataset, recolored_share=0.5)
     plan = frames.plan(1)
     forwards = [frames.load(sample) for sample in plan]
-    backwards = [samples(dataset, repaint=0.5).load(sample) for sample in reversed(plan)][::-1]
+    backwards = [samples(dataset, recolored_share=0.5).load(sample) for sample in reversed(plan)][::-1]
     for left, right in zip(forwards, backwards, strict=True):
         for name, array in left.items():
             np.testing.assert_array_equal(array, right[name])
@@ -134,7 +134,7 @@ def test_noise_belongs_to_the_sample(dataset):
 
 
 def test_repainting_changes_the_garments_alone(dataset):
-    plain, painted = (samples(dataset, repaint=share) for share in (0.0, 1.0))
+    plain, painted = (samples(dataset, recolored_share=share) for share in (0.0, 1.0))
     sample = plain.plan(0)[0]
     own, other = plain.load(sample), painted.load(sample)
     changed = np.abs(own["ab"] - other["ab"]).max(axis=0) > 0.05

@@ -44,9 +44,9 @@ def dataset(drawn, tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     keypoints[0, joint_indices(["left_hip"])] = 0
     write_clip(folder, Clip(info, frames, frames / drawn.fps, drawn.images, keypoints, drawn.edges, drawn.masks))
     rows = [
-        {"frame": frame, "variant": variant, "image": encode_png(image), "seed": 0}
+        {"frame": frame, "variant": recoloring, "image": encode_png(image), "seed": 0}
         for frame, own in enumerate(drawn.images)
-        for variant, image in enumerate([own, 255 - own])
+        for recoloring, image in enumerate([own, 255 - own])
     ]
     write_table(folder / "colors" / "clip-both", "clip.parquet", pa.Table.from_pylist(rows, RECOLORING_SCHEMA))
     save_dataset_info(folder, DatasetInfo(SIZE, {}, {}, "action", {"train": ["jumping_jacks"], "test": []}))
@@ -151,7 +151,7 @@ def test_preview_has_four_rows(batch):
 
 def test_sample_is_a_pair_of_frames_in_equal_colours(dataset, drawn):
     samples = PosePairs(dataset, "train", epoch_size=0, seed=0)
-    sample = replace(samples.plan(0)[0], row=4, content=2, variant=1)
+    sample = replace(samples.plan(0)[0], row=4, content=2, recoloring=1)
     loaded = samples.load(sample)
     np.testing.assert_array_equal(loaded["source"], to_network(255 - drawn.images[2]))
     np.testing.assert_array_equal(loaded["target"], to_network(255 - drawn.images[4]))
@@ -184,7 +184,7 @@ def test_plan_takes_usable_frames_and_half_its_sources_are_the_first(dataset):
     rows, sources = (np.bincount(values, minlength=NUM_FRAMES) / 4000 for values in zip(*map(pair, plan), strict=True))
     np.testing.assert_allclose(rows, [0, *[0.2] * 5], atol=0.02)
     np.testing.assert_allclose(sources, [0, 0.6, *[0.1] * 4], atol=0.03)
-    assert np.mean([sample.variant for sample in plan]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([sample.recoloring for sample in plan]) == pytest.approx(0.5, abs=0.03)
 
 
 def pair(sample) -> tuple[int, int]:
