@@ -21,9 +21,9 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A process a core, and files that share fixtures in one of them. For breakpoints: `.venv/bin/pytest FILE`.
+# A process a core, each with whole files, the longest first. For breakpoints: `.venv/bin/pytest FILE`.
 test: $(STAMP)
-	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow

@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
@@ -249,9 +249,9 @@ def _deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
     """
 
     def defer(*values: Any, **options: Any) -> partial[None]:
-        for value in (*values, *options.values()):
-            if isinstance(value, Path) and re.match(r"\w{2,}:/", str(value)):  # a path has one slash of an address left
-                raise UsageError(f"got {value}, expected a local file or folder: only datasets and runs lie elsewhere")
+        for path in _paths_in([*values, *options.values()]):
+            if re.match(r"\w{2,}:/", str(path)):  # a path has one slash of an address left
+                raise UsageError(f"got {path}, expected a local file or folder: only datasets and runs lie elsewhere")
         return partial(command, *values, **options)
 
     # Not by functools.wraps, since tyro would read the docstring of the command itself, and keep its line breaks.
@@ -260,6 +260,17 @@ def _deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
     defer.__annotations__ = {name: _with_plain_help(kind) for name, kind in hints.items()}
     vars(defer)["__signature__"] = inspect.signature(command)
     return defer
+
+
+def _paths_in(value: object) -> Iterator[Path]:
+    """The paths among the values of a command, also of its groups of settings and its lists."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _paths_in(inner)
+    elif is_dataclass(value):
+        yield from _paths_in(list(vars(value).values()))
 
 
 def _paragraphs(function: Callable[..., None]) -> list[str]:
