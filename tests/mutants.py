@@ -147,14 +147,14 @@ MUTANTS = [
     # Colour
     Mutant(
         "posegen/color/recoloring.py",
-        'original = settings.scope == "clip" and variant == 0',
-        "original = variant == 0",
+        'original = settings.scope == "clip" and recoloring == 0',
+        "original = recoloring == 0",
         "stage I sees every frame unpainted as well",
     ),
     Mutant(
         "posegen/color/recoloring.py",
-        'place = f"{settings.seed}/{clip_id}/{variant}"',
-        'place = f"{settings.seed}/{variant}"',
+        'place = f"{settings.seed}/{clip_id}/{recoloring}"',
+        'place = f"{settings.seed}/{recoloring}"',
         "all clips get the same colours",
     ),
     Mutant(

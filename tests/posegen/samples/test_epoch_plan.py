@@ -1,0 +1,66 @@
+"""Batches of an epoch: the same for any number of workers, from any step on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from posegen.errors import ConfigError, DatasetError
+from posegen.samples.epoch_plan import EpochLoader, fixed_batch, shuffled
+
+
+class Numbers:
+    """Samples that are their own numbers, in another order each epoch."""
+
+    def plan(self, epoch: int) -> Sequence[int]:
+        return shuffled(22, 0, np.random.default_rng(epoch)).tolist()
+
+    def load(self, sample: int) -> dict[str, np.ndarray]:
+        return {"number": np.array(sample)}
+
+
+def numbers(loader: EpochLoader, epoch: int, first_step: int = 0) -> list[list[int]]:
+    return [batch["number"].tolist() for batch in loader.epoch(epoch, first_step)]
+
+
+def test_batches_are_those_of_the_plan_without_a_remainder():
+    loader, plan = EpochLoader(Numbers(), 4), Numbers().plan(3)
+    assert loader.num_steps == 5
+    assert numbers(loader, 3) == [plan[k : k + 4] for k in range(0, 20, 4)]
+    assert numbers(loader, 4) != numbers(loader, 3) == numbers(loader, 3)
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+@pytest.mark.parametrize("first_step", [1, 3, 5])
+def test_a_resumed_epoch_goes_on_where_it_was(first_step, processes):
+    loader = EpochLoader(Numbers(), 4, num_processes=processes)
+    assert numbers(loader, 3, first_step) == numbers(EpochLoader(Numbers(), 4), 3)[first_step:]
+    assert len(numbers(loader, 4)) == 5  # the next epoch is whole
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_workers_share_each_batch(world_size):
+    loaders = [EpochLoader(Numbers(), 4, rank=rank, world_size=world_size) for rank in range(world_size)]
+    shares = [numbers(loader, 3) for loader in loaders]
+    together = [sum(parts, []) for parts in zip(*shares, strict=True)]
+    assert together == numbers(EpochLoader(Numbers(), 4), 3)
+
+
+def test_batches_that_cannot_be_made_are_refused():
+    with pytest.raises(ConfigError, match=r"3 workers cannot share a batch of 4; these can: \[1, 2, 4\]"):
+        EpochLoader(Numbers(), 4, world_size=3)
+    with pytest.raises(DatasetError, match="22 usable samples are fewer than one batch of 23"):
+        EpochLoader(Numbers(), 23)
+
+
+def test_more_samples_than_there_are_go_through_all_of_them_first():
+    order = shuffled(5, 12, np.random.default_rng(0)).tolist()
+    assert len(order) == 12 and sorted(order[:5]) == sorted(order[5:10]) == [0, 1, 2, 3, 4]
+    assert sorted(shuffled(5, 0, np.random.default_rng(0))) == [0, 1, 2, 3, 4]
+
+
+def test_fixed_batches_are_the_first_of_an_epoch():
+    batches = fixed_batch(Numbers(), 6, 4, epoch=2)
+    assert [batch["number"].tolist() for batch in batches] == [Numbers().plan(2)[:4], Numbers().plan(2)[4:6]]
