@@ -43,7 +43,7 @@ cluster-test: $(STAMP)
 fuzz: $(STAMP)
 	POSEGEN_FUZZ=2000 $(BIN)/pytest --timeout 0 tests/security/test_fuzz.py
 
-# Tries thirty small mistakes, and prints those that no test notices. Half an hour on two cores.
+# Tries thirty small mistakes, and prints those that no test notices. Some ten minutes on two cores.
 mutants: $(STAMP)
 	$(BIN)/python tests/mutants.py
 
