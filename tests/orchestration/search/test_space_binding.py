@@ -9,6 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import search_spaces
+from orchestration.search.settings import find_objectives
 from orchestration.search.space_binding import Search, load_space
 from orchestration.training.recipes import method_names, recipe
 from posegen.stages import STAGES
@@ -56,6 +57,21 @@ def test_every_space_fits_its_stages(name, preset):
             assert list(configs) == list(search.trainings)
             for need, run in search.trainings[method].needs.items():
                 STAGES[space.stage].requires[need].check(configs[method], need, run, configs[run])
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_any_stage_can_be_searched(stage):
+    """By its own settings, with the runs that it requires, and by each of its objectives."""
+    space = Space(summary="for tests", stage=stage, parameters={f"{stage}.lr": FloatDistribution(1e-5, 1e-2, log=True)})
+    search = Search(space, next(iter(STAGES[stage].presets)), method_names(stage)[0], {})
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
+    search.suggest(trial)
+    configs = search.configs(trial.params)
+    assert configs[search.method].stage is STAGES[stage] and configs[search.method].lr == trial.params[f"{stage}.lr"]
+    objectives = find_objectives(STAGES[stage], ())
+    assert objectives and all(objective.mode in ("min", "max") for objective in objectives)
+    for name in STAGES[stage].objectives:
+        assert find_objectives(STAGES[stage], (name,))[0].metric == STAGES[stage].objectives[name]
 
 
 def test_unknown_space_is_named():
