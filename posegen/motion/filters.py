@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from posegen.motion.motion import Motion
 
@@ -39,6 +38,8 @@ def savitzky_golay(motion: Motion, window: int = 9, order: int = 3) -> Motion:
         window: Frames of a window, odd; of the whole motion where that is shorter.
         order: Of the polynomials, less than `window`.
     """
+    from scipy.signal import savgol_filter  # here, since it takes half as long to import as PyTorch
+
     size = min(window, (len(motion) - 1) // 2 * 2 + 1)
     return _filter(motion, lambda values: savgol_filter(values, size, min(order, size - 1), axis=0))
 

@@ -2,11 +2,12 @@
 
 Six numbers are the first two *rows* of a matrix, as in ACTOR (Petrovich et al., 2021) and PyTorch3D. VIBE, SPIN and
 Zhou et al. (2019) take columns; mixing them transposes every rotation, hence the names of the functions.
+
+roma is imported where it is called: it loads PyTorch's compiler, which takes as long as PyTorch itself.
 """
 
 from __future__ import annotations
 
-import roma
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,17 +15,30 @@ from torch.nn import functional as F
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     """Return rotation matrices (..., 3, 3) of axis-angles (..., 3) in radians."""
+    import roma
+
     return roma.rotvec_to_rotmat(axis_angle)
 
 
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     """Return axis-angles (..., 3) of angles up to π of rotation matrices (..., 3, 3). At π both signs mean the same."""
+    import roma
+
     return roma.rotmat_to_rotvec(matrix)
 
 
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     """Return rotation matrices (..., 3, 3) of quaternions (..., 4), the real part first, of any length but 0."""
+    import roma
+
     return roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(F.normalize(quaternion, dim=-1)))
+
+
+def matrix_to_euler_zxy(matrix: Tensor) -> Tensor:
+    """Return intrinsic z-x-y Euler angles (..., 3) in degrees, in this order, of rotation matrices (..., 3, 3)."""
+    import roma
+
+    return roma.rotmat_to_euler("ZXY", matrix, degrees=True)
 
 
 def matrix_to_rot6d_rows(matrix: Tensor) -> Tensor:
@@ -75,4 +89,6 @@ def twist(axis: Tensor, angle: Tensor) -> Tensor:
 
 def registration(source: Tensor, target: Tensor) -> Tensor:
     """Return the rotations (..., 3, 3) that turn vectors (..., N, 3) nearest to others, in least squares (Kabsch)."""
+    import roma
+
     return roma.rigid_vectors_registration(source, target)

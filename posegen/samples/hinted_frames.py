@@ -27,7 +27,7 @@ class HintedFrames:
     Args:
         dataset: Clips; needs no recolorings.
         split: ``train`` or ``test``.
-        repaint: Share of the frames whose garments first get random colours.
+        recolored_share: Share of the frames whose garments first get random colours.
         epoch_size: Samples in an epoch; 0 takes every frame once.
         seed: With the epoch, decides order, colours and hints.
     """
@@ -52,7 +52,7 @@ class HintedFrames:
         clip = self.clips[sample.clip]
         image = clip.image(sample.row)
         if rng.random() < self.recolored_share:
-            image = _repaint(image, clip, sample.row, rng)
+            image = _recolor_at_random(image, clip, sample.row, rng)
         lab = rgb_to_lab(image)
         hints = sample_hints(lab[..., 1:], rng)
         return {
@@ -63,7 +63,7 @@ class HintedFrames:
         }
 
 
-def _repaint(image: np.ndarray, clip: ClipFile, row: int, rng: np.random.Generator) -> np.ndarray:
+def _recolor_at_random(image: np.ndarray, clip: ClipFile, row: int, rng: np.random.Generator) -> np.ndarray:
     """Give both garments other colours, roughly where the pose has them."""
     person = clip.mask(row) > 0
     for region in target_regions(clip.keypoints[row], clip.info.size).transpose(2, 0, 1):

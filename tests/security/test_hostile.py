@@ -246,12 +246,12 @@ def test_a_clip_without_facts(dataset):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "lacks variants"),
-        ([(0, 0), (0, 0)], "lacks variants"),
-        ([(0, 0), (0, 2**31 - 1)], "lacks variants"),
-        ([(0, 0), (0, -1)], "lacks variants"),
-        ([(0, 0), (0, 1), (1, 0)], "lacks variants"),
-        ([(0, 0), (1, 0)], "no variant 0 of frame 7"),
+        ([], "lacks recolorings"),
+        ([(0, 0), (0, 0)], "lacks recolorings"),
+        ([(0, 0), (0, 2**31 - 1)], "lacks recolorings"),
+        ([(0, 0), (0, -1)], "lacks recolorings"),
+        ([(0, 0), (0, 1), (1, 0)], "lacks recolorings"),
+        ([(0, 0), (1, 0)], "no recoloring 0 of frame 7"),
     ],
 )
 def test_variants_that_are_not_all_there(tmp_path, rows, message):

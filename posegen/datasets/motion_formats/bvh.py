@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import roma
 import torch
 
 from posegen.datasets.motion_formats.bvh_names import INVENTED, Naming, is_smpl_tree, understand
@@ -354,7 +353,7 @@ def write_bvh(folder: StorageFolder, name: str, motion: Motion) -> None:
     content = io.StringIO()
     order = _write_hierarchy(content, motion.rest / CENTIMETRES)
     matrices = rotations.rot6d_rows_to_matrix(as_tensor(motion.rot6d))[:, order]
-    angles = roma.rotmat_to_euler("ZXY", matrices, degrees=True).numpy().reshape(len(motion), -1)
+    angles = rotations.matrix_to_euler_zxy(matrices).numpy().reshape(len(motion), -1)
     values = np.concatenate([motion.trans / CENTIMETRES, angles], axis=1)
     content.write(f"MOTION\nFrames: {len(motion)}\nFrame Time: {1 / motion.fps!r}\n")
     np.savetxt(content, values, fmt="%.6f")

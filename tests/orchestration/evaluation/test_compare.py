@@ -177,7 +177,8 @@ def test_values_are_printed_as_the_registry_says(measured, capsys):
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
-def test_a_browser_draws_the_page(store, tmp_path):
+def test_a_browser_draws_the_page(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/mlflow.db")
     page = write_page(compare_runs(["weights"]), tmp_path / "page.html")
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
     done = subprocess.run(

@@ -46,7 +46,7 @@ def dataset(tmp_path_factory) -> ClipDataset:
 
 
 def samples(dataset: ClipDataset, **changes) -> HintedFrames:
-    return HintedFrames(dataset, "train", **({"repaint": 0.0, "epoch_size": 0, "seed": 0} | changes))
+    return HintedFrames(dataset, "train", **({"recolored_share": 0.0, "epoch_size": 0, "seed": 0} | changes))
 
 
 def test_stage_is_known():

@@ -202,7 +202,7 @@ def test_contrast_moves_the_generator():
         ({"train_rollout_len": 1}, "train_rollout_len must be 2 or more, got 1"),
         ({"colors_per_pair": 3, "batch_size": 3}, "colors_per_pair must be 1 or 2 and divide batch_size, got 3"),
         ({"colors_per_pair": 2, "batch_size": 3}, "colors_per_pair must be 1 or 2 and divide batch_size, got 2"),
-        ({"lambda_contrast": 1.0}, "lambda_contrast compares two colourings of a pair: set colors_per_pair to 2"),
+        ({"lambda_contrast": 1.0}, "lambda_contrast compares two recolourings of a pair: set colors_per_pair to 2"),
         ({"colors_per_pair": 2, "recolored": False}, "colors_per_pair 2 needs recolored"),
     ],
 )
