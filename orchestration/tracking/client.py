@@ -79,11 +79,33 @@ def connect(uri: str) -> Any:
         # Two commands that begin in an empty folder would make the same tables at once, which fails.
         with FileLock(Path(tempfile.gettempdir()) / f"posegen-{store_name(uri)}.lock"):
             try:
-                MlflowClient(tracking_uri=uri)
+                _make_tables(uri)
             except SQLAlchemyError as error:
                 raise OSError(f"it is not a store of MLflow: {first_line(error)}") from error
         _made.add(uri)
     return MlflowClient(tracking_uri=uri)
+
+
+def _make_tables(uri: str) -> None:
+    """Make a new sqlite file with MLflow's tables, whole or not at all; update those of an older MLflow.
+
+    MLflow makes them in many steps, and cannot open a file whose maker was killed between two of them.
+    """
+    from mlflow import MlflowClient
+    from sqlalchemy.engine import make_url
+
+    url = make_url(uri)
+    file = Path(url.database or "")
+    if not url.database or url.database == ":memory:" or file.exists():
+        MlflowClient(tracking_uri=uri)
+        return
+    new = file.with_name(f".{file.name}.new")
+    new.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=url.set(database=str(new)).render_as_string(hide_password=False))
+    if file.exists():  # another program made it meanwhile
+        new.unlink()
+    else:
+        new.replace(file)
 
 
 _made: set[str] = set()

@@ -1,0 +1,28 @@
+"""Stores of MLflow that are made where there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from orchestration.tracking.client import connect
+
+
+def test_a_process_that_is_killed_while_it_makes_a_store_leaves_none(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    code = f"from orchestration.tracking.client import connect; connect({uri!r})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[3]) as process:
+        begin = time.monotonic()
+        unfinished = tmp_path / ".mlflow.db.new"
+        while not (unfinished.exists() and unfinished.stat().st_size > 0):
+            assert process.poll() is None and time.monotonic() - begin < 120
+            time.sleep(0.01)
+        process.kill()
+    assert not (tmp_path / "mlflow.db").exists()
+    client = connect(uri)
+    assert [one.name for one in client.search_experiments()] == ["Default"]
+    assert client.create_experiment("mine", artifact_location=(tmp_path / "artifacts").as_uri())
+    assert (tmp_path / "mlflow.db").exists() and not unfinished.exists()
+    assert {one.name for one in connect(uri).search_experiments()} == {"Default", "mine"}
