@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
-from orchestration.runtime.worker import local_device
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, EvaluationError
 from posegen.evaluation.batches import MAX_BATCH, score_batches
 from posegen.io.storage import StorageFolder
+from posegen.networks.device import default_device
 from posegen.stages import Stage
 
 
@@ -62,7 +62,7 @@ def evaluate_batches(
     """
     check_protocol(run, "batches")
     checkpoint = find_checkpoint(run)
-    device = local_device()
+    device = default_device()
     stage, trained_size = load_stage(checkpoint, Stage).to(device), load_progress(checkpoint).size
     data = stage.reads(dataset or dataset_of(run))
     if data.frame_size is not None and data.frame_size != trained_size:

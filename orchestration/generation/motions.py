@@ -17,13 +17,13 @@ from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
-from posegen.inference.devices import default_device
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import with_rotations
 from posegen.motion.motion import Motion, write_motion
 from posegen.motion.rendering import GridLayout, render_strips, write_motion_video
 from posegen.networks.actor import frame_mask
+from posegen.networks.device import default_device
 from posegen.samples import MotionCrops, Window, fixed_batch
 from posegen.stages import Actor
 

@@ -31,11 +31,6 @@ class Worker:
         return self.rank == 0
 
 
-def local_device() -> torch.device:
-    """The GPU of this process if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let PyTorch use so many threads meanwhile; 0 leaves it as it is."""

@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from orchestration.runtime.worker import local_device
 from orchestration.tracking.run_log import RunLog
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint, load_progress, load_stage
 from posegen.errors import RunError
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
+from posegen.networks.device import default_device
 from posegen.stages import STAGES, Stage
 from posegen.stages.behavior_stage import BehaviorStage
 
@@ -79,7 +79,7 @@ def dataset_of(run: str) -> str:
 
 def load_behavior(run: str) -> BehaviorStage:
     """Load the newest checkpoint of a run of the stage behavior or behavior_flow, on a GPU if there is one."""
-    return load_stage(find_checkpoint(run), BehaviorStage).to(local_device())
+    return load_stage(find_checkpoint(run), BehaviorStage).to(default_device())
 
 
 def is_finished(run: StorageFolder, config: Stage.Config) -> bool:

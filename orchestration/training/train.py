@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from orchestration.runtime.progress import ProgressListener
-from orchestration.runtime.worker import Worker, local_device, threads
+from orchestration.runtime.worker import Worker, threads
 from orchestration.tracking.mirror import MirroringListener, settle, sync_pending
 from orchestration.tracking.run_log import RunLog
 from orchestration.training.job import Job, TrainSettings
@@ -29,6 +29,7 @@ from orchestration.training.preflight import check, check_disk, check_required_r
 from orchestration.training.runs import RunRecord, find_record, is_finished, save_record
 from posegen.checkpoints.checkpoint import latest_checkpoint
 from posegen.io.storage import StorageFolder
+from posegen.networks.device import default_device
 from posegen.stages import Stage
 
 
@@ -82,7 +83,7 @@ def train(
             pass
         elif settings.workers == 0:
             with threads(settings.cpus), naming_memory(config):
-                TrainingLoop(job, Worker(device=local_device(), listener=listener), data).run()
+                TrainingLoop(job, Worker(device=default_device(), listener=listener), data).run()
         else:
             from orchestration.training.ray_trainer import train_on_ray
 

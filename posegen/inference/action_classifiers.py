@@ -13,8 +13,8 @@ from torch import Tensor
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets.motion_formats.action_names import HUMANACT12, NTU13
 from posegen.errors import CheckpointError, ConfigError
-from posegen.inference.devices import default_device
 from posegen.motion.pose_features import JointSet, recognized_joints
+from posegen.networks.device import default_device
 from posegen.networks.recognition import ActionPrediction, GRURecognizer
 from posegen.samples import Batch
 from posegen.stages import Recognition

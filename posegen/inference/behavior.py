@@ -15,12 +15,12 @@ from torch import Tensor
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.errors import ConfigError, MotionError
-from posegen.inference.devices import default_device
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import Placement, posture_placement, resample, with_rotations
 from posegen.motion.motion import Motion
 from posegen.motion.to_h36m import motion_from_h36m
 from posegen.motion.to_openpose import h36m_joints
+from posegen.networks.device import default_device
 from posegen.skeletons import H36M_17, joint_indices
 from posegen.stages.behavior_stage import BehaviorStage
 

@@ -20,7 +20,7 @@ from posegen.color.hints import body_hints
 from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
 from posegen.color.recoloring import ClipColorPlan, ColorPlan, RecoloredFrame, feather
 from posegen.errors import ConfigError
-from posegen.inference.devices import default_device
+from posegen.networks.device import default_device
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17
 from posegen.stages import Colorizer
 

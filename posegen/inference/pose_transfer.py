@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from posegen.errors import ConfigError
-from posegen.inference.devices import default_device
 from posegen.inference.person import Person
+from posegen.networks.device import default_device
 from posegen.samples import to_image
 from posegen.stages.pose_transfer_stage import PoseTransferStage
 

@@ -13,9 +13,9 @@ from posegen.errors import ConfigError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.features.warp import estimate_affines
-from posegen.inference.devices import default_device
 from posegen.inference.person import Person
 from posegen.networks.codebook import Codebook
+from posegen.networks.device import default_device
 from posegen.samples import REGIONS, to_image, to_network, to_unit
 from posegen.stages.video_stage import VideoStage
 

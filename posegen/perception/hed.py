@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from posegen.io.video_reader import Footage
+from posegen.networks.device import default_device
 from posegen.networks.hed import HEDNetwork
 from posegen.weights import download as weights
 
@@ -16,7 +17,7 @@ class HED:
     """Edge detector: soft edges of objects rather than of texture."""
 
     def __init__(self) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = default_device()
         self._network = HEDNetwork()
         with weights.loaded("hed") as tensors:
             self._network.load_state_dict(tensors)

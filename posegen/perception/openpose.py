@@ -15,6 +15,7 @@ import torch
 
 from posegen.errors import PerceptionError
 from posegen.io.video_reader import Footage
+from posegen.networks.device import default_device
 from posegen.networks.openpose import NUM_FIELDS, NUM_HEATMAPS, NUM_JOINTS, STRIDE, OpenposeNetwork
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside
@@ -48,7 +49,7 @@ class TorchMaps:
 
     def __init__(self, tensors: dict[str, torch.Tensor], scales: Sequence[float] = SCALES):
         self.scales = scales
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = default_device()
         self._network = OpenposeNetwork()
         self._network.load_published(tensors)
         self._network.to(self._device).eval()

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from posegen.io.video_reader import Footage
+from posegen.networks.device import default_device
 from posegen.networks.rcf import RCFNetwork, multiscale_edges
 from posegen.weights import download as weights
 
@@ -16,7 +17,7 @@ class RCF:
     """Edge detector of the paper: the outlines and inner edges that people draw."""
 
     def __init__(self) -> None:
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = default_device()
         self._network = RCFNetwork()
         with weights.loaded("rcf") as tensors:
             self._network.load_state_dict(tensors)

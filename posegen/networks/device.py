@@ -1,4 +1,4 @@
-"""The device on which a trained stage runs."""
+"""The device on which networks run unless another one is asked for."""
 
 from __future__ import annotations
 
