@@ -12,12 +12,15 @@ from posegen.color.garment_segmentation import garment_labels
 from posegen.features.background import fill_background
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
+from posegen.features.matte import refine_mask
 from posegen.features.person_classes import PersonClass
 from posegen.perception.body import find_body
 
 _STANDING = 0.78  # share of the frame's height that a person takes
 _BELOW = 0.07  # share of the frame's height that is left below the person
 _MASK_THRESHOLD = 127
+_MATTE_RADIUS = 1 / 192  # of the height of the picture
+_MATTE_CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Photo:
     """One pose, in pixels of the image."""
     labels: np.ndarray
     """(H, W) uint8 of `PersonClass`."""
+    matte: np.ndarray
+    """(H, W) float32 in [0, 1]: opacity of the person."""
     background: np.ndarray
     """(H, W, 3) uint8 RGB: the image without the person."""
     others: int = 0
@@ -37,7 +42,7 @@ class Photo:
 
     def layered(self) -> LayeredPerson:
         """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
-        return LayeredPerson(self.image, self.pose, self.labels, self.background)
+        return LayeredPerson(self.image, self.pose, self.labels, self.matte, self.background)
 
 
 def perceive_photo(image: np.ndarray, person: int = 1) -> Photo:
@@ -53,7 +58,10 @@ def perceive_photo(image: np.ndarray, person: int = 1) -> Photo:
     found = find_body(image, person)
     labels = _labels(image, found.pose, found.mask)
     background = fill_background(image, np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255), found.pose)
-    return Photo(image, found.pose, labels, background, found.others)
+    radius = max(round(image.shape[0] * _MATTE_RADIUS), 1)
+    matte = refine_mask(image, cv2.GaussianBlur(found.mask, (0, 0), radius / 2), radius)
+    matte = np.clip(_MATTE_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
+    return Photo(image, found.pose, labels, matte, background, found.others)
 
 
 def frame_person(image: np.ndarray, size: tuple[int, int], person: int = 1) -> np.ndarray:
@@ -65,7 +73,7 @@ def frame_person(image: np.ndarray, size: tuple[int, int], person: int = 1) -> n
         PerceptionError: The picture shows no such person.
     """
     found = find_body(image, person)
-    ys, xs = np.nonzero(found.mask > _MASK_THRESHOLD)
+    ys = np.flatnonzero((found.mask > _MASK_THRESHOLD).any(axis=1))
     height, width = size
     scale = _STANDING * height / max(float(np.ptp(ys)), 1.0)
     joints = found.pose.keypoints[found.pose.keypoints[:, 2] > 0]
