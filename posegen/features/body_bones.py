@@ -65,8 +65,7 @@ class BoneFrame(NamedTuple):
     along: np.ndarray
     """(13, 2) pixels: from the origin to the end of the bone."""
     across: np.ndarray
-    """(13, 2): the direction across, of the length by which the bone is wider than another's; mirrored for a trunk that
-    shows its other side."""
+    """(13, 2) pixels: across the bone; half the width for chest and pelvis, of the bone's length for the others."""
     seen: np.ndarray
     """(13,) bool: both joints of the bone are known."""
     face: np.ndarray
@@ -87,12 +86,26 @@ def has_trunk(pose: BodyPoses) -> bool:
     return bool((pose.keypoints[np.concatenate([_SHOULDERS, _HIPS]), 2] > 0).all())
 
 
+def shows_front(pose: BodyPoses) -> bool:
+    """Return whether the person's right side is on the left of an upright trunk, as from the front."""
+    points = pose.keypoints[:, :2].astype(np.float64)
+    spine = points[_HIPS].mean(axis=0) - points[_SHOULDERS].mean(axis=0)
+    across = sum((points[left] - points[right] for right, left in (_SHOULDERS, _HIPS)), np.zeros(2))
+    return float(across @ _perpendicular(spine)) >= 0
+
+
+def swap_sides(pose: BodyPoses) -> BodyPoses:
+    """Return one pose with the names of right and left joints exchanged."""
+    return BodyPoses(pose.keypoints[_MIRROR], pose.depths[_MIRROR], pose.toes[::-1])
+
+
 def mirror_pose(pose: BodyPoses, width: int) -> BodyPoses:
     """Return one pose as a mirrored picture of a width in pixels shows it: right is left."""
-    keypoints, toes = pose.keypoints[_MIRROR].copy(), pose.toes[::-1].copy()
+    swapped = swap_sides(pose)
+    keypoints, toes = swapped.keypoints.copy(), swapped.toes.copy()
     for joints in (keypoints, toes):
         joints[:, 0] = np.where(joints[:, 2] > 0, width - 1 - joints[:, 0], 0)
-    return BodyPoses(keypoints, pose.depths[_MIRROR], toes)
+    return BodyPoses(keypoints, swapped.depths, toes)
 
 
 def find_bones(pose: BodyPoses) -> BoneFrame:

@@ -13,7 +13,17 @@ import cv2
 import numpy as np
 
 from posegen.errors import ConfigError
-from posegen.features.body_bones import BONES, BoneFrame, bone_maps, find_bones, has_trunk, mirror_pose, trunk_length
+from posegen.features.body_bones import (
+    BONES,
+    BoneFrame,
+    bone_maps,
+    find_bones,
+    has_trunk,
+    mirror_pose,
+    shows_front,
+    swap_sides,
+    trunk_length,
+)
 from posegen.features.body_pose import BodyPoses
 from posegen.features.matte import nearest_known
 from posegen.features.mesh_warp import Mesh, grid_mesh, warp_texture
@@ -58,7 +68,6 @@ _MISFITS = {
 }
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
-_CLEAR = 0.8  # half widths by which a layer is nearer than all others, from which on the picture is not asked
 _FEWEST = 12  # pixels of a layer that is worth showing
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 _SQUARES = 48  # of the mesh along the height of the picture
@@ -146,6 +155,8 @@ class LayeredPerson:
         canvas = self.background.copy()
         if not has_trunk(pose):
             return canvas
+        if shows_front(pose) != shows_front(self.pose):
+            pose = swap_sides(pose)  # what is on the right of the picture stays there, only that it is the other arm
         target = find_bones(pose)
         for index in order_by_depth(pose):
             if index in self.layers:
@@ -277,24 +288,12 @@ class _Division:
     # ---- Which layer each pixel belongs to
 
     def _divide(self) -> np.ndarray:
-        """Number of the layer of each pixel, (H, W) int8; -1 where there is nobody.
-
-        Where the places of two layers are about as near, the picture's edges divide them (watershed; Meyer, 1992).
-        """
-        parts = np.full(self.labels.shape, -1, np.int8)
+        """Number of the layer of each pixel, (H, W) int8; -1 where there is nobody."""
+        parts = np.zeros(self.labels.shape, np.uint8)
         ys, xs = np.nonzero(self.classes)
-        if not len(ys):
-            return parts
-        distances = self._distances(ys, xs)
-        ranked = np.partition(distances, 1, axis=0)
-        nearest = distances.argmin(axis=0)
-        markers = np.full(self.labels.shape, len(LAYERS) + 1, np.int32)
-        markers[ys, xs] = np.where(ranked[1] - ranked[0] > _CLEAR, nearest + 1, 0)
-        divided = cv2.watershed(cv2.GaussianBlur(self.image, (0, 0), 1.0), markers)
-        parts[ys, xs] = nearest
-        decided = (self.classes > 0) & (divided > 0) & (divided <= len(LAYERS))
-        parts[decided] = divided[decided] - 1
-        return np.where(self.classes > 0, cv2.medianBlur((parts + 1).astype(np.uint8), 5).astype(np.int8) - 1, -1)
+        if len(ys):
+            parts[ys, xs] = self._distances(ys, xs).argmin(axis=0) + 1
+        return np.where(self.classes > 0, cv2.medianBlur(parts, 5).astype(np.int8) - 1, -1)
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         """How far pixels (N,) are from each layer, in half widths: (7, N)."""
