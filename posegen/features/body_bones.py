@@ -86,6 +86,14 @@ def has_trunk(pose: BodyPoses) -> bool:
     return bool((pose.keypoints[np.concatenate([_SHOULDERS, _HIPS]), 2] > 0).all())
 
 
+def foreshortening(pose: BodyPoses, bone: str) -> float:
+    """Return which share of a limb's length one pose shows, in [0, 1]; 1 where depths are not known."""
+    near, far = _LIMBS[bone]
+    seen = float(np.hypot(*(pose.keypoints[far, :2] - pose.keypoints[near, :2])))
+    depth = float(np.nan_to_num(pose.depths[far] - pose.depths[near]))
+    return seen / max(np.hypot(seen, depth), 1e-9)
+
+
 def shows_front(pose: BodyPoses) -> bool:
     """Return whether the person's right side is on the left of an upright trunk, as from the front."""
     points = pose.keypoints[:, :2].astype(np.float64)

@@ -67,6 +67,7 @@ _MISFITS = {
     PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
 }
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
+_FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _FEWEST = 12  # pixels of a layer that is worth showing
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
@@ -183,9 +184,11 @@ class LayeredPerson:
                 self._borrowed.add(index)
 
     def _shows_limb(self, index: int) -> bool:
-        """Whether the picture shows a limb down to its last joint."""
+        """Whether the picture shows a limb down to its last joint, and not from its end."""
         layer = self.layers.get(index)
-        return layer is not None and all(layer.bones.seen[BONES.index(name)] for name in _CHAINS[index][:2])
+        if layer is None or not all(layer.bones.seen[BONES.index(name)] for name in _CHAINS[index][:2]):
+            return False
+        return bool(min(foreshortening(self.pose, name) for name in _CHAINS[index][:2]) > _FORESHORTENED)
 
     def _without_face(self) -> Layer | None:
         """The head from behind: hair where there is a face."""
@@ -417,7 +420,7 @@ class _Division:
         hidden = np.zeros(self.parts.shape, np.uint8)
         if index == _TORSO:
             cv2.fillConvexPoly(hidden, self.hull, 1)
-            return (hidden > 0) & (self.parts >= 0)
+            return (hidden > 0) & np.isin(self.parts, (_HEAD, *_ARMS))
         if index in _LEGS:
             for name in _CHAINS[index][:2]:
                 bone = BONES.index(name)
