@@ -83,6 +83,10 @@ USUAL_NECK: float = float(np.linalg.norm(_rest("head") - _NECK_REST))
 """Metres from the neck, between the shoulders, to the head joint of such a body."""
 
 
+_DOUBT = 0.55
+"""Depth of a bone, in relation to its length in the picture, that estimators also see where there is none."""
+
+
 def points_of_poses(poses: BodyPoses) -> np.ndarray:
     """Return the points (..., 21, 3) of poses, in pixels: x, minus y, and the depth; NaN where it is not known."""
     keypoints, toes = (np.where(x[..., 2:] > 0, x, np.nan).astype(float) for x in (poses.keypoints, poses.toes))
@@ -92,6 +96,19 @@ def points_of_poses(poses: BodyPoses) -> np.ndarray:
     return np.concatenate([body, middle, feet], axis=-2)
 
 
-def bone_lengths_of_points(points: np.ndarray) -> np.ndarray:
-    """Return the lengths (..., B) of `BONES` of points (..., 21, 2 or 3); NaN where an end is not known."""
-    return np.linalg.norm(points[..., FAR, :] - points[..., NEAR, :], axis=-1)
+def bone_vectors(points: np.ndarray) -> np.ndarray:
+    """Return the vectors (..., B, 2 or 3) along `BONES` of points (..., 21, 2 or 3), from near to far."""
+    return points[..., FAR, :] - points[..., NEAR, :]
+
+
+def estimated_vectors(points: np.ndarray) -> np.ndarray:
+    """Return the vectors (..., B, 3) of points (..., 21, 3) whose depths are estimated, from near to far.
+
+    Estimators bend straight limbs towards the viewer or away. What they say of depth counts in so far as it is more
+    than their error: bones that are seldom foreshortened are as long as they are seen.
+    """
+    vectors = bone_vectors(points)
+    flat = (vectors[..., :2] ** 2).sum(axis=-1)
+    beyond = np.sqrt(np.maximum(vectors[..., 2] ** 2 - _DOUBT**2 * flat, 0))
+    vectors[..., 2] = np.sign(vectors[..., 2]) * beyond
+    return vectors

@@ -18,7 +18,8 @@ from posegen.features.body_points import (
     TOES,
     USUAL_LENGTHS,
     USUAL_NECK,
-    bone_lengths_of_points,
+    bone_vectors,
+    estimated_vectors,
     points_of_poses,
 )
 from posegen.features.body_pose import BodyPoses
@@ -28,13 +29,13 @@ from posegen.motion.anatomy import FACE
 _TELLING = ("trunk", "thigh", "calf", "upper_arm", "forearm")  # their lengths tell the size of a body
 _FOOT_BELOW = np.radians(23.0)  # from an ankle to the toes of a foot that stands
 _CAMERA_ABOVE = np.radians(12.0)  # usual angle at which a camera looks down on feet
-_STEEPEST = np.radians(30.0)
+_STEEPEST = np.radians(45.0)
 _FACE = np.array(list(FACE.values()))
 _HEADS = (0.7, 1.9)  # sizes of heads in relation to the body's: drawings have large ones
 # How far lengths may be from the usual ones of a body of this size: shorter, longer, and longer where a picture shows
 # the whole length, which no error of depth explains.
 _BOUNDS = {
-    "hip": (0.8, 1.9, 2.2), "shoulder": (0.75, 1.3, 1.6), "foot": (0.7, 1.4, 1.6), "trunk": (0.8, 1.25, 1.5),
+    "hip": (0.8, 1.9, 2.2), "shoulder": (0.75, 1.3, 1.6), "foot": (0.9, 1.4, 1.6), "trunk": (0.8, 1.25, 1.5),
 }  # fmt: skip
 _LIMB_BOUNDS = (0.8, 1.2, 1.45)
 
@@ -78,7 +79,11 @@ def measure_body(person: BodyPoses) -> BodyMeasures:
         ConfigError: Both shoulders are not seen in any frame, or the body has no size.
     """
     points = points_of_poses(person)
-    points = points[None] if points.ndim == 2 else points
+    return measure_points(points[None] if points.ndim == 2 else points)
+
+
+def measure_points(points: np.ndarray) -> BodyMeasures:
+    """Measure a person from points (T, 21, 3) of `posegen.features.body_points`; see `measure_body`."""
     if not np.isfinite(points[:, SHOULDERS, :2]).all(axis=(1, 2)).any():
         raise ConfigError("the person shows no two shoulders: choose a picture that shows the trunk")
     shown, whole = _measured(points)
@@ -112,7 +117,7 @@ def facing_yaw(person: BodyPoses) -> float:
 
 def _measured(points: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
     """The longest that each bone is seen in the picture, and its length with depths; NaN where it is not seen."""
-    flat, deep = bone_lengths_of_points(points[..., :2]), bone_lengths_of_points(points)  # (T, B)
+    flat, deep = (np.linalg.norm(x, axis=-1) for x in (bone_vectors(points[..., :2]), estimated_vectors(points)))  # (T, B)
     shown, whole = {}, {}
     for name in USUAL_LENGTHS:
         columns = [column for column, bone in enumerate(BONES) if bone.name == name]

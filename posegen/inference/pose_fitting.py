@@ -13,23 +13,22 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from posegen.errors import ConfigError
 from posegen.features.body_points import (
     ANKLES,
     BODY_21,
     BONES,
     FACE_POINTS,
-    FAR,
     MID_HIP,
-    NEAR,
     NECK,
-    SHOULDERS,
     TOES,
-    bone_lengths_of_points,
+    USUAL_LENGTHS,
+    USUAL_NECK,
+    bone_vectors,
+    estimated_vectors,
     points_of_poses,
 )
 from posegen.features.body_pose import BodyPoses
-from posegen.inference.body_measures import BodyMeasures, measure_body
+from posegen.inference.body_measures import BodyMeasures, measure_body, measure_points
 from posegen.inference.head_pose import find_head
 from posegen.motion.anatomy import FACE, HEIGHT, body_height
 from posegen.motion.cameras import WeakCamera
@@ -117,11 +116,12 @@ def fit_motion(
     ground = floor_height(motion.joints)
     offset = np.median(ankles[..., 1].min(axis=1) - balls[..., 1].min(axis=1))
     floor = np.array((0.0, ground + offset))
-    lengths = bone_lengths_of_points(points)
+    vectors = bone_vectors(points)
+    lengths = np.linalg.norm(vectors, axis=-1)
     head = motion.joints[:, SMPL_24.index("head")] - points[:, NECK]
     thigh_and_calf = [column for column, bone in enumerate(BONES) if bone.name in ("thigh", "calf")]
     source = _Source(
-        (points[:, FAR] - points[:, NEAR]) / np.maximum(lengths, 1e-6 * height)[..., None],
+        vectors / np.maximum(lengths, 1e-6 * height)[..., None],
         head / np.maximum(np.linalg.norm(head, axis=-1, keepdims=True), 1e-9),
         body.axes,
         None,
@@ -165,9 +165,8 @@ def required_margins(poses: BodyPoses, size: tuple[int, int]) -> Margins:
         size: Height and width of the picture.
     """
     points = points_of_poses(poses)
-    seen = bone_lengths_of_points(points[..., :2])
-    trunk = float(np.nanquantile(seen[..., 2], _LONGEST)) if np.isfinite(seen[..., 2]).any() else 0.0
-    metre = trunk / 0.5  # the trunk of a usual body is half a metre long
+    trunk = np.linalg.norm(points[..., NECK, :2] - points[..., MID_HIP, :2], axis=-1)
+    metre = _quantile(trunk, _LONGEST) / USUAL_LENGTHS["trunk"]
     beyond = np.zeros(len(BODY_21))
     beyond[FACE_POINTS], beyond[_WRISTS], beyond[TOES] = (metre * _AROUND[name] for name in ("top", "hand", "foot"))
     x, y = points[..., 0], -points[..., 1]
@@ -181,27 +180,20 @@ def required_margins(poses: BodyPoses, size: tuple[int, int]) -> Margins:
 
 def _source_of_poses(points: np.ndarray, own: np.ndarray) -> _Source:
     """A source of points (T, 21, 3); `own` (21, 3) are the person's, for limbs that are never seen."""
-    if not np.isfinite(points[:, SHOULDERS, :2]).all(axis=(1, 2)).any():
-        raise ConfigError("no frame of the poses shows both shoulders: choose poses that show the trunk")
     points = points * _steady_size(points)[:, None, None]
-    deep = bool(np.isfinite(points[..., 2]).any())
-    whole = _whole_lengths(points)
+    measures = measure_points(points)
+    whole = measures.bone_lengths()
     directions = _bone_directions(points, own, whole)
-    filled = _walk(directions, np.where(np.isfinite(whole), whole, 0.0))[..., :2]
+    filled = _walk(directions, whole)[..., :2]
     hips = _interpolated(points[:, MID_HIP, :2])
     if hips is None:
         neck = _interpolated(points[:, NECK, :2])
         hips = np.zeros((len(points), 2)) if neck is None else neck - filled[:, NECK]
     ankles = np.where(np.isfinite(points[:, ANKLES, :2]), points[:, ANKLES, :2], filled[:, ANKLES] + hips[:, None])
-    leg = sum(whole[column] for column, bone in enumerate(BONES) if bone.name in ("thigh", "calf")) / 2
-    has_feet = bool(np.isfinite(points[:, ANKLES, 0]).any() and np.isfinite(leg) and leg > 0)
-    ground = np.quantile(ankles[..., 1].min(axis=1), 1 - _STANDING)
-    floor = np.array((0.0, ground))
-    axes, necks, faces = _heads(points, whole, deep)
-    if not has_feet:
-        trunk = next(whole[column] for column, bone in enumerate(BONES) if bone.name == "trunk")
-        leg = float(trunk) * 1.6 if np.isfinite(trunk) else 1.0
-    return _Source(directions, necks, axes, faces, ankles - floor, hips - floor, float(leg), has_feet)
+    floor = np.array((0.0, np.quantile(ankles[..., 1].min(axis=1), 1 - _STANDING)))
+    axes, necks, faces = _heads(points, measures)
+    has_feet = bool(np.isfinite(points[:, ANKLES, 0]).any())
+    return _Source(directions, necks, axes, faces, ankles - floor, hips - floor, measures.leg, has_feet)
 
 
 def _steady_size(points: np.ndarray) -> np.ndarray:
@@ -209,7 +201,7 @@ def _steady_size(points: np.ndarray) -> np.ndarray:
 
     In each frame the trunk and limbs that are the least foreshortened tell the size.
     """
-    lengths = bone_lengths_of_points(points[..., :2])
+    lengths = np.linalg.norm(bone_vectors(points[..., :2]), axis=-1)
     columns = [column for column, bone in enumerate(BONES) if bone.name not in ("foot", "hip", "shoulder")]
     lengths = lengths[:, columns]
     usual = np.array([_quantile(lengths[:, column], _LONGEST) for column in range(lengths.shape[1])])
@@ -230,25 +222,10 @@ def _steady_size(points: np.ndarray) -> np.ndarray:
     return middle / slow
 
 
-def _whole_lengths(points: np.ndarray) -> np.ndarray:
-    """The whole length (B,) of each bone, both sides alike, as the frames show it; NaN of what is never seen."""
-    flat, deep = bone_lengths_of_points(points[..., :2]), bone_lengths_of_points(points)
-    whole = {}
-    for name in {bone.name for bone in BONES}:
-        columns = [column for column, bone in enumerate(BONES) if bone.name == name]
-        sides = [_quantile(deep[:, column], 0.5) for column in columns]
-        if not np.isfinite(sides).any():
-            sides = [_quantile(flat[:, column], _LONGEST) for column in columns]
-            whole[name] = np.nan if not np.isfinite(sides).any() else float(np.nanmax(sides))
-        else:
-            whole[name] = float(np.nanmean(sides))
-    return np.array([whole[bone.name] for bone in BONES])
-
-
 def _bone_directions(points: np.ndarray, own: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """The directions (T, B, 3) as `_Source` has them, without gaps."""
-    vectors = points[:, FAR] - points[:, NEAR]
-    lengths = bone_lengths_of_points(points)
+    vectors = estimated_vectors(points)
+    lengths = np.linalg.norm(vectors, axis=-1)
     flat = vectors[..., :2] / np.where(whole > 0, whole, np.nan)[:, None]
     flat /= np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1)
     deep = vectors / np.where(lengths > 0, lengths, np.nan)[..., None]
@@ -287,11 +264,13 @@ def _interpolated(values: np.ndarray) -> np.ndarray | None:
     return np.stack([np.interp(frames, rows, values[rows, column]) for column in range(values.shape[1])], axis=1)
 
 
-def _heads(points: np.ndarray, whole: np.ndarray, deep: bool) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
+def _heads(
+    points: np.ndarray, measures: BodyMeasures
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
     """Axes (T, 3, 3), directions of the neck (T, 3) and faces (T, 5, 2) as `_Source` has them."""
     frames = len(points)
     upright = np.tile((0.0, 1.0, 0.0), (frames, 1))
-    if deep:
+    if np.isfinite(points[:, FACE_POINTS, 2]).any():
         found = [find_head(face) if np.isfinite(face).all(axis=1).sum() >= 3 else None for face in points[:, FACE_POINTS]]
         axes = _interpolated(np.array([np.full(9, np.nan) if head is None else head.axes.ravel() for head in found]))
         origins = np.array([np.full(3, np.nan) if head is None else head.origin for head in found])
@@ -304,8 +283,7 @@ def _heads(points: np.ndarray, whole: np.ndarray, deep: bool) -> tuple[np.ndarra
     shown = np.linalg.norm(faces[:, :1], axis=-1)
     unit = _quantile(shown[:, 0], 0.8)
     if not unit > 0:
-        trunk = next(whole[column] for column, bone in enumerate(BONES) if bone.name == "trunk")
-        unit = 0.45 * trunk if trunk > 0 else 1.0
+        unit = measures.scale * (USUAL_NECK + FACE["nose"][1])
     return None, upright, faces / unit
 
 
