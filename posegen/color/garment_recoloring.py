@@ -104,8 +104,14 @@ class GarmentPaint:
         self.image = image
         band = int(np.clip(round(image.shape[0] / _PIXELS_OF_HEIGHT), *_BAND))
         window = _window(self.region, 2 * band + 2)
-        matte = _make_matte(image[window], self.region[window], band)
-        cloth = _take_apart(image[window], matte.core)
+        around = _find_cloth(image[window], _erode(self.region[window], band))
+        painted = self.region[window] & ~_other_pieces(around, self.region[window], band)
+        matte = _make_matte(image[window], painted, band)
+        around = _find_cloth(image[window], matte.core)
+        self.cloth = np.zeros_like(self.region)
+        """(H, W) bool, where the garment has its prevailing colour: what a requested colour replaces."""
+        self.cloth[window] = matte.is_core & (around.near > 0.5)
+        cloth = _take_apart(around, matte.core)
         rows, columns = np.nonzero(matte.alpha > 0)
         here = matte.source[rows, columns]
         self._rows, self._columns = rows + window[0].start, columns + window[1].start
@@ -114,8 +120,7 @@ class GarmentPaint:
         self._mixed = mixed
         self._alpha = matte.alpha[rows[mixed], columns[mixed], None]
         self._others = matte.others[rows[mixed], columns[mixed]]
-        inside = self.region[self._rows, self._columns]
-        self._sample = _thin_out(np.flatnonzero(inside))
+        self._sample = self._cloth.at(_thin_out(np.flatnonzero(self.cloth[self._rows, self._columns])))
 
     def apply(self, lab: Lab) -> np.ndarray:
         """Return the picture (H, W, 3) uint8 with the garment in a colour.
@@ -125,7 +130,7 @@ class GarmentPaint:
         """
         albedo = wanted = _with_room(shown_color(lab))
         for _ in range(2):  # shading and patterns are skewed where they meet the gamut's end
-            found = np.median(self._cloth.at(self._sample).paint(albedo), axis=0)
+            found = np.median(self._sample.paint(albedo), axis=0)
             albedo = into_gamut((albedo + np.clip(wanted - found, -6, 6))[None])[0]
         painted = self._cloth.paint(albedo)
         rgb = _to_rgb(painted)
@@ -250,39 +255,98 @@ class _ClothFacts:
 
 
 _CLOTH_L, _CLOTH_AB = 20.0, 9.0  # how far a pixel of the cloth is from the shaded cloth around it
+_PART = (20.0, 9.0, 9.0)  # half widths of a part of one colour, in L, a and b
+_PIECE_WIDTH, _PIECE_AREA = 0.10, 0.03  # of a piece of another colour: of the garment's width and area
+_PIECE_STEP = 22.0  # at its outline
 _SCALE = 0.05  # of shading, in square roots of the garment's area
 
 
-def _take_apart(image: np.ndarray, core: np.ndarray) -> _Cloth:
-    """Take a garment apart: `core` (H, W) bool is where its pixels are no mixtures. All pixels are returned."""
+@dataclass(frozen=True)
+class _Surroundings:
+    """What the cloth looks like around each pixel of a picture."""
+
+    lightness: np.ndarray
+    """(H, W) float32 of the pixel itself."""
+    ab: np.ndarray
+    """(H, W, 2) of the pixel itself."""
+    cloth_l: np.ndarray
+    """(H, W), of the cloth around it."""
+    cloth_ab: np.ndarray
+    """(H, W, 2), of the cloth around it, at lightness 50."""
+    near: np.ndarray
+    """(H, W), how alike both are: 1 on the cloth, 0 on a pattern."""
+    sigma: float
+    """Scale of shading in pixels."""
+
+
+def _find_cloth(image: np.ndarray, core: np.ndarray) -> _Surroundings:
+    """Find the garment's prevailing colour, and follow it through light and shade."""
     lab = rgb_to_lab(image).astype(np.float32)
-    lightness, ab = lab[..., 0], lab[..., 1:]
-    even = ab * (80 / (lightness + 30))[..., None]  # chroma without shading
-    peak = _prevailing(np.concatenate([lightness[..., None], even], axis=-1)[core])
+    lab = np.concatenate([lab[..., :1], _evenly_lit(lab)], axis=-1)
+    peak = _prevailing(lab[core])
     sigma = max(2.0, _SCALE * float(np.sqrt(core.sum())))
-    near, local_l, local_ab = (np.broadcast_to(np.float32(value), image.shape[:2]) for value in (0, peak[0], 0))
-    local_ab = np.broadcast_to(peak[1:], (*core.shape, 2))
-    widths = np.array([1.4, 1.0, 1.0, 1.0]) * _CLOTH_L
-    for width in widths:
-        near = _likeness(lightness - local_l, width) * _likeness(np.linalg.norm(even - local_ab, axis=-1), _CLOTH_AB)
-        weight = np.where(core, near, 0).astype(np.float32)
-        local = _spread(np.concatenate([lightness[..., None], even], axis=-1), weight, sigma, peak)
-        local_l, local_ab = local[..., 0], local[..., 1:]
-    near = near.astype(np.float32)
+    local = np.broadcast_to(peak, lab.shape)
+    for width in (1.5, 1.2, 1.0, 1.0):
+        step = lab - local
+        near = _likeness(step[..., 0], width * _CLOTH_L) * _likeness(np.hypot(step[..., 1], step[..., 2]), _CLOTH_AB)
+        local = _spread(lab, np.where(core, near, 0).astype(np.float32), sigma, peak)
+    ab = lab[..., 1:] * ((lab[..., :1] + 30) / 80)
+    return _Surroundings(lab[..., 0], ab, local[..., 0], local[..., 1:], near.astype(np.float32), sigma)
+
+
+def _evenly_lit(lab: np.ndarray) -> np.ndarray:
+    """a and b (..., 2) of L, a, b (..., 3) as they were at lightness 50; less than that in the dark, where they are noise."""
+    return lab[..., 1:] * (80 / (lab[..., :1] + 30))
+
+
+def _other_pieces(around: _Surroundings, region: np.ndarray, band: int) -> np.ndarray:
+    """Find large pieces of another colour: a shirt under a jacket, a panel, a picture on a shirt, a hand before it.
+
+    They have a sharp outline, unlike shade. They are no pattern of the cloth, and keep their pixels.
+    """
+    size = max(band + 1, round(_PIECE_WIDTH * np.sqrt(region.sum()) / 2))
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 1, 2 * size + 1))
+    unlike = region & (cv2.blur(around.near, (3, 3)) < 0.3)
+    closed = cv2.morphologyEx(unlike.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disk)
+    count, pieces = cv2.connectedComponents(opened)
+    found = np.zeros_like(region)
+    color = np.concatenate([0.7 * around.lightness[..., None], around.ab], axis=-1)
+    small = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 3, 2 * band + 3))
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 3, 2 * size + 3))
+    for number in range(1, count):
+        piece = (pieces == number).astype(np.uint8)
+        grown = (cv2.dilate(piece, reach) > 0) & (closed > 0)
+        if grown.sum() < _PIECE_AREA * region.sum():
+            continue
+        grown = grown.astype(np.uint8)
+        outside = (cv2.dilate(grown, small) > 0) & (grown == 0) & region & (around.near > 0.5)
+        inside = (cv2.erode(grown, small) == 0) & (grown > 0)
+        inside &= cv2.dilate(outside.astype(np.uint8), reach) > 0
+        if outside.any() and inside.any():
+            step = np.linalg.norm(np.median(color[inside], axis=0) - np.median(color[outside], axis=0))
+            found |= (grown > 0) & (step > _PIECE_STEP)
+    return found
+
+
+def _take_apart(around: _Surroundings, core: np.ndarray) -> _Cloth:
+    """Take a garment apart: `core` (H, W) bool is where its pixels are no mixtures. All pixels are returned."""
+    near, lightness, ab, local_l = around.near, around.lightness, around.ab, around.cloth_l
     step = lightness - local_l
     shade = local_l + near * step
-    reference = float(np.median(shade[core]))
-    noise_free = _smooth(shade, core, radius=max(3, round(sigma)))
+    ground = core & (near > 0.5)
+    reference = float(np.median(shade[ground if ground.any() else core]))
+    noise_free = _smooth(shade, core, radius=max(3, round(around.sigma)))
     log_q, log_smooth = (np.log((np.maximum(part, 0) + 16) / (reference + 16)) for part in (shade, noise_free))
     log_smooth -= np.median(log_smooth[core])
     contrast = (1 - near) * step
-    share, own_ab = _split_chroma(ab / np.exp(log_q)[..., None], near, _albedo_ab(local_ab, reference))
-    patterned = core & (near < 0.5)
+    cloth_ab = around.cloth_ab * ((reference + 30) / 80)
+    share, own_ab = _split_chroma(ab / np.exp(log_q)[..., None], near, cloth_ab)
     shadow, light = -np.quantile(log_smooth[core], 0.03), np.quantile(log_smooth[core], 0.97)
     facts = _ClothFacts(
         reference,
         (float(shadow), float(light)),
-        *_typical(contrast[patterned]),
+        *_typical(contrast[core & (near < 0.5)]),
         (float(-np.minimum(contrast[core], 0).sum()), float(np.maximum(contrast[core], 0).sum())),
     )
     flat = (log_q.ravel(), log_smooth.ravel(), contrast.ravel(), share.reshape(-1, 1), own_ab.reshape(-1, 2))
@@ -290,16 +354,28 @@ def _take_apart(image: np.ndarray, core: np.ndarray) -> _Cloth:
 
 
 def _prevailing(colors: np.ndarray) -> np.ndarray:
-    """The most frequent colour (3,) of L, a, b (N, 3), with shading allowed for."""
+    """The colour (3,) of the largest part of L, a, b (N, 3), with shading allowed for."""
+    left, found, largest = colors, colors[0], 0
+    for _ in range(4):
+        peak = _densest(left)
+        around = (np.abs(colors - peak) < np.array(_PART)).all(axis=1)
+        if around.sum() > largest:
+            found, largest = np.median(colors[around], axis=0), around.sum()
+        left = left[(np.abs(left - peak) >= np.array(_PART)).any(axis=1)]
+        if len(left) <= largest:
+            break
+    return found.astype(np.float32)
+
+
+def _densest(colors: np.ndarray) -> np.ndarray:
+    """The peak (3,) of the histogram of colours (N, 3)."""
     bins = np.array([5.0, 3.0, 3.0])
     low = np.floor(colors.min(axis=0) / bins)
     index = (colors / bins - low).astype(np.int64)
     shape = index.max(axis=0) + 1
     counts = np.bincount(np.ravel_multi_index(tuple(index.T), shape), minlength=int(np.prod(shape)))
     smooth = gaussian_filter(counts.reshape(shape).astype(np.float32), (2.0, 1.2, 1.2), mode="constant")
-    peak = (np.array(np.unravel_index(smooth.argmax(), shape)) + low + 0.5) * bins
-    around = (np.abs(colors - peak) < np.array([15, 7, 7])).all(axis=1)
-    return np.median(colors[around] if around.any() else colors, axis=0).astype(np.float32)
+    return (np.array(np.unravel_index(smooth.argmax(), shape)) + low + 0.5) * bins
 
 
 def _likeness(distance: np.ndarray, width: float) -> np.ndarray:
@@ -332,11 +408,6 @@ def _smooth(values: np.ndarray, core: np.ndarray, radius: int) -> np.ndarray:
     slope = variance / (variance + (1.0 + 2.0 * noise) ** 2)
     result = mean(slope) * values + mean(average - slope * average)
     return np.where(core, result, values)
-
-
-def _albedo_ab(even: np.ndarray, lightness: float) -> np.ndarray:
-    """a and b of the cloth, at one lightness all over, from chroma without shading."""
-    return even * ((lightness + 30) / 80)
 
 
 def _split_chroma(ab: np.ndarray, near: np.ndarray, cloth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
