@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from posegen.color.lab import into_gamut, lab_to_rgb, rgb_to_lab
+from posegen.color.lab import in_gamut, into_gamut, rgb_to_lab
 from posegen.errors import ColorError, ConfigError
 from posegen.features.person_classes import PersonClass
 
@@ -33,12 +33,15 @@ Lab = tuple[float, float, float]
 _OWN_CLASS = {"upper": PersonClass.UPPER, "lower": PersonClass.LOWER}
 _DISTINCT = 0.15  # of a one-piece: an upper or lower garment of less area beside it is not a garment of its own
 
-_PIXELS_OF_HEIGHT = 192  # one pixel of the outline's band for each so many of the picture's height
+_PIXELS_OF_HEIGHT = 128  # one pixel of the outline's band for each so many of the picture's height
 _BAND = (2, 5)  # smallest and largest width of the band inside and outside the outline
 _CONTRAST = (18.0, 60.0)  # of 8-bit RGB: below, garment and surroundings cannot be told by colour; above, they can
 
 _HIGHEST_L, _LOWEST_L = 98.4, 1.6
 """Medians beyond these leave no room for folds. Both are within ΔE2000 0.95 of white and black."""
+_LEAST_ROOM = 0.02  # of log q
+_FADING = 0.2
+_STEPS, _CLOSE = 4, 0.3  # of the fixed point that brings the median to the colour, in L, a and b
 _PATTERN_RANGE = (3.0, 97.0)  # lightnesses of patterns
 _DARK = (12.0, 38.0)  # lightness of cloth whose shading is noise and sheen for the most part, and for no part
 _BRIGHT_SPREAD = 0.16  # of log q: 5th percentile of the shading of bright cloth in even light
@@ -106,7 +109,8 @@ class GarmentPaint:
         window = _window(self.region, 2 * band + 2)
         around = _find_cloth(image[window], _erode(self.region[window], band))
         painted = self.region[window] & ~_other_pieces(around, self.region[window], band)
-        matte = _make_matte(image[window], painted, band)
+        bare = np.isin(labels[window], (PersonClass.SKIN, PersonClass.HAIR))
+        matte = _make_matte(image[window], painted, bare, band)
         around = _find_cloth(image[window], matte.core)
         self.cloth = np.zeros_like(self.region)
         """(H, W) bool, where the garment has its prevailing colour: what a requested colour replaces."""
@@ -129,9 +133,12 @@ class GarmentPaint:
         `shown_color`), at most ΔE2000 0.95 short of white and black, so that folds remain.
         """
         albedo = wanted = _with_room(shown_color(lab))
-        for _ in range(2):  # shading and patterns are skewed where they meet the gamut's end
-            found = np.median(self._sample.paint(albedo), axis=0)
-            albedo = into_gamut((albedo + np.clip(wanted - found, -6, 6))[None])[0]
+        # Light and shade take chroma at the gamut's end. In the shade there's room for more than the colour has in light.
+        for _ in range(_STEPS):
+            missing = wanted - np.median(self._sample.paint(albedo), axis=0)
+            if np.abs(missing).max() < _CLOSE:
+                break
+            albedo = albedo + np.clip(missing, -6, 6)
         painted = self._cloth.paint(albedo)
         rgb = _to_rgb(painted)
         new = rgb[self._mixed]
@@ -159,7 +166,19 @@ def shown_color(lab: Lab) -> np.ndarray:
 
 def _with_room(lab: np.ndarray) -> np.ndarray:
     """A colour with some room above and below it for shading."""
-    return into_gamut(np.array([[np.clip(lab[0], _LOWEST_L, _HIGHEST_L), *lab[1:]]]))[0]
+    darker = np.array([np.clip(lab[0], _LOWEST_L, _HIGHEST_L), *lab[1:]])
+    if _room_above(darker, fading=0) < _LEAST_ROOM:
+        darker[0] -= max(0.0, 1.2 - abs(lab[0] - darker[0]))
+    return into_gamut(darker[None])[0]
+
+
+def _room_above(lab: np.ndarray, fading: float = _FADING) -> float:
+    """How far light may rise, log q: to where the colour leaves the gamut, and part of the way from there to white."""
+    top = float(np.log((100 + 16) / (max(lab[0], 0) + 16)))
+    steps = np.linspace(0, top, 33)
+    shown = in_gamut(np.exp(steps)[:, None] * (lab + [16, 0, 0]) - [16, 0, 0])
+    room = float(steps[max(int(np.argmin(shown)) - 1, 0)]) if not shown.all() else top
+    return room + fading * (top - room)
 
 
 # ---- Albedo and shading
@@ -189,7 +208,7 @@ class _Cloth:
     def paint(self, lab: np.ndarray) -> np.ndarray:
         """Return L, a, b (N, 3) float32 of the pixels on cloth of albedo `lab`, within the gamut."""
         facts = self.facts
-        q = np.exp(facts.tone(self, float(lab[0])))
+        q = np.exp(facts.tone(self, float(lab[0]), _room_above(lab)))
         lightness = lab[0] + facts.fit_contrast(self.contrast, float(lab[0]))
         result = np.empty((len(q), 3), np.float32)
         result[:, 0] = (lightness + 16) * q - 16
@@ -211,9 +230,11 @@ class _ClothFacts:
     """Of those brighter than it."""
     weights: tuple[float, float]
     """How much of the pattern is darker, and brighter."""
+    may_turn: bool
+    """Whether there is enough of a pattern to change its sign: a belt or a zip is darker than cloth of any colour."""
 
-    def tone(self, cloth: _Cloth, lightness: float) -> np.ndarray:
-        """The shading (N,), log q, on cloth of another lightness."""
+    def tone(self, cloth: _Cloth, lightness: float, room: float) -> np.ndarray:
+        """The shading (N,), log q, on cloth of another lightness that has some room above it."""
         own = self.lightness
         amplified = (lightness + 16) / (own + 16)
         clean = np.float32(np.clip((amplified - 1.1) / 1.2, 0, 1))
@@ -228,7 +249,6 @@ class _ClothFacts:
         if black > 0:  # a ratio shows nothing on black: folds are its sheen
             wanted = np.log1p(_SHEEN / (lightness + 16))
             gain_up += black * (np.clip(wanted / up, 1, 4) - 1)
-        room = np.log((100 + 16) / (lightness + 16))
         upper = np.maximum(u, 0) * np.float32(gain_up)
         limit = np.float32(max(room, 0.01))
         upper = limit * np.tanh(upper / limit)
@@ -240,6 +260,7 @@ class _ClothFacts:
         room_above = max(_PATTERN_RANGE[1] - lightness, 0.0)
         kept = self._kept(room_below, room_above)
         sign = np.clip((kept - self._kept(room_above, room_below) + 0.4) / 0.15, -1, 1)
+        sign = sign if self.may_turn else 1.0
         if sign < 0:
             room_below, room_above = room_above, room_below
         below = min(1.0, room_below / self.below) if self.below else 1.0
@@ -254,10 +275,13 @@ class _ClothFacts:
         return (self.weights[0] * below + self.weights[1] * above) / total if total else 1.0
 
 
-_CLOTH_L, _CLOTH_AB = 20.0, 9.0  # how far a pixel of the cloth is from the shaded cloth around it
+_DARK_NOISE = 40.0
+_CLOTH_L, _CLOTH_AB = 20.0, 10.0  # how far a pixel of the cloth is from the shaded cloth around it
 _PART = (20.0, 9.0, 9.0)  # half widths of a part of one colour, in L, a and b
 _PIECE_WIDTH, _PIECE_AREA = 0.10, 0.03  # of a piece of another colour: of the garment's width and area
-_PIECE_STEP = 22.0  # at its outline
+_PIECE_LIKENESS = 0.12  # at most, with the cloth
+_SHADE = (0.5, 1.5)  # of q: shade and sun beside the light that prevails
+_TURNING = (0.15, 0.03)  # of the garment's area: of dark and of bright patterns that are seen on cloth of any colour
 _SCALE = 0.05  # of shading, in square roots of the garment's area
 
 
@@ -282,7 +306,8 @@ class _Surroundings:
 def _find_cloth(image: np.ndarray, core: np.ndarray) -> _Surroundings:
     """Find the garment's prevailing colour, and follow it through light and shade."""
     lab = rgb_to_lab(image).astype(np.float32)
-    lab = np.concatenate([lab[..., :1], _evenly_lit(lab)], axis=-1)
+    ab = lab[..., 1:]
+    lab = np.concatenate([lab[..., :1], _evenly_lit_ab(ab, lab[..., 0])], axis=-1)
     peak = _prevailing(lab[core])
     sigma = max(2.0, _SCALE * float(np.sqrt(core.sum())))
     local = np.broadcast_to(peak, lab.shape)
@@ -290,43 +315,38 @@ def _find_cloth(image: np.ndarray, core: np.ndarray) -> _Surroundings:
         step = lab - local
         near = _likeness(step[..., 0], width * _CLOTH_L) * _likeness(np.hypot(step[..., 1], step[..., 2]), _CLOTH_AB)
         local = _spread(lab, np.where(core, near, 0).astype(np.float32), sigma, peak)
-    ab = lab[..., 1:] * ((lab[..., :1] + 30) / 80)
     return _Surroundings(lab[..., 0], ab, local[..., 0], local[..., 1:], near.astype(np.float32), sigma)
 
 
-def _evenly_lit(lab: np.ndarray) -> np.ndarray:
-    """a and b (..., 2) of L, a, b (..., 3) as they were at lightness 50; less than that in the dark, where they are noise."""
-    return lab[..., 1:] * (80 / (lab[..., :1] + 30))
+def _evenly_lit_ab(ab: np.ndarray, lightness: np.ndarray) -> np.ndarray:
+    """a and b (..., 2) as they were at lightness 50; less than that in the dark, where they are noise."""
+    return ab * ((50 + _DARK_NOISE) / (lightness + _DARK_NOISE))[..., None]
 
 
 def _other_pieces(around: _Surroundings, region: np.ndarray, band: int) -> np.ndarray:
     """Find large pieces of another colour: a shirt under a jacket, a panel, a picture on a shirt, a hand before it.
 
-    They have a sharp outline, unlike shade. They are no pattern of the cloth, and keep their pixels.
+    They are no pattern of the cloth, and keep their pixels. What may be the cloth itself in shade or in the sun is none.
     """
     size = max(band + 1, round(_PIECE_WIDTH * np.sqrt(region.sum()) / 2))
-    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 1, 2 * size + 1))
-    unlike = region & (cv2.blur(around.near, (3, 3)) < 0.3)
-    closed = cv2.morphologyEx(unlike.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disk)
-    count, pieces = cv2.connectedComponents(opened)
+    unlike = (region & (cv2.blur(around.near, (3, 3)) < 0.3)).astype(np.uint8)
+    closed = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    count, pieces = cv2.connectedComponents(cv2.morphologyEx(closed, cv2.MORPH_OPEN, _disk(size)))
+    cloth = np.concatenate([around.cloth_l[..., None], around.cloth_ab], axis=-1)
+    own = np.concatenate([around.lightness[..., None], _evenly_lit_ab(around.ab, around.lightness)], axis=-1)
     found = np.zeros_like(region)
-    color = np.concatenate([0.7 * around.lightness[..., None], around.ab], axis=-1)
-    small = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 3, 2 * band + 3))
-    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * size + 3, 2 * size + 3))
     for number in range(1, count):
-        piece = (pieces == number).astype(np.uint8)
-        grown = (cv2.dilate(piece, reach) > 0) & (closed > 0)
-        if grown.sum() < _PIECE_AREA * region.sum():
-            continue
-        grown = grown.astype(np.uint8)
-        outside = (cv2.dilate(grown, small) > 0) & (grown == 0) & region & (around.near > 0.5)
-        inside = (cv2.erode(grown, small) == 0) & (grown > 0)
-        inside &= cv2.dilate(outside.astype(np.uint8), reach) > 0
-        if outside.any() and inside.any():
-            step = np.linalg.norm(np.median(color[inside], axis=0) - np.median(color[outside], axis=0))
-            found |= (grown > 0) & (step > _PIECE_STEP)
+        piece = pieces == number
+        difference = np.median((own - cloth)[piece], axis=0)
+        lit = (16 + np.median(own[piece][:, 0])) / (16 + np.median(cloth[piece][:, 0]))
+        is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1]
+        if piece.sum() > _PIECE_AREA * region.sum() and around.near[piece].mean() < _PIECE_LIKENESS and not is_shade:
+            found |= (cv2.dilate(piece.astype(np.uint8), _disk(size + 1)) > 0) & (closed > 0)
     return found
+
+
+def _disk(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _take_apart(around: _Surroundings, core: np.ndarray) -> _Cloth:
@@ -340,7 +360,7 @@ def _take_apart(around: _Surroundings, core: np.ndarray) -> _Cloth:
     log_q, log_smooth = (np.log((np.maximum(part, 0) + 16) / (reference + 16)) for part in (shade, noise_free))
     log_smooth -= np.median(log_smooth[core])
     contrast = (1 - near) * step
-    cloth_ab = around.cloth_ab * ((reference + 30) / 80)
+    cloth_ab = around.cloth_ab * ((reference + _DARK_NOISE) / (50 + _DARK_NOISE))
     share, own_ab = _split_chroma(ab / np.exp(log_q)[..., None], near, cloth_ab)
     shadow, light = -np.quantile(log_smooth[core], 0.03), np.quantile(log_smooth[core], 0.97)
     facts = _ClothFacts(
@@ -348,6 +368,7 @@ def _take_apart(around: _Surroundings, core: np.ndarray) -> _Cloth:
         (float(shadow), float(light)),
         *_typical(contrast[core & (near < 0.5)]),
         (float(-np.minimum(contrast[core], 0).sum()), float(np.maximum(contrast[core], 0).sum())),
+        bool((contrast[core] < -15).mean() > _TURNING[0] or (contrast[core] > 15).mean() > _TURNING[1]),
     )
     flat = (log_q.ravel(), log_smooth.ravel(), contrast.ravel(), share.reshape(-1, 1), own_ab.reshape(-1, 2))
     return _Cloth(*(part.astype(np.float32) for part in flat), facts)
@@ -459,8 +480,11 @@ class _Matte:
     """(H, W, 3) float32: the RGB of what a pixel shows besides the garment."""
 
 
-def _make_matte(image: np.ndarray, region: np.ndarray, band: int) -> _Matte:
-    """Find how much garment pixels at its outline show, by their place between its colour and that beside it."""
+def _make_matte(image: np.ndarray, region: np.ndarray, bare: np.ndarray, band: int) -> _Matte:
+    """Find how much garment pixels at its outline show, by their place between its colour and that beside it.
+
+    Skin and hair, `bare` (H, W) bool, are mixed with it in their outermost pixels alone.
+    """
     rgb = image.astype(np.float32)
     core, beside = _erode(region, band), _erode(~region, band)
     garment, source = _nearest_color(rgb, core)
@@ -474,7 +498,8 @@ def _make_matte(image: np.ndarray, region: np.ndarray, band: int) -> _Matte:
     trust = _smoothstep(contrast, *_CONTRAST)
     alpha = trust * np.clip(by_color, 0, 1) + (1 - trust) * by_place
     alpha = np.where(core, 1, np.where(beside, 0, alpha))
-    alpha = np.where(region, alpha, _smoothstep(alpha, 0.1, 0.5) * alpha).astype(np.float32)
+    beyond = np.where(bare, _smoothstep(alpha, 0.4, 0.8) * (outside < 1.2), _smoothstep(alpha, 0.1, 0.5))
+    alpha = np.where(region, alpha, beyond * alpha).astype(np.float32)
     own = np.arange(region.size).reshape(region.shape)
     is_core = core | (region & (alpha > 0.97))
     # What is left of a mixture without the garment's part, near what is seen beside it.
