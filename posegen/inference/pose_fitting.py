@@ -9,7 +9,7 @@ is as far above the person's ground as the source's is above its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from posegen.features.body_points import (
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures, measure_body, measure_points
 from posegen.inference.head_pose import find_head
-from posegen.motion.anatomy import FACE, HEIGHT, body_height
+from posegen.motion.anatomy import FACE, body_height
 from posegen.motion.cameras import WeakCamera
 from posegen.motion.floor import floor_height
 from posegen.motion.motion import Motion
@@ -37,7 +37,7 @@ from posegen.motion.to_openpose import OpenPoseBody, openpose_body, project_body
 from posegen.skeletons import OPENPOSE_18, SMPL_24, joint_indices
 
 _STANDS = 0.02  # metres of a usual body: a foot so much higher carries less of the weight by a factor of e
-_STANDING = 0.85  # share of frames about a frame in which the lower foot of a source in pixels is on the ground or above
+_STANDING = 0.85  # share of the frames about one in which a source's lower foot is on the ground or above it
 _AROUND_FRAME = 20  # frames on each side of what changes slowly: the distance of a person, and so size and ground
 _LONGEST = 0.93  # quantile of a bone's lengths that is its whole length: single joints may be wrong
 _AROUND = {"top": 0.2, "hand": 0.12, "foot": 0.03}  # metres beyond head joint, wrists and toes, of a usual body
@@ -281,14 +281,12 @@ def _interpolated(values: np.ndarray) -> np.ndarray | None:
     return np.stack([np.interp(frames, rows, values[rows, column]) for column in range(values.shape[1])], axis=1)
 
 
-def _heads(
-    points: np.ndarray, measures: BodyMeasures
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
+def _heads(points: np.ndarray, measures: BodyMeasures) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
     """Axes (T, 3, 3), directions of the neck (T, 3) and faces (T, 5, 2) as `_Source` has them."""
     frames = len(points)
     upright = np.tile((0.0, 1.0, 0.0), (frames, 1))
     if np.isfinite(points[:, FACE_POINTS, 2]).any():
-        found = [find_head(face) if np.isfinite(face).all(axis=1).sum() >= 3 else None for face in points[:, FACE_POINTS]]
+        found = [find_head(face) for face in points[:, FACE_POINTS]]
         axes = _interpolated(np.array([np.full(9, np.nan) if head is None else head.axes.ravel() for head in found]))
         origins = np.array([np.full(3, np.nan) if head is None else head.origin for head in found])
         necks = _interpolated(origins - points[:, NECK])
@@ -346,7 +344,7 @@ def _place(source: _Source, points: np.ndarray, measures: BodyMeasures) -> np.nd
         places[..., 0] += ankles[0, :, 0]
     weights /= weights.sum(axis=1, keepdims=True)
     hips = (weights[..., None] * (places - ankles)).sum(axis=1)
-    return hips + (measures.hips[0] - hips[0, 0], measures.ground)
+    return hips + np.array((measures.hips[0] - hips[0, 0], measures.ground))
 
 
 def _keep_inside(hips: np.ndarray, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
