@@ -123,14 +123,18 @@ class GarmentPaint:
         mixed = np.flatnonzero(~matte.is_core[rows, columns])
         self._mixed = mixed
         self._alpha = matte.alpha[rows[mixed], columns[mixed], None]
-        self._others = matte.others[rows[mixed], columns[mixed]]
+        self._rest = (1 - self._alpha) * matte.others[rows[mixed], columns[mixed]]
         self._sample = self._cloth.at(_thin_out(np.flatnonzero(self.cloth[self._rows, self._columns])))
 
-    def apply(self, lab: Lab) -> np.ndarray:
+    def apply(self, lab: Lab, onto: np.ndarray | None = None) -> np.ndarray:
         """Return the picture (H, W, 3) uint8 with the garment in a colour.
 
-        The median of L, a and b over the garment becomes the colour, or what of it a display can show (see
+        The median of L, a and b over its cloth becomes the colour, or what of it a display can show (see
         `shown_color`), at most ΔE2000 0.95 short of white and black, so that folds remain.
+
+        Args:
+            lab: L, a, b.
+            onto: The picture with another garment in another colour already; by default as it was.
         """
         albedo = wanted = _with_room(shown_color(lab))
         # Light and shade take chroma at the gamut's end. In the shade there's room for more than the colour has in light.
@@ -142,8 +146,11 @@ class GarmentPaint:
         painted = self._cloth.paint(albedo)
         rgb = _to_rgb(painted)
         new = rgb[self._mixed]
-        rgb[self._mixed] = self._alpha * new + (1 - self._alpha) * self._others
-        result = self.image.copy()
+        rgb[self._mixed] = self._alpha * new + self._rest
+        result = (self.image if onto is None else onto).copy()
+        if onto is not None:  # a mixture with the other garment has its new colour
+            place = self._rows[self._mixed], self._columns[self._mixed]
+            rgb[self._mixed] += result[place].astype(np.float32) - self.image[place]
         result[self._rows, self._columns] = np.rint(np.clip(rgb, 0, 255)).astype(np.uint8)
         return result
 
@@ -154,9 +161,10 @@ def recolor_garments(image: np.ndarray, labels: np.ndarray, colors: dict[Garment
     Raises ColorError where a garment is not seen, or a one-piece is given two colours.
     """
     require_separate(labels, colors)
+    result = image
     for garment, lab in colors.items():
-        image = GarmentPaint(image, labels, garment).apply(lab)
-    return image
+        result = GarmentPaint(image, labels, garment).apply(lab, onto=result)
+    return result
 
 
 def shown_color(lab: Lab) -> np.ndarray:
