@@ -506,7 +506,8 @@ def _make_matte(image: np.ndarray, region: np.ndarray, bare: np.ndarray, band: i
     trust = _smoothstep(contrast, *_CONTRAST)
     alpha = trust * np.clip(by_color, 0, 1) + (1 - trust) * by_place
     alpha = np.where(core, 1, np.where(beside, 0, alpha))
-    beyond = np.where(bare, _smoothstep(alpha, 0.4, 0.8) * (outside < 1.2), _smoothstep(alpha, 0.1, 0.5))
+    near_it = np.where(outside < 1.2, _smoothstep(alpha, 0.02, 0.1), _smoothstep(alpha, 0.1, 0.5))
+    beyond = np.where(bare, _smoothstep(alpha, 0.4, 0.8) * (outside < 1.2), near_it)
     alpha = np.where(region, alpha, beyond * alpha).astype(np.float32)
     own = np.arange(region.size).reshape(region.shape)
     is_core = core | (region & (alpha > 0.97))
