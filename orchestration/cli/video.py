@@ -79,9 +79,9 @@ def _animate(
     """
     from orchestration.generation.animate import animate
     from orchestration.generation.people import is_image
-    from orchestration.generation.photo import animate_photo
+    from orchestration.generation.photo import animate_photo, is_video
 
-    if is_image(run):
+    if is_image(run) or is_video(run):
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
         if not content:
