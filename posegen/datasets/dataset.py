@@ -13,8 +13,7 @@ from typing import Generic, Literal, TypeVar
 from posegen.io.storage import StorageFolder
 
 Split = Literal["train", "test"]
-Entry = TypeVar("Entry")
-"""What is recorded of a file of a dataset."""
+_Entry = TypeVar("_Entry")  # what is recorded of a file of a dataset
 
 
 class Dataset(ABC):
@@ -45,7 +44,7 @@ class Dataset(ABC):
         """Whether a split is meant to have something in it."""
 
 
-class DatasetBuild(ABC, Generic[Entry]):
+class DatasetBuild(ABC, Generic[_Entry]):
     """One build of a dataset.
 
     Args:
@@ -54,7 +53,7 @@ class DatasetBuild(ABC, Generic[Entry]):
         entries: The entries of the files that are there, by id.
     """
 
-    def __init__(self, folder: StorageFolder, files: str, entries: Mapping[str, Entry]):
+    def __init__(self, folder: StorageFolder, files: str, entries: Mapping[str, _Entry]):
         self.folder = folder
         self.files = folder / files
         self.entries = dict(entries)
@@ -64,7 +63,7 @@ class DatasetBuild(ABC, Generic[Entry]):
         self.num_removed = 0
         """Files that this build deleted."""
 
-    def add(self, entries: Mapping[str, Entry]) -> None:
+    def add(self, entries: Mapping[str, _Entry]) -> None:
         """Take in the entries, by id, of files that were made."""
         self.entries |= entries
         self.num_made += len(entries)
