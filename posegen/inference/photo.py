@@ -1,0 +1,110 @@
+"""One photo of a person, made ready to be shown in other poses: no run and no training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from posegen.color.garment_segmentation import garment_labels
+from posegen.features.background import fill_background
+from posegen.features.body_pose import BodyPoses
+from posegen.features.layered_person import LayeredPerson
+from posegen.features.matte import refine_mask
+from posegen.features.person_classes import PersonClass
+from posegen.perception.body import find_body
+
+_STANDING = 0.78  # share of the frame's height that a person takes
+_BELOW = 0.07  # share of the frame's height that is left below the person
+_MASK_THRESHOLD = 127
+_MATTE_RADIUS = 1 / 192  # of the height of the picture
+_MATTE_CONTRAST = 2.0
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A person in a picture, and what is where in it."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    pose: BodyPoses
+    """One pose, in pixels of the image."""
+    labels: np.ndarray
+    """(H, W) uint8 of `PersonClass`."""
+    matte: np.ndarray
+    """(H, W) float32 in [0, 1]: opacity of the person."""
+    background: np.ndarray
+    """(H, W, 3) uint8 RGB: the image without the person."""
+    others: int = 0
+    """How many other people of comparable size the image shows."""
+
+    def layered(self) -> LayeredPerson:
+        """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
+        return LayeredPerson(self.image, self.pose, self.labels, self.matte, self.background)
+
+
+def perceive_photo(image: np.ndarray, person: int = 1) -> Photo:
+    """Find the person of a picture, their pose, and the classes of its pixels.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        person: Which of several people: 1 for the most prominent, 2 for the next.
+
+    Raises:
+        PerceptionError: The picture shows no such person.
+    """
+    found = find_body(image, person)
+    labels = _labels(image, found.pose, found.mask)
+    background = fill_background(image, np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255), found.pose)
+    radius = max(round(image.shape[0] * _MATTE_RADIUS), 1)
+    matte = refine_mask(image, cv2.GaussianBlur(found.mask, (0, 0), radius / 2), radius)
+    matte = np.clip(_MATTE_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
+    return Photo(image, found.pose, labels, matte, background, found.others)
+
+
+def frame_person(image: np.ndarray, size: tuple[int, int], person: int = 1) -> np.ndarray:
+    """Cut the part of a picture that shows a person standing in a frame of a size, (H, W, 3) uint8.
+
+    The person takes most of the height, and stands in the middle. What lies beyond the picture goes on as its border.
+
+    Raises:
+        PerceptionError: The picture shows no such person.
+    """
+    found = find_body(image, person)
+    ys = np.flatnonzero((found.mask > _MASK_THRESHOLD).any(axis=1))
+    height, width = size
+    scale = _STANDING * height / max(float(np.ptp(ys)), 1.0)
+    joints = found.pose.keypoints[found.pose.keypoints[:, 2] > 0]
+    left = width / 2 - scale * float(joints[:, 0].mean())
+    top = (1 - _BELOW) * height - scale * float(ys.max())
+    # A picture that covers the frame need not be continued beyond its border.
+    left = _cover(left, scale * image.shape[1], width)
+    top = _cover(top, scale * image.shape[0], height)
+    matrix = np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]])
+    if scale < 1:  # without aliasing
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _cover(start: float, length: float, frame: float) -> float:
+    """Where a picture of a length begins in a frame, so that it covers the frame if it is long enough."""
+    if length < frame:
+        return start
+    return min(max(start, frame - length), 0.0)
+
+
+def _labels(image: np.ndarray, pose: BodyPoses, mask: np.ndarray) -> np.ndarray:
+    person = np.where(mask > _MASK_THRESHOLD, 255, 0).astype(np.uint8)
+    garments = garment_labels(image[None], pose.keypoints[None], person[None])[0]
+    labels = np.where(person > 0, PersonClass.SKIN, PersonClass.BACKGROUND).astype(np.uint8)
+    labels[garments == 1], labels[garments == 2] = PersonClass.UPPER, PersonClass.LOWER
+    return labels
+
+
+def render_photo(photo: Photo, poses: BodyPoses, scale: float = 1.0) -> Iterator[np.ndarray]:
+    """Show the person of a photo in a sequence of poses: one uint8 frame (H, W, 3) per pose."""
+    person = photo.layered()
+    for index in range(len(poses)):
+        yield person.frame(poses[index], scale)
