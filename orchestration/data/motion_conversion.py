@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -365,17 +366,18 @@ def write_found(
         out: Folder of the dataset.
         settings: What becomes of the motions.
         checks: Settings by which they were chosen; the dataset records them with the others.
-        on_progress: Called after every motion.
+        on_progress: Called after every motion that was not there.
     """
     formats = {one.format for one in found.motions}
     actions = FORMATS[formats.pop()].actions if len(formats) == 1 and not settings.splits.pattern else ()
     build = MotionBuild(StorageFolder(out), actions, found.inputs)
-    keys, edited, rejected = _Keys(settings, actions), Edited(), list(found.rejections)
+    keys, unread = _find_keys(found.motions, settings, actions)
+    edited, rejected, done = Edited(), [*found.rejections, *unread], 0
+    total = sum(build.find_converted(key) is None for key, _ in keys)
     sources: dict[tuple[str, str, str], str] = {}
-    for done, one in enumerate(found.motions, start=1):
+    for key, one in keys:
         source = one.motion
         try:
-            key = keys.of(one)
             entry = build.find_converted(key)
             named = None if entry else _named(one, load_edited(one, settings.edits, edited), actions)
             identity = _identity(entry, named)
@@ -389,7 +391,9 @@ def write_found(
                 build.keep(entry, source.source, source.split)
             if named:
                 build.write(named, key)
-        on_progress(done, len(found.motions))
+        if not entry:
+            done += 1
+            on_progress(done, total)
     if len(rejected) == len(found.motions) + len(found.rejections):
         raise MotionError(f"none of the motions can be used: {rejected[0].reason}")
     save_rejections(build.folder, rejected)
@@ -399,31 +403,37 @@ def write_found(
     return Converted(build.folder, info, build.num_made, build.num_removed, rejected, edited if tells else None)
 
 
-class _Keys:
-    """Gives every motion the key of its conversion, see `posegen.datasets.motions.Conversion`.
+def _find_keys(
+    found: Sequence[FoundMotion], settings: ConversionSettings, actions: Sequence[str]
+) -> tuple[list[tuple[str, FoundMotion]], list[Rejection]]:
+    """Pair motions with the keys of their conversions, see `posegen.datasets.motions.Conversion`.
 
     Args:
-        settings: How motions are converted. How they are divided is no part of a key: it changes no motion.
+        found: The motions.
+        settings: How they are converted. How they are divided is no part of a key: it changes no motion.
         actions: All actions in the order of their labels, where the format fixes them.
+
+    Returns:
+        Keys and motions, and rejections of those whose files cannot be read.
     """
+    making = [CONVERSION_VERSION, asdict(settings.reading.options), asdict(settings.edits), list(actions)]
+    hash_files = cache(_hash_files)  # a file may hold thousands of motions
+    counts = Counter[str]()
+    keys, rejections = [], []
+    for one in found:
+        motion = one.motion
+        try:
+            facts = [making, one.format, motion.name, motion.person, motion.action, hash_files(motion.files)]
+        except OSError as error:
+            rejections.append(Rejection(motion.source, reason_of(error)))
+            continue
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        counts[key] += 1  # a name may be in a file twice: then the order of its motions tells which
+        keys.append((key if counts[key] == 1 else f"{key}-{counts[key]}", one))
+    return keys, rejections
 
-    def __init__(self, settings: ConversionSettings, actions: Sequence[str]):
-        self._making = [CONVERSION_VERSION, asdict(settings.reading.options), asdict(settings.edits), list(actions)]
-        self._contents: dict[tuple[Path, ...], str] = {}
-        self._counts = Counter[str]()
 
-    def of(self, found: FoundMotion) -> str:
-        """The key of a motion. Raises OSError where one of its files cannot be read."""
-        motion = found.motion
-        if motion.files not in self._contents:
-            self._contents[motion.files] = _hash_files(motion.files)
-        content = [found.format, motion.name, motion.person, motion.action, self._contents[motion.files]]
-        key = hashlib.sha256(json.dumps([self._making, content], sort_keys=True).encode()).hexdigest()
-        self._counts[key] += 1  # names in a file may be there twice, its motions have an order
-        return key if self._counts[key] == 1 else f"{key}-{self._counts[key]}"
-
-
-def _hash_files(files: Sequence[Path]) -> str:
+def _hash_files(files: tuple[Path, ...]) -> str:
     """Name the content of files, and their names: those of a folder of images have numbers."""
     digest = hashlib.sha256()
     for path in files:
