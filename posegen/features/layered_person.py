@@ -18,6 +18,7 @@ from posegen.features.body_bones import (
     BoneFrame,
     bone_maps,
     find_bones,
+    foreshortening,
     has_trunk,
     mirror_pose,
     shows_front,
@@ -159,12 +160,17 @@ class LayeredPerson:
         if shows_front(pose) != shows_front(self.pose):
             pose = swap_sides(pose)  # what is on the right of the picture stays there, only that it is the other arm
         target = find_bones(pose)
+        maps: dict[int, np.ndarray] = {}  # layers that were seen in one pose share them
         for index in order_by_depth(pose):
-            if index in self.layers:
-                layer = self.layers[index]
-                if index == _HEAD and layer.bones.faces_viewer and not target.faces_viewer:
-                    layer = self._back_of_head
-                _lay_over(canvas, layer, bone_maps(layer.bones, target, scale))
+            layer = self.layers.get(index)
+            if layer is None:
+                continue
+            if index == _HEAD and layer.bones.faces_viewer and not target.faces_viewer:
+                layer = self._back_of_head
+            key = id(layer.bones)
+            if key not in maps:
+                maps[key] = bone_maps(layer.bones, target, scale)
+            _lay_over(canvas, layer, maps[key])
         return canvas
 
     def _borrow_limbs(self, image: np.ndarray, labels: np.ndarray, matte: np.ndarray) -> None:

@@ -117,7 +117,9 @@ def facing_yaw(person: BodyPoses) -> float:
 
 def _measured(points: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
     """The longest that each bone is seen in the picture, and its length with depths; NaN where it is not seen."""
-    flat, deep = (np.linalg.norm(x, axis=-1) for x in (bone_vectors(points[..., :2]), estimated_vectors(points)))  # (T, B)
+    flat, deep = (
+        np.linalg.norm(x, axis=-1) for x in (bone_vectors(points[..., :2]), estimated_vectors(points))
+    )  # (T, B)
     shown, whole = {}, {}
     for name in USUAL_LENGTHS:
         columns = [column for column, bone in enumerate(BONES) if bone.name == name]
@@ -193,4 +195,3 @@ def _first_known(values: np.ndarray, some: bool = False) -> np.ndarray | None:
     known = np.isfinite(values).reshape(len(values), -1)
     rows = np.flatnonzero(known.any(axis=1) if some else known.all(axis=1))
     return values[rows[0]] if len(rows) else None
-

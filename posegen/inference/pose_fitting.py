@@ -264,14 +264,14 @@ def _interpolated(values: np.ndarray) -> np.ndarray | None:
     return np.stack([np.interp(frames, rows, values[rows, column]) for column in range(values.shape[1])], axis=1)
 
 
-def _heads(
-    points: np.ndarray, measures: BodyMeasures
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
+def _heads(points: np.ndarray, measures: BodyMeasures) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
     """Axes (T, 3, 3), directions of the neck (T, 3) and faces (T, 5, 2) as `_Source` has them."""
     frames = len(points)
     upright = np.tile((0.0, 1.0, 0.0), (frames, 1))
     if np.isfinite(points[:, FACE_POINTS, 2]).any():
-        found = [find_head(face) if np.isfinite(face).all(axis=1).sum() >= 3 else None for face in points[:, FACE_POINTS]]
+        found = [
+            find_head(face) if np.isfinite(face).all(axis=1).sum() >= 3 else None for face in points[:, FACE_POINTS]
+        ]
         axes = _interpolated(np.array([np.full(9, np.nan) if head is None else head.axes.ravel() for head in found]))
         origins = np.array([np.full(3, np.nan) if head is None else head.origin for head in found])
         necks = _interpolated(origins - points[:, NECK])

@@ -60,7 +60,9 @@ def track_video(path: Path, seconds: float = 60.0) -> TrackedVideo:
     return TrackedVideo(poses, landmarks.seen, (len(times) - 1) / times[-1], np.array(times), size)
 
 
-def perceive_body(image: np.ndarray, networks: BlazeposeNetworks | None = None, source: str = "the picture") -> BodyPoses:
+def perceive_body(
+    image: np.ndarray, networks: BlazeposeNetworks | None = None, source: str = "the picture"
+) -> BodyPoses:
     """Find the pose of the most prominent person of a picture (H, W, 3) uint8 RGB.
 
     Joints outside of the picture, or hardly visible, are missing.
