@@ -1,4 +1,4 @@
-"""Poses that drive a person, from any file: a video, a folder of OpenPose's JSON files, or a motion."""
+"""What a person is to do, from any file: poses of a video or of OpenPose's JSON files, or a motion."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.data.video_files import VIDEO_SUFFIXES
-from orchestration.generation.animate import read_motion_file
 from posegen.errors import ConfigError, PerceptionError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures
-from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.pose_fitting import fit_motion, fit_poses
-from posegen.inference.view_choice import yaw_for
-from posegen.motion.editing import resample, with_rotations
 from posegen.motion.motion import Motion
+from posegen.perception.body_tracking import track_video
 from posegen.perception.openpose_json import follow_person, read_people
 from posegen.perception.smoothing import smooth
 
@@ -24,74 +20,55 @@ _JSON = "*_keypoints.json"
 
 
 @dataclass(frozen=True)
-class PoseSource:
-    """What drives a person."""
+class Movement:
+    """What the person is to do, from whatever source."""
 
     name: str
-    """Stem for the files that are made with it."""
-    moves: BodyPoses | Motion
-    """Poses in pixels of any size, or a motion in three dimensions."""
+    """Stem for the files that are made of it."""
+    source: Motion | BodyPoses
+    """A motion as it is to be seen, or poses in pixels of any size."""
     fps: float
     times: np.ndarray | None = None
     """(T,) seconds, where the frame rate varies."""
 
-    def fit(
-        self, person: BodyPoses, size: tuple[int, int], yaw: float | None = None, measures: BodyMeasures | None = None
-    ) -> BodyPoses:
-        """Fit the poses to a person, see `posegen.inference.pose_fitting`.
-
-        Args:
-            person: One pose, in pixels of the picture.
-            size: Height and width of the picture.
-            yaw: Degrees by which a motion is turned; by default `yaw_for`. Poses in pixels cannot be turned.
-            measures: Of the person; by default measured from their pose.
-
-        Raises:
-            ConfigError: A yaw was given for poses in pixels, or the person or poses show no trunk.
-        """
-        if isinstance(self.moves, BodyPoses):
-            if yaw is not None:
-                raise ConfigError(f"{self.name} has poses in pixels, which cannot be turned: leave --yaw out")
-            return fit_poses(self.moves, person, size, measures)
-        facing = face_viewer(self.moves)
-        turned = face_viewer(facing, yaw_for(facing, person) if yaw is None else yaw)
-        return fit_motion(turned, person, size, measures)
+    def fit(self, person: BodyPoses, size: tuple[int, int], measures: BodyMeasures | None = None) -> BodyPoses:
+        """Fit it to a person (one pose) in a picture of a size."""
+        if isinstance(self.source, Motion):
+            return fit_motion(self.source, person, size, measures)
+        return fit_poses(self.source, person, size, measures)
 
 
-def open_poses(path: Path, fps: float | None = None, seconds: float = 60.0) -> PoseSource:
-    """Read the poses of a file or folder: a video, OpenPose's ``*_keypoints.json``, or a motion, .npz, BVH and others.
+def open_poses(path: Path, fps: float | None = None) -> Movement:
+    """Read the poses of a video's person, or of a folder with OpenPose's ``*_keypoints.json``, one a frame.
 
     Args:
-        path: The file or folder.
-        fps: Frames per second: OpenPose's files say none, a motion is resampled, and a video keeps its own.
-        seconds: Of a video, at most.
+        path: The video or folder.
+        fps: Frames per second of the video that OpenPose saw; its files do not say it. A video keeps its own.
 
     Raises:
-        PosegenError: It cannot be read, shows nobody, or does not say its frame rate.
-        FileNotFoundError: There is none.
+        PosegenError: It is neither, cannot be read, shows nobody, or the frame rate is not known.
     """
-    if path.is_dir() and any(path.glob(_JSON)):
+    if path.is_dir():
         return _open_json(path, fps)
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        from posegen.perception.body_tracking import track_video
-
-        tracked = track_video(path, seconds)
-        return PoseSource(path.stem, tracked.poses, tracked.fps, tracked.times)
-    motion = read_motion_file(path)
-    motion = with_rotations(resample(motion, fps or motion.fps))
-    return PoseSource(path.stem, motion, motion.fps)
+    if path.suffix.lower() in {".npz", ".bvh"}:
+        raise ConfigError(f"{path} is a motion: give it with --motion")
+    tracked = track_video(path)
+    return Movement(path.stem, tracked.poses, tracked.fps, tracked.times)
 
 
-def _open_json(folder: Path, fps: float | None) -> PoseSource:
+def _open_json(folder: Path, fps: float | None) -> Movement:
+    files = sorted(folder.glob(_JSON))
+    if not files:
+        raise PerceptionError(f"{folder} has no files of OpenPose, expected {_JSON}")
     if fps is None:
         raise ConfigError(
             f"{folder}: OpenPose's files say no frame rate, say the frames per second of the video (--fps)"
         )
-    people = [read_people(file) for file in sorted(folder.glob(_JSON))]
+    people = [read_people(file) for file in files]
     seen = [pose[pose[:, 2] > 0, :2] for poses in people for pose in poses]
     corners = np.concatenate(seen) if seen else np.zeros((0, 2))
     if not len(corners):
         raise PerceptionError(f"no person is seen in {folder}")
     width, height = corners.max(axis=0)
     keypoints = smooth(follow_person(people, int(height) + 1, int(width) + 1))
-    return PoseSource(folder.name, BodyPoses.from_keypoints(keypoints.astype(np.float32)), fps)
+    return Movement(folder.name, BodyPoses.from_keypoints(keypoints.astype(np.float32)), fps)

@@ -10,10 +10,8 @@ import pytest
 from orchestration.generation.pose_sources import open_poses
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.motion_to_pose import face_viewer
-from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import VideoWriter
 from posegen.motion.cameras import front_camera
-from posegen.motion.motion import write_motion
 from posegen.motion.to_openpose import project_motion
 from posegen.skeletons import OPENPOSE_18, joint_indices
 from posegen.synthetic.motions import make_subject, perform
@@ -25,12 +23,11 @@ KEYPOINTS = project_motion(WAVE, front_camera(WAVE.joints, SIZE))
 PERSON = BodyPoses.from_keypoints(KEYPOINTS[0])
 
 
-def test_a_motion_file_drives_a_person(tmp_path):
-    write_motion(StorageFolder(tmp_path), "kick.npz", perform("kick", make_subject(0), frames=26))
-    source = open_poses(tmp_path / "kick.npz", fps=50.0)
-    assert (source.name, source.fps) == ("kick", 50) and source.fit(PERSON, SIZE).keypoints.shape == (51, 18, 3)
-    front, turned = (source.fit(PERSON, SIZE, yaw).keypoints for yaw in (0.0, None))
-    assert np.abs(front - turned).max() > 3
+def test_a_motion_file_is_given_by_another_option(tmp_path):
+    with pytest.raises(ValueError, match=r"kick\.npz is a motion: give it with --motion$"):
+        open_poses(tmp_path / "kick.npz")
+    with pytest.raises(ValueError, match=r"has no files of OpenPose, expected \*_keypoints.json$"):
+        open_poses(tmp_path, fps=25.0)
 
 
 def test_openposes_files_drive_a_person(tmp_path):
@@ -42,8 +39,6 @@ def test_openposes_files_drive_a_person(tmp_path):
     source = open_poses(tmp_path, fps=25.0)
     fitted = source.fit(PERSON, SIZE)
     assert fitted.keypoints.shape == (12, 18, 3) and np.ptp(fitted.keypoints[..., 1]) < 96
-    with pytest.raises(ValueError, match="cannot be turned: leave --yaw out"):
-        source.fit(PERSON, SIZE, yaw=30.0)
 
 
 def test_openposes_files_of_nobody(tmp_path):
@@ -65,11 +60,11 @@ def test_a_video_drives_a_person(tmp_path, networks, monkeypatch):
     images[4] = np.full_like(images[4], 127)  # nobody: filled in
     write_frames(tmp_path / "x.mp4", images)
     source = open_poses(tmp_path / "x.mp4")
-    assert source.fps == pytest.approx(25) and len(source.moves) == 10
-    off = np.linalg.norm(source.moves.keypoints[..., :2] - take.keypoints[..., :2], axis=-1)
+    assert source.fps == pytest.approx(25) and len(source.source) == 10
+    off = np.linalg.norm(source.source.keypoints[..., :2] - take.keypoints[..., :2], axis=-1)
     body = joint_indices([name for name in OPENPOSE_18 if "eye" not in name and "ear" not in name])
-    assert np.median(off[:, body]) < 10 and np.isfinite(source.moves.depths).all()
-    assert (source.moves.toes[..., 2] > 0).all()
+    assert np.median(off[:, body]) < 10 and np.isfinite(source.source.depths).all()
+    assert (source.source.toes[..., 2] > 0).all()
     assert source.fit(PERSON, SIZE).keypoints.shape == (10, 18, 3)
 
 
