@@ -19,6 +19,7 @@ from orchestration.generation.output import (
     write_contact_sheet,
     write_frames,
 )
+from orchestration.generation.pose_sources import Movement, open_poses
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate
 from posegen.color.lab import in_gamut
 from posegen.errors import ConfigError
@@ -28,7 +29,6 @@ from posegen.features.layered_person import LayeredPerson
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.photo import Photo, Window, find_window, perceive_photo
-from posegen.inference.pose_fitting import fit_motion, fit_poses
 from posegen.io.video_reader import iterate_frames, read_image
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
@@ -46,7 +46,8 @@ class PhotoSettings:
     """How the person of a photo is shown."""
 
     poses: Path | None = None
-    """A video whose person leads: the photo's person does the same. Instead of an action or a motion file."""
+    """A video whose person leads, or a folder of OpenPose's JSON files (with --fps): the photo's person does the same.
+    Instead of an action or a motion file."""
     size: str = "384x256"
     """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
     person: int = 1
@@ -66,22 +67,6 @@ class PhotoSettings:
         match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", self.size)
         sides = tuple(map(int, match.groups())) if match else ()
         return sides if all(_SMALLEST <= side <= _LARGEST for side in sides) else ()  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class Movement:
-    """What the person is to do, from whatever source."""
-
-    name: str
-    source: Motion | BodyPoses
-    fps: float
-    times: np.ndarray | None = None
-
-    def fit(self, person: BodyPoses, size: tuple[int, int], measures: BodyMeasures | None = None) -> BodyPoses:
-        """Fit it to a person (one pose) in a picture of a size."""
-        if isinstance(self.source, Motion):
-            return fit_motion(self.source, person, size, measures)
-        return fit_poses(self.source, person, size, measures)
 
 
 @dataclass(frozen=True)
@@ -183,8 +168,7 @@ def _find_movements(path: Path, moves: MotionSettings, view: PhotoSettings, seed
     if view.poses is not None:
         if moves.is_given:
             raise ConfigError("got --poses and a motion, expected one of them")
-        tracked = track_video(view.poses)
-        return [Movement(view.poses.stem, tracked.poses, tracked.fps, tracked.times)]
+        return [open_poses(view.poses, moves.fps)]
     pose = None if is_video(str(path)) else find_body(read_image(path, size=None).images[0], view.person).pose
     motions = resolve_motions(moves, moves.fps, seed, pose)
     return [Movement(name, motion, motion.fps) for name, motion in motions.items()]

@@ -129,7 +129,7 @@ def test_what_the_front_hides_is_seen_from_three_quarters():
     assert (wave, abs(bow)) == pytest.approx((0, np.radians(35)), abs=1e-3)
     front = resolve_motions(replace(moves, yaw=0.0), 25.0, 0)["bow"]
     assert placement(front).yaw == pytest.approx(0, abs=1e-3)
-    standing = face_viewer(Motion.from_joints((REST + (0, 0.955, 0)).astype(np.float32)[None], 25.0), 80.0)
+    standing = face_viewer(Motion.from_joints((REST + np.array((0, 0.955, 0))).astype(np.float32)[None], 25.0), 80.0)
     keypoints = project_motion(standing, front_camera(standing.joints, (96, 64)))
     depths = openpose_body(standing.joints, SMPL_24, smpl_head_axes(standing)).joints[..., 2] * 45
     person = BodyPoses(keypoints, depths.astype(np.float32), np.zeros((1, 2, 3), np.float32))[0]
