@@ -183,22 +183,28 @@ def _disturb_colors(
     image: np.ndarray, labels: np.ndarray, recolored_share: float, rng: np.random.Generator
 ) -> np.ndarray:
     """Give garments other hues, and the whole picture another light, in uint8 RGB."""
-    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV).astype(np.float32)
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     for kind in _GARMENTS:
         if rng.random() < recolored_share:
-            hue, saturation, value = rng.uniform(0, 180), np.exp(rng.normal(0, 0.6)), np.exp(rng.normal(0, 0.35))
             where = labels == kind
-            hsv[where] = hsv[where] * (1, saturation, value) + (hue, 0, 0)
-    if rng.random() < 0.15:
-        hsv[..., 0] += rng.uniform(0, 180)
-    hsv *= (1, np.exp(rng.normal(0, 0.25)), 1)
-    hsv[..., 0] = (hsv[..., 0] + rng.normal(0, 5)) % 180
-    hsv[..., 1:] = hsv[..., 1:].clip(0, 255)
-    rgb = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB).astype(np.float32)
-    rgb = rgb * np.exp(rng.normal(0, 0.08, 3)) * np.exp(rng.normal(0, 0.2))
-    rgb = (rgb - 127.5) * np.exp(rng.normal(0, 0.15)) + 127.5
+            hsv[where] = _shift_colors(hsv[where], (rng.uniform(0, 180), rng.normal(0, 0.6), rng.normal(0, 0.35)))
+    hue = rng.uniform(0, 180) if rng.random() < 0.15 else rng.normal(0, 5)
+    rgb = cv2.cvtColor(_shift_colors(hsv, (hue, rng.normal(0, 0.25), 0.0)), cv2.COLOR_HSV2RGB)
+    levels = np.arange(256) * np.exp(rng.normal(0, 0.08, (3, 1)) + rng.normal(0, 0.2))  # (3, 256)
+    levels = (levels - 127.5) * np.exp(rng.normal(0, 0.15)) + 127.5
+    rgb = cv2.LUT(rgb, np.rint(levels.clip(0, 255)).astype(np.uint8).T[None])
     if rng.random() < 0.15:
         rgb = cv2.GaussianBlur(rgb, (0, 0), rng.uniform(0.4, 1.2))
     if rng.random() < 0.2:
-        rgb = rgb + rng.normal(0, rng.uniform(2, 10), rgb.shape)
-    return rgb.clip(0, 255).astype(np.uint8)
+        noise = rng.normal(0, rng.uniform(2, 10), rgb.shape)
+        rgb = (rgb + noise).clip(0, 255).astype(np.uint8)
+    return rgb
+
+
+def _shift_colors(hsv: np.ndarray, change: tuple[float, float, float]) -> np.ndarray:
+    """Turn the hue of uint8 HSV (..., 3) by so much of 180, and multiply saturation and value by powers of e."""
+    hue, saturation, value = change
+    levels = np.arange(256)
+    tables = [(levels + int(hue)) % 180, levels * np.exp(saturation), levels * np.exp(value)]
+    tables = [table.clip(0, 255).astype(np.uint8) for table in tables]
+    return np.stack([table[hsv[..., channel]] for channel, table in enumerate(tables)], axis=-1)

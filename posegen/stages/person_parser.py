@@ -47,9 +47,9 @@ class PersonParser(Stage):
     class Config(Stage.Config):
         """Settings of the parser."""
 
-        num_epochs: int = 60
+        num_epochs: int = 26
         """Passes over the data."""
-        epoch_size: int = 952
+        epoch_size: int = 1428
         """Samples in an epoch; 0 takes every photo once."""
         batch_size: int = 14
         """Photos in a step, over all workers together."""
@@ -59,9 +59,9 @@ class PersonParser(Stage):
         """Decay of the weights."""
         height: int = 256
         """Height of the crops in pixels, a multiple of 32; they are three quarters as wide."""
-        small_share: float = 0.5
+        small_share: float = 0.75
         """Share of the epochs, at the beginning, whose crops have three quarters of the size."""
-        warmup_epochs: int = 2
+        warmup_epochs: int = 1
         """Epochs in which the learning rate rises."""
         width: int = 24
         """Channels of the network's first layer."""
@@ -73,7 +73,7 @@ class PersonParser(Stage):
         """Weight of one minus the soft Dice coefficient, the mean of all classes."""
         pose_drop: float = 0.05
         """Probability that a sample has neither joints nor a first guess."""
-        recolored_share: float = 0.5
+        recolored_share: float = 0.4
         """Probability that a garment of a sample gets another colour."""
 
         def __post_init__(self) -> None:
@@ -224,6 +224,6 @@ def color_classes(labels: np.ndarray) -> np.ndarray:
 _POSEGEN = PersonParser.Config()
 PersonParser.presets = {
     "posegen": _POSEGEN,
-    "small": replace(_POSEGEN, num_epochs=20, height=256, small_share=1.0),
+    "small": replace(_POSEGEN, num_epochs=12, small_share=1.0),
     "tiny": replace(_POSEGEN, num_epochs=2, epoch_size=0, batch_size=4, height=128, small_share=0.0, width=12),
 }
