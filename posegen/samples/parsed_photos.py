@@ -36,8 +36,10 @@ class ParsedPhotoSettings(EpochSettings):
 
     size: tuple[int, int]
     """Height and width of the crops in pixels."""
-    small_epochs: int = 0
-    """Epochs at the beginning whose crops have three quarters of the size."""
+    half_epochs: int = 0
+    """Epochs at the beginning whose crops have half the size."""
+    three_quarter_epochs: int = 0
+    """Epochs after them whose crops have three quarters of the size."""
     disturbed: bool = True
     """Whether crops are disturbed, as for training; otherwise they are those that the parser makes of a photo."""
     pose_drop: float = 0.05
@@ -84,10 +86,17 @@ class ParsedPhotos:
             order = shuffled(len(self.entries), settings.epoch_size, np.random.default_rng([settings.seed, epoch]))
         else:
             order = np.arange(len(self.entries))
-        height, width = settings.size
-        is_small = settings.disturbed and epoch < settings.small_epochs
-        size = (_three_quarters(height), _three_quarters(width)) if is_small else (height, width)
+        size = self._size_in(epoch) if settings.disturbed else settings.size
         return [PhotoSample(int(photo), size, (settings.seed, epoch, k)) for k, photo in enumerate(order)]
+
+    def _size_in(self, epoch: int) -> tuple[int, int]:
+        """Height and width of an epoch's crops: networks learn most of it from small ones (progressive resizing)."""
+        height, width = self.settings.size
+        if epoch < self.settings.half_epochs:
+            return _share_of(height, 0.5), _share_of(width, 0.5)
+        if epoch < self.settings.half_epochs + self.settings.three_quarter_epochs:
+            return _share_of(height, 0.75), _share_of(width, 0.75)
+        return height, width
 
     def load(self, sample: PhotoSample) -> Arrays:
         photo = self._read(sample.photo)
@@ -108,9 +117,9 @@ class ParsedPhotos:
         return photo
 
 
-def _three_quarters(length: int) -> int:
-    """Three quarters of a length, as a multiple of 32."""
-    return max(round(0.75 * length / 32) * 32, 64)
+def _share_of(length: int, share: float) -> int:
+    """A share of a length, as a multiple of 32."""
+    return max(round(share * length / 32) * 32, 64)
 
 
 def _crop(

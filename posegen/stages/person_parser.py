@@ -59,13 +59,15 @@ class PersonParser(Stage):
         """Decay of the weights."""
         height: int = 256
         """Height of the crops in pixels, a multiple of 32; they are three quarters as wide."""
-        small_share: float = 0.75
-        """Share of the epochs, at the beginning, whose crops have three quarters of the size."""
+        half_share: float = 0.5
+        """Share of the epochs, at the beginning, whose crops have half the size, which costs a quarter."""
+        three_quarter_share: float = 0.35
+        """Share of the epochs after them, whose crops have three quarters of the size; the last ones have all of it."""
         warmup_epochs: int = 1
         """Epochs in which the learning rate rises."""
         width: int = 24
         """Channels of the network's first layer."""
-        average: float = 0.998
+        average: float = 0.995
         """Share of the averaged weights that a step keeps, at most."""
         balance: float = 0.25
         """Weight of a class: its share of the pixels to the power of minus that."""
@@ -78,7 +80,7 @@ class PersonParser(Stage):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            for name in ("small_share", "average", "pose_drop", "recolored_share"):
+            for name in ("half_share", "three_quarter_share", "average", "pose_drop", "recolored_share"):
                 if not 0 <= getattr(self, name) <= 1:
                     raise ConfigError(f"{name} must be in [0, 1], got {getattr(self, name)}")
             if self.height < 128 or self.height % 128:
@@ -109,9 +111,12 @@ class PersonParser(Stage):
 
     @classmethod
     def _sample_settings(cls, config: Config, *, disturbed: bool) -> ParsedPhotoSettings:
+        shares = config.half_share, config.half_share + config.three_quarter_share
+        half, three_quarter = (round(share * config.num_epochs) for share in shares)
         return ParsedPhotoSettings(
             size=config.size,
-            small_epochs=round(config.small_share * config.num_epochs),
+            half_epochs=half,
+            three_quarter_epochs=three_quarter - half,
             disturbed=disturbed,
             pose_drop=config.pose_drop,
             recolored_share=config.recolored_share,
@@ -224,6 +229,6 @@ def color_classes(labels: np.ndarray) -> np.ndarray:
 _POSEGEN = PersonParser.Config()
 PersonParser.presets = {
     "posegen": _POSEGEN,
-    "small": replace(_POSEGEN, num_epochs=12, small_share=1.0),
-    "tiny": replace(_POSEGEN, num_epochs=2, epoch_size=0, batch_size=4, height=128, small_share=0.0, width=12),
+    "small": replace(_POSEGEN, num_epochs=12, half_share=0.8, three_quarter_share=0.2),
+    "tiny": replace(_POSEGEN, num_epochs=2, epoch_size=0, batch_size=4, height=128, half_share=0.0, three_quarter_share=0.0, width=12),
 }
