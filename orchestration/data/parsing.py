@@ -30,14 +30,11 @@ from posegen.datasets.parsing import (
     write_parsing_manifest,
     write_photo,
 )
-from posegen.datasets.published.labelled_photos import LabelledFile, open_photo_set, read_labels
+from posegen.datasets.published.labelled_photos import LabelledFile, open_photo_set, read_label_map
 from posegen.errors import ArchiveError, ConfigError, DatasetError
 from posegen.io.storage import StorageFolder, expand_home
 from posegen.io.video_reader import Footage, read_image
 from posegen.perception import SEGMENTERS
-from posegen.perception.blazepose import Blazepose
-from posegen.perception.garment_guess import guess_garments, person_probability
-from posegen.perception.selfie import Selfie
 from posegen.person_classes import PersonClass
 
 _VERSION = 1
@@ -78,7 +75,9 @@ class ParsedPhotos:
         text = f"{len(photos):,} labelled photos in {self.folder}, {self.num_new:,} new, {held_out:,} held out"
         shares = np.sum([entry.pixels for entry in photos], axis=0, dtype=np.float64)
         shares = 100 * shares / max(shares.sum(), 1)
-        text += "; " + ", ".join(f"{kind.name.lower()} {share:.1f} %" for kind, share in zip(PersonClass, shares))
+        text += "; " + ", ".join(
+            f"{kind.name.lower()} {share:.1f} %" for kind, share in zip(PersonClass, shares, strict=True)
+        )
         if self.rejections:
             text += f"; {len(self.rejections):,} left out, see {self.folder}/{REJECTED}: {first_of(self.rejections)}"
         return text
@@ -154,6 +153,9 @@ class _PhotoMaker:
 
     def __init__(self, folder: StorageFolder, table: np.ndarray, height: int):
         self.folder, self.table, self.height = folder, table, height
+        from posegen.perception.blazepose import Blazepose
+        from posegen.perception.selfie import Selfie
+
         self._pose, self._selfie = Blazepose(), Selfie()
 
     def __call__(self, row: Row) -> Row:
@@ -174,8 +176,10 @@ class _PhotoMaker:
             return {"photo_id": row["photo_id"], "entry": "", "reason": reason_of(error)}
 
     def _label(self, file: Path, label_file: Path) -> LabelledPhoto:
+        from posegen.perception.garment_guess import guess_garments, person_probability
+
         image = read_image(file, size=None, crop="none").images[0]
-        labels = read_labels(label_file, self.table)
+        labels = read_label_map(label_file, self.table)
         if labels.shape != image.shape[:2]:
             raise ArchiveError(f"labels have {labels.shape[::-1]} pixels, the photo has {image.shape[1::-1]}")
         image, labels = _shrink(image, labels, self.height)
@@ -208,5 +212,7 @@ def _shrink(image: np.ndarray, labels: np.ndarray, height: int) -> tuple[np.ndar
     if rows <= height:
         return image, labels
     size = (max(round(columns * height / rows), 1), height)
-    shares = [cv2.resize((labels == kind).astype(np.float32), size, interpolation=cv2.INTER_AREA) for kind in PersonClass]
+    shares = [
+        cv2.resize((labels == kind).astype(np.float32), size, interpolation=cv2.INTER_AREA) for kind in PersonClass
+    ]
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.argmax(shares, axis=0).astype(np.uint8)

@@ -58,7 +58,7 @@ def generate(
     data = open_clips(dataset, synthesizer.size)
     clips = find_clips(data, poses)
     output.require_place_for(len(clips) * colors.num_videos)
-    person = load_person(data, content)
+    person = load_person(data, content, colors.garments)
     sequences = [PoseSequence(clip.clip_id, clip.keypoints, clip.info.fps, clip.times) for clip in clips]
     codes = choose_codes(synthesizer, person, data.info, colors)
     return render_recolored(synthesizer, person, sequences, codes, output)

@@ -57,9 +57,7 @@ def warp_picture(image: np.ndarray, affine: np.ndarray, size: tuple[int, int]) -
         linear = affine[:, :2] * factors
         affine = np.column_stack([linear, affine[:, 2] + affine[:, :2] @ ((factors - 1) / 2)])
         scale *= 2
-    return cv2.warpAffine(
-        image, affine, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    return cv2.warpAffine(image, affine, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def warp_labels(labels: np.ndarray, affine: np.ndarray, size: tuple[int, int], outside: int = 0) -> np.ndarray:

@@ -24,7 +24,7 @@ def count_pairs(truth: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def class_ious(pairs: np.ndarray) -> np.ndarray:
-    """Intersection over union of every class by counts (..., 8, 8) of `count_pairs`: (..., 8), 1 for what never occurs."""
+    """Intersection over union of every class by counts (..., 8, 8): (..., 8), 1 for what never occurs."""
     both = np.diagonal(pairs, axis1=-2, axis2=-1)
     union = pairs.sum(axis=-1) + pairs.sum(axis=-2) - both
     return np.where(union > 0, both / np.maximum(union, 1), 1.0)

@@ -7,16 +7,11 @@ dress in both, so that whichever garment is asked for recolours it whole.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from posegen.color.garment_segmentation import LOWER, NONE, UPPER, garment_labels
+from posegen.color.garment_segmentation import LOWER, NONE, UPPER, GarmentMethod, garment_labels
 from posegen.perception.person_parser import parse_person
 from posegen.person_classes import PersonClass
-
-GarmentMethod = Literal["heuristic", "parser"]
-"""How garments are found."""
 
 _LABELS = np.full(len(PersonClass), NONE, np.uint8)
 _LABELS[[PersonClass.UPPER, PersonClass.ONE_PIECE]] = UPPER

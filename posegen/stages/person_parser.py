@@ -142,7 +142,9 @@ class PersonParser(Stage):
         """Cross entropy and Dice loss, and a step of the averaged weights."""
         logits = self.network(batch["inputs"].contiguous(memory_format=torch.channels_last))  # (N, 8, H, W)
         labels = batch["labels"]  # (N, H, W)
-        losses = {"cross_entropy": F.cross_entropy(logits, labels, self.get_buffer("class_weights"), ignore_index=NO_LABEL)}
+        losses = {
+            "cross_entropy": F.cross_entropy(logits, labels, self.get_buffer("class_weights"), ignore_index=NO_LABEL)
+        }
         if self.config.lambda_dice > 0:
             losses["dice"] = self.config.lambda_dice * dice_loss(logits, labels)
         self.update("network", sum_losses(losses))
@@ -190,7 +192,12 @@ class PersonParser(Stage):
         ious = class_ious(pairs)
         named = {f"{kind.name.lower()}_iou": float(ious[kind]) for kind in PersonClass}
         garments = (ious[PersonClass.UPPER] + ious[PersonClass.LOWER]) / 2
-        return {**named, "mean_iou": float(ious.mean()), "garment_iou": float(garments), "painted": painted_share(pairs)}
+        return {
+            **named,
+            "mean_iou": float(ious.mean()),
+            "garment_iou": float(garments),
+            "painted": painted_share(pairs),
+        }
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
@@ -230,5 +237,14 @@ _POSEGEN = PersonParser.Config()
 PersonParser.presets = {
     "posegen": _POSEGEN,
     "small": replace(_POSEGEN, num_epochs=12, half_share=0.8, three_quarter_share=0.2),
-    "tiny": replace(_POSEGEN, num_epochs=2, epoch_size=0, batch_size=4, height=128, half_share=0.0, three_quarter_share=0.0, width=12),
+    "tiny": replace(
+        _POSEGEN,
+        num_epochs=2,
+        epoch_size=0,
+        batch_size=4,
+        height=128,
+        half_share=0.0,
+        three_quarter_share=0.0,
+        width=12,
+    ),
 }

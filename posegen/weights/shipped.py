@@ -28,6 +28,12 @@ def shipped_file(name: str) -> Path:
     return PRETRAINED / f"{name}.safetensors"
 
 
+def shipped_sha256(name: str) -> str:
+    """The sha256 of shipped weights, for the record of what was made with them. Raises WeightsError."""
+    shipped_file(name)
+    return SHIPPED[name]
+
+
 def load_shipped(name: str) -> dict[str, Tensor]:
     """Read shipped weights, floating-point numbers in single precision.
 
@@ -51,7 +57,10 @@ def pack_shipped(tensors: dict[str, Tensor], file: Path) -> str:
     from safetensors.torch import save_file
 
     halves = {
-        key: (tensor.half() if tensor.is_floating_point() else tensor).detach().cpu().contiguous(memory_format=torch.contiguous_format)
+        key: (tensor.half() if tensor.is_floating_point() else tensor)
+        .detach()
+        .cpu()
+        .contiguous(memory_format=torch.contiguous_format)
         for key, tensor in tensors.items()
     }
     file.parent.mkdir(parents=True, exist_ok=True)

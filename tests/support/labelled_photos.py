@@ -21,7 +21,9 @@ def studio_photos(size: tuple[int, int] = (96, 64), people: tuple[str, ...] = ("
     photos = []
     for person in people:
         clip = render_action(person, "wave", 2, RenderSettings(size=size))
-        for image, mask, garments, keypoints in zip(clip.images, clip.masks, clip.garments, clip.keypoints, strict=True):
+        for image, mask, garments, keypoints in zip(
+            clip.images, clip.masks, clip.garments, clip.keypoints, strict=True
+        ):
             kinds = np.array([PersonClass.SKIN, PersonClass.UPPER, PersonClass.LOWER], np.uint8)
             labels = np.where(mask > 0, kinds[garments], PersonClass.BACKGROUND).astype(np.uint8)
             photos.append(LabelledPhoto(image, labels, mask, garments, mask, garments, keypoints))

@@ -71,9 +71,7 @@ def open_photo_set(folder: Path, classes: Mapping[str, str]) -> PhotoSet:
         DatasetError: A class is unknown.
     """
     labels = _label_files(folder)
-    photos = {
-        file.stem: file for file in sorted((folder / "photos").glob("*")) if file.suffix.lower() in _SUFFIXES
-    }
+    photos = {file.stem: file for file in sorted((folder / "photos").glob("*")) if file.suffix.lower() in _SUFFIXES}
     files = [LabelledFile(name, photos[name], labels[name]) for name in sorted(labels) if name in photos]
     if not files:
         raise ArchiveError(
@@ -99,7 +97,7 @@ def class_table(names: Sequence[str], classes: Mapping[str, str]) -> np.ndarray:
     return np.array([known[name.strip().lower()] for name in names], np.uint8)
 
 
-def read_labels(file: Path, table: np.ndarray) -> np.ndarray:
+def read_label_map(file: Path, table: np.ndarray) -> np.ndarray:
     """Read a label map as classes of the person parser, (H, W) uint8.
 
     Args:
@@ -111,9 +109,13 @@ def read_labels(file: Path, table: np.ndarray) -> np.ndarray:
     """
     labels = _read_mat(file, "groundtruth") if file.suffix == ".mat" else _read_png(file)
     if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer) or labels.size == 0:
-        raise ArchiveError(f"{file} has labels of shape {labels.shape} and type {labels.dtype}, expected (H, W) integers")
+        raise ArchiveError(
+            f"{file} has labels of shape {labels.shape} and type {labels.dtype}, expected (H, W) integers"
+        )
     if labels.min() < 0 or labels.max() >= len(table):
-        raise ArchiveError(f"{file} has the label {labels.max()}, expected less than {len(table)}, the number of classes")
+        raise ArchiveError(
+            f"{file} has the label {labels.max()}, expected less than {len(table)}, the number of classes"
+        )
     return table[labels]
 
 

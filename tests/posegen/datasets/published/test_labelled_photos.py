@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from posegen.datasets.published.labelled_photos import CLASS_TABLE, class_table, open_photo_set, read_labels
+from posegen.datasets.published.labelled_photos import CLASS_TABLE, class_table, open_photo_set, read_label_map
 from posegen.errors import ArchiveError, DatasetError
 from posegen.person_classes import PersonClass
 from tests.support.labelled_photos import studio_photos, write_photo_set
@@ -23,7 +23,7 @@ def test_pictures_with_a_list_of_classes(folder):
     assert [file.name for file in found.files] == ["0000", "0001"]
     assert found.table.tolist() == [0, PersonClass.SKIN, PersonClass.UPPER, PersonClass.LOWER]
     np.testing.assert_array_equal(
-        read_labels(found.files[0].labels, found.table), studio_photos(people=("ada",))[0].labels
+        read_label_map(found.files[0].labels, found.table), studio_photos(people=("ada",))[0].labels
     )
 
 
@@ -37,7 +37,7 @@ def test_clothing_co_parsing_as_published(tmp_path):
     savemat(tmp_path / "label_list.mat", {"label_list": np.array([["null", "hair", "dress"]], object)})
     found = open_photo_set(tmp_path, {})
     assert [file.name for file in found.files] == ["0001"]
-    assert read_labels(found.files[0].labels, found.table).tolist() == [[0, 1], [5, 1]]
+    assert read_label_map(found.files[0].labels, found.table).tolist() == [[0, 1], [5, 1]]
 
 
 def test_every_class_is_in_the_table_once():
@@ -46,7 +46,9 @@ def test_every_class_is_in_the_table_once():
 
 
 def test_an_unknown_class_is_refused_with_what_to_say():
-    with pytest.raises(DatasetError, match=r"unknown class 'kimono': say what it is with --classes kimono=CLASS, where"):
+    with pytest.raises(
+        DatasetError, match=r"unknown class 'kimono': say what it is with --classes kimono=CLASS, where"
+    ):
         class_table(["kimono"], {})
     assert class_table(["kimono"], {"kimono": "one_piece"}).tolist() == [PersonClass.ONE_PIECE]
     with pytest.raises(DatasetError, match="no class 'robe', expected one of background, hair"):
@@ -54,10 +56,10 @@ def test_an_unknown_class_is_refused_with_what_to_say():
 
 
 def test_what_is_missing_is_named(folder, tmp_path):
-    with pytest.raises(ArchiveError, match="has no labelled photos, expected photos/ID.jpg with labels/ID.png"):
+    with pytest.raises(ArchiveError, match=r"has no labelled photos, expected photos/ID\.jpg with labels/ID\.png"):
         open_photo_set(tmp_path / "nowhere", {})
     (folder / "classes.txt").unlink()
-    with pytest.raises(ArchiveError, match="has no table of classes, expected classes.txt or label_list.mat"):
+    with pytest.raises(ArchiveError, match=r"has no table of classes, expected classes\.txt or label_list\.mat"):
         open_photo_set(folder, {})
 
 
@@ -65,10 +67,10 @@ def test_what_is_missing_is_named(folder, tmp_path):
 def test_a_broken_label_map_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ArchiveError, match=name):
-        read_labels(tmp_path / name, np.zeros(4, np.uint8))
+        read_label_map(tmp_path / name, np.zeros(4, np.uint8))
 
 
 def test_labels_beyond_the_table_are_named(folder):
     found = open_photo_set(folder, {})
     with pytest.raises(ArchiveError, match="has the label 3, expected less than 2, the number of classes"):
-        read_labels(found.files[0].labels, found.table[:2])
+        read_label_map(found.files[0].labels, found.table[:2])
