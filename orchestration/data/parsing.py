@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ class ParsingSettings:
     """Height of the photos in pixels; smaller ones stay as they are."""
     held_out: float = 0.2
     """Share of the photos that is held out, chosen by a hash of their names."""
-    classes: dict[str, str] = field(default_factory=dict)
-    """What classes of the set are that are unknown here, or known otherwise, such as kimono=upper."""
+    classes: tuple[str, ...] = ()
+    """Classes of the set that are unknown here, or are something else, as NAME=CLASS: kimono=one_piece."""
     workers: int = -1
     """Processes that read photos; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
@@ -58,10 +58,19 @@ class ParsingSettings:
             raise ConfigError(f"height must be at least 64, got {self.height}")
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"held_out must be at least 0 and less than 1, got {self.held_out}")
+        wrong = [text for text in self.classes if not all(text.partition("="))]
+        if wrong:
+            raise ConfigError(f"got --classes {wrong[0]!r}, expected NAME=CLASS, for example kimono=one_piece")
+
+    @property
+    def class_names(self) -> dict[str, str]:
+        """The class of the person parser by the name of the set's class."""
+        pairs = (text.rpartition("=") for text in self.classes)
+        return {name: kind for name, _, kind in pairs}
 
 
 @dataclass(frozen=True)
-class ParsedPhotos:
+class ConvertedPhotos:
     """A dataset of labelled photos that was made."""
 
     folder: StorageFolder
@@ -89,7 +98,7 @@ def convert_photos(
     settings: ParsingSettings,
     *,
     on_progress: ProgressCallback = ignore_progress,
-) -> ParsedPhotos:
+) -> ConvertedPhotos:
     """Make a dataset of a set of labelled photos. Photos that are broken are listed and left out.
 
     Args:
@@ -105,7 +114,7 @@ def convert_photos(
     source, folder = expand_home(source).absolute(), StorageFolder(out)
     if folder.exists("dataset.json") or folder.exists("motions.json"):
         raise DatasetError(f"{folder} is a dataset of another kind: choose another folder")
-    photos = open_photo_set(source, settings.classes)
+    photos = open_photo_set(source, settings.class_names)
     making = {"version": _VERSION, "height": settings.height, "table": photos.table.tolist()}
     known = _known(folder)
     rows, entries = [], []
@@ -126,10 +135,15 @@ def convert_photos(
     if not entries:
         raise ArchiveError(f"none of the photos of {source} can be used: {first_of(rejections)}")
     divided = [PhotoEntry(**{**asdict(one), "split": split_of_photo(one.source, settings.held_out)}) for one in entries]
-    said: dict[str, Any] = {"source": source.name, "held_out": settings.held_out, **making, "classes": settings.classes}
+    said: dict[str, Any] = {
+        "source": source.name,
+        "held_out": settings.held_out,
+        **making,
+        "classes": settings.class_names,
+    }
     info = write_parsing_manifest(folder, divided, said, SEGMENTERS["blazepose"].identity())
     save_rejections(folder, rejections)
-    return ParsedPhotos(folder, info, len(entries) - num_known, rejections)
+    return ConvertedPhotos(folder, info, len(entries) - num_known, rejections)
 
 
 def _known(folder: StorageFolder) -> dict[str, PhotoEntry]:
