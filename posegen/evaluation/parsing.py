@@ -37,10 +37,23 @@ class ParsingScore:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def count_photos(dataset: ParsingDataset, split: Split, parse: PhotoParser) -> np.ndarray:
-    """Parse all photos of a split and count pixels by true and found class: (M, 8, 8), a photo each."""
-    photos = (dataset.read(entry) for entry in dataset.split(split))
-    return np.stack([count_pairs(photo.labels, parse(photo)) for photo in photos])
+def count_photos(
+    dataset: ParsingDataset, split: Split, parse: PhotoParser, on_photo: Callable[[int], None] = lambda done: None
+) -> np.ndarray:
+    """Parse all photos of a split and count pixels by true and found class: (M, 8, 8), a photo each.
+
+    Args:
+        dataset: Labelled photos.
+        split: Which of them.
+        parse: Labels a photo.
+        on_photo: Called with the number of photos that are done.
+    """
+    counts = []
+    for entry in dataset.split(split):
+        photo = dataset.read(entry)
+        counts.append(count_pairs(photo.labels, parse(photo)))
+        on_photo(len(counts))
+    return np.stack(counts)
 
 
 def without_one_piece(counts: np.ndarray) -> np.ndarray:
