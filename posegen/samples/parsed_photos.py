@@ -27,7 +27,7 @@ from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 _MIRRORED = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
 _GARMENTS = (PersonClass.UPPER, PersonClass.LOWER, PersonClass.ONE_PIECE, PersonClass.SHOES, PersonClass.CARRIED)
 _CACHED = 640  # photos that stay decoded, some 0.8 MB each: to decode one takes as long as to disturb it
-_TURNED_FAR = 0.15  # share of the samples that are turned by up to three standard deviations more
+_TURNED_FAR = 0.1  # share of the samples that are turned by up to three standard deviations more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class ParsedPhotoSettings(EpochSettings):
     """Whether crops are disturbed, as for training; otherwise they are those that the parser makes of a photo."""
     pose_drop: float = 0.05
     """Probability that all joints and the first guess are missing."""
-    recolored_share: float = 0.5
+    recolored_share: float = 0.3
     """Probability that each garment gets another colour."""
 
 
@@ -171,7 +171,7 @@ def _disturb_place(affine: np.ndarray, size: tuple[int, int], rng: np.random.Gen
     height, width = size
     scale = np.exp(np.clip(rng.normal(0.02, 0.15), -0.35, 0.45))
     stretch = np.exp(rng.normal(0, 0.05))
-    angle = np.radians(rng.normal(0, 6) * (4 if rng.random() < _TURNED_FAR else 1))
+    angle = np.radians(rng.normal(0, 5) * (4 if rng.random() < _TURNED_FAR else 1))
     cos, sin = np.cos(angle), np.sin(angle)
     linear = scale * np.array([[cos, -sin], [sin, cos]]) @ np.diag([stretch, 1 / stretch])
     middle = np.array([width - 1, height - 1]) / 2
@@ -197,7 +197,7 @@ def _disturb_colors(
         if rng.random() < recolored_share:
             where = labels == kind
             hsv[where] = _shift_colors(hsv[where], (rng.uniform(0, 180), rng.normal(0, 0.6), rng.normal(0, 0.35)))
-    hue = rng.uniform(0, 180) if rng.random() < 0.15 else rng.normal(0, 5)
+    hue = rng.uniform(0, 180) if rng.random() < 0.1 else rng.normal(0, 5)
     rgb = cv2.cvtColor(_shift_colors(hsv, (hue, rng.normal(0, 0.25), 0.0)), cv2.COLOR_HSV2RGB)
     levels = np.arange(256) * np.exp(rng.normal(0, 0.08, (3, 1)) + rng.normal(0, 0.2))  # (3, 256)
     levels = (levels - 127.5) * np.exp(rng.normal(0, 0.15)) + 127.5

@@ -56,7 +56,7 @@ def test_losses_are_those_of_the_objective():
     weights = torch.arange(1.0, 9.0)
     expected = F.cross_entropy(logits, batch["labels"], weights, ignore_index=255)
     torch.testing.assert_close(losses["cross_entropy"], expected)
-    torch.testing.assert_close(losses["dice"], 0.5 * dice_loss(logits, batch["labels"]))
+    torch.testing.assert_close(losses["dice"], 0.5 * dice_loss(logits[..., ::2, ::2], batch["labels"][..., ::2, ::2]))
     assert set(make_stage(lambda_dice=0.0).step(batch)) == {"cross_entropy"}
 
 
