@@ -141,12 +141,6 @@ def test_estimators_are_compared_by_one_action_classifier(capsys, monkeypatch):
     assert code == 2 and "do not have the same actions: walk, wave" in err
 
 
-def test_a_search_of_motions_is_planned(capsys):
-    line = "tune motion_kl data --preset tiny --trials 3 --plan --objectives joint_error --set actor.batch_size=6"
-    code, out, err = run(line, capsys)
-    assert code == 0 and "TFLOP" in out, err
-
-
 @pytest.mark.parametrize(
     ("line", "message"),
     [
