@@ -31,7 +31,7 @@ def write_corpus(folder: Path, subjects: range, actions=ACTIONS) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def place(new_store, tmp_path_factory) -> Path:
     """A working directory with motions, two action classifiers and a run of ACTOR."""
     place = tmp_path_factory.mktemp("motion")
     write_corpus(place / "data", range(8))
@@ -39,7 +39,7 @@ def place(tmp_path_factory) -> Path:
     write_corpus(place / "few", range(2), ("jump",))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(place))
         for name, seed in (("judge", 0), ("another", 1)):
             cli.main(
                 f"train recognition data --preset tiny --num-epochs 6 --batch-size 6 --num-frames 24 --seed {seed} "
