@@ -9,7 +9,7 @@ from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
 from orchestration.cli.progress import CountProgress
 from orchestration.evaluation.video import EvaluateSettings
-from orchestration.generation.animate import MotionSettings
+from orchestration.generation.animate import MotionSettings, PersonSettings
 from orchestration.generation.colors import ColorSettings
 from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
@@ -17,7 +17,6 @@ from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
 from orchestration.training.runs import dataset_of
-from posegen.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestration.generation.output import GeneratedVideos
@@ -58,8 +57,7 @@ def _animate(
     moves: MotionSettings,
     colors: ColorSettings,
     view: PhotoSettings,
-    content: str = "",
-    dataset: str = "",
+    source: PersonSettings,
 ) -> None:
     """Animate the person of a photo, or of a trained run, in given actions and colours.
 
@@ -71,11 +69,7 @@ def _animate(
     give a folder of videos.
 
     Args:
-        run: A photo, or a run of the stage video_generator or end_to_end.
-        content: With a run, the person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is
-            taken.
-        dataset: With a run, clip dataset whose clips can be named, and whose backends process a new image; by default
-            the run's own.
+        run: A photo, a video of the person, or a run of the stage video_generator or end_to_end.
     """
     from orchestration.generation.animate import animate
     from orchestration.generation.people import is_image
@@ -84,9 +78,14 @@ def _animate(
     if is_image(run) or is_video(run):
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
-        if not content:
-            raise UsageError("--content is missing: the person, an image file or a clip; see posegen animate --help")
-        made = animate(run, dataset or dataset_of(run), content=content, moves=moves, output=output, colors=colors)
+        made = animate(
+            run,
+            source.dataset or dataset_of(run),
+            content=source.require_content(),
+            moves=moves,
+            output=output,
+            colors=colors,
+        )
     _print_videos(made, output.out)
 
 

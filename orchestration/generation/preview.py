@@ -10,11 +10,11 @@ import numpy as np
 from orchestration.generation.photo import PhotoSettings, open_subject
 from posegen.errors import ConfigError
 from posegen.features.layered_person import LAYERS
-from posegen.features.person_classes import PersonClass
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
 from posegen.inference.photo_report import PhotoReport, assess_photo
 from posegen.io.images import grid, write_picture
+from posegen.person_classes import PersonClass
 from posegen.synthetic import motions as corpus
 
 _FRAMES = 40  # of each action that is judged

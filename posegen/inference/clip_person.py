@@ -53,11 +53,12 @@ class ClipPerson:
     Args:
         views: The person in several frames of one clip, the first in the place where they are shown.
         background: (H, W, 3) uint8 without the person.
+        last: Which view each layer was taken from last, by number; shared among those that show one video.
     """
 
-    def __init__(self, views: Sequence[LayeredPerson], background: np.ndarray):
+    def __init__(self, views: Sequence[LayeredPerson], background: np.ndarray, last: dict[int, int] | None = None):
         self.views, self.background = list(views), background
-        self._last: dict[int, int] = {}
+        self._last = {} if last is None else last
 
     @property
     def pose(self) -> BodyPoses:
@@ -66,9 +67,7 @@ class ClipPerson:
 
     def with_views(self, views: Sequence[LayeredPerson]) -> ClipPerson:
         """Return the person with other colours: the same views of recoloured frames."""
-        other = ClipPerson(views, self.background)
-        other._last = self._last  # so that no part changes its view where colours fade
-        return other
+        return ClipPerson(views, self.background, self._last)  # no part changes its view where colours fade
 
     def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:
         """Show the person in one pose: (H, W, 3) uint8; frames are to be asked for in their order."""

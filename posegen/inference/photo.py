@@ -15,9 +15,9 @@ from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.features.matte import refine_mask
-from posegen.features.person_classes import PersonClass
 from posegen.perception.body import FoundBody, find_body
 from posegen.perception.keypoint_maps import map_keypoints
+from posegen.person_classes import PersonClass
 
 _STANDING = 0.84  # share of the frame's height that a person takes
 _WIDTH = 0.96  # share of the frame's width that a person and what they do take at most
@@ -47,7 +47,7 @@ class Photo:
 
     def layered(self) -> LayeredPerson:
         """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
-        return LayeredPerson(self.image, self.pose, self.labels, self.matte, self.background)
+        return LayeredPerson.take_apart(self.image, self.pose, self.labels, self.matte, self.background)
 
 
 def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None = None) -> Photo:
