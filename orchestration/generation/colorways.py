@@ -1,4 +1,4 @@
-"""``posegen colorways``: one photo of a person in many colours, on a sheet, with the difference of each from its request."""
+"""``posegen colorways``: one photo of a person in many colours on a sheet, with how far each is from its request."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 from posegen.features.body_pose import BodyPoses
 from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 
-BODY_BONES: tuple[str, ...] = (
+SOFT_BONES: tuple[str, ...] = (
     "chest",
     "pelvis",
     "head",
@@ -134,15 +134,15 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
     shoulders, hips = points[_SHOULDERS].mean(axis=0), points[_HIPS].mean(axis=0)
     spine = hips - shoulders
     origins, along, across = (
-        np.zeros((len(BODY_BONES), 2)),
-        np.zeros((len(BODY_BONES), 2)),
-        np.zeros((len(BODY_BONES), 2)),
+        np.zeros((len(SOFT_BONES), 2)),
+        np.zeros((len(SOFT_BONES), 2)),
+        np.zeros((len(SOFT_BONES), 2)),
     )
-    seen = np.ones(len(BODY_BONES), bool)
+    seen = np.ones(len(SOFT_BONES), bool)
     trunk = trunk_length(pose)
 
     def put(name: str, origin: np.ndarray, vector: np.ndarray, width: np.ndarray) -> None:
-        index = BODY_BONES.index(name)
+        index = SOFT_BONES.index(name)
         origins[index], along[index], across[index] = origin, vector, width
 
     put("chest", shoulders, spine, _trunk_width(pose, _SHOULDERS, spine))
@@ -152,12 +152,12 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
     up = _head_up(points, known, shoulders, middle, spine)
     put("head", shoulders, up, _perpendicular(up))
     for name, (near, far) in _LIMBS.items():
-        seen[BODY_BONES.index(name)] = known[near] and known[far]
+        seen[SOFT_BONES.index(name)] = known[near] and known[far]
         vector = points[far] - points[near] if known[near] and known[far] else spine / 2
         put(name, points[near], vector, _perpendicular(vector))
     for side, (ankle, toe) in enumerate(zip(_ANKLES, pose.toes, strict=True)):
         name = ("right_foot", "left_foot")[side]
-        seen[BODY_BONES.index(name)] = known[ankle] and toe[2] > 0
+        seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
     return BoneFrame(origins, along, across, seen, middle, bool(known[_FACE[:3]].any()))
@@ -171,8 +171,8 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
         target: Of the pose to show.
         scale: How much larger the person is in the target than in the source.
     """
-    maps = np.zeros((len(BODY_BONES), 2, 3))
-    for index, name in enumerate(BODY_BONES):
+    maps = np.zeros((len(SOFT_BONES), 2, 3))
+    for index, name in enumerate(SOFT_BONES):
         from_along, to_along = source.along[index], target.along[index]
         if name in ("chest", "pelvis"):
             linear = _trunk_map(from_along, to_along, source.across[index], target.across[index], scale)

@@ -16,7 +16,7 @@ import numpy as np
 
 from posegen.errors import ConfigError
 from posegen.features.body_bones import (
-    BODY_BONES,
+    SOFT_BONES,
     BoneFrame,
     bone_maps,
     find_bones,
@@ -98,7 +98,7 @@ class Layer:
     """(h, w) bool within `box`: where it shows the picture itself."""
     mesh: Mesh
     weights: np.ndarray
-    """(V, 13): how much each vertex follows each of `BODY_BONES`; rows sum to 1."""
+    """(V, 13): how much each vertex follows each of `SOFT_BONES`; rows sum to 1."""
     bones: BoneFrame
     """The pose in which it was seen."""
     texture: np.ndarray
@@ -207,11 +207,9 @@ class LayeredPerson:
         ys, _ = np.nonzero(face)
         if hair.sum() < _FEWEST or not len(ys):
             return head
-        face[
-            round(
-                float(head.bones.face[1] + 0.6 * (head.bones.origins[BODY_BONES.index("head")] - head.bones.face)[1])
-            ) :
-        ] = False
+        neck = head.bones.origins[SOFT_BONES.index("head")]
+        chin = 0.4 * head.bones.face[1] + 0.6 * neck[1]
+        face[max(round(float(chin)), 0) :] = False
         behind = cv2.GaussianBlur(self.image.reshape(-1, 3)[nearest_known(hair)], (0, 0), 1.0)
         soft = cv2.GaussianBlur(cv2.dilate(face.astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), 1.0)[..., None]
         texture = head.texture.copy()
@@ -222,7 +220,7 @@ class LayeredPerson:
 def _shows_limb(layers: Mapping[int, Layer], index: int, pose: BodyPoses) -> bool:
     """Whether a picture shows a limb down to its last joint, and not from its end."""
     layer = layers.get(index)
-    if layer is None or not all(layer.bones.seen[BODY_BONES.index(name)] for name in _CHAINS[index][:2]):
+    if layer is None or not all(layer.bones.seen[SOFT_BONES.index(name)] for name in _CHAINS[index][:2]):
         return False
     return min(foreshortening(pose, name) for name in _CHAINS[index][:2]) > _FORESHORTENED
 
@@ -351,14 +349,14 @@ class _Division:
         distances[_HEAD] = np.linalg.norm(points - self.bones.face, axis=1) / (_HEAD_RADIUS * self.trunk)
         for layer, chain in _CHAINS.items():
             for name in chain:
-                bone = BODY_BONES.index(name)
+                bone = SOFT_BONES.index(name)
                 if self.bones.seen[bone]:
                     beyond = _HAND * self.trunk if name.endswith("forearm") else 0.0
                     offset, width = self._measure_limb(bone)
                     distance = self._bone_distance(points - offset, bone, beyond) / width
                     distances[layer] = np.minimum(distances[layer], distance)
         for name in ("right_forearm", "left_forearm"):
-            bone = BODY_BONES.index(name)
+            bone = SOFT_BONES.index(name)
             if self.bones.seen[bone]:
                 wrist = self.bones.origins[bone] + self.bones.along[bone]
                 near = np.linalg.norm(points - wrist, axis=1) < _HAND * self.trunk
@@ -379,7 +377,7 @@ class _Division:
         Joints are found inside the clothes, not in their middle. A side on which the limb lies before the body has no
         outline: there it is as wide as on the other, within what people measure.
         """
-        usual = _HALF_WIDTHS[BODY_BONES[bone].split("_", 1)[1]] * self.trunk
+        usual = _HALF_WIDTHS[SOFT_BONES[bone].split("_", 1)[1]] * self.trunk
         start, vector = self.bones.origins[bone], self.bones.along[bone]
         normal = np.array([vector[1], -vector[0]]) / max(np.hypot(*vector), 1e-6)
         reach = np.arange(0, _WIDEST_LIMB * usual, 0.5)
@@ -406,10 +404,10 @@ class _Division:
 
     def _finds_skirt(self) -> bool:
         """Whether cloth hangs between the thighs: a skirt, a dress or a long coat."""
-        seen = [self.bones.seen[BODY_BONES.index(name)] for name in ("right_thigh", "left_thigh")]
+        seen = [self.bones.seen[SOFT_BONES.index(name)] for name in ("right_thigh", "left_thigh")]
         if not all(seen):
             return bool((self.labels == PersonClass.ONE_PIECE).any())
-        right, left = (BODY_BONES.index(name) for name in ("right_thigh", "left_thigh"))
+        right, left = (SOFT_BONES.index(name) for name in ("right_thigh", "left_thigh"))
         shares = np.linspace(0.35, 0.7, 12)[:, None]
         points = [self.bones.origins[one] + shares * self.bones.along[one] for one in (right, left)]
         middle = ((points[0] + points[1]) / 2).round().astype(int)
@@ -424,7 +422,7 @@ class _Division:
     def _classes_around_calves(self) -> np.ndarray:
         found = []
         for name in ("right_calf", "left_calf"):
-            bone = BODY_BONES.index(name)
+            bone = SOFT_BONES.index(name)
             if self.bones.seen[bone]:
                 points = self.bones.origins[bone] + np.linspace(0.3, 0.8, 10)[:, None] * self.bones.along[bone]
                 xs, ys = points.round().astype(int).T
@@ -442,7 +440,7 @@ class _Division:
             cloth = np.isin(self.classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
             return (self.parts == _TORSO) & cloth & self._beyond_hips(-_SEAM_OF_SKIRT)
         first = "head" if index == _HEAD else _CHAINS[index][0]
-        center = self.bones.origins[BODY_BONES.index(first)].round().astype(int).tolist()
+        center = self.bones.origins[SOFT_BONES.index(first)].round().astype(int).tolist()
         disk = cv2.circle(np.zeros(self.parts.shape, np.uint8), center, round(_SEAMS[index] * self.trunk), 1, -1)
         near = (disk > 0) & (self.parts == _TORSO)
         if index == _HEAD:
@@ -451,7 +449,7 @@ class _Division:
 
     def _beyond_hips(self, margin: float) -> np.ndarray:
         """Pixels (H, W) bool below the hips, or up to a margin in lengths of the trunk above them."""
-        pelvis = BODY_BONES.index("pelvis")
+        pelvis = SOFT_BONES.index("pelvis")
         down = -self.bones.along[pelvis] / max(np.hypot(*self.bones.along[pelvis]), 1e-9)
         ys, xs = np.mgrid[: self.parts.shape[0], : self.parts.shape[1]]
         hips = self.bones.origins[pelvis]
@@ -465,7 +463,7 @@ class _Division:
             return (hidden > 0) & np.isin(self.parts, (_HEAD, *_ARMS))
         if index in _LEGS:
             for name in _CHAINS[index][:2]:
-                bone = BODY_BONES.index(name)
+                bone = SOFT_BONES.index(name)
                 if self.bones.seen[bone]:
                     first = 0.5 if self.has_skirt and name.endswith("thigh") else -0.05
                     ends = self.bones.origins[bone] + np.array([[first], [1.0]]) * self.bones.along[bone]
@@ -480,7 +478,7 @@ class _Division:
     def _soft_body(self, index: int, mesh: Mesh) -> tuple[Mesh, np.ndarray]:
         """The mesh with what lies in front where it folds last (a face before the neck), and its weights."""
         weights = self._weights(index, mesh.vertices)
-        distance = (weights @ np.arange(len(BODY_BONES)))[mesh.triangles].mean(
+        distance = (weights @ np.arange(len(SOFT_BONES)))[mesh.triangles].mean(
             axis=1
         )  # bones are in order along a chain
         order = np.argsort(-distance if index in (_TORSO, *_LEGS) else distance, kind="stable")
@@ -488,25 +486,25 @@ class _Division:
 
     def _weights(self, index: int, points: np.ndarray) -> np.ndarray:
         """How much vertices (V, 2) of a layer follow each bone, (V, 13)."""
-        weights = np.zeros((len(points), len(BODY_BONES)))
+        weights = np.zeros((len(points), len(SOFT_BONES)))
         if index == _HEAD:
             up = self._share_along(points, "head", 0.15, 0.6)
-            weights[:, BODY_BONES.index("head")], weights[:, BODY_BONES.index("chest")] = up, 1 - up
+            weights[:, SOFT_BONES.index("head")], weights[:, SOFT_BONES.index("chest")] = up, 1 - up
             return weights
         if index == _TORSO:
             return self._torso_weights(points)
         if index == _SKIRT:
             return self._skirt_weights(points)
-        chain = [BODY_BONES.index(name) for name in _CHAINS[index] if self.bones.seen[BODY_BONES.index(name)]]
-        base = BODY_BONES.index("chest" if index in _ARMS else "pelvis")
+        chain = [SOFT_BONES.index(name) for name in _CHAINS[index] if self.bones.seen[SOFT_BONES.index(name)]]
+        base = SOFT_BONES.index("chest" if index in _ARMS else "pelvis")
         if not chain:
             weights[:, base] = 1
             return weights
-        rest = self._share_along(points, BODY_BONES[chain[0]], -0.1, 0.3)
+        rest = self._share_along(points, SOFT_BONES[chain[0]], -0.1, 0.3)
         weights[:, base] = 1 - rest
         for near, far in pairwise(chain):
-            if BODY_BONES[far].endswith("foot"):
-                share = self._share_along(points, BODY_BONES[near], 0.9, 1.05)
+            if SOFT_BONES[far].endswith("foot"):
+                share = self._share_along(points, SOFT_BONES[near], 0.9, 1.05)
             else:
                 closer = self._bone_distance(points, near) - self._bone_distance(points, far, self.trunk)
                 share = _smoothstep(closer / (0.12 * self.trunk))
@@ -517,9 +515,9 @@ class _Division:
 
     def _torso_weights(self, points: np.ndarray) -> np.ndarray:
         """Chest above, pelvis below; near shoulders and hips the limbs pull."""
-        weights = np.zeros((len(points), len(BODY_BONES)))
+        weights = np.zeros((len(points), len(SOFT_BONES)))
         for name in ("right_upper_arm", "left_upper_arm", "right_thigh", "left_thigh"):
-            bone = BODY_BONES.index(name)
+            bone = SOFT_BONES.index(name)
             if self.bones.seen[bone]:
                 width = _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk
                 pull = self._share_along(points, name, -0.1, 0.3)
@@ -531,22 +529,22 @@ class _Division:
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
         rest = 1 - weights.sum(axis=1)
         down = self._share_along(points, "chest", 0.25, 0.95)
-        weights[:, BODY_BONES.index("chest")] += rest * (1 - down)
-        weights[:, BODY_BONES.index("pelvis")] += rest * down
+        weights[:, SOFT_BONES.index("chest")] += rest * (1 - down)
+        weights[:, SOFT_BONES.index("pelvis")] += rest * down
         return weights
 
     def _skirt_weights(self, points: np.ndarray) -> np.ndarray:
         """The pelvis at the hips, and further down both thighs, the nearer one more."""
-        weights = np.zeros((len(points), len(BODY_BONES)))
-        right, left = BODY_BONES.index("right_thigh"), BODY_BONES.index("left_thigh")
+        weights = np.zeros((len(points), len(SOFT_BONES)))
+        right, left = SOFT_BONES.index("right_thigh"), SOFT_BONES.index("left_thigh")
         from_right, from_left = (self._bone_distance(points, one, self.trunk) for one in (right, left))
         side = (from_right - from_left) / np.maximum(from_right + from_left, 1e-6)  # -1 at the right thigh
         on_left = _smoothstep(1.2 * side)
         down = 0.85 * np.maximum(
-            *(self._share_along(points, BODY_BONES[one], -0.1, 0.7) * self.bones.seen[one] for one in (right, left))
+            *(self._share_along(points, SOFT_BONES[one], -0.1, 0.7) * self.bones.seen[one] for one in (right, left))
         )
         weights[:, right], weights[:, left] = down * (1 - on_left), down * on_left
-        weights[:, BODY_BONES.index("pelvis")] = 1 - down
+        weights[:, SOFT_BONES.index("pelvis")] = 1 - down
         return weights
 
     def _bone_distance(self, points: np.ndarray, bone: int, beyond: float = 0.0) -> np.ndarray:
@@ -558,7 +556,7 @@ class _Division:
 
     def _share_along(self, points: np.ndarray, name: str, start: float, stop: float) -> np.ndarray:
         """A soft step from 0 to 1 between two places along a bone, in its lengths."""
-        index = BODY_BONES.index(name)
+        index = SOFT_BONES.index(name)
         vector = self.bones.along[index]
         t = (points - self.bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
         return _smoothstep(2 * (t - start) / (stop - start) - 1)
