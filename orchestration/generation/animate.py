@@ -114,7 +114,7 @@ def animate(
     synthesizer = load_renderer(run, VideoSynthesizer)
     data = open_clips(dataset, synthesizer.size)
     motions = resolve_motions(moves, moves.fps or _rate_of(data, content), colors.seed)
-    person = load_person(data, content)
+    person = load_person(data, content, colors.garments)
     body = body_with_trunk(person)
     sequences = [
         PoseSequence(

@@ -153,7 +153,7 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
     found = {index: perceive_photo(image) for index, image in cut.items() if index in chosen}
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
     background = median_background([cut[index] for index in sorted(cut)], masks)
-    return Subject([found[index] for index in chosen], background, measure_body(tracked.poses))
+    return Subject([found[index] for index in chosen], background, measure_body(window.move(tracked.poses)))
 
 
 def _find_window(

@@ -17,6 +17,7 @@ from posegen.features.layered_person import LayeredPerson
 from posegen.features.matte import refine_mask
 from posegen.features.person_classes import PersonClass
 from posegen.perception.body import FoundBody, find_body
+from posegen.perception.keypoint_maps import map_keypoints
 
 _STANDING = 0.84  # share of the frame's height that a person takes
 _WIDTH = 0.96  # share of the frame's width that a person and what they do take at most
@@ -92,6 +93,14 @@ class Window(NamedTuple):
         inside = cv2.warpAffine(np.ones(image.shape[:2], np.uint8), self.matrix, size, flags=cv2.INTER_NEAREST)
         framed = cv2.warpAffine(image, self.matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return framed, inside > 0
+
+    def move(self, poses: BodyPoses) -> BodyPoses:
+        """Return poses in pixels of the picture as poses in those of the frame."""
+        scale = self.matrix[0, 0]
+        keypoints, toes = (map_keypoints(points, self.matrix) for points in (poses.keypoints, poses.toes))
+        return BodyPoses(
+            keypoints.astype(np.float32), (scale * poses.depths).astype(np.float32), toes.astype(np.float32)
+        )
 
 
 def find_window(
