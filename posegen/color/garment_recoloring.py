@@ -263,33 +263,39 @@ class _ClothFacts:
         return np.minimum(u, 0) * np.float32(gain_down) + upper
 
     def fit_contrast(self, contrast: np.ndarray, lightness: float) -> np.ndarray:
-        """The pattern's contrast (N,) on cloth of another lightness: as it was, less, or of the other sign."""
-        room_below = max(lightness - _PATTERN_RANGE[0], 0.0)
-        room_above = max(_PATTERN_RANGE[1] - lightness, 0.0)
-        kept = self._kept(room_below, room_above)
-        sign = np.clip((kept - self._kept(room_above, room_below) + 0.4) / 0.15, -1, 1)
-        sign = sign if self.may_turn else 1.0
-        if sign < 0:
-            room_below, room_above = room_above, room_below
-        below = min(1.0, room_below / self.below) if self.below else 1.0
-        above = min(1.0, room_above / self.above) if self.above else 1.0
-        return np.where(contrast < 0, np.float32(sign * below), np.float32(sign * above)) * contrast
+        """The pattern's contrast (N,) on cloth of another lightness.
 
-    def _kept(self, room_below: float, room_above: float) -> float:
-        """Share of the pattern's contrast for which there's room."""
+        It is as it was, less where there's less room for it, and of the other sign where little would be left.
+        """
+        below, above = max(lightness - _PATTERN_RANGE[0], 0.0), max(_PATTERN_RANGE[1] - lightness, 0.0)
+        kept = self._scaled(contrast, below, above)
+        lost = self._share_kept(above, below) - self._share_kept(below, above)
+        turned = np.float32(_smoothstep(lost, 0.25, 0.55) if self.may_turn else 0)
+        return kept if turned == 0 else (1 - turned) * kept - turned * self._scaled(contrast, above, below)
+
+    def _scaled(self, contrast: np.ndarray, room_below: float, room_above: float) -> np.ndarray:
+        """A contrast (N,) with its dark and its bright part brought into some room."""
+        below, above = self._scales(room_below, room_above)
+        return np.where(contrast < 0, np.float32(below), np.float32(above)) * contrast
+
+    def _scales(self, room_below: float, room_above: float) -> tuple[float, float]:
         below = min(1.0, room_below / self.below) if self.below else 1.0
-        above = min(1.0, room_above / self.above) if self.above else 1.0
+        return below, min(1.0, room_above / self.above) if self.above else 1.0
+
+    def _share_kept(self, room_below: float, room_above: float) -> float:
+        """Share of the pattern's contrast for which there's room."""
         total = sum(self.weights)
-        return (self.weights[0] * below + self.weights[1] * above) / total if total else 1.0
+        return float(np.dot(self.weights, self._scales(room_below, room_above)) / total) if total else 1.0
 
 
 _DARK_NOISE = 40.0
 _CLOTH_L, _CLOTH_AB = 20.0, 10.0  # how far a pixel of the cloth is from the shaded cloth around it
 _PART = (20.0, 9.0, 9.0)  # half widths of a part of one colour, in L, a and b
 _PIECE_WIDTH, _PIECE_AREA = 0.10, 0.015  # of a piece of another colour: of the garment's width and area
+_PIECE_BIN, _PIECE_COMMON = np.array([14.0, 9.0, 9.0]), 0.02  # colours of pieces: L, a, b, and least share
 _PIECE_LIKENESS = 0.12  # at most, with the cloth
 _SHADE = (0.5, 1.5)  # of q: shade and sun beside the light that prevails
-_TURNING = (0.15, 0.03)  # of the garment's area: of dark and of bright patterns that are seen on cloth of any colour
+_TURNING = (0.08, 0.02)  # of the garment's area: of dark and of bright patterns that are seen on cloth of any colour
 _SCALE = 0.05  # of shading, in square roots of the garment's area
 
 
@@ -350,7 +356,29 @@ def _other_pieces(around: _Surroundings, region: np.ndarray, band: int) -> np.nd
         is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1]
         if piece.sum() > _PIECE_AREA * region.sum() and around.near[piece].mean() < _PIECE_LIKENESS and not is_shade:
             found |= (cv2.dilate(piece.astype(np.uint8), _disk(size + 1)) > 0) & (closed > 0)
-    return found
+    return found | _like_pieces(own, cloth, found, unlike > 0)
+
+
+def _like_pieces(colors: np.ndarray, cloth: np.ndarray, found: np.ndarray, unlike: np.ndarray) -> np.ndarray:
+    """Find smaller pieces of the colours of larger ones: the small flowers of a print with large ones.
+
+    Args:
+        colors: (H, W, 3), L and chroma without shading.
+        cloth: (H, W, 3), those of the cloth around.
+        found: (H, W) bool, the large pieces.
+        unlike: (H, W) bool, all that isn't cloth.
+    """
+    if not found.any():
+        return found
+    bins = np.round(colors / _PIECE_BIN).astype(np.int64)
+    clear = (np.abs(colors - cloth) > 2 * _PIECE_BIN).any(axis=-1)
+    common, counts = np.unique(bins[found & clear], axis=0, return_counts=True)
+    common = common[counts > _PIECE_COMMON * counts.sum()]
+    count, pieces = cv2.connectedComponents((unlike & ~found).astype(np.uint8))
+    alike = clear & (np.abs(bins[:, :, None] - common).max(axis=-1) <= 1).any(axis=-1)
+    size = np.bincount(pieces.ravel(), minlength=count)
+    share = np.bincount(pieces.ravel(), weights=alike.ravel(), minlength=count) / np.maximum(size, 1)
+    return unlike & ((share > 0.6) & (size > 12))[pieces] & (pieces > 0)
 
 
 def _disk(radius: int) -> np.ndarray:
@@ -376,7 +404,7 @@ def _take_apart(around: _Surroundings, core: np.ndarray) -> _Cloth:
         (float(shadow), float(light)),
         *_typical(contrast[core & (near < 0.5)]),
         (float(-np.minimum(contrast[core], 0).sum()), float(np.maximum(contrast[core], 0).sum())),
-        bool((contrast[core] < -15).mean() > _TURNING[0] or (contrast[core] > 15).mean() > _TURNING[1]),
+        _is_pattern(contrast[core], np.linalg.norm(own_ab[core], axis=-1)),
     )
     flat = (log_q.ravel(), log_smooth.ravel(), contrast.ravel(), share.reshape(-1, 1), own_ab.reshape(-1, 2))
     return _Cloth(*(part.astype(np.float32) for part in flat), facts)
@@ -461,6 +489,12 @@ def _split_chroma(ab: np.ndarray, near: np.ndarray, cloth: np.ndarray) -> tuple[
     cored = deviation * size / (size + 16)  # weak deviations are noise
     near = near[..., None]
     return (near[..., 0] + (1 - near[..., 0]) * share), near * 0.7 * cored + (1 - near) * own
+
+
+def _is_pattern(contrast: np.ndarray, chroma: np.ndarray) -> bool:
+    """Whether contrasts (K,) with chroma of their own are a pattern, rather than belts, zips and shadows."""
+    dark, print_like = contrast < -15, (contrast > 15) | ((contrast < -8) & (chroma > 15))
+    return bool(dark.mean() > _TURNING[0] or print_like.mean() > _TURNING[1])
 
 
 def _typical(contrast: np.ndarray) -> tuple[float, float]:
