@@ -1,4 +1,4 @@
-"""``posegen colorways``: one photo of a person in many colours, on a sheet, with the difference of each from its request."""
+"""``posegen colorways``: one photo of a person in many colours, on a sheet, and how near each is to its request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ KEEP = "keep"
 _MOST = 100  # pictures on a sheet
 _TALLEST = 1024  # pixels; taller photos are made smaller
 _COLUMNS = 6  # where there's one row of colours alone
-_FIELDS = "picture garment requested name L a b delta_e_median delta_e_p95 delta_e_pixels frames note".split()
+_COLUMN_NAMES = (
+    *("picture", "garment", "requested", "name", "L", "a", "b"),
+    *("delta_e_median", "delta_e_p95", "delta_e_pixels", "frames", "note"),
+)
 _WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
 
 
@@ -108,10 +111,14 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     """
     figures = settings.out.with_suffix(".csv")
     _require_own_place((settings.out, figures), (photo, *(Path(text) for text in settings.upper + settings.lower)))
-    asked = {garment: _read_requests(texts) for garment, texts in (("upper", settings.upper), ("lower", settings.lower))}
+    asked = {
+        garment: _read_requests(texts) for garment, texts in (("upper", settings.upper), ("lower", settings.lower))
+    }
     image = read_image(photo, size=None, crop="none").images[0]
     found = perceive_photo(_no_taller(image, _TALLEST), settings.person)
-    paints = {garment: GarmentPaint(found.image, found.labels, garment) for garment, wanted in asked.items() if any(wanted)}
+    paints = {
+        garment: GarmentPaint(found.image, found.labels, garment) for garment, wanted in asked.items() if any(wanted)
+    }
     pictures, reports = [_captioned(found.image, [("the photo", None)], lines=len(paints))], []
     for number, combination in enumerate(product(asked["lower"], asked["upper"]), 1):
         colors: dict[Garment, _Request] = {
@@ -127,10 +134,13 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
         ]
         reports += [(number, report) for report in made]
         captions = [
-            (f"{number}  {colors[report.garment].label}  dE {report.median:.1f}", report.lab) for report in reversed(made)
+            (f"{number}  {colors[report.garment].label}  dE {report.median:.1f}", report.lab)
+            for report in reversed(made)
         ]
         pictures.append(_captioned(picture, captions or [(f"{number}  own colours", None)], lines=len(paints)))
-    columns = len(asked["upper"]) if len(asked["lower"]) > 1 and len(asked["upper"]) > 1 else min(_COLUMNS, len(pictures))
+    columns = (
+        len(asked["upper"]) if len(asked["lower"]) > 1 and len(asked["upper"]) > 1 else min(_COLUMNS, len(pictures))
+    )
     write_picture(settings.out, _lay_out(pictures, columns))
     figures.write_text(_as_csv(reports), encoding="utf-8")
     notes = {f"{report.requested}: {report.note}": None for _, report in reports if report.note}
@@ -192,7 +202,7 @@ def _as_csv(reports: Sequence[tuple[int, ColorReport]]) -> str:
     """The reports, one a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_FIELDS)
+    writer.writerow(_COLUMN_NAMES)
     for number, report in reports:
         lab = (f"{value:.2f}" for value in report.lab)
         figures = (f"{value:.3f}" for value in (report.median, report.p95, report.per_pixel))

@@ -30,7 +30,7 @@ from posegen.features.person_classes import PersonClass
 Garment = Literal["upper", "lower"]
 Lab = tuple[float, float, float]
 
-_OWN_CLASS = {"upper": PersonClass.UPPER, "lower": PersonClass.LOWER}
+_OWN_CLASS: dict[Garment, PersonClass] = {"upper": PersonClass.UPPER, "lower": PersonClass.LOWER}
 _DISTINCT = 0.15  # of a one-piece: an upper or lower garment of less area beside it is not a garment of its own
 
 _PIXELS_OF_HEIGHT = 128  # one pixel of the outline's band for each so many of the picture's height
@@ -46,6 +46,7 @@ _PATTERN_RANGE = (3.0, 97.0)  # lightnesses of patterns
 _DARK = (12.0, 38.0)  # lightness of cloth whose shading is noise and sheen for the most part, and for no part
 _BRIGHT_SPREAD = 0.16  # of log q: 5th percentile of the shading of bright cloth in even light
 _SHEEN, _MOST_SHEEN = 9.0, 8.0  # L that folds rise above black cloth, and by how much they are amplified for that
+_BLACK = np.array([16.0, 0.0, 0.0])  # L, a, b and this are in proportion to the cube root of light
 _HUES, _LIGHTNESSES = 721, 401  # of the gamut's table
 
 
@@ -124,6 +125,8 @@ class GarmentPaint:
         self._mixed = mixed
         self._alpha = matte.alpha[rows[mixed], columns[mixed], None]
         self._rest = (1 - self._alpha) * matte.others[rows[mixed], columns[mixed]]
+        if not self.cloth.any():  # nothing prevails
+            self.cloth = self.region.copy()
         self._sample = self._cloth.at(_thin_out(np.flatnonzero(self.cloth[self._rows, self._columns])))
 
     def apply(self, lab: Lab, onto: np.ndarray | None = None) -> np.ndarray:
@@ -137,7 +140,7 @@ class GarmentPaint:
             onto: The picture with another garment in another colour already; by default as it was.
         """
         albedo = wanted = _with_room(shown_color(lab))
-        # Light and shade take chroma at the gamut's end. In the shade there's room for more than the colour has in light.
+        # At the gamut's end light and shade take chroma. Shade has room for more of it than the colour has in light.
         for _ in range(_STEPS):
             missing = wanted - np.median(self._sample.paint(albedo), axis=0)
             if np.abs(missing).max() < _CLOSE:
@@ -184,7 +187,7 @@ def _room_above(lab: np.ndarray, fading: float = _FADING) -> float:
     """How far light may rise, log q: to where the colour leaves the gamut, and part of the way from there to white."""
     top = float(np.log((100 + 16) / (max(lab[0], 0) + 16)))
     steps = np.linspace(0, top, 33)
-    shown = in_gamut(np.exp(steps)[:, None] * (lab + [16, 0, 0]) - [16, 0, 0])
+    shown = in_gamut(np.exp(steps)[:, None] * (lab + _BLACK) - _BLACK)
     room = float(steps[max(int(np.argmin(shown)) - 1, 0)]) if not shown.all() else top
     return room + fading * (top - room)
 
@@ -210,8 +213,8 @@ class _Cloth:
 
     def at(self, index: np.ndarray) -> _Cloth:
         """Some of the pixels, by their number."""
-        parts = (self.shading, self.smooth, self.contrast, self.share, self.own_ab)
-        return _Cloth(*(part[index] for part in parts), self.facts)
+        chroma = self.share[index], self.own_ab[index]
+        return _Cloth(self.shading[index], self.smooth[index], self.contrast[index], *chroma, facts=self.facts)
 
     def paint(self, lab: np.ndarray) -> np.ndarray:
         """Return L, a, b (N, 3) float32 of the pixels on cloth of albedo `lab`, within the gamut."""
@@ -340,7 +343,8 @@ def _evenly_lit_ab(ab: np.ndarray, lightness: np.ndarray) -> np.ndarray:
 def _other_pieces(around: _Surroundings, region: np.ndarray, band: int) -> np.ndarray:
     """Find large pieces of another colour: a shirt under a jacket, a panel, a picture on a shirt, a hand before it.
 
-    They are no pattern of the cloth, and keep their pixels. What may be the cloth itself in shade or in the sun is none.
+    They are no pattern of the cloth, and keep their pixels. What may be the cloth itself, in shade or in the sun, is
+    none.
     """
     size = max(band + 1, round(_PIECE_WIDTH * np.sqrt(region.sum()) / 2))
     unlike = (region & (cv2.blur(around.near, (3, 3)) < 0.3)).astype(np.uint8)
@@ -406,8 +410,14 @@ def _take_apart(around: _Surroundings, core: np.ndarray) -> _Cloth:
         (float(-np.minimum(contrast[core], 0).sum()), float(np.maximum(contrast[core], 0).sum())),
         _is_pattern(contrast[core], np.linalg.norm(own_ab[core], axis=-1)),
     )
-    flat = (log_q.ravel(), log_smooth.ravel(), contrast.ravel(), share.reshape(-1, 1), own_ab.reshape(-1, 2))
-    return _Cloth(*(part.astype(np.float32) for part in flat), facts)
+    return _Cloth(
+        log_q.ravel().astype(np.float32),
+        log_smooth.ravel().astype(np.float32),
+        contrast.ravel().astype(np.float32),
+        share.reshape(-1, 1).astype(np.float32),
+        own_ab.reshape(-1, 2).astype(np.float32),
+        facts,
+    )
 
 
 def _prevailing(colors: np.ndarray) -> np.ndarray:
@@ -500,7 +510,10 @@ def _is_pattern(contrast: np.ndarray, chroma: np.ndarray) -> bool:
 def _typical(contrast: np.ndarray) -> tuple[float, float]:
     """Large contrasts below and above 0, of those (K,) of a pattern."""
     dark, bright = -contrast[contrast < -3], contrast[contrast > 3]
-    return tuple(float(np.quantile(part, 0.9)) if len(part) else 0.0 for part in (dark, bright))
+    return (
+        float(np.quantile(dark, 0.9)) if len(dark) else 0.0,
+        float(np.quantile(bright, 0.9)) if len(bright) else 0.0,
+    )
 
 
 # ---- Outlines
@@ -575,7 +588,8 @@ def _nearest_color(rgb: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
 def _window(region: np.ndarray, margin: int) -> tuple[slice, slice]:
     """The rectangle around a region, with a margin."""
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    return tuple(slice(max(int(part[0]) - margin, 0), int(part[-1]) + margin + 1) for part in (rows, columns))
+    top, left = max(int(rows[0]) - margin, 0), max(int(columns[0]) - margin, 0)
+    return slice(top, int(rows[-1]) + margin + 1), slice(left, int(columns[-1]) + margin + 1)
 
 
 def _thin_out(index: np.ndarray, most: int = 4000) -> np.ndarray:
