@@ -9,7 +9,7 @@ import numpy as np
 from posegen.errors import ConfigError
 from posegen.features.body_points import (
     ANKLES,
-    BONES,
+    BODY_BONES,
     FACE_POINTS,
     HIPS,
     MID_HIP,
@@ -60,8 +60,8 @@ class BodyMeasures:
     """Radians by which the camera looks down on the feet."""
 
     def bone_lengths(self) -> np.ndarray:
-        """Return the lengths (B,) of `BONES`."""
-        return np.array([self.lengths[bone.name] for bone in BONES])
+        """Return the lengths (B,) of `BODY_BONES`."""
+        return np.array([self.lengths[bone.name] for bone in BODY_BONES])
 
     @property
     def leg(self) -> float:
@@ -117,10 +117,12 @@ def facing_yaw(person: BodyPoses) -> float:
 
 def _measured(points: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
     """The longest that each bone is seen in the picture, and its length with depths; NaN where it is not seen."""
-    flat, deep = (np.linalg.norm(x, axis=-1) for x in (bone_vectors(points[..., :2]), estimated_vectors(points)))  # (T, B)
+    flat, deep = (
+        np.linalg.norm(x, axis=-1) for x in (bone_vectors(points[..., :2]), estimated_vectors(points))
+    )  # (T, B)
     shown, whole = {}, {}
     for name in USUAL_LENGTHS:
-        columns = [column for column, bone in enumerate(BONES) if bone.name == name]
+        columns = [column for column, bone in enumerate(BODY_BONES) if bone.name == name]
         shown[name] = max((_quantile(flat[:, column], 0.92) for column in columns), key=lambda x: -1 if x != x else x)
         sides = [_quantile(deep[:, column], 0.5) for column in columns]
         whole[name] = float(np.nanmean(sides)) if np.isfinite(sides).any() else np.nan
@@ -193,4 +195,3 @@ def _first_known(values: np.ndarray, some: bool = False) -> np.ndarray | None:
     known = np.isfinite(values).reshape(len(values), -1)
     rows = np.flatnonzero(known.any(axis=1) if some else known.all(axis=1))
     return values[rows[0]] if len(rows) else None
-

@@ -9,14 +9,14 @@ is as far above the person's ground as the source's is above its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from posegen.features.body_points import (
     ANKLES,
     BODY_21,
-    BONES,
+    BODY_BONES,
     FACE_POINTS,
     MID_HIP,
     NECK,
@@ -24,13 +24,12 @@ from posegen.features.body_points import (
     USUAL_LENGTHS,
     USUAL_NECK,
     bone_vectors,
-    estimated_vectors,
     points_of_poses,
 )
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures, measure_body, measure_points
 from posegen.inference.head_pose import find_head
-from posegen.motion.anatomy import FACE, HEIGHT, body_height
+from posegen.motion.anatomy import FACE, body_height
 from posegen.motion.cameras import WeakCamera
 from posegen.motion.floor import floor_height
 from posegen.motion.motion import Motion
@@ -38,13 +37,15 @@ from posegen.motion.to_openpose import OpenPoseBody, openpose_body, project_body
 from posegen.skeletons import OPENPOSE_18, SMPL_24, joint_indices
 
 _STANDS = 0.02  # metres of a usual body: a foot so much higher carries less of the weight by a factor of e
-_STANDING = 0.95  # share of the frames in which the lower foot of a source in pixels is on the ground or above it
+_STANDING = 0.85  # share of the frames about one in which a source's lower foot is on the ground or above it
+_AROUND_FRAME = 20  # frames on each side of what changes slowly: the distance of a person, and so size and ground
 _LONGEST = 0.93  # quantile of a bone's lengths that is its whole length: single joints may be wrong
 _AROUND = {"top": 0.2, "hand": 0.12, "foot": 0.03}  # metres beyond head joint, wrists and toes, of a usual body
 _SMPL_FEET = joint_indices(["right_foot", "left_foot"], SMPL_24)
 _SMPL_ANKLES = joint_indices(["right_ankle", "left_ankle"], SMPL_24)
 _WRISTS = joint_indices(["right_wrist", "left_wrist"], BODY_21)
 _NO_ARMS = np.array([index for index, name in enumerate(BODY_21) if "elbow" not in name and "wrist" not in name])
+_SIZING = ("trunk", "upper_arm", "thigh", "calf")  # bones that tell how large a person is seen
 _CALM = 0.12  # of the size: a person who moves less to and from the camera is of one size
 
 
@@ -119,7 +120,7 @@ def fit_motion(
     vectors = bone_vectors(points)
     lengths = np.linalg.norm(vectors, axis=-1)
     head = motion.joints[:, SMPL_24.index("head")] - points[:, NECK]
-    thigh_and_calf = [column for column, bone in enumerate(BONES) if bone.name in ("thigh", "calf")]
+    thigh_and_calf = [column for column, bone in enumerate(BODY_BONES) if bone.name in ("thigh", "calf")]
     source = _Source(
         vectors / np.maximum(lengths, 1e-6 * height)[..., None],
         head / np.maximum(np.linalg.norm(head, axis=-1, keepdims=True), 1e-9),
@@ -190,10 +191,10 @@ def _source_of_poses(points: np.ndarray, own: np.ndarray) -> _Source:
         neck = _interpolated(points[:, NECK, :2])
         hips = np.zeros((len(points), 2)) if neck is None else neck - filled[:, NECK]
     ankles = np.where(np.isfinite(points[:, ANKLES, :2]), points[:, ANKLES, :2], filled[:, ANKLES] + hips[:, None])
-    floor = np.array((0.0, np.quantile(ankles[..., 1].min(axis=1), 1 - _STANDING)))
+    floor = np.stack([np.zeros(len(points)), _ground(ankles[..., 1].min(axis=1))], axis=1)
     axes, necks, faces = _heads(points, measures)
     has_feet = bool(np.isfinite(points[:, ANKLES, 0]).any())
-    return _Source(directions, necks, axes, faces, ankles - floor, hips - floor, measures.leg, has_feet)
+    return _Source(directions, necks, axes, faces, ankles - floor[:, None], hips - floor, measures.leg, has_feet)
 
 
 def _steady_size(points: np.ndarray) -> np.ndarray:
@@ -202,44 +203,63 @@ def _steady_size(points: np.ndarray) -> np.ndarray:
     In each frame the trunk and limbs that are the least foreshortened tell the size.
     """
     lengths = np.linalg.norm(bone_vectors(points[..., :2]), axis=-1)
-    columns = [column for column, bone in enumerate(BONES) if bone.name not in ("foot", "hip", "shoulder")]
+    columns = [column for column, bone in enumerate(BODY_BONES) if bone.name in _SIZING]
     lengths = lengths[:, columns]
     usual = np.array([_quantile(lengths[:, column], _LONGEST) for column in range(lengths.shape[1])])
     shares = np.where(np.isfinite(lengths) & (usual > 0), lengths / np.where(usual > 0, usual, 1), np.nan)
     known = np.isfinite(shares).sum(axis=1) >= 3
     if known.sum() < 2:
         return np.ones(len(points))
-    largest = np.array([np.nanquantile(row, 0.8) if ok else np.nan for row, ok in zip(shares, known, strict=True)])
+    largest = np.array([np.nanquantile(row, 0.7) if ok else np.nan for row, ok in zip(shares, known, strict=True)])
     frames = np.arange(len(points))
     sizes = np.interp(frames, frames[known], largest[known])
-    reach = max(len(points) // 8, 12)  # frames on each side
-    slow = np.array([np.quantile(sizes[max(t - reach, 0) : t + reach + 1], 0.75) for t in frames])
-    kernel = np.hanning(2 * reach + 3)[1:-1]
-    slow = np.convolve(np.pad(slow, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
+    # Sizes go on beyond both ends as they go inside of them.
+    beyond = np.exp(np.pad(np.log(sizes), _AROUND_FRAME, mode="reflect", reflect_type="odd"))
+    slow = _slow_quantile(beyond, 0.75)[_AROUND_FRAME:-_AROUND_FRAME]
     middle = float(np.median(slow))
     if np.abs(slow / middle - 1).max() < _CALM:
         return np.ones(len(points))
     return middle / slow
 
 
+def _ground(low: np.ndarray) -> np.ndarray:
+    """The height (T,) of the ground under the lower foot, whose heights (T,) are given.
+
+    It changes slowly: whoever comes nearer to a camera stands lower in the picture, and whoever jumps does not stand.
+    """
+    return _slow_quantile(low, 1 - _STANDING)
+
+
+def _slow_quantile(values: np.ndarray, share: float) -> np.ndarray:
+    """A quantile of values (T,) over a second or two about each frame, without jumps."""
+    frames, reach = np.arange(len(values)), _AROUND_FRAME
+    slow = np.array([np.quantile(values[max(t - reach, 0) : t + reach + 1], share) for t in frames])
+    kernel = np.hanning(2 * reach + 3)[1:-1]
+    return np.convolve(np.pad(slow, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
+
+
 def _bone_directions(points: np.ndarray, own: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """The directions (T, B, 3) as `_Source` has them, without gaps."""
-    vectors = estimated_vectors(points)
-    lengths = np.linalg.norm(vectors, axis=-1)
-    flat = vectors[..., :2] / np.where(whole > 0, whole, np.nan)[:, None]
-    flat /= np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1)
-    deep = vectors / np.where(lengths > 0, lengths, np.nan)[..., None]
-    unknown = np.full((*flat.shape[:2], 1), np.nan)
-    found = np.where(np.isfinite(deep), deep, np.concatenate([flat, unknown], axis=-1))
-    for column, bone in enumerate(BONES):
+    vectors = bone_vectors(points)
+    flat = vectors[..., :2] / whole[:, None]
+    share = np.linalg.norm(flat, axis=-1, keepdims=True)
+    flat /= np.maximum(share, 1)
+    found = np.concatenate([flat, vectors[..., 2:]], axis=-1)
+    for column, bone in enumerate(BODY_BONES):
         known = _interpolated(found[:, column, :2])
         if known is None:
             found[:, column] = _held_by_person(own, bone.near, bone.far)
             continue
         depth = _interpolated(found[:, column, 2:])
         found[:, column, :2] = known
-        found[:, column, 2:] = np.nan if depth is None else depth
+        # What the picture does not show of a bone's length goes to the viewer, or away.
+        found[:, column, 2:] = np.nan if depth is None else np.sign(depth) * _rest_of(known)
     return found
+
+
+def _rest_of(flat: np.ndarray) -> np.ndarray:
+    """What (T, 1) directions of length 1 have beside their parts (T, 2) in the picture."""
+    return np.sqrt(np.maximum(1 - (flat**2).sum(axis=-1, keepdims=True), 0))
 
 
 def _held_by_person(own: np.ndarray, near: int, far: int) -> np.ndarray:
@@ -264,14 +284,12 @@ def _interpolated(values: np.ndarray) -> np.ndarray | None:
     return np.stack([np.interp(frames, rows, values[rows, column]) for column in range(values.shape[1])], axis=1)
 
 
-def _heads(
-    points: np.ndarray, measures: BodyMeasures
-) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
+def _heads(points: np.ndarray, measures: BodyMeasures) -> tuple[np.ndarray | None, np.ndarray, np.ndarray | None]:
     """Axes (T, 3, 3), directions of the neck (T, 3) and faces (T, 5, 2) as `_Source` has them."""
     frames = len(points)
     upright = np.tile((0.0, 1.0, 0.0), (frames, 1))
     if np.isfinite(points[:, FACE_POINTS, 2]).any():
-        found = [find_head(face) if np.isfinite(face).all(axis=1).sum() >= 3 else None for face in points[:, FACE_POINTS]]
+        found = [find_head(face) for face in points[:, FACE_POINTS]]
         axes = _interpolated(np.array([np.full(9, np.nan) if head is None else head.axes.ravel() for head in found]))
         origins = np.array([np.full(3, np.nan) if head is None else head.origin for head in found])
         necks = _interpolated(origins - points[:, NECK])
@@ -308,7 +326,7 @@ def _fit(source: _Source, measures: BodyMeasures, size: tuple[int, int]) -> Body
 def _walk(directions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Points (T, 21, 3) of bones of directions (T, B, 3) and lengths (B,), mid-hips at the origin; no face."""
     points = np.zeros((len(directions), len(BODY_21), 3))
-    for column, bone in enumerate(BONES):
+    for column, bone in enumerate(BODY_BONES):
         points[:, bone.far] = points[:, bone.near] + lengths[column] * directions[:, column]
     points[:, FACE_POINTS] = np.nan
     return points
@@ -329,7 +347,7 @@ def _place(source: _Source, points: np.ndarray, measures: BodyMeasures) -> np.nd
         places[..., 0] += ankles[0, :, 0]
     weights /= weights.sum(axis=1, keepdims=True)
     hips = (weights[..., None] * (places - ankles)).sum(axis=1)
-    return hips + (measures.hips[0] - hips[0, 0], measures.ground)
+    return hips + np.array((measures.hips[0] - hips[0, 0], measures.ground))
 
 
 def _keep_inside(hips: np.ndarray, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:

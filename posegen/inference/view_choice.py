@@ -1,4 +1,4 @@
-"""From where a motion is to be seen, when nobody says: from the front, or where that hides it, from the side of front."""
+"""The view of a motion where none is asked for: from the front, or from three quarters where the front hides it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,7 @@ _EQUAL = 0.03  # shares that differ by less are the same
 _NEARER = 0.02  # metres, on average over the ways
 _PELVIS = SMPL_24.index("pelvis")
 _MOVING = joint_indices(
-    [
-        f"{side}_{name}"
-        for side in ("left", "right")
-        for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-    ],
+    [f"{side}_{name}" for side in ("left", "right") for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")],
     SMPL_24,
 )
 
@@ -65,7 +61,11 @@ def choose_yaw(motion: Motion) -> float:
         return 0.0
     if abs(right - left) > _EQUAL:
         return THREE_QUARTER if left > right else -THREE_QUARTER
-    return -THREE_QUARTER if _nearness(motion, -THREE_QUARTER) > _nearness(motion, THREE_QUARTER) + _NEARER else THREE_QUARTER
+    return (
+        -THREE_QUARTER
+        if _nearness(motion, -THREE_QUARTER) > _nearness(motion, THREE_QUARTER) + _NEARER
+        else THREE_QUARTER
+    )
 
 
 def yaw_for(motion: Motion, person: BodyPoses) -> float:
