@@ -31,20 +31,10 @@ KEEP = "keep"
 _MOST = 100  # pictures on a sheet
 _TALLEST = 1024  # pixels; taller photos are made smaller
 _COLUMNS = 6  # where there's one row of colours alone
-_FIELDS = [
-    "picture",
-    "garment",
-    "requested",
-    "name",
-    "L",
-    "a",
-    "b",
-    "delta_e_median",
-    "delta_e_p95",
-    "delta_e_pixels",
-    "frames",
-    "note",
-]
+_COLUMN_NAMES = (
+    *("picture", "garment", "requested", "name", "L", "a", "b"),
+    *("delta_e_median", "delta_e_p95", "delta_e_pixels", "frames", "note"),
+)
 _WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
 
 
@@ -212,7 +202,7 @@ def _as_csv(reports: Sequence[tuple[int, ColorReport]]) -> str:
     """The reports, one a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_FIELDS)
+    writer.writerow(_COLUMN_NAMES)
     for number, report in reports:
         lab = (f"{value:.2f}" for value in report.lab)
         figures = (f"{value:.3f}" for value in (report.median, report.p95, report.per_pixel))
