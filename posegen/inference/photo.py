@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from posegen.color.garment_segmentation import garment_labels
 from posegen.features.background import fill_background
+from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
+from posegen.features.matte import refine_mask
 from posegen.features.person_classes import PersonClass
-from posegen.perception.body import find_body
+from posegen.perception.body import FoundBody, find_body
 
-_STANDING = 0.78  # share of the frame's height that a person takes
+_STANDING = 0.84  # share of the frame's height that a person takes
+_WIDTH = 0.96  # share of the frame's width that a person and what they do take at most
+_BEYOND_JOINTS = 0.3  # lengths of the trunk by which hands and hair reach beyond joints
 _BELOW = 0.07  # share of the frame's height that is left below the person
 _MASK_THRESHOLD = 127
+_MATTE_RADIUS = 1 / 192  # of the height of the picture
+_MATTE_CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class Photo:
     """One pose, in pixels of the image."""
     labels: np.ndarray
     """(H, W) uint8 of `PersonClass`."""
+    matte: np.ndarray
+    """(H, W) float32 in [0, 1]: opacity of the person."""
     background: np.ndarray
     """(H, W, 3) uint8 RGB: the image without the person."""
     others: int = 0
@@ -37,47 +46,82 @@ class Photo:
 
     def layered(self) -> LayeredPerson:
         """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
-        return LayeredPerson(self.image, self.pose, self.labels, self.background)
+        return LayeredPerson(self.image, self.pose, self.labels, self.matte, self.background)
 
 
-def perceive_photo(image: np.ndarray, person: int = 1) -> Photo:
+def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None = None) -> Photo:
     """Find the person of a picture, their pose, and the classes of its pixels.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         person: Which of several people: 1 for the most prominent, 2 for the next.
+        known: (H, W) bool, False where the picture ends and what is shown is to be made up. Default: all of it.
 
     Raises:
         PerceptionError: The picture shows no such person.
     """
     found = find_body(image, person)
     labels = _labels(image, found.pose, found.mask)
-    background = fill_background(image, np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255), found.pose)
-    return Photo(image, found.pose, labels, background, found.others)
+    covered = np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255)
+    background = fill_background(image, covered, found.pose, known)
+    if known is not None:
+        person_there = covered > _MASK_THRESHOLD
+        image = np.where((known | person_there)[..., None], image, background)
+    radius = max(round(image.shape[0] * _MATTE_RADIUS), 1)
+    matte = refine_mask(image, cv2.GaussianBlur(found.mask, (0, 0), radius / 2), radius)
+    matte = np.clip(_MATTE_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
+    return Photo(image, found.pose, labels, matte, background, found.others)
 
 
-def frame_person(image: np.ndarray, size: tuple[int, int], person: int = 1) -> np.ndarray:
-    """Cut the part of a picture that shows a person standing in a frame of a size, (H, W, 3) uint8.
+class Window(NamedTuple):
+    """A part of a picture, shown in a frame."""
 
-    The person takes most of the height, and stands in the middle. What lies beyond the picture goes on as its border.
+    matrix: np.ndarray
+    """(2, 3) float64 affine from pixels of the picture to those of the frame."""
+    size: tuple[int, int]
+    """Height and width of the frame."""
 
-    Raises:
-        PerceptionError: The picture shows no such person.
+    def cut(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frame (H, W, 3) uint8, and where the picture reaches in it, (H, W) bool.
+
+        What lies beyond the picture is as its border.
+        """
+        if (scale := self.matrix[0, 0]) < 1:  # without aliasing
+            image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
+        size = self.size[::-1]
+        inside = cv2.warpAffine(np.ones(image.shape[:2], np.uint8), self.matrix, size, flags=cv2.INTER_NEAREST)
+        framed = cv2.warpAffine(image, self.matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return framed, inside > 0
+
+
+def find_window(
+    found: FoundBody, picture: tuple[int, int], size: tuple[int, int], movements: Sequence[BodyPoses] = ()
+) -> Window:
+    """Find the part of a picture that shows a person, and what they do.
+
+    The person stands in the middle and takes most of the height, or less where a movement needs room.
+
+    Args:
+        found: The person.
+        picture: Height and width of the picture.
+        size: Height and width of the frame.
+        movements: Sequences of poses in pixels of the picture, for which there has to be room.
     """
-    found = find_body(image, person)
-    ys, xs = np.nonzero(found.mask > _MASK_THRESHOLD)
-    height, width = size
-    scale = _STANDING * height / max(float(np.ptp(ys)), 1.0)
+    ys, xs = (np.flatnonzero((found.mask > _MASK_THRESHOLD).any(axis=axis)) for axis in (1, 0))
     joints = found.pose.keypoints[found.pose.keypoints[:, 2] > 0]
-    left = width / 2 - scale * float(joints[:, 0].mean())
-    top = (1 - _BELOW) * height - scale * float(ys.max())
+    middle, (height, width) = float(joints[:, 0].mean()), size
+    low, high = np.array([xs.min(), ys.min()], float), np.array([xs.max(), ys.max()], float)
+    for poses in movements:
+        reached = poses.keypoints[poses.keypoints[..., 2] > 0][:, :2]
+        beyond = _BEYOND_JOINTS * trunk_length(found.pose)
+        if len(reached):
+            low, high = np.minimum(low, reached.min(axis=0) - beyond), np.maximum(high, reached.max(axis=0) + beyond)
+    reach = max(middle - low[0], high[0] - middle, 1.0)
+    scale = min(_STANDING * height / max(high[1] - low[1], 1.0), _WIDTH * width / (2 * reach))
     # A picture that covers the frame need not be continued beyond its border.
-    left = _cover(left, scale * image.shape[1], width)
-    top = _cover(top, scale * image.shape[0], height)
-    matrix = np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]])
-    if scale < 1:  # without aliasing
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    left = _cover(width / 2 - scale * middle, scale * picture[1], width)
+    top = _cover((1 - _BELOW) * height - scale * high[1], scale * picture[0], height)
+    return Window(np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]]), size)
 
 
 def _cover(start: float, length: float, frame: float) -> float:
