@@ -311,7 +311,7 @@ class _Match:
     def take_over(self, offsets: np.ndarray) -> None:
         """Begin with offsets (H, W, 2), those of the nearest pixel that has one."""
         height, width = self._scale.hole.shape
-        nearest = _nearest(offsets.any(axis=-1)).ravel()[self._scale.targets]
+        nearest = _nearest((offsets != 0).max(axis=-1)).ravel()[self._scale.targets]
         steps = offsets.reshape(-1, 2)[nearest]
         ys, xs = np.divmod(self._scale.targets, width)
         places = (ys + steps[:, 0]).clip(0, height - 1) * width + (xs + steps[:, 1]).clip(0, width - 1)
@@ -360,7 +360,11 @@ class _Match:
         return alone
 
     def vote(self, first: bool = False) -> None:
-        """Give each pixel of the hole the weighted mean of what the patches that cover it show."""
+        """Give each pixel of the hole the weighted mean of what the patches that cover it show.
+
+        Args:
+            first: Whether the hole does not show yet what patches are compared with: all weigh the same.
+        """
         scale = self._scale
         shown = self._shown[scale.targets]
         means = np.sqrt(self._area) * _MEAN_WEIGHT
