@@ -29,6 +29,7 @@ LAYERS = {
 ROOMS = {
     "posegen": (
         "errors.py",
+        "person_classes.py",
         "skeletons.py",
         "losses.py",
         "io",

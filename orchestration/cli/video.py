@@ -1,4 +1,4 @@
-"""``posegen generate, animate, transfer, evaluate, export``: videos of runs, and what runs are worth."""
+"""``posegen generate, animate, colorways, transfer, evaluate, export``: videos of runs, and what runs are worth."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from orchestration.cli.progress import CountProgress
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.animate import MotionSettings
 from orchestration.generation.colors import ColorSettings
+from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
+from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
+from orchestration.generation.videos import PoseSettings
 from orchestration.training.runs import dataset_of
+from posegen.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestration.generation.output import GeneratedVideos
@@ -26,52 +30,109 @@ VIDEO_COMMANDS = Section("Generate and evaluate videos")
 def _generate(
     run: Positional[str],
     content: str,
-    poses: tuple[str, ...],
+    driving: PoseSettings,
     output: OutputSettings,
     colors: ColorSettings,
     dataset: str = "",
 ) -> None:
     """Generate videos of a person, in given poses and colours.
 
-    One pose sequence gives one video. Several, or --sample, give a folder of videos.
+    Poses are fitted to the person: limbs take the person's lengths, and feet stand on the person's ground. One pose
+    sequence gives one video. Several, or --sample, give a folder of videos.
 
     Args:
         run: Run of the stage video_generator or end_to_end.
         content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
-        poses: The pose sequences: clips of the dataset, by id, PERSON/ACTION or a pattern such as '*/bow'.
         dataset: Clip dataset with these clips, whose backends also process a new image; by default the run's own.
     """
     from orchestration.generation.videos import generate
 
-    made = generate(run, dataset or dataset_of(run), content=content, poses=poses, output=output, colors=colors)
+    made = generate(run, dataset or dataset_of(run), content=content, driving=driving, output=output, colors=colors)
     _print_videos(made, output.out)
 
 
 @VIDEO_COMMANDS.command("animate")
 def _animate(
     run: Positional[str],
-    content: str,
     output: OutputSettings,
     moves: MotionSettings,
     colors: ColorSettings,
+    view: PhotoSettings,
+    content: str = "",
     dataset: str = "",
 ) -> None:
-    """Generate videos of a person, doing given actions.
+    """Animate the person of a photo, or of a trained run, in given actions and colours.
+
+    Of a photo, the person's own pixels move, clothes take exactly the colours given, and no training is needed:
+    posegen animate photo.jpg --action wave_one_hand --upper teal --out wave.mp4
 
     The motion is three-dimensional: generated for an action, by a trained ACTOR (--actor) or a procedure, or read from
-    a file. It is seen from the front, in the place and the size of the person in their image. One action gives one
-    video. Several, or --sample, give a folder of videos.
+    a file. The person does it in their place and size. One action gives one video. Several, or --sample with a run,
+    give a folder of videos.
 
     Args:
-        run: Run of the stage video_generator or end_to_end.
-        content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
-        dataset: Clip dataset whose clips can be named, and whose backends process a new image; by default the run's
-            own.
+        run: A photo, or a run of the stage video_generator or end_to_end.
+        content: With a run, the person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is
+            taken.
+        dataset: With a run, clip dataset whose clips can be named, and whose backends process a new image; by default
+            the run's own.
     """
     from orchestration.generation.animate import animate
+    from orchestration.generation.people import is_image
+    from orchestration.generation.photo import animate_photo, is_video
 
-    made = animate(run, dataset or dataset_of(run), content=content, moves=moves, output=output, colors=colors)
+    if is_image(run) or is_video(run):
+        made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
+    else:
+        if not content:
+            raise UsageError("--content is missing: the person, an image file or a clip; see posegen animate --help")
+        made = animate(run, dataset or dataset_of(run), content=content, moves=moves, output=output, colors=colors)
     _print_videos(made, output.out)
+
+
+@VIDEO_COMMANDS.command("preview")
+def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
+    """Preview what a photo is good for.
+
+    The picture shows photo, pose, classes of pixels, layers and background side by side. Printed is what the photo
+    hides, and which actions suit it.
+
+    Args:
+        photo: An image file.
+        out: The picture to write, .png.
+    """
+    from orchestration.generation.preview import preview
+
+    made = preview(photo, out, view)
+    for line in made.report.findings or ["nothing is hidden: the person stands well in the picture"]:
+        console.print(line, markup=False)
+    for suitability in ("good", "fair", "poor"):
+        fits = {name: fit.reason for name, fit in made.report.actions.items() if fit.suitability == suitability}
+        if fits:
+            console.print(f"{suitability}: " + ", ".join(fits), markup=False)
+        for reason in dict.fromkeys(filter(None, fits.values())):
+            console.print(f"  {reason}: " + ", ".join(n for n, why in fits.items() if why == reason), markup=False)
+    console.print(f"the picture: {made.picture}", markup=False)
+
+
+@VIDEO_COMMANDS.command("colorways")
+def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
+    """Show a photo of a person in other colours, all on one sheet. Needs no run.
+
+    Each colour of the upper garment is combined with each of the lower one. Texture and folds are kept, and so is what
+    is given no colour, pixel by pixel. How near each colour is to the one asked for is printed, and written as .csv
+    beside the sheet.
+
+    Args:
+        photo: The photo of a person.
+    """
+    from orchestration.generation.colorways import colorways
+
+    made = colorways(photo, settings)
+    console.print(made.table())
+    for note in made.notes:
+        console.print(note, markup=False)
+    console.print(f"{made.num_pictures} pictures in {made.sheet}, the figures in {made.figures}", markup=False)
 
 
 @VIDEO_COMMANDS.command("transfer")

@@ -12,7 +12,7 @@ from torch import Tensor
 from orchestration.generation.people import is_image, shows_person
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import parse_color
-from posegen.datasets.clips import DatasetInfo
+from posegen.datasets.clips import DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError
 from posegen.inference.color_matching import match_colors
 from posegen.inference.person import Person, worn_color
@@ -35,6 +35,8 @@ class ColorSettings:
     """The same for the lower garment."""
     exact_color: bool = False
     """Correct the codes until the rendered garments have the colours given; takes some seconds."""
+    garments: GarmentChoice = "dataset"
+    """How the garments of the person are found: as the dataset was prepared, or by heuristic or parser."""
     sample: Literal["none", "fitted", "prior"] = "none"
     """Sample random colours: from the distribution in training (fitted), or from N(0, I) as in the paper (prior)."""
     samples: int = 4
@@ -136,7 +138,7 @@ def recolor_garments(
             z = _replace_parts(synthesizer, z, {region: code})
             notes[region] = f"as in {target}"
             continue
-        _, a, b = measure_cloth(Path(target)) if is_image(target) else parse_color(target)
+        _, a, b = read_color(target)
         asked[region] = a, b
         notes[region] = f"{target} is (a, b) = ({a:.0f}, {b:.0f})"
     if exact and asked:
@@ -146,6 +148,11 @@ def recolor_garments(
         return z, notes
     lightness = {region: worn_color(person, region)[0] for region in asked}
     return synthesizer.recolor(z, {region: (lightness[region], *ab) for region, ab in asked.items()}), notes
+
+
+def read_color(text: str) -> tuple[float, float, float]:
+    """Return L, a, b of a colour as in CSS, or of a photo of cloth. Raises PosegenError where it is neither."""
+    return measure_cloth(Path(text)) if is_image(text) else parse_color(text)
 
 
 def measure_cloth(path: Path) -> tuple[float, float, float]:

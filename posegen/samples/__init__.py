@@ -5,6 +5,7 @@ from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings
 from posegen.samples.frame_pairs import FramePairs, FramePairSettings
 from posegen.samples.hinted_frames import HintedFrames
 from posegen.samples.motion_windows import MotionCrops, Window
+from posegen.samples.parsed_photos import ParsedPhotos, ParsedPhotoSettings
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
 from posegen.samples.recolored_frames import ColoredFrames, ColoredFrameSettings
 from posegen.samples.shape_pairs import ShapePairs, ShapePairSettings, View, appearance_of, posture_of
@@ -24,6 +25,8 @@ __all__ = [
     "FramePairs",
     "HintedFrames",
     "MotionCrops",
+    "ParsedPhotoSettings",
+    "ParsedPhotos",
     "PosePairs",
     "Sample",
     "Samples",

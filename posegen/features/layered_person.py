@@ -1,0 +1,582 @@
+"""A picture of a person, taken apart into layers that move with the bones, and put together again in other poses.
+
+A layer is a soft body: a mesh over its part of the picture, whose vertices follow one or several bones. Layers overlap
+where they meet and go on behind those that hide them, so that a pose that opens a gap shows cloth or skin there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import cv2
+import numpy as np
+
+from posegen.errors import ConfigError
+from posegen.features.body_bones import (
+    BONES,
+    BoneFrame,
+    bone_maps,
+    find_bones,
+    foreshortening,
+    has_trunk,
+    mirror_pose,
+    shows_front,
+    swap_sides,
+    trunk_length,
+)
+from posegen.features.body_pose import BodyPoses
+from posegen.features.matte import nearest_known
+from posegen.features.mesh_warp import Mesh, grid_mesh, warp_texture
+from posegen.features.person_classes import PersonClass
+from posegen.skeletons import joint_indices
+
+LAYERS: tuple[str, ...] = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg", "skirt")
+"""What can lie before or behind something else."""
+
+_HEAD, _TORSO, _RIGHT_ARM, _LEFT_ARM, _RIGHT_LEG, _LEFT_LEG, _SKIRT = range(len(LAYERS))
+_ARMS, _LEGS = (_RIGHT_ARM, _LEFT_ARM), (_RIGHT_LEG, _LEFT_LEG)
+_CHAINS: dict[int, tuple[str, ...]] = {
+    _RIGHT_ARM: ("right_upper_arm", "right_forearm"),
+    _LEFT_ARM: ("left_upper_arm", "left_forearm"),
+    _RIGHT_LEG: ("right_thigh", "right_calf", "right_foot"),
+    _LEFT_LEG: ("left_thigh", "left_calf", "left_foot"),
+}
+_OTHER_SIDE = {_RIGHT_ARM: _LEFT_ARM, _LEFT_ARM: _RIGHT_ARM, _RIGHT_LEG: _LEFT_LEG, _LEFT_LEG: _RIGHT_LEG}
+_TRUNK_JOINTS = joint_indices(["right_shoulder", "left_shoulder", "left_hip", "right_hip"])
+_WRISTS = joint_indices(["right_wrist", "left_wrist"])
+_ELBOWS = joint_indices(["right_elbow", "left_elbow"])
+_KNEES = joint_indices(["right_knee", "left_knee"])
+_ANKLES = joint_indices(["right_ankle", "left_ankle"])
+
+# Usual half widths, in lengths of the trunk.
+_HALF_WIDTHS = {"upper_arm": 0.12, "forearm": 0.09, "thigh": 0.18, "calf": 0.13, "foot": 0.1}
+_HEAD_RADIUS, _TRUNK_MARGIN, _WITHIN_TRUNK = 0.3, 0.1, 0.8
+_HAND = 0.35  # how far beyond the wrist an arm reaches
+_SEAMS = {_HEAD: 0.12, _RIGHT_ARM: 0.16, _LEFT_ARM: 0.16, _RIGHT_LEG: 0.2, _LEFT_LEG: 0.2, _SKIRT: 0.0}
+_SEAM_OF_SKIRT = 0.2
+
+# How much less a class of pixels belongs to a layer than its place says, in half widths.
+_NEVER = 50.0
+_MISFITS = {
+    #                      head   torso  arms   legs   skirt
+    PersonClass.HAIR: (0.0, 1.5, 3.0, _NEVER, _NEVER),
+    PersonClass.SKIN: (0.0, 0.8, 0.0, 0.0, _NEVER),
+    PersonClass.UPPER: (1.5, 0.0, 0.0, 1.0, 0.5),
+    PersonClass.LOWER: (_NEVER, 0.3, 5.0, 0.0, 0.0),
+    PersonClass.ONE_PIECE: (1.5, 0.0, 0.3, 0.5, 0.0),
+    PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0, _NEVER),
+    PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
+}
+_IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
+_FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
+_NOBODY, _SURE = 0.03, 0.9  # of the matte
+_FEWEST = 12  # pixels of a layer that is worth showing
+_HIDDEN_WIDTH = 2.2  # half widths across what a leg is behind others
+_WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
+_SQUARES = 48  # of the mesh along the height of the picture
+_SAMPLES = 96  # of the coarse map along the height of the target
+
+# Depths in lengths of the trunk at which an arm is behind it, and a thigh before it.
+_BEHIND, _LIFTED = -0.3, 0.45
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A part of the person that moves as one soft body."""
+
+    name: str
+    opacity: np.ndarray
+    """(H, W) uint8, of the whole picture."""
+    origins: np.ndarray
+    """(h, w) int32 within `box`: the number of the pixel of the picture whose colour each pixel has."""
+    box: tuple[slice, slice]
+    """Rows and columns of the picture that hold the layer and its surroundings."""
+    sure: np.ndarray
+    """(h, w) bool within `box`: where it shows the picture itself."""
+    mesh: Mesh
+    weights: np.ndarray
+    """(V, 13): how much each vertex follows each of `BONES`; rows sum to 1."""
+    bones: BoneFrame
+    """The pose in which it was seen."""
+    texture: np.ndarray
+    """(H, W, 4) uint8 RGB and opacity; colours go on beyond what is opaque."""
+
+    def showing(self, image: np.ndarray) -> Layer:
+        """Return the layer of another picture (H, W, 3) uint8 of the same pose, with other colours."""
+        colors = image.reshape(-1, 3)[self.origins]
+        smooth = cv2.GaussianBlur(colors, (0, 0), 2)
+        texture = np.dstack([image, self.opacity])
+        texture[self.box][..., :3] = np.where(self.sure[..., None], colors, smooth)
+        return replace(self, texture=texture)
+
+
+class LayeredPerson:
+    """A person of whom a picture is taken apart once, and shown in any number of poses.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        pose: The person's pose in it.
+        labels: (H, W) uint8 of `PersonClass`.
+        matte: (H, W) float32 in [0, 1], opacity of the person.
+        background: (H, W, 3) uint8 without the person.
+
+    Raises:
+        ConfigError: The pose lacks a shoulder or a hip.
+    """
+
+    def __init__(
+        self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray, background: np.ndarray
+    ):
+        if not has_trunk(pose):
+            raise ConfigError("the person's shoulders and hips are not all seen, expected both of both")
+        self.background = background
+        self.pose = pose
+        self._image, self._labels = image, labels
+        self.layers = _Division(image, pose, labels, matte).layers()
+        self._borrow_limbs(image, labels, matte)
+        self._back_of_head = self._without_face()
+
+    def recolored(self, image: np.ndarray) -> LayeredPerson:
+        """Return the person with other colours: the same layers of another picture (H, W, 3) uint8 of the same pose."""
+        other = object.__new__(LayeredPerson)
+        vars(other).update(vars(self))
+        other._image = image
+        mirrored = np.ascontiguousarray(image[:, ::-1])
+        other.layers = {
+            index: layer.showing(mirrored if index in self._borrowed else image) for index, layer in self.layers.items()
+        }
+        other._back_of_head = other._without_face()
+        return other
+
+    def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:
+        """Show the person in one pose: (H, W, 3) uint8.
+
+        Args:
+            pose: In pixels of the picture. One without a trunk shows the background alone.
+            scale: How much larger the person is than in the picture.
+        """
+        canvas = self.background.copy()
+        if has_trunk(pose):
+            draw_layers(canvas, dict.fromkeys(range(len(LAYERS)), self), pose, scale)
+        return canvas
+
+    def shows_other_side(self, pose: BodyPoses) -> bool:
+        """Return whether one pose shows the back of a person whose front the picture shows, or the front for the back.
+
+        Then the sides exchange their roles: what is on the right of the picture stays there, only that it is the other
+        arm. Nothing is mirrored or torn.
+        """
+        return shows_front(pose) != shows_front(self.pose)
+
+    def layer(self, index: int, faces_viewer: bool) -> Layer | None:
+        """Return a layer by its number in `LAYERS`: the head's is without a face where that is not to be seen."""
+        layer = self.layers.get(index)
+        if index == _HEAD and layer is not None and layer.bones.faces_viewer and not faces_viewer:
+            return self._back_of_head
+        return layer
+
+    def _borrow_limbs(self, image: np.ndarray, labels: np.ndarray, matte: np.ndarray) -> None:
+        """Show limbs that the picture hides as the mirrored limbs of the other side."""
+        self._borrowed: set[int] = set()
+        missing = [index for index in (*_ARMS, *_LEGS) if not self._shows_limb(index)]
+        if not missing:
+            return
+        flipped = (np.ascontiguousarray(one[:, ::-1]) for one in (image, labels, matte))
+        mirrored_image, mirrored_labels, mirrored_matte = flipped
+        pose = mirror_pose(self.pose, image.shape[1])
+        other = _Division(mirrored_image, pose, mirrored_labels, mirrored_matte).layers()
+        for index in missing:
+            if self._shows_limb(_OTHER_SIDE[index]) and index in other:
+                self.layers[index] = other[index]
+                self._borrowed.add(index)
+
+    def _shows_limb(self, index: int) -> bool:
+        """Whether the picture shows a limb down to its last joint, and not from its end."""
+        layer = self.layers.get(index)
+        if layer is None or not all(layer.bones.seen[BONES.index(name)] for name in _CHAINS[index][:2]):
+            return False
+        return bool(min(foreshortening(self.pose, name) for name in _CHAINS[index][:2]) > _FORESHORTENED)
+
+    def _without_face(self) -> Layer | None:
+        """The head from behind: hair where there is a face."""
+        head = self.layers.get(_HEAD)
+        if head is None:
+            return None
+        hair = self._labels == PersonClass.HAIR
+        hair = cv2.erode(hair.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        face = (self._labels == PersonClass.SKIN) & (head.opacity > 0)
+        ys, _ = np.nonzero(face)
+        if hair.sum() < _FEWEST or not len(ys):
+            return head
+        face[
+            round(float(head.bones.face[1] + 0.6 * (head.bones.origins[BONES.index("head")] - head.bones.face)[1])) :
+        ] = False
+        behind = cv2.GaussianBlur(self._image.reshape(-1, 3)[nearest_known(hair)], (0, 0), 1.0)
+        soft = cv2.GaussianBlur(cv2.dilate(face.astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), 1.0)[..., None]
+        texture = head.texture.copy()
+        texture[..., :3] = (texture[..., :3] * (1 - soft) + behind * soft).round().astype(np.uint8)
+        return replace(head, texture=texture)
+
+
+def order_by_depth(pose: BodyPoses) -> list[int]:
+    """Return the numbers of `LAYERS` from back to front, by the pose's depths; unknown, arms are in front."""
+    trunk = max(trunk_length(pose), 1e-9)
+    depths = np.nan_to_num(pose.depths) / trunk
+    known = bool(np.isfinite(pose.depths).any())
+    keys = np.zeros(len(LAYERS))
+    keys[[_TORSO, _SKIRT, _HEAD]] = 0.0, -0.1, 0.1
+    for side in range(2):
+        arm = (depths[_ELBOWS[side]] + 2 * depths[_WRISTS[side]]) / 3
+        hidden = known and arm < _BEHIND
+        keys[_ARMS[side]] = (-0.5 if hidden else 0.4) + 0.05 * np.tanh(arm)
+        leg = (depths[_KNEES[side]] + depths[_ANKLES[side]]) / 2
+        lifted = known and depths[_KNEES[side]] > _LIFTED
+        keys[_LEGS[side]] = (0.05 if lifted else -1.0) + 0.02 * np.tanh(leg) - 0.001 * side
+    return np.argsort(keys, kind="stable").tolist()
+
+
+def draw_layers(canvas: np.ndarray, views: Mapping[int, LayeredPerson], pose: BodyPoses, scale: float = 1.0) -> None:
+    """Draw layers, each as one of several pictures of the person shows it, onto a canvas (H, W, 3) uint8.
+
+    Args:
+        canvas: Of the size of the pictures.
+        views: For each number of `LAYERS` that is drawn, where it comes from.
+        pose: What to show, in pixels of the canvas.
+        scale: How much larger the person is than in the pictures.
+    """
+    targets: dict[int, BoneFrame] = {}
+    maps: dict[int, np.ndarray] = {}  # layers that were seen in one pose share them
+    for index in order_by_depth(pose):
+        if index not in views:
+            continue
+        view = views[index]
+        other_side = view.shows_other_side(pose)
+        if id(view) not in targets:
+            targets[id(view)] = find_bones(swap_sides(pose) if other_side else pose)
+        target = targets[id(view)]
+        layer = view.layer(_OTHER_SIDE.get(index, index) if other_side else index, target.faces_viewer)
+        if layer is not None:
+            if id(layer.bones) not in maps:
+                maps[id(layer.bones)] = bone_maps(layer.bones, target, scale)
+            _lay_over(canvas, layer, maps[id(layer.bones)])
+
+
+def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray) -> None:
+    """Draw a layer onto a canvas (H, W, 3) uint8."""
+    blended = np.tensordot(layer.weights, maps, axes=1)  # (V, 2, 3)
+    moved = np.einsum("vij,vj->vi", blended[..., :2], layer.mesh.vertices) + blended[..., 2]
+    step = max(round(canvas.shape[0] / _SAMPLES), 2)
+    warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
+    if warped is None:
+        return
+    part, (left, top) = warped
+    region = canvas[top : top + part.shape[0], left : left + part.shape[1]]
+    opacity = cv2.merge([part[..., 3]] * 3)
+    shown = cv2.multiply(part[..., :3], opacity, scale=1 / 255)
+    cv2.add(shown, cv2.multiply(region, 255 - opacity, scale=1 / 255), dst=region)
+
+
+class _Division:
+    """Takes one picture apart."""
+
+    def __init__(self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray):
+        self.image, self.pose, self.labels, self.matte = image, pose, labels, matte
+        self.bones, self.trunk = find_bones(pose), trunk_length(pose)
+        self.hull = cv2.convexHull(pose.keypoints[_TRUNK_JOINTS, :2].round().astype(np.int32))
+        inside = matte > _NOBODY
+        # The soft border of a person has the class of the person beside it.
+        self.classes = np.where(inside, labels.ravel()[nearest_known(labels > 0)], 0) if labels.any() else labels
+        self.has_skirt = self._finds_skirt()
+        self.parts = self._divide()
+
+    def layers(self) -> dict[int, Layer]:
+        """All layers that the picture shows, by their number."""
+        spacing = max(round(self.image.shape[0] / _SQUARES), 2)
+        found = {}
+        for index, name in enumerate(LAYERS):
+            own = self.parts == index
+            if own.sum() < _FEWEST:
+                continue
+            shown = own | self._overlap(index)
+            region = shown | self._hidden(index)
+            opacity = _soften(region) * np.where(region & ~shown, 1, self.matte)
+            sure = _erode(shown & (self.matte > _SURE))
+            if not sure.any():
+                continue
+            rows, columns = _bounding_box(opacity > 0, margin=3)
+            origins = _origins(sure, (rows, columns))
+            opaque = (opacity * 255).round().astype(np.uint8)
+            mesh, weights = self._soft_body(index, grid_mesh(opacity > 0, spacing))
+            layer = Layer(
+                name,
+                opaque,
+                origins,
+                (rows, columns),
+                sure[rows, columns],
+                mesh,
+                weights,
+                self.bones,
+                np.zeros((0, 0, 4), np.uint8),
+            )
+            found[index] = layer.showing(self.image)
+        return found
+
+    # ---- Which layer each pixel belongs to
+
+    def _divide(self) -> np.ndarray:
+        """Number of the layer of each pixel, (H, W) int8; -1 where there is nobody."""
+        parts = np.zeros(self.labels.shape, np.uint8)
+        ys, xs = np.nonzero(self.classes)
+        if len(ys):
+            parts[ys, xs] = self._distances(ys, xs).argmin(axis=0) + 1
+        return np.where(self.classes > 0, cv2.medianBlur(parts, 5).astype(np.int8) - 1, -1)
+
+    def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
+        """How far pixels (N,) are from each layer, in half widths: (7, N)."""
+        points = np.stack([xs, ys], axis=1).astype(np.float64)
+        classes = self.classes[ys, xs]
+        distances = np.full((len(LAYERS), len(points)), 2 * _NEVER)
+        outside = cv2.fillConvexPoly(np.ones(self.labels.shape, np.uint8), self.hull, 0)
+        from_hull = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[ys, xs]
+        distances[_TORSO] = _WITHIN_TRUNK + from_hull / (_TRUNK_MARGIN * self.trunk)
+        distances[_HEAD] = np.linalg.norm(points - self.bones.face, axis=1) / (_HEAD_RADIUS * self.trunk)
+        for layer, chain in _CHAINS.items():
+            for name in chain:
+                bone = BONES.index(name)
+                if self.bones.seen[bone]:
+                    beyond = _HAND * self.trunk if name.endswith("forearm") else 0.0
+                    offset, width = self._measure_limb(bone)
+                    distance = self._bone_distance(points - offset, bone, beyond) / width
+                    distances[layer] = np.minimum(distances[layer], distance)
+        for name in ("right_forearm", "left_forearm"):
+            bone = BONES.index(name)
+            if self.bones.seen[bone]:
+                wrist = self.bones.origins[bone] + self.bones.along[bone]
+                near = np.linalg.norm(points - wrist, axis=1) < _HAND * self.trunk
+                distances[[_TORSO, *_LEGS]] += _IN_HAND * (near & (classes == PersonClass.SKIN))
+        if self.has_skirt:
+            below = self._share_along(points, "chest", 0.85, 1.0) > 0.5
+            cloth = np.isin(classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+            distances[_SKIRT] = np.where(below, np.minimum(distances[_RIGHT_LEG], distances[_LEFT_LEG]), 2 * _NEVER)
+            distances[[_TORSO, *_LEGS]] += 4.0 * (below & cloth)
+        misfits = np.zeros((len(PersonClass), len(LAYERS)))
+        for kind, (head, torso, arms, legs, skirt) in _MISFITS.items():
+            misfits[kind] = (head, torso, arms, arms, legs, legs, skirt)
+        return distances + misfits[classes].T
+
+    def _measure_limb(self, bone: int) -> tuple[np.ndarray, float]:
+        """How far the middle of a limb lies beside its bone, (2,) pixels, and half its width, as the outline shows.
+
+        Joints are found inside the clothes, not in their middle. A side on which the limb lies before the body has no
+        outline: there it is as wide as on the other, within what people measure.
+        """
+        usual = _HALF_WIDTHS[BONES[bone].split("_", 1)[1]] * self.trunk
+        start, vector = self.bones.origins[bone], self.bones.along[bone]
+        normal = np.array([vector[1], -vector[0]]) / max(np.hypot(*vector), 1e-6)
+        reach = np.arange(0, _WIDEST_LIMB * usual, 0.5)
+        middles = start + np.linspace(0.25, 0.75, 9)[:, None] * vector
+        sides = []
+        for sign in (1, -1):
+            points = middles[:, None] + sign * reach[:, None] * normal  # (9, R, 2)
+            xs, ys = np.moveaxis(points.round().astype(int), -1, 0)
+            height, width = self.matte.shape
+            inside = (xs >= 0) & (ys >= 0) & (xs < width) & (ys < height)
+            person = inside & (self.matte[ys.clip(0, height - 1), xs.clip(0, width - 1)] > 0.5)
+            ends = np.where(person.all(axis=1), np.inf, reach[(~person).argmax(axis=1)])
+            sides.append(float(np.median(ends)))
+        first, second = sides
+        if np.isfinite(first) and np.isfinite(second):
+            half, offset = (first + second) / 2, (first - second) / 2
+        elif np.isfinite(first) or np.isfinite(second):
+            outer, sign = (first, 1) if np.isfinite(first) else (second, -1)
+            half = float(np.clip(outer, usual, 1.3 * usual))
+            offset = sign * max(outer - half, 0.0)
+        else:
+            half, offset = usual, 0.0
+        return offset * normal, float(np.clip(half, 0.6 * usual, 1.6 * usual))
+
+    def _finds_skirt(self) -> bool:
+        """Whether cloth hangs between the thighs: a skirt, a dress or a long coat."""
+        seen = [self.bones.seen[BONES.index(name)] for name in ("right_thigh", "left_thigh")]
+        if not all(seen):
+            return bool((self.labels == PersonClass.ONE_PIECE).any())
+        right, left = (BONES.index(name) for name in ("right_thigh", "left_thigh"))
+        shares = np.linspace(0.35, 0.7, 12)[:, None]
+        points = [self.bones.origins[one] + shares * self.bones.along[one] for one in (right, left)]
+        middle = ((points[0] + points[1]) / 2).round().astype(int)
+        height, width = self.labels.shape
+        middle = middle[(middle >= 0).all(axis=1) & (middle[:, 0] < width) & (middle[:, 1] < height)]
+        cloth = np.isin(self.labels, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+        between = cloth[middle[:, 1], middle[:, 0]].mean() if len(middle) else 0.0
+        knees = self._classes_around_calves()
+        is_bare = knees.size > 0 and bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
+        return bool(between > 0.8 and is_bare)
+
+    def _classes_around_calves(self) -> np.ndarray:
+        found = []
+        for name in ("right_calf", "left_calf"):
+            bone = BONES.index(name)
+            if self.bones.seen[bone]:
+                points = self.bones.origins[bone] + np.linspace(0.3, 0.8, 10)[:, None] * self.bones.along[bone]
+                xs, ys = points.round().astype(int).T
+                ok = (xs >= 0) & (ys >= 0) & (xs < self.labels.shape[1]) & (ys < self.labels.shape[0])
+                found.append(self.classes[ys[ok], xs[ok]])
+        return np.concatenate(found) if found else np.zeros(0, np.uint8)
+
+    # ---- What a layer shows of others, and behind others
+
+    def _overlap(self, index: int) -> np.ndarray:
+        """Pixels of the neighbouring layer that a layer shows as well, so that no gap opens where they meet."""
+        if index == _TORSO:
+            return np.zeros(self.parts.shape, bool)
+        if index == _SKIRT:
+            cloth = np.isin(self.classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+            return (self.parts == _TORSO) & cloth & self._beyond_hips(-_SEAM_OF_SKIRT)
+        first = "head" if index == _HEAD else _CHAINS[index][0]
+        center = self.bones.origins[BONES.index(first)].round().astype(int).tolist()
+        disk = cv2.circle(np.zeros(self.parts.shape, np.uint8), center, round(_SEAMS[index] * self.trunk), 1, -1)
+        near = (disk > 0) & (self.parts == _TORSO)
+        if index == _HEAD:
+            return near & (self.classes == PersonClass.SKIN)
+        return near & np.isin(self.classes, (PersonClass.LOWER, PersonClass.SKIN)) if index in _LEGS else near
+
+    def _beyond_hips(self, margin: float) -> np.ndarray:
+        """Pixels (H, W) bool below the hips, or up to a margin in lengths of the trunk above them."""
+        pelvis = BONES.index("pelvis")
+        down = -self.bones.along[pelvis] / max(np.hypot(*self.bones.along[pelvis]), 1e-9)
+        ys, xs = np.mgrid[: self.parts.shape[0], : self.parts.shape[1]]
+        hips = self.bones.origins[pelvis]
+        return (xs - hips[0]) * down[0] + (ys - hips[1]) * down[1] > margin * self.trunk
+
+    def _hidden(self, index: int) -> np.ndarray:
+        """Where a layer goes on behind others: the trunk behind arms and hair, legs behind legs, arms and a skirt."""
+        hidden = np.zeros(self.parts.shape, np.uint8)
+        if index == _TORSO:
+            cv2.fillConvexPoly(hidden, self.hull, 1)
+            return (hidden > 0) & np.isin(self.parts, (_HEAD, *_ARMS))
+        if index in _LEGS:
+            for name in _CHAINS[index][:2]:
+                bone = BONES.index(name)
+                if self.bones.seen[bone]:
+                    first = 0.5 if self.has_skirt and name.endswith("thigh") else -0.05
+                    ends = self.bones.origins[bone] + np.array([[first], [1.0]]) * self.bones.along[bone]
+                    width = max(round(_HIDDEN_WIDTH * _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk), 1)
+                    cv2.line(hidden, *ends.round().astype(int).tolist(), 1, width)
+            others = [*_ARMS, *(leg for leg in _LEGS if leg != index), _SKIRT]
+            return (hidden > 0) & np.isin(self.parts, others)
+        return hidden > 0
+
+    # ---- How the vertices of a layer follow the bones
+
+    def _soft_body(self, index: int, mesh: Mesh) -> tuple[Mesh, np.ndarray]:
+        """The mesh with what lies in front where it folds last (a face before the neck), and its weights."""
+        weights = self._weights(index, mesh.vertices)
+        distance = (weights @ np.arange(len(BONES)))[mesh.triangles].mean(axis=1)  # bones are in order along a chain
+        order = np.argsort(-distance if index in (_TORSO, *_LEGS) else distance, kind="stable")
+        return mesh._replace(triangles=mesh.triangles[order]), weights
+
+    def _weights(self, index: int, points: np.ndarray) -> np.ndarray:
+        """How much vertices (V, 2) of a layer follow each bone, (V, 13)."""
+        weights = np.zeros((len(points), len(BONES)))
+        if index == _HEAD:
+            up = self._share_along(points, "head", 0.15, 0.6)
+            weights[:, BONES.index("head")], weights[:, BONES.index("chest")] = up, 1 - up
+            return weights
+        if index == _TORSO:
+            return self._torso_weights(points)
+        if index == _SKIRT:
+            return self._skirt_weights(points)
+        chain = [BONES.index(name) for name in _CHAINS[index] if self.bones.seen[BONES.index(name)]]
+        base = BONES.index("chest" if index in _ARMS else "pelvis")
+        if not chain:
+            weights[:, base] = 1
+            return weights
+        rest = self._share_along(points, BONES[chain[0]], -0.1, 0.3)
+        weights[:, base] = 1 - rest
+        for near, far in pairwise(chain):
+            if BONES[far].endswith("foot"):
+                share = self._share_along(points, BONES[near], 0.9, 1.05)
+            else:
+                closer = self._bone_distance(points, near) - self._bone_distance(points, far, self.trunk)
+                share = _smoothstep(closer / (0.12 * self.trunk))
+            weights[:, near] = rest * (1 - share)
+            rest = rest * share
+        weights[:, chain[-1]] = rest
+        return weights
+
+    def _torso_weights(self, points: np.ndarray) -> np.ndarray:
+        """Chest above, pelvis below; near shoulders and hips the limbs pull."""
+        weights = np.zeros((len(points), len(BONES)))
+        for name in ("right_upper_arm", "left_upper_arm", "right_thigh", "left_thigh"):
+            bone = BONES.index(name)
+            if self.bones.seen[bone]:
+                width = _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk
+                pull = self._share_along(points, name, -0.1, 0.3)
+                pull *= np.clip(1.5 - self._bone_distance(points, bone) / width, 0, 1)
+                if name.endswith("arm"):
+                    from_joint = np.linalg.norm(points - self.bones.origins[bone], axis=1)
+                    pull *= np.clip(2 - from_joint / (0.15 * self.trunk), 0, 1)
+                weights[:, bone] = pull
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
+        rest = 1 - weights.sum(axis=1)
+        down = self._share_along(points, "chest", 0.25, 0.95)
+        weights[:, BONES.index("chest")] += rest * (1 - down)
+        weights[:, BONES.index("pelvis")] += rest * down
+        return weights
+
+    def _skirt_weights(self, points: np.ndarray) -> np.ndarray:
+        """The pelvis at the hips, and further down both thighs, the nearer one more."""
+        weights = np.zeros((len(points), len(BONES)))
+        right, left = BONES.index("right_thigh"), BONES.index("left_thigh")
+        from_right, from_left = (self._bone_distance(points, one, self.trunk) for one in (right, left))
+        side = (from_right - from_left) / np.maximum(from_right + from_left, 1e-6)  # -1 at the right thigh
+        on_left = _smoothstep(1.2 * side)
+        down = 0.85 * np.maximum(
+            *(self._share_along(points, BONES[one], -0.1, 0.7) * self.bones.seen[one] for one in (right, left))
+        )
+        weights[:, right], weights[:, left] = down * (1 - on_left), down * on_left
+        weights[:, BONES.index("pelvis")] = 1 - down
+        return weights
+
+    def _bone_distance(self, points: np.ndarray, bone: int, beyond: float = 0.0) -> np.ndarray:
+        """Distance of points (N, 2) from a bone that is prolonged at its end, in pixels."""
+        start, vector = self.bones.origins[bone], self.bones.along[bone]
+        length = max(float(np.hypot(*vector)), 1e-6)
+        t = np.clip((points - start) @ vector / length**2, 0, 1 + beyond / length)
+        return np.linalg.norm(points - start - t[:, None] * vector, axis=1)
+
+    def _share_along(self, points: np.ndarray, name: str, start: float, stop: float) -> np.ndarray:
+        """A soft step from 0 to 1 between two places along a bone, in its lengths."""
+        index = BONES.index(name)
+        vector = self.bones.along[index]
+        t = (points - self.bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
+        return _smoothstep(2 * (t - start) / (stop - start) - 1)
+
+
+def _smoothstep(x: np.ndarray) -> np.ndarray:
+    """0 below -1, 1 above 1, smooth between."""
+    t = np.clip((x + 1) / 2, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _soften(region: np.ndarray) -> np.ndarray:
+    """Opacity (H, W) float32 in [0, 1] of a region: a pixel wider, with a soft border."""
+    wider = cv2.dilate(region.astype(np.float32), np.ones((3, 3), np.uint8))
+    return cv2.GaussianBlur(wider, (0, 0), 0.8)
+
+
+def _erode(region: np.ndarray) -> np.ndarray:
+    return cv2.erode(region.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def _bounding_box(region: np.ndarray, margin: int) -> tuple[slice, slice]:
+    left, top, width, height = cv2.boundingRect(region.astype(np.uint8))
+    return slice(max(top - margin, 0), top + height + margin), slice(max(left - margin, 0), left + width + margin)
+
+
+def _origins(known: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
+    """Number, in the whole picture, of the known pixel that is nearest to each pixel of a box: (h, w) int32."""
+    numbers = np.arange(known.size, dtype=np.int32).reshape(known.shape)[box]
+    return numbers.ravel()[nearest_known(known[box])]

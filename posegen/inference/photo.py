@@ -1,0 +1,155 @@
+"""One photo of a person, made ready to be shown in other poses: no run and no training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from posegen.color.garment_segmentation import garment_labels
+from posegen.features.background import fill_background
+from posegen.features.body_bones import trunk_length
+from posegen.features.body_pose import BodyPoses
+from posegen.features.layered_person import LayeredPerson
+from posegen.features.matte import refine_mask
+from posegen.features.person_classes import PersonClass
+from posegen.perception.body import FoundBody, find_body
+from posegen.perception.keypoint_maps import map_keypoints
+
+_STANDING = 0.84  # share of the frame's height that a person takes
+_WIDTH = 0.96  # share of the frame's width that a person and what they do take at most
+_BEYOND_JOINTS = 0.3  # lengths of the trunk by which hands and hair reach beyond joints
+_BELOW = 0.07  # share of the frame's height that is left below the person
+_MASK_THRESHOLD = 127
+_MATTE_RADIUS = 1 / 192  # of the height of the picture
+_MATTE_CONTRAST = 2.0
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A person in a picture, and what is where in it."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    pose: BodyPoses
+    """One pose, in pixels of the image."""
+    labels: np.ndarray
+    """(H, W) uint8 of `PersonClass`."""
+    matte: np.ndarray
+    """(H, W) float32 in [0, 1]: opacity of the person."""
+    background: np.ndarray
+    """(H, W, 3) uint8 RGB: the image without the person."""
+    others: int = 0
+    """How many other people of comparable size the image shows."""
+
+    def layered(self) -> LayeredPerson:
+        """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
+        return LayeredPerson(self.image, self.pose, self.labels, self.matte, self.background)
+
+
+def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None = None) -> Photo:
+    """Find the person of a picture, their pose, and the classes of its pixels.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        person: Which of several people: 1 for the most prominent, 2 for the next.
+        known: (H, W) bool, False where the picture ends and what is shown is to be made up. Default: all of it.
+
+    Raises:
+        PerceptionError: The picture shows no such person.
+    """
+    found = find_body(image, person)
+    labels = _labels(image, found.pose, found.mask)
+    covered = np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255)
+    background = fill_background(image, covered, found.pose, known)
+    if known is not None:
+        person_there = covered > _MASK_THRESHOLD
+        image = np.where((known | person_there)[..., None], image, background)
+    radius = max(round(image.shape[0] * _MATTE_RADIUS), 1)
+    matte = refine_mask(image, cv2.GaussianBlur(found.mask, (0, 0), radius / 2), radius)
+    matte = np.clip(_MATTE_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
+    return Photo(image, found.pose, labels, matte, background, found.others)
+
+
+class Window(NamedTuple):
+    """A part of a picture, shown in a frame."""
+
+    matrix: np.ndarray
+    """(2, 3) float64 affine from pixels of the picture to those of the frame."""
+    size: tuple[int, int]
+    """Height and width of the frame."""
+
+    def cut(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frame (H, W, 3) uint8, and where the picture reaches in it, (H, W) bool.
+
+        What lies beyond the picture is as its border.
+        """
+        if (scale := self.matrix[0, 0]) < 1:  # without aliasing
+            image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
+        size = self.size[::-1]
+        inside = cv2.warpAffine(np.ones(image.shape[:2], np.uint8), self.matrix, size, flags=cv2.INTER_NEAREST)
+        framed = cv2.warpAffine(image, self.matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return framed, inside > 0
+
+    def move(self, poses: BodyPoses) -> BodyPoses:
+        """Return poses in pixels of the picture as poses in those of the frame."""
+        scale = self.matrix[0, 0]
+        keypoints, toes = (map_keypoints(points, self.matrix) for points in (poses.keypoints, poses.toes))
+        return BodyPoses(
+            keypoints.astype(np.float32), (scale * poses.depths).astype(np.float32), toes.astype(np.float32)
+        )
+
+
+def find_window(
+    found: FoundBody, picture: tuple[int, int], size: tuple[int, int], movements: Sequence[BodyPoses] = ()
+) -> Window:
+    """Find the part of a picture that shows a person, and what they do.
+
+    The person stands in the middle and takes most of the height, or less where a movement needs room.
+
+    Args:
+        found: The person.
+        picture: Height and width of the picture.
+        size: Height and width of the frame.
+        movements: Sequences of poses in pixels of the picture, for which there has to be room.
+    """
+    ys, xs = (np.flatnonzero((found.mask > _MASK_THRESHOLD).any(axis=axis)) for axis in (1, 0))
+    joints = found.pose.keypoints[found.pose.keypoints[:, 2] > 0]
+    middle, (height, width) = float(joints[:, 0].mean()), size
+    low, high = np.array([xs.min(), ys.min()], float), np.array([xs.max(), ys.max()], float)
+    for poses in movements:
+        reached = poses.keypoints[poses.keypoints[..., 2] > 0][:, :2]
+        beyond = _BEYOND_JOINTS * trunk_length(found.pose)
+        if len(reached):
+            low, high = np.minimum(low, reached.min(axis=0) - beyond), np.maximum(high, reached.max(axis=0) + beyond)
+    reach = max(middle - low[0], high[0] - middle, 1.0)
+    scale = min(_STANDING * height / max(high[1] - low[1], 1.0), _WIDTH * width / (2 * reach))
+    # A picture that covers the frame need not be continued beyond its border.
+    left = _cover(width / 2 - scale * middle, scale * picture[1], width)
+    top = _cover((1 - _BELOW) * height - scale * high[1], scale * picture[0], height)
+    return Window(np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]]), size)
+
+
+def _cover(start: float, length: float, frame: float) -> float:
+    """Where a picture of a length begins in a frame, so that it covers the frame if it is long enough."""
+    if length < frame:
+        return start
+    return min(max(start, frame - length), 0.0)
+
+
+def _labels(image: np.ndarray, pose: BodyPoses, mask: np.ndarray) -> np.ndarray:
+    person = np.where(mask > _MASK_THRESHOLD, 255, 0).astype(np.uint8)
+    garments = garment_labels(image[None], pose.keypoints[None], person[None])[0]
+    labels = np.where(person > 0, PersonClass.SKIN, PersonClass.BACKGROUND).astype(np.uint8)
+    labels[garments == 1], labels[garments == 2] = PersonClass.UPPER, PersonClass.LOWER
+    return labels
+
+
+def render_photo(photo: Photo, poses: BodyPoses, scale: float = 1.0) -> Iterator[np.ndarray]:
+    """Show the person of a photo in a sequence of poses: one uint8 frame (H, W, 3) per pose."""
+    person = photo.layered()
+    for index in range(len(poses)):
+        yield person.frame(poses[index], scale)

@@ -1,0 +1,108 @@
+"""The pose of the person in one picture, with depths and feet, by BlazePose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from posegen.errors import PerceptionError
+from posegen.features.body_pose import BodyPoses
+from posegen.perception.blazepose import (
+    MIN_VISIBILITY,
+    BlazeposeNetworks,
+    Region,
+    Sighting,
+    count_others,
+    is_person,
+)
+from posegen.perception.keypoint_maps import drop_outside, prominence
+from posegen.perception.person_box import fit_networks
+from posegen.skeletons import BLAZEPOSE_33, convert_joints, joint_indices
+
+_TOES = joint_indices(["right_foot_index", "left_foot_index"], BLAZEPOSE_33)
+_LOOKS = 2  # the second begins with the square that the first one found, which fits better than the detector's
+
+
+@dataclass(frozen=True)
+class FoundBody:
+    """What BlazePose finds of the person in a picture."""
+
+    pose: BodyPoses
+    """One pose, in pixels of the picture; joints outside it, or hardly visible, are missing."""
+    mask: np.ndarray
+    """(H, W) uint8 probability × 255 of the person's pixels."""
+    others: int
+    """How many other people of comparable size the picture shows."""
+
+
+def find_body(image: np.ndarray, person: int = 1) -> FoundBody:
+    """Find a person in a picture (H, W, 3) uint8 RGB.
+
+    Args:
+        image: The picture.
+        person: Which of several people: 1 for the most prominent, 2 for the next.
+
+    Raises:
+        PerceptionError: The picture shows no such person.
+    """
+    networks = BlazeposeNetworks()
+    resized = fit_networks(image)
+    height, width = resized.shape[:2]
+    regions = sorted(
+        networks.detect(resized),
+        key=lambda one: -prominence(np.array([one.x, one.y]), one.size, height, width),
+    )
+    if len(regions) < person:
+        seen = "nobody" if not regions else "one person" if len(regions) == 1 else f"{len(regions)} people"
+        raise PerceptionError(f"{seen} is seen in the picture, expected {'a person' if person == 1 else f'{person}'}")
+    sighting = _look(networks, resized, regions[person - 1])
+    if not is_person(sighting):
+        raise PerceptionError("no person is seen in the picture")
+    scale = image.shape[1] / width
+    return FoundBody(
+        body_of_landmarks(sighting.landmarks, sighting.world, scale, image.shape[:2]),
+        cv2.resize(sighting.mask_in_frame(height, width), image.shape[1::-1], interpolation=cv2.INTER_CUBIC),
+        count_others(sighting.next_region(), regions),
+    )
+
+
+def body_of_landmarks(landmarks: np.ndarray, world: np.ndarray, scale: float, size: tuple[int, int]) -> BodyPoses:
+    """Return the pose of BlazePose's landmarks.
+
+    Args:
+        landmarks: (33 or more, 3) x and y in pixels of the picture that the network saw, visibility.
+        world: (33 or more, 3) metres from the middle of the hips, x right, y down, z away.
+        scale: Pixels of the picture per pixel of `landmarks`.
+        size: Height and width of the picture.
+    """
+    count = len(BLAZEPOSE_33)
+    points = landmarks[:count].copy()
+    points[:, :2] = (points[:, :2] + 0.5) * scale - 0.5
+    depths = -world[:count, 2] * _pixels_per_metre(points, world[:count])
+    with_depths = np.column_stack([points[:, :2], points[:, 2]])
+    points[points[:, 2] < MIN_VISIBILITY] = 0
+    keypoints = drop_outside(convert_joints(points, BLAZEPOSE_33)[None], *size)[0]
+    depth_joints = convert_joints(np.column_stack([depths, depths, np.maximum(with_depths[:, 2], 1e-6)]), BLAZEPOSE_33)
+    return BodyPoses(
+        keypoints.astype(np.float32),
+        depth_joints[:, 0].astype(np.float32),
+        drop_outside(points[None, _TOES], *size)[0].astype(np.float32),
+    )
+
+
+def _look(networks: BlazeposeNetworks, image: np.ndarray, region: Region) -> Sighting:
+    for _ in range(_LOOKS - 1):
+        first = networks.look(image, region)
+        if is_person(first):
+            region = first.next_region()
+    return networks.look(image, region)
+
+
+def _pixels_per_metre(points: np.ndarray, world: np.ndarray) -> float:
+    """Fit the scale of a weak camera, landmarks (33, 3) weighted by their visibility."""
+    weights = points[:, 2:] / max(points[:, 2].sum(), 1e-9)
+    about = world[:, :2] - (weights * world[:, :2]).sum(axis=0)
+    seen = points[:, :2] - (weights * points[:, :2]).sum(axis=0)
+    return float((weights * about * seen).sum() / max((weights * about**2).sum(), 1e-12))
