@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from posegen.inference.photo import Photo, perceive_photo
 from posegen.io.video_reader import iterate_frames, read_video
 from posegen.metrics.image import masked
 from posegen.metrics.person import grow_masks, wrong_share
+from posegen.perception.camera_motion import follow_camera, undo_camera
 from posegen.perception.body_footage import BodyFootage, perceive_footage
 from posegen.perception.person_box import person_box
 
@@ -40,6 +42,11 @@ class RealClip:
     """(T, H, W, 3) uint8."""
     footage: BodyFootage
     fps: float
+
+    @cached_property
+    def cameras(self) -> np.ndarray:
+        """(N, 2, 3) maps of the background from the source frame to each of the rows."""
+        return follow_camera(self.images, self.footage.masks, self.source, self.rows)
 
     @property
     def source(self) -> int:
@@ -128,8 +135,9 @@ def score_motion(clip: RealClip, frames: np.ndarray, measures: Mapping[str, Meas
         measures: Metrics of two pictures, by name; taken with both black outside the dilated mask of the person.
 
     Returns:
-        By name (N,): the measures, ``wrong_outside``, the share of wrong pixels beside the dilated mask, and
-        ``wrong_inside``.
+        By name (N,): the measures; ``wrong_inside``, the share of wrong pixels inside the dilated mask; and
+        ``wrong_outside``, beside it. Methods show the photo's camera, so the truth is shown by that, too, for the
+        latter.
     """
     real = clip.images[clip.rows]
     regions = grow_masks(clip.footage.masks[clip.rows], MARGIN)
@@ -137,7 +145,9 @@ def score_motion(clip: RealClip, frames: np.ndarray, measures: Mapping[str, Meas
     inside = masked(*images, torch.from_numpy(regions)[:, None])
     scores = {name: measure(*inside).numpy() for name, measure in measures.items()}
     scores["wrong_inside"] = wrong_share(frames, real, regions)
-    scores["wrong_outside"] = wrong_share(frames, real, ~regions)
+    still, reach = undo_camera(real, clip.cameras)
+    moved, _ = undo_camera(clip.footage.masks[clip.rows], clip.cameras)
+    scores["wrong_outside"] = wrong_share(frames, still, reach & ~regions & ~grow_masks(moved, MARGIN))
     return scores
 
 
