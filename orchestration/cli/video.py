@@ -12,8 +12,10 @@ from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.animate import MotionSettings
 from orchestration.generation.colors import ColorSettings
 from orchestration.generation.output import OutputSettings
+from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.training.runs import dataset_of
+from posegen.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestration.generation.output import GeneratedVideos
@@ -50,27 +52,39 @@ def _generate(
 @VIDEO_COMMANDS.command("animate")
 def _animate(
     run: Positional[str],
-    content: str,
     output: OutputSettings,
     moves: MotionSettings,
     colors: ColorSettings,
+    view: PhotoSettings,
+    content: str = "",
     dataset: str = "",
 ) -> None:
-    """Generate videos of a person, doing given actions.
+    """Animate the person of a photo, or of a trained run, in given actions and colours.
+
+    Of a photo, the person's own pixels move, clothes take exactly the colours given, and no training is needed:
+    posegen animate photo.jpg --action wave_one_hand --upper teal --out wave.mp4
 
     The motion is three-dimensional: generated for an action, by a trained ACTOR (--actor) or a procedure, or read from
-    a file. It is seen from the front, in the place and the size of the person in their image. One action gives one
-    video. Several, or --sample, give a folder of videos.
+    a file. The person does it in their place and size. One action gives one video. Several, or --sample with a run,
+    give a folder of videos.
 
     Args:
-        run: Run of the stage video_generator or end_to_end.
-        content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
-        dataset: Clip dataset whose clips can be named, and whose backends process a new image; by default the run's
-            own.
+        run: A photo, or a run of the stage video_generator or end_to_end.
+        content: With a run, the person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is
+            taken.
+        dataset: With a run, clip dataset whose clips can be named, and whose backends process a new image; by default
+            the run's own.
     """
     from orchestration.generation.animate import animate
+    from orchestration.generation.people import is_image
+    from orchestration.generation.photo import animate_photo
 
-    made = animate(run, dataset or dataset_of(run), content=content, moves=moves, output=output, colors=colors)
+    if is_image(run):
+        made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
+    else:
+        if not content:
+            raise UsageError("--content is missing: the person, an image file or a clip; see posegen animate --help")
+        made = animate(run, dataset or dataset_of(run), content=content, moves=moves, output=output, colors=colors)
     _print_videos(made, output.out)
 
 

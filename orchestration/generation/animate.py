@@ -42,8 +42,9 @@ class MotionSettings:
     """Frames of each video; by default 100 of an action, and all of a file."""
     fps: float | None = None
     """Frames per second; by default those of the clip that the person is from, or of the dataset."""
-    yaw: float = 0.0
-    """Degrees by which the person is turned from the viewer, positive to their left."""
+    yaw: float | None = None
+    """Degrees by which the person is turned from the viewer, positive to their left; by default 0, and with a photo
+    three-quarter where the front hides an action."""
     stick_figures: bool = False
     """Show the motion as a stick figure in three dimensions beside the person."""
 
@@ -56,7 +57,7 @@ class MotionSettings:
             raise ConfigError(f"got frames {self.frames}, expected 1 to {MAX_FRAMES:,}")
         if self.fps is not None and not 0 < self.fps <= _HIGHEST_RATE:
             raise ConfigError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
-        if not math.isfinite(self.yaw):
+        if self.yaw is not None and not math.isfinite(self.yaw):
             raise ConfigError(f"got yaw {self.yaw}, expected degrees")
 
     @property
@@ -121,7 +122,9 @@ def resolve_motions(moves: MotionSettings, fps: float | None, seed: int) -> dict
         found = {moves.motion.stem: read_motion(StorageFolder(moves.motion.parent), moves.motion.name)}
     else:
         found = _generate_actions(moves, fps, seed)
-    facing = {name: resample(face_viewer(motion, moves.yaw), fps or motion.fps) for name, motion in found.items()}
+    facing = {
+        name: resample(face_viewer(motion, moves.yaw or 0.0), fps or motion.fps) for name, motion in found.items()
+    }
     return {name: with_rotations(_cut(motion, moves)) for name, motion in facing.items()}
 
 

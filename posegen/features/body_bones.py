@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from posegen.features.body_pose import BodyPoses
-from posegen.skeletons import joint_indices
+from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 
 BONES: tuple[str, ...] = (
     "chest",
@@ -31,6 +31,7 @@ BONES: tuple[str, ...] = (
 )
 """What moves on its own."""
 
+_MIRROR = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
 _FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
 _EYES_AND_EARS = (joint_indices(["right_eye", "left_eye"]), joint_indices(["right_ear", "left_ear"]))
 _NECK = int(joint_indices(["neck"])[0])
@@ -64,12 +65,13 @@ class BoneFrame(NamedTuple):
     along: np.ndarray
     """(13, 2) pixels: from the origin to the end of the bone."""
     across: np.ndarray
-    """(13, 2): the direction across, of the length by which the bone is wider than another's; mirrored for a trunk that
-    shows its other side."""
+    """(13, 2) pixels: across the bone; half the width for chest and pelvis, of the bone's length for the others."""
     seen: np.ndarray
     """(13,) bool: both joints of the bone are known."""
+    face: np.ndarray
+    """(2,) pixels: the middle of eyes, ears and nose."""
     faces_viewer: bool
-    """Whether the face is seen."""
+    """Whether nose or eyes are seen."""
 
 
 def trunk_length(pose: BodyPoses) -> float:
@@ -82,6 +84,36 @@ def trunk_length(pose: BodyPoses) -> float:
 def has_trunk(pose: BodyPoses) -> bool:
     """Return whether both shoulders and both hips are known, without which nothing can be moved."""
     return bool((pose.keypoints[np.concatenate([_SHOULDERS, _HIPS]), 2] > 0).all())
+
+
+def foreshortening(pose: BodyPoses, bone: str) -> float:
+    """Return which share of a limb's length one pose shows, in [0, 1]; 1 where depths are not known."""
+    near, far = _LIMBS[bone]
+    seen = float(np.hypot(*(pose.keypoints[far, :2] - pose.keypoints[near, :2])))
+    depth = float(np.nan_to_num(pose.depths[far] - pose.depths[near]))
+    return seen / max(np.hypot(seen, depth), 1e-9)
+
+
+def shows_front(pose: BodyPoses) -> bool:
+    """Return whether the person's right side is on the left of an upright trunk, as from the front."""
+    points = pose.keypoints[:, :2].astype(np.float64)
+    spine = points[_HIPS].mean(axis=0) - points[_SHOULDERS].mean(axis=0)
+    across = sum((points[left] - points[right] for right, left in (_SHOULDERS, _HIPS)), np.zeros(2))
+    return float(across @ _perpendicular(spine)) >= 0
+
+
+def swap_sides(pose: BodyPoses) -> BodyPoses:
+    """Return one pose with the names of right and left joints exchanged."""
+    return BodyPoses(pose.keypoints[_MIRROR], pose.depths[_MIRROR], pose.toes[::-1])
+
+
+def mirror_pose(pose: BodyPoses, width: int) -> BodyPoses:
+    """Return one pose as a mirrored picture of a width in pixels shows it: right is left."""
+    swapped = swap_sides(pose)
+    keypoints, toes = swapped.keypoints.copy(), swapped.toes.copy()
+    for joints in (keypoints, toes):
+        joints[:, 0] = np.where(joints[:, 2] > 0, width - 1 - joints[:, 0], 0)
+    return BodyPoses(keypoints, swapped.depths, toes)
 
 
 def find_bones(pose: BodyPoses) -> BoneFrame:
@@ -103,7 +135,7 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
     face = points[_FACE][known[_FACE]]
     middle = face.mean(axis=0) if len(face) else shoulders - 0.4 * spine
     up = _head_up(points, known, shoulders, middle, spine)
-    put("head", middle, up, _perpendicular(up))
+    put("head", shoulders, up, _perpendicular(up))
     for name, (near, far) in _LIMBS.items():
         seen[BONES.index(name)] = known[near] and known[far]
         vector = points[far] - points[near] if known[near] and known[far] else spine / 2
@@ -113,7 +145,7 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    return BoneFrame(origins, along, across, seen, bool(known[_FACE[:3]].any()))
+    return BoneFrame(origins, along, across, seen, middle, bool(known[_FACE[:3]].any()))
 
 
 def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.ndarray:
@@ -136,7 +168,8 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
             stretch = scale * np.clip(ratio / scale, _SHORTEST, _LONGEST)
             linear = _along_and_across(from_along, to_along, stretch, scale)
         maps[index, :, :2] = linear
-        maps[index, :, 2] = target.origins[index] - linear @ source.origins[index]
+        fixed = (source.face, target.face) if name == "head" else (source.origins[index], target.origins[index])
+        maps[index, :, 2] = fixed[1] - linear @ fixed[0]
     return maps
 
 

@@ -1,42 +1,82 @@
-"""A picture of a person, taken apart into layers that move with the bones, and put together again in other poses."""
+"""A picture of a person, taken apart into layers that move with the bones, and put together again in other poses.
+
+A layer is a soft body: a mesh over its part of the picture, whose vertices follow one or several bones. Layers overlap
+where they meet and go on behind those that hide them, so that a pose that opens a gap shows cloth or skin there.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from posegen.errors import ConfigError
-from posegen.features.body_bones import BONES, BoneFrame, bone_maps, find_bones, has_trunk, trunk_length
+from posegen.features.body_bones import (
+    BONES,
+    BoneFrame,
+    bone_maps,
+    find_bones,
+    foreshortening,
+    has_trunk,
+    mirror_pose,
+    shows_front,
+    swap_sides,
+    trunk_length,
+)
 from posegen.features.body_pose import BodyPoses
+from posegen.features.matte import nearest_known
 from posegen.features.mesh_warp import Mesh, grid_mesh, warp_texture
 from posegen.features.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 
-LAYERS: tuple[str, ...] = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg")
+LAYERS: tuple[str, ...] = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg", "skirt")
 """What can lie before or behind something else."""
-_HEAD, _TORSO, _RIGHT_ARM, _LEFT_ARM, _RIGHT_LEG, _LEFT_LEG = range(len(LAYERS))
+
+_HEAD, _TORSO, _RIGHT_ARM, _LEFT_ARM, _RIGHT_LEG, _LEFT_LEG, _SKIRT = range(len(LAYERS))
+_ARMS, _LEGS = (_RIGHT_ARM, _LEFT_ARM), (_RIGHT_LEG, _LEFT_LEG)
+_CHAINS: dict[int, tuple[str, ...]] = {
+    _RIGHT_ARM: ("right_upper_arm", "right_forearm"),
+    _LEFT_ARM: ("left_upper_arm", "left_forearm"),
+    _RIGHT_LEG: ("right_thigh", "right_calf", "right_foot"),
+    _LEFT_LEG: ("left_thigh", "left_calf", "left_foot"),
+}
+_TRUNK_JOINTS = joint_indices(["right_shoulder", "left_shoulder", "left_hip", "right_hip"])
+_WRISTS = joint_indices(["right_wrist", "left_wrist"])
+_ELBOWS = joint_indices(["right_elbow", "left_elbow"])
+_KNEES = joint_indices(["right_knee", "left_knee"])
+_ANKLES = joint_indices(["right_ankle", "left_ankle"])
 
 # Usual half widths, in lengths of the trunk.
 _HALF_WIDTHS = {"upper_arm": 0.12, "forearm": 0.09, "thigh": 0.18, "calf": 0.13, "foot": 0.1}
 _HEAD_RADIUS, _TRUNK_MARGIN, _WITHIN_TRUNK = 0.3, 0.1, 0.8
-_HAND = 0.35  # how far beyond the wrist an arm reaches, in lengths of the trunk
+_HAND = 0.35  # how far beyond the wrist an arm reaches
+_SEAMS = {_HEAD: 0.12, _RIGHT_ARM: 0.16, _LEFT_ARM: 0.16, _RIGHT_LEG: 0.2, _LEFT_LEG: 0.2, _SKIRT: 0.0}
+_SEAM_OF_SKIRT = 0.2
+
 # How much less a class of pixels belongs to a layer than its place says, in half widths.
 _NEVER = 50.0
 _MISFITS = {
-    #                      head   torso  arms   legs
-    PersonClass.HAIR: (0.0, 1.5, 3.0, _NEVER),
-    PersonClass.SKIN: (0.0, 0.8, 0.0, 0.0),
-    PersonClass.UPPER: (1.5, 0.0, 0.0, 1.0),
-    PersonClass.LOWER: (_NEVER, 0.3, 2.0, 0.0),
-    PersonClass.ONE_PIECE: (1.5, 0.0, 0.3, 0.5),
-    PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0),
-    PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5),
+    #                      head   torso  arms   legs   skirt
+    PersonClass.HAIR: (0.0, 1.5, 3.0, _NEVER, _NEVER),
+    PersonClass.SKIN: (0.0, 0.8, 0.0, 0.0, _NEVER),
+    PersonClass.UPPER: (1.5, 0.0, 0.0, 1.0, 0.5),
+    PersonClass.LOWER: (_NEVER, 0.3, 2.0, 0.0, 0.0),
+    PersonClass.ONE_PIECE: (1.5, 0.0, 0.3, 0.5, 0.0),
+    PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0, _NEVER),
+    PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
 }
-_SEAM = 0.1  # trunk lengths by which neighbouring layers overlap
-_MESHES_ACROSS = 48  # squares of the mesh along the height of the picture
-_STEPS_ACROSS = 96  # samples of the coarse map along the height of the target
+_IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
+_FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
+_NOBODY, _SURE = 0.03, 0.9  # of the matte
+_FEWEST = 12  # pixels of a layer that is worth showing
+_WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
+_SQUARES = 48  # of the mesh along the height of the picture
+_SAMPLES = 96  # of the coarse map along the height of the target
+
+# Depths in lengths of the trunk at which an arm is behind it, and a thigh before it.
+_BEHIND, _LIFTED = -0.3, 0.45
 
 
 @dataclass(frozen=True)
@@ -44,11 +84,29 @@ class Layer:
     """A part of the person that moves as one soft body."""
 
     name: str
-    texture: np.ndarray
-    """(H, W, 4) uint8 RGB and opacity, of the whole picture; colours go on beyond what is opaque."""
+    opacity: np.ndarray
+    """(H, W) uint8, of the whole picture."""
+    origins: np.ndarray
+    """(h, w) int32 within `box`: the number of the pixel of the picture whose colour each pixel has."""
+    box: tuple[slice, slice]
+    """Rows and columns of the picture that hold the layer and its surroundings."""
+    sure: np.ndarray
+    """(h, w) bool within `box`: where it shows the picture itself."""
     mesh: Mesh
     weights: np.ndarray
     """(V, 13): how much each vertex follows each of `BONES`; rows sum to 1."""
+    bones: BoneFrame
+    """The pose in which it was seen."""
+    texture: np.ndarray
+    """(H, W, 4) uint8 RGB and opacity; colours go on beyond what is opaque."""
+
+    def showing(self, image: np.ndarray) -> Layer:
+        """Return the layer of another picture (H, W, 3) uint8 of the same pose, with other colours."""
+        colors = image.reshape(-1, 3)[self.origins]
+        smooth = cv2.GaussianBlur(colors, (0, 0), 2)
+        texture = np.dstack([image, self.opacity])
+        texture[self.box][..., :3] = np.where(self.sure[..., None], colors, smooth)
+        return replace(self, texture=texture)
 
 
 class LayeredPerson:
@@ -58,19 +116,36 @@ class LayeredPerson:
         image: (H, W, 3) uint8 RGB.
         pose: The person's pose in it.
         labels: (H, W) uint8 of `PersonClass`.
+        matte: (H, W) float32 in [0, 1], opacity of the person.
         background: (H, W, 3) uint8 without the person.
 
     Raises:
         ConfigError: The pose lacks a shoulder or a hip.
     """
 
-    def __init__(self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, background: np.ndarray):
+    def __init__(
+        self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray, background: np.ndarray
+    ):
         if not has_trunk(pose):
-            raise ConfigError("the person shows no shoulders or hips, expected both shoulders and both hips")
-        self.image, self.pose, self.labels, self.background = image, pose, labels, background
-        self.bones = find_bones(pose)
-        self.size = image.shape[:2]
-        self.layers = _take_apart(image, pose, self.bones, labels)
+            raise ConfigError("the person's shoulders and hips are not all seen, expected both of both")
+        self.background = background
+        self.pose = pose
+        self._image, self._labels = image, labels
+        self.layers = _Division(image, pose, labels, matte).layers()
+        self._borrow_limbs(image, labels, matte)
+        self._back_of_head = self._without_face()
+
+    def recolored(self, image: np.ndarray) -> LayeredPerson:
+        """Return the person with other colours: the same layers of another picture (H, W, 3) uint8 of the same pose."""
+        other = object.__new__(LayeredPerson)
+        vars(other).update(vars(self))
+        other._image = image
+        mirrored = np.ascontiguousarray(image[:, ::-1])
+        other.layers = {
+            index: layer.showing(mirrored if index in self._borrowed else image) for index, layer in self.layers.items()
+        }
+        other._back_of_head = other._without_face()
+        return other
 
     def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:
         """Show the person in one pose: (H, W, 3) uint8.
@@ -82,19 +157,88 @@ class LayeredPerson:
         canvas = self.background.copy()
         if not has_trunk(pose):
             return canvas
+        if shows_front(pose) != shows_front(self.pose):
+            pose = swap_sides(pose)  # what is on the right of the picture stays there, only that it is the other arm
         target = find_bones(pose)
-        maps = bone_maps(self.bones, target, scale)
-        step = max(round(self.size[0] / _STEPS_ACROSS), 2)
-        for index in depth_order(pose):
-            layer = self.layers[index]
-            if layer is not None:
-                _lay_over(canvas, layer, maps, step)
+        maps: dict[int, np.ndarray] = {}  # layers that were seen in one pose share them
+        for index in order_by_depth(pose):
+            layer = self.layers.get(index)
+            if layer is None:
+                continue
+            if index == _HEAD and layer.bones.faces_viewer and not target.faces_viewer:
+                layer = self._back_of_head
+            key = id(layer.bones)
+            if key not in maps:
+                maps[key] = bone_maps(layer.bones, target, scale)
+            _lay_over(canvas, layer, maps[key])
         return canvas
 
+    def _borrow_limbs(self, image: np.ndarray, labels: np.ndarray, matte: np.ndarray) -> None:
+        """Show limbs that the picture hides as the mirrored limbs of the other side."""
+        self._borrowed: set[int] = set()
+        missing = [index for index in (*_ARMS, *_LEGS) if not self._shows_limb(index)]
+        if not missing:
+            return
+        flipped = (np.ascontiguousarray(one[:, ::-1]) for one in (image, labels, matte))
+        mirrored_image, mirrored_labels, mirrored_matte = flipped
+        pose = mirror_pose(self.pose, image.shape[1])
+        other = _Division(mirrored_image, pose, mirrored_labels, mirrored_matte).layers()
+        for index in missing:
+            opposite = index + 1 if index in (_RIGHT_ARM, _RIGHT_LEG) else index - 1
+            if self._shows_limb(opposite) and index in other:
+                self.layers[index] = other[index]
+                self._borrowed.add(index)
 
-def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray, step: int) -> None:
+    def _shows_limb(self, index: int) -> bool:
+        """Whether the picture shows a limb down to its last joint, and not from its end."""
+        layer = self.layers.get(index)
+        if layer is None or not all(layer.bones.seen[BONES.index(name)] for name in _CHAINS[index][:2]):
+            return False
+        return bool(min(foreshortening(self.pose, name) for name in _CHAINS[index][:2]) > _FORESHORTENED)
+
+    def _without_face(self) -> Layer | None:
+        """The head from behind: hair where there is a face."""
+        head = self.layers.get(_HEAD)
+        if head is None:
+            return None
+        hair = self._labels == PersonClass.HAIR
+        hair = cv2.erode(hair.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        face = (self._labels == PersonClass.SKIN) & (head.opacity > 0)
+        ys, _ = np.nonzero(face)
+        if hair.sum() < _FEWEST or not len(ys):
+            return head
+        face[
+            round(float(head.bones.face[1] + 0.6 * (head.bones.origins[BONES.index("head")] - head.bones.face)[1])) :
+        ] = False
+        behind = cv2.GaussianBlur(self._image.reshape(-1, 3)[nearest_known(hair)], (0, 0), 1.0)
+        soft = cv2.GaussianBlur(cv2.dilate(face.astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), 1.0)[..., None]
+        texture = head.texture.copy()
+        texture[..., :3] = (texture[..., :3] * (1 - soft) + behind * soft).round().astype(np.uint8)
+        return replace(head, texture=texture)
+
+
+def order_by_depth(pose: BodyPoses) -> list[int]:
+    """Return the numbers of `LAYERS` from back to front, by the pose's depths; unknown, arms are in front."""
+    trunk = max(trunk_length(pose), 1e-9)
+    depths = np.nan_to_num(pose.depths) / trunk
+    known = bool(np.isfinite(pose.depths).any())
+    keys = np.zeros(len(LAYERS))
+    keys[[_TORSO, _SKIRT, _HEAD]] = 0.0, -0.1, 0.1
+    for side in range(2):
+        arm = (depths[_ELBOWS[side]] + 2 * depths[_WRISTS[side]]) / 3
+        hidden = known and arm < _BEHIND
+        keys[_ARMS[side]] = (-0.5 if hidden else 0.4) + 0.05 * np.tanh(arm)
+        leg = (depths[_KNEES[side]] + depths[_ANKLES[side]]) / 2
+        lifted = known and depths[_KNEES[side]] > _LIFTED
+        keys[_LEGS[side]] = (0.05 if lifted else -1.0) + 0.02 * np.tanh(leg) - 0.001 * side
+    return np.argsort(keys, kind="stable").tolist()
+
+
+def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray) -> None:
+    """Draw a layer onto a canvas (H, W, 3) uint8."""
     blended = np.tensordot(layer.weights, maps, axes=1)  # (V, 2, 3)
     moved = np.einsum("vij,vj->vi", blended[..., :2], layer.mesh.vertices) + blended[..., 2]
+    step = max(round(canvas.shape[0] / _SAMPLES), 2)
     warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
     if warped is None:
         return
@@ -105,235 +249,305 @@ def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray, step: int) -> 
     cv2.add(shown, cv2.multiply(region, 255 - opacity, scale=1 / 255), dst=region)
 
 
-_WRISTS = joint_indices(["right_wrist", "left_wrist"])
-_ELBOWS = joint_indices(["right_elbow", "left_elbow"])
-_KNEES = joint_indices(["right_knee", "left_knee"])
-_ANKLES = joint_indices(["right_ankle", "left_ankle"])
-_NOSE = int(joint_indices(["nose"])[0])
+class _Division:
+    """Takes one picture apart."""
 
+    def __init__(self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray):
+        self.image, self.pose, self.labels, self.matte = image, pose, labels, matte
+        self.bones, self.trunk = find_bones(pose), trunk_length(pose)
+        self.hull = cv2.convexHull(pose.keypoints[_TRUNK_JOINTS, :2].round().astype(np.int32))
+        inside = matte > _NOBODY
+        # The soft border of a person has the class of the person beside it.
+        self.classes = np.where(inside, labels.ravel()[nearest_known(labels > 0)], 0) if labels.any() else labels
+        self.has_skirt = self._finds_skirt()
+        self.parts = self._divide()
 
-def depth_order(pose: BodyPoses) -> list[int]:
-    """Return the layers from back to front, by the pose's depths; where they are not known arms are in front."""
-    trunk = trunk_length(pose)
-    depths = np.nan_to_num(pose.depths) / max(trunk, 1e-9)
-    known = np.isfinite(pose.depths).all()
-    keys = np.zeros(len(LAYERS))
-    keys[_TORSO], keys[_HEAD] = 0.0, 0.1
-    for side in range(2):
-        arm = (depths[_ELBOWS[side]] + 2 * depths[_WRISTS[side]]) / 3
-        keys[_RIGHT_ARM + side] = 0.3 + 0.01 * side if not known or arm > -0.25 else -0.05
-        leg = (depths[_KNEES[side]] + depths[_ANKLES[side]]) / 2
-        lifted = known and depths[_KNEES[side]] > 0.5
-        keys[_RIGHT_LEG + side] = (0.05 if lifted else -1.0) + 0.02 * np.tanh(leg) - 0.001 * side
-    return np.argsort(keys, kind="stable").tolist()
-
-
-# ---- Taking apart
-
-
-def _take_apart(image: np.ndarray, pose: BodyPoses, bones: BoneFrame, labels: np.ndarray) -> list[Layer | None]:
-    trunk = trunk_length(pose)
-    person = labels > 0
-    parts = _nearest_parts(pose, bones, labels, trunk)
-    spacing = max(round(image.shape[0] / _MESHES_ACROSS), 2)
-    layers: list[Layer | None] = []
-    for index, name in enumerate(LAYERS):
-        own = parts == index
-        if own.sum() < 4:
-            layers.append(None)
-            continue
-        region = own | _overlap_of(index, parts, labels, bones, pose, trunk)
-        filled = region | _hidden_part(index, person, pose)
-        opacity, sure = _matte(filled, person)
-        texture = _texture(image, opacity, sure & region)
-        mesh = grid_mesh(filled, spacing)
-        layers.append(Layer(name, texture, mesh, _weights(index, mesh.vertices, bones, trunk)))
-    return layers
-
-
-def _nearest_parts(pose: BodyPoses, bones: BoneFrame, labels: np.ndarray, trunk: float) -> np.ndarray:
-    """Number of the layer that each pixel of the person belongs to, (H, W) int8; -1 beside the person."""
-    ys, xs = np.nonzero(labels)
-    points = np.stack([xs, ys], axis=1).astype(np.float64)
-    distances = np.full((len(LAYERS), len(points)), _NEVER * 2)
-    distances[_TORSO] = _WITHIN_TRUNK + _hull_distance(pose, labels.shape)[ys, xs] / (_TRUNK_MARGIN * trunk)
-    head = BONES.index("head")
-    neck, up = bones.origins[head], bones.along[head]
-    distances[_HEAD] = np.linalg.norm(points - neck - up, axis=1) / (_HEAD_RADIUS * trunk)
-    for layer, chain in _CHAINS.items():
-        for name in chain:
-            bone = BONES.index(name)
-            if not bones.seen[bone]:
+    def layers(self) -> dict[int, Layer]:
+        """All layers that the picture shows, by their number."""
+        spacing = max(round(self.image.shape[0] / _SQUARES), 2)
+        found = {}
+        for index, name in enumerate(LAYERS):
+            own = self.parts == index
+            if own.sum() < _FEWEST:
                 continue
-            width = _HALF_WIDTHS[name.split("_", 1)[1]] * trunk
-            beyond = _HAND * trunk if name.endswith("forearm") else 0.0
-            along = _segment_distance(points, bones.origins[bone], bones.along[bone], beyond)
-            distances[layer] = np.minimum(distances[layer], along / width)
-    misfits = np.zeros((len(PersonClass), len(LAYERS)))
-    for kind, (head_cost, torso, arms, legs) in _MISFITS.items():
-        misfits[kind] = (head_cost, torso, arms, arms, legs, legs)
-    distances += misfits[labels[ys, xs]].T
-    parts = np.full(labels.shape, -1, np.int8)
-    parts[ys, xs] = distances.argmin(axis=0)
-    return parts
-
-
-_CHAINS: dict[int, tuple[str, ...]] = {
-    _RIGHT_ARM: ("right_upper_arm", "right_forearm"),
-    _LEFT_ARM: ("left_upper_arm", "left_forearm"),
-    _RIGHT_LEG: ("right_thigh", "right_calf", "right_foot"),
-    _LEFT_LEG: ("left_thigh", "left_calf", "left_foot"),
-}
-_TRUNK_JOINTS = joint_indices(["right_shoulder", "left_shoulder", "left_hip", "right_hip"])
-
-
-def _hull(pose: BodyPoses) -> np.ndarray:
-    return cv2.convexHull(pose.keypoints[_TRUNK_JOINTS, :2].round().astype(np.int32))
-
-
-def _hull_distance(pose: BodyPoses, size: tuple[int, ...]) -> np.ndarray:
-    outside = cv2.fillConvexPoly(np.ones(size, np.uint8), _hull(pose), 0)
-    return cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-
-
-def _segment_distance(points: np.ndarray, start: np.ndarray, vector: np.ndarray, beyond: float = 0.0) -> np.ndarray:
-    """Distance of points (N, 2) from a segment that is prolonged at its end."""
-    length = max(float(np.hypot(*vector)), 1e-6)
-    t = np.clip((points - start) @ vector / length**2, 0, 1 + beyond / length)
-    return np.linalg.norm(points - start - t[:, None] * vector, axis=1)
-
-
-def _overlap_of(
-    layer: int, parts: np.ndarray, labels: np.ndarray, bones: BoneFrame, pose: BodyPoses, trunk: float
-) -> np.ndarray:
-    """Pixels of the neighbouring layer that a layer shows as well, so that no gap opens where they meet."""
-    if layer == _TORSO:
-        return np.zeros(parts.shape, bool)
-    first = "head" if layer == _HEAD else _CHAINS[layer][0]
-    origin = bones.origins[BONES.index(first)]
-    disk = np.zeros(parts.shape, np.uint8)
-    radius = {_HEAD: 0.12, _RIGHT_ARM: 0.16, _LEFT_ARM: 0.16}.get(layer, 0.2) * trunk
-    cv2.circle(disk, tuple(origin.round().astype(int).tolist()), round(radius), 1, -1)
-    allowed = {_HEAD: (PersonClass.SKIN,)}.get(layer)
-    if allowed is None and layer in (_RIGHT_LEG, _LEFT_LEG):
-        allowed = (PersonClass.LOWER, PersonClass.SKIN)
-    near = (disk > 0) & (parts == _TORSO)
-    return near if allowed is None else near & np.isin(labels, allowed)
-
-
-def _hidden_part(layer: int, person: np.ndarray, pose: BodyPoses) -> np.ndarray:
-    """Where a layer goes on behind others: the trunk behind arms and hair."""
-    hidden = np.zeros(person.shape, np.uint8)
-    if layer == _TORSO:
-        cv2.fillConvexPoly(hidden, _hull(pose), 1)
-    return (hidden > 0) & person
-
-
-def _matte(region: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Opacity (H, W) uint8 of a region, soft by a pixel, and where its colours are its own (H, W) bool."""
-    hard = region.astype(np.uint8) * 255
-    soft = cv2.GaussianBlur(cv2.dilate(hard, np.ones((2, 2), np.uint8)), (0, 0), 0.8)
-    sure = cv2.erode(person.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    return soft, sure & region
-
-
-def _texture(image: np.ndarray, opacity: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """Colours that go on from where they are sure, with an opacity: (H, W, 4) uint8."""
-    if not sure.any():
-        return np.dstack([image, opacity])
-    needed = cv2.dilate(opacity, np.ones((5, 5), np.uint8)) > 0
-    left, top, width, height = cv2.boundingRect(needed.astype(np.uint8))
-    box = np.s_[top : top + height, left : left + width]
-    holes = (needed & ~sure)[box].astype(np.uint8)
-    known = np.where(sure[box][..., None], image[box], 0).astype(np.uint8)
-    # Beyond what is needed nothing is known either, so that no colour of the background flows in.
-    nearest = _nearest_colors(known, sure[box])
-    filled = np.where(holes[..., None] > 0, nearest, known)
-    texture = np.dstack([image, opacity])
-    texture[box][..., :3] = filled
-    return texture
-
-
-def _nearest_colors(image: np.ndarray, known: np.ndarray) -> np.ndarray:
-    _, labels = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    ys, xs = np.nonzero(known)
-    colors = np.zeros((labels.max() + 1, 3), np.uint8)
-    colors[labels[ys, xs]] = image[ys, xs]
-    return colors[labels]
-
-
-# ---- Weights
-
-
-def _weights(layer: int, points: np.ndarray, bones: BoneFrame, trunk: float) -> np.ndarray:
-    """How much vertices (V, 2) of a layer follow each bone, (V, 13)."""
-    weights = np.zeros((len(points), len(BONES)))
-    if layer == _HEAD:
-        up = _share_along(points, bones, "head", 0.15, 0.6)
-        weights[:, BONES.index("head")], weights[:, BONES.index("chest")] = up, 1 - up
-        return weights
-    if layer == _TORSO:
-        return _torso_weights(points, bones, trunk)
-    chain = [BONES.index(name) for name in _CHAINS[layer] if bones.seen[BONES.index(name)]]
-    base = BONES.index("chest" if layer in (_RIGHT_ARM, _LEFT_ARM) else "pelvis")
-    if not chain:
-        weights[:, base] = 1
-        return weights
-    own = _share_along(points, bones, BONES[chain[0]], -0.1, 0.3)
-    weights[:, base] = 1 - own
-    rest = own
-    for near, far in zip(chain[:-1], chain[1:], strict=True):
-        if BONES[far].endswith("foot"):
-            share = _share_along(points, bones, BONES[near], 0.9, 1.05)
-        else:
-            closer = _segment_distance(points, bones.origins[near], bones.along[near]) - _segment_distance(
-                points, bones.origins[far], bones.along[far], trunk
+            shown = own | self._overlap(index)
+            region = shown | self._hidden(index)
+            opacity = _soften(region) * np.where(region & ~shown, 1, self.matte)
+            sure = _erode(shown & (self.matte > _SURE))
+            if not sure.any():
+                continue
+            rows, columns = _bounding_box(opacity > 0, margin=3)
+            origins = _origins(sure, (rows, columns))
+            opaque = (opacity * 255).round().astype(np.uint8)
+            mesh, weights = self._soft_body(index, grid_mesh(opacity > 0, spacing))
+            layer = Layer(
+                name,
+                opaque,
+                origins,
+                (rows, columns),
+                sure[rows, columns],
+                mesh,
+                weights,
+                self.bones,
+                np.zeros((0, 0, 4), np.uint8),
             )
-            share = _smoothstep(closer / (0.12 * trunk))
-        weights[:, near] = rest * (1 - share)
-        rest = rest * share
-    weights[:, chain[-1]] = rest
-    return weights
+            found[index] = layer.showing(self.image)
+        return found
 
+    # ---- Which layer each pixel belongs to
 
-def _torso_weights(points: np.ndarray, bones: BoneFrame, trunk: float) -> np.ndarray:
-    weights = np.zeros((len(points), len(BONES)))
-    down = _share_along(points, bones, "chest", 0.25, 0.95)
-    pulls = np.zeros((len(points), 0))
-    pulled = []
-    for name in ("right_upper_arm", "left_upper_arm", "right_thigh", "left_thigh"):
-        bone = BONES.index(name)
-        if not bones.seen[bone]:
-            continue
-        width = _HALF_WIDTHS[name.split("_", 1)[1]] * trunk
-        distance = _segment_distance(points, bones.origins[bone], bones.along[bone])
-        from_joint = np.linalg.norm(points - bones.origins[bone], axis=1)
-        pull = _share_along(points, bones, name, -0.1, 0.3)
-        pull = pull * np.clip(1.5 - distance / width, 0, 1)
-        if name.endswith("arm"):
-            pull = pull * np.clip(2 - from_joint / (0.15 * trunk), 0, 1)
-        pulls = np.column_stack([pulls, pull])
-        pulled.append(bone)
-    total = pulls.sum(axis=1, keepdims=True)
-    pulls = pulls / np.maximum(total, 1)
-    weights[:, pulled] = pulls
-    rest = 1 - pulls.sum(axis=1)
-    weights[:, BONES.index("chest")] += rest * (1 - down)
-    weights[:, BONES.index("pelvis")] += rest * down
-    return weights
+    def _divide(self) -> np.ndarray:
+        """Number of the layer of each pixel, (H, W) int8; -1 where there is nobody."""
+        parts = np.zeros(self.labels.shape, np.uint8)
+        ys, xs = np.nonzero(self.classes)
+        if len(ys):
+            parts[ys, xs] = self._distances(ys, xs).argmin(axis=0) + 1
+        return np.where(self.classes > 0, cv2.medianBlur(parts, 5).astype(np.int8) - 1, -1)
 
+    def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
+        """How far pixels (N,) are from each layer, in half widths: (7, N)."""
+        points = np.stack([xs, ys], axis=1).astype(np.float64)
+        classes = self.classes[ys, xs]
+        distances = np.full((len(LAYERS), len(points)), 2 * _NEVER)
+        outside = cv2.fillConvexPoly(np.ones(self.labels.shape, np.uint8), self.hull, 0)
+        from_hull = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[ys, xs]
+        distances[_TORSO] = _WITHIN_TRUNK + from_hull / (_TRUNK_MARGIN * self.trunk)
+        distances[_HEAD] = np.linalg.norm(points - self.bones.face, axis=1) / (_HEAD_RADIUS * self.trunk)
+        for layer, chain in _CHAINS.items():
+            for name in chain:
+                bone = BONES.index(name)
+                if self.bones.seen[bone]:
+                    beyond = _HAND * self.trunk if name.endswith("forearm") else 0.0
+                    offset, width = self._measure_limb(bone)
+                    distance = self._bone_distance(points - offset, bone, beyond) / width
+                    distances[layer] = np.minimum(distances[layer], distance)
+        for name in ("right_forearm", "left_forearm"):
+            bone = BONES.index(name)
+            if self.bones.seen[bone]:
+                wrist = self.bones.origins[bone] + self.bones.along[bone]
+                near = np.linalg.norm(points - wrist, axis=1) < _HAND * self.trunk
+                distances[[_TORSO, *_LEGS]] += _IN_HAND * (near & (classes == PersonClass.SKIN))
+        if self.has_skirt:
+            below = self._share_along(points, "chest", 0.85, 1.0) > 0.5
+            cloth = np.isin(classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+            distances[_SKIRT] = np.where(below, np.minimum(distances[_RIGHT_LEG], distances[_LEFT_LEG]), 2 * _NEVER)
+            distances[[_TORSO, *_LEGS]] += 4.0 * (below & cloth)
+        misfits = np.zeros((len(PersonClass), len(LAYERS)))
+        for kind, (head, torso, arms, legs, skirt) in _MISFITS.items():
+            misfits[kind] = (head, torso, arms, arms, legs, legs, skirt)
+        return distances + misfits[classes].T
 
-def _share_along(points: np.ndarray, bones: BoneFrame, name: str, start: float, stop: float) -> np.ndarray:
-    """A soft step from 0 to 1 between two places along a bone, in its lengths."""
-    index = BONES.index(name)
-    vector = bones.along[index]
-    t = (points - bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
-    return _smoothstep(2 * (t - start) / (stop - start) - 1)
+    def _measure_limb(self, bone: int) -> tuple[np.ndarray, float]:
+        """How far the middle of a limb lies beside its bone, (2,) pixels, and half its width, as the outline shows.
+
+        Joints are found inside the clothes, not in their middle. A side on which the limb lies before the body has no
+        outline: there it is as wide as on the other, within what people measure.
+        """
+        usual = _HALF_WIDTHS[BONES[bone].split("_", 1)[1]] * self.trunk
+        start, vector = self.bones.origins[bone], self.bones.along[bone]
+        normal = np.array([vector[1], -vector[0]]) / max(np.hypot(*vector), 1e-6)
+        reach = np.arange(0, _WIDEST_LIMB * usual, 0.5)
+        middles = start + np.linspace(0.25, 0.75, 9)[:, None] * vector
+        sides = []
+        for sign in (1, -1):
+            points = middles[:, None] + sign * reach[:, None] * normal  # (9, R, 2)
+            xs, ys = np.moveaxis(points.round().astype(int), -1, 0)
+            height, width = self.matte.shape
+            inside = (xs >= 0) & (ys >= 0) & (xs < width) & (ys < height)
+            person = inside & (self.matte[ys.clip(0, height - 1), xs.clip(0, width - 1)] > 0.5)
+            ends = np.where(person.all(axis=1), np.inf, reach[(~person).argmax(axis=1)])
+            sides.append(float(np.median(ends)))
+        first, second = sides
+        if np.isfinite(first) and np.isfinite(second):
+            half, offset = (first + second) / 2, (first - second) / 2
+        elif np.isfinite(first) or np.isfinite(second):
+            outer, sign = (first, 1) if np.isfinite(first) else (second, -1)
+            half = float(np.clip(outer, usual, 1.3 * usual))
+            offset = sign * max(outer - half, 0.0)
+        else:
+            half, offset = usual, 0.0
+        return offset * normal, float(np.clip(half, 0.6 * usual, 1.6 * usual))
+
+    def _finds_skirt(self) -> bool:
+        """Whether cloth hangs between the thighs: a skirt, a dress or a long coat."""
+        seen = [self.bones.seen[BONES.index(name)] for name in ("right_thigh", "left_thigh")]
+        if not all(seen):
+            return bool((self.labels == PersonClass.ONE_PIECE).any())
+        right, left = (BONES.index(name) for name in ("right_thigh", "left_thigh"))
+        shares = np.linspace(0.35, 0.7, 12)[:, None]
+        points = [self.bones.origins[one] + shares * self.bones.along[one] for one in (right, left)]
+        middle = ((points[0] + points[1]) / 2).round().astype(int)
+        height, width = self.labels.shape
+        middle = middle[(middle >= 0).all(axis=1) & (middle[:, 0] < width) & (middle[:, 1] < height)]
+        cloth = np.isin(self.labels, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+        between = cloth[middle[:, 1], middle[:, 0]].mean() if len(middle) else 0.0
+        knees = self._classes_around_calves()
+        is_bare = knees.size > 0 and bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
+        return bool(between > 0.8 and is_bare)
+
+    def _classes_around_calves(self) -> np.ndarray:
+        found = []
+        for name in ("right_calf", "left_calf"):
+            bone = BONES.index(name)
+            if self.bones.seen[bone]:
+                points = self.bones.origins[bone] + np.linspace(0.3, 0.8, 10)[:, None] * self.bones.along[bone]
+                xs, ys = points.round().astype(int).T
+                ok = (xs >= 0) & (ys >= 0) & (xs < self.labels.shape[1]) & (ys < self.labels.shape[0])
+                found.append(self.classes[ys[ok], xs[ok]])
+        return np.concatenate(found) if found else np.zeros(0, np.uint8)
+
+    # ---- What a layer shows of others, and behind others
+
+    def _overlap(self, index: int) -> np.ndarray:
+        """Pixels of the neighbouring layer that a layer shows as well, so that no gap opens where they meet."""
+        if index == _TORSO:
+            return np.zeros(self.parts.shape, bool)
+        if index == _SKIRT:
+            cloth = np.isin(self.classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+            return (self.parts == _TORSO) & cloth & self._beyond_hips(-_SEAM_OF_SKIRT)
+        first = "head" if index == _HEAD else _CHAINS[index][0]
+        center = self.bones.origins[BONES.index(first)].round().astype(int).tolist()
+        disk = cv2.circle(np.zeros(self.parts.shape, np.uint8), center, round(_SEAMS[index] * self.trunk), 1, -1)
+        near = (disk > 0) & (self.parts == _TORSO)
+        if index == _HEAD:
+            return near & (self.classes == PersonClass.SKIN)
+        return near & np.isin(self.classes, (PersonClass.LOWER, PersonClass.SKIN)) if index in _LEGS else near
+
+    def _beyond_hips(self, margin: float) -> np.ndarray:
+        """Pixels (H, W) bool below the hips, or up to a margin in lengths of the trunk above them."""
+        pelvis = BONES.index("pelvis")
+        down = -self.bones.along[pelvis] / max(np.hypot(*self.bones.along[pelvis]), 1e-9)
+        ys, xs = np.mgrid[: self.parts.shape[0], : self.parts.shape[1]]
+        hips = self.bones.origins[pelvis]
+        return (xs - hips[0]) * down[0] + (ys - hips[1]) * down[1] > margin * self.trunk
+
+    def _hidden(self, index: int) -> np.ndarray:
+        """Where a layer goes on behind others: the trunk behind arms and hair, legs behind legs, arms and a skirt."""
+        hidden = np.zeros(self.parts.shape, np.uint8)
+        if index == _TORSO:
+            cv2.fillConvexPoly(hidden, self.hull, 1)
+            return (hidden > 0) & np.isin(self.parts, (_HEAD, *_ARMS))
+        if index in _LEGS:
+            for name in _CHAINS[index][:2]:
+                bone = BONES.index(name)
+                if self.bones.seen[bone]:
+                    first = 0.5 if self.has_skirt and name.endswith("thigh") else 0.05
+                    ends = self.bones.origins[bone] + np.array([[first], [1.0]]) * self.bones.along[bone]
+                    width = max(round(1.5 * _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk), 1)
+                    cv2.line(hidden, *ends.round().astype(int).tolist(), 1, width)
+            others = [*_ARMS, *(leg for leg in _LEGS if leg != index), _SKIRT]
+            return (hidden > 0) & np.isin(self.parts, others)
+        return hidden > 0
+
+    # ---- How the vertices of a layer follow the bones
+
+    def _soft_body(self, index: int, mesh: Mesh) -> tuple[Mesh, np.ndarray]:
+        """The mesh with what lies in front where it folds last (a face before the neck), and its weights."""
+        weights = self._weights(index, mesh.vertices)
+        distance = (weights @ np.arange(len(BONES)))[mesh.triangles].mean(axis=1)  # bones are in order along a chain
+        order = np.argsort(-distance if index in (_TORSO, *_LEGS) else distance, kind="stable")
+        return mesh._replace(triangles=mesh.triangles[order]), weights
+
+    def _weights(self, index: int, points: np.ndarray) -> np.ndarray:
+        """How much vertices (V, 2) of a layer follow each bone, (V, 13)."""
+        weights = np.zeros((len(points), len(BONES)))
+        if index == _HEAD:
+            up = self._share_along(points, "head", 0.15, 0.6)
+            weights[:, BONES.index("head")], weights[:, BONES.index("chest")] = up, 1 - up
+            return weights
+        if index == _TORSO:
+            return self._torso_weights(points)
+        if index == _SKIRT:
+            return self._skirt_weights(points)
+        chain = [BONES.index(name) for name in _CHAINS[index] if self.bones.seen[BONES.index(name)]]
+        base = BONES.index("chest" if index in _ARMS else "pelvis")
+        if not chain:
+            weights[:, base] = 1
+            return weights
+        rest = self._share_along(points, BONES[chain[0]], -0.1, 0.3)
+        weights[:, base] = 1 - rest
+        for near, far in pairwise(chain):
+            if BONES[far].endswith("foot"):
+                share = self._share_along(points, BONES[near], 0.9, 1.05)
+            else:
+                closer = self._bone_distance(points, near) - self._bone_distance(points, far, self.trunk)
+                share = _smoothstep(closer / (0.12 * self.trunk))
+            weights[:, near] = rest * (1 - share)
+            rest = rest * share
+        weights[:, chain[-1]] = rest
+        return weights
+
+    def _torso_weights(self, points: np.ndarray) -> np.ndarray:
+        """Chest above, pelvis below; near shoulders and hips the limbs pull."""
+        weights = np.zeros((len(points), len(BONES)))
+        for name in ("right_upper_arm", "left_upper_arm", "right_thigh", "left_thigh"):
+            bone = BONES.index(name)
+            if self.bones.seen[bone]:
+                width = _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk
+                pull = self._share_along(points, name, -0.1, 0.3)
+                pull *= np.clip(1.5 - self._bone_distance(points, bone) / width, 0, 1)
+                if name.endswith("arm"):
+                    from_joint = np.linalg.norm(points - self.bones.origins[bone], axis=1)
+                    pull *= np.clip(2 - from_joint / (0.15 * self.trunk), 0, 1)
+                weights[:, bone] = pull
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
+        rest = 1 - weights.sum(axis=1)
+        down = self._share_along(points, "chest", 0.25, 0.95)
+        weights[:, BONES.index("chest")] += rest * (1 - down)
+        weights[:, BONES.index("pelvis")] += rest * down
+        return weights
+
+    def _skirt_weights(self, points: np.ndarray) -> np.ndarray:
+        """The pelvis at the hips, and further down both thighs, the nearer one more."""
+        weights = np.zeros((len(points), len(BONES)))
+        right, left = BONES.index("right_thigh"), BONES.index("left_thigh")
+        from_right, from_left = (self._bone_distance(points, one, self.trunk) for one in (right, left))
+        side = (from_right - from_left) / np.maximum(from_right + from_left, 1e-6)  # -1 at the right thigh
+        on_left = _smoothstep(1.2 * side)
+        down = 0.85 * np.maximum(
+            *(self._share_along(points, BONES[one], -0.1, 0.7) * self.bones.seen[one] for one in (right, left))
+        )
+        weights[:, right], weights[:, left] = down * (1 - on_left), down * on_left
+        weights[:, BONES.index("pelvis")] = 1 - down
+        return weights
+
+    def _bone_distance(self, points: np.ndarray, bone: int, beyond: float = 0.0) -> np.ndarray:
+        """Distance of points (N, 2) from a bone that is prolonged at its end, in pixels."""
+        start, vector = self.bones.origins[bone], self.bones.along[bone]
+        length = max(float(np.hypot(*vector)), 1e-6)
+        t = np.clip((points - start) @ vector / length**2, 0, 1 + beyond / length)
+        return np.linalg.norm(points - start - t[:, None] * vector, axis=1)
+
+    def _share_along(self, points: np.ndarray, name: str, start: float, stop: float) -> np.ndarray:
+        """A soft step from 0 to 1 between two places along a bone, in its lengths."""
+        index = BONES.index(name)
+        vector = self.bones.along[index]
+        t = (points - self.bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
+        return _smoothstep(2 * (t - start) / (stop - start) - 1)
 
 
 def _smoothstep(x: np.ndarray) -> np.ndarray:
     """0 below -1, 1 above 1, smooth between."""
     t = np.clip((x + 1) / 2, 0, 1)
     return t * t * (3 - 2 * t)
+
+
+def _soften(region: np.ndarray) -> np.ndarray:
+    """Opacity (H, W) float32 in [0, 1] of a region: a pixel wider, with a soft border."""
+    wider = cv2.dilate(region.astype(np.float32), np.ones((3, 3), np.uint8))
+    return cv2.GaussianBlur(wider, (0, 0), 0.8)
+
+
+def _erode(region: np.ndarray) -> np.ndarray:
+    return cv2.erode(region.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+
+
+def _bounding_box(region: np.ndarray, margin: int) -> tuple[slice, slice]:
+    left, top, width, height = cv2.boundingRect(region.astype(np.uint8))
+    return slice(max(top - margin, 0), top + height + margin), slice(max(left - margin, 0), left + width + margin)
+
+
+def _origins(known: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:
+    """Number, in the whole picture, of the known pixel that is nearest to each pixel of a box: (h, w) int32."""
+    numbers = np.arange(known.size, dtype=np.int32).reshape(known.shape)[box]
+    return numbers.ravel()[nearest_known(known[box])]

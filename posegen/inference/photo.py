@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,14 +10,20 @@ import numpy as np
 
 from posegen.color.garment_segmentation import garment_labels
 from posegen.features.background import fill_background
+from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
+from posegen.features.matte import refine_mask
 from posegen.features.person_classes import PersonClass
-from posegen.perception.body import find_body
+from posegen.perception.body import FoundBody, find_body
 
-_STANDING = 0.78  # share of the frame's height that a person takes
+_STANDING = 0.84  # share of the frame's height that a person takes
+_WIDTH = 0.96  # share of the frame's width that a person and what they do take at most
+_BEYOND_JOINTS = 0.3  # lengths of the trunk by which hands and hair reach beyond joints
 _BELOW = 0.07  # share of the frame's height that is left below the person
 _MASK_THRESHOLD = 127
+_MATTE_RADIUS = 1 / 192  # of the height of the picture
+_MATTE_CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Photo:
     """One pose, in pixels of the image."""
     labels: np.ndarray
     """(H, W) uint8 of `PersonClass`."""
+    matte: np.ndarray
+    """(H, W) float32 in [0, 1]: opacity of the person."""
     background: np.ndarray
     """(H, W, 3) uint8 RGB: the image without the person."""
     others: int = 0
@@ -37,7 +45,7 @@ class Photo:
 
     def layered(self) -> LayeredPerson:
         """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
-        return LayeredPerson(self.image, self.pose, self.labels, self.background)
+        return LayeredPerson(self.image, self.pose, self.labels, self.matte, self.background)
 
 
 def perceive_photo(image: np.ndarray, person: int = 1) -> Photo:
@@ -53,24 +61,39 @@ def perceive_photo(image: np.ndarray, person: int = 1) -> Photo:
     found = find_body(image, person)
     labels = _labels(image, found.pose, found.mask)
     background = fill_background(image, np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255), found.pose)
-    return Photo(image, found.pose, labels, background, found.others)
+    radius = max(round(image.shape[0] * _MATTE_RADIUS), 1)
+    matte = refine_mask(image, cv2.GaussianBlur(found.mask, (0, 0), radius / 2), radius)
+    matte = np.clip(_MATTE_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
+    return Photo(image, found.pose, labels, matte, background, found.others)
 
 
-def frame_person(image: np.ndarray, size: tuple[int, int], person: int = 1) -> np.ndarray:
-    """Cut the part of a picture that shows a person standing in a frame of a size, (H, W, 3) uint8.
+def frame_person(
+    image: np.ndarray, found: FoundBody, size: tuple[int, int], movements: Sequence[BodyPoses] = ()
+) -> np.ndarray:
+    """Cut the part of a picture that shows a person, and what they do, in a frame of a size: (H, W, 3) uint8.
 
-    The person takes most of the height, and stands in the middle. What lies beyond the picture goes on as its border.
+    The person stands in the middle and takes most of the height, or less where a movement needs room. What lies beyond
+    the picture goes on as its border.
 
-    Raises:
-        PerceptionError: The picture shows no such person.
+    Args:
+        image: (h, w, 3) uint8 RGB of any size.
+        found: The person in it.
+        size: H and W.
+        movements: Sequences of poses in pixels of the picture, for which there has to be room.
     """
-    found = find_body(image, person)
-    ys, xs = np.nonzero(found.mask > _MASK_THRESHOLD)
-    height, width = size
-    scale = _STANDING * height / max(float(np.ptp(ys)), 1.0)
+    ys, xs = (np.flatnonzero((found.mask > _MASK_THRESHOLD).any(axis=axis)) for axis in (1, 0))
     joints = found.pose.keypoints[found.pose.keypoints[:, 2] > 0]
-    left = width / 2 - scale * float(joints[:, 0].mean())
-    top = (1 - _BELOW) * height - scale * float(ys.max())
+    middle, height, width = float(joints[:, 0].mean()), *size
+    low, high = np.array([xs.min(), ys.min()], float), np.array([xs.max(), ys.max()], float)
+    for poses in movements:
+        reached = poses.keypoints[poses.keypoints[..., 2] > 0][:, :2]
+        beyond = _BEYOND_JOINTS * trunk_length(found.pose)
+        if len(reached):
+            low, high = np.minimum(low, reached.min(axis=0) - beyond), np.maximum(high, reached.max(axis=0) + beyond)
+    reach = max(middle - low[0], high[0] - middle, 1.0)
+    scale = min(_STANDING * height / max(high[1] - low[1], 1.0), _WIDTH * width / (2 * reach))
+    left = width / 2 - scale * middle
+    top = (1 - _BELOW) * height - scale * high[1]
     # A picture that covers the frame need not be continued beyond its border.
     left = _cover(left, scale * image.shape[1], width)
     top = _cover(top, scale * image.shape[0], height)

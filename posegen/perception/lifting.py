@@ -50,7 +50,7 @@ _FACE = np.array(list(FACE.values()))
 _FACE_LANDMARKS = joint_indices(list(FACE), BLAZEPOSE_33)
 
 
-class _Landmarks(NamedTuple):
+class Landmarks(NamedTuple):
     """What the network says of every frame."""
 
     world: np.ndarray
@@ -78,7 +78,7 @@ def lift(frames: Iterable[np.ndarray], fps: float, source: str = "the video") ->
     Raises:
         PosegenError: No frame shows a person.
     """
-    landmarks = _find_landmarks(frames, source)
+    landmarks = find_landmarks(frames, source)
     scale, origins = _fit_camera(landmarks)
     roots = np.stack([origins[:, 0] - origins[0, 0], -origins[:, 1], np.zeros(len(origins))], axis=-1) / scale
     body = smpl_joints(h36m_landmarks(landmarks.world))
@@ -152,8 +152,11 @@ def _turn_of_face(face: np.ndarray) -> np.ndarray:
     return rotations.registration(rest.expand_as(seen), seen).numpy()
 
 
-def _find_landmarks(frames: Iterable[np.ndarray], source: str) -> _Landmarks:
-    """Follow the person through the frames; between those that show them all is filled in linearly."""
+def find_landmarks(frames: Iterable[np.ndarray], source: str) -> Landmarks:
+    """Follow the person through frames (H, W, 3) uint8 RGB; between those that show them all is filled in linearly.
+
+    Raises PerceptionError, naming the source of the frames, where none shows a person.
+    """
     images = [fit_networks(frame) for frame in frames]
     networks = BlazeposeNetworks()
     sightings = follow_both_ways(networks, images)
@@ -175,7 +178,7 @@ def _find_landmarks(frames: Iterable[np.ndarray], source: str) -> _Landmarks:
 
     seen = np.isin(np.arange(len(images)), rows)
     height, width = images[0].shape[:2]
-    return _Landmarks(fill(world), fill(image), seen, (height, width))
+    return Landmarks(fill(world), fill(image), seen, (height, width))
 
 
 def _look_back(networks: BlazeposeNetworks, images: Sequence[np.ndarray], sightings: list[Sighting | None]) -> None:
@@ -190,16 +193,27 @@ def _look_back(networks: BlazeposeNetworks, images: Sequence[np.ndarray], sighti
         sightings[frame] = sighting if is_person(sighting) else sightings[frame]
 
 
-def _fit_camera(landmarks: _Landmarks) -> tuple[float, np.ndarray]:
+def _fit_camera(landmarks: Landmarks) -> tuple[float, np.ndarray]:
     """The pixels (T, 2) at which a weak camera has the middle of the hips, and its pixels per metre, the same for all.
 
     Landmarks count as much as they are visible.
     """
+    scales, middle, center = _fit_frames(landmarks)
+    scale = float(np.median(scales[landmarks.seen]))
+    return scale, center - scale * middle
+
+
+def camera_scales(landmarks: Landmarks) -> np.ndarray:
+    """Return the pixels per metre (T,) of a weak camera that is fitted to each frame by itself."""
+    return _fit_frames(landmarks)[0]
+
+
+def _fit_frames(landmarks: Landmarks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels per metre (T,) of each frame, and the weighted means (T, 2) of landmarks in metres and in pixels."""
     weights = landmarks.image[..., 2:] / landmarks.image[..., 2:].sum(axis=1, keepdims=True)  # (T, 33, 1)
     flat = landmarks.world[..., :2] * (1.0, -1.0)  # as the picture has them: y down
     pixels = landmarks.image[..., :2]
     middle, center = ((weights * x).sum(axis=1) for x in (flat, pixels))  # (T, 2)
     about, seen = flat - middle[:, None], pixels - center[:, None]
     scales = (weights * about * seen).sum(axis=(1, 2)) / (weights * about**2).sum(axis=(1, 2))  # (T,)
-    scale = float(np.median(scales[landmarks.seen]))
-    return scale, center - scale * middle
+    return scales, middle, center

@@ -1,0 +1,124 @@
+"""Poses with depths and feet of the person in a picture or in a video, from BlazePose's landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from posegen.errors import PerceptionError, VideoError
+from posegen.features.body_pose import BodyPoses
+from posegen.io.video_reader import iterate_frames
+from posegen.perception.blazepose import MIN_VISIBILITY, BlazeposeNetworks, follow_landmarks
+from posegen.perception.keypoint_maps import drop_outside, map_keypoints
+from posegen.perception.lifting import Landmarks, camera_scales, find_landmarks
+from posegen.perception.person_box import fit_networks
+from posegen.skeletons import BLAZEPOSE_33, OPENPOSE_18, convert_joints, joint_indices
+
+_TOES = joint_indices(["right_foot_index", "left_foot_index"], BLAZEPOSE_33)
+_WINDOW, _ORDER = 7, 2  # frames of the smoothing polynomials, and their order
+_FAINTEST = 0.01  # confidence of a joint that is hidden: its place is a guess, but the pose is whole
+_TO_VIEWER = (1.0, -1.0, -1.0)  # from BlazePose's axes: x right, y up, z towards the viewer
+
+
+@dataclass(frozen=True)
+class TrackedVideo:
+    """The poses of the person in a video."""
+
+    poses: BodyPoses
+    """In pixels of the video's frames. Every joint is known in every frame: what is hidden is guessed, and frames that
+    show nobody are interpolated."""
+    seen: np.ndarray
+    """(T,) bool: False in frames that show nobody."""
+    fps: float
+    times: np.ndarray
+    """(T,) seconds."""
+    size: tuple[int, int]
+    """Height and width of the frames."""
+
+
+def track_video(path: Path, seconds: float = 60.0) -> TrackedVideo:
+    """Follow the most prominent person of a video, or of its first seconds.
+
+    Raises:
+        PerceptionError: Nobody is seen in it.
+        VideoError: It is not a readable video of at least two frames.
+    """
+    frames, times = [], []
+    size = (0, 0)
+    for _, time, frame in iterate_frames(path):
+        if time > seconds:
+            break
+        size = frame.shape[:2]
+        frames.append(fit_networks(frame))  # what is seen of large frames fits into memory
+        times.append(time)
+    if len(frames) < 2:
+        raise VideoError(f"{path}: {len(frames)} frames in {seconds:g} s, expected at least two")
+    landmarks = find_landmarks(frames, str(path))
+    poses = _to_poses(_smooth(landmarks), size)
+    return TrackedVideo(poses, landmarks.seen, (len(times) - 1) / times[-1], np.array(times), size)
+
+
+def perceive_body(
+    image: np.ndarray, networks: BlazeposeNetworks | None = None, source: str = "the picture"
+) -> BodyPoses:
+    """Find the pose of the most prominent person of a picture (H, W, 3) uint8 RGB.
+
+    Joints outside of the picture, or hardly visible, are missing.
+
+    Args:
+        image: The picture.
+        networks: BlazePose; by default it is loaded.
+        source: What the picture is, for the message.
+
+    Raises:
+        PerceptionError: Nobody is seen in it.
+    """
+    small = fit_networks(image)
+    [sighting] = follow_landmarks(networks or BlazeposeNetworks(), [small])
+    if sighting is None:
+        raise PerceptionError(f"no person is seen in {source}")
+    count = len(BLAZEPOSE_33)
+    world = sighting.world[None, :count] * _TO_VIEWER
+    landmarks = Landmarks(world, sighting.landmarks[None, :count], np.ones(1, bool), (small.shape[0], small.shape[1]))
+    height, width = image.shape[:2]
+    pose = _to_poses(landmarks, (height, width))[0]
+
+    def visible(points: np.ndarray) -> np.ndarray:
+        shown = drop_outside(points, height, width)
+        shown[shown[:, 2] < MIN_VISIBILITY] = 0
+        return shown
+
+    keypoints = visible(pose.keypoints)
+    return BodyPoses(keypoints, np.where(keypoints[:, 2] > 0, pose.depths, np.nan), visible(pose.toes))
+
+
+def _smooth(landmarks: Landmarks) -> Landmarks:
+    """Landmarks without jitter."""
+    from scipy.signal import savgol_filter  # here, since it takes half as long to import as PyTorch
+
+    size = min(_WINDOW, (len(landmarks.image) - 1) // 2 * 2 + 1)
+    world, image = (
+        savgol_filter(values, size, min(_ORDER, size - 1), axis=0) for values in (landmarks.world, landmarks.image)
+    )
+    image[..., 2] = image[..., 2].clip(0, 1)
+    return landmarks._replace(world=world, image=image)
+
+
+def _to_poses(landmarks: Landmarks, size: tuple[int, int]) -> BodyPoses:
+    """Poses in pixels of pictures of another size than the landmarks were found in."""
+    scale = size[0] / landmarks.canvas[0], size[1] / landmarks.canvas[1]
+    resize = np.array([[scale[1], 0, (scale[1] - 1) / 2], [0, scale[0], (scale[0] - 1) / 2]])
+    image = landmarks.image.copy()
+    image[..., 2] = np.maximum(image[..., 2], _FAINTEST)
+    image = map_keypoints(image, resize)
+    # The middle of the hips is where depths are 0.
+    hips = landmarks.world[:, joint_indices(["left_hip", "right_hip"], BLAZEPOSE_33), 2].mean(axis=1)
+    depths = (landmarks.world[..., 2] - hips[:, None]) * (camera_scales(landmarks) * scale[0])[:, None]
+    flagged = np.stack([depths, np.zeros_like(depths), np.ones_like(depths)], axis=-1)
+    return BodyPoses(
+        convert_joints(image, BLAZEPOSE_33, OPENPOSE_18).astype(np.float32),
+        convert_joints(flagged, BLAZEPOSE_33, OPENPOSE_18)[..., 0].astype(np.float32),
+        image[:, _TOES].astype(np.float32),
+    )
