@@ -7,9 +7,19 @@ import numpy as np
 
 from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.errors import ConfigError
+from posegen.skeletons import joint_indices
 
 WRONG = 10.0
 """CIEDE2000 from which a pixel shows another thing, not the same one in other light or in the codec's noise."""
+SAME = 3.0
+"""CIEDE2000 up to which two pixels show the same thing in the same light."""
+LIMBS: tuple[tuple[int, int], ...] = tuple(
+    tuple(joint_indices([f"{side}_{near}", f"{side}_{far}"]).tolist())
+    for side in ("right", "left")
+    for near, far in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
+)
+"""Joints of OpenPose-18 at both ends of arms' and legs' bones."""
+_POINTS = 25  # along a limb
 _BLUR = 1.0  # pixels, of both frames, against noise and outlines that are soft in one of them
 
 
@@ -44,4 +54,46 @@ def wrong_share(fake: np.ndarray, real: np.ndarray, regions: np.ndarray) -> np.n
     for index, (drawn, true, region) in enumerate(zip(fake, real, regions, strict=True)):
         if region.any():
             shares[index] = (color_distances(drawn, true)[region] > WRONG).mean()
+    return shares
+
+
+def ghosts(background: np.ndarray, image: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Find the pixels of a person that a background without the person still shows: (H, W) bool.
+
+    A pixel of the person is left if the background has its very colour, and if that is none of what is beside the
+    person: of the nearest pixel that is not theirs.
+
+    Args:
+        background: (H, W, 3) uint8, the picture without the person.
+        image: (H, W, 3) uint8, with the person.
+        person: (H, W) bool, with everything that belongs to the person.
+    """
+    if person.all() or not person.any():
+        return np.zeros(person.shape, bool)
+    _, nearest = cv2.distanceTransformWithLabels(
+        person.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    ys, xs = np.nonzero(~person)
+    beside = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
+    beside[nearest[ys, xs]] = image[ys, xs]
+    kept = color_distances(background, image, blur=0.0) < SAME
+    return np.asarray(person & kept & (color_distances(beside[nearest], image) > WRONG))
+
+
+def limb_coverage(keypoints: np.ndarray, covered: np.ndarray) -> np.ndarray:
+    """Share of each limb's length that is drawn, of `LIMBS`: (8,), NaN where a joint is missing or out of the picture.
+
+    Args:
+        keypoints: (18, 3), the pose that was asked for.
+        covered: (H, W) bool, where a person is drawn.
+    """
+    height, width = covered.shape
+    shares = np.full(len(LIMBS), np.nan)
+    for index, (near, far) in enumerate(LIMBS):
+        a, b = keypoints[near], keypoints[far]
+        inside = all(0 <= x <= width - 1 and 0 <= y <= height - 1 for x, y, _ in (a, b))
+        if min(a[2], b[2]) > 0 and inside:
+            points = a[:2] + np.linspace(0, 1, _POINTS)[:, None] * (b - a)[:2]
+            x, y = points.round().astype(int).T
+            shares[index] = covered[y, x].mean()
     return shares
