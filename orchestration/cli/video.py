@@ -88,6 +88,31 @@ def _animate(
     _print_videos(made, output.out)
 
 
+@VIDEO_COMMANDS.command("preview")
+def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
+    """Preview what a photo is good for.
+
+    The picture shows photo, pose, classes of pixels, layers and background side by side. Printed is what the photo
+    hides, and which actions suit it.
+
+    Args:
+        photo: An image file.
+        out: The picture to write, .png.
+    """
+    from orchestration.generation.preview import preview
+
+    made = preview(photo, out, view)
+    for line in made.report.findings or ["nothing is hidden: the person stands well in the picture"]:
+        console.print(line, markup=False)
+    for suitability in ("good", "fair", "poor"):
+        fits = {name: fit.reason for name, fit in made.report.actions.items() if fit.suitability == suitability}
+        if fits:
+            console.print(f"{suitability}: " + ", ".join(fits), markup=False)
+        for reason in dict.fromkeys(filter(None, fits.values())):
+            console.print(f"  {reason}: " + ", ".join(n for n, why in fits.items() if why == reason), markup=False)
+    console.print(f"the picture: {made.picture}", markup=False)
+
+
 @VIDEO_COMMANDS.command("transfer")
 def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSettings, colors: ColorSettings) -> None:
     """Transfer one person's behaviour to another person's pose.

@@ -94,6 +94,17 @@ def foreshortening(pose: BodyPoses, bone: str) -> float:
     return seen / max(np.hypot(seen, depth), 1e-9)
 
 
+def limb_lengths(pose: BodyPoses) -> dict[str, np.ndarray]:
+    """Return the lengths (2,) in pixels of both bones of each limb of one pose, by name; 0 where a joint is missing."""
+    lengths = {}
+    for side in ("right", "left"):
+        for limb, bones in (("arm", ("upper_arm", "forearm")), ("leg", ("thigh", "calf"))):
+            ends = pose.keypoints[[_LIMBS[f"{side}_{bone}"] for bone in bones]]  # (2, 2, 3)
+            known = (ends[..., 2] > 0).all(axis=1)
+            lengths[f"{side}_{limb}"] = np.linalg.norm(ends[:, 1, :2] - ends[:, 0, :2], axis=-1) * known
+    return lengths
+
+
 def shows_front(pose: BodyPoses) -> bool:
     """Return whether the person's right side is on the left of an upright trunk, as from the front."""
     points = pose.keypoints[:, :2].astype(np.float64)

@@ -6,6 +6,7 @@ where they meet and go on behind those that hide them, so that a pose that opens
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -42,6 +43,7 @@ _CHAINS: dict[int, tuple[str, ...]] = {
     _RIGHT_LEG: ("right_thigh", "right_calf", "right_foot"),
     _LEFT_LEG: ("left_thigh", "left_calf", "left_foot"),
 }
+_OTHER_SIDE = {_RIGHT_ARM: _LEFT_ARM, _LEFT_ARM: _RIGHT_ARM, _RIGHT_LEG: _LEFT_LEG, _LEFT_LEG: _RIGHT_LEG}
 _TRUNK_JOINTS = joint_indices(["right_shoulder", "left_shoulder", "left_hip", "right_hip"])
 _WRISTS = joint_indices(["right_wrist", "left_wrist"])
 _ELBOWS = joint_indices(["right_elbow", "left_elbow"])
@@ -155,23 +157,24 @@ class LayeredPerson:
             scale: How much larger the person is than in the picture.
         """
         canvas = self.background.copy()
-        if not has_trunk(pose):
-            return canvas
-        if shows_front(pose) != shows_front(self.pose):
-            pose = swap_sides(pose)  # what is on the right of the picture stays there, only that it is the other arm
-        target = find_bones(pose)
-        maps: dict[int, np.ndarray] = {}  # layers that were seen in one pose share them
-        for index in order_by_depth(pose):
-            layer = self.layers.get(index)
-            if layer is None:
-                continue
-            if index == _HEAD and layer.bones.faces_viewer and not target.faces_viewer:
-                layer = self._back_of_head
-            key = id(layer.bones)
-            if key not in maps:
-                maps[key] = bone_maps(layer.bones, target, scale)
-            _lay_over(canvas, layer, maps[key])
+        if has_trunk(pose):
+            draw_layers(canvas, dict.fromkeys(range(len(LAYERS)), self), pose, scale)
         return canvas
+
+    def shows_other_side(self, pose: BodyPoses) -> bool:
+        """Return whether one pose shows the back of a person whose front the picture shows, or the front for the back.
+
+        Then the sides exchange their roles: what is on the right of the picture stays there, only that it is the other
+        arm. Nothing is mirrored or torn.
+        """
+        return shows_front(pose) != shows_front(self.pose)
+
+    def layer(self, index: int, faces_viewer: bool) -> Layer | None:
+        """Return a layer by its number in `LAYERS`: the head's is without a face where that is not to be seen."""
+        layer = self.layers.get(index)
+        if index == _HEAD and layer is not None and layer.bones.faces_viewer and not faces_viewer:
+            return self._back_of_head
+        return layer
 
     def _borrow_limbs(self, image: np.ndarray, labels: np.ndarray, matte: np.ndarray) -> None:
         """Show limbs that the picture hides as the mirrored limbs of the other side."""
@@ -184,8 +187,7 @@ class LayeredPerson:
         pose = mirror_pose(self.pose, image.shape[1])
         other = _Division(mirrored_image, pose, mirrored_labels, mirrored_matte).layers()
         for index in missing:
-            opposite = index + 1 if index in (_RIGHT_ARM, _RIGHT_LEG) else index - 1
-            if self._shows_limb(opposite) and index in other:
+            if self._shows_limb(_OTHER_SIDE[index]) and index in other:
                 self.layers[index] = other[index]
                 self._borrowed.add(index)
 
@@ -232,6 +234,32 @@ def order_by_depth(pose: BodyPoses) -> list[int]:
         lifted = known and depths[_KNEES[side]] > _LIFTED
         keys[_LEGS[side]] = (0.05 if lifted else -1.0) + 0.02 * np.tanh(leg) - 0.001 * side
     return np.argsort(keys, kind="stable").tolist()
+
+
+def draw_layers(canvas: np.ndarray, views: Mapping[int, LayeredPerson], pose: BodyPoses, scale: float = 1.0) -> None:
+    """Draw layers, each as one of several pictures of the person shows it, onto a canvas (H, W, 3) uint8.
+
+    Args:
+        canvas: Of the size of the pictures.
+        views: For each number of `LAYERS` that is drawn, where it comes from.
+        pose: What to show, in pixels of the canvas.
+        scale: How much larger the person is than in the pictures.
+    """
+    targets: dict[int, BoneFrame] = {}
+    maps: dict[int, np.ndarray] = {}  # layers that were seen in one pose share them
+    for index in order_by_depth(pose):
+        if index not in views:
+            continue
+        view = views[index]
+        other_side = view.shows_other_side(pose)
+        if id(view) not in targets:
+            targets[id(view)] = find_bones(swap_sides(pose) if other_side else pose)
+        target = targets[id(view)]
+        layer = view.layer(_OTHER_SIDE.get(index, index) if other_side else index, target.faces_viewer)
+        if layer is not None:
+            if id(layer.bones) not in maps:
+                maps[id(layer.bones)] = bone_maps(layer.bones, target, scale)
+            _lay_over(canvas, layer, maps[id(layer.bones)])
 
 
 def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray) -> None:

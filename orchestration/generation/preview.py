@@ -1,0 +1,95 @@
+"""``posegen preview``: what posegen sees in a photo, and what the photo is good for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from orchestration.generation.photo import PhotoSettings
+from posegen.errors import ConfigError
+from posegen.features.layered_person import LAYERS
+from posegen.features.person_classes import PersonClass
+from posegen.features.stick_figure import rasterize_stick_figure
+from posegen.inference.photo import Photo, frame_person, perceive_photo
+from posegen.inference.photo_report import PhotoReport, assess_photo
+from posegen.io.images import grid, write_picture
+from posegen.io.video_reader import read_image
+from posegen.perception.body import find_body
+from posegen.synthetic import motions as corpus
+
+_FRAMES = 40  # of each action that is judged
+_TINT = 0.6
+CLASS_COLORS = np.array(
+    [
+        (0, 0, 0),
+        (120, 70, 20),
+        (255, 205, 160),
+        (214, 60, 60),
+        (60, 90, 214),
+        (190, 80, 200),
+        (70, 170, 90),
+        (240, 200, 60),
+    ],
+    np.uint8,
+)
+"""Of each `PersonClass`, red, green, blue."""
+_LAYER_COLORS = np.array(
+    [(240, 200, 60), (214, 60, 60), (70, 170, 90), (60, 150, 214), (190, 80, 200), (80, 200, 200), (150, 110, 60)],
+    np.uint8,
+)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What was found."""
+
+    picture: Path
+    """Photo, pose, classes, layers and background side by side."""
+    report: PhotoReport
+
+
+def preview(path: Path, out: Path, view: PhotoSettings) -> Preview:
+    """Draw what is seen in a photo, and judge what it is good for.
+
+    Args:
+        path: The photo.
+        out: The picture to write, .png.
+        view: Size of each of its pictures, and which person.
+
+    Raises:
+        PosegenError: The photo cannot be read, or shows no person.
+    """
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"the preview is written as .png, got {out.name!r}")
+    image = read_image(path, size=None).images[0]
+    photo = perceive_photo(frame_person(image, find_body(image, view.person), view.height_and_width))
+    subject = corpus.make_subject(0, 0)
+    motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
+    report = assess_photo(photo, motions)
+    write_picture(out, _draw(photo))
+    return Preview(out, report)
+
+
+def _draw(photo: Photo) -> np.ndarray:
+    """Photo, pose, classes, layers and background in a row."""
+    figure = rasterize_stick_figure(photo.pose.keypoints, photo.image.shape[:2])
+    posed = np.where(figure.max(axis=-1, keepdims=True) > 0, figure, photo.image)
+    pictures = [photo.image, posed, _tint(photo.image, CLASS_COLORS[photo.labels], photo.labels > 0)]
+    layers = photo.layered().layers
+    covered, colors = np.zeros(photo.labels.shape, bool), np.zeros_like(photo.image)
+    for index in range(len(LAYERS)):
+        if index in layers:
+            here = layers[index].opacity > 127
+            covered |= here
+            colors[here] = _LAYER_COLORS[index]
+    return grid([[*pictures, _tint(photo.image, colors, covered), photo.background]])
+
+
+def _tint(image: np.ndarray, colors: np.ndarray, where: np.ndarray) -> np.ndarray:
+    mixed = (1 - _TINT) * image + _TINT * colors
+    return np.where(where[..., None], mixed, 0.4 * image).round().astype(np.uint8)
+
+
+assert len(CLASS_COLORS) == len(PersonClass)

@@ -1,0 +1,121 @@
+"""A person of whom a clip is at hand: each part comes from the frame that shows it best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from posegen.features.body_bones import has_trunk, limb_lengths, shows_front
+from posegen.features.body_pose import BodyPoses
+from posegen.features.layered_person import LAYERS, LayeredPerson, draw_layers
+from posegen.skeletons import OPENPOSE_18, joint_indices
+
+_KEPT = 6  # views of a person
+_STAYS = 0.15  # cost that another view must save before it takes over, against flicker
+_OTHER_SIDE_COST = 2.0  # of showing the front for the back
+_TURN_COST = 0.8  # of a trunk of other width, as a logarithm of both
+_HIDDEN_COST = 3.0  # of a limb that a view does not show
+_TRUNK = joint_indices(["right_shoulder", "left_shoulder", "right_hip", "left_hip"])
+_CHAINS = {
+    "right_arm": ("right_shoulder", "right_elbow", "right_wrist"),
+    "left_arm": ("left_shoulder", "left_elbow", "left_wrist"),
+    "right_leg": ("right_hip", "right_knee", "right_ankle"),
+    "left_leg": ("left_hip", "left_knee", "left_ankle"),
+}
+
+
+def choose_views(poses: BodyPoses, count: int = _KEPT) -> list[int]:
+    """Choose frames of a clip that show a person in postures as different as can be, the first usable one first.
+
+    Args:
+        poses: Of all frames.
+        count: Frames at most.
+    """
+    usable = [index for index in range(len(poses)) if has_trunk(poses[index])]
+    if not usable:
+        return []
+    descriptors = np.stack([_describe(poses[index]) for index in usable])
+    chosen = [0]
+    distances = np.abs(descriptors - descriptors[0]).mean(axis=1)
+    while len(chosen) < min(count, len(usable)):
+        farthest = int(distances.argmax())
+        if distances[farthest] < 1e-3:
+            break
+        chosen.append(farthest)
+        distances = np.minimum(distances, np.abs(descriptors - descriptors[farthest]).mean(axis=1))
+    return [usable[index] for index in chosen]
+
+
+class ClipPerson:
+    """A person of whom several frames are taken apart.
+
+    Args:
+        views: The person in several frames of one clip, the first in the place where they are shown.
+        background: (H, W, 3) uint8 without the person.
+    """
+
+    def __init__(self, views: Sequence[LayeredPerson], background: np.ndarray):
+        self.views, self.background = list(views), background
+        self._last: dict[int, int] = {}
+
+    @property
+    def pose(self) -> BodyPoses:
+        """Where and how the person is in the first view."""
+        return self.views[0].pose
+
+    def recolored(self, paint: Callable[[LayeredPerson], LayeredPerson]) -> ClipPerson:
+        """Return the person with other colours: each view as `paint` gives it."""
+        other = ClipPerson([paint(view) for view in self.views], self.background)
+        other._last = self._last
+        return other
+
+    def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:
+        """Show the person in one pose: (H, W, 3) uint8; frames are to be asked for in their order."""
+        canvas = self.background.copy()
+        if has_trunk(pose):
+            chosen = {}
+            for index, name in enumerate(LAYERS):
+                costs = np.array([_cost(view, pose, name) for view in self.views])
+                if index in self._last:
+                    costs[self._last[index]] -= _STAYS
+                self._last[index] = int(costs.argmin())
+                chosen[index] = self.views[self._last[index]]
+            draw_layers(canvas, chosen, pose, scale)
+        return canvas
+
+
+def _cost(view: LayeredPerson, pose: BodyPoses, name: str) -> float:
+    """How badly a view shows a layer of one pose."""
+    swapped = view.shows_other_side(pose)
+    turn = abs(np.log(_width(pose) / _width(view.pose))) * _TURN_COST + _OTHER_SIDE_COST * swapped
+    if name not in _CHAINS:
+        return float(turn)
+    lengths, own = limb_lengths(pose)[name], limb_lengths(view.pose)[_swap(name) if swapped else name]
+    if not (own > 0).all():
+        return float(turn + _HIDDEN_COST)
+    stretch = np.abs(np.log(np.maximum(lengths, 1.0) / np.maximum(own, 1.0)))
+    return float(0.5 * turn + stretch.mean())
+
+
+def _swap(name: str) -> str:
+    side, limb = name.split("_")
+    return f"{'left' if side == 'right' else 'right'}_{limb}"
+
+
+def _width(pose: BodyPoses) -> float:
+    """Width of the trunk in the picture in its lengths, at least that of a trunk from the side."""
+    right_shoulder, left_shoulder, right_hip, left_hip = pose.keypoints[_TRUNK, :2].astype(np.float64)
+    length = np.linalg.norm((right_shoulder + left_shoulder - right_hip - left_hip) / 2)
+    across = np.linalg.norm(left_shoulder - right_shoulder) + np.linalg.norm(left_hip - right_hip)
+    return float(max(across / 2 / max(length, 1.0), 0.2))
+
+
+def _describe(pose: BodyPoses) -> np.ndarray:
+    """Where the joints are about the hips, in lengths of the trunk, and which way the trunk faces."""
+    points = pose.keypoints[:, :2].astype(np.float64)
+    hips = points[_TRUNK[2:]].mean(axis=0)
+    length = max(float(np.linalg.norm(points[_TRUNK[:2]].mean(axis=0) - hips)), 1.0)
+    places = np.where(pose.keypoints[:, 2:] > 0, (points - hips) / length, 0.0)
+    side = 1.0 if shows_front(pose) else -1.0
+    return np.append(places.ravel(), np.full(len(OPENPOSE_18), side * _width(pose)))

@@ -1,0 +1,171 @@
+"""What a photo of a person is good for: what is seen badly in it, and which actions suit it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from posegen.features.body_bones import foreshortening, has_trunk, shows_front, trunk_length
+from posegen.features.body_pose import BodyPoses
+from posegen.inference.body_measures import facing_yaw
+from posegen.inference.motion_to_pose import face_viewer
+from posegen.inference.photo import Photo
+from posegen.inference.pose_fitting import fit_motion
+from posegen.inference.view_choice import choose_yaw
+from posegen.motion.motion import Motion
+from posegen.skeletons import joint_indices
+
+Suitability = Literal["good", "fair", "poor"]
+
+_SIDES = ("right", "left")
+_LIMBS = {"arm": ("upper_arm", "forearm"), "leg": ("thigh", "calf")}
+_JOINTS = {"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")}
+_SIDE_VIEW = 55.0  # degrees from the front
+_SMALL = 200.0  # pixels of height, below which a face has no features
+_BENT = 125.0  # degrees at a knee
+_SHORT = 0.5  # share of a bone's length that is seen
+_STRETCHED = 1.6  # how much longer than in the photo a limb is shown
+_OFTEN = 0.25  # of the frames
+_MOVES = 0.35  # lengths of the trunk by which a limb that an action needs moves
+_USUAL_HEIGHT = 3.3  # of a body, in lengths of the trunk
+
+
+@dataclass(frozen=True)
+class ActionFit:
+    """How well an action can be shown from a photo."""
+
+    suitability: Suitability
+    reason: str
+    """Empty where nothing is wrong."""
+
+
+@dataclass(frozen=True)
+class PhotoReport:
+    """What a photo is good for."""
+
+    findings: list[str]
+    """What is seen badly, and what it means for a video; empty where nothing is wrong."""
+    actions: dict[str, ActionFit]
+
+
+def assess_photo(photo: Photo, motions: Mapping[str, Motion]) -> PhotoReport:
+    """Judge a photo by its pose, and by how far actions move the person from it.
+
+    Args:
+        photo: The photo.
+        motions: The actions, by name.
+    """
+    findings = find_weaknesses(photo.pose, photo.others)
+    if not has_trunk(photo.pose):
+        return PhotoReport(findings, {})
+    size = photo.image.shape[:2]
+    actions = {}
+    for name, motion in motions.items():
+        front = face_viewer(motion)
+        poses = fit_motion(face_viewer(motion, choose_yaw(front)), photo.pose, size)
+        actions[name] = judge_action(photo.pose, poses)
+    return PhotoReport(findings, actions)
+
+
+def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
+    """Say what one pose hides of a person, one line for each thing."""
+    if not has_trunk(pose):
+        return ["shoulders or hips are not seen: nothing can be moved; choose a photo that shows the trunk"]
+    found = []
+    height = _USUAL_HEIGHT * trunk_length(pose)
+    if height < _SMALL:
+        found.append(f"the person is about {height:.0f} pixels tall: from {_SMALL:.0f} on, faces and hands are clear")
+    if others:
+        found.append(f"{others} more of comparable size: the most prominent person is taken, or --person N")
+    if not shows_front(pose):
+        found.append("the person is seen from behind: a face is never shown")
+    elif abs(yaw := facing_yaw(pose)) > _SIDE_VIEW:
+        found.append(f"the person is seen from the side ({abs(yaw):.0f}°): front and back of the trunk are guessed")
+    for limb, bones in _LIMBS.items():
+        for side in _SIDES:
+            missing = [name for name in _JOINTS[limb] if not _sees(pose, f"{side}_{name}")]
+            if missing:
+                joints = " and ".join(missing)
+                found.append(f"the {side} {joints} is not seen: the {limb} is taken from the other side, or left out")
+            elif min(foreshortening(pose, f"{side}_{bone}") for bone in bones) < _SHORT:
+                found.append(f"the {side} {limb} points to the viewer: stretched out, it is blurred")
+    for side in _SIDES:
+        if _sees(pose, f"{side}_wrist") and _lies_on_trunk(pose, f"{side}_wrist"):
+            found.append(f"the {side} hand lies before the trunk: the cloth behind it is made up")
+    angles = [_knee_angle(pose, side) for side in _SIDES]
+    if all(angle < _BENT for angle in angles):
+        found.append("the person sits or squats: standing, trousers are stretched")
+    return found
+
+
+def judge_action(photo: BodyPoses, poses: BodyPoses) -> ActionFit:
+    """Judge an action by the limbs that it moves, the stretch they need and how long it shows the other side.
+
+    Args:
+        photo: The pose in the photo.
+        poses: What the action asks for, fitted to the person.
+    """
+    trunk = trunk_length(photo)
+    for limb in _LIMBS:
+        hidden = not any(_sees(photo, f"{side}_{name}") for side in _SIDES for name in _JOINTS[limb][1:])
+        if hidden and _movement(poses, limb) > _MOVES * trunk:
+            return ActionFit("poor", f"it needs {limb}s, which are not seen")
+    turned = np.mean([shows_front(poses[index]) != shows_front(photo) for index in range(len(poses))])
+    if turned > _OFTEN:
+        return ActionFit("poor", "it shows the side of the person that the photo hides")
+    stretched = []
+    for limb in _LIMBS:
+        for side in _SIDES:
+            ratios = [
+                _stretch(photo, poses, f"{side}_{_JOINTS[limb][i]}", f"{side}_{_JOINTS[limb][i + 1]}") for i in (0, 1)
+            ]
+            if max(np.mean(ratio > _STRETCHED) for ratio in ratios) > _OFTEN:
+                stretched.append(f"{side} {limb}")
+    if stretched:
+        return ActionFit("fair", f"it stretches the {' and the '.join(stretched)}")
+    return ActionFit("fair", "it turns the person away for a moment") if turned > 0.02 else ActionFit("good", "")
+
+
+def _sees(pose: BodyPoses, joint: str) -> bool:
+    return bool(pose.keypoints[joint_indices([joint])[0], 2] > 0)
+
+
+def _point(pose: BodyPoses, joint: str) -> np.ndarray:
+    return pose.keypoints[..., joint_indices([joint])[0], :2].astype(np.float64)
+
+
+def _lies_on_trunk(pose: BodyPoses, joint: str) -> bool:
+    """Whether a joint lies well within the quadrangle of shoulders and hips."""
+    neck, hips = _point(pose, "neck"), (_point(pose, "right_hip") + _point(pose, "left_hip")) / 2
+    down = hips - neck
+    t = (_point(pose, joint) - neck) @ down / max(down @ down, 1e-9)
+    half = np.linalg.norm(_point(pose, "left_shoulder") - _point(pose, "right_shoulder")) / 2
+    aside = np.linalg.norm(_point(pose, joint) - neck - t * down)
+    return bool(0.1 < t < 0.9 and aside < 0.7 * half)
+
+
+def _knee_angle(pose: BodyPoses, side: str) -> float:
+    """Degrees between thigh and calf in the picture, 180 for a straight leg; 180 where it is not seen."""
+    if not all(_sees(pose, f"{side}_{name}") for name in _JOINTS["leg"]):
+        return 180.0
+    hip, knee, ankle = (_point(pose, f"{side}_{name}") for name in _JOINTS["leg"])
+    cosine = (hip - knee) @ (ankle - knee) / max(np.linalg.norm(hip - knee) * np.linalg.norm(ankle - knee), 1e-9)
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def _movement(poses: BodyPoses, limb: str) -> float:
+    """Pixels by which the ends of a pair of limbs move about the body."""
+    base, end = _JOINTS[limb][0], _JOINTS[limb][-1]
+    moves = [np.ptp(_point(poses, f"{side}_{end}") - _point(poses, f"{side}_{base}"), axis=0).max() for side in _SIDES]
+    return float(max(moves))
+
+
+def _stretch(photo: BodyPoses, poses: BodyPoses, near: str, far: str) -> np.ndarray:
+    """How much longer a bone is in each pose than in the photo, (T,); 1 where the photo does not show it."""
+    if not (_sees(photo, near) and _sees(photo, far)):
+        return np.ones(len(poses))
+    own = np.linalg.norm(_point(photo, far) - _point(photo, near))
+    return np.linalg.norm(_point(poses, far) - _point(poses, near), axis=-1) / max(own, 1.0)
