@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 import torch
 
-from posegen.errors import VideoError
+from posegen.errors import PosegenError, VideoError
 from posegen.evaluation.reconstruction import Measure
 from posegen.features.appearance import Appearance
 from posegen.features.body_bones import has_trunk, trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.parts import is_usable
 from posegen.features.warp import PartAffines, estimate_affines
+from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.photo import Photo, perceive_photo
 from posegen.io.video_reader import iterate_frames, read_video
 from posegen.metrics.image import masked
@@ -30,6 +31,7 @@ FRAMES = 14
 """Frames of a clip that are compared, spread evenly over it."""
 MARGIN = 0.03
 """Share of the height by which a person's mask is dilated before it is measured in."""
+_EVERY = 6  # frames of a clip, from one that the background is taken from to the next
 _LOOKS = 12  # frames in which the person is searched for the crop
 
 
@@ -118,12 +120,57 @@ def relative_size(poses: BodyPoses, source: BodyPoses) -> float:
     return float(np.median(lengths)) / max(trunk_length(source), 1.0)
 
 
+def layer_frames_before_truth(clip: RealClip) -> np.ndarray:
+    """Do the same before the clip's own background, where the clip ever shows it: what is lost by the background."""
+    photo = perceive_photo(clip.images[clip.source])
+    return layer_frames_of(replace(photo, background=seen_background(clip, clip.rows, photo.background)), clip)
+
+
+def clip_frames(clip: RealClip) -> np.ndarray:
+    """Show the person of several frames of the clip's first half, in each pose of its rows, (N, H, W, 3)."""
+    half = slice(clip.source, (clip.source + len(clip.images)) // 2)
+    views = []
+    for row in choose_views(clip.footage.poses[half]):
+        try:
+            views.append(perceive_photo(clip.images[clip.source + row]).layered())
+        except PosegenError:  # the frame by itself does not show the trunk
+            continue
+    seen = np.arange(half.start + 1, half.stop, _EVERY)
+    photo = perceive_photo(clip.images[clip.source])
+    person = ClipPerson([photo.layered(), *views[1:]], seen_background(clip, seen, photo.background))
+    scale = relative_size(clip.footage.poses, photo.pose)
+    return np.stack([person.frame(clip.footage.poses[int(row)], scale) for row in clip.rows])
+
+
+def seen_background(clip: RealClip, rows: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Return the median of what rows of a clip show beside the person, by the source's camera: (H, W, 3) uint8.
+
+    Args:
+        clip: The clip.
+        rows: (N,) in ascending order, after the source.
+        otherwise: (H, W, 3) uint8, for pixels before which the person always is.
+    """
+    cameras = follow_camera(clip.images, clip.footage.masks, clip.source, rows)
+    images, reach = undo_camera(clip.images[rows], cameras)
+    masks, _ = undo_camera(clip.footage.masks[rows], cameras)
+    hidden = ~reach | grow_masks(masks, MARGIN)
+    covered = np.repeat(hidden[..., None], 3, axis=-1)
+    with np.errstate(all="ignore"):
+        median = np.ma.median(np.ma.masked_array(images, covered), axis=0)
+    return np.where(np.ma.getmaskarray(median), otherwise, np.ma.getdata(median)).round().astype(np.uint8)
+
+
 METHODS: Mapping[str, Callable[[RealClip], np.ndarray]] = {
     "copy": copy_frames,
     "parts": part_frames,
     "layers": layer_frames,
 }
-"""What renders the later frames of a clip, by name; the last one is compared with the others."""
+"""What renders the later frames of a clip from its first one, by name; the last one is compared with the others."""
+ABLATIONS: Mapping[str, Callable[[RealClip], np.ndarray]] = {
+    "layers, true background": layer_frames_before_truth,
+    "layers of a clip": clip_frames,
+}
+"""What is given more than the first frame."""
 
 
 def score_motion(clip: RealClip, frames: np.ndarray, measures: Mapping[str, Measure]) -> dict[str, np.ndarray]:
