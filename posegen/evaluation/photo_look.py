@@ -165,9 +165,7 @@ def score_color(shown: ShownPhoto, garment: Garment, color: Lab, labels: np.ndar
     distances, changed, seen = [], 0, 0
     for index, surface in enumerate(shown.surfaces):
         frame = person.frame(shown.poses[index])
-        of_cloth, of_bare = (
-            surface.opaque & region[surface.rows, surface.columns] for region in (cloth, bare)
-        )
+        of_cloth, of_bare = (surface.opaque & region[surface.rows, surface.columns] for region in (cloth, bare))
         lab = np.median(rgb_to_lab(frame[of_cloth]), axis=0) if of_cloth.sum() >= _FEWEST else np.full(3, np.nan)
         distances.append(float(delta_e_2000(lab, np.array(color))))
         change = delta_e_2000(rgb_to_lab(frame[of_bare]), rgb_to_lab(shown.frames[index][of_bare]))

@@ -23,8 +23,8 @@ from posegen.inference.photo import Photo, perceive_photo
 from posegen.io.video_reader import iterate_frames, read_video
 from posegen.metrics.image import masked
 from posegen.metrics.person import grow_masks, wrong_share
-from posegen.perception.camera_motion import follow_camera, undo_camera
 from posegen.perception.body_footage import BodyFootage, perceive_footage
+from posegen.perception.camera_motion import follow_camera, undo_camera
 from posegen.perception.person_box import person_box
 
 FRAMES = 14
@@ -65,7 +65,9 @@ class RealClip:
     def _usable(self) -> np.ndarray:
         found = np.flatnonzero(is_usable(self.footage.poses.keypoints) & self.footage.masks.any(axis=(1, 2)))
         if len(found) < 2:
-            raise VideoError(f"{self.name}: {len(found)} frames show both shoulders and both hips, expected two or more")
+            raise VideoError(
+                f"{self.name}: {len(found)} frames show shoulders and hips, expected two or more"
+            )
         return found
 
 
