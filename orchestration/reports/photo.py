@@ -240,6 +240,7 @@ _PHOTO_ROWS: tuple[tuple[str, str, str, float, Literal["up", "down"]], ...] = (
     ("leak", "leak", "", 0.01, "down"),
     ("pose", "pck", "", 0.95, "up"),
     ("whole person", "ghosts", "", 0.005, "down"),
+    ("whole person", "smears", "", 0.05, "down"),
     ("whole person", "whole_limbs", "", 0.98, "up"),
     ("time", "speed", "4", 10.0, "up"),
     ("time", "preview", "", 0.5, "down"),

@@ -19,7 +19,7 @@ from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.features.person_classes import PersonClass
 from posegen.inference.photo import Photo
-from posegen.metrics.person import ghosts, grow_masks, limb_coverage
+from posegen.metrics.person import ghosts, grow_masks, limb_coverage, smears
 
 COLORS: tuple[str, ...] = (
     "black", "white", "navy", "#ffd1dc", "#c81e1e", "#2a6fdb", "teal", "#e6b800", "#6b3fa0", "#8b5a2b", "#808080",
@@ -178,6 +178,8 @@ class WholenessScores(NamedTuple):
 
     ghosts: float
     """Pixels of the person that are left in the photo's own place where nobody is drawn, as a share of the person's."""
+    smears: float
+    """Pixels of that place, where nobody is drawn, that show a filled background as such; the same share."""
     whole_limbs: float
     """Share of the limbs that are drawn over `WHOLE_LIMB` of their length at least; NaN where none was asked for."""
 
@@ -194,12 +196,17 @@ def score_wholeness(shown: ShownPhoto, person: np.ndarray | None = None) -> Whol
     if person is None:
         person = grow_masks((photo.labels > 0)[None], _PLACE)[0]
     left = ghosts(photo.background, photo.image, person)
-    shares = [(left & ~surface.drawn).sum() / max(person.sum(), 1) for surface in shown.surfaces]
+    smeared = smears(photo.background, person)
+    shares = [
+        [(wrong & ~surface.drawn).sum() / max(person.sum(), 1) for surface in shown.surfaces]
+        for wrong in (left, smeared)
+    ]
     limbs = np.concatenate(
         [limb_coverage(shown.poses.keypoints[row], surface.drawn) for row, surface in enumerate(shown.surfaces)]
     )
     limbs = limbs[np.isfinite(limbs)]
-    return WholenessScores(float(np.mean(shares)), float((limbs >= WHOLE_LIMB).mean()) if len(limbs) else float("nan"))
+    whole = float((limbs >= WHOLE_LIMB).mean()) if len(limbs) else float("nan")
+    return WholenessScores(float(np.mean(shares[0])), float(np.mean(shares[1])), whole)
 
 
 def evenly(poses: BodyPoses, count: int) -> BodyPoses:

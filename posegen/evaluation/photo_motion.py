@@ -65,9 +65,7 @@ class RealClip:
     def _usable(self) -> np.ndarray:
         found = np.flatnonzero(is_usable(self.footage.poses.keypoints) & self.footage.masks.any(axis=(1, 2)))
         if len(found) < 2:
-            raise VideoError(
-                f"{self.name}: {len(found)} frames show shoulders and hips, expected two or more"
-            )
+            raise VideoError(f"{self.name}: {len(found)} frames show shoulders and hips, expected two or more")
         return found
 
 

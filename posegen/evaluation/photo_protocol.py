@@ -37,7 +37,7 @@ class PhotoScores:
 
     name: str
     scores: dict[str, float] = field(default_factory=dict)
-    """``look_garments``, ``look_hair``, ``look_skin``; ``leak``; ``pck``; ``ghosts``; ``whole_limbs``; seconds of
+    """``look_garments``, ``look_hair``, ``look_skin``; ``leak``; ``pck``; ``ghosts``, ``smears``, ``whole_limbs``; seconds of
     ``preview``, frames a second as ``speed``."""
     color_distances: dict[str, list[float]] = field(default_factory=dict)
     """By garment and colour, CIEDE2000 in each frame."""
@@ -98,6 +98,7 @@ def score_photo(
     for kind in sorted({kind for look in looks for kind in look}):
         result.scores[f"look_{kind}"] = float(np.mean([look[kind] for look in looks if kind in look]))
     result.scores["ghosts"] = float(np.mean([one.ghosts for one in whole]))
+    result.scores["smears"] = float(np.mean([one.smears for one in whole]))
     result.scores["whole_limbs"] = float(np.nanmean([one.whole_limbs for one in whole]))
     if first is not None:
         _score_colors(result, ShownPhoto.of(photo, evenly(first.poses, _COLORED)))

@@ -13,6 +13,8 @@ WRONG = 10.0
 """CIEDE2000 from which a pixel shows another thing, not the same one in other light or in the codec's noise."""
 SAME = 3.0
 """CIEDE2000 up to which two pixels show the same thing in the same light."""
+SMEARED = 6.0
+"""Distance in LAB from which a filled background is seen to be filled."""
 LIMBS: tuple[tuple[int, int], ...] = tuple(
     tuple(joint_indices([f"{side}_{near}", f"{side}_{far}"]).tolist())
     for side in ("right", "left")
@@ -78,6 +80,37 @@ def ghosts(background: np.ndarray, image: np.ndarray, person: np.ndarray) -> np.
     beside[nearest[ys, xs]] = image[ys, xs]
     kept = color_distances(background, image, blur=0.0) < SAME
     return np.asarray(person & kept & (color_distances(beside[nearest], image) > WRONG))
+
+
+def smears(background: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Find where a background that was filled in shows what is on neither side of the person: (H, W) bool.
+
+    Right is a mixture of the nearest pixels to the left and to the right in the same row that are not the person's; a
+    person's outline that shines through, or a shadow without a body, is none.
+
+    Args:
+        background: (H, W, 3) uint8, the picture without the person.
+        person: (H, W) bool, what was filled in.
+    """
+    found = np.zeros(person.shape, bool)
+    lab = rgb_to_lab(cv2.GaussianBlur(background, (0, 0), _BLUR))
+    columns = np.arange(person.shape[1])
+    for y in np.flatnonzero(person.any(axis=1)):
+        known = np.flatnonzero(~person[y])
+        inside = columns[person[y]]
+        if not len(known):
+            continue
+        after = np.searchsorted(known, inside)
+        left, right = (lab[y, known[side.clip(0, len(known) - 1)]] for side in (after - 1, after))
+        left, right = (
+            np.where((after == 0)[:, None], right, left),
+            np.where((after == len(known))[:, None], left, right),
+        )
+        way = right - left
+        share = ((lab[y, inside] - left) * way).sum(axis=1) / np.maximum((way**2).sum(axis=1), 1e-9)
+        nearest = left + np.clip(share, 0, 1)[:, None] * way
+        found[y, inside] = np.linalg.norm(lab[y, inside] - nearest, axis=1) > SMEARED
+    return found
 
 
 def limb_coverage(keypoints: np.ndarray, covered: np.ndarray) -> np.ndarray:
