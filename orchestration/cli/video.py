@@ -17,6 +17,7 @@ from orchestration.generation.colors import ColorSettings
 from orchestration.generation.output import OutputSettings
 from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
+from orchestration.generation.videos import PoseSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
 from orchestration.training.runs import dataset_of
 from posegen.errors import UsageError
@@ -32,24 +33,24 @@ VIDEO_COMMANDS = Section("Generate and evaluate videos")
 def _generate(
     run: Positional[str],
     content: str,
-    poses: tuple[str, ...],
+    driving: PoseSettings,
     output: OutputSettings,
     colors: ColorSettings,
     dataset: str = "",
 ) -> None:
     """Generate videos of a person, in given poses and colours.
 
-    One pose sequence gives one video. Several, or --sample, give a folder of videos.
+    Poses are fitted to the person: limbs take the person's lengths, and feet stand on the person's ground. One pose
+    sequence gives one video. Several, or --sample, give a folder of videos.
 
     Args:
         run: Run of the stage video_generator or end_to_end.
         content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
-        poses: The pose sequences: clips of the dataset, by id, PERSON/ACTION or a pattern such as '*/bow'.
         dataset: Clip dataset with these clips, whose backends also process a new image; by default the run's own.
     """
     from orchestration.generation.videos import generate
 
-    made = generate(run, dataset or dataset_of(run), content=content, poses=poses, output=output, colors=colors)
+    made = generate(run, dataset or dataset_of(run), content=content, driving=driving, output=output, colors=colors)
     _print_videos(made, output.out)
 
 
