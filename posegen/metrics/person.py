@@ -63,23 +63,15 @@ def ghosts(background: np.ndarray, image: np.ndarray, person: np.ndarray) -> np.
     """Find the pixels of a person that a background without the person still shows: (H, W) bool.
 
     A pixel of the person is left if the background has its very colour, and if that is none of what is beside the
-    person: of the nearest pixel that is not theirs.
+    person, see `smears`.
 
     Args:
         background: (H, W, 3) uint8, the picture without the person.
         image: (H, W, 3) uint8, with the person.
         person: (H, W) bool, with everything that belongs to the person.
     """
-    if person.all() or not person.any():
-        return np.zeros(person.shape, bool)
-    _, nearest = cv2.distanceTransformWithLabels(
-        person.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
-    )
-    ys, xs = np.nonzero(~person)
-    beside = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
-    beside[nearest[ys, xs]] = image[ys, xs]
     kept = color_distances(background, image, blur=0.0) < SAME
-    return np.asarray(person & kept & (color_distances(beside[nearest], image) > WRONG))
+    return np.asarray(person & kept & (_unlike_sides(image, person) > WRONG))
 
 
 def smears(background: np.ndarray, person: np.ndarray) -> np.ndarray:
@@ -92,25 +84,24 @@ def smears(background: np.ndarray, person: np.ndarray) -> np.ndarray:
         background: (H, W, 3) uint8, the picture without the person.
         person: (H, W) bool, what was filled in.
     """
-    found = np.zeros(person.shape, bool)
-    lab = rgb_to_lab(cv2.GaussianBlur(background, (0, 0), _BLUR))
-    columns = np.arange(person.shape[1])
-    for y in np.flatnonzero(person.any(axis=1)):
-        known = np.flatnonzero(~person[y])
-        inside = columns[person[y]]
-        if not len(known):
-            continue
+    return np.asarray(_unlike_sides(cv2.GaussianBlur(background, (0, 0), _BLUR), person) > SMEARED)
+
+
+def _unlike_sides(image: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """Distance in LAB (H, W) of a person's pixels from all mixtures of what is to their left and right; 0 elsewhere."""
+    distances = np.zeros(person.shape)
+    lab = rgb_to_lab(image)
+    for y in np.flatnonzero(person.any(axis=1) & ~person.all(axis=1)):
+        known, inside = np.flatnonzero(~person[y]), np.flatnonzero(person[y])
         after = np.searchsorted(known, inside)
+        first, last = (after == 0)[:, None], (after == len(known))[:, None]
         left, right = (lab[y, known[side.clip(0, len(known) - 1)]] for side in (after - 1, after))
-        left, right = (
-            np.where((after == 0)[:, None], right, left),
-            np.where((after == len(known))[:, None], left, right),
-        )
+        left, right = np.where(first, right, left), np.where(last, left, right)
         way = right - left
         share = ((lab[y, inside] - left) * way).sum(axis=1) / np.maximum((way**2).sum(axis=1), 1e-9)
         nearest = left + np.clip(share, 0, 1)[:, None] * way
-        found[y, inside] = np.linalg.norm(lab[y, inside] - nearest, axis=1) > SMEARED
-    return found
+        distances[y, inside] = np.linalg.norm(lab[y, inside] - nearest, axis=1)
+    return distances
 
 
 def limb_coverage(keypoints: np.ndarray, covered: np.ndarray) -> np.ndarray:
