@@ -1,4 +1,4 @@
-"""``posegen generate, animate, transfer, evaluate, export``: videos of runs, and what runs are worth."""
+"""``posegen generate, animate, colorways, transfer, evaluate, export``: videos of runs, and what runs are worth."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from orchestration.cli.progress import CountProgress
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.animate import MotionSettings
 from orchestration.generation.colors import ColorSettings
+from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
 from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
@@ -82,9 +83,9 @@ def _animate(
     """
     from orchestration.generation.animate import animate
     from orchestration.generation.people import is_image
-    from orchestration.generation.photo import animate_photo
+    from orchestration.generation.photo import animate_photo, is_video
 
-    if is_image(run):
+    if is_image(run) or is_video(run):
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
         if not content:
@@ -116,6 +117,26 @@ def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
         for reason in dict.fromkeys(filter(None, fits.values())):
             console.print(f"  {reason}: " + ", ".join(n for n, why in fits.items() if why == reason), markup=False)
     console.print(f"the picture: {made.picture}", markup=False)
+
+
+@VIDEO_COMMANDS.command("colorways")
+def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
+    """Show a photo of a person in other colours, all on one sheet. Needs no run.
+
+    Each colour of the upper garment is combined with each of the lower one. Texture and folds are kept, and so is what
+    is given no colour, pixel by pixel. How near each colour is to the one asked for is printed, and written as .csv
+    beside the sheet.
+
+    Args:
+        photo: The photo of a person.
+    """
+    from orchestration.generation.colorways import colorways
+
+    made = colorways(photo, settings)
+    console.print(made.table())
+    for note in made.notes:
+        console.print(note, markup=False)
+    console.print(f"{made.num_pictures} pictures in {made.sheet}, the figures in {made.figures}", markup=False)
 
 
 @VIDEO_COMMANDS.command("transfer")

@@ -56,8 +56,8 @@ class MotionSettings:
     """Show the motion as a stick figure in three dimensions beside the person."""
 
     def __post_init__(self) -> None:
-        if sum((self.motion is not None, bool(self.action_names), bool(self.actions))) != 1:
-            raise ConfigError("say what the person does: --action NAME, --actions NAME NAME, or --motion FILE")
+        if self._num_sources > 1:
+            raise ConfigError("got several motions, expected one of --action, --actions and --motion")
         if self.motion and self.actor:
             raise ConfigError("an --actor makes motions of an --action, got a --motion file")
         if self.frames is not None and not 1 <= self.frames <= MAX_FRAMES:
@@ -66,6 +66,15 @@ class MotionSettings:
             raise ConfigError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
         if self.yaw is not None and not math.isfinite(self.yaw):
             raise ConfigError(f"got yaw {self.yaw}, expected degrees")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any motion is given."""
+        return self._num_sources > 0
+
+    @property
+    def _num_sources(self) -> int:
+        return sum((self.motion is not None, bool(self.action_names), bool(self.actions)))
 
     @property
     def action_names(self) -> list[str]:
@@ -134,6 +143,8 @@ def resolve_motions(
     Raises:
         PosegenError: An action is unknown, or a file cannot be read or is too short.
     """
+    if not moves.is_given:
+        raise ConfigError("say what the person does: --action NAME, --actions NAME NAME, or --motion FILE")
     if moves.motion is not None:
         found = {moves.motion.stem: read_motion_file(moves.motion)}
     else:

@@ -28,15 +28,20 @@ _MEDIAN_FRAMES = 48  # of a clip are looked at
 _MIN_SEEN = 0.05  # of them must show a pixel of the background
 
 
-def fill_background(image: np.ndarray, person: np.ndarray, pose: BodyPoses) -> np.ndarray:
+def fill_background(
+    image: np.ndarray, person: np.ndarray, pose: BodyPoses, known: np.ndarray | None = None
+) -> np.ndarray:
     """Make up what is behind a person, (H, W, 3) uint8.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         person: (H, W) uint8 probability × 255 of the person.
         pose: One pose; the shadow on the floor is searched at its feet.
+        known: (H, W) bool, False beyond the border of a picture, where everything is made up. Default: all is known.
     """
     hole = person_hole(image, person, pose)
+    if known is not None:
+        hole |= ~known
     return fill_by_patches(image, hole, _dilate(hole, _RIM * len(image)))
 
 

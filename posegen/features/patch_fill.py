@@ -367,7 +367,9 @@ class _Match:
         spread = max(float(np.quantile(self._distance, _SHARPNESS)), self._area * 3.0)
         inward = cv2.distanceTransform(np.pad(scale.hole, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
         trust = 1.3 ** -inward.ravel()[scale.targets].clip(0, 40)
-        weight = (trust * (1.0 if first else np.exp(-self._distance / (2 * spread))) + 1e-12)[:, None].astype(np.float32)
+        weight = (trust * (1.0 if first else np.exp(-self._distance / (2 * spread))) + 1e-12)[:, None].astype(
+            np.float32
+        )
         source = cv2.copyMakeBorder(scale.image, *(_RADIUS,) * 4, cv2.BORDER_REFLECT_101).reshape(-1, 3)
         source = np.concatenate([source, np.ones_like(source[:, :1])], axis=1)
         shift = np.concatenate([bias * weight, np.zeros_like(weight)], axis=1)
