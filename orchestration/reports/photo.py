@@ -131,7 +131,8 @@ def evaluate_photos(
         on_progress: Called with the number of clips and photos that are done and the number of all.
 
     Raises:
-        PosegenError: A clip cannot be read or shows nobody, or there is nothing to measure. Nothing is written then.
+        ConfigError: There is nothing to measure, or a clip is missing. Nothing is written then.
+        PosegenError: A clip cannot be read or shows nobody. The report is recorded as failed.
     """
     files = _photo_files(settings)
     if not clips and not files:

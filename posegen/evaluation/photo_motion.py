@@ -150,7 +150,8 @@ def seen_background(clip: RealClip, rows: np.ndarray, otherwise: np.ndarray) -> 
         rows: (N,) in ascending order, after the source.
         otherwise: (H, W, 3) uint8, for pixels before which the person always is.
     """
-    cameras = follow_camera(clip.images, clip.footage.masks, clip.source, rows)
+    same = np.array_equal(rows, clip.rows)
+    cameras = clip.cameras if same else follow_camera(clip.images, clip.footage.masks, clip.source, rows)
     images, reach = undo_camera(clip.images[rows], cameras)
     masks, _ = undo_camera(clip.footage.masks[rows], cameras)
     hidden = ~reach | grow_masks(masks, MARGIN)

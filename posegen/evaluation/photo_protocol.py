@@ -13,7 +13,7 @@ from posegen.color.palette import parse_color
 from posegen.errors import ColorError, PerceptionError
 from posegen.evaluation.photo_look import COLORS, ShownPhoto, evenly, own_look, score_color, score_wholeness
 from posegen.inference.motion_to_pose import face_viewer
-from posegen.inference.photo import Photo, frame_person, perceive_photo, render_photo
+from posegen.inference.photo import Photo, find_window, perceive_photo, render_photo
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.view_choice import choose_yaw
 from posegen.metrics.pose import measure_pck
@@ -37,8 +37,8 @@ class PhotoScores:
 
     name: str
     scores: dict[str, float] = field(default_factory=dict)
-    """``look_garments``, ``look_hair``, ``look_skin``; ``leak``; ``pck``; ``ghosts``, ``smears``, ``whole_limbs``; seconds of
-    ``preview``, frames a second as ``speed``."""
+    """``look_garments``, ``look_hair``, ``look_skin``; ``leak``; ``pck``; ``ghosts``, ``smears``, ``whole_limbs``;
+    seconds of ``preview``, frames a second as ``speed``."""
     color_distances: dict[str, list[float]] = field(default_factory=dict)
     """By garment and colour, CIEDE2000 in each frame."""
     pck_by_action: dict[str, float] = field(default_factory=dict)
@@ -53,12 +53,22 @@ def protocol_motions(actions: Iterable[str] = PHOTO_ACTIONS) -> dict[str, Motion
     return found
 
 
-def cut_photo(image: np.ndarray, size: tuple[int, int], motions: Mapping[str, Motion]) -> np.ndarray:
-    """Frame the person of a picture so that all motions fit: (H, W, 3) uint8. Raises PerceptionError for nobody."""
+def frame_photo(
+    image: np.ndarray, size: tuple[int, int], motions: Mapping[str, Motion]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frame the person of a picture so that all motions fit.
+
+    Returns:
+        (H, W, 3) uint8, and where the picture reaches in it, (H, W) bool.
+
+    Raises:
+        PerceptionError: The picture shows nobody.
+    """
     found = find_body(image)
-    return frame_person(
-        image, found, size, [fit_motion(motion, found.pose, image.shape[:2]) for motion in motions.values()]
-    )
+    picture = image.shape[0], image.shape[1]
+    return find_window(
+        found, picture, size, [fit_motion(motion, found.pose, picture) for motion in motions.values()]
+    ).cut(image)
 
 
 def score_photo(
@@ -74,8 +84,8 @@ def score_photo(
         ConfigError: The person's shoulders or hips are not seen.
     """
     result = PhotoScores(name)
-    image = cut_photo(image, size, motions)
-    photo, result.scores["preview"] = _time_preview(image, motions)
+    framed, known = frame_photo(image, size, motions)
+    photo, result.scores["preview"] = _time_preview(framed, known, motions)
     looks, whole, rows = [], [], []
     found: list[np.ndarray] = []
     asked: list[np.ndarray] = []
@@ -105,11 +115,11 @@ def score_photo(
     return result, np.concatenate(rows)
 
 
-def _time_preview(image: np.ndarray, motions: Mapping[str, Motion]) -> tuple[Photo, float]:
+def _time_preview(image: np.ndarray, known: np.ndarray, motions: Mapping[str, Motion]) -> tuple[Photo, float]:
     """Perceive a photo and show it in the first pose: the photo, and the seconds that this takes."""
     start = time.perf_counter()
-    photo = perceive_photo(image)
-    poses = fit_motion(next(iter(motions.values())), photo.pose, image.shape[:2])
+    photo = perceive_photo(image, known=known)
+    poses = fit_motion(next(iter(motions.values())), photo.pose, known.shape)
     photo.layered().frame(poses[0])
     return photo, time.perf_counter() - start
 
