@@ -17,9 +17,9 @@ from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, garment
 from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
-from posegen.features.person_classes import PersonClass
 from posegen.inference.photo import Photo
 from posegen.metrics.person import ghosts, grow_masks, limb_coverage, smears
+from posegen.person_classes import PersonClass
 
 COLORS: tuple[str, ...] = (
     "black", "white", "navy", "#ffd1dc", "#c81e1e", "#2a6fdb", "teal", "#e6b800", "#6b3fa0", "#8b5a2b", "#808080",

@@ -13,8 +13,8 @@ from posegen.errors import ColorError
 from posegen.evaluation.photo_look import ShownPhoto, SurfaceMap, evenly, own_look, score_color, score_wholeness
 from posegen.features.background import fill_background
 from posegen.features.body_pose import BodyPoses
-from posegen.features.person_classes import PersonClass
 from posegen.inference.photo import Photo
+from posegen.person_classes import PersonClass
 from posegen.synthetic.studio import RenderSettings, render_action
 
 SIZE = (192, 128)
