@@ -111,8 +111,9 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     """
     figures = settings.out.with_suffix(".csv")
     _require_own_place((settings.out, figures), (photo, *(Path(text) for text in settings.upper + settings.lower)))
-    asked = {
-        garment: _read_requests(texts) for garment, texts in (("upper", settings.upper), ("lower", settings.lower))
+    asked: dict[Garment, list[_Request | None]] = {
+        "upper": _read_requests(settings.upper),
+        "lower": _read_requests(settings.lower),
     }
     image = read_image(photo, size=None, crop="none").images[0]
     found = perceive_photo(_no_taller(image, _TALLEST), settings.person)
@@ -121,9 +122,8 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     }
     pictures, reports = [_captioned(found.image, [("the photo", None)], lines=len(paints))], []
     for number, combination in enumerate(product(asked["lower"], asked["upper"]), 1):
-        colors: dict[Garment, _Request] = {
-            garment: wanted for garment, wanted in zip(("lower", "upper"), combination, strict=True) if wanted
-        }
+        order: tuple[Garment, Garment] = ("lower", "upper")
+        colors = {garment: wanted for garment, wanted in zip(order, combination, strict=True) if wanted}
         require_separate(found.labels, {garment: wanted.lab for garment, wanted in colors.items()})
         picture = found.image
         for garment, wanted in colors.items():

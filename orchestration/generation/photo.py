@@ -112,8 +112,9 @@ def animate_photo(
     videos, sheets = [], []
     for movement in movements:
         poses = movement.fit(shown.photo.pose, view.height_and_width, shown.measures)
-        shows_figure = moves.stick_figures and isinstance(movement.source, Motion)
-        figure = MotionRenderer(movement.source, view.height_and_width) if shows_figure else None
+        figure = None
+        if moves.stick_figures and isinstance(movement.source, Motion):
+            figure = MotionRenderer(movement.source, view.height_and_width)
         sequence = PoseSequence(movement.name, poses.keypoints, movement.fps, movement.times, figure)
         video = PlannedVideo(output.path(movement.name), sequence)
         frames = ({0: frame} for frame in painter.frames(poses))

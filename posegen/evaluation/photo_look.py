@@ -7,7 +7,7 @@ pose with a texture of coordinates instead of colours. So no renderer gains by w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -63,8 +63,8 @@ class SurfaceMap:
         height, width = person.background.shape[:2]
         ys, xs = np.mgrid[:height, :width]
         texture = np.stack([xs * (255 / (width - 1)), ys * (255 / (height - 1)), np.full(xs.shape, 255)], axis=-1)
-        self._person = person.recolored(texture.round().astype(np.uint8))
-        self._person.background = np.zeros_like(person.background)
+        recolored = person.recolored(texture.round().astype(np.uint8))
+        self._person = replace(recolored, background=np.zeros_like(person.background))
         self._size = height, width
 
     def of(self, pose: BodyPoses, scale: float = 1.0) -> Surface:

@@ -190,7 +190,7 @@ def score_motion(clip: RealClip, frames: np.ndarray, measures: Mapping[str, Meas
     real = clip.images[clip.rows]
     regions = grow_masks(clip.footage.masks[clip.rows], MARGIN)
     images = [torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255 for x in (frames, real)]
-    inside = masked(*images, torch.from_numpy(regions)[:, None])
+    inside = masked(images[0], images[1], torch.from_numpy(regions)[:, None])
     scores = {name: measure(*inside).numpy() for name, measure in measures.items()}
     scores["wrong_inside"] = wrong_share(frames, real, regions)
     still, reach = undo_camera(real, clip.cameras)

@@ -13,7 +13,7 @@ from posegen.color.palette import parse_color
 from posegen.errors import ColorError, PerceptionError
 from posegen.evaluation.photo_look import COLORS, ShownPhoto, evenly, own_look, score_color, score_wholeness
 from posegen.inference.motion_to_pose import face_viewer
-from posegen.inference.photo import Photo, find_window, perceive_photo, render_photo
+from posegen.inference.photo import Photo, find_frame, perceive_photo, render_photo
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.view_choice import choose_yaw
 from posegen.metrics.pose import measure_pck
@@ -66,7 +66,7 @@ def frame_photo(
     """
     found = find_body(image)
     picture = image.shape[0], image.shape[1]
-    return find_window(
+    return find_frame(
         found, picture, size, [fit_motion(motion, found.pose, picture) for motion in motions.values()]
     ).cut(image)
 

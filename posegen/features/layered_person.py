@@ -468,7 +468,8 @@ class _Division:
                     first = 0.5 if self.has_skirt and name.endswith("thigh") else -0.05
                     ends = self.bones.origins[bone] + np.array([[first], [1.0]]) * self.bones.along[bone]
                     width = max(round(_HIDDEN_WIDTH * _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk), 1)
-                    cv2.line(hidden, *ends.round().astype(int).tolist(), 1, width)
+                    start, stop = ends.round().astype(int).tolist()
+                    cv2.line(hidden, start, stop, 1, width)
             others = [*_ARMS, *(leg for leg in _LEGS if leg != index), _SKIRT]
             return (hidden > 0) & np.isin(self.parts, others)
         return hidden > 0

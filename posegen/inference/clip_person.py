@@ -105,9 +105,9 @@ def _swap(name: str) -> str:
 def _width(pose: BodyPoses) -> float:
     """Width of the trunk in the picture in its lengths, at least that of a trunk from the side."""
     right_shoulder, left_shoulder, right_hip, left_hip = pose.keypoints[_TRUNK, :2].astype(np.float64)
-    length = np.linalg.norm((right_shoulder + left_shoulder - right_hip - left_hip) / 2)
-    across = np.linalg.norm(left_shoulder - right_shoulder) + np.linalg.norm(left_hip - right_hip)
-    return float(max(across / 2 / max(length, 1.0), 0.2))
+    length = float(np.linalg.norm((right_shoulder + left_shoulder - right_hip - left_hip) / 2))
+    across = float(np.linalg.norm(left_shoulder - right_shoulder) + np.linalg.norm(left_hip - right_hip))
+    return max(across / 2 / max(length, 1.0), 0.2)
 
 
 def _describe(pose: BodyPoses) -> np.ndarray:
