@@ -58,6 +58,7 @@ _HAND = 0.35  # how far beyond the wrist an arm reaches
 _SEAMS = {_HEAD: 0.12, _RIGHT_ARM: 0.16, _LEFT_ARM: 0.16, _RIGHT_LEG: 0.2, _LEFT_LEG: 0.2, _SKIRT: 0.0}
 _SEAM_OF_SKIRT = 0.2
 
+_CLOTH = (PersonClass.UPPER, PersonClass.LOWER, PersonClass.ONE_PIECE)
 # How much less a class of pixels belongs to a layer than its place says, in half widths.
 _NEVER = 50.0
 _MISFITS = {
@@ -363,7 +364,7 @@ class _Division:
                 distances[[_TORSO, *_LEGS]] += _IN_HAND * (near & (classes == PersonClass.SKIN))
         if self.has_skirt:
             below = self._share_along(points, "chest", 0.85, 1.0) > 0.5
-            cloth = np.isin(classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+            cloth = np.isin(classes, _CLOTH)
             distances[_SKIRT] = np.where(below, np.minimum(distances[_RIGHT_LEG], distances[_LEFT_LEG]), 2 * _NEVER)
             distances[[_TORSO, *_LEGS]] += 4.0 * (below & cloth)
         misfits = np.zeros((len(PersonClass), len(LAYERS)))
@@ -413,7 +414,7 @@ class _Division:
         middle = ((points[0] + points[1]) / 2).round().astype(int)
         height, width = self.labels.shape
         middle = middle[(middle >= 0).all(axis=1) & (middle[:, 0] < width) & (middle[:, 1] < height)]
-        cloth = np.isin(self.labels, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+        cloth = np.isin(self.labels, _CLOTH)
         between = cloth[middle[:, 1], middle[:, 0]].mean() if len(middle) else 0.0
         knees = self._classes_around_calves()
         is_bare = knees.size > 0 and bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
@@ -437,7 +438,7 @@ class _Division:
         if index == _TORSO:
             return np.zeros(self.parts.shape, bool)
         if index == _SKIRT:
-            cloth = np.isin(self.classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+            cloth = np.isin(self.classes, _CLOTH)
             return (self.parts == _TORSO) & cloth & self._beyond_hips(-_SEAM_OF_SKIRT)
         first = "head" if index == _HEAD else _CHAINS[index][0]
         center = self.bones.origins[SOFT_BONES.index(first)].round().astype(int).tolist()
