@@ -160,7 +160,7 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    return BoneFrame(origins, along, across, seen, middle, bool(known[_FACE[:3]].any()))
+    return BoneFrame(origins, along, across, seen, middle, _shows_face(pose))
 
 
 def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.ndarray:
@@ -186,6 +186,14 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
         fixed = (source.face, target.face) if name == "head" else (source.origins[index], target.origins[index])
         maps[index, :, 2] = fixed[1] - linear @ fixed[0]
     return maps
+
+
+def _shows_face(pose: BodyPoses) -> bool:
+    """Whether nose or eyes are seen: estimators guess them on the back of a head, behind the ears."""
+    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
+    depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
+    behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
+    return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
 
 
 def _trunk_width(pose: BodyPoses, pair: np.ndarray, spine: np.ndarray) -> np.ndarray:

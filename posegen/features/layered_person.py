@@ -308,9 +308,9 @@ class _Division:
             shown = own | self._overlap(index)
             region = shown | self._hidden(index)
             opacity = _soften(region) * np.where(region & ~shown, 1, self.matte)
-            sure = _erode(shown & (self.matte > _SURE))
+            sure = self._own_colors(shown)
             if not sure.any():
-                continue
+                continue  # a few pixels at most
             rows, columns = _bounding_box(opacity > 0, margin=3)
             origins = _origins(sure, (rows, columns))
             opaque = (opacity * 255).round().astype(np.uint8)
@@ -328,6 +328,17 @@ class _Division:
             )
             found[index] = layer.showing(self.image)
         return found
+
+    def _own_colors(self, shown: np.ndarray) -> np.ndarray:
+        """Where the picture's colours are those of a layer, (H, W) bool.
+
+        Not at the border to the background or to another class, whose colours mix with it, but beyond the border to a
+        layer of the same cloth or skin, so that no seam is seen.
+        """
+        near = cv2.dilate(shown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        same = self.classes == self.classes.ravel()[nearest_known(shown)]
+        foreign = ~same | (self.matte <= _SURE)
+        return near & (cv2.dilate(foreign.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
 
     # ---- Which layer each pixel belongs to
 
@@ -574,10 +585,6 @@ def _soften(region: np.ndarray) -> np.ndarray:
     """Opacity (H, W) float32 in [0, 1] of a region: a pixel wider, with a soft border."""
     wider = cv2.dilate(region.astype(np.float32), np.ones((3, 3), np.uint8))
     return cv2.GaussianBlur(wider, (0, 0), 0.8)
-
-
-def _erode(region: np.ndarray) -> np.ndarray:
-    return cv2.erode(region.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
 
 
 def _bounding_box(region: np.ndarray, margin: int) -> tuple[slice, slice]:
