@@ -337,8 +337,8 @@ class _Division:
         """
         near = cv2.dilate(shown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         same = self.classes == self.classes.ravel()[nearest_known(shown)]
-        foreign = ~same | (self.matte <= _SURE)
-        return near & (cv2.dilate(foreign.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
+        foreign = cv2.dilate((~same).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return near & ~foreign & (self.matte > _SURE)
 
     # ---- Which layer each pixel belongs to
 
