@@ -61,6 +61,8 @@ def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None 
         PerceptionError: The picture shows no such person.
     """
     found = find_body(image, person)
+    if known is not None:
+        found.mask[~known] = 0
     labels = parse_person(image, found.pose.keypoints, found.mask)
     covered = np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255)
     background = fill_background(image, covered, found.pose, known)
