@@ -105,7 +105,7 @@ def _unlike_sides(image: np.ndarray, person: np.ndarray) -> np.ndarray:
 
 
 def limb_coverage(keypoints: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """Share of each limb's length that is drawn, of `LIMB_ENDS`: (8,), NaN where a joint is missing or not in the picture.
+    """Share of each limb's length that is drawn, of `LIMB_ENDS`: (8,), NaN where a joint is missing or outside.
 
     Args:
         keypoints: (18, 3), the pose that was asked for.
