@@ -24,7 +24,7 @@ from posegen.errors import ConfigError, PosegenError, first_line
 from posegen.evaluation import photo_look, photo_motion, photo_protocol
 from posegen.evaluation.photo_motion import (
     ABLATIONS,
-    METHODS,
+    MOTION_METHODS,
     RealClip,
     read_real_clip,
     score_motion,
@@ -69,7 +69,7 @@ class PhotoEvaluateSettings:
 
 
 @dataclass(frozen=True)
-class Row:
+class ProtocolRow:
     """A line of the protocol's table."""
 
     what: str
@@ -96,7 +96,7 @@ class PhotoEvaluation:
     """Settings and constants that the figures depend on."""
     protocol_hash: str
     data_fingerprint: str
-    rows: list[Row]
+    rows: list[ProtocolRow]
     motion: dict[str, dict[str, dict[str, float]]]
     """By clip, method and metric: means over the frames."""
     tests: dict[str, dict[str, dict[str, PairedTest]]]
@@ -184,7 +184,7 @@ class _Motion:
         self._settings = settings
         self._measures, _, missing = open_measures(settings.perceptual, settings.clip_size, default_device())
         left_out |= missing
-        self._methods = dict(METHODS) | (dict(ABLATIONS) if settings.ablations else {})
+        self._methods = dict(MOTION_METHODS) | (dict(ABLATIONS) if settings.ablations else {})
         if settings.deformable_gan:
             renderer = load_renderer(settings.deformable_gan, PoseTransfer)
             self._methods["Deformable GAN"] = lambda clip: transfer_frames(renderer, clip)
@@ -209,7 +209,7 @@ class _Motion:
     def _draw(self, clip: RealClip, frames: Mapping[str, np.ndarray]) -> None:
         write_picture(self._settings.out / "clips" / f"{clip.name}.png", side_by_side(clip, frames))
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ProtocolRow]:
         """The layers' means over clips; to reach are the best of the methods that are shown the first frame alone."""
         found = []
         for metric in next(iter(self.means.values()), {}).get(_OURS, {}):
@@ -219,7 +219,7 @@ class _Motion:
             best = max(others.values()) if direction == "up" else min(others.values())
             today = " / ".join(f"{others[name]:.{_DIGITS}f}" for name in ("copy", "parts"))
             score = Score.of_clips(by_method[_OURS])
-            found.append(Row("motion on clips", metric, score, len(self.means), today, best, direction))
+            found.append(ProtocolRow("motion on clips", metric, score, len(self.means), today, best, direction))
         return found
 
 
@@ -249,12 +249,12 @@ _PHOTO_ROWS: tuple[tuple[str, str, str, float, Literal["up", "down"]], ...] = (
 """What, name, the figure that came before, what is to be reached, and which way."""
 
 
-def _photo_rows(photos: Sequence[PhotoScores]) -> list[Row]:
+def _photo_rows(photos: Sequence[PhotoScores]) -> list[ProtocolRow]:
     rows = []
     for what, name, today, goal, direction in _PHOTO_ROWS:
         values = [photo.scores[name] for photo in photos if np.isfinite(photo.scores.get(name, np.nan))]
         if values:
-            rows.append(Row(what, name, Score.of_clips(values), len(values), today, goal, direction))
+            rows.append(ProtocolRow(what, name, Score.of_clips(values), len(values), today, goal, direction))
     for garment in ("upper", "lower"):
         of_photos = [
             [x for name, values in photo.color_distances.items() if name.startswith(garment) for x in values]
@@ -265,7 +265,7 @@ def _photo_rows(photos: Sequence[PhotoScores]) -> list[Row]:
             every = ("color_median", 50, "25–50 for black and white", 1.5), ("color_p95", 95, "", 3.0)
             for name, percentile, today, goal in every:
                 score = Score.of_clips([float(np.percentile(values, percentile)) for values in of_photos])
-                rows.append(Row("colour", f"{name}_{garment}", score, len(of_photos), today, goal, "down"))
+                rows.append(ProtocolRow("colour", f"{name}_{garment}", score, len(of_photos), today, goal, "down"))
     return rows
 
 

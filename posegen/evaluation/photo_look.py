@@ -43,7 +43,7 @@ _OPAQUE = 250  # of 255
 _PLACE = 0.02  # of the height, around a person: what may belong to them
 
 
-class Surface(NamedTuple):
+class ShownSurface(NamedTuple):
     """Which pixels of a photo a frame shows."""
 
     rows: np.ndarray
@@ -67,7 +67,7 @@ class SurfaceMap:
         self._person = replace(recolored, background=np.zeros_like(person.background))
         self._size = height, width
 
-    def of(self, pose: BodyPoses, scale: float = 1.0) -> Surface:
+    def of(self, pose: BodyPoses, scale: float = 1.0) -> ShownSurface:
         """Find it in one pose; see `LayeredPerson.frame`."""
         frame = self._person.frame(pose, scale).astype(np.float64)
         share = np.maximum(frame[..., 2], 1)
@@ -75,7 +75,7 @@ class SurfaceMap:
             (frame[..., axis] / share * (length - 1)).round().clip(0, length - 1).astype(int)
             for axis, length in ((0, self._size[1]), (1, self._size[0]))
         )
-        return Surface(rows, columns, frame[..., 2] >= _OPAQUE, frame[..., 2] >= 128)
+        return ShownSurface(rows, columns, frame[..., 2] >= _OPAQUE, frame[..., 2] >= 128)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ShownPhoto:
     poses: BodyPoses
     frames: np.ndarray
     """(T, H, W, 3) uint8, in the photo's own colours."""
-    surfaces: list[Surface]
+    surfaces: list[ShownSurface]
 
     @classmethod
     def of(cls, photo: Photo, poses: BodyPoses) -> ShownPhoto:
@@ -117,7 +117,7 @@ def own_look(shown: ShownPhoto) -> dict[str, float]:
     return found
 
 
-def _square_distances(photo: np.ndarray, frame: np.ndarray, surface: Surface, region: np.ndarray) -> np.ndarray:
+def _square_distances(photo: np.ndarray, frame: np.ndarray, surface: ShownSurface, region: np.ndarray) -> np.ndarray:
     """CIEDE2000 (K,) between a photo (H, W, 3) LAB and a frame uint8, in each square of the photo that is shown."""
     height, width = region.shape
     side = max(round(_CELL * height), 2)

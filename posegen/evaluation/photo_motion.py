@@ -161,7 +161,7 @@ def seen_background(clip: RealClip, rows: np.ndarray, otherwise: np.ndarray) -> 
     return np.where(np.ma.getmaskarray(median), otherwise, np.ma.getdata(median)).round().astype(np.uint8)
 
 
-METHODS: Mapping[str, Callable[[RealClip], np.ndarray]] = {
+MOTION_METHODS: Mapping[str, Callable[[RealClip], np.ndarray]] = {
     "copy": copy_frames,
     "parts": part_frames,
     "layers": layer_frames,

@@ -15,7 +15,7 @@ SAME = 3.0
 """CIEDE2000 up to which two pixels show the same thing in the same light."""
 SMEARED = 6.0
 """Distance in LAB from which a filled background is seen to be filled."""
-LIMBS: tuple[tuple[int, int], ...] = tuple(
+LIMB_ENDS: tuple[tuple[int, int], ...] = tuple(
     tuple(joint_indices([f"{side}_{near}", f"{side}_{far}"]).tolist())
     for side in ("right", "left")
     for near, far in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
@@ -105,15 +105,15 @@ def _unlike_sides(image: np.ndarray, person: np.ndarray) -> np.ndarray:
 
 
 def limb_coverage(keypoints: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """Share of each limb's length that is drawn, of `LIMBS`: (8,), NaN where a joint is missing or out of the picture.
+    """Share of each limb's length that is drawn, of `LIMB_ENDS`: (8,), NaN where a joint is missing or outside.
 
     Args:
         keypoints: (18, 3), the pose that was asked for.
         covered: (H, W) bool, where a person is drawn.
     """
     height, width = covered.shape
-    shares = np.full(len(LIMBS), np.nan)
-    for index, (near, far) in enumerate(LIMBS):
+    shares = np.full(len(LIMB_ENDS), np.nan)
+    for index, (near, far) in enumerate(LIMB_ENDS):
         a, b = keypoints[near], keypoints[far]
         inside = all(0 <= x <= width - 1 and 0 <= y <= height - 1 for x, y, _ in (a, b))
         if min(a[2], b[2]) > 0 and inside:

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from orchestration.cli import main as cli
 from orchestration.evaluation.records import Score
 from orchestration.reports import photo as report
-from orchestration.reports.photo import PhotoEvaluation, Row, motion_cells, table_cells, to_markdown
+from orchestration.reports.photo import PhotoEvaluation, ProtocolRow, motion_cells, table_cells, to_markdown
 from orchestration.reports.table1 import REPORT_EXPERIMENT
 from posegen.evaluation.photo_protocol import PhotoScores
 from posegen.io.images import write_picture
@@ -88,8 +88,8 @@ def evaluation() -> PhotoEvaluation:
     test = PairedTest(0.02, 0.01, 0.03, 0.001)
     motion = {"dance": {"copy": {"ms_ssim": 0.8}, "parts": {"ms_ssim": 0.88}, "layers": {"ms_ssim": 0.9}}}
     rows = [
-        Row("motion on clips", "ms_ssim", Score(0.9), 1, "0.8 / 0.88", 0.88, "up"),
-        Row("leak", "leak", Score(0.02, (0.01, 0.03)), 2, "", 0.01, "down"),
+        ProtocolRow("motion on clips", "ms_ssim", Score(0.9), 1, "0.8 / 0.88", 0.88, "up"),
+        ProtocolRow("leak", "leak", Score(0.02, (0.01, 0.03)), 2, "", 0.01, "down"),
     ]
     return PhotoEvaluation({}, "p", "d", rows, motion, {"dance": {"copy": {"ms_ssim": test}}}, [PhotoScores("ann")])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from posegen.errors import ConfigError
-from posegen.metrics.person import LIMBS, ghosts, grow_masks, limb_coverage, smears, wrong_share
+from posegen.metrics.person import LIMB_ENDS, ghosts, grow_masks, limb_coverage, smears, wrong_share
 from posegen.skeletons import OPENPOSE_18
 
 
@@ -96,6 +96,6 @@ def test_a_severed_limb_is_seen():
     covered[8:12, :20] = True
     shares = limb_coverage(pose, covered)
     assert shares[0] == 1 and shares[1] == pytest.approx(0.5, abs=0.1)
-    assert np.isnan(shares[2:]).all() and len(LIMBS) == 8
+    assert np.isnan(shares[2:]).all() and len(LIMB_ENDS) == 8
     pose[OPENPOSE_18.index("right_wrist")] = (40, 10, 1)
     assert np.isnan(limb_coverage(pose, covered)[1])
