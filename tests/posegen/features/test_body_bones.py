@@ -18,6 +18,7 @@ from posegen.features.body_bones import (
     trunk_length,
 )
 from posegen.features.body_pose import BodyPoses
+from posegen.skeletons import joint_indices
 from tests.support.drawn_person import make_pose
 
 FOREARM = SOFT_BONES.index("left_forearm")
@@ -29,8 +30,6 @@ def moved(maps: np.ndarray, bone: int, point: np.ndarray) -> np.ndarray:
 
 
 def with_depths(pose: BodyPoses, **depths: float) -> BodyPoses:
-    from posegen.skeletons import joint_indices
-
     changed = pose.depths.copy()
     for joint, depth in depths.items():
         changed[joint_indices([joint])[0]] = depth
@@ -84,6 +83,13 @@ def test_mirroring_twice_changes_nothing():
     again = mirror_pose(mirror_pose(pose, 128), 128)
     np.testing.assert_allclose(again.keypoints, pose.keypoints)
     assert shows_front(mirror_pose(pose, 128))
+
+
+def test_what_is_not_to_be_seen_goes_along_with_what_it_hangs_from():
+    keypoints = make_pose({"left_elbow": (92, 30)}).keypoints.copy()
+    keypoints[joint_indices(["left_wrist"])] = 0
+    maps = bone_maps(find_bones(make_pose()), find_bones(BodyPoses.from_keypoints(keypoints)))
+    np.testing.assert_allclose(maps[FOREARM], maps[FOREARM - 1])
 
 
 def test_lengths_and_foreshortening():
