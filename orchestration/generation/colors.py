@@ -49,6 +49,11 @@ class ColorSettings:
             raise ConfigError(f"got samples {self.samples}, expected 1 or more")
 
     @property
+    def files(self) -> list[Path]:
+        """The photos that colours are taken from."""
+        return [Path(text) for text in (self.upper, self.lower, self.upper_to, self.lower_to) if is_image(text)]
+
+    @property
     def num_videos(self) -> int:
         """Videos of each pose sequence."""
         return 1 if self.sample == "none" else self.samples

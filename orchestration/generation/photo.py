@@ -105,6 +105,7 @@ def animate_photo(
     Raises:
         PosegenError: A motion, the photo or a colour cannot be found or does not fit. Nothing is written then.
     """
+    output.require_apart_from([path, *([view.poses] if view.poses else []), *colors.files])
     movements = _find_movements(path, moves, view, colors.seed)
     output.require_place_for(len(movements))
     shown = open_person(path, view, movements)

@@ -48,6 +48,8 @@ def preview(path: Path, out: Path, view: PhotoSettings) -> Preview:
     """
     if out.suffix.lower() != ".png":
         raise ConfigError(f"the preview is written as .png, got {out.name!r}")
+    if out.resolve() == path.resolve():
+        raise ConfigError(f"{out} is read, expected another file to write")
     photo = open_person(path, view).photo
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}

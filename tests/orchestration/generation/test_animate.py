@@ -57,7 +57,7 @@ def frames_of(path):
 
 def test_an_action_is_one_video(animate_person, tmp_path):
     made = animate_person("x.mp4", action=("wave",), frames=5)
-    assert made.videos == [tmp_path / "x.mp4"] and made.sheets == [tmp_path / "x.png"] and made.num_frames == 5
+    assert made.videos == [tmp_path / "x.mp4"] and made.sheets == [tmp_path / "x.sheet.png"] and made.num_frames == 5
     assert frames_of(made.videos[0]).shape == (5, 96, 64, 3)
     assert read_video(made.videos[0], size=None).fps == pytest.approx(25)
     sheet = cv2.imread(str(made.sheets[0]))
@@ -76,7 +76,7 @@ def test_several_actions_are_a_folder(animate_person, tmp_path):
 def test_random_colours_of_an_action(animate_person):
     made = animate_person("random", action=("wave",), frames=2, colors=ColorSettings(sample="prior", samples=2))
     assert [path.name for path in made.videos] == ["wave-1.mp4", "wave-2.mp4"]
-    assert [path.name for path in made.sheets] == ["wave.png"]
+    assert [path.name for path in made.sheets] == ["wave.sheet.png"]
 
 
 def test_stick_figures_stand_beside(animate_person):
