@@ -31,6 +31,7 @@ KEEP = "keep"
 _MOST = 100  # pictures on a sheet
 _TALLEST = 1024  # pixels; taller photos are made smaller
 _COLUMNS = 6  # where there's one row of colours alone
+_ORDER: tuple[Garment, Garment] = ("lower", "upper")  # in which garments are recoloured
 _COLUMN_NAMES = (
     *("picture", "garment", "requested", "name", "L", "a", "b"),
     *("delta_e_median", "delta_e_p95", "delta_e_pixels", "frames", "note"),
@@ -122,7 +123,7 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     pictures, reports = [_captioned(found.image, [("the photo", None)], lines=len(paints))], []
     for number, combination in enumerate(product(asked["lower"], asked["upper"]), 1):
         colors: dict[Garment, _Request] = {
-            garment: wanted for garment, wanted in zip(("lower", "upper"), combination, strict=True) if wanted
+            garment: wanted for garment, wanted in zip(_ORDER, combination, strict=True) if wanted
         }
         require_separate(found.labels, {garment: wanted.lab for garment, wanted in colors.items()})
         picture = found.image

@@ -158,7 +158,7 @@ class GarmentPaint:
         return result
 
 
-def recolor_garments(image: np.ndarray, labels: np.ndarray, colors: dict[Garment, Lab]) -> np.ndarray:
+def recolor_photo(image: np.ndarray, labels: np.ndarray, colors: dict[Garment, Lab]) -> np.ndarray:
     """Return a picture (H, W, 3) uint8 with its garments in the colours given; without a colour they stay bit-exact.
 
     Raises ColorError where a garment is not seen, or a one-piece is given two colours.

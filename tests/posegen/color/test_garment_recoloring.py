@@ -11,7 +11,7 @@ import pytest
 from posegen.color.garment_recoloring import (
     GarmentPaint,
     garment_region,
-    recolor_garments,
+    recolor_photo,
     require_separate,
     shown_color,
 )
@@ -187,7 +187,7 @@ def test_no_rim_of_the_old_colour_is_left(own, target):
 
 def test_without_colours_every_pixel_stays():
     image, labels = render((40.0, 20.0, 20.0))
-    assert recolor_garments(image, labels, {}) is image
+    assert recolor_photo(image, labels, {}) is image
 
 
 def test_two_garments_meet_without_their_old_colours():
@@ -196,7 +196,7 @@ def test_two_garments_meet_without_their_old_colours():
     image[105:130, 25:95] = (90, 90, 210)
     labels[85:105][labels[85:105] == PersonClass.LOWER] = PersonClass.UPPER
     wanted = {"upper": parse_color("#f2d22e"), "lower": parse_color("#f2d22e")}
-    painted = rgb_to_lab(recolor_garments(image, labels, wanted))
+    painted = rgb_to_lab(recolor_photo(image, labels, wanted))
     seam = painted[101:109, 35:85].reshape(-1, 3)
     assert np.quantile(delta_e_2000(seam, np.array(wanted["upper"])), 0.95) < 6
 
