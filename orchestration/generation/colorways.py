@@ -112,8 +112,9 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     """
     figures = settings.out.with_suffix(".csv")
     _require_own_place((settings.out, figures), (photo, *(Path(text) for text in settings.upper + settings.lower)))
-    asked = {
-        garment: _read_requests(texts) for garment, texts in (("upper", settings.upper), ("lower", settings.lower))
+    asked: dict[Garment, list[_Request | None]] = {
+        "upper": _read_requests(settings.upper),
+        "lower": _read_requests(settings.lower),
     }
     image = read_image(photo, size=None, crop="none").images[0]
     found = perceive_photo(_no_taller(image, _TALLEST), settings.person)
