@@ -1,4 +1,4 @@
-"""``posegen colorways``: one photo of a person in many colours, on a sheet, and how near each is to its request."""
+"""``posegen colorways``: one photo of a person in many colours on a sheet, with how far each is from its request."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ KEEP = "keep"
 _MOST = 100  # pictures on a sheet
 _TALLEST = 1024  # pixels; taller photos are made smaller
 _COLUMNS = 6  # where there's one row of colours alone
-_ORDER: tuple[Garment, Garment] = ("lower", "upper")  # in which garments are recoloured
 _COLUMN_NAMES = (
     *("picture", "garment", "requested", "name", "L", "a", "b"),
     *("delta_e_median", "delta_e_p95", "delta_e_pixels", "frames", "note"),
@@ -123,9 +122,8 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     }
     pictures, reports = [_captioned(found.image, [("the photo", None)], lines=len(paints))], []
     for number, combination in enumerate(product(asked["lower"], asked["upper"]), 1):
-        colors: dict[Garment, _Request] = {
-            garment: wanted for garment, wanted in zip(_ORDER, combination, strict=True) if wanted
-        }
+        order: tuple[Garment, Garment] = ("lower", "upper")
+        colors = {garment: wanted for garment, wanted in zip(order, combination, strict=True) if wanted}
         require_separate(found.labels, {garment: wanted.lab for garment, wanted in colors.items()})
         picture = found.image
         for garment, wanted in colors.items():

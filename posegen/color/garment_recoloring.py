@@ -25,7 +25,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from posegen.color.lab import in_gamut, into_gamut, rgb_to_lab
 from posegen.errors import ColorError, ConfigError
-from posegen.features.person_classes import PersonClass
+from posegen.person_classes import PersonClass
 
 Garment = Literal["upper", "lower"]
 Lab = tuple[float, float, float]
@@ -158,7 +158,7 @@ class GarmentPaint:
         return result
 
 
-def recolor_photo(image: np.ndarray, labels: np.ndarray, colors: dict[Garment, Lab]) -> np.ndarray:
+def paint_garments(image: np.ndarray, labels: np.ndarray, colors: dict[Garment, Lab]) -> np.ndarray:
     """Return a picture (H, W, 3) uint8 with its garments in the colours given; without a colour they stay bit-exact.
 
     Raises ColorError where a garment is not seen, or a one-piece is given two colours.

@@ -11,9 +11,9 @@ import pytest
 from orchestration.generation import colorways as module
 from orchestration.generation.colorways import ColorwaySettings, colorways
 from posegen.errors import ColorError, ConfigError
-from posegen.features.person_classes import PersonClass
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image
+from posegen.person_classes import PersonClass
 
 BLUE = (42, 111, 219)
 
