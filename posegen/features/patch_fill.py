@@ -59,7 +59,7 @@ def fill_by_patches(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray | Non
     small, seen = _shrink(image.astype(np.float32), (~avoid).astype(np.float32), size)
     hole_small = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
     small[seen <= 0] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)[seen <= 0]
-    filled, offsets = _complete(small, hole_small, seen < 1)
+    filled, offsets = _complete(small, hole_small, seen < 0.999)  # rounded sums of ones
     if scale > 1:
         filled = _add_details(image, filled, offsets)
     return np.where(hole[..., None], np.clip(filled, 0, 255).round(), image).astype(np.uint8)
