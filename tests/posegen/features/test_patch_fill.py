@@ -86,3 +86,11 @@ def test_membrane_is_linear_between_two_sides():
     known[:, 10:50] = 0
     ramp = np.broadcast_to(np.linspace(0, 59, 60, dtype=np.float32)[None, :, None], (40, 60, 1))
     assert np.abs(fill_smoothly(ramp * known[..., None], known) - ramp).max() < 4
+
+
+def test_stripes_go_on_in_a_picture_that_is_shrunk_by_a_fraction():
+    stripes = np.where(np.arange(800) // 25 % 2 > 0, 200, 60).astype(np.uint8)
+    image = np.broadcast_to(stripes[:, None, None], (800, 400, 3)).copy()
+    hole = hole_of(800, 400)
+    filled = fill_by_patches(np.where(hole[..., None], 0, image).astype(np.uint8), hole)
+    assert np.abs(filled.astype(int) - image)[hole].mean() < 20
