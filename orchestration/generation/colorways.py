@@ -1,4 +1,4 @@
-"""``posegen colorways``: one photo of a person in many colours, on a sheet, with the difference of each from its request."""
+"""``posegen colorways``: one photo of a person in many colours on a sheet, with how far each is from its request."""
 
 from __future__ import annotations
 
@@ -31,20 +31,10 @@ KEEP = "keep"
 _MOST = 100  # pictures on a sheet
 _TALLEST = 1024  # pixels; taller photos are made smaller
 _COLUMNS = 6  # where there's one row of colours alone
-_FIELDS = [
-    "picture",
-    "garment",
-    "requested",
-    "name",
-    "L",
-    "a",
-    "b",
-    "delta_e_median",
-    "delta_e_p95",
-    "delta_e_pixels",
-    "frames",
-    "note",
-]
+_COLUMN_NAMES = (
+    *("picture", "garment", "requested", "name", "L", "a", "b"),
+    *("delta_e_median", "delta_e_p95", "delta_e_pixels", "frames", "note"),
+)
 _WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
 
 
@@ -121,8 +111,9 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     """
     figures = settings.out.with_suffix(".csv")
     _require_own_place((settings.out, figures), (photo, *(Path(text) for text in settings.upper + settings.lower)))
-    asked = {
-        garment: _read_requests(texts) for garment, texts in (("upper", settings.upper), ("lower", settings.lower))
+    asked: dict[Garment, list[_Request | None]] = {
+        "upper": _read_requests(settings.upper),
+        "lower": _read_requests(settings.lower),
     }
     image = read_image(photo, size=None, crop="none").images[0]
     found = perceive_photo(_no_taller(image, _TALLEST), settings.person)
@@ -131,9 +122,8 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     }
     pictures, reports = [_captioned(found.image, [("the photo", None)], lines=len(paints))], []
     for number, combination in enumerate(product(asked["lower"], asked["upper"]), 1):
-        colors: dict[Garment, _Request] = {
-            garment: wanted for garment, wanted in zip(("lower", "upper"), combination, strict=True) if wanted
-        }
+        order: tuple[Garment, Garment] = ("lower", "upper")
+        colors = {garment: wanted for garment, wanted in zip(order, combination, strict=True) if wanted}
         require_separate(found.labels, {garment: wanted.lab for garment, wanted in colors.items()})
         picture = found.image
         for garment, wanted in colors.items():
@@ -212,7 +202,7 @@ def _as_csv(reports: Sequence[tuple[int, ColorReport]]) -> str:
     """The reports, one a line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_FIELDS)
+    writer.writerow(_COLUMN_NAMES)
     for number, report in reports:
         lab = (f"{value:.2f}" for value in report.lab)
         figures = (f"{value:.3f}" for value in (report.median, report.p95, report.per_pixel))

@@ -28,7 +28,7 @@ from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
-from posegen.inference.photo import Photo, Window, find_window, perceive_photo
+from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
 from posegen.io.video_reader import iterate_frames, read_image
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
@@ -70,7 +70,7 @@ class PhotoSettings:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ShownPerson:
     """The person to show, from one photo or from several frames of a video."""
 
     photos: list[Photo]
@@ -107,22 +107,23 @@ def animate_photo(
     """
     movements = _find_movements(path, moves, view, colors.seed)
     output.require_place_for(len(movements))
-    subject = open_subject(path, view, movements)
-    painter = Painter(subject, colors)
+    shown = open_person(path, view, movements)
+    painter = Painter(shown, colors)
     videos, sheets = [], []
     for movement in movements:
-        poses = movement.fit(subject.photo.pose, view.height_and_width, subject.measures)
-        shows_figure = moves.stick_figures and isinstance(movement.source, Motion)
-        figure = MotionRenderer(movement.source, view.height_and_width) if shows_figure else None
+        poses = movement.fit(shown.photo.pose, view.height_and_width, shown.measures)
+        figure = None
+        if moves.stick_figures and isinstance(movement.source, Motion):
+            figure = MotionRenderer(movement.source, view.height_and_width)
         sequence = PoseSequence(movement.name, poses.keypoints, movement.fps, movement.times, figure)
         video = PlannedVideo(output.path(movement.name), sequence)
         frames = ({0: frame} for frame in painter.frames(poses))
-        sheets.append(write_contact_sheet(subject.photo.image, [video], write_frames([video], frames)))
+        sheets.append(write_contact_sheet(shown.photo.image, [video], write_frames([video], frames)))
         videos.append(video)
     return GeneratedVideos.of(videos, sheets, painter.notes)
 
 
-def open_subject(path: Path, view: PhotoSettings, movements: Sequence[Movement] = ()) -> Subject:
+def open_person(path: Path, view: PhotoSettings, movements: Sequence[Movement] = ()) -> ShownPerson:
     """Read a photo or a video of a person, framed so that movements fit in.
 
     Raises:
@@ -131,13 +132,13 @@ def open_subject(path: Path, view: PhotoSettings, movements: Sequence[Movement] 
     if is_video(str(path)):
         return _open_clip(path, view, movements)
     image = read_image(path, size=None).images[0]
-    window = _find_window(find_body(image, view.person), image.shape[:2], view, movements)
+    window = _find_frame(find_body(image, view.person), image.shape[:2], view, movements)
     framed, known = window.cut(image)
     photo = perceive_photo(framed, known=known)
-    return Subject([photo], photo.background, measure_body(photo.pose))
+    return ShownPerson([photo], photo.background, measure_body(photo.pose))
 
 
-def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -> Subject:
+def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -> ShownPerson:
     """Take the frames of a video that show a person in different postures; the camera is taken to stand still."""
     tracked = track_video(path)
     chosen = choose_views(tracked.poses)
@@ -148,19 +149,19 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
         if index in {*chosen, *spread} and index < len(tracked.poses)
     }
     first = frames[chosen[0]]
-    window = _find_window(find_body(first), first.shape[:2], view, movements)
+    window = _find_frame(find_body(first), first.shape[:2], view, movements)
     cut = {index: window.cut(frame)[0] for index, frame in frames.items()}
     found = {index: perceive_photo(image) for index, image in cut.items() if index in chosen}
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
     background = median_background([cut[index] for index in sorted(cut)], masks)
-    return Subject([found[index] for index in chosen], background, measure_body(window.move(tracked.poses)))
+    return ShownPerson([found[index] for index in chosen], background, measure_body(window.move(tracked.poses)))
 
 
-def _find_window(
+def _find_frame(
     found: FoundBody, picture: tuple[int, int], view: PhotoSettings, movements: Sequence[Movement]
-) -> Window:
+) -> PhotoFrame:
     fitted = [movement.fit(found.pose, picture) for movement in movements]
-    return find_window(found, picture, view.height_and_width, fitted)
+    return find_frame(found, picture, view.height_and_width, fitted)
 
 
 def _find_movements(path: Path, moves: MotionSettings, view: PhotoSettings, seed: int) -> list[Movement]:
@@ -181,9 +182,9 @@ class Painter:
         PosegenError: A colour cannot be parsed, or its garment is not seen.
     """
 
-    def __init__(self, subject: Subject, colors: ColorSettings):
-        self._subject = subject
-        self._person = ClipPerson([photo.layered() for photo in subject.photos], subject.background)
+    def __init__(self, shown: ShownPerson, colors: ColorSettings):
+        self._subject = shown
+        self._person = ClipPerson([photo.layered() for photo in shown.photos], shown.background)
         begin = {garment: getattr(colors, garment) for garment in _GARMENTS}
         end = {garment: getattr(colors, f"{garment}_to") for garment in _GARMENTS}
         self.notes: dict[str, str] = {}
@@ -192,9 +193,9 @@ class Painter:
         self._stop = {garment: self._color_of(f"{garment}, at the end", text) for garment, text in end.items() if text}
         if unbegun := sorted(set(self._stop) - set(self._start)):
             raise ConfigError(f"--{unbegun[0]}-to fades from --{unbegun[0]}, which is missing")
-        require_separate(subject.photo.labels, self._start)
+        require_separate(shown.photo.labels, self._start)
         self._paints = {
-            garment: [GarmentPaint(photo.image, photo.labels, garment) for photo in subject.photos]
+            garment: [GarmentPaint(photo.image, photo.labels, garment) for photo in shown.photos]
             for garment in self._start
         }
 

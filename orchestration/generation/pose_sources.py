@@ -61,9 +61,7 @@ def _open_json(folder: Path, fps: float | None) -> Movement:
     if not files:
         raise PerceptionError(f"{folder} has no files of OpenPose, expected {_JSON}")
     if fps is None:
-        raise ConfigError(
-            f"{folder}: OpenPose's files say no frame rate, say the frames per second of the video (--fps)"
-        )
+        raise ConfigError(f"{folder}: OpenPose's files say no frame rate, say the video's frames per second (--fps)")
     people = [read_people(file) for file in files]
     seen = [pose[pose[:, 2] > 0, :2] for poses in people for pose in poses]
     corners = np.concatenate(seen) if seen else np.zeros((0, 2))

@@ -76,9 +76,11 @@ def report_parsing(
     total, scores, by_method = len(methods) * len(data.split(settings.split)), {}, {}
     for number, (name, parse) in enumerate(methods.items()):
         start = number * len(data.split(settings.split))
-        by_method[name] = counts = count_photos(
-            data, settings.split, parse, lambda done, start=start: on_progress(start + done, total)
-        )
+
+        def report(done: int, start: int = start) -> None:
+            on_progress(start + done, total)
+
+        by_method[name] = counts = count_photos(data, settings.split, parse, report)
         scores[name] = score_parsing(counts)
     for name, counts in by_method.items():
         plain = without_one_piece(counts)

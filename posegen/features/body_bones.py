@@ -14,7 +14,7 @@ import numpy as np
 from posegen.features.body_pose import BodyPoses
 from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 
-BONES: tuple[str, ...] = (
+SOFT_BONES: tuple[str, ...] = (
     "chest",
     "pelvis",
     "head",
@@ -133,12 +133,16 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
     points, known = keypoints[:, :2], keypoints[:, 2] > 0
     shoulders, hips = points[_SHOULDERS].mean(axis=0), points[_HIPS].mean(axis=0)
     spine = hips - shoulders
-    origins, along, across = np.zeros((len(BONES), 2)), np.zeros((len(BONES), 2)), np.zeros((len(BONES), 2))
-    seen = np.ones(len(BONES), bool)
+    origins, along, across = (
+        np.zeros((len(SOFT_BONES), 2)),
+        np.zeros((len(SOFT_BONES), 2)),
+        np.zeros((len(SOFT_BONES), 2)),
+    )
+    seen = np.ones(len(SOFT_BONES), bool)
     trunk = trunk_length(pose)
 
     def put(name: str, origin: np.ndarray, vector: np.ndarray, width: np.ndarray) -> None:
-        index = BONES.index(name)
+        index = SOFT_BONES.index(name)
         origins[index], along[index], across[index] = origin, vector, width
 
     put("chest", shoulders, spine, _trunk_width(pose, _SHOULDERS, spine))
@@ -148,15 +152,15 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
     up = _head_up(points, known, shoulders, middle, spine)
     put("head", shoulders, up, _perpendicular(up))
     for name, (near, far) in _LIMBS.items():
-        seen[BONES.index(name)] = known[near] and known[far]
+        seen[SOFT_BONES.index(name)] = known[near] and known[far]
         vector = points[far] - points[near] if known[near] and known[far] else spine / 2
         put(name, points[near], vector, _perpendicular(vector))
     for side, (ankle, toe) in enumerate(zip(_ANKLES, pose.toes, strict=True)):
         name = ("right_foot", "left_foot")[side]
-        seen[BONES.index(name)] = known[ankle] and toe[2] > 0
+        seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    return BoneFrame(origins, along, across, seen, middle, bool(known[_FACE[:3]].any()))
+    return BoneFrame(origins, along, across, seen, middle, _shows_face(pose))
 
 
 def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.ndarray:
@@ -167,8 +171,8 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
         target: Of the pose to show.
         scale: How much larger the person is in the target than in the source.
     """
-    maps = np.zeros((len(BONES), 2, 3))
-    for index, name in enumerate(BONES):
+    maps = np.zeros((len(SOFT_BONES), 2, 3))
+    for index, name in enumerate(SOFT_BONES):
         from_along, to_along = source.along[index], target.along[index]
         if name in ("chest", "pelvis"):
             linear = _trunk_map(from_along, to_along, source.across[index], target.across[index], scale)
@@ -182,6 +186,14 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
         fixed = (source.face, target.face) if name == "head" else (source.origins[index], target.origins[index])
         maps[index, :, 2] = fixed[1] - linear @ fixed[0]
     return maps
+
+
+def _shows_face(pose: BodyPoses) -> bool:
+    """Whether nose or eyes are seen: estimators guess them on the back of a head, behind the ears."""
+    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
+    depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
+    behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
+    return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
 
 
 def _trunk_width(pose: BodyPoses, pair: np.ndarray, spine: np.ndarray) -> np.ndarray:

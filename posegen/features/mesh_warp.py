@@ -27,7 +27,7 @@ def grid_mesh(region: np.ndarray, spacing: int) -> Mesh:
     padded = np.zeros((rows * spacing, columns * spacing), bool)
     padded[spacing : spacing + height, spacing : spacing + width] = region
     used = padded.reshape(rows, spacing, columns, spacing).any(axis=(1, 3))
-    used = cv2.dilate(used.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    used = cv2.dilate(np.asarray(used, np.uint8), np.ones((3, 3), np.uint8)) > 0
     ys, xs = np.nonzero(used)
     corner = ys * (columns + 1) + xs
     below = corner + columns + 1
@@ -108,7 +108,7 @@ def warp_texture(
     positions[~covered] = _FAR
     x0, y0 = left * step, top * step
     positions = positions[: size[0] - y0, : size[1] - x0]
-    return cv2.remap(texture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), (x0, y0)
+    return cv2.remap(texture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), (x0, y0)  # type: ignore[call-overload]
 
 
 def _enlarge(samples: np.ndarray, shape: tuple[int, int], step: int) -> np.ndarray:

@@ -1,9 +1,10 @@
 """Complete holes of a picture by patches of the rest of it.
 
-The coarsest scale is filled inwards, patch by patch, lines first (Criminisi, Pérez and Toyama, 2004). Then, coarse to fine
-(Wexler, Shechtman and Irani, 2007), every patch that touches the hole looks for the most similar patch of what is known
-(PatchMatch: Barnes et al., 2009), and the patches found vote for the colours of the hole. Patches may differ by a small constant colour, and the gradients of what they show are integrated at the end, so that a
-wall's shading goes on and its grain is kept.
+The coarsest scale is filled inwards, patch by patch, lines first (Criminisi, Pérez and Toyama, 2004). Then, coarse to
+fine (Wexler, Shechtman and Irani, 2007), every patch that touches the hole looks for the most similar patch of what is
+known (PatchMatch: Barnes et al., 2009), and the patches found vote for the colours of the hole. Patches may differ by a
+small constant colour, and the gradients of what they show are integrated at the end, so that a wall's shading goes on
+and its grain is kept.
 """
 
 from __future__ import annotations
@@ -310,7 +311,7 @@ class _Match:
     def take_over(self, offsets: np.ndarray) -> None:
         """Begin with offsets (H, W, 2), those of the nearest pixel that has one."""
         height, width = self._scale.hole.shape
-        nearest = _nearest(offsets.any(axis=-1)).ravel()[self._scale.targets]
+        nearest = _nearest((offsets != 0).max(axis=-1)).ravel()[self._scale.targets]
         steps = offsets.reshape(-1, 2)[nearest]
         ys, xs = np.divmod(self._scale.targets, width)
         places = (ys + steps[:, 0]).clip(0, height - 1) * width + (xs + steps[:, 1]).clip(0, width - 1)
@@ -359,7 +360,11 @@ class _Match:
         return alone
 
     def vote(self, first: bool = False) -> None:
-        """Give each pixel of the hole the weighted mean of what the patches that cover it show."""
+        """Give each pixel of the hole the weighted mean of what the patches that cover it show.
+
+        Args:
+            first: Whether the hole does not show yet what patches are compared with: all weigh the same.
+        """
         scale = self._scale
         shown = self._shown[scale.targets]
         means = np.sqrt(self._area) * _MEAN_WEIGHT

@@ -44,7 +44,7 @@ class PictureParser:
         if network is None:
             network = PersonParserNetwork()
             network.load_state_dict(load_shipped("person_parser"))
-        self._network = network.eval().to(memory_format=torch.channels_last)
+        self._network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._size = size
         self._segmenter = Selfie()
 

@@ -187,7 +187,7 @@ def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_peopl
         ("--out x.mp4", "say what the person does: --action NAME, --actions NAME NAME, or --motion FILE"),
         (
             "--action wave --motion x.npz --out x.mp4",
-            "say what the person does: --action NAME, --actions NAME NAME, or --motion FILE",
+            "got several motions, expected one of --action, --actions and --motion",
         ),
         ("--motion x.npz --actor a --out x.mp4", "an --actor makes motions of an --action, got a --motion file"),
         ("--motion nowhere.npz --out x.mp4", "nowhere.npz"),

@@ -37,7 +37,7 @@ NARROW = "--generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-
 LENGTH = "--epoch-size 30 --num-epochs 3 --checkpoint-steps 5 --cpus 1"
 TRAIN = f"train color_encoder DATA --name run --preset tiny {NARROW} {LENGTH}"
 PREPARE = "prepare VIDEOS data --size 96x64 --crop none --pose truth --edges truth --mask truth"
-COLORIZE = "colorize data --scope frame --region upper --recolorings 20"
+COLORIZE = "colorize data --scope frame --region upper --recolorings 12"
 
 Victim = Literal["driver", "driver of Ray", "worker", "Ray"]
 VICTIMS: tuple[Victim, ...] = ("driver", "driver", "driver", "worker", "Ray", "driver of Ray")
@@ -198,7 +198,7 @@ def person_of_clip(dataset: Path) -> dict[str, str]:
 def test_preparation_is_killed(tmp_path, capsys):
     videos = tmp_path / "videos"
     for person, action in product(("ada", "bruno"), ("bow", "clap", "wave_one_hand")):
-        write_studio_clip(render_action(person, action, 30, RenderSettings(size=(96, 64))), videos)
+        write_studio_clip(render_action(person, action, 15, RenderSettings(size=(96, 64))), videos)
     (videos / "ada" / "broken.mp4").write_bytes(b"no video")
     kinds = [PREPARE.replace("VIDEOS", str(videos)), COLORIZE]
     seconds = []
