@@ -38,6 +38,7 @@ from posegen.perception import SEGMENTERS
 from posegen.person_classes import PersonClass
 
 _VERSION = 1
+_FARTHEST_SHIFT = 16.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,8 @@ class ParsingSettings:
     """Height of the photos in pixels; smaller ones stay as they are."""
     held_out: float = 0.2
     """Share of the photos that is held out, chosen by a hash of their names."""
+    shift: tuple[float, float] = (0.0, 0.0)
+    """Pixels by which label maps are moved right and down, for sets whose labels lie a little beside their photos."""
     classes: tuple[str, ...] = ()
     """Classes of the set that are unknown here, or are something else, as NAME=CLASS: kimono=one_piece."""
     workers: int = -1
@@ -56,6 +59,8 @@ class ParsingSettings:
     def __post_init__(self) -> None:
         if self.height < 64:
             raise ConfigError(f"height must be at least 64, got {self.height}")
+        if not all(abs(pixels) <= _FARTHEST_SHIFT for pixels in self.shift):
+            raise ConfigError(f"shift must be within {_FARTHEST_SHIFT:g} pixels, got {self.shift}")
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"held_out must be at least 0 and less than 1, got {self.held_out}")
         wrong = [text for text in self.classes if not all(text.partition("="))]
@@ -115,7 +120,12 @@ def convert_photos(
     if folder.exists("dataset.json") or folder.exists("motions.json"):
         raise DatasetError(f"{folder} is a dataset of another kind: choose another folder")
     photos = open_photo_set(source, settings.class_names)
-    making = {"version": _VERSION, "height": settings.height, "table": photos.table.tolist()}
+    making = {
+        "version": _VERSION,
+        "height": settings.height,
+        "shift": list(settings.shift),
+        "table": photos.table.tolist(),
+    }
     known = _known(folder)
     rows, entries = [], []
     for file in photos.files:
@@ -124,7 +134,7 @@ def convert_photos(
             entries.append(known[photo_id])
         else:
             rows.append({"photo_id": photo_id, **{key: str(value) for key, value in asdict(file).items()}})
-    work = RowWork(_PhotoMaker, (folder, photos.table, settings.height), key="photo_id")
+    work = RowWork(_PhotoMaker, (folder, photos.table, settings.height, settings.shift), key="photo_id")
     rejections, names = [], {row["photo_id"]: row["name"] for row in rows}
     num_known = len(entries)
     for result in map_rows(rows, work, manifest=folder, workers=settings.workers, on_progress=on_progress):
@@ -165,8 +175,8 @@ def _photo_id(file: LabelledFile, making: dict[str, Any]) -> str:
 class _PhotoMaker:
     """Makes one labelled photo after the other."""
 
-    def __init__(self, folder: StorageFolder, table: np.ndarray, height: int):
-        self.folder, self.table, self.height = folder, table, height
+    def __init__(self, folder: StorageFolder, table: np.ndarray, height: int, shift: tuple[float, float]):
+        self.folder, self.table, self.height, self.shift = folder, table, height, shift
         from posegen.perception.blazepose import Blazepose
         from posegen.perception.selfie import Selfie
 
@@ -196,7 +206,7 @@ class _PhotoMaker:
         labels = read_label_map(label_file, self.table)
         if labels.shape != image.shape[:2]:
             raise ArchiveError(f"labels have {labels.shape[::-1]} pixels, the photo has {image.shape[1::-1]}")
-        image, labels = _shrink(image, labels, self.height)
+        image, labels = _shrink(image, labels, self.height, self.shift)
         footage = Footage(
             images=image[None],
             times=np.zeros(1),
@@ -220,13 +230,21 @@ class _PhotoMaker:
         )
 
 
-def _shrink(image: np.ndarray, labels: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """A photo and its labels at a height, unless they are smaller; a pixel gets the label that fills most of it."""
+def _shrink(
+    image: np.ndarray, labels: np.ndarray, height: int, shift: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """A photo and its labels at a height, unless they are smaller; a pixel gets the label that fills most of it.
+
+    Labels are moved right and down by `shift` pixels first.
+    """
     rows, columns = labels.shape
-    if rows <= height:
-        return image, labels
+    height = min(height, rows)
     size = (max(round(columns * height / rows), 1), height)
-    shares = [
-        cv2.resize((labels == kind).astype(np.float32), size, interpolation=cv2.INTER_AREA) for kind in PersonClass
-    ]
+    move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float64)
+    shares = []
+    for kind in PersonClass:
+        share = (labels == kind).astype(np.float32)
+        if any(shift):
+            share = cv2.warpAffine(share, move, (columns, rows), borderMode=cv2.BORDER_REPLICATE)
+        shares.append(cv2.resize(share, size, interpolation=cv2.INTER_AREA))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.argmax(shares, axis=0).astype(np.uint8)

@@ -7,10 +7,15 @@ import numpy as np
 
 from posegen.features.parts import torso_size
 from posegen.features.stick_figure import require_one_pose
+from posegen.skeletons import joint_indices
 
 NO_LABEL = 255
 """In a crop of a label map: outside the picture, where nothing is known."""
 _ABOVE, _BELOW, _BESIDE = 0.45, 0.35, 0.4  # torso lengths around the joints: hair, shoes, elbows and bags
+_ANKLES, _KNEES, _HIPS = (
+    joint_indices([f"{side}_{joint}" for side in ("right", "left")]) for joint in ("ankle", "knee", "hip")
+)
+_LEG_BELOW = ((_KNEES, 1.3), (_HIPS, 2.2))  # torso lengths down to the ground
 _LEAST_SCALE = 0.5  # below which a picture is halved before it is sampled
 _JOINT_SPREAD = 0.025  # standard deviation of a joint's heat, of the crop's height
 
@@ -35,6 +40,11 @@ def person_region(keypoints: np.ndarray, size: tuple[int, int]) -> tuple[float, 
     unit = max(float(torso_size(keypoints)), 0.2 * float((high - low).max()), 1.0)
     x0, y0 = low - unit * np.array([_BESIDE, _ABOVE])
     x1, y1 = high + unit * np.array([_BESIDE, _BELOW])
+    if not (keypoints[_ANKLES, 2] > 0).any():  # wide trousers and skirts hide them
+        for joints, below in _LEG_BELOW:
+            seen = keypoints[joints, 2] > 0
+            if seen.any():
+                y1 = max(y1, float(keypoints[joints][seen, 1].max()) + below * unit)
     return (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0
 
 

@@ -31,7 +31,9 @@ def weights(networks, monkeypatch):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
 
 
-@pytest.mark.parametrize("changes", [{"height": 20}, {"held_out": 1.0}, {"classes": ("kimono",)}])
+@pytest.mark.parametrize(
+    "changes", [{"height": 20}, {"held_out": 1.0}, {"classes": ("kimono",)}, {"shift": (99.0, 0.0)}]
+)
 def test_impossible_settings_are_refused(changes):
     with pytest.raises(ConfigError):
         ParsingSettings(**changes)
@@ -57,6 +59,16 @@ def test_photos_are_converted_once(photo_set, tmp_path, weights, capsys):
     assert again.num_new == 0 and ParsingDataset(tmp_path / "data").fingerprint == data.fingerprint
     everything = convert_photos(photo_set, tmp_path / "data", ParsingSettings(height=96, held_out=0.0, workers=0))
     assert everything.num_new == 0 and {entry.split for entry in everything.info.photos} == {"train"}
+
+
+def test_labels_are_moved(photo_set, tmp_path, weights):
+    moved = convert_photos(photo_set, tmp_path / "moved", ParsingSettings(height=96, workers=0, shift=(-4.0, 2.0)))
+    plain = convert_photos(photo_set, tmp_path / "plain", ParsingSettings(height=96, workers=0))
+    after, before = (
+        ParsingDataset(made.folder).read(min(made.info.photos, key=lambda entry: entry.source)).labels
+        for made in (moved, plain)
+    )
+    assert (after[1:, :-2] == before[:-1, 2:]).mean() > 0.99  # half of it: the photos are made half as large
 
 
 def test_a_set_is_converted_by_command(photo_set, tmp_path, weights, capsys):

@@ -16,21 +16,33 @@ from posegen.features.parser_inputs import (
 )
 from posegen.skeletons import joint_indices
 
+ANKLES = joint_indices(["right_ankle", "left_ankle"])
 SHOULDERS, HIPS = joint_indices(["right_shoulder", "left_shoulder"]), joint_indices(["right_hip", "left_hip"])
 
 
 def make_pose() -> np.ndarray:
-    """A torso of 20 pixels."""
+    """A torso of 20 pixels, and ankles."""
     pose = np.zeros((18, 3), np.float32)
     pose[SHOULDERS] = [[40, 30, 1], [50, 30, 1]]
     pose[HIPS] = [[40, 50, 1], [50, 50, 1]]
+    pose[ANKLES] = [[40, 90, 1], [50, 90, 1]]
     return pose
 
 
 def test_region_has_room_for_hair_and_shoes():
     x, y, across, down = person_region(make_pose(), (100, 90))
-    assert x == 45 and y - down / 2 == pytest.approx(30 - 9) and y + down / 2 == pytest.approx(50 + 7)
+    assert x == 45 and y - down / 2 == pytest.approx(30 - 9) and y + down / 2 == pytest.approx(90 + 7)
     assert across == pytest.approx(10 + 16)
+
+
+@pytest.mark.parametrize(("knees", "end"), [(False, 50 + 44), (True, 70 + 26)])
+def test_region_reaches_the_ground_where_ankles_are_hidden(knees, end):
+    pose = make_pose()
+    pose[ANKLES] = 0
+    if knees:
+        pose[joint_indices(["left_knee"])] = [50, 70, 1]
+    _, y, _, down = person_region(pose, (100, 90))
+    assert y + down / 2 == pytest.approx(end)
 
 
 @pytest.mark.parametrize("joints", [0, 1])
