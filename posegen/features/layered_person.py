@@ -39,8 +39,8 @@ LAYERS: tuple[str, ...] = ("head", "torso", "right_arm", "left_arm", "right_leg"
 _HEAD, _TORSO, _RIGHT_ARM, _LEFT_ARM, _RIGHT_LEG, _LEFT_LEG, _SKIRT = range(len(LAYERS))
 _ARMS, _LEGS = (_RIGHT_ARM, _LEFT_ARM), (_RIGHT_LEG, _LEFT_LEG)
 _CHAINS: dict[int, tuple[str, ...]] = {
-    _RIGHT_ARM: ("right_upper_arm", "right_forearm"),
-    _LEFT_ARM: ("left_upper_arm", "left_forearm"),
+    _RIGHT_ARM: ("right_upper_arm", "right_forearm", "right_hand"),
+    _LEFT_ARM: ("left_upper_arm", "left_forearm", "left_hand"),
     _RIGHT_LEG: ("right_thigh", "right_calf", "right_foot"),
     _LEFT_LEG: ("left_thigh", "left_calf", "left_foot"),
 }
@@ -99,7 +99,7 @@ class Layer:
     """(h, w) bool within `box`: where it shows the picture itself."""
     mesh: Mesh
     weights: np.ndarray
-    """(V, 13): how much each vertex follows each of `SOFT_BONES`; rows sum to 1."""
+    """(V, 15): how much each vertex follows each of `SOFT_BONES`; rows sum to 1."""
     bones: BoneFrame
     """The pose in which it was seen."""
     texture: np.ndarray
@@ -362,7 +362,7 @@ class _Division:
         for layer, chain in _CHAINS.items():
             for name in chain:
                 bone = SOFT_BONES.index(name)
-                if self.bones.seen[bone]:
+                if self.bones.seen[bone] and not name.endswith("hand"):
                     beyond = _HAND * self.trunk if name.endswith("forearm") else 0.0
                     offset, width = self._measure_limb(bone)
                     distance = self._bone_distance(points - offset, bone, beyond) / width
@@ -498,7 +498,7 @@ class _Division:
         return mesh._replace(triangles=mesh.triangles[order]), weights
 
     def _weights(self, index: int, points: np.ndarray) -> np.ndarray:
-        """How much vertices (V, 2) of a layer follow each bone, (V, 13)."""
+        """How much vertices (V, 2) of a layer follow each bone, (V, 15)."""
         weights = np.zeros((len(points), len(SOFT_BONES)))
         if index == _HEAD:
             up = self._share_along(points, "head", 0.15, 0.6)
@@ -516,7 +516,7 @@ class _Division:
         rest = self._share_along(points, SOFT_BONES[chain[0]], -0.1, 0.3)
         weights[:, base] = 1 - rest
         for near, far in pairwise(chain):
-            if SOFT_BONES[far].endswith("foot"):
+            if SOFT_BONES[far].endswith(("foot", "hand")):
                 share = self._share_along(points, SOFT_BONES[near], 0.9, 1.05)
             else:
                 closer = self._bone_distance(points, near) - self._bone_distance(points, far, self.trunk)
