@@ -75,7 +75,7 @@ _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be so
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _FEWEST = 12  # pixels of a layer that is worth showing
-_HIDDEN_WIDTH = 2.2  # half widths across what a leg is behind others
+_HIDDEN_WIDTH = 1.7  # half widths across what a leg is behind others
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 _SQUARES = 48  # of the mesh along the height of the picture
 _SAMPLES = 96  # of the coarse map along the height of the target
@@ -408,7 +408,7 @@ class _Division:
             half, offset = (first + second) / 2, (first - second) / 2
         elif np.isfinite(first) or np.isfinite(second):
             outer, sign = (first, 1) if np.isfinite(first) else (second, -1)
-            half = float(np.clip(outer, usual, 1.3 * usual))
+            half = float(np.clip(outer, 0.6 * usual, 1.3 * usual))
             offset = sign * max(outer - half, 0.0)
         else:
             half, offset = usual, 0.0
@@ -479,11 +479,12 @@ class _Division:
                 if self.bones.seen[bone]:
                     first = 0.5 if self.has_skirt and name.endswith("thigh") else -0.05
                     ends = self.bones.origins[bone] + np.array([[first], [1.0]]) * self.bones.along[bone]
-                    width = max(round(_HIDDEN_WIDTH * _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk), 1)
+                    usual = _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk
+                    width = max(round(_HIDDEN_WIDTH * min(self._measure_limb(bone)[1], usual)), 1)
                     start, stop = ends.round().astype(int).tolist()
                     cv2.line(hidden, start, stop, 1, width)
             others = [*_ARMS, *(leg for leg in _LEGS if leg != index), _SKIRT]
-            return (hidden > 0) & np.isin(self.parts, others)
+            return _connected((hidden > 0) & np.isin(self.parts, others), self.parts == index)
         return hidden > 0
 
     # ---- How the vertices of a layer follow the bones
@@ -585,6 +586,12 @@ def _soften(region: np.ndarray) -> np.ndarray:
     """Opacity (H, W) float32 in [0, 1] of a region: a pixel wider, with a soft border."""
     wider = cv2.dilate(region.astype(np.float32), np.ones((3, 3), np.uint8))
     return cv2.GaussianBlur(wider, (0, 0), 0.8)
+
+
+def _connected(region: np.ndarray, seed: np.ndarray) -> np.ndarray:
+    """The parts of a region (H, W) bool that touch a seed."""
+    _, numbers = cv2.connectedComponents((region | seed).astype(np.uint8))
+    return region & np.isin(numbers, np.unique(numbers[seed]))
 
 
 def _bounding_box(region: np.ndarray, margin: int) -> tuple[slice, slice]:
