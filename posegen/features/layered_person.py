@@ -75,7 +75,7 @@ _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be so
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _FEWEST = 12  # pixels of a layer that is worth showing
-_HIDDEN_WIDTH = 1.7  # half widths across what a leg is behind others
+_HIDDEN_WIDTH = 1.5  # half widths across what a leg is behind others
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 _SQUARES = 48  # of the mesh along the height of the picture
 _SAMPLES = 96  # of the coarse map along the height of the target
@@ -408,7 +408,7 @@ class _Division:
             half, offset = (first + second) / 2, (first - second) / 2
         elif np.isfinite(first) or np.isfinite(second):
             outer, sign = (first, 1) if np.isfinite(first) else (second, -1)
-            half = float(np.clip(outer, 0.6 * usual, 1.3 * usual))
+            half = float(np.clip(outer, usual, 1.3 * usual))
             offset = sign * max(outer - half, 0.0)
         else:
             half, offset = usual, 0.0
