@@ -11,6 +11,7 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.generation import colorways as module
 from orchestration.generation.colorways import ColorwaySettings, colorways
+from orchestration.generation.photo import PhotoSettings
 from posegen.errors import ColorError, ConfigError
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image
@@ -75,7 +76,7 @@ def test_bad_colours_write_nothing(photo, tmp_path):
     [
         ({"out": "a.png"}, "say which colours"),
         ({"out": "a.jpg", "upper": ("red",)}, "written as .png"),
-        ({"out": "a.png", "upper": ("red",), "person": 0}, "got person 0"),
+        ({"out": "a.png", "upper": ("red",), "view": PhotoSettings(poses="a.mp4")}, "expected an --action"),
         ({"out": "a.png", "upper": ("red",) * 20, "lower": ("red",) * 6}, "120 pictures are more than"),
     ],
 )
