@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 """The folder of the files."""
-SHIPPED: dict[str, str] = {"person_parser": "f99ebb7837e17cd544cb24ddafe169082f7a2bea8f7e7feb59466c4be9820c6e"}
+SHIPPED: dict[str, str] = {"person_parser": "04b71c7f44c2fefc9a534edc6352506afd6e0206e4a45c19979055e24c3d2189"}
 """sha256 of each file by the name of what it is for."""
 
 
