@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from pydantic import TypeAdapter
 
 from orchestration.data.motion_conversion import ReadSettings, find_motions
 from orchestration.errors import reason_of
@@ -22,9 +20,7 @@ from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.datasets.dataset import Split
 from posegen.datasets.refinement import (
-    REFINEMENT_MANIFEST,
     PairEntry,
-    RefinementDataset,
     RefinementInfo,
     RefinementPair,
     pair_of_frame,
@@ -126,26 +122,23 @@ def make_pairs(
         "held_out": settings.held_out,
     }
     digest = hashlib.sha256(json.dumps(making, sort_keys=True).encode()).hexdigest()[:8]
-    known = _known(folder)
-    rows, entries = [], []
-    for number in range(settings.pairs):
-        pair_id = f"studio-{number:06}-{digest}"
-        if pair_id in known:
-            entries.append(known[pair_id])
-        else:
-            rows.append({"pair_id": pair_id, "number": number})
-    num_known = len(entries)
+    planned = {f"studio-{number:06}-{digest}": number for number in range(settings.pairs)}
+    there = {name.removesuffix(".parquet") for name in (folder / "pairs").files(".parquet")}
+    rows = [{"pair_id": pair_id, "number": number} for pair_id, number in planned.items() if pair_id not in there]
+    made = [pair_id for pair_id in planned if pair_id in there]
+    num_known = len(made)
     work = RowWork(_PairMaker, (folder, settings, motions), key="pair_id")
     rejections = []
     for result in map_rows(rows, work, manifest=folder, workers=settings.workers, on_progress=on_progress):
         if result.get("reason"):
             rejections.append(f"{result['pair_id']}: {result['reason']}")
         else:
-            entries.append(TypeAdapter(PairEntry).validate_json(result["entry"]))
-    if not entries:
+            made.append(result["pair_id"])
+    if not made:
         raise DatasetError(f"none of the pairs could be made: {rejections[0]}")
+    entries = [_entry(pair_id, planned[pair_id], settings) for pair_id in made]
     info = write_refinement_manifest(folder, entries, making)
-    return MadePairs(folder, info, len(entries) - num_known, rejections)
+    return MadePairs(folder, info, len(made) - num_known, rejections)
 
 
 def _read_motions(paths: tuple[Path, ...], reading: ReadSettings) -> dict[str, Motion]:
@@ -155,12 +148,11 @@ def _read_motions(paths: tuple[Path, ...], reading: ReadSettings) -> dict[str, M
     return {one.motion.name: one.motion.load() for one in found.motions}
 
 
-def _known(folder: StorageFolder) -> dict[str, PairEntry]:
-    """The pairs that are there already, by id."""
-    if not folder.exists(REFINEMENT_MANIFEST):
-        return {}
-    there = set((folder / "pairs").files(".parquet"))
-    return {one.pair_id: one for one in RefinementDataset(folder).info.pairs if f"{one.pair_id}.parquet" in there}
+def _entry(pair_id: str, number: int, settings: PairSettings) -> PairEntry:
+    subject = number // _PAIRS_OF_PERSON
+    return PairEntry(
+        pair_id=pair_id, subject=f"{subject:05}", split=_split_of(subject, settings), size=settings.size
+    )
 
 
 class _PairMaker:
@@ -173,18 +165,10 @@ class _PairMaker:
     def __call__(self, row: Row) -> Row:
         """Make a pair; why it cannot be made is its ``reason``."""
         try:
-            subject = row["number"] // _PAIRS_OF_PERSON
-            pair = self._make(subject, row["number"])
-            write_pair(self.folder, row["pair_id"], pair)
-            entry = PairEntry(
-                pair_id=row["pair_id"],
-                subject=f"{subject:05}",
-                split=_split_of(subject, self.settings),
-                size=self.settings.size,
-            )
-            return {"pair_id": row["pair_id"], "entry": json.dumps(asdict(entry)), "reason": ""}
+            write_pair(self.folder, row["pair_id"], self._make(row["number"] // _PAIRS_OF_PERSON, row["number"]))
+            return {"pair_id": row["pair_id"], "reason": ""}
         except Exception as error:
-            return {"pair_id": row["pair_id"], "entry": "", "reason": reason_of(error)}
+            return {"pair_id": row["pair_id"], "reason": reason_of(error)}
 
     def _make(self, subject: int, number: int) -> RefinementPair:
         seed = self.settings.seed
@@ -275,5 +259,5 @@ def _disturb(poses: BodyPoses, rng: np.random.Generator) -> BodyPoses:
 
 
 def _split_of(subject: int, settings: PairSettings) -> Split:
-    digest: Any = hashlib.sha256(f"{settings.seed}/{subject}".encode()).digest()
+    digest = hashlib.sha256(f"{settings.seed}/{subject}".encode()).digest()
     return "test" if int.from_bytes(digest[:8], "big") / 2**64 < settings.held_out else "train"

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +38,7 @@ _UNKNOWN = np.iinfo(np.int16).min
 _IMAGES = ("source", "target", "background", "composed")
 _MAPS = ("classes", "opacity", "layers", "sure", "mask", "visible")
 _POSITIONS = ("positions", "truth")
+_OF_TARGET = (*_IMAGES[1:], *_MAPS[1:], *_POSITIONS)
 _POSES = (("keypoints", (2, 18, 3)), ("depths", (2, 18)), ("toes", (2, 2, 3)))
 _SCHEMA = pa.schema(
     [
@@ -103,6 +104,16 @@ class RefinementPair:
     """Of A and B."""
     scale: float = 1.0
     """How much larger the person is in B than in A."""
+
+    def cropped(self, window: tuple[slice, slice]) -> RefinementPair:
+        """Return the part of B in rows and columns, and of what layers show of A there; A itself stays whole."""
+        rows, columns = window
+        shift = np.array([columns.start or 0, rows.start or 0], np.float32)
+        keypoints, toes = self.poses.keypoints.copy(), self.poses.toes.copy()
+        for joints in (keypoints[1], toes[1]):
+            joints[:, :2] = np.where(joints[:, 2:] > 0, joints[:, :2] - shift, 0)
+        parts = {name: getattr(self, name)[window] for name in _OF_TARGET}
+        return replace(self, **parts, poses=BodyPoses(keypoints, self.poses.depths, toes))
 
 
 def pair_of_frame(source: np.ndarray, classes: np.ndarray, background: np.ndarray, frame: LayeredFrame) -> dict[str, Any]:

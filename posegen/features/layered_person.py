@@ -150,7 +150,7 @@ class LayeredPerson:
             raise ConfigError("the person's shoulders and hips are not all seen, expected both of both")
         self.background = background
         self.pose = pose
-        self._image, self._labels = image, labels
+        self.image, self.labels = image, labels
         self.layers = _Division(image, pose, labels, matte).layers()
         self._borrow_limbs(image, labels, matte)
         self._back_of_head = self._without_face()
@@ -159,7 +159,7 @@ class LayeredPerson:
         """Return the person with other colours: the same layers of another picture (H, W, 3) uint8 of the same pose."""
         other = object.__new__(LayeredPerson)
         vars(other).update(vars(self))
-        other._image = image
+        other.image = image
         mirrored = np.ascontiguousarray(image[:, ::-1])
         other.layers = {
             index: layer.showing(mirrored if index in self._borrowed else image) for index, layer in self.layers.items()
@@ -241,16 +241,16 @@ class LayeredPerson:
         head = self.layers.get(_HEAD)
         if head is None:
             return None
-        hair = self._labels == PersonClass.HAIR
+        hair = self.labels == PersonClass.HAIR
         hair = cv2.erode(hair.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        face = (self._labels == PersonClass.SKIN) & (head.opacity > 0)
+        face = (self.labels == PersonClass.SKIN) & (head.opacity > 0)
         ys, _ = np.nonzero(face)
         if hair.sum() < _FEWEST or not len(ys):
             return head
         face[
             round(float(head.bones.face[1] + 0.6 * (head.bones.origins[BONES.index("head")] - head.bones.face)[1])) :
         ] = False
-        behind = cv2.GaussianBlur(self._image.reshape(-1, 3)[nearest_known(hair)], (0, 0), 1.0)
+        behind = cv2.GaussianBlur(self.image.reshape(-1, 3)[nearest_known(hair)], (0, 0), 1.0)
         soft = cv2.GaussianBlur(cv2.dilate(face.astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), 1.0)[..., None]
         texture = head.texture.copy()
         texture[..., :3] = (texture[..., :3] * (1 - soft) + behind * soft).round().astype(np.uint8)

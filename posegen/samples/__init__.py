@@ -7,6 +7,7 @@ from posegen.samples.hinted_frames import HintedFrames
 from posegen.samples.motion_windows import MotionCrops, Window
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
 from posegen.samples.recolored_frames import ColoredFrames, ColoredFrameSettings
+from posegen.samples.refinement_pairs import RefinementPairs, RefinementSettings, composition_arrays
 from posegen.samples.shape_pairs import ShapePairs, ShapePairSettings, View, appearance_of, posture_of
 from posegen.samples.tensors import REGIONS, content_features, to_image, to_network, to_unit, usable_rows
 from posegen.samples.warped_maps import WarpedMaps, WarpedMapSettings
@@ -25,6 +26,8 @@ __all__ = [
     "HintedFrames",
     "MotionCrops",
     "PosePairs",
+    "RefinementPairs",
+    "RefinementSettings",
     "Sample",
     "Samples",
     "ShapePairSettings",
@@ -34,6 +37,7 @@ __all__ = [
     "WarpedMaps",
     "Window",
     "appearance_of",
+    "composition_arrays",
     "content_features",
     "fixed_batch",
     "posture_of",

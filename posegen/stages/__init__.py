@@ -15,6 +15,7 @@ from posegen.stages.deformable_gan import DeformableGAN
 from posegen.stages.end_to_end import EndToEnd
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.recognition import Recognition
+from posegen.stages.refiner import Refiner
 from posegen.stages.shape_posture import ShapePosture
 from posegen.stages.stage import STAGES, Stage
 from posegen.stages.video_generator import VideoGenerator
@@ -30,6 +31,7 @@ __all__ = [
     "EndToEnd",
     "FeatureRestoration",
     "Recognition",
+    "Refiner",
     "ShapePosture",
     "Stage",
     "VideoGenerator",
