@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
-from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.datasets.motion_build import NamedMotion, write_motions
+from posegen.datasets.motions import MotionDataset
 from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import Recognition

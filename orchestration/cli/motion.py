@@ -68,7 +68,8 @@ def _convert(
 
     posegen motion convert FILE … OUT. Reads VIBE, PARE, HumanAct12, NTU13, UESTC, AMASS, BVH and posegen's own files.
     Formats are recognised by content, and code inside a file is never run. Broken motions of a folder are listed in
-    rejected.json and left out.
+    rejected.json and left out. Run the command again to bring a dataset up to date: unchanged motions stay, and those
+    that no file gives any more are deleted.
 
     Args:
         paths: Files, or folders of them; then OUT, a folder for the dataset, or a file for one motion, .npz or .bvh.

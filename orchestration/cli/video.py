@@ -1,4 +1,4 @@
-"""``posegen generate, animate, transfer, evaluate, export``: videos of runs, and what runs are worth."""
+"""``posegen generate, animate, colorways, transfer, evaluate, export``: videos of runs, and what runs are worth."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from orchestration.cli.progress import CountProgress
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.animate import MotionSettings
 from orchestration.generation.colors import ColorSettings
+from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
 from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
+from orchestration.generation.videos import PoseSettings
 from orchestration.training.runs import dataset_of
 from posegen.errors import UsageError
 
@@ -28,24 +30,24 @@ VIDEO_COMMANDS = Section("Generate and evaluate videos")
 def _generate(
     run: Positional[str],
     content: str,
-    poses: tuple[str, ...],
+    driving: PoseSettings,
     output: OutputSettings,
     colors: ColorSettings,
     dataset: str = "",
 ) -> None:
     """Generate videos of a person, in given poses and colours.
 
-    One pose sequence gives one video. Several, or --sample, give a folder of videos.
+    Poses are fitted to the person: limbs take the person's lengths, and feet stand on the person's ground. One pose
+    sequence gives one video. Several, or --sample, give a folder of videos.
 
     Args:
         run: Run of the stage video_generator or end_to_end.
         content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
-        poses: The pose sequences: clips of the dataset, by id, PERSON/ACTION or a pattern such as '*/bow'.
         dataset: Clip dataset with these clips, whose backends also process a new image; by default the run's own.
     """
     from orchestration.generation.videos import generate
 
-    made = generate(run, dataset or dataset_of(run), content=content, poses=poses, output=output, colors=colors)
+    made = generate(run, dataset or dataset_of(run), content=content, driving=driving, output=output, colors=colors)
     _print_videos(made, output.out)
 
 
@@ -77,9 +79,9 @@ def _animate(
     """
     from orchestration.generation.animate import animate
     from orchestration.generation.people import is_image
-    from orchestration.generation.photo import animate_photo
+    from orchestration.generation.photo import animate_photo, is_video
 
-    if is_image(run):
+    if is_image(run) or is_video(run):
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
         if not content:
@@ -111,6 +113,26 @@ def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
         for reason in dict.fromkeys(filter(None, fits.values())):
             console.print(f"  {reason}: " + ", ".join(n for n, why in fits.items() if why == reason), markup=False)
     console.print(f"the picture: {made.picture}", markup=False)
+
+
+@VIDEO_COMMANDS.command("colorways")
+def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
+    """Show a photo of a person in other colours, all on one sheet. Needs no run.
+
+    Each colour of the upper garment is combined with each of the lower one. Texture and folds are kept, and so is what
+    is given no colour, pixel by pixel. How near each colour is to the one asked for is printed, and written as .csv
+    beside the sheet.
+
+    Args:
+        photo: The photo of a person.
+    """
+    from orchestration.generation.colorways import colorways
+
+    made = colorways(photo, settings)
+    console.print(made.table())
+    for note in made.notes:
+        console.print(note, markup=False)
+    console.print(f"{made.num_pictures} pictures in {made.sheet}, the figures in {made.figures}", markup=False)
 
 
 @VIDEO_COMMANDS.command("transfer")

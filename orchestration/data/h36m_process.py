@@ -29,7 +29,8 @@ from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.datasets.clip_files import ClipInfo
 from posegen.datasets.clips import DatasetInfo
 from posegen.datasets.dataset import Split
-from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, write_motions
+from posegen.datasets.motion_build import NamedMotion, write_motions
+from posegen.datasets.motions import MotionDatasetInfo
 from posegen.datasets.published.h36m_annotation import ANNOTATION_FILE, Annotation, decode_columns, write_annotation
 from posegen.datasets.published.h36m_cameras import Metadata, read_metadata
 from posegen.datasets.published.h36m_names import (

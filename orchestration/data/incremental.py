@@ -7,7 +7,7 @@ that is in the index, or was made by this build, is not opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
@@ -15,11 +15,11 @@ from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.datasets.clip_files import ClipEntry, ClipInfo
 from posegen.datasets.clip_index import complete_entries, decode_entries, load_index, save_index
 from posegen.datasets.clips import ClipGroup, DatasetInfo, load_dataset_info, save_dataset_info
-from posegen.datasets.dataset import Split
+from posegen.datasets.dataset import DatasetBuild, Split
 from posegen.io.storage import StorageFolder
 
 
-class ClipBuild:
+class ClipBuild(DatasetBuild[ClipEntry]):
     """One build of a dataset of clips.
 
     Args:
@@ -30,10 +30,8 @@ class ClipBuild:
     """
 
     def __init__(self, folder: StorageFolder):
-        self.folder = folder
         self._indexed = load_index(folder)
-        self.entries: dict[str, ClipEntry] = complete_entries(folder, self._indexed)
-        """The entries of the clips that are there, by id."""
+        super().__init__(folder, "clips", complete_entries(folder, self._indexed))
 
     def infos(self) -> list[ClipInfo]:
         """What the clips are, by id in order."""
@@ -55,8 +53,7 @@ class ClipBuild:
         """
         results = []
         for result in map_rows(rows, work, manifest=self.folder, workers=workers, on_progress=on_progress):
-            written = decode_entries(result.get("entries", "[]"))
-            self.entries |= {entry.info.clip_id: entry for entry in written}
+            self.add({entry.info.clip_id: entry for entry in decode_entries(result.get("entries", "[]"))})
             results.append(result)
         if rows:  # a process that died, or another build, may have written clips that no result names
             self.entries = complete_entries(self.folder, self.entries)
@@ -68,11 +65,8 @@ class ClipBuild:
             entry = self.entries[clip_id]
             self.entries[clip_id] = replace(entry, info=replace(entry.info, source=source))
 
-    def delete(self, clip_ids: Iterable[str]) -> None:
-        """Delete clips with their recolorings."""
-        for clip_id in clip_ids:
-            delete_clip(self.folder, clip_id)
-            del self.entries[clip_id]
+    def delete_files(self, entry_id: str) -> None:
+        delete_clip(self.folder, entry_id)
 
     def split_groups(self, split_by: ClipGroup, side: Callable[[str], Split | None]) -> dict[str, list[str]]:
         """Divide the people, or actions, of all clips by a rule; those for which it has no split are in none."""
@@ -90,8 +84,12 @@ class ClipBuild:
         if self.entries != self._indexed:
             save_index(self.folder, self.entries.values())
         save_dataset_info(self.folder, info)
-        for place in (self.folder, self.folder / "clips"):
-            place.sweep()
+        self.sweep()
+
+
+def describe_changes(num_made: int, num_removed: int) -> str:
+    """Say what a build changed, in the same words for datasets of every kind."""
+    return f"{num_made:,} new" + (f", {num_removed:,} removed" if num_removed else "")
 
 
 def delete_clip(folder: StorageFolder, clip_id: str) -> None:

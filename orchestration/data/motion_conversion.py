@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from orchestration.data.incremental import describe_changes
 from orchestration.data.rejections import REJECTED, Rejection, save_rejections
 from orchestration.data.video_files import DEFAULT_PERSON, compile_pattern
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
+from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, SplitRule, hash_joints, write_motions
 from posegen.datasets.motion_formats import FORMATS, ImportOptions, MotionSource, detect, read
 from posegen.datasets.motion_formats.bvh import write_bvh
-from posegen.datasets.motions import MotionDatasetInfo, NamedMotion, SplitBy, SplitRule, write_motions
+from posegen.datasets.motions import MotionDatasetInfo, MotionEntry
 from posegen.errors import ConfigError, MotionError, PosegenError
 from posegen.io.pickles import SUFFIXES
 from posegen.io.storage import StorageFolder, expand_home
@@ -30,6 +35,9 @@ from posegen.motion.filters import FILTERS, one_euro
 from posegen.motion.motion import Motion, write_motion
 from posegen.synthetic.actions import ACTIONS
 from posegen.synthetic.motions import NUM_SUBJECTS, generate_corpus
+
+CONVERSION_VERSION = 1
+"""Part of every motion's key: counts the changes to the code that make another motion of the same file."""
 
 MOTION_SUFFIXES = frozenset((".bvh", ".npz", *SUFFIXES))
 """Files in folders with these endings are taken for motions; all others are passed over."""
@@ -133,6 +141,8 @@ class FoundMotions:
     motions: list[FoundMotion]
     rejections: list[Rejection]
     """Of files that are broken."""
+    inputs: frozenset[Path]
+    """The files that motions are in, or should be, and folders that are broken as a whole."""
 
 
 @dataclass
@@ -159,9 +169,13 @@ class Converted:
 
     folder: StorageFolder
     info: MotionDatasetInfo
+    num_made: int
+    """Motions that were converted now; the others were there."""
+    num_removed: int
+    """Motions that went because their source did, or was changed or is no longer accepted."""
     rejections: list[Rejection]
     edited: Edited | None
-    """None where rotations were not asked for."""
+    """Of the motions that were converted now; None where rotations were not asked for, or there is nothing to say."""
 
     def __str__(self) -> str:
         frames = sum(entry.num_frames for entry in self.info.motions)
@@ -170,7 +184,7 @@ class Converted:
         text = (
             f"{len(self.info.motions):,} motions ({frames:,} frames, {self.info.fps:g} a second) of "
             f"{len({entry.person for entry in self.info.motions}):,} people and {len(self.info.actions)} actions in "
-            f"{self.folder}, {held_out:,} held out{hint}"
+            f"{self.folder}, {describe_changes(self.num_made, self.num_removed)}, {held_out:,} held out{hint}"
         )
         return text + (f", {len(self.rejections):,} rejected (see {REJECTED})" if self.rejections else "")
 
@@ -198,23 +212,27 @@ def find_motions(
         MotionError: A named file is broken, or there are no motions at all.
     """
     parse = compile_pattern(pattern) if pattern else None
+    outside = Path(leave_out.uri).resolve() if leave_out and leave_out.is_local else None
     found: list[FoundMotion] = []
     rejections: list[Rejection] = []
+    broken: list[Path] = []
     for path in map(expand_home, paths):
         if path.is_dir() and (settings.format in _WHOLE or _format_of(path)):
             found += _read(path, settings)
         elif not path.is_dir():
             found += _rename(_read(path, settings), path, path.name, parse)
         else:
-            for inside in _walk(path, leave_out):
+            for inside in _walk(path, outside):
                 try:
                     found += _rename(_read(inside, settings), inside, inside.relative_to(path).as_posix(), parse)
                 except (PosegenError, OSError) as error:
                     rejections.append(Rejection(str(inside), reason_of(error)))
+                    broken.append(inside)
     if not found:
         some = f": {rejections[0].reason}" if rejections else ""
         raise MotionError(f"no motions in {', '.join(map(str, paths))}{some}")
-    return FoundMotions(found, rejections)
+    files = {file for one in found for file in one.motion.files}
+    return FoundMotions(found, rejections, frozenset(files.union(broken)))
 
 
 def read_some(paths: Sequence[Path], settings: ReadSettings, most: int) -> list[tuple[str, Motion]]:
@@ -236,12 +254,12 @@ def _format_of(folder: Path) -> str | None:
     return None
 
 
-def _walk(folder: Path, leave_out: StorageFolder | None) -> Iterator[Path]:
+def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
     """Files of motions, and folders that are one motion or a dataset, below a folder."""
     for name, folders, files in os.walk(folder):
         parent = Path(name)
         folders[:] = sorted(
-            inside for inside in folders if not inside.startswith(".") and StorageFolder(parent / inside) != leave_out
+            inside for inside in folders if not inside.startswith(".") and (parent / inside).resolve() != leave_out
         )
         whole = [inside for inside in folders if _format_of(parent / inside)]
         yield from (parent / inside for inside in whole)
@@ -321,7 +339,10 @@ def convert_motions(
     *,
     on_progress: ProgressCallback = ignore_progress,
 ) -> Converted:
-    """Convert all motions of files and folders to a dataset. What is broken is listed in ``rejected.json``.
+    """Convert the motions of files and folders to a dataset, except those that are there already.
+
+    A motion that was converted from the same content with the same settings stays; one that no source gives any more
+    is deleted. What is broken is listed in ``rejected.json``.
 
     Raises:
         PosegenError: There are none, nobody says their actions, or their rates differ.
@@ -338,58 +359,96 @@ def write_found(
     checks: Mapping[str, Any] = MappingProxyType({}),
     on_progress: ProgressCallback = ignore_progress,
 ) -> Converted:
-    """Write motions as a dataset, and beside it the list of what is rejected.
+    """Write motions as a dataset, see `convert_motions`, and beside it the list of what is rejected.
 
     Args:
         found: The motions, and what was already found to be no motion.
         out: Folder of the dataset.
         settings: What becomes of the motions.
         checks: Settings by which they were chosen; the dataset records them with the others.
-        on_progress: Called after every motion.
+        on_progress: Called after every motion that was not there.
     """
-    folder = StorageFolder(out)
-    rejected = list(found.rejections)
-    edits, splits, edited = settings.edits, settings.splits, Edited()
     formats = {one.format for one in found.motions}
-    actions = FORMATS[formats.pop()].actions if len(formats) == 1 and not splits.pattern else ()
-
-    def motions() -> Iterator[NamedMotion]:
-        yield from _usable(found.motions, edits, edited, actions, rejected, on_progress)
-        if len(rejected) == len(found.motions) + len(found.rejections):
-            raise MotionError(f"none of the motions can be used: {rejected[0].reason}")
-        save_rejections(folder, rejected)
-
-    info = write_motions(
-        folder,
-        motions(),
-        settings={**checks, **asdict(settings.reading), **asdict(edits), **asdict(splits)},
-        rule=splits.rule,
-        actions=actions,
-    )
-    return Converted(folder, info, rejected, edited if edits.rotations else None)
-
-
-def _usable(
-    found: Sequence[FoundMotion],
-    edits: EditSettings,
-    edited: Edited,
-    actions: Sequence[str],
-    rejected: list[Rejection],
-    on_progress: ProgressCallback,
-) -> Iterator[NamedMotion]:
-    """Motions that can be read, each once; what is wrong with the others goes to `rejected`."""
-    sources: dict[bytes, str] = {}
-    for done, one in enumerate(found, start=1):
+    actions = FORMATS[formats.pop()].actions if len(formats) == 1 and not settings.splits.pattern else ()
+    build = MotionBuild(StorageFolder(out), actions, found.inputs)
+    keys, unread = _find_keys(found.motions, settings, actions)
+    edited, rejected, done = Edited(), [*found.rejections, *unread], 0
+    total = sum(build.find_converted(key) is None for key, _ in keys)
+    sources: dict[tuple[str, str, str], str] = {}
+    for key, one in keys:
+        source = one.motion
         try:
-            named = _named(one, load_edited(one, edits, edited), actions)
-            key = f"{named.person}/{named.action}/".encode() + hashlib.sha256(named.motion.joints.tobytes()).digest()
-            if key in sources:
-                raise MotionError(f"{named.source} is the same motion as {sources[key]}")
-            sources[key] = named.source
-            yield named
+            entry = build.find_converted(key)
+            named = None if entry else _named(one, load_edited(one, settings.edits, edited), actions)
+            identity = _identity(entry, named)
+            if identity in sources:
+                raise MotionError(f"{source.source} is the same motion as {sources[identity]}")
+            sources[identity] = source.source
         except (PosegenError, OSError) as error:
-            rejected.append(Rejection(one.motion.source, reason_of(error)))
-        on_progress(done, len(found))
+            rejected.append(Rejection(source.source, reason_of(error)))
+        else:
+            if entry:
+                build.keep(entry, source.source, source.split)
+            if named:
+                build.write(named, key)
+        if not entry:
+            done += 1
+            on_progress(done, total)
+    if len(rejected) == len(found.motions) + len(found.rejections):
+        raise MotionError(f"none of the motions can be used: {rejected[0].reason}")
+    save_rejections(build.folder, rejected)
+    recorded = asdict(settings.reading) | asdict(settings.edits) | asdict(settings.splits)
+    info = build.finish({**checks, **recorded}, settings.splits.rule)
+    tells = settings.edits.rotations and (edited.errors or build.num_made == len(info.motions))
+    return Converted(build.folder, info, build.num_made, build.num_removed, rejected, edited if tells else None)
+
+
+def _find_keys(
+    found: Sequence[FoundMotion], settings: ConversionSettings, actions: Sequence[str]
+) -> tuple[list[tuple[str, FoundMotion]], list[Rejection]]:
+    """Pair motions with the keys of their conversions, see `posegen.datasets.motions.Conversion`.
+
+    Args:
+        found: The motions.
+        settings: How they are converted. How they are divided is no part of a key: it changes no motion.
+        actions: All actions in the order of their labels, where the format fixes them.
+
+    Returns:
+        Keys and motions, and rejections of those whose files cannot be read.
+    """
+    making = [CONVERSION_VERSION, asdict(settings.reading.options), asdict(settings.edits), list(actions)]
+    hash_files = cache(_hash_files)  # a file may hold thousands of motions
+    counts = Counter[str]()
+    keys, rejections = [], []
+    for one in found:
+        motion = one.motion
+        try:
+            facts = [making, one.format, motion.name, motion.person, motion.action, hash_files(motion.files)]
+        except OSError as error:
+            rejections.append(Rejection(motion.source, reason_of(error)))
+            continue
+        key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        counts[key] += 1  # a name may be in a file twice: then the order of its motions tells which
+        keys.append((key if counts[key] == 1 else f"{key}-{counts[key]}", one))
+    return keys, rejections
+
+
+def _hash_files(files: tuple[Path, ...]) -> str:
+    """Name the content of files, and their names: those of a folder of images have numbers."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(f"{path.name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def _identity(entry: MotionEntry | None, named: NamedMotion | None) -> tuple[str, str, str]:
+    """What is equal for two sources of one motion: who does what, and where the joints are."""
+    if named:
+        return named.person, named.action, hash_joints(named.motion)
+    if entry and entry.conversion:
+        return entry.person, entry.action, entry.conversion.joints_sha256
+    raise ValueError("expected a motion that was converted, now or earlier")
 
 
 def _named(found: FoundMotion, motion: Motion, actions: Sequence[str]) -> NamedMotion:
@@ -400,9 +459,11 @@ def _named(found: FoundMotion, motion: Motion, actions: Sequence[str]) -> NamedM
     if actions and action not in actions:
         raise MotionError(f"{source.source}: its action is {action!r}, expected one of {', '.join(actions)}")
     label = actions.index(action) if actions else None
+    # Where the file lies is in the manifest, and no part of the motion. A dataset's motions say it already: those that
+    # are put back into their own dataset stay the same.
+    meta = motion.meta if found.format == "dataset" else motion.meta | {"source": source.name}
     return NamedMotion(
-        # Where the file lies is in the manifest, and no part of the motion.
-        replace(motion, label=label, label_name=action, meta=motion.meta | {"source": source.name}),
+        replace(motion, label=label, label_name=action, meta=meta),
         source.person or DEFAULT_PERSON,
         action,
         source.source,

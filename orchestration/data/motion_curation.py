@@ -125,7 +125,7 @@ def build_from_tracks(
     known_fps(settings.reading.options, str(tracks))
     folder = StorageFolder(out)
     answers = _read_answers(folder)
-    found = find_motions([tracks], settings.reading)
+    found = find_motions([tracks], settings.reading, leave_out=folder)
     rejections = list(found.rejections)
     reviewed: list[Reviewed] = []
     for done, one in enumerate(found.motions, start=1):
@@ -148,7 +148,7 @@ def build_from_tracks(
             kept.append(video.found)
     if not kept:
         raise MotionError(f"none of the videos in {tracks} is left: {rejections[0].reason}; see {folder}/{REVIEW}")
-    chosen = FoundMotions(kept, rejections)
+    chosen = FoundMotions(kept, rejections, found.inputs)
     converted = write_found(chosen, folder, settings, checks=asdict(checks), on_progress=on_progress)
     names = {one.motion.name for one in found.motions}
     return Built(converted, sum(video.is_open for video in reviewed), sorted(known.keys() - names))

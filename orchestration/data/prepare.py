@@ -18,7 +18,7 @@ from orchestration.data.clip_preparer import (
     PrepareSettings,
     rejection_of_clip,
 )
-from orchestration.data.incremental import ClipBuild, delete_clip
+from orchestration.data.incremental import ClipBuild, delete_clip, describe_changes
 from orchestration.data.rejections import REJECTED, REJECTED_BEFORE, Rejection, load_rejections, save_rejections
 from orchestration.data.video_files import VideoContent, find_videos, read_contents
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
@@ -50,9 +50,8 @@ class PrepareSummary:
     def __str__(self) -> str:
         share = 100 * self.num_usable / max(self.num_frames, 1)
         frames = f"{self.num_frames:,} frames, {share:.1f} % with a usable pose"
-        text = f"{self.num_clips:,} clips ({frames}) in {self.dataset}, {self.num_made:,} new"
-        if self.num_removed:
-            text += f", {self.num_removed:,} removed"
+        changes = describe_changes(self.num_made, self.num_removed)
+        text = f"{self.num_clips:,} clips ({frames}) in {self.dataset}, {changes}"
         if self.rejections:
             text += f", {len(self.rejections):,} rejected (see {REJECTED})"
         return text
@@ -100,7 +99,7 @@ def prepare_videos(
         for result in results
         if result.reason
     ]
-    unaccepted, num_removed = _delete_stale(build, plan, settings)
+    unaccepted = _delete_stale(build, plan, settings)
     rejections = sorted([*rejections, *unread, *plan.rejections, *failures, *unaccepted], key=lambda one: one.source)
     build.finish(_describe_dataset(build, settings))
     others = [one for one in refused if not Path(one.source).is_relative_to(videos)]
@@ -114,8 +113,8 @@ def prepare_videos(
         num_clips=len(kept),
         num_frames=sum(entry.info.num_frames for entry in kept),
         num_usable=sum(entry.num_usable for entry in kept),
-        num_made=len(results) - len(failures),
-        num_removed=num_removed,
+        num_made=build.num_made,
+        num_removed=build.num_removed,
         rejections=rejections,
     )
 
@@ -217,12 +216,8 @@ def _make_clips(
 # ---- The dataset as a whole
 
 
-def _delete_stale(build: ClipBuild, plan: _Plan, settings: PrepareSettings) -> tuple[list[Rejection], int]:
-    """Delete clips that are not wanted, or that the limits of length and usable frames refuse now.
-
-    Returns:
-        The refused, and how many clips were deleted.
-    """
+def _delete_stale(build: ClipBuild, plan: _Plan, settings: PrepareSettings) -> list[Rejection]:
+    """Delete clips that are not wanted or that the limits of length and usable frames refuse now: return the latter."""
     refused = []
     stale = [clip_id for clip_id in build.entries if clip_id not in plan.wanted.keys() | plan.foreign]
     for clip_id, row in plan.wanted.items():
@@ -232,7 +227,7 @@ def _delete_stale(build: ClipBuild, plan: _Plan, settings: PrepareSettings) -> t
             stale.append(clip_id)
     build.delete(stale)
     build.move_sources({clip_id: row["source"] for clip_id, row in plan.wanted.items() if clip_id in build.entries})
-    return refused, len(stale)
+    return refused
 
 
 def _describe_dataset(build: ClipBuild, settings: PrepareSettings) -> DatasetInfo:

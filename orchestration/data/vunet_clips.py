@@ -120,11 +120,9 @@ def convert_index(
     groups = [todo[start : start + _TOGETHER] for start in range(0, len(todo), _TOGETHER)]
     rows = [{"group": f"group-{number}", "clips": group} for number, group in enumerate(groups)]
     work = RowWork(_ClipMaker, (source, folder, settings.size), key="group")
-    num_before = len(build.entries)
     for result in build.make(rows, work, settings.workers, on_progress):
         lost = json.loads(result["lost"]) if result.get("lost") else {result["group"]: result["reason"]}
         rejections += [Rejection(path, reason) for path, reason in lost.items()]
-    num_new = len(build.entries) - num_before
     wanted = {clip["clip_id"] for clip in clips}
     stale = [info for info in build.infos() if info.clip_id not in wanted and Path(info.source).is_relative_to(source)]
     build.delete(info.clip_id for info in stale)
@@ -143,7 +141,7 @@ def convert_index(
     if not build.entries:
         raise DatasetError(f"none of the pictures of {source / INDEX_PICKLE} can be used: {first_of(rejections)}")
     num_anonymous = sum(image.is_anonymous for image in usable)
-    return Indexed(folder, build.infos(), set(splits["test"]), num_new, num_both, num_anonymous, rejections)
+    return Indexed(folder, build.infos(), set(splits["test"]), build.num_made, num_both, num_anonymous, rejections)
 
 
 def _sort_out(images: Sequence[IndexedImage], source: Path) -> tuple[list[IndexedImage], list[Rejection]]:

@@ -136,7 +136,7 @@ def recolor_garments(
             z = _replace_parts(synthesizer, z, {region: code})
             notes[region] = f"as in {target}"
             continue
-        _, a, b = measure_cloth(Path(target)) if is_image(target) else parse_color(target)
+        _, a, b = read_color(target)
         asked[region] = a, b
         notes[region] = f"{target} is (a, b) = ({a:.0f}, {b:.0f})"
     if exact and asked:
@@ -146,6 +146,11 @@ def recolor_garments(
         return z, notes
     lightness = {region: worn_color(person, region)[0] for region in asked}
     return synthesizer.recolor(z, {region: (lightness[region], *ab) for region, ab in asked.items()}), notes
+
+
+def read_color(text: str) -> tuple[float, float, float]:
+    """Return L, a, b of a colour as in CSS, or of a photo of cloth. Raises PosegenError where it is neither."""
+    return measure_cloth(Path(text)) if is_image(text) else parse_color(text)
 
 
 def measure_cloth(path: Path) -> tuple[float, float, float]:

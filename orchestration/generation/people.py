@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset, DatasetInfo
 from posegen.errors import ConfigError, DatasetError
+from posegen.features.body_pose import BodyPoses
+from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.person import Person, person_of_clip
-from posegen.io.video_reader import Footage, read_image
-from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS
+from posegen.io.video_reader import Box, Footage, read_image
+from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, PoseEstimator, Poses
+from posegen.perception.person_box import person_box
+from posegen.samples import usable_rows
 
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 _FILE_BACKENDS = {"truth", "openpose_json"}  # read files beside a video, and cannot process an image
@@ -47,27 +52,57 @@ def load_person(data: ClipDataset, content: str) -> Person:
     return perceive_person(Path(content), data.info) if is_image(content) else person_of_clip(data.find(content))
 
 
+def measure_person(data: ClipDataset, content: str, person: Person) -> BodyMeasures:
+    """Measure the body of the person whom `load_person` gave: from all frames of a clip, or from the photo.
+
+    Raises ConfigError where no shoulders are seen.
+    """
+    if is_image(content):
+        return measure_body(person.body)
+    clip = data.find(content)
+    rows = usable_rows(clip)
+    return measure_body(BodyPoses.from_keypoints(clip.keypoints[rows]))
+
+
 def is_image(name: str) -> bool:
     """Return whether a name is that of an image file."""
     return Path(name).suffix.lower() in _IMAGE_SUFFIXES
 
 
 def perceive_person(path: Path, info: DatasetInfo) -> Person:
-    """Run the dataset's pose estimator, edge detector and segmenter on an image file.
+    """Run the dataset's pose estimator, edge detector and segmenter on an image file, cropped as the dataset's clips.
 
     Raises ConfigError where no person is detected.
     """
     names = {kind: _backend_name(info, kind) for kind in BACKENDS}
     if set(names.values()) & _FILE_BACKENDS:
         names = {"pose": "blazepose", "edges": "hed", "mask": "blazepose"}  # an image has no file of facts beside it
-    # A person may stand anywhere in a photo: the whole of it is kept.
-    footage: Footage = read_image(path, size=info.size, crop="none")
-    poses = POSE_ESTIMATORS[names["pose"]].make()(footage)
+    estimate_poses = POSE_ESTIMATORS[names["pose"]].make()
+    footage, poses = _read_person(path, info, estimate_poses)
     mask = SEGMENTERS[names["mask"]].make()(footage, poses)
     edges = EDGE_DETECTORS[names["edges"]].make()(footage)
     if not poses.scores[0] > 0:
         raise ConfigError(f"no person is seen in {path}")
     return Person(footage.images[0], poses.keypoints[0], edges[0], mask[0])
+
+
+def _read_person(path: Path, info: DatasetInfo, estimate_poses: PoseEstimator) -> tuple[Footage, Poses]:
+    """A photo as the dataset's clips were cropped, so that its person is as large; all of it where that cuts them."""
+    whole: Footage = read_image(path, size=info.size, crop="none")
+    poses = estimate_poses(whole)
+    crop = info.settings.get("crop", "none")
+    if crop == "center":
+        box: Literal["center"] | Box | None = "center"
+    elif crop == "person":
+        box = person_box(read_image(path, size=None, crop="none").images)
+    else:
+        box = None
+    if box is None:
+        return whole, poses
+    cropped = read_image(path, size=info.size, crop=box)
+    found = estimate_poses(cropped)
+    shows_as_much = (found.keypoints[..., 2] > 0).sum() >= (poses.keypoints[..., 2] > 0).sum()
+    return (cropped, found) if shows_as_much else (whole, poses)
 
 
 def shows_person(path: Path, info: DatasetInfo) -> bool:

@@ -1,16 +1,16 @@
-"""``posegen animate PHOTO``: the person of one photo in motion and in exact colours, without a run."""
+"""``posegen animate PHOTO``: the person of one photo, or of a video, in motion and in exact colours, without a run."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from orchestration.generation.animate import MotionSettings, resolve_motions
-from orchestration.generation.colors import ColorSettings, measure_cloth
+from orchestration.generation.colors import ColorSettings, read_color
 from orchestration.generation.output import (
     GeneratedVideos,
     OutputSettings,
@@ -19,105 +19,200 @@ from orchestration.generation.output import (
     write_contact_sheet,
     write_frames,
 )
-from orchestration.generation.people import is_image
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate
 from posegen.color.lab import in_gamut
-from posegen.color.palette import parse_color
 from posegen.errors import ConfigError
+from posegen.features.background import median_background
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
-from posegen.inference.motion_to_pose import face_viewer
-from posegen.inference.photo import Photo, frame_person, perceive_photo
-from posegen.inference.pose_fitting import fit_motion
-from posegen.inference.view_choice import choose_yaw
-from posegen.io.video_reader import read_image
+from posegen.inference.body_measures import BodyMeasures, measure_body
+from posegen.inference.clip_person import ClipPerson, choose_views
+from posegen.inference.photo import Photo, Window, find_window, perceive_photo
+from posegen.inference.pose_fitting import fit_motion, fit_poses
+from posegen.io.video_reader import iterate_frames, read_image
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
-from posegen.perception.body import find_body
+from posegen.perception.body import FoundBody, find_body
+from posegen.perception.body_tracking import track_video
 
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _GARMENTS: tuple[Garment, ...] = ("upper", "lower")
+_VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
+_BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSettings:
-    """How a photo is shown."""
+    """How the person of a photo is shown."""
 
+    poses: Path | None = None
+    """A video whose person leads: the photo's person does the same. Instead of an action or a motion file."""
     size: str = "384x256"
-    """HEIGHTxWIDTH of the video in pixels, up to 1024 each; for a run, that of its dataset."""
+    """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
     person: int = 1
     """Which of several people in the photo: 1 for the most prominent, 2 for the next."""
 
     def __post_init__(self) -> None:
         if self.person < 1:
             raise ConfigError(f"got person {self.person}, expected 1 or more")
-        self.height_and_width  # noqa: B018 - raises ConfigError
+        if not self.height_and_width:
+            raise ConfigError(
+                f"got size {self.size!r}, expected HEIGHTxWIDTH such as 384x256, {_SMALLEST} to {_LARGEST} pixels each"
+            )
 
     @property
     def height_and_width(self) -> tuple[int, int]:
-        """The size in pixels."""
+        """The size in pixels; empty where it is none."""
         match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", self.size)
         sides = tuple(map(int, match.groups())) if match else ()
-        if len(sides) != 2 or not all(_SMALLEST <= side <= _LARGEST for side in sides):
-            raise ConfigError(
-                f"got size {self.size!r}, expected HEIGHTxWIDTH such as 384x256, {_SMALLEST} to {_LARGEST}"
-            )
-        return sides[0], sides[1]
+        return sides if all(_SMALLEST <= side <= _LARGEST for side in sides) else ()  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What the person is to do, from whatever source."""
+
+    name: str
+    source: Motion | BodyPoses
+    fps: float
+    times: np.ndarray | None = None
+
+    def fit(self, person: BodyPoses, size: tuple[int, int], measures: BodyMeasures | None = None) -> BodyPoses:
+        """Fit it to a person (one pose) in a picture of a size."""
+        if isinstance(self.source, Motion):
+            return fit_motion(self.source, person, size, measures)
+        return fit_poses(self.source, person, size, measures)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The person to show, from one photo or from several frames of a video."""
+
+    photos: list[Photo]
+    """The first shows the person where they are shown; all are of one size and of one camera."""
+    background: np.ndarray
+    """(H, W, 3) uint8 without the person."""
+    measures: BodyMeasures
+
+    @property
+    def photo(self) -> Photo:
+        """The first."""
+        return self.photos[0]
+
+
+def is_video(name: str) -> bool:
+    """Return whether a name is that of a video file."""
+    return Path(name).suffix.lower() in _VIDEO_SUFFIXES
 
 
 def animate_photo(
     path: Path, *, moves: MotionSettings, output: OutputSettings, colors: ColorSettings, view: PhotoSettings
 ) -> GeneratedVideos:
-    """Show the person of a photo in motions, in the colours given.
+    """Show the person of a photo, or of a video, in motions and in the colours given.
 
     Args:
-        path: The photo.
-        moves: The motions.
+        path: The photo, or a video of the person, of which each part is shown as the frame that suits best shows it.
+        moves: The motions; none where the view has poses.
         output: Where the videos are written.
         colors: Colours of the clothes; a garment without one keeps the photo's pixels.
-        view: Size of the video, and which person.
+        view: Size of the video, which person, and a driving video.
 
     Raises:
         PosegenError: A motion, the photo or a colour cannot be found or does not fit. Nothing is written then.
     """
-    motions = resolve_motions(moves, moves.fps, colors.seed)
-    output.require_place_for(len(motions))
-    motions = {name: _turn(motion, moves.yaw) for name, motion in motions.items()}
-    photo = _open_photo(path, view, motions)
-    sequences = []
-    for name, motion in motions.items():
-        poses = fit_motion(motion, photo.pose, view.height_and_width)
-        figure = MotionRenderer(motion, view.height_and_width) if moves.stick_figures else None
-        sequences.append((PoseSequence(name, poses.keypoints, motion.fps, figure=figure), poses))
-    painter = Painter(photo, colors)
+    movements = _find_movements(path, moves, view, colors.seed)
+    output.require_place_for(len(movements))
+    subject = open_subject(path, view, movements)
+    painter = Painter(subject, colors)
     videos, sheets = [], []
-    for sequence, poses in sequences:
-        video = PlannedVideo(output.path(sequence.name), sequence)
+    for movement in movements:
+        poses = movement.fit(subject.photo.pose, view.height_and_width, subject.measures)
+        shows_figure = moves.stick_figures and isinstance(movement.source, Motion)
+        figure = MotionRenderer(movement.source, view.height_and_width) if shows_figure else None
+        sequence = PoseSequence(movement.name, poses.keypoints, movement.fps, movement.times, figure)
+        video = PlannedVideo(output.path(movement.name), sequence)
         frames = ({0: frame} for frame in painter.frames(poses))
-        sheets.append(write_contact_sheet(photo.image, [video], write_frames([video], frames)))
+        sheets.append(write_contact_sheet(subject.photo.image, [video], write_frames([video], frames)))
         videos.append(video)
     return GeneratedVideos.of(videos, sheets, painter.notes)
 
 
+def open_subject(path: Path, view: PhotoSettings, movements: Sequence[Movement] = ()) -> Subject:
+    """Read a photo or a video of a person, framed so that movements fit in.
+
+    Raises:
+        PosegenError: It cannot be read, or shows no such person.
+    """
+    if is_video(str(path)):
+        return _open_clip(path, view, movements)
+    image = read_image(path, size=None).images[0]
+    window = _find_window(find_body(image, view.person), image.shape[:2], view, movements)
+    framed, known = window.cut(image)
+    photo = perceive_photo(framed, known=known)
+    return Subject([photo], photo.background, measure_body(photo.pose))
+
+
+def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -> Subject:
+    """Take the frames of a video that show a person in different postures; the camera is taken to stand still."""
+    tracked = track_video(path)
+    chosen = choose_views(tracked.poses)
+    spread = np.linspace(0, len(tracked.poses) - 1, _BACKGROUND_FRAMES).round().astype(int).tolist()
+    frames = {
+        index: frame
+        for index, _, frame in iterate_frames(path)
+        if index in {*chosen, *spread} and index < len(tracked.poses)
+    }
+    first = frames[chosen[0]]
+    window = _find_window(find_body(first), first.shape[:2], view, movements)
+    cut = {index: window.cut(frame)[0] for index, frame in frames.items()}
+    found = {index: perceive_photo(image) for index, image in cut.items() if index in chosen}
+    masks = [find_body(cut[index]).mask for index in sorted(cut)]
+    background = median_background([cut[index] for index in sorted(cut)], masks)
+    return Subject([found[index] for index in chosen], background, measure_body(tracked.poses))
+
+
+def _find_window(
+    found: FoundBody, picture: tuple[int, int], view: PhotoSettings, movements: Sequence[Movement]
+) -> Window:
+    fitted = [movement.fit(found.pose, picture) for movement in movements]
+    return find_window(found, picture, view.height_and_width, fitted)
+
+
+def _find_movements(path: Path, moves: MotionSettings, view: PhotoSettings, seed: int) -> list[Movement]:
+    """What the person is to do: motions, or the poses of a driving video."""
+    if view.poses is not None:
+        if moves.is_given:
+            raise ConfigError("got --poses and a motion, expected one of them")
+        tracked = track_video(view.poses)
+        return [Movement(view.poses.stem, tracked.poses, tracked.fps, tracked.times)]
+    pose = None if is_video(str(path)) else find_body(read_image(path, size=None).images[0], view.person).pose
+    motions = resolve_motions(moves, moves.fps, seed, pose)
+    return [Movement(name, motion, motion.fps) for name, motion in motions.items()]
+
+
 class Painter:
-    """Shows the person of a photo in the colours that are asked for.
+    """Shows a person in the colours that are asked for.
 
     Raises:
         PosegenError: A colour cannot be parsed, or its garment is not seen.
     """
 
-    def __init__(self, photo: Photo, colors: ColorSettings):
-        self._photo, self._person = photo, photo.layered()
+    def __init__(self, subject: Subject, colors: ColorSettings):
+        self._subject = subject
+        self._person = ClipPerson([photo.layered() for photo in subject.photos], subject.background)
         begin = {garment: getattr(colors, garment) for garment in _GARMENTS}
         end = {garment: getattr(colors, f"{garment}_to") for garment in _GARMENTS}
         self.notes: dict[str, str] = {}
         """For each garment that was given a colour, a note on it."""
         self._start = {garment: self._color_of(garment, text) for garment, text in begin.items() if text}
-        self._stop = {garment: self._color_of(garment, text, "-to") for garment, text in end.items() if text}
-        if fading := set(self._stop) - set(self._start):
-            garment = sorted(fading)[0]
-            raise ConfigError(f"--{garment}-to needs the colour of the first frame, --{garment}")
-        require_separate(photo.labels, self._start)
+        self._stop = {garment: self._color_of(f"{garment}, at the end", text) for garment, text in end.items() if text}
+        if unbegun := sorted(set(self._stop) - set(self._start)):
+            raise ConfigError(f"--{unbegun[0]}-to fades from --{unbegun[0]}, which is missing")
+        require_separate(subject.photo.labels, self._start)
+        self._paints = {
+            garment: [GarmentPaint(photo.image, photo.labels, garment) for photo in subject.photos]
+            for garment in self._start
+        }
 
     def frames(self, poses: BodyPoses) -> Iterator[np.ndarray]:
         """Show one uint8 frame (H, W, 3) per pose of a sequence."""
@@ -128,33 +223,26 @@ class Painter:
                 person = self._person_in(index / last)
             yield person.frame(poses[index])
 
-    def _person_in(self, share: float) -> LayeredPerson:
+    def _person_in(self, share: float) -> ClipPerson:
         """The person in the colours at a share of the video."""
         if not self._start:
             return self._person
-        image = self._photo.image
+        views = []
+        for number, (photo, view) in enumerate(zip(self._subject.photos, self._person.views, strict=True)):
+            views.append(self._paint(view, photo, number, share))
+        return self._person.with_views(views)
+
+    def _paint(self, view: LayeredPerson, photo: Photo, number: int, share: float) -> LayeredPerson:
+        image = photo.image
         for garment, begin in self._start.items():
             end = self._stop.get(garment, begin)
-            lab = (1 - share) * np.array(begin) + share * np.array(end)
-            image = GarmentPaint(image, self._photo.labels, garment).apply((lab[0], lab[1], lab[2]))
-        return self._person.recolored(image)
+            first, second, third = (1 - share) * np.array(begin) + share * np.array(end)
+            image = self._paints[garment][number].apply((first, second, third), image)
+        return view.recolored(image)
 
-    def _color_of(self, garment: str, text: str, suffix: str = "") -> Lab:
-        color = measure_cloth(Path(text)) if is_image(text) else parse_color(text)
-        shown = "" if in_gamut(np.array(color)) else "; no display shows it, so it is less colourful"
-        name = garment if not suffix else f"{garment}, at the end"
+    def _color_of(self, name: str, text: str) -> Lab:
+        color = read_color(text)
+        is_shown = bool(in_gamut(np.array(color)))
+        shown = "" if is_shown else "; no display shows it: it is shown as colourful as one can"
         self.notes[name] = f"{text} is L, a, b = {color[0]:.0f}, {color[1]:.0f}, {color[2]:.0f}{shown}"
         return color
-
-
-def _turn(motion: Motion, yaw: float | None) -> Motion:
-    """A motion as it is seen: turned as asked for, or so that it is seen well."""
-    return face_viewer(motion, choose_yaw(face_viewer(motion)) if yaw is None else yaw)
-
-
-def _open_photo(path: Path, view: PhotoSettings, motions: dict[str, Motion]) -> Photo:
-    """Read a photo, and frame the person so that the motions fit in."""
-    image = read_image(path, size=None).images[0]
-    found = find_body(image, view.person)
-    movements = [fit_motion(motion, found.pose, image.shape[:2]) for motion in motions.values()]
-    return perceive_photo(frame_person(image, found, view.height_and_width, movements))

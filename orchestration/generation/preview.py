@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.generation.photo import PhotoSettings
+from orchestration.generation.photo import PhotoSettings, open_subject
 from posegen.errors import ConfigError
 from posegen.features.layered_person import LAYERS
 from posegen.features.person_classes import PersonClass
 from posegen.features.stick_figure import rasterize_stick_figure
-from posegen.inference.photo import Photo, frame_person, perceive_photo
+from posegen.inference.photo import Photo
 from posegen.inference.photo_report import PhotoReport, assess_photo
 from posegen.io.images import grid, write_picture
-from posegen.io.video_reader import read_image
-from posegen.perception.body import find_body
 from posegen.synthetic import motions as corpus
 
 _FRAMES = 40  # of each action that is judged
@@ -63,8 +61,7 @@ def preview(path: Path, out: Path, view: PhotoSettings) -> Preview:
     """
     if out.suffix.lower() != ".png":
         raise ConfigError(f"the preview is written as .png, got {out.name!r}")
-    image = read_image(path, size=None).images[0]
-    photo = perceive_photo(frame_person(image, find_body(image, view.person), view.height_and_width))
+    photo = open_subject(path, view).photo
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
     report = assess_photo(photo, motions)

@@ -18,8 +18,9 @@ from orchestration.training.runs import dataset_of
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from posegen.inference.behavior import BehaviorGenerator, PreparedMotion, load_behavior_generator
-from posegen.inference.motion_to_pose import retarget_motion, turn_to_viewer
-from posegen.inference.person import Person
+from posegen.inference.motion_to_pose import turn_to_viewer
+from posegen.inference.person import Person, body_with_trunk
+from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
@@ -238,8 +239,10 @@ def _project(
 ) -> Sequence[PoseSequence]:
     """The poses of the person in each video."""
     sequences = []
+    body = body_with_trunk(renderer.person)
     for name, one in transfers.items():
         motion = with_rotations(turn_to_viewer(one.generated, one.target, settings.yaw))
         figure = MotionRenderer(motion, renderer.network.size) if settings.stick_figures else None
-        sequences.append(PoseSequence(name, retarget_motion(motion, renderer.person), motion.fps, figure=figure))
+        fitted = fit_motion(motion, body, renderer.network.size)
+        sequences.append(PoseSequence(name, fitted.keypoints, motion.fps, figure=figure))
     return sequences

@@ -18,10 +18,23 @@ from orchestration.generation.output import (
     write_contact_sheet,
     write_frames,
 )
-from orchestration.generation.people import find_clips, load_person, open_clips
+from orchestration.generation.people import find_clips, is_image, load_person, measure_person, open_clips
+from posegen.datasets.clip_files import ClipFile
+from posegen.inference.body_measures import BodyMeasures
 from posegen.inference.person import Person
+from posegen.inference.pose_fitting import fit_poses
 from posegen.inference.renderers import VideoRenderer, load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseSettings:
+    """The pose sequences of the videos."""
+
+    poses: tuple[str, ...]
+    """The pose sequences: clips of the dataset, by id, PERSON/ACTION or a pattern such as '*/bow'."""
+    verbatim: bool = False
+    """Take the poses in pixels as they are, instead of fitting them to the person."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +50,20 @@ def generate(
     dataset: str,
     *,
     content: str,
-    poses: Sequence[str],
+    driving: PoseSettings,
     output: OutputSettings,
     colors: ColorSettings = OWN_COLORS,
 ) -> GeneratedVideos:
     """Render a person in the pose sequences of clips, in the colours given.
 
+    The poses are fitted to the person, whose size, limbs and place they take; those of the person's own clip stay as
+    they are.
+
     Args:
         run: Run of the stage video_generator or end_to_end.
         dataset: Clip dataset with the clips, of the run's frame size.
         content: The person: an image file, or a clip, of which the first usable frame is taken.
-        poses: Clips, by id, PERSON/ACTION or a pattern.
+        driving: The pose sequences.
         output: Where the videos are written.
         colors: Colours of the clothes.
 
@@ -56,12 +72,29 @@ def generate(
     """
     synthesizer = load_renderer(run, VideoSynthesizer)
     data = open_clips(dataset, synthesizer.size)
-    clips = find_clips(data, poses)
+    clips = find_clips(data, driving.poses)
     output.require_place_for(len(clips) * colors.num_videos)
     person = load_person(data, content)
-    sequences = [PoseSequence(clip.clip_id, clip.keypoints, clip.info.fps, clip.times) for clip in clips]
+    own = "" if is_image(content) else data.find(content).clip_id
+    kept = {clip.clip_id for clip in clips if driving.verbatim or clip.clip_id == own}
+    fitted = {} if len(kept) == len(clips) else _fit_clips(clips, measure_person(data, content, person), person)
+    sequences = [
+        PoseSequence(
+            clip.clip_id,
+            clip.keypoints if clip.clip_id in kept else fitted[clip.clip_id],
+            clip.info.fps,
+            clip.times,
+        )
+        for clip in clips
+    ]
     codes = choose_codes(synthesizer, person, data.info, colors)
     return render_recolored(synthesizer, person, sequences, codes, output)
+
+
+def _fit_clips(clips: Sequence[ClipFile], measures: BodyMeasures, person: Person) -> dict[str, np.ndarray]:
+    """The keypoints (T, 18, 3) of clips, by id, as the person would show them."""
+    height, width = person.image.shape[:2]
+    return {clip.clip_id: fit_poses(clip.keypoints, person.body, (height, width), measures).keypoints for clip in clips}
 
 
 def render_recolored(

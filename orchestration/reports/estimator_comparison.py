@@ -23,7 +23,8 @@ from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking.mirror import recorded
 from orchestration.training.job import TrainSettings
 from orchestration.training.train import train
-from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.datasets.motion_build import NamedMotion, write_motions
+from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError, DatasetError
 from posegen.evaluation.motion_generation import MotionSet
 from posegen.evaluation.published_results import MOTION_RESULTS

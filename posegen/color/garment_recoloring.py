@@ -45,8 +45,8 @@ _STEPS, _CLOSE = 4, 0.3  # of the fixed point that brings the median to the colo
 _PATTERN_RANGE = (3.0, 97.0)  # lightnesses of patterns
 _DARK = (12.0, 38.0)  # lightness of cloth whose shading is noise and sheen for the most part, and for no part
 _BRIGHT_SPREAD = 0.16  # of log q: 5th percentile of the shading of bright cloth in even light
-_SHEEN = 9.0  # L that folds rise above black cloth
-_HUES, _LIGHTNESSES = 360, 201  # of the gamut's table
+_SHEEN, _MOST_SHEEN = 9.0, 8.0  # L that folds rise above black cloth, and by how much they are amplified for that
+_HUES, _LIGHTNESSES = 721, 401  # of the gamut's table
 
 
 # ---- Which pixels
@@ -123,14 +123,18 @@ class GarmentPaint:
         mixed = np.flatnonzero(~matte.is_core[rows, columns])
         self._mixed = mixed
         self._alpha = matte.alpha[rows[mixed], columns[mixed], None]
-        self._others = matte.others[rows[mixed], columns[mixed]]
+        self._rest = (1 - self._alpha) * matte.others[rows[mixed], columns[mixed]]
         self._sample = self._cloth.at(_thin_out(np.flatnonzero(self.cloth[self._rows, self._columns])))
 
-    def apply(self, lab: Lab) -> np.ndarray:
+    def apply(self, lab: Lab, onto: np.ndarray | None = None) -> np.ndarray:
         """Return the picture (H, W, 3) uint8 with the garment in a colour.
 
-        The median of L, a and b over the garment becomes the colour, or what of it a display can show (see
+        The median of L, a and b over its cloth becomes the colour, or what of it a display can show (see
         `shown_color`), at most ΔE2000 0.95 short of white and black, so that folds remain.
+
+        Args:
+            lab: L, a, b.
+            onto: The picture with another garment in another colour already; by default as it was.
         """
         albedo = wanted = _with_room(shown_color(lab))
         # Light and shade take chroma at the gamut's end. In the shade there's room for more than the colour has in light.
@@ -142,8 +146,11 @@ class GarmentPaint:
         painted = self._cloth.paint(albedo)
         rgb = _to_rgb(painted)
         new = rgb[self._mixed]
-        rgb[self._mixed] = self._alpha * new + (1 - self._alpha) * self._others
-        result = self.image.copy()
+        rgb[self._mixed] = self._alpha * new + self._rest
+        result = (self.image if onto is None else onto).copy()
+        if onto is not None:  # a mixture with the other garment has its new colour
+            place = self._rows[self._mixed], self._columns[self._mixed]
+            rgb[self._mixed] += result[place].astype(np.float32) - self.image[place]
         result[self._rows, self._columns] = np.rint(np.clip(rgb, 0, 255)).astype(np.uint8)
         return result
 
@@ -154,9 +161,10 @@ def recolor_garments(image: np.ndarray, labels: np.ndarray, colors: dict[Garment
     Raises ColorError where a garment is not seen, or a one-piece is given two colours.
     """
     require_separate(labels, colors)
+    result = image
     for garment, lab in colors.items():
-        image = GarmentPaint(image, labels, garment).apply(lab)
-    return image
+        result = GarmentPaint(image, labels, garment).apply(lab, onto=result)
+    return result
 
 
 def shown_color(lab: Lab) -> np.ndarray:
@@ -237,7 +245,8 @@ class _ClothFacts:
         """The shading (N,), log q, on cloth of another lightness that has some room above it."""
         own = self.lightness
         amplified = (lightness + 16) / (own + 16)
-        clean = np.float32(np.clip((amplified - 1.1) / 1.2, 0, 1))
+        black = (1 - _smoothstep(lightness, 3.0, 22.0)) * _smoothstep(own, *_DARK)
+        clean = np.float32(max(np.clip((amplified - 1.1) / 1.2, 0, 1), black))
         u = cloth.shading + clean * (cloth.smooth - cloth.shading)
         down, up = (max(part, 1e-3) for part in self.spread)
         # Dark cloth shows sheen and noise rather than shading: as much of it is kept as bright cloth has.
@@ -245,10 +254,9 @@ class _ClothFacts:
         towards_bright = dark * np.clip((lightness - own) / 40, 0, 1)
         gain_down = 1 - towards_bright * (1 - min(1.0, _BRIGHT_SPREAD / down))
         gain_up = 1.0
-        black = 1 - _smoothstep(lightness, 3.0, 22.0)
         if black > 0:  # a ratio shows nothing on black: folds are its sheen
             wanted = np.log1p(_SHEEN / (lightness + 16))
-            gain_up += black * (np.clip(wanted / up, 1, 4) - 1)
+            gain_up += black * (np.clip(wanted / up, 1, _MOST_SHEEN) - 1)
         upper = np.maximum(u, 0) * np.float32(gain_up)
         limit = np.float32(max(room, 0.01))
         upper = limit * np.tanh(upper / limit)
@@ -278,7 +286,7 @@ class _ClothFacts:
 _DARK_NOISE = 40.0
 _CLOTH_L, _CLOTH_AB = 20.0, 10.0  # how far a pixel of the cloth is from the shaded cloth around it
 _PART = (20.0, 9.0, 9.0)  # half widths of a part of one colour, in L, a and b
-_PIECE_WIDTH, _PIECE_AREA = 0.10, 0.03  # of a piece of another colour: of the garment's width and area
+_PIECE_WIDTH, _PIECE_AREA = 0.10, 0.015  # of a piece of another colour: of the garment's width and area
 _PIECE_LIKENESS = 0.12  # at most, with the cloth
 _SHADE = (0.5, 1.5)  # of q: shade and sun beside the light that prevails
 _TURNING = (0.15, 0.03)  # of the garment's area: of dark and of bright patterns that are seen on cloth of any colour
@@ -498,7 +506,8 @@ def _make_matte(image: np.ndarray, region: np.ndarray, bare: np.ndarray, band: i
     trust = _smoothstep(contrast, *_CONTRAST)
     alpha = trust * np.clip(by_color, 0, 1) + (1 - trust) * by_place
     alpha = np.where(core, 1, np.where(beside, 0, alpha))
-    beyond = np.where(bare, _smoothstep(alpha, 0.4, 0.8) * (outside < 1.2), _smoothstep(alpha, 0.1, 0.5))
+    near_it = np.where(outside < 1.2, _smoothstep(alpha, 0.02, 0.1), _smoothstep(alpha, 0.1, 0.5))
+    beyond = np.where(bare, _smoothstep(alpha, 0.4, 0.8) * (outside < 1.2), near_it)
     alpha = np.where(region, alpha, beyond * alpha).astype(np.float32)
     own = np.arange(region.size).reshape(region.shape)
     is_core = core | (region & (alpha > 0.97))
@@ -547,34 +556,25 @@ def _smoothstep(value: np.ndarray | float, low: float, high: float) -> np.ndarra
 
 @lru_cache(maxsize=1)
 def _largest_chroma() -> np.ndarray:
-    """The largest chroma of a display by lightness and hue, (L, hue) float32; the last hue is the first again."""
-    lightness = np.linspace(0, 100, _LIGHTNESSES)
-    hue = np.linspace(0, 2 * np.pi, _HUES + 1)
-    lab = np.stack(
-        [
-            np.repeat(lightness, len(hue)),
-            np.tile(140 * np.cos(hue), len(lightness)),
-            np.tile(140 * np.sin(hue), len(lightness)),
-        ],
-        axis=-1,
-    )
+    """The largest chroma of a display by lightness and hue, (_LIGHTNESSES, _HUES) float32."""
+    lightness, hue = np.linspace(0, 100, 101), np.linspace(0, 2 * np.pi, 181)
+    grid = np.meshgrid(lightness, 140 * np.exp(1j * hue), indexing="ij")
+    lab = np.stack([grid[0].ravel(), grid[1].real.ravel(), grid[1].imag.ravel()], axis=-1)
     shown = into_gamut(lab)
-    return np.hypot(shown[:, 1], shown[:, 2]).reshape(len(lightness), len(hue)).astype(np.float32)
+    chroma = np.hypot(shown[:, 1], shown[:, 2]).reshape(101, 181).astype(np.float32)
+    rows, columns = np.linspace(0, 100, _LIGHTNESSES), np.linspace(0, 180, _HUES)
+    maps = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
+    return cv2.remap(chroma, maps[0], maps[1], cv2.INTER_LINEAR)
 
 
 def _limit_chroma(lab: np.ndarray) -> np.ndarray:
     """Clip L and scale a and b of colours (N, 3) float32 into the gamut, in place; L and hue stay."""
     np.clip(lab[:, 0], 0, 100, out=lab[:, 0])
-    chroma, hue = cv2.cartToPolar(lab[:, 1].copy(), lab[:, 2].copy())
-    chroma, x = chroma.reshape(-1), hue.reshape(-1) * np.float32(_HUES / (2 * np.pi))
-    y = lab[:, 0] * np.float32((_LIGHTNESSES - 1) / 100)
-    row, column = y.astype(np.int32), x.astype(np.int32)
-    row, column = np.minimum(row, _LIGHTNESSES - 2), np.minimum(column, _HUES - 1)
-    table, (down, right) = _largest_chroma(), (y - row, x - column)
-    top = table[row, column] * (1 - right) + table[row, column + 1] * right
-    bottom = table[row + 1, column] * (1 - right) + table[row + 1, column + 1] * right
-    most = top * (1 - down) + bottom * down
-    lab[:, 1:] *= np.minimum(1, most / np.maximum(chroma, 1e-6))[:, None]
+    chroma, hue = (part.reshape(-1) for part in cv2.cartToPolar(lab[:, 1].copy(), lab[:, 2].copy()))
+    row = (lab[:, 0] * np.float32((_LIGHTNESSES - 1) / 100) + np.float32(0.5)).astype(np.int32)
+    column = (hue * np.float32((_HUES - 1) / (2 * np.pi)) + np.float32(0.5)).astype(np.int32)
+    most = _largest_chroma().ravel()[row * _HUES + np.minimum(column, _HUES - 1)]
+    lab[:, 1:] *= np.minimum(np.float32(1), most / np.maximum(chroma, np.float32(1e-6)))[:, None]
     return lab
 
 

@@ -60,8 +60,8 @@ def into_gamut(lab: np.ndarray) -> np.ndarray:
 
 
 def delta_e_2000(lab1: np.ndarray, lab2: np.ndarray) -> np.ndarray:
-    """CIEDE2000 difference (Sharma, Wu and Dalal, 2005) of colours (..., 3): about 1 is just noticeable."""
-    return deltaE_ciede2000(lab1, lab2)
+    """CIEDE2000 difference (Sharma, Wu and Dalal, 2005) of colours (..., 3), broadcast: about 1 is just noticeable."""
+    return deltaE_ciede2000(*np.broadcast_arrays(lab1, lab2))
 
 
 # ISO/CIE 11664-4. Channels come first here: calls are many and colours few, and each step is then one call of NumPy.

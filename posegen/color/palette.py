@@ -7,7 +7,7 @@ import re
 import numpy as np
 from PIL import ImageColor
 
-from posegen.color.lab import in_gamut, rgb_to_lab
+from posegen.color.lab import delta_e_2000, in_gamut, rgb_to_lab
 from posegen.errors import ColorError
 
 MAX_AB = 90.0
@@ -65,3 +65,10 @@ def parse_color(text: str) -> tuple[float, float, float]:
         raise ColorError(unknown)
     lightness, a, b = rgb_to_lab(np.array(rgb, np.uint8)).tolist()
     return lightness, a, b
+
+
+def color_name(lab: tuple[float, float, float]) -> str:
+    """Return the CSS name of the colour that is nearest to L, a, b by CIEDE2000; the first in the alphabet of several."""
+    names = sorted(ImageColor.colormap)
+    colors = rgb_to_lab(np.array([ImageColor.getrgb(name)[:3] for name in names], np.uint8))
+    return names[int(delta_e_2000(colors, np.array(lab, np.float64)).argmin())]

@@ -1,15 +1,19 @@
-"""What every dataset is, whatever it holds: a folder with a fingerprint, divided into training and test data."""
+"""What every dataset is, whatever it holds: a folder with a fingerprint, divided into training and test data.
+
+And what every build of one is: what is there stays, what is missing is made, what is stale is deleted.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Generic, Literal, TypeVar
 
 from posegen.io.storage import StorageFolder
 
 Split = Literal["train", "test"]
+_Entry = TypeVar("_Entry")  # what is recorded of a file of a dataset
 
 
 class Dataset(ABC):
@@ -38,6 +42,47 @@ class Dataset(ABC):
     @abstractmethod
     def has(self, split: Split) -> bool:
         """Whether a split is meant to have something in it."""
+
+
+class DatasetBuild(ABC, Generic[_Entry]):
+    """One build of a dataset.
+
+    Args:
+        folder: The dataset; need not be there yet.
+        files: Name of the folder in it that has a file an entry.
+        entries: The entries of the files that are there, by id.
+    """
+
+    def __init__(self, folder: StorageFolder, files: str, entries: Mapping[str, _Entry]):
+        self.folder = folder
+        self.files = folder / files
+        self.entries = dict(entries)
+        """The entries of the files that are there, by id."""
+        self.num_made = 0
+        """Files that were made by this build."""
+        self.num_removed = 0
+        """Files that this build deleted."""
+
+    def add(self, entries: Mapping[str, _Entry]) -> None:
+        """Take in the entries, by id, of files that were made."""
+        self.entries |= entries
+        self.num_made += len(entries)
+
+    def delete(self, ids: Iterable[str]) -> None:
+        """Delete files that are stale, with all that was derived from them."""
+        for name in ids:
+            self.delete_files(name)
+            del self.entries[name]
+            self.num_removed += 1
+
+    @abstractmethod
+    def delete_files(self, entry_id: str) -> None:
+        """Delete what there is of an entry."""
+
+    def sweep(self) -> None:
+        """Delete what killed processes left."""
+        for place in (self.folder, self.files):
+            place.sweep()
 
 
 def readable_id(person: str, action: str, content: bytes) -> str:

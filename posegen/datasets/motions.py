@@ -5,8 +5,8 @@ Layout of ``DATASET/``::
     motions.json       actions, frames per second, settings, and one entry a motion
     motions/ID.npz     see `posegen.motion.motion`
 
-The manifest is written last and names what counts: what a stopped conversion left behind is no part of the dataset.
-A motion's id is derived from its content, so equal motions give equal datasets.
+The manifest names what counts: what a stopped conversion left behind is no part of the dataset. A motion's id is
+derived from its content, so equal motions give equal datasets. `posegen.datasets.motion_build` writes them.
 """
 
 from __future__ import annotations
@@ -15,24 +15,37 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from posegen.datasets.dataset import Dataset, Split, assign_splits, readable_id
+from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import DatasetError, MotionError
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
-from posegen.motion.motion import Motion, encode_motion, read_motion
+from posegen.motion.motion import Motion, read_motion
 
-SplitBy = Literal["person", "action", "motion"]
-MOTIONS_VERSION = 1
-"""Of the dataset's format."""
+MOTIONS_VERSION = 2
+"""Of the dataset's format. Version 1 does not say what motions were converted from."""
 MANIFEST = "motions.json"
 """The file that says what is in a dataset."""
 _NAMED = 6  # motions in a message
 _RATE_TOLERANCE = 1e-3  # of frames per second, relative: 29.97 is not 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What a motion was converted from, and what came out: enough to know it again without opening its file."""
+
+    key: str
+    """Names the content of the source, the settings and the code that made the motion of it."""
+    fps: float
+    """Frames per second of the motion."""
+    joints_sha256: str
+    """Of the motion's joints: equal for equal motions from different sources."""
+    num_bytes: int
+    """Size of the motion's file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +59,13 @@ class MotionEntry:
     num_frames: int
     source: str
     """Where it came from."""
+    conversion: Conversion | None = None
+    """None where the motion was not converted from a file, or by version 1."""
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file, in the folder of the dataset's motions."""
+        return f"{self.motion_id}.npz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,17 +82,6 @@ class MotionDatasetInfo:
     schema_version: int = MOTIONS_VERSION
 
 
-class NamedMotion(NamedTuple):
-    """A motion on its way into a dataset."""
-
-    motion: Motion
-    person: str
-    action: str
-    source: str
-    split: Split | None = None
-    """Where it comes with one."""
-
-
 class MotionDataset(Dataset):
     """A folder of motions, opened for reading."""
 
@@ -82,11 +91,15 @@ class MotionDataset(Dataset):
             if self.folder.exists("dataset.json"):
                 raise DatasetError(f"{self.folder} holds clips, expected motions; see `posegen motion --help`")
             raise DatasetError(f"no motions in {self.folder}: {MANIFEST} is missing; see `posegen motion --help`")
-        self.info = _load_info(self.folder)
+        self.info = load_motion_info(self.folder)
 
     @cached_property
     def fingerprint(self) -> str:
-        content = [json.dumps(asdict(entry), sort_keys=True) for entry in self.info.motions]
+        # What a motion was made from is no part of it: version 1, which does not say it, gives the same.
+        facts_of = [
+            {name: fact for name, fact in asdict(entry).items() if name != "conversion"} for entry in self.info.motions
+        ]
+        content = [json.dumps(facts, sort_keys=True) for facts in facts_of]
         facts = json.dumps([self.info.actions, self.info.fps])
         return hashlib.sha256("\n".join([facts, *content]).encode()).hexdigest()[:16]
 
@@ -136,121 +149,48 @@ class MotionDataset(Dataset):
 
     def read(self, entry: MotionEntry) -> Motion:
         """Read a motion. Raises DatasetError where it is missing, broken or not what the manifest says."""
-        name = f"{entry.motion_id}.npz"
+        folder = motion_folder(self.folder)
         try:
-            motion = read_motion(self.folder / "motions", name)
+            motion = read_motion(folder, entry.file_name)
         except (MotionError, FileNotFoundError) as error:
             raise DatasetError(f"{error}; convert the motions again") from error
-        if len(motion) != entry.num_frames or not math.isclose(motion.fps, self.info.fps, rel_tol=_RATE_TOLERANCE):
+        if len(motion) != entry.num_frames or not is_same_rate(motion.fps, self.info.fps):
             raise DatasetError(
-                f"{self.folder / 'motions' / name} has {len(motion)} frames, {motion.fps:g} a second, "
+                f"{folder / entry.file_name} has {len(motion)} frames, {motion.fps:g} a second, "
                 f"the manifest says {entry.num_frames} and {self.info.fps:g}; convert the motions again"
             )
         return motion
 
 
-@dataclass(frozen=True)
-class SplitRule:
-    """How motions that come without a split are divided."""
-
-    split_by: SplitBy = "person"
-    """What is either learned from or held out, as a whole."""
-    train_fraction: float = 0.8
-    """Share of persons, actions or motions to learn from."""
-    seed: int = 0
-    """Decides which."""
+def motion_folder(dataset: StorageFolder) -> StorageFolder:
+    """The folder of a dataset that has the files of its motions."""
+    return dataset / "motions"
 
 
-def write_motions(
-    folder: StorageFolder,
-    motions: Iterable[NamedMotion],
-    *,
-    settings: Mapping[str, Any],
-    rule: SplitRule = SplitRule(),
-    actions: Iterable[str] = (),
-) -> MotionDatasetInfo:
-    """Write a dataset: every motion as it comes, and the manifest when all are there.
-
-    Args:
-        folder: Where. What is there under the same names is replaced.
-        motions: All at one rate. Those that come with a split keep it.
-        settings: How they were made.
-        rule: How the others are divided.
-        actions: The actions in the order of their labels; by default those that occur, by name.
-
-    Raises:
-        DatasetError: There are no motions, rates differ, or an action is none of `actions`.
-    """
-    entries: list[MotionEntry] = []
-    assigned: dict[str, Split] = {}
-    order = list(actions)
-    fps = 0.0
-    for named in motions:
-        fps = fps or named.motion.fps
-        if not math.isclose(named.motion.fps, fps, rel_tol=_RATE_TOLERANCE):
-            raise DatasetError(
-                f"{named.source} has {named.motion.fps:g} frames a second, others {fps:g}: say one --rate"
-            )
-        if order and named.action not in order:
-            raise DatasetError(f"{named.source} shows {named.action!r}, expected one of {', '.join(order)}")
-        entry = _write_motion(folder, named)
-        entries.append(entry)
-        if named.split is not None:
-            assigned[entry.motion_id] = named.split
-    if not entries:
-        raise DatasetError(f"nothing to write to {folder}: no motion was found")
-    info = MotionDatasetInfo(
-        actions=order or sorted({entry.action for entry in entries}),
-        fps=fps,
-        settings=dict(settings),
-        motions=sorted(_divide(entries, assigned, rule), key=lambda entry: entry.motion_id),
-    )
-    folder.write_json(MANIFEST, asdict(info))
-    return info
+def is_same_rate(fps: float, expected: float) -> bool:
+    """Whether two rates in frames per second are the same but for rounding."""
+    return math.isclose(fps, expected, rel_tol=_RATE_TOLERANCE)
 
 
-def _write_motion(folder: StorageFolder, named: NamedMotion) -> MotionEntry:
-    """Write one motion. Its split is decided when all are there."""
-    content = encode_motion(named.motion)
-    motion_id = readable_id(named.person, named.action, content)
-    (folder / "motions").write_bytes(f"{motion_id}.npz", content)
-    return MotionEntry(
-        motion_id=motion_id,
-        person=named.person,
-        action=named.action,
-        split="train",
-        num_frames=len(named.motion),
-        source=named.source,
-    )
-
-
-def _divide(entries: Sequence[MotionEntry], assigned: Mapping[str, Split], rule: SplitRule) -> list[MotionEntry]:
-    """The entries in their splits: those assigned by id, all others by what is held out as a whole."""
-    group = {"person": "person", "action": "action", "motion": "motion_id"}[rule.split_by]
-    open_groups = [str(getattr(entry, group)) for entry in entries if entry.motion_id not in assigned]
-    train = set(assign_splits(open_groups, rule.train_fraction, rule.seed)["train"]) if open_groups else set()
-    return [
-        replace(
-            entry,
-            split=assigned.get(entry.motion_id) or ("train" if str(getattr(entry, group)) in train else "test"),
-        )
-        for entry in entries
-    ]
-
-
-def _load_info(folder: StorageFolder) -> MotionDatasetInfo:
-    """Read the manifest. Raises DatasetError for one of another version, or that is none."""
+def load_motion_info(folder: StorageFolder) -> MotionDatasetInfo:
+    """Read the manifest. Raises DatasetError for one of a later version, or that is none."""
     place = f"{folder}/{MANIFEST}"
     info = parse_json(MotionDatasetInfo, folder.read(MANIFEST), place, DatasetError)
-    if info.schema_version != MOTIONS_VERSION:
-        raise DatasetError(f"{place} has schema version {info.schema_version}, expected {MOTIONS_VERSION}")
+    if info.schema_version not in (1, MOTIONS_VERSION):
+        raise DatasetError(f"{place} has schema version {info.schema_version}, expected 1 or {MOTIONS_VERSION}")
     if not (math.isfinite(info.fps) and info.fps > 0):
         raise DatasetError(f"{place} has {info.fps} frames per second; convert the motions again")
     if len(set(info.actions)) != len(info.actions):
         raise DatasetError(f"{place} has an action twice; convert the motions again")
+    check_motion_ids(info.motions, place)
     for entry in info.motions:
-        if not re.fullmatch(r"[\w-][\w.-]*", entry.motion_id):  # it becomes the name of a file
-            raise DatasetError(f"{place} has a motion {entry.motion_id!r}, which is no name of a file")
         if entry.action not in info.actions:
             raise DatasetError(f"{place} has a motion of {entry.action!r}, which is none of its actions")
     return info
+
+
+def check_motion_ids(entries: Iterable[MotionEntry], place: str) -> None:
+    """Raise DatasetError for a motion whose id is no name of a file, which it becomes."""
+    for entry in entries:
+        if not re.fullmatch(r"[\w-][\w.-]*", entry.motion_id):
+            raise DatasetError(f"{place} has a motion {entry.motion_id!r}, which is no name of a file")

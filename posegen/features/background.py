@@ -2,52 +2,137 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from posegen.features.body_pose import BodyPoses
+from posegen.features.patch_fill import fill_by_patches, fill_smoothly
+from posegen.skeletons import OPENPOSE_18, joint_indices
 
 _SURE = 40  # of 255: less is background
-_GROW = 0.02  # of the picture's height, around the person: hair, fingers, soft shadows
-_GRAIN_RADIUS = 1.0
+_HEIGHT = 384  # pixels to which taller pictures are shrunk to find shadows
+# Shares of the picture's height:
+_GROW = 0.016  # around the person, wherever its border is
+_RIM = 0.012  # around the hole, from which nothing is copied
+_REACH = 0.06  # how far from the person hair, fingers and shoes are searched
+_SHADOW_REACH = 0.11  # how far from the person shadows on a wall are searched
+_FLOOR_REACH = (0.07, 0.22)  # how far below and beside the feet shadows on the floor are searched
+_FEET = joint_indices(["right_ankle", "left_ankle"], OPENPOSE_18)
+_MIN_DIFFERENCE = 14.0  # levels by which hair or fingers differ from what is around
+_MIN_SHADOW = 5.0  # levels by which shadows are darker
+_DARKEST = 0.35  # of the brightness around: darker is no soft shadow
+_TINT = 0.07  # by which the three channels of a shadow may be darkened differently
+_MEDIAN_FRAMES = 48  # of a clip are looked at
+_MIN_SEEN = 0.05  # of them must show a pixel of the background
 
 
-def fill_background(image: np.ndarray, person: np.ndarray, pose: BodyPoses) -> np.ndarray:
+def fill_background(
+    image: np.ndarray, person: np.ndarray, pose: BodyPoses, known: np.ndarray | None = None
+) -> np.ndarray:
     """Make up what is behind a person, (H, W, 3) uint8.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         person: (H, W) uint8 probability × 255 of the person.
-        pose: One pose; the shadow is searched at its feet.
+        pose: One pose; the shadow on the floor is searched at its feet.
+        known: (H, W) bool, False beyond the border of a picture, where everything is made up. Default: all is known.
     """
-    grow = max(round(_GROW * image.shape[0]), 2)
-    hole = cv2.dilate(
-        (person > _SURE).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1,) * 2)
-    )
-    if hole.all():
-        return image.copy()
-    smooth = _fill_smoothly(image.astype(np.float32), hole > 0)
-    blend = cv2.GaussianBlur(hole.astype(np.float32), (0, 0), grow / 2)[..., None]
-    blend = np.where(hole[..., None] > 0, 1.0, np.clip(2 * blend, 0, 1) * 0)
-    return np.clip(image * (1 - blend) + smooth * blend, 0, 255).round().astype(np.uint8)
+    hole = person_hole(image, person, pose)
+    if known is not None:
+        hole |= ~known
+    return fill_by_patches(image, hole, _dilate(hole, _RIM * len(image)))
 
 
-def _fill_smoothly(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Fill a hole from its border by a pyramid: pull averages of what is known up, push them down into the hole."""
-    weights = (~hole).astype(np.float32)
-    levels = [(image * weights[..., None], weights)]
-    while min(levels[-1][1].shape) > 1:
-        values, known = levels[-1]
-        size = (max((known.shape[1] + 1) // 2, 1), max((known.shape[0] + 1) // 2, 1))
-        levels.append(
-            (
-                cv2.resize(values, size, interpolation=cv2.INTER_AREA),
-                cv2.resize(known, size, interpolation=cv2.INTER_AREA),
-            )
-        )
-    filled = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
-    for values, known in reversed(levels[:-1]):
-        coarse = cv2.resize(filled, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        here = np.clip(known, 0, 1)[..., None]
-        filled = values / np.maximum(known, 1e-6)[..., None] * here + coarse * (1 - here)
-    return filled
+def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return what is behind the person of a clip, (H, W, 3) uint8.
+
+    Each pixel is the median of the frames in which the person is not near it; what (almost) no frame shows is made up.
+    The camera is taken to stand still: of a moving one the medians are blurred.
+
+    Args:
+        images: Frames (H, W, 3) uint8 RGB.
+        masks: For each frame (H, W) uint8 probability × 255 of the person.
+    """
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), _MEDIAN_FRAMES)).round().astype(int))
+    frames = np.stack([images[index] for index in chosen])  # (T, H, W, 3)
+    hidden = np.stack([person_hole(images[index], masks[index]) for index in chosen])  # (T, H, W)
+    # Hidden pixels are sorted behind all others.
+    ordered = np.sort(np.where(hidden[..., None], np.int16(256), frames.astype(np.int16)), axis=0)
+    seen = (~hidden).sum(axis=0)  # (H, W)
+    last = np.maximum(seen - 1, 0)
+    middle = [np.take_along_axis(ordered, index[None, ..., None], axis=0)[0] for index in (last // 2, (last + 1) // 2)]
+    unseen = seen < max(1.0, _MIN_SEEN * len(chosen))
+    median = np.where((seen == 0)[..., None], frames[len(frames) // 2], (middle[0] + middle[1] + 1) // 2)
+    return fill_by_patches(median.astype(np.uint8), unseen)
+
+
+def person_hole(image: np.ndarray, person: np.ndarray, pose: BodyPoses | None = None) -> np.ndarray:
+    """Return the pixels (H, W) bool that a person covers or darkens.
+
+    The mask is grown everywhere by a little, and further where what is next to it differs from a smooth background
+    (hair, fingers, shoes), or is like it but darker (shadows). Where the background is no smooth one, little is found.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        person: (H, W) uint8 probability × 255 of the person.
+        pose: One pose, to search shadows on the floor; none without it.
+    """
+    covered = person > _SURE
+    hole = _dilate(covered, max(_GROW * len(image), 2))
+    if not covered.any() or hole.all():
+        return hole
+    scale = min(_HEIGHT / len(image), 1.0)
+    size = (max(round(scale * image.shape[1]), 1), max(round(scale * image.shape[0]), 1))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    core = cv2.resize(covered.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+    found = _find_remains(small, core, _floor(core.shape, pose, scale))
+    return hole | (cv2.resize(found.astype(np.float32), image.shape[1::-1], interpolation=cv2.INTER_LINEAR) > 0.4)
+
+
+def _floor(shape: tuple[int, ...], pose: BodyPoses | None, scale: float) -> np.ndarray:
+    """Return the surroundings (H, W) bool of the feet of a pose."""
+    floor = np.zeros(shape, np.uint8)
+    feet = np.zeros((0, 3)) if pose is None else np.concatenate([pose.keypoints[_FEET], pose.toes])
+    for x, y, confidence in feet:
+        if confidence > 0:
+            radii = (round(_FLOOR_REACH[1] * shape[0]), round(_FLOOR_REACH[0] * shape[0]))
+            cv2.ellipse(floor, (round(float(x) * scale), round(float(y) * scale)), radii, 0, 0, 360, 1, -1)
+    return floor > 0
+
+
+def _find_remains(image: np.ndarray, core: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Return the pixels (H, W) bool around a person's core that are the person's, or in the person's shadow."""
+    height = len(image)
+    near, wide = _dilate(core, _REACH * height), _dilate(core, _SHADOW_REACH * height) | floor
+    known = (~wide).astype(np.float32)
+    if known.mean() < 0.02:
+        return core
+    picture = cv2.GaussianBlur(image, (0, 0), 1).astype(np.float32)
+    around = _mean_known(picture, known, 6)
+    rough = _mean_known(((picture - around) ** 2).sum(axis=-1, keepdims=True), known, 6)
+    expected = fill_smoothly(np.concatenate([around, rough], axis=-1), known)
+    spread = np.sqrt(np.maximum(expected[..., 3], 0))
+    expected = np.maximum(expected[..., :3], 1)
+    differs = np.sqrt(((picture - expected) ** 2).sum(axis=-1)) > _MIN_DIFFERENCE + 4 * spread
+    ratio = (picture / expected).clip(0, 2)
+    shade = ratio.mean(axis=-1)
+    darker = (expected - picture).mean(axis=-1) > _MIN_SHADOW + 2 * spread
+    shadow = darker & (shade > _DARKEST) & (np.ptp(ratio, axis=-1) < _TINT)
+    remains = core | (near & differs) | (wide & shadow)
+    remains = cv2.morphologyEx(remains.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) | core
+    _, parts = cv2.connectedComponents(remains)
+    connected = np.isin(parts, np.unique(parts[core])) & (parts > 0)
+    return _dilate(connected, 0.01 * height)
+
+
+def _mean_known(values: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
+    """Return local means (H, W, C) of the known pixels alone."""
+    total = cv2.GaussianBlur(values * known[..., None], (0, 0), sigma).reshape(values.shape)
+    return total / np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-6)[..., None]
+
+
+def _dilate(mask: np.ndarray, radius: float) -> np.ndarray:
+    side = 2 * max(round(radius), 1) + 1
+    return cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0

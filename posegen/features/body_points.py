@@ -1,4 +1,4 @@
-"""Points of a body in the viewer's axes, as fitting walks through them: OpenPose's 18, mid-hips and the tips of the feet.
+"""Points of a body in the viewer's axes: OpenPose's 18, mid-hips and the tips of the feet, and the bones between.
 
 The axes are x to the right, y up and z towards the viewer; units are pixels or metres. NaN is unknown.
 """

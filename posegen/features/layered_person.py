@@ -64,7 +64,7 @@ _MISFITS = {
     PersonClass.HAIR: (0.0, 1.5, 3.0, _NEVER, _NEVER),
     PersonClass.SKIN: (0.0, 0.8, 0.0, 0.0, _NEVER),
     PersonClass.UPPER: (1.5, 0.0, 0.0, 1.0, 0.5),
-    PersonClass.LOWER: (_NEVER, 0.3, 2.0, 0.0, 0.0),
+    PersonClass.LOWER: (_NEVER, 0.3, 5.0, 0.0, 0.0),
     PersonClass.ONE_PIECE: (1.5, 0.0, 0.3, 0.5, 0.0),
     PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0, _NEVER),
     PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
@@ -74,6 +74,7 @@ _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the 
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
 _FEWEST = 12  # pixels of a layer that is worth showing
+_HIDDEN_WIDTH = 2.2  # half widths across what a leg is behind others
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 _SQUARES = 48  # of the mesh along the height of the picture
 _SAMPLES = 96  # of the coarse map along the height of the target
@@ -545,9 +546,9 @@ class _Division:
             for name in _CHAINS[index][:2]:
                 bone = BONES.index(name)
                 if self.bones.seen[bone]:
-                    first = 0.5 if self.has_skirt and name.endswith("thigh") else 0.05
+                    first = 0.5 if self.has_skirt and name.endswith("thigh") else -0.05
                     ends = self.bones.origins[bone] + np.array([[first], [1.0]]) * self.bones.along[bone]
-                    width = max(round(1.5 * _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk), 1)
+                    width = max(round(_HIDDEN_WIDTH * _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk), 1)
                     cv2.line(hidden, *ends.round().astype(int).tolist(), 1, width)
             others = [*_ARMS, *(leg for leg in _LEGS if leg != index), _SKIRT]
             return (hidden > 0) & np.isin(self.parts, others)

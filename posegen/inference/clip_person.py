@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -64,10 +64,10 @@ class ClipPerson:
         """Where and how the person is in the first view."""
         return self.views[0].pose
 
-    def recolored(self, paint: Callable[[LayeredPerson], LayeredPerson]) -> ClipPerson:
-        """Return the person with other colours: each view as `paint` gives it."""
-        other = ClipPerson([paint(view) for view in self.views], self.background)
-        other._last = self._last
+    def with_views(self, views: Sequence[LayeredPerson]) -> ClipPerson:
+        """Return the person with other colours: the same views of recoloured frames."""
+        other = ClipPerson(views, self.background)
+        other._last = self._last  # so that no part changes its view where colours fade
         return other
 
     def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:

@@ -10,7 +10,11 @@ from posegen.color.garment_segmentation import garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clip_files import ClipFile
 from posegen.errors import ConfigError, DatasetError
+from posegen.features.body_pose import BodyPoses
 from posegen.samples import REGIONS, usable_rows
+from posegen.skeletons import joint_indices
+
+_TRUNK = ("neck", "left_shoulder", "right_shoulder", "left_hip", "right_hip")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,11 @@ class Person:
     mask: np.ndarray
     """(H, W) uint8, 255 on the person."""
 
+    @property
+    def body(self) -> BodyPoses:
+        """The pose, to which others are fitted; neither depths nor feet are known."""
+        return BodyPoses.from_keypoints(self.keypoints)
+
 
 def person_of_clip(clip: ClipFile) -> Person:
     """Read the first frame of a clip that has a usable pose. Raises DatasetError if none has."""
@@ -34,6 +43,17 @@ def person_of_clip(clip: ClipFile) -> Person:
         raise DatasetError(f"clip {clip.clip_id} has no frame with both hips and both shoulders")
     row = int(rows[0])
     return Person(clip.image(row), clip.keypoints[row], clip.edges(row), clip.mask(row))
+
+
+def body_with_trunk(person: Person) -> BodyPoses:
+    """Return the person's pose. Raises ConfigError where the picture does not show neck, shoulders and hips."""
+    missing = [name for name in _TRUNK if person.keypoints[joint_indices([name])[0], 2] <= 0]
+    if missing:
+        raise ConfigError(
+            f"the person in the content image shows no {', '.join(missing)}: "
+            "choose an image that shows neck, shoulders and hips"
+        )
+    return person.body
 
 
 def garments_of(person: Person) -> np.ndarray:

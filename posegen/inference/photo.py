@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -46,39 +47,64 @@ class Photo:
         return LayeredPerson(self.image, self.pose, self.labels, self.matte, self.background)
 
 
-def perceive_photo(image: np.ndarray, person: int = 1) -> Photo:
+def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None = None) -> Photo:
     """Find the person of a picture, their pose, and the classes of its pixels.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         person: Which of several people: 1 for the most prominent, 2 for the next.
+        known: (H, W) bool, False where the picture ends and what is shown is to be made up. Default: all of it.
 
     Raises:
         PerceptionError: The picture shows no such person.
     """
     found = find_body(image, person)
     labels = _labels(image, found.pose, found.mask)
-    background = fill_background(image, np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255), found.pose)
+    covered = np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255)
+    background = fill_background(image, covered, found.pose, known)
+    if known is not None:
+        person_there = covered > _MASK_THRESHOLD
+        image = np.where((known | person_there)[..., None], image, background)
     return Photo(image, found.pose, labels, soft_matte(image, found.mask), background, found.others)
 
 
-def frame_person(
-    image: np.ndarray, found: FoundBody, size: tuple[int, int], movements: Sequence[BodyPoses] = ()
-) -> np.ndarray:
-    """Cut the part of a picture that shows a person, and what they do, in a frame of a size: (H, W, 3) uint8.
+class Window(NamedTuple):
+    """A part of a picture, shown in a frame."""
 
-    The person stands in the middle and takes most of the height, or less where a movement needs room. What lies beyond
-    the picture goes on as its border.
+    matrix: np.ndarray
+    """(2, 3) float64 affine from pixels of the picture to those of the frame."""
+    size: tuple[int, int]
+    """Height and width of the frame."""
+
+    def cut(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frame (H, W, 3) uint8, and where the picture reaches in it, (H, W) bool.
+
+        What lies beyond the picture is as its border.
+        """
+        if (scale := self.matrix[0, 0]) < 1:  # without aliasing
+            image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
+        size = self.size[::-1]
+        inside = cv2.warpAffine(np.ones(image.shape[:2], np.uint8), self.matrix, size, flags=cv2.INTER_NEAREST)
+        framed = cv2.warpAffine(image, self.matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return framed, inside > 0
+
+
+def find_window(
+    found: FoundBody, picture: tuple[int, int], size: tuple[int, int], movements: Sequence[BodyPoses] = ()
+) -> Window:
+    """Find the part of a picture that shows a person, and what they do.
+
+    The person stands in the middle and takes most of the height, or less where a movement needs room.
 
     Args:
-        image: (h, w, 3) uint8 RGB of any size.
-        found: The person in it.
-        size: H and W.
+        found: The person.
+        picture: Height and width of the picture.
+        size: Height and width of the frame.
         movements: Sequences of poses in pixels of the picture, for which there has to be room.
     """
     ys, xs = (np.flatnonzero((found.mask > _MASK_THRESHOLD).any(axis=axis)) for axis in (1, 0))
     joints = found.pose.keypoints[found.pose.keypoints[:, 2] > 0]
-    middle, height, width = float(joints[:, 0].mean()), *size
+    middle, (height, width) = float(joints[:, 0].mean()), size
     low, high = np.array([xs.min(), ys.min()], float), np.array([xs.max(), ys.max()], float)
     for poses in movements:
         reached = poses.keypoints[poses.keypoints[..., 2] > 0][:, :2]
@@ -87,15 +113,10 @@ def frame_person(
             low, high = np.minimum(low, reached.min(axis=0) - beyond), np.maximum(high, reached.max(axis=0) + beyond)
     reach = max(middle - low[0], high[0] - middle, 1.0)
     scale = min(_STANDING * height / max(high[1] - low[1], 1.0), _WIDTH * width / (2 * reach))
-    left = width / 2 - scale * middle
-    top = (1 - _BELOW) * height - scale * high[1]
     # A picture that covers the frame need not be continued beyond its border.
-    left = _cover(left, scale * image.shape[1], width)
-    top = _cover(top, scale * image.shape[0], height)
-    matrix = np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]])
-    if scale < 1:  # without aliasing
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 / scale)
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    left = _cover(width / 2 - scale * middle, scale * picture[1], width)
+    top = _cover((1 - _BELOW) * height - scale * high[1], scale * picture[0], height)
+    return Window(np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]]), size)
 
 
 def _cover(start: float, length: float, frame: float) -> float:

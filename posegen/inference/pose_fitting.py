@@ -9,7 +9,7 @@ is as far above the person's ground as the source's is above its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,13 +24,12 @@ from posegen.features.body_points import (
     USUAL_LENGTHS,
     USUAL_NECK,
     bone_vectors,
-    estimated_vectors,
     points_of_poses,
 )
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures, measure_body, measure_points
 from posegen.inference.head_pose import find_head
-from posegen.motion.anatomy import FACE, HEIGHT, body_height
+from posegen.motion.anatomy import FACE, body_height
 from posegen.motion.cameras import WeakCamera
 from posegen.motion.floor import floor_height
 from posegen.motion.motion import Motion
@@ -38,7 +37,8 @@ from posegen.motion.to_openpose import OpenPoseBody, openpose_body, project_body
 from posegen.skeletons import OPENPOSE_18, SMPL_24, joint_indices
 
 _STANDS = 0.02  # metres of a usual body: a foot so much higher carries less of the weight by a factor of e
-_STANDING = 0.95  # share of the frames in which the lower foot of a source in pixels is on the ground or above it
+_STANDING = 0.85  # share of the frames about one in which a source's lower foot is on the ground or above it
+_AROUND_FRAME = 20  # frames on each side of what changes slowly: the distance of a person, and so size and ground
 _LONGEST = 0.93  # quantile of a bone's lengths that is its whole length: single joints may be wrong
 _AROUND = {"top": 0.2, "hand": 0.12, "foot": 0.03}  # metres beyond head joint, wrists and toes, of a usual body
 _SMPL_FEET = joint_indices(["right_foot", "left_foot"], SMPL_24)
@@ -190,10 +190,10 @@ def _source_of_poses(points: np.ndarray, own: np.ndarray) -> _Source:
         neck = _interpolated(points[:, NECK, :2])
         hips = np.zeros((len(points), 2)) if neck is None else neck - filled[:, NECK]
     ankles = np.where(np.isfinite(points[:, ANKLES, :2]), points[:, ANKLES, :2], filled[:, ANKLES] + hips[:, None])
-    floor = np.array((0.0, np.quantile(ankles[..., 1].min(axis=1), 1 - _STANDING)))
+    floor = np.stack([np.zeros(len(points)), _ground(ankles[..., 1].min(axis=1))], axis=1)
     axes, necks, faces = _heads(points, measures)
     has_feet = bool(np.isfinite(points[:, ANKLES, 0]).any())
-    return _Source(directions, necks, axes, faces, ankles - floor, hips - floor, measures.leg, has_feet)
+    return _Source(directions, necks, axes, faces, ankles - floor[:, None], hips - floor, measures.leg, has_feet)
 
 
 def _steady_size(points: np.ndarray) -> np.ndarray:
@@ -212,25 +212,36 @@ def _steady_size(points: np.ndarray) -> np.ndarray:
     largest = np.array([np.nanquantile(row, 0.8) if ok else np.nan for row, ok in zip(shares, known, strict=True)])
     frames = np.arange(len(points))
     sizes = np.interp(frames, frames[known], largest[known])
-    reach = max(len(points) // 8, 12)  # frames on each side
-    slow = np.array([np.quantile(sizes[max(t - reach, 0) : t + reach + 1], 0.75) for t in frames])
-    kernel = np.hanning(2 * reach + 3)[1:-1]
-    slow = np.convolve(np.pad(slow, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
+    slow = _slow_quantile(sizes, 0.75)
     middle = float(np.median(slow))
     if np.abs(slow / middle - 1).max() < _CALM:
         return np.ones(len(points))
     return middle / slow
 
 
+def _ground(low: np.ndarray) -> np.ndarray:
+    """The height (T,) of the ground under the lower foot, whose heights (T,) are given.
+
+    It changes slowly: whoever comes nearer to a camera stands lower in the picture, and whoever jumps does not stand.
+    """
+    return _slow_quantile(low, 1 - _STANDING)
+
+
+def _slow_quantile(values: np.ndarray, share: float) -> np.ndarray:
+    """A quantile of values (T,) over a second or two about each frame, without jumps."""
+    frames, reach = np.arange(len(values)), _AROUND_FRAME
+    slow = np.array([np.quantile(values[max(t - reach, 0) : t + reach + 1], share) for t in frames])
+    kernel = np.hanning(2 * reach + 3)[1:-1]
+    return np.convolve(np.pad(slow, reach, mode="edge"), kernel / kernel.sum(), mode="valid")
+
+
 def _bone_directions(points: np.ndarray, own: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """The directions (T, B, 3) as `_Source` has them, without gaps."""
-    vectors = estimated_vectors(points)
-    lengths = np.linalg.norm(vectors, axis=-1)
-    flat = vectors[..., :2] / np.where(whole > 0, whole, np.nan)[:, None]
-    flat /= np.maximum(np.linalg.norm(flat, axis=-1, keepdims=True), 1)
-    deep = vectors / np.where(lengths > 0, lengths, np.nan)[..., None]
-    unknown = np.full((*flat.shape[:2], 1), np.nan)
-    found = np.where(np.isfinite(deep), deep, np.concatenate([flat, unknown], axis=-1))
+    vectors = bone_vectors(points)
+    flat = vectors[..., :2] / whole[:, None]
+    share = np.linalg.norm(flat, axis=-1, keepdims=True)
+    flat /= np.maximum(share, 1)
+    found = np.concatenate([flat, vectors[..., 2:]], axis=-1)
     for column, bone in enumerate(BONES):
         known = _interpolated(found[:, column, :2])
         if known is None:
@@ -238,8 +249,14 @@ def _bone_directions(points: np.ndarray, own: np.ndarray, whole: np.ndarray) -> 
             continue
         depth = _interpolated(found[:, column, 2:])
         found[:, column, :2] = known
-        found[:, column, 2:] = np.nan if depth is None else depth
+        # What the picture does not show of a bone's length goes to the viewer, or away.
+        found[:, column, 2:] = np.nan if depth is None else np.sign(depth) * _rest_of(known)
     return found
+
+
+def _rest_of(flat: np.ndarray) -> np.ndarray:
+    """What (T, 1) directions of length 1 have beside their parts (T, 2) in the picture."""
+    return np.sqrt(np.maximum(1 - (flat**2).sum(axis=-1, keepdims=True), 0))
 
 
 def _held_by_person(own: np.ndarray, near: int, far: int) -> np.ndarray:
@@ -269,9 +286,7 @@ def _heads(points: np.ndarray, measures: BodyMeasures) -> tuple[np.ndarray | Non
     frames = len(points)
     upright = np.tile((0.0, 1.0, 0.0), (frames, 1))
     if np.isfinite(points[:, FACE_POINTS, 2]).any():
-        found = [
-            find_head(face) if np.isfinite(face).all(axis=1).sum() >= 3 else None for face in points[:, FACE_POINTS]
-        ]
+        found = [find_head(face) for face in points[:, FACE_POINTS]]
         axes = _interpolated(np.array([np.full(9, np.nan) if head is None else head.axes.ravel() for head in found]))
         origins = np.array([np.full(3, np.nan) if head is None else head.origin for head in found])
         necks = _interpolated(origins - points[:, NECK])
@@ -329,7 +344,7 @@ def _place(source: _Source, points: np.ndarray, measures: BodyMeasures) -> np.nd
         places[..., 0] += ankles[0, :, 0]
     weights /= weights.sum(axis=1, keepdims=True)
     hips = (weights[..., None] * (places - ankles)).sum(axis=1)
-    return hips + (measures.hips[0] - hips[0, 0], measures.ground)
+    return hips + np.array((measures.hips[0] - hips[0, 0], measures.ground))
 
 
 def _keep_inside(hips: np.ndarray, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From where a motion is to be seen, when nobody says: from the front, or where that hides it, from the side of front."""
+"""The view of a motion where none is asked for: from the front, or from three quarters where the front hides it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ import numpy as np
 from posegen.errors import ConfigError, MotionError
 from posegen.motion.anatomy import body_height
 from posegen.motion.floor import floor_height
-from posegen.skeletons import joint_indices
 
 FILL = 0.8
 """Share of the canvas' height that a standing body takes in the default view."""
@@ -110,56 +109,3 @@ def front_camera(joints: np.ndarray, canvas: tuple[int, int]) -> WeakCamera:
     return WeakCamera(
         scale=scale, tx=(width - 1) / 2 - scale * middle, ty=ground + scale * floor_height(joints), canvas=canvas
     )
-
-
-def align_to_reference(keypoints: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Move and scale a pose sequence so that it is as large as a person in a picture, and starts where they are.
-
-    Sizes are compared by trunk and legs, as long as the sequence shows them: a limb that points to the camera looks
-    short. The first neck that is seen goes to the person's.
-
-    Args:
-        keypoints: (T, 18, 3) x, y and confidence.
-        reference: (18, 3) of the person.
-
-    Returns:
-        (T, 18, 3) of the same type; missing joints stay (0, 0, 0).
-
-    Raises:
-        MotionError: One of them shows no neck, or they have no trunk or leg in common.
-    """
-    necks = np.flatnonzero(keypoints[:, _NECK, 2] > 0)
-    if not (len(necks) and reference[_NECK, 2] > 0):
-        raise MotionError("to align poses, the neck must be seen in the reference and in the sequence")
-    theirs, ours = _bone_lengths(reference[None])[0], _longest(_bone_lengths(keypoints))
-    common = (theirs > 0) & (ours > 0)
-    if not common.any():
-        raise MotionError("to align poses, the reference and the sequence must show the trunk or a leg")
-    scale = theirs[common].sum() / ours[common].sum()
-    start = keypoints[necks[0], _NECK, :2]
-    aligned = keypoints.copy()
-    aligned[..., :2] = (keypoints[..., :2] - start) * scale + reference[_NECK, :2]
-    aligned[keypoints[..., 2] <= 0] = 0
-    return aligned
-
-
-_NECK = int(joint_indices(["neck"])[0])
-_TRUNK_AND_LEGS = np.array(
-    [
-        joint_indices(bone)
-        for side in ("left", "right")
-        for bone in (("neck", f"{side}_hip"), (f"{side}_hip", f"{side}_knee"), (f"{side}_knee", f"{side}_ankle"))
-    ]
-)
-
-
-def _bone_lengths(keypoints: np.ndarray) -> np.ndarray:
-    """Pixels (T, 6) of what is compared; 0 where an end is missing."""
-    near, far = np.moveaxis(keypoints[:, _TRUNK_AND_LEGS], 2, 0)
-    seen = (near[..., 2] > 0) & (far[..., 2] > 0)
-    return np.linalg.norm(near[..., :2] - far[..., :2], axis=-1) * seen
-
-
-def _longest(lengths: np.ndarray) -> np.ndarray:
-    """The length (6,) that one frame in ten exceeds, so that a wrong joint does not count; 0 of what is never seen."""
-    return np.array([np.quantile(bone[bone > 0], 0.9) if (bone > 0).any() else 0.0 for bone in lengths.T])

@@ -19,6 +19,9 @@ from posegen.motion.kinematics import inverse_kinematics, rest_from_joints
 from posegen.motion.motion import MAX_FRAMES, Motion
 from posegen.skeletons import SMPL_24, joint_indices
 
+JOIN_SECONDS = 0.4
+"""How long two motions in a row are blended."""
+
 
 class FoundRotations(NamedTuple):
     """What inverse kinematics makes of a motion."""
@@ -91,6 +94,59 @@ def _slerp_frames(rot6d: np.ndarray, times: np.ndarray) -> np.ndarray:
     after = np.minimum(before + 1, len(rot6d) - 1)
     share = torch.from_numpy((times - before).astype(np.float32))[:, None]
     return rotations.matrix_to_rot6d_rows(rotations.slerp(matrices[before], matrices[after], share)).numpy()
+
+
+def join(motions: Sequence[Motion], seconds: float = JOIN_SECONDS) -> Motion:
+    """Return motions in a row as one, each begun where the one before ends on the ground.
+
+    The end of each and the beginning of the next are blended: rotations by slerp, the rest linearly.
+
+    Args:
+        motions: At least one; of one rate, and with rotations.
+        seconds: How long two motions are blended; half of the shorter one at most.
+
+    Raises:
+        MotionError: There is none, rates differ, or one has no rotations.
+    """
+    if not motions:
+        raise MotionError("there are no motions to join, expected at least one")
+    joined = motions[0]
+    for motion in motions[1:]:
+        if motion.fps != joined.fps:
+            raise MotionError(f"motions to join have {joined.fps:g} and {motion.fps:g} frames per second")
+        joined = _blend(joined, motion, seconds)
+    return joined
+
+
+def _blend(before: Motion, after: Motion, seconds: float) -> Motion:
+    if before.rot6d is None or after.rot6d is None:
+        raise MotionError("motions to join must have rotations")
+    count = min(int(seconds * before.fps), len(before) // 2, len(after) // 2)
+    middle = before.joints[len(before) - 1 - count // 2, 0] - after.joints[count // 2, 0]
+    moved = after.joints + np.array((middle[0], 0.0, middle[2]), np.float32)
+    start = len(before) - count
+    ease = np.arange(1, count + 1, dtype=np.float32) / (count + 1)
+    share = (ease * ease * (3 - 2 * ease))[:, None, None]
+    joints = (1 - share) * before.joints[start:] + share * moved[:count]
+    turned = rotations.slerp(
+        rotations.rot6d_rows_to_matrix(torch.from_numpy(before.rot6d[start:])),
+        rotations.rot6d_rows_to_matrix(torch.from_numpy(after.rot6d[:count])),
+        torch.from_numpy(share[..., 0]),
+    )
+    blended = rotations.matrix_to_rot6d_rows(turned).numpy()
+    rest = before.rest if before.rest is not None and after.rest is not None else None
+    if rest is not None and count:
+        joints = Motion.from_rotations(blended, joints[:, 0], rest, before.fps).joints
+    return replace(
+        before,
+        joints=np.concatenate([before.joints[:start], joints, moved[count:]]),
+        valid=np.concatenate([before.valid[:start], before.valid[start:] | after.valid[:count], after.valid[count:]]),
+        rot6d=np.concatenate([before.rot6d[:start], blended, after.rot6d[count:]]),
+        rest=rest,
+        label=None,
+        label_name=None,
+        camera=None,
+    )
 
 
 def first_frames(motion: Motion, count: int) -> Motion:

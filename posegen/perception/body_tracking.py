@@ -17,7 +17,8 @@ from posegen.perception.person_box import fit_networks
 from posegen.skeletons import BLAZEPOSE_33, OPENPOSE_18, convert_joints, joint_indices
 
 _TOES = joint_indices(["right_foot_index", "left_foot_index"], BLAZEPOSE_33)
-_WINDOW, _ORDER = 7, 2  # frames of the smoothing polynomials, and their order
+_WINDOW, _DEPTH_WINDOW = 7, 15  # frames of the smoothing polynomials: depths jitter more
+_ORDER = 2  # of the polynomials
 _FAINTEST = 0.01  # confidence of a joint that is hidden: its place is a guess, but the pose is whole
 _TO_VIEWER = (1.0, -1.0, -1.0)  # from BlazePose's axes: x right, y up, z towards the viewer
 
@@ -98,10 +99,12 @@ def _smooth(landmarks: Landmarks) -> Landmarks:
     """Landmarks without jitter."""
     from scipy.signal import savgol_filter  # here, since it takes half as long to import as PyTorch
 
-    size = min(_WINDOW, (len(landmarks.image) - 1) // 2 * 2 + 1)
-    world, image = (
-        savgol_filter(values, size, min(_ORDER, size - 1), axis=0) for values in (landmarks.world, landmarks.image)
-    )
+    def smooth(values: np.ndarray, window: int) -> np.ndarray:
+        size = min(window, (len(values) - 1) // 2 * 2 + 1)
+        return np.asarray(savgol_filter(values, size, min(_ORDER, size - 1), axis=0))
+
+    world, image = smooth(landmarks.world, _WINDOW), smooth(landmarks.image, _WINDOW)
+    world[..., 2] = smooth(landmarks.world[..., 2], _DEPTH_WINDOW)
     image[..., 2] = image[..., 2].clip(0, 1)
     return landmarks._replace(world=world, image=image)
 

@@ -47,10 +47,11 @@ from posegen.datasets.clip_files import (
     write_table,
 )
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
+from posegen.datasets.motion_build import NamedMotion, write_motions
 from posegen.datasets.motion_formats import read
 from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motion_formats.source import ImportOptions
-from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.datasets.motions import MotionDataset
 from posegen.datasets.published.h36m_annotation import Annotation, ViewRows, view_columns, write_annotation
 from posegen.datasets.published.h36m_cameras import calibrate, read_metadata
 from posegen.datasets.published.h36m_names import CAMERAS, CameraView, Take

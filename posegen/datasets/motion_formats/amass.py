@@ -41,7 +41,8 @@ def is_amass(probe: Probe) -> bool:
 
 def find_amass(path: Path, options: ImportOptions) -> list[MotionSource]:
     """One motion; its folder is the person, as AMASS sorts them."""
-    return [MotionSource(name=path.stem, source=str(path), load=partial(_load, path, options), person=path.parent.name)]
+    load = partial(_load, path, options)
+    return [MotionSource(name=path.stem, source=str(path), files=(path,), load=load, person=path.parent.name)]
 
 
 def _load(path: Path, options: ImportOptions) -> Motion:

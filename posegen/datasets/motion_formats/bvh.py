@@ -91,7 +91,7 @@ def is_bvh(probe: Probe) -> bool:
 
 def find_bvh(path: Path, options: ImportOptions) -> list[MotionSource]:
     """One motion."""
-    return [MotionSource(name=path.stem, source=str(path), load=partial(load_bvh, path, options))]
+    return [MotionSource(name=path.stem, source=str(path), files=(path,), load=partial(load_bvh, path, options))]
 
 
 def load_bvh(path: Path, options: ImportOptions) -> Motion:

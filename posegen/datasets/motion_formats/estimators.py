@@ -63,13 +63,13 @@ def is_pare(probe: Probe) -> bool:
 def find_vibe(path: Path, options: ImportOptions) -> list[MotionSource]:
     """One motion of one person in a video."""
     if path.is_dir():
-        return [_source(path, path.name, partial(load_images, path, options))]
+        return [_source(path, path.name, _images(path), partial(load_images, path, options))]
     name = path.parent.name if path.stem in _GENERIC else path.stem
-    return [_source(path, name, partial(load_tracks, path, options))]
+    return [_source(path, name, [path], partial(load_tracks, path, options))]
 
 
-def _source(path: Path, name: str, load: partial[Motion]) -> MotionSource:
-    return MotionSource(name=name, source=str(path), load=load)
+def _source(path: Path, name: str, files: Sequence[Path], load: partial[Motion]) -> MotionSource:
+    return MotionSource(name=name, source=str(path), files=tuple(files), load=load)
 
 
 def load_tracks(path: Path, options: ImportOptions) -> Motion:

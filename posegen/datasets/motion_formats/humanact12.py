@@ -67,7 +67,12 @@ def _source(path: Path, name: str, label: Any, load: partial[Motion]) -> MotionS
     match = _NAME.fullmatch(name)
     action = HUMANACT12[int(label)] if _is_label(label) else None
     return MotionSource(
-        name=name, source=f"{path}: {name}", load=load, person=match[1] if match else None, action=action
+        name=name,
+        source=f"{path}: {name}",
+        files=(path,),
+        load=load,
+        person=match[1] if match else None,
+        action=action,
     )
 
 

@@ -52,6 +52,7 @@ def _source(folder: Path, name: str, options: ImportOptions) -> MotionSource:
     return MotionSource(
         name=file.stem,
         source=str(file),
+        files=(file,),
         load=partial(_load, file, number, options),
         person=match[1] if match else None,
         action=None if number is None else NTU13_ACTIONS.get(number),

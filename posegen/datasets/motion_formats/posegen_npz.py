@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, Probe, known_fps
-from posegen.datasets.motions import MANIFEST, MotionDataset, MotionEntry
+from posegen.datasets.motions import MANIFEST, MotionDataset, MotionEntry, motion_folder
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion, read_motion
 
@@ -19,7 +19,7 @@ def is_own(probe: Probe) -> bool:
 def find_own(path: Path, options: ImportOptions) -> list[MotionSource]:
     """One motion."""
     motion = partial(_load, path, options)
-    return [MotionSource(name=path.stem, source=str(path), load=motion, action=motion().label_name)]
+    return [MotionSource(name=path.stem, source=str(path), files=(path,), load=motion, action=motion().label_name)]
 
 
 def _load(path: Path, options: ImportOptions) -> Motion:
@@ -44,6 +44,7 @@ def _source(dataset: MotionDataset, entry: MotionEntry) -> MotionSource:
     return MotionSource(
         name=entry.motion_id,
         source=entry.source,
+        files=(Path(motion_folder(dataset.folder).uri, entry.file_name),),
         load=partial(dataset.read, entry),
         person=entry.person,
         action=entry.action,

@@ -44,6 +44,8 @@ class MotionSource:
     """Tells it from others of the same file."""
     source: str
     """The file, and where in it."""
+    files: tuple[Path, ...]
+    """All files that it is read from: while they are the same, so is what `load` gives for the same options."""
     load: Callable[[], Motion]
     """Reads it. Raises MotionError, in one line with file and field, where it is broken."""
     person: str | None = None

@@ -48,6 +48,7 @@ TRAIN_PEOPLE = frozenset((
 """The dataset's cross-subject protocol, by ACTOR's list; the other 67 people are held out."""
 
 _CACHE = "vibe_cache_refined.pkl"
+_LISTS = ("names", "num_frames_min", "action_classes")
 _NAME = re.compile(r"a(\d+)_d(\d+)_p(\d+)_c(\d+)_color(?:\.\w+)?")
 _ALL_AROUND = 8  # the view of a camera that goes around: it has no front
 
@@ -59,7 +60,7 @@ def is_uestc(probe: Probe) -> bool:
 
 def find_uestc(path: Path, options: ImportOptions) -> list[MotionSource]:
     """Find all clips. Raises MotionError where lists are missing or do not fit together."""
-    names, counts, actions = (_read_lines(path, name) for name in ("names", "num_frames_min", "action_classes"))
+    names, counts, actions = (_read_lines(path, name) for name in _LISTS)
     if not all(count.strip().isdecimal() for count in counts):
         raise MotionError(f"{path / 'info' / 'num_frames_min.txt'} has lines that are no numbers of frames")
     if len(actions) != NUM_ACTIONS:
@@ -78,8 +79,12 @@ def find_uestc(path: Path, options: ImportOptions) -> list[MotionSource]:
     ]
 
 
+def _list_file(path: Path, name: str) -> Path:
+    return path / "info" / f"{name}.txt"
+
+
 def _read_lines(path: Path, name: str) -> list[str]:
-    file = path / "info" / f"{name}.txt"
+    file = _list_file(path, name)
     if not file.is_file():
         raise MotionError(f"{path}: info/{name}.txt is missing")
     try:
@@ -109,6 +114,7 @@ def _source(
     return MotionSource(
         name=name.strip().removesuffix(".avi"),
         source=place,
+        files=(path / _CACHE, *(_list_file(path, name) for name in _LISTS)),
         load=partial(_load, fields, clip, options),
         person=f"p{person:03}",
         action=clip.label_name,

@@ -10,7 +10,7 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.evaluation.motion import MotionBasis
 from orchestration.evaluation.records import read_evaluation
-from posegen.datasets.motions import NamedMotion, write_motions
+from posegen.datasets.motion_build import NamedMotion, write_motions
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
 from posegen.motion.motion import read_motion

@@ -9,14 +9,22 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.generation.animate import MotionSettings, animate, resolve_motions
+from orchestration.generation.animate import MotionSettings, animate, read_motion_file, resolve_motions
 from orchestration.generation.colors import OWN_COLORS, ColorSettings
 from orchestration.generation.output import OutputSettings
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
+from posegen.errors import MotionError
+from posegen.features.body_pose import BodyPoses
+from posegen.inference.motion_to_pose import face_viewer
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video
-from posegen.motion.motion import write_motion
+from posegen.motion.anatomy import REST
+from posegen.motion.cameras import front_camera
+from posegen.motion.editing import placement
+from posegen.motion.motion import Motion, encode_motion, write_motion
+from posegen.motion.to_openpose import openpose_body, project_motion, smpl_head_axes
+from posegen.skeletons import SMPL_24
 from posegen.stages import Actor
 from posegen.synthetic.motions import make_subject, perform
 
@@ -114,6 +122,47 @@ def test_yaw_turns_the_motion():
     assert turned.trans[-1, 0] > 1 > abs(turned.trans[-1, 2])
 
 
+def test_what_the_front_hides_is_seen_from_three_quarters():
+    """And somebody whom a photo shows from the side stays turned."""
+    moves = MotionSettings(action=("wave", "bow"))
+    wave, bow = (placement(motion).yaw for motion in resolve_motions(moves, 25.0, 0).values())
+    assert (wave, abs(bow)) == pytest.approx((0, np.radians(35)), abs=1e-3)
+    front = resolve_motions(replace(moves, yaw=0.0), 25.0, 0)["bow"]
+    assert placement(front).yaw == pytest.approx(0, abs=1e-3)
+    standing = face_viewer(Motion.from_joints((REST + (0, 0.955, 0)).astype(np.float32)[None], 25.0), 80.0)
+    keypoints = project_motion(standing, front_camera(standing.joints, (96, 64)))
+    depths = openpose_body(standing.joints, SMPL_24, smpl_head_axes(standing)).joints[..., 2] * 45
+    person = BodyPoses(keypoints, depths.astype(np.float32), np.zeros((1, 2, 3), np.float32))[0]
+    for motion in resolve_motions(moves, 25.0, 0, person).values():
+        assert placement(motion).yaw == pytest.approx(np.radians(80), abs=0.05)
+
+
+@pytest.mark.parametrize(("frames", "expected"), [(None, 190), (60, 60), (3, 3)])
+def test_actions_in_a_row_are_one_motion(frames, expected):
+    [(name, motion)] = resolve_motions(MotionSettings(actions=("wave", "kick"), frames=frames), 25.0, 0).items()
+    assert name == "wave-kick" and len(motion) == expected
+    lengths = np.linalg.norm(motion.joints[:, 4] - motion.joints[:, 1], axis=-1)
+    np.testing.assert_allclose(lengths, lengths[0], rtol=1e-4)
+    assert np.linalg.norm(np.diff(motion.joints, axis=0), axis=-1).max() < 0.3
+
+
+def test_a_row_of_an_actor_may_repeat_actions(actor):
+    moves = MotionSettings(actions=("wave", "salute", "wave"), frames=50, actor=actor)
+    assert len(resolve_motions(moves, 20.0, 0)["wave-salute-wave"]) == 50
+
+
+def test_motions_of_other_formats_are_read(tmp_path):
+    (tmp_path / "own.npz").write_bytes(encode_motion(perform("kick", make_subject(0), frames=5)))
+    assert len(read_motion_file(tmp_path / "own.npz")) == 5
+    (tmp_path / "x.bvh").write_text("HIERARCHY")
+    with pytest.raises(MotionError, match=r"x\.bvh"):
+        read_motion_file(tmp_path / "x.bvh")
+    two = tmp_path / "two.npz"
+    np.savez(two, a=np.zeros(3))
+    with pytest.raises(MotionError, match=r"two\.npz"):
+        read_motion_file(two)
+
+
 def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_people, tmp_path, networks, monkeypatch):
     from posegen.synthetic.studio import RenderSettings, render_action
 
@@ -135,8 +184,11 @@ def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_peopl
         ("--action fly --actor ACTOR --out x.mp4", "unknown action 'fly', expected one of wave, salute"),
         ("--action wave --actor RUN --out x.mp4", "is of the stage 'video_generator', expected 'actor'"),
         ("--action wave --actor nowhere --out x.mp4", "nowhere; train one with `posegen train`"),
-        ("--out x.mp4", "say what the person does: --action NAME, or --motion FILE.npz"),
-        ("--action wave --motion x.npz --out x.mp4", "say what the person does: --action NAME, or --motion FILE.npz"),
+        ("--out x.mp4", "say what the person does: --action NAME, --actions NAME NAME, or --motion FILE"),
+        (
+            "--action wave --motion x.npz --out x.mp4",
+            "say what the person does: --action NAME, --actions NAME NAME, or --motion FILE",
+        ),
         ("--motion x.npz --actor a --out x.mp4", "an --actor makes motions of an --action, got a --motion file"),
         ("--motion nowhere.npz --out x.mp4", "nowhere.npz"),
         ("--action wave --out x.mp4 --frames 0", "got frames 0, expected 1 to 100,000"),

@@ -13,7 +13,7 @@ import torch
 from orchestration.cli import main as cli
 from orchestration.generation.colors import ColorSettings, choose_codes
 from orchestration.generation.output import OutputSettings, PoseSequence
-from orchestration.generation.videos import RecoloredVideo, generate, plan_videos, render_batch
+from orchestration.generation.videos import PoseSettings, RecoloredVideo, generate, plan_videos, render_batch
 from posegen.datasets.clips import ClipDataset
 from posegen.inference.person import person_of_clip
 from posegen.inference.renderers import load_renderer
@@ -25,12 +25,12 @@ from posegen.io.video_reader import read_video
 def generate_videos(untrained_run, two_people, tmp_path):
     """The command with a person, into the test's folder."""
 
-    def call(poses, out, batch=4, **colors):
+    def call(poses, out, batch=4, verbatim=False, **colors):
         return generate(
             untrained_run,
             two_people,
             content="grace/bow",
-            poses=poses,
+            driving=PoseSettings(poses=tuple(poses), verbatim=verbatim),
             output=OutputSettings(out=tmp_path / out, batch=batch),
             colors=ColorSettings(**colors),
         )

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.datasets.motion_build import NamedMotion, write_motions
+from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError
 from posegen.evaluation.behavior import BehaviorProtocol, futures_from, probed_frames, score_behavior
 from posegen.evaluation.behavior_rollouts import sample_late_starts, sample_windows

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from posegen.motion.anatomy import FACE, HEAD_TOP, REST, head_axes
-from posegen.motion.cameras import PinholeCamera, WeakCamera, align_to_reference, front_camera
+from posegen.motion.cameras import PinholeCamera, WeakCamera, front_camera
 from posegen.motion.editing import Placement, place
 from posegen.motion.motion import Motion
 from posegen.motion.to_openpose import h36m_joints, openpose_body, project_motion, smpl_head_axes
@@ -169,29 +169,6 @@ def test_a_head_without_a_nose_looks_where_the_chest_does():
     np.testing.assert_allclose(axes[:, 0], (0, 0, -1), atol=1e-9)
     above = np.array([[0, 0.2, 0.0]])
     np.testing.assert_allclose(head_axes(neck, top, left, right, above)[0], np.eye(3), atol=1e-9)
-
-
-def test_a_sequence_is_aligned_to_a_person():
-    keypoints = project_motion(STANDING, front_camera(STANDING.joints, CANVAS)).repeat(3, axis=0)
-    keypoints[1:, :, 0] += 10
-    reference = keypoints[0] * (0.5, 0.5, 1) + np.array([20, 30, 0])
-    aligned = align_to_reference(keypoints, reference)
-    np.testing.assert_allclose(aligned[0], reference, atol=1e-4)
-    np.testing.assert_allclose(aligned[1], reference + np.array([5, 0, 0]), atol=1e-4)
-
-
-def test_alignment_uses_what_both_show():
-    keypoints = project_motion(STANDING, front_camera(STANDING.joints, CANVAS))
-    reference = keypoints[0] * (0.5, 0.5, 1)
-    reference[joint_indices(["left_knee", "left_ankle", "right_knee", "right_ankle"])] = 0
-    aligned = align_to_reference(keypoints, reference)
-    shown = reference[:, 2] > 0
-    np.testing.assert_allclose(aligned[0, shown], reference[shown], atol=1e-4)
-    with pytest.raises(ValueError, match="the neck must be seen"):
-        align_to_reference(keypoints, np.zeros((18, 3), np.float32))
-    reference[joint_indices(["left_hip", "right_hip"])] = 0
-    with pytest.raises(ValueError, match="the trunk or a leg"):
-        align_to_reference(keypoints, reference)
 
 
 @pytest.mark.parametrize("change", [{"canvas": (0, 4)}, {"scale": 0.0}, {"tx": float("nan")}])

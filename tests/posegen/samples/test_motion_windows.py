@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posegen.datasets.motions import MotionDataset, NamedMotion, write_motions
+from posegen.datasets.motion_build import NamedMotion, write_motions
+from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion

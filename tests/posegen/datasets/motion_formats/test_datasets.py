@@ -10,11 +10,11 @@ import joblib
 import numpy as np
 import pytest
 
+from posegen.datasets.motion_build import NamedMotion, write_motions
 from posegen.datasets.motion_formats import ImportOptions, detect, ntu13, read, uestc
 from posegen.datasets.motion_formats.action_names import HUMANACT12
 from posegen.datasets.motion_formats.fields import list_fields
 from posegen.datasets.motion_formats.source import as_tensor
-from posegen.datasets.motions import NamedMotion, write_motions
 from posegen.errors import MotionError
 from posegen.io.storage import StorageFolder
 from posegen.motion import rotations

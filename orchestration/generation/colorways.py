@@ -1,0 +1,221 @@
+"""``posegen colorways``: one photo of a person in many colours, on a sheet, with the difference of each from its request."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from rich.table import Table
+
+from orchestration.generation.colors import read_color
+from orchestration.generation.people import is_image
+from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate, shown_color
+from posegen.color.lab import lab_to_rgb
+from posegen.color.palette import color_name
+from posegen.errors import ConfigError
+from posegen.inference.photo import perceive_photo
+from posegen.io.images import grid, write_picture
+from posegen.io.video_reader import read_image
+from posegen.metrics.garment_color import ColorReport, color_report
+
+KEEP = "keep"
+"""Instead of a colour: the garment keeps its own."""
+
+_MOST = 100  # pictures on a sheet
+_TALLEST = 1024  # pixels; taller photos are made smaller
+_COLUMNS = 6  # where there's one row of colours alone
+_FIELDS = [
+    "picture",
+    "garment",
+    "requested",
+    "name",
+    "L",
+    "a",
+    "b",
+    "delta_e_median",
+    "delta_e_p95",
+    "delta_e_pixels",
+    "frames",
+    "note",
+]
+_WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorwaySettings:
+    """The colours, and where the sheet is written."""
+
+    out: Path
+    """The sheet to write, .png. Its figures are written beside it, .csv."""
+    upper: tuple[str, ...] = ()
+    """Colours of the upper garment: #rrggbb, a CSS name, lab(L a b), a photo of cloth, or keep for its own."""
+    lower: tuple[str, ...] = ()
+    """Colours of the lower garment, likewise; each is combined with each of the upper one."""
+    person: int = 1
+    """Which of several people: 1 for the most prominent, 2 for the next."""
+
+    def __post_init__(self) -> None:
+        if not self.upper and not self.lower:
+            raise ConfigError("say which colours: --upper '#2a6fdb' black, or --lower navy")
+        number = max(len(self.upper), 1) * max(len(self.lower), 1)
+        if number > _MOST:
+            raise ConfigError(f"{number} pictures are more than the {_MOST} of a sheet: ask for fewer colours")
+        if self.out.suffix.lower() != ".png":
+            raise ConfigError(f"the sheet is written as .png, got {self.out.name!r}")
+        if self.person < 1:
+            raise ConfigError(f"got person {self.person}, expected 1 or more")
+
+
+@dataclass(frozen=True)
+class Colorways:
+    """The files of one command, and what is in them."""
+
+    sheet: Path
+    figures: Path
+    num_pictures: int
+    """Without the photo itself."""
+    reports: list[tuple[int, ColorReport]]
+    """For each garment with a new colour the number of its picture, from 1 on, and how well it has the colour."""
+    notes: list[str] = field(default_factory=list)
+
+    def table(self) -> Table:
+        """The reports, for the console."""
+        table = Table("picture", "garment", "requested", "name", "ΔE2000", "of pixels")
+        for number, report in self.reports:
+            figures = (f"{report.median:.2f}", f"{report.per_pixel:.1f}")
+            table.add_row(str(number), report.garment, report.requested, color_name(report.lab), *figures)
+        return table
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A colour that was asked for."""
+
+    text: str
+    lab: Lab
+
+    @property
+    def label(self) -> str:
+        """For people to read: its name, and the code where it isn't one."""
+        text, name = Path(self.text).name if is_image(self.text) else self.text, color_name(self.lab)
+        return text if text.lower() == name else f"{text} {name}"
+
+
+def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
+    """Write a sheet of a photo in all colours asked for.
+
+    Args:
+        photo: The photo.
+        settings: The colours, and where the sheet is written.
+
+    Raises:
+        PosegenError: The photo shows no person or not the garment, a colour cannot be read, a dress is given two
+            colours, or the sheet would replace an input. Nothing is written then.
+    """
+    figures = settings.out.with_suffix(".csv")
+    _require_own_place((settings.out, figures), (photo, *(Path(text) for text in settings.upper + settings.lower)))
+    asked = {
+        garment: _read_requests(texts) for garment, texts in (("upper", settings.upper), ("lower", settings.lower))
+    }
+    image = read_image(photo, size=None, crop="none").images[0]
+    found = perceive_photo(_no_taller(image, _TALLEST), settings.person)
+    paints = {
+        garment: GarmentPaint(found.image, found.labels, garment) for garment, wanted in asked.items() if any(wanted)
+    }
+    pictures, reports = [_captioned(found.image, [("the photo", None)], lines=len(paints))], []
+    for number, combination in enumerate(product(asked["lower"], asked["upper"]), 1):
+        colors: dict[Garment, _Request] = {
+            garment: wanted for garment, wanted in zip(("lower", "upper"), combination, strict=True) if wanted
+        }
+        require_separate(found.labels, {garment: wanted.lab for garment, wanted in colors.items()})
+        picture = found.image
+        for garment, wanted in colors.items():
+            picture = paints[garment].apply(wanted.lab, onto=picture)
+        made = [
+            color_report(garment, wanted.text, wanted.lab, picture[None], paints[garment].cloth[None])
+            for garment, wanted in colors.items()
+        ]
+        reports += [(number, report) for report in made]
+        captions = [
+            (f"{number}  {colors[report.garment].label}  dE {report.median:.1f}", report.lab)
+            for report in reversed(made)
+        ]
+        pictures.append(_captioned(picture, captions or [(f"{number}  own colours", None)], lines=len(paints)))
+    columns = (
+        len(asked["upper"]) if len(asked["lower"]) > 1 and len(asked["upper"]) > 1 else min(_COLUMNS, len(pictures))
+    )
+    write_picture(settings.out, _lay_out(pictures, columns))
+    figures.write_text(_as_csv(reports), encoding="utf-8")
+    notes = {f"{report.requested}: {report.note}": None for _, report in reports if report.note}
+    if found.others:
+        notes["the photo shows other people, too: choose with --person"] = None
+    return Colorways(settings.out, figures, len(pictures) - 1, reports, list(notes))
+
+
+def _read_requests(texts: Sequence[str]) -> list[_Request | None]:
+    """The colours of a garment; None where it keeps its own."""
+    return [None if text == KEEP else _Request(text, read_color(text)) for text in texts] or [None]
+
+
+def _require_own_place(written: Sequence[Path], read: Sequence[Path]) -> None:
+    """Raise ConfigError where a file that is read would be replaced."""
+    inputs = {path.resolve() for path in read}
+    for path in written:
+        if path.resolve() in inputs:
+            raise ConfigError(f"{path} is an input: write the sheet elsewhere")
+
+
+def _no_taller(image: np.ndarray, height: int) -> np.ndarray:
+    """A picture, made smaller where it's taller or wider than a number of pixels."""
+    scale = height / max(image.shape[:2])
+    return image if scale >= 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+# ---- The sheet
+
+
+def _captioned(image: np.ndarray, captions: Sequence[tuple[str, Lab | None]], lines: int) -> np.ndarray:
+    """A picture with lines of text above it, each with a swatch of its colour."""
+    height, width = image.shape[:2]
+    size = int(np.clip(width // 18, 10, 22))
+    line = round(1.7 * size)
+    sheet = Image.new("RGB", (width, height + lines * line + 4), _WHITE)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
+    for row, (text, lab) in enumerate(captions):
+        top, left = row * line + 3, 4
+        if lab is not None:
+            color = tuple(round(float(channel) * 255) for channel in lab_to_rgb(shown_color(lab)))
+            draw.rectangle((left, top, left + 2 * size, top + line - 5), fill=color, outline=_BLACK)
+            left += round(2.4 * size)
+        while text and draw.textlength(text, font=font) > width - left - 2:
+            text = text[:-2] + "…" if len(text) > 2 else ""
+        draw.text((left, top), text, fill=_BLACK, font=font)
+    sheet.paste(Image.fromarray(image), (0, lines * line + 4))
+    return np.array(sheet)
+
+
+def _lay_out(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Pictures in rows; where there are colours of two garments, the photo has a row of its own."""
+    first = [] if len(pictures) <= columns or (len(pictures) - 1) % columns else [list(pictures[:1])]
+    rest = pictures[len(first) :]
+    return grid([*first, *(list(rest[i : i + columns]) for i in range(0, len(rest), columns))], gap=6)
+
+
+def _as_csv(reports: Sequence[tuple[int, ColorReport]]) -> str:
+    """The reports, one a line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_FIELDS)
+    for number, report in reports:
+        lab = (f"{value:.2f}" for value in report.lab)
+        figures = (f"{value:.3f}" for value in (report.median, report.p95, report.per_pixel))
+        name = color_name(report.lab)
+        writer.writerow([number, report.garment, report.requested, name, *lab, *figures, report.frames, report.note])
+    return text.getvalue()
