@@ -55,8 +55,7 @@ def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSe
         videos: Folder of videos.
         out: Folder of the dataset: local, a shared mount or an address such as s3://bucket/data.
     """
-    from orchestration.data.pairs import PairSettings
-from orchestration.data.prepare import prepare_videos
+    from orchestration.data.prepare import prepare_videos
 
     with CountProgress(console, "preparing") as progress:
         summary = prepare_videos(videos, out, settings, on_progress=progress.update)

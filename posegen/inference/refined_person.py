@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets.refinement import RefinementPair, pair_of_frame
-from posegen.errors import CheckpointError
 from posegen.features.body_bones import has_trunk
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
+from posegen.inference.adaptation_pairs import stack_poses
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import default_device
 from posegen.samples import composition_arrays, to_image
 from posegen.stages import Refiner
 
 _MULTIPLE = 16
-
-
-class ShownPerson(Protocol):
-    """A person of a picture who can be shown in other poses and colours."""
-
-    pose: BodyPoses
-
-    def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:
-        """Show the person in one pose: (H, W, 3) uint8."""
-        ...
-
-    def recolored(self, image: np.ndarray) -> ShownPerson:
-        """Return the person with other colours."""
-        ...
 
 
 class RefinedPerson:
@@ -47,11 +31,6 @@ class RefinedPerson:
     def __init__(self, person: LayeredPerson, refiner: Refiner):
         self.person, self.refiner = person, refiner
 
-    @property
-    def pose(self) -> BodyPoses:
-        """The pose of the picture."""
-        return self.person.pose
-
     def recolored(self, image: np.ndarray) -> RefinedPerson:
         """Return the person with other colours: the same layers of another picture (H, W, 3) uint8."""
         return RefinedPerson(self.person.recolored(image), self.refiner)
@@ -62,11 +41,6 @@ class RefinedPerson:
         if not has_trunk(pose) or not (found.layers >= 0).any():
             return found.image
         window = _window(found.layers >= 0)
-        poses = BodyPoses(
-            np.stack([self.person.pose.keypoints, pose.keypoints]),
-            np.stack([self.person.pose.depths, pose.depths]),
-            np.stack([self.person.pose.toes, pose.toes]),
-        )
         unknown = np.zeros(found.opacity.shape, np.uint8)
         pair = RefinementPair(
             **pair_of_frame(self.person.image, self.person.labels, self.person.background, found),
@@ -74,7 +48,7 @@ class RefinedPerson:
             mask=found.opacity,
             visible=unknown,
             truth=np.full_like(found.positions, np.nan),
-            poses=poses,
+            poses=stack_poses(self.person.pose, pose),
         )
         arrays = composition_arrays(pair.cropped(window))
         image = found.image.copy()
@@ -90,10 +64,7 @@ class RefinedPerson:
 
 def load_refiner(run: StorageFolder | str, device: torch.device | None = None) -> Refiner:
     """Load the newest checkpoint of a run of the stage refiner. Raises CheckpointError where there is none."""
-    stage = load_stage(find_checkpoint(run))
-    if not isinstance(stage, Refiner):
-        raise CheckpointError(f"{run} is a run of the stage {stage.config.stage.name!r}, expected 'refiner'")
-    return stage.to(device or default_device()).eval()
+    return load_stage(find_checkpoint(run), Refiner).to(device or default_device()).eval()
 
 
 def _window(near: np.ndarray) -> tuple[slice, slice]:

@@ -22,7 +22,7 @@ from posegen.networks.recomposition import Composition, Recomposed, recompose
 from posegen.networks.refiner import Refinement, RefinerNetwork
 from posegen.samples import Batch, RefinementPairs, RefinementSettings, Samples, fixed_batch, to_image
 from posegen.stages.optimization import Losses, detached, sum_losses
-from posegen.stages.stage import Metrics, Pictures, Stage
+from posegen.stages.stage import Metrics, Pictures, Requirement, Stage
 
 _FARTHEST = 0.3  # lengths of the trunk: pixels that are farther off are of another part
 _SURE = 0.02  # of an opacity, at both ends of its cross entropy
@@ -38,12 +38,15 @@ class Refiner(Stage):
 
     name = "refiner"
     reads = RefinementDataset
+    requires: ClassVar = {"start": Requirement(stage="refiner", agree={"width": "width"}, optional=True)}
     objectives: ClassVar = {"gain": "val/gain", "near_l1": "val/near_l1", "epe": "val/epe"}
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Stage.Config):
         """Settings of the refiner."""
 
+        start: str = ""
+        """Run of this stage whose weights training begins with; by default it begins with no change."""
         num_epochs: int = 40
         """Passes over the data."""
         epoch_size: int = 2000
@@ -101,6 +104,10 @@ class Refiner(Stage):
             seed=config.seed,
         )
         return RefinementPairs(dataset, split, settings)
+
+    def take_over(self, name: str, trained: Stage) -> None:
+        assert isinstance(trained, Refiner)
+        self.network.load_state_dict(trained.network.state_dict())
 
     def lr_factor(self, epoch: int) -> float:
         return 0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * epoch / self.config.num_epochs)))
