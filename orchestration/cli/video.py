@@ -106,7 +106,9 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
     with CountProgress(console, "pairs") as progress, ConsoleProgress(console) as listener:
         made = adapt(photo, settings, on_pair=progress.update, listener=listener)
     console.print(f"{made.run.name} is trained on {made.num_pairs} pairs; it lies in {made.run}", markup=False)
-    console.print(f"next: posegen animate {photo} --action wave_one_hand --refiner {made.run} --out wave.mp4", markup=False)
+    console.print(
+        f"next: posegen animate {photo} --action wave_one_hand --refiner {made.run} --out wave.mp4", markup=False
+    )
 
 
 @VIDEO_COMMANDS.command("preview")

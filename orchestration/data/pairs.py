@@ -61,7 +61,7 @@ class PairSettings:
     size: FrameSize = (224, 160)
     """Height and width in pixels."""
     motion: tuple[Path, ...] = ()
-    """Motions beside those of the built-in actions: files or folders of any kind that `posegen motion inspect` reads."""
+    """Motions beside those of the actions: files or folders of any kind that `posegen motion inspect` reads."""
     held_out: float = 0.1
     """Share of the people that is held out."""
     seed: int = 0
@@ -150,9 +150,7 @@ def _read_motions(paths: tuple[Path, ...], reading: ReadSettings) -> dict[str, M
 
 def _entry(pair_id: str, number: int, settings: PairSettings) -> PairEntry:
     subject = number // _PAIRS_OF_PERSON
-    return PairEntry(
-        pair_id=pair_id, subject=f"{subject:05}", split=_split_of(subject, settings), size=settings.size
-    )
+    return PairEntry(pair_id=pair_id, subject=f"{subject:05}", split=_split_of(subject, settings), size=settings.size)
 
 
 class _PairMaker:

@@ -163,9 +163,10 @@ def _plan(dataset: RefinementDataset, settings: AdaptSettings) -> Refiner.Config
         return Refiner.Config(**Refiner.Config.upgrade(known.config))
     base = Refiner.presets["small"]
     if settings.start:
-        _, started = load_config(find_checkpoint(settings.start))
-        if isinstance(started, Refiner.Config):
-            base = replace(base, width=started.width)
+        stage, started = load_config(find_checkpoint(settings.start))
+        if stage.name != Refiner.name:
+            raise ConfigError(f"start: {settings.start} is a run of the stage {stage.name!r}, expected {Refiner.name!r}")
+        base = replace(base, width=started.value_of("width"))
     height, width = dataset.info.pairs[0].size
     largest = min(height, width * 4 // 3) // _CROP * _CROP
     if not largest:

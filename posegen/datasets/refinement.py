@@ -116,7 +116,9 @@ class RefinementPair:
         return replace(self, **parts, poses=BodyPoses(keypoints, self.poses.depths, toes))
 
 
-def pair_of_frame(source: np.ndarray, classes: np.ndarray, background: np.ndarray, frame: LayeredFrame) -> dict[str, Any]:
+def pair_of_frame(
+    source: np.ndarray, classes: np.ndarray, background: np.ndarray, frame: LayeredFrame
+) -> dict[str, Any]:
     """Return those arguments of `RefinementPair` that a picture and its layers in another pose give."""
     return {
         "source": source,

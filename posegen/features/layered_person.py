@@ -322,9 +322,7 @@ def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray) -> None:
         _blend(canvas, *warped)
 
 
-def _record(
-    record: LayeredFrame, layer: Layer, maps: np.ndarray, index: int, is_own: bool, is_borrowed: bool
-) -> None:
+def _record(record: LayeredFrame, layer: Layer, maps: np.ndarray, index: int, is_own: bool, is_borrowed: bool) -> None:
     """Draw a layer onto the picture of a record, and write down where its pixels come from."""
     height, width = record.opacity.shape
     step = max(round(height / _SAMPLES), 2)

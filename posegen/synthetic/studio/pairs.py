@@ -81,7 +81,7 @@ class _Cast(NamedTuple):
     """(H, W) uint8."""
 
 
-def render_pair(person: StudioPerson, motion: Motion, settings: RenderSettings = RenderSettings()) -> StudioPair:
+def render_pair(person: StudioPerson, motion: Motion, settings: RenderSettings) -> StudioPair:
     """Render both frames of a motion of two frames, see `pair_motion`.
 
     Equal arguments give equal bytes.
@@ -209,9 +209,7 @@ def _spread(surface: Surface, body: Body, room: Room, frame: int) -> _Cast:
     return _Cast(shape, depth, material)
 
 
-def _correspondence(
-    surface: Surface, shapes: Shapes, casts: list[_Cast], room: Room
-) -> tuple[np.ndarray, np.ndarray]:
+def _correspondence(surface: Surface, shapes: Shapes, casts: list[_Cast], room: Room) -> tuple[np.ndarray, np.ndarray]:
     """Where A has each point of B, (H, W, 2), and whether it shows it, (H, W)."""
     height, width = room.camera.canvas
     num_parts = len(shapes.lengths) // 2
