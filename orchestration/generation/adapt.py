@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from orchestration.training.job import TrainSettings
 from orchestration.training.runs import find_record
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import find_checkpoint, load_config
+from posegen.datasets.dataset import Split
 from posegen.datasets.refinement import (
     PairEntry,
     RefinementDataset,
@@ -35,8 +38,8 @@ from posegen.stages import Refiner
 from posegen.synthetic.actions import ACTIONS
 from posegen.synthetic.motions import make_subject, perform
 
-_MOVED = 120  # pairs that are made of each photo
-_HELD_OUT = 12  # of them
+_FEWEST_MOVED, _MOST_MOVED, _MOVED_A_MINUTE = 24, 120, 12  # pairs there and back
+_HELD_OUT = 6  # of them
 _FRAMES = 40  # of a motion that poses are taken from
 _TURN = 15.0  # degrees: standard deviation of the views
 _EPOCH_STEPS = 40
@@ -105,7 +108,8 @@ def adapt(
     folder = StorageFolder(settings.runs) / f"{settings.name}.pairs"
     if not folder.exists("refinement.json"):
         view = PhotoSettings(size=settings.size, person=settings.person)
-        _write_pairs(folder, open_subject(path, view), settings.seed, on_pair)
+        moved = int(np.clip(settings.minutes * _MOVED_A_MINUTE, _FEWEST_MOVED, _MOST_MOVED))
+        _write_pairs(folder, _make_pairs(open_subject(path, view), moved, settings.seed), on_pair)
     dataset = RefinementDataset(folder)
     config = _plan(dataset, settings)
     training = TrainSettings(
@@ -115,36 +119,36 @@ def adapt(
     return Adapted(run, len(dataset.info.pairs))
 
 
-def _write_pairs(folder: StorageFolder, subject: Subject, seed: int, on_pair: ProgressCallback) -> None:
-    """Write the dataset of pairs of a person."""
-    rng = np.random.default_rng(seed)
+def _write_pairs(
+    folder: StorageFolder, pairs: Sequence[Callable[[], RefinementPair | None]], on_pair: ProgressCallback
+) -> None:
+    """Make the pairs, and write the dataset of those that there are."""
     entries: list[PairEntry] = []
-    total = _MOVED + len(subject.photos) * (len(subject.photos) - 1)
-    for number, pair in enumerate(_make_pairs(subject, rng)):
-        pair_id = f"pair-{number:05}"
-        write_pair(folder, pair_id, pair)
-        split = "test" if number < _HELD_OUT else "train"
-        height, width = pair.mask.shape
-        entries.append(PairEntry(pair_id=pair_id, subject=split, split=split, size=(height, width)))
-        on_pair(number + 1, total)
-    if not any(entry.split == "train" for entry in entries):
-        raise RunError("the person cannot be shown in other poses, so that there is nothing to learn from")
-    write_refinement_manifest(folder, entries, {"source": "adapt", "photos": len(subject.photos), "seed": seed})
-
-
-def _make_pairs(subject: Subject, rng: np.random.Generator) -> Iterator[RefinementPair]:
-    """Pairs of the first picture and of all others in turn: there and back; then pairs of two pictures."""
-    made = 0
-    while made < _MOVED:
-        photo = subject.photos[made % len(subject.photos)]
-        pair = there_and_back(photo, _draw_pose(photo.pose, photo.image.shape[:2], rng))
-        made += 1
+    for number, make in enumerate(pairs):
+        pair = make()
         if pair is not None:
-            yield pair
-    for source in subject.photos:
-        for target in subject.photos:
-            if source is not target and has_trunk(target.pose):
-                yield pair_of_photos(source, target)
+            split: Split = "test" if len(entries) < _HELD_OUT else "train"
+            size = pair.mask.shape[0], pair.mask.shape[1]
+            entry = PairEntry(pair_id=f"pair-{number:05}", subject=split, split=split, size=size)
+            write_pair(folder, entry.pair_id, pair)
+            entries.append(entry)
+        on_pair(number + 1, len(pairs))
+    if len(entries) <= _HELD_OUT:
+        raise RunError("the person cannot be shown in other poses, so that there is nothing to learn from")
+    write_refinement_manifest(folder, entries, {"source": "adapt"})
+
+
+def _make_pairs(subject: Subject, moved: int, seed: int) -> list[Callable[[], RefinementPair | None]]:
+    """What makes the pairs: of all pictures in turn there and back, and of two pictures each."""
+    rng = np.random.default_rng(seed)
+    photos = [photo for photo in subject.photos if has_trunk(photo.pose)]
+    pairs: list[Callable[[], RefinementPair | None]] = []
+    for number in range(moved):
+        photo = photos[number % len(photos)]
+        pose = _draw_pose(photo.pose, (photo.image.shape[0], photo.image.shape[1]), rng)
+        pairs.append(partial(there_and_back, photo, pose))
+    pairs += [partial(pair_of_photos, *both) for both in permutations(photos, 2)]
+    return pairs
 
 
 def _draw_pose(person: BodyPoses, size: tuple[int, int], rng: np.random.Generator) -> BodyPoses:
@@ -165,7 +169,7 @@ def _plan(dataset: RefinementDataset, settings: AdaptSettings) -> Refiner.Config
     if settings.start:
         stage, started = load_config(find_checkpoint(settings.start))
         if stage.name != Refiner.name:
-            raise ConfigError(f"start: {settings.start} is a run of the stage {stage.name!r}, expected {Refiner.name!r}")
+            raise ConfigError(f"{settings.start} is a run of the stage {stage.name!r}, expected {Refiner.name!r}")
         base = replace(base, width=started.value_of("width"))
     height, width = dataset.info.pairs[0].size
     largest = min(height, width * 4 // 3) // _CROP * _CROP
