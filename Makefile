@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-slow chaos fuzz mutants cluster-test bench lint clean
+.PHONY: setup demo person-parser test test-slow chaos fuzz mutants cluster-test bench lint clean
 
 setup: $(STAMP)
 
@@ -21,12 +21,20 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A process a core, each with whole files, the longest first. For breakpoints: `.venv/bin/pytest FILE`.
+# A process a core, each with whole files, the longest first; one has all tests on Ray. For breakpoints:
+# `.venv/bin/pytest FILE`.
 test: $(STAMP)
-	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow
+
+# Trains the person parser again as it is shipped, of a folder of Clothing Co-Parsing: make person-parser PHOTOS=ccp
+person-parser: $(STAMP)
+	$(BIN)/posegen data parsing $(PHOTOS) parsing/labelled
+	$(BIN)/posegen train person_parser parsing/labelled --runs parsing/runs --name parser
+	$(BIN)/posegen weights pack parsing/runs/parser parsing/person_parser.safetensors
+	$(BIN)/posegen report parsing parsing/labelled --run parsing/runs/parser --out parsing/pages
 
 # Kills training and preparation twenty times each and prints what became of them.
 chaos: $(STAMP)

@@ -19,12 +19,26 @@ from posegen.synthetic.motions import make_subject, perform
 from posegen.weights import download as weights
 from posegen.weights.registry import WEIGHTS
 from tests.support.corpus_actions import CORPUS_ACTIONS
+from tests.support.ray_tests import uses_ray
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 os.environ["COLUMNS"] = "200"  # lines of tables are whole
 if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
     torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parent
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that share a Ray first, all into one process; those of any other file into one, too.
+
+    A Ray takes ten seconds of a core to start.
+    """
+    items.sort(key=lambda item: not uses_ray(item))
+    for item in items:
+        file = item.path.relative_to(ROOT).with_suffix("")
+        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray(item) else str(file)))
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -28,6 +29,7 @@ LAYERS = {
 ROOMS = {
     "posegen": (
         "errors.py",
+        "person_classes.py",
         "skeletons.py",
         "losses.py",
         "io",
@@ -67,10 +69,17 @@ def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+@cache
+def parse(path: Path) -> ast.Module:
+    """The syntax tree of a file, which several rules look at."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Full names of all modules that a file imports, at its top or anywhere inside."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -118,7 +127,7 @@ def test_rooms_import_only_rooms_before_them(package, room):
     "folder", sorted({path.parent for package in ROOMS for path in modules(package)}), ids=lambda path: path.name
 )
 def test_every_room_says_what_belongs_there(folder):
-    assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    assert ast.get_docstring(parse(folder / "__init__.py"))
 
 
 def test_only_tracking_imports_mlflow():
@@ -133,7 +142,7 @@ _DOCUMENTED = {"from torch.utils._python_dispatch import TorchDispatchMode"}  # 
 def private_names(path: Path) -> list[str]:
     """What a file uses of other libraries, or of other objects, whose name begins with an underscore."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parse(path)):
         match node:
             case ast.Attribute(value=ast.Name(id="self" | "cls")):
                 continue
@@ -157,7 +166,7 @@ def test_private_names_of_other_libraries_are_not_used(package):
 def public_names(path: Path) -> set[str]:
     """The public functions, classes and values that a file defines."""
     found = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in parse(path).body:
         match node:
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
@@ -189,10 +198,7 @@ def parameters(node: ast.FunctionDef) -> list[str]:
 @pytest.mark.parametrize("package", LAYERS)
 def test_functions_have_six_parameters_at_most(package):
     functions = [
-        (path, node)
-        for path in modules(package)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef)
+        (path, node) for path in modules(package) for node in ast.walk(parse(path)) if isinstance(node, ast.FunctionDef)
     ]
     assert not [f"{path.relative_to(ROOT)}: {node.name}" for path, node in functions if len(parameters(node)) > 6]
 
@@ -203,7 +209,7 @@ def test_no_command_depends_on_the_kind_of_a_stage():
     wrong = [
         f"{path.relative_to(ROOT)}: {ast.unparse(node)}"
         for path in modules("orchestration")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in ("isinstance", "issubclass")
@@ -266,7 +272,7 @@ def test_public_names_are_documented():
         f"{path.relative_to(ROOT)}: {node.name}"
         for package in LAYERS
         for path in modules(package)
-        for node in ast.parse(path.read_text()).body
+        for node in parse(path).body
         if isinstance(node, (ast.FunctionDef, ast.ClassDef))
         and not node.name.startswith("_")
         and not ast.get_docstring(node)
@@ -279,7 +285,7 @@ def test_every_config_field_has_its_sentence():
     bare = []
     for package in ("posegen/stages", "orchestration"):
         for path in modules(package):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(parse(path)):
                 if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "Settings")):
                     for field, after in zip(node.body, [*node.body[1:], None], strict=True):
                         is_field = isinstance(field, ast.AnnAssign) and "ClassVar" not in ast.unparse(field.annotation)

@@ -12,6 +12,7 @@ from orchestration.data.h36m_extract import ExtractSettings
 from orchestration.data.h36m_process import ProcessSettings
 from orchestration.data.motion_conversion import ReadSettings
 from orchestration.data.pairs import PairSettings
+from orchestration.data.parsing import ParsingSettings
 from orchestration.data.prepare import PrepareSettings
 from orchestration.data.studio import StudioSettings
 from orchestration.data.vunet_clips import TITLES, IndexSettings
@@ -81,7 +82,7 @@ def _colorize(dataset: Positional[str], settings: ColorizeSettings) -> None:
 
 
 DATA_COMMANDS.commands["data"] = Group(
-    "Convert Human3.6M, DeepFashion or Market, once downloaded.", (_published,), "dataset"
+    "Convert Human3.6M, DeepFashion, Market or labelled photos, once downloaded.", (_published,), "dataset"
 )
 
 
@@ -170,6 +171,26 @@ def _pairs(out: Positional[str], settings: PairSettings, reading: ReadSettings) 
         made = make_pairs(out, settings, reading, progress.update)
     console.print(str(made), markup=False)
     console.print(f"next: posegen train refiner {out} --name refiner", markup=False)
+
+
+@_published.command("parsing")
+def _parsing(photos: Positional[Path], out: Positional[str], settings: ParsingSettings) -> None:
+    """Labelled photos: make a dataset for person_parser, for example of Clothing Co-Parsing.
+
+    Photos lie in photos/ID.jpg with labels/ID.png and classes.txt, or with annotations/pixel-level/ID.mat and
+    label_list.mat. Classes become hair, skin, upper, lower, one_piece, shoes and carried by their names. Poses, masks
+    and a first guess of the garments are found once. Photos that are broken are listed in OUT/rejected.json.
+
+    Args:
+        photos: Folder of the set.
+        out: Folder of the dataset.
+    """
+    from orchestration.data.parsing import convert_photos
+
+    with CountProgress(console, "labelled photos") as progress:
+        made = convert_photos(photos, out, settings, on_progress=progress.update)
+    console.print(str(made), markup=False)
+    console.print(f"next: posegen train person_parser {out} --name parser", markup=False)
 
 
 def _convert_index(index: Path, out: str, dataset: DatasetName, settings: IndexSettings) -> None:

@@ -45,12 +45,13 @@ class Command:
     """One command: a function whose parameters are its arguments.
 
     Args:
-        functions: The function, by the name of a preset. Functions of several presets have other defaults, and
-            ``--preset`` chooses among them; the first is the default.
+        functions: The function, by the name of a preset. Functions of several presets have other defaults, or other
+            arguments; the first is the default.
+        option: The option that chooses among them.
     """
 
-    def __init__(self, functions: Mapping[str, Callable[..., None]]):
-        self.functions = functions
+    def __init__(self, functions: Mapping[str, Callable[..., None]], option: str = "--preset"):
+        self.functions, self.option = functions, option
 
     @property
     def summary(self) -> str:
@@ -94,12 +95,12 @@ class Command:
         default, rest = next(iter(self.functions)), list(arguments)
         if not default:
             return self.functions[default], rest
-        preset, rest = take_option(rest, "--preset", default)
+        preset, rest = take_option(rest, self.option, default)
         names = ", ".join(sorted(self.functions))
-        if any(argument.partition("=")[0] == "--preset" for argument in rest):
-            _refuse(f"got --preset twice or without a value, expected one of {names}", path)
+        if any(argument.partition("=")[0] == self.option for argument in rest):
+            _refuse(f"got {self.option} twice or without a value, expected one of {names}", path)
         if preset not in self.functions:
-            _refuse(f"unknown preset {preset!r}, expected one of {names}", path)
+            _refuse(f"unknown {self.option.strip('-')} {preset!r}, expected one of {names}", path)
         return self.functions[preset], rest
 
 

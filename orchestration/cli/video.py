@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+
 from orchestration.cli.console import console
-from orchestration.cli.parsing import Positional, Section
+from orchestration.cli.parsing import Command, Positional, Section
 from orchestration.cli.progress import ConsoleProgress, CountProgress
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.adapt import AdaptSettings
-from orchestration.generation.animate import MotionSettings
+from orchestration.generation.animate import MotionSettings, PersonSettings
 from orchestration.generation.colors import ColorSettings
 from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
 from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
+from orchestration.reports.photo import PhotoEvaluateSettings
 from orchestration.training.runs import dataset_of
-from posegen.errors import UsageError
 
 if TYPE_CHECKING:
     from orchestration.generation.output import GeneratedVideos
@@ -59,8 +62,7 @@ def _animate(
     moves: MotionSettings,
     colors: ColorSettings,
     view: PhotoSettings,
-    content: str = "",
-    dataset: str = "",
+    source: PersonSettings,
 ) -> None:
     """Animate the person of a photo, or of a trained run, in given actions and colours.
 
@@ -72,11 +74,7 @@ def _animate(
     give a folder of videos.
 
     Args:
-        run: A photo, or a run of the stage video_generator or end_to_end.
-        content: With a run, the person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is
-            taken.
-        dataset: With a run, clip dataset whose clips can be named, and whose backends process a new image; by default
-            the run's own.
+        run: A photo, a video of the person, or a run of the stage video_generator or end_to_end.
     """
     from orchestration.generation.animate import animate
     from orchestration.generation.people import is_image
@@ -85,9 +83,14 @@ def _animate(
     if is_image(run) or is_video(run):
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
-        if not content:
-            raise UsageError("--content is missing: the person, an image file or a clip; see posegen animate --help")
-        made = animate(run, dataset or dataset_of(run), content=content, moves=moves, output=output, colors=colors)
+        made = animate(
+            run,
+            source.dataset or dataset_of(run),
+            content=source.require_content(),
+            moves=moves,
+            output=output,
+            colors=colors,
+        )
     _print_videos(made, output.out)
 
 
@@ -176,7 +179,6 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
-@VIDEO_COMMANDS.command("evaluate")
 def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "") -> None:
     """Measure a run of any stage on held-out data.
 
@@ -200,6 +202,31 @@ def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "
     console.print(f"next: posegen compare {run} OTHER_RUN --metric {record.phase}/NAME", markup=False)
 
 
+def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluateSettings) -> None:
+    """Measure photos in motion, which need no run: posegen evaluate --pipeline photo CLIPS.
+
+    Later frames of each clip are shown from its first one, by layers as `posegen animate PHOTO` does, and compared with
+    copying it, with rigid parts and, where a run is given, with Deformable GAN. People of --photos are shown in actions
+    and colours: whether they keep their look, have the colours, take the poses and are whole.
+
+    Args:
+        clips: Videos of one person each.
+    """
+    from orchestration.reports.photo import evaluate_photos, motion_cells, table_cells
+
+    with CountProgress(console, "measuring") as progress:
+        evaluation = evaluate_photos(clips, settings, on_progress=progress.update)
+    for lines in (table_cells(evaluation), motion_cells(evaluation)):
+        if len(lines) > 1:
+            _print_table(lines)
+    for line in evaluation.notes:
+        console.print(line, markup=False)
+    console.print(f"tables and pictures: {settings.out}", markup=False)
+
+
+VIDEO_COMMANDS.commands["evaluate"] = Command({"run": _evaluate, "photo": _evaluate_photos}, option="--pipeline")
+
+
 @VIDEO_COMMANDS.command("export")
 def _export(run: Positional[str], out: Positional[Path]) -> None:
     """Export a video generator to ONNX.
@@ -214,6 +241,15 @@ def _export(run: Positional[str], out: Positional[Path]) -> None:
 
     made = export(run, out)
     console.print(f"{made.num_bytes / 1e6:.1f} MB in {made.path}", markup=False)
+
+
+def _print_table(lines: Sequence[tuple[str, ...]]) -> None:
+    table = Table()
+    for column, head in enumerate(lines[0]):
+        table.add_column(head, justify="left" if column < 2 else "right", overflow="fold")
+    for cells in lines[1:]:
+        table.add_row(*cells)
+    console.print(table)
 
 
 def _print_videos(made: GeneratedVideos, out: Path) -> None:

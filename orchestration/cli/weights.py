@@ -57,6 +57,26 @@ def _provide_weights(name: Positional[str], file: Positional[Path]) -> None:
     console.print(f"{name}: {provide(name, file)}")
 
 
+@_commands.command("pack")
+def _pack_weights(run: Positional[str], file: Positional[Path]) -> None:
+    """Pack the weights of a run as posegen ships them.
+
+    They are written in half precision. Of the stage person_parser a file replaces posegen/pretrained/person_parser
+    .safetensors, and its sha256 the one in posegen/weights/shipped.py.
+
+    Args:
+        run: A run.
+        file: The file to write, .safetensors; it must not be there.
+    """
+    from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
+    from posegen.weights.shipped import pack_shipped
+
+    if file.exists():
+        raise UsageError(f"{file} is there already: delete it, or choose another name")
+    digest = pack_shipped(load_stage(find_checkpoint(run)).shipped_weights(), file)
+    console.print(f"{file}: {file.stat().st_size:,} bytes, sha256 {digest}", markup=False)
+
+
 @_commands.command("verify")
 def _verify_weights() -> None:
     """Verify all weights on this machine by their sha256."""

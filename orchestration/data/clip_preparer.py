@@ -16,6 +16,7 @@ import numpy as np
 
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
+from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
 from posegen.datasets.clip_index import encode_entries
 from posegen.errors import ConfigError, DatasetError, PosegenError
@@ -44,6 +45,9 @@ class PrepareSettings:
     """Edge backend: hed or truth."""
     mask: str = "blazepose"
     """Mask backend, for the person's pixels: blazepose, selfie or truth."""
+    garments: GarmentMethod = "heuristic"
+    """How colorize, generate and the metrics find garments: heuristic, by colours and places; or parser, a network that
+    also knows hair, skin, dresses, shoes and bags."""
     pattern: str = ""
     """Pattern of person and action in paths, such as '{person}_{action}'; by default PERSON/ACTION.mp4."""
     split_by: Literal["action", "person"] = "action"

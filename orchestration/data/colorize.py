@@ -8,20 +8,20 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_data import Row, RowWork, map_rows
-from posegen.color.garment_segmentation import garment_labels
 from posegen.color.recoloring import GarmentRegion, RecoloringSettings, Scope, plan_clip, recolor_clip
 from posegen.datasets.clip_files import METADATA_KEY, RECOLORING_SCHEMA, ClipFile, RecoloringFile, write_table
-from posegen.datasets.clips import ClipDataset
+from posegen.datasets.clips import ClipDataset, GarmentChoice, load_dataset_info
 from posegen.errors import ConfigError, DatasetError
 from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
+from posegen.weights.shipped import shipped_sha256
 
 if TYPE_CHECKING:
     from posegen.inference.hint_recolorer import HintRecolorer
@@ -41,6 +41,8 @@ class ColorizeSettings:
     method: Literal["lab", "siggraph17"] = "lab"
     """Method: lab shifts a and b inside the garment, and keeps lightness and texture; siggraph17 is a network that
     colours the garment by hints on the body."""
+    garments: GarmentChoice = "dataset"
+    """How garments are found: as the dataset was prepared, or by heuristic or parser."""
     colorizer: str = ""
     """Network of siggraph17: a run of the stage colorizer, or published weights by name (by default siggraph17)."""
     recolorings: int | None = None
@@ -68,7 +70,9 @@ class ColorizeSettings:
 
     def record(self, network: str = "") -> bytes:
         """What decides the pictures of a clip, for the file that holds them; `network` identifies the network."""
-        facts = {"method": self.method, "num_variants": self.num_recolorings, "seed": self.seed}
+        facts: dict[str, Any] = {"method": self.method, "num_variants": self.num_recolorings, "seed": self.seed}
+        if self.garments == "parser":  # files from before the parser do not say it
+            facts["garments"] = shipped_sha256("person_parser")
         return json.dumps(
             {"version": RECOLORING_VERSION, **facts, **({"network": network} if network else {})}
         ).encode()
@@ -133,8 +137,11 @@ class ClipRecolorer:
 
     def recolor(self, clip_id: str) -> pa.Table:
         """Return all recolorings of a clip, of `RECOLORING_SCHEMA`; a frame that shows no garment stays as it is."""
+        from posegen.perception.garments import label_garments
+
         clip = ClipFile(self.dataset, clip_id).read()
-        garments = garment_labels(clip.images, clip.keypoints, clip.masks)
+        method = load_dataset_info(self.dataset).garment_method(self.settings.garments)
+        garments = label_garments(clip.images, clip.keypoints, clip.masks, method)
         settings = RecoloringSettings(
             scope=self.settings.scope,
             region=self.settings.region,
@@ -181,7 +188,7 @@ def recolor_dataset(
     if not data.clips:
         raise DatasetError(f"{data.folder} has no clips; make them with `posegen prepare`")
     folder = data.folder / "colors" / settings.kind
-    settings = _fix_network(settings)
+    settings = _fix_network(replace(settings, garments=data.info.garment_method(settings.garments)))
     recolorer = _load_recolorer(settings)
     record = settings.record(recolorer.identity if recolorer else "")
     ids = [clip.clip_id for clip in data.clips]

@@ -208,7 +208,7 @@ def show_layers(pair: StudioPair, rng: np.random.Generator | None = None) -> Ref
     poses = pair.poses if rng is None else _disturb(pair.poses, rng)
     image, mask = pair.images[0], pair.masks[0]
     background = fill_background(image, mask, poses[0])
-    person = LayeredPerson(image, poses[0], pair.classes[0], soft_matte(image, mask), background)
+    person = LayeredPerson.take_apart(image, poses[0], pair.classes[0], soft_matte(image, mask), background)
     return RefinementPair(
         **pair_of_frame(image, pair.classes[0], background, person.frame_with_map(poses[1])),
         target=pair.images[1],

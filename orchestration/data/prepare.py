@@ -243,7 +243,7 @@ def _describe_dataset(build: ClipBuild, settings: PrepareSettings) -> DatasetInf
 
 def _recorded(settings: PrepareSettings) -> dict[str, Any]:
     """The settings that change what comes out, beside size and backends."""
-    names = ("crop", "pattern", "train_fraction", "seed", "max_frames", "min_usable")
+    names = ("crop", "garments", "pattern", "train_fraction", "seed", "max_frames", "min_usable")
     return {name: getattr(settings, name) for name in names}
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
+from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import Clip, ClipFile
-from posegen.datasets.clips import ClipDataset
+from posegen.datasets.clips import ClipDataset, GarmentChoice
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, EvaluationError, PosegenError
 from posegen.evaluation.color_control import (
@@ -57,6 +58,8 @@ class EvaluateSettings:
     """Recolorings of each clip whose codes are swapped in, to measure whether the garment's colour follows."""
     asked: int = 0
     """Random target colours of each garment of each clip, matched by exact codes; seconds each."""
+    garments: GarmentChoice = "dataset"
+    """How garments are found: as the dataset was prepared, or by heuristic or parser."""
     max_clips: int = 0
     """Clips to measure at most; 0 measures all."""
 
@@ -74,6 +77,7 @@ class VideoBasis(Basis):
         "num_frames": "different numbers of frames",
         "swaps": "different numbers of swapped codes",
         "asked": "different numbers of colours asked for",
+        "garments": "garments found in different ways",
         "weights": "different weights of perceptual distances",
     }
 
@@ -87,6 +91,8 @@ class VideoBasis(Basis):
     asked: int
     weights: dict[str, str]
     """sha256 of the weights behind each perceptual distance."""
+    garments: GarmentMethod = "heuristic"
+    """How garments were found."""
 
     def describe(self, data: str) -> list[str]:
         height, width = self.size
@@ -155,6 +161,7 @@ def evaluate_video(
                 swaps=settings.swaps,
                 asked=settings.asked,
                 weights=identities,
+                garments=data.info.garment_method(settings.garments),
             ),
             scores=results.summarize(),
             left_out=left_out,
@@ -231,7 +238,8 @@ def _recolor(
     """
     if isinstance(renderer, PoseTransfer) or not (settings.swaps or settings.asked):
         return [], []
-    case = prepare_swaps(file, clip, data.recolorings("clip", "both", file), settings.swaps)
+    method = data.info.garment_method(settings.garments)
+    case = prepare_swaps(file, clip, data.recolorings("clip", "both", file), settings.swaps, method)
     return swap_codes(renderer, case, rendered), match_target_colors(renderer, case, rendered, settings.asked)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.generation.photo import PhotoSettings, Subject, open_subject
+from orchestration.generation.photo import PhotoSettings, ShownPerson, open_person
 from orchestration.option_types import require_name
 from orchestration.runtime.progress import ProgressCallback, ProgressListener, ignore_progress
 from orchestration.training.job import TrainSettings
@@ -109,7 +109,7 @@ def adapt(
     if not folder.exists("refinement.json"):
         view = PhotoSettings(size=settings.size, person=settings.person)
         moved = int(np.clip(settings.minutes * _MOVED_A_MINUTE, _FEWEST_MOVED, _MOST_MOVED))
-        _write_pairs(folder, _make_pairs(open_subject(path, view), moved, settings.seed), on_pair)
+        _write_pairs(folder, _make_pairs(open_person(path, view), moved, settings.seed), on_pair)
     dataset = RefinementDataset(folder)
     config = _plan(dataset, settings)
     training = TrainSettings(
@@ -138,7 +138,7 @@ def _write_pairs(
     write_refinement_manifest(folder, entries, {"source": "adapt"})
 
 
-def _make_pairs(subject: Subject, moved: int, seed: int) -> list[Callable[[], RefinementPair | None]]:
+def _make_pairs(subject: ShownPerson, moved: int, seed: int) -> list[Callable[[], RefinementPair | None]]:
     """What makes the pairs: of all pictures in turn there and back, and of two pictures each."""
     rng = np.random.default_rng(seed)
     photos = [photo for photo in subject.photos if has_trunk(photo.pose)]

@@ -88,6 +88,22 @@ class MotionSettings:
         return len(self.action_names) or 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class PersonSettings:
+    """The person whom a run renders."""
+
+    content: str = ""
+    """With a run, the person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken."""
+    dataset: str = ""
+    """With a run, clip dataset whose clips can be named, and whose backends process a new image; by default its own."""
+
+    def require_content(self) -> str:
+        """Return `content`. Raises ConfigError where it is not given."""
+        if not self.content:
+            raise ConfigError("--content is missing: with a run, the person is an image file or a clip")
+        return self.content
+
+
 def animate(
     run: str,
     dataset: str,
@@ -114,7 +130,7 @@ def animate(
     synthesizer = load_renderer(run, VideoSynthesizer)
     data = open_clips(dataset, synthesizer.size)
     motions = resolve_motions(moves, moves.fps or _rate_of(data, content), colors.seed)
-    person = load_person(data, content)
+    person = load_person(data, content, colors.garments)
     body = body_with_trunk(person)
     sequences = [
         PoseSequence(

@@ -12,7 +12,7 @@ from torch import Tensor
 from orchestration.generation.people import is_image, shows_person
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import parse_color
-from posegen.datasets.clips import DatasetInfo
+from posegen.datasets.clips import DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError
 from posegen.inference.color_matching import match_colors
 from posegen.inference.person import Person, worn_color
@@ -35,6 +35,8 @@ class ColorSettings:
     """The same for the lower garment."""
     exact_color: bool = False
     """Correct the codes until the rendered garments have the colours given; takes some seconds."""
+    garments: GarmentChoice = "dataset"
+    """How the garments of the person are found: as the dataset was prepared, or by heuristic or parser."""
     sample: Literal["none", "fitted", "prior"] = "none"
     """Sample random colours: from the distribution in training (fitted), or from N(0, I) as in the paper (prior)."""
     samples: int = 4
@@ -45,6 +47,11 @@ class ColorSettings:
     def __post_init__(self) -> None:
         if self.samples < 1:
             raise ConfigError(f"got samples {self.samples}, expected 1 or more")
+
+    @property
+    def files(self) -> list[Path]:
+        """The photos that colours are taken from."""
+        return [Path(text) for text in (self.upper, self.lower, self.upper_to, self.lower_to) if is_image(text)]
 
     @property
     def num_videos(self) -> int:

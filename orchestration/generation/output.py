@@ -15,6 +15,9 @@ from posegen.io.images import grid, write_picture
 from posegen.io.video_writer import VideoWriter
 from posegen.motion.rendering import MotionRenderer
 
+SHEET_SUFFIX = ".sheet.png"
+"""Of contact sheets: a picture of the video's own name may be what the video was made from."""
+
 _SHEET_COLUMNS = 10  # frames in a row of the contact sheet, as in the paper's Figure 4
 
 
@@ -39,6 +42,12 @@ class OutputSettings:
             raise ConfigError(f"one video is written as .mp4, got {self.out.name!r}")
         if num_videos > 1 and self.out.suffix:
             raise ConfigError(f"{num_videos} videos are written to a folder, got {self.out.name!r}")
+
+    def require_apart_from(self, inputs: Sequence[Path]) -> None:
+        """Raise ConfigError where `out` is one of the files that are read."""
+        for one in inputs:
+            if one.resolve() == self.out.resolve():
+                raise ConfigError(f"{self.out} is read, expected another file to write")
 
     def path(self, name: str) -> Path:
         """Return the path of a video: `out` itself where it is a file, otherwise ``NAME.mp4`` in the folder."""
@@ -130,9 +139,9 @@ def make_contact_sheet(content: np.ndarray, poses: np.ndarray, strips: Sequence[
 def write_contact_sheet(
     content: np.ndarray, videos: Sequence[PlannedVideo], strips: Sequence[Sequence[np.ndarray]]
 ) -> Path:
-    """Write the contact sheet of the videos of one pose sequence beside the first of them, .png."""
+    """Write the contact sheet of the videos of one pose sequence beside the first of them, .sheet.png."""
     first = videos[0]
     name = first.path.stem if len(videos) == 1 else first.poses.name
-    path = first.path.with_name(f"{name}.png")
+    path = first.path.with_name(f"{name}{SHEET_SUFFIX}")
     write_picture(path, make_contact_sheet(content, first.poses.keypoints[first.poses.sheet_rows], strips))
     return path

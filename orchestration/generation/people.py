@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
 from posegen.datasets.clip_files import ClipFile
-from posegen.datasets.clips import ClipDataset, DatasetInfo
+from posegen.datasets.clips import ClipDataset, DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError, DatasetError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures, measure_body
@@ -47,9 +48,12 @@ def find_clips(data: ClipDataset, names: Sequence[str]) -> list[ClipFile]:
     return list(found.values())
 
 
-def load_person(data: ClipDataset, content: str) -> Person:
-    """Load the person of an image file, or of the first usable frame of a clip."""
-    return perceive_person(Path(content), data.info) if is_image(content) else person_of_clip(data.find(content))
+def load_person(data: ClipDataset, content: str, garments: GarmentChoice = "dataset") -> Person:
+    """Load the person of an image file, or of the first usable frame of a clip; `garments` is how they are found."""
+    method = data.info.garment_method(garments)
+    if is_image(content):
+        return replace(perceive_person(Path(content), data.info), garments=method)
+    return person_of_clip(data.find(content), method)
 
 
 def measure_person(data: ClipDataset, content: str, person: Person) -> BodyMeasures:

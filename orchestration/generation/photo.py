@@ -19,6 +19,7 @@ from orchestration.generation.output import (
     write_contact_sheet,
     write_frames,
 )
+from orchestration.generation.pose_sources import Movement, open_poses
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate
 from posegen.color.lab import in_gamut
 from posegen.errors import ConfigError
@@ -27,8 +28,7 @@ from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
-from posegen.inference.photo import Photo, Window, find_window, perceive_photo
-from posegen.inference.pose_fitting import fit_motion, fit_poses
+from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
 from posegen.inference.refined_person import RefinedPerson, load_refiner
 from posegen.io.video_reader import iterate_frames, read_image
 from posegen.motion.motion import Motion
@@ -48,7 +48,8 @@ class PhotoSettings:
     """How the person of a photo is shown."""
 
     poses: Path | None = None
-    """A video whose person leads: the photo's person does the same. Instead of an action or a motion file."""
+    """A video whose person leads, or a folder of OpenPose's JSON files (with --fps): the photo's person does the same.
+    Instead of an action or a motion file."""
     size: str = "384x256"
     """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
     person: int = 1
@@ -73,23 +74,7 @@ class PhotoSettings:
 
 
 @dataclass(frozen=True)
-class Movement:
-    """What the person is to do, from whatever source."""
-
-    name: str
-    source: Motion | BodyPoses
-    fps: float
-    times: np.ndarray | None = None
-
-    def fit(self, person: BodyPoses, size: tuple[int, int], measures: BodyMeasures | None = None) -> BodyPoses:
-        """Fit it to a person (one pose) in a picture of a size."""
-        if isinstance(self.source, Motion):
-            return fit_motion(self.source, person, size, measures)
-        return fit_poses(self.source, person, size, measures)
-
-
-@dataclass(frozen=True)
-class Subject:
+class ShownPerson:
     """The person to show, from one photo or from several frames of a video."""
 
     photos: list[Photo]
@@ -124,27 +109,29 @@ def animate_photo(
     Raises:
         PosegenError: A motion, the photo or a colour cannot be found or does not fit. Nothing is written then.
     """
+    output.require_apart_from([path, *([view.poses] if view.poses else []), *colors.files])
     if view.refiner and is_video(str(path)):
         raise ConfigError(f"--refiner corrects frames of a photo, got the video {path}")
     refiner = load_refiner(view.refiner) if view.refiner else None
     movements = _find_movements(path, moves, view, colors.seed)
     output.require_place_for(len(movements))
-    subject = open_subject(path, view, movements)
-    painter = Painter(subject, colors, refiner)
+    shown = open_person(path, view, movements)
+    painter = Painter(shown, colors, refiner)
     videos, sheets = [], []
     for movement in movements:
-        poses = movement.fit(subject.photo.pose, view.height_and_width, subject.measures)
-        shows_figure = moves.stick_figures and isinstance(movement.source, Motion)
-        figure = MotionRenderer(movement.source, view.height_and_width) if shows_figure else None
+        poses = movement.fit(shown.photo.pose, view.height_and_width, shown.measures)
+        figure = None
+        if moves.stick_figures and isinstance(movement.source, Motion):
+            figure = MotionRenderer(movement.source, view.height_and_width)
         sequence = PoseSequence(movement.name, poses.keypoints, movement.fps, movement.times, figure)
         video = PlannedVideo(output.path(movement.name), sequence)
         frames = ({0: frame} for frame in painter.frames(poses))
-        sheets.append(write_contact_sheet(subject.photo.image, [video], write_frames([video], frames)))
+        sheets.append(write_contact_sheet(shown.photo.image, [video], write_frames([video], frames)))
         videos.append(video)
     return GeneratedVideos.of(videos, sheets, painter.notes)
 
 
-def open_subject(path: Path, view: PhotoSettings, movements: Sequence[Movement] = ()) -> Subject:
+def open_person(path: Path, view: PhotoSettings, movements: Sequence[Movement] = ()) -> ShownPerson:
     """Read a photo or a video of a person, framed so that movements fit in.
 
     Raises:
@@ -153,13 +140,13 @@ def open_subject(path: Path, view: PhotoSettings, movements: Sequence[Movement] 
     if is_video(str(path)):
         return _open_clip(path, view, movements)
     image = read_image(path, size=None).images[0]
-    window = _find_window(find_body(image, view.person), image.shape[:2], view, movements)
+    window = _find_frame(find_body(image, view.person), image.shape[:2], view, movements)
     framed, known = window.cut(image)
     photo = perceive_photo(framed, known=known)
-    return Subject([photo], photo.background, measure_body(photo.pose))
+    return ShownPerson([photo], photo.background, measure_body(photo.pose))
 
 
-def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -> Subject:
+def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -> ShownPerson:
     """Take the frames of a video that show a person in different postures; the camera is taken to stand still."""
     tracked = track_video(path)
     chosen = choose_views(tracked.poses)
@@ -170,19 +157,19 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
         if index in {*chosen, *spread} and index < len(tracked.poses)
     }
     first = frames[chosen[0]]
-    window = _find_window(find_body(first), first.shape[:2], view, movements)
+    window = _find_frame(find_body(first), first.shape[:2], view, movements)
     cut = {index: window.cut(frame)[0] for index, frame in frames.items()}
     found = {index: perceive_photo(image) for index, image in cut.items() if index in chosen}
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
     background = median_background([cut[index] for index in sorted(cut)], masks)
-    return Subject([found[index] for index in chosen], background, measure_body(tracked.poses))
+    return ShownPerson([found[index] for index in chosen], background, measure_body(window.move(tracked.poses)))
 
 
-def _find_window(
+def _find_frame(
     found: FoundBody, picture: tuple[int, int], view: PhotoSettings, movements: Sequence[Movement]
-) -> Window:
+) -> PhotoFrame:
     fitted = [movement.fit(found.pose, picture) for movement in movements]
-    return find_window(found, picture, view.height_and_width, fitted)
+    return find_frame(found, picture, view.height_and_width, fitted)
 
 
 def _find_movements(path: Path, moves: MotionSettings, view: PhotoSettings, seed: int) -> list[Movement]:
@@ -190,8 +177,7 @@ def _find_movements(path: Path, moves: MotionSettings, view: PhotoSettings, seed
     if view.poses is not None:
         if moves.is_given:
             raise ConfigError("got --poses and a motion, expected one of them")
-        tracked = track_video(view.poses)
-        return [Movement(view.poses.stem, tracked.poses, tracked.fps, tracked.times)]
+        return [open_poses(view.poses, moves.fps)]
     pose = None if is_video(str(path)) else find_body(read_image(path, size=None).images[0], view.person).pose
     motions = resolve_motions(moves, moves.fps, seed, pose)
     return [Movement(name, motion, motion.fps) for name, motion in motions.items()]
@@ -204,9 +190,9 @@ class Painter:
         PosegenError: A colour cannot be parsed, or its garment is not seen.
     """
 
-    def __init__(self, subject: Subject, colors: ColorSettings, refiner: Refiner | None = None):
-        self._subject, self._refiner = subject, refiner
-        self._person = ClipPerson([photo.layered() for photo in subject.photos], subject.background)
+    def __init__(self, shown: ShownPerson, colors: ColorSettings, refiner: Refiner | None = None):
+        self._subject, self._refiner = shown, refiner
+        self._person = ClipPerson([photo.layered() for photo in shown.photos], shown.background)
         begin = {garment: getattr(colors, garment) for garment in _GARMENTS}
         end = {garment: getattr(colors, f"{garment}_to") for garment in _GARMENTS}
         self.notes: dict[str, str] = {}
@@ -215,9 +201,9 @@ class Painter:
         self._stop = {garment: self._color_of(f"{garment}, at the end", text) for garment, text in end.items() if text}
         if unbegun := sorted(set(self._stop) - set(self._start)):
             raise ConfigError(f"--{unbegun[0]}-to fades from --{unbegun[0]}, which is missing")
-        require_separate(subject.photo.labels, self._start)
+        require_separate(shown.photo.labels, self._start)
         self._paints = {
-            garment: [GarmentPaint(photo.image, photo.labels, garment) for photo in subject.photos]
+            garment: [GarmentPaint(photo.image, photo.labels, garment) for photo in shown.photos]
             for garment in self._start
         }
 

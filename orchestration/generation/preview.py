@@ -7,32 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.generation.photo import PhotoSettings, open_subject
+from orchestration.generation.photo import PhotoSettings, open_person
 from posegen.errors import ConfigError
 from posegen.features.layered_person import LAYERS
-from posegen.features.person_classes import PersonClass
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
 from posegen.inference.photo_report import PhotoReport, assess_photo
 from posegen.io.images import grid, write_picture
+from posegen.person_classes import CLASS_COLORS, PersonClass
 from posegen.synthetic import motions as corpus
 
 _FRAMES = 40  # of each action that is judged
 _TINT = 0.6
-CLASS_COLORS = np.array(
-    [
-        (0, 0, 0),
-        (120, 70, 20),
-        (255, 205, 160),
-        (214, 60, 60),
-        (60, 90, 214),
-        (190, 80, 200),
-        (70, 170, 90),
-        (240, 200, 60),
-    ],
-    np.uint8,
-)
-"""Of each `PersonClass`, red, green, blue."""
+_CLASS_COLORS = np.array([CLASS_COLORS[kind] for kind in PersonClass], np.uint8)
 _LAYER_COLORS = np.array(
     [(240, 200, 60), (214, 60, 60), (70, 170, 90), (60, 150, 214), (190, 80, 200), (80, 200, 200), (150, 110, 60)],
     np.uint8,
@@ -61,7 +48,9 @@ def preview(path: Path, out: Path, view: PhotoSettings) -> Preview:
     """
     if out.suffix.lower() != ".png":
         raise ConfigError(f"the preview is written as .png, got {out.name!r}")
-    photo = open_subject(path, view).photo
+    if out.resolve() == path.resolve():
+        raise ConfigError(f"{out} is read, expected another file to write")
+    photo = open_person(path, view).photo
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
     report = assess_photo(photo, motions)
@@ -73,7 +62,7 @@ def _draw(photo: Photo) -> np.ndarray:
     """Photo, pose, classes, layers and background in a row."""
     figure = rasterize_stick_figure(photo.pose.keypoints, photo.image.shape[:2])
     posed = np.where(figure.max(axis=-1, keepdims=True) > 0, figure, photo.image)
-    pictures = [photo.image, posed, _tint(photo.image, CLASS_COLORS[photo.labels], photo.labels > 0)]
+    pictures = [photo.image, posed, _tint(photo.image, _CLASS_COLORS[photo.labels], photo.labels > 0)]
     layers = photo.layered().layers
     covered, colors = np.zeros(photo.labels.shape, bool), np.zeros_like(photo.image)
     for index in range(len(LAYERS)):
@@ -87,6 +76,3 @@ def _draw(photo: Photo) -> np.ndarray:
 def _tint(image: np.ndarray, colors: np.ndarray, where: np.ndarray) -> np.ndarray:
     mixed = (1 - _TINT) * image + _TINT * colors
     return np.where(where[..., None], mixed, 0.4 * image).round().astype(np.uint8)
-
-
-assert len(CLASS_COLORS) == len(PersonClass)

@@ -11,7 +11,7 @@ from tyro.conf import UseAppendAction
 
 from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
-from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
+from orchestration.generation.output import SHEET_SUFFIX, GeneratedVideos, OutputSettings, PoseSequence
 from orchestration.generation.people import load_person, open_clips
 from orchestration.generation.videos import render_in_own_colors, render_recolored
 from orchestration.training.runs import dataset_of
@@ -117,7 +117,7 @@ def transfer(
 ) -> Transferred:
     """Transfer the behaviour of one motion to people in other postures, and render the result.
 
-    Beside each video a contact sheet, .png, and the generated motion, .npz, are written.
+    Beside each video a contact sheet, .sheet.png, and the generated motion, .npz, are written.
 
     Args:
         run: Run of the stage behavior or behavior_flow.
@@ -200,9 +200,9 @@ def _render_stick_figures(transfers: Mapping[str, _Transfer], output: OutputSett
         motions = [with_rotations(motion) for motion in (one.source, one.posture, one.generated)]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_motion_video(path, motions, captions, GridLayout(columns=len(motions)))
-        write_picture(path.with_suffix(".png"), render_strips(motions, captions))
+        write_picture(path.with_suffix(SHEET_SUFFIX), render_strips(motions, captions))
         videos.append(path)
-        sheets.append(path.with_suffix(".png"))
+        sheets.append(path.with_suffix(SHEET_SUFFIX))
     return GeneratedVideos(videos, sheets, sum(len(one.generated) for one in transfers.values()))
 
 

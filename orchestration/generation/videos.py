@@ -74,7 +74,7 @@ def generate(
     data = open_clips(dataset, synthesizer.size)
     clips = find_clips(data, driving.poses)
     output.require_place_for(len(clips) * colors.num_videos)
-    person = load_person(data, content)
+    person = load_person(data, content, colors.garments)
     own = "" if is_image(content) else data.find(content).clip_id
     kept = {clip.clip_id for clip in clips if driving.verbatim or clip.clip_id == own}
     fitted = {} if len(kept) == len(clips) else _fit_clips(clips, measure_person(data, content, person), person)

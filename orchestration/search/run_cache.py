@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -87,13 +88,20 @@ class RunCache:
         return CachedRun(str(run), reused)
 
 
-def open_cache(dataset: str, data: str, settings: TrainSettings, resources: Mapping[str, float]) -> ActorHandle[Any]:
-    """Start the actor."""
+@contextmanager
+def open_cache(
+    dataset: str, data: str, settings: TrainSettings, resources: Mapping[str, float]
+) -> Iterator[ActorHandle[Any]]:
+    """Start the actor, and end it afterwards, with what is still in training: the next search continues that."""
     import ray
 
     actor: Any = ray.remote(RunCache)
     # Its node may be lost: it starts on another, gets the requests again, and finds on disk what was made.
-    return actor.options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(dataset, data, settings, resources)
+    cache = actor.options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(dataset, data, settings, resources)
+    try:
+        yield cache
+    finally:
+        ray.kill(cache)
 
 
 def _train_task(resources: Mapping[str, float]) -> Any:

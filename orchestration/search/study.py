@@ -96,10 +96,13 @@ class OpenStudy:
         trials = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
         return [trial.number for trial in trials]
 
+    def num_begun(self) -> int:
+        """How many trials have been started, ended ones included."""
+        return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
+
     def ask(self, most: int) -> optuna.Trial | None:
         """A new trial, whose sampler depends on its number alone; None where there are `most` already."""
-        known = self.study.get_trials(deepcopy=False)
-        number = sum(trial.state != TrialState.WAITING for trial in known)
+        number = self.num_begun()
         if number >= most:
             return None
         self.study.sampler = make_sampler(self.search, self.settings, number)
@@ -174,6 +177,10 @@ class StudySearch(Searcher):
         self._num_trials, self._unfinished = num_trials, opened.unfinished()
         self._trials: dict[str, optuna.Trial] = {}
         self._pruned: set[str] = set()
+
+    def has_more(self) -> bool:
+        """Whether there is a trial to continue or to start."""
+        return bool(self._unfinished) or self.opened.num_begun() < self._num_trials
 
     def suggest(self, trial_id: str) -> Any:
         """The next point, or `Searcher.FINISHED`."""

@@ -93,7 +93,9 @@ def tune(
     )
     recorder.open(space, data)
     with mirrored(folder, settings):
-        _run_tuner(StudySearch(opened, settings.trials, recorder), data, folder, settings, capacity)
+        searcher = StudySearch(opened, settings.trials, recorder)
+        if searcher.has_more():
+            _run_tuner(searcher, data, folder, settings, capacity)
         result = recorder.result(time.monotonic() - begin)
         if result.best:
             preview_run(result.best[0].run, str(data.folder))
@@ -215,27 +217,28 @@ def _run_tuner(
         track=settings.track,
     )
     resources = {"num_cpus": settings.cpus_per_trial, "num_gpus": settings.gpus_per_trial}
-    cache = open_cache(str(data.folder), data.full_fingerprint, shared, resources)
-    job = TrialJob(
-        search=searcher.opened.search, dataset=str(data.folder), folder=str(folder), settings=settings, cache=cache
-    )
+    dataset = str(data.folder)
     filesystem, path = (folder / "ray").resolve()
-    tuner = ray_tune.Tuner(
-        ray_tune.with_resources(ray_tune.with_parameters(run_trial, job=job), {"memory": _FUNCTION_MEMORY}),
-        tune_config=ray_tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=StudyPruner(searcher),
-            num_samples=-1,
-            max_concurrent_trials=capacity.trials,
-            time_budget_s=settings.budget * 3600 or None,
-        ),
-        # The runs' own folders hold all that counts; Tune's book-keeping of each start is of no later use.
-        run_config=ray_tune.RunConfig(
-            name=f"start-{uuid.uuid4().hex[:8]}",
-            storage_path=path,
-            storage_filesystem=filesystem,
-            verbose=0,
-            failure_config=ray_tune.FailureConfig(max_failures=_MAX_FAILURES),
-        ),
-    )
-    tuner.fit()
+    with open_cache(dataset, data.full_fingerprint, shared, resources) as cache:
+        job = TrialJob(
+            search=searcher.opened.search, dataset=dataset, folder=str(folder), settings=settings, cache=cache
+        )
+        tuner = ray_tune.Tuner(
+            ray_tune.with_resources(ray_tune.with_parameters(run_trial, job=job), {"memory": _FUNCTION_MEMORY}),
+            tune_config=ray_tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=StudyPruner(searcher),
+                num_samples=-1,
+                max_concurrent_trials=capacity.trials,
+                time_budget_s=settings.budget * 3600 or None,
+            ),
+            # The runs' own folders hold all that counts; Tune's book-keeping of each start is of no later use.
+            run_config=ray_tune.RunConfig(
+                name=f"start-{uuid.uuid4().hex[:8]}",
+                storage_path=path,
+                storage_filesystem=filesystem,
+                verbose=0,
+                failure_config=ray_tune.FailureConfig(max_failures=_MAX_FAILURES),
+            ),
+        )
+        tuner.fit()

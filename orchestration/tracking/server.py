@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -26,7 +27,9 @@ def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
     if _answers(address):
         raise TrackingError(f"something answers on port {port} already: take another --port")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    server = subprocess.Popen([*command, "--port", str(port), "--workers", "1"])
+    # The page shows runs: MLflow's background jobs, each in a process of its own, are of no use to it.
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    server = subprocess.Popen([*command, "--port", str(port), "--workers", "1"], env=environment)
     try:
         while server.poll() is None and not _answers(address):
             time.sleep(0.5)

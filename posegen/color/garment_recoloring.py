@@ -25,12 +25,12 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from posegen.color.lab import in_gamut, into_gamut, rgb_to_lab
 from posegen.errors import ColorError, ConfigError
-from posegen.features.person_classes import PersonClass
+from posegen.person_classes import PersonClass
 
 Garment = Literal["upper", "lower"]
 Lab = tuple[float, float, float]
 
-_OWN_CLASS = {"upper": PersonClass.UPPER, "lower": PersonClass.LOWER}
+_OWN_CLASS: dict[Garment, PersonClass] = {"upper": PersonClass.UPPER, "lower": PersonClass.LOWER}
 _DISTINCT = 0.15  # of a one-piece: an upper or lower garment of less area beside it is not a garment of its own
 
 _PIXELS_OF_HEIGHT = 128  # one pixel of the outline's band for each so many of the picture's height
@@ -46,6 +46,7 @@ _PATTERN_RANGE = (3.0, 97.0)  # lightnesses of patterns
 _DARK = (12.0, 38.0)  # lightness of cloth whose shading is noise and sheen for the most part, and for no part
 _BRIGHT_SPREAD = 0.16  # of log q: 5th percentile of the shading of bright cloth in even light
 _SHEEN, _MOST_SHEEN = 9.0, 8.0  # L that folds rise above black cloth, and by how much they are amplified for that
+_BLACK = np.array([16.0, 0.0, 0.0])  # L, a, b and this are in proportion to the cube root of light
 _HUES, _LIGHTNESSES = 721, 401  # of the gamut's table
 
 
@@ -124,6 +125,8 @@ class GarmentPaint:
         self._mixed = mixed
         self._alpha = matte.alpha[rows[mixed], columns[mixed], None]
         self._rest = (1 - self._alpha) * matte.others[rows[mixed], columns[mixed]]
+        if not self.cloth.any():  # nothing prevails
+            self.cloth = self.region.copy()
         self._sample = self._cloth.at(_thin_out(np.flatnonzero(self.cloth[self._rows, self._columns])))
 
     def apply(self, lab: Lab, onto: np.ndarray | None = None) -> np.ndarray:
@@ -137,7 +140,7 @@ class GarmentPaint:
             onto: The picture with another garment in another colour already; by default as it was.
         """
         albedo = wanted = _with_room(shown_color(lab))
-        # Light and shade take chroma at the gamut's end. In the shade there's room for more than the colour has in light.
+        # At the gamut's end light and shade take chroma. Shade has room for more of it than the colour has in light.
         for _ in range(_STEPS):
             missing = wanted - np.median(self._sample.paint(albedo), axis=0)
             if np.abs(missing).max() < _CLOSE:
@@ -155,7 +158,7 @@ class GarmentPaint:
         return result
 
 
-def recolor_garments(image: np.ndarray, labels: np.ndarray, colors: dict[Garment, Lab]) -> np.ndarray:
+def paint_garments(image: np.ndarray, labels: np.ndarray, colors: dict[Garment, Lab]) -> np.ndarray:
     """Return a picture (H, W, 3) uint8 with its garments in the colours given; without a colour they stay bit-exact.
 
     Raises ColorError where a garment is not seen, or a one-piece is given two colours.
@@ -184,7 +187,7 @@ def _room_above(lab: np.ndarray, fading: float = _FADING) -> float:
     """How far light may rise, log q: to where the colour leaves the gamut, and part of the way from there to white."""
     top = float(np.log((100 + 16) / (max(lab[0], 0) + 16)))
     steps = np.linspace(0, top, 33)
-    shown = in_gamut(np.exp(steps)[:, None] * (lab + [16, 0, 0]) - [16, 0, 0])
+    shown = in_gamut(np.exp(steps)[:, None] * (lab + _BLACK) - _BLACK)
     room = float(steps[max(int(np.argmin(shown)) - 1, 0)]) if not shown.all() else top
     return room + fading * (top - room)
 
@@ -210,8 +213,8 @@ class _Cloth:
 
     def at(self, index: np.ndarray) -> _Cloth:
         """Some of the pixels, by their number."""
-        parts = (self.shading, self.smooth, self.contrast, self.share, self.own_ab)
-        return _Cloth(*(part[index] for part in parts), self.facts)
+        chroma = self.share[index], self.own_ab[index]
+        return _Cloth(self.shading[index], self.smooth[index], self.contrast[index], *chroma, facts=self.facts)
 
     def paint(self, lab: np.ndarray) -> np.ndarray:
         """Return L, a, b (N, 3) float32 of the pixels on cloth of albedo `lab`, within the gamut."""
@@ -263,33 +266,39 @@ class _ClothFacts:
         return np.minimum(u, 0) * np.float32(gain_down) + upper
 
     def fit_contrast(self, contrast: np.ndarray, lightness: float) -> np.ndarray:
-        """The pattern's contrast (N,) on cloth of another lightness: as it was, less, or of the other sign."""
-        room_below = max(lightness - _PATTERN_RANGE[0], 0.0)
-        room_above = max(_PATTERN_RANGE[1] - lightness, 0.0)
-        kept = self._kept(room_below, room_above)
-        sign = np.clip((kept - self._kept(room_above, room_below) + 0.4) / 0.15, -1, 1)
-        sign = sign if self.may_turn else 1.0
-        if sign < 0:
-            room_below, room_above = room_above, room_below
-        below = min(1.0, room_below / self.below) if self.below else 1.0
-        above = min(1.0, room_above / self.above) if self.above else 1.0
-        return np.where(contrast < 0, np.float32(sign * below), np.float32(sign * above)) * contrast
+        """The pattern's contrast (N,) on cloth of another lightness.
 
-    def _kept(self, room_below: float, room_above: float) -> float:
-        """Share of the pattern's contrast for which there's room."""
+        It is as it was, less where there's less room for it, and of the other sign where little would be left.
+        """
+        below, above = max(lightness - _PATTERN_RANGE[0], 0.0), max(_PATTERN_RANGE[1] - lightness, 0.0)
+        kept = self._scaled(contrast, below, above)
+        lost = self._share_kept(above, below) - self._share_kept(below, above)
+        turned = np.float32(_smoothstep(lost, 0.25, 0.55) if self.may_turn else 0)
+        return kept if turned == 0 else (1 - turned) * kept - turned * self._scaled(contrast, above, below)
+
+    def _scaled(self, contrast: np.ndarray, room_below: float, room_above: float) -> np.ndarray:
+        """A contrast (N,) with its dark and its bright part brought into some room."""
+        below, above = self._scales(room_below, room_above)
+        return np.where(contrast < 0, np.float32(below), np.float32(above)) * contrast
+
+    def _scales(self, room_below: float, room_above: float) -> tuple[float, float]:
         below = min(1.0, room_below / self.below) if self.below else 1.0
-        above = min(1.0, room_above / self.above) if self.above else 1.0
+        return below, min(1.0, room_above / self.above) if self.above else 1.0
+
+    def _share_kept(self, room_below: float, room_above: float) -> float:
+        """Share of the pattern's contrast for which there's room."""
         total = sum(self.weights)
-        return (self.weights[0] * below + self.weights[1] * above) / total if total else 1.0
+        return float(np.dot(self.weights, self._scales(room_below, room_above)) / total) if total else 1.0
 
 
 _DARK_NOISE = 40.0
 _CLOTH_L, _CLOTH_AB = 20.0, 10.0  # how far a pixel of the cloth is from the shaded cloth around it
 _PART = (20.0, 9.0, 9.0)  # half widths of a part of one colour, in L, a and b
 _PIECE_WIDTH, _PIECE_AREA = 0.10, 0.015  # of a piece of another colour: of the garment's width and area
+_PIECE_BIN, _PIECE_COMMON = np.array([14.0, 9.0, 9.0]), 0.02  # colours of pieces: L, a, b, and least share
 _PIECE_LIKENESS = 0.12  # at most, with the cloth
 _SHADE = (0.5, 1.5)  # of q: shade and sun beside the light that prevails
-_TURNING = (0.15, 0.03)  # of the garment's area: of dark and of bright patterns that are seen on cloth of any colour
+_TURNING = (0.08, 0.02)  # of the garment's area: of dark and of bright patterns that are seen on cloth of any colour
 _SCALE = 0.05  # of shading, in square roots of the garment's area
 
 
@@ -334,7 +343,8 @@ def _evenly_lit_ab(ab: np.ndarray, lightness: np.ndarray) -> np.ndarray:
 def _other_pieces(around: _Surroundings, region: np.ndarray, band: int) -> np.ndarray:
     """Find large pieces of another colour: a shirt under a jacket, a panel, a picture on a shirt, a hand before it.
 
-    They are no pattern of the cloth, and keep their pixels. What may be the cloth itself in shade or in the sun is none.
+    They are no pattern of the cloth, and keep their pixels. What may be the cloth itself, in shade or in the sun, is
+    none.
     """
     size = max(band + 1, round(_PIECE_WIDTH * np.sqrt(region.sum()) / 2))
     unlike = (region & (cv2.blur(around.near, (3, 3)) < 0.3)).astype(np.uint8)
@@ -350,7 +360,29 @@ def _other_pieces(around: _Surroundings, region: np.ndarray, band: int) -> np.nd
         is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1]
         if piece.sum() > _PIECE_AREA * region.sum() and around.near[piece].mean() < _PIECE_LIKENESS and not is_shade:
             found |= (cv2.dilate(piece.astype(np.uint8), _disk(size + 1)) > 0) & (closed > 0)
-    return found
+    return found | _like_pieces(own, cloth, found, unlike > 0)
+
+
+def _like_pieces(colors: np.ndarray, cloth: np.ndarray, found: np.ndarray, unlike: np.ndarray) -> np.ndarray:
+    """Find smaller pieces of the colours of larger ones: the small flowers of a print with large ones.
+
+    Args:
+        colors: (H, W, 3), L and chroma without shading.
+        cloth: (H, W, 3), those of the cloth around.
+        found: (H, W) bool, the large pieces.
+        unlike: (H, W) bool, all that isn't cloth.
+    """
+    if not found.any():
+        return found
+    bins = np.round(colors / _PIECE_BIN).astype(np.int64)
+    clear = (np.abs(colors - cloth) > 2 * _PIECE_BIN).any(axis=-1)
+    common, counts = np.unique(bins[found & clear], axis=0, return_counts=True)
+    common = common[counts > _PIECE_COMMON * counts.sum()]
+    count, pieces = cv2.connectedComponents((unlike & ~found).astype(np.uint8))
+    alike = clear & (np.abs(bins[:, :, None] - common).max(axis=-1) <= 1).any(axis=-1)
+    size = np.bincount(pieces.ravel(), minlength=count)
+    share = np.bincount(pieces.ravel(), weights=alike.ravel(), minlength=count) / np.maximum(size, 1)
+    return unlike & ((share > 0.6) & (size > 12))[pieces] & (pieces > 0)
 
 
 def _disk(radius: int) -> np.ndarray:
@@ -376,10 +408,16 @@ def _take_apart(around: _Surroundings, core: np.ndarray) -> _Cloth:
         (float(shadow), float(light)),
         *_typical(contrast[core & (near < 0.5)]),
         (float(-np.minimum(contrast[core], 0).sum()), float(np.maximum(contrast[core], 0).sum())),
-        bool((contrast[core] < -15).mean() > _TURNING[0] or (contrast[core] > 15).mean() > _TURNING[1]),
+        _is_pattern(contrast[core], np.linalg.norm(own_ab[core], axis=-1)),
     )
-    flat = (log_q.ravel(), log_smooth.ravel(), contrast.ravel(), share.reshape(-1, 1), own_ab.reshape(-1, 2))
-    return _Cloth(*(part.astype(np.float32) for part in flat), facts)
+    return _Cloth(
+        log_q.ravel().astype(np.float32),
+        log_smooth.ravel().astype(np.float32),
+        contrast.ravel().astype(np.float32),
+        share.reshape(-1, 1).astype(np.float32),
+        own_ab.reshape(-1, 2).astype(np.float32),
+        facts,
+    )
 
 
 def _prevailing(colors: np.ndarray) -> np.ndarray:
@@ -463,10 +501,19 @@ def _split_chroma(ab: np.ndarray, near: np.ndarray, cloth: np.ndarray) -> tuple[
     return (near[..., 0] + (1 - near[..., 0]) * share), near * 0.7 * cored + (1 - near) * own
 
 
+def _is_pattern(contrast: np.ndarray, chroma: np.ndarray) -> bool:
+    """Whether contrasts (K,) with chroma of their own are a pattern, rather than belts, zips and shadows."""
+    dark, print_like = contrast < -15, (contrast > 15) | ((contrast < -8) & (chroma > 15))
+    return bool(dark.mean() > _TURNING[0] or print_like.mean() > _TURNING[1])
+
+
 def _typical(contrast: np.ndarray) -> tuple[float, float]:
     """Large contrasts below and above 0, of those (K,) of a pattern."""
     dark, bright = -contrast[contrast < -3], contrast[contrast > 3]
-    return tuple(float(np.quantile(part, 0.9)) if len(part) else 0.0 for part in (dark, bright))
+    return (
+        float(np.quantile(dark, 0.9)) if len(dark) else 0.0,
+        float(np.quantile(bright, 0.9)) if len(bright) else 0.0,
+    )
 
 
 # ---- Outlines
@@ -541,7 +588,8 @@ def _nearest_color(rgb: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
 def _window(region: np.ndarray, margin: int) -> tuple[slice, slice]:
     """The rectangle around a region, with a margin."""
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    return tuple(slice(max(int(part[0]) - margin, 0), int(part[-1]) + margin + 1) for part in (rows, columns))
+    top, left = max(int(rows[0]) - margin, 0), max(int(columns[0]) - margin, 0)
+    return slice(top, int(rows[-1]) + margin + 1), slice(left, int(columns[-1]) + margin + 1)
 
 
 def _thin_out(index: np.ndarray, most: int = 4000) -> np.ndarray:

@@ -9,6 +9,7 @@ each pixel the label that its place and its colour make most likely.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from posegen.skeletons import joint_indices
 
 NONE, UPPER, LOWER = 0, 1, 2
 """Labels of garments in a picture."""
+
+GarmentMethod = Literal["heuristic", "parser"]
+"""How garments are found: by `garment_labels`, or by the person parser."""
 
 _NECK = joint_indices(["neck"])[0]
 _ARMS = [joint_indices([f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist")]) for side in ("right", "left")]

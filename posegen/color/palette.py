@@ -68,7 +68,7 @@ def parse_color(text: str) -> tuple[float, float, float]:
 
 
 def color_name(lab: tuple[float, float, float]) -> str:
-    """Return the CSS name of the colour that is nearest to L, a, b by CIEDE2000; the first in the alphabet of several."""
+    """Return the CSS name of the colour that is nearest to L, a, b by CIEDE2000; of several the first by alphabet."""
     names = sorted(ImageColor.colormap)
     colors = rgb_to_lab(np.array([ImageColor.getrgb(name)[:3] for name in names], np.uint8))
     return names[int(delta_e_2000(colors, np.array(lab, np.float64)).argmin())]

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import ClipFile, RecoloringFile
 from posegen.datasets.clip_index import load_index, match_entries
 from posegen.datasets.dataset import Dataset, Split, readable_id
@@ -33,6 +34,8 @@ ClipGroup = Literal["person", "action"]
 CLIPS_VERSION = 2
 """Of the dataset's format. In version 1, which is read, each clip's file had its split, too."""
 _READABLE = (1, CLIPS_VERSION)
+GarmentChoice = Literal["dataset", "heuristic", "parser"]
+"""How garments are found: as the dataset says, by the heuristic of colours and places, or by the person parser."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,18 @@ class DatasetInfo:
     splits: dict[str, list[str]]
     """``train`` and ``test``: the actions, or persons, of each."""
     schema_version: int = CLIPS_VERSION
+
+    def garment_method(self, choice: GarmentChoice = "dataset") -> GarmentMethod:
+        """How garments are found in the clips. Raises DatasetError where the dataset names no known way.
+
+        Datasets without a word on it are from before the person parser: theirs is the heuristic.
+        """
+        method = self.settings.get("garments", "heuristic") if choice == "dataset" else choice
+        if method not in get_args(GarmentMethod):
+            raise DatasetError(
+                f"garments are found by {method!r}, expected one of {', '.join(get_args(GarmentMethod))}"
+            )
+        return method
 
     def split_of_group(self, group: str) -> Split | None:
         """The split of a person, or action, None where it is in neither."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.color.garment_segmentation import garment_labels
+from posegen.color.garment_segmentation import GarmentMethod
 from posegen.color.palette import sample_ab
 from posegen.datasets.clip_files import Clip, ClipFile, RecoloringFile
 from posegen.datasets.clips import ClipDataset
@@ -26,6 +26,7 @@ from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.color import areas_beside, hit, leakage, mean_ab, share_of_way, texture_kept
 from posegen.metrics.latent import code_sensitivity
 from posegen.metrics.temporal import implied_flow
+from posegen.perception.garments import label_garments
 from posegen.samples import REGIONS, usable_rows
 
 _LEAST_WAY = 15.0  # units of (a, b): smaller colour changes are within the encoders' errors
@@ -50,7 +51,7 @@ class ColorControlCase:
     clip: Clip
     content: Person
     labels: np.ndarray
-    """(T, H, W) of `garment_labels`."""
+    """(T, H, W) of `label_garments`."""
     swaps: list[Swap]
 
 
@@ -77,13 +78,15 @@ class SwapResult:
     """Mean change of a channel, in [0, 1], per unit of distance between the codes; NaN where both codes are equal."""
 
 
-def prepare_swaps(file: ClipFile, clip: Clip, recolorings: RecoloringFile, count: int) -> ColorControlCase:
+def prepare_swaps(
+    file: ClipFile, clip: Clip, recolorings: RecoloringFile, count: int, garments: GarmentMethod = "heuristic"
+) -> ColorControlCase:
     """Prepare swaps to the first `count` recolourings of a clip, for each garment that it shows.
 
-    `clip` is the content of `file`, or an excerpt from its beginning.
+    `clip` is the content of `file`, or an excerpt from its beginning; `garments` is how they are found.
     """
-    labels = garment_labels(clip.images, clip.keypoints, clip.masks)
-    garments = {region: labels == index + 1 for index, region in enumerate(REGIONS)}
+    labels = label_garments(clip.images, clip.keypoints, clip.masks, garments)
+    shown = {region: labels == index + 1 for index, region in enumerate(REGIONS)}
     row = int(usable_rows(file)[0])
     swaps = []
     for recoloring in range(1, min(count + 1, recolorings.num_recolorings)):  # 0 is the original
@@ -91,10 +94,10 @@ def prepare_swaps(file: ClipFile, clip: Clip, recolorings: RecoloringFile, count
         image = recolorings.image(row, recoloring)
         swaps += [
             Swap(region, image, mean_ab(recolored, garment))
-            for region, garment in garments.items()
+            for region, garment in shown.items()
             if _is_more_than_outline(garment)
         ]
-    return ColorControlCase(clip, person_of_clip(file), labels, swaps)
+    return ColorControlCase(clip, person_of_clip(file, garments), labels, swaps)
 
 
 def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_frames: int = 8) -> list[ColorControlCase]:
@@ -115,7 +118,8 @@ def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_fra
     excerpts = []
     for file in list(of_person.values())[:count]:
         recolorings = dataset.recolorings("clip", "both", file)
-        case = prepare_swaps(file, _beginning(file.read(), num_frames), recolorings, recolorings.num_recolorings)
+        beginning, method = _beginning(file.read(), num_frames), dataset.info.garment_method()
+        case = prepare_swaps(file, beginning, recolorings, recolorings.num_recolorings, method)
         excerpts.append(replace(case, swaps=_farthest_swaps(case)))
     return excerpts
 

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from posegen.errors import ConfigError
 from posegen.evaluation.metric_info import Direction, MetricInfo
+from posegen.person_classes import PersonClass
 from posegen.stages import STAGES
 
 _CIEDE2000 = "CIEDE2000: Sharma et al., 2005"
@@ -34,7 +35,9 @@ _LOSSES: dict[Direction, dict[str, str]] = {
         "action": "cross entropy of actions",
         "class": "colour class loss",
         "contrast": "contrast loss",
+        "cross_entropy": "cross entropy of classes",
         "cycle": "code cycle loss",
+        "dice": "Dice loss",
         "flow": "correspondence loss",
         "fm": "feature matching loss",
         "gradient": "gradient loss",
@@ -166,6 +169,39 @@ _GROUPS: dict[str, tuple[MetricInfo, ...]] = {
         MetricInfo("opacity_error", "error of the opacity", "of 1", "down", digits=4, source=_REFINER),
         MetricInfo("opacity_error_layers", "error of the layers' opacity", "of 1", "down", digits=4, source=_REFINER),
         MetricInfo("gain", "share of the layers' error taken away", "%", "up", digits=1, scale=100, source=_REFINER),
+    ),
+    "parsing": (
+        *(
+            MetricInfo(
+                f"{kind.name.lower()}_iou",
+                f"IoU of {kind.name.lower().replace('_', ' ')}",
+                "of 1",
+                "up",
+                digits=3,
+                source="posegen.metrics.parsing.class_ious",
+            )
+            for kind in PersonClass
+        ),
+        MetricInfo(
+            "mean_iou", "mean IoU of all classes", "of 1", "up", digits=3, source="posegen.metrics.parsing.class_ious"
+        ),
+        MetricInfo(
+            "garment_iou",
+            "mean IoU of upper and lower garment",
+            "of 1",
+            "up",
+            digits=3,
+            source="posegen.metrics.parsing.class_ious",
+        ),
+        MetricInfo(
+            "painted",
+            "skin and hair taken for a garment",
+            "%",
+            "down",
+            scale=100,
+            digits=1,
+            source="posegen.metrics.parsing.painted_share",
+        ),
     ),
     "colour asked for": (),
     "motion": (

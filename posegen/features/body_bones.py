@@ -14,14 +14,16 @@ import numpy as np
 from posegen.features.body_pose import BodyPoses
 from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 
-BONES: tuple[str, ...] = (
+SOFT_BONES: tuple[str, ...] = (
     "chest",
     "pelvis",
     "head",
     "right_upper_arm",
     "right_forearm",
+    "right_hand",
     "left_upper_arm",
     "left_forearm",
+    "left_hand",
     "right_thigh",
     "right_calf",
     "right_foot",
@@ -31,6 +33,13 @@ BONES: tuple[str, ...] = (
 )
 """What moves on its own."""
 
+_PARENTS = {
+    name: SOFT_BONES.index("chest" if name.endswith("upper_arm") else "pelvis")
+    if name.endswith(("upper_arm", "thigh"))
+    else SOFT_BONES.index(name) - 1
+    for name in SOFT_BONES[3:]
+}
+"""For each bone of a limb the number of the one that it hangs from, which comes before it."""
 _MIRROR = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
 _FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
 _EYES_AND_EARS = (joint_indices(["right_eye", "left_eye"]), joint_indices(["right_ear", "left_ear"]))
@@ -61,13 +70,13 @@ class BoneFrame(NamedTuple):
     """Bones in one pose."""
 
     origins: np.ndarray
-    """(13, 2) pixels: the joint that a bone hangs from."""
+    """(15, 2) pixels: the joint that a bone hangs from."""
     along: np.ndarray
-    """(13, 2) pixels: from the origin to the end of the bone."""
+    """(15, 2) pixels: from the origin to the end of the bone."""
     across: np.ndarray
-    """(13, 2) pixels: across the bone; half the width for chest and pelvis, of the bone's length for the others."""
+    """(15, 2) pixels: across the bone; half the width for chest and pelvis, of the bone's length for the others."""
     seen: np.ndarray
-    """(13,) bool: both joints of the bone are known."""
+    """(15,) bool: both joints of the bone are known."""
     face: np.ndarray
     """(2,) pixels: the middle of eyes, ears and nose."""
     faces_viewer: bool
@@ -133,12 +142,16 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
     points, known = keypoints[:, :2], keypoints[:, 2] > 0
     shoulders, hips = points[_SHOULDERS].mean(axis=0), points[_HIPS].mean(axis=0)
     spine = hips - shoulders
-    origins, along, across = np.zeros((len(BONES), 2)), np.zeros((len(BONES), 2)), np.zeros((len(BONES), 2))
-    seen = np.ones(len(BONES), bool)
+    origins, along, across = (
+        np.zeros((len(SOFT_BONES), 2)),
+        np.zeros((len(SOFT_BONES), 2)),
+        np.zeros((len(SOFT_BONES), 2)),
+    )
+    seen = np.ones(len(SOFT_BONES), bool)
     trunk = trunk_length(pose)
 
     def put(name: str, origin: np.ndarray, vector: np.ndarray, width: np.ndarray) -> None:
-        index = BONES.index(name)
+        index = SOFT_BONES.index(name)
         origins[index], along[index], across[index] = origin, vector, width
 
     put("chest", shoulders, spine, _trunk_width(pose, _SHOULDERS, spine))
@@ -148,31 +161,34 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
     up = _head_up(points, known, shoulders, middle, spine)
     put("head", shoulders, up, _perpendicular(up))
     for name, (near, far) in _LIMBS.items():
-        seen[BONES.index(name)] = known[near] and known[far]
+        seen[SOFT_BONES.index(name)] = known[near] and known[far]
         vector = points[far] - points[near] if known[near] and known[far] else spine / 2
         put(name, points[near], vector, _perpendicular(vector))
+    for forearm in (SOFT_BONES.index("right_forearm"), SOFT_BONES.index("left_forearm")):
+        seen[forearm + 1] = seen[forearm]
+        put(SOFT_BONES[forearm + 1], origins[forearm] + along[forearm], along[forearm], across[forearm])
     for side, (ankle, toe) in enumerate(zip(_ANKLES, pose.toes, strict=True)):
         name = ("right_foot", "left_foot")[side]
-        seen[BONES.index(name)] = known[ankle] and toe[2] > 0
+        seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    return BoneFrame(origins, along, across, seen, middle, bool(known[_FACE[:3]].any()))
+    return BoneFrame(origins, along, across, seen, middle, _shows_face(pose))
 
 
 def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.ndarray:
-    """Return how pixels of the source move with each bone to the target: (13, 2, 3) float64 affine maps.
+    """Return how pixels of the source move with each bone to the target: (15, 2, 3) float64 affine maps.
 
     Args:
         source: Of the picture.
         target: Of the pose to show.
         scale: How much larger the person is in the target than in the source.
     """
-    maps = np.zeros((len(BONES), 2, 3))
-    for index, name in enumerate(BONES):
+    maps = np.zeros((len(SOFT_BONES), 2, 3))
+    for index, name in enumerate(SOFT_BONES):
         from_along, to_along = source.along[index], target.along[index]
         if name in ("chest", "pelvis"):
             linear = _trunk_map(from_along, to_along, source.across[index], target.across[index], scale)
-        elif name == "head" or name.endswith("foot"):
+        elif name == "head" or name.endswith(("foot", "hand")):  # rigid: a hand keeps its shape, and so does a ball
             linear = scale * _rotation(_angle(to_along) - _angle(from_along))
         else:
             ratio = np.hypot(*to_along) / max(np.hypot(*from_along), _LEAST_LENGTH)
@@ -181,7 +197,17 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
         maps[index, :, :2] = linear
         fixed = (source.face, target.face) if name == "head" else (source.origins[index], target.origins[index])
         maps[index, :, 2] = fixed[1] - linear @ fixed[0]
+        if not target.seen[index]:  # what is not to be seen goes along with what it hangs from
+            maps[index] = maps[_PARENTS[name]]
     return maps
+
+
+def _shows_face(pose: BodyPoses) -> bool:
+    """Whether nose or eyes are seen: estimators guess them on the back of a head, behind the ears."""
+    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
+    depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
+    behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
+    return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
 
 
 def _trunk_width(pose: BodyPoses, pair: np.ndarray, spine: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def _two(name: str, near: str, far: str) -> list[Bone]:
     return [Bone(name, BODY_21.index(start), BODY_21.index(end)) for start, end in names]
 
 
-BONES: tuple[Bone, ...] = (
+BODY_BONES: tuple[Bone, ...] = (
     *_two("hip", "mid_hip", "{}_hip"),
     Bone("trunk", MID_HIP, NECK),
     *_two("shoulder", "neck", "{}_shoulder"),
@@ -52,7 +52,7 @@ BONES: tuple[Bone, ...] = (
 )
 """Parents come before their children. The head is no bone: it moves as one."""
 
-NEAR, FAR = (np.array(ends) for ends in zip(*((bone.near, bone.far) for bone in BONES), strict=True))
+NEAR, FAR = (np.array(ends) for ends in zip(*((bone.near, bone.far) for bone in BODY_BONES), strict=True))
 
 
 def _rest(name: str) -> np.ndarray:
@@ -97,7 +97,7 @@ def points_of_poses(poses: BodyPoses) -> np.ndarray:
 
 
 def bone_vectors(points: np.ndarray) -> np.ndarray:
-    """Return the vectors (..., B, 2 or 3) along `BONES` of points (..., 21, 2 or 3), from near to far."""
+    """Return the vectors (..., B, 2 or 3) along `BODY_BONES` of points (..., 21, 2 or 3), from near to far."""
     return points[..., FAR, :] - points[..., NEAR, :]
 
 

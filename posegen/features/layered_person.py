@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 
 from posegen.errors import ConfigError
 from posegen.features.body_bones import (
-    BONES,
+    SOFT_BONES,
     BoneFrame,
     bone_maps,
     find_bones,
@@ -29,7 +30,7 @@ from posegen.features.body_bones import (
 from posegen.features.body_pose import BodyPoses
 from posegen.features.matte import nearest_known
 from posegen.features.mesh_warp import Mesh, grid_mesh, is_covered, sample_texture, target_positions, warp_texture
-from posegen.features.person_classes import PersonClass
+from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 
 LAYERS: tuple[str, ...] = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg", "skirt")
@@ -38,8 +39,8 @@ LAYERS: tuple[str, ...] = ("head", "torso", "right_arm", "left_arm", "right_leg"
 _HEAD, _TORSO, _RIGHT_ARM, _LEFT_ARM, _RIGHT_LEG, _LEFT_LEG, _SKIRT = range(len(LAYERS))
 _ARMS, _LEGS = (_RIGHT_ARM, _LEFT_ARM), (_RIGHT_LEG, _LEFT_LEG)
 _CHAINS: dict[int, tuple[str, ...]] = {
-    _RIGHT_ARM: ("right_upper_arm", "right_forearm"),
-    _LEFT_ARM: ("left_upper_arm", "left_forearm"),
+    _RIGHT_ARM: ("right_upper_arm", "right_forearm", "right_hand"),
+    _LEFT_ARM: ("left_upper_arm", "left_forearm", "left_hand"),
     _RIGHT_LEG: ("right_thigh", "right_calf", "right_foot"),
     _LEFT_LEG: ("left_thigh", "left_calf", "left_foot"),
 }
@@ -57,6 +58,7 @@ _HAND = 0.35  # how far beyond the wrist an arm reaches
 _SEAMS = {_HEAD: 0.12, _RIGHT_ARM: 0.16, _LEFT_ARM: 0.16, _RIGHT_LEG: 0.2, _LEFT_LEG: 0.2, _SKIRT: 0.0}
 _SEAM_OF_SKIRT = 0.2
 
+_CLOTH = (PersonClass.UPPER, PersonClass.LOWER, PersonClass.ONE_PIECE)
 # How much less a class of pixels belongs to a layer than its place says, in half widths.
 _NEVER = 50.0
 _MISFITS = {
@@ -74,7 +76,7 @@ _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the 
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
 _FEWEST = 12  # pixels of a layer that is worth showing
-_HIDDEN_WIDTH = 2.2  # half widths across what a leg is behind others
+_HIDDEN_WIDTH = 1.5  # half widths across what a leg is behind others
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 _SQUARES = 48  # of the mesh along the height of the picture
 _SAMPLES = 96  # of the coarse map along the height of the target
@@ -98,7 +100,7 @@ class Layer:
     """(h, w) bool within `box`: where it shows the picture itself."""
     mesh: Mesh
     weights: np.ndarray
-    """(V, 13): how much each vertex follows each of `BONES`; rows sum to 1."""
+    """(V, 15): how much each vertex follows each of `SOFT_BONES`; rows sum to 1."""
     bones: BoneFrame
     """The pose in which it was seen."""
     texture: np.ndarray
@@ -130,43 +132,60 @@ class LayeredFrame:
     filled in, borrowed hair or nobody."""
 
 
+@dataclass(frozen=True)
 class LayeredPerson:
-    """A person of whom a picture is taken apart once, and shown in any number of poses.
+    """A person of whom a picture is taken apart once, and shown in any number of poses; see `take_apart`."""
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        pose: The person's pose in it.
-        labels: (H, W) uint8 of `PersonClass`.
-        matte: (H, W) float32 in [0, 1], opacity of the person.
-        background: (H, W, 3) uint8 without the person.
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB, in which the colours are seen."""
+    pose: BodyPoses
+    """The person's pose in it."""
+    labels: np.ndarray
+    """(H, W) uint8 of `PersonClass`."""
+    background: np.ndarray
+    """(H, W, 3) uint8 without the person."""
+    layers: dict[int, Layer]
+    """By their number in `LAYERS`."""
+    borrowed: frozenset[int]
+    """Limbs that are those of the other side, mirrored."""
 
-    Raises:
-        ConfigError: The pose lacks a shoulder or a hip.
-    """
+    @classmethod
+    def take_apart(
+        cls, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray, background: np.ndarray
+    ) -> LayeredPerson:
+        """Take a picture apart.
 
-    def __init__(
-        self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray, background: np.ndarray
-    ):
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            pose: The person's pose in it.
+            labels: (H, W) uint8 of `PersonClass`.
+            matte: (H, W) float32 in [0, 1], opacity of the person.
+            background: (H, W, 3) uint8 without the person.
+
+        Raises:
+            ConfigError: The pose lacks a shoulder or a hip.
+        """
         if not has_trunk(pose):
             raise ConfigError("the person's shoulders and hips are not all seen, expected both of both")
-        self.background = background
-        self.pose = pose
-        self.image, self.labels = image, labels
-        self.layers = _Division(image, pose, labels, matte).layers()
-        self._borrow_limbs(image, labels, matte)
-        self._back_of_head = self._without_face()
+        layers = _Division(image, pose, labels, matte).layers()
+        missing = [index for index in (*_ARMS, *_LEGS) if not _shows_limb(layers, index, pose)]
+        flipped = [np.ascontiguousarray(one[:, ::-1]) for one in (image, labels, matte)]
+        mirrored = mirror_pose(pose, image.shape[1])
+        others = _Division(flipped[0], mirrored, *flipped[1:]).layers() if missing else {}
+        borrowed = {
+            index: others[index]
+            for index in missing
+            if index in others and _shows_limb(layers, _OTHER_SIDE[index], pose)
+        }
+        return cls(image, pose, labels, background, layers | borrowed, frozenset(borrowed))
 
     def recolored(self, image: np.ndarray) -> LayeredPerson:
         """Return the person with other colours: the same layers of another picture (H, W, 3) uint8 of the same pose."""
-        other = object.__new__(LayeredPerson)
-        vars(other).update(vars(self))
-        other.image = image
         mirrored = np.ascontiguousarray(image[:, ::-1])
-        other.layers = {
-            index: layer.showing(mirrored if index in self._borrowed else image) for index, layer in self.layers.items()
+        layers = {
+            index: layer.showing(mirrored if index in self.borrowed else image) for index, layer in self.layers.items()
         }
-        other._back_of_head = other._without_face()
-        return other
+        return replace(self, image=image, layers=layers)
 
     def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:
         """Show the person in one pose: (H, W, 3) uint8.
@@ -196,10 +215,6 @@ class LayeredPerson:
             draw_layers(canvas, dict.fromkeys(range(len(LAYERS)), self), pose, scale, found)
         return found
 
-    def is_borrowed(self, index: int) -> bool:
-        """Return whether a layer is the mirrored limb of the other side."""
-        return index in self._borrowed
-
     def shows_other_side(self, pose: BodyPoses) -> bool:
         """Return whether one pose shows the back of a person whose front the picture shows, or the front for the back.
 
@@ -212,32 +227,11 @@ class LayeredPerson:
         """Return a layer by its number in `LAYERS`: the head's is without a face where that is not to be seen."""
         layer = self.layers.get(index)
         if index == _HEAD and layer is not None and layer.bones.faces_viewer and not faces_viewer:
-            return self._back_of_head
+            return self.back_of_head
         return layer
 
-    def _borrow_limbs(self, image: np.ndarray, labels: np.ndarray, matte: np.ndarray) -> None:
-        """Show limbs that the picture hides as the mirrored limbs of the other side."""
-        self._borrowed: set[int] = set()
-        missing = [index for index in (*_ARMS, *_LEGS) if not self._shows_limb(index)]
-        if not missing:
-            return
-        flipped = (np.ascontiguousarray(one[:, ::-1]) for one in (image, labels, matte))
-        mirrored_image, mirrored_labels, mirrored_matte = flipped
-        pose = mirror_pose(self.pose, image.shape[1])
-        other = _Division(mirrored_image, pose, mirrored_labels, mirrored_matte).layers()
-        for index in missing:
-            if self._shows_limb(_OTHER_SIDE[index]) and index in other:
-                self.layers[index] = other[index]
-                self._borrowed.add(index)
-
-    def _shows_limb(self, index: int) -> bool:
-        """Whether the picture shows a limb down to its last joint, and not from its end."""
-        layer = self.layers.get(index)
-        if layer is None or not all(layer.bones.seen[BONES.index(name)] for name in _CHAINS[index][:2]):
-            return False
-        return bool(min(foreshortening(self.pose, name) for name in _CHAINS[index][:2]) > _FORESHORTENED)
-
-    def _without_face(self) -> Layer | None:
+    @cached_property
+    def back_of_head(self) -> Layer | None:
         """The head from behind: hair where there is a face."""
         head = self.layers.get(_HEAD)
         if head is None:
@@ -248,14 +242,22 @@ class LayeredPerson:
         ys, _ = np.nonzero(face)
         if hair.sum() < _FEWEST or not len(ys):
             return head
-        face[
-            round(float(head.bones.face[1] + 0.6 * (head.bones.origins[BONES.index("head")] - head.bones.face)[1])) :
-        ] = False
+        neck = head.bones.origins[SOFT_BONES.index("head")]
+        chin = 0.4 * head.bones.face[1] + 0.6 * neck[1]
+        face[max(round(float(chin)), 0) :] = False
         behind = cv2.GaussianBlur(self.image.reshape(-1, 3)[nearest_known(hair)], (0, 0), 1.0)
         soft = cv2.GaussianBlur(cv2.dilate(face.astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), 1.0)[..., None]
         texture = head.texture.copy()
         texture[..., :3] = (texture[..., :3] * (1 - soft) + behind * soft).round().astype(np.uint8)
         return replace(head, texture=texture)
+
+
+def _shows_limb(layers: Mapping[int, Layer], index: int, pose: BodyPoses) -> bool:
+    """Whether a picture shows a limb down to its last joint, and not from its end."""
+    layer = layers.get(index)
+    if layer is None or not all(layer.bones.seen[SOFT_BONES.index(name)] for name in _CHAINS[index][:2]):
+        return False
+    return min(foreshortening(pose, name) for name in _CHAINS[index][:2]) > _FORESHORTENED
 
 
 def order_by_depth(pose: BodyPoses) -> list[int]:
@@ -310,7 +312,7 @@ def draw_layers(
                 _lay_over(canvas, layer, maps[id(layer.bones)])
             else:
                 is_own = layer is view.layers.get(shown)  # the back of a head shows hair of elsewhere
-                _record(record, layer, maps[id(layer.bones)], shown, is_own, view.is_borrowed(shown))
+                _record(record, layer, maps[id(layer.bones)], shown, is_own, shown in view.borrowed)
 
 
 def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray) -> None:
@@ -386,9 +388,9 @@ class _Division:
             shown = own | self._overlap(index)
             region = shown | self._hidden(index)
             opacity = _soften(region) * np.where(region & ~shown, 1, self.matte)
-            sure = _erode(shown & (self.matte > _SURE))
+            sure = self._own_colors(shown)
             if not sure.any():
-                continue
+                continue  # a few pixels at most
             rows, columns = _bounding_box(opacity > 0, margin=3)
             origins = _origins(sure, (rows, columns))
             opaque = (opacity * 255).round().astype(np.uint8)
@@ -406,6 +408,17 @@ class _Division:
             )
             found[index] = layer.showing(self.image)
         return found
+
+    def _own_colors(self, shown: np.ndarray) -> np.ndarray:
+        """Where the picture's colours are those of a layer, (H, W) bool.
+
+        Not at the border to the background or to another class, whose colours mix with it, but beyond the border to a
+        layer of the same cloth or skin, so that no seam is seen.
+        """
+        near = cv2.dilate(shown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        same = self.classes == self.classes.ravel()[nearest_known(shown)]
+        foreign = cv2.dilate((~same).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return near & ~foreign & (self.matte > _SURE)
 
     # ---- Which layer each pixel belongs to
 
@@ -428,21 +441,21 @@ class _Division:
         distances[_HEAD] = np.linalg.norm(points - self.bones.face, axis=1) / (_HEAD_RADIUS * self.trunk)
         for layer, chain in _CHAINS.items():
             for name in chain:
-                bone = BONES.index(name)
-                if self.bones.seen[bone]:
+                bone = SOFT_BONES.index(name)
+                if self.bones.seen[bone] and not name.endswith("hand"):
                     beyond = _HAND * self.trunk if name.endswith("forearm") else 0.0
                     offset, width = self._measure_limb(bone)
                     distance = self._bone_distance(points - offset, bone, beyond) / width
                     distances[layer] = np.minimum(distances[layer], distance)
         for name in ("right_forearm", "left_forearm"):
-            bone = BONES.index(name)
+            bone = SOFT_BONES.index(name)
             if self.bones.seen[bone]:
                 wrist = self.bones.origins[bone] + self.bones.along[bone]
                 near = np.linalg.norm(points - wrist, axis=1) < _HAND * self.trunk
                 distances[[_TORSO, *_LEGS]] += _IN_HAND * (near & (classes == PersonClass.SKIN))
         if self.has_skirt:
             below = self._share_along(points, "chest", 0.85, 1.0) > 0.5
-            cloth = np.isin(classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+            cloth = np.isin(classes, _CLOTH)
             distances[_SKIRT] = np.where(below, np.minimum(distances[_RIGHT_LEG], distances[_LEFT_LEG]), 2 * _NEVER)
             distances[[_TORSO, *_LEGS]] += 4.0 * (below & cloth)
         misfits = np.zeros((len(PersonClass), len(LAYERS)))
@@ -456,7 +469,7 @@ class _Division:
         Joints are found inside the clothes, not in their middle. A side on which the limb lies before the body has no
         outline: there it is as wide as on the other, within what people measure.
         """
-        usual = _HALF_WIDTHS[BONES[bone].split("_", 1)[1]] * self.trunk
+        usual = _HALF_WIDTHS[SOFT_BONES[bone].split("_", 1)[1]] * self.trunk
         start, vector = self.bones.origins[bone], self.bones.along[bone]
         normal = np.array([vector[1], -vector[0]]) / max(np.hypot(*vector), 1e-6)
         reach = np.arange(0, _WIDEST_LIMB * usual, 0.5)
@@ -483,16 +496,16 @@ class _Division:
 
     def _finds_skirt(self) -> bool:
         """Whether cloth hangs between the thighs: a skirt, a dress or a long coat."""
-        seen = [self.bones.seen[BONES.index(name)] for name in ("right_thigh", "left_thigh")]
+        seen = [self.bones.seen[SOFT_BONES.index(name)] for name in ("right_thigh", "left_thigh")]
         if not all(seen):
             return bool((self.labels == PersonClass.ONE_PIECE).any())
-        right, left = (BONES.index(name) for name in ("right_thigh", "left_thigh"))
+        right, left = (SOFT_BONES.index(name) for name in ("right_thigh", "left_thigh"))
         shares = np.linspace(0.35, 0.7, 12)[:, None]
         points = [self.bones.origins[one] + shares * self.bones.along[one] for one in (right, left)]
         middle = ((points[0] + points[1]) / 2).round().astype(int)
         height, width = self.labels.shape
         middle = middle[(middle >= 0).all(axis=1) & (middle[:, 0] < width) & (middle[:, 1] < height)]
-        cloth = np.isin(self.labels, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+        cloth = np.isin(self.labels, _CLOTH)
         between = cloth[middle[:, 1], middle[:, 0]].mean() if len(middle) else 0.0
         knees = self._classes_around_calves()
         is_bare = knees.size > 0 and bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
@@ -501,7 +514,7 @@ class _Division:
     def _classes_around_calves(self) -> np.ndarray:
         found = []
         for name in ("right_calf", "left_calf"):
-            bone = BONES.index(name)
+            bone = SOFT_BONES.index(name)
             if self.bones.seen[bone]:
                 points = self.bones.origins[bone] + np.linspace(0.3, 0.8, 10)[:, None] * self.bones.along[bone]
                 xs, ys = points.round().astype(int).T
@@ -516,10 +529,10 @@ class _Division:
         if index == _TORSO:
             return np.zeros(self.parts.shape, bool)
         if index == _SKIRT:
-            cloth = np.isin(self.classes, (PersonClass.LOWER, PersonClass.ONE_PIECE))
+            cloth = np.isin(self.classes, _CLOTH)
             return (self.parts == _TORSO) & cloth & self._beyond_hips(-_SEAM_OF_SKIRT)
         first = "head" if index == _HEAD else _CHAINS[index][0]
-        center = self.bones.origins[BONES.index(first)].round().astype(int).tolist()
+        center = self.bones.origins[SOFT_BONES.index(first)].round().astype(int).tolist()
         disk = cv2.circle(np.zeros(self.parts.shape, np.uint8), center, round(_SEAMS[index] * self.trunk), 1, -1)
         near = (disk > 0) & (self.parts == _TORSO)
         if index == _HEAD:
@@ -528,7 +541,7 @@ class _Division:
 
     def _beyond_hips(self, margin: float) -> np.ndarray:
         """Pixels (H, W) bool below the hips, or up to a margin in lengths of the trunk above them."""
-        pelvis = BONES.index("pelvis")
+        pelvis = SOFT_BONES.index("pelvis")
         down = -self.bones.along[pelvis] / max(np.hypot(*self.bones.along[pelvis]), 1e-9)
         ys, xs = np.mgrid[: self.parts.shape[0], : self.parts.shape[1]]
         hips = self.bones.origins[pelvis]
@@ -542,14 +555,16 @@ class _Division:
             return (hidden > 0) & np.isin(self.parts, (_HEAD, *_ARMS))
         if index in _LEGS:
             for name in _CHAINS[index][:2]:
-                bone = BONES.index(name)
+                bone = SOFT_BONES.index(name)
                 if self.bones.seen[bone]:
                     first = 0.5 if self.has_skirt and name.endswith("thigh") else -0.05
                     ends = self.bones.origins[bone] + np.array([[first], [1.0]]) * self.bones.along[bone]
-                    width = max(round(_HIDDEN_WIDTH * _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk), 1)
-                    cv2.line(hidden, *ends.round().astype(int).tolist(), 1, width)
+                    usual = _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk
+                    width = max(round(_HIDDEN_WIDTH * min(self._measure_limb(bone)[1], usual)), 1)
+                    start, stop = ends.round().astype(int).tolist()
+                    cv2.line(hidden, start, stop, 1, width)
             others = [*_ARMS, *(leg for leg in _LEGS if leg != index), _SKIRT]
-            return (hidden > 0) & np.isin(self.parts, others)
+            return _connected((hidden > 0) & np.isin(self.parts, others), self.parts == index)
         return hidden > 0
 
     # ---- How the vertices of a layer follow the bones
@@ -557,31 +572,33 @@ class _Division:
     def _soft_body(self, index: int, mesh: Mesh) -> tuple[Mesh, np.ndarray]:
         """The mesh with what lies in front where it folds last (a face before the neck), and its weights."""
         weights = self._weights(index, mesh.vertices)
-        distance = (weights @ np.arange(len(BONES)))[mesh.triangles].mean(axis=1)  # bones are in order along a chain
+        distance = (weights @ np.arange(len(SOFT_BONES)))[mesh.triangles].mean(
+            axis=1
+        )  # bones are in order along a chain
         order = np.argsort(-distance if index in (_TORSO, *_LEGS) else distance, kind="stable")
         return mesh._replace(triangles=mesh.triangles[order]), weights
 
     def _weights(self, index: int, points: np.ndarray) -> np.ndarray:
-        """How much vertices (V, 2) of a layer follow each bone, (V, 13)."""
-        weights = np.zeros((len(points), len(BONES)))
+        """How much vertices (V, 2) of a layer follow each bone, (V, 15)."""
+        weights = np.zeros((len(points), len(SOFT_BONES)))
         if index == _HEAD:
             up = self._share_along(points, "head", 0.15, 0.6)
-            weights[:, BONES.index("head")], weights[:, BONES.index("chest")] = up, 1 - up
+            weights[:, SOFT_BONES.index("head")], weights[:, SOFT_BONES.index("chest")] = up, 1 - up
             return weights
         if index == _TORSO:
             return self._torso_weights(points)
         if index == _SKIRT:
             return self._skirt_weights(points)
-        chain = [BONES.index(name) for name in _CHAINS[index] if self.bones.seen[BONES.index(name)]]
-        base = BONES.index("chest" if index in _ARMS else "pelvis")
+        chain = [SOFT_BONES.index(name) for name in _CHAINS[index] if self.bones.seen[SOFT_BONES.index(name)]]
+        base = SOFT_BONES.index("chest" if index in _ARMS else "pelvis")
         if not chain:
             weights[:, base] = 1
             return weights
-        rest = self._share_along(points, BONES[chain[0]], -0.1, 0.3)
+        rest = self._share_along(points, SOFT_BONES[chain[0]], -0.1, 0.3)
         weights[:, base] = 1 - rest
         for near, far in pairwise(chain):
-            if BONES[far].endswith("foot"):
-                share = self._share_along(points, BONES[near], 0.9, 1.05)
+            if SOFT_BONES[far].endswith(("foot", "hand")):
+                share = self._share_along(points, SOFT_BONES[near], 0.9, 1.05)
             else:
                 closer = self._bone_distance(points, near) - self._bone_distance(points, far, self.trunk)
                 share = _smoothstep(closer / (0.12 * self.trunk))
@@ -592,9 +609,9 @@ class _Division:
 
     def _torso_weights(self, points: np.ndarray) -> np.ndarray:
         """Chest above, pelvis below; near shoulders and hips the limbs pull."""
-        weights = np.zeros((len(points), len(BONES)))
+        weights = np.zeros((len(points), len(SOFT_BONES)))
         for name in ("right_upper_arm", "left_upper_arm", "right_thigh", "left_thigh"):
-            bone = BONES.index(name)
+            bone = SOFT_BONES.index(name)
             if self.bones.seen[bone]:
                 width = _HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk
                 pull = self._share_along(points, name, -0.1, 0.3)
@@ -606,22 +623,22 @@ class _Division:
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
         rest = 1 - weights.sum(axis=1)
         down = self._share_along(points, "chest", 0.25, 0.95)
-        weights[:, BONES.index("chest")] += rest * (1 - down)
-        weights[:, BONES.index("pelvis")] += rest * down
+        weights[:, SOFT_BONES.index("chest")] += rest * (1 - down)
+        weights[:, SOFT_BONES.index("pelvis")] += rest * down
         return weights
 
     def _skirt_weights(self, points: np.ndarray) -> np.ndarray:
         """The pelvis at the hips, and further down both thighs, the nearer one more."""
-        weights = np.zeros((len(points), len(BONES)))
-        right, left = BONES.index("right_thigh"), BONES.index("left_thigh")
+        weights = np.zeros((len(points), len(SOFT_BONES)))
+        right, left = SOFT_BONES.index("right_thigh"), SOFT_BONES.index("left_thigh")
         from_right, from_left = (self._bone_distance(points, one, self.trunk) for one in (right, left))
         side = (from_right - from_left) / np.maximum(from_right + from_left, 1e-6)  # -1 at the right thigh
         on_left = _smoothstep(1.2 * side)
         down = 0.85 * np.maximum(
-            *(self._share_along(points, BONES[one], -0.1, 0.7) * self.bones.seen[one] for one in (right, left))
+            *(self._share_along(points, SOFT_BONES[one], -0.1, 0.7) * self.bones.seen[one] for one in (right, left))
         )
         weights[:, right], weights[:, left] = down * (1 - on_left), down * on_left
-        weights[:, BONES.index("pelvis")] = 1 - down
+        weights[:, SOFT_BONES.index("pelvis")] = 1 - down
         return weights
 
     def _bone_distance(self, points: np.ndarray, bone: int, beyond: float = 0.0) -> np.ndarray:
@@ -633,7 +650,7 @@ class _Division:
 
     def _share_along(self, points: np.ndarray, name: str, start: float, stop: float) -> np.ndarray:
         """A soft step from 0 to 1 between two places along a bone, in its lengths."""
-        index = BONES.index(name)
+        index = SOFT_BONES.index(name)
         vector = self.bones.along[index]
         t = (points - self.bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
         return _smoothstep(2 * (t - start) / (stop - start) - 1)
@@ -651,8 +668,10 @@ def _soften(region: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(wider, (0, 0), 0.8)
 
 
-def _erode(region: np.ndarray) -> np.ndarray:
-    return cv2.erode(region.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+def _connected(region: np.ndarray, seed: np.ndarray) -> np.ndarray:
+    """The parts of a region (H, W) bool that touch a seed."""
+    _, numbers = cv2.connectedComponents((region | seed).astype(np.uint8))
+    return region & np.isin(numbers, np.unique(numbers[seed]))
 
 
 def _bounding_box(region: np.ndarray, margin: int) -> tuple[slice, slice]:

@@ -27,7 +27,7 @@ def grid_mesh(region: np.ndarray, spacing: int) -> Mesh:
     padded = np.zeros((rows * spacing, columns * spacing), bool)
     padded[spacing : spacing + height, spacing : spacing + width] = region
     used = padded.reshape(rows, spacing, columns, spacing).any(axis=(1, 3))
-    used = cv2.dilate(used.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    used = cv2.dilate(np.asarray(used, np.uint8), np.ones((3, 3), np.uint8)) > 0
     ys, xs = np.nonzero(used)
     corner = ys * (columns + 1) + xs
     below = corner + columns + 1
@@ -107,7 +107,7 @@ def warp_texture(
 
 def sample_texture(texture: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Resample a picture (H, W, C) uint8 at positions (h, w, 2) float32, 0 outside: (h, w, C) uint8."""
-    return cv2.remap(texture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return cv2.remap(texture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
 
 
 def target_positions(

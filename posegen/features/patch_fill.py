@@ -1,9 +1,10 @@
 """Complete holes of a picture by patches of the rest of it.
 
-The coarsest scale is filled inwards, patch by patch, lines first (Criminisi, Pérez and Toyama, 2004). Then, coarse to fine
-(Wexler, Shechtman and Irani, 2007), every patch that touches the hole looks for the most similar patch of what is known
-(PatchMatch: Barnes et al., 2009), and the patches found vote for the colours of the hole. Patches may differ by a small constant colour, and the gradients of what they show are integrated at the end, so that a
-wall's shading goes on and its grain is kept.
+The coarsest scale is filled inwards, patch by patch, lines first (Criminisi, Pérez and Toyama, 2004). Then, coarse to
+fine (Wexler, Shechtman and Irani, 2007), every patch that touches the hole looks for the most similar patch of what is
+known (PatchMatch: Barnes et al., 2009), and the patches found vote for the colours of the hole. Patches may differ by a
+small constant colour, and the gradients of what they show are integrated at the end, so that a wall's shading goes on
+and its grain is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _MAX_BIAS = 14.0  # levels by which a patch may be brighter or darker where it i
 _COHERENCE = 2.5  # squared levels a neighbour that shows another place, per pixel of a patch
 _NEARNESS = (1500.0, 150.0)  # squared levels per pixel of a patch that is taken from a whole height, or width, away
 _COARSEST_RADIUS = 11.0  # pixels to which the widest part of the hole is shrunk
+_COARSEST_AREA = 96 * 96  # pixels, at most, which are filled inwards
 _COARSEST_SIZE = 40  # pixels, of the smaller side
 _ITERATIONS = (3, 2, 1)  # at the coarsest scale, at the next ones, and at the finest
 _JUMPS = (1, 2, 8)  # pixels from which offsets are taken over
@@ -57,7 +59,7 @@ def fill_by_patches(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray | Non
     small, seen = _shrink(image.astype(np.float32), (~avoid).astype(np.float32), size)
     hole_small = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
     small[seen <= 0] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)[seen <= 0]
-    filled, offsets = _complete(small, hole_small, seen < 1)
+    filled, offsets = _complete(small, hole_small, seen < 0.999)  # rounded sums of ones
     if scale > 1:
         filled = _add_details(image, filled, offsets)
     return np.where(hole[..., None], np.clip(filled, 0, 255).round(), image).astype(np.uint8)
@@ -187,7 +189,7 @@ def _scales(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray) -> list[_Sca
             break
         scales.append(scale)
         widest = cv2.distanceTransform(np.pad(hole, 1).astype(np.uint8), cv2.DIST_L2, 3).max()
-        if widest <= _COARSEST_RADIUS or min(hole.shape) < 2 * smallest:
+        if (widest <= _COARSEST_RADIUS and hole.size <= _COARSEST_AREA) or min(hole.shape) < 2 * smallest:
             break
         size = ((hole.shape[1] + 1) // 2, (hole.shape[0] + 1) // 2)
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -310,7 +312,7 @@ class _Match:
     def take_over(self, offsets: np.ndarray) -> None:
         """Begin with offsets (H, W, 2), those of the nearest pixel that has one."""
         height, width = self._scale.hole.shape
-        nearest = _nearest(offsets.any(axis=-1)).ravel()[self._scale.targets]
+        nearest = _nearest((offsets != 0).max(axis=-1)).ravel()[self._scale.targets]
         steps = offsets.reshape(-1, 2)[nearest]
         ys, xs = np.divmod(self._scale.targets, width)
         places = (ys + steps[:, 0]).clip(0, height - 1) * width + (xs + steps[:, 1]).clip(0, width - 1)
@@ -359,7 +361,11 @@ class _Match:
         return alone
 
     def vote(self, first: bool = False) -> None:
-        """Give each pixel of the hole the weighted mean of what the patches that cover it show."""
+        """Give each pixel of the hole the weighted mean of what the patches that cover it show.
+
+        Args:
+            first: Whether the hole does not show yet what patches are compared with: all weigh the same.
+        """
         scale = self._scale
         shown = self._shown[scale.targets]
         means = np.sqrt(self._area) * _MEAN_WEIGHT

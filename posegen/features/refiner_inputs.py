@@ -10,8 +10,8 @@ import numpy as np
 from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LAYERS
-from posegen.features.person_classes import PersonClass
 from posegen.features.stick_figure import rasterize_stick_figure
+from posegen.person_classes import PersonClass
 from posegen.skeletons import OPENPOSE_18, joint_indices
 
 GARMENTS = (PersonClass.UPPER, PersonClass.LOWER, PersonClass.ONE_PIECE)

@@ -35,7 +35,7 @@ def there_and_back(photo: Photo, pose: BodyPoses) -> RefinementPair | None:
     if not classes.any():
         return None
     matte = there.opacity.astype(np.float32) / 255
-    back = LayeredPerson(there.image, pose, classes, matte, photo.background).frame_with_map(photo.pose)
+    back = LayeredPerson.take_apart(there.image, pose, classes, matte, photo.background).frame_with_map(photo.pose)
     truth, known = _invert(there.positions, there.sure & (there.opacity > _OPAQUE))
     return RefinementPair(
         **pair_of_frame(there.image, classes, photo.background, back),

@@ -9,7 +9,7 @@ import numpy as np
 from posegen.errors import ConfigError
 from posegen.features.body_points import (
     ANKLES,
-    BONES,
+    BODY_BONES,
     FACE_POINTS,
     HIPS,
     MID_HIP,
@@ -60,8 +60,8 @@ class BodyMeasures:
     """Radians by which the camera looks down on the feet."""
 
     def bone_lengths(self) -> np.ndarray:
-        """Return the lengths (B,) of `BONES`."""
-        return np.array([self.lengths[bone.name] for bone in BONES])
+        """Return the lengths (B,) of `BODY_BONES`."""
+        return np.array([self.lengths[bone.name] for bone in BODY_BONES])
 
     @property
     def leg(self) -> float:
@@ -122,7 +122,7 @@ def _measured(points: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
     )  # (T, B)
     shown, whole = {}, {}
     for name in USUAL_LENGTHS:
-        columns = [column for column, bone in enumerate(BONES) if bone.name == name]
+        columns = [column for column, bone in enumerate(BODY_BONES) if bone.name == name]
         shown[name] = max((_quantile(flat[:, column], 0.92) for column in columns), key=lambda x: -1 if x != x else x)
         sides = [_quantile(deep[:, column], 0.5) for column in columns]
         whole[name] = float(np.nanmean(sides)) if np.isfinite(sides).any() else np.nan

@@ -53,11 +53,13 @@ class ClipPerson:
     Args:
         views: The person in several frames of one clip, the first in the place where they are shown.
         background: (H, W, 3) uint8 without the person.
+        last: `shown_views` of another person of the same clip, which is shown in the same video.
     """
 
-    def __init__(self, views: Sequence[LayeredPerson], background: np.ndarray):
+    def __init__(self, views: Sequence[LayeredPerson], background: np.ndarray, last: dict[int, int] | None = None):
         self.views, self.background = list(views), background
-        self._last: dict[int, int] = {}
+        self.shown_views = {} if last is None else last
+        """By number of `LAYERS`, the view that the last frame showed it from."""
 
     @property
     def pose(self) -> BodyPoses:
@@ -66,9 +68,7 @@ class ClipPerson:
 
     def with_views(self, views: Sequence[LayeredPerson]) -> ClipPerson:
         """Return the person with other colours: the same views of recoloured frames."""
-        other = ClipPerson(views, self.background)
-        other._last = self._last  # so that no part changes its view where colours fade
-        return other
+        return ClipPerson(views, self.background, self.shown_views)  # no part changes its view where colours fade
 
     def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:
         """Show the person in one pose: (H, W, 3) uint8; frames are to be asked for in their order."""
@@ -77,10 +77,10 @@ class ClipPerson:
             chosen = {}
             for index, name in enumerate(LAYERS):
                 costs = np.array([_cost(view, pose, name) for view in self.views])
-                if index in self._last:
-                    costs[self._last[index]] -= _STAYS
-                self._last[index] = int(costs.argmin())
-                chosen[index] = self.views[self._last[index]]
+                if index in self.shown_views:
+                    costs[self.shown_views[index]] -= _STAYS
+                self.shown_views[index] = int(costs.argmin())
+                chosen[index] = self.views[self.shown_views[index]]
             draw_layers(canvas, chosen, pose, scale)
         return canvas
 
@@ -106,9 +106,9 @@ def _swap(name: str) -> str:
 def _width(pose: BodyPoses) -> float:
     """Width of the trunk in the picture in its lengths, at least that of a trunk from the side."""
     right_shoulder, left_shoulder, right_hip, left_hip = pose.keypoints[_TRUNK, :2].astype(np.float64)
-    length = np.linalg.norm((right_shoulder + left_shoulder - right_hip - left_hip) / 2)
-    across = np.linalg.norm(left_shoulder - right_shoulder) + np.linalg.norm(left_hip - right_hip)
-    return float(max(across / 2 / max(length, 1.0), 0.2))
+    length = float(np.linalg.norm((right_shoulder + left_shoulder - right_hip - left_hip) / 2))
+    across = float(np.linalg.norm(left_shoulder - right_shoulder) + np.linalg.norm(left_hip - right_hip))
+    return max(across / 2 / max(length, 1.0), 0.2)
 
 
 def _describe(pose: BodyPoses) -> np.ndarray:

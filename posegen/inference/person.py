@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posegen.color.garment_segmentation import garment_labels
+from posegen.color.garment_segmentation import GarmentMethod
 from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clip_files import ClipFile
 from posegen.errors import ConfigError, DatasetError
 from posegen.features.body_pose import BodyPoses
+from posegen.perception.garments import label_garments
 from posegen.samples import REGIONS, usable_rows
 from posegen.skeletons import joint_indices
 
@@ -29,6 +30,8 @@ class Person:
     """(H, W) uint8, P(edge) × 255."""
     mask: np.ndarray
     """(H, W) uint8, 255 on the person."""
+    garments: GarmentMethod = "heuristic"
+    """How the garments are found."""
 
     @property
     def body(self) -> BodyPoses:
@@ -36,13 +39,13 @@ class Person:
         return BodyPoses.from_keypoints(self.keypoints)
 
 
-def person_of_clip(clip: ClipFile) -> Person:
+def person_of_clip(clip: ClipFile, garments: GarmentMethod = "heuristic") -> Person:
     """Read the first frame of a clip that has a usable pose. Raises DatasetError if none has."""
     rows = usable_rows(clip)
     if not len(rows):
         raise DatasetError(f"clip {clip.clip_id} has no frame with both hips and both shoulders")
     row = int(rows[0])
-    return Person(clip.image(row), clip.keypoints[row], clip.edges(row), clip.mask(row))
+    return Person(clip.image(row), clip.keypoints[row], clip.edges(row), clip.mask(row), garments)
 
 
 def body_with_trunk(person: Person) -> BodyPoses:
@@ -57,8 +60,8 @@ def body_with_trunk(person: Person) -> BodyPoses:
 
 
 def garments_of(person: Person) -> np.ndarray:
-    """Label the garments in a person's image: (H, W) uint8 as from `garment_labels`."""
-    return garment_labels(person.image[None], person.keypoints[None], person.mask[None])[0]
+    """Label the garments in a person's image: (H, W) uint8 as from `label_garments`."""
+    return label_garments(person.image[None], person.keypoints[None], person.mask[None], person.garments)[0]
 
 
 def worn_color(person: Person, region: str) -> tuple[float, float, float]:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from posegen.color.garment_segmentation import garment_labels
 from posegen.features.background import fill_background
 from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.features.matte import soft_matte
-from posegen.features.person_classes import PersonClass
 from posegen.perception.body import FoundBody, find_body
+from posegen.perception.keypoint_maps import map_keypoints
+from posegen.perception.person_parser import parse_person
 
 _STANDING = 0.84  # share of the frame's height that a person takes
 _WIDTH = 0.96  # share of the frame's width that a person and what they do take at most
@@ -44,7 +44,7 @@ class Photo:
 
     def layered(self) -> LayeredPerson:
         """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
-        return LayeredPerson(self.image, self.pose, self.labels, self.matte, self.background)
+        return LayeredPerson.take_apart(self.image, self.pose, self.labels, self.matte, self.background)
 
 
 def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None = None) -> Photo:
@@ -59,7 +59,9 @@ def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None 
         PerceptionError: The picture shows no such person.
     """
     found = find_body(image, person)
-    labels = _labels(image, found.pose, found.mask)
+    if known is not None:
+        found.mask[~known] = 0
+    labels = parse_person(image, found.pose.keypoints, found.mask)
     covered = np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255)
     background = fill_background(image, covered, found.pose, known)
     if known is not None:
@@ -68,7 +70,7 @@ def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None 
     return Photo(image, found.pose, labels, soft_matte(image, found.mask), background, found.others)
 
 
-class Window(NamedTuple):
+class PhotoFrame(NamedTuple):
     """A part of a picture, shown in a frame."""
 
     matrix: np.ndarray
@@ -88,10 +90,18 @@ class Window(NamedTuple):
         framed = cv2.warpAffine(image, self.matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return framed, inside > 0
 
+    def move(self, poses: BodyPoses) -> BodyPoses:
+        """Return poses in pixels of the picture as poses in those of the frame."""
+        scale = self.matrix[0, 0]
+        keypoints, toes = (map_keypoints(points, self.matrix) for points in (poses.keypoints, poses.toes))
+        return BodyPoses(
+            keypoints.astype(np.float32), (scale * poses.depths).astype(np.float32), toes.astype(np.float32)
+        )
 
-def find_window(
+
+def find_frame(
     found: FoundBody, picture: tuple[int, int], size: tuple[int, int], movements: Sequence[BodyPoses] = ()
-) -> Window:
+) -> PhotoFrame:
     """Find the part of a picture that shows a person, and what they do.
 
     The person stands in the middle and takes most of the height, or less where a movement needs room.
@@ -116,7 +126,7 @@ def find_window(
     # A picture that covers the frame need not be continued beyond its border.
     left = _cover(width / 2 - scale * middle, scale * picture[1], width)
     top = _cover((1 - _BELOW) * height - scale * high[1], scale * picture[0], height)
-    return Window(np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]]), size)
+    return PhotoFrame(np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]]), size)
 
 
 def _cover(start: float, length: float, frame: float) -> float:
@@ -124,14 +134,6 @@ def _cover(start: float, length: float, frame: float) -> float:
     if length < frame:
         return start
     return min(max(start, frame - length), 0.0)
-
-
-def _labels(image: np.ndarray, pose: BodyPoses, mask: np.ndarray) -> np.ndarray:
-    person = np.where(mask > _MASK_THRESHOLD, 255, 0).astype(np.uint8)
-    garments = garment_labels(image[None], pose.keypoints[None], person[None])[0]
-    labels = np.where(person > 0, PersonClass.SKIN, PersonClass.BACKGROUND).astype(np.uint8)
-    labels[garments == 1], labels[garments == 2] = PersonClass.UPPER, PersonClass.LOWER
-    return labels
 
 
 def render_photo(photo: Photo, poses: BodyPoses, scale: float = 1.0) -> Iterator[np.ndarray]:

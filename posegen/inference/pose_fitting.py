@@ -16,7 +16,7 @@ import numpy as np
 from posegen.features.body_points import (
     ANKLES,
     BODY_21,
-    BONES,
+    BODY_BONES,
     FACE_POINTS,
     MID_HIP,
     NECK,
@@ -45,6 +45,7 @@ _SMPL_FEET = joint_indices(["right_foot", "left_foot"], SMPL_24)
 _SMPL_ANKLES = joint_indices(["right_ankle", "left_ankle"], SMPL_24)
 _WRISTS = joint_indices(["right_wrist", "left_wrist"], BODY_21)
 _NO_ARMS = np.array([index for index, name in enumerate(BODY_21) if "elbow" not in name and "wrist" not in name])
+_SIZING = ("trunk", "upper_arm", "thigh", "calf")  # bones that tell how large a person is seen
 _CALM = 0.12  # of the size: a person who moves less to and from the camera is of one size
 
 
@@ -119,7 +120,7 @@ def fit_motion(
     vectors = bone_vectors(points)
     lengths = np.linalg.norm(vectors, axis=-1)
     head = motion.joints[:, SMPL_24.index("head")] - points[:, NECK]
-    thigh_and_calf = [column for column, bone in enumerate(BONES) if bone.name in ("thigh", "calf")]
+    thigh_and_calf = [column for column, bone in enumerate(BODY_BONES) if bone.name in ("thigh", "calf")]
     source = _Source(
         vectors / np.maximum(lengths, 1e-6 * height)[..., None],
         head / np.maximum(np.linalg.norm(head, axis=-1, keepdims=True), 1e-9),
@@ -202,17 +203,19 @@ def _steady_size(points: np.ndarray) -> np.ndarray:
     In each frame the trunk and limbs that are the least foreshortened tell the size.
     """
     lengths = np.linalg.norm(bone_vectors(points[..., :2]), axis=-1)
-    columns = [column for column, bone in enumerate(BONES) if bone.name not in ("foot", "hip", "shoulder")]
+    columns = [column for column, bone in enumerate(BODY_BONES) if bone.name in _SIZING]
     lengths = lengths[:, columns]
     usual = np.array([_quantile(lengths[:, column], _LONGEST) for column in range(lengths.shape[1])])
     shares = np.where(np.isfinite(lengths) & (usual > 0), lengths / np.where(usual > 0, usual, 1), np.nan)
     known = np.isfinite(shares).sum(axis=1) >= 3
     if known.sum() < 2:
         return np.ones(len(points))
-    largest = np.array([np.nanquantile(row, 0.8) if ok else np.nan for row, ok in zip(shares, known, strict=True)])
+    largest = np.array([np.nanquantile(row, 0.7) if ok else np.nan for row, ok in zip(shares, known, strict=True)])
     frames = np.arange(len(points))
     sizes = np.interp(frames, frames[known], largest[known])
-    slow = _slow_quantile(sizes, 0.75)
+    # Sizes go on beyond both ends as they go inside of them.
+    beyond = np.exp(np.pad(np.log(sizes), _AROUND_FRAME, mode="reflect", reflect_type="odd"))
+    slow = _slow_quantile(beyond, 0.75)[_AROUND_FRAME:-_AROUND_FRAME]
     middle = float(np.median(slow))
     if np.abs(slow / middle - 1).max() < _CALM:
         return np.ones(len(points))
@@ -242,7 +245,7 @@ def _bone_directions(points: np.ndarray, own: np.ndarray, whole: np.ndarray) -> 
     share = np.linalg.norm(flat, axis=-1, keepdims=True)
     flat /= np.maximum(share, 1)
     found = np.concatenate([flat, vectors[..., 2:]], axis=-1)
-    for column, bone in enumerate(BONES):
+    for column, bone in enumerate(BODY_BONES):
         known = _interpolated(found[:, column, :2])
         if known is None:
             found[:, column] = _held_by_person(own, bone.near, bone.far)
@@ -323,7 +326,7 @@ def _fit(source: _Source, measures: BodyMeasures, size: tuple[int, int]) -> Body
 def _walk(directions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Points (T, 21, 3) of bones of directions (T, B, 3) and lengths (B,), mid-hips at the origin; no face."""
     points = np.zeros((len(directions), len(BODY_21), 3))
-    for column, bone in enumerate(BONES):
+    for column, bone in enumerate(BODY_BONES):
         points[:, bone.far] = points[:, bone.near] + lengths[column] * directions[:, column]
     points[:, FACE_POINTS] = np.nan
     return points

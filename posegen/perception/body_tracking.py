@@ -1,4 +1,4 @@
-"""Poses with depths and feet of the person in a picture or in a video, from BlazePose's landmarks."""
+"""Poses with depths and feet of the person in a video, from BlazePose's landmarks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from posegen.errors import PerceptionError, VideoError
+from posegen.errors import VideoError
 from posegen.features.body_pose import BodyPoses
 from posegen.io.video_reader import iterate_frames
-from posegen.perception.blazepose import MIN_VISIBILITY, BlazeposeNetworks, follow_landmarks
-from posegen.perception.keypoint_maps import drop_outside, map_keypoints
+from posegen.perception.keypoint_maps import map_keypoints
 from posegen.perception.lifting import Landmarks, camera_scales, find_landmarks
 from posegen.perception.person_box import fit_networks
 from posegen.skeletons import BLAZEPOSE_33, OPENPOSE_18, convert_joints, joint_indices
@@ -20,7 +19,6 @@ _TOES = joint_indices(["right_foot_index", "left_foot_index"], BLAZEPOSE_33)
 _WINDOW, _DEPTH_WINDOW = 7, 15  # frames of the smoothing polynomials: depths jitter more
 _ORDER = 2  # of the polynomials
 _FAINTEST = 0.01  # confidence of a joint that is hidden: its place is a guess, but the pose is whole
-_TO_VIEWER = (1.0, -1.0, -1.0)  # from BlazePose's axes: x right, y up, z towards the viewer
 
 
 @dataclass(frozen=True)
@@ -59,40 +57,6 @@ def track_video(path: Path, seconds: float = 60.0) -> TrackedVideo:
     landmarks = find_landmarks(frames, str(path))
     poses = _to_poses(_smooth(landmarks), size)
     return TrackedVideo(poses, landmarks.seen, (len(times) - 1) / times[-1], np.array(times), size)
-
-
-def perceive_body(
-    image: np.ndarray, networks: BlazeposeNetworks | None = None, source: str = "the picture"
-) -> BodyPoses:
-    """Find the pose of the most prominent person of a picture (H, W, 3) uint8 RGB.
-
-    Joints outside of the picture, or hardly visible, are missing.
-
-    Args:
-        image: The picture.
-        networks: BlazePose; by default it is loaded.
-        source: What the picture is, for the message.
-
-    Raises:
-        PerceptionError: Nobody is seen in it.
-    """
-    small = fit_networks(image)
-    [sighting] = follow_landmarks(networks or BlazeposeNetworks(), [small])
-    if sighting is None:
-        raise PerceptionError(f"no person is seen in {source}")
-    count = len(BLAZEPOSE_33)
-    world = sighting.world[None, :count] * _TO_VIEWER
-    landmarks = Landmarks(world, sighting.landmarks[None, :count], np.ones(1, bool), (small.shape[0], small.shape[1]))
-    height, width = image.shape[:2]
-    pose = _to_poses(landmarks, (height, width))[0]
-
-    def visible(points: np.ndarray) -> np.ndarray:
-        shown = drop_outside(points, height, width)
-        shown[shown[:, 2] < MIN_VISIBILITY] = 0
-        return shown
-
-    keypoints = visible(pose.keypoints)
-    return BodyPoses(keypoints, np.where(keypoints[:, 2] > 0, pose.depths, np.nan), visible(pose.toes))
 
 
 def _smooth(landmarks: Landmarks) -> Landmarks:

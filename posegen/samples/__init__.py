@@ -5,6 +5,7 @@ from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings
 from posegen.samples.frame_pairs import FramePairs, FramePairSettings
 from posegen.samples.hinted_frames import HintedFrames
 from posegen.samples.motion_windows import MotionCrops, Window
+from posegen.samples.parsed_photos import ParsedPhotos, ParsedPhotoSettings
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
 from posegen.samples.recolored_frames import ColoredFrames, ColoredFrameSettings
 from posegen.samples.refinement_pairs import RefinementPairs, RefinementSettings, composition_arrays
@@ -25,6 +26,8 @@ __all__ = [
     "FramePairs",
     "HintedFrames",
     "MotionCrops",
+    "ParsedPhotoSettings",
+    "ParsedPhotos",
     "PosePairs",
     "RefinementPairs",
     "RefinementSettings",

@@ -14,6 +14,7 @@ from posegen.stages.colorizer import Colorizer
 from posegen.stages.deformable_gan import DeformableGAN
 from posegen.stages.end_to_end import EndToEnd
 from posegen.stages.feature_restoration import FeatureRestoration
+from posegen.stages.person_parser import PersonParser
 from posegen.stages.recognition import Recognition
 from posegen.stages.refiner import Refiner
 from posegen.stages.shape_posture import ShapePosture
@@ -30,6 +31,7 @@ __all__ = [
     "DeformableGAN",
     "EndToEnd",
     "FeatureRestoration",
+    "PersonParser",
     "Recognition",
     "Refiner",
     "ShapePosture",

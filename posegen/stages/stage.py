@@ -234,6 +234,10 @@ class Stage(nn.Module, ABC):
     def finish_epoch(self, samples: Samples) -> None:
         """Derive what a checkpoint carries besides trained weights. Called before each one is written."""
 
+    def shipped_weights(self) -> dict[str, Tensor]:
+        """The weights that come with the package once it is trained. Raises ConfigError where none of a stage do."""
+        raise ConfigError(f"no weights of the stage {self.name!r} come with posegen")
+
     def update(self, name: str, loss: Tensor, *, retain_graph: bool = False) -> None:
         """Take one step of one optimizer, with the gradients averaged over all workers.
 

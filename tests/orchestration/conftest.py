@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 
 from orchestration.data.colorize import ColorizeSettings, recolor_dataset
 from orchestration.data.prepare import PrepareSettings, prepare_videos
+from orchestration.tracking.client import connect
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
 from posegen.datasets.clips import DatasetInfo, save_dataset_info
@@ -21,6 +22,7 @@ from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
+from tests.support.ray_tests import uses_ray
 
 _NOISE_SIZE, _NOISE_FRAMES = (64, 64), 6
 _SMALL = (96, 64)
@@ -28,16 +30,37 @@ _TRUTH = {kind: {"name": "truth"} for kind in ("pose", "edges", "mask")}
 CAST = {"ada": ("bow", "clap", "wave_one_hand"), "bruno": ("bow", "wave_one_hand")}
 
 
-@pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    """A Ray of two CPUs, started as the product starts it."""
+@pytest.fixture(scope="module")
+def ray_session() -> None:
+    """A Ray of two CPUs, started as the product starts it, which goes on for all tests that follow and use it."""
     from orchestration.runtime.ray_session import start_ray
 
     start_ray(num_cpus=2)
-    import ray
 
-    yield
-    ray.shutdown()
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the Ray after the last test that uses it: one that idles takes a tenth of a core."""
+    if uses_ray(item) and not (nextitem and uses_ray(nextitem)):
+        import ray
+
+        ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Gives a folder a store of MLflow with nothing in it, and returns its address.
+
+    MLflow needs more than a second to make its tables: it makes them once, and others are copies.
+    """
+    empty = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    connect(f"sqlite:///{empty}")
+
+    def copy(folder: Path) -> str:
+        shutil.copy(empty, folder / empty.name)
+        return f"sqlite:///{folder / empty.name}"
+
+    return copy
 
 
 @pytest.fixture(scope="session")

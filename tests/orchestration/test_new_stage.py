@@ -33,10 +33,10 @@ def stage() -> Iterator[type[Stage]]:
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch) -> Path:
+def place(new_store, tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
     return tmp_path
 
 

@@ -18,16 +18,17 @@ from posegen.datasets.clips import ClipDataset
 from posegen.io.video_reader import read_video
 
 ROOT = Path(__file__).resolve().parents[2]
+FRAMES = 6  # of a video
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A demo with 1 % of its training, in this process."""
+def made(new_store, tmp_path_factory):
+    """A demo with short videos and 3 % of its training, in this process."""
     folder = tmp_path_factory.mktemp("demo")
     output = StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        settings = DemoSettings(frames=10, effort=0.03, workers=0)
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
+        settings = DemoSettings(frames=FRAMES, effort=0.03, workers=0)
         demo(folder / "out", settings, ConsoleOutput(Console(file=output, width=200)))
         yield folder, output.getvalue()
 
@@ -46,7 +47,7 @@ def test_demo_says_what_it_made(made):
 def test_video_has_a_frame_for_every_pose(made):
     folder, _ = made
     footage = read_video(folder / "out" / "colors.mp4", size=None)
-    assert footage.images.shape == (30, 384, 256, 3)  # ten poses, three times
+    assert footage.images.shape == (3 * FRAMES, 384, 256, 3)  # all poses, three times
 
 
 def test_everything_is_in_mlflow(made):
@@ -73,7 +74,11 @@ def test_evaluation_names_its_protocol(made):
     evaluation = json.loads((folder / "out/runs/video-generator/evaluation/evaluation.json").read_text())
     basis = evaluation["basis"]
     assert evaluation["protocol"] == "video" and basis["size"] == [96, 64] and basis["split"] == "test"
-    assert basis["num_frames"] == 4 * 9 and "ssim" in evaluation["scores"] and "ms_ssim" not in evaluation["scores"]
+    assert (
+        basis["num_frames"] == 4 * (FRAMES - 1)
+        and "ssim" in evaluation["scores"]
+        and "ms_ssim" not in evaluation["scores"]
+    )
 
 
 def test_generate_by_hand(made, monkeypatch, capsys):
@@ -82,7 +87,7 @@ def test_generate_by_hand(made, monkeypatch, capsys):
     line = "generate out/runs/video-generator --content grace/squat --poses elena/squat --upper #2a6fdb --out x.mp4"
     cli.main(line.split())
     out = capsys.readouterr().out
-    assert "10 frames in x.mp4" in out and "upper: #2a6fdb is (a, b) = (18, -61)" in out
+    assert f"{FRAMES} frames in x.mp4" in out and "upper: #2a6fdb is (a, b) = (18, -61)" in out
     assert (folder / "x.png").exists()
 
 
@@ -134,4 +139,4 @@ def test_python_of_the_readme_runs(made, monkeypatch):
     (folder / "posegen-demo").symlink_to(folder / "out")
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     exec(compile(block[1], "README.md", "exec"), {})
-    assert len(read_video(folder / "teal.mp4", size=None).images) == 10
+    assert len(read_video(folder / "teal.mp4", size=None).images) == FRAMES

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -35,3 +38,23 @@ def refuse(line: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert (code, out, error.count("\n")) == (2, "", 1), (code, out, error)
     assert error.startswith("posegen: ") and "tyro" not in error
     return error
+
+
+def refusals(*cases: tuple[str, str]) -> Callable[..., None]:
+    """A test that commands which cannot work print one line, end with code 2 and write nothing.
+
+    Args:
+        cases: A command line without ``posegen``, and a pattern for what is printed.
+    """
+
+    @pytest.mark.parametrize(("line", "message"), cases)
+    def test(
+        line: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        error = refuse(line, capsys)
+        assert re.search(message, error), error
+        written = list(tmp_path.iterdir())
+        assert not written, written
+
+    return test

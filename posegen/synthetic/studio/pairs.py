@@ -14,10 +14,10 @@ import torch
 
 from posegen.errors import ConfigError
 from posegen.features.body_pose import BodyPoses
-from posegen.features.person_classes import PersonClass
 from posegen.motion import rotations
 from posegen.motion.editing import Placement, place
 from posegen.motion.motion import Motion
+from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 from posegen.synthetic.studio.backdrop import build_backdrop
 from posegen.synthetic.studio.body import Body, Material, build_body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,12 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def place(corpus: MotionDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(new_store: Callable[[Path], str], corpus: MotionDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working directory with a run of the stage behavior, one of its flow and one of another stage."""
     place = tmp_path_factory.mktemp("behavior")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(place))
         cli.main(f"train behavior {corpus.folder} {NARROW} --num-epochs 1 --decay-at --name net".split())
         cli.main(
             f"train behavior_flow {corpus.folder} {NARROW} --num-epochs 1 --hidden-dim 8 --num-blocks 2 "

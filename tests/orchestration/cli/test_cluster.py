@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from tests.support.command_line import refusals
 
-import pytest
-
-from tests.support.command_line import refuse
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("cluster check nowhere.yaml", "nowhere.yaml"),
-        ("submit", "say what to run, posegen submit -- COMMAND"),
-        ("submit --attach job -- weights list", "or which job to show, --attach JOB"),
-        ("submit -- weights list", "not a git working tree"),
-        ("submit -- train color_encoder data", "a job's own folder is deleted with the job, got runs in 'runs'"),
-        ("submit -- train color_encoder data --runs $POSEGEN_STORAGE/runs", "not a git working tree"),
-        ("submit -- tune latent_sizes data", "name a place that every machine reaches"),
-    ],
+test_bad_input_is_one_line_and_writes_nothing = refusals(
+    ("cluster check nowhere.yaml", "nowhere.yaml"),
+    ("submit", "say what to run, posegen submit -- COMMAND"),
+    ("submit --attach job -- weights list", "or which job to show, --attach JOB"),
+    ("submit -- weights list", "not a git working tree"),
+    ("submit -- train color_encoder data", "a job's own folder is deleted with the job, got runs in 'runs'"),
+    ("submit -- train color_encoder data --runs $POSEGEN_STORAGE/runs", "not a git working tree"),
+    ("submit -- tune latent_sizes data", "name a place that every machine reaches"),
 )
-def test_bad_input_is_one_line_and_writes_nothing(line, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert re.search(message, refuse(line, capsys))
-    assert not list(tmp_path.iterdir())

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import re
+from tests.support.command_line import refusals
 
-import pytest
-
-from tests.support.command_line import refuse
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("report table1 nowhere", "no dataset in .*nowhere"),
-        ("report figure2 nowhere", "no dataset in .*nowhere"),
-        ("report figure4 nowhere", "no dataset in .*nowhere"),
-        ("report table1 d --runs s3://bucket/runs", "expected --out: a local folder for the report"),
-        ("report estimators --tracks", "got no tracks, expected --tracks ESTIMATOR=DIR"),
-        ("report figure6 d", "unknown command 'figure6'"),
-    ],
+test_bad_input_is_one_line_and_writes_nothing = refusals(
+    ("report table1 nowhere", "no dataset in .*nowhere"),
+    ("report figure2 nowhere", "no dataset in .*nowhere"),
+    ("report figure4 nowhere", "no dataset in .*nowhere"),
+    ("report table1 d --runs s3://bucket/runs", "expected --out: a local folder for the report"),
+    ("report estimators --tracks", "got no tracks, expected --tracks ESTIMATOR=DIR"),
+    ("report figure6 d", "unknown command 'figure6'"),
 )
-def test_bad_input_is_one_line_and_writes_nothing(line, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert re.search(message, refuse(line, capsys))
-    assert not list(tmp_path.iterdir())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from posegen.stages import STAGES
-from tests.support.command_line import refuse, run
+from tests.support.command_line import refusals, run
 
 
 @pytest.mark.parametrize(("stage", "preset"), [(name, preset) for name in STAGES for preset in STAGES[name].presets])
@@ -23,24 +21,17 @@ def test_a_stage_that_needs_a_run_takes_it_by_from(capsys):
     assert "--from" not in run("train behavior --help", capsys).out
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("train color_encoder nowhere", "no dataset in .*nowhere.*posegen prepare"),
-        (
-            "train color_encoder data --preset huge",
-            "unknown preset 'huge', expected one of paper, small, tiny; see posegen train",
-        ),
-        (
-            "train behavior_flow a --from runs/a --behavior runs/b",
-            "--from and --behavior are the same: give one of them",
-        ),
-        ("train actor nowhere --workers -1", "workers must be 0 or more, got -1"),
-        ("import-checkpoint behavior nowhere.pth motions --name a", "nowhere"),
-        ("import-checkpoint actor a.pth motions --name a", "'actor' for argument 'stage', expected one of behavior"),
-    ],
+test_bad_input_is_one_line_and_writes_nothing = refusals(
+    ("train color_encoder nowhere", "no dataset in .*nowhere.*posegen prepare"),
+    (
+        "train color_encoder data --preset huge",
+        "unknown preset 'huge', expected one of paper, small, tiny; see posegen train",
+    ),
+    (
+        "train behavior_flow a --from runs/a --behavior runs/b",
+        "--from and --behavior are the same: give one of them",
+    ),
+    ("train actor nowhere --workers -1", "workers must be 0 or more, got -1"),
+    ("import-checkpoint behavior nowhere.pth motions --name a", "nowhere"),
+    ("import-checkpoint actor a.pth motions --name a", "'actor' for argument 'stage', expected one of behavior"),
 )
-def test_bad_input_is_one_line_and_writes_nothing(line, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert re.search(message, refuse(line, capsys))
-    assert not list(tmp_path.iterdir())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 import pytest
 
-from tests.support.command_line import refuse, run
+from tests.support.command_line import refusals, run
 
 
 class Reached(Exception):  # noqa: N818
@@ -31,14 +30,7 @@ def test_errors_of_a_command_are_printed_while_it_runs(monkeypatch, capsys):
         run("weights list", capsys)
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("weights fetch unheard-of", "unheard-of"),
-        ("weights provide hed nowhere.h5", "nowhere.h5"),
-    ],
+test_bad_input_is_one_line_and_writes_nothing = refusals(
+    ("weights fetch unheard-of", "unheard-of"),
+    ("weights provide hed nowhere.h5", "nowhere.h5"),
 )
-def test_bad_input_is_one_line_and_writes_nothing(line, message, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert re.search(message, refuse(line, capsys))
-    assert not list(tmp_path.iterdir())

@@ -342,9 +342,9 @@ def test_workers_meet_on_the_network_of_rays_nodes(monkeypatch):
     assert os.environ["GLOO_SOCKET_IFNAME"] == "mine"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_token(ray_session: None) -> str:
-    """The token of the private Ray. Of the session, so that it is read before `token` sets another one."""
+    """The token of the private Ray. Of the module, so that it is read before `token` sets another one."""
     return os.environ["RAY_AUTH_TOKEN"]
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from posegen.datasets.clip_index import load_index
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder
+from tests.support import processes
 from tests.support.old_datasets import make_old
 
 TINY = PrepareSettings(size=(64, 48), pose="truth", edges="truth", mask="truth", workers=0)
@@ -95,25 +95,22 @@ def test_what_was_lost_with_the_index_is_read_again(videos, out):
     assert (out / "index.parquet").read_bytes() == index
 
 
-KILLED = """
-import os, signal, sys
-from orchestration.data.clip_preparer import PrepareSettings
-from orchestration.data.prepare import prepare_videos
+def prepare_two_and_die(videos: Path, out: Path) -> None:
+    """Prepare videos, and be killed after the second."""
 
-def die(done, total):
-    if done == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
+    def die(done: int, total: int) -> None:
+        if done == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-settings = PrepareSettings(size=(64, 48), pose="truth", edges="truth", mask="truth", workers=0)
-prepare_videos(sys.argv[1], sys.argv[2], settings, on_progress=die)
-"""
+    prepare_videos(videos, out, TINY, on_progress=die)
 
 
 def test_a_killed_preparation_neither_loses_nor_doubles_a_clip(videos, out, tmp_path):
     calm = tmp_path / "calm"
     prepare_videos(videos, calm, TINY)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(videos), str(out)], check=False)
-    assert killed.returncode == -signal.SIGKILL and len(files(out)) == 2
+    killed = processes.start(prepare_two_and_die, videos, out)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL and len(files(out)) == 2
     left = files(out)
     (out / "clips" / ".99999999@elsewhere.0123456789abcdef0123456789abcdef.x.parquet").touch()  # half of a third one
     assert prepare_videos(videos, out, TINY).num_made == 3

@@ -18,12 +18,12 @@ from tests.support.recorded_runs import begin_run, finish_epoch
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
+def store(new_store, tmp_path_factory):
     """A search of eight trials: one without a value, two stopped early, the others the better the nearer to 10."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
         patch.setenv("POSEGEN_CACHE", str(folder / "cache"))
         parent = begin_run(folder / "weights", experiment="posegen-search", parameters={"space": "loss_weights"})
         sync(parent.folder)
@@ -115,12 +115,12 @@ MEASURED = {
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def measured(new_store, tmp_path_factory):
     """Three runs with scores of several protocols."""
     folder = tmp_path_factory.mktemp("measured")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
         patch.setenv("POSEGEN_CACHE", str(folder / "cache"))
         for name, metrics in MEASURED.items():
             run = begin_run(folder / name, experiment="measured", parameters={"lr": len(name)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,11 +21,13 @@ from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset
 from posegen.datasets.motions import MotionDataset
+from posegen.datasets.parsing import ParsingDataset
 from posegen.errors import DatasetError, EvaluationError
 from posegen.evaluation.metric_registry import find_metric_info
 from posegen.io.storage import StorageFolder
 from posegen.samples import Samples, fixed_batch
 from posegen.stages import STAGES, ColorEncoder, Stage
+from tests.support.labelled_photos import studio_photos, write_photos
 
 NARROW = {
     "generator_width": 4,
@@ -83,8 +85,8 @@ def brightness() -> Iterator[type[Stage]]:
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+def store(new_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
     monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
 
 
@@ -110,13 +112,16 @@ def save_run(folder: Path, stage: Stage, data: Dataset) -> str:
     return str(run)
 
 
-def data_of(stage: type[Stage], dataset: str, corpus: MotionDataset) -> Dataset:
-    return ClipDataset(dataset) if stage.reads is ClipDataset else corpus
+@pytest.fixture(scope="module")
+def every_data(dataset, corpus, tmp_path_factory) -> dict[type[Dataset], Dataset]:
+    """A dataset of each kind."""
+    photos = write_photos(tmp_path_factory.mktemp("photos"), studio_photos())
+    return {ClipDataset: ClipDataset(dataset), MotionDataset: corpus, ParsingDataset: photos}
 
 
 @pytest.mark.parametrize("name", BATCHES)
-def test_stages_without_a_protocol_are_measured_by_batches(name, dataset, corpus, tmp_path, capsys):
-    data = data_of(STAGES[name], dataset, corpus)
+def test_stages_without_a_protocol_are_measured_by_batches(name, every_data, tmp_path, capsys):
+    data = every_data[STAGES[name].reads]
     run = save_run(tmp_path, open_tiny(name, data), data)
     cli.main(["evaluate", run, "--dataset", str(data.folder)])
     out = " ".join(capsys.readouterr().out.split())
@@ -191,10 +196,10 @@ def test_data_that_does_not_fit_is_refused(dataset, noise_clips, corpus, tmp_pat
     assert not Path(run, "evaluation").exists()
 
 
-def reported(dataset: str, corpus: MotionDataset) -> Iterator[str]:
+def reported(every_data: Mapping[type[Dataset], Dataset]) -> Iterator[str]:
     """Every metric that a stage reports of a step and of a validation, by its logged name."""
     for name in OWN:
-        data = data_of(STAGES[name], dataset, corpus)
+        data = every_data[STAGES[name].reads]
         stage = open_tiny(name, data)
         batch = fixed_batch(stage.open_samples(stage.config, data, "train"), 4, 4)[0]
         yield from (f"train/{loss}" for loss in stage.step(batch))
@@ -202,8 +207,8 @@ def reported(dataset: str, corpus: MotionDataset) -> Iterator[str]:
         yield from (f"val/{metric}" for metric in stage.evaluate(batch))
 
 
-def test_every_metric_of_a_stage_is_in_the_registry(dataset, corpus):
-    names = set(reported(dataset, corpus))
+def test_every_metric_of_a_stage_is_in_the_registry(every_data):
+    names = set(reported(every_data))
     assert {"train/gan", "val/psnr", "val/nll", "train/cycle", "val/hint_hit"} <= names
     assert sorted(name for name in names if find_metric_info(name) is None) == []
 

@@ -65,8 +65,8 @@ def make_record(run: Path | str, basis, **changes) -> EvaluationRecord:
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch) -> MlflowClient:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def store(new_store, tmp_path, monkeypatch) -> MlflowClient:
+    uri = new_store(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path / "cache"))
     return MlflowClient(tracking_uri=uri)

@@ -59,8 +59,8 @@ def dataset(studio_videos: Path, tmp_path_factory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch) -> MlflowClient:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def store(new_store, tmp_path, monkeypatch) -> MlflowClient:
+    uri = new_store(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return MlflowClient(tracking_uri=uri)
 

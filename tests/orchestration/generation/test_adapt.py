@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.generation import adapt as adaptation
 from orchestration.generation.adapt import AdaptSettings, adapt
-from orchestration.generation.photo import Subject
+from orchestration.generation.photo import ShownPerson
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.refinement import RefinementDataset
 from posegen.errors import ConfigError
@@ -28,7 +28,7 @@ from posegen.synthetic.studio.retarget import retarget
 
 
 @pytest.fixture
-def subject(monkeypatch) -> Subject:
+def subject(monkeypatch) -> ShownPerson:
     """A studio person, as a clip of two frames; nothing is perceived."""
     person = CAST["farid"]
     motion = retarget(perform("wave_one_hand", make_subject(0), frames=40), person)
@@ -38,8 +38,8 @@ def subject(monkeypatch) -> Subject:
         Photo(image, pair.poses[index], pair.classes[index], soft_matte(image, pair.masks[index]), background)
         for index, image in enumerate(pair.images)
     ]
-    found = Subject(photos, background, measure_body(photos[0].pose))
-    monkeypatch.setattr(adaptation, "open_subject", lambda path, view: found)
+    found = ShownPerson(photos, background, measure_body(photos[0].pose))
+    monkeypatch.setattr(adaptation, "open_person", lambda path, view: found)
     monkeypatch.setattr(adaptation, "_seconds_of_step", lambda config, dataset: 0.02)
     monkeypatch.setattr(adaptation, "_EPOCH_STEPS", 2)
     return found
@@ -56,9 +56,10 @@ def test_a_run_of_one_person(tmp_path, subject):
     truths = [np.isfinite(dataset.read(entry).truth).any() for entry in dataset.info.pairs]
     assert truths[0] and not truths[-1]  # there and back first, then pairs of both frames
     assert {entry.split for entry in dataset.info.pairs} == {"train", "test"}
-    assert load_refiner(made.run).config.num_epochs == json.loads((tmp_path / "ann" / "run.json").read_text())[
-        "config"
-    ]["num_epochs"]
+    assert (
+        load_refiner(made.run).config.num_epochs
+        == json.loads((tmp_path / "ann" / "run.json").read_text())["config"]["num_epochs"]
+    )
     again = adapt(tmp_path / "ann.mp4", settings_of(tmp_path))  # is finished
     assert again.run.name == "ann" and again.num_pairs == made.num_pairs
 

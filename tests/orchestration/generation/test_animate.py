@@ -57,7 +57,7 @@ def frames_of(path):
 
 def test_an_action_is_one_video(animate_person, tmp_path):
     made = animate_person("x.mp4", action=("wave",), frames=5)
-    assert made.videos == [tmp_path / "x.mp4"] and made.sheets == [tmp_path / "x.png"] and made.num_frames == 5
+    assert made.videos == [tmp_path / "x.mp4"] and made.sheets == [tmp_path / "x.sheet.png"] and made.num_frames == 5
     assert frames_of(made.videos[0]).shape == (5, 96, 64, 3)
     assert read_video(made.videos[0], size=None).fps == pytest.approx(25)
     sheet = cv2.imread(str(made.sheets[0]))
@@ -76,7 +76,7 @@ def test_several_actions_are_a_folder(animate_person, tmp_path):
 def test_random_colours_of_an_action(animate_person):
     made = animate_person("random", action=("wave",), frames=2, colors=ColorSettings(sample="prior", samples=2))
     assert [path.name for path in made.videos] == ["wave-1.mp4", "wave-2.mp4"]
-    assert [path.name for path in made.sheets] == ["wave.png"]
+    assert [path.name for path in made.sheets] == ["wave.sheet.png"]
 
 
 def test_stick_figures_stand_beside(animate_person):
@@ -129,7 +129,7 @@ def test_what_the_front_hides_is_seen_from_three_quarters():
     assert (wave, abs(bow)) == pytest.approx((0, np.radians(35)), abs=1e-3)
     front = resolve_motions(replace(moves, yaw=0.0), 25.0, 0)["bow"]
     assert placement(front).yaw == pytest.approx(0, abs=1e-3)
-    standing = face_viewer(Motion.from_joints((REST + (0, 0.955, 0)).astype(np.float32)[None], 25.0), 80.0)
+    standing = face_viewer(Motion.from_joints((REST + np.array((0, 0.955, 0))).astype(np.float32)[None], 25.0), 80.0)
     keypoints = project_motion(standing, front_camera(standing.joints, (96, 64)))
     depths = openpose_body(standing.joints, SMPL_24, smpl_head_axes(standing)).joints[..., 2] * 45
     person = BodyPoses(keypoints, depths.astype(np.float32), np.zeros((1, 2, 3), np.float32))[0]
@@ -187,7 +187,7 @@ def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_peopl
         ("--out x.mp4", "say what the person does: --action NAME, --actions NAME NAME, or --motion FILE"),
         (
             "--action wave --motion x.npz --out x.mp4",
-            "say what the person does: --action NAME, --actions NAME NAME, or --motion FILE",
+            "got several motions, expected one of --action, --actions and --motion",
         ),
         ("--motion x.npz --actor a --out x.mp4", "an --actor makes motions of an --action, got a --motion file"),
         ("--motion nowhere.npz --out x.mp4", "nowhere.npz"),

@@ -69,9 +69,10 @@ def test_frames_are_those_of_pytorch(tmp_path, changes):
             batch["previous"] = expected
 
 
-def test_the_file_says_what_it_is(tmp_path):
+def test_the_command_says_what_it_wrote_and_the_file_what_it_is(tmp_path, capsys):
     stage = tiny_stage()
-    export(save_run(tmp_path / "run", stage), tmp_path / "g.onnx")
+    cli.main(["export", str(save_run(tmp_path / "run", stage)), str(tmp_path / "g.onnx")])
+    assert f"MB in {tmp_path / 'g.onnx'}" in " ".join(capsys.readouterr().out.split())
     facts = {item.key: json.loads(item.value) for item in onnx.load(tmp_path / "g.onnx").metadata_props}
     assert facts == {
         "size": list(SIZE),
@@ -100,8 +101,3 @@ def test_mistakes_end_with_one_line(tmp_path, capsys):
     encoder = save_run(tmp_path / "run", ColorEncoder(ColorEncoder.presets["tiny"]))
     assert "is of the stage 'color_encoder'" in fail(capsys, encoder, tmp_path / "g.onnx")
     assert not (tmp_path / "g.onnx").exists()
-
-
-def test_the_command_says_what_it_wrote(tmp_path, capsys):
-    cli.main(["export", str(save_run(tmp_path / "run", tiny_stage())), str(tmp_path / "g.onnx")])
-    assert f"MB in {tmp_path / 'g.onnx'}" in " ".join(capsys.readouterr().out.split())

@@ -101,7 +101,7 @@ def frames_of(path):
 
 def test_without_a_renderer_stick_figures_are_rendered(behavior_run, corpus, tmp_path):
     made = run_transfer(behavior_run, tmp_path / "x.mp4", settings_for())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.mp4", "x.npz", "x.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.mp4", "x.npz", "x.sheet.png"]
     frames = frames_of(made.rendered.videos[0])
     assert frames.shape == (WINDOW + 1, 278, 3 * 256, 3)
     assert (frames[0, 30:, 256:512] == frames[-1, 30:, 256:512]).mean() > 0.9  # the posture stays
@@ -134,7 +134,7 @@ def test_several_postures_are_a_folder(behavior_run, tmp_path):
     write_motion(StorageFolder(tmp_path), "own.npz", place(perform("sit", make_subject(7)), Placement(3.0, 1.0, 2.0)))
     postures = ("s1/walk", "s2/jump", str(tmp_path / "own.npz"))
     made = run_transfer(behavior_run, tmp_path / "many", settings_for(posture=postures))
-    names = [f"{name}.{suffix}" for name in ("own", "s1-walk", "s2-jump") for suffix in ("mp4", "npz", "png")]
+    names = [f"{name}.{suffix}" for name in ("own", "s1-walk", "s2-jump") for suffix in ("mp4", "npz", "sheet.png")]
     assert sorted(path.name for path in (tmp_path / "many").iterdir()) == names
     assert [path.name for path in made.motions] == ["s1-walk.npz", "s2-jump.npz", "own.npz"]
     own = read_motion(StorageFolder(tmp_path / "many"), "own.npz")
@@ -151,7 +151,7 @@ def test_a_flow_transfers_as_its_behavior_net_does(behavior_run, flow_run, tmp_p
 def test_a_person_is_rendered_by_the_shape_and_posture_network(behavior_run, shape_run, tmp_path):
     seen = {"appearance": "grace/bow", "renderer": shape_run}
     made = run_transfer(behavior_run, tmp_path / "x.mp4", settings_for(**seen))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.mp4", "x.npz", "x.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.mp4", "x.npz", "x.sheet.png"]
     frames = frames_of(made.rendered.videos[0])
     assert frames.shape == (WINDOW + 1, 96, 64, 3)
     sheet = cv2.imread(str(made.rendered.sheets[0]))
@@ -168,7 +168,7 @@ def test_frames_are_what_the_network_renders_of_the_projected_motion(behavior_ru
     person = person_of_clip(ClipDataset(two_people).find("luis/bow"))
     poses = fit_motion(motion, person.body, (96, 64)).keypoints
     expected = np.hstack(list(load_renderer(shape_run).frames(person, poses)))
-    sheet = read_image(tmp_path / "x.png", size=None).images[0]  # as it is, where the video is encoded
+    sheet = read_image(tmp_path / "x.sheet.png", size=None).images[0]  # as it is, where the video is encoded
     shown = np.hstack([sheet[-96:, left : left + 64] for left in range(0, 4 * 66, 66)])
     np.testing.assert_array_equal(shown, expected)
 
@@ -366,4 +366,4 @@ def test_command_says_what_it_made(behavior_run, tmp_path, capsys):
     options = f"--behavior s0/wave --posture s1/walk --frames 3 --out {tmp_path}/x.mp4"
     cli.main(["transfer", behavior_run, *options.split()])
     out = capsys.readouterr().out
-    assert "3 frames in" in out and "x.png" in out and "x.npz" in out
+    assert "3 frames in" in out and "x.sheet.png" in out and "x.npz" in out

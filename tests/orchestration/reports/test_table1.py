@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,12 +27,12 @@ LITTLE = {"num_epochs": 1, "epoch_size": 8, "decay_epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory):
+def place(new_store: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory):
     """A working directory with presets that take no time, and all that is trained in it."""
     folder = tmp_path_factory.mktemp("work")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
         for stage in STAGES.values():
             preset = stage.presets["tiny"]
             known = {name: value for name, value in LITTLE.items() if hasattr(preset, name)}

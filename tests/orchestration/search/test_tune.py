@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from orchestration.cli import main as cli
 from orchestration.evaluation.compare import compare_runs
 from orchestration.search.settings import TuneSettings
-from orchestration.search.tune import complete, open_search, plan, tune
+from orchestration.search.tune import tune
 from orchestration.tracking.queries import children_of, find_runs
 from posegen.io.storage import StorageFolder
 
@@ -24,31 +24,31 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(new_store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
         yield folder
 
 
 def settings(**changes) -> TuneSettings:
-    plain = dict(preset="tiny", set=QUICK, trials=4, objectives=("l1",), grace=1, workers=0)
+    plain = dict(preset="tiny", set=QUICK, trials=3, objectives=("l1",), grace=1, workers=0)
     return TuneSettings(**plain | changes)
 
 
 @pytest.fixture(scope="module")
 def found(dataset, place, ray_session):
-    """Four trials, two at a time, that differ in the size of the codes."""
+    """Three trials, two at a time, that differ in the size of the codes; two of them share an encoder."""
     heard = []
     result = tune("latent_sizes", dataset, settings(), on_trial=lambda tried, best: heard.append(tried.number))
-    assert sorted(heard) == [0, 1, 2, 3]
+    assert sorted(heard) == [0, 1, 2]
     return result
 
 
 @pytest.mark.ray
 def test_every_trial_is_told_of(found, place):
-    assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
+    assert [trial.number for trial in found.trials] == [0, 1, 2]
     assert {trial.state for trial in found.trials} <= {"complete", "pruned"} and found.count("complete")
     best = found.best[0]
     assert best.epochs == 3 and best.values["l1"] == min(t.values["l1"] for t in found.trials if t.state == "complete")
@@ -62,7 +62,7 @@ def test_equal_encoders_are_trained_once(found, place):
         for trial in found.trials
         for region in ("upper", "lower")
     }
-    assert sum(trial.trained for trial in found.trials) == len(distinct)
+    assert sum(trial.trained for trial in found.trials) == len(distinct) < 2 * len(found.trials)
     assert sum(trial.trained + trial.reused for trial in found.trials) == 2 * len(found.trials)
     assert len(StorageFolder(place / "runs" / "stages").folders()) == len(distinct)
 
@@ -70,7 +70,7 @@ def test_equal_encoders_are_trained_once(found, place):
 @pytest.mark.ray
 def test_mlflow_has_search_trials_and_stages(found, place):
     trials = find_runs("latent_sizes")
-    assert {run.name for run in trials} == {f"trial-000{number}" for number in range(4)}
+    assert {run.name for run in trials} == {f"trial-000{number}" for number in range(3)}
     assert {run.tags["posegen.state"] for run in trials} <= {"complete", "pruned"}
     for run in trials:
         assert "val/l1" in run.metrics  # a trial and its training are one run
@@ -81,7 +81,7 @@ def test_mlflow_has_search_trials_and_stages(found, place):
     assert "comparison.html" in files and parent.info.status == "FINISHED"
     page = Path(MlflowClient().download_artifacts(parent.info.run_id, "comparison.html")).read_text(encoding="utf-8")
     assert "<h1>latent_sizes</h1>" in page
-    assert len(compare_runs(["latent_sizes"]).entries) == 4
+    assert len(compare_runs(["latent_sizes"]).entries) == 3
 
 
 @pytest.mark.ray
@@ -90,8 +90,8 @@ def test_the_same_command_does_nothing_twice(found, dataset, place, capsys):
     assert [(t.number, t.values, t.point) for t in again.trials] == [
         (t.number, t.values, t.point) for t in found.trials
     ]
-    more = tune("latent_sizes", dataset, settings(trials=5, workers=1))
-    assert len(more.trials) == 5 and more.trials[:4] == again.trials
+    more = tune("latent_sizes", dataset, settings(trials=4, workers=1))
+    assert len(more.trials) == 4 and more.trials[:3] == again.trials
 
 
 @pytest.mark.ray
@@ -100,17 +100,6 @@ def test_a_trial_that_fails_says_why_and_the_search_goes_on(dataset, place, ray_
     result = tune("latent_sizes", dataset, hopeless)
     assert [trial.state for trial in result.trials] == ["failed", "failed"] and not result.best
     assert all("is not finite in epoch 0: lower lr" in trial.reason for trial in result.trials)
-
-
-@pytest.mark.ray
-def test_plan_counts_what_is_shared(dataset, place, ray_session, capsys):
-    planned = plan("latent_sizes", dataset, settings(trials=6))
-    assert [trial.number for trial in planned.trials] == list(range(6)) and planned.capacity.trials == 2
-    assert planned.trials[0].point == open_search("latent_sizes", complete("latent_sizes", settings())).starts[0]
-    assert planned.without_reuse.flops > planned.total.flops > 0
-    cli.main(f"tune latent_sizes {dataset} --preset tiny --trials 2 --plan --objectives l1".split())
-    said = capsys.readouterr().out
-    assert "at a time on this cluster" in said and "TFLOP" in said
 
 
 @pytest.mark.parametrize(

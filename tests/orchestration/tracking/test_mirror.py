@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from orchestration.tracking.run_log import RunLog
 from orchestration.tracking.server import _answers
 from posegen.errors import TrackingError
 from posegen.io.storage import StorageFolder
+from tests.support import processes
 from tests.support.recorded_runs import begin_run, finish_epoch
 
 
@@ -36,8 +38,8 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def store(place):
-    return MlflowClient(tracking_uri=f"sqlite:///{place}/mlflow.db")
+def store(new_store, place):
+    return MlflowClient(tracking_uri=new_store(place))
 
 
 def run_of(client: MlflowClient, log: RunLog):
@@ -135,33 +137,37 @@ def test_an_epoch_counts_when_its_checkpoint_is_written(store, place):
     assert history(store, log) == [(1, 1.0), (2, 0.6)] and len(pictures(store, log)) == 2
 
 
+def sync_and_die(folder: StorageFolder, count: int) -> None:
+    """Sync a folder, and be killed after so many calls to MLflow."""
+    left = [count]
+
+    def stopping(call):
+        def wrapped(*args, **kwargs):
+            result = call(*args, **kwargs)
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return wrapped
+
+    for name in ("create_run", "log_batch", "log_image", "set_terminated"):
+        setattr(MlflowClient, name, stopping(getattr(MlflowClient, name)))
+    sync(folder)
+
+
 def test_a_process_that_is_killed_while_it_syncs_doubles_nothing(store, place):
     """Killed at every call to MLflow in turn, and then left alone."""
     log = begin_run(place / "run")
     finish_epoch(log, 1, {"train/l1": 1.0})
     finish_epoch(log, 2, {"train/l1": 0.5})
     log.finish()
-    code = (
-        "import os, signal, sys\n"
-        "from mlflow import MlflowClient\n"
-        "left = [int(sys.argv[2])]\n"
-        "def stopping(call):\n"
-        "    def wrapped(*args, **kwargs):\n"
-        "        result = call(*args, **kwargs)\n"
-        "        left[0] -= 1\n"
-        "        if left[0] == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "        return result\n"
-        "    return wrapped\n"
-        "for name in ('create_run', 'log_batch', 'log_image', 'set_terminated'):\n"
-        "    setattr(MlflowClient, name, stopping(getattr(MlflowClient, name)))\n"
-        "from orchestration.tracking.mirror import sync\n"
-        "sync(sys.argv[1])\n"
-    )
     codes = []
     for count in range(1, 10):
-        done = subprocess.run([sys.executable, "-c", code, str(log.folder), str(count)], check=False)
-        codes.append(done.returncode)
-        if done.returncode == 0:
+        process = processes.start(sync_and_die, log.folder, count)
+        process.join()
+        codes.append(process.exitcode)
+        if process.exitcode == 0:
             break
     assert codes[-1] == 0 and codes.count(-signal.SIGKILL) >= 2
     assert history(store, log) == [(1, 1.0), (2, 0.5)] and len(pictures(store, log)) == 2
@@ -208,7 +214,7 @@ def test_a_key_that_is_no_key_is_refused(place, key):
 
 
 @pytest.mark.parametrize("own", ["../secret", "/etc/passwd", "a/../../secret"])
-def test_artifacts_outside_the_folder_are_not_sent(place, own):
+def test_artifacts_outside_the_folder_are_not_sent(store, place, own):
     (place / "secret").write_text("x")
     log = begin_run(place / "run")
     log.folder.write_json("artifacts.json", {"a.txt": own})
@@ -219,6 +225,7 @@ def test_artifacts_outside_the_folder_are_not_sent(place, own):
 @pytest.fixture
 def server(place, monkeypatch):
     """A real server on this machine, to be started and stopped at will."""
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -318,16 +325,16 @@ def test_the_background_mirrors_runs_that_come_later(store, place, monkeypatch):
     assert run_of(store, trial).data.tags["mlflow.parentRunId"] == run_of(store, search).info.run_id
 
 
+def begin_and_sync(folder: Path) -> None:
+    """What a command does as it begins."""
+    log = RunLog(folder)
+    log.open(experiment="e", parameters={})
+    assert sync(log.folder)
+
+
 def test_commands_that_begin_at_once_share_a_new_store(place):
-    code = (
-        "import sys\n"
-        "from orchestration.tracking.mirror import sync\n"
-        "from orchestration.tracking.run_log import RunLog\n"
-        "log = RunLog(sys.argv[1]); log.open(experiment='e', parameters={}); print(sync(log.folder))"
-    )
-    commands = [
-        subprocess.Popen([sys.executable, "-c", code, str(place / name)], stdout=subprocess.PIPE, text=True)
-        for name in ("a", "b")
-    ]
-    assert [command.communicate()[0].strip() for command in commands] == ["True", "True"]
+    commands = [processes.start(begin_and_sync, place / name) for name in ("a", "b")]
+    for command in commands:
+        command.join()
+    assert [command.exitcode for command in commands] == [0, 0]
     assert {run.name for run in find_runs("e")} == {"a", "b"}

@@ -135,18 +135,6 @@ def test_flow_says_what_it_needs(options, message, corpus, capsys):
     assert re.search(message, error)
 
 
-def test_searches_of_behavior_are_planned(corpus, ray_session, capsys):
-    few = "--preset tiny --trials 3 --plan --set behavior.epoch_size=32"
-    cli.main(f"tune behavior_information {corpus.folder} {few} --objectives joint_error ade --pruning none".split())
-    assert "TFLOP" in capsys.readouterr().out
-    cli.main(f"tune behavior_flow {corpus.folder} {few}".split())
-    assert "times as much if no run was shared" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as stop:
-        cli.main(f"tune behavior_flow {corpus.folder} {few} --objectives joint_error".split())
-    assert stop.value.code == 2
-    assert "no objective of behavior_flow, expected one of nll, ade" in capsys.readouterr().err
-
-
 @pytest.mark.ray
 @pytest.mark.slow  # what runs share is tried by searches of other stages, too
 def test_a_search_of_flows_trains_their_behavior_net_once(corpus, ray_session):

@@ -12,7 +12,6 @@ from unittest import mock
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from orchestration.runtime.progress import ProgressListener, TrainingStep
 from orchestration.runtime.worker import Worker
@@ -21,7 +20,7 @@ from orchestration.training.loop import TrainingLoop
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress
 from posegen.io.storage import StorageFolder
 from posegen.samples import epoch_plan as plan
-from tests.support import narrow
+from tests.support import narrow, processes
 
 STEPS = 6  # of an epoch
 CONFIG = replace(
@@ -71,15 +70,10 @@ def work(rank: int, world_size: int, job: Job, folder: Path, last_step: int) -> 
 def run_until(last_step: int, world_size: int, job: Job, folder: Path) -> list[tuple[int, int]]:
     """Train until all processes die after a step of the run, or until its end: the samples that were taken."""
     folder.mkdir(parents=True)
-    context = mp.get_context("spawn")
-    processes = [
-        context.Process(target=work, args=(rank, world_size, job, folder, last_step)) for rank in range(world_size)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert {process.exitcode for process in processes} <= ({9} if last_step else {0})
+    workers = [processes.start(work, rank, world_size, job, folder, last_step) for rank in range(world_size)]
+    for worker in workers:
+        worker.join()
+    assert {worker.exitcode for worker in workers} <= ({9} if last_step else {0})
     return [tuple(json.loads(line)) for line in (folder / "ledger").read_text().splitlines()]
 
 

@@ -178,9 +178,9 @@ def test_checkpoints_within_an_epoch_are_written_beside_the_training(dataset, tm
     assert contents(folder / "epoch-0001-step-000004") == contents(sparse / "checkpoints" / "epoch-0001-step-000004")
 
 
-def test_an_epoch_is_recorded_once_whenever_the_run_is_stopped(dataset, tmp_path, monkeypatch):
+def test_an_epoch_is_recorded_once_whenever_the_run_is_stopped(dataset, new_store, tmp_path, monkeypatch):
     """Stopped before and after a checkpoint, in the middle of an epoch, and when all is done."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
     settings = replace(QUIET, runs=str(tmp_path), track=True)
     save = CheckpointWriter.save
     for epoch, before in ((1, True), (1, False), (2, True), (2, False)):

@@ -11,14 +11,14 @@ import pytest
 from posegen.color.garment_recoloring import (
     GarmentPaint,
     garment_region,
-    recolor_garments,
+    paint_garments,
     require_separate,
     shown_color,
 )
 from posegen.color.lab import delta_e_2000, lab_to_linear_rgb, rgb_to_lab
 from posegen.color.palette import parse_color
 from posegen.errors import ColorError, ConfigError
-from posegen.features.person_classes import PersonClass
+from posegen.person_classes import PersonClass
 
 HEIGHT, WIDTH = 160, 120
 SKIN, WALL = (205, 160, 135), (176, 182, 190)
@@ -187,7 +187,7 @@ def test_no_rim_of_the_old_colour_is_left(own, target):
 
 def test_without_colours_every_pixel_stays():
     image, labels = render((40.0, 20.0, 20.0))
-    assert recolor_garments(image, labels, {}) is image
+    assert paint_garments(image, labels, {}) is image
 
 
 def test_two_garments_meet_without_their_old_colours():
@@ -196,7 +196,7 @@ def test_two_garments_meet_without_their_old_colours():
     image[105:130, 25:95] = (90, 90, 210)
     labels[85:105][labels[85:105] == PersonClass.LOWER] = PersonClass.UPPER
     wanted = {"upper": parse_color("#f2d22e"), "lower": parse_color("#f2d22e")}
-    painted = rgb_to_lab(recolor_garments(image, labels, wanted))
+    painted = rgb_to_lab(paint_garments(image, labels, wanted))
     seam = painted[101:109, 35:85].reshape(-1, 3)
     assert np.quantile(delta_e_2000(seam, np.array(wanted["upper"])), 0.95) < 6
 

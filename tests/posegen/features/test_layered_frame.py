@@ -30,7 +30,7 @@ def pair() -> StudioPair:
 def person(pair) -> LayeredPerson:
     image, mask = pair.images[0], pair.masks[0]
     background = fill_background(image, mask, pair.poses[0])
-    return LayeredPerson(image, pair.poses[0], pair.classes[0], soft_matte(image, mask), background)
+    return LayeredPerson.take_apart(image, pair.poses[0], pair.classes[0], soft_matte(image, mask), background)
 
 
 def test_picture_is_that_of_frame(person, pair):
@@ -64,9 +64,9 @@ def test_borrowed_limbs_come_from_the_other_side(pair):
     keypoints[[6, 7]] = 0  # left elbow and wrist
     pose = replace(pair.poses[0], keypoints=keypoints)
     image = pair.images[0]
-    person = LayeredPerson(image, pose, pair.classes[0], soft_matte(image, pair.masks[0]), image)
+    person = LayeredPerson.take_apart(image, pose, pair.classes[0], soft_matte(image, pair.masks[0]), image)
     left_arm = 3
-    assert person.is_borrowed(left_arm)
+    assert left_arm in person.borrowed
     found = person.frame_with_map(pair.poses[0])
     ys, xs = np.nonzero((found.layers == left_arm) & found.sure & (found.opacity == 255))
     assert len(xs) and (found.positions[ys, xs, 0] < keypoints[1, 0]).mean() > 0.9  # of the right arm, left in it

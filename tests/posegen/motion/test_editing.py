@@ -16,6 +16,8 @@ from posegen.motion.editing import (
     Placement,
     canonicalize,
     find_rotations,
+    first_frames,
+    join,
     place,
     placement,
     posture_placement,
@@ -171,3 +173,27 @@ def test_a_motion_stands_at_any_height_and_its_camera_with_it():
     pixels = [one.camera.project(one.joints)[..., :2] for one in (motion, raised)]
     np.testing.assert_allclose(*pixels, atol=1e-3)
     assert stand_at(replace(motion, camera=None), 1.0).camera is None
+
+
+def test_motions_in_a_row_are_one_without_jumps():
+    first, second, third = (perform(action, make_subject(0), frames=30) for action in ("walk", "kick", "wave"))
+    joined = join([first, second, third], 0.4)
+    assert len(joined) == 70 and joined.label is None
+    steps = np.linalg.norm(np.diff(joined.joints, axis=0), axis=-1).max(axis=1)
+    alone = max(np.linalg.norm(np.diff(one.joints, axis=0), axis=-1).max() for one in (first, second, third))
+    assert steps.max() < max(2 * alone, 0.2)
+    np.testing.assert_array_equal(joined.joints[:20], first.joints[:20])
+    lengths = bone_lengths(joined.joints)
+    np.testing.assert_allclose(lengths, np.broadcast_to(lengths[0], lengths.shape), atol=1e-4)
+
+
+def test_motions_in_a_row_fit_together():
+    wave = perform("wave", make_subject(0), frames=5)
+    assert join([wave]) is wave and len(join([wave, wave])) == 8  # blended by half of them at most
+    assert len(join([first_frames(wave, 1)] * 3)) == 3
+    with pytest.raises(ValueError, match="no motions to join"):
+        join([])
+    with pytest.raises(ValueError, match="have 25 and 30 frames per second"):
+        join([wave, resample(wave, 30.0)])
+    with pytest.raises(ValueError, match="must have rotations"):
+        join([wave, Motion.from_joints(wave.joints, 25.0)])

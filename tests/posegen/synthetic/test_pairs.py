@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from posegen.errors import ConfigError
-from posegen.features.person_classes import PersonClass
 from posegen.motion.motion import Motion
+from posegen.person_classes import PersonClass
 from posegen.synthetic.motions import make_subject, perform
 from posegen.synthetic.studio import RenderSettings, StudioPair, render_pair, vary_person
 from posegen.synthetic.studio.pairs import facing, pair_motion

@@ -1,0 +1,96 @@
+"""`posegen colorways`: a sheet and its figures, and no input replaced."""
+
+from __future__ import annotations
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from orchestration.cli import main as cli
+from orchestration.generation import colorways as module
+from orchestration.generation.colorways import ColorwaySettings, colorways
+from orchestration.generation.photo import PhotoSettings
+from posegen.errors import ColorError, ConfigError
+from posegen.io.images import write_picture
+from posegen.io.video_reader import read_image
+from posegen.person_classes import PersonClass
+from posegen.synthetic.studio import RenderSettings, render_action
+
+BLUE = (42, 111, 219)
+
+
+@pytest.fixture
+def photo(tmp_path, monkeypatch):
+    """A picture of a person in grey over red, whom `perceive_photo` finds."""
+    image = np.full((96, 64, 3), 190, np.uint8)
+    labels = np.zeros((96, 64), np.uint8)
+    labels[20:50, 16:48], labels[50:90, 16:48] = PersonClass.UPPER, PersonClass.LOWER
+    image[labels == PersonClass.UPPER], image[labels == PersonClass.LOWER] = 110, (150, 40, 40)
+    image = np.clip(image + np.random.default_rng(0).normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+    found = SimpleNamespace(image=image, labels=labels, others=0)
+    monkeypatch.setattr(module, "perceive_photo", lambda image, person: found)
+    path = tmp_path / "photo.png"
+    write_picture(path, image)
+    return path
+
+
+def test_a_sheet_has_each_combination_and_its_figures(photo, tmp_path):
+    write_picture(tmp_path / "cloth.png", np.full((64, 64, 3), BLUE, np.uint8))
+    upper = ("teal", str(tmp_path / "cloth.png"), "lab(60 120 0)")
+    made = colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=upper, lower=("keep", "black")))
+    assert made.num_pictures == 6 and len(made.reports) == 3 + 2 * 3
+    assert [note for note in made.notes if "no sRGB display has this colour" in note]
+    rows = list(csv.DictReader(made.figures.open()))
+    assert [row["garment"] for row in rows] == ["upper"] * 3 + ["lower", "upper"] * 3
+    assert all(float(row["delta_e_median"]) < 1.5 for row in rows if not row["note"])
+    sheet = read_image(made.sheet, size=None, crop="none").images[0]
+    assert sheet.shape[0] > 3 * 96 and sheet.shape[1] >= 3 * 64
+
+
+def test_what_keeps_its_colour_keeps_its_pixels(photo, tmp_path):
+    made = colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("keep",)))
+    sheet = read_image(made.sheet, size=None, crop="none").images[0]
+    own = module.perceive_photo(None, 1).image
+    assert (sheet[-96:, :64] == own).all() and (sheet[-96:, -64:] == own).all()
+
+
+@pytest.mark.parametrize("name", ["photo.png", "cloth.png"])
+def test_no_input_is_replaced(photo, tmp_path, name):
+    write_picture(tmp_path / "cloth.png", np.full((64, 64, 3), BLUE, np.uint8))
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(ConfigError, match="is an input: write the sheet elsewhere"):
+        colorways(photo, ColorwaySettings(out=tmp_path / name, upper=(str(tmp_path / "cloth.png"),)))
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_bad_colours_write_nothing(photo, tmp_path):
+    with pytest.raises(ColorError, match="unknown colour 'blurple'"):
+        colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("teal", "blurple")))
+    assert {path.name for path in tmp_path.iterdir()} == {"photo.png"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"out": "a.png"}, "say which colours"),
+        ({"out": "a.jpg", "upper": ("red",)}, "written as .png"),
+        ({"out": "a.png", "upper": ("red",), "view": PhotoSettings(poses="a.mp4")}, "expected an --action"),
+        ({"out": "a.png", "upper": ("red",) * 20, "lower": ("red",) * 6}, "120 pictures are more than"),
+    ],
+)
+def test_bad_settings_are_named(settings, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        ColorwaySettings(**{**settings, "out": tmp_path / settings["out"]})
+
+
+def test_an_action_is_shown_in_each_colour(tmp_path, capsys):
+    clip = render_action("bruno", "wave_one_hand", 1, RenderSettings(size=(384, 256)))
+    write_picture(tmp_path / "bruno.png", clip.images[0])
+    options = ["--action", "raise_arms", "--size", "192x128", "--lower", "red", "navy", "--out"]
+    cli.main(["colorways", str(tmp_path / "bruno.png"), *options, str(tmp_path / "sheet.png")])
+    rows = list(csv.DictReader((tmp_path / "sheet.csv").open()))
+    assert [row["requested"] for row in rows] == ["red", "navy"]
+    assert all(int(row["frames"]) == 4 and float(row["delta_e_median"]) < 3 for row in rows)
+    assert "2 pictures in" in capsys.readouterr().out

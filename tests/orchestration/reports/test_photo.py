@@ -1,0 +1,122 @@
+"""The protocol of photos in motion, by one command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from orchestration.cli import main as cli
+from orchestration.evaluation.records import Score
+from orchestration.reports import photo as report
+from orchestration.reports.photo import PhotoEvaluation, ProtocolRow, motion_cells, table_cells, to_markdown
+from orchestration.reports.table1 import REPORT_EXPERIMENT
+from posegen.evaluation.photo_protocol import PhotoScores
+from posegen.io.images import write_picture
+from posegen.metrics.statistics import PairedTest
+from posegen.synthetic.studio import RenderSettings, render_action
+
+
+def refused(line: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(shlex.split(line))
+    assert stop.value.code == 2
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("posegen: ")
+    return " ".join(message.split())
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return tmp_path
+
+
+def test_what_cannot_be_measured_is_refused(place, capsys):
+    (place / "empty").mkdir()
+    (place / "file").write_text("")
+    assert "nothing to measure" in refused("evaluate --pipeline photo", capsys)
+    assert "dance.mp4: no such clip" in refused("evaluate --pipeline photo dance.mp4", capsys)
+    assert "empty has no photos" in refused("evaluate --pipeline photo --photos empty", capsys)
+    assert "file is a file" in refused("evaluate --pipeline photo file --out file", capsys)
+    assert "unknown pipeline 'video', expected one of photo, run" in refused("evaluate --pipeline video x", capsys)
+    assert sorted(path.name for path in place.iterdir()) == ["empty", "file"]
+
+
+def test_the_usual_evaluation_is_what_it_was(place, capsys):
+    assert "nowhere" in refused("evaluate nowhere", capsys)
+    assert "nowhere" in refused("evaluate --pipeline run nowhere", capsys)
+
+
+def test_photos_are_measured_recorded_and_drawn(place, capsys, monkeypatch):
+    """What is rendered is tested elsewhere; here a photo's scores are given, and one photo shows nobody."""
+    from posegen.errors import PerceptionError
+
+    def score(name, image, size, motions):
+        if name == "nobody":
+            raise PerceptionError("nobody is seen in the picture, expected a person")
+        scores = {"look_skin": 0.5, "pck": 0.99 if name == "ann" else 0.97, "speed": 20.0, "ghosts": float("nan")}
+        return PhotoScores(name, scores, {"upper black": [1.0, 2.0], "upper white": [1.0]}), image
+
+    monkeypatch.setattr(report, "score_photo", score)
+    for name in ("ann", "bob", "nobody"):
+        image = render_action("ada", "bow", 1, RenderSettings(size=(96, 64))).images[0]
+        write_picture(place / "photos" / f"{name}.png", image)
+    cli.main(shlex.split("evaluate --pipeline photo --photos photos --out report --perceptual"))
+    out = capsys.readouterr().out
+    assert "pck" in out and "nobody.png was not measured" in out
+    found = json.loads((place / "report/photo.json").read_text())
+    rows = {row["metric"]: row for row in found["rows"]}
+    assert rows["pck"]["score"]["mean"] == pytest.approx(0.98) and rows["pck"]["count"] == 2
+    assert rows["pck"]["score"]["interval"][0] >= 0.97
+    assert rows["color_median_upper"]["score"]["mean"] == 1 and "ghosts" not in rows
+    assert {path.name for path in (place / "report/photos").iterdir()} == {"ann.png", "bob.png"}
+    client = MlflowClient(tracking_uri=f"sqlite:///{place}/mlflow.db")
+    experiment = client.get_experiment_by_name(REPORT_EXPERIMENT)
+    [logged] = client.search_runs([experiment.experiment_id])
+    assert logged.data.metrics["test/pck"] == pytest.approx(0.98)
+    assert logged.data.metrics["test/pck.low"] <= 0.98
+    assert {file.path for file in client.list_artifacts(logged.info.run_id)} >= {"photo.json", "photo.md", "photos"}
+
+
+def evaluation() -> PhotoEvaluation:
+    test = PairedTest(0.02, 0.01, 0.03, 0.001)
+    motion = {"dance": {"copy": {"ms_ssim": 0.8}, "parts": {"ms_ssim": 0.88}, "layers": {"ms_ssim": 0.9}}}
+    rows = [
+        ProtocolRow("motion on clips", "ms_ssim", Score(0.9), 1, "0.8 / 0.88", 0.88, "up"),
+        ProtocolRow("leak", "leak", Score(0.02, (0.01, 0.03)), 2, "", 0.01, "down"),
+    ]
+    return PhotoEvaluation({}, "p", "d", rows, motion, {"dance": {"copy": {"ms_ssim": test}}}, [PhotoScores("ann")])
+
+
+def test_tables_say_what_is_reached_and_what_is_ahead():
+    cells = table_cells(evaluation())
+    assert [line[-1] for line in cells] == ["reached", "yes", "no"]
+    assert cells[2][3] == "0.0100 – 0.0300" and cells[2][6] == "≤ 0.01"
+    by_method = {line[1]: line[2] for line in motion_cells(evaluation())}
+    assert by_method["copy"] == "0.8000 (ahead, p 0.0010)" and by_method["layers"] == "0.9000"
+
+
+def test_the_page_links_its_pictures():
+    page = to_markdown(evaluation())
+    assert "![dance](clips/dance.png)" in page and "![ann](photos/ann.png)" in page
+    assert "| leak | leak | 0.0200 |" in page
+
+
+def test_photos_are_spread_over_the_folder(place, monkeypatch):
+    names = []
+
+    def score(name, image, size, motions):
+        names.append(name)
+        return PhotoScores(name, {"pck": 1.0}), image
+
+    monkeypatch.setattr(report, "score_photo", score)
+    for number in range(5):
+        write_picture(place / "photos" / f"{number}.png", np.full((64, 48, 3), 90, np.uint8))
+    cli.main(shlex.split("evaluate --pipeline photo --photos photos --max-photos 3 --out report --perceptual"))
+    assert names == ["0", "2", "4"]

@@ -1,0 +1,107 @@
+"""Bones in a picture, and how they map it to another pose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from posegen.features.body_bones import (
+    SOFT_BONES,
+    bone_maps,
+    find_bones,
+    foreshortening,
+    has_trunk,
+    limb_lengths,
+    mirror_pose,
+    shows_front,
+    swap_sides,
+    trunk_length,
+)
+from posegen.features.body_pose import BodyPoses
+from posegen.skeletons import joint_indices
+from tests.support.drawn_person import make_pose
+
+FOREARM = SOFT_BONES.index("left_forearm")
+CHEST = SOFT_BONES.index("chest")
+
+
+def moved(maps: np.ndarray, bone: int, point: np.ndarray) -> np.ndarray:
+    return maps[bone, :, :2] @ point + maps[bone, :, 2]
+
+
+def with_depths(pose: BodyPoses, **depths: float) -> BodyPoses:
+    changed = pose.depths.copy()
+    for joint, depth in depths.items():
+        changed[joint_indices([joint])[0]] = depth
+    return BodyPoses(pose.keypoints, changed, pose.toes)
+
+
+def test_a_pose_maps_to_itself():
+    bones = find_bones(make_pose())
+    identity = np.broadcast_to([[1.0, 0, 0], [0, 1, 0]], (len(SOFT_BONES), 2, 3))
+    np.testing.assert_allclose(bone_maps(bones, bones), identity, atol=1e-9)
+
+
+def test_joints_of_a_limb_go_to_its_joints():
+    source, target = find_bones(make_pose()), find_bones(make_pose({"left_wrist": (95, 36)}))
+    maps = bone_maps(source, target)
+    np.testing.assert_allclose(moved(maps, FOREARM, np.array([92, 60])), [92, 60], atol=1e-6)
+    np.testing.assert_allclose(moved(maps, FOREARM, np.array([106, 76])), [95, 36], atol=0.5)
+
+
+def test_a_limb_is_foreshortened_along_itself_and_never_across():
+    target = find_bones(make_pose({"left_wrist": (96, 64.6)}))  # a third of its length
+    linear = bone_maps(find_bones(make_pose()), target)[FOREARM, :, :2]
+    np.testing.assert_allclose(np.sort(np.linalg.svd(linear)[1]), [0.29, 1.0], atol=0.02)
+
+
+@pytest.mark.parametrize("wrist", [(92.5, 60.5), (200, 183)])
+def test_no_limb_is_stretched_beyond_its_bounds(wrist):
+    linear = bone_maps(find_bones(make_pose()), find_bones(make_pose({"left_wrist": wrist})))[FOREARM, :, :2]
+    singular = np.linalg.svd(linear)[1]
+    assert singular.min() > 0.19 and singular.max() < 2.01
+
+
+def test_a_trunk_from_the_side_is_as_wide_as_it_is_deep():
+    turned = make_pose(
+        {"right_shoulder": (63, 44), "left_shoulder": (65, 44), "right_hip": (63, 92), "left_hip": (65, 92)}
+    )
+    turned = with_depths(turned, right_shoulder=-13, left_shoulder=13, right_hip=-9, left_hip=9)
+    width = np.linalg.norm(bone_maps(find_bones(make_pose()), find_bones(turned))[CHEST, :, :2] @ [1, 0])
+    assert 0.5 < width < 0.75
+
+
+def test_a_person_from_behind_is_not_mirrored():
+    behind = swap_sides(make_pose())
+    assert shows_front(make_pose()) and not shows_front(behind)
+    linear = bone_maps(find_bones(make_pose()), find_bones(swap_sides(behind)))[:, :, :2]
+    assert (np.linalg.det(linear) > 0).all()
+
+
+def test_mirroring_twice_changes_nothing():
+    pose = make_pose({"left_wrist": (95, 36)})
+    again = mirror_pose(mirror_pose(pose, 128), 128)
+    np.testing.assert_allclose(again.keypoints, pose.keypoints)
+    assert shows_front(mirror_pose(pose, 128))
+
+
+def test_what_is_not_to_be_seen_goes_along_with_what_it_hangs_from():
+    keypoints = make_pose({"left_elbow": (92, 30)}).keypoints.copy()
+    keypoints[joint_indices(["left_wrist"])] = 0
+    maps = bone_maps(find_bones(make_pose()), find_bones(BodyPoses.from_keypoints(keypoints)))
+    np.testing.assert_allclose(maps[FOREARM], maps[FOREARM - 1])
+
+
+def test_lengths_and_foreshortening():
+    pose = make_pose()
+    assert trunk_length(pose) == pytest.approx(48)
+    assert foreshortening(pose, "left_forearm") == 1
+    deep = with_depths(pose, left_wrist=21.26)
+    assert foreshortening(deep, "left_forearm") == pytest.approx(1 / np.sqrt(2), abs=0.01)
+    np.testing.assert_allclose(limb_lengths(pose)["left_leg"], [34.1, 34.1], atol=0.1)
+
+
+def test_without_a_hip_there_is_no_trunk():
+    keypoints = make_pose().keypoints.copy()
+    keypoints[8] = 0
+    assert has_trunk(make_pose()) and not has_trunk(BodyPoses.from_keypoints(keypoints))

@@ -1,0 +1,128 @@
+"""A person that is taken apart into layers and shown in other poses."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from posegen.color.lab import delta_e_2000, rgb_to_lab
+from posegen.errors import ConfigError
+from posegen.features.body_bones import swap_sides
+from posegen.features.body_pose import BodyPoses
+from posegen.features.layered_person import LAYERS, LayeredPerson, order_by_depth
+from posegen.person_classes import PersonClass
+from posegen.skeletons import joint_indices
+from tests.support.drawn_person import COLORS, ROOM, draw_person, make_pose
+
+ARM_UP = {"left_elbow": (92, 30), "left_wrist": (98, 12)}
+SKIRT = LAYERS.index("skirt")
+
+
+@pytest.fixture(scope="module")
+def person():
+    return draw_person()
+
+
+def is_color(image: np.ndarray, color: tuple[int, int, int], tolerance: float = 8.0) -> np.ndarray:
+    return delta_e_2000(rgb_to_lab(image), rgb_to_lab(np.array(color, np.uint8))) < tolerance
+
+
+def test_in_its_own_pose_the_picture_is_as_it_was(person):
+    shown = person.layered().frame(person.pose)
+    inside = cv2.erode((person.labels > 0).astype(np.uint8), np.ones((5, 5))) > 0
+    difference = delta_e_2000(rgb_to_lab(shown), rgb_to_lab(person.image))
+    assert np.quantile(difference[inside], 0.97) < 1
+    far = cv2.dilate((person.labels > 0).astype(np.uint8), np.ones((7, 7))) == 0
+    np.testing.assert_array_equal(shown[far], person.background[far])
+
+
+def test_an_arm_that_is_raised_leaves_nothing_behind(person):
+    shown = person.layered().frame(make_pose(ARM_UP))
+    forearm = np.s_[62:86, 94:114]  # where it was
+    assert is_color(shown[forearm], ROOM).all()
+    assert is_color(shown[8:20, 92:104], COLORS[PersonClass.SKIN]).sum() > 15  # the hand is where it is asked for
+    assert is_color(shown[30:44, 84:98], COLORS[PersonClass.UPPER]).mean() > 0.3
+
+
+def test_each_limb_is_shown_along_its_whole_length(person):
+    pose = make_pose(ARM_UP | {"right_knee": (40, 122), "right_ankle": (30, 152)})
+    shown = person.layered().frame(pose)
+    for near, far in (("left_shoulder", "left_elbow"), ("left_elbow", "left_wrist"), ("right_hip", "right_knee"),
+                      ("right_knee", "right_ankle")):  # fmt: skip
+        ends = pose.keypoints[joint_indices([near, far]), :2]
+        points = (ends[0] + np.linspace(0, 1, 30)[:, None] * (ends[1] - ends[0])).round().astype(int)
+        assert (~is_color(shown[points[:, 1], points[:, 0]], ROOM)).mean() > 0.95, near
+
+
+def test_an_arm_before_the_trunk_leaves_cloth_where_it_was():
+    folded = draw_person()
+    image, labels = folded.image.copy(), folded.labels.copy()
+    cv2.line(labels, (77, 48), (92, 60), 0, 14)
+    before = make_pose({"left_elbow": (82, 64), "left_wrist": (62, 72)})
+    for canvas, color in ((image, COLORS[PersonClass.SKIN]), (labels, int(PersonClass.SKIN))):
+        cv2.line(canvas, (82, 64), (62, 72), color, 8)
+    taken = LayeredPerson.take_apart(image, before, labels, (labels > 0).astype(np.float32), folded.background)
+    shown = taken.frame(make_pose(ARM_UP))
+    assert is_color(shown[60:80, 58:72], COLORS[PersonClass.UPPER], 12).mean() > 0.9
+
+
+def test_a_skirt_follows_both_legs_and_is_not_split():
+    person = draw_person(skirt=True)
+    layered = person.layered()
+    assert SKIRT in layered.layers
+    wide = make_pose(
+        {"right_knee": (38, 122), "right_ankle": (30, 156), "left_knee": (90, 122), "left_ankle": (98, 156)}
+    )
+    shown = layered.frame(wide)
+    middle = is_color(shown[98:112, 60:69], COLORS[PersonClass.LOWER], 12)
+    assert middle.mean() > 0.95
+    assert SKIRT not in draw_person().layered().layers  # trousers are no skirt
+
+
+def test_from_behind_there_is_hair_where_the_face_was(person):
+    keypoints = swap_sides(make_pose()).keypoints.copy()
+    keypoints[joint_indices(["nose", "right_eye", "left_eye"])] = 0
+    behind = BodyPoses(keypoints, np.zeros(18, np.float32), make_pose().toes)
+    shown = person.layered().frame(behind)
+    assert is_color(shown[20:32, 60:69], COLORS[PersonClass.HAIR], 12).mean() > 0.9
+    assert is_color(shown[50:90, 55:74], COLORS[PersonClass.UPPER]).all()
+
+
+def test_a_forearm_that_is_not_seen_is_the_mirrored_one_of_the_other_side(person):
+    keypoints, labels, image = person.pose.keypoints.copy(), person.labels.copy(), person.image.copy()
+    keypoints[joint_indices(["left_wrist"])] = 0
+    hidden = np.zeros(labels.shape, bool)
+    hidden[63:, 94:115] = True
+    hidden[90:] = False
+    labels[hidden], image[hidden] = 0, ROOM
+    pose = BodyPoses(keypoints, person.pose.depths, person.pose.toes)
+    layered = LayeredPerson.take_apart(image, pose, labels, (labels > 0).astype(np.float32), person.background)
+    assert LAYERS.index("left_arm") in layered.borrowed
+    shown = layered.frame(make_pose(ARM_UP))
+    assert is_color(shown[8:20, 92:104], COLORS[PersonClass.SKIN]).sum() > 15
+
+
+def test_other_colours_move_as_the_picture_does(person):
+    green = person.image.copy()
+    green[person.labels == PersonClass.UPPER] = (30, 160, 60)
+    shown = person.layered().recolored(green).frame(make_pose(ARM_UP))
+    assert not is_color(shown, COLORS[PersonClass.UPPER]).any()
+    assert is_color(shown[50:90, 57:72], (30, 160, 60)).all()
+
+
+def test_depths_decide_what_is_in_front():
+    pose = make_pose()
+    behind = pose.depths.copy()
+    behind[joint_indices(["left_elbow", "left_wrist"])] = -40
+    order = order_by_depth(BodyPoses(pose.keypoints, behind, pose.toes))
+    arm, torso = LAYERS.index("left_arm"), LAYERS.index("torso")
+    assert order.index(arm) < order.index(torso)
+    assert order_by_depth(pose).index(arm) > order_by_depth(pose).index(torso)
+
+
+def test_a_pose_without_a_trunk_shows_the_room(person):
+    empty = BodyPoses.from_keypoints(np.zeros((18, 3), np.float32))
+    np.testing.assert_array_equal(person.layered().frame(empty), person.background)
+    with pytest.raises(ConfigError, match="shoulders and hips"):
+        LayeredPerson.take_apart(person.image, empty, person.labels, person.matte, person.background)

@@ -1,0 +1,60 @@
+"""Meshes that move a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from posegen.features.mesh_warp import Mesh, grid_mesh, inverse_map, warp_texture
+
+SIZE = (64, 48)
+
+
+def square() -> np.ndarray:
+    region = np.zeros(SIZE, bool)
+    region[20:40, 10:30] = True
+    return region
+
+
+def texture() -> np.ndarray:
+    colors = np.random.default_rng(0).integers(0, 256, (*SIZE, 3)).astype(np.uint8)
+    return np.dstack([colors, np.where(square(), 255, 0).astype(np.uint8)])
+
+
+def onto_canvas(warped: tuple[np.ndarray, tuple[int, int]]) -> np.ndarray:
+    part, (left, top) = warped
+    canvas = np.zeros((*SIZE, 4), np.uint8)
+    canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return canvas
+
+
+def test_a_mesh_covers_its_region_and_a_square_around_it():
+    mesh = grid_mesh(square(), 4)
+    assert (mesh.vertices.min(axis=0) <= [10 - 4, 20 - 4]).all() and (
+        mesh.vertices.max(axis=0) >= [30 + 3, 40 + 3]
+    ).all()
+    assert len(mesh.triangles) == 2 * 49 or len(mesh.triangles) >= 2 * 49
+
+
+def test_a_mesh_at_rest_shows_the_picture():
+    mesh = grid_mesh(square(), 4)
+    shown = onto_canvas(warp_texture(texture(), mesh, mesh.vertices, SIZE, 2))
+    np.testing.assert_array_equal(shown[square()], texture()[square()])
+
+
+def test_a_mesh_that_moves_takes_the_picture_along():
+    mesh = grid_mesh(square(), 4)
+    shown = onto_canvas(warp_texture(texture(), mesh, mesh.vertices + np.array([7, -5]), SIZE, 2))
+    np.testing.assert_array_equal(np.roll(shown, (5, -7), axis=(0, 1))[square()], texture()[square()])
+
+
+def test_out_of_view_nothing_is_shown():
+    mesh = grid_mesh(square(), 4)
+    assert warp_texture(texture(), mesh, mesh.vertices + 500, SIZE, 2) is None
+
+
+def test_where_triangles_overlap_the_last_one_is_seen():
+    vertices = np.array([(0.0, 0), (20, 0), (0, 20), (30.0, 30), (50, 30), (30, 50)])
+    moved = np.array([(0.0, 0), (20, 0), (0, 20)] * 2)
+    for triangles, expected in (([[0, 1, 2], [3, 4, 5]], 30), ([[3, 4, 5], [0, 1, 2]], 0)):
+        samples, (left, top, _, _) = inverse_map(Mesh(vertices, np.array(triangles)), moved, SIZE, 2)
+        assert samples[0 - top, 0 - left, 0] == expected

@@ -1,0 +1,73 @@
+"""What a photo is good for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from posegen.features.body_bones import swap_sides
+from posegen.features.body_pose import BodyPoses
+from posegen.inference.photo_report import find_weaknesses, judge_action
+from posegen.skeletons import joint_indices
+from tests.support.drawn_person import make_pose
+
+
+def larger(pose: BodyPoses, factor: float = 3.0) -> BodyPoses:
+    keypoints, toes = pose.keypoints.copy(), pose.toes.copy()
+    keypoints[:, :2] *= factor
+    toes[:, :2] *= factor
+    return BodyPoses(keypoints, pose.depths * factor, toes)
+
+
+def without(pose: BodyPoses, *joints: str) -> BodyPoses:
+    keypoints = pose.keypoints.copy()
+    keypoints[joint_indices(joints)] = 0
+    return BodyPoses(keypoints, pose.depths, pose.toes)
+
+
+def sequence(*moved: dict[str, tuple[float, float]]) -> BodyPoses:
+    poses = [make_pose(one) for one in moved]
+    return BodyPoses(*(np.stack([getattr(pose, name) for pose in poses]) for name in ("keypoints", "depths", "toes")))
+
+
+def test_nothing_is_wrong_with_a_person_who_stands_with_arms_away():
+    assert find_weaknesses(larger(make_pose())) == []
+
+
+@pytest.mark.parametrize(
+    ("pose", "expected"),
+    [
+        (make_pose(), "about 158 pixels tall"),
+        (larger(without(make_pose(), "right_hip")), "shoulders or hips are not seen"),
+        (larger(swap_sides(make_pose())), "seen from behind"),
+        (larger(without(make_pose(), "left_wrist")), "the left wrist is not seen"),
+        (larger(make_pose({"right_elbow": (44, 66), "right_wrist": (66, 70)})), "the right hand lies before the trunk"),
+        (
+            larger(make_pose({"right_knee": (30, 100), "right_ankle": (40, 130), "left_knee": (98, 100),
+                              "left_ankle": (88, 130)})),
+            "sits or squats",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_hidden_is_said(pose, expected):
+    assert any(expected in line for line in find_weaknesses(pose)), find_weaknesses(pose)
+
+
+def test_several_people_are_mentioned():
+    assert any("2 more" in line for line in find_weaknesses(larger(make_pose()), others=2))
+
+
+def test_actions_are_judged_by_what_they_need():
+    wave = sequence({}, {"left_elbow": (92, 30), "left_wrist": (98, 12)}, {})
+    kick = sequence({}, {"right_knee": (30, 110), "right_ankle": (10, 100)}, {})
+    assert judge_action(make_pose(), wave).suitability == "good"
+    no_legs = without(make_pose(), "right_knee", "left_knee", "right_ankle", "left_ankle")
+    assert judge_action(no_legs, wave).suitability == "good"
+    assert judge_action(no_legs, kick).suitability == "poor" and "legs" in judge_action(no_legs, kick).reason
+    short = make_pose({"left_elbow": (80, 46), "left_wrist": (84, 50)})
+    assert judge_action(short, wave).reason == "it stretches the left arm"
+    behind = swap_sides(make_pose())
+    turned = BodyPoses(*(np.stack([x, y]) for x, y in zip(
+        (make_pose().keypoints, make_pose().depths, make_pose().toes), (behind.keypoints, behind.depths, behind.toes),
+        strict=True)))  # fmt: skip
+    assert judge_action(make_pose(), turned).suitability == "poor"

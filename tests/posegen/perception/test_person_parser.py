@@ -1,0 +1,117 @@
+"""The parser of pictures: sizes, masks and what is done with scores, by networks that say what a test wants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from posegen.errors import ConfigError
+from posegen.perception.garment_guess import guess_garments, person_probability
+from posegen.perception.garments import garment_masks, garments_of_classes, label_garments
+from posegen.perception.person_parser import PictureParser, label_classes
+from posegen.perception.selfie import Selfie
+from posegen.person_classes import PersonClass
+from tests.support.labelled_photos import studio_photos
+
+
+class Guess(nn.Module):
+    """Takes the first guess of the garments for the truth, and the rest of the person for skin."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        person, upper, lower = inputs[:, 21:].unbind(dim=1)
+        scores = torch.zeros(len(inputs), 8, *inputs.shape[2:])
+        scores[:, PersonClass.SKIN] = 4 * person - 2
+        scores[:, PersonClass.UPPER], scores[:, PersonClass.LOWER] = 9 * upper - 1, 9 * lower - 1
+        return scores
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return studio_photos(size=(384, 256), people=("ada",))[0]
+
+
+@pytest.fixture
+def cached(networks, monkeypatch):
+    monkeypatch.setenv("POSEGEN_CACHE", str(networks))
+
+
+@pytest.fixture
+def parser(cached) -> PictureParser:
+    return PictureParser(Guess())
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_labels_have_the_size_of_the_picture(parser, photo):
+    labels = parser(photo.image, photo.keypoints, photo.mask)
+    assert labels.shape == (384, 256) and labels.dtype == np.uint8
+    assert iou(labels > 0, photo.labels > 0) > 0.9
+    assert iou(labels == PersonClass.UPPER, photo.labels == PersonClass.UPPER) > 0.7
+
+
+def test_without_a_mask_the_person_is_found(parser, photo):
+    assert iou(parser(photo.image, photo.keypoints) > 0, photo.labels > 0) > 0.7
+
+
+def test_scores_beside_the_region_are_of_the_background(parser, photo):
+    wide = np.pad(photo.image, ((0, 0), (0, 600), (0, 0)))
+    scores = parser.logits(wide, photo.keypoints, np.pad(photo.mask, ((0, 0), (0, 600)), constant_values=255))
+    assert scores.shape == (384, 856, 8)
+    assert (scores[:, 500:].argmax(axis=-1) == PersonClass.BACKGROUND).all()
+
+
+def test_a_picture_is_parsed_without_a_pose(parser, photo):
+    labels = parser(photo.image, np.zeros((18, 3), np.float32), photo.mask)
+    assert iou(labels > 0, photo.labels > 0) > 0.9 and not (labels == PersonClass.UPPER).any()
+
+
+@pytest.mark.parametrize(
+    ("image", "keypoints", "mask", "reason"),
+    [
+        (np.zeros((8, 8), np.uint8), np.zeros((18, 3)), None, r"expected \(H, W, 3\) uint8"),
+        (np.zeros((8, 8, 3)), np.zeros((18, 3)), None, r"expected \(H, W, 3\) uint8"),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((17, 3)), None, r"expected \(18, 3\)"),
+        (np.zeros((8, 8, 3), np.uint8), np.zeros((18, 3)), np.zeros((4, 8)), r"that of the image, \(8, 8\)"),
+    ],
+)
+def test_other_shapes_are_refused(parser, image, keypoints, mask, reason):
+    with pytest.raises(ConfigError, match=reason):
+        parser(image, keypoints, mask)
+
+
+def test_small_parts_are_mistakes():
+    scores = np.zeros((40, 40, 8), np.float32)
+    scores[..., 0] = 1
+    scores[:20, :20, PersonClass.UPPER] = 2
+    scores[30, 30, PersonClass.SHOES] = 2
+    scores[35:, 35:, PersonClass.CARRIED] = 2
+    labels = label_classes(scores)
+    assert (labels[:20, :20] == PersonClass.UPPER).all() and labels[30, 30] == PersonClass.BACKGROUND
+    assert (labels[35:, 35:] == PersonClass.CARRIED).all()
+
+
+def test_probability_and_guess_have_the_size_of_the_picture(cached, photo):
+    probability = person_probability(photo.image, photo.keypoints, Selfie())
+    assert probability.shape == photo.labels.shape and iou(probability > 127, photo.labels > 0) > 0.7
+    guess = guess_garments(photo.image, photo.keypoints, photo.mask)
+    assert guess.shape == photo.labels.shape and iou(guess == 1, photo.labels == PersonClass.UPPER) > 0.7
+
+
+def test_a_dress_is_the_upper_garment_and_in_both_masks():
+    classes = np.array([[PersonClass.SKIN, PersonClass.UPPER], [PersonClass.LOWER, PersonClass.ONE_PIECE]], np.uint8)
+    assert garments_of_classes(classes).tolist() == [[0, 1], [2, 1]]
+    upper, lower = garment_masks(classes).tolist()
+    assert upper == [[False, True], [False, True]] and lower == [[False, False], [True, True]]
+
+
+def test_garments_by_heuristic_and_by_parser(cached, photo, monkeypatch):
+    monkeypatch.setattr("posegen.perception.garments.parse_person", PictureParser(Guess()))
+    clip = photo.image[None], photo.keypoints[None], photo.mask[None]
+    for method in ("heuristic", "parser"):
+        labels = label_garments(*clip, method)
+        assert labels.shape == (1, 384, 256) and set(np.unique(labels)) == {0, 1, 2}
+        assert iou(labels[0] == 2, photo.labels == PersonClass.LOWER) > 0.5
