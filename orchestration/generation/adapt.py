@@ -166,6 +166,7 @@ def _plan(dataset: RefinementDataset, settings: AdaptSettings) -> Refiner.Config
     if known is not None:
         return Refiner.Config(**Refiner.Config.upgrade(known.config))
     base = Refiner.presets["small"]
+    assert isinstance(base, Refiner.Config)
     if settings.start:
         stage, started = load_config(find_checkpoint(settings.start))
         if stage.name != Refiner.name:

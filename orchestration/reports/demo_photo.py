@@ -120,7 +120,9 @@ def _words(name: str) -> str:
 
 def _tiles(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
     """A frame of the video: pictures in rows of `_COLUMNS`, each below its label; sides are even."""
-    titled = [np.vstack([_line(label, picture.shape[1]), picture]) for label, picture in zip(labels, pictures, strict=True)]
+    titled = [
+        np.vstack([_line(label, picture.shape[1]), picture]) for label, picture in zip(labels, pictures, strict=True)
+    ]
     columns = min(_COLUMNS, len(titled))
     sheet = grid([titled[start : start + columns] for start in range(0, len(titled), columns)])
     return np.pad(sheet, ((0, sheet.shape[0] % 2), (0, sheet.shape[1] % 2), (0, 0)), constant_values=255)

@@ -68,7 +68,8 @@ def refiner_maps(view: ComposedView, poses: BodyPoses) -> RefinerMaps:
         poses: (2,) of the picture and of the pose that is shown, both with a trunk.
     """
     size = view.opacity.shape
-    shown = cv2.remap(view.classes, view.positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    nearest = cv2.INTER_NEAREST
+    shown = cv2.remap(view.classes, view.positions, None, nearest, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     shown = np.where(view.layers > 0, shown, 0)
     grid = np.stack(np.meshgrid(np.arange(size[1]), np.arange(size[0])), axis=-1).astype(np.float32)
     places = [

@@ -30,7 +30,8 @@ def there_and_back(photo: Photo, pose: BodyPoses) -> RefinementPair | None:
     person = there.opacity > _HALF
     if not person.any():
         return None
-    classes = cv2.remap(photo.labels, there.positions, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    nearest = cv2.INTER_NEAREST
+    classes = cv2.remap(photo.labels, there.positions, None, nearest, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     classes = np.where(person, classes, 0).astype(np.uint8)
     if not classes.any():
         return None

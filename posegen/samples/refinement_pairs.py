@@ -122,7 +122,7 @@ def composition_arrays(pair: RefinementPair) -> Arrays:
         "source": to_unit(pair.source),
         "positions": np.ascontiguousarray(pair.positions.transpose(2, 0, 1)),
         "opacity": pair.opacity[None] / np.float32(255),
-        "trunk": np.float32(trunk_length(pair.poses[0])),
+        "trunk": np.array(trunk_length(pair.poses[0]), np.float32),
         **{name: flag[None].astype(np.float32) for name, flag in flags.items()},
     }
 

@@ -87,7 +87,7 @@ class Refiner(Stage):
     def __init__(self, config: Config):
         super().__init__(config)
         self.network = RefinerNetwork(REFINER_CHANNELS, POSE_NUMBERS, config.width)
-        self.network.to(memory_format=torch.channels_last)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers = {
             "network": AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
         }

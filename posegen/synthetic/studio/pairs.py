@@ -7,7 +7,7 @@ of its part to the other posture and projected, is an exact dense correspondence
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -147,7 +147,7 @@ def pair_motion(motion: Motion, frames: tuple[int, int], yaws: tuple[float, floa
     return replace(
         motion,
         joints=np.concatenate(joints).astype(np.float32),
-        rot6d=np.concatenate(rows),
+        rot6d=np.concatenate([row for row in rows if row is not None]),
         valid=np.ones(2, bool),
         camera=None,
     )
@@ -170,8 +170,8 @@ def vary_person(rng: np.random.Generator) -> StudioPerson:
         r, g, b = rng.integers(15, 240, 3).tolist()
         return r, g, b
 
-    def one_of(values: tuple[str, ...]) -> str:
-        return str(rng.choice(values))
+    def one_of(values: tuple[Any, ...]) -> Any:
+        return values[int(rng.integers(len(values)))]
 
     return replace(
         base,
