@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -165,8 +166,7 @@ def _plan(dataset: RefinementDataset, settings: AdaptSettings) -> Refiner.Config
     known = find_record(StorageFolder(settings.runs) / settings.name)
     if known is not None:
         return Refiner.Config(**Refiner.Config.upgrade(known.config))
-    base = Refiner.presets["small"]
-    assert isinstance(base, Refiner.Config)
+    base = cast(Refiner.Config, Refiner.presets["small"])
     if settings.start:
         stage, started = load_config(find_checkpoint(settings.start))
         if stage.name != Refiner.name:

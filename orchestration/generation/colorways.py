@@ -55,6 +55,7 @@ class ColorwaySettings:
     action: str = ""
     """An action, of which moments are shown in each colour; by default the photo as it is."""
     view: PhotoSettings = field(default_factory=PhotoSettings)
+    """Which person, and with an action the size of each moment."""
 
     def __post_init__(self) -> None:
         if not self.upper and not self.lower:
