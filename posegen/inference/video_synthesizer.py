@@ -16,7 +16,7 @@ from posegen.features.warp import estimate_affines
 from posegen.inference.person import Person
 from posegen.networks.codebook import Codebook
 from posegen.networks.device import default_device
-from posegen.perception.layered_frame import LayeredFrame
+from posegen.perception.layered_frame import LayeredContent
 from posegen.samples import REGIONS, to_image, to_network, to_unit
 from posegen.stages.video_stage import VideoStage
 
@@ -28,7 +28,7 @@ class _Conditions(NamedTuple):
     """The warpable parts of a person's image."""
 
     features: ContentFeatures
-    appearance: Appearance | LayeredFrame | None
+    appearance: Appearance | LayeredContent | None
     """None if the stage is not conditioned on it."""
     own: Tensor
     """(Z,), the code of the image's own colours."""
@@ -171,13 +171,13 @@ class VideoSynthesizer:
         features = ContentFeatures(person.keypoints, person.edges, person.mask)
         return _Conditions(features, self._appearance_of(person), self.encode(person.image))
 
-    def _appearance_of(self, person: Person) -> Appearance | LayeredFrame | None:
+    def _appearance_of(self, person: Person) -> Appearance | LayeredContent | None:
         frame = person.image, person.keypoints, person.mask
         match self.stage.config.appearance:
             case "parts":
                 return Appearance(*frame)
             case "layered":
-                return LayeredFrame.of(*frame)
+                return LayeredContent.of(*frame)
             case "none":
                 return None
 
@@ -195,7 +195,7 @@ class VideoSynthesizer:
         match conditions.appearance:
             case Appearance() as parts:
                 return _Shown(restored, self._stack([to_network(parts.warp(one)) for one in affines]), None)
-            case LayeredFrame() as layered:
+            case LayeredContent() as layered:
                 pictures = self._stack([to_network(layered.show(pose)) for pose in poses])
                 garments = self._stack([to_unit(layered.show_garments(pose)) for pose in poses])
                 return _Shown(restored, pictures, garments)

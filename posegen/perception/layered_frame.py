@@ -47,7 +47,7 @@ def bytes_of_contents(height: int, width: int) -> int:
 
 
 @dataclass(frozen=True)
-class LayeredFrame:
+class LayeredContent:
     """A frame of a person in layers; each target pose costs one warp of them."""
 
     person: LayeredPerson
@@ -59,7 +59,7 @@ class LayeredFrame:
     @classmethod
     def of(
         cls, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray, contents: FrameContents | None = None
-    ) -> LayeredFrame:
+    ) -> LayeredContent:
         """Take a frame apart.
 
         Args:
@@ -86,7 +86,7 @@ class LayeredFrame:
         garments = replace(person.recolored(shares), background=np.zeros_like(shares))
         return cls(person, garments, factor)
 
-    def recolored(self, image: np.ndarray) -> LayeredFrame:
+    def recolored(self, image: np.ndarray) -> LayeredContent:
         """Return the same layers of the frame with other colours, (H, W, 3) uint8."""
         return replace(self, person=self.person.recolored(_enlarge(image, self.factor)))
 

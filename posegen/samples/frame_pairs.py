@@ -17,7 +17,7 @@ from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines
-from posegen.perception.layered_frame import FrameContents, LayeredFrame, bytes_of_contents, find_contents
+from posegen.perception.layered_frame import FrameContents, LayeredContent, bytes_of_contents, find_contents
 from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
 from posegen.samples.tensors import content_features, count_used, to_network, to_unit, usable_rows
 
@@ -41,7 +41,7 @@ class FramePairSettings(EpochSettings):
     """T, the frames that are generated one after another to the end of the pair."""
     appearance: Literal["none", "parts", "layered"] = "none"
     """How the content frame is shown in the poses of the frames: not at all, as an `Appearance`, or as a
-    `LayeredFrame`."""
+    `LayeredContent`."""
     unchanged_share: float = 0.0
     """With ``layered``, share of the samples that are shown in the colours that they have, whichever these are."""
 
@@ -56,7 +56,7 @@ class FramePairs:
     clip's beginning leave; ``lab`` (2, 3), L, a, b of the upper and the lower garment as they were painted in the
     content frame, NaN where they were not; ``noise`` (Z,); and on demand ``start`` (3, H, W), the content frame before
     it was painted, and ``appearance`` (T, 3, H, W) in [-1, 1], what that frame shows of the person in the poses of the
-    frames, see `Appearance` and `LayeredFrame`; where the features are the frames' own, so is the appearance.
+    frames, see `Appearance` and `LayeredContent`; where the features are the frames' own, so is the appearance.
 
     Where it is layered, some samples are to keep what they are shown: those in the clothes' own colours, and a share of
     the others, which are shown as they were painted. For them ``kept`` (T, 1, H, W) in [0, 1] is how much of each pixel
@@ -169,7 +169,7 @@ class FramePairs:
 
         image = clip.image(sample.content)
         shown: list[np.ndarray] = []
-        layered: LayeredFrame | None = None
+        layered: LayeredContent | None = None
         if sample.estimate:
             content = content_features(clip, sample.content)
             affines = [estimate_affines(content.keypoints, pose) for pose in poses]
@@ -221,7 +221,7 @@ class FramePairs:
         """Stack T frames; where the lead has fewer, its first one fills the rest, which does not count."""
         return np.stack([frames[0]] * (self.settings.rollout_len - len(frames)) + frames)
 
-    def _take_apart(self, clip: int, row: int) -> LayeredFrame:
+    def _take_apart(self, clip: int, row: int) -> LayeredContent:
         """Take a content frame apart; what is slow to find in it is found once, as long as there is room for it."""
         file = self.clips[clip]
         frame = file.image(row), file.keypoints[row], file.mask(row)
@@ -229,7 +229,7 @@ class FramePairs:
             while len(self._contents) >= self._most_contents:
                 del self._contents[next(iter(self._contents))]
             self._contents[clip, row] = find_contents(*frame)
-        return LayeredFrame.of(*frame, self._contents[clip, row])
+        return LayeredContent.of(*frame, self._contents[clip, row])
 
 
 class _Pair(NamedTuple):
@@ -240,7 +240,7 @@ class _Pair(NamedTuple):
     garments: np.ndarray
     """(H, W, 2) bool, where the upper and the lower garment can be in it."""
     arrays: Arrays
-    layered: LayeredFrame | None
+    layered: LayeredContent | None
     """Its content frame, where that is what is shown."""
 
 

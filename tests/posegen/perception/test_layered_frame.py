@@ -8,7 +8,7 @@ import pytest
 
 from posegen.errors import ConfigError
 from posegen.perception import layered_frame
-from posegen.perception.layered_frame import FrameContents, LayeredFrame, bytes_of_contents, find_contents
+from posegen.perception.layered_frame import FrameContents, LayeredContent, bytes_of_contents, find_contents
 from posegen.person_classes import PersonClass
 from tests.support.drawn_person import draw_person, make_pose
 
@@ -26,7 +26,7 @@ def contents(drawn):
 
 @pytest.fixture(scope="module")
 def frame(drawn, contents):
-    return LayeredFrame.of(drawn.image, drawn.pose.keypoints, drawn.labels > 0, contents)
+    return LayeredContent.of(drawn.image, drawn.pose.keypoints, drawn.labels > 0, contents)
 
 
 def inner(mask: np.ndarray) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_garments_are_where_they_are_shown(drawn, frame):
 
 def test_a_dress_is_the_upper_garment(drawn, contents):
     dress = np.where(np.isin(contents.labels, (PersonClass.UPPER, PersonClass.LOWER)), PersonClass.ONE_PIECE, 0)
-    frame = LayeredFrame.of(
+    frame = LayeredContent.of(
         drawn.image, drawn.pose.keypoints, drawn.labels > 0, contents._replace(labels=dress.astype(np.uint8))
     )
     upper, lower = np.moveaxis(frame.show_garments(drawn.pose.keypoints), -1, 0)
@@ -77,10 +77,10 @@ def test_contents_are_those_of_the_frame(drawn):
 
 def test_contents_are_found_where_none_are_given(drawn, contents, monkeypatch):
     monkeypatch.setattr(layered_frame, "find_contents", lambda *frame: contents)
-    frame = LayeredFrame.of(drawn.image, drawn.pose.keypoints, 255 * (drawn.labels > 0).astype(np.uint8))
+    frame = LayeredContent.of(drawn.image, drawn.pose.keypoints, 255 * (drawn.labels > 0).astype(np.uint8))
     np.testing.assert_array_equal(frame.person.labels, contents.labels)
 
 
 def test_nobody_is_not_taken_apart(drawn, contents):
     with pytest.raises(ConfigError, match="shoulders and hips are not all seen"):
-        LayeredFrame.of(drawn.image, np.zeros((18, 3), np.float32), drawn.labels > 0, contents)
+        LayeredContent.of(drawn.image, np.zeros((18, 3), np.float32), drawn.labels > 0, contents)
