@@ -164,10 +164,9 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[SOFT_BONES.index(name)] = known[near] and known[far]
         vector = points[far] - points[near] if known[near] and known[far] else spine / 2
         put(name, points[near], vector, _perpendicular(vector))
-    for side in ("right", "left"):
-        forearm = SOFT_BONES.index(f"{side}_forearm")
+    for forearm in (SOFT_BONES.index("right_forearm"), SOFT_BONES.index("left_forearm")):
         seen[forearm + 1] = seen[forearm]
-        put(f"{side}_hand", origins[forearm] + along[forearm], along[forearm], across[forearm])
+        put(SOFT_BONES[forearm + 1], origins[forearm] + along[forearm], along[forearm], across[forearm])
     for side, (ankle, toe) in enumerate(zip(_ANKLES, pose.toes, strict=True)):
         name = ("right_foot", "left_foot")[side]
         seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0

@@ -13,7 +13,7 @@ from posegen.features.background import fill_background
 from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
-from posegen.features.matte import refine_mask
+from posegen.features.matte import soft_matte
 from posegen.perception.body import FoundBody, find_body
 from posegen.perception.keypoint_maps import map_keypoints
 from posegen.perception.person_parser import parse_person
@@ -23,8 +23,6 @@ _WIDTH = 0.96  # share of the frame's width that a person and what they do take 
 _BEYOND_JOINTS = 0.3  # lengths of the trunk by which hands and hair reach beyond joints
 _BELOW = 0.07  # share of the frame's height that is left below the person
 _MASK_THRESHOLD = 127
-_MATTE_RADIUS = 1 / 192  # of the height of the picture
-_MATTE_CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,7 @@ def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None 
     if known is not None:
         person_there = covered > _MASK_THRESHOLD
         image = np.where((known | person_there)[..., None], image, background)
-    radius = max(round(image.shape[0] * _MATTE_RADIUS), 1)
-    matte = refine_mask(image, cv2.GaussianBlur(found.mask, (0, 0), radius / 2), radius)
-    matte = np.clip(_MATTE_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
-    return Photo(image, found.pose, labels, matte, background, found.others)
+    return Photo(image, found.pose, labels, soft_matte(image, found.mask), background, found.others)
 
 
 class PhotoFrame(NamedTuple):

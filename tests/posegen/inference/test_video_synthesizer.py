@@ -30,11 +30,11 @@ def content(clip):
     return Person(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["edges", "appearance"])
+@pytest.fixture(scope="module", params=["none", "parts", "layered"])
 def synthesizer(request):
     torch.manual_seed(0)
     tiny = VideoGenerator.presets["tiny"]
-    config = replace(tiny, generator_width=4, num_blocks=1, encoder_width=4, with_appearance=request.param)
+    config = replace(tiny, generator_width=4, num_blocks=1, encoder_width=4, appearance=request.param)
     return VideoSynthesizer(VideoGenerator(config), SIZE, torch.device("cpu"))
 
 

@@ -93,7 +93,7 @@ def test_features_are_true_or_estimated(dataset, true_share, estimated):
 @pytest.mark.parametrize("true_share", [1.0, 0.0])
 def test_appearance_tells_nothing_of_the_paint(dataset, true_share):
     """All colourings of a pair have that of the clothes' own colours."""
-    samples = frame_pairs(dataset, true_feature_share=true_share, with_appearance=True, rollout_len=3)
+    samples = frame_pairs(dataset, true_feature_share=true_share, appearance="parts", rollout_len=3)
     sample = samples.plan(0)[0]
     clip = samples.clips[sample.clip]
     own, painted = (samples.load(replace(sample, recoloring=recoloring))["appearance"] for recoloring in (0, 1))

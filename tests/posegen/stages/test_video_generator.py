@@ -13,7 +13,7 @@ from posegen.stages import ColorEncoder, FeatureRestoration, VideoGenerator
 
 SMALL = replace(
     VideoGenerator.presets["tiny"],
-    with_appearance=False,
+    appearance="none",
     encoder_width=4,
     generator_width=4,
     num_blocks=1,
@@ -148,7 +148,7 @@ def test_code_changes_the_picture(z_inject):
 
 def test_appearance_is_seen_beside_restored_maps():
     """By the generator and by the discriminator, behind the four channels that the restorer completes."""
-    stage = make_stage(with_appearance=True, restoration="restored", restorer_width=4, restorer_blocks=1)
+    stage = make_stage(appearance="parts", restoration="restored", restorer_width=4, restorer_blocks=1)
     batch = make_batch()
     batch["appearance"] = torch.linspace(-1, 1, 64).expand(2, 2, 3, 64, 64)
     for parameter in stage.restorer.parameters():  # which changes nothing as yet
