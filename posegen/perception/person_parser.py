@@ -25,7 +25,7 @@ from posegen.perception.selfie import Selfie
 from posegen.person_classes import PersonClass
 from posegen.weights.shipped import load_shipped
 
-PARSER_SIZE = (192, 128)
+PARSER_SIZE = (256, 192)
 """Height and width of the crop that the network sees, in pixels."""
 _LEAST_SHARE = 0.02  # of the largest connected part of the person, below which a part is taken for a mistake
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 """The folder of the files."""
-SHIPPED: dict[str, str] = {"person_parser": "04b71c7f44c2fefc9a534edc6352506afd6e0206e4a45c19979055e24c3d2189"}
+SHIPPED: dict[str, str] = {"person_parser": "818ab0211c7f9ad9ca6f679d15105c5512ee32d45a050439f6a54cb5253e4ecb"}
 """sha256 of each file by the name of what it is for."""
 
 
