@@ -20,7 +20,6 @@ from posegen.perception.layered_frame import LayeredFrame
 from posegen.samples import REGIONS, to_image, to_network, to_unit
 from posegen.stages.video_stage import VideoStage
 
-
 _SAME_CODE = 1e-4
 """How far codes of one image may differ."""
 
