@@ -30,10 +30,10 @@ OUTFITS: tuple[tuple[str, str], ...] = (
 )
 """Upper and lower colours: once round the wheel, then white and black. The person's own come before them."""
 
-PHOTO_ACTIONS = ("wave_both_hands", "jumping_jacks", "march_in_place")
+PHOTO_ACTIONS = ("wave_both_hands", "jumping_jacks", "side_step")
 """What the person of the photo does, one after the other."""
 
-_PERSON, _POSED, _POSED_FRAMES, _POSED_FRAME = "imani", "raise_arms", 13, 2  # arms apart from the trunk
+_PERSON, _POSED, _POSED_FRAMES, _POSED_FRAME = "farid", "raise_arms", 13, 1  # arms apart from the trunk
 _PHOTO_SIZE = (576, 384)
 _FPS = 25.0
 _TEXT, _LINE = 15, 26  # pixels: height of letters, and of a line with its margins
@@ -88,12 +88,11 @@ def demonstrate_photo(
     moments = [_farthest(sequence) for sequence in poses]
     rows = [_photo_row(shown, painters)]
     with VideoWriter(made.video, fps=_FPS) as video:
-        for movement, sequence, moment in zip(movements, poses, moments, strict=True):
+        for sequence, moment in zip(poses, moments, strict=True):
             for number, pictures in enumerate(zip(*(painter.frames(sequence) for painter in painters), strict=True)):
                 video.write(_tiles(pictures, labels))
                 if number == moment:
                     rows.append(list(pictures))
-            _ = movement
     write_picture(made.sheet, _sheet(rows, ["the photo", *(_words(movement.name) for movement in movements)], labels))
     return made
 
@@ -120,7 +119,9 @@ def _words(name: str) -> str:
 
 def _tiles(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
     """A frame of the video: pictures in rows of `_COLUMNS`, each below its label; sides are even."""
-    titled = [np.vstack([_line(label, picture.shape[1]), picture]) for label, picture in zip(labels, pictures, strict=True)]
+    titled = [
+        np.vstack([_line(label, picture.shape[1]), picture]) for label, picture in zip(labels, pictures, strict=True)
+    ]
     columns = min(_COLUMNS, len(titled))
     sheet = grid([titled[start : start + columns] for start in range(0, len(titled), columns)])
     return np.pad(sheet, ((0, sheet.shape[0] % 2), (0, sheet.shape[1] % 2), (0, 0)), constant_values=255)
