@@ -29,7 +29,7 @@ def _demo(settings: DemoSettings, out: Positional[Path] = Path("posegen-demo")) 
     """Run every step on synthetic people, in a few minutes.
 
     Needs no data and no GPU. First, one photo is shown in actions and colours, without training: a video within a
-    minute or so. Then people are rendered, their clips prepared and recolored, all stages trained, and a video generated.
+    minute or so. Then people are rendered, their clips prepared and recolored, and all stages trained.
 
     Args:
         out: Folder for everything that is made.

@@ -1,11 +1,10 @@
-"""The demo's first step: files of the sizes and colours that are promised, and none where the pose network is missing."""
+"""The demo's first step: files of the promised sizes and colours, and none where the pose network is missing."""
 
 from __future__ import annotations
 
 from io import StringIO
 
 import numpy as np
-import pytest
 from rich.console import Console
 
 from orchestration.cli.report import ConsoleOutput
