@@ -30,10 +30,10 @@ OUTFITS: tuple[tuple[str, str], ...] = (
 )
 """Upper and lower colours: once round the wheel, then white and black. The person's own come before them."""
 
-DEMO_ACTIONS = ("wave_both_hands", "jumping_jacks", "march_in_place")
+DEMO_ACTIONS = ("wave", "jumping_jacks", "kick")
 """What the person of the photo does, one after the other."""
 
-_PERSON, _POSED, _POSED_FRAMES, _POSED_FRAME = "imani", "raise_arms", 13, 2  # arms apart from the trunk
+_PERSON, _POSED, _POSED_FRAMES, _POSED_FRAME = "farid", "raise_arms", 13, 1  # arms apart from the trunk
 _PHOTO_SIZE = (576, 384)
 _FPS = 25.0
 _TEXT, _LINE = 15, 26  # pixels: height of letters, and of a line with its margins
@@ -88,12 +88,11 @@ def demonstrate_photo(
     moments = [_farthest(sequence) for sequence in poses]
     rows = [_photo_row(shown, painters)]
     with VideoWriter(made.video, fps=_FPS) as video:
-        for movement, sequence, moment in zip(movements, poses, moments, strict=True):
+        for sequence, moment in zip(poses, moments, strict=True):
             for number, pictures in enumerate(zip(*(painter.frames(sequence) for painter in painters), strict=True)):
                 video.write(_tiles(pictures, labels))
                 if number == moment:
                     rows.append(list(pictures))
-            _ = movement
     write_picture(made.sheet, _sheet(rows, ["the photo", *(_words(movement.name) for movement in movements)], labels))
     return made
 

@@ -14,7 +14,7 @@ from posegen.color.lab import rgb_to_lab
 from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
-from posegen.perception.layered_frame import LayeredFrame
+from posegen.perception.layered_frame import LayeredContent
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import RenderSettings, render_action
 
@@ -114,7 +114,7 @@ def test_a_garment_is_shown_as_it_is_until_another_color_is_asked_for(content, c
     tiny = VideoGenerator.presets["tiny"]
     config = replace(tiny, generator_width=4, num_blocks=1, encoder_width=4, appearance="layered")
     synthesizer = VideoSynthesizer(VideoGenerator(config), SIZE, torch.device("cpu"))
-    frame = LayeredFrame.of(content.image, content.keypoints, content.mask)
+    frame = LayeredContent.of(content.image, content.keypoints, content.mask)
     shown = np.stack([frame.show(pose) for pose in clip.keypoints])
     garments = np.stack([frame.show_garments(pose) for pose in clip.keypoints]) == 255  # (T, H, W, 2)
     assert (garments.sum(axis=(0, 1, 2)) > 50).all()

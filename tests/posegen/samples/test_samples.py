@@ -18,7 +18,7 @@ from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import feature_map
 from posegen.features.warp import estimate_affines
-from posegen.perception.layered_frame import FrameContents, LayeredFrame
+from posegen.perception.layered_frame import FrameContents, LayeredContent
 from posegen.samples import (
     ColoredFrames,
     ColoredFrameSettings,
@@ -122,7 +122,7 @@ def test_a_layered_person_is_shown_with_or_without_the_paint(dataset):
     clip, recolorings = samples.clips[sample.clip], samples.recolorings[sample.clip]
     changed, kept = (samples.load(replace(sample, unchanged=unchanged)) for unchanged in (False, True))
     own = samples.load(replace(sample, recoloring=0, unchanged=True))
-    frame = LayeredFrame.of(clip.image(sample.content), clip.keypoints[sample.content], clip.mask(sample.content))
+    frame = LayeredContent.of(clip.image(sample.content), clip.keypoints[sample.content], clip.mask(sample.content))
     painted = recolorings.image(sample.content, 1)
     pose = clip.keypoints[sample.row]
     np.testing.assert_array_equal(own["appearance"][-2], to_network(frame.show(pose)))
@@ -163,7 +163,7 @@ def test_a_content_frame_is_parsed_once_while_there_is_room(dataset, monkeypatch
         return FrameContents(np.full((4 * SIZE[0], 4 * SIZE[1]), 3, np.uint8), image)
 
     monkeypatch.setattr("posegen.samples.frame_pairs.find_contents", find_once)
-    monkeypatch.setattr("posegen.samples.frame_pairs.LayeredFrame.of", lambda *frame: None)
+    monkeypatch.setattr("posegen.samples.frame_pairs.LayeredContent.of", lambda *frame: None)
     samples = layered_pairs(dataset)
     for row in (0, 1, 0, 1):
         samples._take_apart(0, row)
