@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
 from orchestration.generation.colors import read_color
+from orchestration.generation.output import require_writable
 from orchestration.generation.people import is_image
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate, shown_color
 from posegen.color.lab import lab_to_rgb
 from posegen.color.palette import color_name
 from posegen.errors import ConfigError
 from posegen.inference.photo import perceive_photo
-from posegen.io.images import grid, write_picture
+from posegen.io.images import grid, shrink, write_picture, write_whole
 from posegen.io.video_reader import read_image
 from posegen.metrics.garment_color import ColorReport, color_report
 
@@ -110,13 +110,14 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
             colours, or the sheet would replace an input. Nothing is written then.
     """
     figures = settings.out.with_suffix(".csv")
-    _require_own_place((settings.out, figures), (photo, *(Path(text) for text in settings.upper + settings.lower)))
+    cloths = [Path(text) for text in settings.upper + settings.lower if is_image(text)]
+    require_writable((settings.out, figures), (photo, *cloths))
     asked: dict[Garment, list[_Request | None]] = {
         "upper": _read_requests(settings.upper),
         "lower": _read_requests(settings.lower),
     }
-    image = read_image(photo, size=None, crop="none").images[0]
-    found = perceive_photo(_no_taller(image, _TALLEST), settings.person)
+    footage = read_image(photo, size=None)
+    found = perceive_photo(shrink(footage.images[0], _TALLEST), settings.person)
     paints = {
         garment: GarmentPaint(found.image, found.labels, garment) for garment, wanted in asked.items() if any(wanted)
     }
@@ -142,30 +143,19 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
         len(asked["upper"]) if len(asked["lower"]) > 1 and len(asked["upper"]) > 1 else min(_COLUMNS, len(pictures))
     )
     write_picture(settings.out, _lay_out(pictures, columns))
-    figures.write_text(_as_csv(reports), encoding="utf-8")
-    notes = {f"{report.requested}: {report.note}": None for _, report in reports if report.note}
+    write_whole(figures, _as_csv(reports).encode())
+    notes = dict.fromkeys(footage.notes) | {
+        f"{report.requested}: {report.note}": None for _, report in reports if report.note
+    }
     if found.others:
-        notes["the photo shows other people, too: choose with --person"] = None
+        whose = "the most prominent person is taken" if settings.person == 1 else f"person {settings.person} is taken"
+        notes[f"{found.others} more people of comparable size: {whose}; choose with --person"] = None
     return Colorways(settings.out, figures, len(pictures) - 1, reports, list(notes))
 
 
 def _read_requests(texts: Sequence[str]) -> list[_Request | None]:
     """The colours of a garment; None where it keeps its own."""
     return [None if text == KEEP else _Request(text, read_color(text)) for text in texts] or [None]
-
-
-def _require_own_place(written: Sequence[Path], read: Sequence[Path]) -> None:
-    """Raise ConfigError where a file that is read would be replaced."""
-    inputs = {path.resolve() for path in read}
-    for path in written:
-        if path.resolve() in inputs:
-            raise ConfigError(f"{path} is an input: write the sheet elsewhere")
-
-
-def _no_taller(image: np.ndarray, height: int) -> np.ndarray:
-    """A picture, made smaller where it's taller or wider than a number of pixels."""
-    scale = height / max(image.shape[:2])
-    return image if scale >= 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 # ---- The sheet

@@ -16,6 +16,7 @@ from posegen.inference.photo import Photo
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.view_choice import choose_yaw
 from posegen.motion.motion import Motion
+from posegen.perception.body import FAINTEST
 from posegen.skeletons import joint_indices
 
 Suitability = Literal["good", "fair", "poor"]
@@ -23,6 +24,7 @@ Suitability = Literal["good", "fair", "poor"]
 _SIDES = ("right", "left")
 _LIMBS = {"arm": ("upper_arm", "forearm"), "leg": ("thigh", "calf")}
 _JOINTS = {"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")}
+_HIPS = joint_indices(["right_hip", "left_hip"])
 _SIDE_VIEW = 55.0  # degrees from the front
 _SMALL = 200.0  # pixels of height, below which a face has no features
 _BENT = 125.0  # degrees at a knee
@@ -51,14 +53,14 @@ class PhotoReport:
     actions: dict[str, ActionFit]
 
 
-def assess_photo(photo: Photo, motions: Mapping[str, Motion]) -> PhotoReport:
+def assess_photo(photo: Photo, motions: Mapping[str, Motion], findings: list[str]) -> PhotoReport:
     """Judge a photo by its pose, and by how far actions move the person from it.
 
     Args:
         photo: The photo.
         motions: The actions, by name.
+        findings: What is seen badly in the whole picture, from `find_weaknesses`.
     """
-    findings = find_weaknesses(photo.pose, photo.others)
     if not has_trunk(photo.pose):
         return PhotoReport(findings, {})
     size = photo.image.shape[:2]
@@ -71,7 +73,7 @@ def assess_photo(photo: Photo, motions: Mapping[str, Motion]) -> PhotoReport:
 
 
 def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
-    """Say what one pose hides of a person, one line for each thing."""
+    """Say what one pose hides of a person, one line for each thing; sizes are those of the picture it is of."""
     if not has_trunk(pose):
         return ["shoulders or hips are not seen: nothing can be moved; choose a photo that shows the trunk"]
     found = []
@@ -84,7 +86,12 @@ def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
         found.append("the person is seen from behind: a face is never shown")
     elif abs(yaw := facing_yaw(pose)) > _SIDE_VIEW:
         found.append(f"the person is seen from the side ({abs(yaw):.0f}°): front and back of the trunk are guessed")
+    if any(0 < pose.keypoints[joint, 2] <= FAINTEST for joint in _HIPS):
+        found.append("the hips are hidden or cut off: where they are is guessed")
     for limb, bones in _LIMBS.items():
+        if hides_limb(pose, limb):
+            found.append(f"no {limb} is seen: {limb}s are left out, and actions that need them are refused")
+            continue
         for side in _SIDES:
             missing = [name for name in _JOINTS[limb] if not _sees(pose, f"{side}_{name}")]
             if missing:
@@ -108,11 +115,8 @@ def judge_action(photo: BodyPoses, poses: BodyPoses) -> ActionFit:
         photo: The pose in the photo.
         poses: What the action asks for, fitted to the person.
     """
-    trunk = trunk_length(photo)
-    for limb in _LIMBS:
-        hidden = not any(_sees(photo, f"{side}_{name}") for side in _SIDES for name in _JOINTS[limb][1:])
-        if hidden and _movement(poses, limb) > _MOVES * trunk:
-            return ActionFit("poor", f"it needs {limb}s, which are not seen")
+    if limb := needed_limb(photo, poses):
+        return ActionFit("poor", f"it needs {limb}s, which are not seen")
     turned = np.mean([shows_front(poses[index]) != shows_front(photo) for index in range(len(poses))])
     if turned > _OFTEN:
         return ActionFit("poor", "it shows the side of the person that the photo hides")
@@ -127,6 +131,22 @@ def judge_action(photo: BodyPoses, poses: BodyPoses) -> ActionFit:
     if stretched:
         return ActionFit("fair", f"it stretches the {' and the '.join(stretched)}")
     return ActionFit("fair", "it turns the person away for a moment") if turned > 0.02 else ActionFit("good", "")
+
+
+def needed_limb(photo: BodyPoses, poses: BodyPoses) -> str:
+    """Return ``arm`` or ``leg`` where poses move it and a photo shows neither of the two; empty otherwise.
+
+    Args:
+        photo: The pose in the photo.
+        poses: What is asked for, fitted to the person.
+    """
+    moved = (limb for limb in _LIMBS if _movement(poses, limb) > _MOVES * trunk_length(photo))
+    return next((limb for limb in moved if hides_limb(photo, limb)), "")
+
+
+def hides_limb(pose: BodyPoses, limb: str) -> bool:
+    """Return whether one pose shows nothing of ``arm`` or ``leg``, on either side, beyond shoulder or hip."""
+    return not any(_sees(pose, f"{side}_{name}") for side in _SIDES for name in _JOINTS[limb][1:])
 
 
 def _sees(pose: BodyPoses, joint: str) -> bool:
