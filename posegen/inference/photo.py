@@ -14,7 +14,7 @@ from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.features.matte import refine_mask
-from posegen.perception.body import FoundBody, find_body
+from posegen.perception.body import FAINTEST, FoundBody, find_body
 from posegen.perception.keypoint_maps import map_keypoints
 from posegen.perception.person_parser import parse_person
 from posegen.skeletons import joint_indices
@@ -130,7 +130,7 @@ def find_frame(
     middle, (height, width) = float(joints[:, 0].mean()), size
     low, high = np.array([xs.min(), ys.min()], float), np.array([xs.max(), ys.max()], float)
     shown = _shown_joints(found.pose)
-    cut_off = not found.pose.keypoints[_ANKLES, 2].any() and high[1] >= (1 - _AT_BORDER) * (picture[0] - 1)
+    cut_off = not (found.pose.keypoints[_ANKLES, 2] > FAINTEST).any() and high[1] >= (1 - _AT_BORDER) * (picture[0] - 1)
     for poses in movements:
         reached = poses.keypoints[(poses.keypoints[..., 2] > 0) & shown][:, :2]
         beyond = _BEYOND_JOINTS * trunk_length(found.pose)
@@ -151,7 +151,7 @@ def _shown_joints(pose: BodyPoses) -> np.ndarray:
     """Return which joints a person who is shown as in one pose has, (18,) bool: of limbs those of either side."""
     shown = np.ones(pose.keypoints.shape[0], bool)
     for limb in _LIMB_JOINTS:
-        shown[limb] = pose.keypoints[limb, 2].any()
+        shown[limb] = (pose.keypoints[limb, 2] > FAINTEST).any()
     return shown
 
 

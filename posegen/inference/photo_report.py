@@ -24,7 +24,6 @@ Suitability = Literal["good", "fair", "poor"]
 _SIDES = ("right", "left")
 _LIMBS = {"arm": ("upper_arm", "forearm"), "leg": ("thigh", "calf")}
 _JOINTS = {"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")}
-_HIPS = joint_indices(["right_hip", "left_hip"])
 _SIDE_VIEW = 55.0  # degrees from the front
 _SMALL = 200.0  # pixels of height, below which a face has no features
 _BENT = 125.0  # degrees at a knee
@@ -86,14 +85,18 @@ def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
         found.append("the person is seen from behind: a face is never shown")
     elif abs(yaw := facing_yaw(pose)) > _SIDE_VIEW:
         found.append(f"the person is seen from the side ({abs(yaw):.0f}°): front and back of the trunk are guessed")
-    if any(0 < pose.keypoints[joint, 2] <= FAINTEST for joint in _HIPS):
+    if not all(_sees(pose, f"{side}_hip") for side in _SIDES):
         found.append("the hips are hidden or cut off: where they are is guessed")
     for limb, bones in _LIMBS.items():
         if hides_limb(pose, limb):
-            found.append(f"no {limb} is seen: {limb}s are left out, and actions that need them are refused")
+            found.append(f"no {limb} is seen: actions that need {limb}s are refused")
             continue
+        neither = [name for name in _JOINTS[limb][1:] if not any(_sees(pose, f"{side}_{name}") for side in _SIDES)]
+        if neither:
+            found.append(f"no {' or '.join(neither)} is seen: {limb}s end where the picture does")
         for side in _SIDES:
-            missing = [name for name in _JOINTS[limb] if not _sees(pose, f"{side}_{name}")]
+            missing = [name for name in _JOINTS[limb] if not _sees(pose, f"{side}_{name}") and name not in neither]
+            missing = [name for name in missing if name != "hip"]  # said above
             if missing:
                 joints = " and ".join(missing)
                 found.append(f"the {side} {joints} is not seen: the {limb} is taken from the other side, or left out")
@@ -150,7 +153,7 @@ def hides_limb(pose: BodyPoses, limb: str) -> bool:
 
 
 def _sees(pose: BodyPoses, joint: str) -> bool:
-    return bool(pose.keypoints[joint_indices([joint])[0], 2] > 0)
+    return bool(pose.keypoints[joint_indices([joint])[0], 2] > FAINTEST)
 
 
 def _point(pose: BodyPoses, joint: str) -> np.ndarray:

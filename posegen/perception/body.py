@@ -24,6 +24,7 @@ from posegen.skeletons import BLAZEPOSE_33, convert_joints, joint_indices
 _TOES = joint_indices(["right_foot_index", "left_foot_index"], BLAZEPOSE_33)
 _SHOULDERS = joint_indices(["right_shoulder", "left_shoulder"])
 _TRUNK = [*_SHOULDERS, *joint_indices(["right_hip", "left_hip"])]
+_LEGS = [joint_indices([f"right_{name}", f"left_{name}"]) for name in ("knee", "ankle")]
 _NECK = joint_indices(["neck"])
 FAINTEST = 0.01
 """Confidence of a joint that is hidden: its place is a guess."""
@@ -45,8 +46,8 @@ class FoundBody:
 def find_body(image: np.ndarray, person: int = 1, near: tuple[float, float] | None = None) -> FoundBody:
     """Find a person in a picture (H, W, 3) uint8 RGB.
 
-    Hips or a shoulder that are hidden, or lie beyond the picture, are guessed where enough of the trunk is seen, with a
-    confidence of `FAINTEST`.
+    Shoulders and hips that are hidden, or lie beyond the picture, and legs of which no side is seen, are guessed where
+    enough of the trunk is seen, with a confidence of `FAINTEST`.
 
     Args:
         image: The picture.
@@ -78,7 +79,7 @@ def find_body(image: np.ndarray, person: int = 1, near: tuple[float, float] | No
         raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
     pose = body_of_landmarks(sighting.landmarks, sighting.world, scale, image.shape[:2])
     return FoundBody(
-        _with_guessed_trunk(pose, sighting.landmarks, scale),
+        _with_guesses(pose, sighting.landmarks, scale),
         cv2.resize(sighting.mask_in_frame(height, width), image.shape[1::-1], interpolation=cv2.INTER_CUBIC),
         count_others(sighting.next_region(), regions),
     )
@@ -108,16 +109,21 @@ def body_of_landmarks(landmarks: np.ndarray, world: np.ndarray, scale: float, si
     )
 
 
-def _with_guessed_trunk(pose: BodyPoses, landmarks: np.ndarray, scale: float) -> BodyPoses:
-    """A pose in which shoulders, neck and hips are all known where half of them, and a shoulder, are seen."""
+def _with_guesses(pose: BodyPoses, landmarks: np.ndarray, scale: float) -> BodyPoses:
+    """A pose in which trunk and legs are whole where half of the trunk, and a shoulder, are seen.
+
+    So cloth below the waist is known to hang from legs, though the picture ends there.
+    """
     seen = pose.keypoints[:, 2] > 0
-    if seen[_TRUNK].all() or not seen[_SHOULDERS].any() or seen[_TRUNK].sum() < len(_TRUNK) // 2:
+    if not seen[_SHOULDERS].any() or seen[_TRUNK].sum() < len(_TRUNK) // 2:
         return pose
+    # A knee or an ankle that is hidden alone is where the other side's tells.
+    legs = [joint for pair in _LEGS if not seen[pair].any() for joint in pair]
+    missing = [joint for joint in (*_TRUNK, *_NECK, *legs) if not seen[joint]]
     points = landmarks[: len(BLAZEPOSE_33)].copy()
     points[:, :2] = (points[:, :2] + 0.5) * scale - 0.5
     points[:, 2] = FAINTEST
     guessed = convert_joints(points[None], BLAZEPOSE_33)[0]
-    missing = [joint for joint in (*_TRUNK, *_NECK) if not seen[joint]]
     keypoints = pose.keypoints.copy()
     keypoints[missing] = guessed[missing]
     keypoints[missing, 2] = FAINTEST
