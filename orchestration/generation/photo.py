@@ -84,6 +84,8 @@ class ShownPerson:
     background: np.ndarray
     """(H, W, 3) uint8 without the person."""
     measures: BodyMeasures
+    seen: BodyPoses
+    """The first one's pose as the whole picture shows it, in pixels of the photo: one pose."""
     findings: list[str]
     """What is seen badly, or had to be changed or guessed, one line each."""
 
@@ -122,7 +124,7 @@ def animate_photo(
     output.require_writable([movement.name for movement in movements], inputs)
     shown = open_person(path, view, movements, subject)
     fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
-    findings = [*shown.findings, *_judge_movements(shown.photo.pose, movements, fitted)]
+    findings = [*shown.findings, *_judge_movements(shown.seen, movements, fitted)]
     painter = Painter(shown, colors)
     videos, sheets = [], []
     for movement, poses in zip(movements, fitted, strict=True):
@@ -182,10 +184,11 @@ def open_person(
         raise ConfigError("the photo does not show the trunk: choose one that shows shoulders and hips")
     window = _find_frame(found, subject.image.shape[:2], view, movements)
     framed, known = window.cut(subject.image)
-    hips = window.move(found.pose).keypoints[_HIPS, :2].mean(axis=0).tolist()
+    seen = window.move(found.pose)
+    hips = seen.keypoints[_HIPS, :2].mean(axis=0).tolist()
     photo = perceive_photo(framed, known=known, near=(hips[0], hips[1]))
     findings = [*subject.notes, *find_weaknesses(found.pose, found.others)]
-    return ShownPerson([photo], photo.background, measure_body(photo.pose), findings)
+    return ShownPerson([photo], photo.background, measure_body(photo.pose), seen, findings)
 
 
 def _judge_movements(person: BodyPoses, movements: Sequence[Movement], fitted: Sequence[BodyPoses]) -> Iterator[str]:
@@ -220,7 +223,9 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
     background = median_background([cut[index] for index in sorted(cut)], masks)
     measures = measure_body(window.move(tracked.poses))
     findings = find_weaknesses(found_first.pose, found_first.others)
-    return ShownPerson([found[index] for index in chosen], background, measures, findings)
+    return ShownPerson(
+        [found[index] for index in chosen], background, measures, window.move(found_first.pose), findings
+    )
 
 
 def _find_frame(

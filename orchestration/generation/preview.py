@@ -53,7 +53,7 @@ def preview(path: Path, out: Path, view: PhotoSettings) -> Preview:
     shown = open_person(path, view)
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
-    report = assess_photo(shown.photo, motions, shown.findings)
+    report = assess_photo(shown.seen, view.height_and_width, motions, shown.findings)
     write_picture(out, _draw(shown.photo))
     return Preview(out, report)
 

@@ -12,7 +12,6 @@ from posegen.features.body_bones import foreshortening, has_trunk, shows_front, 
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import facing_yaw
 from posegen.inference.motion_to_pose import face_viewer
-from posegen.inference.photo import Photo
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.view_choice import choose_yaw
 from posegen.motion.motion import Motion
@@ -52,22 +51,24 @@ class PhotoReport:
     actions: dict[str, ActionFit]
 
 
-def assess_photo(photo: Photo, motions: Mapping[str, Motion], findings: list[str]) -> PhotoReport:
+def assess_photo(
+    pose: BodyPoses, size: tuple[int, int], motions: Mapping[str, Motion], findings: list[str]
+) -> PhotoReport:
     """Judge a photo by its pose, and by how far actions move the person from it.
 
     Args:
-        photo: The photo.
+        pose: The pose in the photo.
+        size: Height and width of the photo.
         motions: The actions, by name.
         findings: What is seen badly in the whole picture, from `find_weaknesses`.
     """
-    if not has_trunk(photo.pose):
+    if not has_trunk(pose):
         return PhotoReport(findings, {})
-    size = photo.image.shape[:2]
     actions = {}
     for name, motion in motions.items():
         front = face_viewer(motion)
-        poses = fit_motion(face_viewer(motion, choose_yaw(front)), photo.pose, size)
-        actions[name] = judge_action(photo.pose, poses)
+        poses = fit_motion(face_viewer(motion, choose_yaw(front)), pose, size)
+        actions[name] = judge_action(pose, poses)
     return PhotoReport(findings, actions)
 
 

@@ -73,7 +73,7 @@ def decode_picture(content: bytes, name: str) -> Picture:
         except Exception as error:
             raise VideoError(f"{name}: damaged or cut off: it does not decode") from error
         with suppress(Exception):  # damaged EXIF data turn nothing
-            picture = ImageOps.exif_transpose(picture)
+            ImageOps.exif_transpose(picture, in_place=True)
         return _to_srgb(picture, name)
 
 
@@ -103,7 +103,7 @@ def _to_srgb(picture: Image.Image, name: str) -> Picture:
         colors = converted or colors
     if colors.mode == "CMYK":
         notes.append(f"{name}: CMYK without a usable profile: its colours are approximate; save it in sRGB to be exact")
-    colors = colors.convert("RGB")
+    colors = colors if colors.mode == "RGB" else colors.convert("RGB")
     if opacity is not None and opacity.getextrema()[0] < 255:  # type: ignore[operator]
         opaque = Image.new("RGB", colors.size, _WHITE)
         opaque.paste(colors, mask=opacity)
