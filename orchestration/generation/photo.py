@@ -21,7 +21,6 @@ from orchestration.generation.output import (
 )
 from orchestration.generation.pose_sources import Movement, open_poses
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate
-from posegen.color.lab import in_gamut
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk
@@ -33,6 +32,7 @@ from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_phot
 from posegen.inference.photo_report import find_weaknesses, needed_limb
 from posegen.io.images import shrink
 from posegen.io.video_reader import iterate_frames, read_image
+from posegen.metrics.garment_color import gamut_note
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
 from posegen.perception.body import FoundBody, find_body
@@ -297,7 +297,7 @@ class Painter:
 
     def _color_of(self, name: str, text: str) -> Lab:
         color = read_color(text)
-        is_shown = bool(in_gamut(np.array(color)))
-        shown = "" if is_shown else "; no display shows it: it is shown as colourful as one can"
-        self.notes[name] = f"{text} is L, a, b = {color[0]:.0f}, {color[1]:.0f}, {color[2]:.0f}{shown}"
+        note = gamut_note(color)
+        values = ", ".join(f"{value:.0f}" for value in color)
+        self.notes[name] = f"{text} is L, a, b = {values}" + (f"; {note}" if note else "")
         return color

@@ -81,7 +81,7 @@ def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
     if height < _SMALL:
         found.append(f"the person is about {height:.0f} pixels tall: from {_SMALL:.0f} on, faces and hands are clear")
     if others:
-        found.append(f"{others} more of comparable size: the most prominent person is taken, or --person N")
+        found.append(f"{others} more of comparable size: --person 1 is the most prominent, 2 the next")
     if not shows_front(pose):
         found.append("the person is seen from behind: a face is never shown")
     elif abs(yaw := facing_yaw(pose)) > _SIDE_VIEW:

@@ -53,7 +53,8 @@ def track_video(path: Path, seconds: float = 60.0) -> TrackedVideo:
         frames.append(fit_networks(frame))  # what is seen of large frames fits into memory
         times.append(time)
     if len(frames) < 2:
-        raise VideoError(f"{path}: {len(frames)} frames in {seconds:g} s, expected at least two")
+        count = "one frame" if frames else "no frame"
+        raise VideoError(f"{path}: {count} in {seconds:g} s, expected a video of at least two")
     landmarks = find_landmarks(frames, str(path))
     poses = _to_poses(_smooth(landmarks), size)
     return TrackedVideo(poses, landmarks.seen, (len(times) - 1) / times[-1], np.array(times), size)

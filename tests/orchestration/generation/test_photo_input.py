@@ -131,7 +131,7 @@ def test_files_that_show_no_picture(command, name, content, message, tmp_path, c
 def test_a_driving_video_of_nobody_or_of_one_frame(photo, tmp_path, capsys):
     write_video(tmp_path / "wall.mp4", [np.full((96, 64, 3), 180, np.uint8)] * 3, fps=25)
     write_video(tmp_path / "one.mp4", [np.full((96, 64, 3), 180, np.uint8)], fps=25)
-    for name, message in (("wall", "nobody"), ("one", "expected at least two")):
+    for name, message in (("wall", "nobody"), ("one", "one frame in 60 s, expected a video of at least two")):
         command = ("animate", photo, "--poses", tmp_path / f"{name}.mp4", "--out", tmp_path / "x.mp4")
         assert message in refuse(capsys, *command)
     assert names(tmp_path) == {"photo.png", "wall.mp4", "one.mp4"}
