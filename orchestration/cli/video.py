@@ -80,7 +80,7 @@ def _animate(
     from orchestration.generation.people import is_image
     from orchestration.generation.photo import animate_photo, is_video
 
-    if is_image(run) or is_video(run):
+    if is_image(run) or is_video(run) or Path(run).is_file():
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
         made = animate(
@@ -258,3 +258,5 @@ def _print_videos(made: GeneratedVideos, out: Path) -> None:
     console.print(f"{made.num_frames} frames in {videos}, {sheets}", markup=False)
     for region, note in made.colors.items():
         console.print(f"{region}: {note}", markup=False)
+    for note in made.notes:
+        console.print(f"note: {note}", markup=False)
