@@ -82,7 +82,7 @@ def _colorize(dataset: Positional[str], settings: ColorizeSettings) -> None:
 
 
 DATA_COMMANDS.commands["data"] = Group(
-    "Convert Human3.6M, DeepFashion, Market or labelled photos, once downloaded.", (_published,), "dataset"
+    "Convert Human3.6M, DeepFashion, Market or labelled photos.", (_published,), "dataset"
 )
 
 

@@ -64,7 +64,7 @@ def _animate(
     view: PhotoSettings,
     source: PersonSettings,
 ) -> None:
-    """Animate the person of a photo, or of a trained run, in given actions and colours.
+    """Animate the person of a photo in given actions and colours.
 
     Of a photo, the person's own pixels move, clothes take exactly the colours given, and no training is needed:
     posegen animate photo.jpg --action wave_one_hand --upper teal --out wave.mp4
@@ -83,10 +83,11 @@ def _animate(
     if is_image(run) or is_video(run) or Path(run).is_file():
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
+        content = source.require_content()
         made = animate(
             run,
             source.dataset or dataset_of(run),
-            content=source.require_content(),
+            content=content,
             moves=moves,
             output=output,
             colors=colors,
@@ -141,7 +142,7 @@ def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
 
 @VIDEO_COMMANDS.command("colorways")
 def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
-    """Show a photo of a person in other colours, all on one sheet. Needs no run.
+    """Show a photo of a person in many colours on one sheet.
 
     Each colour of the upper garment is combined with each of the lower one. Texture and folds are kept, and so is what
     is given no colour, pixel by pixel. How near each colour is to the one asked for is printed, and written as .csv
