@@ -28,8 +28,8 @@ _reports = Section("Tables and figures")
 def _demo(settings: DemoSettings, out: Positional[Path] = Path("posegen-demo")) -> None:
     """Run every step on synthetic people, in a few minutes.
 
-    Needs no data and no GPU: renders people, prepares and recolors their clips, trains all stages, and generates a
-    video.
+    Needs no data and no GPU. First, one photo is shown in actions and colours, without training: a video within a
+    minute or so. Then people are rendered, their clips prepared and recolored, and all stages trained.
 
     Args:
         out: Folder for everything that is made.

@@ -13,9 +13,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
+from orchestration.generation.animate import MotionSettings, resolve_motions
 from orchestration.generation.colors import read_color
 from orchestration.generation.output import require_writable
 from orchestration.generation.people import is_image
+from orchestration.generation.photo import PhotoSettings, open_person
+from orchestration.generation.pose_sources import Movement
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate, shown_color
 from posegen.color.lab import lab_to_rgb
 from posegen.color.palette import color_name
@@ -30,6 +33,7 @@ KEEP = "keep"
 
 _MOST = 100  # pictures on a sheet
 _TALLEST = 1024  # pixels; taller photos are made smaller
+_MOMENTS = 4  # of an action
 _COLUMNS = 6  # where there's one row of colours alone
 _COLUMN_NAMES = (
     *("picture", "garment", "requested", "name", "L", "a", "b"),
@@ -48,8 +52,10 @@ class ColorwaySettings:
     """Colours of the upper garment: #rrggbb, a CSS name, lab(L a b), a photo of cloth, or keep for its own."""
     lower: tuple[str, ...] = ()
     """Colours of the lower garment, likewise; each is combined with each of the upper one."""
-    person: int = 1
-    """Which of several people: 1 for the most prominent, 2 for the next."""
+    action: str = ""
+    """An action, of which moments are shown in each colour; by default the photo as it is."""
+    view: PhotoSettings = field(default_factory=PhotoSettings)
+    """Which person, and with an action the size of each moment."""
 
     def __post_init__(self) -> None:
         if not self.upper and not self.lower:
@@ -59,8 +65,8 @@ class ColorwaySettings:
             raise ConfigError(f"{number} pictures are more than the {_MOST} of a sheet: ask for fewer colours")
         if self.out.suffix.lower() != ".png":
             raise ConfigError(f"the sheet is written as .png, got {self.out.name!r}")
-        if self.person < 1:
-            raise ConfigError(f"got person {self.person}, expected 1 or more")
+        if self.view.poses is not None:
+            raise ConfigError("got --poses, expected an --action: a sheet shows moments of one")
 
 
 @dataclass(frozen=True)
@@ -116,12 +122,13 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
         "upper": _read_requests(settings.upper),
         "lower": _read_requests(settings.lower),
     }
-    footage = read_image(photo, size=None)
-    found = perceive_photo(shrink(footage.images[0], _TALLEST), settings.person)
+    shots = _Moments(photo, settings) if settings.action else _Still(photo, settings)
+    found = shots.photo
     paints = {
         garment: GarmentPaint(found.image, found.labels, garment) for garment, wanted in asked.items() if any(wanted)
     }
-    pictures, reports = [_captioned(found.image, [("the photo", None)], lines=len(paints))], []
+    cloth = {garment: shots.where(paint.cloth) for garment, paint in paints.items()}
+    pictures, reports = [_captioned(_in_a_row(shots.show(found.image)), [("the photo", None)], lines=len(paints))], []
     for number, combination in enumerate(product(asked["lower"], asked["upper"]), 1):
         order: tuple[Garment, Garment] = ("lower", "upper")
         colors = {garment: wanted for garment, wanted in zip(order, combination, strict=True) if wanted}
@@ -129,28 +136,88 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
         picture = found.image
         for garment, wanted in colors.items():
             picture = paints[garment].apply(wanted.lab, onto=picture)
+        frames = shots.show(picture)
         made = [
-            color_report(garment, wanted.text, wanted.lab, picture[None], paints[garment].cloth[None])
-            for garment, wanted in colors.items()
+            color_report(garment, wanted.text, wanted.lab, frames, cloth[garment]) for garment, wanted in colors.items()
         ]
         reports += [(number, report) for report in made]
         captions = [
             (f"{number}  {colors[report.garment].label}  dE {report.median:.1f}", report.lab)
             for report in reversed(made)
         ]
-        pictures.append(_captioned(picture, captions or [(f"{number}  own colours", None)], lines=len(paints)))
+        pictures.append(
+            _captioned(_in_a_row(frames), captions or [(f"{number}  own colours", None)], lines=len(paints))
+        )
     columns = (
-        len(asked["upper"]) if len(asked["lower"]) > 1 and len(asked["upper"]) > 1 else min(_COLUMNS, len(pictures))
+        len(asked["upper"])
+        if len(asked["lower"]) > 1 and len(asked["upper"]) > 1
+        else min(_columns(settings), len(pictures))
     )
     write_picture(settings.out, _lay_out(pictures, columns))
     write_whole(figures, _as_csv(reports).encode())
-    notes = dict.fromkeys(footage.notes) | {
+    notes = dict.fromkeys(shots.notes) | {
         f"{report.requested}: {report.note}": None for _, report in reports if report.note
     }
     if found.others:
-        whose = "the most prominent person is taken" if settings.person == 1 else f"person {settings.person} is taken"
+        whose = (
+            "the most prominent person is taken"
+            if settings.view.person == 1
+            else f"person {settings.view.person} is taken"
+        )
         notes[f"{found.others} more people of comparable size: {whose}; choose with --person"] = None
     return Colorways(settings.out, figures, len(pictures) - 1, reports, list(notes))
+
+
+def _columns(settings: ColorwaySettings) -> int:
+    """Pictures beside each other; those of an action are several times as wide."""
+    return 2 if settings.action else _COLUMNS
+
+
+class _Still:
+    """The photo as it is."""
+
+    def __init__(self, path: Path, settings: ColorwaySettings):
+        footage = read_image(path, size=None)
+        self.notes = footage.notes
+        self.photo = perceive_photo(shrink(footage.images[0], _TALLEST), settings.view.person)
+
+    def show(self, image: np.ndarray) -> np.ndarray:
+        """Show the photo with other colours (H, W, 3): (1, H, W, 3)."""
+        return image[None]
+
+    def where(self, region: np.ndarray) -> np.ndarray:
+        """Find a region (H, W) bool of the photo in what is shown: (1, H, W)."""
+        return region[None]
+
+
+class _Moments:
+    """Moments of an action that the person of the photo does."""
+
+    def __init__(self, path: Path, settings: ColorwaySettings):
+        moves = MotionSettings(action=(settings.action,))
+        [(name, motion)] = resolve_motions(moves, None, 0, None).items()
+        movement = Movement(name, motion, motion.fps)
+        shown = open_person(path, settings.view, [movement])
+        self.photo, self._person = shown.photo, shown.photo.layered()
+        self.notes = shown.findings
+        poses = movement.fit(self.photo.pose, settings.view.height_and_width, shown.measures)
+        rows = np.linspace(0, len(poses) - 1, _MOMENTS + 2).round().astype(int)[1:-1]
+        self._poses = [poses[int(row)] for row in rows]
+
+    def show(self, image: np.ndarray) -> np.ndarray:
+        """Show the moments with other colours of the photo (H, W, 3): (T, H, W, 3)."""
+        person = self._person.recolored(image)
+        return np.stack([person.frame(pose) for pose in self._poses])
+
+    def where(self, region: np.ndarray) -> np.ndarray:
+        """Find a region (H, W) bool of the photo in the moments: (T, H, W), where nothing else is mixed in."""
+        marked = self.show(np.where(region[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=-1))
+        background = self.show(np.zeros((*region.shape, 3), np.uint8))
+        return (marked.min(axis=-1) == 255) & (background.max(axis=-1) == 0)
+
+
+def _in_a_row(frames: np.ndarray) -> np.ndarray:
+    return np.concatenate([*frames], axis=1)
 
 
 def _read_requests(texts: Sequence[str]) -> list[_Request | None]:

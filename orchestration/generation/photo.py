@@ -30,6 +30,7 @@ from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
 from posegen.inference.photo_report import find_weaknesses, needed_limb
+from posegen.inference.refined_person import RefinedPerson, load_refiner
 from posegen.io.images import shrink
 from posegen.io.video_reader import iterate_frames, read_image
 from posegen.metrics.garment_color import gamut_note
@@ -38,6 +39,7 @@ from posegen.motion.rendering import MotionRenderer
 from posegen.perception.body import FoundBody, find_body
 from posegen.perception.body_tracking import track_video
 from posegen.skeletons import joint_indices
+from posegen.stages import Refiner
 
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _GARMENTS: tuple[Garment, ...] = ("upper", "lower")
@@ -58,6 +60,8 @@ class PhotoSettings:
     """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
     person: int = 1
     """Which of several people in the photo: 1 for the most prominent, 2 for the next."""
+    refiner: str = ""
+    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
 
     def __post_init__(self) -> None:
         if self.person < 1:
@@ -118,6 +122,9 @@ def animate_photo(
     inputs = [path, *(one for one in (view.poses, moves.motion) if one), *colors.files]
     if output.out.suffix:
         output.require_writable([output.out.stem], inputs)
+    if view.refiner and is_video(str(path)):
+        raise ConfigError(f"--refiner corrects frames of a photo, got the video {path}")
+    refiner = load_refiner(view.refiner) if view.refiner else None
     subject = None if is_video(str(path)) else find_subject(path, view)
     movements = _find_movements(moves, view, colors.seed, subject)
     output.require_place_for(len(movements))
@@ -125,7 +132,7 @@ def animate_photo(
     shown = open_person(path, view, movements, subject)
     fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
     findings = [*shown.findings, *_judge_movements(shown.seen, movements, fitted)]
-    painter = Painter(shown, colors)
+    painter = Painter(shown, colors, refiner)
     videos, sheets = [], []
     for movement, poses in zip(movements, fitted, strict=True):
         figure = None
@@ -252,8 +259,8 @@ class Painter:
         PosegenError: A colour cannot be parsed, or its garment is not seen.
     """
 
-    def __init__(self, shown: ShownPerson, colors: ColorSettings):
-        self._subject = shown
+    def __init__(self, shown: ShownPerson, colors: ColorSettings, refiner: Refiner | None = None):
+        self._subject, self._refiner = shown, refiner
         self._person = ClipPerson([photo.layered() for photo in shown.photos], shown.background)
         begin = {garment: getattr(colors, garment) for garment in _GARMENTS}
         end = {garment: getattr(colors, f"{garment}_to") for garment in _GARMENTS}
@@ -276,7 +283,10 @@ class Painter:
         for index in range(len(poses)):
             if index and self._stop:
                 person = self._person_in(index / last)
-            yield person.frame(poses[index])
+            if self._refiner is None:
+                yield person.frame(poses[index])
+            else:
+                yield RefinedPerson(person.views[0], self._refiner).frame(poses[index])
 
     def _person_in(self, share: float) -> ClipPerson:
         """The person in the colours at a share of the video."""

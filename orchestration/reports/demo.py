@@ -18,6 +18,7 @@ from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.evaluation.records import EvaluationRecord
 from orchestration.evaluation.video import EvaluateSettings, Perceptual, VideoBasis, evaluate_video
 from orchestration.option_types import FrameSize
+from orchestration.reports.demo_photo import PhotoDemo, demonstrate_photo
 from orchestration.runtime.progress import ProgressCallback, ProgressListener
 from orchestration.runtime.ray_session import start_ray
 from orchestration.tracking.mirror import settle, sync
@@ -28,6 +29,7 @@ from orchestration.training.train import Recording, train
 from posegen.color.palette import parse_color
 from posegen.color.recoloring import GarmentRegion, Scope
 from posegen.datasets.clips import ClipDataset
+from posegen.errors import WeightsError
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.person import person_of_clip, worn_color
 from posegen.inference.renderers import load_renderer
@@ -58,6 +60,8 @@ class DemoSettings:
     """Frames of each video."""
     size: FrameSize = (96, 64)
     """Height and width in pixels."""
+    photo_frames: int = 32
+    """Frames of each action that the person of the photo does."""
     effort: float = 1.0
     """Share of the training that is done; less gives a rougher video sooner."""
     workers: int = -1
@@ -79,12 +83,14 @@ class DemoOutput(Protocol):
 
 
 def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
-    """Render, prepare, colorize, train, evaluate and generate; see the command's help."""
+    """Animate a photo; then render, prepare, colorize, train, evaluate and generate. See the command's help."""
     begin = time.monotonic()
     videos, dataset, runs = out / "videos", str(out / "dataset"), str(out / "runs")
-    with timed(output, f"1/6 studio: {' and '.join(settings.people)}, {settings.actions} actions"):
+    with timed(output, "1/7 photo: one person, three actions, eight outfits, without training"):
+        photo = _animate_photo(out, settings, output)
+    with timed(output, f"2/7 studio: {' and '.join(settings.people)}, {settings.actions} actions"):
         _render(videos, settings)
-    with timed(output, "2/6 prepare: poses, edges and masks"), output.counting("preparing") as on_progress:
+    with timed(output, "3/7 prepare: poses, edges and masks"), output.counting("preparing") as on_progress:
         truth = PrepareSettings(
             size=settings.size,
             pose="truth",
@@ -96,27 +102,29 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
             workers=0,  # a dozen short clips is prepared sooner than Ray Data starts
         )
         output.print(str(prepare_videos(videos, dataset, truth, on_progress=on_progress)))
-    with timed(output, "3/6 colorize: random colours inside the garments"):
+    with timed(output, "4/7 colorize: random colours inside the garments"):
         _recolor(dataset, output)
     log = RunLog(StorageFolder(runs) / "demo")
     log.open(experiment=DEMO_EXPERIMENT, parameters=asdict(settings))
     sync(log.folder)  # before the runs that are filed under it
-    with timed(output, "4/6 train: two colour encoders, then the video generator"):
+    with timed(output, "5/7 train: two colour encoders, then the video generator"):
         run = _train_all(dataset, runs, settings, log, output)
-    with timed(output, "5/6 evaluate"):
+    with timed(output, "6/7 evaluate"):
         # Nothing is fetched here: the perceptual distance is measured where its weights are at hand.
         perceptual: tuple[Perceptual, ...] = ("st_lpips",) if is_cached("st_lpips") else ()
         result = evaluate_video(run, dataset, EvaluateSettings(swaps=2, perceptual=perceptual))
         output.print("  ".join(f"{name} {score.mean:.3f}" for name, score in result.scores.items()))
         _print_how_colors_follow(output, result)
-    with timed(output, "6/6 generate: one person, one action, all colours"):
+    with timed(output, "7/7 generate: one person, one action, all colours"):
         video, sheet = _sweep(run, dataset, out)
-    for file in (video, sheet):
+    for file in (*((photo.photo, photo.video, photo.sheet) if photo else ()), video, sheet):
         log.log_file(file)
     log.finish()
     settle(log.folder)
     example = f"{settings.people[0]}/{next(iter(ACTIONS))}"
     _print_results(output, video, sheet, run, example)
+    if photo:
+        _print_photo(output, photo)
     output.print(f"[dim]{(time.monotonic() - begin) / 60:.1f} minutes in all[/]")
 
 
@@ -127,6 +135,18 @@ def timed(output: DemoOutput, title: str) -> Iterator[None]:
     begin = time.monotonic()
     yield
     output.print(f"    [dim]{time.monotonic() - begin:.0f} s[/]")
+
+
+def _animate_photo(out: Path, settings: DemoSettings, output: DemoOutput) -> PhotoDemo | None:
+    """The photo's files; None where BlazePose, which finds the person, cannot be had."""
+    try:
+        made = demonstrate_photo(out, frames=settings.photo_frames)
+    except WeightsError as error:
+        output.print(f"    left out, because the pose network is missing: {error}")
+        return None
+    output.print(f"    ready to be watched: {made.video}")
+    output.print(f"    as a picture: {made.sheet}; from one photo: {made.photo}")
+    return made
 
 
 def _render(videos: Path, settings: DemoSettings) -> None:
@@ -235,3 +255,8 @@ def _print_results(output: DemoOutput, video: Path, sheet: Path, run: str, clip:
     output.print(f"  posegen ui  opens MLflow: every run, in the experiment {DEMO_EXPERIMENT}")
     output.print("Ask for a colour of your own:")
     output.print(f"  posegen generate {run} --content {clip} --poses {clip} --upper '#2a6fdb' --out mine.mp4")
+
+
+def _print_photo(output: DemoOutput, photo: PhotoDemo) -> None:
+    output.print("Or of one photo, without a run:")
+    output.print(f"  posegen animate {photo.photo} --action wave --upper '#2a6fdb' --lower black --out wave.mp4")

@@ -20,8 +20,10 @@ SOFT_BONES: tuple[str, ...] = (
     "head",
     "right_upper_arm",
     "right_forearm",
+    "right_hand",
     "left_upper_arm",
     "left_forearm",
+    "left_hand",
     "right_thigh",
     "right_calf",
     "right_foot",
@@ -68,13 +70,13 @@ class BoneFrame(NamedTuple):
     """Bones in one pose."""
 
     origins: np.ndarray
-    """(13, 2) pixels: the joint that a bone hangs from."""
+    """(15, 2) pixels: the joint that a bone hangs from."""
     along: np.ndarray
-    """(13, 2) pixels: from the origin to the end of the bone."""
+    """(15, 2) pixels: from the origin to the end of the bone."""
     across: np.ndarray
-    """(13, 2) pixels: across the bone; half the width for chest and pelvis, of the bone's length for the others."""
+    """(15, 2) pixels: across the bone; half the width for chest and pelvis, of the bone's length for the others."""
     seen: np.ndarray
-    """(13,) bool: both joints of the bone are known."""
+    """(15,) bool: both joints of the bone are known."""
     face: np.ndarray
     """(2,) pixels: the middle of eyes, ears and nose."""
     faces_viewer: bool
@@ -162,6 +164,9 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[SOFT_BONES.index(name)] = known[near] and known[far]
         vector = points[far] - points[near] if known[near] and known[far] else spine / 2
         put(name, points[near], vector, _perpendicular(vector))
+    for forearm in (SOFT_BONES.index("right_forearm"), SOFT_BONES.index("left_forearm")):
+        seen[forearm + 1] = seen[forearm]
+        put(SOFT_BONES[forearm + 1], origins[forearm] + along[forearm], along[forearm], across[forearm])
     for side, (ankle, toe) in enumerate(zip(_ANKLES, pose.toes, strict=True)):
         name = ("right_foot", "left_foot")[side]
         seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
@@ -171,7 +176,7 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
 
 
 def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.ndarray:
-    """Return how pixels of the source move with each bone to the target: (13, 2, 3) float64 affine maps.
+    """Return how pixels of the source move with each bone to the target: (15, 2, 3) float64 affine maps.
 
     Args:
         source: Of the picture.
@@ -183,7 +188,7 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
         from_along, to_along = source.along[index], target.along[index]
         if name in ("chest", "pelvis"):
             linear = _trunk_map(from_along, to_along, source.across[index], target.across[index], scale)
-        elif name == "head" or name.endswith("foot"):
+        elif name == "head" or name.endswith(("foot", "hand")):  # rigid: a hand keeps its shape, and so does a ball
             linear = scale * _rotation(_angle(to_along) - _angle(from_along))
         else:
             ratio = np.hypot(*to_along) / max(np.hypot(*from_along), _LEAST_LENGTH)

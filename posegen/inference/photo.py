@@ -13,7 +13,7 @@ from posegen.features.background import fill_background
 from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
-from posegen.features.matte import refine_mask
+from posegen.features.matte import soft_matte
 from posegen.perception.body import FAINTEST, FoundBody, find_body
 from posegen.perception.keypoint_maps import map_keypoints
 from posegen.perception.person_parser import parse_person
@@ -27,8 +27,6 @@ _AT_BORDER = 0.02  # of the picture's height: who comes so near to its lower bor
 _ANKLES = joint_indices(["right_ankle", "left_ankle"])
 _LIMB_JOINTS = [joint_indices([f"right_{name}", f"left_{name}"]) for name in ("elbow", "wrist", "knee", "ankle")]
 _MASK_THRESHOLD = 127
-_MATTE_RADIUS = 1 / 192  # of the height of the picture
-_MATTE_CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,7 @@ def perceive_photo(
     if known is not None:
         person_there = covered > _MASK_THRESHOLD
         image = np.where((known | person_there)[..., None], image, background)
-    radius = max(round(image.shape[0] * _MATTE_RADIUS), 1)
-    matte = refine_mask(image, cv2.GaussianBlur(found.mask, (0, 0), radius / 2), radius)
-    matte = np.clip(_MATTE_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
-    return Photo(image, found.pose, labels, matte, background, found.others)
+    return Photo(image, found.pose, labels, soft_matte(image, found.mask), background, found.others)
 
 
 class PhotoFrame(NamedTuple):

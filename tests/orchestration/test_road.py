@@ -28,7 +28,7 @@ def made(new_store, tmp_path_factory):
     output = StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
-        settings = DemoSettings(frames=FRAMES, effort=0.03, workers=0)
+        settings = DemoSettings(frames=FRAMES, photo_frames=2, effort=0.03, workers=0)
         demo(folder / "out", settings, ConsoleOutput(Console(file=output, width=200)))
         yield folder, output.getvalue()
 
@@ -40,7 +40,14 @@ def test_demo_says_what_it_made(made):
         and "minutes in all" in output
         and "swapped codes: of the way to the other colour went upper garment" in output
     )
-    for name in ("colors.mp4", "contact-sheet.png", "runs/video-generator/evaluation"):
+    assert output.index("photo-colors.mp4") < output.index("2/7 studio")  # before anything is trained
+    for name in (
+        "photo-colors.mp4",
+        "photo-sheet.png",
+        "colors.mp4",
+        "contact-sheet.png",
+        "runs/video-generator/evaluation",
+    ):
         assert (folder / "out" / name).exists() and name in output
 
 
@@ -64,6 +71,9 @@ def test_everything_is_in_mlflow(made):
     artifacts = {file.path for file in client.list_artifacts(video.info.run_id)}
     assert {"images", "evaluation"} <= artifacts
     assert {file.path for file in client.list_artifacts(runs["demo"].info.run_id)} == {
+        "photo.png",
+        "photo-colors.mp4",
+        "photo-sheet.png",
         "colors.mp4",
         "contact-sheet.png",
     }

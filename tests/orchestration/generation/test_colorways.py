@@ -8,12 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from orchestration.cli import main as cli
 from orchestration.generation import colorways as module
 from orchestration.generation.colorways import ColorwaySettings, colorways
+from orchestration.generation.photo import PhotoSettings
 from posegen.errors import ColorError, ConfigError
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image
 from posegen.person_classes import PersonClass
+from posegen.synthetic.studio import RenderSettings, render_action
 
 BLUE = (42, 111, 219)
 
@@ -73,10 +76,21 @@ def test_bad_colours_write_nothing(photo, tmp_path):
     [
         ({"out": "a.png"}, "say which colours"),
         ({"out": "a.jpg", "upper": ("red",)}, "written as .png"),
-        ({"out": "a.png", "upper": ("red",), "person": 0}, "got person 0"),
+        ({"out": "a.png", "upper": ("red",), "view": PhotoSettings(poses="a.mp4")}, "expected an --action"),
         ({"out": "a.png", "upper": ("red",) * 20, "lower": ("red",) * 6}, "120 pictures are more than"),
     ],
 )
 def test_bad_settings_are_named(settings, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         ColorwaySettings(**{**settings, "out": tmp_path / settings["out"]})
+
+
+def test_an_action_is_shown_in_each_colour(tmp_path, capsys):
+    clip = render_action("bruno", "wave_one_hand", 1, RenderSettings(size=(384, 256)))
+    write_picture(tmp_path / "bruno.png", clip.images[0])
+    options = ["--action", "raise_arms", "--size", "192x128", "--lower", "red", "navy", "--out"]
+    cli.main(["colorways", str(tmp_path / "bruno.png"), *options, str(tmp_path / "sheet.png")])
+    rows = list(csv.DictReader((tmp_path / "sheet.csv").open()))
+    assert [row["requested"] for row in rows] == ["red", "navy"]
+    assert all(int(row["frames"]) == 4 and float(row["delta_e_median"]) < 3 for row in rows)
+    assert "2 pictures in" in capsys.readouterr().out

@@ -1,0 +1,153 @@
+"""The demo's first step: a photo of a person of the studio, in motion and in many colours, without any training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from orchestration.generation.animate import MotionSettings, resolve_motions
+from orchestration.generation.colors import OWN_COLORS, ColorSettings
+from orchestration.generation.photo import Painter, PhotoSettings, ShownPerson, open_person
+from orchestration.generation.pose_sources import Movement
+from posegen.features.body_pose import BodyPoses
+from posegen.io.images import grid, write_picture
+from posegen.io.video_writer import VideoWriter
+from posegen.perception.body import find_body
+from posegen.synthetic.studio import RenderSettings, render_action
+
+OUTFITS: tuple[tuple[str, str], ...] = (
+    ("crimson", "navy"),
+    ("darkorange", "saddlebrown"),
+    ("seagreen", "khaki"),
+    ("royalblue", "white"),
+    ("orchid", "indigo"),
+    ("white", "teal"),
+    ("black", "gold"),
+)
+"""Upper and lower colours: once round the wheel, then white and black. The person's own come before them."""
+
+DEMO_ACTIONS = ("wave", "jumping_jacks", "kick")
+"""What the person of the photo does, one after the other."""
+
+_PERSON, _POSED, _POSED_FRAMES, _POSED_FRAME = "farid", "raise_arms", 13, 1  # arms apart from the trunk
+_PHOTO_SIZE = (576, 384)
+_FPS = 25.0
+_TEXT, _LINE = 15, 26  # pixels: height of letters, and of a line with its margins
+_COLUMNS = 4  # of the video
+_INK, _PAPER = (20, 20, 20), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class PhotoDemo:
+    """What the demo makes of the photo."""
+
+    photo: Path
+    """.png, 576×384."""
+    video: Path
+    """.mp4: the person in their own colours and in each of `OUTFITS`, side by side."""
+    sheet: Path
+    """.png: the photo's pose and a moment of each action by row, the colours by column."""
+
+
+def demonstrate_photo(
+    out: Path,
+    actions: Sequence[str] = DEMO_ACTIONS,
+    *,
+    frames: int = 32,
+    size: tuple[int, int] = (384, 256),
+    outfits: Sequence[tuple[str, str]] = OUTFITS,
+) -> PhotoDemo:
+    """Render a person's photo and show the person in actions and colours.
+
+    Args:
+        out: Folder for photo, video and sheet.
+        actions: What the person does.
+        frames: Frames of each action.
+        size: Height and width in pixels of each picture.
+        outfits: Colours of the upper and the lower garment.
+
+    Raises:
+        WeightsError: BlazePose is not at hand and cannot be fetched.
+    """
+    made = PhotoDemo(out / "photo.png", out / "photo-colors.mp4", out / "photo-sheet.png")
+    clip = render_action(_PERSON, _POSED, _POSED_FRAMES, RenderSettings(size=_PHOTO_SIZE))
+    image = clip.images[_POSED_FRAME]
+    write_picture(made.photo, image)
+    moves = MotionSettings(action=tuple(actions), frames=frames)
+    motions = resolve_motions(moves, _FPS, 0, find_body(image).pose)
+    movements = [Movement(name, motion, motion.fps) for name, motion in motions.items()]
+    shown = open_person(made.photo, PhotoSettings(size=f"{size[0]}x{size[1]}"), movements)
+    poses = [movement.fit(shown.photo.pose, size, shown.measures) for movement in movements]
+    painters = [Painter(shown, OWN_COLORS)]
+    painters += [Painter(shown, ColorSettings(upper=upper, lower=lower)) for upper, lower in outfits]
+    labels = ["own colours", *(f"{upper}, {lower}" for upper, lower in outfits)]
+    moments = [_farthest(sequence) for sequence in poses]
+    rows = [_photo_row(shown, painters)]
+    with VideoWriter(made.video, fps=_FPS) as video:
+        for sequence, moment in zip(poses, moments, strict=True):
+            for number, pictures in enumerate(zip(*(painter.frames(sequence) for painter in painters), strict=True)):
+                video.write(_tiles(pictures, labels))
+                if number == moment:
+                    rows.append(list(pictures))
+    write_picture(made.sheet, _sheet(rows, ["the photo", *(_words(movement.name) for movement in movements)], labels))
+    return made
+
+
+def _photo_row(shown: ShownPerson, painters: Sequence[Painter]) -> list[np.ndarray]:
+    """The person in the pose of the photo, in each of the colours; in their own it is the photo itself."""
+    pose = shown.photo.pose
+    still = BodyPoses(pose.keypoints[None], pose.depths[None], pose.toes[None])
+    return [shown.photo.image, *(next(painter.frames(still)) for painter in painters[1:])]
+
+
+def _farthest(poses: BodyPoses) -> int:
+    """The frame of an action whose pose is farthest from the first."""
+    joints = poses.keypoints[..., :2]
+    return int(np.linalg.norm(joints - joints[:1], axis=-1).mean(axis=-1).argmax())
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+# ---- Pictures with words
+
+
+def _tiles(pictures: Sequence[np.ndarray], labels: Sequence[str]) -> np.ndarray:
+    """A frame of the video: pictures in rows of `_COLUMNS`, each below its label; sides are even."""
+    titled = [
+        np.vstack([_line(label, picture.shape[1]), picture]) for label, picture in zip(labels, pictures, strict=True)
+    ]
+    columns = min(_COLUMNS, len(titled))
+    sheet = grid([titled[start : start + columns] for start in range(0, len(titled), columns)])
+    return np.pad(sheet, ((0, sheet.shape[0] % 2), (0, sheet.shape[1] % 2), (0, 0)), constant_values=255)
+
+
+def _sheet(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """Rows below their titles, the columns below their labels."""
+    width = rows[0][0].shape[1]
+    head = np.hstack(list(_spaced([_line(label, width) for label in labels])))
+    parts = [head]
+    for title, row in zip(titles, rows, strict=True):
+        parts += [_line(title, head.shape[1], bold=True), grid([list(row)])]
+    return np.vstack(parts)
+
+
+def _spaced(lines: Sequence[np.ndarray], gap: int = 2) -> Iterator[np.ndarray]:
+    """Lines with white gaps between them, as `grid` has."""
+    for number, line in enumerate(lines):
+        if number:
+            yield np.full((line.shape[0], gap, 3), 255, np.uint8)
+        yield line
+
+
+def _line(text: str, width: int, *, bold: bool = False) -> np.ndarray:
+    """A line of text, (_LINE, width, 3) uint8."""
+    picture = Image.new("RGB", (width, _LINE), _PAPER)
+    font = ImageFont.load_default(_TEXT)
+    ImageDraw.Draw(picture).text((4, 4), text, fill=_INK, font=font, stroke_width=0.4 if bold else 0, stroke_fill=_INK)
+    return np.array(picture)
