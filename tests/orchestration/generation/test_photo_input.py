@@ -54,8 +54,8 @@ def names(folder: Path) -> set[str]:
 
 def test_half_a_body_is_drawn_and_what_is_missing_is_said(person, tmp_path, capsys):
     write_picture(tmp_path / "half.png", person[:200])
-    command = ("animate", tmp_path / "half.png", "--frames", 2, *SMALL)
-    run(*command, "--action", "wave", "--out", tmp_path / "x.mp4")
+    command = ("animate", tmp_path / "half.png", *SMALL)
+    run(*command, "--action", "wave", "--frames", 2, "--out", tmp_path / "x.mp4")
     assert "note: no leg is seen" in capsys.readouterr().out
     before = names(tmp_path)
     message = refuse(capsys, *command, "--action", "kick", "--out", tmp_path / "kick.mp4")
