@@ -242,7 +242,9 @@ def _find_frame(
     return find_frame(found, picture, view.height_and_width, fitted)
 
 
-def _find_movements(moves: MotionSettings, view: PhotoSettings, seed: int, subject: PhotoSubject | None) -> list[Movement]:
+def _find_movements(
+    moves: MotionSettings, view: PhotoSettings, seed: int, subject: PhotoSubject | None
+) -> list[Movement]:
     """What the person is to do: motions, or the poses of a driving video."""
     if view.poses is not None:
         if moves.is_given:

@@ -58,7 +58,6 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
         ("prepare", "missing VIDEOS, OUT", "prepare"),
         ("generate run --content a --poses b --oout c", "missing --out; unrecognized options: --oout c", "generate"),
         ("animate run --content a --out b --action wave jump", "unrecognized options: jump", "animate"),
-        ("animate run --out b --action wave", "--content is missing", ""),
         ("generate run --content a --poses b --oout=c", "options: --oout=c (did you mean --out?)", "generate"),
         ("studio a --frames abc", "--frames: got 'abc', expected a whole number", "studio"),
         ("studio a --frames", "missing value for argument '--frames'", "studio"),
