@@ -21,10 +21,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A process a core, each with whole files, the longest first; one has all tests on Ray. For breakpoints:
+# A process a core, each with whole files, the longest first; one has all files with tests on Ray. For breakpoints:
 # `.venv/bin/pytest FILE`.
 test: $(STAMP)
-	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -m slow

@@ -179,3 +179,32 @@ def _nearest(fake: Tensor, real: Tensor, window: int) -> Tensor:
             nearest = torch.where(distance < least, shifted, nearest)
             least = torch.minimum(distance, least)
     return nearest
+
+
+_XYZ_FROM_RGB = (
+    (0.4124564 / 0.95047, 0.3575761 / 0.95047, 0.1804375 / 0.95047),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339 / 1.08883, 0.1191920 / 1.08883, 0.9503041 / 1.08883),
+)  # relative to the white of D65
+
+
+def lab_colors(images: Tensor) -> Tensor:
+    """Convert sRGB images (N, 3, H, W) in [0, 1] to CIELAB (D65) in units of 100, with gradients."""
+    linear = torch.where(images <= 0.04045, images / 12.92, ((images.clamp(min=1e-4) + 0.055) / 1.055) ** 2.4)
+    matrix = torch.tensor(_XYZ_FROM_RGB, dtype=images.dtype, device=images.device)
+    xyz = torch.einsum("ij,njhw->nihw", matrix, linear)
+    root = torch.where(xyz > 0.008856, xyz.clamp(min=0.008856) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    x, y, z = root.unbind(dim=1)
+    return torch.stack([1.16 * y - 0.16, 5 * (x - y), 2 * (y - z)], dim=1)
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """The mean of values (N, C, H, W) with weights (N, 1, H, W); 0 where no weight is above 0."""
+    return (values * weights).sum() / (weights.sum() * values.shape[1]).clamp(min=1e-6)
+
+
+def gradient_difference(fake: Tensor, real: Tensor, weights: Tensor) -> Tensor:
+    """Mean absolute difference of the gradients of images (N, C, H, W) along both axes, weighted (N, 1, H, W)."""
+    rows = (fake.diff(dim=2) - real.diff(dim=2)).abs()
+    columns = (fake.diff(dim=3) - real.diff(dim=3)).abs()
+    return weighted_mean(rows, weights[:, :, 1:]) + weighted_mean(columns, weights[..., 1:])

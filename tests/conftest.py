@@ -19,26 +19,25 @@ from posegen.synthetic.motions import make_subject, perform
 from posegen.weights import download as weights
 from posegen.weights.registry import WEIGHTS
 from tests.support.corpus_actions import CORPUS_ACTIONS
-from tests.support.ray_tests import uses_ray
+from tests.support.ray_tests import make_scheduler, uses_ray
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 os.environ["COLUMNS"] = "200"  # lines of tables are whole
 if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
     torch.set_num_threads(1)
-ROOT = Path(__file__).resolve().parent
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that share a Ray first, all into one process; those of any other file into one, too.
-
-    A Ray takes ten seconds of a core to start.
-    """
+    """Put the tests that share a Ray first: it is stopped after the last of them."""
     items.sort(key=lambda item: not uses_ray(item))
-    for item in items:
-        file = item.path.relative_to(ROOT).with_suffix("")
-        item.add_marker(pytest.mark.xdist_group("ray" if uses_ray(item) else str(file)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """Give all files with tests on Ray to one process, which starts one Ray; every other file goes to any."""
+    return make_scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

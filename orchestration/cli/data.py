@@ -11,6 +11,7 @@ from orchestration.data.colorize import ColorizeSettings
 from orchestration.data.h36m_extract import ExtractSettings
 from orchestration.data.h36m_process import ProcessSettings
 from orchestration.data.motion_conversion import ReadSettings
+from orchestration.data.pairs import PairSettings
 from orchestration.data.parsing import ParsingSettings
 from orchestration.data.prepare import PrepareSettings
 from orchestration.data.studio import StudioSettings
@@ -153,6 +154,23 @@ def _market(index: Positional[Path], out: Positional[str], settings: IndexSettin
         out: Folder of the dataset.
     """
     _convert_index(index, out, "market", settings)
+
+
+@_published.command("pairs")
+def _pairs(out: Positional[str], settings: PairSettings, reading: ReadSettings) -> None:
+    """Pairs of pictures of the studio's people with exact correspondence: make a dataset for the refiner.
+
+    The same command again makes only pairs that are missing.
+
+    Args:
+        out: Folder of the dataset.
+    """
+    from orchestration.data.pairs import make_pairs
+
+    with CountProgress(console, "pairs") as progress:
+        made = make_pairs(out, settings, reading, progress.update)
+    console.print(str(made), markup=False)
+    console.print(f"next: posegen train refiner {out} --name refiner", markup=False)
 
 
 @_published.command("parsing")

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Command, Positional, Section
-from orchestration.cli.progress import CountProgress
+from orchestration.cli.progress import ConsoleProgress, CountProgress
 from orchestration.evaluation.video import EvaluateSettings
+from orchestration.generation.adapt import AdaptSettings
 from orchestration.generation.animate import MotionSettings, PersonSettings
 from orchestration.generation.colors import ColorSettings
 from orchestration.generation.colorways import ColorwaySettings
@@ -79,7 +80,7 @@ def _animate(
     from orchestration.generation.people import is_image
     from orchestration.generation.photo import animate_photo, is_video
 
-    if is_image(run) or is_video(run):
+    if is_image(run) or is_video(run) or Path(run).is_file():
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
         made = animate(
@@ -91,6 +92,26 @@ def _animate(
             colors=colors,
         )
     _print_videos(made, output.out)
+
+
+@VIDEO_COMMANDS.command("adapt")
+def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
+    """Adapt a refiner to the person of a photo or a video.
+
+    The person is moved to other poses and back, which shows what is missing; a video gives pairs of its own frames,
+    too. The run corrects the frames of `posegen animate PHOTO --refiner RUN`.
+
+    Args:
+        photo: An image file, or a video of the person.
+    """
+    from orchestration.generation.adapt import adapt
+
+    with CountProgress(console, "pairs") as progress, ConsoleProgress(console) as listener:
+        made = adapt(photo, settings, on_pair=progress.update, listener=listener)
+    console.print(f"{made.run.name} is trained on {made.num_pairs} pairs; it lies in {made.run}", markup=False)
+    console.print(
+        f"next: posegen animate {photo} --action wave_one_hand --refiner {made.run} --out wave.mp4", markup=False
+    )
 
 
 @VIDEO_COMMANDS.command("preview")
@@ -237,3 +258,5 @@ def _print_videos(made: GeneratedVideos, out: Path) -> None:
     console.print(f"{made.num_frames} frames in {videos}, {sheets}", markup=False)
     for region, note in made.colors.items():
         console.print(f"{region}: {note}", markup=False)
+    for note in made.notes:
+        console.print(f"note: {note}", markup=False)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
 from orchestration.generation.animate import MotionSettings, resolve_motions
 from orchestration.generation.colors import read_color
+from orchestration.generation.output import require_writable
 from orchestration.generation.people import is_image
 from orchestration.generation.photo import PhotoSettings, open_person
 from orchestration.generation.pose_sources import Movement
@@ -24,7 +24,7 @@ from posegen.color.lab import lab_to_rgb
 from posegen.color.palette import color_name
 from posegen.errors import ConfigError
 from posegen.inference.photo import perceive_photo
-from posegen.io.images import grid, write_picture
+from posegen.io.images import grid, shrink, write_picture, write_whole
 from posegen.io.video_reader import read_image
 from posegen.metrics.garment_color import ColorReport, color_report
 
@@ -55,6 +55,7 @@ class ColorwaySettings:
     action: str = ""
     """An action, of which moments are shown in each colour; by default the photo as it is."""
     view: PhotoSettings = field(default_factory=PhotoSettings)
+    """Which person, and with an action the size of each moment."""
 
     def __post_init__(self) -> None:
         if not self.upper and not self.lower:
@@ -115,7 +116,8 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
             colours, or the sheet would replace an input. Nothing is written then.
     """
     figures = settings.out.with_suffix(".csv")
-    _require_own_place((settings.out, figures), (photo, *(Path(text) for text in settings.upper + settings.lower)))
+    cloths = [Path(text) for text in settings.upper + settings.lower if is_image(text)]
+    require_writable((settings.out, figures), (photo, *cloths))
     asked: dict[Garment, list[_Request | None]] = {
         "upper": _read_requests(settings.upper),
         "lower": _read_requests(settings.lower),
@@ -152,10 +154,17 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
         else min(_columns(settings), len(pictures))
     )
     write_picture(settings.out, _lay_out(pictures, columns))
-    figures.write_text(_as_csv(reports), encoding="utf-8")
-    notes = {f"{report.requested}: {report.note}": None for _, report in reports if report.note}
+    write_whole(figures, _as_csv(reports).encode())
+    notes = dict.fromkeys(shots.notes) | {
+        f"{report.requested}: {report.note}": None for _, report in reports if report.note
+    }
     if found.others:
-        notes["the photo shows other people, too: choose with --person"] = None
+        whose = (
+            "the most prominent person is taken"
+            if settings.view.person == 1
+            else f"person {settings.view.person} is taken"
+        )
+        notes[f"{found.others} more people of comparable size: {whose}; choose with --person"] = None
     return Colorways(settings.out, figures, len(pictures) - 1, reports, list(notes))
 
 
@@ -168,8 +177,9 @@ class _Still:
     """The photo as it is."""
 
     def __init__(self, path: Path, settings: ColorwaySettings):
-        image = read_image(path, size=None, crop="none").images[0]
-        self.photo = perceive_photo(_no_taller(image, _TALLEST), settings.view.person)
+        footage = read_image(path, size=None)
+        self.notes = footage.notes
+        self.photo = perceive_photo(shrink(footage.images[0], _TALLEST), settings.view.person)
 
     def show(self, image: np.ndarray) -> np.ndarray:
         """Show the photo with other colours (H, W, 3): (1, H, W, 3)."""
@@ -189,6 +199,7 @@ class _Moments:
         movement = Movement(name, motion, motion.fps)
         shown = open_person(path, settings.view, [movement])
         self.photo, self._person = shown.photo, shown.photo.layered()
+        self.notes = shown.findings
         poses = movement.fit(self.photo.pose, settings.view.height_and_width, shown.measures)
         rows = np.linspace(0, len(poses) - 1, _MOMENTS + 2).round().astype(int)[1:-1]
         self._poses = [poses[int(row)] for row in rows]
@@ -212,20 +223,6 @@ def _in_a_row(frames: np.ndarray) -> np.ndarray:
 def _read_requests(texts: Sequence[str]) -> list[_Request | None]:
     """The colours of a garment; None where it keeps its own."""
     return [None if text == KEEP else _Request(text, read_color(text)) for text in texts] or [None]
-
-
-def _require_own_place(written: Sequence[Path], read: Sequence[Path]) -> None:
-    """Raise ConfigError where a file that is read would be replaced."""
-    inputs = {path.resolve() for path in read}
-    for path in written:
-        if path.resolve() in inputs:
-            raise ConfigError(f"{path} is an input: write the sheet elsewhere")
-
-
-def _no_taller(image: np.ndarray, height: int) -> np.ndarray:
-    """A picture, made smaller where it's taller or wider than a number of pixels."""
-    scale = height / max(image.shape[:2])
-    return image if scale >= 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 # ---- The sheet

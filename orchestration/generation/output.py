@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -43,11 +44,10 @@ class OutputSettings:
         if num_videos > 1 and self.out.suffix:
             raise ConfigError(f"{num_videos} videos are written to a folder, got {self.out.name!r}")
 
-    def require_apart_from(self, inputs: Sequence[Path]) -> None:
-        """Raise ConfigError where `out` is one of the files that are read."""
-        for one in inputs:
-            if one.resolve() == self.out.resolve():
-                raise ConfigError(f"{self.out} is read, expected another file to write")
+    def require_writable(self, names: Sequence[str], inputs: Sequence[Path]) -> None:
+        """Raise ConfigError where a video of some names, or its contact sheet, cannot be written or is itself read."""
+        videos = [self.path(name) for name in names]
+        require_writable([*videos, *map(sheet_path, videos)], inputs)
 
     def path(self, name: str) -> Path:
         """Return the path of a video: `out` itself where it is a file, otherwise ``NAME.mp4`` in the folder."""
@@ -94,14 +94,46 @@ class GeneratedVideos:
     """Of all videos together."""
     colors: dict[str, str] = field(default_factory=dict)
     """For each garment that was given a colour, a note on it."""
+    notes: tuple[str, ...] = ()
+    """What had to be changed or guessed, one line each."""
 
     @classmethod
     def of(
-        cls, videos: Sequence[PlannedVideo], sheets: list[Path], colors: dict[str, str] | None = None
+        cls,
+        videos: Sequence[PlannedVideo],
+        sheets: list[Path],
+        colors: dict[str, str] | None = None,
+        notes: Sequence[str] = (),
     ) -> GeneratedVideos:
         """List the files of videos that are written."""
         num_frames = sum(len(video.poses.keypoints) for video in videos)
-        return cls([video.path for video in videos], sheets, num_frames, colors or {})
+        return cls([video.path for video in videos], sheets, num_frames, colors or {}, tuple(notes))
+
+
+def sheet_path(video: Path) -> Path:
+    """Return the path of a video's contact sheet."""
+    return video.with_name(f"{video.stem}{SHEET_SUFFIX}")
+
+
+def require_writable(files: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Raise ConfigError where a file cannot be written, or is one of those that are read, before any work is done."""
+    for file in files:
+        if any(_is_same(file, one) for one in inputs):
+            raise ConfigError(f"{file} is read, expected another file to write")
+        if file.is_dir():
+            raise ConfigError(f"{file} is a folder, expected a file to write")
+        parent = next(folder for folder in file.absolute().parents if folder.exists())
+        if not parent.is_dir():
+            raise ConfigError(f"{parent} is no folder, nothing can be written into it")
+        if not os.access(parent, os.W_OK):
+            raise ConfigError(f"{parent} cannot be written to: choose another folder, or change its permissions")
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    """Return whether two paths are the same file, also by links."""
+    if file.exists() and other.exists():
+        return file.samefile(other)
+    return file.resolve() == other.resolve()
 
 
 def write_frames(videos: Sequence[PlannedVideo], frames: Iterable[Mapping[int, np.ndarray]]) -> list[list[np.ndarray]]:
@@ -142,6 +174,6 @@ def write_contact_sheet(
     """Write the contact sheet of the videos of one pose sequence beside the first of them, .sheet.png."""
     first = videos[0]
     name = first.path.stem if len(videos) == 1 else first.poses.name
-    path = first.path.with_name(f"{name}{SHEET_SUFFIX}")
+    path = sheet_path(first.path.with_name(f"{name}.mp4"))
     write_picture(path, make_contact_sheet(content, first.poses.keypoints[first.poses.sheet_rows], strips))
     return path

@@ -14,12 +14,12 @@ from posegen.errors import ConfigError, DatasetError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.person import Person, person_of_clip
+from posegen.io.picture_reader import PICTURE_SUFFIXES
 from posegen.io.video_reader import Box, Footage, read_image
 from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, PoseEstimator, Poses
 from posegen.perception.person_box import person_box
 from posegen.samples import usable_rows
 
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 _FILE_BACKENDS = {"truth", "openpose_json"}  # read files beside a video, and cannot process an image
 
 
@@ -70,7 +70,7 @@ def measure_person(data: ClipDataset, content: str, person: Person) -> BodyMeasu
 
 def is_image(name: str) -> bool:
     """Return whether a name is that of an image file."""
-    return Path(name).suffix.lower() in _IMAGE_SUFFIXES
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 def perceive_person(path: Path, info: DatasetInfo) -> Person:

@@ -21,23 +21,31 @@ from orchestration.generation.output import (
 )
 from orchestration.generation.pose_sources import Movement, open_poses
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate
-from posegen.color.lab import in_gamut
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
+from posegen.features.body_bones import has_trunk
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
+from posegen.inference.photo_report import find_weaknesses, needed_limb
+from posegen.inference.refined_person import RefinedPerson, load_refiner
+from posegen.io.images import shrink
 from posegen.io.video_reader import iterate_frames, read_image
+from posegen.metrics.garment_color import gamut_note
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
 from posegen.perception.body import FoundBody, find_body
 from posegen.perception.body_tracking import track_video
+from posegen.skeletons import joint_indices
+from posegen.stages import Refiner
 
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _GARMENTS: tuple[Garment, ...] = ("upper", "lower")
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
+_LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
+_HIPS = joint_indices(["right_hip", "left_hip"])
 _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
 
@@ -52,6 +60,8 @@ class PhotoSettings:
     """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
     person: int = 1
     """Which of several people in the photo: 1 for the most prominent, 2 for the next."""
+    refiner: str = ""
+    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
 
     def __post_init__(self) -> None:
         if self.person < 1:
@@ -78,6 +88,10 @@ class ShownPerson:
     background: np.ndarray
     """(H, W, 3) uint8 without the person."""
     measures: BodyMeasures
+    seen: BodyPoses
+    """The first one's pose as the whole picture shows it, in pixels of the photo: one pose."""
+    findings: list[str]
+    """What is seen badly, or had to be changed or guessed, one line each."""
 
     @property
     def photo(self) -> Photo:
@@ -105,14 +119,22 @@ def animate_photo(
     Raises:
         PosegenError: A motion, the photo or a colour cannot be found or does not fit. Nothing is written then.
     """
-    output.require_apart_from([path, *([view.poses] if view.poses else []), *colors.files])
-    movements = _find_movements(path, moves, view, colors.seed)
+    inputs = [path, *(one for one in (view.poses, moves.motion) if one), *colors.files]
+    if output.out.suffix:
+        output.require_writable([output.out.stem], inputs)
+    if view.refiner and is_video(str(path)):
+        raise ConfigError(f"--refiner corrects frames of a photo, got the video {path}")
+    refiner = load_refiner(view.refiner) if view.refiner else None
+    subject = None if is_video(str(path)) else find_subject(path, view)
+    movements = _find_movements(moves, view, colors.seed, subject)
     output.require_place_for(len(movements))
-    shown = open_person(path, view, movements)
-    painter = Painter(shown, colors)
+    output.require_writable([movement.name for movement in movements], inputs)
+    shown = open_person(path, view, movements, subject)
+    fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
+    findings = [*shown.findings, *_judge_movements(shown.seen, movements, fitted)]
+    painter = Painter(shown, colors, refiner)
     videos, sheets = [], []
-    for movement in movements:
-        poses = movement.fit(shown.photo.pose, view.height_and_width, shown.measures)
+    for movement, poses in zip(movements, fitted, strict=True):
         figure = None
         if moves.stick_figures and isinstance(movement.source, Motion):
             figure = MotionRenderer(movement.source, view.height_and_width)
@@ -121,22 +143,72 @@ def animate_photo(
         frames = ({0: frame} for frame in painter.frames(poses))
         sheets.append(write_contact_sheet(shown.photo.image, [video], write_frames([video], frames)))
         videos.append(video)
-    return GeneratedVideos.of(videos, sheets, painter.notes)
+    return GeneratedVideos.of(videos, sheets, painter.notes, findings)
 
 
-def open_person(path: Path, view: PhotoSettings, movements: Sequence[Movement] = ()) -> ShownPerson:
+@dataclass(frozen=True)
+class Subject:
+    """The person of a picture, as they are seen at first."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8: the whole picture, no larger than anything that is shown needs."""
+    found: FoundBody
+    """Where the person is in it."""
+    notes: tuple[str, ...]
+    """What had to be changed or guessed to read the file."""
+
+
+def find_subject(path: Path, view: PhotoSettings) -> Subject:
+    """Read a picture and find the person in it.
+
+    Raises:
+        PosegenError: It cannot be read, or shows no such person.
+    """
+    footage = read_image(path, size=None)
+    image = shrink(footage.images[0], _LONGEST)
+    return Subject(image, find_body(image, view.person), footage.notes)
+
+
+def open_person(
+    path: Path, view: PhotoSettings, movements: Sequence[Movement] = (), subject: Subject | None = None
+) -> ShownPerson:
     """Read a photo or a video of a person, framed so that movements fit in.
+
+    Args:
+        path: The photo or video.
+        view: Size of the frame, and which person.
+        movements: What there has to be room for.
+        subject: The person of the photo, where it has been read already.
 
     Raises:
         PosegenError: It cannot be read, or shows no such person.
     """
     if is_video(str(path)):
         return _open_clip(path, view, movements)
-    image = read_image(path, size=None).images[0]
-    window = _find_frame(find_body(image, view.person), image.shape[:2], view, movements)
-    framed, known = window.cut(image)
-    photo = perceive_photo(framed, known=known)
-    return ShownPerson([photo], photo.background, measure_body(photo.pose))
+    subject = subject or find_subject(path, view)
+    found = subject.found
+    if not has_trunk(found.pose):
+        raise ConfigError("the photo does not show the trunk: choose one that shows shoulders and hips")
+    window = _find_frame(found, subject.image.shape[:2], view, movements)
+    framed, known = window.cut(subject.image)
+    seen = window.move(found.pose)
+    hips = seen.keypoints[_HIPS, :2].mean(axis=0).tolist()
+    photo = perceive_photo(framed, known=known, near=(hips[0], hips[1]))
+    findings = [*subject.notes, *find_weaknesses(found.pose, found.others)]
+    return ShownPerson([photo], photo.background, measure_body(photo.pose), seen, findings)
+
+
+def _judge_movements(person: BodyPoses, movements: Sequence[Movement], fitted: Sequence[BodyPoses]) -> Iterator[str]:
+    """Note which limbs are missing that other people's poses move. Raises ConfigError where an action needs them."""
+    for movement, poses in zip(movements, fitted, strict=True):
+        limb = needed_limb(person, poses)
+        if limb and isinstance(movement.source, Motion):
+            raise ConfigError(
+                f"{movement.name} needs {limb}s, which the photo does not show: "
+                "choose a photo of the whole person, or an action that `posegen preview` calls good"
+            )
+        if limb:
+            yield f"{movement.name} moves {limb}s, which the photo does not show: they are left out"
 
 
 def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -> ShownPerson:
@@ -150,12 +222,17 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
         if index in {*chosen, *spread} and index < len(tracked.poses)
     }
     first = frames[chosen[0]]
-    window = _find_frame(find_body(first), first.shape[:2], view, movements)
+    found_first = find_body(first, view.person)
+    window = _find_frame(found_first, first.shape[:2], view, movements)
     cut = {index: window.cut(frame)[0] for index, frame in frames.items()}
     found = {index: perceive_photo(image) for index, image in cut.items() if index in chosen}
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
     background = median_background([cut[index] for index in sorted(cut)], masks)
-    return ShownPerson([found[index] for index in chosen], background, measure_body(window.move(tracked.poses)))
+    measures = measure_body(window.move(tracked.poses))
+    findings = find_weaknesses(found_first.pose, found_first.others)
+    return ShownPerson(
+        [found[index] for index in chosen], background, measures, window.move(found_first.pose), findings
+    )
 
 
 def _find_frame(
@@ -165,14 +242,13 @@ def _find_frame(
     return find_frame(found, picture, view.height_and_width, fitted)
 
 
-def _find_movements(path: Path, moves: MotionSettings, view: PhotoSettings, seed: int) -> list[Movement]:
+def _find_movements(moves: MotionSettings, view: PhotoSettings, seed: int, subject: Subject | None) -> list[Movement]:
     """What the person is to do: motions, or the poses of a driving video."""
     if view.poses is not None:
         if moves.is_given:
             raise ConfigError("got --poses and a motion, expected one of them")
         return [open_poses(view.poses, moves.fps)]
-    pose = None if is_video(str(path)) else find_body(read_image(path, size=None).images[0], view.person).pose
-    motions = resolve_motions(moves, moves.fps, seed, pose)
+    motions = resolve_motions(moves, moves.fps, seed, subject.found.pose if subject else None)
     return [Movement(name, motion, motion.fps) for name, motion in motions.items()]
 
 
@@ -183,8 +259,8 @@ class Painter:
         PosegenError: A colour cannot be parsed, or its garment is not seen.
     """
 
-    def __init__(self, shown: ShownPerson, colors: ColorSettings):
-        self._subject = shown
+    def __init__(self, shown: ShownPerson, colors: ColorSettings, refiner: Refiner | None = None):
+        self._subject, self._refiner = shown, refiner
         self._person = ClipPerson([photo.layered() for photo in shown.photos], shown.background)
         begin = {garment: getattr(colors, garment) for garment in _GARMENTS}
         end = {garment: getattr(colors, f"{garment}_to") for garment in _GARMENTS}
@@ -207,7 +283,10 @@ class Painter:
         for index in range(len(poses)):
             if index and self._stop:
                 person = self._person_in(index / last)
-            yield person.frame(poses[index])
+            if self._refiner is None:
+                yield person.frame(poses[index])
+            else:
+                yield RefinedPerson(person.views[0], self._refiner).frame(poses[index])
 
     def _person_in(self, share: float) -> ClipPerson:
         """The person in the colours at a share of the video."""
@@ -228,7 +307,7 @@ class Painter:
 
     def _color_of(self, name: str, text: str) -> Lab:
         color = read_color(text)
-        is_shown = bool(in_gamut(np.array(color)))
-        shown = "" if is_shown else "; no display shows it: it is shown as colourful as one can"
-        self.notes[name] = f"{text} is L, a, b = {color[0]:.0f}, {color[1]:.0f}, {color[2]:.0f}{shown}"
+        note = gamut_note(color)
+        values = ", ".join(f"{value:.0f}" for value in color)
+        self.notes[name] = f"{text} is L, a, b = {values}" + (f"; {note}" if note else "")
         return color

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from orchestration.generation.output import require_writable
 from orchestration.generation.photo import PhotoSettings, open_person
 from posegen.errors import ConfigError
 from posegen.features.layered_person import LAYERS
@@ -48,13 +49,12 @@ def preview(path: Path, out: Path, view: PhotoSettings) -> Preview:
     """
     if out.suffix.lower() != ".png":
         raise ConfigError(f"the preview is written as .png, got {out.name!r}")
-    if out.resolve() == path.resolve():
-        raise ConfigError(f"{out} is read, expected another file to write")
-    photo = open_person(path, view).photo
+    require_writable([out], [path])
+    shown = open_person(path, view)
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
-    report = assess_photo(photo, motions)
-    write_picture(out, _draw(photo))
+    report = assess_photo(shown.seen, view.height_and_width, motions, shown.findings)
+    write_picture(out, _draw(shown.photo))
     return Preview(out, report)
 
 

@@ -30,7 +30,7 @@ OUTFITS: tuple[tuple[str, str], ...] = (
 )
 """Upper and lower colours: once round the wheel, then white and black. The person's own come before them."""
 
-PHOTO_ACTIONS = ("wave", "jumping_jacks", "stretch")
+DEMO_ACTIONS = ("wave", "jumping_jacks", "stretch")
 """What the person of the photo does, one after the other."""
 
 _PERSON, _POSED, _POSED_FRAMES, _POSED_FRAME = "farid", "raise_arms", 13, 1  # arms apart from the trunk
@@ -55,7 +55,7 @@ class PhotoDemo:
 
 def demonstrate_photo(
     out: Path,
-    actions: Sequence[str] = PHOTO_ACTIONS,
+    actions: Sequence[str] = DEMO_ACTIONS,
     *,
     frames: int = 32,
     size: tuple[int, int] = (384, 256),

@@ -47,7 +47,7 @@ class ReportSettings:
     """Folder of the compared runs, each named after its method; missing ones are trained."""
     out: Path | None = None
     """Folder for tables, figures and videos; by default RUNS/report."""
-    preset: Literal["paper", "small", "tiny"] = "paper"
+    preset: Literal["paper", "medium", "small", "tiny"] = "paper"
     """Preset of every stage that is trained for the report."""
     workers: int = 1
     """Training processes of each run; 0 trains in this process."""

@@ -27,6 +27,7 @@ _BLATTMANN = "Blattmann et al., 2021, arXiv:2103.04677"
 _PROBES = f"{_BLATTMANN}, published code; posegen.evaluation.behavior_probes"
 _FUTURES = f"{_BLATTMANN}, Section 4; posegen.metrics.behavior"
 _LOSS = "posegen.losses"
+_REFINER = "posegen.stages.Refiner.validate"
 
 _LOSSES: dict[Direction, dict[str, str]] = {
     "down": {
@@ -37,13 +38,18 @@ _LOSSES: dict[Direction, dict[str, str]] = {
         "cross_entropy": "cross entropy of classes",
         "cycle": "code cycle loss",
         "dice": "Dice loss",
+        "flow": "correspondence loss",
         "fm": "feature matching loss",
+        "gradient": "gradient loss",
         "l1": "absolute error",
+        "lab": "absolute error in CIELAB",
         "latent": "latent regression loss",
         "nll": "negative log-likelihood of codes",
         "nn": "nearest-neighbour loss",
+        "opacity": "cross entropy of the opacity",
         "reconstruction": "reconstruction loss",
         "rotation": "rotation loss",
+        "smoothness": "smoothness of the correction",
         "velocity": "velocity loss",
         "vertex": "vertex loss",
         "vgg": "perceptual loss",
@@ -154,6 +160,15 @@ _GROUPS: dict[str, tuple[MetricInfo, ...]] = {
             digits=1,
             source="posegen.stages.Colorizer.evaluate",
         ),
+    ),
+    "refinement": (
+        MetricInfo("near_l1", "absolute error at the person", "", "down", digits=2, scale=255, source=_REFINER),
+        MetricInfo("near_l1_layers", "absolute error of the layers", "", "down", digits=2, scale=255, source=_REFINER),
+        MetricInfo("epe", "endpoint error", "px", "down", digits=2, source=_REFINER),
+        MetricInfo("epe_layers", "endpoint error of the layers", "px", "down", digits=2, source=_REFINER),
+        MetricInfo("opacity_error", "error of the opacity", "of 1", "down", digits=4, source=_REFINER),
+        MetricInfo("opacity_error_layers", "error of the layers' opacity", "of 1", "down", digits=4, source=_REFINER),
+        MetricInfo("gain", "share of the layers' error taken away", "%", "up", digits=1, scale=100, source=_REFINER),
     ),
     "parsing": (
         *(

@@ -29,7 +29,7 @@ from posegen.features.body_bones import (
 )
 from posegen.features.body_pose import BodyPoses
 from posegen.features.matte import nearest_known
-from posegen.features.mesh_warp import Mesh, grid_mesh, warp_texture
+from posegen.features.mesh_warp import Mesh, grid_mesh, is_covered, sample_texture, target_positions, warp_texture
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 
@@ -74,6 +74,7 @@ _MISFITS = {
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
+_HALF = 127  # of an opacity
 _FEWEST = 12  # pixels of a layer that is worth showing
 _HIDDEN_WIDTH = 1.5  # half widths across what a leg is behind others
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
@@ -112,6 +113,23 @@ class Layer:
         texture = np.dstack([image, self.opacity])
         texture[self.box][..., :3] = np.where(self.sure[..., None], colors, smooth)
         return replace(self, texture=texture)
+
+
+@dataclass(frozen=True)
+class LayeredFrame:
+    """A person in one pose, with where each pixel comes from."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    opacity: np.ndarray
+    """(H, W) uint8: how much of each pixel is the person."""
+    layers: np.ndarray
+    """(H, W) int8: the front layer's number in `LAYERS`, also a few pixels beyond its border; -1 where none is near."""
+    positions: np.ndarray
+    """(H, W, 2) float32: x and y in the picture where that layer has the pixel from; its own place where none is."""
+    sure: np.ndarray
+    """(H, W) bool: the pixel shows, or beyond the border would show, the picture itself at that position; not what was
+    filled in, borrowed hair or nobody."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +199,22 @@ class LayeredPerson:
             draw_layers(canvas, dict.fromkeys(range(len(LAYERS)), self), pose, scale)
         return canvas
 
+    def frame_with_map(self, pose: BodyPoses, scale: float = 1.0) -> LayeredFrame:
+        """Show the person in one pose as `frame` does, with where each pixel comes from."""
+        canvas = self.background.copy()
+        height, width = canvas.shape[:2]
+        place = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+        found = LayeredFrame(
+            canvas,
+            np.zeros((height, width), np.uint8),
+            np.full((height, width), -1, np.int8),
+            place,
+            np.zeros((height, width), bool),
+        )
+        if has_trunk(pose):
+            draw_layers(canvas, dict.fromkeys(range(len(LAYERS)), self), pose, scale, found)
+        return found
+
     def shows_other_side(self, pose: BodyPoses) -> bool:
         """Return whether one pose shows the back of a person whose front the picture shows, or the front for the back.
 
@@ -243,7 +277,13 @@ def order_by_depth(pose: BodyPoses) -> list[int]:
     return np.argsort(keys, kind="stable").tolist()
 
 
-def draw_layers(canvas: np.ndarray, views: Mapping[int, LayeredPerson], pose: BodyPoses, scale: float = 1.0) -> None:
+def draw_layers(
+    canvas: np.ndarray,
+    views: Mapping[int, LayeredPerson],
+    pose: BodyPoses,
+    scale: float = 1.0,
+    record: LayeredFrame | None = None,
+) -> None:
     """Draw layers, each as one of several pictures of the person shows it, onto a canvas (H, W, 3) uint8.
 
     Args:
@@ -251,6 +291,7 @@ def draw_layers(canvas: np.ndarray, views: Mapping[int, LayeredPerson], pose: Bo
         views: For each number of `LAYERS` that is drawn, where it comes from.
         pose: What to show, in pixels of the canvas.
         scale: How much larger the person is than in the pictures.
+        record: Where it is written down what each pixel shows; its picture is the canvas.
     """
     targets: dict[int, BoneFrame] = {}
     maps: dict[int, np.ndarray] = {}  # layers that were seen in one pose share them
@@ -262,22 +303,61 @@ def draw_layers(canvas: np.ndarray, views: Mapping[int, LayeredPerson], pose: Bo
         if id(view) not in targets:
             targets[id(view)] = find_bones(swap_sides(pose) if other_side else pose)
         target = targets[id(view)]
-        layer = view.layer(_OTHER_SIDE.get(index, index) if other_side else index, target.faces_viewer)
+        shown = _OTHER_SIDE.get(index, index) if other_side else index
+        layer = view.layer(shown, target.faces_viewer)
         if layer is not None:
             if id(layer.bones) not in maps:
                 maps[id(layer.bones)] = bone_maps(layer.bones, target, scale)
-            _lay_over(canvas, layer, maps[id(layer.bones)])
+            if record is None:
+                _lay_over(canvas, layer, maps[id(layer.bones)])
+            else:
+                is_own = layer is view.layers.get(shown)  # the back of a head shows hair of elsewhere
+                _record(record, layer, maps[id(layer.bones)], shown, is_own, shown in view.borrowed)
 
 
 def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray) -> None:
     """Draw a layer onto a canvas (H, W, 3) uint8."""
-    blended = np.tensordot(layer.weights, maps, axes=1)  # (V, 2, 3)
-    moved = np.einsum("vij,vj->vi", blended[..., :2], layer.mesh.vertices) + blended[..., 2]
+    moved = _move(layer, maps)
     step = max(round(canvas.shape[0] / _SAMPLES), 2)
     warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
-    if warped is None:
+    if warped is not None:
+        _blend(canvas, *warped)
+
+
+def _record(record: LayeredFrame, layer: Layer, maps: np.ndarray, index: int, is_own: bool, is_borrowed: bool) -> None:
+    """Draw a layer onto the picture of a record, and write down where its pixels come from."""
+    height, width = record.opacity.shape
+    step = max(round(height / _SAMPLES), 2)
+    found = target_positions(layer.mesh, _move(layer, maps), (height, width), step)
+    if found is None:
         return
-    part, (left, top) = warped
+    positions, (left, top) = found
+    part = sample_texture(layer.texture, positions)
+    _blend(record.image, part, (left, top))
+    window = (slice(top, top + part.shape[0]), slice(left, left + part.shape[1]))
+    opacity = part[..., 3]
+    behind = record.opacity[window]
+    takes = (opacity > _HALF) | ((behind <= _HALF) & (opacity >= behind) & is_covered(positions))
+    record.opacity[window] = 255 - ((255 - behind.astype(int)) * (255 - opacity) / 255).round().astype(np.uint8)
+    record.layers[window][takes] = index
+    places = positions.copy()
+    if is_borrowed:
+        places[..., 0] = width - 1 - places[..., 0]
+    record.positions[window][takes] = places[takes]
+    sure = np.full((height, width), 255, np.uint8)
+    sure[layer.box] = np.where(layer.sure | (layer.opacity[layer.box] == 0), 255, 0)
+    record.sure[window][takes] = (sample_texture(sure, positions) > _HALF)[takes] & is_own
+
+
+def _move(layer: Layer, maps: np.ndarray) -> np.ndarray:
+    """Where the vertices of a layer are in the target, (V, 2)."""
+    blended = np.tensordot(layer.weights, maps, axes=1)  # (V, 2, 3)
+    return np.einsum("vij,vj->vi", blended[..., :2], layer.mesh.vertices) + blended[..., 2]
+
+
+def _blend(canvas: np.ndarray, part: np.ndarray, corner: tuple[int, int]) -> None:
+    """Lay a part (h, w, 4) uint8 RGB and opacity over a canvas, from a left and top on."""
+    left, top = corner
     region = canvas[top : top + part.shape[0], left : left + part.shape[1]]
     opacity = cv2.merge([part[..., 3]] * 3)
     shown = cv2.multiply(part[..., :3], opacity, scale=1 / 255)

@@ -6,6 +6,20 @@ import cv2
 import numpy as np
 
 _EPSILON = 1e-3  # of squared intensities in [0, 1]: smaller differences of colour are no edges
+_RADIUS = 1 / 192  # of the height of the picture
+_CONTRAST = 2.0
+
+
+def soft_matte(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return the opacity (H, W) float32 in [0, 1] of a person of whom the mask (H, W) uint8 is roughly known.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        mask: Probability × 255.
+    """
+    radius = max(round(image.shape[0] * _RADIUS), 1)
+    matte = refine_mask(image, cv2.GaussianBlur(mask, (0, 0), radius / 2), radius)
+    return np.clip(_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
 
 
 def refine_mask(image: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:

@@ -98,6 +98,27 @@ def warp_texture(
     Returns:
         The part of the target that it covers, (h, w, 4) uint8, and its left and top; None where nothing is in view.
     """
+    found = target_positions(mesh, moved, size, step)
+    if found is None:
+        return None
+    positions, corner = found
+    return sample_texture(texture, positions), corner
+
+
+def sample_texture(texture: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Resample a picture (H, W, C) uint8 at positions (h, w, 2) float32, 0 outside: (h, w, C) uint8."""
+    return cv2.remap(texture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+
+
+def target_positions(
+    mesh: Mesh, moved: np.ndarray, size: tuple[int, int], step: int
+) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """Find where each target pixel comes from.
+
+    Returns:
+        For the part of the target that the mesh covers, (h, w, 2) float32 x and y in the source, far outside where
+        nothing is; and its left and top. None where nothing is in view.
+    """
     samples, (left, top, right, bottom) = inverse_map(mesh, moved, size, step)
     if right - left < 2 or bottom - top < 2:
         return None
@@ -107,8 +128,12 @@ def warp_texture(
     covered = _enlarge(valid, shape, step) >= _WHOLE
     positions[~covered] = _FAR
     x0, y0 = left * step, top * step
-    positions = positions[: size[0] - y0, : size[1] - x0]
-    return cv2.remap(texture, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), (x0, y0)  # type: ignore[call-overload]
+    return positions[: size[0] - y0, : size[1] - x0], (x0, y0)
+
+
+def is_covered(positions: np.ndarray) -> np.ndarray:
+    """Return at which positions (h, w, 2) of `target_positions` there is something, (h, w) bool."""
+    return positions[..., 0] > _FAR / 2
 
 
 def _enlarge(samples: np.ndarray, shape: tuple[int, int], step: int) -> np.ndarray:

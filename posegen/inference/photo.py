@@ -13,18 +13,20 @@ from posegen.features.background import fill_background
 from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
-from posegen.features.matte import refine_mask
-from posegen.perception.body import FoundBody, find_body
+from posegen.features.matte import soft_matte
+from posegen.perception.body import FAINTEST, FoundBody, find_body
 from posegen.perception.keypoint_maps import map_keypoints
 from posegen.perception.person_parser import parse_person
+from posegen.skeletons import joint_indices
 
 _STANDING = 0.84  # share of the frame's height that a person takes
 _WIDTH = 0.96  # share of the frame's width that a person and what they do take at most
 _BEYOND_JOINTS = 0.3  # lengths of the trunk by which hands and hair reach beyond joints
 _BELOW = 0.07  # share of the frame's height that is left below the person
+_AT_BORDER = 0.02  # of the picture's height: who comes so near to its lower border is cut by it
+_ANKLES = joint_indices(["right_ankle", "left_ankle"])
+_LIMB_JOINTS = [joint_indices([f"right_{name}", f"left_{name}"]) for name in ("elbow", "wrist", "knee", "ankle")]
 _MASK_THRESHOLD = 127
-_MATTE_RADIUS = 1 / 192  # of the height of the picture
-_MATTE_CONTRAST = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,21 @@ class Photo:
         return LayeredPerson.take_apart(self.image, self.pose, self.labels, self.matte, self.background)
 
 
-def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None = None) -> Photo:
+def perceive_photo(
+    image: np.ndarray, person: int = 1, known: np.ndarray | None = None, near: tuple[float, float] | None = None
+) -> Photo:
     """Find the person of a picture, their pose, and the classes of its pixels.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         person: Which of several people: 1 for the most prominent, 2 for the next.
         known: (H, W) bool, False where the picture ends and what is shown is to be made up. Default: all of it.
+        near: x and y of the middle of somebody's hips: who is nearest to it, instead of the most prominent.
 
     Raises:
         PerceptionError: The picture shows no such person.
     """
-    found = find_body(image, person)
+    found = find_body(image, person, near)
     if known is not None:
         found.mask[~known] = 0
     labels = parse_person(image, found.pose.keypoints, found.mask)
@@ -69,10 +74,7 @@ def perceive_photo(image: np.ndarray, person: int = 1, known: np.ndarray | None 
     if known is not None:
         person_there = covered > _MASK_THRESHOLD
         image = np.where((known | person_there)[..., None], image, background)
-    radius = max(round(image.shape[0] * _MATTE_RADIUS), 1)
-    matte = refine_mask(image, cv2.GaussianBlur(found.mask, (0, 0), radius / 2), radius)
-    matte = np.clip(_MATTE_CONTRAST * (matte - 0.5) + 0.5, 0, 1)
-    return Photo(image, found.pose, labels, matte, background, found.others)
+    return Photo(image, found.pose, labels, soft_matte(image, found.mask), background, found.others)
 
 
 class PhotoFrame(NamedTuple):
@@ -109,7 +111,8 @@ def find_frame(
 ) -> PhotoFrame:
     """Find the part of a picture that shows a person, and what they do.
 
-    The person stands in the middle and takes most of the height, or less where a movement needs room.
+    The person stands in the middle and takes most of the height, or less where a movement needs room. Whom the lower
+    border of the picture cuts is cut by that of the frame.
 
     Args:
         found: The person.
@@ -121,8 +124,10 @@ def find_frame(
     joints = found.pose.keypoints[found.pose.keypoints[:, 2] > 0]
     middle, (height, width) = float(joints[:, 0].mean()), size
     low, high = np.array([xs.min(), ys.min()], float), np.array([xs.max(), ys.max()], float)
+    shown = _shown_joints(found.pose)
+    cut_off = not (found.pose.keypoints[_ANKLES, 2] > FAINTEST).any() and high[1] >= (1 - _AT_BORDER) * (picture[0] - 1)
     for poses in movements:
-        reached = poses.keypoints[poses.keypoints[..., 2] > 0][:, :2]
+        reached = poses.keypoints[(poses.keypoints[..., 2] > 0) & shown][:, :2]
         beyond = _BEYOND_JOINTS * trunk_length(found.pose)
         if len(reached):
             low, high = np.minimum(low, reached.min(axis=0) - beyond), np.maximum(high, reached.max(axis=0) + beyond)
@@ -130,8 +135,19 @@ def find_frame(
     scale = min(_STANDING * height / max(high[1] - low[1], 1.0), _WIDTH * width / (2 * reach))
     # A picture that covers the frame need not be continued beyond its border.
     left = _cover(width / 2 - scale * middle, scale * picture[1], width)
-    top = _cover((1 - _BELOW) * height - scale * high[1], scale * picture[0], height)
+    if cut_off:
+        top = height - (1 - _AT_BORDER) * scale * picture[0]
+    else:
+        top = _cover((1 - _BELOW) * height - scale * high[1], scale * picture[0], height)
     return PhotoFrame(np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]]), size)
+
+
+def _shown_joints(pose: BodyPoses) -> np.ndarray:
+    """Return which joints a person who is shown as in one pose has, (18,) bool: of limbs those of either side."""
+    shown = np.ones(pose.keypoints.shape[0], bool)
+    for limb in _LIMB_JOINTS:
+        shown[limb] = (pose.keypoints[limb, 2] > FAINTEST).any()
+    return shown
 
 
 def _cover(start: float, length: float, frame: float) -> float:

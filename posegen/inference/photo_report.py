@@ -12,10 +12,10 @@ from posegen.features.body_bones import foreshortening, has_trunk, shows_front, 
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import facing_yaw
 from posegen.inference.motion_to_pose import face_viewer
-from posegen.inference.photo import Photo
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.view_choice import choose_yaw
 from posegen.motion.motion import Motion
+from posegen.perception.body import FAINTEST
 from posegen.skeletons import joint_indices
 
 Suitability = Literal["good", "fair", "poor"]
@@ -51,27 +51,29 @@ class PhotoReport:
     actions: dict[str, ActionFit]
 
 
-def assess_photo(photo: Photo, motions: Mapping[str, Motion]) -> PhotoReport:
+def assess_photo(
+    pose: BodyPoses, size: tuple[int, int], motions: Mapping[str, Motion], findings: list[str]
+) -> PhotoReport:
     """Judge a photo by its pose, and by how far actions move the person from it.
 
     Args:
-        photo: The photo.
+        pose: The pose in the photo.
+        size: Height and width of the photo.
         motions: The actions, by name.
+        findings: What is seen badly in the whole picture, from `find_weaknesses`.
     """
-    findings = find_weaknesses(photo.pose, photo.others)
-    if not has_trunk(photo.pose):
+    if not has_trunk(pose):
         return PhotoReport(findings, {})
-    size = photo.image.shape[:2]
     actions = {}
     for name, motion in motions.items():
         front = face_viewer(motion)
-        poses = fit_motion(face_viewer(motion, choose_yaw(front)), photo.pose, size)
-        actions[name] = judge_action(photo.pose, poses)
+        poses = fit_motion(face_viewer(motion, choose_yaw(front)), pose, size)
+        actions[name] = judge_action(pose, poses)
     return PhotoReport(findings, actions)
 
 
 def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
-    """Say what one pose hides of a person, one line for each thing."""
+    """Say what one pose hides of a person, one line for each thing; sizes are those of the picture it is of."""
     if not has_trunk(pose):
         return ["shoulders or hips are not seen: nothing can be moved; choose a photo that shows the trunk"]
     found = []
@@ -79,14 +81,23 @@ def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
     if height < _SMALL:
         found.append(f"the person is about {height:.0f} pixels tall: from {_SMALL:.0f} on, faces and hands are clear")
     if others:
-        found.append(f"{others} more of comparable size: the most prominent person is taken, or --person N")
+        found.append(f"{others} more of comparable size: --person 1 is the most prominent, 2 the next")
     if not shows_front(pose):
         found.append("the person is seen from behind: a face is never shown")
     elif abs(yaw := facing_yaw(pose)) > _SIDE_VIEW:
         found.append(f"the person is seen from the side ({abs(yaw):.0f}°): front and back of the trunk are guessed")
+    if not all(_sees(pose, f"{side}_hip") for side in _SIDES):
+        found.append("the hips are hidden or cut off: where they are is guessed")
     for limb, bones in _LIMBS.items():
+        if hides_limb(pose, limb):
+            found.append(f"no {limb} is seen: actions that need {limb}s are refused")
+            continue
+        neither = [name for name in _JOINTS[limb][1:] if not any(_sees(pose, f"{side}_{name}") for side in _SIDES)]
+        if neither:
+            found.append(f"no {' or '.join(neither)} is seen: {limb}s end where the picture does")
         for side in _SIDES:
-            missing = [name for name in _JOINTS[limb] if not _sees(pose, f"{side}_{name}")]
+            missing = [name for name in _JOINTS[limb] if not _sees(pose, f"{side}_{name}") and name not in neither]
+            missing = [name for name in missing if name != "hip"]  # said above
             if missing:
                 joints = " and ".join(missing)
                 found.append(f"the {side} {joints} is not seen: the {limb} is taken from the other side, or left out")
@@ -108,11 +119,8 @@ def judge_action(photo: BodyPoses, poses: BodyPoses) -> ActionFit:
         photo: The pose in the photo.
         poses: What the action asks for, fitted to the person.
     """
-    trunk = trunk_length(photo)
-    for limb in _LIMBS:
-        hidden = not any(_sees(photo, f"{side}_{name}") for side in _SIDES for name in _JOINTS[limb][1:])
-        if hidden and _movement(poses, limb) > _MOVES * trunk:
-            return ActionFit("poor", f"it needs {limb}s, which are not seen")
+    if limb := needed_limb(photo, poses):
+        return ActionFit("poor", f"it needs {limb}s, which are not seen")
     turned = np.mean([shows_front(poses[index]) != shows_front(photo) for index in range(len(poses))])
     if turned > _OFTEN:
         return ActionFit("poor", "it shows the side of the person that the photo hides")
@@ -129,8 +137,24 @@ def judge_action(photo: BodyPoses, poses: BodyPoses) -> ActionFit:
     return ActionFit("fair", "it turns the person away for a moment") if turned > 0.02 else ActionFit("good", "")
 
 
+def needed_limb(photo: BodyPoses, poses: BodyPoses) -> str:
+    """Return ``arm`` or ``leg`` where poses move it and a photo shows neither of the two; empty otherwise.
+
+    Args:
+        photo: The pose in the photo.
+        poses: What is asked for, fitted to the person.
+    """
+    moved = (limb for limb in _LIMBS if _movement(poses, limb) > _MOVES * trunk_length(photo))
+    return next((limb for limb in moved if hides_limb(photo, limb)), "")
+
+
+def hides_limb(pose: BodyPoses, limb: str) -> bool:
+    """Return whether one pose shows nothing of ``arm`` or ``leg``, on either side, beyond shoulder or hip."""
+    return not any(_sees(pose, f"{side}_{name}") for side in _SIDES for name in _JOINTS[limb][1:])
+
+
 def _sees(pose: BodyPoses, joint: str) -> bool:
-    return bool(pose.keypoints[joint_indices([joint])[0], 2] > 0)
+    return bool(pose.keypoints[joint_indices([joint])[0], 2] > FAINTEST)
 
 
 def _point(pose: BodyPoses, joint: str) -> np.ndarray:

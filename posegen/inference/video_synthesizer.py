@@ -16,20 +16,41 @@ from posegen.features.warp import estimate_affines
 from posegen.inference.person import Person
 from posegen.networks.codebook import Codebook
 from posegen.networks.device import default_device
+from posegen.perception.layered_frame import LayeredContent
 from posegen.samples import REGIONS, to_image, to_network, to_unit
 from posegen.stages.video_stage import VideoStage
+
+_SAME_CODE = 1e-4
+"""How far codes of one image may differ."""
 
 
 class _Conditions(NamedTuple):
     """The warpable parts of a person's image."""
 
     features: ContentFeatures
-    appearance: Appearance | None
+    appearance: Appearance | LayeredContent | None
     """None if the stage is not conditioned on it."""
+    own: Tensor
+    """(Z,), the code of the image's own colours."""
+
+
+class _Shown(NamedTuple):
+    """What a person's image gives to the generator in other poses, whichever the colours."""
+
+    features: Tensor
+    """(T, 4, H, W) in [-1, 1], restored where the run has a restorer."""
+    appearance: Tensor | None
+    """(T, 3, H, W) in [-1, 1]; None if the stage is not conditioned on it."""
+    garments: Tensor | None
+    """(T, 2, H, W) in [0, 1], how much of the appearance the garments are; None if it is not layered."""
 
 
 class VideoSynthesizer:
     """A renderer on a trained `VideoGenerator`, or its end-to-end baseline.
+
+    A run with ``appearance`` ``layered`` leaves alone what nobody asked to change: a garment whose code is that of the
+    person's image is shown in the image's own pixels, and the generator draws around it. With a code of another colour
+    it is generated. The two garments are told apart by their halves of the code.
 
     Args:
         stage: The trained networks.
@@ -84,7 +105,7 @@ class VideoSynthesizer:
             active = [number for number, of_clip in enumerate(poses) if t < len(of_clip)]
             at_t = [poses[number][t] for number in active]
             z = torch.stack([expanded[number][t] for number in active])  # (N, Z)
-            features = self._warp(conditions, at_t)  # (N, F, H, W)
+            features = self._for_codes(self._warp(conditions, at_t), conditions.own, z)  # (N, F, H, W)
             images = self.stage.generator(features, previous[active], z, self._regions(at_t))
             previous[active] = images  # (N, 3, H, W)
             yield {number: to_image(image) for number, image in zip(active, images, strict=True)}
@@ -101,10 +122,11 @@ class VideoSynthesizer:
         Returns:
             (N, T, 3, H, W) in [-1, 1].
         """
-        features = self._warp(self._conditions_of(person), list(poses))  # (T, F, H, W)
-        regions = self._regions(poses)  # (T, 2, H, W)
+        conditions = self._conditions_of(person)
+        shown = self._warp(conditions, list(poses))
+        features = torch.stack([self._for_codes(shown, conditions.own, z) for z in codes])  # (N, T, F, H, W)
         count = len(codes)
-        features, regions = (x.expand(count, -1, -1, -1, -1) for x in (features, regions))
+        regions = self._regions(poses).expand(count, -1, -1, -1, -1)  # (N, T, 2, H, W)
         return self.stage.roll_out(features, codes, regions, self._start(person, count))
 
     @torch.no_grad()
@@ -147,25 +169,49 @@ class VideoSynthesizer:
         if person.image.shape[:2] != self.size:
             raise ConfigError(f"the content image is {person.image.shape[:2]}, the run was trained at {self.size}")
         features = ContentFeatures(person.keypoints, person.edges, person.mask)
-        if not self.stage.config.with_appearance:
-            return _Conditions(features, None)
-        return _Conditions(features, Appearance(person.image, person.keypoints, person.mask))
+        return _Conditions(features, self._appearance_of(person), self.encode(person.image))
+
+    def _appearance_of(self, person: Person) -> Appearance | LayeredContent | None:
+        frame = person.image, person.keypoints, person.mask
+        match self.stage.config.appearance:
+            case "parts":
+                return Appearance(*frame)
+            case "layered":
+                return LayeredContent.of(*frame)
+            case "none":
+                return None
 
     def _start(self, person: Person, count: int) -> Tensor:
         """v0 of several clips of a person, (N, 3, H, W)."""
         image = self._stack([to_network(person.image)])
         return self.stage.start_of({"content": image, "start": image}).expand(count, -1, -1, -1)
 
-    def _warp(self, conditions: _Conditions, poses: Sequence[np.ndarray]) -> Tensor:
-        """The generator's condition in other poses, (N, F, H, W), restored where the run has a restorer."""
+    def _warp(self, conditions: _Conditions, poses: Sequence[np.ndarray]) -> _Shown:
+        """What the generator is conditioned on in other poses, before codes are known."""
         affines = [estimate_affines(conditions.features.keypoints, pose) for pose in poses]
         maps, support = zip(*map(conditions.features.merge, poses, affines), strict=True)
-        estimated = self._stack([to_network(feature) for feature in maps])  # (N, 4, H, W)
+        estimated = self._stack([to_network(feature) for feature in maps])  # (T, 4, H, W)
         restored = self.stage.restore(estimated, self._stack([to_unit(part[..., None]) for part in support]))
-        if conditions.appearance is None:
-            return restored
-        warped = self._stack([to_network(conditions.appearance.warp(one)) for one in affines])  # (N, 3, H, W)
-        return torch.cat([restored, warped], dim=1)
+        match conditions.appearance:
+            case Appearance() as parts:
+                return _Shown(restored, self._stack([to_network(parts.warp(one)) for one in affines]), None)
+            case LayeredContent() as layered:
+                pictures = self._stack([to_network(layered.show(pose)) for pose in poses])
+                garments = self._stack([to_unit(layered.show_garments(pose)) for pose in poses])
+                return _Shown(restored, pictures, garments)
+            case _:
+                return _Shown(restored, None, None)
+
+    def _for_codes(self, shown: _Shown, own: Tensor, z: Tensor) -> Tensor:
+        """The generator's conditions (T, F, H, W) for codes (Z,) or (T, Z): garments of the own code are kept."""
+        if shown.appearance is None:
+            return shown.features
+        if shown.garments is None:
+            return torch.cat([shown.features, shown.appearance], dim=1)
+        halves = zip(self.split(z), self.split(own), strict=True)
+        same = torch.stack([((one - other).abs() < _SAME_CODE).all(dim=-1) for one, other in halves], dim=-1)
+        kept = (shown.garments * same.view(-1, 2, 1, 1)).sum(dim=1, keepdim=True).clamp(max=1)  # (T, 1, H, W)
+        return torch.cat([shown.features, 2 * kept - 1, shown.appearance], dim=1)
 
     def _regions(self, poses: Iterable[np.ndarray]) -> Tensor:
         """Where the garments are in poses, (N, 2, H, W) in [0, 1]."""

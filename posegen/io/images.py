@@ -11,6 +11,7 @@ import numpy as np
 
 from posegen.errors import ImageError
 from posegen.io.records import MAX_PIXELS
+from posegen.io.storage import scratch_name
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2) -> np.ndarray:
@@ -25,9 +26,26 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2) -> np.ndarray:
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Write a PNG of a picture (H, W, 3); its folder is made where there is none."""
+    """Write a PNG of a picture (H, W, 3), whole or not at all; its folder is made where there is none."""
+    write_whole(path, encode_png(picture))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears under its name whole, or not at all; its folder is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(picture))
+    partial = path.with_name(scratch_name(path.name))
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def shrink(picture: np.ndarray, longest: int) -> np.ndarray:
+    """Make a picture (H, W, 3) smaller where its longer side has more pixels than given."""
+    scale = longest / max(picture.shape[:2])
+    size = [max(round(side * scale), 1) for side in picture.shape[1::-1]]
+    return picture if scale >= 1 else cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def enlarge(picture: np.ndarray, factor: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reads videos and pictures with PyAV and OpenCV.
+"""Reads videos with PyAV, and pictures as footage of one frame.
 
 Frames come out upright, in square pixels, as RGB, whatever the file holds: rotation and mirroring, anamorphic
 pixels, chroma subsampling, bit depth, colour matrix and range are undone here. Decoding and resizing stream, so
@@ -7,8 +7,6 @@ memory is bounded by the frames that are kept. Decoding is deterministic.
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,9 +17,9 @@ import av
 import cv2
 import numpy as np
 from av.video.reformatter import Colorspace
-from PIL import Image
 
 from posegen.errors import VideoError
+from posegen.io.picture_reader import decode_picture
 from posegen.io.records import MAX_PIXELS
 
 Box = tuple[float, float, float, float]
@@ -50,6 +48,8 @@ class Footage:
     """The video file."""
     transform: np.ndarray
     """(2, 3) float64 affine from (upright) source pixels to pixels of `images`: [x, y] = A @ [x_src, y_src, 1]."""
+    notes: tuple[str, ...] = ()
+    """What had to be changed or guessed to read the file, one line each, for people to read."""
 
 
 def read_video(
@@ -94,21 +94,23 @@ def read_video(
 def read_image(
     path: Path, *, size: tuple[int, int] | None = (384, 256), crop: Literal["center", "none"] | Box = "center"
 ) -> Footage:
-    """Read a picture (PNG, JPEG, WebP, TIFF, BMP), upright by its EXIF data, as footage of one frame.
+    """Read a picture in opaque sRGB, upright by its EXIF data, as footage of one frame.
 
-    `size` and `crop` are as for `read_video`. Transparency is ignored.
+    Formats, colour profiles and transparency are handled by `posegen.io.picture_reader`. `size` and `crop` are as for
+    `read_video`.
 
     Raises:
         VideoError: if the file is not a readable picture of at least 32 × 32 pixels.
     """
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
+        content = path.read_bytes()
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
-    picture = _decode_picture(content, path)
-    _check_shape(picture, picture.shape, path)
-    window = _window((picture.shape[1], picture.shape[0]), size, crop)
-    image = _cut(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), window, size)
+    picture = decode_picture(content, str(path))
+    height, width = picture.image.shape[:2]
+    _check_shape(picture.image, picture.image.shape, path)
+    window = _window((width, height), size, crop)
+    image = _cut(picture.image, window, size)
     return Footage(
         images=image[None],
         times=np.zeros(1),
@@ -116,28 +118,8 @@ def read_image(
         fps=1.0,
         source=path,
         transform=_transform(window, image.shape[:2]),
+        notes=picture.notes,
     )
-
-
-def _decode_picture(content: np.ndarray, path: Path) -> np.ndarray:
-    """Decode a picture, (H, W, 3) BGR; what its header claims is looked at before memory is given to it."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content.tobytes())) as header:
-                width, height = header.size
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise VideoError(f"{path}: more than {MAX_PIXELS:,} pixels") from error
-    except Exception as error:  # of Pillow's many readers
-        raise VideoError(f"{path}: not a picture") from error
-    _check_pixels(width, height, path)
-    try:
-        picture = cv2.imdecode(content, cv2.IMREAD_COLOR)
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise VideoError(f"{path}: not a picture")
-    return picture
 
 
 def _check_pixels(width: int, height: int, path: Path) -> None:

@@ -15,11 +15,13 @@ class Compositor(nn.Module):
 
     Args:
         generator: With four channels out, red, green, blue and opacity, all in [-1, 1].
+        keeps: Whether the features say, in the channel before the picture, where it is kept: from -1, where the
+            generator may draw, to 1, where the picture shows as it is.
     """
 
-    def __init__(self, generator: GlobalGenerator | LocalEnhancer):
+    def __init__(self, generator: GlobalGenerator | LocalEnhancer, keeps: bool = False):
         super().__init__()
-        self.generator = generator
+        self.generator, self.keeps = generator, keeps
 
     def check_size(self, size: Sequence[int]) -> None:
         """Raise PosegenError unless the network takes images of this height and width."""
@@ -35,4 +37,6 @@ class Compositor(nn.Module):
         """
         drawn = self.generator(features, previous, z, regions)  # (N, 4, H, W)
         opacity = (drawn[:, 3:] + 1) / 2  # (N, 1, H, W)
+        if self.keeps:
+            opacity = opacity * (1 - features[:, -4:-3]) / 2
         return torch.lerp(features[:, -3:], drawn[:, :3], opacity)

@@ -22,6 +22,12 @@ from posegen.perception.person_box import fit_networks
 from posegen.skeletons import BLAZEPOSE_33, convert_joints, joint_indices
 
 _TOES = joint_indices(["right_foot_index", "left_foot_index"], BLAZEPOSE_33)
+_SHOULDERS = joint_indices(["right_shoulder", "left_shoulder"])
+_TRUNK = [*_SHOULDERS, *joint_indices(["right_hip", "left_hip"])]
+_LEGS = [joint_indices([f"right_{name}", f"left_{name}"]) for name in ("knee", "ankle")]
+_NECK = joint_indices(["neck"])
+FAINTEST = 0.01
+"""Confidence of a joint that is hidden: its place is a guess."""
 _LOOKS = 2  # the second begins with the square that the first one found, which fits better than the detector's
 
 
@@ -37,12 +43,17 @@ class FoundBody:
     """How many other people of comparable size the picture shows."""
 
 
-def find_body(image: np.ndarray, person: int = 1) -> FoundBody:
+def find_body(image: np.ndarray, person: int = 1, near: tuple[float, float] | None = None) -> FoundBody:
     """Find a person in a picture (H, W, 3) uint8 RGB.
+
+    Shoulders and hips that are hidden, or lie beyond the picture, and legs of which no side is seen, are guessed where
+    enough of the trunk is seen, with a confidence of `FAINTEST`.
 
     Args:
         image: The picture.
         person: Which of several people: 1 for the most prominent, 2 for the next.
+        near: x and y in pixels of the middle of somebody's hips: the person nearest to it, instead of the most
+            prominent.
 
     Raises:
         PerceptionError: The picture shows no such person.
@@ -50,19 +61,25 @@ def find_body(image: np.ndarray, person: int = 1) -> FoundBody:
     networks = BlazeposeNetworks()
     resized = fit_networks(image)
     height, width = resized.shape[:2]
-    regions = sorted(
-        networks.detect(resized),
-        key=lambda one: -prominence(np.array([one.x, one.y]), one.size, height, width),
-    )
+    scale = image.shape[1] / width
+
+    def order(one: Region) -> float:
+        if near is not None:
+            return float(np.hypot(one.x - near[0] / scale, one.y - near[1] / scale))
+        return -prominence(np.array([one.x, one.y]), one.size, height, width)
+
+    regions = sorted(networks.detect(resized), key=order)
+    if not regions:
+        raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
     if len(regions) < person:
-        seen = "nobody" if not regions else "one person" if len(regions) == 1 else f"{len(regions)} people"
-        raise PerceptionError(f"{seen} is seen in the picture, expected {'a person' if person == 1 else f'{person}'}")
+        seen = "one person is" if len(regions) == 1 else f"{len(regions)} people are"
+        raise PerceptionError(f"{seen} seen in the picture, expected {person}: --person says which of them is taken")
     sighting = _look(networks, resized, regions[person - 1])
     if not is_person(sighting):
-        raise PerceptionError("no person is seen in the picture")
-    scale = image.shape[1] / width
+        raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
+    pose = body_of_landmarks(sighting.landmarks, sighting.world, scale, image.shape[:2])
     return FoundBody(
-        body_of_landmarks(sighting.landmarks, sighting.world, scale, image.shape[:2]),
+        _with_guesses(pose, sighting.landmarks, scale),
         cv2.resize(sighting.mask_in_frame(height, width), image.shape[1::-1], interpolation=cv2.INTER_CUBIC),
         count_others(sighting.next_region(), regions),
     )
@@ -90,6 +107,27 @@ def body_of_landmarks(landmarks: np.ndarray, world: np.ndarray, scale: float, si
         depth_joints[:, 0].astype(np.float32),
         drop_outside(points[None, _TOES], *size)[0].astype(np.float32),
     )
+
+
+def _with_guesses(pose: BodyPoses, landmarks: np.ndarray, scale: float) -> BodyPoses:
+    """A pose in which trunk and legs are whole where half of the trunk, and a shoulder, are seen.
+
+    So cloth below the waist is known to hang from legs, though the picture ends there.
+    """
+    seen = pose.keypoints[:, 2] > 0
+    if not seen[_SHOULDERS].any() or seen[_TRUNK].sum() < len(_TRUNK) // 2:
+        return pose
+    # A knee or an ankle that is hidden alone is where the other side's tells.
+    legs = [joint for pair in _LEGS if not seen[pair].any() for joint in pair]
+    missing = [joint for joint in (*_TRUNK, *_NECK, *legs) if not seen[joint]]
+    points = landmarks[: len(BLAZEPOSE_33)].copy()
+    points[:, :2] = (points[:, :2] + 0.5) * scale - 0.5
+    points[:, 2] = FAINTEST
+    guessed = convert_joints(points[None], BLAZEPOSE_33)[0]
+    keypoints = pose.keypoints.copy()
+    keypoints[missing] = guessed[missing]
+    keypoints[missing, 2] = FAINTEST
+    return BodyPoses(keypoints, pose.depths, pose.toes)
 
 
 def _look(networks: BlazeposeNetworks, image: np.ndarray, region: Region) -> Sighting:

@@ -10,6 +10,7 @@ import numpy as np
 from posegen.errors import VideoError
 from posegen.features.body_pose import BodyPoses
 from posegen.io.video_reader import iterate_frames
+from posegen.perception.body import FAINTEST
 from posegen.perception.keypoint_maps import map_keypoints
 from posegen.perception.lifting import Landmarks, camera_scales, find_landmarks
 from posegen.perception.person_box import fit_networks
@@ -18,7 +19,6 @@ from posegen.skeletons import BLAZEPOSE_33, OPENPOSE_18, convert_joints, joint_i
 _TOES = joint_indices(["right_foot_index", "left_foot_index"], BLAZEPOSE_33)
 _WINDOW, _DEPTH_WINDOW = 7, 15  # frames of the smoothing polynomials: depths jitter more
 _ORDER = 2  # of the polynomials
-_FAINTEST = 0.01  # confidence of a joint that is hidden: its place is a guess, but the pose is whole
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def track_video(path: Path, seconds: float = 60.0) -> TrackedVideo:
         frames.append(fit_networks(frame))  # what is seen of large frames fits into memory
         times.append(time)
     if len(frames) < 2:
-        raise VideoError(f"{path}: {len(frames)} frames in {seconds:g} s, expected at least two")
+        count = "one frame" if frames else "no frame"
+        raise VideoError(f"{path}: {count} in {seconds:g} s, expected a video of at least two")
     landmarks = find_landmarks(frames, str(path))
     poses = _to_poses(_smooth(landmarks), size)
     return TrackedVideo(poses, landmarks.seen, (len(times) - 1) / times[-1], np.array(times), size)
@@ -78,7 +79,7 @@ def _to_poses(landmarks: Landmarks, size: tuple[int, int]) -> BodyPoses:
     scale = size[0] / landmarks.canvas[0], size[1] / landmarks.canvas[1]
     resize = np.array([[scale[1], 0, (scale[1] - 1) / 2], [0, scale[0], (scale[0] - 1) / 2]])
     image = landmarks.image.copy()
-    image[..., 2] = np.maximum(image[..., 2], _FAINTEST)
+    image[..., 2] = np.maximum(image[..., 2], FAINTEST)
     image = map_keypoints(image, resize)
     # The middle of the hips is where depths are 0.
     hips = landmarks.world[:, joint_indices(["left_hip", "right_hip"], BLAZEPOSE_33), 2].mean(axis=1)

@@ -8,6 +8,7 @@ from posegen.samples.motion_windows import MotionCrops, Window
 from posegen.samples.parsed_photos import ParsedPhotos, ParsedPhotoSettings
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
 from posegen.samples.recolored_frames import ColoredFrames, ColoredFrameSettings
+from posegen.samples.refinement_pairs import RefinementPairs, RefinementSettings, composition_arrays
 from posegen.samples.shape_pairs import ShapePairs, ShapePairSettings, View, appearance_of, posture_of
 from posegen.samples.tensors import REGIONS, content_features, to_image, to_network, to_unit, usable_rows
 from posegen.samples.warped_maps import WarpedMaps, WarpedMapSettings
@@ -28,6 +29,8 @@ __all__ = [
     "ParsedPhotoSettings",
     "ParsedPhotos",
     "PosePairs",
+    "RefinementPairs",
+    "RefinementSettings",
     "Sample",
     "Samples",
     "ShapePairSettings",
@@ -37,6 +40,7 @@ __all__ = [
     "WarpedMaps",
     "Window",
     "appearance_of",
+    "composition_arrays",
     "content_features",
     "fixed_batch",
     "posture_of",

@@ -50,6 +50,8 @@ class Sample:
     """Where the sample's noise comes from."""
     lead: int = 0
     """How many of the frames before it are generated first."""
+    unchanged: bool = False
+    """Whether the person is shown in the recolouring's colours, so that there is nothing to change."""
 
 
 class Samples(Protocol):

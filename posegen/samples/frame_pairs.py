@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,12 @@ from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines
+from posegen.perception.layered_frame import FrameContents, LayeredContent, bytes_of_contents, find_contents
 from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
 from posegen.samples.tensors import content_features, count_used, to_network, to_unit, usable_rows
+
+_CACHED_BYTES = 64 * 2**20
+"""Of what is known of content frames, in each process that loads samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,11 @@ class FramePairSettings(EpochSettings):
     """Different recolourings of each pair, which follow one another in the plan; `epoch_size` counts each of them."""
     rollout_len: int = 2
     """T, the frames that are generated one after another to the end of the pair."""
+    appearance: Literal["none", "parts", "layered"] = "none"
+    """How the content frame is shown in the poses of the frames: not at all, as an `Appearance`, or as a
+    `LayeredContent`."""
+    unchanged_share: float = 0.0
+    """With ``layered``, share of the samples that are shown in the colours that they have, whichever these are."""
 
 
 class FramePairs:
@@ -47,7 +56,13 @@ class FramePairs:
     clip's beginning leave; ``lab`` (2, 3), L, a, b of the upper and the lower garment as they were painted in the
     content frame, NaN where they were not; ``noise`` (Z,); and on demand ``start`` (3, H, W), the content frame before
     it was painted, and ``appearance`` (T, 3, H, W) in [-1, 1], what that frame shows of the person in the poses of the
-    frames, see `Appearance`; where the features are the frames' own, so is the appearance.
+    frames, see `Appearance` and `LayeredContent`; where the features are the frames' own, so is the appearance.
+
+    Where it is layered, some samples are to keep what they are shown: those in the clothes' own colours, and a share of
+    the others, which are shown as they were painted. For them ``kept`` (T, 1, H, W) in [0, 1] is how much of each pixel
+    the garments take in ``appearance``, and their ``start`` has their colours, too; for all others ``kept`` is 0, as it
+    is where the appearance is the frames' own. From these a generator learns to leave what it is shown, from the others
+    to change it to the colours of the code.
 
     Half of the content frames are the first of the clip, as in the evaluation, and half are drawn from all its
     frames, so that the code cannot carry the pose.
@@ -58,7 +73,6 @@ class FramePairs:
         settings: Which pairs, and in which colours.
         latent_dim: Z, of both garments together.
         with_start: Whether ``start`` is there.
-        with_appearance: Whether ``appearance`` is there.
     """
 
     def __init__(
@@ -69,15 +83,17 @@ class FramePairs:
         *,
         latent_dim: int,
         with_start: bool = False,
-        with_appearance: bool = False,
     ):
         self.clips = dataset.split(split)
         self.recolorings = [dataset.recolorings("clip", "both", clip) for clip in self.clips]
         self.settings, self.latent_dim = settings, latent_dim
-        self.with_start, self.with_appearance = with_start, with_appearance
+        self.with_start = with_start
         self.max_lead = settings.rollout_len - 2
         self.num_recolorings = settings.num_recolorings and settings.num_recolorings + 1  # the original is recoloring 0
         self._newest: tuple[Sample, _Pair] | None = None
+        height, width = dataset.info.size
+        self._most_contents = max(_CACHED_BYTES // bytes_of_contents(height, width), 1)
+        self._contents: dict[tuple[int, int], FrameContents] = {}  # by clip and row, the oldest first
         if any(
             count_used(recolorings, self.num_recolorings) < settings.colors_per_pair for recolorings in self.recolorings
         ):
@@ -108,7 +124,10 @@ class FramePairs:
             seed = (self.settings.seed, epoch, len(samples))
             lead = self._sample_lead(clip, row, rng)
             for recoloring in self._sample_recolorings(clip, rng):
-                samples.append(Sample(clip, row, content, recoloring, estimate, seed, lead))
+                unchanged = self.settings.appearance == "layered" and (
+                    recoloring == 0 or bool(rng.random() < self.settings.unchanged_share)
+                )
+                samples.append(Sample(clip, row, content, recoloring, estimate, seed, lead, unchanged))
         return samples
 
     def _sample_lead(self, clip: int, row: int, rng: np.random.Generator) -> int:
@@ -124,13 +143,14 @@ class FramePairs:
         return rng.permutation(count)[: self.settings.colors_per_pair].tolist()
 
     def load(self, sample: Sample) -> Arrays:
-        pair = self._pair(replace(sample, recoloring=0))
+        pair = self._pair(replace(sample, recoloring=0, unchanged=False))
         recolorings, row = self.recolorings[sample.clip], sample.row
         content = recolorings.image(sample.content, sample.recoloring)
         at = recolorings.rows[sample.content, sample.recoloring]
         recolored = (content != pair.content).any(axis=-1, keepdims=True) & pair.garments  # (H, W, 2)
         return {
             **pair.arrays,
+            **(self._unchanged(sample, pair, content) if sample.unchanged else {}),
             "content": to_network(content),
             "images": np.stack([to_network(recolorings.image(r, sample.recoloring)) for r in (row, row + 1)]),
             "lab": _recolored_lab(content, recolored, (recolorings.upper_ab[at], recolorings.lower_ab[at])),
@@ -147,37 +167,69 @@ class FramePairs:
         rows = range(sample.row - sample.lead, sample.row + 2)
         poses, size = clip.keypoints[rows.start : rows.stop], clip.info.size
 
-        def filled(frames: list[np.ndarray]) -> np.ndarray:
-            """Stack the frames; where the lead has fewer, its first one fills the rest, which does not count."""
-            return np.stack([frames[0]] * (self.max_lead - sample.lead) + frames)
-
         image = clip.image(sample.content)
         shown: list[np.ndarray] = []
+        layered: LayeredContent | None = None
         if sample.estimate:
             content = content_features(clip, sample.content)
             affines = [estimate_affines(content.keypoints, pose) for pose in poses]
             estimates = list(map(content.merge, poses, affines))
-            if self.with_appearance:
+            if self.settings.appearance == "layered":
+                layered = self._take_apart(sample.clip, sample.content)
+                shown = [layered.show(pose) for pose in poses]
+            elif self.settings.appearance == "parts":
                 appearance = Appearance(image, content.keypoints, clip.mask(sample.content))
                 shown = [appearance.warp(one) for one in affines]
         else:
             seen_whole = np.full(size, 255, np.uint8)
             estimates = [Estimate(feature_map(clip.keypoints[row], clip.edges(row)), seen_whole) for row in rows]
-            if self.with_appearance:
+            if self.settings.appearance != "none":
                 shown = [clip.image(row) for row in rows]
         features, support = zip(*estimates, strict=True)
         arrays = {
-            "features": filled([to_network(feature) for feature in features]),
-            "regions": filled([to_unit(target_regions(pose, size)) for pose in poses]),
+            "features": self._fill_lead([to_network(feature) for feature in features]),
+            "regions": self._fill_lead([to_unit(target_regions(pose, size)) for pose in poses]),
             "estimated": np.array(sample.estimate),
             "lead": np.array(sample.lead),
-            "support": filled([to_unit(part[..., None]) for part in support]),
+            "support": self._fill_lead([to_unit(part[..., None]) for part in support]),
             "noise": np.random.default_rng(sample.seed).standard_normal(self.latent_dim, np.float32),
             **({"start": to_network(image)} if self.with_start else {}),
         }
         if shown:
-            arrays["appearance"] = filled([to_network(picture) for picture in shown])
-        return _Pair(image, target_regions(clip.keypoints[sample.content], size) > 0, arrays)
+            arrays["appearance"] = self._fill_lead([to_network(picture) for picture in shown])
+        if self.settings.appearance == "layered":
+            arrays["kept"] = np.zeros((self.settings.rollout_len, 1, *size), np.float32)
+        return _Pair(image, target_regions(clip.keypoints[sample.content], size) > 0, arrays, layered)
+
+    def _unchanged(self, sample: Sample, pair: _Pair, content: np.ndarray) -> Arrays:
+        """What a sample is shown in the colours that it has, what it goes on from, and what is kept of it."""
+        clip, recolorings = self.clips[sample.clip], self.recolorings[sample.clip]
+        rows = range(sample.row - sample.lead, sample.row + 2)
+        start = {"start": to_network(content)} if self.with_start else {}
+        if pair.layered is None:
+            shown = [recolorings.image(row, sample.recoloring) for row in rows]
+            return {**start, "appearance": self._fill_lead([to_network(picture) for picture in shown])}
+        poses, layered = clip.keypoints[rows.start : rows.stop], pair.layered.recolored(content)
+        garments = [to_unit(layered.show_garments(pose)).sum(axis=0, keepdims=True) for pose in poses]
+        return {
+            **start,
+            "appearance": self._fill_lead([to_network(layered.show(pose)) for pose in poses]),
+            "kept": self._fill_lead(garments).clip(0, 1),
+        }
+
+    def _fill_lead(self, frames: list[np.ndarray]) -> np.ndarray:
+        """Stack T frames; where the lead has fewer, its first one fills the rest, which does not count."""
+        return np.stack([frames[0]] * (self.settings.rollout_len - len(frames)) + frames)
+
+    def _take_apart(self, clip: int, row: int) -> LayeredContent:
+        """Take a content frame apart; what is slow to find in it is found once, as long as there is room for it."""
+        file = self.clips[clip]
+        frame = file.image(row), file.keypoints[row], file.mask(row)
+        if (clip, row) not in self._contents:
+            while len(self._contents) >= self._most_contents:
+                del self._contents[next(iter(self._contents))]
+            self._contents[clip, row] = find_contents(*frame)
+        return LayeredContent.of(*frame, self._contents[clip, row])
 
 
 class _Pair(NamedTuple):
@@ -188,6 +240,8 @@ class _Pair(NamedTuple):
     garments: np.ndarray
     """(H, W, 2) bool, where the upper and the lower garment can be in it."""
     arrays: Arrays
+    layered: LayeredContent | None
+    """Its content frame, where that is what is shown."""
 
 
 def _recolored_lab(image: np.ndarray, recolored: np.ndarray, colors: Sequence[Sequence[float] | None]) -> np.ndarray:

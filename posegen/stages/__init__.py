@@ -16,6 +16,7 @@ from posegen.stages.end_to_end import EndToEnd
 from posegen.stages.feature_restoration import FeatureRestoration
 from posegen.stages.person_parser import PersonParser
 from posegen.stages.recognition import Recognition
+from posegen.stages.refiner import Refiner
 from posegen.stages.shape_posture import ShapePosture
 from posegen.stages.stage import STAGES, Stage
 from posegen.stages.video_generator import VideoGenerator
@@ -32,6 +33,7 @@ __all__ = [
     "FeatureRestoration",
     "PersonParser",
     "Recognition",
+    "Refiner",
     "ShapePosture",
     "Stage",
     "VideoGenerator",

@@ -297,4 +297,6 @@ ColorEncoder.presets = {
     "paper": ColorEncoder.Config(),
     "tiny": _TINY,
     "small": replace(_TINY, num_epochs=12, epoch_size=1024, decay_epochs=12),  # for several people in several rooms
+    # The same in frames of four times the size.
+    "medium": replace(_TINY, num_epochs=12, epoch_size=512, decay_epochs=12),
 }

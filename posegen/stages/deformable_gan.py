@@ -188,4 +188,5 @@ DeformableGAN.presets = {
     "paper": DeformableGAN.Config(),
     "tiny": _TINY,
     "small": replace(_TINY, epoch_size=1024),  # for several people in several rooms
+    "medium": replace(_TINY, epoch_size=512),  # the same in larger frames
 }

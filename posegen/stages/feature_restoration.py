@@ -173,4 +173,5 @@ FeatureRestoration.presets = {
     "paper": FeatureRestoration.Config(),
     "tiny": _TINY,
     "small": replace(_TINY, epoch_size=384),  # for several people in several rooms
+    "medium": replace(_TINY, epoch_size=384),  # the same in larger frames
 }

@@ -4,6 +4,7 @@ map, the last frame and a colour code (Yang et al., 2020, Section 3.2)."""
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -98,10 +99,14 @@ class VideoStage(Stage):
         """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
         z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"] = "tile_nonorm_stem"
         """How the code enters; a plainly tiled one is erased by the norm that follows the first layer."""
-        with_appearance: bool = False
-        """Show the generator the content frame, too, as it was filmed, its parts moved to each pose: it need not guess
-        texture, shades, skin and the room from edges. What is drawn is painted in other colours, so that the code must
-        still say them. The paper has edges alone."""
+        appearance: Literal["none", "parts", "layered"] = "none"
+        """Show the generator the content frame, too, as it was filmed and moved to each pose, as ``parts`` or as the
+        ``layered`` person of `posegen animate PHOTO`: it need not guess texture, shades, skin and the room from edges.
+        What is generated has other colours, so that the code must still say them. With ``layered`` a garment for which
+        no other colour is asked is shown as it is, and the generator cannot draw over it. The paper has edges alone."""
+        unchanged_share: float = 0.25
+        """With ``layered``, share of the recoloured samples that are shown in the colours that their code says: there
+        is nothing to change. The clothes' own colours are always shown so."""
         generator_width: int = 32
         """Channels of the generator's first layer (64 is pix2pixHD's for ``global``)."""
         num_downs: int = 4
@@ -137,7 +142,14 @@ class VideoStage(Stage):
         @property
         def condition_channels(self) -> int:
             """F, of the feature map and what is shown beside it."""
-            return 7 if self.with_appearance else 4
+            return {"none": 4, "parts": 7, "layered": 8}[self.appearance]
+
+        @classmethod
+        def upgrade(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+            upgraded = super().upgrade(values)
+            if "with_appearance" in upgraded:
+                upgraded["appearance"] = "parts" if upgraded.pop("with_appearance") else "none"
+            return upgraded
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -145,6 +157,8 @@ class VideoStage(Stage):
                 raise ConfigError(f"train_rollout_len must be 2 or more, got {self.train_rollout_len}")
             if self.colors_per_pair not in (1, 2) or self.batch_size % self.colors_per_pair:
                 raise ConfigError(f"colors_per_pair must be 1 or 2 and divide batch_size, got {self.colors_per_pair}")
+            if not 0 <= self.unchanged_share <= 1:
+                raise ConfigError(f"unchanged_share must be in [0, 1], got {self.unchanged_share}")
             if self.lambda_contrast and self.colors_per_pair == 1:
                 raise ConfigError("lambda_contrast compares two recolourings of a pair: set colors_per_pair to 2")
             if self.colors_per_pair == 2 and not self.recolored:
@@ -188,6 +202,8 @@ class VideoStage(Stage):
             num_recolorings=config.recolorings,
             colors_per_pair=config.colors_per_pair,
             rollout_len=config.train_rollout_len,
+            appearance=config.appearance,
+            unchanged_share=config.unchanged_share,
             epoch_size=config.epoch_size,
             seed=config.seed,
         )
@@ -197,7 +213,6 @@ class VideoStage(Stage):
             settings,
             latent_dim=config.upper_latent_dim + config.lower_latent_dim,
             with_start=config.v0 == "content",
-            with_appearance=config.with_appearance,
         )
 
     def generating_parameters(self) -> list[nn.Parameter]:
@@ -238,13 +253,19 @@ class VideoStage(Stage):
         return features if self.restorer is None else self.restorer(features, support)
 
     def conditions(self, batch: Batch) -> Tensor:
-        """The generator's conditions, (N, T, F, H, W): true true feature maps, or estimated and restored ones, and
-        the content frame's appearance if the configuration has it."""
+        """The generator's conditions, (N, T, F, H, W): true feature maps, or estimated and restored ones, and, if the
+        configuration has it, the content frame's appearance, behind where it is kept if it is layered."""
         features = batch["features"]
         if self.restorer is not None:
             restored = self.restore(features.flatten(0, 1), batch["support"].flatten(0, 1)).view_as(features)
             features = torch.where(batch["estimated"].view(-1, 1, 1, 1, 1), restored, features)
-        return torch.cat([features, batch["appearance"]], dim=2) if self.config.with_appearance else features
+        shown = [batch["appearance"]] if self.config.appearance != "none" else []
+        kept = [2 * batch["kept"] - 1] if self.config.appearance == "layered" else []
+        return torch.cat([features, *kept, *shown], dim=2)
+
+    def other_conditions(self, batch: Batch) -> Tensor:
+        """The conditions as `conditions` for codes of other colours: no garment is kept."""
+        return self.conditions(batch | {"kept": torch.zeros_like(batch["kept"])} if "kept" in batch else batch)
 
     def roll_out(self, features: Tensor, z: Tensor, regions: Tensor, start: Tensor) -> Tensor:
         """Generate T frames (N, T, 3, H, W), each from its feature map and the frame before; the first from `start`."""
@@ -319,10 +340,10 @@ class VideoStage(Stage):
         """Error of the second frame, and the mean change of the picture when two clips swap their codes."""
         features, real = self.conditions(batch), batch["images"]
         z = self.encode(batch["content"])
-        other = z.roll(1, dims=0)
+        other, asked = z.roll(1, dims=0), self.other_conditions(batch)
         fake = self.generate_pair(batch, features, z)
-        start = self.lead_up(batch, features, other)
-        recolored = self.roll_out(features[:, -2:-1], other, batch["regions"][:, -2:-1], start)
+        start = self.lead_up(batch, asked, other)
+        recolored = self.roll_out(asked[:, -2:-1], other, batch["regions"][:, -2:-1], start)
         return {
             "l1": F.l1_loss(fake[:, 1], real[:, 1]).item(),
             "psnr": psnr(to_unit_range(fake[:, 1]), to_unit_range(real[:, 1])).mean().item(),
@@ -334,7 +355,8 @@ class VideoStage(Stage):
         """Rows: content, target pose, target, generated, and generated with the next sample's colours."""
         features, real = self.conditions(batch), batch["images"]
         z = self.encode(batch["content"])
-        fake, recolored = (self.generate_pair(batch, features, codes)[:, 1] for codes in (z, z.roll(1, dims=0)))
+        fake = self.generate_pair(batch, features, z)[:, 1]
+        recolored = self.generate_pair(batch, self.other_conditions(batch), z.roll(1, dims=0))[:, 1]
         rows = [batch["content"], features[:, -1, :3], real[:, 1], fake, recolored]
         return {"generated": grid([[to_image(image) for image in row] for row in rows])}
 
@@ -344,7 +366,7 @@ def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhance
     out; one that sees an appearance draws over it."""
     shared: dict[str, Any] = {
         "in_channels": config.condition_channels + 3,
-        "out_channels": 4 if config.with_appearance else 3,
+        "out_channels": 3 if config.appearance == "none" else 4,
         "latent_dims": (config.upper_latent_dim, config.lower_latent_dim),
         "size": GeneratorSize(
             width=config.generator_width,
@@ -356,7 +378,7 @@ def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhance
         "checkpoint_activations": config.checkpoint_activations,
     }
     generator = GlobalGenerator(**shared) if config.generator == "global" else LocalEnhancer(**shared)
-    return Compositor(generator) if config.with_appearance else generator
+    return generator if config.appearance == "none" else Compositor(generator, keeps=config.appearance == "layered")
 
 
 def to_unit_range(images: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 """The folder of the files."""
-SHIPPED: dict[str, str] = {"person_parser": "f99ebb7837e17cd544cb24ddafe169082f7a2bea8f7e7feb59466c4be9820c6e"}
+SHIPPED: dict[str, str] = {"person_parser": "818ab0211c7f9ad9ca6f679d15105c5512ee32d45a050439f6a54cb5253e4ecb"}
 """sha256 of each file by the name of what it is for."""
 
 

@@ -102,7 +102,7 @@ def render_clip(
     profile = find_person(person)
     action = name or motion.label_name or "motion"
     fitted = place(retarget(motion, profile), Placement(0.0, 0.0, np.radians(settings.yaw)))
-    fitted, room = _set_up(fitted, settings.size)
+    fitted, room = set_up_room(fitted, settings.size)
     skeleton = skeleton_of(fitted, profile.height)
     rng = np.random.default_rng([settings.seed, zlib.crc32(person.encode()), zlib.crc32(action.encode())])
     scene = Scene(
@@ -144,8 +144,8 @@ def render_action(
     return render_clip(person, motion, view)
 
 
-def _set_up(motion: Motion, size: tuple[int, int]) -> tuple[Motion, Room]:
-    """The room of a motion; one that needs more than the usual one has its middle in the middle."""
+def set_up_room(motion: Motion, size: tuple[int, int]) -> tuple[Motion, Room]:
+    """Return a motion and the room for it at a size (H, W); one that needs a larger room is moved to its middle."""
     room = build_room(motion.joints, size)
     if room.distance == DISTANCE:
         return motion, room

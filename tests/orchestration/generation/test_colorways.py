@@ -60,7 +60,7 @@ def test_what_keeps_its_colour_keeps_its_pixels(photo, tmp_path):
 def test_no_input_is_replaced(photo, tmp_path, name):
     write_picture(tmp_path / "cloth.png", np.full((64, 64, 3), BLUE, np.uint8))
     before = (tmp_path / name).read_bytes()
-    with pytest.raises(ConfigError, match="is an input: write the sheet elsewhere"):
+    with pytest.raises(ConfigError, match="is read, expected another file to write"):
         colorways(photo, ColorwaySettings(out=tmp_path / name, upper=(str(tmp_path / "cloth.png"),)))
     assert (tmp_path / name).read_bytes() == before
 

@@ -49,7 +49,8 @@ def inputs(count: int, condition_channels: int) -> dict[str, torch.Tensor]:
         {},
         {"z_inject": "tile_nonorm_stem"},
         {"z_inject": "adain", "generator": "global"},
-        {"z_inject": "spade", "with_appearance": True},
+        {"z_inject": "spade", "appearance": "parts"},
+        {"z_inject": "spade", "appearance": "layered"},
     ],
 )
 def test_frames_are_those_of_pytorch(tmp_path, changes):

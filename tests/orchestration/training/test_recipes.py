@@ -44,7 +44,7 @@ def test_a_run_that_fails_ends_the_recipe():
             make_runs(recipe(["proposed"]), make, parallel=parallel)
 
 
-@pytest.mark.parametrize("preset", ["paper", "small", "tiny"])
+@pytest.mark.parametrize("preset", ["paper", "medium", "small", "tiny"])
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_made_of_runs_that_fit_each_other(method, preset):
     runs = recipe([method])

@@ -14,6 +14,7 @@ from posegen.color.lab import rgb_to_lab
 from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
+from posegen.perception.layered_frame import LayeredContent
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import RenderSettings, render_action
 
@@ -30,11 +31,11 @@ def content(clip):
     return Person(clip.images[0], clip.keypoints[0], clip.edges[0], clip.masks[0])
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["edges", "appearance"])
+@pytest.fixture(scope="module", params=["none", "parts", "layered"])
 def synthesizer(request):
     torch.manual_seed(0)
     tiny = VideoGenerator.presets["tiny"]
-    config = replace(tiny, generator_width=4, num_blocks=1, encoder_width=4, with_appearance=request.param)
+    config = replace(tiny, generator_width=4, num_blocks=1, encoder_width=4, appearance=request.param)
     return VideoSynthesizer(VideoGenerator(config), SIZE, torch.device("cpu"))
 
 
@@ -105,6 +106,26 @@ def test_memory_does_not_grow_with_length(synthesizer, content, clip):
     tracemalloc.stop()
     assert tensors[1] == tensors[0]
     assert used[1] - used[0] < 2 * np.prod(SIZE) * 3  # bytes: two frames
+
+
+def test_a_garment_is_shown_as_it_is_until_another_color_is_asked_for(content, clip):
+    """Layered, and of each garment by itself."""
+    torch.manual_seed(0)
+    tiny = VideoGenerator.presets["tiny"]
+    config = replace(tiny, generator_width=4, num_blocks=1, encoder_width=4, appearance="layered")
+    synthesizer = VideoSynthesizer(VideoGenerator(config), SIZE, torch.device("cpu"))
+    frame = LayeredContent.of(content.image, content.keypoints, content.mask)
+    shown = np.stack([frame.show(pose) for pose in clip.keypoints])
+    garments = np.stack([frame.show_garments(pose) for pose in clip.keypoints]) == 255  # (T, H, W, 2)
+    assert (garments.sum(axis=(0, 1, 2)) > 50).all()
+    own = synthesizer.encode(content.image)
+    upper = own + torch.tensor([1.0] * 4 + [0.0] * 4)
+    for z, unchanged in ((None, (True, True)), (upper, (False, True)), (own + 1, (False, False))):
+        frames = render(synthesizer, content, clip.keypoints, z)
+        for garment, kept in enumerate(unchanged):
+            here = garments[..., garment]
+            assert (frames[here] == shown[here]).all() == kept
+        assert (frames != shown).any(axis=-1)[~garments.any(axis=-1)].mean() > 0.5  # the generator draws elsewhere
 
 
 def test_recolor_predicts_the_code_of_one_garment(synthesizer):

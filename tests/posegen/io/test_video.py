@@ -243,7 +243,7 @@ def test_photos_are_turned_as_their_camera_says(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "No such file"), (b"", "not a picture"), (b"hello", "not a picture")],
+    [(None, "No such file"), (b"", "zero bytes"), (b"hello", "not a picture")],
 )
 def test_what_is_no_picture_says_why(tmp_path, content, reason):
     path = tmp_path / "a.png"

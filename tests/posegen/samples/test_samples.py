@@ -18,6 +18,7 @@ from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
 from posegen.features.feature_map import feature_map
 from posegen.features.warp import estimate_affines
+from posegen.perception.layered_frame import FrameContents, LayeredContent
 from posegen.samples import (
     ColoredFrames,
     ColoredFrameSettings,
@@ -93,7 +94,7 @@ def test_features_are_true_or_estimated(dataset, true_share, estimated):
 @pytest.mark.parametrize("true_share", [1.0, 0.0])
 def test_appearance_tells_nothing_of_the_paint(dataset, true_share):
     """All colourings of a pair have that of the clothes' own colours."""
-    samples = frame_pairs(dataset, true_feature_share=true_share, with_appearance=True, rollout_len=3)
+    samples = frame_pairs(dataset, true_feature_share=true_share, appearance="parts", rollout_len=3)
     sample = samples.plan(0)[0]
     clip = samples.clips[sample.clip]
     own, painted = (samples.load(replace(sample, recoloring=recoloring))["appearance"] for recoloring in (0, 1))
@@ -105,6 +106,73 @@ def test_appearance_tells_nothing_of_the_paint(dataset, true_share):
         appearance = Appearance(clip.image(sample.content), pose, clip.mask(sample.content))
         shown = appearance.warp(estimate_affines(pose, clip.keypoints[sample.row]))
     np.testing.assert_array_equal(own[-2], to_network(shown))
+
+
+def layered_pairs(dataset: ClipDataset, **changes) -> FramePairs:
+    settings = {"true_feature_share": 0.0, "appearance": "layered", "unchanged_share": 0.5, "rollout_len": 3}
+    samples = frame_pairs(dataset, **settings | changes)
+    samples.with_start = True
+    return samples
+
+
+def test_a_layered_person_is_shown_with_or_without_the_paint(dataset):
+    """Own colours are to be changed for another code; colours that the code says are to be kept."""
+    samples = layered_pairs(dataset)
+    sample = replace(samples.plan(0)[0], recoloring=1)
+    clip, recolorings = samples.clips[sample.clip], samples.recolorings[sample.clip]
+    changed, kept = (samples.load(replace(sample, unchanged=unchanged)) for unchanged in (False, True))
+    own = samples.load(replace(sample, recoloring=0, unchanged=True))
+    frame = LayeredContent.of(clip.image(sample.content), clip.keypoints[sample.content], clip.mask(sample.content))
+    painted = recolorings.image(sample.content, 1)
+    pose = clip.keypoints[sample.row]
+    np.testing.assert_array_equal(own["appearance"][-2], to_network(frame.show(pose)))
+    np.testing.assert_array_equal(changed["appearance"], own["appearance"])
+    np.testing.assert_array_equal(kept["appearance"][-2], to_network(frame.recolored(painted).show(pose)))
+    np.testing.assert_array_equal(kept["start"], to_network(painted))
+    assert (changed["start"] != kept["start"]).any() and changed["kept"].max() == 0
+    np.testing.assert_array_equal(kept["kept"], own["kept"])
+    shares = frame.show_garments(pose).astype(np.float32).sum(axis=-1) / 255
+    np.testing.assert_allclose(own["kept"][-2, 0], shares.clip(0, 1), atol=1e-6)
+    assert own["kept"].shape == (3, 1, *SIZE) and own["kept"].max() > 0.9
+
+
+def test_frames_of_their_own_are_shown_with_or_without_the_paint(dataset):
+    samples = layered_pairs(dataset, true_feature_share=1.0)
+    sample = replace(samples.plan(0)[0], recoloring=1)
+    for unchanged, recoloring in ((False, 0), (True, 1)):
+        loaded = samples.load(replace(sample, unchanged=unchanged))
+        shown = samples.recolorings[sample.clip].image(sample.row, recoloring)
+        np.testing.assert_array_equal(loaded["appearance"][-2], to_network(shown))
+        assert loaded["kept"].shape == (3, 1, *SIZE) and loaded["kept"].max() == 0
+
+
+def test_own_colors_and_a_share_of_the_others_are_unchanged(dataset):
+    plan = layered_pairs(dataset, epoch_size=4000).plan(0)
+    assert all(sample.unchanged for sample in plan if sample.recoloring == 0)
+    others = [sample.unchanged for sample in plan if sample.recoloring]
+    assert np.mean(others) == pytest.approx(0.5, abs=0.03)
+    parts = frame_pairs(dataset, appearance="parts", unchanged_share=0.5, epoch_size=100)
+    assert not any(sample.unchanged for sample in parts.plan(0))
+
+
+def test_a_content_frame_is_parsed_once_while_there_is_room(dataset, monkeypatch):
+    seen = []
+
+    def find_once(image, keypoints, mask):
+        seen.append(1)
+        return FrameContents(np.full((4 * SIZE[0], 4 * SIZE[1]), 3, np.uint8), image)
+
+    monkeypatch.setattr("posegen.samples.frame_pairs.find_contents", find_once)
+    monkeypatch.setattr("posegen.samples.frame_pairs.LayeredContent.of", lambda *frame: None)
+    samples = layered_pairs(dataset)
+    for row in (0, 1, 0, 1):
+        samples._take_apart(0, row)
+    assert len(seen) == 2
+    crowded = layered_pairs(dataset)
+    crowded._most_contents = 1
+    for row in (0, 1, 1, 0):
+        crowded._take_apart(0, row)
+    assert len(seen) == 2 + 3 and len(crowded._contents) == 1
 
 
 def test_the_lead_is_the_frames_before_the_pair(dataset):

@@ -13,7 +13,7 @@ from posegen.stages import ColorEncoder, FeatureRestoration, VideoGenerator
 
 SMALL = replace(
     VideoGenerator.presets["tiny"],
-    with_appearance=False,
+    appearance="none",
     encoder_width=4,
     generator_width=4,
     num_blocks=1,
@@ -148,7 +148,7 @@ def test_code_changes_the_picture(z_inject):
 
 def test_appearance_is_seen_beside_restored_maps():
     """By the generator and by the discriminator, behind the four channels that the restorer completes."""
-    stage = make_stage(with_appearance=True, restoration="restored", restorer_width=4, restorer_blocks=1)
+    stage = make_stage(appearance="parts", restoration="restored", restorer_width=4, restorer_blocks=1)
     batch = make_batch()
     batch["appearance"] = torch.linspace(-1, 1, 64).expand(2, 2, 3, 64, 64)
     for parameter in stage.restorer.parameters():  # which changes nothing as yet
@@ -165,6 +165,46 @@ def test_appearance_is_seen_beside_restored_maps():
             for shown in (batch["appearance"], -batch["appearance"])
         )
     assert (drawn - inverted).abs().mean() > 1e-3
+
+
+def test_what_is_kept_is_shown_as_it_is():
+    """By the generator, which the step trains around it; other colours than a sample's own keep nothing."""
+    stage, batch = make_stage(appearance="layered"), make_batch()
+    batch["appearance"] = torch.linspace(-1, 1, 64).expand(2, 2, 3, 64, 64)
+    batch["kept"] = torch.zeros(2, 2, 1, 64, 64)
+    batch["kept"][0, :, :, :32] = 1
+    conditions = stage.conditions(batch)
+    torch.testing.assert_close(conditions[:, :, 4:5], 2 * batch["kept"] - 1)
+    torch.testing.assert_close(conditions[:, :, 5:], batch["appearance"])
+    with torch.no_grad():
+        z = stage.encode(batch["content"])
+        frames = stage.roll_out(conditions, z, batch["regions"], batch["start"])
+        others = stage.roll_out(stage.other_conditions(batch), z, batch["regions"], batch["start"])
+    torch.testing.assert_close(frames[0, :, :, :32], batch["appearance"][0, :, :, :32], atol=0, rtol=0)
+    for free in (frames[0, :, :, 32:] - batch["appearance"][0, :, :, 32:], frames[1] - batch["appearance"][1]):
+        assert free.abs().mean() > 1e-3
+    assert (others[0] - batch["appearance"][0]).abs().mean() > 1e-3
+    assert stage.step(batch).keys() >= {"gan", "discriminator"}
+    batch |= {"lead": torch.tensor([0, 0])}
+    assert stage.evaluate(batch)["sensitivity"] > 0 and stage.preview(batch)["generated"].ndim == 3
+
+
+@pytest.mark.parametrize(("earlier", "appearance"), [(True, "parts"), (False, "none")])
+def test_earlier_configurations_say_whether_there_is_an_appearance(earlier, appearance):
+    upgraded = VideoGenerator.Config.upgrade({"with_appearance": earlier, "color_variants": 3})
+    assert upgraded == {"appearance": appearance, "recolorings": 3}
+    assert VideoGenerator.Config.upgrade({"appearance": "layered"}) == {"appearance": "layered"}
+
+
+def test_a_share_is_a_share():
+    with pytest.raises(ValueError, match=r"unchanged_share must be in \[0, 1\], got 1.5"):
+        make_stage(unchanged_share=1.5)
+
+
+@pytest.mark.parametrize("size", [(192, 128), (384, 256)])
+def test_medium_takes_larger_frames(size):
+    with torch.device("meta"):
+        VideoGenerator(VideoGenerator.presets["medium"]).check_size(size)
 
 
 def test_paper_preset_has_the_papers_networks():

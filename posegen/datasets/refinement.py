@@ -1,0 +1,231 @@
+"""A dataset of pairs of pictures of one person, to train the refiner: one Parquet file a pair, and a manifest.
+
+Layout of ``DATASET/``::
+
+    refinement.json     settings, and one entry a pair
+    pairs/ID.parquet    one row: pictures, maps and poses as raw arrays, compressed by Parquet
+
+A pair is a picture A, what the layers of its person show in the pose of a picture B, and B itself. The manifest is
+written last and names what counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from posegen.datasets.dataset import Dataset, Split
+from posegen.errors import DatasetError, first_line
+from posegen.features.body_pose import BodyPoses
+from posegen.features.layered_person import LayeredFrame
+from posegen.io.records import check_size, parse_json
+from posegen.io.storage import StorageFolder
+
+REFINEMENT_MANIFEST = "refinement.json"
+"""The file that says what is in a dataset."""
+_VERSION = 1
+_STEPS = 32  # per pixel, in which positions are stored
+_UNKNOWN = np.iinfo(np.int16).min
+_IMAGES = ("source", "target", "background", "composed")
+_MAPS = ("classes", "opacity", "layers", "sure", "mask", "visible")
+_POSITIONS = ("positions", "truth")
+_OF_TARGET = (*_IMAGES[1:], *_MAPS[1:], *_POSITIONS)
+_POSES = (("keypoints", (2, 18, 3)), ("depths", (2, 18)), ("toes", (2, 2, 3)))
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.binary()) for name in (*_IMAGES, *_MAPS, *_POSITIONS)),
+        *((name, pa.list_(pa.float32(), int(np.prod(shape)))) for name, shape in _POSES),
+        ("scale", pa.float32()),
+    ]
+)
+_REMEDY = "make the pairs again with `posegen data pairs`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairEntry:
+    """What the manifest says of a pair."""
+
+    pair_id: str
+    subject: str
+    """Whose pictures they are: all pairs of one are in one split."""
+    split: Split
+    size: tuple[int, int]
+    """Height and width in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefinementInfo:
+    """The content of ``refinement.json``."""
+
+    settings: dict[str, Any]
+    """How the dataset was made."""
+    pairs: list[PairEntry]
+    schema_version: int = _VERSION
+
+
+@dataclass(frozen=True)
+class RefinementPair:
+    """A picture A, its layers in the pose of a picture B, and B."""
+
+    source: np.ndarray
+    """(H, W, 3) uint8 RGB: A."""
+    target: np.ndarray
+    """(H, W, 3) uint8 RGB: B."""
+    background: np.ndarray
+    """(H, W, 3) uint8 RGB without the person."""
+    composed: np.ndarray
+    """(H, W, 3) uint8 RGB: what the layers show."""
+    classes: np.ndarray
+    """(H, W) uint8 of `PersonClass`: of A."""
+    opacity: np.ndarray
+    """(H, W) uint8, of `LayeredFrame`."""
+    layers: np.ndarray
+    """(H, W) uint8: 1 + the number of the layer, 0 where there is none."""
+    sure: np.ndarray
+    """(H, W) uint8, 0 or 1, of `LayeredFrame`."""
+    mask: np.ndarray
+    """(H, W) uint8: opacity × 255 of the person in B."""
+    visible: np.ndarray
+    """(H, W) uint8: 1 where A shows what B shows there, as far as that is known."""
+    positions: np.ndarray
+    """(H, W, 2) float32, of `LayeredFrame`."""
+    truth: np.ndarray
+    """(H, W, 2) float32: where A has what B shows; NaN where it is not known."""
+    poses: BodyPoses
+    """Of A and B."""
+    scale: float = 1.0
+    """How much larger the person is in B than in A."""
+
+    def cropped(self, window: tuple[slice, slice]) -> RefinementPair:
+        """Return the part of B in rows and columns, and of what layers show of A there; A itself stays whole."""
+        rows, columns = window
+        shift = np.array([columns.start or 0, rows.start or 0], np.float32)
+        keypoints, toes = self.poses.keypoints.copy(), self.poses.toes.copy()
+        for joints in (keypoints[1], toes[1]):
+            joints[:, :2] = np.where(joints[:, 2:] > 0, joints[:, :2] - shift, 0)
+        parts = {name: getattr(self, name)[window] for name in _OF_TARGET}
+        return replace(self, **parts, poses=BodyPoses(keypoints, self.poses.depths, toes))
+
+
+def pair_of_frame(
+    source: np.ndarray, classes: np.ndarray, background: np.ndarray, frame: LayeredFrame
+) -> dict[str, Any]:
+    """Return those arguments of `RefinementPair` that a picture and its layers in another pose give."""
+    return {
+        "source": source,
+        "classes": classes,
+        "background": background,
+        "composed": frame.image,
+        "opacity": frame.opacity,
+        "layers": (frame.layers + 1).astype(np.uint8),
+        "sure": frame.sure.astype(np.uint8),
+        "positions": frame.positions,
+    }
+
+
+class RefinementDataset(Dataset):
+    """A folder of pairs, opened for reading."""
+
+    def __init__(self, folder: StorageFolder | str):
+        self.folder = StorageFolder(folder)
+        if not self.folder.exists(REFINEMENT_MANIFEST):
+            raise DatasetError(
+                f"no pairs in {self.folder}: {REFINEMENT_MANIFEST} is missing; make them with `posegen data pairs`"
+            )
+        self.info = _load_info(self.folder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        content = [json.dumps(asdict(entry), sort_keys=True) for entry in self.info.pairs]
+        return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
+
+    @property
+    def frame_size(self) -> None:
+        return None
+
+    def has(self, split: Split) -> bool:
+        return any(entry.split == split for entry in self.info.pairs)
+
+    def split(self, split: Split) -> list[PairEntry]:
+        """The pairs of one split. Raises DatasetError if there are none."""
+        entries = [entry for entry in self.info.pairs if entry.split == split]
+        if not entries:
+            raise DatasetError(f"{self.folder} has no pairs in the split {split!r}")
+        return entries
+
+    def read(self, entry: PairEntry) -> RefinementPair:
+        """Read a pair. Raises DatasetError where it is missing, damaged or not what the manifest says."""
+        return _read_pair(self.folder, entry)
+
+
+def write_pair(folder: StorageFolder, pair_id: str, pair: RefinementPair) -> None:
+    """Write one pair, atomically."""
+    columns: dict[str, Any] = {
+        name: [np.ascontiguousarray(getattr(pair, name), np.uint8).tobytes()] for name in (*_IMAGES, *_MAPS)
+    }
+    columns |= {name: [_pack(getattr(pair, name)).tobytes()] for name in _POSITIONS}
+    columns |= {name: [getattr(pair.poses, name).astype(np.float32).ravel()] for name, _ in _POSES}
+    columns["scale"] = [pair.scale]
+    with (folder / "pairs").write(f"{pair_id}.parquet") as stream:
+        pq.write_table(pa.table(columns, schema=_SCHEMA), stream, compression="zstd", use_dictionary=False)
+
+
+def write_refinement_manifest(
+    folder: StorageFolder, pairs: Sequence[PairEntry], settings: dict[str, Any]
+) -> RefinementInfo:
+    """Write the manifest, by which the pairs become a dataset."""
+    info = RefinementInfo(settings=settings, pairs=sorted(pairs, key=lambda entry: entry.pair_id))
+    folder.write_json(REFINEMENT_MANIFEST, asdict(info))
+    return info
+
+
+def _pack(positions: np.ndarray) -> np.ndarray:
+    limit = np.iinfo(np.int16).max
+    packed = np.nan_to_num(positions * _STEPS).round().clip(-limit, limit).astype(np.int16)
+    packed[~np.isfinite(positions)] = _UNKNOWN
+    return packed
+
+
+def _read_pair(folder: StorageFolder, entry: PairEntry) -> RefinementPair:
+    place = f"{folder}/pairs/{entry.pair_id}.parquet"
+    try:
+        table = pq.read_table(pa.BufferReader((folder / "pairs").read(f"{entry.pair_id}.parquet")))
+    except (pa.ArrowException, OSError) as error:
+        raise DatasetError(f"{place} cannot be read: {first_line(error)}; {_REMEDY}") from error
+    if table.schema != _SCHEMA or table.num_rows != 1:
+        raise DatasetError(f"{place} is no pair; {_REMEDY}")
+    row = table.to_pylist()[0]
+    try:
+        arrays = {name: np.frombuffer(row[name], np.uint8).reshape(*entry.size, 3) for name in _IMAGES}
+        arrays |= {name: np.frombuffer(row[name], np.uint8).reshape(entry.size) for name in _MAPS}
+        packed = {name: np.frombuffer(row[name], np.int16).reshape(*entry.size, 2) for name in _POSITIONS}
+        poses = BodyPoses(**{name: np.array(row[name], np.float32).reshape(shape) for name, shape in _POSES})
+    except (ValueError, TypeError) as error:
+        raise DatasetError(f"{place} has arrays of other sizes than {entry.size}; {_REMEDY}") from error
+    arrays |= {
+        name: np.where(values == _UNKNOWN, np.nan, values.astype(np.float32) / _STEPS).astype(np.float32)
+        for name, values in packed.items()
+    }
+    return RefinementPair(**arrays, poses=poses, scale=float(row["scale"]))
+
+
+def _load_info(folder: StorageFolder) -> RefinementInfo:
+    """Read the manifest. Raises DatasetError for one of another version, or that is none."""
+    place = f"{folder}/{REFINEMENT_MANIFEST}"
+    info = parse_json(RefinementInfo, folder.read(REFINEMENT_MANIFEST), place, DatasetError)
+    if info.schema_version != _VERSION:
+        raise DatasetError(f"{place} has schema version {info.schema_version}, expected {_VERSION}")
+    for entry in info.pairs:
+        check_size(entry.size, place, DatasetError)
+        if not re.fullmatch(r"[\w-][\w.-]*", entry.pair_id):  # it becomes the name of a file
+            raise DatasetError(f"{place} has a pair {entry.pair_id!r}, which is no name of a file")
+    return info
