@@ -30,7 +30,7 @@ OUTFITS: tuple[tuple[str, str], ...] = (
 )
 """Upper and lower colours: once round the wheel, then white and black. The person's own come before them."""
 
-DEMO_ACTIONS = ("wave", "jumping_jacks", "kick")
+DEMO_ACTIONS = ("wave", "jumping_jacks", "stretch")
 """What the person of the photo does, one after the other."""
 
 _PERSON, _POSED, _POSED_FRAMES, _POSED_FRAME = "farid", "raise_arms", 13, 1  # arms apart from the trunk
