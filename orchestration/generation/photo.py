@@ -147,7 +147,7 @@ def animate_photo(
 
 
 @dataclass(frozen=True)
-class Subject:
+class PhotoSubject:
     """The person of a picture, as they are seen at first."""
 
     image: np.ndarray
@@ -158,7 +158,7 @@ class Subject:
     """What had to be changed or guessed to read the file."""
 
 
-def find_subject(path: Path, view: PhotoSettings) -> Subject:
+def find_subject(path: Path, view: PhotoSettings) -> PhotoSubject:
     """Read a picture and find the person in it.
 
     Raises:
@@ -166,11 +166,11 @@ def find_subject(path: Path, view: PhotoSettings) -> Subject:
     """
     footage = read_image(path, size=None)
     image = shrink(footage.images[0], _LONGEST)
-    return Subject(image, find_body(image, view.person), footage.notes)
+    return PhotoSubject(image, find_body(image, view.person), footage.notes)
 
 
 def open_person(
-    path: Path, view: PhotoSettings, movements: Sequence[Movement] = (), subject: Subject | None = None
+    path: Path, view: PhotoSettings, movements: Sequence[Movement] = (), subject: PhotoSubject | None = None
 ) -> ShownPerson:
     """Read a photo or a video of a person, framed so that movements fit in.
 
@@ -242,7 +242,9 @@ def _find_frame(
     return find_frame(found, picture, view.height_and_width, fitted)
 
 
-def _find_movements(moves: MotionSettings, view: PhotoSettings, seed: int, subject: Subject | None) -> list[Movement]:
+def _find_movements(
+    moves: MotionSettings, view: PhotoSettings, seed: int, subject: PhotoSubject | None
+) -> list[Movement]:
     """What the person is to do: motions, or the poses of a driving video."""
     if view.poses is not None:
         if moves.is_given:
