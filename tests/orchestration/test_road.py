@@ -98,7 +98,7 @@ def test_generate_by_hand(made, monkeypatch, capsys):
     cli.main(line.split())
     out = capsys.readouterr().out
     assert f"{FRAMES} frames in x.mp4" in out and "upper: #2a6fdb is (a, b) = (18, -61)" in out
-    assert (folder / "x.png").exists()
+    assert (folder / "x.sheet.png").exists()
 
 
 def test_photo_gives_the_colour(made, monkeypatch, capsys):

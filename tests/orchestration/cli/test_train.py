@@ -25,7 +25,7 @@ test_bad_input_is_one_line_and_writes_nothing = refusals(
     ("train color_encoder nowhere", "no dataset in .*nowhere.*posegen prepare"),
     (
         "train color_encoder data --preset huge",
-        "unknown preset 'huge', expected one of paper, small, tiny; see posegen train",
+        "unknown preset 'huge', expected one of medium, paper, small, tiny; see posegen train",
     ),
     (
         "train behavior_flow a --from runs/a --behavior runs/b",

@@ -22,12 +22,14 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset
 from posegen.datasets.motions import MotionDataset
 from posegen.datasets.parsing import ParsingDataset
+from posegen.datasets.refinement import RefinementDataset
 from posegen.errors import DatasetError, EvaluationError
 from posegen.evaluation.metric_registry import find_metric_info
 from posegen.io.storage import StorageFolder
 from posegen.samples import Samples, fixed_batch
 from posegen.stages import STAGES, ColorEncoder, Stage
 from tests.support.labelled_photos import studio_photos, write_photos
+from tests.support.refinement import write_pairs
 
 NARROW = {
     "generator_width": 4,
@@ -116,7 +118,13 @@ def save_run(folder: Path, stage: Stage, data: Dataset) -> str:
 def every_data(dataset, corpus, tmp_path_factory) -> dict[type[Dataset], Dataset]:
     """A dataset of each kind."""
     photos = write_photos(tmp_path_factory.mktemp("photos"), studio_photos())
-    return {ClipDataset: ClipDataset(dataset), MotionDataset: corpus, ParsingDataset: photos}
+    pairs = write_pairs(tmp_path_factory.mktemp("pairs"))
+    return {
+        ClipDataset: ClipDataset(dataset),
+        MotionDataset: corpus,
+        ParsingDataset: photos,
+        RefinementDataset: pairs,
+    }
 
 
 @pytest.mark.parametrize("name", BATCHES)

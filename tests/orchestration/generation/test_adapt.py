@@ -38,7 +38,7 @@ def subject(monkeypatch) -> ShownPerson:
         Photo(image, pair.poses[index], pair.classes[index], soft_matte(image, pair.masks[index]), background)
         for index, image in enumerate(pair.images)
     ]
-    found = ShownPerson(photos, background, measure_body(photos[0].pose))
+    found = ShownPerson(photos, background, measure_body(photos[0].pose), photos[0].pose, [])
     monkeypatch.setattr(adaptation, "open_person", lambda path, view: found)
     monkeypatch.setattr(adaptation, "_seconds_of_step", lambda config, dataset: 0.02)
     monkeypatch.setattr(adaptation, "_EPOCH_STEPS", 2)

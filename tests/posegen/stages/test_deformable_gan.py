@@ -70,7 +70,12 @@ def batch(drawn) -> dict[str, torch.Tensor]:
 
 
 def test_stage_is_known():
-    assert STAGES["deformable_gan"] is DeformableGAN and set(DeformableGAN.presets) == {"paper", "small", "tiny"}
+    assert STAGES["deformable_gan"] is DeformableGAN and set(DeformableGAN.presets) == {
+        "medium",
+        "paper",
+        "small",
+        "tiny",
+    }
 
 
 def test_losses_are_those_of_the_objective(batch):
