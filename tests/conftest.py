@@ -23,7 +23,7 @@ from tests.support.ray_tests import group_tests
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 os.environ["COLUMNS"] = "200"  # lines of tables are whole
-for name in ("CI", "BUILD_NUMBER"):  # where they are set, pytest compares files that differ for minutes to show all of it
+for name in ("CI", "BUILD_NUMBER"):  # with them pytest takes minutes to show how long values differ
     os.environ.pop(name, None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
     torch.set_num_threads(1)
