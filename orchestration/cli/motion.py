@@ -156,7 +156,7 @@ def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJ
 def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int = 12) -> None:
     """Render motions of any file as strips, a video and a 3-D page.
 
-    posegen motion show FILE … OUT. Strips have every third frame; on the page motions can be turned.
+    posegen motion show FILE … OUT. Strips have ten pictures a second; on the page motions can be turned.
 
     Args:
         paths: Files, or folders of them; then OUT, a folder for the pictures.
