@@ -51,15 +51,15 @@ def test_everyone_stands_in_their_place_on_one_floor():
 
 def test_long_captions_of_many_are_numbers_with_a_legend():
     motions = [short_motion("wave", 1)] * 6
-    captions = [f"random future {number} of jump-2" for number in range(6)]
+    captions = [f"random future {number} of jump-2 of the second net" for number in range(6)]
     figure = make_motion_figure(motions, captions)
     [labels] = [trace for trace in figure.data if trace.mode == "text"]
     assert list(labels.text) == ["1", "2", "3", "4", "5", "6"]
     [legend] = figure.layout.annotations
-    assert legend.text.split("<br>")[1] == "<b>2</b>  random future 1 of jump-2"
+    assert legend.text.split("<br>")[1] == f"<b>2</b>  {captions[1]}"
     alone = make_motion_figure(motions[:1], captions[:1])
     assert alone.data[-1].text == (captions[0],) and not alone.layout.annotations
-    two = make_motion_figure(motions[:2], [f"{caption} of the second net" for caption in captions[:2]])
+    two = make_motion_figure(motions[:2], captions[:2])
     assert two.data[-1].text[0] == "random future 0 of jump-2 of<br>the second net"
 
 
