@@ -60,7 +60,7 @@ def test_long_captions_of_many_are_numbers_with_a_legend():
     alone = make_motion_figure(motions[:1], captions[:1])
     assert alone.data[-1].text == (captions[0],) and not alone.layout.annotations
     two = make_motion_figure(motions[:2], captions[:2])
-    assert two.data[-1].text[0] == "random future 0 of jump-2 of<br>the second net"
+    assert two.data[-1].text[0] == "random future 0 of jump-2 of the<br>second net"
 
 
 @pytest.mark.parametrize("count", [1, 2, 6, 12])
