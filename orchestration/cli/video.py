@@ -21,7 +21,9 @@ from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
-from orchestration.training.runs import dataset_of
+from orchestration.training.runs import dataset_of, find_record
+from posegen.errors import ConfigError
+from posegen.io.storage import StorageFolder
 
 if TYPE_CHECKING:
     from orchestration.generation.output import GeneratedVideos
@@ -83,6 +85,8 @@ def _animate(
     if is_image(run) or is_video(run) or Path(run).is_file():
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
+        if Path(run).is_dir() and find_record(StorageFolder(run)) is None:
+            raise ConfigError(f"{run} is a folder without a run, expected a photo, a video of the person or a run")
         content = source.require_content()
         made = animate(
             run,
