@@ -10,7 +10,7 @@ from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.errors import ConfigError
 from posegen.features.body_bones import swap_sides
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LAYERS, LayeredPerson, order_by_depth
+from posegen.features.layered_person import LAYERS, LayeredPerson, hides_hand, order_by_depth
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 from tests.support.drawn_person import COLORS, ROOM, draw_person, make_pose
@@ -43,6 +43,16 @@ def test_an_arm_that_is_raised_leaves_nothing_behind(person):
     assert is_color(shown[forearm], ROOM).all()
     assert is_color(shown[8:20, 92:104], COLORS[PersonClass.SKIN]).sum() > 15  # the hand is where it is asked for
     assert is_color(shown[30:44, 84:98], COLORS[PersonClass.UPPER]).mean() > 0.3
+
+
+def test_arm_whose_hand_is_in_a_pocket_is_the_other_one_mirrored():
+    person = draw_person()
+    wrist = person.pose.keypoints[joint_indices(["left_wrist"])[0], :2].astype(int).tolist()
+    labels = cv2.circle(person.labels.copy(), wrist, 20, int(PersonClass.LOWER), -1)
+    assert hides_hand(person.pose, labels, "left") and not hides_hand(person.pose, labels, "right")
+    pocketed = LayeredPerson.take_apart(person.image, person.pose, labels, person.matte, person.background)
+    assert pocketed.borrowed == {LAYERS.index("left_arm")}
+    assert not person.layered().borrowed
 
 
 def test_each_limb_is_shown_along_its_whole_length(person):
