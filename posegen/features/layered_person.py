@@ -53,6 +53,11 @@ _ANKLES = joint_indices(["right_ankle", "left_ankle"])
 
 # Usual half widths, in lengths of the trunk.
 _HALF_WIDTHS = {"upper_arm": 0.12, "forearm": 0.09, "thigh": 0.18, "calf": 0.13, "foot": 0.1}
+_WIDEST_EDGE = 1.5  # of the width on the other side: up to where the edge of an arm before the body is searched
+_ALONG_EDGE = ((0.0, np.inf), (-np.inf, 0.95))  # of an upper arm, and of a forearm: not of a hand, which is wider
+_PAST = 2.5  # half widths that pixels past such an edge are farther away
+_CONTRAST = 30.0  # levels by which what lies before it differs from what lies beyond, if there is one
+_IN_PLANE = 0.6  # share of an arm's length that is seen, below which its sides are not straight
 _SLIMMEST = 0.6  # of the usual half widths
 _HEAD_RADIUS, _TRUNK_MARGIN, _WITHIN_TRUNK = 0.3, 0.1, 0.8
 _HAND = 0.35  # how far beyond the wrist an arm reaches
@@ -395,6 +400,7 @@ class _Division:
     def __init__(self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray):
         self.image, self.pose, self.labels, self.matte = image, pose, labels, matte
         self.bones, self.trunk = find_bones(pose), trunk_length(pose)
+        self.smooth = cv2.GaussianBlur(image, (0, 0), 0.7).astype(np.float32)
         self.hull = cv2.convexHull(pose.keypoints[_TRUNK_JOINTS, :2].round().astype(np.int32))
         inside = matte > _NOBODY
         # The soft border of a person has the class of the person beside it.
@@ -471,6 +477,8 @@ class _Division:
                     beyond = _HAND * self.trunk if name.endswith("forearm") else 0.0
                     offset, width = self._measure_limb(bone)
                     distance = self._bone_distance(points - offset, bone, beyond) / width
+                    if layer in _ARMS and foreshortening(self.pose, name) > _IN_PLANE:
+                        distance = distance + self._past_edge(points, bone)
                     distances[layer] = np.minimum(distances[layer], distance)
         is_clothed = bool(np.isin(self._classes_along(("right_thigh", "left_thigh")), _CLOTH).mean() > 0.5)
         for name in ("right_forearm", "left_forearm"):
@@ -536,6 +544,38 @@ class _Division:
             ends = np.where(person.all(axis=1), np.inf, reach[(~person).argmax(axis=1)])
             sides.append(float(np.median(ends)))
         return middles, normal, sides
+
+    def _past_edge(self, points: np.ndarray, bone: int) -> np.ndarray:
+        """How many pixels points (N, 2) lie past an edge that ends an arm before the body, at most `_PAST`.
+
+        The edge runs along the bone where the picture's colours differ most, on a side that has no outline.
+        """
+        past = np.zeros(len(points))
+        usual = _HALF_WIDTHS[SOFT_BONES[bone].split("_", 1)[1]] * self.trunk
+        middles, normal, sides = self._find_outline(bone, usual)
+        expected = min(*sides, 1.3 * usual)
+        window = max(round(2 * expected), 2)  # half pixels
+        reach = np.arange(0, round(2 * _WIDEST_EDGE * expected) + 1) / 2
+        for side, towards in zip(sides, (normal, -normal), strict=True):
+            if np.isfinite(side):
+                continue
+            steps = np.arange(-2, len(reach) + window + 2) / 2
+            places = (middles[:, None] + steps[:, None] * towards).astype(np.float32)  # (M, R, 2)
+            # Medians along the bone and across it: a pattern or a strap differs nowhere for long.
+            colors = np.median(cv2.remap(self.smooth, places, None, cv2.INTER_LINEAR), axis=0)  # type: ignore[call-overload]
+            contrast = np.linalg.norm(colors[4 : len(reach) + 4] - colors[: len(reach)], axis=-1)
+            for number in range(len(reach)):
+                before = np.median(colors[max(number + 2 - window, 0) : number + 2], axis=0)
+                beyond = np.median(colors[number + 3 : number + 3 + window], axis=0)
+                contrast[number] *= np.linalg.norm(beyond - before) > _CONTRAST
+            contrast *= np.exp(-((reach / expected - 1) ** 2) / 2)
+            best = int(contrast.argmax())
+            if contrast[best] > 0:
+                past = np.maximum(past, (points - middles[0]) @ towards - reach[best])
+        vector = self.bones.along[bone]
+        along = (points - self.bones.origins[bone]) @ vector / max(float(vector @ vector), 1e-9)
+        first, last = _ALONG_EDGE[SOFT_BONES[bone].endswith("forearm")]
+        return np.where((along > first) & (along < last), np.minimum(past, _PAST), 0.0)
 
     def _finds_skirt(self) -> bool:
         """Whether cloth hangs between the thighs: a skirt, a dress or a long coat."""

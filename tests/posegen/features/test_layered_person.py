@@ -65,6 +65,23 @@ def test_each_limb_is_shown_along_its_whole_length(person):
         assert (~is_color(shown[points[:, 1], points[:, 0]], ROOM)).mean() > 0.95, near
 
 
+def test_sleeve_that_hangs_before_the_trunk_is_cut_at_its_edge():
+    """Its bone lies near the inner edge of the sleeve, whose class is that of the trunk."""
+    person = draw_person()
+    image, labels = person.image.copy(), np.zeros_like(person.labels)
+    labels[:36] = person.labels[:36]
+    labels[86:] = person.labels[86:]
+    labels[36:86, 36:98] = PersonClass.UPPER
+    image[36:86, 36:90], image[36:86, 90:98] = (20, 20, 30), (210, 205, 200)
+    labels[86:94, 90:98] = PersonClass.SKIN
+    pose = make_pose({"left_shoulder": (91, 42), "left_elbow": (92, 64), "left_wrist": (92, 84)})
+    matte = (labels > 0).astype(np.float32)
+    arm = LayeredPerson.take_apart(image, pose, labels, matte, person.background).layers[LAYERS.index("left_arm")]
+    rows = arm.opacity[58:76] > 127
+    assert rows[:, 91:97].all()
+    assert not rows[:, :86].any()
+
+
 def test_an_arm_before_the_trunk_leaves_cloth_where_it_was():
     folded = draw_person()
     image, labels = folded.image.copy(), folded.labels.copy()
