@@ -20,6 +20,8 @@ from posegen.stages.video_stage import VideoStage
 
 _GRID = (17, 25, 25)  # colours of the table: steps of L, a and b
 _ROUNDS, _FINER = 3, 2.0  # of the search between the colours of the table, and how much finer each is
+_KNOTS, _FADE_STEPS = 33, 60  # colours of a way, between which it is straight, and steps of the search for them
+_EVENNESS = 0.08  # weight of the way's length, in ranges of the training colours, against variances of codes
 _LEAST_SPREAD = 1e-3  # of the largest standard deviation: of parts of the code that tell nothing
 _GARMENTS: tuple[Garment, ...] = ("upper", "lower")
 
@@ -70,15 +72,36 @@ class CodeColors:
     def fade(self, codes: tuple[Tensor, Tensor], ends: tuple[Lab, Lab], shares: np.ndarray) -> np.ndarray:
         """Return the colours (T, 3) along the line between two codes, with exactly the colours given at its ends.
 
+        Several colours may have nearly one code, and the nearest would jump from one to another on the way. So the
+        whole way is found at once: each colour's code is to be on the line, and each colour near the one before it.
+
         Args:
             codes: (Z,) of the first and of the last frame.
             ends: L, a, b of both.
             shares: (T,) in [0, 1], how far along the line each frame is.
         """
-        along = torch.from_numpy(shares).float()[:, None]
-        colors = self.colors_of((1 - along) * codes[0] + along * codes[1])
-        first, last = self.colors_of(torch.stack(codes))
-        return colors + (1 - shares)[:, None] * (ends[0] - first) + shares[:, None] * (ends[1] - last)
+        along = torch.linspace(0, 1, _KNOTS)[:, None]
+        line = ((1 - along) * codes[0] + along * codes[1]) / self._spread  # (K, Z)
+        scale = self._codebook.highest - self._codebook.lowest
+        first, last = (torch.tensor(end, dtype=torch.float32) / scale for end in ends)
+        start = (1 - along) * first + along * last  # (K, 3), straight
+        inner = start[1:-1].clone().requires_grad_()
+        optimizer = torch.optim.LBFGS([inner], max_iter=_FADE_STEPS, line_search_fn="strong_wolfe")
+
+        def away() -> Tensor:
+            optimizer.zero_grad()
+            way = torch.cat([start[:1], inner, start[-1:]])
+            off = (self._codebook.predict(way * scale) / self._spread - line).square().sum(dim=1).mean()
+            steps = (way.diff(dim=0) * (_KNOTS - 1)).square().sum(dim=1).mean()
+            loss = off + _EVENNESS * steps
+            loss.backward()
+            return loss
+
+        optimizer.step(away)
+        way = torch.cat([start[:1], inner.detach(), start[-1:]]).double().numpy() * scale.double().numpy()
+        way[0], way[-1] = ends
+        way[1:-1] = into_gamut(way[1:-1])
+        return np.stack([np.interp(shares, along[:, 0].numpy(), way[:, axis]) for axis in range(3)], axis=-1)
 
     @cached_property
     def _spread(self) -> Tensor:
