@@ -169,37 +169,22 @@ def evaluate_photos(
             raise ConfigError(f"{path}: no such clip")
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"{settings.out} is a file, expected a folder for the report")
-    pipelines = settings.pipelines()
-    labelled = _open_labels(settings)
-    num_labelled = len(labelled.split("test")) if labelled else 0
-    total = len(clips) + len(pipelines) * (len(files) + num_labelled)
+    pipelines, labelled = settings.pipelines(), _open_labels(settings)
     left_out: dict[str, str] = {}
+    num_labelled = len(labelled.split("test")) if labelled else 0
+    count = _Count(on_progress, len(clips) + len(pipelines) * (len(files) + num_labelled))
     with recorded_report("photo", settings.out, settings) as log:
         motion = _Motion(settings, pipelines, left_out)
-        for done, path in enumerate(clips):
-            on_progress(done, total)
+        for path in clips:
             motion.add(path)
-        rows, photos, done = motion.rows(), {}, len(clips)
+            count.add()
+        rows, photos = motion.rows(), {}
         for method, pipeline in pipelines.items():
-            photos[method] = found = []
-            for path in files:
-                on_progress(done, total)
-                done += 1
-                try:
-                    scores, picture = _score_file(path, settings, pipeline)
-                except PosegenError as error:
-                    left_out[path.name] = first_line(error)
-                    continue
-                found.append(scores)
-                write_picture(settings.out / _photo_folder(method) / f"{path.stem}.png", picture)
-            rows += _photo_rows(method, found)
+            photos[method] = _score_photos(files, settings, (method, pipeline), left_out, count)
+            rows += _photo_rows(method, photos[method])
             if labelled:
-                counts = count_photos(
-                    labelled, "test", pipeline.labelled_parser(), lambda n, start=done: on_progress(start + n, total)
-                )
-                done += num_labelled
+                counts = count_photos(labelled, "test", pipeline.labelled_parser(), lambda _: count.add())
                 rows += _mask_rows(method, counts)
-        on_progress(total, total)
         protocol = _protocol(settings)
         labels = [labelled.fingerprint.encode()] if labelled else []
         evaluation = PhotoEvaluation(
@@ -216,23 +201,52 @@ def evaluate_photos(
     return evaluation
 
 
+class _Count:
+    """Tells how many of all things are done."""
+
+    def __init__(self, on_progress: Callable[[int, int], None], total: int):
+        self._on_progress, self._done, self._total = on_progress, 0, total
+        on_progress(0, total)
+
+    def add(self) -> None:
+        """Another one is done."""
+        self._done += 1
+        self._on_progress(self._done, self._total)
+
+
+def _score_photos(
+    files: Sequence[Path],
+    settings: PhotoEvaluateSettings,
+    pipeline: tuple[str, PhotoPipeline],
+    left_out: dict[str, str],
+    count: _Count,
+) -> list[PhotoScores]:
+    """Measure a pipeline, by its name, on photos, and write their pictures; what cannot be shown is left out."""
+    photos, motions = [], protocol_motions()
+    for path in files:
+        try:
+            image = read_image(path, size=None).images[0]
+            scores, picture = score_photo(path.stem, image, settings.size, motions, pipeline[1])
+        except PosegenError as error:
+            left_out[path.name] = first_line(error)
+        else:
+            photos.append(scores)
+            write_picture(settings.out / _photo_folder(pipeline[0]) / f"{path.stem}.png", picture)
+        count.add()
+    return photos
+
+
 def _open_labels(settings: PhotoEvaluateSettings) -> ParsingDataset | None:
     """The labelled photos, which are converted where they are no dataset yet."""
     if not settings.labels:
         return None
     folder = StorageFolder(settings.labels)
     if not folder.exists(PARSING_MANIFEST):
-        folder = convert_photos(
-            Path(settings.labels), str(settings.out / "labelled"), ParsingSettings(workers=0)
-        ).folder
+        out = str(settings.out / "labelled")
+        folder = convert_photos(Path(settings.labels), out, ParsingSettings(workers=0)).folder
     dataset = ParsingDataset(folder)
     dataset.split("test")  # or a DatasetError
     return dataset
-
-
-def _score_file(path: Path, settings: PhotoEvaluateSettings, pipeline: PhotoPipeline) -> tuple[PhotoScores, np.ndarray]:
-    image = read_image(path, size=None).images[0]
-    return score_photo(path.stem, image, settings.size, protocol_motions(), pipeline)
 
 
 def _photo_folder(method: str) -> str:
@@ -277,7 +291,7 @@ class _Motion:
         write_picture(self._settings.out / "clips" / f"{clip.name}.png", side_by_side(clip, frames))
 
     def rows(self) -> list[ProtocolRow]:
-        """Each method's means over clips; to reach is the best of what came before, which sees the first frame alone."""
+        """Each method's means over clips; to reach is the best of what came before."""
         found = []
         for metric in next(iter(self.means.values()), {}).get(_OURS, {}):
             by_method = {name: [of_clip[name][metric] for of_clip in self.means.values()] for name in self._methods}
