@@ -208,8 +208,8 @@ def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluat
 
     Later frames of each clip are shown from its first one, by layers as `posegen animate PHOTO` does, and compared with
     copying it, with rigid parts and, where a run is given, with Deformable GAN. People of --photos are shown in actions
-    and colours: whether they keep their look, have the colours, take the poses and are whole. On --labels it is measured
-    which pixels are taken for which garment. --without and --ablations show what single parts are worth.
+    and colours: whether they keep their look, have the colours, take the poses and are whole. On --labels the masks of
+    garments are measured. --without and --ablations show what single parts are worth.
 
     Args:
         clips: Videos of one person each.

@@ -18,7 +18,7 @@ from orchestration.generation.colors import SamplingSettings
 from orchestration.generation.output import require_writable
 from orchestration.generation.people import is_image
 from orchestration.generation.photo import PhotoSettings, open_person
-from orchestration.generation.photo_colors import ColorReader, hex_code
+from orchestration.generation.photo_colors import ColorReader
 from orchestration.generation.pose_sources import Movement
 from posegen.color.garment_recoloring import (
     Garment,
@@ -29,7 +29,7 @@ from posegen.color.garment_recoloring import (
     shown_color,
 )
 from posegen.color.lab import lab_to_rgb
-from posegen.color.palette import color_name
+from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError
 from posegen.inference.photo import perceive_photo
 from posegen.io.images import grid, shrink, write_picture, write_whole
@@ -242,7 +242,7 @@ def _draw(
     free = distinct_garments(labels, [garment for garment in _ORDER if asked[garment]])
     drawn = reader.sample(free, settings)
     return [
-        {garment: _Request(hex_code(colors[number].lab), colors[number].lab) for garment, colors in drawn.items()}
+        {garment: _Request(hex_color(colors[number].lab), colors[number].lab) for garment, colors in drawn.items()}
         for number in range(settings.samples)
     ]
 

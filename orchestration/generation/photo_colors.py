@@ -12,9 +12,8 @@ from torch import Tensor
 
 from orchestration.generation.colors import ColorSettings, SamplingSettings, measure_cloth
 from orchestration.generation.people import is_image
-from posegen.color.garment_recoloring import Garment, Lab, distinct_garments, require_separate, shown_color
-from posegen.color.lab import lab_to_rgb
-from posegen.color.palette import color_name, parse_color
+from posegen.color.garment_recoloring import Garment, Lab, distinct_garments, require_separate
+from posegen.color.palette import color_name, hex_color, parse_color
 from posegen.errors import ColorError, ConfigError
 from posegen.inference.cloth_color import color_of_worn
 from posegen.inference.code_colors import CodeColors, load_code_colors
@@ -178,11 +177,6 @@ class RequestedColors:
         return ChosenColors(videos, self._notes | drawn)
 
 
-def hex_code(lab: Lab) -> str:
-    """Return ``#rrggbb`` of a colour, or of what displays show for it."""
-    return "#" + "".join(f"{round(float(channel) * 255):02x}" for channel in lab_to_rgb(shown_color(lab)))
-
-
 def _color_in_photo(path: Path, garment: Garment) -> Lab | None:
     """The colour of what somebody in a photo wears; None where the photo shows nobody."""
     try:
@@ -199,4 +193,4 @@ def _note(text: str, color: CodedColor) -> str:
 
 def _list(colors: Sequence[CodedColor]) -> str:
     """Write colours that were drawn, so that they can be asked for."""
-    return ", ".join(f"{hex_code(color.lab)} {color_name(color.lab)}" for color in colors)
+    return ", ".join(f"{hex_color(color.lab)} {color_name(color.lab)}" for color in colors)
