@@ -145,7 +145,7 @@ class RequestedColors:
         end = {garment: getattr(asked, f"{garment}_to") for garment in _GARMENTS}
         self._begin = {garment: self._reader.read(garment, text) for garment, text in begin.items() if text}
         self._end = {garment: self._reader.read(garment, text) for garment, text in end.items() if text}
-        self._notes = {garment: _note(begin[garment], color) for garment, color in self._begin.items()}
+        self._notes: dict[str, str] = {garment: _note(begin[garment], color) for garment, color in self._begin.items()}
         self._notes |= {f"{one}, at the end": _note(end[one], color) for one, color in self._end.items()}
 
     def choose(self, labels: np.ndarray) -> ChosenColors:
@@ -173,7 +173,7 @@ class RequestedColors:
                 for garment, color in first.items()
             }
             videos.append(paths)
-        drawn = {garment: f"at random {_list(colors)}" for garment, colors in random.items()}
+        drawn: dict[str, str] = {garment: f"at random {_list(colors)}" for garment, colors in random.items()}
         return ChosenColors(videos, self._notes | drawn)
 
 

@@ -92,7 +92,8 @@ class ShownPhoto:
     @classmethod
     def of(cls, photo: Photo, poses: BodyPoses, pipeline: PhotoPipeline = WHOLE_PIPELINE) -> ShownPhoto:
         """Show a photo's person. Raises ConfigError where the pose lacks a shoulder or a hip."""
-        person, surface_map = pipeline.person_of(photo), SurfaceMap(photo.layered())
+        layered = photo.layered()
+        person, surface_map = pipeline.refine(layered), SurfaceMap(layered)
         rows = range(len(poses))
         frames = np.stack([person.frame(poses[row]) for row in rows])
         return cls(photo, poses, frames, [surface_map.of(poses[row]) for row in rows], pipeline)
@@ -160,7 +161,7 @@ def score_color(shown: ShownPhoto, garment: Garment, color: Lab, labels: np.ndar
     """
     photo, truth = shown.photo, shown.photo.labels if labels is None else labels
     image = GarmentPaint(photo.image, photo.labels, garment).apply(color)
-    person = shown.pipeline.person_of(photo).recolored(image)
+    person = shown.pipeline.refine(photo.layered()).recolored(image)
     cloth, bare = _inner(garment_region(truth, garment)), _inner(np.isin(truth, _BARE), 1)
     distances, changed, seen = [], 0, 0
     for index, surface in enumerate(shown.surfaces):

@@ -110,7 +110,7 @@ def layer_frames(clip: RealClip, pipeline: PhotoPipeline = WHOLE_PIPELINE) -> np
 
 def layer_frames_of(photo: Photo, clip: RealClip, pipeline: PhotoPipeline = WHOLE_PIPELINE) -> np.ndarray:
     """Show the layered person of a photo that stands like the source frame, (N, H, W, 3)."""
-    person = pipeline.person_of(photo)
+    person = pipeline.refine(photo.layered())
     scale = relative_size(clip.footage.poses, photo.pose)
     return np.stack([person.frame(clip.footage.poses[int(row)], scale) for row in clip.rows])
 

@@ -39,9 +39,8 @@ class PhotoPipeline:
             return perceive_photo(image, known=known)
         return perceive_photo(image, known=known, parse=_guess_classes)
 
-    def person_of(self, photo: Photo) -> LayeredPerson | RefinedPerson:
-        """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
-        person = photo.layered()
+    def refine(self, person: LayeredPerson) -> LayeredPerson | RefinedPerson:
+        """Return a person whose frames are corrected, or as they are without a refiner."""
         return person if self.refiner is None else RefinedPerson(person, self.refiner)
 
     def labelled_parser(self) -> PhotoParser:
@@ -56,7 +55,6 @@ WHOLE_PIPELINE = PhotoPipeline()
 """What `posegen animate PHOTO` does without a refiner."""
 
 
-def _guess_classes(image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+def _guess_classes(image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Label pixels as `parse_person` does, by the heuristic."""
-    assert mask is not None  # which perceive_photo knows
     return classes_of_garments(guess_garments(image, keypoints, mask), clean_mask(mask))

@@ -105,7 +105,7 @@ def score_photo(
     for action, motion in motions.items():
         poses = fit_motion(motion, photo.pose, size)
         start = time.perf_counter()
-        person = pipeline.person_of(photo)
+        person = pipeline.refine(photo.layered())
         frames = np.stack([person.frame(poses[row]) for row in range(len(poses))])
         seconds += time.perf_counter() - start
         found.append(_find_poses(frames))
@@ -135,7 +135,7 @@ def _time_preview(
     start = time.perf_counter()
     photo = pipeline.perceive(image, known)
     poses = fit_motion(next(iter(motions.values())), photo.pose, known.shape)
-    pipeline.person_of(photo).frame(poses[0])
+    pipeline.refine(photo.layered()).frame(poses[0])
     return photo, time.perf_counter() - start
 
 
