@@ -72,8 +72,8 @@ def _animate(
     posegen animate photo.jpg --action wave_one_hand --upper teal --out wave.mp4
 
     The motion is three-dimensional: generated for an action, by a trained ACTOR (--actor) or a procedure, or read from
-    a file. The person does it in their place and size. One action gives one video. Several, or --sample with a run,
-    give a folder of videos.
+    a file. The person does it in their place and size. One action gives one video. Several, or --sample, give a folder
+    of videos.
 
     Args:
         run: A photo, a video of the person, or a run of the stage video_generator or end_to_end.
@@ -212,7 +212,8 @@ def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluat
 
     Later frames of each clip are shown from its first one, by layers as `posegen animate PHOTO` does, and compared with
     copying it, with rigid parts and, where a run is given, with Deformable GAN. People of --photos are shown in actions
-    and colours: whether they keep their look, have the colours, take the poses and are whole.
+    and colours: whether they keep their look, have the colours, take the poses and are whole. On --labels the masks of
+    garments are measured. --without and --ablations show what single parts are worth.
 
     Args:
         clips: Videos of one person each.
@@ -221,9 +222,9 @@ def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluat
 
     with CountProgress(console, "measuring") as progress:
         evaluation = evaluate_photos(clips, settings, on_progress=progress.update)
-    for lines in (table_cells(evaluation), motion_cells(evaluation)):
+    for lines, names in ((table_cells(evaluation), 3), (motion_cells(evaluation), 2)):
         if len(lines) > 1:
-            _print_table(lines)
+            _print_table(lines, names)
     for line in evaluation.notes:
         console.print(line, markup=False)
     console.print(f"tables and pictures: {settings.out}", markup=False)
@@ -248,10 +249,11 @@ def _export(run: Positional[str], out: Positional[Path]) -> None:
     console.print(f"{made.num_bytes / 1e6:.1f} MB in {made.path}", markup=False)
 
 
-def _print_table(lines: Sequence[tuple[str, ...]]) -> None:
+def _print_table(lines: Sequence[tuple[str, ...]], names: int) -> None:
+    """Print lines, the first of which has the heads; the first so many columns are names, the others numbers."""
     table = Table()
     for column, head in enumerate(lines[0]):
-        table.add_column(head, justify="left" if column < 2 else "right", overflow="fold")
+        table.add_column(head, justify="left" if column < names else "right", overflow="fold")
     for cells in lines[1:]:
         table.add_row(*cells)
     console.print(table)

@@ -22,7 +22,29 @@ from posegen.samples import REGIONS
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorSettings:
+class SamplingSettings:
+    """Random colours."""
+
+    sample: Literal["none", "fitted", "prior"] = "none"
+    """Sample random colours: from the distribution in training (fitted), or from N(0, I) as in the paper (prior). With
+    a photo, those of the run in --encoders."""
+    samples: int = 4
+    """How many random colours: videos of each pose sequence, or pictures."""
+    seed: int = 0
+    """Seed of random colours, and of the motion that is generated for an action."""
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"got samples {self.samples}, expected 1 or more")
+
+    @property
+    def num_videos(self) -> int:
+        """Videos of each pose sequence."""
+        return 1 if self.sample == "none" else self.samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorSettings(SamplingSettings):
     """Colours of the clothes. A garment without one keeps its own, or with --sample gets a random one."""
 
     upper: str = ""
@@ -37,26 +59,11 @@ class ColorSettings:
     """Correct the codes until the rendered garments have the colours given; takes some seconds."""
     garments: GarmentChoice = "dataset"
     """How the garments of the person are found: as the dataset was prepared, or by heuristic or parser."""
-    sample: Literal["none", "fitted", "prior"] = "none"
-    """Sample random colours: from the distribution in training (fitted), or from N(0, I) as in the paper (prior)."""
-    samples: int = 4
-    """Videos with random colours of each pose sequence."""
-    seed: int = 0
-    """Seed of random colours, and of the motion that is generated for an action."""
-
-    def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ConfigError(f"got samples {self.samples}, expected 1 or more")
 
     @property
     def files(self) -> list[Path]:
         """The photos that colours are taken from."""
         return [Path(text) for text in (self.upper, self.lower, self.upper_to, self.lower_to) if is_image(text)]
-
-    @property
-    def num_videos(self) -> int:
-        """Videos of each pose sequence."""
-        return 1 if self.sample == "none" else self.samples
 
 
 OWN_COLORS = ColorSettings()

@@ -14,14 +14,22 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
 from orchestration.generation.animate import MotionSettings, resolve_motions
-from orchestration.generation.colors import read_color
+from orchestration.generation.colors import SamplingSettings
 from orchestration.generation.output import require_writable
 from orchestration.generation.people import is_image
 from orchestration.generation.photo import PhotoSettings, open_person
+from orchestration.generation.photo_colors import ColorReader
 from orchestration.generation.pose_sources import Movement
-from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate, shown_color
+from posegen.color.garment_recoloring import (
+    Garment,
+    GarmentPaint,
+    Lab,
+    distinct_garments,
+    require_separate,
+    shown_color,
+)
 from posegen.color.lab import lab_to_rgb
-from posegen.color.palette import color_name
+from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError
 from posegen.inference.photo import perceive_photo
 from posegen.io.images import grid, shrink, write_picture, write_whole
@@ -31,6 +39,7 @@ from posegen.metrics.garment_color import ColorReport, color_report
 KEEP = "keep"
 """Instead of a colour: the garment keeps its own."""
 
+_ORDER: tuple[Garment, ...] = ("lower", "upper")  # in which garments are painted, and their figures are listed
 _MOST = 100  # pictures on a sheet
 _TALLEST = 1024  # pixels; taller photos are made smaller
 _MOMENTS = 4  # of an action
@@ -43,7 +52,7 @@ _WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorwaySettings:
+class ColorwaySettings(SamplingSettings):
     """The colours, and where the sheet is written."""
 
     out: Path
@@ -58,9 +67,12 @@ class ColorwaySettings:
     """Which person, and with an action the size of each moment."""
 
     def __post_init__(self) -> None:
-        if not self.upper and not self.lower:
-            raise ConfigError("say which colours: --upper '#2a6fdb' black, or --lower navy")
-        number = max(len(self.upper), 1) * max(len(self.lower), 1)
+        super().__post_init__()
+        if not self.upper and not self.lower and self.sample == "none":
+            raise ConfigError(
+                "say which colours: --upper '#2a6fdb' black, --lower navy, or --sample fitted --encoders RUN"
+            )
+        number = max(len(self.upper), 1) * max(len(self.lower), 1) * self.num_videos
         if number > _MOST:
             raise ConfigError(f"{number} pictures are more than the {_MOST} of a sheet: ask for fewer colours")
         if self.out.suffix.lower() != ".png":
@@ -92,7 +104,7 @@ class Colorways:
 
 @dataclass(frozen=True)
 class _Request:
-    """A colour that was asked for."""
+    """A colour that was asked for, or drawn at random."""
 
     text: str
     lab: Lab
@@ -118,20 +130,18 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     figures = settings.out.with_suffix(".csv")
     cloths = [Path(text) for text in settings.upper + settings.lower if is_image(text)]
     require_writable((settings.out, figures), (photo, *cloths))
-    asked: dict[Garment, list[_Request | None]] = {
-        "upper": _read_requests(settings.upper),
-        "lower": _read_requests(settings.lower),
-    }
+    reader = ColorReader(settings.view.encoders)
+    asked = {garment: _read_requests(reader, garment, getattr(settings, garment)) for garment in _ORDER}
+    if settings.sample != "none":
+        reader.require_codes()
     shots = _Moments(photo, settings) if settings.action else _Still(photo, settings)
     found = shots.photo
-    paints = {
-        garment: GarmentPaint(found.image, found.labels, garment) for garment, wanted in asked.items() if any(wanted)
-    }
+    combinations = _combine(asked, _draw(reader, settings, found.labels, asked))
+    given = {garment for colors in combinations for garment in colors}
+    paints = {garment: GarmentPaint(found.image, found.labels, garment) for garment in _ORDER if garment in given}
     cloth = {garment: shots.where(paint.cloth) for garment, paint in paints.items()}
     pictures, reports = [_captioned(_in_a_row(shots.show(found.image)), [("the photo", None)], lines=len(paints))], []
-    for number, combination in enumerate(product(asked["lower"], asked["upper"]), 1):
-        order: tuple[Garment, Garment] = ("lower", "upper")
-        colors = {garment: wanted for garment, wanted in zip(order, combination, strict=True) if wanted}
+    for number, colors in enumerate(combinations, 1):
         require_separate(found.labels, {garment: wanted.lab for garment, wanted in colors.items()})
         picture = found.image
         for garment, wanted in colors.items():
@@ -148,11 +158,9 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
         pictures.append(
             _captioned(_in_a_row(frames), captions or [(f"{number}  own colours", None)], lines=len(paints))
         )
-    columns = (
-        len(asked["upper"])
-        if len(asked["lower"]) > 1 and len(asked["upper"]) > 1
-        else min(_columns(settings), len(pictures))
-    )
+    columns = min(_columns(settings), len(pictures))
+    if len(asked["upper"]) > 1 and len(combinations) > len(asked["upper"]):
+        columns = len(asked["upper"])
     write_picture(settings.out, _lay_out(pictures, columns))
     write_whole(figures, _as_csv(reports).encode())
     notes = dict.fromkeys(shots.notes) | {
@@ -195,7 +203,7 @@ class _Moments:
 
     def __init__(self, path: Path, settings: ColorwaySettings):
         moves = MotionSettings(action=(settings.action,))
-        [(name, motion)] = resolve_motions(moves, None, 0, None).items()
+        [(name, motion)] = resolve_motions(moves, None, settings.seed, None).items()
         movement = Movement(name, motion, motion.fps)
         shown = open_person(path, settings.view, [movement])
         self.photo, self._person = shown.photo, shown.photo.layered()
@@ -220,9 +228,35 @@ def _in_a_row(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([*frames], axis=1)
 
 
-def _read_requests(texts: Sequence[str]) -> list[_Request | None]:
-    """The colours of a garment; None where it keeps its own."""
-    return [None if text == KEEP else _Request(text, read_color(text)) for text in texts] or [None]
+def _read_requests(reader: ColorReader, garment: Garment, texts: Sequence[str]) -> list[_Request | None]:
+    """The colours that are asked for of a garment; None where it keeps its own."""
+    return [None if text == KEEP else _Request(text, reader.read(garment, text).lab) for text in texts]
+
+
+def _draw(
+    reader: ColorReader, settings: ColorwaySettings, labels: np.ndarray, asked: dict[Garment, list[_Request | None]]
+) -> list[dict[Garment, _Request]]:
+    """Random colours of the garments that no colours are asked of, a combination each; without any, one of none."""
+    if settings.sample == "none":
+        return [{}]
+    free = distinct_garments(labels, [garment for garment in _ORDER if asked[garment]])
+    drawn = reader.sample(free, settings)
+    return [
+        {garment: _Request(hex_color(colors[number].lab), colors[number].lab) for garment, colors in drawn.items()}
+        for number in range(settings.samples)
+    ]
+
+
+def _combine(
+    asked: dict[Garment, list[_Request | None]], drawn: Sequence[dict[Garment, _Request]]
+) -> list[dict[Garment, _Request]]:
+    """Every combination of the colours that are asked for with those that are drawn."""
+    combinations = []
+    for lower, of_drawn, upper in product(asked["lower"] or [None], drawn, asked["upper"] or [None]):
+        wanted: dict[Garment, _Request | None] = {"lower": lower, "upper": upper}
+        every = {garment: wanted[garment] or of_drawn.get(garment) for garment in _ORDER}
+        combinations.append({garment: color for garment, color in every.items() if color})
+    return combinations
 
 
 # ---- The sheet

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from orchestration.generation.animate import MotionSettings, resolve_motions
-from orchestration.generation.colors import ColorSettings, read_color
+from orchestration.generation.colors import ColorSettings
 from orchestration.generation.output import (
     GeneratedVideos,
     OutputSettings,
@@ -19,13 +19,13 @@ from orchestration.generation.output import (
     write_contact_sheet,
     write_frames,
 )
+from orchestration.generation.photo_colors import ColorPath, RequestedColors
 from orchestration.generation.pose_sources import Movement, open_poses
-from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate
+from posegen.color.garment_recoloring import Garment, GarmentPaint
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LayeredPerson
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
@@ -33,7 +33,6 @@ from posegen.inference.photo_report import find_hidden_hands, find_weaknesses, n
 from posegen.inference.refined_person import RefinedPerson, load_refiner
 from posegen.io.images import shrink
 from posegen.io.video_reader import iterate_frames, read_image
-from posegen.metrics.garment_color import gamut_note
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
 from posegen.perception.body import FoundBody, find_body
@@ -41,7 +40,6 @@ from posegen.perception.body_tracking import track_video
 from posegen.stages import Refiner
 
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
-_GARMENTS: tuple[Garment, ...] = ("upper", "lower")
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
 _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
@@ -60,6 +58,9 @@ class PhotoSettings:
     """Which of several people in the photo: 1 for the most prominent, 2 for the next."""
     refiner: str = ""
     """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
+    encoders: tuple[str, ...] = ()
+    """With a photo, runs whose colour codes --sample draws from, and colours go through that change: color_encoder's of
+    the upper and of the lower garment, or one of video_generator or end_to_end."""
 
     def __post_init__(self) -> None:
         if self.person < 1:
@@ -122,26 +123,38 @@ def animate_photo(
         output.require_writable([output.out.stem], inputs)
     if view.refiner and is_video(str(path)):
         raise ConfigError(f"--refiner corrects frames of a photo, got the video {path}")
+    requested = RequestedColors(colors, view.encoders)
     refiner = load_refiner(view.refiner) if view.refiner else None
     subject = None if is_video(str(path)) else find_subject(path, view)
     movements = _find_movements(moves, view, colors.seed, subject)
-    output.require_place_for(len(movements))
-    output.require_writable([movement.name for movement in movements], inputs)
+    output.require_place_for(len(movements) * colors.num_videos)
+    output.require_writable([name for one in movements for name in _video_names(one, colors)], inputs)
     shown = open_person(path, view, movements, subject)
     fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
     findings = [*shown.findings, *_judge_movements(shown.seen, movements, fitted)]
-    painter = Painter(shown, colors, refiner)
+    chosen = requested.choose(shown.photo.labels)
+    painter = Painter(shown, chosen.garments, refiner)
     videos, sheets = [], []
     for movement, poses in zip(movements, fitted, strict=True):
         figure = None
         if moves.stick_figures and isinstance(movement.source, Motion):
             figure = MotionRenderer(movement.source, view.height_and_width)
         sequence = PoseSequence(movement.name, poses.keypoints, movement.fps, movement.times, figure)
-        video = PlannedVideo(output.path(movement.name), sequence)
-        frames = ({0: frame} for frame in painter.frames(poses))
-        sheets.append(write_contact_sheet(shown.photo.image, [video], write_frames([video], frames)))
-        videos.append(video)
-    return GeneratedVideos.of(videos, sheets, painter.notes, findings)
+        made, strips = [], []
+        for name, of_video in zip(_video_names(movement, colors), chosen.videos, strict=True):
+            made.append(PlannedVideo(output.path(name), sequence))
+            frames = ({0: frame} for frame in painter.frames(poses, of_video))
+            strips += write_frames(made[-1:], frames)
+        sheets.append(write_contact_sheet(shown.photo.image, made, strips))
+        videos += made
+    return GeneratedVideos.of(videos, sheets, chosen.notes, findings)
+
+
+def _video_names(movement: Movement, colors: ColorSettings) -> list[str]:
+    """Stems of the videos of a movement: one, or one in each of several random colours."""
+    if colors.num_videos == 1:
+        return [movement.name]
+    return [f"{movement.name}-{number + 1}" for number in range(colors.num_videos)]
 
 
 @dataclass(frozen=True)
@@ -256,61 +269,48 @@ def _find_movements(
 
 
 class Painter:
-    """Shows a person in the colours that are asked for.
+    """Shows a person in any colours.
+
+    Args:
+        shown: The person.
+        garments: What is given colours.
+        refiner: What corrects each frame, if anything does.
 
     Raises:
-        PosegenError: A colour cannot be parsed, or its garment is not seen.
+        ColorError: A garment is not seen.
     """
 
-    def __init__(self, shown: ShownPerson, colors: ColorSettings, refiner: Refiner | None = None):
+    def __init__(self, shown: ShownPerson, garments: Iterable[Garment], refiner: Refiner | None = None):
         self._subject, self._refiner = shown, refiner
         self._person = ClipPerson([photo.layered() for photo in shown.photos], shown.background)
-        begin = {garment: getattr(colors, garment) for garment in _GARMENTS}
-        end = {garment: getattr(colors, f"{garment}_to") for garment in _GARMENTS}
-        self.notes: dict[str, str] = {}
-        """For each garment that was given a colour, a note on it."""
-        self._start = {garment: self._color_of(garment, text) for garment, text in begin.items() if text}
-        self._stop = {garment: self._color_of(f"{garment}, at the end", text) for garment, text in end.items() if text}
-        if unbegun := sorted(set(self._stop) - set(self._start)):
-            raise ConfigError(f"--{unbegun[0]}-to fades from --{unbegun[0]}, which is missing")
-        require_separate(shown.photo.labels, self._start)
         self._paints = {
             garment: [GarmentPaint(photo.image, photo.labels, garment) for photo in shown.photos]
-            for garment in self._start
+            for garment in garments
         }
 
-    def frames(self, poses: BodyPoses) -> Iterator[np.ndarray]:
-        """Show one uint8 frame (H, W, 3) per pose of a sequence."""
-        last = max(len(poses) - 1, 1)
-        person = self._person_in(0.0)
+    def frames(self, poses: BodyPoses, colors: Mapping[Garment, ColorPath]) -> Iterator[np.ndarray]:
+        """Show one uint8 frame (H, W, 3) per pose of a sequence.
+
+        Args:
+            poses: The poses.
+            colors: Those of the garments that do not keep their own.
+        """
+        of_frames = {garment: path.colors(len(poses)) for garment, path in colors.items()}
+        person = self._person
         for index in range(len(poses)):
-            if index and self._stop:
-                person = self._person_in(index / last)
+            if any(index == 0 or (of_frame[index] != of_frame[index - 1]).any() for of_frame in of_frames.values()):
+                person = self._person_in({garment: of_frame[index] for garment, of_frame in of_frames.items()})
             if self._refiner is None:
                 yield person.frame(poses[index])
             else:
                 yield RefinedPerson(person.views[0], self._refiner).frame(poses[index])
 
-    def _person_in(self, share: float) -> ClipPerson:
-        """The person in the colours at a share of the video."""
-        if not self._start:
-            return self._person
+    def _person_in(self, colors: Mapping[Garment, np.ndarray]) -> ClipPerson:
+        """The person with garments in colours, L, a, b each."""
         views = []
         for number, (photo, view) in enumerate(zip(self._subject.photos, self._person.views, strict=True)):
-            views.append(self._paint(view, photo, number, share))
+            image = photo.image
+            for garment, (lightness, a, b) in colors.items():
+                image = self._paints[garment][number].apply((lightness, a, b), image)
+            views.append(view.recolored(image))
         return self._person.with_views(views)
-
-    def _paint(self, view: LayeredPerson, photo: Photo, number: int, share: float) -> LayeredPerson:
-        image = photo.image
-        for garment, begin in self._start.items():
-            end = self._stop.get(garment, begin)
-            first, second, third = (1 - share) * np.array(begin) + share * np.array(end)
-            image = self._paints[garment][number].apply((first, second, third), image)
-        return view.recolored(image)
-
-    def _color_of(self, name: str, text: str) -> Lab:
-        color = read_color(text)
-        note = gamut_note(color)
-        values = ", ".join(f"{value:.0f}" for value in color)
-        self.notes[name] = f"{text} is L, a, b = {values}" + (f"; {note}" if note else "")
-        return color

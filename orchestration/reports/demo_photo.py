@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from orchestration.generation.animate import MotionSettings, resolve_motions
-from orchestration.generation.colors import OWN_COLORS, ColorSettings
 from orchestration.generation.photo import Painter, PhotoSettings, ShownPerson, open_person
+from orchestration.generation.photo_colors import ColorPath, ColorReader
 from orchestration.generation.pose_sources import Movement
+from posegen.color.garment_recoloring import Garment
 from posegen.features.body_pose import BodyPoses
 from posegen.io.images import grid, write_picture
 from posegen.io.video_writer import VideoWriter
@@ -82,14 +83,15 @@ def demonstrate_photo(
     movements = [Movement(name, motion, motion.fps) for name, motion in motions.items()]
     shown = open_person(made.photo, PhotoSettings(size=f"{size[0]}x{size[1]}"), movements)
     poses = [movement.fit(shown.photo.pose, size, shown.measures) for movement in movements]
-    painters = [Painter(shown, OWN_COLORS)]
-    painters += [Painter(shown, ColorSettings(upper=upper, lower=lower)) for upper, lower in outfits]
+    painter = Painter(shown, ("upper", "lower"))
+    worn = [_colors_of(*outfit) for outfit in outfits]
     labels = ["own colours", *(f"{upper}, {lower}" for upper, lower in outfits)]
     moments = [_farthest(sequence) for sequence in poses]
-    rows = [_photo_row(shown, painters)]
+    rows = [_photo_row(shown, painter, worn)]
     with VideoWriter(made.video, fps=_FPS) as video:
         for sequence, moment in zip(poses, moments, strict=True):
-            for number, pictures in enumerate(zip(*(painter.frames(sequence) for painter in painters), strict=True)):
+            shows = [painter.frames(sequence, colors) for colors in ({}, *worn)]
+            for number, pictures in enumerate(zip(*shows, strict=True)):
                 video.write(_tiles(pictures, labels))
                 if number == moment:
                     rows.append(list(pictures))
@@ -97,11 +99,17 @@ def demonstrate_photo(
     return made
 
 
-def _photo_row(shown: ShownPerson, painters: Sequence[Painter]) -> list[np.ndarray]:
+def _colors_of(upper: str, lower: str) -> dict[Garment, ColorPath]:
+    reader = ColorReader()
+    colors = reader.read("upper", upper), reader.read("lower", lower)
+    return {"upper": ColorPath(colors[0], colors[0]), "lower": ColorPath(colors[1], colors[1])}
+
+
+def _photo_row(shown: ShownPerson, painter: Painter, worn: Sequence[dict[Garment, ColorPath]]) -> list[np.ndarray]:
     """The person in the pose of the photo, in each of the colours; in their own it is the photo itself."""
     pose = shown.photo.pose
     still = BodyPoses(pose.keypoints[None], pose.depths[None], pose.toes[None])
-    return [shown.photo.image, *(next(painter.frames(still)) for painter in painters[1:])]
+    return [shown.photo.image, *(next(painter.frames(still, colors)) for colors in worn)]
 
 
 def _farthest(poses: BodyPoses) -> int:

@@ -10,31 +10,39 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from orchestration.data.parsing import ParsingSettings, convert_photos
 from orchestration.evaluation.records import Score
 from orchestration.evaluation.video import Perceptual, open_measures
 from orchestration.option_types import FrameSize
 from orchestration.reports.table1 import recorded_report
 from orchestration.tracking.run_log import RunLog
+from posegen.datasets.parsing import PARSING_MANIFEST, ParsingDataset
 from posegen.errors import ConfigError, PosegenError, first_line
 from posegen.evaluation import photo_look, photo_motion, photo_protocol
+from posegen.evaluation.parsing import count_photos, score_parsing
 from posegen.evaluation.photo_motion import (
     ABLATIONS,
-    MOTION_METHODS,
+    BEFORE,
     RealClip,
+    layer_frames,
     read_real_clip,
     score_motion,
     side_by_side,
 )
+from posegen.evaluation.photo_pipeline import PhotoPipeline, PipelinePart
 from posegen.evaluation.photo_protocol import PhotoScores, protocol_motions, score_photo
 from posegen.evaluation.pose_transfer_clips import transfer_frames
 from posegen.inference.pose_transfer import PoseTransfer
+from posegen.inference.refined_person import load_refiner
 from posegen.inference.renderers import load_renderer
 from posegen.io.images import write_picture
+from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image
 from posegen.metrics.person import WRONG
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
@@ -60,12 +68,28 @@ class PhotoEvaluateSettings:
     """HEIGHTxWIDTH at which clips are measured; others are cropped around the person."""
     deformable_gan: str = ""
     """Run of a stage that renders without colour codes, to compare with on the clips."""
+    labels: str = ""
+    """Labelled photos, on whose held-out ones masks are measured: a dataset of `posegen data parsing`, or a folder with
+    photos/ID.jpg, labels/ID.png and classes.txt, of which one is made below --out."""
+    refiner: str = ""
+    """Run of the stage refiner that corrects the frames of the pipeline."""
+    without: tuple[PipelinePart, ...] = ()
+    """Measure also the pipeline without the person parser, with garments by the heuristic, or without its refiner."""
     ablations: bool = False
     """Measure also what is given more than the first frame: the clip's background, or several of its frames."""
     perceptual: tuple[Perceptual, ...] = ("st_lpips",)
     """Perceptual distances; those whose weights are not available are left out, with a note."""
     max_photos: int = 0
     """Photos at most, spread evenly over the folder; 0 measures all."""
+
+    def __post_init__(self) -> None:
+        if "refiner" in self.without and not self.refiner:
+            raise ConfigError("--without refiner leaves out the run of --refiner, which is missing")
+
+    def pipelines(self) -> dict[str, PhotoPipeline]:
+        """Load the pipeline, and those without single parts, by the names of their rows."""
+        whole = PhotoPipeline(refiner=load_refiner(self.refiner) if self.refiner else None)
+        return {_OURS: whole} | {f"{_OURS} without {part}": whole.without(part) for part in self.without}
 
 
 @dataclass(frozen=True)
@@ -81,6 +105,8 @@ class ProtocolRow:
     """The figure that came before."""
     goal: float
     direction: Literal["up", "down"]
+    method: str = _OURS
+    """What is measured: the pipeline, or it with less or more."""
 
     @property
     def reached(self) -> bool:
@@ -101,7 +127,8 @@ class PhotoEvaluation:
     """By clip, method and metric: means over the frames."""
     tests: dict[str, dict[str, dict[str, PairedTest]]]
     """By clip, other method and metric: the layers minus that method, over the clip's frames."""
-    photos: list[PhotoScores]
+    photos: dict[str, list[PhotoScores]]
+    """By method."""
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -135,39 +162,36 @@ def evaluate_photos(
         PosegenError: A clip cannot be read or shows nobody. The report is recorded as failed.
     """
     files = _photo_files(settings)
-    if not clips and not files:
-        raise ConfigError("nothing to measure, expected clips, or --photos FOLDER")
+    if not clips and not files and not settings.labels:
+        raise ConfigError("nothing to measure, expected clips, --photos FOLDER or --labels FOLDER")
     for path in clips:
         if not path.is_file():
             raise ConfigError(f"{path}: no such clip")
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"{settings.out} is a file, expected a folder for the report")
-    total = len(clips) + len(files)
+    pipelines, labelled = settings.pipelines(), _open_labels(settings)
     left_out: dict[str, str] = {}
+    num_labelled = len(labelled.split("test")) if labelled else 0
+    count = _Count(on_progress, len(clips) + len(pipelines) * (len(files) + num_labelled))
     with recorded_report("photo", settings.out, settings) as log:
-        motion = _Motion(settings, left_out)
-        for done, path in enumerate(clips):
-            on_progress(done, total)
+        motion = _Motion(settings, pipelines, left_out)
+        for path in clips:
             motion.add(path)
-        photos = []
-        motions = protocol_motions()
-        for done, path in enumerate(files, start=len(clips)):
-            on_progress(done, total)
-            try:
-                image = read_image(path, size=None).images[0]
-                scores, picture = score_photo(path.stem, image, settings.size, motions)
-            except PosegenError as error:
-                left_out[path.name] = first_line(error)
-                continue
-            photos.append(scores)
-            write_picture(settings.out / "photos" / f"{path.stem}.png", picture)
-        on_progress(total, total)
+            count.add()
+        rows, photos = motion.rows(), {}
+        for method, pipeline in pipelines.items():
+            photos[method] = _score_photos(files, settings, (method, pipeline), left_out, count)
+            rows += _photo_rows(method, photos[method])
+            if labelled:
+                counts = count_photos(labelled, "test", pipeline.labelled_parser(), lambda _: count.add())
+                rows += _mask_rows(method, counts)
         protocol = _protocol(settings)
+        labels = [labelled.fingerprint.encode()] if labelled else []
         evaluation = PhotoEvaluation(
             protocol=protocol,
             protocol_hash=_digest(json.dumps(protocol, sort_keys=True).encode()),
-            data_fingerprint=_digest(*(path.read_bytes() for path in [*clips, *files])),
-            rows=[*motion.rows(), *_photo_rows(photos)],
+            data_fingerprint=_digest(*(path.read_bytes() for path in [*clips, *files]), *labels),
+            rows=sorted(rows, key=lambda row: _WHATS.index(row.what)),
             motion=motion.means,
             tests=motion.tests,
             photos=photos,
@@ -177,14 +201,71 @@ def evaluate_photos(
     return evaluation
 
 
+class _Count:
+    """Tells how many of all things are done."""
+
+    def __init__(self, on_progress: Callable[[int, int], None], total: int):
+        self._on_progress, self._done, self._total = on_progress, 0, total
+        on_progress(0, total)
+
+    def add(self) -> None:
+        """Another one is done."""
+        self._done += 1
+        self._on_progress(self._done, self._total)
+
+
+def _score_photos(
+    files: Sequence[Path],
+    settings: PhotoEvaluateSettings,
+    pipeline: tuple[str, PhotoPipeline],
+    left_out: dict[str, str],
+    count: _Count,
+) -> list[PhotoScores]:
+    """Measure a pipeline, by its name, on photos, and write their pictures; what cannot be shown is left out."""
+    photos, motions = [], protocol_motions()
+    for path in files:
+        try:
+            image = read_image(path, size=None).images[0]
+            scores, picture = score_photo(path.stem, image, settings.size, motions, pipeline[1])
+        except PosegenError as error:
+            left_out[path.name] = first_line(error)
+        else:
+            photos.append(scores)
+            write_picture(settings.out / _photo_folder(pipeline[0]) / f"{path.stem}.png", picture)
+        count.add()
+    return photos
+
+
+def _open_labels(settings: PhotoEvaluateSettings) -> ParsingDataset | None:
+    """The labelled photos, which are converted where they are no dataset yet."""
+    if not settings.labels:
+        return None
+    folder = StorageFolder(settings.labels)
+    if not folder.exists(PARSING_MANIFEST):
+        out = str(settings.out / "labelled")
+        folder = convert_photos(Path(settings.labels), out, ParsingSettings(workers=0)).folder
+    dataset = ParsingDataset(folder)
+    dataset.split("test")  # or a DatasetError
+    return dataset
+
+
+def _photo_folder(method: str) -> str:
+    """Where the pictures of photos lie, below the report's folder."""
+    return "photos" + method.removeprefix(_OURS).replace(" ", "-")
+
+
 class _Motion:
     """Scores of all methods on the clips."""
 
-    def __init__(self, settings: PhotoEvaluateSettings, left_out: dict[str, str]):
+    def __init__(
+        self, settings: PhotoEvaluateSettings, pipelines: Mapping[str, PhotoPipeline], left_out: dict[str, str]
+    ):
         self._settings = settings
         self._measures, _, missing = open_measures(settings.perceptual, settings.clip_size, default_device())
         left_out |= missing
-        self._methods = dict(MOTION_METHODS) | (dict(ABLATIONS) if settings.ablations else {})
+        self._methods = dict(BEFORE)
+        self._methods |= {name: partial(layer_frames, pipeline=pipeline) for name, pipeline in pipelines.items()}
+        self._methods |= ABLATIONS if settings.ablations else {}
         if settings.deformable_gan:
             renderer = load_renderer(settings.deformable_gan, PoseTransfer)
             self._methods["Deformable GAN"] = lambda clip: transfer_frames(renderer, clip)
@@ -210,16 +291,17 @@ class _Motion:
         write_picture(self._settings.out / "clips" / f"{clip.name}.png", side_by_side(clip, frames))
 
     def rows(self) -> list[ProtocolRow]:
-        """The layers' means over clips; to reach are the best of the methods that are shown the first frame alone."""
+        """Each method's means over clips; to reach is the best of what came before."""
         found = []
         for metric in next(iter(self.means.values()), {}).get(_OURS, {}):
             by_method = {name: [of_clip[name][metric] for of_clip in self.means.values()] for name in self._methods}
             direction: Literal["up", "down"] = "up" if metric in _UP else "down"
-            others = {name: float(np.mean(x)) for name, x in by_method.items() if name in ("copy", "parts")}
-            best = max(others.values()) if direction == "up" else min(others.values())
-            today = " / ".join(f"{others[name]:.{_DIGITS}f}" for name in ("copy", "parts"))
-            score = Score.of_clips(by_method[_OURS])
-            found.append(ProtocolRow("motion on clips", metric, score, len(self.means), today, best, direction))
+            before = {name: float(np.mean(by_method.pop(name))) for name in BEFORE}
+            best = max(before.values()) if direction == "up" else min(before.values())
+            today = " / ".join(f"{value:.{_DIGITS}f}" for value in before.values())
+            for name, values in by_method.items():
+                score = Score.of_clips(values)
+                found.append(ProtocolRow("motion on clips", metric, score, len(values), today, best, direction, name))
         return found
 
 
@@ -234,6 +316,8 @@ def _test(a: np.ndarray, b: np.ndarray) -> PairedTest:
     return paired_bootstrap(a[both], b[both])
 
 
+_WHATS = ("masks", "own look kept", "colour", "leak", "motion on clips", "pose", "whole person", "time")
+"""What is measured, in the order of the table."""
 _PHOTO_ROWS: tuple[tuple[str, str, str, float, Literal["up", "down"]], ...] = (
     ("own look kept", "look_garments", "11", 1.0, "down"),
     ("own look kept", "look_hair", "", 1.0, "down"),
@@ -249,12 +333,12 @@ _PHOTO_ROWS: tuple[tuple[str, str, str, float, Literal["up", "down"]], ...] = (
 """What, name, the figure that came before, what is to be reached, and which way."""
 
 
-def _photo_rows(photos: Sequence[PhotoScores]) -> list[ProtocolRow]:
+def _photo_rows(method: str, photos: Sequence[PhotoScores]) -> list[ProtocolRow]:
     rows = []
     for what, name, today, goal, direction in _PHOTO_ROWS:
         values = [photo.scores[name] for photo in photos if np.isfinite(photo.scores.get(name, np.nan))]
         if values:
-            rows.append(ProtocolRow(what, name, Score.of_clips(values), len(values), today, goal, direction))
+            rows.append(ProtocolRow(what, name, Score.of_clips(values), len(values), today, goal, direction, method))
     for garment in ("upper", "lower"):
         of_photos = [
             [x for name, values in photo.color_distances.items() if name.startswith(garment) for x in values]
@@ -265,7 +349,26 @@ def _photo_rows(photos: Sequence[PhotoScores]) -> list[ProtocolRow]:
             every = ("color_median", 50, "25–50 for black and white", 1.5), ("color_p95", 95, "", 3.0)
             for name, percentile, today, goal in every:
                 score = Score.of_clips([float(np.percentile(values, percentile)) for values in of_photos])
-                rows.append(ProtocolRow("colour", f"{name}_{garment}", score, len(of_photos), today, goal, "down"))
+                metric, count = f"{name}_{garment}", len(of_photos)
+                rows.append(ProtocolRow("colour", metric, score, count, today, goal, "down", method))
+    return rows
+
+
+_MASK_ROWS: tuple[tuple[str, str, str, float, Literal["up", "down"]], ...] = (
+    ("upper", "iou_upper", ".723", 0.85, "up"),
+    ("lower", "iou_lower", ".654", 0.80, "up"),
+    ("painted", "painted", "7.8 %", 0.02, "down"),
+)
+"""Figure of `score_parsing`, name, the figure that came before, what is to be reached, and which way."""
+
+
+def _mask_rows(method: str, counts: np.ndarray) -> list[ProtocolRow]:
+    """Rows of the agreement with labels, by counts (M, 8, 8) of photos; pixels of all photos are pooled."""
+    rows, scores = [], score_parsing(counts)
+    for figure, name, today, goal, direction in _MASK_ROWS:
+        found = scores[figure]
+        score = Score(found.value, (found.low, found.high))
+        rows.append(ProtocolRow("masks", name, score, len(counts), today, goal, direction, method))
     return rows
 
 
@@ -314,13 +417,14 @@ def _file(evaluation: PhotoEvaluation, out: Path, log: RunLog) -> None:
     for name, content in files.items():
         (out / name).write_text(content)
         log.log_file(out / name)
-    for folder in ("clips", "photos"):
+    for folder in ("clips", *map(_photo_folder, evaluation.photos)):
         for picture in sorted((out / folder).glob("*.png")):
             log.log_file(picture, folder)
-    means = {f"test/{row.metric}": row.score.mean for row in evaluation.rows}
+    ours = [row for row in evaluation.rows if row.method == _OURS]
+    means = {f"test/{row.metric}": row.score.mean for row in ours}
     ends = {
         f"test/{row.metric}.{end}": x
-        for row in evaluation.rows
+        for row in ours
         if row.score.interval
         for end, x in zip(("low", "high"), row.score.interval, strict=True)
     }
@@ -329,7 +433,9 @@ def _file(evaluation: PhotoEvaluation, out: Path, log: RunLog) -> None:
 
 def table_cells(evaluation: PhotoEvaluation) -> list[tuple[str, ...]]:
     """Return the lines of the protocol's table, the first with its heads."""
-    lines: list[tuple[str, ...]] = [("what", "metric", "mean", "95 % interval", "of", "before", "to reach", "reached")]
+    lines: list[tuple[str, ...]] = [
+        ("what", "metric", "method", "mean", "95 % interval", "of", "before", "to reach", "reached")
+    ]
     for row in evaluation.rows:
         interval = " – ".join(f"{x:.{_DIGITS}f}" for x in row.score.interval or ())
         sign = "≥" if row.direction == "up" else "≤"
@@ -337,6 +443,7 @@ def table_cells(evaluation: PhotoEvaluation) -> list[tuple[str, ...]]:
             (
                 row.what,
                 row.metric,
+                row.method,
                 f"{row.score.mean:.{_DIGITS}f}",
                 interval,
                 str(row.count),
@@ -374,7 +481,11 @@ def to_markdown(evaluation: PhotoEvaluation) -> str:
     if evaluation.motion:
         parts += ["", f"In brackets: whether {_OURS} are ahead of the method, and the paired p value."]
     parts += ["", *(f"![{clip}](clips/{clip}.png)" for clip in evaluation.motion)]
-    parts += [f"![{photo.name}](photos/{photo.name}.png)" for photo in evaluation.photos]
+    parts += [
+        f"![{photo.name}, {method}]({_photo_folder(method)}/{photo.name}.png)"
+        for method, photos in evaluation.photos.items()
+        for photo in photos
+    ]
     return "\n".join(parts) + "\n"
 
 

@@ -15,6 +15,7 @@ Recolouring replaces the cloth's albedo and keeps q and the pattern's contrast:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -67,6 +68,22 @@ def garment_region(labels: np.ndarray, garment: Garment) -> np.ndarray:
         raise ConfigError(f"unknown garment {garment!r}, expected one of {tuple(_OWN_CLASS)}")
     own, one_piece = labels == _OWN_CLASS[garment], labels == PersonClass.ONE_PIECE
     return own | one_piece if own.sum() < _DISTINCT * one_piece.sum() else own
+
+
+def distinct_garments(labels: np.ndarray, taken: Iterable[Garment] = ()) -> list[Garment]:
+    """Return the garments that are seen and share no pixel with others: of a one-piece that is both, the upper one.
+
+    Args:
+        labels: (H, W) uint8 of `PersonClass`.
+        taken: Garments that are not to be among them, nor any that shares pixels with them.
+    """
+    found: list[Garment] = []
+    for garment in _OWN_CLASS:
+        region = garment_region(labels, garment)
+        others = [garment_region(labels, other) for other in {*taken, *found}]
+        if garment not in taken and region.any() and not any((region & other).any() for other in others):
+            found.append(garment)
+    return found
 
 
 def require_separate(labels: np.ndarray, colors: dict[Garment, Lab]) -> None:

@@ -110,7 +110,11 @@ def _union_iou(pairs: np.ndarray, kinds: np.ndarray) -> float:
 def parse_by_heuristic(photo: LabelledPhoto) -> np.ndarray:
     """Label a photo by `garment_labels` alone; what is neither garment is skin."""
     mask = clean_mask(photo.pose_mask if photo.pose_mask.any() else photo.mask)
-    garments = garment_labels(photo.image[None], photo.keypoints[None], mask[None])[0]
+    return classes_of_garments(garment_labels(photo.image[None], photo.keypoints[None], mask[None])[0], mask)
+
+
+def classes_of_garments(garments: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Turn a first guess of garments (H, W) within a person's mask (H, W) into classes; the rest of them is skin."""
     kinds = np.full(3, PersonClass.SKIN, np.uint8)
     kinds[UPPER], kinds[LOWER] = PersonClass.UPPER, PersonClass.LOWER
     return np.where(mask > 0, kinds[garments], PersonClass.BACKGROUND).astype(np.uint8)

@@ -15,6 +15,7 @@ import numpy as np
 
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, garment_region
 from posegen.color.lab import delta_e_2000, rgb_to_lab
+from posegen.evaluation.photo_pipeline import WHOLE_PIPELINE, PhotoPipeline
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.inference.photo import Photo
@@ -85,15 +86,17 @@ class ShownPhoto:
     frames: np.ndarray
     """(T, H, W, 3) uint8, in the photo's own colours."""
     surfaces: list[ShownSurface]
+    pipeline: PhotoPipeline = WHOLE_PIPELINE
+    """What shows them."""
 
     @classmethod
-    def of(cls, photo: Photo, poses: BodyPoses) -> ShownPhoto:
+    def of(cls, photo: Photo, poses: BodyPoses, pipeline: PhotoPipeline = WHOLE_PIPELINE) -> ShownPhoto:
         """Show a photo's person. Raises ConfigError where the pose lacks a shoulder or a hip."""
-        person = photo.layered()
-        surface_map = SurfaceMap(person)
+        layered = photo.layered()
+        person, surface_map = pipeline.refine(layered), SurfaceMap(layered)
         rows = range(len(poses))
         frames = np.stack([person.frame(poses[row]) for row in rows])
-        return cls(photo, poses, frames, [surface_map.of(poses[row]) for row in rows])
+        return cls(photo, poses, frames, [surface_map.of(poses[row]) for row in rows], pipeline)
 
 
 def own_look(shown: ShownPhoto) -> dict[str, float]:
@@ -158,7 +161,7 @@ def score_color(shown: ShownPhoto, garment: Garment, color: Lab, labels: np.ndar
     """
     photo, truth = shown.photo, shown.photo.labels if labels is None else labels
     image = GarmentPaint(photo.image, photo.labels, garment).apply(color)
-    person = photo.layered().recolored(image)
+    person = shown.pipeline.refine(photo.layered()).recolored(image)
     cloth, bare = _inner(garment_region(truth, garment)), _inner(np.isin(truth, _BARE), 1)
     distances, changed, seen = [], 0, 0
     for index, surface in enumerate(shown.surfaces):

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from posegen.errors import PosegenError, VideoError
+from posegen.evaluation.photo_pipeline import WHOLE_PIPELINE, PhotoPipeline
 from posegen.evaluation.reconstruction import Measure
 from posegen.features.appearance import Appearance
 from posegen.features.body_bones import has_trunk, trunk_length
@@ -102,14 +103,14 @@ def part_frames(clip: RealClip) -> np.ndarray:
     return np.stack([appearance.warp(PartAffines(*(one[row] for one in affines))) for row in range(len(clip.rows))])
 
 
-def layer_frames(clip: RealClip) -> np.ndarray:
+def layer_frames(clip: RealClip, pipeline: PhotoPipeline = WHOLE_PIPELINE) -> np.ndarray:
     """Show the layered person of the source frame in each pose of the clip's rows, (N, H, W, 3)."""
-    return layer_frames_of(perceive_photo(clip.images[clip.source]), clip)
+    return layer_frames_of(pipeline.perceive(clip.images[clip.source]), clip, pipeline)
 
 
-def layer_frames_of(photo: Photo, clip: RealClip) -> np.ndarray:
+def layer_frames_of(photo: Photo, clip: RealClip, pipeline: PhotoPipeline = WHOLE_PIPELINE) -> np.ndarray:
     """Show the layered person of a photo that stands like the source frame, (N, H, W, 3)."""
-    person = photo.layered()
+    person = pipeline.refine(photo.layered())
     scale = relative_size(clip.footage.poses, photo.pose)
     return np.stack([person.frame(clip.footage.poses[int(row)], scale) for row in clip.rows])
 
@@ -161,12 +162,8 @@ def seen_background(clip: RealClip, rows: np.ndarray, otherwise: np.ndarray) -> 
     return np.where(np.ma.getmaskarray(median), otherwise, np.ma.getdata(median)).round().astype(np.uint8)
 
 
-MOTION_METHODS: Mapping[str, Callable[[RealClip], np.ndarray]] = {
-    "copy": copy_frames,
-    "parts": part_frames,
-    "layers": layer_frames,
-}
-"""What renders the later frames of a clip from its first one, by name; the last one is compared with the others."""
+BEFORE: Mapping[str, Callable[[RealClip], np.ndarray]] = {"copy": copy_frames, "parts": part_frames}
+"""What rendered the later frames of a clip from its first one before layers did, by name."""
 ABLATIONS: Mapping[str, Callable[[RealClip], np.ndarray]] = {
     "layers, true background": layer_frames_before_truth,
     "layers of a clip": clip_frames,

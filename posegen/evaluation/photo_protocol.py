@@ -12,8 +12,9 @@ from posegen.color.garment_recoloring import Garment
 from posegen.color.palette import parse_color
 from posegen.errors import ColorError, PerceptionError
 from posegen.evaluation.photo_look import COLORS, ShownPhoto, evenly, own_look, score_color, score_wholeness
+from posegen.evaluation.photo_pipeline import WHOLE_PIPELINE, PhotoPipeline
 from posegen.inference.motion_to_pose import face_viewer
-from posegen.inference.photo import Photo, find_frame, perceive_photo, render_photo
+from posegen.inference.photo import Photo, find_frame
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.view_choice import choose_yaw
 from posegen.metrics.pose import measure_pck
@@ -72,9 +73,20 @@ def frame_photo(
 
 
 def score_photo(
-    name: str, image: np.ndarray, size: tuple[int, int], motions: Mapping[str, Motion]
+    name: str,
+    image: np.ndarray,
+    size: tuple[int, int],
+    motions: Mapping[str, Motion],
+    pipeline: PhotoPipeline = WHOLE_PIPELINE,
 ) -> tuple[PhotoScores, np.ndarray]:
     """Show the person of a picture in all motions, and measure what is seen.
+
+    Args:
+        name: Of the photo.
+        image: (H, W, 3) uint8 RGB.
+        size: Height and width of the frames.
+        motions: What the person does, by name.
+        pipeline: What shows them.
 
     Returns:
         The scores, and a picture of the photo, its background and the frames that were looked at, a row per motion.
@@ -85,7 +97,7 @@ def score_photo(
     """
     result = PhotoScores(name)
     framed, known = frame_photo(image, size, motions)
-    photo, result.scores["preview"] = _time_preview(framed, known, motions)
+    photo, result.scores["preview"] = _time_preview(framed, known, motions, pipeline)
     looks, whole, rows = [], [], []
     found: list[np.ndarray] = []
     asked: list[np.ndarray] = []
@@ -93,12 +105,13 @@ def score_photo(
     for action, motion in motions.items():
         poses = fit_motion(motion, photo.pose, size)
         start = time.perf_counter()
-        frames = np.stack(list(render_photo(photo, poses)))
+        person = pipeline.refine(photo.layered())
+        frames = np.stack([person.frame(poses[row]) for row in range(len(poses))])
         seconds += time.perf_counter() - start
         found.append(_find_poses(frames))
         asked.append(poses.keypoints)
         result.pck_by_action[action] = measure_pck(found[-1], asked[-1], size).overall
-        shown = ShownPhoto.of(photo, evenly(poses, _LOOKED_AT))
+        shown = ShownPhoto.of(photo, evenly(poses, _LOOKED_AT), pipeline)
         first = first or shown
         looks.append(own_look(shown))
         whole.append(score_wholeness(shown))
@@ -111,16 +124,18 @@ def score_photo(
     result.scores["smears"] = float(np.mean([one.smears for one in whole]))
     result.scores["whole_limbs"] = float(np.nanmean([one.whole_limbs for one in whole]))
     if first is not None:
-        _score_colors(result, ShownPhoto.of(photo, evenly(first.poses, _COLORED)))
+        _score_colors(result, ShownPhoto.of(photo, evenly(first.poses, _COLORED), pipeline))
     return result, np.concatenate(rows)
 
 
-def _time_preview(image: np.ndarray, known: np.ndarray, motions: Mapping[str, Motion]) -> tuple[Photo, float]:
+def _time_preview(
+    image: np.ndarray, known: np.ndarray, motions: Mapping[str, Motion], pipeline: PhotoPipeline
+) -> tuple[Photo, float]:
     """Perceive a photo and show it in the first pose: the photo, and the seconds that this takes."""
     start = time.perf_counter()
-    photo = perceive_photo(image, known=known)
+    photo = pipeline.perceive(image, known)
     poses = fit_motion(next(iter(motions.values())), photo.pose, known.shape)
-    photo.layered().frame(poses[0])
+    pipeline.refine(photo.layered()).frame(poses[0])
     return photo, time.perf_counter() - start
 
 

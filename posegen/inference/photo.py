@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -52,8 +52,16 @@ class Photo:
         return LayeredPerson.take_apart(self.image, self.pose, self.labels, self.matte, self.background)
 
 
+PixelParser = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+"""Labels the pixels of a picture by its keypoints and mask, see `parse_person`."""
+
+
 def perceive_photo(
-    image: np.ndarray, person: int = 1, known: np.ndarray | None = None, region: Region | None = None
+    image: np.ndarray,
+    person: int = 1,
+    known: np.ndarray | None = None,
+    region: Region | None = None,
+    parse: PixelParser = parse_person,
 ) -> Photo:
     """Find the person of a picture, their pose, and the classes of its pixels.
 
@@ -62,6 +70,7 @@ def perceive_photo(
         person: Which of several people: 1 for the most prominent, 2 for the next.
         known: (H, W) bool, False where the picture ends and what is shown is to be made up. Default: all of it.
         region: The square around the person, where it is known; see `find_body`.
+        parse: What labels the pixels; by default the person parser.
 
     Raises:
         PerceptionError: The picture shows no such person.
@@ -69,7 +78,7 @@ def perceive_photo(
     found = find_body(image, person, region)
     if known is not None:
         found.mask[~known] = 0
-    labels = parse_person(image, found.pose.keypoints, found.mask)
+    labels = parse(image, found.pose.keypoints, found.mask)
     covered = np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255)
     background = fill_background(image, covered, found.pose, known)
     if known is not None:
@@ -161,10 +170,3 @@ def _cover(start: float, length: float, frame: float) -> float:
     if length < frame:
         return start
     return min(max(start, frame - length), 0.0)
-
-
-def render_photo(photo: Photo, poses: BodyPoses, scale: float = 1.0) -> Iterator[np.ndarray]:
-    """Show the person of a photo in a sequence of poses: one uint8 frame (H, W, 3) per pose."""
-    person = photo.layered()
-    for index in range(len(poses)):
-        yield person.frame(poses[index], scale)

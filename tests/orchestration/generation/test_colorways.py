@@ -49,6 +49,21 @@ def test_a_sheet_has_each_combination_and_its_figures(photo, tmp_path):
     assert sheet.shape[0] > 3 * 96 and sheet.shape[1] >= 3 * 64
 
 
+def test_random_colours_of_a_run_are_shown_as_they_are_drawn(photo, untrained_run, tmp_path):
+    view = PhotoSettings(encoders=(untrained_run,))
+    drawn = colorways(photo, ColorwaySettings(out=tmp_path / "a.png", sample="fitted", samples=5, view=view))
+    rows = list(csv.DictReader(drawn.figures.open()))
+    assert drawn.num_pictures == 5 and [row["garment"] for row in rows] == ["lower", "upper"] * 5
+    assert len({row["requested"] for row in rows}) > 7 and all(float(row["delta_e_median"]) < 1.5 for row in rows)
+    both = ColorwaySettings(
+        out=tmp_path / "b.png", upper=("keep", "teal"), sample="fitted", samples=3, seed=1, view=view
+    )
+    rows = list(csv.DictReader(colorways(photo, both).figures.open()))
+    assert [row["garment"] for row in rows] == ["lower", "lower", "upper"] * 3
+    with pytest.raises(ConfigError, match="name it with --encoders"):
+        colorways(photo, ColorwaySettings(out=tmp_path / "c.png", sample="prior"))
+
+
 def test_what_keeps_its_colour_keeps_its_pixels(photo, tmp_path):
     made = colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("keep",)))
     sheet = read_image(made.sheet, size=None, crop="none").images[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,22 @@ def test_colours_fade(photo, tmp_path):
     assert red[0] > 300 > 20 > red[-1] and blue[-1] > 300 > 20 > blue[0]
 
 
+def test_random_colours_of_a_run_are_those_that_are_shown(photo, untrained_run, tmp_path, capsys):
+    options = f"--action idle --frames 2 --size 192x128 --sample fitted --samples 2 --encoders {untrained_run}"
+    cli.main(["animate", str(photo), *options.split(), "--lower", "red", "--out", str(tmp_path / "random")])
+    assert {path.name for path in (tmp_path / "random").iterdir()} == {
+        "idle-1.mp4",
+        "idle-2.mp4",
+        "idle.sheet.png",
+    }
+    drawn = re.findall(r"#[0-9a-f]{6}", capsys.readouterr().out)
+    assert len(drawn) == 2
+    for number in (1, 2):
+        images = frames_of(tmp_path / "random" / f"idle-{number}.mp4")
+        near = [int((distance_to(images, one) < 8).sum()) for one in (*drawn, "red")]
+        assert near[number - 1] > 500 and near[2] > 300 and near[number - 1] > 3 * near[2 - number]
+
+
 def test_actions_in_a_row_are_one_video(photo, tmp_path):
     made = animate(photo, tmp_path / "x.mp4", actions=("wave", "kick"), frames=12)
     assert len(made.videos) == 1 and made.num_frames == 12
@@ -110,6 +127,8 @@ def test_the_photo_is_never_written_over(photo, tmp_path):
         ("--action wave --poses lead.mp4", "got --poses and a motion"),
         ("--action wave --upper nocolour", "unknown colour 'nocolour'"),
         ("--action wave --upper-to red", "--upper-to fades from --upper, which is missing"),
+        ("--action wave --sample fitted", "name it with --encoders"),
+        ("--action wave --sample fitted --encoders nowhere", "nowhere"),
         ("--action fly", "unknown action 'fly'"),
         ("--poses nowhere.mp4", "nowhere.mp4"),
     ],
