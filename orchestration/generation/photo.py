@@ -131,7 +131,11 @@ def animate_photo(
     output.require_writable([movement.name for movement in movements], inputs)
     shown = open_person(path, view, movements, subject)
     fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
-    findings = [*shown.findings, *_judge_movements(shown.seen, movements, fitted)]
+    findings = [
+        *shown.findings,
+        *(note for movement in movements for note in movement.notes),
+        *_judge_movements(shown.seen, movements, fitted),
+    ]
     painter = Painter(shown, colors, refiner)
     videos, sheets = [], []
     for movement, poses in zip(movements, fitted, strict=True):
