@@ -148,7 +148,7 @@ def build_from_tracks(
             kept.append(video.found)
     if not kept:
         raise MotionError(f"none of the videos in {tracks} is left: {rejections[0].reason}; see {folder}/{REVIEW}")
-    chosen = FoundMotions(kept, rejections, found.inputs)
+    chosen = FoundMotions(kept, rejections, found.inputs, found.overrule)
     converted = write_found(chosen, folder, settings, checks=asdict(checks), on_progress=on_progress)
     names = {one.motion.name for one in found.motions}
     return Built(converted, sum(video.is_open for video in reviewed), sorted(known.keys() - names))
@@ -157,7 +157,7 @@ def build_from_tracks(
 def _label(found: FoundMotion, labels: Mapping[str, Label], place: Path) -> FoundMotion:
     """Give a video the action and the person of its row."""
     name = found.motion.name
-    if found.format not in ("vibe", "pare"):
+    if found.format not in ("vibe", "pare", "wham"):
         raise MotionError(f"{found.motion.source} is of the format {found.format}, expected tracks of VIBE or PARE")
     if name not in labels:
         raise MotionError(f"{place} has no row with the name {name!r}")

@@ -293,7 +293,11 @@ def _parse_motion(text: str, num_channels: int) -> tuple[np.ndarray, float, tupl
 def _tell_rate(time: float) -> tuple[float, tuple[str, ...]]:
     """Frames per second of what a file has as seconds from frame to frame, and a note where it cannot be seconds."""
     if time < _LONGEST_FRAME:
-        return _rate(time), ()
+        rate, digits = _rate(time), len(repr(time).partition(".")[2])
+        rounded = next((usual for usual in _USUAL_RATES if round(1 / usual, digits) == time), rate)
+        if abs(rate - rounded) <= 1e-3 * rounded:
+            return rate, ()
+        return rate, (f"Frame Time is {time:g}, {rate:.4g} frames a second: where {rounded:.4g} is meant, say --fps {rounded:g}",)
     usual = min(abs(time - rate) / rate for rate in _USUAL_RATES) < 0.005
     fps, unit = (time, "frames a second") if usual else (_snapped(1000 / time), "milliseconds")
     return fps, (f"Frame Time is {time:g}, which cannot be seconds: taken for {unit}, {fps:g} frames a second; --fps overrules it",)

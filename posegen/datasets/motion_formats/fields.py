@@ -42,8 +42,8 @@ def list_fields(path: Path) -> list[Field]:
     if probe.arrays:
         headers = array_headers(path)
         return [Field(name, shape, kind, _UNITS.get(name, "")) for name, (shape, kind) in sorted(headers.items())]
-    if probe.pickled is not None:
-        return list(_entries(probe.pickled, ""))
+    if probe.content is not None:
+        return list(_entries(probe.content, ""))
     return _channels(path)
 
 

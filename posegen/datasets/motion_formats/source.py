@@ -14,8 +14,9 @@ import torch
 from posegen.datasets.dataset import Split
 from posegen.datasets.motion_formats.arrays import array_names
 from posegen.datasets.motion_formats.axes import UpAxis
+from posegen.datasets.motion_formats.contents import TORCH_SUFFIXES, read_content
 from posegen.errors import MissingRateError, MotionError, PickleError
-from posegen.io.pickles import may_be_pickle, read_pickle
+from posegen.io.pickles import read_pickle
 from posegen.motion.anatomy import HEIGHT, body_height
 from posegen.motion.floor import floor_height
 from posegen.motion.motion import Motion
@@ -81,7 +82,12 @@ class Probe:
     @cached_property
     def pickled(self) -> Any:
         """What is in a pickle, None for anything else. Raises MotionError where it would run something."""
-        return read_motion_pickle(self.path) if may_be_pickle(self.path) else None
+        return self.content if self.path.suffix.lower() not in (".npy", *TORCH_SUFFIXES) and not self.arrays else None
+
+    @cached_property
+    def content(self) -> Any:
+        """What is in a file of arrays, see `read_content`."""
+        return read_content(self.path)
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def check_height(places: np.ndarray, options: ImportOptions, place: str) -> tupl
             "at it, to convert it say --unit or --height",
         )
     raise MotionError(
-        f"{place}: OFFSET makes a body of {height:.4g} units, which is nobody's height in "
+        f"{place}: its joints make a body of {height:.4g} units, which is nobody's height in "
         f"{', '.join(_UNITS)}: say the metres of a unit (--unit), or of the body (--height 1.7)"
     )
 
