@@ -267,7 +267,10 @@ def _motion_table(found: Inspection) -> Table:
     table.add_section()
     if len(measured) < len(found.motions):
         table.add_row("measured", f"{len(measured):,}")
-    for name, values in (("up", [one.up for one in measured]), ("unit, m", [one.unit and f"{one.unit:.4g}" for one in measured])):
+    for name, values in (
+        ("up", [one.up for one in measured]),
+        ("unit, m", [one.unit and f"{one.unit:.4g}" for one in measured]),
+    ):
         if known := sorted({str(value) for value in values if value}):
             table.add_row(name, "; ".join(known[:3]) + "; …" * (len(known) > 3))
     table.add_row("frames a second", ", ".join(f"{rate:g}" for rate in sorted({one.fps for one in measured})))

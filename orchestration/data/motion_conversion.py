@@ -446,7 +446,9 @@ def write_found(
     recorded = reading | asdict(settings.edits) | asdict(settings.splits)
     info = build.finish({**checks, **recorded}, settings.splits.rule)
     tells = settings.edits.rotations and (edited.errors or build.num_made == len(info.motions))
-    notes = tuple(f"{note} ({count:,} motions)" if count > 1 else note for note, count in edited.notes.most_common(_NOTES))
+    notes = tuple(
+        f"{note} ({count:,} motions)" if count > 1 else note for note, count in edited.notes.most_common(_NOTES)
+    )
     return Converted(build.folder, info, build.num_made, build.num_removed, rejected, edited if tells else None, notes)
 
 

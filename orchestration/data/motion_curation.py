@@ -7,6 +7,7 @@ second run honours the answers.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Mapping
@@ -205,16 +206,34 @@ def _read_answers(folder: StorageFolder) -> dict[str, dict[str, str]]:
 def _read_rows(content: bytes, place: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """The rows of a table with their lines. Raises MotionError where a column is missing."""
     try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        text = _decode(content)
+        header = text.lstrip("\r\n").splitlines()[0] if text.strip() else ""
+        delimiter = max(_DELIMITERS, key=lambda one: len(set(columns) & _cells(header, one)))
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter, skipinitialspace=True)
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
             raise MotionError(f"{place} has no column {', '.join(missing)}, expected {', '.join(columns)}")
         return [
             (reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
             for row in reader
+            if any((value or "").strip() for value in row.values() if not isinstance(value, list))
         ]
     except (csv.Error, UnicodeDecodeError) as error:
         raise MotionError(f"{place} is no table of comma-separated values: {error}") from None
+
+
+_DELIMITERS = (",", ";", "\t", "|")
+"""Of tables that spreadsheets write, of any country."""
+
+
+def _decode(content: bytes) -> str:
+    """The text of a table: UTF-8, or UTF-16 where it begins with its mark, as spreadsheets write it."""
+    return content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
+def _cells(line: str, delimiter: str) -> set[str]:
+    return {cell.strip().strip('"').lower() for cell in line.split(delimiter)}
 
 
 def _write_review(folder: StorageFolder, reviewed: list[Reviewed]) -> None:

@@ -14,7 +14,11 @@ _AT_REST = dict(zip(SMPL_24, REST, strict=True))
 _SPINE = ("pelvis", "spine1", "spine2", "spine3", "neck")
 _NEEDED = (
     "pelvis",
-    *(f"{side}_{name}" for side in ("left", "right") for name in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")),
+    *(
+        f"{side}_{name}"
+        for side in ("left", "right")
+        for name in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")
+    ),
 )
 
 

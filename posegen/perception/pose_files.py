@@ -1,6 +1,6 @@
 """Poses in pixels that other programs wrote as JSON: a file a frame in a folder, or one file for a video.
 
-Each layout is an entry of `LAYOUTS`, told by its content. Files of a frame each are ordered by the numbers in their
+Each layout is an entry of `POSE_LAYOUTS`, told by its content. Files of a frame each are ordered by the numbers in their
 names, and a number that is missing is a frame without a pose. Which joints they are is told by how many there are, and
 where two skeletons have as many by which of them makes a body.
 """
@@ -185,7 +185,7 @@ def _is_list_of_lists(content: Any) -> bool:
     )  # fmt: skip
 
 
-LAYOUTS: tuple[PoseLayout, ...] = (
+POSE_LAYOUTS: tuple[PoseLayout, ...] = (
     PoseLayout("OpenPose, DWPose, ControlNet: a frame", _has(*_OPENPOSE_PEOPLE), _openpose_file),
     PoseLayout("ComfyUI: OpenPose's frames in a list", _list_of(_has(*_OPENPOSE_PEOPLE)), _openpose_list),
     PoseLayout("AlphaPose or MMPose: COCO's results", _list_of(_has("image_id")), _coco, lists_all=False),
@@ -262,12 +262,12 @@ def read_people(file: Path) -> np.ndarray:
 
 
 def _read_file(file: Path) -> tuple[PoseLayout | None, list[PoseFrame]]:
-    """Read a file of any of `LAYOUTS`; an empty list is of none. Raises PerceptionError where it is something else."""
+    """Read a file of any of `POSE_LAYOUTS`; an empty list is of none. Raises PerceptionError where it is something else."""
     try:
         content = json.loads(file.read_bytes().decode("utf-8-sig"))
-        layout = next((layout for layout in LAYOUTS if layout.matches(content)), None)
+        layout = next((layout for layout in POSE_LAYOUTS if layout.matches(content)), None)
         if layout is None and content != []:
-            raise ValueError(f"expected one of {'; '.join(layout.summary for layout in LAYOUTS)}")
+            raise ValueError(f"expected one of {'; '.join(layout.summary for layout in POSE_LAYOUTS)}")
         frames = list(layout.frames(content)) if layout else []
     except _BROKEN as error:
         raise PerceptionError(f"{file} is not a file of OpenPose's people, nor of others: {error!r}") from error

@@ -34,7 +34,9 @@ FORMATS: dict[str, Format] = {
     ),
     "wham": Format("WHAM's tracks in the world", smpl_bodies.is_wham, smpl_bodies.find_smpl),
     "smpl": Format(
-        f"SMPL or SMPL-X poses: {', '.join(smpl_bodies.LAYOUTS)}, GVHMR", smpl_bodies.is_smpl, smpl_bodies.find_smpl
+        f"SMPL or SMPL-X poses: {', '.join(smpl_bodies.SMPL_LAYOUTS)}, GVHMR",
+        smpl_bodies.is_smpl,
+        smpl_bodies.find_smpl,
     ),
     "joints": Format(
         "joints in an array: HumanML3D, MDM, MotionBERT, Action2Motion",

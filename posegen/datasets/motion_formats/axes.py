@@ -73,7 +73,9 @@ def tell_up(joints: np.ndarray, usual: str, asked: UpAxis = "", rest: np.ndarray
     stands = found == at_rest or (_feet_on_floor(joints, found) if at_rest else not _lies(joints, usual))
     if stands:
         return Up(found, "as the body stands", told)
-    return Up(usual, "as is usual", f"the body lies along {found} for the whole motion, or {found} is up: --up {found[-1]}")
+    return Up(
+        usual, "as is usual", f"the body lies along {found} for the whole motion, or {found} is up: --up {found[-1]}"
+    )
 
 
 def _cosines(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

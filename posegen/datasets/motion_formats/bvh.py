@@ -294,13 +294,18 @@ def _tell_rate(time: float) -> tuple[float, tuple[str, ...]]:
     """Frames per second of what a file has as seconds from frame to frame, and a note where it cannot be seconds."""
     if time < _LONGEST_FRAME:
         rate, digits = _rate(time), len(repr(time).partition(".")[2])
-        rounded = next((usual for usual in _USUAL_RATES if round(1 / usual, digits) == time), rate)
-        if abs(rate - rounded) <= 1e-3 * rounded:
+        meant = [usual for usual in _USUAL_RATES if round(1 / usual, digits) == time]
+        nearest = min(meant, key=lambda usual: abs(rate - usual), default=rate)
+        if abs(rate - nearest) <= 1e-3 * nearest:
             return rate, ()
-        return rate, (f"Frame Time is {time:g}, {rate:.4g} frames a second: where {rounded:.4g} is meant, say --fps {rounded:g}",)
+        return rate, (
+            f"Frame Time is {time:g}, {rate:.4g} frames a second: where {nearest:.4g} is meant, say --fps {nearest:g}",
+        )
     usual = min(abs(time - rate) / rate for rate in _USUAL_RATES) < 0.005
     fps, unit = (time, "frames a second") if usual else (_snapped(1000 / time), "milliseconds")
-    return fps, (f"Frame Time is {time:g}, which cannot be seconds: taken for {unit}, {fps:g} frames a second; --fps overrules it",)
+    return fps, (
+        f"Frame Time is {time:g}, which cannot be seconds: taken for {unit}, {fps:g} frames a second; --fps overrules it",
+    )
 
 
 def _snapped(rate: float) -> float:
@@ -383,7 +388,11 @@ def _body(bvh: Bvh, places: np.ndarray, naming: Naming) -> np.ndarray:
     return complete_body(found)
 
 
-_AT_ENDS = {f"{side}_{end}": f"{side}_{joint}" for side in ("left", "right") for end, joint in (("hand", "wrist"), ("foot", "ankle"))}
+_AT_ENDS = {
+    f"{side}_{end}": f"{side}_{joint}"
+    for side in ("left", "right")
+    for end, joint in (("hand", "wrist"), ("foot", "ankle"))
+}
 _AT_ENDS["head"] = "neck"
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from posegen.errors import MotionError
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 
-LIMBS: dict[str, tuple[str, ...]] = {
+LIMB_JOINTS: dict[str, tuple[str, ...]] = {
     "leg": ("hip", "knee", "ankle", "foot"),
     "arm": ("collar", "shoulder", "elbow", "wrist", "hand"),
 }
@@ -88,10 +88,10 @@ def understand(names: Sequence[str], parents: Sequence[int], offsets: np.ndarray
     chains = [_ancestors(joint, parents) for joint in range(len(names))]
     found = _find_given(names, given)
     for side in ("left", "right"):
-        for limb, roles in LIMBS.items():
+        for limb, roles in LIMB_JOINTS.items():
             taken = {f"{side}_{role}": joint for role, joint in _find_limb(words, chains, side, roles).items()}
             found = taken | found
-    limbs = [f"{side}_{role}" for side in ("left", "right") for roles in LIMBS.values() for role in roles]
+    limbs = [f"{side}_{role}" for side in ("left", "right") for roles in LIMB_JOINTS.values() for role in roles]
     missing = [name for name in limbs if name not in found and name.partition("_")[2] not in OPTIONAL]
     if missing:
         known = {names[joint] for joint in found.values()}
@@ -115,7 +115,9 @@ def _find_given(names: Sequence[str], given: Mapping[str, str]) -> dict[str, int
         if smpl not in SMPL_24:
             raise MotionError(f"--joints names {first!r} and {second!r}, expected one of {', '.join(SMPL_24)}")
         if own not in names:
-            raise MotionError(f"--joints names {own!r}, expected a joint of the file: {', '.join(dict.fromkeys(names))}")
+            raise MotionError(
+                f"--joints names {own!r}, expected a joint of the file: {', '.join(dict.fromkeys(names))}"
+            )
         found[smpl] = list(names).index(own)
     return found
 
@@ -146,7 +148,9 @@ def _shared_prefix(tokens: Sequence[Sequence[str]]) -> list[str]:
     """Words that more than half of all names begin with: a character's name, ``Bip 01``, ``mixamorig 9``."""
     prefix: list[str] = []
     while True:
-        rest = [words[len(prefix)] for words in tokens if list(words[: len(prefix)]) == prefix and len(words) > len(prefix)]
+        rest = [
+            words[len(prefix)] for words in tokens if list(words[: len(prefix)]) == prefix and len(words) > len(prefix)
+        ]
         if not rest:
             return prefix
         word, count = Counter(rest).most_common(1)[0]
@@ -181,7 +185,9 @@ def _ancestors(joint: int, parents: Sequence[int]) -> list[int]:
     return chain[::-1]
 
 
-def _find_limb(words: Sequence[_Word], chains: Sequence[list[int]], side: str, roles: tuple[str, ...]) -> dict[str, int]:
+def _find_limb(
+    words: Sequence[_Word], chains: Sequence[list[int]], side: str, roles: tuple[str, ...]
+) -> dict[str, int]:
     """The joints of a limb: the path through the tree on which most of them are, in order."""
     known = {
         joint: tuple(roles.index(role) for role in _WORDS[word.part] if role in roles)
@@ -227,7 +233,9 @@ def _find_trunk(
     """Pelvis, spine, neck and head, by where legs and arms hang on the tree."""
     both = [(chains[limbs[f"left_{role}"]], chains[limbs[f"right_{role}"]]) for role in ("hip", "shoulder")]
     hips, chest = (_last_common(left[:-1], right[:-1]) for left, right in both)
-    pelvis = next((joint for joint in reversed(chains[hips]) if not words[joint].side and words[joint].part in _PELVIS), hips)
+    pelvis = next(
+        (joint for joint in reversed(chains[hips]) if not words[joint].side and words[joint].part in _PELVIS), hips
+    )
     spine = [joint for joint in chains[chest] if joint not in chains[_last_common(chains[pelvis], chains[chest])]]
     neck = next((joint for joint in spine if "neck" in words[joint].part), None)
     if neck is not None:  # collar bones may hang on it
@@ -262,7 +270,9 @@ def _spread_spine(
 ) -> dict[str, int]:
     """The joints of a spine of any number as SMPL's three; a single one is whichever it is near."""
     if len(spine) == 1 and neck is not None:
-        lengths = np.linalg.norm(offsets[[*spine, *(joint for joint in chains[neck] if joint not in chains[spine[0]])]], axis=1)
+        lengths = np.linalg.norm(
+            offsets[[*spine, *(joint for joint in chains[neck] if joint not in chains[spine[0]])]], axis=1
+        )
         share = lengths[0] / max(lengths.sum(), 1e-9)
         return {"spine1" if share < 0.35 else "spine2" if share < 0.55 else "spine3": spine[0]}
     if len(spine) < 3:

@@ -203,7 +203,9 @@ def read_phalp(path: Path) -> list[Track]:
         bodies = frame.get("smpl") if isinstance(frame, dict) else None
         if not isinstance(bodies, list):
             raise MotionError(f"{place}: smpl is missing, expected a list of bodies")
-        people = next((frame[key] for key in ("tid", "tracked_ids") if _fits(frame.get(key), bodies)), range(len(bodies)))
+        people = next(
+            (frame[key] for key in ("tid", "tracked_ids") if _fits(frame.get(key), bodies)), range(len(bodies))
+        )
         boxes = frame.get("bbox") if _fits(frame.get("bbox"), bodies) else [None] * len(bodies)
         for person, body, box in zip(people, bodies, boxes, strict=True):
             matrices = [

@@ -81,7 +81,7 @@ def _from_features(features: np.ndarray) -> np.ndarray:
     return _from_smpl_22(joints)
 
 
-LAYOUTS: tuple[JointLayout, ...] = (
+JOINT_LAYOUTS: tuple[JointLayout, ...] = (
     JointLayout("HumanML3D's joints", (_BODY, 3), _from_smpl_22),
     JointLayout("SMPL's joints: Action2Motion, HumanAct12", (len(SMPL_24), 3), lambda joints: joints, "-y"),
     JointLayout("MotionBERT's joints", (17, 3), _from_h36m, "-y"),
@@ -100,7 +100,7 @@ REFUSED: dict[tuple[int, ...], str] = {
 
 def _layout_of(value: Any) -> JointLayout | None:
     shape = getattr(value, "shape", ())
-    return next((layout for layout in LAYOUTS if shape[1:] == layout.shape), None)
+    return next((layout for layout in JOINT_LAYOUTS if shape[1:] == layout.shape), None)
 
 
 def _arrays(content: Any) -> dict[str, np.ndarray]:
@@ -111,7 +111,9 @@ def _arrays(content: Any) -> dict[str, np.ndarray]:
         motions, lengths = np.asarray(content["motion"]), np.ravel(np.asarray(content["lengths"]))
         if motions.ndim == 4 and len(lengths) == len(motions):
             moved = np.moveaxis(motions, -1, 1)  # (N, T, J, 3)
-            return {f"{index:03}": one[: int(size)] for index, (one, size) in enumerate(zip(moved, lengths, strict=True))}
+            return {
+                f"{index:03}": one[: int(size)] for index, (one, size) in enumerate(zip(moved, lengths, strict=True))
+            }
     return {}
 
 
@@ -135,7 +137,9 @@ def find_joint_arrays(path: Path, options: ImportOptions) -> list[MotionSource]:
     for name, array in arrays.items():
         layout = _layout_of(array)
         if layout is None:
-            raise MotionError(f"{path} has shape {array.shape}, expected {', '.join(str(one.shape) for one in LAYOUTS)}")
+            raise MotionError(
+                f"{path} has shape {array.shape}, expected {', '.join(str(one.shape) for one in JOINT_LAYOUTS)}"
+            )
         place = f"{path}: motion {name}" if name else str(path)
         load = partial(_load, array, layout, place, options)
         found.append(MotionSource(name=f"{path.stem}-{name}".rstrip("-"), source=place, files=(path,), load=load))

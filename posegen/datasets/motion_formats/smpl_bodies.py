@@ -1,6 +1,6 @@
 """Poses of SMPL, SMPL-H and SMPL-X bodies under the names that programs give them: AMASS, GVHMR, WHAM and others.
 
-A layout is an entry of `LAYOUTS`: what its fields are called, and which axis is usually up. One reader takes them all:
+A layout is an entry of `SMPL_LAYOUTS`: what its fields are called, and which axis is usually up. One reader takes them all:
 from an ``.npz``, a pickle, ``.npy`` or ``.pt``, of one person or several, with all joints in one field or the root in
 another. Rotations are axis-angles, matrices or six numbers. The first 22 joints of all bodies are those of SMPL; hands
 are left as they are at rest. Betas make a body from SMPL's data, which posegen does not have: the body is its own.
@@ -59,7 +59,7 @@ class SmplLayout:
 
 
 _TRANS = ("transl", "trans", "translation", "root_trans", "pred_trans")
-LAYOUTS: dict[str, SmplLayout] = {
+SMPL_LAYOUTS: dict[str, SmplLayout] = {
     "WHAM, in the world": SmplLayout("pose_world", trans=("trans_world",), needed=("trans_world",)),
     "AIST++": SmplLayout("smpl_poses", trans=("smpl_trans",), scale="smpl_scaling", needed=("smpl_trans",)),
     "AMASS": SmplLayout("poses", trans=("trans",), up="z", needed=("trans",)),
@@ -93,7 +93,7 @@ class _Body:
 
 
 def is_smpl(probe: Probe) -> bool:
-    """Whether a file has the fields of one of `LAYOUTS`, at its top or in dicts inside."""
+    """Whether a file has the fields of one of `SMPL_LAYOUTS`, at its top or in dicts inside."""
     return next(_find_bodies(probe.content), None) is not None
 
 
@@ -111,12 +111,14 @@ def find_smpl(path: Path, options: ImportOptions) -> list[MotionSource]:
     """One motion of each body; of AMASS' files the folder is the person, as AMASS sorts them."""
     bodies = [one for body in _find_bodies(Probe(path).content) for one in _split_people(body, str(path))]
     if not bodies:
-        raise MotionError(f"{path} has no fields of {', '.join(LAYOUTS)}")
-    person = path.parent.name if bodies[0].layout is LAYOUTS["AMASS"] else None
+        raise MotionError(f"{path} has no fields of {', '.join(SMPL_LAYOUTS)}")
+    person = path.parent.name if bodies[0].layout is SMPL_LAYOUTS["AMASS"] else None
     name = path.parent.name if path.stem in _GENERIC else path.stem
     return [
         MotionSource(
-            name=name if len(bodies) == 1 else f"{name}-{body.name or 'person'}{'' if body.person is None else body.person}",
+            name=name
+            if len(bodies) == 1
+            else f"{name}-{body.name or 'person'}{'' if body.person is None else body.person}",
             source=str(path) if len(bodies) == 1 else f"{path}: {body.name or body.person}",
             files=(path,),
             load=partial(_load, body, str(path), options),
@@ -126,13 +128,18 @@ def find_smpl(path: Path, options: ImportOptions) -> list[MotionSource]:
     ]
 
 
-_GENERIC = ("wham_output", "hmr4d_results", "results", "output")  # files that are called so in a folder of the video's name
+_GENERIC = (
+    "wham_output",
+    "hmr4d_results",
+    "results",
+    "output",
+)  # files that are called so in a folder of the video's name
 
 
 def _find_bodies(content: Any, name: str = "", up: str = "", depth: int = 0) -> Iterator[_Body]:
     if not isinstance(content, Mapping):
         return
-    layout = next((layout for layout in LAYOUTS.values() if layout.fits(content)), None)
+    layout = next((layout for layout in SMPL_LAYOUTS.values() if layout.fits(content)), None)
     if layout is not None:
         yield _Body(name, layout, content, up or layout.up)
         return
@@ -141,7 +148,9 @@ def _find_bodies(content: Any, name: str = "", up: str = "", depth: int = 0) -> 
     if depth < _DEEPEST and (depth or len(content) <= _MOST):
         for key in list(inside)[:_MOST]:
             if world or not hasattr(content, "_path"):
-                yield from _find_bodies(inside[key], f"{name}.{key}".lstrip("."), "y" if world in _Y_UP else up, depth + 1)
+                yield from _find_bodies(
+                    inside[key], f"{name}.{key}".lstrip("."), "y" if world in _Y_UP else up, depth + 1
+                )
 
 
 def _split_people(body: _Body, place: str) -> Iterator[_Body]:
@@ -213,16 +222,24 @@ def _as_smpl(parts: list[np.ndarray], place: str, layout: SmplLayout) -> np.ndar
     first = parts[0]
     if any(part.shape[2:] != first.shape[2:] or len(part) != len(first) for part in parts):
         shapes = " and ".join(str(part.shape) for part in parts)
-        raise MotionError(f"{place}: {layout.root} and {layout.pose} are {shapes}, expected the same frames and rotations")
+        raise MotionError(
+            f"{place}: {layout.root} and {layout.pose} are {shapes}, expected the same frames and rotations"
+        )
     joints = np.concatenate(parts, axis=1)
     if joints.shape[1] == len(SMPL_24):
         return joints
     if joints.shape[1] < _BODY:
         raise MotionError(f"{place}: {layout.pose} has rotations of {joints.shape[1]} joints, expected {_BODY} or more")
     rest = {(3,): np.zeros(3), (6,): np.eye(3)[:2].ravel(), (3, 3): np.eye(3)}[joints.shape[2:]]
-    if joints.shape[2:] == (6,) and not np.allclose(np.linalg.norm(joints[0, 0, :3]), 1, atol=0.05):
-        rest = np.eye(3)[:, :2].ravel()  # columns
+    if joints.shape[2:] == (6,) and _are_columns(joints):
+        rest = np.eye(3)[:, :2].ravel()
     return np.concatenate([joints[:, :_BODY], np.broadcast_to(rest, (len(joints), 2, *rest.shape))], axis=1)
+
+
+def _are_columns(joints: np.ndarray) -> bool:
+    """Whether six numbers (T, J, 6) are no rows of rotations."""
+    rows = joints.reshape(*joints.shape[:-1], 2, 3)
+    return bool(np.abs(rows @ rows.swapaxes(-1, -2) - np.eye(2)).max() > 0.05)
 
 
 _BODY = 22  # joints that all of them have

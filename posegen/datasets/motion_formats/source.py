@@ -147,7 +147,9 @@ def check_height(places: np.ndarray, options: ImportOptions, place: str) -> tupl
     for (low, high), units in _HEIGHTS:
         for name, unit in units.items():
             if low <= height * unit <= high:
-                return unit, ((f"its unit is taken for {name}: the body is {height * unit:.2f} m tall",) * (unit not in _METRIC))
+                return unit, (
+                    (f"its unit is taken for {name}: the body is {height * unit:.2f} m tall",) * (unit not in _METRIC)
+                )
     if options.guess_height:
         return HEIGHT / height, (
             f"a body of {height:.4g} units is nobody's height in any usual unit: taken for one of {HEIGHT:.2f} m to look "
