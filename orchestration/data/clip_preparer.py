@@ -40,8 +40,8 @@ class PrepareSettings:
     crop: Literal["center", "person", "none"] = "center"
     """Part of the picture to keep: its centre, a box around the person, or all of it, with repeated borders."""
     pose: str = "blazepose"
-    """Pose backend: blazepose; or openpose_json (JSON of OpenPose, DWPose, MMPose, AlphaPose) or truth, which read files
-    beside the video."""
+    """Pose backend: blazepose; or openpose_json (JSON of OpenPose, DWPose, MMPose, AlphaPose) or truth, which read
+    files beside the video."""
     edges: str = "hed"
     """Edge backend: hed or truth."""
     mask: str = "blazepose"

@@ -69,8 +69,8 @@ class ReadSettings:
     """Place of an estimator's person: the origin, or where each frame's weak-perspective camera puts them, which jumps
     and has a depth only up to the focal length."""
     unit: float | None = None
-    """Metres of a BVH file's unit; by default metres, centimetres, millimetres, inches, CMU's unit, decimetres or feet, by
-    the body's height."""
+    """Metres of a BVH file's unit; by default metres, centimetres, millimetres, inches, CMU's unit, decimetres or feet,
+    by the body's height."""
     height: float | None = None
     """Metres: height of the body, such as 1.7, which tells the unit where none of them fits."""
     up: UpAxis = ""

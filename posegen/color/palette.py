@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import colorsys
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import ImageColor
 
-from posegen.color.lab import delta_e_2000, in_gamut, rgb_to_lab
+from posegen.color.lab import delta_e_2000, in_gamut, lab_to_rgb, rgb_to_lab
 from posegen.errors import ColorError
 
 MAX_AB = 90.0
@@ -144,6 +145,11 @@ def _of_hue(space: str, hue: float, second: float, third: float) -> np.ndarray:
     grey = max(second + third, 1)
     pure = np.array(colorsys.hls_to_rgb(hue / 360, 0.5, 1))
     return pure * (1 - (second + third) / grey) + second / grey
+
+
+def hex_color(lab: Sequence[float] | np.ndarray) -> str:
+    """Return L, a, b as ``#rrggbb``; what is out of gamut is clipped per channel."""
+    return "#" + "".join(f"{round(float(channel) * 255):02x}" for channel in lab_to_rgb(np.asarray(lab)))
 
 
 def color_name(lab: tuple[float, float, float]) -> str:

@@ -372,6 +372,7 @@ def _prefix(name: str, **changes: str | bool) -> _Qualifier:
 
 _QUALIFIERS = (
     _prefix("real", is_reference=True),
+    _prefix("learned", is_reference=True),
     _prefix("chance", is_reference=True),
     *map(_prefix, ("reconstruction", "transfer", "late", "prior", "flow", "code")),
     _prefix("generated", phase="motion"),

@@ -1,7 +1,7 @@
 """Poses in pixels that other programs wrote as JSON: a file a frame in a folder, or one file for a video.
 
-Each layout is an entry of `POSE_LAYOUTS`, told by its content. Files of a frame each are ordered by the numbers in their
-names, and a number that is missing is a frame without a pose. Which joints they are is told by how many there are, and
+Each layout is an entry of `POSE_LAYOUTS`, told by its content. Files of a frame each are ordered by the numbers in
+their names, and a number that is missing is a frame without a pose. Which joints they are is told by how many there are, and
 where two skeletons have as many by which of them makes a body.
 """
 
@@ -190,10 +190,10 @@ POSE_LAYOUTS: tuple[PoseLayout, ...] = (
     PoseLayout("ComfyUI: OpenPose's frames in a list", _list_of(_has(*_OPENPOSE_PEOPLE)), _openpose_list),
     PoseLayout("AlphaPose or MMPose: COCO's results", _list_of(_has("image_id")), _coco, lists_all=False),
     PoseLayout("COCO's annotations", _has("annotations"), _coco, lists_all=False),
-    PoseLayout("MMPose: a video", lambda content: _has("instance_info")(content) or _list_of(_has("instances"))(content),
+    PoseLayout("MMPose: a video", lambda found: _has("instance_info")(found) or _list_of(_has("instances"))(found),
                _mmpose_video),
     PoseLayout("MMPose: an image", _list_of(_has("keypoint_scores")), _mmpose_file),
-    PoseLayout("MMPose: predictions of images", lambda content: _has("predictions")(content) or _is_list_of_lists(content),
+    PoseLayout("MMPose: predictions of images", lambda found: _has("predictions")(found) or _is_list_of_lists(found),
                _mmpose_lists),
     PoseLayout("AlphaPose in OpenPose's style, by image",
                lambda content: isinstance(content, dict) and any(map(_has(*_OPENPOSE_PEOPLE), content.values())),
@@ -208,7 +208,7 @@ _BROKEN = (ValueError, KeyError, TypeError, AttributeError, OverflowError, Recur
 
 
 def find_pose_files(folders: Sequence[Path]) -> Path | None:
-    """Return the first of some folders or files with poses: a folder of JSON files, or a JSON file; None without one."""
+    """Return the first of some folders or files with poses: a folder of JSON files, or one; None without."""
     for path in folders:
         if path.is_file() or (path.is_dir() and _json_files(path)):
             return path
@@ -262,7 +262,7 @@ def read_people(file: Path) -> np.ndarray:
 
 
 def _read_file(file: Path) -> tuple[PoseLayout | None, list[PoseFrame]]:
-    """Read a file of any of `POSE_LAYOUTS`; an empty list is of none. Raises PerceptionError where it is something else."""
+    """Read a file of any of `POSE_LAYOUTS`; an empty list is of none. Raises PerceptionError for others."""
     try:
         content = json.loads(file.read_bytes().decode("utf-8-sig"))
         layout = next((layout for layout in POSE_LAYOUTS if layout.matches(content)), None)
@@ -369,15 +369,16 @@ def people_of_frames(
     more = high - first + 1 - num_frames
     if more > MOST_OFF or (more < -MOST_OFF and poses.lists_all):
         raise PerceptionError(
-            f"{poses.place} has {poses.count} OpenPose files or entries, numbered {low} to {high}, expected one for each "
-            f"frame of {source}, which has {num_frames}: are they of another video, or of another frame rate?"
+            f"{poses.place} has {poses.count} OpenPose files or entries, numbered {low} to {high}, expected one for "
+            f"each frame of {source}, which has {num_frames}: are they of another video, or of another frame rate?"
         )
     nobody = np.zeros((0, len(OPENPOSE_18), 3))
     people = [poses.people.get(first + frame, nobody) for frame in range(num_frames)]
     notes = []
     if more > 0:
         notes.append(
-            f"{poses.place} has poses of {num_frames + more} frames, and the video has {num_frames}: the rest is left out"
+            f"{poses.place} has poses of {num_frames + more} frames, and the video has {num_frames}: "
+            "the rest is left out"
         )
     missing = [str(first + frame) for frame in range(num_frames) if first + frame not in poses.people]
     if missing:
@@ -414,8 +415,8 @@ def to_pixels(
         name = "-1..1" if centred else "0..1"
         if target is None:
             raise PerceptionError(
-                f"{poses.place}: coordinates lie in {name}, and no canvas_width and canvas_height say of which picture: "
-                "write them in pixels (OpenPose: --keypoint_scale 0)"
+                f"{poses.place}: coordinates lie in {name}, and no canvas_width and canvas_height say of which "
+                "picture: write them in pixels (OpenPose: --keypoint_scale 0)"
             )
         low, factor = (-1.0 if centred else 0.0), np.array(target[::-1], float) / (2 if centred else 1)
         note = f"{poses.place}: coordinates lie in {name}: scaled to the picture, {target[1]:g}×{target[0]:g}"

@@ -96,7 +96,7 @@ _REFUSED: dict[bytes, str] = {
 
 
 def _why_unknown(probe: Probe) -> str:
-    """Why a file is of no format, in one line: what it is, where it is known, whether it is cut off, or what it holds."""
+    """Why a file is of no format, in one line: what is known of it, whether it is cut off, or what it holds."""
     path = probe.path
     if path.is_dir():
         return f"{path} is of no known format: expected one of {', '.join(FORMATS)}"

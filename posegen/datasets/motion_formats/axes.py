@@ -1,4 +1,4 @@
-"""Which way is up in a file of motions: told by the body, from hips to head over the whole motion, with the feet below."""
+"""Which way is up in a file of motions: told by the body, from hips to head with the feet below."""
 
 from __future__ import annotations
 

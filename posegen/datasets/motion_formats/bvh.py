@@ -304,7 +304,8 @@ def _tell_rate(time: float) -> tuple[float, tuple[str, ...]]:
     usual = min(abs(time - rate) / rate for rate in _USUAL_RATES) < 0.005
     fps, unit = (time, "frames a second") if usual else (_snapped(1000 / time), "milliseconds")
     return fps, (
-        f"Frame Time is {time:g}, which cannot be seconds: taken for {unit}, {fps:g} frames a second; --fps overrules it",
+        f"Frame Time is {time:g}, which cannot be seconds: taken for {unit}, {fps:g} frames a second; "
+        "--fps overrules it",
     )
 
 

@@ -37,7 +37,7 @@ _PARTS: dict[str, str] = {
     "shoulder": "shoulder arm upperarm uparm shldr humerus armupper bicep shldrbend uarm",
     "elbow": "elbow arm forearm lowerarm lowarm loarm radius armlower fore forearmbend farm",
     "wrist": "wrist hand",
-    "hand": "hand handmiddle middle handend fingerbase finger fingers palm middlefinger middleproximal mid knuckle handtip",
+    "hand": "hand handmiddle middle handend fingerbase finger fingers palm middlefinger middleproximal knuckle handtip",
 }
 _WORDS: dict[str, tuple[str, ...]] = {
     word: tuple(part for part, words in _PARTS.items() if word in words.split())
@@ -88,7 +88,7 @@ def understand(names: Sequence[str], parents: Sequence[int], offsets: np.ndarray
     chains = [_ancestors(joint, parents) for joint in range(len(names))]
     found = _find_given(names, given)
     for side in ("left", "right"):
-        for limb, roles in LIMB_JOINTS.items():
+        for roles in LIMB_JOINTS.values():
             taken = {f"{side}_{role}": joint for role, joint in _find_limb(words, chains, side, roles).items()}
             found = taken | found
     limbs = [f"{side}_{role}" for side in ("left", "right") for roles in LIMB_JOINTS.values() for role in roles]
@@ -108,7 +108,7 @@ END_SITE = "End Site"
 
 
 def _find_given(names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
-    """Indices of what the user names, SMPL-24's names first or last. Raises MotionError where there is no such joint."""
+    """Indices of what the user names, SMPL-24's names first or last. Raises MotionError for other joints."""
     found = {}
     for first, second in given.items():
         smpl, own = (first, second) if first in SMPL_24 else (second, first)

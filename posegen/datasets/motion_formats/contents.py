@@ -1,4 +1,4 @@
-"""What is in a file of arrays, whoever packed it: ``.npz``, ``.npy``, a pickle or PyTorch's ``.pt``, without running it."""
+"""What is in a file of arrays, not run: ``.npz``, ``.npy``, a pickle or PyTorch's ``.pt``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Poses of SMPL, SMPL-H and SMPL-X bodies under the names that programs give them: AMASS, GVHMR, WHAM and others.
 
-A layout is an entry of `SMPL_LAYOUTS`: what its fields are called, and which axis is usually up. One reader takes them all:
+A layout is an entry of `SMPL_LAYOUTS`: what its fields are called, and which axis is usually up. One reader takes all:
 from an ``.npz``, a pickle, ``.npy`` or ``.pt``, of one person or several, with all joints in one field or the root in
 another. Rotations are axis-angles, matrices or six numbers. The first 22 joints of all bodies are those of SMPL; hands
 are left as they are at rest. Betas make a body from SMPL's data, which posegen does not have: the body is its own.

@@ -152,8 +152,8 @@ def check_height(places: np.ndarray, options: ImportOptions, place: str) -> tupl
                 )
     if options.guess_height:
         return HEIGHT / height, (
-            f"a body of {height:.4g} units is nobody's height in any usual unit: taken for one of {HEIGHT:.2f} m to look "
-            "at it, to convert it say --unit or --height",
+            f"a body of {height:.4g} units is nobody's height in any usual unit: taken for one of {HEIGHT:.2f} m to "
+            "look at it, to convert it say --unit or --height",
         )
     raise MotionError(
         f"{place}: its joints make a body of {height:.4g} units, which is nobody's height in "
@@ -162,8 +162,8 @@ def check_height(places: np.ndarray, options: ImportOptions, place: str) -> tupl
 
 
 _UNITS = {
-    "metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0254, "CMU's unit of 1/0.45 inch": 0.0254 / 0.45,
-    "decimetres": 0.1, "feet": 0.3048,
+    "metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0254,
+    "CMU's unit of 1/0.45 inch": 0.0254 / 0.45, "decimetres": 0.1, "feet": 0.3048,
 }  # fmt: skip
 _METRIC = (1.0, 0.01, 0.001)
 # Metres, and units in which people are as tall: adults are no adults in any other of the units. Children come last.

@@ -123,8 +123,8 @@ def test_does_not_jump_to_somebody_far_away():
 STANDING: dict[str, tuple[float, float]] = {
     "nose": (0, -45), "neck": (0, -35), "left_shoulder": (10, -34), "left_elbow": (14, -20), "left_wrist": (15, -8),
     "left_hip": (6, 0), "left_knee": (7, 22), "left_ankle": (7, 44), "left_eye": (2, -47), "left_ear": (5, -46),
-    "mid_hip": (0, 0), "upper_neck": (0, -37), "head_top": (0, -54), "left_big_toe": (9, 48), "left_small_toe": (11, 48),
-    "left_heel": (6, 47),
+    "mid_hip": (0, 0), "upper_neck": (0, -37), "head_top": (0, -54), "left_big_toe": (9, 48),
+    "left_small_toe": (11, 48), "left_heel": (6, 47),
 }  # fmt: skip
 
 
@@ -263,12 +263,16 @@ WHOLE_VIDEOS = {
         {"people": [{"pose_keypoints_2d": flat(standing(100 + f, 60)), "face_keypoints_2d": None}], "canvas_width": 200,
          "canvas_height": 120} for f in range(12)
     ],
-    "alphapose": [{"image_id": f"{f}.jpg", "keypoints": flat(coco(100 + f)), "score": 2.1} for f in (*range(5, 12), *range(5))],
+    "alphapose": [
+        {"image_id": f"{f}.jpg", "keypoints": flat(coco(100 + f)), "score": 2.1} for f in (*range(5, 12), *range(5))
+    ],
     "coco-annotations": {"annotations": [{"image_id": f, "keypoints": flat(coco(100 + f))} for f in range(12)]},
     "alphapose-open": {f"{f}.png": {"people": [{"pose_keypoints_2d": flat(standing(100 + f, 60))}]} for f in range(12)},
     "alphapose-cmu": {f"{f}.png": {"bodies": [{"joints": flat(standing(100 + f, 60))}]} for f in range(12)},
     "mmpose": [{"frame_id": f, "instances": [mmpose(100 + f)]} for f in range(12)],
-    "mmpose-demo": {"meta_info": {}, "instance_info": [{"frame_id": f, "instances": [wholebody(100 + f)]} for f in range(12)]},
+    "mmpose-demo": {
+        "meta_info": {}, "instance_info": [{"frame_id": f, "instances": [wholebody(100 + f)]} for f in range(12)],
+    },
     "mmpose-predictions": {"predictions": [[mmpose(100 + f)] if f != 3 else [] for f in range(12)]},
 }  # fmt: skip
 
