@@ -1,8 +1,8 @@
 """Poses in pixels that other programs wrote as JSON: a file a frame in a folder, or one file for a video.
 
 Each layout is an entry of `POSE_LAYOUTS`, told by its content. Files of a frame each are ordered by the numbers in
-their names, and a number that is missing is a frame without a pose. Which joints they are is told by how many there are, and
-where two skeletons have as many by which of them makes a body.
+their names, and a number that is missing is a frame without a pose. Which joints they are is told by how many there
+are, and where two skeletons have as many by which of them makes a body.
 """
 
 from __future__ import annotations
