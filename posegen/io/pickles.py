@@ -113,6 +113,9 @@ class _Reader(pickle.Unpickler):
             pass
         if name == "NDArrayWrapper":
             raise PickleError("keeps its arrays in other files: write it again with joblib 0.10 or newer")
+        if module.split(".")[0] == "torch":
+            what = "PyTorch's tensors are read as NumPy's arrays, or of a .pt file that torch.save wrote"
+            raise PickleError(f"wants to run {module}.{name} and is not opened: {what}")
         raise PickleError(f"wants to run {module}.{name} and is not opened: expected numbers, text, dicts and lists")
 
 

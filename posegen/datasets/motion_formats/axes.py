@@ -62,14 +62,16 @@ def tell_up(joints: np.ndarray, usual: str, asked: UpAxis = "", rest: np.ndarray
     if asked:
         signed = max((asked, f"-{asked}"), key=lambda name: trunk[_NAMES.index(name)])
         return Up(signed, "--up says so")
+    at_rest = None if rest is None else _clear(*_cosines(rest[None]))
     found = _clear(trunk, legs)
+    if at_rest not in (None, usual) and (found is None or (found == usual and _lies(joints, str(at_rest)))):
+        found = at_rest
     if found == usual:
         return Up(usual, "as the body stands")
     if found is None:
         note = f"the body stands along no axis: {usual} is taken for up, as is usual; --up says another"
         return Up(usual, "as is usual", note if trunk[_NAMES.index(usual)] < _BELOW else "")
     told = f"{found} is up, as the body stands, and not {usual} as is usual: turned; --up says another"
-    at_rest = None if rest is None else _clear(*_cosines(rest[None]))
     stands = found == at_rest or (_feet_on_floor(joints, found) if at_rest else not _lies(joints, usual))
     if stands:
         return Up(found, "as the body stands", told)

@@ -37,6 +37,11 @@ class NpzFields(Mapping[str, Any]):
                 return _unpickle(archive.read(entry), f"{self._path}: {name}")
         return read_arrays(self._path, [name])[name]
 
+    def objects(self) -> list[str]:
+        """Names of the arrays of objects, which may be dicts."""
+        with zipfile.ZipFile(self._path) as archive:
+            return [name for name in self._names if _is_pickled(archive, f"{name}.npy")]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

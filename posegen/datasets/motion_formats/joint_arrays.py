@@ -141,13 +141,14 @@ def find_joint_arrays(path: Path, options: ImportOptions) -> list[MotionSource]:
                 f"{path} has shape {array.shape}, expected {', '.join(str(one.shape) for one in JOINT_LAYOUTS)}"
             )
         place = f"{path}: motion {name}" if name else str(path)
-        load = partial(_load, array, layout, place, options)
+        load = partial(_load, path, name, layout, options)
         found.append(MotionSource(name=f"{path.stem}-{name}".rstrip("-"), source=place, files=(path,), load=load))
     return found
 
 
-def _load(array: np.ndarray, layout: JointLayout, place: str, options: ImportOptions) -> Motion:
-    values = check_numbers(array, (None, *layout.shape), place, "the array")
+def _load(path: Path, name: str, layout: JointLayout, options: ImportOptions) -> Motion:
+    place = f"{path}: motion {name}" if name else str(path)
+    values = check_numbers(_arrays(Probe(path).content)[name], (None, *layout.shape), place, "the array")
     try:
         joints = np.asarray(layout.to_smpl(values), np.float64)
     except MotionError as error:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from posegen.datasets.motion_formats.axes import set_upright
+from posegen.datasets.motion_formats.contents import NpzFields
 from posegen.datasets.motion_formats.smpl_poses import read_pose
 from posegen.datasets.motion_formats.source import (
     ImportOptions,
@@ -109,7 +110,7 @@ def is_wham(probe: Probe) -> bool:
 
 def find_smpl(path: Path, options: ImportOptions) -> list[MotionSource]:
     """One motion of each body; of AMASS' files the folder is the person, as AMASS sorts them."""
-    bodies = [one for body in _find_bodies(Probe(path).content) for one in _split_people(body, str(path))]
+    bodies = _bodies(path)
     if not bodies:
         raise MotionError(f"{path} has no fields of {', '.join(SMPL_LAYOUTS)}")
     person = path.parent.name if bodies[0].layout is SMPL_LAYOUTS["AMASS"] else None
@@ -121,10 +122,10 @@ def find_smpl(path: Path, options: ImportOptions) -> list[MotionSource]:
             else f"{name}-{body.name or 'person'}{'' if body.person is None else body.person}",
             source=str(path) if len(bodies) == 1 else f"{path}: {body.name or body.person}",
             files=(path,),
-            load=partial(_load, body, str(path), options),
+            load=partial(_load_body, path, index, options),
             person=person,
         )
-        for body in bodies
+        for index, body in enumerate(bodies)
     ]
 
 
@@ -136,6 +137,15 @@ _GENERIC = (
 )  # files that are called so in a folder of the video's name
 
 
+def _bodies(path: Path) -> list[_Body]:
+    return [one for body in _find_bodies(Probe(path).content) for one in _split_people(body, str(path))]
+
+
+def _load_body(path: Path, index: int, options: ImportOptions) -> Motion:
+    """Read one of a file's bodies. The file is read again, so that a folder's are not in memory at once."""
+    return _load(_bodies(path)[index], str(path), options)
+
+
 def _find_bodies(content: Any, name: str = "", up: str = "", depth: int = 0) -> Iterator[_Body]:
     if not isinstance(content, Mapping):
         return
@@ -144,13 +154,11 @@ def _find_bodies(content: Any, name: str = "", up: str = "", depth: int = 0) -> 
         yield _Body(name, layout, content, up or layout.up)
         return
     world = next((key for key in _WORLD_FIRST if key in content), None)
-    inside = {world: content[world]} if world else content
-    if depth < _DEEPEST and (depth or len(content) <= _MOST):
-        for key in list(inside)[:_MOST]:
-            if world or not hasattr(content, "_path"):
-                yield from _find_bodies(
-                    inside[key], f"{name}.{key}".lstrip("."), "y" if world in _Y_UP else up, depth + 1
-                )
+    inside = [world] if world else content.objects() if isinstance(content, NpzFields) else list(content)
+    if depth < _DEEPEST and len(inside) <= _MOST:
+        for key in inside:
+            axis = "y" if world in _Y_UP else up
+            yield from _find_bodies(content[key], f"{name}.{key}".lstrip("."), axis, depth + 1)
 
 
 def _split_people(body: _Body, place: str) -> Iterator[_Body]:

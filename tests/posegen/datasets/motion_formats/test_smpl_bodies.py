@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from posegen.datasets.motion_formats import ImportOptions, detect, read
-from posegen.datasets.motion_formats.axes import TO_Y_UP
+from posegen.datasets.motion_formats.axes import TO_Y_UP, tell_up
 from posegen.datasets.motion_formats.fields import list_fields
 from posegen.datasets.motion_formats.joint_arrays import joints_of_features
 from posegen.datasets.motion_formats.source import CAMERA_TO_WORLD, as_tensor
@@ -267,3 +267,20 @@ def test_what_is_not_read_is_refused_by_name(tmp_path, name, content, message):
     with pytest.raises(MotionError, match=rf"{name} {message}") as error:
         read(path, OPTIONS)
     assert ("cut off" in str(error.value)) == ("cut off" in message)
+
+
+def test_bones_at_rest_tell_up_where_the_body_stands_along_no_axis():
+    lying = TRUTH.joints @ np.array([[1, 0, 0], [0, 0.7071, -0.7071], [0, 0.7071, 0.7071]])
+    rest = TRUTH.rest @ TO_Y_UP["z"]
+    assert tell_up(lying, "y").axis == "y"
+    assert tell_up(lying, "y", rest=rest).axis == "z"
+    assert tell_up(TRUTH.joints @ TO_Y_UP["z"], "y", "z").axis == "z"
+    assert tell_up(TRUTH.joints @ TO_Y_UP["-y"], "y", "y").axis == "-y"  # the axis is said, and the body tells its sign
+
+
+def test_tensors_in_a_pickle_are_refused_with_what_to_do(tmp_path):
+    joblib.dump({"body_pose": torch.zeros(3, 63)}, tmp_path / "a.pkl")
+    with pytest.raises(
+        MotionError, match=r"a\.pkl wants to run torch.*PyTorch's tensors are read as NumPy's arrays, or of a \.pt"
+    ):
+        read(tmp_path / "a.pkl", OPTIONS)
