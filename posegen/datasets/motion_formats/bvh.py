@@ -101,7 +101,7 @@ def is_bvh(probe: Probe) -> bool:
         return False
     with probe.path.open("rb") as file:
         start = file.read(256)
-    return _decode(start[: len(start) // 2 * 2]).lstrip().upper().startswith("HIERARCHY")
+    return _decode(start).lstrip().upper().startswith("HIERARCHY")
 
 
 def find_bvh(path: Path, options: ImportOptions) -> list[MotionSource]:

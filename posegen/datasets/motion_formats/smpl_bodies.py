@@ -193,7 +193,7 @@ def _load(body: _Body, place: str, options: ImportOptions) -> Motion:
     trans = _read_trans(take, fields, layout, place, len(local))
     own = _read_rate(fields, place)
     fps = known_fps(options, place, own)
-    numbers = next((name for name in _FRAMES if np.shape(fields.get(name)) == (len(local),)), None)
+    numbers = next((name for name in _FRAMES if name in fields and np.shape(fields[name]) == (len(local),)), None)
     frames = np.arange(len(local))
     if numbers:
         frames = np.asarray(fields[numbers]).astype(np.int64)
