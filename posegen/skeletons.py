@@ -57,6 +57,54 @@ OPENPOSE_25: tuple[str, ...] = (
 )
 """Joints of OpenPose's BODY_25 model, in its order."""
 
+COCO_17: tuple[str, ...] = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+"""Joints of COCO's annotations, in its order: those of MMPose and AlphaPose, and the first of COCO-WholeBody's 133."""
+
+OPENPOSE_25B: tuple[str, ...] = (
+    *COCO_17,
+    "upper_neck",
+    "head_top",
+    "left_big_toe",
+    "left_small_toe",
+    "left_heel",
+    "right_big_toe",
+    "right_small_toe",
+    "right_heel",
+)
+"""Joints of OpenPose's BODY_25B model, in its order. It has as many as BODY_25, and others."""
+
+HALPE_26: tuple[str, ...] = (
+    *COCO_17,
+    "head_top",
+    "neck",
+    "mid_hip",
+    "left_big_toe",
+    "right_big_toe",
+    "left_small_toe",
+    "right_small_toe",
+    "left_heel",
+    "right_heel",
+)
+"""Joints of Halpe's annotations (AlphaPose), in its order."""
+
 BLAZEPOSE_33: tuple[str, ...] = (
     "nose",
     "left_eye_inner",

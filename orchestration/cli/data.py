@@ -60,6 +60,8 @@ def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSe
 
     with CountProgress(console, "preparing") as progress:
         summary = prepare_videos(videos, out, settings, on_progress=progress.update)
+    for note in summary.notes:
+        console.print(note, markup=False)
     console.print(str(summary))
     console.print(f"next: posegen colorize {out} --scope frame --region upper")
 

@@ -47,11 +47,13 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
         raise UsageError("say what to inspect: posegen motion inspect FILE …")
     for file in files:
         with CountProgress(console, "measuring") as progress:
-            found = inspect_motions(file, settings, on_progress=progress.update)
+            found = inspect_motions(file, settings, alone=len(files) == 1, on_progress=progress.update)
         console.print(f"{file}: {found.format}, {found.summary}", markup=False)
         if found.fields:
             console.print(_field_table(found))
         console.print(_motion_table(found))
+        for note in found.notes:
+            console.print(f"note: {note}", markup=False)
         if found.unknown_rate:
             console.print(f"not measured: {found.unknown_rate}", markup=False)
         for name, reason in found.broken.items():
@@ -84,6 +86,8 @@ def _convert(
     files = list(map(Path, sources))
     if out.endswith(_FILES):
         motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits)
+        for note in motion.notes:
+            console.print(f"note: {note}", markup=False)
         console.print(f"{len(motion)} frames, {motion.fps:g} a second, in {out}", markup=False)
         console.print(str(edited))
         return
@@ -91,6 +95,8 @@ def _convert(
         raise UsageError(f"--name chooses one motion, for a file {' or '.join(_FILES)}: got the folder {out}")
     with CountProgress(console, "converting") as progress:
         converted = convert_motions(files, out, settings, on_progress=progress.update)
+    for note in converted.notes:
+        console.print(f"note: {note}", markup=False)
     console.print(str(converted), markup=False)
     if converted.edited:
         console.print(str(converted.edited))
@@ -171,6 +177,8 @@ def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int
         raise UsageError(f"most must be at least 1, got {most}")
     *files, out = paths
     shown = read_some(files, settings, most)
+    for note in dict.fromkeys(note for _, motion in shown for note in motion.notes):
+        console.print(f"note: {note}", markup=False)
     write_pictures(out, [motion for _, motion in shown], [name for name, _ in shown], title=", ".join(map(str, files)))
     console.print(f"{len(shown)} motions in {out}/strips.png, {out}/motions.mp4, {out}/motions.html", markup=False)
 
@@ -255,6 +263,12 @@ def _motion_table(found: Inspection) -> Table:
     table.add_section()
     if len(measured) < len(found.motions):
         table.add_row("measured", f"{len(measured):,}")
+    for name, values in (
+        ("up", [one.up for one in measured]),
+        ("unit, m", [one.unit and f"{one.unit:.4g}" for one in measured]),
+    ):
+        if known := sorted({str(value) for value in values if value}):
+            table.add_row(name, "; ".join(known[:3]) + "; …" * (len(known) > 3))
     table.add_row("frames a second", ", ".join(f"{rate:g}" for rate in sorted({one.fps for one in measured})))
     table.add_row("frames", _spread([one.frames for one in measured], "{:.0f}"))
     table.add_row("tracks", _spread([one.tracks for one in measured], "{:.0f}"))

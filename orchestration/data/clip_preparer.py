@@ -40,7 +40,8 @@ class PrepareSettings:
     crop: Literal["center", "person", "none"] = "center"
     """Part of the picture to keep: its centre, a box around the person, or all of it, with repeated borders."""
     pose: str = "blazepose"
-    """Pose backend: blazepose; or openpose_json or truth, which read files beside the video."""
+    """Pose backend: blazepose; or openpose_json (JSON of OpenPose, DWPose, MMPose, AlphaPose) or truth, which read
+    files beside the video."""
     edges: str = "hed"
     """Edge backend: hed or truth."""
     mask: str = "blazepose"
@@ -101,6 +102,8 @@ class ClipResult:
     """Why there is no clip; empty if there is one."""
     is_final: bool = False
     """Whether trying again gives the same."""
+    notes: str = ""
+    """What had to be changed or guessed, a line each."""
     seconds: float = 0.0
 
 
@@ -126,18 +129,20 @@ class ClipPreparer:
         start = time.perf_counter()
         result = ClipResult(row["clip_id"])
         try:
-            clip = self.make_clip(row)
+            clip, notes = self.make_clip(row)
             reason = rejection_of_clip(len(clip), int(is_usable(clip.keypoints).sum()), self.settings)
             entries = [] if reason else [write_clip(self.dataset, clip)]
-            result = replace(result, entries=encode_entries(entries), reason=reason, is_final=True)
+            result = replace(
+                result, entries=encode_entries(entries), reason=reason, is_final=True, notes="\n".join(notes)
+            )
         except PosegenError as error:
             result = replace(result, reason=str(error).removeprefix(f"{row['source']}: "), is_final=True)
         except Exception as error:
             result = replace(result, reason=reason_of(error))
         return asdict(replace(result, seconds=time.perf_counter() - start))
 
-    def make_clip(self, row: dict[str, Any]) -> Clip:
-        """Read a video and see what is in it.
+    def make_clip(self, row: dict[str, Any]) -> tuple[Clip, tuple[str, ...]]:
+        """Read a video and see what is in it. Returns the clip, and what had to be changed or guessed.
 
         Raises VideoError, or DatasetError where a backend finds no data or the video shows several people.
         """
@@ -146,7 +151,7 @@ class ClipPreparer:
         reason = rejection_of_company(poses.others)
         if reason:
             raise DatasetError(reason)  # before edges and masks, which cost the most
-        return Clip(
+        clip = Clip(
             info=ClipInfo(**row, fps=footage.fps, num_frames=len(footage.images), size=self.settings.size),
             frames=footage.indices,
             times=footage.times,
@@ -155,6 +160,7 @@ class ClipPreparer:
             edges=self.detect_edges(footage),
             masks=self.segment(footage, poses),
         )
+        return clip, (*footage.notes, *poses.notes)
 
     def _read(self, path: Path) -> Footage:
         size, crop, limit = self.settings.size, self.settings.crop, self.settings.max_frames

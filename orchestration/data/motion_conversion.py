@@ -25,10 +25,13 @@ from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, SplitRule, hash_joints, write_motions
 from posegen.datasets.motion_formats import FORMATS, ImportOptions, MotionSource, detect, read
+from posegen.datasets.motion_formats.axes import UpAxis
 from posegen.datasets.motion_formats.bvh import write_bvh
+from posegen.datasets.motion_formats.contents import TORCH_SUFFIXES
 from posegen.datasets.motions import MotionDatasetInfo, MotionEntry
 from posegen.errors import ConfigError, MotionError, PosegenError
 from posegen.io.pickles import SUFFIXES
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder, expand_home
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro
@@ -39,7 +42,7 @@ from posegen.synthetic.motions import NUM_SUBJECTS, generate_corpus
 CONVERSION_VERSION = 1
 """Part of every motion's key: counts the changes to the code that make another motion of the same file."""
 
-MOTION_SUFFIXES = frozenset((".bvh", ".npz", *SUFFIXES))
+MOTION_SUFFIXES = frozenset((".bvh", ".npz", ".npy", *TORCH_SUFFIXES, *SUFFIXES))
 """Files in folders with these endings are taken for motions; all others are passed over."""
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ else:
 """A format of motion files, or nothing where their content decides."""
 
 _PARE_BETA = 1.0  # of its One-Euro filter; VIBE's is the default
+_NOTES = 12  # lines of a dataset's notes, the most frequent ones
 _WHOLE = ("dataset", "ntu13", "uestc")  # formats of folders
 
 
@@ -59,23 +63,49 @@ class ReadSettings:
     format: FormatName = ""
     """Format of the files; by default it is recognised by their content."""
     fps: float | None = None
-    """Frames per second of files without a frame rate: VIBE's, PARE's, HumanAct12's."""
+    """Frames per second of files without a frame rate: VIBE's, PARE's, HumanAct12's. Where one file is given, it
+    overrules the rate that the file states; of several, those that state one keep it."""
     root: Literal["zero", "weak-camera"] = "zero"
     """Place of an estimator's person: the origin, or where each frame's weak-perspective camera puts them, which jumps
     and has a depth only up to the focal length."""
     unit: float | None = None
-    """Metres of a BVH file's unit; by default metres, centimetres or millimetres, by the body's height."""
+    """Metres of a BVH file's unit; by default metres, centimetres, millimetres, inches, CMU's unit, decimetres or feet,
+    by the body's height."""
+    height: float | None = None
+    """Metres: height of the body, such as 1.7, which tells the unit where none of them fits."""
+    up: UpAxis = ""
+    """Axis that points up in the file: x, y or z; by default the body tells, from hips to head with the feet below."""
+    joints: Path | None = None
+    """JSON file with names of a BVH file's joints by SMPL's, {"left_hip": "bone_7", …}, for those not understood."""
 
     def __post_init__(self) -> None:
-        for name in ("fps", "unit"):
+        for name in ("fps", "unit", "height"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name} is {value}, expected a positive number")
 
     @property
     def options(self) -> ImportOptions:
-        """What importers want to know."""
-        return ImportOptions(fps=self.fps, root=self.root, unit=self.unit)
+        """What importers want to know. Raises ConfigError where the file of joints is none."""
+        return ImportOptions(
+            fps=self.fps,
+            root=self.root,
+            unit=self.unit,
+            height=self.height,
+            up=self.up,
+            joints=_read_joints(self.joints),
+        )
+
+
+def _read_joints(path: Path | None) -> dict[str, str]:
+    """Names of joints by those of SMPL-24."""
+    if path is None:
+        return {}
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--joints {path} cannot be read: {error}") from None
+    return parse_json(dict[str, str], text, f"--joints {path}", ConfigError)
 
 
 @dataclass(frozen=True)
@@ -143,6 +173,8 @@ class FoundMotions:
     """Of files that are broken."""
     inputs: frozenset[Path]
     """The files that motions are in, or should be, and folders that are broken as a whole."""
+    overrule: bool = True
+    """Whether one file or dataset was given, whose own frame rate `ReadSettings.fps` overrules."""
 
 
 @dataclass
@@ -151,6 +183,8 @@ class Edited:
 
     errors: list[np.ndarray] = field(default_factory=list)
     """Metres between joints as they were and as rotations pose them, of each motion without rotations."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """What had to be changed or guessed to read the motions, and of how many."""
 
     def __str__(self) -> str:
         if not self.errors:
@@ -176,6 +210,8 @@ class Converted:
     rejections: list[Rejection]
     edited: Edited | None
     """Of the motions that were converted now; None where rotations were not asked for, or there is nothing to say."""
+    notes: tuple[str, ...] = ()
+    """What had to be changed or guessed to read the motions that were converted now, a line each."""
 
     def __str__(self) -> str:
         frames = sum(entry.num_frames for entry in self.info.motions)
@@ -216,15 +252,18 @@ def find_motions(
     found: list[FoundMotion] = []
     rejections: list[Rejection] = []
     broken: list[Path] = []
+    alone = len(paths) == 1 and _is_one(expand_home(paths[0]), settings)
+    options = replace(settings.options, overrule=alone)
     for path in map(expand_home, paths):
-        if path.is_dir() and (settings.format in _WHOLE or _format_of(path)):
-            found += _read(path, settings)
+        if path.is_dir() and _is_one(path, settings):
+            found += _read(path, settings.format, options)
         elif not path.is_dir():
-            found += _rename(_read(path, settings), path, path.name, parse)
+            found += _rename(_read(path, settings.format, options), path, path.name, parse)
         else:
             for inside in _walk(path, outside):
                 try:
-                    found += _rename(_read(inside, settings), inside, inside.relative_to(path).as_posix(), parse)
+                    motions = _read(inside, settings.format, options)
+                    found += _rename(motions, inside, inside.relative_to(path).as_posix(), parse)
                 except (PosegenError, OSError) as error:
                     rejections.append(Rejection(str(inside), reason_of(error)))
                     broken.append(inside)
@@ -232,7 +271,7 @@ def find_motions(
         some = f": {rejections[0].reason}" if rejections else ""
         raise MotionError(f"no motions in {', '.join(map(str, paths))}{some}")
     files = {file for one in found for file in one.motion.files}
-    return FoundMotions(found, rejections, frozenset(files.union(broken)))
+    return FoundMotions(found, rejections, frozenset(files.union(broken)), alone)
 
 
 def read_some(paths: Sequence[Path], settings: ReadSettings, most: int) -> list[tuple[str, Motion]]:
@@ -241,9 +280,14 @@ def read_some(paths: Sequence[Path], settings: ReadSettings, most: int) -> list[
     return [(one.motion.name, one.motion.load()) for one in found[:most]]
 
 
-def _read(path: Path, settings: ReadSettings) -> list[FoundMotion]:
-    name = settings.format or detect(path)
-    motions = read(path, settings.options, name)
+def _is_one(path: Path, settings: ReadSettings) -> bool:
+    """Whether a path is a file, or a folder that is one dataset or motion."""
+    return not path.is_dir() or settings.format in _WHOLE or bool(_format_of(path))
+
+
+def _read(path: Path, format: FormatName, options: ImportOptions) -> list[FoundMotion]:
+    name = format or detect(path)
+    motions = read(path, options, name)
     return [FoundMotion(str(name), motion) for motion in motions]
 
 
@@ -287,6 +331,7 @@ def _rename(found: list[FoundMotion], path: Path, relative: str, pattern: re.Pat
 def load_edited(found: FoundMotion, settings: EditSettings, edited: Edited) -> Motion:
     """Read a motion and edit it. Raises PosegenError where it is broken."""
     motion = found.motion.load()
+    edited.notes.update(motion.notes)
     if settings.filter == "one-euro" and found.format == "pare":
         motion = one_euro(motion, beta=_PARE_BETA)
     elif settings.filter != "none":
@@ -371,7 +416,7 @@ def write_found(
     formats = {one.format for one in found.motions}
     actions = FORMATS[formats.pop()].actions if len(formats) == 1 and not settings.splits.pattern else ()
     build = MotionBuild(StorageFolder(out), actions, found.inputs)
-    keys, unread = _find_keys(found.motions, settings, actions)
+    keys, unread = _find_keys(found, settings, actions)
     edited, rejected, done = Edited(), [*found.rejections, *unread], 0
     total = sum(build.find_converted(key) is None for key, _ in keys)
     sources: dict[tuple[str, str, str], str] = {}
@@ -397,14 +442,18 @@ def write_found(
     if len(rejected) == len(found.motions) + len(found.rejections):
         raise MotionError(f"none of the motions can be used: {rejected[0].reason}")
     save_rejections(build.folder, rejected)
-    recorded = asdict(settings.reading) | asdict(settings.edits) | asdict(settings.splits)
+    reading = asdict(settings.reading) | {"joints": settings.reading.options.joints}
+    recorded = reading | asdict(settings.edits) | asdict(settings.splits)
     info = build.finish({**checks, **recorded}, settings.splits.rule)
     tells = settings.edits.rotations and (edited.errors or build.num_made == len(info.motions))
-    return Converted(build.folder, info, build.num_made, build.num_removed, rejected, edited if tells else None)
+    notes = tuple(
+        f"{note} ({count:,} motions)" if count > 1 else note for note, count in edited.notes.most_common(_NOTES)
+    )
+    return Converted(build.folder, info, build.num_made, build.num_removed, rejected, edited if tells else None, notes)
 
 
 def _find_keys(
-    found: Sequence[FoundMotion], settings: ConversionSettings, actions: Sequence[str]
+    found: FoundMotions, settings: ConversionSettings, actions: Sequence[str]
 ) -> tuple[list[tuple[str, FoundMotion]], list[Rejection]]:
     """Pair motions with the keys of their conversions, see `posegen.datasets.motions.Conversion`.
 
@@ -416,11 +465,12 @@ def _find_keys(
     Returns:
         Keys and motions, and rejections of those whose files cannot be read.
     """
-    making = [CONVERSION_VERSION, asdict(settings.reading.options), asdict(settings.edits), list(actions)]
+    options = replace(settings.reading.options, overrule=found.overrule)
+    making = [CONVERSION_VERSION, asdict(options), asdict(settings.edits), list(actions)]
     hash_files = cache(_hash_files)  # a file may hold thousands of motions
     counts = Counter[str]()
     keys, rejections = [], []
-    for one in found:
+    for one in found.motions:
         motion = one.motion
         try:
             facts = [making, one.format, motion.name, motion.person, motion.action, hash_files(motion.files)]

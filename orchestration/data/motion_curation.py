@@ -7,6 +7,7 @@ second run honours the answers.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Mapping
@@ -148,7 +149,7 @@ def build_from_tracks(
             kept.append(video.found)
     if not kept:
         raise MotionError(f"none of the videos in {tracks} is left: {rejections[0].reason}; see {folder}/{REVIEW}")
-    chosen = FoundMotions(kept, rejections, found.inputs)
+    chosen = FoundMotions(kept, rejections, found.inputs, found.overrule)
     converted = write_found(chosen, folder, settings, checks=asdict(checks), on_progress=on_progress)
     names = {one.motion.name for one in found.motions}
     return Built(converted, sum(video.is_open for video in reviewed), sorted(known.keys() - names))
@@ -157,7 +158,7 @@ def build_from_tracks(
 def _label(found: FoundMotion, labels: Mapping[str, Label], place: Path) -> FoundMotion:
     """Give a video the action and the person of its row."""
     name = found.motion.name
-    if found.format not in ("vibe", "pare"):
+    if found.format not in ("vibe", "pare", "wham"):
         raise MotionError(f"{found.motion.source} is of the format {found.format}, expected tracks of VIBE or PARE")
     if name not in labels:
         raise MotionError(f"{place} has no row with the name {name!r}")
@@ -205,16 +206,34 @@ def _read_answers(folder: StorageFolder) -> dict[str, dict[str, str]]:
 def _read_rows(content: bytes, place: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """The rows of a table with their lines. Raises MotionError where a column is missing."""
     try:
-        reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        text = _decode(content)
+        header = text.lstrip("\r\n").splitlines()[0] if text.strip() else ""
+        delimiter = max(_DELIMITERS, key=lambda one: len(set(columns) & _cells(header, one)))
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter, skipinitialspace=True)
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
             raise MotionError(f"{place} has no column {', '.join(missing)}, expected {', '.join(columns)}")
         return [
             (reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)})
             for row in reader
+            if any((value or "").strip() for value in row.values() if not isinstance(value, list))
         ]
     except (csv.Error, UnicodeDecodeError) as error:
         raise MotionError(f"{place} is no table of comma-separated values: {error}") from None
+
+
+_DELIMITERS = (",", ";", "\t", "|")
+"""Of tables that spreadsheets write, of any country."""
+
+
+def _decode(content: bytes) -> str:
+    """The text of a table: UTF-8, or UTF-16 where it begins with its mark, as spreadsheets write it."""
+    return content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
+def _cells(line: str, delimiter: str) -> set[str]:
+    return {cell.strip().strip('"').lower() for cell in line.split(delimiter)}
 
 
 def _write_review(folder: StorageFolder, reviewed: list[Reviewed]) -> None:

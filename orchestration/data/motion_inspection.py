@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,10 @@ class MeasuredMotion:
     """Runs of frames that are filled in."""
     longest_gap: int
     """Frames."""
+    up: str
+    """The axis that was up in the file, and who says so; empty where it has the world's or a camera's."""
+    unit: float | None
+    """Metres of the file's unit, where it has one."""
     quality: Quality
     posed: float | None
     """Metres, median: joints from where the rotations pose them; None without rotations."""
@@ -50,6 +54,8 @@ class Inspection:
     """Of some of the motions, see `MOST`."""
     broken: dict[str, str]
     """Reasons by motion."""
+    notes: list[str]
+    """What had to be changed or guessed to read the motions, a line each."""
     unknown_rate: str
     """Why nothing could be measured, where the frame rate is not known."""
 
@@ -73,23 +79,32 @@ class Inspection:
 
 
 def inspect_motions(
-    path: Path, settings: ReadSettings, *, on_progress: ProgressCallback = ignore_progress
+    path: Path, settings: ReadSettings, *, alone: bool = True, on_progress: ProgressCallback = ignore_progress
 ) -> Inspection:
-    """Look into a file, or a folder that is one dataset.
+    """Look into a file, or a folder that is one dataset. A body of unknown unit is looked at as one of 1.70 m.
+
+    Args:
+        path: The file or folder.
+        settings: How it is read.
+        alone: Whether it is the only one, whose own frame rate `ReadSettings.fps` overrules.
+        on_progress: Called after every motion.
 
     Raises:
         FileNotFoundError: There is nothing.
         PosegenError: It is of no known format, or broken as a whole.
     """
     name = settings.format or detect(path)
-    motions = read(path, settings.options, name)
+    motions = read(path, replace(settings.options, overrule=alone, guess_height=True), name)
     measured: list[MeasuredMotion] = []
+    notes: dict[str, None] = {}
     broken: dict[str, str] = {}
     unknown_rate = ""
     chosen = _choose(motions)
     for done, motion in enumerate(chosen, start=1):
         try:
-            measured.append(_measure(motion.load()))
+            loaded = motion.load()
+            notes |= dict.fromkeys(loaded.notes)
+            measured.append(_measure(loaded))
         except MissingRateError as error:
             unknown_rate = str(error)
             break
@@ -99,7 +114,7 @@ def inspect_motions(
                 raise
         if len(chosen) > 1:
             on_progress(done, len(chosen))
-    return Inspection(path, str(name), list_fields(path), motions, measured, broken, unknown_rate)
+    return Inspection(path, str(name), list_fields(path), motions, measured, broken, list(notes), unknown_rate)
 
 
 def _choose(motions: Sequence[MotionSource]) -> list[MotionSource]:
@@ -115,6 +130,8 @@ def _measure(motion: Motion) -> MeasuredMotion:
         tracks=int(motion.meta.get("tracks", 1)),
         gaps=len(gaps),
         longest_gap=max(gaps, default=0),
+        up=str(motion.meta.get("up", "")),
+        unit=motion.meta.get("unit"),
         quality=measure_quality(motion),
         posed=_distance_to_posed(motion),
     )

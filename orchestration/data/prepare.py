@@ -46,6 +46,8 @@ class PrepareSummary:
     """Clips that went because their video did, or was changed or is no longer accepted."""
     rejections: list[Rejection]
     """Videos of the folder that gave no clip, with those that were refused earlier and have not changed."""
+    notes: tuple[str, ...] = ()
+    """What had to be changed or guessed of those that were made now, a line each."""
 
     def __str__(self) -> str:
         share = 100 * self.num_usable / max(self.num_frames, 1)
@@ -116,6 +118,7 @@ def prepare_videos(
         num_made=build.num_made,
         num_removed=build.num_removed,
         rejections=rejections,
+        notes=tuple(dict.fromkeys(note for result in results for note in result.notes.splitlines())),
     )
 
 

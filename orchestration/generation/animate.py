@@ -162,7 +162,7 @@ def resolve_motions(
     if not moves.is_given:
         raise ConfigError("say what the person does: --action NAME, --actions NAME NAME, or --motion FILE")
     if moves.motion is not None:
-        found = {moves.motion.stem: read_motion_file(moves.motion)}
+        found = {moves.motion.stem: read_motion_file(moves.motion, moves.fps)}
     else:
         found = _generate_actions(moves, fps, seed)
     facing = {name: _turn(motion, moves.yaw, person) for name, motion in found.items()}
@@ -172,8 +172,12 @@ def resolve_motions(
     return {name: _cut(motion, moves) for name, motion in resampled.items()}
 
 
-def read_motion_file(path: Path) -> Motion:
+def read_motion_file(path: Path, fps: float | None = None) -> Motion:
     """Read the motion in a file: posegen's own, BVH, or of another format of `posegen.datasets.motion_formats`.
+
+    Args:
+        path: The file.
+        fps: Frames per second of one that does not say them.
 
     Raises:
         MotionError: It cannot be read, holds several motions, or does not say its frame rate.
@@ -181,7 +185,7 @@ def read_motion_file(path: Path) -> Motion:
     """
     if path.suffix.lower() == ".npz" and motion_formats.detect(path) in (None, "motion"):
         return read_motion(StorageFolder(path.parent), path.name)
-    sources = motion_formats.read(path, motion_formats.ImportOptions())
+    sources = motion_formats.read(path, motion_formats.ImportOptions(fps=fps, overrule=False))
     if len(sources) != 1:
         raise MotionError(
             f"{path} holds {len(sources)} motions, expected one: write it to a file with `posegen motion convert`"

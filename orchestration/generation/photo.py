@@ -131,7 +131,11 @@ def animate_photo(
     output.require_writable([name for one in movements for name in _video_names(one, colors)], inputs)
     shown = open_person(path, view, movements, subject)
     fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
-    findings = [*shown.findings, *_judge_movements(shown.seen, movements, fitted)]
+    findings = [
+        *shown.findings,
+        *(note for movement in movements for note in movement.notes),
+        *_judge_movements(shown.seen, movements, fitted),
+    ]
     chosen = requested.choose(shown.photo.labels)
     painter = Painter(shown, chosen.garments, refiner)
     videos, sheets = [], []

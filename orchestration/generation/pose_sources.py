@@ -1,4 +1,4 @@
-"""What a person is to do, from any file: poses of a video or of OpenPose's JSON files, or a motion."""
+"""What a person is to do, from any file: poses of a video or of JSON files, or a motion."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from posegen.inference.body_measures import BodyMeasures
 from posegen.inference.pose_fitting import fit_motion, fit_poses
 from posegen.motion.motion import Motion
 from posegen.perception.body_tracking import track_video
-from posegen.perception.openpose_json import follow_person, read_people
+from posegen.perception.openpose_json import follow_person
+from posegen.perception.pose_files import people_of_frames, read_pose_files, to_pixels
 from posegen.perception.smoothing import smooth
-
-_JSON = "*_keypoints.json"
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,8 @@ class Movement:
     fps: float
     times: np.ndarray | None = None
     """(T,) seconds, where the frame rate varies."""
+    notes: tuple[str, ...] = ()
+    """What had to be changed or guessed to read it, a line each."""
 
     def fit(self, person: BodyPoses, size: tuple[int, int], measures: BodyMeasures | None = None) -> BodyPoses:
         """Fit it to a person (one pose) in a picture of a size."""
@@ -39,16 +40,16 @@ class Movement:
 
 
 def open_poses(path: Path, fps: float | None = None) -> Movement:
-    """Read the poses of a video's person, or of a folder with OpenPose's ``*_keypoints.json``, one a frame.
+    """Read the poses of a video's person, or of JSON files as `posegen.perception.pose_files` reads them.
 
     Args:
-        path: The video or folder.
-        fps: Frames per second of the video that OpenPose saw; its files do not say it. A video keeps its own.
+        path: The video, a folder with a JSON file a frame, or one JSON file.
+        fps: Frames per second of the video that the files are of; they do not say it. A video keeps its own.
 
     Raises:
         PosegenError: It is neither, cannot be read, shows nobody, or the frame rate is not known.
     """
-    if path.is_dir():
+    if path.is_dir() or path.suffix.lower() == ".json":
         return _open_json(path, fps)
     if path.suffix.lower() in {".npz", ".bvh"}:
         raise ConfigError(f"{path} is a motion: give it with --motion")
@@ -56,17 +57,18 @@ def open_poses(path: Path, fps: float | None = None) -> Movement:
     return Movement(path.stem, tracked.poses, tracked.fps, tracked.times)
 
 
-def _open_json(folder: Path, fps: float | None) -> Movement:
-    files = sorted(folder.glob(_JSON))
-    if not files:
-        raise PerceptionError(f"{folder} has no files of OpenPose, expected {_JSON}")
+def _open_json(path: Path, fps: float | None) -> Movement:
+    files = read_pose_files(path)
     if fps is None:
-        raise ConfigError(f"{folder}: OpenPose's files say no frame rate, say the video's frames per second (--fps)")
-    people = [read_people(file) for file in files]
+        raise ConfigError(f"{path}: OpenPose's files say no frame rate, say the video's frames per second (--fps)")
+    first = min(files.people)
+    frames, gaps = people_of_frames(files, max(files.people) - first + 1, str(path), first)
+    people, scaled = to_pixels(frames, files, None)
     seen = [pose[pose[:, 2] > 0, :2] for poses in people for pose in poses]
     corners = np.concatenate(seen) if seen else np.zeros((0, 2))
     if not len(corners):
-        raise PerceptionError(f"no person is seen in {folder}")
+        raise PerceptionError(f"no person is seen in {path}")
     width, height = corners.max(axis=0)
     keypoints = smooth(follow_person(people, int(height) + 1, int(width) + 1))
-    return Movement(folder.name, BodyPoses.from_keypoints(keypoints.astype(np.float32)), fps)
+    poses = BodyPoses.from_keypoints(keypoints.astype(np.float32))
+    return Movement(path.stem, poses, fps, notes=(*gaps, *scaled))

@@ -65,15 +65,19 @@ def read_pickle(path: Path) -> Any:
     """
     if path.stat().st_size > MAX_BYTES:
         raise PickleError(f"{path} has {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}")
-    stream = io.BytesIO(_unpack(path.read_bytes(), path))
+    return read_pickled_bytes(_unpack(path.read_bytes(), path), str(path))
+
+
+def read_pickled_bytes(content: bytes, place: str) -> Any:
+    """Read what `pickle.dumps` made, as `read_pickle` does. Raises PickleError, in one line with the place."""
     try:
-        return _settle(_Reader(stream).load(), {})
+        return _settle(_Reader(io.BytesIO(content)).load(), {})
     except PickleError as error:
-        raise PickleError(f"{path} {error}") from None
+        raise PickleError(f"{place} {error}") from None
     except MemoryError:
-        raise PickleError(f"{path} is damaged: it claims to hold more than the memory does") from None
+        raise PickleError(f"{place} is damaged: it claims to hold more than the memory does") from None
     except Exception as error:  # a damaged pickle may raise any, says the documentation of `pickle`
-        raise PickleError(f"{path} is damaged or is no pickle: {first_line(error)}") from None
+        raise PickleError(f"{place} is damaged or is no pickle: {first_line(error)}") from None
 
 
 def _unpack(content: bytes, path: Path) -> bytes:
@@ -109,6 +113,9 @@ class _Reader(pickle.Unpickler):
             pass
         if name == "NDArrayWrapper":
             raise PickleError("keeps its arrays in other files: write it again with joblib 0.10 or newer")
+        if module.split(".")[0] == "torch":
+            what = "PyTorch's tensors are read as NumPy's arrays, or of a .pt file that torch.save wrote"
+            raise PickleError(f"wants to run {module}.{name} and is not opened: {what}")
         raise PickleError(f"wants to run {module}.{name} and is not opened: expected numbers, text, dicts and lists")
 
 
@@ -120,6 +127,8 @@ def _allowed(stream: io.BytesIO) -> dict[tuple[str, str], Any]:
 
     names: dict[tuple[str, str], Any] = {
         ("collections", "OrderedDict"): OrderedDict,
+        ("collections", "defaultdict"): lambda *_: {},  # its factory, which would make what is missing, is never called
+        ("functools", "partial"): _Inert,
         ("_codecs", "encode"): lambda text, encoding="latin1": _to_bytes(text),
         ("numpy", "ndarray"): _NDARRAY,
         ("numpy", "dtype"): lambda *arguments: _Dtype(*arguments),
@@ -132,9 +141,20 @@ def _allowed(stream: io.BytesIO) -> dict[tuple[str, str], Any]:
         names[f"{numpy}.numeric", "_frombuffer"] = lambda *arguments: _Array(*arguments)
     for python in ("builtins", "__builtin__"):
         names |= {(python, kind.__name__): kind for kind in (set, frozenset, complex, object)}
+        names |= {(python, name): _Inert for name in ("dict", "list", "int", "float", "str", "tuple", "bool")}
         names |= {(python, name): lambda content=b"", *_: _to_bytes(content) for name in ("bytes", "bytearray")}
     names["copy_reg", "_reconstructor"] = names["copyreg", "_reconstructor"]
     return names
+
+
+class _Inert:
+    """Stands for a function that a pickle names and that is never called: the factory of a defaultdict."""
+
+    def __init__(self, *_: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
 
 
 class _Dtype:
@@ -152,6 +172,8 @@ class _Dtype:
     def read(self) -> np.dtype:
         """The type. Raises PickleError where its values are no numbers."""
         dtype = np.dtype(str(self._code))
+        if dtype.kind == "O":
+            return dtype
         if dtype.kind not in _NUMBERS:
             raise PickleError(f"has arrays of type {dtype}, expected arrays of numbers")
         return dtype if self._order == "|" else dtype.newbyteorder(self._order)
@@ -167,9 +189,13 @@ class _Array:
         _, self._shape, self._dtype, is_fortran, self._content = state
         self._order = "F" if is_fortran else "C"
 
-    def read(self) -> np.ndarray:
-        """The array. Raises PickleError where it is none of numbers."""
+    def read(self) -> np.ndarray | list[Any]:
+        """The array, or a list of an array of objects. Raises PickleError where it is neither."""
         dtype = _dtype(self._dtype)
+        if dtype.kind == "O":
+            if not isinstance(self._content, list):
+                raise PickleError("is damaged: an array of objects has none")
+            return self._content
         content = _to_bytes(self._content)
         if _num_bytes(self._shape, dtype) != len(content):
             raise PickleError(f"is damaged: an array of {self._shape} × {dtype} has {len(content):,} bytes")
@@ -183,6 +209,9 @@ class _JoblibArray:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         dtype, shape = _dtype(state["dtype"]), tuple(state["shape"])
+        if dtype.kind == "O":  # joblib pickles its objects behind it
+            self.array: Any = _Reader(self.file).load()
+            return
         if state.get("numpy_array_alignment_bytes") is not None:
             self.file.seek(self.file.read(1)[0], io.SEEK_CUR)
         start, view = self.file.tell(), self.file.getbuffer()
@@ -192,8 +221,8 @@ class _JoblibArray:
         self.array = _shaped(np.frombuffer(view[start : start + size], dtype), shape, str(state["order"]))
         self.file.seek(start + size)
 
-    def read(self) -> np.ndarray:
-        """The array."""
+    def read(self) -> Any:
+        """The array, or what stands for an array of objects."""
         return self.array
 
 
@@ -233,7 +262,8 @@ def _settle(value: Any, settled: dict[int, Any], depth: int = 0) -> Any:
         raise PickleError(f"is nested deeper than {_DEEPEST} levels, which no motions are")
     if id(value) not in settled:
         if isinstance(value, _Array | _JoblibArray):
-            settled[id(value)] = value.read()
+            read = value.read()
+            settled[id(value)] = read if isinstance(read, np.ndarray) else _settle(read, settled, depth + 1)
         elif isinstance(value, dict):
             settled[id(value)] = {key: _settle(item, settled, depth + 1) for key, item in value.items()}
         elif isinstance(value, list | tuple):

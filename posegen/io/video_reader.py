@@ -50,6 +50,8 @@ class Footage:
     """(2, 3) float64 affine from (upright) source pixels to pixels of `images`: [x, y] = A @ [x_src, y_src, 1]."""
     notes: tuple[str, ...] = ()
     """What had to be changed or guessed to read the file, one line each, for people to read."""
+    source_size: tuple[int, int] | None = None
+    """Height and width of the upright source in pixels, where somebody knows them."""
 
 
 def read_video(
@@ -79,6 +81,7 @@ def read_video(
         window = window or _window((frame.shape[1], frame.shape[0]), size, crop)
         images.append(_cut(frame, window, size))
         times.append(time)
+        source_size = frame.shape[:2]
     if window is None or len(images) < 2:
         raise VideoError(f"{path}: {_few(len(images))}, expected at least two")
     return Footage(
@@ -88,6 +91,7 @@ def read_video(
         fps=(len(times) - 1) / times[-1],
         source=path,
         transform=_transform(window, images[0].shape[:2]),
+        source_size=source_size,
     )
 
 
@@ -119,6 +123,7 @@ def read_image(
         source=path,
         transform=_transform(window, image.shape[:2]),
         notes=picture.notes,
+        source_size=(height, width),
     )
 
 

@@ -70,6 +70,8 @@ class Motion:
     """The projection that the motion came from."""
     meta: dict[str, Any] = field(default_factory=dict)
     """Where the motion came from: source, checkpoint hash, seed, command. What JSON can hold."""
+    notes: tuple[str, ...] = ()
+    """What had to be changed or guessed to read it, one line each, for people to read. No file holds them."""
 
     def __post_init__(self) -> None:
         frames = len(self.joints) if np.ndim(self.joints) else 0

@@ -30,6 +30,8 @@ class Poses:
     """(T, H, W) uint8 probability × 255 of the person, from estimators that give one on the way."""
     others: np.ndarray = None  # type: ignore[assignment]  # its default, -1 everywhere, depends on T
     """(T,) int16: how many other people of comparable size a frame shows; -1 where nobody looked or could tell."""
+    notes: tuple[str, ...] = ()
+    """What had to be changed or guessed, one line each, for people to read."""
 
     def __post_init__(self) -> None:
         if self.others is None:

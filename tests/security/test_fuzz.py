@@ -64,7 +64,7 @@ from posegen.io.tar import extract_members, list_members
 from posegen.motion.editing import first_frames
 from posegen.motion.motion import read_motion, write_motion
 from posegen.motion.rotations import matrix_to_axis_angle, rot6d_rows_to_matrix
-from posegen.perception.openpose_json import read_people
+from posegen.perception.pose_files import read_people
 from posegen.stages import ColorEncoder
 from posegen.synthetic.motions import make_subject, perform
 from tests.support import h36m_files

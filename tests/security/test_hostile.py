@@ -56,7 +56,7 @@ from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image, read_video
 from posegen.io.video_writer import write_video
-from posegen.perception.openpose_json import read_people
+from posegen.perception.pose_files import read_people
 from posegen.stages import ColorEncoder
 from posegen.synthetic.studio import read_truth
 from posegen.weights import download as weights

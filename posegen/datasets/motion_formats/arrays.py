@@ -17,7 +17,7 @@ def array_names(path: Path) -> set[str]:
     """Return the names of the arrays in an ``.npz``, none where it is something else."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return {name.removesuffix(".npy") for name in archive.namelist()}
+            return {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
     except ARCHIVE_ERRORS:
         return set()
 

@@ -6,6 +6,7 @@ poses one joint of one frame at a time in single precision, takes 18 s for the s
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import re
@@ -18,12 +19,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from posegen.datasets.motion_formats.bvh_names import INVENTED, Naming, is_smpl_tree, understand
-from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, Probe, as_tensor, known_fps
-from posegen.errors import MotionError
+from posegen.datasets.motion_formats.axes import TO_Y_UP, tell_up
+from posegen.datasets.motion_formats.bvh_names import END_SITE, Naming, is_smpl_tree, understand
+from posegen.datasets.motion_formats.source import (
+    ImportOptions,
+    MotionSource,
+    Probe,
+    as_tensor,
+    check_height,
+    known_fps,
+    rate_notes,
+)
+from posegen.errors import MissingRateError, MotionError
 from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
-from posegen.motion.anatomy import REST, body_height
+from posegen.motion.anatomy import REST
+from posegen.motion.completion import complete_body
 from posegen.motion.kinematics import forward_kinematics
 from posegen.motion.motion import MAX_FRAMES, Motion
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
@@ -33,12 +44,13 @@ MAX_JOINTS = 1000
 CENTIMETRES = 0.01
 """Metres of the unit in which files are written."""
 
-_UNITS = {1.0: "metres", CENTIMETRES: "centimetres", 0.001: "millimetres"}
-_HEIGHTS = (0.7, 2.6)  # metres, of people
 _CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
 _MOST_BYTES = 2**28
 _DIGITS = 8  # with which people write rates, the point included
-_HAND = 0.085  # metres from the wrist to the hand of a body of 1.70 m, where a file does not say
+_FRAMES_OFF = 1  # by how many frames a file may be wrong about itself
+_LONGEST_FRAME = 5.0  # seconds
+_USUAL_RATES = (10, 12, 12.5, 15, 20, 24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60, 72, 75, 90, 100,
+                120, 125, 144, 150, 180, 200, 240, 250)  # fmt: skip
 _TPOSE = 0.8  # cosine between a bone at rest and that of a T-pose
 
 
@@ -61,6 +73,8 @@ class Bvh:
     values: np.ndarray
     """(T, number of channels) float64: degrees and the file's unit."""
     fps: float
+    notes: tuple[str, ...] = ()
+    """What had to be changed or guessed to read it."""
 
     @property
     def parents(self) -> list[int]:
@@ -86,7 +100,8 @@ def is_bvh(probe: Probe) -> bool:
     if not probe.path.is_file():
         return False
     with probe.path.open("rb") as file:
-        return file.read(64).lstrip().upper().startswith(b"HIERARCHY")
+        start = file.read(256)
+    return _decode(start).lstrip().upper().startswith("HIERARCHY")
 
 
 def find_bvh(path: Path, options: ImportOptions) -> list[MotionSource]:
@@ -100,24 +115,42 @@ def load_bvh(path: Path, options: ImportOptions) -> Motion:
     Raises:
         MotionError: It is damaged, its joints are not understood, or nobody is as tall. One line with file and field.
     """
-    bvh = read_bvh(path)
-    names = [joint.name for joint in bvh.joints]
-    naming = understand(names)
-    if isinstance(naming, str):
-        raise MotionError(f"{path}: {naming}")
+    try:
+        return _motion_of(read_bvh(path), path, options)
+    except MissingRateError:
+        raise
+    except MotionError as error:
+        raise MotionError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def _motion_of(bvh: Bvh, path: Path, options: ImportOptions) -> Motion:
+    offsets = np.array([joint.offset for joint in bvh.joints])
+    naming = understand([joint.name for joint in bvh.joints], bvh.parents, offsets, options.joints)
+    at_rest = _rest_frames(offsets[None], bvh.parents)
+    rest = _body(bvh, at_rest, naming)[0]
     posed = pose(bvh)
-    places = _body(bvh, posed, naming)
-    unit = _unit(places, options, str(path))
-    meta: dict[str, Any] = {"source": str(path), "skeleton": naming.family, "unit": unit}
+    places = _body(bvh, posed.places, naming)
+    up = tell_up(places, "y", options.up, rest)
+    unit, notes = check_height(places, options, str(path))
+    turn = TO_Y_UP[up.axis]
     fps = known_fps(options, str(path), bvh.fps)
+    meta: dict[str, Any] = {
+        "source": str(path), "unit": unit, "up": f"{up.axis}, {up.reason}",
+        "invented_joints": [name for name in SMPL_24 if name not in naming.joints],
+    }  # fmt: skip
+    notes = (*bvh.notes, *notes, *([f"up: {up.note}"] if up.note else []), *rate_notes(options, bvh.fps))
+    motion = Motion.from_joints(places @ turn.T * unit, fps)
     if is_smpl_tree(naming, bvh.parents):
         order = [naming.joints[name] for name in SMPL_24]
-        rest = _rest([bvh.joints[index].offset for index in order]) * unit
+        upright = TO_Y_UP[tell_up(rest[None], "y").axis]  # of the bones at rest, whose axes may be others
+        bones = _rest([bvh.joints[index].offset for index in order]) @ upright.T * unit
         still = all(len(joint.channels) < 6 or joint.parent < 0 for joint in bvh.joints)
-        if still and _is_tpose(rest):
-            rows = posed.local[:, order, :2].reshape(-1, len(SMPL_24), 6)
-            return replace(Motion.from_rotations(rows, places[:, 0] * unit, rest, fps), meta=meta)
-    return replace(Motion.from_joints(places * unit, fps), meta=meta)
+        if still and _is_tpose(bones):
+            local = posed.local[:, order]
+            local = np.concatenate([turn @ local[:, :1], upright @ local[:, 1:]], axis=1) @ upright.T
+            rows = local[:, :, :2].reshape(-1, len(SMPL_24), 6)
+            motion = Motion.from_rotations(rows, motion.trans, bones, fps)
+    return replace(motion, meta=meta, notes=notes)
 
 
 def read_bvh(path: Path) -> Bvh:
@@ -125,15 +158,45 @@ def read_bvh(path: Path) -> Bvh:
     if path.stat().st_size > _MOST_BYTES:
         raise MotionError(f"{path} has {path.stat().st_size:,} bytes, expected at most {_MOST_BYTES:,}")
     try:
-        text = path.read_bytes().decode("latin1")
+        text = _decode(path.read_bytes())
         hierarchy, motion = re.split(r"^\s*MOTION\s*$", text, maxsplit=1, flags=re.MULTILINE | re.IGNORECASE)
     except ValueError:
         raise MotionError(f"{path}: MOTION is missing, expected HIERARCHY and MOTION") from None
     try:
-        joints = tuple(_parse_hierarchy(iter(hierarchy.split())))
+        joints = tuple(_parse_hierarchy(_split_words(hierarchy)))
         return Bvh(joints, *_parse_motion(motion, sum(len(joint.channels) for joint in joints)))
     except MotionError as error:
         raise MotionError(f"{path}: {error}") from None
+
+
+_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def _decode(content: bytes) -> str:
+    """The text of a file: UTF-8 or UTF-16 where it begins with a mark of it, and otherwise what has no wrong bytes."""
+    for mark, encoding in _BOMS.items():
+        if content.startswith(mark):
+            return content.decode(encoding, errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+_WORD = re.compile(
+    r"(?P<kind>ROOT|JOINT)(?![^\s{])[ \t]*\n?[ \t]*(?P<name>[^\n{]*[^\s{])|(?P<end>End)(?![^\s{])[^\n{]*|[{}]|[^\s{}]+",
+    re.IGNORECASE,
+)
+
+
+def _split_words(text: str) -> Iterator[str]:
+    """The words of a hierarchy. Names are words of their own: they go on to the end of their line or to a bracket."""
+    for match in _WORD.finditer(text):
+        if match["kind"]:
+            yield from (match["kind"], match["name"].strip())
+        else:
+            yield match["end"] or match[0]
 
 
 def _parse_hierarchy(words: Iterator[str]) -> Iterator[Joint]:
@@ -147,10 +210,9 @@ def _parse_hierarchy(words: Iterator[str]) -> Iterator[Joint]:
     open_joints: list[int] = []
     for word in words:
         match word.upper():
-            case "ROOT" | "JOINT" | "END":
+            case "ROOT" | "JOINT" | "END":  # a name is a word of its own, whatever is in it
                 parents.append(open_joints[-1] if open_joints else -1)
-                name = _next(words)
-                names.append(name if word.upper() != "END" else f"{names[parents[-1]]}_end")
+                names.append(_next(words) if word.upper() != "END" else END_SITE)
             case "{":
                 open_joints.append(len(names) - 1)
             case "}" if open_joints:
@@ -197,15 +259,15 @@ def _channel(word: str) -> str:
     return name
 
 
-_HEAD = re.compile(r"\s*Frames:\s*(\S+)\s+Frame\s+Time:\s*(\S+)(.*)", re.IGNORECASE | re.DOTALL)
+_HEAD = re.compile(r"\s*Frames\s*:?\s*(\S+)\s+Frame\s*Time\s*:?\s*(\S+)(.*)", re.IGNORECASE | re.DOTALL)
 
 
-def _parse_motion(text: str, num_channels: int) -> tuple[np.ndarray, float]:
-    """Values (T, channels) and frames per second. Raises MotionError."""
+def _parse_motion(text: str, num_channels: int) -> tuple[np.ndarray, float, tuple[str, ...]]:
+    """Values (T, channels), frames per second, and notes. Raises MotionError."""
     head = _HEAD.fullmatch(text)
     if head is None:
         raise MotionError("Frames or Frame Time is missing behind MOTION")
-    frames, time = _number(head[1], "Frames"), _number(head[2], "Frame Time")
+    frames, time = _number(head[1], "Frames"), _number(head[2].replace(",", "."), "Frame Time")
     if not (1 <= frames <= MAX_FRAMES and frames == int(frames)):
         raise MotionError(f"Frames is {head[1]}, expected 1 to {MAX_FRAMES:,}")
     if not 1e-5 < time < 1e3:
@@ -214,15 +276,43 @@ def _parse_motion(text: str, num_channels: int) -> tuple[np.ndarray, float]:
         values = np.array(head[3].split(), np.float64)
     except ValueError as error:
         raise MotionError(f"MOTION has something else than numbers: {error}") from None
-    if len(values) != frames * num_channels:
+    count, rest = divmod(len(values), max(num_channels, 1))
+    if rest or not count or abs(count - frames) > _FRAMES_OFF:
         raise MotionError(
             f"MOTION has {len(values):,} numbers, expected {int(frames):,} frames of {num_channels}: is it cut off?"
         )
-    values = values.reshape(int(frames), num_channels)
+    values = values.reshape(count, num_channels)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise MotionError(f"MOTION has numbers that are not finite, first in frame {bad.argmax()}")
-    return values, _rate(time)
+    notes = () if count == frames else (f"Frames is {int(frames)}, and there are {count}: all are taken",)
+    fps, note = _tell_rate(time)
+    return values, fps, (*notes, *note)
+
+
+def _tell_rate(time: float) -> tuple[float, tuple[str, ...]]:
+    """Frames per second of what a file has as seconds from frame to frame, and a note where it cannot be seconds."""
+    if time < _LONGEST_FRAME:
+        rate, digits = _rate(time), len(repr(time).partition(".")[2])
+        meant = [usual for usual in _USUAL_RATES if round(1 / usual, digits) == time]
+        nearest = min(meant, key=lambda usual: abs(rate - usual), default=rate)
+        if abs(rate - nearest) <= 1e-3 * nearest:
+            return rate, ()
+        return rate, (
+            f"Frame Time is {time:g}, {rate:.4g} frames a second: where {nearest:.4g} is meant, say --fps {nearest:g}",
+        )
+    usual = min(abs(time - rate) / rate for rate in _USUAL_RATES) < 0.005
+    fps, unit = (time, "frames a second") if usual else (_snapped(1000 / time), "milliseconds")
+    return fps, (
+        f"Frame Time is {time:g}, which cannot be seconds: taken for {unit}, {fps:g} frames a second; "
+        "--fps overrules it",
+    )
+
+
+def _snapped(rate: float) -> float:
+    """The usual rate that a rate of few digits stands for, or itself."""
+    nearest = min(_USUAL_RATES, key=lambda usual: abs(rate - usual))
+    return nearest if abs(rate - nearest) < 1e-3 * nearest else rate
 
 
 def _rate(time: float) -> float:
@@ -289,54 +379,30 @@ def _is_tpose(rest: np.ndarray) -> bool:
     return bool(((bones * usual).sum(axis=-1) > _TPOSE * lengths).all())
 
 
-def _body(bvh: Bvh, posed: PosedBvh, naming: Naming) -> np.ndarray:
-    """SMPL-24's joints (T, 24, 3) in the file's unit, those that it lacks invented."""
-    found = {name: posed.places[:, index] for name, index in naming.joints.items()}
-    for name in INVENTED:
-        if name not in found:
-            end = _end(bvh, posed, naming.joints[INVENTED[name]]) if name.endswith(("hand", "foot")) else None
-            found[name] = _invent(name, found) if end is None else end
-    return np.stack([found[name] for name in SMPL_24], axis=1)
+def _body(bvh: Bvh, places: np.ndarray, naming: Naming) -> np.ndarray:
+    """SMPL-24's joints (T, 24, 3) of the file's (T, J, 3), in its unit, those that it lacks invented."""
+    found = {name: places[:, index] for name, index in naming.joints.items()}
+    for name, ends in _AT_ENDS.items():
+        if name not in found and ends in naming.joints:
+            end = _end(bvh, places, naming.joints[ends])
+            found |= {} if end is None else {name: end}
+    return complete_body(found)
 
 
-def _end(bvh: Bvh, posed: PosedBvh, joint: int) -> np.ndarray | None:
+_AT_ENDS = {
+    f"{side}_{end}": f"{side}_{joint}"
+    for side in ("left", "right")
+    for end, joint in (("hand", "wrist"), ("foot", "ankle"))
+}
+_AT_ENDS["head"] = "neck"
+
+
+def _end(bvh: Bvh, places: np.ndarray, joint: int) -> np.ndarray | None:
     """Where the bone (T, 3) from a joint ends, if it has any length."""
     for index in np.flatnonzero(np.array(bvh.parents) == joint):
         if np.abs(bvh.joints[index].offset).max() > 0:
-            return posed.places[:, index]
+            return places[:, index]
     return None
-
-
-def _invent(name: str, found: dict[str, np.ndarray]) -> np.ndarray:
-    """A joint of the spine between those that are known; a hand in the forearm's direction."""
-    if name.startswith("spine"):
-        below = found.get("spine1", found["pelvis"]) if name == "spine2" else found["pelvis"]
-        above = found.get("spine2", found["spine3"]) if name == "spine1" else found["spine3"]
-        return (below + above) / 2
-    side, _, part = name.partition("_")
-    if part == "foot":
-        raise MotionError(f"its {side} ankle has no end, expected toes")
-    forearm = found[f"{side}_wrist"] - found[f"{side}_elbow"]
-    usual = REST[SMPL_24.index(f"{side}_wrist")] - REST[SMPL_24.index(f"{side}_elbow")]
-    return found[f"{side}_wrist"] + forearm * (_HAND / np.linalg.norm(usual))
-
-
-def _unit(places: np.ndarray, options: ImportOptions, place: str) -> float:
-    """Metres of the file's unit. Raises MotionError where no unit makes the body a person."""
-    if options.unit is not None:
-        return options.unit
-    try:
-        height = body_height(places)
-    except ValueError as error:
-        raise MotionError(f"{place}: {error}") from None
-    low, high = _HEIGHTS
-    for unit in _UNITS:
-        if low <= height * unit <= high:
-            return unit
-    raise MotionError(
-        f"{place}: OFFSET makes a body of {height:.4g} units, which is nobody's height in "
-        f"{', '.join(_UNITS.values())}: say the metres of a unit (--unit)"
-    )
 
 
 # ---- Writing

@@ -1,105 +1,283 @@
-"""What BVH files call the joints of SMPL-24: one table a family, and which of them a file belongs to."""
+"""Which joints of a BVH file are those of SMPL-24: told by words in their names, and by how they hang on each other.
+
+A name is taken apart to words: a namespace, a character's name and a number that all joints share go, and so does the
+side. What is left is looked up among the words of programs and data sets for parts of the body. A word may stand for
+several: ``LeftShoulder`` is the collar bone where ``LeftArm`` follows, and the shoulder where ``LeftElbow`` does. Then
+the limb decides, in which joints follow each other from the trunk to the end.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
+
+from posegen.errors import MotionError
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 
-INVENTED: dict[str, str] = {
-    "spine1": "pelvis", "spine2": "spine3", "left_hand": "left_wrist", "right_hand": "right_wrist",
-    "left_foot": "left_ankle", "right_foot": "right_ankle",
-}  # fmt: skip
-"""Joints that a file may lack, and the joint that they then go with."""
+LIMB_JOINTS: dict[str, tuple[str, ...]] = {
+    "leg": ("hip", "knee", "ankle", "foot"),
+    "arm": ("collar", "shoulder", "elbow", "wrist", "hand"),
+}
+"""Joints of SMPL-24 along a limb, without their side."""
 
+OPTIONAL: frozenset[str] = frozenset(("foot", "collar", "hand"))
+"""Joints of a limb that a file may lack."""
 
-def _both_sides(left: str, right: str, names: Mapping[str, str]) -> dict[str, str]:
-    """Names of both sides from a pattern with ``{}`` for the side."""
-    return {
-        f"{side}_{joint}": name.format(word)
-        for joint, name in names.items()
-        for side, word in (("left", left), ("right", right))
-    }
-
-
-_MIXAMO_LIMBS = {
-    "hip": "{}UpLeg", "knee": "{}Leg", "ankle": "{}Foot", "foot": "{}ToeBase", "collar": "{}Shoulder",
-    "shoulder": "{}Arm", "elbow": "{}ForeArm", "wrist": "{}Hand", "hand": "{}HandMiddle1",
-}  # fmt: skip
-_SMPL_LIMBS = {name: "{}_" + name for name in (
-    "hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist", "hand"
-)}  # fmt: skip
-_SPINES = {"pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head"}
-
-_POSER_LIMBS = {
-    "hip": "{}Thigh", "knee": "{}Shin", "ankle": "{}Foot", "collar": "{}Collar", "shoulder": "{}Shldr",
-    "elbow": "{}ForeArm", "wrist": "{}Hand",
-}  # fmt: skip
-
-FAMILIES: dict[str, dict[str, str]] = {
-    "smpl": {name: name for name in SMPL_24},
-    "smpl-short": {
-        **{name: name.capitalize() for name in ("pelvis", "spine1", "spine2", "spine3", "neck", "head")},
-        **_both_sides("L", "R", {joint: name.title() for joint, name in _SMPL_LIMBS.items()}),
-    },
-    "bandai-namco": {
-        "pelvis": "Hips", "spine2": "Spine", "spine3": "Chest", "neck": "Neck", "head": "Head",
-        **_both_sides("L", "R", {
-            "hip": "UpperLeg_{}", "knee": "LowerLeg_{}", "ankle": "Foot_{}", "foot": "Toes_{}", "collar": "Shoulder_{}",
-            "shoulder": "UpperArm_{}", "elbow": "LowerArm_{}", "wrist": "Hand_{}",
-        }),
-    },
-    "mixamo": {**_SPINES, **_both_sides("Left", "Right", _MIXAMO_LIMBS)},
-    "lafan1": {**_SPINES, **_both_sides("Left", "Right", _MIXAMO_LIMBS | {"foot": "{}Toe", "hand": "{}HandEnd"})},
-    "cmu": {
-        **_SPINES, "spine1": "LowerBack", "spine2": "Spine", "spine3": "Spine1",
-        **_both_sides("Left", "Right", _MIXAMO_LIMBS | {"hand": "{}FingerBase"}),
-    },
-    "poser": {
-        "pelvis": "hip", "spine2": "abdomen", "spine3": "chest", "neck": "neck", "head": "head",
-        **_both_sides("l", "r", _POSER_LIMBS),
-    },
-}  # fmt: skip
-"""Names by family and SMPL-24 joint: SMPL's in full and short, those of Bandai-Namco's motion dataset, of Mixamo and
-what is made alike, of LaFAN1, of CMU's in Biovision's names and of Poser's."""
+_PARTS: dict[str, str] = {
+    "hip": "hip upleg upperleg thigh thighbend femur legupper",
+    "knee": "knee leg lowerleg lowleg loleg shin calf tibia leglower shank",
+    "ankle": "ankle foot",
+    "foot": "foot toe toes toebase ball forefoot toeroot tiptoe",
+    "collar": "collar clavicle collarbone clav shoulder scapula innershoulder",
+    "shoulder": "shoulder arm upperarm uparm shldr humerus armupper bicep shldrbend uarm",
+    "elbow": "elbow arm forearm lowerarm lowarm loarm radius armlower fore forearmbend farm",
+    "wrist": "wrist hand",
+    "hand": "hand handmiddle middle handend fingerbase finger fingers palm middlefinger middleproximal knuckle handtip",
+}
+_WORDS: dict[str, tuple[str, ...]] = {
+    word: tuple(part for part, words in _PARTS.items() if word in words.split())
+    for word in {word for words in _PARTS.values() for word in words.split()}
+}
+_WORDS["leg"] = ("hip", "knee")  # with a joint called knee below it is the thigh
+_PELVIS = ("hips", "pelvis", "hip")
+_HEAD = ("head",)
+_SIDES = {"left": "left", "l": "left", "lft": "left", "right": "right", "r": "right", "rt": "right", "rgt": "right"}
+_MIDDLE = {"c", "m", "center", "centre", "mid"}
+_NOISE = {"joint", "bone", "jnt", "jt", "bind", "def", "org", "skin", "ctrl", "rig"}
+_TOKEN = re.compile(r"(?<![A-Za-z])[LR](?=[A-Z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_LONGEST = 12  # joints of a limb that are looked at
+_THIGHS = ("upleg", "upperleg", "thigh", "femur")
 
 
 @dataclass(frozen=True)
 class Naming:
     """Which joint of a file each of SMPL-24 is."""
 
-    family: str
     joints: dict[str, int]
-    """Index in the file by SMPL-24 name; those of `INVENTED` may be missing."""
+    """Index in the file by SMPL-24 name; those that the file lacks are missing."""
 
 
-def understand(names: Sequence[str]) -> Naming | str:
-    """Return what a file's joints are, or what was not understood, in one line."""
-    plain = [_plain(name) for name in names]
-    found = {family: _look_up(table, plain) for family, table in FAMILIES.items()}
-    family = max(found, key=lambda name: len(found[name]))
-    missing = [joint for joint in SMPL_24 if joint not in found[family] and joint not in INVENTED]
-    if not missing:
-        return Naming(family, found[family])
-    known = set(found[family].values())
-    strange = [name for index, name in enumerate(names) if index not in known]
-    wanted = ", ".join(f"{FAMILIES[family][joint]} ({joint})" for joint in missing)
-    return (
-        f"its joints were not understood: {', '.join(strange) or 'none are left over'}; of a skeleton like "
-        f"{family}'s, {wanted} are missing; expected names of {', '.join(FAMILIES)}"
+@dataclass(frozen=True)
+class _Word:
+    """What a joint's name says."""
+
+    side: str
+    """left, right or nothing."""
+    part: str
+    """All words but the side in one, without numbers."""
+
+
+def understand(names: Sequence[str], parents: Sequence[int], offsets: np.ndarray, given: Mapping[str, str]) -> Naming:
+    """Return which of a file's joints are those of SMPL-24.
+
+    Args:
+        names: Of the joints.
+        parents: Of each joint, -1 for the root.
+        offsets: (J, 3) from each joint's parent at rest.
+        given: What the user says: names by those of SMPL-24.
+
+    Raises:
+        MotionError: Joints are missing that every body has. One line, with what was not understood.
+    """
+    words = _read_names(names)
+    chains = [_ancestors(joint, parents) for joint in range(len(names))]
+    found = _find_given(names, given)
+    for side in ("left", "right"):
+        for roles in LIMB_JOINTS.values():
+            taken = {f"{side}_{role}": joint for role, joint in _find_limb(words, chains, side, roles).items()}
+            found = taken | found
+    limbs = [f"{side}_{role}" for side in ("left", "right") for roles in LIMB_JOINTS.values() for role in roles]
+    missing = [name for name in limbs if name not in found and name.partition("_")[2] not in OPTIONAL]
+    if missing:
+        known = {names[joint] for joint in found.values()}
+        strange = [name for name in dict.fromkeys(names) if name not in known and name != END_SITE]
+        raise MotionError(
+            f"its joints were not understood: {', '.join(missing)} missing among {', '.join(strange[:40]) or 'none'}: "
+            "name them in a file (--joints map.json)"
+        )
+    return Naming(_find_trunk(found, words, chains, offsets) | found)
+
+
+END_SITE = "End Site"
+"""What the end of a bone is called, which is no joint."""
+
+
+def _find_given(names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:
+    """Indices of what the user names, SMPL-24's names first or last. Raises MotionError for other joints."""
+    found = {}
+    for first, second in given.items():
+        smpl, own = (first, second) if first in SMPL_24 else (second, first)
+        if smpl not in SMPL_24:
+            raise MotionError(f"--joints names {first!r} and {second!r}, expected one of {', '.join(SMPL_24)}")
+        if own not in names:
+            raise MotionError(
+                f"--joints names {own!r}, expected a joint of the file: {', '.join(dict.fromkeys(names))}"
+            )
+        found[smpl] = list(names).index(own)
+    return found
+
+
+# ---- Names
+
+
+def _read_names(names: Sequence[str]) -> list[_Word]:
+    tokens = [_tokens(name) for name in names]
+    prefix = _shared_prefix([words for words, name in zip(tokens, names, strict=True) if name != END_SITE])
+    return [_read_name(words[len(prefix) :] if words[: len(prefix)] == prefix else words) for words in tokens]
+
+
+def _tokens(name: str) -> list[str]:
+    """The words of a name, without its namespace and the number that Blender gives copies."""
+    if name == END_SITE:
+        return []
+    plain = re.sub(r"\.\d{3}$", "", name.rpartition(":")[2])
+    found = []
+    for word in _TOKEN.findall(plain):
+        lower = word.lower()
+        side = next((side for side in ("left", "right") if lower.startswith(side) and lower != side), "")
+        found += [side, lower.removeprefix(side)] if side else [lower]
+    return found
+
+
+def _shared_prefix(tokens: Sequence[Sequence[str]]) -> list[str]:
+    """Words that more than half of all names begin with: a character's name, ``Bip 01``, ``mixamorig 9``."""
+    prefix: list[str] = []
+    while True:
+        rest = [
+            words[len(prefix)] for words in tokens if list(words[: len(prefix)]) == prefix and len(words) > len(prefix)
+        ]
+        if not rest:
+            return prefix
+        word, count = Counter(rest).most_common(1)[0]
+        if 2 * count <= len(tokens) or word in _SIDES or word in _WORDS:
+            return prefix
+        prefix = [*prefix, word]
+
+
+def _read_name(words: Sequence[str]) -> _Word:
+    """The side and the part; a single letter tells the side at either end only."""
+    side, rest = "", []
+    for index, word in enumerate(words):
+        at_end = index in (0, len(words) - 1) or words[index + 1].isdigit()
+        if word in _SIDES and not side and (len(word) > 1 or at_end):
+            side = _SIDES[word]
+        elif not (word.isdigit() or word in _NOISE or (word in _MIDDLE and len(word) == 1)):
+            rest.append(word)
+    part = "".join(rest)
+    if not side and part not in _WORDS and part[:1] in "lr" and part[1:] in _WORDS:  # CMU's lfemur
+        side, part = _SIDES[part[0]], part[1:]
+    return _Word(side, part)
+
+
+# ---- Limbs and trunk
+
+
+def _ancestors(joint: int, parents: Sequence[int]) -> list[int]:
+    """A joint and all that it hangs on, the root first."""
+    chain = [joint]
+    while parents[chain[-1]] >= 0:
+        chain.append(parents[chain[-1]])
+    return chain[::-1]
+
+
+def _find_limb(
+    words: Sequence[_Word], chains: Sequence[list[int]], side: str, roles: tuple[str, ...]
+) -> dict[str, int]:
+    """The joints of a limb: the path through the tree on which most of them are, in order."""
+    known = {
+        joint: tuple(roles.index(role) for role in _WORDS[word.part] if role in roles)
+        for joint, word in enumerate(words)
+        if word.side == side and not set(roles).isdisjoint(_WORDS.get(word.part, ()))
+    }
+    needed = tuple(role not in OPTIONAL for role in roles)
+    best: tuple[tuple[int, int, int], dict[str, int]] = ((0, 0, 0), {})
+    for joint in known:
+        path = [above for above in chains[joint] if above in known]
+        if any(words[above].part in _THIGHS for above in path):  # CMU has a joint of the hip above that of the thigh
+            path = [above for above in path if words[above].part != "hip"]
+        path = path[:_LONGEST]
+        chosen = _assign(tuple(known[above] for above in path), needed)
+        score = (sum(needed[role] for _, role in chosen), len(chosen), -len(path))
+        if score > best[0]:
+            best = (score, {roles[role]: path[place] for place, role in chosen})
+    return best[1]
+
+
+@lru_cache(maxsize=4096)
+def _assign(
+    meanings: tuple[tuple[int, ...], ...], needed: tuple[bool, ...], above: int = -1
+) -> tuple[tuple[int, int], ...]:
+    """Pairs (place on the path, role) with roles that increase: as many needed ones as can be, then as many, then as
+    near to the trunk."""
+    if not meanings:
+        return ()
+    options = []
+    for role in (None, *(role for role in meanings[0] if role > above)):
+        rest = _assign(meanings[1:], needed, above if role is None else role)
+        later = tuple((place + 1, other) for place, other in rest)
+        options.append(later if role is None else ((0, role), *later))
+    return max(
+        options,
+        key=lambda pairs: (sum(needed[role] for _, role in pairs), len(pairs), -sum(place for place, _ in pairs)),
     )
 
 
-def _look_up(table: Mapping[str, str], plain: Sequence[str]) -> dict[str, int]:
-    wanted = {joint: _plain(name) for joint, name in table.items()}
-    return {joint: plain.index(name) for joint, name in wanted.items() if name in plain}
+def _find_trunk(
+    limbs: Mapping[str, int], words: Sequence[_Word], chains: Sequence[list[int]], offsets: np.ndarray
+) -> dict[str, int]:
+    """Pelvis, spine, neck and head, by where legs and arms hang on the tree."""
+    both = [(chains[limbs[f"left_{role}"]], chains[limbs[f"right_{role}"]]) for role in ("hip", "shoulder")]
+    hips, chest = (_last_common(left[:-1], right[:-1]) for left, right in both)
+    pelvis = next(
+        (joint for joint in reversed(chains[hips]) if not words[joint].side and words[joint].part in _PELVIS), hips
+    )
+    spine = [joint for joint in chains[chest] if joint not in chains[_last_common(chains[pelvis], chains[chest])]]
+    neck = next((joint for joint in spine if "neck" in words[joint].part), None)
+    if neck is not None:  # collar bones may hang on it
+        spine = spine[: spine.index(neck)]
+    arms = {limbs[name] for name in limbs if name.partition("_")[2] in ("collar", "shoulder")}
+    above = [joint for joint in _below(chest, chains) if words[joint].part and not arms.intersection(chains[joint])]
+    head = next((joint for joint in above if words[joint].part in _HEAD), None)
+    if head is None:  # whatever else is above the arms: Rigify's spine goes on
+        middle = [joint for joint in above if not words[joint].side and "neck" not in words[joint].part]
+        head = next((joint for joint in reversed(middle) if set(chains[joint]).intersection(above) - {joint}), None)
+    necks = [joint for joint in above if "neck" in words[joint].part]
+    if head is not None:
+        necks = [joint for joint in chains[head][:-1] if joint in above]
+    if neck is None and necks:
+        neck = necks[0]
+    found = {"pelvis": pelvis} | _spread_spine(spine, offsets, neck, chains)
+    return found | {name: joint for name, joint in (("neck", neck), ("head", head)) if joint is not None}
 
 
-def _plain(name: str) -> str:
-    """A name without its character's, ``mixamorig:Hips``, and as it is written: ``Left_Up-Leg`` is ``leftupleg``."""
-    return re.sub(r"[^a-z0-9]", "", name.rpartition(":")[2].lower().removeprefix("mixamorig"))
+def _last_common(first: Sequence[int], second: Sequence[int]) -> int:
+    return [a for a, b in zip(first, second, strict=False) if a == b][-1]
+
+
+def _below(joint: int, chains: Sequence[list[int]]) -> Iterator[int]:
+    """All joints that hang on one, nearest first."""
+    found = [index for index, chain in enumerate(chains) if joint in chain and index != joint]
+    yield from sorted(found, key=lambda index: len(chains[index]))
+
+
+def _spread_spine(
+    spine: Sequence[int], offsets: np.ndarray, neck: int | None, chains: Sequence[list[int]]
+) -> dict[str, int]:
+    """The joints of a spine of any number as SMPL's three; a single one is whichever it is near."""
+    if len(spine) == 1 and neck is not None:
+        lengths = np.linalg.norm(
+            offsets[[*spine, *(joint for joint in chains[neck] if joint not in chains[spine[0]])]], axis=1
+        )
+        share = lengths[0] / max(lengths.sum(), 1e-9)
+        return {"spine1" if share < 0.35 else "spine2" if share < 0.55 else "spine3": spine[0]}
+    if len(spine) < 3:
+        return dict(zip(("spine2", "spine3")[-len(spine) or 2 :], spine, strict=True))
+    return {"spine1": spine[0], "spine2": spine[len(spine) // 2], "spine3": spine[-1]}
 
 
 def is_smpl_tree(naming: Naming, parents: Sequence[int]) -> bool:

@@ -28,6 +28,7 @@ from posegen.datasets.motion_formats.source import (
     pose_body,
     put_on_floor,
     read_motion_pickle,
+    to_array,
 )
 from posegen.datasets.motion_formats.tracks import Track, join_tracks
 from posegen.errors import MotionError
@@ -174,6 +175,66 @@ def root_places(track: Track, options: ImportOptions, place: str) -> np.ndarray:
     return places - places[0]
 
 
+# ---- PHALP's files: people by frame
+
+
+def is_phalp(probe: Probe) -> bool:
+    """Whether a file has, by picture, the people that PHALP or 4D-Humans found in it."""
+    frames = list(_mapping(probe.pickled).values())
+    return bool(frames) and all(isinstance(frame, dict) and {"smpl", "time"} <= frame.keys() for frame in frames)
+
+
+def find_phalp(path: Path, options: ImportOptions) -> list[MotionSource]:
+    """One motion of one person in a video."""
+    return [_source(path, path.stem, [path], partial(load_phalp, path, options))]
+
+
+def load_phalp(path: Path, options: ImportOptions) -> Motion:
+    """Read a file of PHALP's. Raises MotionError, naming file and field."""
+    motion = motion_of_tracks(read_phalp(path), replace(options, root="zero"), str(path))
+    return replace(motion, notes=("the person stays at one place: PHALP's cameras are not read",))
+
+
+def read_phalp(path: Path) -> list[Track]:
+    """Read all tracks of PHALP's file: in each picture the bodies of the people with these numbers."""
+    seen: dict[int, list[tuple[int, np.ndarray, np.ndarray | None]]] = {}
+    for name, frame in _mapping(read_motion_pickle(path)).items():
+        place = f"{path}: {name}"
+        bodies = frame.get("smpl") if isinstance(frame, dict) else None
+        if not isinstance(bodies, list):
+            raise MotionError(f"{place}: smpl is missing, expected a list of bodies")
+        people = next(
+            (frame[key] for key in ("tid", "tracked_ids") if _fits(frame.get(key), bodies)), range(len(bodies))
+        )
+        boxes = frame.get("bbox") if _fits(frame.get("bbox"), bodies) else [None] * len(bodies)
+        for person, body, box in zip(people, bodies, boxes, strict=True):
+            matrices = [
+                check_numbers(to_array(_need(_mapping(body), part, place), place, part), (None, 3, 3), place, part)
+                for part in ("global_orient", "body_pose")
+            ]
+            corner = None if box is None else check_numbers(box, (4,), place, "bbox")
+            seen.setdefault(int(person), []).append((int(frame["time"]), np.concatenate(matrices), corner))
+    if not seen:
+        raise MotionError(f"{path}: smpl has 0 people in all pictures")
+    return [_phalp_track(sorted(rows, key=lambda row: row[0]), f"{path}: person {tid}") for tid, rows in seen.items()]
+
+
+def _fits(values: Any, bodies: list[Any]) -> bool:
+    return isinstance(values, list | np.ndarray) and len(values) == len(bodies)
+
+
+def _phalp_track(rows: Sequence[tuple[int, np.ndarray, np.ndarray | None]], place: str) -> Track:
+    frames = np.array([row[0] for row in rows])
+    if (np.diff(frames) <= 0).any():
+        raise MotionError(f"{place}: time is not a whole number that increases")
+    if len({len(row[1]) for row in rows}) > 1:
+        raise MotionError(f"{place}: body_pose has other joints in some frames, expected 23")
+    corners = [row[2] for row in rows if row[2] is not None]  # left, top, width, height
+    boxes = np.array(corners) + np.multiply(np.array(corners)[:, [2, 3, 0, 1]], (0.5, 0.5, 0, 0)) if corners else None
+    others = {"bboxes": boxes} if boxes is not None and len(boxes) == len(rows) else {}
+    return Track(frames=frames, rotations=read_pose(np.stack([row[1] for row in rows]), place, "smpl"), others=others)
+
+
 # ---- PARE's folders: one pickle an image
 
 
@@ -222,15 +283,20 @@ def _choose_person(boxes: np.ndarray | None, tracks: Sequence[Track]) -> int:
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+    """The pickles of a folder in the order of the numbers at the ends of their names: 9 comes before 10."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    return sorted(files, key=lambda path: (_frame_number(path) is None, _frame_number(path) or 0, path.name))
+
+
+def _frame_number(path: Path) -> int | None:
+    """The number at the end of a file's name."""
+    match = re.search(r"(\d{1,9})$", path.stem)
+    return int(match[1]) if match else None
 
 
 def _frame_numbers(files: Sequence[Path]) -> list[int]:
     """The numbers at the ends of the files' names, where they increase; otherwise 0, 1, 2, …"""
-    found = [re.search(r"(\d{1,9})$", path.stem) for path in files]
-    numbers = [int(match[1]) for match in found if match]
+    numbers = [number for number in map(_frame_number, files) if number is not None]
     increasing = len(numbers) == len(files) and all(a < b for a, b in pairwise(numbers))
     return numbers if increasing else list(range(len(files)))
 

@@ -42,8 +42,8 @@ def list_fields(path: Path) -> list[Field]:
     if probe.arrays:
         headers = array_headers(path)
         return [Field(name, shape, kind, _UNITS.get(name, "")) for name, (shape, kind) in sorted(headers.items())]
-    if probe.pickled is not None:
-        return list(_entries(probe.pickled, ""))
+    if probe.content is not None:
+        return list(_entries(probe.content, ""))
     return _channels(path)
 
 
@@ -60,7 +60,7 @@ def _channels(path: Path) -> list[Field]:
 def _entries(value: Any, place: str) -> Iterator[Field]:
     """The fields of dicts, one level inside the other, and what lists hold."""
     if not isinstance(value, Mapping):
-        yield _field(place or "the pickle", value)
+        yield _field(place or "the content", value)
         return
     for index, (key, entry) in enumerate(value.items()):
         if index == _MOST_TRACKS and isinstance(entry, Mapping):

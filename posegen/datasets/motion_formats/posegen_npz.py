@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, Probe, known_fps
+from posegen.datasets.motion_formats.source import ImportOptions, MotionSource, Probe, known_fps, rate_notes
 from posegen.datasets.motions import MANIFEST, MotionDataset, MotionEntry, motion_folder
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion, read_motion
@@ -24,8 +25,12 @@ def find_own(path: Path, options: ImportOptions) -> list[MotionSource]:
 
 def _load(path: Path, options: ImportOptions) -> Motion:
     motion = read_motion(StorageFolder(path.parent), path.name)
-    known_fps(options, str(path), motion.fps)
-    return motion
+    return _at_rate(motion, options, str(path))
+
+
+def _at_rate(motion: Motion, options: ImportOptions, place: str) -> Motion:
+    notes = (*motion.notes, *rate_notes(options, motion.fps))
+    return replace(motion, fps=known_fps(options, place, motion.fps), notes=notes)
 
 
 def is_dataset(probe: Probe) -> bool:
@@ -36,16 +41,19 @@ def is_dataset(probe: Probe) -> bool:
 def find_dataset(path: Path, options: ImportOptions) -> list[MotionSource]:
     """All motions of a dataset, with their splits. Raises DatasetError where the manifest is broken."""
     dataset = MotionDataset(StorageFolder(path))
-    known_fps(options, str(path), dataset.info.fps)
-    return [_source(dataset, entry) for entry in dataset.info.motions]
+    return [_source(dataset, entry, options) for entry in dataset.info.motions]
 
 
-def _source(dataset: MotionDataset, entry: MotionEntry) -> MotionSource:
+def _read_entry(dataset: MotionDataset, entry: MotionEntry, options: ImportOptions) -> Motion:
+    return _at_rate(dataset.read(entry), options, str(dataset.folder))
+
+
+def _source(dataset: MotionDataset, entry: MotionEntry, options: ImportOptions) -> MotionSource:
     return MotionSource(
         name=entry.motion_id,
         source=entry.source,
         files=(Path(motion_folder(dataset.folder).uri, entry.file_name),),
-        load=partial(dataset.read, entry),
+        load=partial(_read_entry, dataset, entry, options),
         person=entry.person,
         action=entry.action,
         split=entry.split,

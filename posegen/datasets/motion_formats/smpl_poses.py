@@ -17,6 +17,8 @@ POSE_SHAPES = "(n, 72), (n, 24, 3), (n, 24, 3, 3) or (n, 24, 6)"
 """What a pose may look like: axis-angles, matrices, or two rows or columns of them."""
 
 _LARGEST_ANGLE = 2 * np.pi + 0.01  # radians
+_FULL_TURNS = 0.05  # share of angles beyond it: those of a root that turns on and on, or of a joint that was fitted so
+_FARTHEST_TURN = 12 * np.pi
 _OFF = 0.02  # how far matrices, which filters may have averaged, are from orthonormal
 _LIMBS = (
     joint_indices(
@@ -45,8 +47,9 @@ def read_pose(value: object, place: str, field: str) -> np.ndarray:
 
 def _from_axis_angles(value: np.ndarray, place: str, field: str) -> np.ndarray:
     angles = value.reshape(-1, 24, 3)
-    largest = np.linalg.norm(angles, axis=-1).max()
-    if largest > _LARGEST_ANGLE:
+    lengths = np.linalg.norm(angles, axis=-1)
+    largest = lengths.max()
+    if largest > _FARTHEST_TURN or (lengths > _LARGEST_ANGLE).mean() > _FULL_TURNS:
         raise MotionError(
             f"{place}: {field} has an axis-angle of length {largest:.4g}, expected radians, at most 2π: in degrees?"
         )

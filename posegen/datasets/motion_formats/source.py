@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +13,11 @@ import torch
 
 from posegen.datasets.dataset import Split
 from posegen.datasets.motion_formats.arrays import array_names
+from posegen.datasets.motion_formats.axes import UpAxis
+from posegen.datasets.motion_formats.contents import TORCH_SUFFIXES, read_content
 from posegen.errors import MissingRateError, MotionError, PickleError
-from posegen.io.pickles import may_be_pickle, read_pickle
+from posegen.io.pickles import read_pickle
+from posegen.motion.anatomy import HEIGHT, body_height
 from posegen.motion.floor import floor_height
 from posegen.motion.motion import Motion
 from posegen.skeletons import SMPL_24
@@ -28,12 +31,22 @@ class ImportOptions:
     """What files do not say of themselves."""
 
     fps: float | None = None
-    """Frames per second of what has no rate of its own; an error where it contradicts a file."""
+    """Frames per second of what has no rate of its own."""
+    overrule: bool = True
+    """Whether `fps` takes the place of the rate that a file states: not where it is said of several files."""
     root: Literal["zero", "weak-camera"] = "zero"
     """Where the root of an estimator's motion is: at one place, or where the camera that was fitted to each frame puts
     it. The camera's depth is known up to the focal length alone, and jumps as boxes do."""
     unit: float | None = None
-    """Metres of a BVH file's unit; by default metres, centimetres or millimetres, as the body's height tells."""
+    """Metres of a BVH file's unit; by default the usual one that the body's height tells."""
+    height: float | None = None
+    """Metres: of the body, which then tells the unit of a BVH file or of joints without one."""
+    guess_height: bool = False
+    """Whether a body of nobody's height in any unit is taken for one of 1.70 m, instead of an error."""
+    up: UpAxis = ""
+    """The axis that is up in files that stand in the world; by default the body tells."""
+    joints: Mapping[str, str] = field(default_factory=dict)
+    """Of a BVH file: names of joints by those of SMPL-24, where they are not understood."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +82,12 @@ class Probe:
     @cached_property
     def pickled(self) -> Any:
         """What is in a pickle, None for anything else. Raises MotionError where it would run something."""
-        return read_motion_pickle(self.path) if may_be_pickle(self.path) else None
+        return self.content if self.path.suffix.lower() not in (".npy", *TORCH_SUFFIXES) and not self.arrays else None
+
+    @cached_property
+    def content(self) -> Any:
+        """What is in a file of arrays, see `read_content`."""
+        return read_content(self.path)
 
 
 @dataclass(frozen=True)
@@ -95,14 +113,64 @@ def read_motion_pickle(path: Path) -> Any:
 
 
 def known_fps(options: ImportOptions, place: str, own: float | None = None) -> float:
-    """Return the frames per second of a file. Raises MotionError where nobody says them, or two say different ones."""
+    """Return the frames per second of a file. Raises MotionError where nobody says them."""
     if own is None:
         if options.fps is None:
             raise MissingRateError(f"{place}: fps is not in such files, say the frames per second of the video (--fps)")
         return options.fps
-    if options.fps is not None and abs(options.fps - own) > 1e-3 * own:
-        raise MotionError(f"{place}: fps is {own:g} in the file and {options.fps:g} was said (--rate changes the rate)")
-    return own
+    return options.fps if options.fps is not None and options.overrule else own
+
+
+def rate_notes(options: ImportOptions, own: float | None) -> tuple[str, ...]:
+    """A line for people where another rate than a file's own is taken; nothing otherwise."""
+    if own is None or options.fps is None or abs(options.fps - own) <= 1e-3 * own:
+        return ()
+    if options.overrule:
+        return (f"the file says {own:g} frames a second: --fps {options.fps:g} overrules it",)
+    return (f"the file says {own:g} frames a second, which holds: --fps is for files that say none",)
+
+
+def check_height(places: np.ndarray, options: ImportOptions, place: str) -> tuple[float, tuple[str, ...]]:
+    """Return the metres of a file's unit and what people should know, from SMPL-24 joints (T, 24, 3) in the unit.
+
+    Raises:
+        MotionError: No usual unit makes the body a person, and nobody says another or its height.
+    """
+    if options.unit is not None:
+        return options.unit, ()
+    try:
+        height = body_height(places)
+    except MotionError as error:
+        raise MotionError(f"{place}: {error}") from None
+    if options.height is not None:
+        return options.height / height, ()
+    for (low, high), units in _HEIGHTS:
+        for name, unit in units.items():
+            if low <= height * unit <= high:
+                return unit, (
+                    (f"its unit is taken for {name}: the body is {height * unit:.2f} m tall",) * (unit not in _METRIC)
+                )
+    if options.guess_height:
+        return HEIGHT / height, (
+            f"a body of {height:.4g} units is nobody's height in any usual unit: taken for one of {HEIGHT:.2f} m to "
+            "look at it, to convert it say --unit or --height",
+        )
+    raise MotionError(
+        f"{place}: its joints make a body of {height:.4g} units, which is nobody's height in "
+        f"{', '.join(_UNITS)}: say the metres of a unit (--unit), or of the body (--height 1.7)"
+    )
+
+
+_UNITS = {
+    "metres": 1.0, "centimetres": 0.01, "millimetres": 0.001, "inches": 0.0254,
+    "CMU's unit of 1/0.45 inch": 0.0254 / 0.45, "decimetres": 0.1, "feet": 0.3048,
+}  # fmt: skip
+_METRIC = (1.0, 0.01, 0.001)
+# Metres, and units in which people are as tall: adults are no adults in any other of the units. Children come last.
+_HEIGHTS: tuple[tuple[tuple[float, float], dict[str, float]], ...] = (
+    ((1.35, 2.11), _UNITS),
+    ((0.7, 2.6), {name: unit for name, unit in _UNITS.items() if unit in _METRIC}),
+)
 
 
 def check_numbers(value: object, shape: tuple[int | None, ...], place: str, field: str) -> np.ndarray:

@@ -264,7 +264,7 @@ def test_nothing_that_can_be_used_changes_nothing(sources, out, tmp_path):
     convert(sources, out)
     before = (out / "motions.json").read_bytes(), files(out)
     with pytest.raises(MotionError, match="no motions in"):
-        convert(sources, out, replace(SETTINGS, reading=ReadSettings(fps=99)))
+        convert(sources, out, replace(SETTINGS, reading=ReadSettings(format="humanact12")))
     with pytest.raises(FileNotFoundError):
         convert(tmp_path / "nowhere", out)
     assert before == ((out / "motions.json").read_bytes(), files(out))

@@ -50,6 +50,35 @@ def test_colors_as_people_write_them(text, rgb):
     np.testing.assert_allclose(parse_color(text), rgb_to_lab(np.array(rgb, np.uint8)))
 
 
+@pytest.mark.parametrize(
+    ("text", "rgb"),
+    [
+        ("rgb(42 111 219)", (42, 111, 219)),
+        ("rgb(42 111 219 / 50%)", (42, 111, 219)),
+        ("RGBA(42, 111, 219, 0.5)", (42, 111, 219)),
+        ("rgb(100% 0% 50%)", (255, 0, 127.5)),
+        ("rgb(none 128 255)", (0, 128, 255)),
+        ("hsl(120 100% 25%)", (0, 127.5, 0)),
+        ("hsl(0.5turn, 100%, 50%)", (0, 255, 255)),
+        ("hwb(0 20% 40%)", (153, 51, 51)),
+        ("oklch(62.796% 0.25768 29.234)", (255, 0, 0)),
+        ("oklab(0.86644 -0.233888 0.179498)", (0, 255, 0)),
+        ("oklch(0.45201 0.313214 264.052deg / 1)", (0, 0, 255)),
+        ("oklch(1 0 none)", (255, 255, 255)),
+    ],
+)
+def test_functions_of_css_color_4(text, rgb):
+    np.testing.assert_allclose(parse_color(text), rgb_to_lab(np.array(rgb) / 255), atol=0.05)
+
+
+@pytest.mark.parametrize(("text", "lab"), [
+    ("lab(60% 40 -20 / 0.5)", (60, 40, -20)), ("lab(60% 32% -16%)", (60, 40, -20)), ("lch(60 50 90deg)", (60, 0, 50)),
+    ("lch(60% 20% none)", (60, 30, 0)),
+])  # fmt: skip
+def test_lab_and_lch_of_css_color_4(text, lab):
+    np.testing.assert_allclose(parse_color(text), lab, atol=1e-9)
+
+
 @pytest.mark.parametrize("text", ["lab(60 40 -20)", " LAB( 60.0  +40 -20 ) ", "lab(60 40.0 -20)"])
 def test_lab_values_are_taken_as_they_are(text):
     assert parse_color(text) == (60, 40, -20)
@@ -60,7 +89,25 @@ def test_lightness_has_its_range():
         parse_color("lab(101 0 0)")
 
 
-@pytest.mark.parametrize("text", ["", "blurple", "#12", "2a6fdb", "lab(60 40)", "lab(60, 40, -20)", "lab(6 0 4 1)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "blurple",
+        "#12",
+        "2a6fdb",
+        "lab(60 40)",
+        "lab(60, 40, -20)",
+        "lab(6 0 4 1)",
+        "rgb(1 2)",
+        "rgb(300 0 0)",
+        "oklch(0.5 0.1 10%)",
+        "rgb(1deg 2 3)",
+        "hwb(0, 1%, 2%)",
+        "rgb(1e999 0 0)",
+        "rgb(1 2 3 /)",
+    ],
+)
 def test_other_text_is_no_color(text):
     with pytest.raises(ValueError, match="unknown colour"):
         parse_color(text)

@@ -1,0 +1,158 @@
+"""Places of joints alone, in an array whose shape tells the skeleton: HumanML3D, MDM, MotionBERT, Action2Motion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from posegen.datasets.motion_formats.axes import set_upright
+from posegen.datasets.motion_formats.source import (
+    ImportOptions,
+    MotionSource,
+    Probe,
+    check_height,
+    check_numbers,
+    known_fps,
+    put_on_floor,
+)
+from posegen.errors import MotionError
+from posegen.motion.completion import complete_body
+from posegen.motion.motion import Motion
+from posegen.motion.to_h36m import smpl_joints
+from posegen.skeletons import H36M_17, SMPL_24
+
+_MOTIONBERT_17: tuple[str, ...] = (
+    "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "spine", "neck_base",
+    "nose", "head_top", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
+)  # fmt: skip
+_NUM_FEATURES = 263  # of HumanML3D
+_BODY = 22  # joints of HumanML3D: SMPL's without hands
+
+
+@dataclass(frozen=True)
+class JointLayout:
+    """An array of joints that a program writes."""
+
+    summary: str
+    shape: tuple[int, ...]
+    """Behind the frames."""
+    to_smpl: Callable[[np.ndarray], np.ndarray]
+    """From (T, …) to SMPL-24's joints (T, 24, 3)."""
+    up: str = "y"
+    """The axis that is up, usually."""
+
+
+def _from_smpl_22(joints: np.ndarray) -> np.ndarray:
+    return complete_body({name: joints[:, index] for index, name in enumerate(SMPL_24[: joints.shape[1]])})
+
+
+def _from_h36m(joints: np.ndarray) -> np.ndarray:
+    return smpl_joints(joints[:, [_MOTIONBERT_17.index(name) for name in H36M_17]])
+
+
+def joints_of_features(features: np.ndarray) -> np.ndarray:
+    """Return joints (T, 22, 3) in metres from HumanML3D's features (T, 263) (Guo et al., 2022), y up.
+
+    The first four are the root's turn about y, its steps in its own axes, and its height; then come the places of the
+    other joints in the root's axes.
+    """
+    angle = 2 * np.concatenate([[0], np.cumsum(features[:-1, 0])])  # (T,) the quaternion has half of it
+    cos, sin = np.cos(-angle), np.sin(-angle)
+    turn = np.zeros((len(features), 3, 3))
+    turn[:, 0, 0], turn[:, 0, 2], turn[:, 1, 1], turn[:, 2, 0], turn[:, 2, 2] = cos, sin, 1, -sin, cos
+    steps = np.zeros((len(features), 3))
+    steps[1:, 0], steps[1:, 2] = features[:-1, 1], features[:-1, 2]
+    root = np.cumsum((turn @ steps[..., None])[..., 0], axis=0)
+    others = features[:, 4 : 4 + 3 * (_BODY - 1)].reshape(len(features), -1, 3)
+    others = np.einsum("tij,tkj->tki", turn, others) + root[:, None]
+    root[:, 1] = features[:, 3]
+    return np.concatenate([root[:, None], others], axis=1)
+
+
+def _from_features(features: np.ndarray) -> np.ndarray:
+    joints = joints_of_features(features)
+    if not 0.3 < np.median(joints[:, 0, 1]) < 1.5:
+        raise MotionError("its features are normalised, expected those of new_joint_vecs: multiply by Std and add Mean")
+    return _from_smpl_22(joints)
+
+
+JOINT_LAYOUTS: tuple[JointLayout, ...] = (
+    JointLayout("HumanML3D's joints", (_BODY, 3), _from_smpl_22),
+    JointLayout("SMPL's joints: Action2Motion, HumanAct12", (len(SMPL_24), 3), lambda joints: joints, "-y"),
+    JointLayout("MotionBERT's joints", (17, 3), _from_h36m, "-y"),
+    JointLayout("HumanML3D's features", (_NUM_FEATURES,), _from_features),
+)
+"""By the shape of an array with an entry a frame."""
+
+REFUSED: dict[tuple[int, ...], str] = {
+    (251,): "KIT-ML's 251 features: make joints of them (recover_from_ric) of SMPL's 22 or 24 joints",
+    (21, 3): "KIT-ML's 21 joints, or SMPL-X's body without its root: write SMPL's 22 or 24 joints",
+    (25, 6): "rotations of MDM or ACTOR: write joints, (n, 22, 3)",
+    (18, 3): "Action2Motion's 18 joints of NTU: write SMPL's 24 joints, or take the files that NTU13 is made of",
+}
+"""What is known and not read, by shape, with what to do."""
+
+
+def _layout_of(value: Any) -> JointLayout | None:
+    shape = getattr(value, "shape", ())
+    return next((layout for layout in JOINT_LAYOUTS if shape[1:] == layout.shape), None)
+
+
+def _arrays(content: Any) -> dict[str, np.ndarray]:
+    """The motions of a file by name, (T, …) each, and those of MDM cut to their lengths."""
+    if isinstance(content, np.ndarray):
+        return {"": content}
+    if isinstance(content, Mapping) and "motion" in content and "lengths" in content:
+        motions, lengths = np.asarray(content["motion"]), np.ravel(np.asarray(content["lengths"]))
+        if motions.ndim == 4 and len(lengths) == len(motions):
+            moved = np.moveaxis(motions, -1, 1)  # (N, T, J, 3)
+            return {
+                f"{index:03}": one[: int(size)] for index, (one, size) in enumerate(zip(moved, lengths, strict=True))
+            }
+    return {}
+
+
+def is_joint_array(probe: Probe) -> bool:
+    """Whether a file is an array of joints, or MDM's results."""
+    arrays = _arrays(probe.content)
+    return bool(arrays) and (_layout_of(next(iter(arrays.values()))) is not None)
+
+
+def refusal(probe: Probe) -> str:
+    """Why an array that is known is not read, and what to do; nothing where it is not known."""
+    arrays = _arrays(probe.content)
+    shape = next(iter(arrays.values())).shape if arrays else ()
+    return REFUSED.get(shape[1:], "")
+
+
+def find_joint_arrays(path: Path, options: ImportOptions) -> list[MotionSource]:
+    """One motion of each array."""
+    arrays = _arrays(Probe(path).content)
+    found = []
+    for name, array in arrays.items():
+        layout = _layout_of(array)
+        if layout is None:
+            raise MotionError(
+                f"{path} has shape {array.shape}, expected {', '.join(str(one.shape) for one in JOINT_LAYOUTS)}"
+            )
+        place = f"{path}: motion {name}" if name else str(path)
+        load = partial(_load, path, name, layout, options)
+        found.append(MotionSource(name=f"{path.stem}-{name}".rstrip("-"), source=place, files=(path,), load=load))
+    return found
+
+
+def _load(path: Path, name: str, layout: JointLayout, options: ImportOptions) -> Motion:
+    place = f"{path}: motion {name}" if name else str(path)
+    values = check_numbers(_arrays(Probe(path).content)[name], (None, *layout.shape), place, "the array")
+    try:
+        joints = np.asarray(layout.to_smpl(values), np.float64)
+    except MotionError as error:
+        raise MotionError(f"{place}: {error}") from None
+    unit, notes = check_height(joints, options, place)
+    motion = replace(Motion.from_joints(joints * unit, known_fps(options, place)), meta={"source": place}, notes=notes)
+    return put_on_floor(set_upright(motion, layout.up, options.up))
