@@ -19,6 +19,7 @@ from orchestration.data.motion_curation import BuildSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.evaluation.records import EvaluationRecord
 from orchestration.generation.motions import GenerateMotionSettings
+from orchestration.output_files import OverwriteSettings
 from posegen.errors import UsageError
 from posegen.evaluation.motion_generation import MotionSet
 from posegen.io.storage import StorageFolder
@@ -62,7 +63,10 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
 
 @_files.command("convert")
 def _convert(
-    paths: Positional[tuple[str, ...]], settings: Annotated[ConversionSettings, arg(name="")], name: str = ""
+    paths: Positional[tuple[str, ...]],
+    settings: Annotated[ConversionSettings, arg(name="")],
+    writing: OverwriteSettings,
+    name: str = "",
 ) -> None:
     """Convert motion files to a dataset, or one motion to a file.
 
@@ -85,7 +89,7 @@ def _convert(
             raise UsageError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
     files = list(map(Path, sources))
     if out.endswith(_FILES):
-        motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits)
+        motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits, writing)
         console.print(f"{len(motion)} frames, {motion.fps:g} a second, in {out}", markup=False)
         console.print(str(edited))
         return
@@ -155,7 +159,9 @@ def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJ
 
 
 @_files.command("show")
-def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int = 12) -> None:
+def _show(
+    paths: Positional[tuple[Path, ...]], settings: ReadSettings, writing: OverwriteSettings, most: int = 12
+) -> None:
     """Render motions of any file as strips, a video and a 3-D page.
 
     posegen motion show FILE … OUT. Strips have every third frame; on the page motions can be turned.
@@ -165,13 +171,14 @@ def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int
         most: Motions to render, at most: the first ones.
     """
     from orchestration.data.motion_conversion import read_some
-    from orchestration.generation.motions import write_pictures
+    from orchestration.generation.motions import picture_files, write_pictures
 
     if len(paths) < 2:
         raise UsageError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
     if most < 1:
         raise UsageError(f"most must be at least 1, got {most}")
     *files, out = paths
+    writing.require_writable(picture_files(out), files)
     shown = read_some(files, settings, most)
     write_pictures(out, [motion for _, motion in shown], [name for name, _ in shown], title=", ".join(map(str, files)))
     console.print(f"{len(shown)} motions in {out}/strips.png, {out}/motions.mp4, {out}/motions.html", markup=False)

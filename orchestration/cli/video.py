@@ -20,6 +20,7 @@ from orchestration.generation.output import OutputSettings
 from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
+from orchestration.output_files import OverwriteSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
 from orchestration.training.runs import dataset_of
 
@@ -116,7 +117,7 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
 
 
 @VIDEO_COMMANDS.command("preview")
-def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
+def _preview(photo: Positional[Path], out: Path, view: PhotoSettings, writing: OverwriteSettings) -> None:
     """Preview what a photo is good for.
 
     The picture shows photo, pose, classes of pixels, layers and background side by side. Printed is what the photo
@@ -128,7 +129,7 @@ def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
     """
     from orchestration.generation.preview import preview
 
-    made = preview(photo, out, view)
+    made = preview(photo, out, view, writing)
     for line in made.report.findings or ["nothing is hidden: the person stands well in the picture"]:
         console.print(line, markup=False)
     for suitability in ("good", "fair", "poor"):
@@ -229,7 +230,7 @@ VIDEO_COMMANDS.commands["evaluate"] = Command({"run": _evaluate, "photo": _evalu
 
 
 @VIDEO_COMMANDS.command("export")
-def _export(run: Positional[str], out: Positional[Path]) -> None:
+def _export(run: Positional[str], out: Positional[Path], writing: OverwriteSettings) -> None:
     """Export a video generator to ONNX.
 
     The network takes a feature map, the frame before, a colour code and regions, and gives a frame.
@@ -240,7 +241,7 @@ def _export(run: Positional[str], out: Positional[Path]) -> None:
     """
     from orchestration.generation.export_onnx import export
 
-    made = export(run, out)
+    made = export(run, out, writing)
     console.print(f"{made.num_bytes / 1e6:.1f} MB in {made.path}", markup=False)
 
 

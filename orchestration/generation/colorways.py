@@ -15,10 +15,10 @@ from rich.table import Table
 
 from orchestration.generation.animate import MotionSettings, resolve_motions
 from orchestration.generation.colors import read_color
-from orchestration.generation.output import require_writable
 from orchestration.generation.people import is_image
 from orchestration.generation.photo import PhotoSettings, open_person
 from orchestration.generation.pose_sources import Movement
+from orchestration.output_files import OverwriteSettings
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate, shown_color
 from posegen.color.lab import lab_to_rgb
 from posegen.color.palette import color_name
@@ -43,7 +43,7 @@ _WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorwaySettings:
+class ColorwaySettings(OverwriteSettings):
     """The colours, and where the sheet is written."""
 
     out: Path
@@ -116,8 +116,7 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
             colours, or the sheet would replace an input. Nothing is written then.
     """
     figures = settings.out.with_suffix(".csv")
-    cloths = [Path(text) for text in settings.upper + settings.lower if is_image(text)]
-    require_writable((settings.out, figures), (photo, *cloths))
+    settings.require_writable((settings.out, figures), photo, settings.upper, settings.lower, settings.view)
     asked: dict[Garment, list[_Request | None]] = {
         "upper": _read_requests(settings.upper),
         "lower": _read_requests(settings.lower),

@@ -119,16 +119,16 @@ def animate_photo(
     Raises:
         PosegenError: A motion, the photo or a colour cannot be found or does not fit. Nothing is written then.
     """
-    inputs = [path, *(one for one in (view.poses, moves.motion) if one), *colors.files]
+    inputs = path, view, moves, colors
     if output.out.suffix:
-        output.require_writable([output.out.stem], inputs)
+        output.require_videos([output.out], *inputs)
     if view.refiner and is_video(str(path)):
         raise ConfigError(f"--refiner corrects frames of a photo, got the video {path}")
     refiner = load_refiner(view.refiner) if view.refiner else None
     subject = None if is_video(str(path)) else find_subject(path, view)
     movements = _find_movements(moves, view, colors.seed, subject)
     output.require_place_for(len(movements))
-    output.require_writable([movement.name for movement in movements], inputs)
+    output.require_videos([output.path(movement.name) for movement in movements], *inputs)
     shown = open_person(path, view, movements, subject)
     fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
     findings = [*shown.findings, *_judge_movements(shown.seen, movements, fitted)]

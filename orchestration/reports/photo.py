@@ -18,6 +18,7 @@ import numpy as np
 from orchestration.evaluation.records import Score
 from orchestration.evaluation.video import Perceptual, open_measures
 from orchestration.option_types import FrameSize
+from orchestration.output_files import require_no_input
 from orchestration.reports.table1 import recorded_report
 from orchestration.tracking.run_log import RunLog
 from posegen.errors import ConfigError, PosegenError, first_line
@@ -142,6 +143,9 @@ def evaluate_photos(
             raise ConfigError(f"{path}: no such clip")
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"{settings.out} is a file, expected a folder for the report")
+    pictures = [settings.out / "photos" / f"{path.stem}.png" for path in files]
+    pictures += [settings.out / "clips" / f"{path.stem}.png" for path in clips]
+    require_no_input(pictures, clips, files)
     total = len(clips) + len(files)
     left_out: dict[str, str] = {}
     with recorded_report("photo", settings.out, settings) as log:

@@ -17,9 +17,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from orchestration.evaluation.previews import preview_run
+from orchestration.runtime.folder_lock import hold_folder
 from orchestration.runtime.ray_session import start_ray
 from orchestration.search.plan import Capacity, Costs, SearchPlan, check_point, find_capacity, plan_search
 from orchestration.search.results import OnTrial, SearchRecorder, SearchResult
@@ -81,25 +81,24 @@ def tune(
     study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
     start_ray()
     capacity, costs = find_capacity(settings), Costs(data)
-    if folder.is_local:
-        Path(folder.uri).mkdir(parents=True, exist_ok=True)
-    opened = open_study(search, study_settings)
-    recorder = SearchRecorder(
-        opened,
-        folder,
-        settings,
-        check=lambda point: check_point(search, point, costs, capacity),
-        on_trial=on_trial,
-    )
-    recorder.open(space, data)
-    with mirrored(folder, settings):
-        searcher = StudySearch(opened, settings.trials, recorder)
-        if searcher.has_more():
-            _run_tuner(searcher, data, folder, settings, capacity)
-        result = recorder.result(time.monotonic() - begin)
-        if result.best:
-            preview_run(result.best[0].run, str(data.folder))
-        recorder.close(result)
+    with hold_folder(folder, "take another --name"):
+        opened = open_study(search, study_settings)
+        recorder = SearchRecorder(
+            opened,
+            folder,
+            settings,
+            check=lambda point: check_point(search, point, costs, capacity),
+            on_trial=on_trial,
+        )
+        recorder.open(space, data)
+        with mirrored(folder, settings):
+            searcher = StudySearch(opened, settings.trials, recorder)
+            if searcher.has_more():
+                _run_tuner(searcher, data, folder, settings, capacity)
+            result = recorder.result(time.monotonic() - begin)
+            if result.best:
+                preview_run(result.best[0].run, str(data.folder))
+            recorder.close(result)
     return result
 
 
