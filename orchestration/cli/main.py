@@ -20,7 +20,7 @@ from orchestration.cli.train import TRAINING_COMMANDS, train_group
 from orchestration.cli.video import VIDEO_COMMANDS
 from orchestration.cli.weights import WEIGHTS_COMMANDS
 from orchestration.errors import naming_system_errors
-from posegen.errors import PosegenError, in_one_line
+from posegen.errors import PosegenError, hide_credentials, in_one_line
 
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
@@ -31,6 +31,7 @@ The steps: studio, or your own videos → prepare → colorize → train color_e
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Ends with code 2 and one line for what the user can put right."""
     handler = RichHandler(console=errors, show_path=False, show_time=False)
+    handler.addFilter(_hide_credentials)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     try:
         with naming_system_errors():
@@ -41,6 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         errors.print("posegen: stopped; the same command continues from what is finished")
         sys.exit(130)
+
+
+def _hide_credentials(record: logging.LogRecord) -> bool:
+    """Take user and password out of the addresses of a message."""
+    record.msg, record.args = hide_credentials(record.getMessage()), ()
+    return True
 
 
 def build_app() -> Group:

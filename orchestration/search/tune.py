@@ -220,7 +220,11 @@ def _run_tuner(
     filesystem, path = (folder / "ray").resolve()
     with open_cache(dataset, data.full_fingerprint, shared, resources) as cache:
         job = TrialJob(
-            search=searcher.opened.search, dataset=dataset, folder=str(folder), settings=settings, cache=cache
+            search=searcher.opened.search,
+            dataset=dataset,
+            folder=str(folder),
+            settings=replace(settings, storage=""),  # the study is the driver's, and Ray writes down what it is given
+            cache=cache,
         )
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(ray_tune.with_parameters(run_trial, job=job), {"memory": _FUNCTION_MEMORY}),

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from posegen.errors import TrackingError, first_line
+from posegen.errors import TrackingError, first_line, hide_credentials
 
 DEFAULT_STORE = "mlflow.db"
 _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
@@ -31,6 +31,11 @@ class RefusedError(Exception):
 def tracking_uri() -> str:
     """The server of ``MLFLOW_TRACKING_URI``, or an sqlite file in the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DEFAULT_STORE).absolute()}"
+
+
+def shown_store() -> str:
+    """The address of the store for messages: without user and password."""
+    return hide_credentials(tracking_uri())
 
 
 def store_name(uri: str) -> str:
@@ -58,7 +63,7 @@ def require_store() -> None:
         with naming_errors():
             connect(tracking_uri()).search_experiments(max_results=1)
     except (AwayError, RefusedError) as error:
-        raise TrackingError(f"MLflow at {tracking_uri()} does not answer: {error}") from None
+        raise TrackingError(f"MLflow at {shown_store()} does not answer: {error}") from None
 
 
 def connect(uri: str) -> Any:

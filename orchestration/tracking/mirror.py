@@ -28,6 +28,7 @@ from orchestration.tracking.client import (
     connect,
     find_experiment,
     naming_errors,
+    shown_store,
     store_name,
     tracking_uri,
 )
@@ -94,7 +95,7 @@ def sync(folder: StorageFolder | str) -> bool:
             _Mirror(connect(uri), uri, run, description, state).update()
     except AwayError as error:
         if uri not in _resting:
-            _log.warning("MLflow at %s is away; what it lacks is sent later: %s", uri, error)
+            _log.warning("MLflow at %s is away; what it lacks is sent later: %s", shown_store(), error)
         _resting[uri] = time.monotonic() + _RETRY
         return False
     except RefusedError as error:

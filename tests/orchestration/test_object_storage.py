@@ -108,13 +108,13 @@ def test_files_and_folders(bucket, client):
         folder.read("x.bin")
 
 
-def test_one_process_works_in_a_folder(bucket, client, monkeypatch):
+def test_one_process_works_in_a_folder(bucket, monkeypatch):
     monkeypatch.setattr(folder_lock, "_HANDOVER", 0.0)
     run = bucket / "runs" / "video"
     with folder_lock.hold_folder(run, ""):
         with pytest.raises(RunError, match=f"in use by process {os.getpid()}"), folder_lock.hold_folder(run, ""):
             pytest.fail("two in one folder")
-        assert len(keys(client, bucket)) == 1
+        assert len(run.files()) == 1
     assert not run.files()
 
 

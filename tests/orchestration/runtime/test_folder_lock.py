@@ -33,9 +33,9 @@ def test_the_second_is_refused_with_the_others_process_and_host(tmp_path):
     folder = StorageFolder(tmp_path / "run")
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     claim(folder, platform.node(), other.pid, psutil.Process(other.pid).create_time())
-    with pytest.raises(RunError, match=rf"in use by process {other.pid} on {platform.node()}, since 2026.*another"):
-        with hold_folder(folder, "take another --name"):
-            pytest.fail("two in one folder")
+    message = rf"in use by process {other.pid} on {platform.node()}, since 2026.*another"
+    with pytest.raises(RunError, match=message), hold_folder(folder, "take another --name"):
+        pytest.fail("two in one folder")
     other.kill()
     other.wait()
     with hold_folder(folder, "take another --name"):  # and what the killed one left is taken over
