@@ -26,7 +26,8 @@ def _list_weights() -> None:
 
     table = Table("name", "what it is", "licence", "source", "here")
     for row in listing():
-        table.add_row(row["name"], row["description"], row["licence"], row["source"], "yes" if row["cached"] else "no")
+        here = "yes" if row["cached"] else "no"
+        table.add_row(*(str(row[name]) for name in ("name", "description", "licence", "source")), here)
     console.print(table)
 
 

@@ -34,6 +34,7 @@ from orchestration.search.study import (
 )
 from orchestration.search.trial import TrialJob, run_trial
 from orchestration.tracking.client import require_store
+from orchestration.tracking.database import require_database
 from orchestration.tracking.mirror import BackgroundMirror, sync_pending
 from orchestration.training.job import TrainSettings
 from orchestration.training.preflight import check
@@ -78,6 +79,11 @@ def tune(
         require_store()
         sync_pending()
     folder = StorageFolder(settings.runs) / (settings.name or space)
+    if settings.storage:
+        try:
+            require_database(settings.storage, "--storage")
+        except OSError as error:
+            raise SearchError(f"the study's storage {settings.storage} does not work: {error}") from None
     study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
     start_ray()
     capacity, costs = find_capacity(settings), Costs(data)

@@ -13,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from orchestration.tracking.database import require_database
 from posegen.errors import TrackingError, first_line, hide_credentials
 
 DEFAULT_STORE = "mlflow.db"
@@ -26,6 +27,10 @@ class AwayError(Exception):
 
 class RefusedError(Exception):
     """MLflow answers, and does not take what it was sent."""
+
+
+class UnusableError(RefusedError):
+    """The address of MLflow's store leads to none, which does not change while a command runs."""
 
 
 def tracking_uri() -> str:
@@ -69,7 +74,7 @@ def require_store() -> None:
 def connect(uri: str) -> Any:
     """A client of a store, whose tables are made where it is a new sqlite file.
 
-    Raises OSError where the file is something else.
+    Raises UnusableError where the address leads to something else, or to a database that does not open.
     """
     # A training step waits for no server: two short tries instead of MLflow's minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -80,14 +85,19 @@ def connect(uri: str) -> Any:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    if uri not in _made:
+        try:
+            require_database(uri, "MLFLOW_TRACKING_URI")
+        except OSError as error:
+            raise UnusableError(f"it is not a store of MLflow: {first_line(error)}") from error
     if uri.startswith("sqlite:") and uri not in _made:
         # Two commands that begin in an empty folder would make the same tables at once, which fails.
         with FileLock(Path(tempfile.gettempdir()) / f"posegen-{store_name(uri)}.lock"):
             try:
                 _make_tables(uri)
             except SQLAlchemyError as error:
-                raise OSError(f"it is not a store of MLflow: {first_line(error)}") from error
-        _made.add(uri)
+                raise UnusableError(f"it is not a store of MLflow: {first_line(error)}") from error
+    _made.add(uri)
     return MlflowClient(tracking_uri=uri)
 
 
@@ -114,7 +124,7 @@ def _make_tables(uri: str) -> None:
 
 
 _made: set[str] = set()
-"""Stores whose tables are there."""
+"""Stores that were opened, and whose tables are there."""
 
 
 def find_experiment(client: Any, uri: str, name: str) -> str:

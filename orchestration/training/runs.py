@@ -16,6 +16,7 @@ from posegen.stages import STAGES, Stage
 from posegen.stages.behavior_stage import BehaviorStage
 
 _RECORD = "run.json"
+_SHOWN = 6  # settings that a message names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,12 @@ class RunRecord:
         before = {**_plain(config()), **config.upgrade(self.config)}
         changed = [name for name, value in asked.config.items() if name != "num_epochs" and before.get(name) != value]
         if changed:
-            changes = ", ".join(f"{name} {before.get(name)!r} → {asked.config[name]!r}" for name in changed)
-            raise RunError(f"run {run.name} was started with other settings ({changes}): {elsewhere}")
+            some = ", ".join(f"{name} {before.get(name)!r} → {asked.config[name]!r}" for name in changed[:_SHOWN])
+            some += f", and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+            preset = STAGES[self.stage].nearest_preset(before)
+            goes_on = f"it is of --preset {preset}: say so to continue it, or "
+            hint = goes_on if STAGES[self.stage].nearest_preset(asked.config) != preset else ""
+            raise RunError(f"run {run.name} was started with other settings ({some}): {hint}{elsewhere}")
 
 
 def _plain(config: Stage.Config) -> dict[str, Any]:
