@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
 from posegen.errors import first_line
 
 _PATIENCE = 8.0  # seconds
-_PACKAGES = {"psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+_PACKAGES = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 """The packages of drivers that are called otherwise."""
 
 
@@ -37,7 +38,7 @@ def require_database(address: str, source: str) -> None:
     except ModuleNotFoundError as error:
         package = _PACKAGES.get(str(error.name), error.name)
         raise OSError(
-            f"{address.partition(':')[0]}:// needs the package {package}: `pip install {package}`, or change {source}"
+            f"{address.partition(':')[0]}:// needs the package {package}: `pip install '{package}'`, or change {source}"
         ) from None
     except SQLAlchemyError as error:
         raise OSError(f"{first_line(error)}: change {source}") from None
@@ -54,7 +55,8 @@ def _require_file(database: str, source: str) -> None:
         return
     if file.exists():
         try:
-            with sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, timeout=_PATIENCE) as connection:
+            opened = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True, timeout=_PATIENCE)
+            with closing(opened) as connection:
                 connection.execute("PRAGMA schema_version")
         except sqlite3.Error as error:
             raise OSError(f"{file}: {error}: change {source}") from None

@@ -101,9 +101,10 @@ def named(stage: str, settings: TrainSettings) -> TrainSettings:
 
 def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
     """Create the run's folder, or continue the run in it. Raises RunError where it is another run."""
-    record, known = RunRecord.of(job.config, job.dataset, fingerprint), find_record(job.run)
+    record, known = RunRecord.of(job.config, job.dataset, fingerprint, str(job.run)), find_record(job.run)
     if known:
         known.check_continued_by(record, job.run)
+        record = replace(record, required={**known.required, **record.required})
     job.run.require_writable()
     save_record(job.run, record)
     log = RunLog(job.run)
