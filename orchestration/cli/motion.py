@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.markup import escape
 from rich.table import Table
 
+from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section, arg
 from orchestration.cli.progress import CountProgress
@@ -185,6 +186,7 @@ def _show(
 
 
 @_runs.command("generate")
+@with_checkpoint
 def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMotionSettings) -> None:
     """Generate motions of any action and length.
 
@@ -202,6 +204,7 @@ def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMot
 
 
 @_runs.command("evaluate")
+@with_checkpoint
 def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: str = "") -> None:
     """Measure generated motions: FID, accuracy, diversity, multimodality.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Command, Positional, Section
 from orchestration.cli.progress import ConsoleProgress, CountProgress
@@ -32,6 +33,7 @@ VIDEO_COMMANDS = Section("Generate and evaluate videos")
 
 
 @VIDEO_COMMANDS.command("generate")
+@with_checkpoint
 def _generate(
     run: Positional[str],
     content: str,
@@ -57,6 +59,7 @@ def _generate(
 
 
 @VIDEO_COMMANDS.command("animate")
+@with_checkpoint
 def _animate(
     run: Positional[str],
     output: OutputSettings,
@@ -162,6 +165,7 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
 
 
 @VIDEO_COMMANDS.command("transfer")
+@with_checkpoint
 def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSettings, colors: ColorSettings) -> None:
     """Transfer one person's behaviour to another person's pose.
 
@@ -181,6 +185,7 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
+@with_checkpoint
 def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "") -> None:
     """Measure a run of any stage on held-out data.
 
@@ -230,6 +235,7 @@ VIDEO_COMMANDS.commands["evaluate"] = Command({"run": _evaluate, "photo": _evalu
 
 
 @VIDEO_COMMANDS.command("export")
+@with_checkpoint
 def _export(run: Positional[str], out: Positional[Path], writing: OverwriteSettings) -> None:
     """Export a video generator to ONNX.
 

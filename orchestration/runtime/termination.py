@@ -30,6 +30,9 @@ def call_interruptibly(call: Callable[[], object]) -> None:
 
     Raises what it raises, and what signals raise meanwhile.
     """
+    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+        call()
+        return
     failure: list[BaseException] = []
 
     def run() -> None:

@@ -30,9 +30,7 @@ def test_a_cluster_that_is_gone_is_named_with_its_variable(scheme):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"{scheme}127.0.0.1:{server.getsockname()[1]}"
         _require_answer(address)
-    with pytest.raises(
-        ConfigError, match=rf"no cluster answers at {address}, which RAY_ADDRESS names .*unset RAY_ADDRESS"
-    ):
+    with pytest.raises(ConfigError, match=rf"at {address}, which RAY_ADDRESS names .*unset RAY_ADDRESS"):
         _require_answer(address)
     _require_answer("auto")
 
@@ -70,9 +68,7 @@ def test_what_workers_wait_for_is_told_until_one_begins(monkeypatch):
 def test_workers_that_do_not_fit_are_refused():
     assert num_places(MACHINES, 2, 0) == 3 and num_places(MACHINES, 1, 0.5) == 2
     _require_fitting(TrainSettings(workers=3), MACHINES, 2)
-    with pytest.raises(
-        ConfigError, match=r"3 workers with 4 CPUs and 0 GPUs each do not fit .* has 6 CPUs, 1 GPUs: ask"
-    ):
+    with pytest.raises(ConfigError, match=r"3 workers with 4 CPUs and 0 GPUs each do not .* has 6 CPUs, 1 GPUs: ask"):
         _require_fitting(TrainSettings(workers=3), MACHINES, 4)
     with pytest.raises(ConfigError, match="2 workers with 1 CPUs and 1 GPUs each do not fit"):
         _require_fitting(TrainSettings(workers=2, gpus=1), MACHINES, 1)
