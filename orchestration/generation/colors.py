@@ -11,7 +11,7 @@ from torch import Tensor
 
 from orchestration.generation.people import is_image, shows_person
 from posegen.color.lab import rgb_to_lab
-from posegen.color.palette import parse_color
+from posegen.color.palette import describe_color, parse_color
 from posegen.datasets.clips import DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError
 from posegen.inference.color_matching import match_colors
@@ -143,9 +143,9 @@ def recolor_garments(
             z = _replace_parts(synthesizer, z, {region: code})
             notes[region] = f"as in {target}"
             continue
-        _, a, b = read_color(target)
-        asked[region] = a, b
-        notes[region] = f"{target} is (a, b) = ({a:.0f}, {b:.0f})"
+        color = read_color(target)
+        asked[region] = color[1:]
+        notes[region] = describe_color(target, color)
     if exact and asked:
         z, matches = match_colors(synthesizer, person, z, asked)
         for region, match in matches.items():

@@ -21,6 +21,7 @@ from orchestration.generation.output import (
 )
 from orchestration.generation.pose_sources import Movement, open_poses
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate
+from posegen.color.palette import describe_color
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk
@@ -310,6 +311,5 @@ class Painter:
     def _color_of(self, name: str, text: str) -> Lab:
         color = read_color(text)
         note = gamut_note(color)
-        values = ", ".join(f"{value:.0f}" for value in color)
-        self.notes[name] = f"{text} is L, a, b = {values}" + (f"; {note}" if note else "")
+        self.notes[name] = describe_color(text, color) + (f"; {note}" if note else "")
         return color

@@ -17,13 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 
 import psutil
 
 from posegen.errors import PosegenError, RunError
 from posegen.io.records import parse_json
-from posegen.io.storage import StorageFolder
+from posegen.io.storage import StorageFolder, leaving_no_empty_folder
 
 _PREFIX = "lock-"
 _RENEWAL = 10.0  # seconds
@@ -70,6 +69,11 @@ def hold_folder(folder: StorageFolder, remedy: str) -> Iterator[None]:
     """
     name = f"{_PREFIX}{uuid.uuid4().hex}.json"
     own = asdict(_Claim.own())
+    with leaving_no_empty_folder(folder):
+        yield from _hold(folder, name, own, remedy)
+
+
+def _hold(folder: StorageFolder, name: str, own: dict[str, object], remedy: str) -> Iterator[None]:
     try:
         deadline = time.monotonic() + _HANDOVER
         while True:
@@ -91,9 +95,6 @@ def hold_folder(folder: StorageFolder, remedy: str) -> Iterator[None]:
             thread.join()
     finally:
         _delete(folder, name)
-        if folder.is_local:
-            with suppress(OSError):  # there is more in it
-                Path(folder.uri).rmdir()
 
 
 def _find_other(folder: StorageFolder, name: str) -> _Claim | None:

@@ -16,7 +16,8 @@ from filelock import FileLock
 from orchestration.tracking.database import require_database
 from posegen.errors import TrackingError, first_line, hide_credentials
 
-DEFAULT_STORE = "mlflow.db"
+_log = logging.getLogger("posegen.tracking")
+DEFAULT_STORE, ARTIFACTS = "mlflow.db", "mlartifacts"
 _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """Error codes of a server that is away, or overloaded."""
 
@@ -121,6 +122,7 @@ def _make_tables(uri: str) -> None:
         new.unlink()
     else:
         new.replace(file)
+        _log.info("runs are recorded in %s, which is new, and pictures in %s beside it", file, ARTIFACTS)
 
 
 _made: set[str] = set()
@@ -136,7 +138,7 @@ def find_experiment(client: Any, uri: str, name: str) -> str:
         return found.experiment_id
     # Without a server, artifacts lie beside the store, wherever the process that logs them runs.
     local = uri.startswith("sqlite:///")
-    location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri() if local else None
+    location = (Path(uri.removeprefix("sqlite:///")).parent / ARTIFACTS / name).as_uri() if local else None
     try:
         return client.create_experiment(name, artifact_location=location)
     except MlflowException:

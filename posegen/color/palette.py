@@ -7,7 +7,7 @@ import re
 import numpy as np
 from PIL import ImageColor
 
-from posegen.color.lab import delta_e_2000, in_gamut, rgb_to_lab
+from posegen.color.lab import delta_e_2000, in_gamut, lab_to_rgb, rgb_to_lab
 from posegen.errors import ColorError
 
 MAX_AB = 90.0
@@ -65,6 +65,17 @@ def parse_color(text: str) -> tuple[float, float, float]:
         raise ColorError(unknown)
     lightness, a, b = rgb_to_lab(np.array(rgb, np.uint8)).tolist()
     return lightness, a, b
+
+
+def hex_code(lab: tuple[float, float, float] | np.ndarray) -> str:
+    """Return ``#rrggbb`` of L, a, b; a colour that no display has is clipped."""
+    return "#" + "".join(f"{round(float(channel) * 255):02x}" for channel in lab_to_rgb(np.array(lab, np.float64)))
+
+
+def describe_color(text: str, lab: tuple[float, float, float]) -> str:
+    """Return what people read of a colour: as it was given, with its code where it was given otherwise."""
+    code = hex_code(lab)
+    return code if text.strip().lower() == code else f"{text} ({code})"
 
 
 def color_name(lab: tuple[float, float, float]) -> str:

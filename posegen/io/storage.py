@@ -164,8 +164,9 @@ class StorageFolder:
     def require_writable(self) -> None:
         """Raise OSError where nothing can be written, before work is done that would be lost."""
         name = scratch_name("probe")
-        self.write_bytes(name, b"")
-        self.delete(name)
+        with leaving_no_empty_folder(self):
+            self.write_bytes(name, b"")
+            self.delete(name)
 
     def sweep(self) -> None:
         """Delete scratch files directly inside whose process was killed; those of other machines after a day."""
@@ -263,6 +264,19 @@ def _is_left_over(info: pafs.FileInfo) -> bool:
     if owner["node"] == platform.node():
         return not psutil.pid_exists(int(owner["pid"]))
     return info.mtime is not None and datetime.now(UTC) - info.mtime > _SCRATCH_AGE
+
+
+@contextmanager
+def leaving_no_empty_folder(folder: StorageFolder) -> Iterator[None]:
+    """Delete what this context made of a local folder and those around it, where nothing is in it at the end."""
+    place = Path(folder.uri) if folder.is_local else None
+    missing = [one for one in (place, *place.parents) if not one.exists()] if place else []
+    try:
+        yield
+    finally:
+        for one in missing:
+            with suppress(OSError):  # something is in it
+                one.rmdir()
 
 
 def free_space(place: Path) -> tuple[Path, int]:
