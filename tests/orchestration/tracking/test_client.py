@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from orchestration.tracking import client
 from orchestration.tracking.client import connect
 
 
