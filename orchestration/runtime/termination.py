@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+_WAKE = 0.5  # seconds
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a command that SIGTERM ended."""
 
@@ -43,7 +44,8 @@ def call_interruptibly(call: Callable[[], object]) -> None:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join()
+    while thread.is_alive():
+        thread.join(_WAKE)  # a signal that another thread gets wakes nobody
     if failure:
         raise failure[0]
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
 
+from orchestration.cli import main as cli
 from orchestration.runtime import watchdog
 from orchestration.runtime.ray_session import _require_answer, _require_short_folder
-from orchestration.runtime.termination import call_interruptibly
+from orchestration.runtime.termination import call_interruptibly, exit_on_sigterm, keep_sigterm
 from orchestration.runtime.watchdog import Heartbeat, Watchdog
 from orchestration.training.job import TrainSettings
 from orchestration.training.ray_trainer import _require_fitting, num_places
@@ -74,36 +72,38 @@ def test_workers_that_do_not_fit_are_refused():
         _require_fitting(TrainSettings(workers=2, gpus=1), MACHINES, 1)
 
 
-COMMAND = """
-import sys, time
-from unittest.mock import patch
-from orchestration.cli import main as cli
-class Slow:
-    def parse(self, path, arguments):
-        def wait():
-            print("ready", flush=True)
-            time.sleep(30)
-        return wait
-with patch.object(cli, "build_app", Slow):
-    cli.main([])
-"""
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_command_that_is_stopped_says_how_it_goes_on(number, code):
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    )
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(number)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == code
-    assert err == "posegen: stopped; the same command goes on from what is finished\n"
+def test_a_command_that_is_stopped_says_how_it_goes_on(number, code, monkeypatch, capsys):
+    class Stopped:
+        def parse(self, path, arguments):
+            return lambda: signal.raise_signal(number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "build_app", Stopped)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            cli.main([])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == code
+    assert capsys.readouterr().err == "posegen: stopped; the same command goes on from what is finished\n"
+
+
+def test_rays_handler_does_not_stay_in_place_of_ours():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        exit_on_sigterm()
+        keep_sigterm(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+        with pytest.raises(SystemExit) as stop:
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == 143
 
 
 def test_a_signal_reaches_who_waits_for_a_thread():
     threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
-        call_interruptibly(lambda: time.sleep(5))
+        call_interruptibly(lambda: time.sleep(3))
     with pytest.raises(ZeroDivisionError):
         call_interruptibly(lambda: 1 / 0)
