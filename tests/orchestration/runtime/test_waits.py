@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -72,36 +73,38 @@ def test_workers_that_do_not_fit_are_refused():
         _require_fitting(TrainSettings(workers=2, gpus=1), MACHINES, 1)
 
 
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Those of a command at a terminal, for a test; what is started behind & ignores Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_command_that_is_stopped_says_how_it_goes_on(number, code, monkeypatch, capsys):
+def test_a_command_that_is_stopped_says_how_it_goes_on(number, code, signals, monkeypatch, capsys):
     class Stopped:
         def parse(self, path, arguments):
             return lambda: signal.raise_signal(number)
 
-    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(cli, "build_app", Stopped)
-    try:
-        with pytest.raises(SystemExit) as stop:
-            cli.main([])
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(SystemExit) as stop:
+        cli.main([])
     assert stop.value.code == code
     assert capsys.readouterr().err == "posegen: stopped; the same command goes on from what is finished\n"
 
 
-def test_rays_handler_does_not_stay_in_place_of_ours():
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        exit_on_sigterm()
-        keep_sigterm(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
-        with pytest.raises(SystemExit) as stop:
-            signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def test_rays_handler_does_not_stay_in_place_of_ours(signals):
+    exit_on_sigterm()
+    keep_sigterm(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    with pytest.raises(SystemExit) as stop:
+        signal.raise_signal(signal.SIGTERM)
     assert stop.value.code == 143
 
 
-def test_a_signal_reaches_who_waits_for_a_thread():
+def test_a_signal_reaches_who_waits_for_a_thread(signals):
     threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         call_interruptibly(lambda: time.sleep(3))

@@ -25,11 +25,11 @@ def test_a_driver_that_is_absent_is_named_with_its_package(monkeypatch):
 def test_files_that_are_no_databases_are_named_at_once(tmp_path, monkeypatch):
     (tmp_path / "text.db").write_text("no database at all " * 100)
     for place in (tmp_path / "text.db", tmp_path / "text.db" / "mlflow.db", tmp_path):
-        with pytest.raises(OSError, match="change MLFLOW_TRACKING_URI$"):
+        with pytest.raises(OSError, match=r"change MLFLOW_TRACKING_URI$"):
             require_database(f"sqlite:///{place}", "MLFLOW_TRACKING_URI")
     require_database(f"sqlite:///{tmp_path}/new/mlflow.db", "MLFLOW_TRACKING_URI")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/text.db")
-    with pytest.raises(TrackingError, match="it is not a store of MLflow: .*text.db: file is not a database: change"):
+    with pytest.raises(TrackingError, match=r"it is not a store of MLflow: .*text.db: file is not a database: change"):
         require_store()
     assert [path.name for path in tmp_path.iterdir()] == ["text.db"]
 

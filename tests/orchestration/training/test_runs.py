@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.tracking.run_log import RunLog
 from orchestration.training.runs import RunRecord, dataset_of, save_record
 from posegen.errors import ConfigError, RunError
 from posegen.io.storage import StorageFolder
@@ -69,3 +70,14 @@ def test_encoders_of_another_preset_are_named_with_it():
         ConfigError, match="it is of --preset tiny, and this is --preset paper: say --preset tiny here, or"
     ):
         requirement.check(next(iter(VideoGenerator.presets.values())), "upper_encoder", "runs/upper", other)
+
+
+def test_a_trial_that_its_search_ended_is_not_failed_by_its_process(tmp_path):
+    log = RunLog(StorageFolder(tmp_path))
+    log.set_status("RUNNING")
+    log.finish(RunError("its workers are gone"))
+    assert log.status.status == "FAILED"
+    log.set_status("FINISHED")  # as a search does with a trial that it prunes
+    log.finish(RunError("its workers are gone"))
+    log.finish(SystemExit())
+    assert log.status.status == "FINISHED"
