@@ -21,13 +21,13 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# A process a core, each with whole files, the longest first; one has all files with tests on Ray. For breakpoints:
+# A process a core, one of which begins with all tests on Ray; the others are shared out by file. For breakpoints:
 # `.venv/bin/pytest FILE`.
 test: $(STAMP)
-	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --max-worker-restart 2
 
 test-slow: $(STAMP)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -o faulthandler_timeout=0 -m slow
 
 # Trains the person parser again as it is shipped, of a folder of Clothing Co-Parsing: make person-parser PHOTOS=ccp
 person-parser: $(STAMP)
@@ -38,18 +38,18 @@ person-parser: $(STAMP)
 
 # Kills training and preparation twenty times each and prints what became of them.
 chaos: $(STAMP)
-	POSEGEN_KILLS=20 $(BIN)/pytest tests/orchestration/training/test_chaos.py
+	POSEGEN_KILLS=20 $(BIN)/pytest -o faulthandler_timeout=0 --timeout 3600 tests/orchestration/training/test_chaos.py
 
 # `ray up` for real: the file for machines of one's own, on machines made of namespaces, one of which dies in the middle of
 # a training. Prints what happens. Needs Linux, root, sshd and rsync.
 cluster-test: $(STAMP)
 	-test "$$(id -u)" != 0 || which sshd ssh rsync ip git >/dev/null || (apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends git iproute2 openssh-client openssh-server rsync)
-	$(BIN)/pytest tests/orchestration/cluster/test_ray_up.py
+	$(BIN)/pytest -o faulthandler_timeout=0 tests/orchestration/cluster/test_ray_up.py
 
 # Reads two thousand spoiled files of each kind, others each time.
 fuzz: $(STAMP)
-	POSEGEN_FUZZ=2000 $(BIN)/pytest --timeout 0 tests/security/test_fuzz.py
+	POSEGEN_FUZZ=2000 $(BIN)/pytest -o faulthandler_timeout=0 --timeout 0 tests/security/test_fuzz.py
 
 # Tries thirty small mistakes, and prints those that no test notices. Some ten minutes on two cores.
 mutants: $(STAMP)

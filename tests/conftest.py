@@ -19,25 +19,20 @@ from posegen.synthetic.motions import make_subject, perform
 from posegen.weights import download as weights
 from posegen.weights.registry import WEIGHTS
 from tests.support.corpus_actions import CORPUS_ACTIONS
-from tests.support.ray_tests import make_scheduler, uses_ray
+from tests.support.ray_tests import group_tests
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 os.environ["COLUMNS"] = "200"  # lines of tables are whole
-if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
-    torch.set_num_threads(1)
+for name in ("CI", "BUILD_NUMBER"):  # with them pytest takes minutes to show how long values differ
+    os.environ.pop(name, None)
+torch.set_num_threads(1)  # as the processes that tests start have: equal to the last bit, and a process has one core
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that share a Ray first: it is stopped after the last of them."""
-    items.sort(key=lambda item: not uses_ray(item))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
-    """Give all files with tests on Ray to one process, which starts one Ray; every other file goes to any."""
-    return make_scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
+    """One process has all tests on Ray, and starts one Ray; it is stopped after the last of them."""
+    group_tests(items)
 
 
 @pytest.fixture(scope="session")

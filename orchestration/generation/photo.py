@@ -21,7 +21,7 @@ from orchestration.generation.output import (
 )
 from orchestration.generation.pose_sources import Movement, open_poses
 from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, require_separate
-from posegen.color.palette import describe_color
+from posegen.color.palette import hex_color
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk
@@ -311,5 +311,5 @@ class Painter:
     def _color_of(self, name: str, text: str) -> Lab:
         color = read_color(text)
         note = gamut_note(color)
-        self.notes[name] = describe_color(text, color) + (f"; {note}" if note else "")
+        self.notes[name] = f"{text} is {hex_color(color)}" + (f"; {note}" if note else "")
         return color

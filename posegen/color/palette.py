@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import ImageColor
@@ -67,15 +68,9 @@ def parse_color(text: str) -> tuple[float, float, float]:
     return lightness, a, b
 
 
-def hex_code(lab: tuple[float, float, float] | np.ndarray) -> str:
-    """Return ``#rrggbb`` of L, a, b; a colour that no display has is clipped."""
-    return "#" + "".join(f"{round(float(channel) * 255):02x}" for channel in lab_to_rgb(np.array(lab, np.float64)))
-
-
-def describe_color(text: str, lab: tuple[float, float, float]) -> str:
-    """Return what people read of a colour: as it was given, with its code where it was given otherwise."""
-    code = hex_code(lab)
-    return code if text.strip().lower() == code else f"{text} ({code})"
+def hex_color(lab: Sequence[float] | np.ndarray) -> str:
+    """Return L, a, b as ``#rrggbb``; what is out of gamut is clipped per channel."""
+    return "#" + "".join(f"{round(float(channel) * 255):02x}" for channel in lab_to_rgb(np.asarray(lab)))
 
 
 def color_name(lab: tuple[float, float, float]) -> str:

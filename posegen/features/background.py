@@ -45,7 +45,7 @@ def fill_background(
     return fill_by_patches(image, hole, _dilate(hole, _RIM * len(image)))
 
 
-def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
+def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, smooth: bool = False) -> np.ndarray:
     """Return what is behind the person of a clip, (H, W, 3) uint8.
 
     Each pixel is the median of the frames in which the person is not near it; what (almost) no frame shows is made up.
@@ -54,6 +54,7 @@ def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray])
     Args:
         images: Frames (H, W, 3) uint8 RGB.
         masks: For each frame (H, W) uint8 probability × 255 of the person.
+        smooth: Make up smooth colours, which takes a tenth of the time, and not structures.
     """
     chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), _MEDIAN_FRAMES)).round().astype(int))
     frames = np.stack([images[index] for index in chosen])  # (T, H, W, 3)
@@ -65,7 +66,11 @@ def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray])
     middle = [np.take_along_axis(ordered, index[None, ..., None], axis=0)[0] for index in (last // 2, (last + 1) // 2)]
     unseen = seen < max(1.0, _MIN_SEEN * len(chosen))
     median = np.where((seen == 0)[..., None], frames[len(frames) // 2], (middle[0] + middle[1] + 1) // 2)
-    return fill_by_patches(median.astype(np.uint8), unseen)
+    background = median.astype(np.uint8)
+    if smooth:
+        filled = fill_smoothly(background.astype(np.float32), (~unseen).astype(np.float32))
+        return filled.round().astype(np.uint8)
+    return fill_by_patches(background, unseen)
 
 
 def person_hole(image: np.ndarray, person: np.ndarray, pose: BodyPoses | None = None) -> np.ndarray:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-
 import pytest
 
 FIXTURE = "ray_session"
@@ -15,19 +12,9 @@ def uses_ray(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and FIXTURE in item.fixturenames
 
 
-@cache
-def names_ray(file: Path) -> bool:
-    """Whether a file has tests on Ray, as far as its text tells."""
-    return FIXTURE in file.read_text(encoding="utf-8")
-
-
-def make_scheduler(config: pytest.Config, log: object) -> object:
-    """A scheduler of pytest-xdist for which all files with tests on Ray are one."""
-    from xdist.scheduler import LoadFileScheduling
-
-    class RayIsOneFile(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return FIXTURE if names_ray(config.rootpath / file) else file
-
-    return RayIsOneFile(config, log)
+def group_tests(items: list[pytest.Item]) -> None:
+    """Put the tests on Ray first, and give each to a process with the others; the rest stay together by file."""
+    items.sort(key=lambda item: not uses_ray(item))
+    for item in items:
+        group = FIXTURE if uses_ray(item) else item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))

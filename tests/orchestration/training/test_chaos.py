@@ -162,7 +162,6 @@ def saved_at(run: StorageFolder) -> tuple[str, float]:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(3600)
 def test_training_is_killed(noise_clips, tmp_path, capsys):
     words = TRAIN.replace("DATA", noise_clips)
     Command(words, tmp_path / "calm").finish()
@@ -194,7 +193,6 @@ def person_of_clip(dataset: Path) -> dict[str, str]:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(3600)
 def test_preparation_is_killed(tmp_path, capsys):
     videos = tmp_path / "videos"
     for person, action in product(("ada", "bruno"), ("bow", "clap", "wave_one_hand")):
