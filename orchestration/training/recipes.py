@@ -189,7 +189,8 @@ def train_with_requirements(
     known = find_record(StorageFolder(settings.runs) / settings.name)
     if missing and known is not None:
         run = StorageFolder(settings.runs) / settings.name
-        config = replace(config, **{name: find_moved(known.config.get(name, ""), known, run) for name in missing})
+        named_before: dict[str, Any] = {name: find_moved(known.config.get(name, ""), known, run) for name in missing}
+        config = replace(config, **named_before)
         missing = []
     if missing:
         check(config, config.stage.reads(dataset), workers=settings.workers)
