@@ -6,12 +6,9 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
-from orchestration.cli.console import console
-from posegen.checkpoints.checkpoint import BEST, choosing_checkpoint, find_best, latest_checkpoint, load_progress
-from posegen.io.storage import StorageFolder
+from posegen.checkpoints.checkpoint import BEST, choosing_checkpoint
 
 _HELP = "Of a run: best by its metric of validation, last, or the number of an epoch that is kept."
 
@@ -22,8 +19,6 @@ def with_checkpoint(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run_command(*values: Any, checkpoint: str = BEST, **options: Any) -> None:
         with choosing_checkpoint(checkpoint):
-            if checkpoint == BEST:
-                _tell_best(str(values[0] if values else options["run"]))
             command(*values, **options)
 
     signature = inspect.signature(command)
@@ -32,17 +27,3 @@ def with_checkpoint(command: Callable[..., None]) -> Callable[..., None]:
     run_command.__annotations__ = {**command.__annotations__, "checkpoint": str}
     run_command.__doc__ = re.sub(r"\s*\Z", f"\n        checkpoint: {_HELP}\n    ", command.__doc__ or "")
     return run_command
-
-
-def _tell_best(run: str) -> None:
-    """Say which epoch is taken where it is not the newest."""
-    folder = StorageFolder(run)
-    if Path(run).is_file() or (best := find_best(folder)) is None:
-        return
-    newest = latest_checkpoint(folder)
-    if newest is not None and load_progress(newest).epoch != best.epoch:
-        console.print(
-            f"of {folder.name} epoch {best.epoch} is taken, the best by {best.metric} ({best.value:.4g}); "
-            "--checkpoint last takes the newest",
-            markup=False,
-        )

@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     handler = RichHandler(console=errors, show_path=False, show_time=False)
     handler.addFilter(_hide_credentials)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    logging.getLogger("posegen.tracking").setLevel(logging.INFO)  # which says what files it makes
+    for name in ("posegen.tracking", "posegen.checkpoints"):  # new files of MLflow, epochs that stand for runs
+        logging.getLogger(name).setLevel(logging.INFO)
     if threading.current_thread() is threading.main_thread():
         exit_on_sigterm()
     try:

@@ -8,11 +8,13 @@ with another size, is not a checkpoint: a run that was killed while saving has t
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -32,6 +34,7 @@ S = TypeVar("S", bound=Stage)
 _TENSORS = "tensors.safetensors"
 _FACTS = "checkpoint.json"
 _BEST = "best.json"
+_log = logging.getLogger("posegen.checkpoints")
 LAST, BEST = "last", "best"
 """What a run may stand for: its newest checkpoint, or the best one."""
 _choice: ContextVar[str] = ContextVar("checkpoint", default=LAST)
@@ -242,10 +245,19 @@ def _chosen(run: StorageFolder) -> StorageFolder | None:
         return latest_checkpoint(run)
     name = epoch_folder(best.epoch if best else int(choice))
     if is_whole(run / "checkpoints" / name):
+        if best is not None:
+            _tell_best(run.uri, best)
         return run / "checkpoints" / name
     if best is not None:
         return latest_checkpoint(run)
     raise CheckpointError(f"{run} has no {name}, but {', '.join((run / 'checkpoints').folders()) or 'nothing'}")
+
+
+@cache
+def _tell_best(run: str, best: BestEpoch) -> None:
+    """Say once which epoch stands for a run."""
+    name = StorageFolder(run).name
+    _log.info("of %s epoch %d is taken, the best by %s (%.4g)", name, best.epoch, best.metric, best.value)
 
 
 def find_checkpoint(place: StorageFolder | str) -> StorageFolder:
