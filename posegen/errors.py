@@ -6,9 +6,17 @@ with code 2; any other exception is a fault of the program and ends with a trace
 
 from __future__ import annotations
 
+import re
+
+_USER = re.compile(r"(?<=://)(?:[^/\s@'\"]*:[^\s'\"]*|[^/\s@'\"]*)@(?=[\w.\[])")  # a password may have / and @
+_SECRET_OPTION = re.compile(r"(?i)([?&][\w-]*(?:password|passwd|secret|token|access_key)[\w-]*=)[^&\s'\"]+")
+
 
 class PosegenError(ValueError):
-    """An error that its reader can put right. The message is one line."""
+    """An error that its reader can put right. The message is one line, without user and password of addresses."""
+
+    def __init__(self, message: object = ""):
+        super().__init__(hide_credentials(str(message)))
 
 
 class ConfigError(PosegenError):
@@ -101,9 +109,14 @@ class ClusterError(PosegenError):
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its type where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return hide_credentials((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def in_one_line(error: BaseException) -> str:
     """An error's whole message in one line, or its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return hide_credentials(" ".join(str(error).split()) or type(error).__name__)
+
+
+def hide_credentials(text: str) -> str:
+    """The text without user and password in its addresses, such as those of ``postgresql://ann:secret@host/studies``."""
+    return _SECRET_OPTION.sub(r"\1…", _USER.sub("", text))

@@ -51,6 +51,7 @@ ROOMS = {
     "orchestration": (
         "errors.py",
         "option_types.py",
+        "output_files.py",
         "runtime",
         "tracking",
         "data",

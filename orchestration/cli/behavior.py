@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section
 from orchestration.cli.progress import CountProgress
@@ -17,6 +18,7 @@ BEHAVIOR_COMMANDS = Group("Sample, interpolate and measure learned behaviour.", 
 
 
 @_commands.command("sample")
+@with_checkpoint
 def _sample(
     run: Positional[str],
     out: Positional[Path],
@@ -44,6 +46,7 @@ def _sample(
 
 
 @_commands.command("interpolate")
+@with_checkpoint
 def _interpolate(run: Positional[str], out: Positional[Path], settings: InterpolationSettings) -> None:
     """Generate motions with behaviours between two, in even steps.
 
@@ -60,6 +63,7 @@ def _interpolate(run: Positional[str], out: Positional[Path], settings: Interpol
 
 
 @_commands.command("reconstruct")
+@with_checkpoint
 def _reconstruct(
     run: Positional[str],
     out: Positional[Path],
@@ -85,6 +89,7 @@ def _reconstruct(
 
 
 @_commands.command("evaluate")
+@with_checkpoint
 def _evaluate(run: Positional[str], protocol: BehaviorProtocol, dataset: str = "", pictures: bool = True) -> None:
     """Measure a run on held-out motions.
 

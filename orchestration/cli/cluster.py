@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestration.cli.console import console, errors
 from orchestration.cli.parsing import Group, Positional, Section
-from posegen.errors import UsageError
+from posegen.errors import UsageError, hide_credentials
 
 _FOUND = 1  # exit code where `cluster check` found something
 _files = Section("Commands")
@@ -68,6 +68,7 @@ def cluster_commands(parse: Callable[[Sequence[str]], partial[None]]) -> Section
             raise UsageError("say what to run, posegen submit -- COMMAND …, or which job to show, --attach JOB")
         if command:
             _check_storage(parse(command))
+            _check_secrets(command)
         _run_job(command, attach, gpus, address)
 
     return commands
@@ -106,6 +107,15 @@ def _check_storage(call: partial[None]) -> None:
                 f"a job's own folder is deleted with the job, got runs in {runs!r}: "
                 "name a place that every machine reaches, such as --runs '$POSEGEN_STORAGE/runs'"
             )
+
+
+def _check_secrets(command: Sequence[str]) -> None:
+    """Raise UsageError for a password in a command, which the cluster writes down and shows."""
+    if any(hide_credentials(word) != word for word in command):
+        raise UsageError(
+            "the cluster writes a command down, and this one has a user or a password in an address: leave it out, "
+            "and give it to the cluster as PGUSER and PGPASSWORD, ~/.pgpass or an AWS profile"
+        )
 
 
 def _write_log(text: str) -> None:

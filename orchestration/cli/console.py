@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 
-console = Console(soft_wrap=True, highlight=False)
-errors = Console(stderr=True, soft_wrap=True, highlight=False)
+from posegen.errors import hide_credentials
+
+
+class _DiscreetConsole(Console):
+    """Prints addresses without user and password."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(hide_credentials(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+console = _DiscreetConsole(soft_wrap=True, highlight=False)
+errors = _DiscreetConsole(stderr=True, soft_wrap=True, highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Sequence
 
 from rich.logging import RichHandler
@@ -20,8 +21,11 @@ from orchestration.cli.train import TRAINING_COMMANDS, train_group
 from orchestration.cli.video import VIDEO_COMMANDS
 from orchestration.cli.weights import WEIGHTS_COMMANDS
 from orchestration.errors import naming_system_errors
-from posegen.errors import PosegenError, in_one_line
+from orchestration.runtime.termination import TERMINATED, exit_on_sigterm
+from posegen.errors import PosegenError, hide_credentials, in_one_line
 
+_STOPPED = "posegen: stopped; the same command goes on from what is finished"
+_INTERRUPTED = 130
 DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
 
 The steps: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower) → train video_generator
@@ -31,7 +35,12 @@ The steps: studio, or your own videos → prepare → colorize → train color_e
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. Ends with code 2 and one line for what the user can put right."""
     handler = RichHandler(console=errors, show_path=False, show_time=False)
+    handler.addFilter(_hide_credentials)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    for name in ("posegen.tracking", "posegen.checkpoints"):  # new files of MLflow, epochs that stand for runs
+        logging.getLogger(name).setLevel(logging.INFO)
+    if threading.current_thread() is threading.main_thread():
+        exit_on_sigterm()
     try:
         with naming_system_errors():
             build_app().parse("posegen", sys.argv[1:] if arguments is None else arguments)()
@@ -39,8 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         errors.print("posegen:", in_one_line(error), markup=False)
         sys.exit(USAGE_ERROR)
     except KeyboardInterrupt:
-        errors.print("posegen: stopped; the same command continues from what is finished")
-        sys.exit(130)
+        errors.print(_STOPPED)
+        sys.exit(_INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == TERMINATED:
+            errors.print(_STOPPED)
+        raise
+
+
+def _hide_credentials(record: logging.LogRecord) -> bool:
+    """Take user and password out of the addresses of a message."""
+    record.msg, record.args = hide_credentials(record.getMessage()), ()
+    return True
 
 
 def build_app() -> Group:

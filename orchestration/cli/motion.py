@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.markup import escape
 from rich.table import Table
 
+from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section, arg
 from orchestration.cli.progress import CountProgress
@@ -18,6 +19,7 @@ from orchestration.data.motion_conversion import ConversionSettings, ReadSetting
 from orchestration.data.motion_curation import BuildSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.generation.motions import GenerateMotionSettings
+from orchestration.output_files import OverwriteSettings
 from posegen.errors import UsageError
 from posegen.io.storage import StorageFolder
 from posegen.synthetic.motions import NUM_SUBJECTS
@@ -62,7 +64,10 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
 
 @_files.command("convert")
 def _convert(
-    paths: Positional[tuple[str, ...]], settings: Annotated[ConversionSettings, arg(name="")], name: str = ""
+    paths: Positional[tuple[str, ...]],
+    settings: Annotated[ConversionSettings, arg(name="")],
+    writing: OverwriteSettings,
+    name: str = "",
 ) -> None:
     """Convert motion files to a dataset, or one motion to a file.
 
@@ -85,7 +90,7 @@ def _convert(
             raise UsageError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
     files = list(map(Path, sources))
     if out.endswith(_FILES):
-        motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits)
+        motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits, writing)
         for note in motion.notes:
             console.print(f"note: {note}", markup=False)
         console.print(f"{len(motion)} frames, {motion.fps:g} a second, in {out}", markup=False)
@@ -159,7 +164,9 @@ def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJ
 
 
 @_files.command("show")
-def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int = 12) -> None:
+def _show(
+    paths: Positional[tuple[Path, ...]], settings: ReadSettings, writing: OverwriteSettings, most: int = 12
+) -> None:
     """Render motions of any file as strips, a video and a 3-D page.
 
     posegen motion show FILE … OUT. Strips have ten pictures a second; on the page motions can be turned.
@@ -169,13 +176,14 @@ def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int
         most: Motions to render, at most: the first ones.
     """
     from orchestration.data.motion_conversion import read_some
-    from orchestration.generation.motions import write_pictures
+    from orchestration.generation.motions import picture_files, write_pictures
 
     if len(paths) < 2:
         raise UsageError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
     if most < 1:
         raise UsageError(f"most must be at least 1, got {most}")
     *files, out = paths
+    writing.require_writable(picture_files(out), files)
     shown = read_some(files, settings, most)
     for note in dict.fromkeys(note for _, motion in shown for note in motion.notes):
         console.print(f"note: {note}", markup=False)
@@ -184,6 +192,7 @@ def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int
 
 
 @_runs.command("generate")
+@with_checkpoint
 def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMotionSettings) -> None:
     """Generate motions of any action and length.
 
@@ -201,6 +210,7 @@ def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMot
 
 
 @_runs.command("evaluate")
+@with_checkpoint
 def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: str = "") -> None:
     """Measure generated motions: FID, accuracy, diversity, multimodality.
 

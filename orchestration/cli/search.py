@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
+from orchestration.output_files import OverwriteSettings
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
 from posegen.errors import UsageError
@@ -53,7 +54,11 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
 
 @SEARCH_COMMANDS.command("compare")
 def _compare(
-    targets: Positional[tuple[str, ...]], metric: str = "", top: int = 20, out: Path = Path("comparison.html")
+    targets: Positional[tuple[str, ...]],
+    writing: OverwriteSettings,
+    metric: str = "",
+    top: int = 20,
+    out: Path | None = None,
 ) -> None:
     """Rank runs in MLflow by a metric, and write a page on them.
 
@@ -64,7 +69,8 @@ def _compare(
         targets: Experiments, searches or runs, by name; a run also by its folder or its id.
         metric: The metric; by default the objective of a search, or the first metric of an evaluation.
         top: Runs in the table; the page has all.
-        out: The page, one .html file that needs no other.
+        out: The page, one .html file that needs no other; by default comparison.html, which is
+            replaced.
     """
     from orchestration.evaluation.compare import compare_runs
     from orchestration.evaluation.compare_page import write_page
@@ -72,11 +78,13 @@ def _compare(
 
     if not targets:
         raise UsageError("say what to compare: posegen compare RUN …")
+    if out is not None:
+        writing.require_writable([out])
     found = compare_runs(targets, metric)
     console.print(comparison_table(found, top))
     if found.without:
         console.print(f"{found.without} more runs do not have {found.info.name}", markup=False)
-    console.print(f"with plots, pictures and videos: {write_page(found, out)}", markup=False)
+    console.print(f"with plots, pictures and videos: {write_page(found, out or Path('comparison.html'))}", markup=False)
 
 
 @SEARCH_COMMANDS.command("ui")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Command, Positional, Section
 from orchestration.cli.progress import ConsoleProgress, CountProgress
@@ -20,6 +21,7 @@ from orchestration.generation.output import OutputSettings
 from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
+from orchestration.output_files import OverwriteSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
 from orchestration.training.runs import dataset_of, find_record
 from posegen.errors import ConfigError
@@ -33,6 +35,7 @@ VIDEO_COMMANDS = Section("Generate and evaluate videos")
 
 
 @VIDEO_COMMANDS.command("generate")
+@with_checkpoint
 def _generate(
     run: Positional[str],
     content: str,
@@ -58,6 +61,7 @@ def _generate(
 
 
 @VIDEO_COMMANDS.command("animate")
+@with_checkpoint
 def _animate(
     run: Positional[str],
     output: OutputSettings,
@@ -120,7 +124,7 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
 
 
 @VIDEO_COMMANDS.command("preview")
-def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
+def _preview(photo: Positional[Path], out: Path, view: PhotoSettings, writing: OverwriteSettings) -> None:
     """Preview what a photo is good for.
 
     The picture shows photo, pose, classes of pixels, layers and background side by side. Printed is what the photo
@@ -132,7 +136,7 @@ def _preview(photo: Positional[Path], out: Path, view: PhotoSettings) -> None:
     """
     from orchestration.generation.preview import preview
 
-    made = preview(photo, out, view)
+    made = preview(photo, out, view, writing)
     for line in made.report.findings or ["nothing is hidden: the person stands well in the picture"]:
         console.print(line, markup=False)
     for suitability in ("good", "fair", "poor"):
@@ -165,6 +169,7 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
 
 
 @VIDEO_COMMANDS.command("transfer")
+@with_checkpoint
 def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSettings, colors: ColorSettings) -> None:
     """Transfer one person's behaviour to another person's pose.
 
@@ -184,6 +189,7 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
+@with_checkpoint
 def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "") -> None:
     """Measure a run of any stage on held-out data.
 
@@ -234,7 +240,8 @@ VIDEO_COMMANDS.commands["evaluate"] = Command({"run": _evaluate, "photo": _evalu
 
 
 @VIDEO_COMMANDS.command("export")
-def _export(run: Positional[str], out: Positional[Path]) -> None:
+@with_checkpoint
+def _export(run: Positional[str], out: Positional[Path], writing: OverwriteSettings) -> None:
     """Export a video generator to ONNX.
 
     The network takes a feature map, the frame before, a colour code and regions, and gives a frame.
@@ -245,7 +252,7 @@ def _export(run: Positional[str], out: Positional[Path]) -> None:
     """
     from orchestration.generation.export_onnx import export
 
-    made = export(run, out)
+    made = export(run, out, writing)
     console.print(f"{made.num_bytes / 1e6:.1f} MB in {made.path}", markup=False)
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section
+from orchestration.output_files import OverwriteSettings
 from posegen.errors import UsageError
 
 _commands = Section("Commands")
@@ -25,7 +26,8 @@ def _list_weights() -> None:
 
     table = Table("name", "what it is", "licence", "source", "here")
     for row in listing():
-        table.add_row(row["name"], row["description"], row["licence"], row["source"], "yes" if row["cached"] else "no")
+        here = "yes" if row["cached"] else "no"
+        table.add_row(*(str(row[name]) for name in ("name", "description", "licence", "source")), here)
     console.print(table)
 
 
@@ -58,7 +60,7 @@ def _provide_weights(name: Positional[str], file: Positional[Path]) -> None:
 
 
 @_commands.command("pack")
-def _pack_weights(run: Positional[str], file: Positional[Path]) -> None:
+def _pack_weights(run: Positional[str], file: Positional[Path], writing: OverwriteSettings) -> None:
     """Pack the weights of a run as posegen ships them.
 
     They are written in half precision. Of the stage person_parser a file replaces posegen/pretrained/person_parser
@@ -66,13 +68,12 @@ def _pack_weights(run: Positional[str], file: Positional[Path]) -> None:
 
     Args:
         run: A run.
-        file: The file to write, .safetensors; it must not be there.
+        file: The file to write, .safetensors.
     """
     from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
     from posegen.weights.shipped import pack_shipped
 
-    if file.exists():
-        raise UsageError(f"{file} is there already: delete it, or choose another name")
+    writing.require_writable([file])
     digest = pack_shipped(load_stage(find_checkpoint(run)).shipped_weights(), file)
     console.print(f"{file}: {file.stat().st_size:,} bytes, sha256 {digest}", markup=False)
 

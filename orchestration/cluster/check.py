@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -121,3 +122,12 @@ def _still_open(cluster: Cluster, content: dict[str, Any]) -> Iterator[str]:
         if not expand_home(local).exists():
             hint = ": `ray get-auth-token --generate` makes it" if ".ray" in local else ""
             yield f"file_mounts: {local} is not there{hint}"
+        elif ".ray" in local:
+            yield from _open_tokens(expand_home(local))
+
+
+def _open_tokens(place: Path) -> Iterator[str]:
+    """What others can read of a token, or of the folder that it is in."""
+    for path, mode in ((place, 0o700 if place.is_dir() else 0o600), (place / "auth_token", 0o600)):
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            yield f"file_mounts: others can read {path}: `chmod {mode:o} {path}`"

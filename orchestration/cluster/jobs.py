@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shlex
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -288,8 +289,24 @@ def _token_headers() -> dict[str, str]:
     token = os.environ.get("RAY_AUTH_TOKEN", "")
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
     if not token and path.is_file():
+        close_token(path)
         token = path.read_text().strip()
     return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def close_token(path: Path) -> None:
+    """Let a token's owner alone read it: who has it runs code on the cluster.
+
+    Raises ClusterError where others can read it and that cannot be changed.
+    """
+    for place, mode in ((path, 0o600), (path.parent, 0o700)):
+        if place == path.parent and place.name != ".ray":
+            continue  # a folder of something else, too
+        if stat.S_IMODE(place.stat().st_mode) & ~mode:
+            try:
+                place.chmod(mode)
+            except OSError as error:
+                raise ClusterError(f"others can read {place}: make it yours alone, `chmod {mode:o} {place}`") from error
 
 
 def _quote(argument: str) -> str:

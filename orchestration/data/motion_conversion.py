@@ -22,6 +22,7 @@ from orchestration.data.incremental import describe_changes
 from orchestration.data.rejections import REJECTED, Rejection, save_rejections
 from orchestration.data.video_files import DEFAULT_PERSON, compile_pattern
 from orchestration.errors import reason_of
+from orchestration.output_files import KEEP_FILES, OverwriteSettings
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, SplitRule, hash_joints, write_motions
 from posegen.datasets.motion_formats import FORMATS, ImportOptions, MotionSource, detect, read
@@ -344,7 +345,12 @@ def load_edited(found: FoundMotion, settings: EditSettings, edited: Edited) -> M
 
 
 def convert_one(
-    paths: Sequence[Path], out: Path, name: str, settings: ReadSettings, edits: EditSettings
+    paths: Sequence[Path],
+    out: Path,
+    name: str,
+    settings: ReadSettings,
+    edits: EditSettings,
+    writing: OverwriteSettings = KEEP_FILES,
 ) -> tuple[Motion, Edited]:
     """Convert one motion to ``.npz`` or ``.bvh``, as the ending says.
 
@@ -354,8 +360,10 @@ def convert_one(
         name: Which motion, where there are several.
         settings: How it is read.
         edits: What becomes of it.
+        writing: Whether the file may replace another one.
 
     Raises:
+        ConfigError: The file would replace what is read, or another file.
         MotionError: It is broken, or there are several and none of them has this name.
     """
     found = find_motions(paths, settings).motions
@@ -368,6 +376,7 @@ def convert_one(
         )
     if out.suffix == ".bvh" and not edits.rotations:
         raise MotionError("a .bvh file has rotations: leave --no-rotations out")
+    writing.require_writable([out], paths, [Path(file) for file in chosen[0].motion.files])
     edited = Edited()
     motion = load_edited(chosen[0], edits, edited)
     if out.suffix == ".bvh":

@@ -142,7 +142,7 @@ def animate(
         for name, motion in motions.items()
     ]
     codes = choose_codes(synthesizer, person, data.info, colors)
-    return render_recolored(synthesizer, person, sequences, codes, output)
+    return render_recolored(synthesizer, person, sequences, codes, output, (content, moves, colors))
 
 
 def resolve_motions(

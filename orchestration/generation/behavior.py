@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
-from orchestration.generation.motions import write_pictures
+from orchestration.generation.motions import picture_files, write_pictures
+from orchestration.output_files import OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.inference.behavior import BehaviorGenerator, PreparedMotion, load_behavior_generator
 from posegen.io.storage import StorageFolder
@@ -19,7 +20,7 @@ from posegen.motion.to_openpose import h36m_joints
 
 
 @dataclass(frozen=True, kw_only=True)
-class LengthSettings(LookupSettings):
+class LengthSettings(LookupSettings, OverwriteSettings):
     """The length of generated motions, and the datasets in which other motions are looked up."""
 
     frames: int | None = None
@@ -77,12 +78,13 @@ def sample_behavior(
     if samples < 1:
         raise ConfigError(f"samples must be at least 1, got {samples}")
     names = _by_file_name(observed)
+    numbered = [(name, number + 1) for name in names for number in range(samples)]
+    _require_outputs(out, [f"{name}-{number}" for name, number in numbered], settings, observed)
     behavior = load_behavior_generator(run)
     finder = MotionFinder(run, behavior.ground, settings)
     prepared = [behavior.prepare(finder.find(name)) for name in names.values()]
     starts = [motion for motion in prepared for _ in range(samples)]
     generated = behavior.sample(starts, settings.frames or 0, seed=seed)
-    numbered = [(name, number + 1) for name in names for number in range(samples)]
     origins: list[dict[str, str | int]] = [{"observed": names[name], "seed": seed} for name, _ in numbered]
     _write(run, out, generated, [f"{name}-{number}" for name, number in numbered], origins)
     captions = [f"{name}, future {number}" for name, number in numbered]
@@ -95,6 +97,8 @@ def interpolate_behavior(run: str, out: Path, settings: InterpolationSettings) -
 
     Writes ``behavior-N.npz`` and pictures; raises as `sample_behavior`, and MotionError where a motion is too short.
     """
+    files = [f"behavior-{number + 1}" for number in range(settings.count)]
+    _require_outputs(out, files, settings)
     behavior = load_behavior_generator(run)
     finder = MotionFinder(run, behavior.ground, settings)
     start, end = (_find_window(finder, behavior, name) for name in (settings.first, settings.second))
@@ -103,7 +107,7 @@ def interpolate_behavior(run: str, out: Path, settings: InterpolationSettings) -
     generated = behavior.interpolate(start, end, target, count=count, num_frames=settings.frames or 0)
     shares = np.linspace(0, 100, count).round().astype(int).tolist()
     origin = {"first": settings.first, "second": settings.second, "target": settings.target}
-    _write(run, out, generated, [f"behavior-{number + 1}" for number in range(count)], [origin] * count)
+    _write(run, out, generated, files, [origin] * count)
     captions = [f"{share} % {short_name(settings.second)}" for share in shares]
     write_pictures(out, generated, captions, title=StorageFolder(run).name)
     return generated
@@ -115,6 +119,7 @@ def reconstruct_behavior(run: str, out: Path, names: Sequence[str], settings: Le
     Writes ``NAME.npz`` and pictures, each motion before its reconstruction; raises as `interpolate_behavior`.
     """
     by_file = _by_file_name(names)
+    _require_outputs(out, list(by_file), settings, names)
     behavior = load_behavior_generator(run)
     finder = MotionFinder(run, behavior.ground, settings)
     motions = [_find_window(finder, behavior, name) for name in by_file.values()]
@@ -125,6 +130,11 @@ def reconstruct_behavior(run: str, out: Path, names: Sequence[str], settings: Le
     captions = [f"{name}{kind}" for name in by_file for kind in ("", ", reconstructed")]
     write_pictures(out, pairs, captions, title=StorageFolder(run).name)
     return [_measure(*one) for one in zip(by_file, motions, generated, strict=True)]
+
+
+def _require_outputs(out: Path, names: Sequence[str], settings: LengthSettings, *inputs: object) -> None:
+    """Raise ConfigError where motions of these names, or the pictures of them, would replace others."""
+    settings.require_writable([*(out / f"{name}.npz" for name in names), *picture_files(out)], settings, *inputs)
 
 
 def _by_file_name(names: Sequence[str]) -> dict[str, str]:

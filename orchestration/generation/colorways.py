@@ -15,11 +15,11 @@ from rich.table import Table
 
 from orchestration.generation.animate import MotionSettings, resolve_motions
 from orchestration.generation.colors import SamplingSettings
-from orchestration.generation.output import require_writable
 from orchestration.generation.people import is_image
 from orchestration.generation.photo import PhotoSettings, open_person
 from orchestration.generation.photo_colors import ColorReader
 from orchestration.generation.pose_sources import Movement
+from orchestration.output_files import OverwriteSettings
 from posegen.color.garment_recoloring import (
     Garment,
     GarmentPaint,
@@ -52,7 +52,7 @@ _WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorwaySettings(SamplingSettings):
+class ColorwaySettings(SamplingSettings, OverwriteSettings):
     """The colours, and where the sheet is written."""
 
     out: Path
@@ -128,8 +128,7 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
             colours, or the sheet would replace an input. Nothing is written then.
     """
     figures = settings.out.with_suffix(".csv")
-    cloths = [Path(text) for text in settings.upper + settings.lower if is_image(text)]
-    require_writable((settings.out, figures), (photo, *cloths))
+    settings.require_writable((settings.out, figures), photo, settings.upper, settings.lower, settings.view)
     reader = ColorReader(settings.view.encoders)
     asked = {garment: _read_requests(reader, garment, getattr(settings, garment)) for garment in _ORDER}
     if settings.sample != "none":

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import torch
 
+from orchestration.output_files import KEEP_FILES, OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
+from posegen.io.images import write_whole
 from posegen.io.storage import StorageFolder
 
 INPUTS = ("features", "previous", "code", "regions")
@@ -29,7 +31,7 @@ class Exported:
     num_bytes: int
 
 
-def export(run: StorageFolder | str, out: Path) -> Exported:
+def export(run: StorageFolder | str, out: Path, writing: OverwriteSettings = KEEP_FILES) -> Exported:
     """Write the generator as ONNX: one call renders a frame from the one before, so a loop renders a video.
 
     Inputs are ``features`` (N, F, H, W) in [-1, 1], ``previous`` (N, 3, H, W) in [-1, 1], at first v0, ``code``
@@ -46,6 +48,7 @@ def export(run: StorageFolder | str, out: Path) -> Exported:
 
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"the generator is written as .onnx, got {out.name!r}")
+    writing.require_writable([out])
     synthesizer = load_renderer(run, VideoSynthesizer, device=torch.device("cpu"))
     stage, config = synthesizer.stage, synthesizer.stage.config
     latent_dims = config.upper_latent_dim, config.lower_latent_dim
@@ -56,8 +59,7 @@ def export(run: StorageFolder | str, out: Path) -> Exported:
     facts = {"size": synthesizer.size, "latent_dims": latent_dims, "stage": stage.name, "config": asdict(config)}
     onnx.helper.set_model_props(model, {name: json.dumps(value) for name, value in facts.items()})
     onnx.checker.check_model(model)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(model.SerializeToString())
+    write_whole(out, model.SerializeToString())
     return Exported(out, out.stat().st_size)
 
 

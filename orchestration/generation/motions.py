@@ -12,6 +12,7 @@ import torch
 
 from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motion_page import write_motion_page
+from orchestration.output_files import OverwriteSettings
 from orchestration.tracking.mirror import recorded
 from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
@@ -32,7 +33,7 @@ _ON_PAGE = 6  # motions beside each other that can still be distinguished
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateMotionSettings:
+class GenerateMotionSettings(OverwriteSettings):
     """Actions, lengths and codes of the motions to generate."""
 
     actions: tuple[str, ...] = ()
@@ -66,13 +67,16 @@ def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> l
     """
     stage = load_actor(run)
     motions, captions = _generate(stage, settings)
-    out.mkdir(parents=True, exist_ok=True)
     counts: dict[str, int] = {}
+    files = []
     for motion in motions:
         name = str(motion.label_name)
         counts[name] = counts.get(name, 0) + 1
-        meta = {"source": str(StorageFolder(run)), "seed": settings.seed}
-        write_motion(StorageFolder(out), f"{name}-{counts[name]}.npz", replace(motion, meta=meta))
+        files.append(f"{name}-{counts[name]}.npz")
+    settings.require_writable([*(out / file for file in files), *picture_files(out)])
+    meta = {"source": str(StorageFolder(run)), "seed": settings.seed}
+    for motion, file in zip(motions, files, strict=True):
+        write_motion(StorageFolder(out), file, replace(motion, meta=meta))
     write_pictures(out, motions, captions, title=StorageFolder(run).name)
     return motions
 
@@ -109,6 +113,11 @@ def _interpolate_actions(
     return motions, [f"{100 * share:.0f} % {end}" for share in shares.tolist()]
 
 
+def picture_files(out: Path) -> list[Path]:
+    """Return the paths of what `write_pictures` writes."""
+    return [out / name for name in ("strips.png", "motions.mp4", "motions.html")]
+
+
 def write_pictures(
     out: Path, motions: Sequence[Motion], captions: Sequence[str], title: str, *, columns: int = 4
 ) -> None:
@@ -123,9 +132,10 @@ def write_pictures(
     """
     out.mkdir(parents=True, exist_ok=True)
     motions = [with_rotations(motion) for motion in motions]  # once for strips and video
-    write_picture(out / "strips.png", render_strips(motions, captions))
-    write_motion_video(out / "motions.mp4", motions, captions, GridLayout(columns=columns))
-    write_motion_page(out / "motions.html", motions[:_ON_PAGE], captions[:_ON_PAGE], title=title)
+    strips, video, page = picture_files(out)
+    write_picture(strips, render_strips(motions, captions))
+    write_motion_video(video, motions, captions, GridLayout(columns=columns))
+    write_motion_page(page, motions[:_ON_PAGE], captions[:_ON_PAGE], title=title)
 
 
 def show_motions(run: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from orchestration.output_files import OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.io.images import grid, write_picture
@@ -23,7 +23,7 @@ _SHEET_COLUMNS = 10  # frames in a row of the contact sheet, as in the paper's F
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputSettings:
+class OutputSettings(OverwriteSettings):
     """Where videos are written, and how many are rendered at once."""
 
     out: Path
@@ -44,10 +44,9 @@ class OutputSettings:
         if num_videos > 1 and self.out.suffix:
             raise ConfigError(f"{num_videos} videos are written to a folder, got {self.out.name!r}")
 
-    def require_writable(self, names: Sequence[str], inputs: Sequence[Path]) -> None:
-        """Raise ConfigError where a video of some names, or its contact sheet, cannot be written or is itself read."""
-        videos = [self.path(name) for name in names]
-        require_writable([*videos, *map(sheet_path, videos)], inputs)
+    def require_videos(self, videos: Sequence[Path], *inputs: object) -> None:
+        """Raise ConfigError where a video, or its contact sheet, cannot be written or would replace another file."""
+        self.require_writable([*videos, *map(sheet_path, videos)], *inputs)
 
     def path(self, name: str) -> Path:
         """Return the path of a video: `out` itself where it is a file, otherwise ``NAME.mp4`` in the folder."""
@@ -113,27 +112,6 @@ class GeneratedVideos:
 def sheet_path(video: Path) -> Path:
     """Return the path of a video's contact sheet."""
     return video.with_name(f"{video.stem}{SHEET_SUFFIX}")
-
-
-def require_writable(files: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Raise ConfigError where a file cannot be written, or is one of those that are read, before any work is done."""
-    for file in files:
-        if any(_is_same(file, one) for one in inputs):
-            raise ConfigError(f"{file} is read, expected another file to write")
-        if file.is_dir():
-            raise ConfigError(f"{file} is a folder, expected a file to write")
-        parent = next(folder for folder in file.absolute().parents if folder.exists())
-        if not parent.is_dir():
-            raise ConfigError(f"{parent} is no folder, nothing can be written into it")
-        if not os.access(parent, os.W_OK):
-            raise ConfigError(f"{parent} cannot be written to: choose another folder, or change its permissions")
-
-
-def _is_same(file: Path, other: Path) -> bool:
-    """Return whether two paths are the same file, also by links."""
-    if file.exists() and other.exists():
-        return file.samefile(other)
-    return file.resolve() == other.resolve()
 
 
 def write_frames(videos: Sequence[PlannedVideo], frames: Iterable[Mapping[int, np.ndarray]]) -> list[list[np.ndarray]]:

@@ -118,9 +118,9 @@ def animate_photo(
     Raises:
         PosegenError: A motion, the photo or a colour cannot be found or does not fit. Nothing is written then.
     """
-    inputs = [path, *(one for one in (view.poses, moves.motion) if one), *colors.files]
+    inputs = path, view, moves, colors
     if output.out.suffix:
-        output.require_writable([output.out.stem], inputs)
+        output.require_videos([output.out], *inputs)
     if view.refiner and is_video(str(path)):
         raise ConfigError(f"--refiner corrects frames of a photo, got the video {path}")
     requested = RequestedColors(colors, view.encoders)
@@ -128,7 +128,7 @@ def animate_photo(
     subject = None if is_video(str(path)) else find_subject(path, view)
     movements = _find_movements(moves, view, colors.seed, subject)
     output.require_place_for(len(movements) * colors.num_videos)
-    output.require_writable([name for one in movements for name in _video_names(one, colors)], inputs)
+    output.require_videos([output.path(name) for one in movements for name in _video_names(one, colors)], *inputs)
     shown = open_person(path, view, movements, subject)
     fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
     findings = [

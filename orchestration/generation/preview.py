@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.generation.output import require_writable
 from orchestration.generation.photo import PhotoSettings, open_person
+from orchestration.output_files import KEEP_FILES, OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.features.layered_person import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
@@ -36,20 +36,21 @@ class Preview:
     report: PhotoReport
 
 
-def preview(path: Path, out: Path, view: PhotoSettings) -> Preview:
+def preview(path: Path, out: Path, view: PhotoSettings, writing: OverwriteSettings = KEEP_FILES) -> Preview:
     """Draw what is seen in a photo, and judge what it is good for.
 
     Args:
         path: The photo.
         out: The picture to write, .png.
         view: Size of each of its pictures, and which person.
+        writing: Whether the picture may replace another file.
 
     Raises:
         PosegenError: The photo cannot be read, or shows no person.
     """
     if out.suffix.lower() != ".png":
         raise ConfigError(f"the preview is written as .png, got {out.name!r}")
-    require_writable([out], [path])
+    writing.require_writable([out], path)
     shown = open_person(path, view)
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}

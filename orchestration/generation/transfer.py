@@ -11,7 +11,7 @@ from tyro.conf import UseAppendAction
 
 from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
-from orchestration.generation.output import SHEET_SUFFIX, GeneratedVideos, OutputSettings, PoseSequence
+from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence, sheet_path
 from orchestration.generation.people import load_person, open_clips
 from orchestration.generation.videos import render_in_own_colors, render_recolored
 from orchestration.training.runs import dataset_of
@@ -132,6 +132,7 @@ def transfer(
     output.require_place_for(len(settings.postures) * colors.num_videos)
     if not settings.renderer:
         _require_own_colors(colors, "stick figures have no colours to choose")
+    _require_outputs(settings, output, colors)
     behavior = load_behavior_generator(run)
     finder = MotionFinder(run, behavior.ground, settings)
     source = behavior.prepare(finder.find(settings.behavior))
@@ -144,6 +145,19 @@ def transfer(
     else:
         rendered = _render_person(renderer, transfers, settings, output, colors)
     return Transferred(rendered, _write_motions(run, transfers, settings, output))
+
+
+def _require_outputs(settings: TransferSettings, output: OutputSettings, colors: ColorSettings) -> None:
+    """Raise ConfigError where a motion, a video or a sheet would replace what is read, or another file."""
+    files = [_motion_path(output, name) for name in settings.postures]
+    output.require_writable(files, settings, colors)
+    if colors.num_videos == 1:
+        output.require_videos([output.path(name) for name in settings.postures], settings, colors)
+
+
+def _motion_path(output: OutputSettings, name: str) -> Path:
+    """Where the motion lies that was generated for a posture: beside its video."""
+    return output.path(name).with_suffix(".npz")
 
 
 def _transfer(
@@ -176,7 +190,7 @@ def _write_motions(
     for name, one in transfers.items():
         origin = {"run": str(StorageFolder(run)), "behavior": settings.behavior, "posture": settings.postures[name]}
         motion = replace(one.generated, meta={**one.generated.meta, **origin})
-        path = output.path(name).with_suffix(".npz")
+        path = _motion_path(output, name)
         write_motion(StorageFolder(path.parent), path.name, motion)
         paths.append(path)
     return paths
@@ -200,9 +214,9 @@ def _render_stick_figures(transfers: Mapping[str, _Transfer], output: OutputSett
         motions = [with_rotations(motion) for motion in (one.source, one.posture, one.generated)]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_motion_video(path, motions, captions, GridLayout(columns=len(motions), one_scale=True))
-        write_picture(path.with_suffix(SHEET_SUFFIX), render_strips(motions, captions))
+        write_picture(sheet_path(path), render_strips(motions, captions))
         videos.append(path)
-        sheets.append(path.with_suffix(SHEET_SUFFIX))
+        sheets.append(sheet_path(path))
     return GeneratedVideos(videos, sheets, sum(len(one.generated) for one in transfers.values()))
 
 
@@ -229,9 +243,9 @@ def _render_person(
     network, person = renderer.network, renderer.person
     sequences = _project(renderer, transfers, settings)
     if isinstance(network, PoseTransfer):
-        return render_in_own_colors(network, person, sequences, output)
+        return render_in_own_colors(network, person, sequences, output, (settings,))
     codes = choose_codes(network, person, renderer.data.info, colors)
-    return render_recolored(network, person, sequences, codes, output)
+    return render_recolored(network, person, sequences, codes, output, (settings, colors))
 
 
 def _project(

@@ -88,7 +88,7 @@ def generate(
         for clip in clips
     ]
     codes = choose_codes(synthesizer, person, data.info, colors)
-    return render_recolored(synthesizer, person, sequences, codes, output)
+    return render_recolored(synthesizer, person, sequences, codes, output, (content, colors))
 
 
 def _fit_clips(clips: Sequence[ClipFile], measures: BodyMeasures, person: Person) -> dict[str, np.ndarray]:
@@ -103,9 +103,15 @@ def render_recolored(
     sequences: Sequence[PoseSequence],
     codes: ChosenCodes,
     output: OutputSettings,
+    inputs: Sequence[object] = (),
 ) -> GeneratedVideos:
-    """Write a video for each pose sequence and pair of codes, and a contact sheet for each sequence."""
+    """Write a video for each pose sequence and pair of codes, and a contact sheet for each sequence.
+
+    Raises ConfigError, before any, where one of them would replace what is read, see `OutputSettings`.
+    """
     videos, count = plan_videos(sequences, codes, output), len(codes.ends)
+    firsts = [output.path(poses.name) for poses in sequences]  # whose names the sheets have
+    output.require_videos([*(video.path for video in videos), *firsts], *inputs)
     strips = [
         strip
         for start in range(0, len(videos), output.batch)
@@ -119,10 +125,15 @@ def render_recolored(
 
 
 def render_in_own_colors(
-    renderer: VideoRenderer, person: Person, sequences: Sequence[PoseSequence], output: OutputSettings
+    renderer: VideoRenderer,
+    person: Person,
+    sequences: Sequence[PoseSequence],
+    output: OutputSettings,
+    inputs: Sequence[object] = (),
 ) -> GeneratedVideos:
     """Write a video and a contact sheet for each pose sequence, in the colours of the person's image."""
     videos = [PlannedVideo(output.path(poses.name), poses) for poses in sequences]
+    output.require_videos([video.path for video in videos], *inputs)
     sheets = []
     for video in videos:
         frames = ({0: frame} for frame in renderer.frames(person, video.poses.keypoints))

@@ -29,7 +29,7 @@ from orchestration.training.train import Recording, train
 from posegen.color.palette import parse_color
 from posegen.color.recoloring import GarmentRegion, Scope
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import WeightsError
+from posegen.errors import ConfigError, WeightsError
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.person import person_of_clip, worn_color
 from posegen.inference.renderers import load_renderer
@@ -43,6 +43,7 @@ from posegen.synthetic.studio import RenderSettings, render_action, write_studio
 from posegen.weights.registry import is_cached
 
 DEMO_EXPERIMENT = "posegen-demo"
+_NOTE = "demo.json"
 SPLIT_SEED = 11  # of the first six actions it keeps two for the test that move the arms, and trains on the others
 _RUN_NAMES = {"upper_encoder": "upper-encoder", "lower_encoder": "lower-encoder", "no_restoration": "video-generator"}
 SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
@@ -85,6 +86,7 @@ class DemoOutput(Protocol):
 def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
     """Animate a photo; then render, prepare, colorize, train, evaluate and generate. See the command's help."""
     begin = time.monotonic()
+    _require_own_folder(out)
     videos, dataset, runs = out / "videos", str(out / "dataset"), str(out / "runs")
     with timed(output, "1/7 photo: one person, three actions, eight outfits, without training"):
         photo = _animate_photo(out, settings, output)
@@ -126,6 +128,15 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
     if photo:
         _print_photo(output, photo)
     output.print(f"[dim]{(time.monotonic() - begin) / 60:.1f} minutes in all[/]")
+
+
+def _require_own_folder(out: Path) -> None:
+    """Take a folder that is new or that a demo made. Raises ConfigError for others: their files might be replaced."""
+    folder = StorageFolder(out)
+    is_own = folder.exists(_NOTE) or folder.exists("runs/demo")
+    if not is_own and (folder.files() or folder.folders()):
+        raise ConfigError(f"{out} has files that are not the demo's: name a new folder")
+    folder.write_json(_NOTE, {"made by": "posegen demo"})
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from orchestration.data.parsing import ParsingSettings, convert_photos
 from orchestration.evaluation.records import Score
 from orchestration.evaluation.video import Perceptual, open_measures
 from orchestration.option_types import FrameSize
+from orchestration.output_files import require_no_input
 from orchestration.reports.table1 import recorded_report
 from orchestration.tracking.run_log import RunLog
 from posegen.datasets.parsing import PARSING_MANIFEST, ParsingDataset
@@ -169,6 +170,9 @@ def evaluate_photos(
             raise ConfigError(f"{path}: no such clip")
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"{settings.out} is a file, expected a folder for the report")
+    pictures = [settings.out / "photos" / f"{path.stem}.png" for path in files]
+    pictures += [settings.out / "clips" / f"{path.stem}.png" for path in clips]
+    require_no_input(pictures, clips, files)
     pipelines, labelled = settings.pipelines(), _open_labels(settings)
     left_out: dict[str, str] = {}
     num_labelled = len(labelled.split("test")) if labelled else 0

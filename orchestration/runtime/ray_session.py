@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
+from orchestration.runtime.termination import keep_sigterm
+from posegen.errors import ConfigError, first_line
+
+_PATIENCE = 5.0  # seconds for a cluster's answer
+_LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # letters of a socket's path, of which the last is 0
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker that reserves no GPU may still use one that is there
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # says "E" on our console of an actor pool's arguments, which is no error
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new tables are printed even where none are asked for
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that failed has a reason, and no metric
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # prints an error at each start where nothing preempts
@@ -27,6 +37,8 @@ def start_ray(num_cpus: int | None = None) -> None:
 
     Args:
         num_cpus: CPUs of a private Ray; None takes those of the machine.
+
+    Raises ConfigError where no cluster answers at ``RAY_ADDRESS``, or ``TMPDIR`` is too long a path.
     """
     private = not os.environ.get("RAY_ADDRESS")
     # With RAY_AUTH_MODE unset Ray asks for a token by default, and would leave one of its own in ~/.ray.
@@ -37,14 +49,40 @@ def start_ray(num_cpus: int | None = None) -> None:
 
     if ray.is_initialized():
         return
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if private:
+        _require_short_folder()
         with _known_address():
             # Train and Tune ask the dashboard whether a run's driver is alive, to free what a dead one held.
-            ray.init(
-                "local", num_cpus=num_cpus, include_dashboard=True, log_to_driver=False, logging_level=logging.ERROR
-            )
+            keep_sigterm(partial(ray.init, "local", num_cpus=num_cpus, include_dashboard=True, **options))
     else:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR)
+        _require_answer(os.environ["RAY_ADDRESS"])
+        keep_sigterm(partial(ray.init, **options))
+
+
+def _require_answer(address: str) -> None:
+    """Raise ConfigError where nobody listens at a cluster's address, for which Ray would wait a quarter of an hour."""
+    match = re.fullmatch(r"(?:ray://)?\[?(?P<host>[^/]+?)\]?:(?P<port>\d+)", address)
+    if not match:
+        return
+    try:
+        socket.create_connection((match["host"], int(match["port"])), timeout=_PATIENCE).close()
+    except OSError as error:
+        raise ConfigError(
+            f"no cluster answers at {address}, which RAY_ADDRESS names ({first_line(error)}): "
+            "start it, or unset RAY_ADDRESS to use this machine alone"
+        ) from None
+
+
+def _require_short_folder() -> None:
+    """Raise ConfigError where the paths of Ray's sockets would be longer than the system allows."""
+    name = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), "")
+    folder = os.environ.get(name, "/tmp")
+    most = _LONGEST_SOCKET - len(f"/ray/session_2026-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store")
+    if len(os.fsencode(folder)) > most:
+        raise ConfigError(
+            f"{name} is {folder}, too long a path for Ray's sockets, which allow {most} letters: set RAY_TMPDIR=/tmp"
+        )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+_REMINDER = 30.0  # seconds between two lines on what is waited for
 _GRACE = 30.0  # seconds until a worker that was to be killed is tried again
 
 
@@ -30,15 +31,18 @@ class Watchdog:
 
     Args:
         patience: Seconds without one after which a worker is killed; 0 waits for ever.
-        on_stuck: Called with which worker is stuck, and where.
+        on_stuck: Called with which worker is stuck, and where; and twice a minute with what is waited for.
+        waits_for: What the workers need before they start; empty where it is there.
     """
 
-    def __init__(self, patience: float, on_stuck: Callable[[str], None]):
-        self._patience, self._on_stuck = patience, on_stuck
+    def __init__(self, patience: float, on_stuck: Callable[[str], None], waits_for: str = ""):
+        self._patience, self._on_stuck, self._waits_for = patience, on_stuck, waits_for
         self._heartbeats: dict[int, tuple[Heartbeat, float]] = {}
+        self._told = time.monotonic()
 
     def record(self, heartbeat: Heartbeat) -> None:
         """Note a sign of life."""
+        self._waits_for = ""
         if heartbeat.activity:
             self._heartbeats[heartbeat.rank] = heartbeat, time.monotonic()
         else:
@@ -46,9 +50,12 @@ class Watchdog:
 
     def check(self) -> None:
         """Kill the workers whose time is over. Those that wait for them die with them, and start again with them."""
+        now = time.monotonic()
+        if self._waits_for and now - self._told >= _REMINDER:
+            self._told = now
+            self._on_stuck(f"waiting for {self._waits_for}")
         if not self._patience:
             return
-        now = time.monotonic()
         for rank, (heartbeat, at) in list(self._heartbeats.items()):
             if now - at > self._patience:
                 self._on_stuck(

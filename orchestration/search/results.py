@@ -17,6 +17,7 @@ from orchestration.search.trial import trial_name
 from orchestration.tracking.mirror import sync
 from orchestration.tracking.run_log import RunLog
 from posegen.datasets.dataset import Dataset
+from posegen.errors import hide_credentials
 from posegen.io.storage import StorageFolder
 from search_spaces.space import Value
 
@@ -98,7 +99,11 @@ class SearchRecorder(TrialCallbacks):
         if self._settings.track:
             self._log.open(
                 experiment=self._settings.experiment,
-                parameters={"space": space, **asdict(self._settings)},
+                parameters={
+                    "space": space,
+                    **asdict(self._settings),
+                    "storage": hide_credentials(self._settings.storage),
+                },
                 tags={"posegen.search": str(self._folder), "posegen.data_fingerprint": data.fingerprint},
             )
 

@@ -240,6 +240,10 @@ class StudySearch(Searcher):
         else:
             self._tell(trial, values=values)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune writes its searcher to a file, which the study's password must not come into."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the study is its own record."""
 

@@ -17,9 +17,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from orchestration.evaluation.previews import preview_run
+from orchestration.runtime.folder_lock import hold_folder
 from orchestration.runtime.ray_session import start_ray
 from orchestration.search.plan import Capacity, Costs, SearchPlan, check_point, find_capacity, plan_search
 from orchestration.search.results import OnTrial, SearchRecorder, SearchResult
@@ -34,6 +34,7 @@ from orchestration.search.study import (
 )
 from orchestration.search.trial import TrialJob, run_trial
 from orchestration.tracking.client import require_store
+from orchestration.tracking.database import require_database
 from orchestration.tracking.mirror import BackgroundMirror, sync_pending
 from orchestration.training.job import TrainSettings
 from orchestration.training.preflight import check
@@ -78,28 +79,32 @@ def tune(
         require_store()
         sync_pending()
     folder = StorageFolder(settings.runs) / (settings.name or space)
+    if settings.storage:
+        try:
+            require_database(settings.storage, "--storage")
+        except OSError as error:
+            raise SearchError(f"the study's storage {settings.storage} does not work: {error}") from None
     study_settings = _study_settings(search, space, data, settings, _storage(settings, folder))
     start_ray()
     capacity, costs = find_capacity(settings), Costs(data)
-    if folder.is_local:
-        Path(folder.uri).mkdir(parents=True, exist_ok=True)
-    opened = open_study(search, study_settings)
-    recorder = SearchRecorder(
-        opened,
-        folder,
-        settings,
-        check=lambda point: check_point(search, point, costs, capacity),
-        on_trial=on_trial,
-    )
-    recorder.open(space, data)
-    with mirrored(folder, settings):
-        searcher = StudySearch(opened, settings.trials, recorder)
-        if searcher.has_more():
-            _run_tuner(searcher, data, folder, settings, capacity)
-        result = recorder.result(time.monotonic() - begin)
-        if result.best:
-            preview_run(result.best[0].run, str(data.folder))
-        recorder.close(result)
+    with hold_folder(folder, "take another --name"):
+        opened = open_study(search, study_settings)
+        recorder = SearchRecorder(
+            opened,
+            folder,
+            settings,
+            check=lambda point: check_point(search, point, costs, capacity),
+            on_trial=on_trial,
+        )
+        recorder.open(space, data)
+        with mirrored(folder, settings):
+            searcher = StudySearch(opened, settings.trials, recorder)
+            if searcher.has_more():
+                _run_tuner(searcher, data, folder, settings, capacity)
+            result = recorder.result(time.monotonic() - begin)
+            if result.best:
+                preview_run(result.best[0].run, str(data.folder))
+            recorder.close(result)
     return result
 
 
@@ -221,7 +226,11 @@ def _run_tuner(
     filesystem, path = (folder / "ray").resolve()
     with open_cache(dataset, data.full_fingerprint, shared, resources) as cache:
         job = TrialJob(
-            search=searcher.opened.search, dataset=dataset, folder=str(folder), settings=settings, cache=cache
+            search=searcher.opened.search,
+            dataset=dataset,
+            folder=str(folder),
+            settings=replace(settings, storage=""),  # the study is the driver's, and Ray writes down what it is given
+            cache=cache,
         )
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(ray_tune.with_parameters(run_trial, job=job), {"memory": _FUNCTION_MEMORY}),

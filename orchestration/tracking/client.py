@@ -13,9 +13,11 @@ from typing import Any
 
 from filelock import FileLock
 
-from posegen.errors import TrackingError, first_line
+from orchestration.tracking.database import require_database
+from posegen.errors import TrackingError, first_line, hide_credentials
 
-DEFAULT_STORE = "mlflow.db"
+_log = logging.getLogger("posegen.tracking")
+DEFAULT_STORE, ARTIFACTS = "mlflow.db", "mlartifacts"
 _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """Error codes of a server that is away, or overloaded."""
 
@@ -28,9 +30,18 @@ class RefusedError(Exception):
     """MLflow answers, and does not take what it was sent."""
 
 
+class UnusableError(RefusedError):
+    """The address of MLflow's store leads to none, which does not change while a command runs."""
+
+
 def tracking_uri() -> str:
     """The server of ``MLFLOW_TRACKING_URI``, or an sqlite file in the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DEFAULT_STORE).absolute()}"
+
+
+def shown_store() -> str:
+    """The address of the store for messages: without user and password."""
+    return hide_credentials(tracking_uri())
 
 
 def store_name(uri: str) -> str:
@@ -58,13 +69,13 @@ def require_store() -> None:
         with naming_errors():
             connect(tracking_uri()).search_experiments(max_results=1)
     except (AwayError, RefusedError) as error:
-        raise TrackingError(f"MLflow at {tracking_uri()} does not answer: {error}") from None
+        raise TrackingError(f"MLflow at {shown_store()} does not answer: {error}") from None
 
 
 def connect(uri: str) -> Any:
     """A client of a store, whose tables are made where it is a new sqlite file.
 
-    Raises OSError where the file is something else.
+    Raises UnusableError where the address leads to something else, or to a database that does not open.
     """
     # A training step waits for no server: two short tries instead of MLflow's minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -75,14 +86,19 @@ def connect(uri: str) -> Any:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    if uri not in _made:
+        try:
+            require_database(uri, "MLFLOW_TRACKING_URI")
+        except OSError as error:
+            raise UnusableError(f"it is not a store of MLflow: {first_line(error)}") from error
     if uri.startswith("sqlite:") and uri not in _made:
         # Two commands that begin in an empty folder would make the same tables at once, which fails.
         with FileLock(Path(tempfile.gettempdir()) / f"posegen-{store_name(uri)}.lock"):
             try:
                 _make_tables(uri)
             except SQLAlchemyError as error:
-                raise OSError(f"it is not a store of MLflow: {first_line(error)}") from error
-        _made.add(uri)
+                raise UnusableError(f"it is not a store of MLflow: {first_line(error)}") from error
+    _made.add(uri)
     return MlflowClient(tracking_uri=uri)
 
 
@@ -106,10 +122,11 @@ def _make_tables(uri: str) -> None:
         new.unlink()
     else:
         new.replace(file)
+        _log.info("runs are recorded in %s, which is new, and pictures in %s beside it", file, ARTIFACTS)
 
 
 _made: set[str] = set()
-"""Stores whose tables are there."""
+"""Stores that were opened, and whose tables are there."""
 
 
 def find_experiment(client: Any, uri: str, name: str) -> str:
@@ -121,7 +138,7 @@ def find_experiment(client: Any, uri: str, name: str) -> str:
         return found.experiment_id
     # Without a server, artifacts lie beside the store, wherever the process that logs them runs.
     local = uri.startswith("sqlite:///")
-    location = (Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / name).as_uri() if local else None
+    location = (Path(uri.removeprefix("sqlite:///")).parent / ARTIFACTS / name).as_uri() if local else None
     try:
         return client.create_experiment(name, artifact_location=location)
     except MlflowException:

@@ -25,9 +25,11 @@ from orchestration.runtime.progress import ForwardingListener, ProgressListener
 from orchestration.tracking.client import (
     AwayError,
     RefusedError,
+    UnusableError,
     connect,
     find_experiment,
     naming_errors,
+    shown_store,
     store_name,
     tracking_uri,
 )
@@ -86,7 +88,7 @@ def sync(folder: StorageFolder | str) -> bool:
     if description is None:
         return True
     uri = tracking_uri()
-    if time.monotonic() < _resting.get(uri, 0.0):
+    if uri in _unusable or time.monotonic() < _resting.get(uri, 0.0):
         _note_pending(uri, description.key, str(run.folder))
         return False
     try:
@@ -94,8 +96,12 @@ def sync(folder: StorageFolder | str) -> bool:
             _Mirror(connect(uri), uri, run, description, state).update()
     except AwayError as error:
         if uri not in _resting:
-            _log.warning("MLflow at %s is away; what it lacks is sent later: %s", uri, error)
+            _log.warning("MLflow at %s is away; what it lacks is sent later: %s", shown_store(), error)
         _resting[uri] = time.monotonic() + _RETRY
+        return False
+    except UnusableError as error:
+        _unusable.add(uri)
+        _log.warning("MLflow at %s: %s; nothing is sent there until then", shown_store(), error)
         return False
     except RefusedError as error:
         _log.warning("MLflow did not take run %s: %s", description.name, error)
@@ -322,6 +328,8 @@ def _mark(name: str, step: int) -> str:
     return f"{name} at step {step}"
 
 
+_unusable: set[str] = set()
+"""Stores that this command has given up."""
 _resting: dict[str, float] = {}
 """Until when each store that was away is left alone: every try costs its time."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.tracking.client import connect, tracking_uri
+from orchestration.tracking.client import connect, shown_store, tracking_uri
 from orchestration.tracking.mirror import KEY, PARENT
 from orchestration.tracking.run_log import RunLog
 from posegen.errors import TrackingError
@@ -56,7 +56,7 @@ def find_runs(target: str) -> list[Recorded]:
         by_id, by_name = (f"attributes.{kind} = '{quoted}'" for kind in ("run_id", "run_name"))
         runs = _search_everywhere(by_id) or _search_everywhere(by_name)
     if not runs:
-        raise TrackingError(f"MLflow at {tracking_uri()} has no experiment and no run {target!r}")
+        raise TrackingError(f"MLflow at {shown_store()} has no experiment and no run {target!r}")
     return children_of(runs[0].run_id) or runs[:1]
 
 

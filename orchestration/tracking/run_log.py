@@ -122,10 +122,14 @@ class RunLog:
                 started_at=now(),
                 parent=above.key if above else "",
                 mlflow_run_id=mlflow_run_id,
-                tags={"posegen.run": str(self.folder), **_origin()},
+                tags=_origin(),
             )
         parameters = {name: str(value) for name, value in parameters.items()}
-        description = replace(known, parameters={**known.parameters, **parameters}, tags={**known.tags, **(tags or {})})
+        description = replace(
+            known,
+            parameters={**known.parameters, **parameters},
+            tags={**known.tags, "posegen.run": str(self.folder), **(tags or {})},
+        )
         self.folder.write_json(_RECORD, asdict(description))
         self.set_status("RUNNING")
 
@@ -149,8 +153,11 @@ class RunLog:
 
     def finish(self, error: BaseException | None = None) -> None:
         """Write how the run ended: killed by the user, failed by any other error, or finished."""
+        status = self.status
         if error is None:
             self.set_status("FINISHED")
+        elif status is not None and status.status == "FINISHED":
+            return  # a search ended its trial, whose process was stopped in the middle of something
         elif isinstance(error, KeyboardInterrupt | SystemExit):
             self.set_status("KILLED")
         else:

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable
 from http import HTTPStatus
 
-from orchestration.tracking.client import tracking_uri
+from orchestration.tracking.client import shown_store, tracking_uri
 from posegen.errors import TrackingError
 
 
@@ -21,14 +21,15 @@ def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
     """
     uri = tracking_uri()
     if uri.startswith("http"):
-        on_ready(uri)
+        on_ready(shown_store())
         return
     address = f"http://127.0.0.1:{port}"
     if _answers(address):
         raise TrackingError(f"something answers on port {port} already: take another --port")
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     # The page shows runs: MLflow's background jobs, each in a process of its own, are of no use to it.
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    # The address may have a password, and command lines are everybody's to see.
+    environment = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
     server = subprocess.Popen([*command, "--port", str(port), "--workers", "1"], env=environment)
     try:
         while server.poll() is None and not _answers(address):

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
-from posegen.checkpoints.checkpoint import Snapshot, TrainingProgress, take_snapshot, write_snapshot
+from posegen.checkpoints.checkpoint import Snapshot, TrainingProgress, epoch_folder, take_snapshot, write_snapshot
 from posegen.io.storage import StorageFolder
 from posegen.stages import Stage
 
@@ -20,7 +20,7 @@ class CheckpointWriter:
 
     Args:
         run: The run's folder.
-        keep: Checkpoints that stay, the newest ones.
+        keep: Checkpoints that stay, the newest ones; of two or more, one is the best, see `best`.
         share: Of the time, at most so much goes by between the beginning and the end of a checkpoint within an epoch:
             those that would be more are left out. 1 leaves none out.
     """
@@ -30,6 +30,8 @@ class CheckpointWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
         self._not_before = -math.inf
+        self.best = 0
+        """The epoch whose checkpoint stays, too; 0 for none."""
 
     def __enter__(self) -> Self:
         return self
@@ -77,11 +79,18 @@ class CheckpointWriter:
         self._drop_old()
 
     def _drop_old(self) -> None:
-        for name in self._folder.folders()[: -self._keep]:
-            self._folder.delete(name)
+        """Delete what is not among the newest; of several that stay one is the best."""
+        names = self._folder.folders()
+        best = epoch_folder(self.best) if self.best else ""
+        kept = {*names[-self._keep :]}
+        if best in names and best not in kept and self._keep > 1:
+            kept = {best, *names[-self._keep + 1 :]}
+        for name in names:
+            if name not in kept:
+                self._folder.delete(name)
 
 
 def _name(progress: TrainingProgress) -> str:
     """Names sort as their progress does."""
     within = f"-step-{progress.epoch_step:06d}" if progress.epoch_step else ""
-    return f"epoch-{progress.epoch:04d}{within}"
+    return f"{epoch_folder(progress.epoch)}{within}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import torch
 from tyro.conf import arg
 
 from orchestration.option_types import require_name
+from orchestration.runtime.folder_lock import hold_folder
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.preflight import check_disk
@@ -92,8 +94,10 @@ def import_checkpoint(
     check_disk(run, built, keep=1)
     how = TrainSettings(name=settings.name, runs=settings.runs, experiment=settings.experiment, track=settings.track)
     job = Job(config=config, dataset=str(data.folder), run=run, settings=how)
-    open_run(job, data.fingerprint)
-    with recorded_run(job):
+    with ExitStack() as stack:
+        stack.enter_context(hold_folder(run, "take another --name"))
+        open_run(job, data.fingerprint)
+        stack.enter_context(recorded_run(job))
         run.write_json(_NOTE, {"checkpoint": str(published.file), "sha256": _sha256(published.file)})
         with CheckpointWriter(run, keep=1) as writer:
             writer.save(

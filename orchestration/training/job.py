@@ -31,7 +31,7 @@ class TrainSettings:
     loader_processes: int = -1
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
-    """Number of newest checkpoints to keep."""
+    """Number of checkpoints to keep: the newest, and of two or more one is the best by the metric of validation."""
     checkpoint_steps: int = -1
     """Steps between checkpoints within an epoch; 0 writes them only at the end of an epoch, -1 as often as takes at
     most 2 % of the time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -17,17 +18,23 @@ from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.job import Job
 from orchestration.training.validation import Validation, describe_collapse
 from posegen.checkpoints.checkpoint import (
+    BestEpoch,
     TrainingProgress,
+    find_best,
     find_checkpoint,
     latest_checkpoint,
     load_progress,
     load_stage,
     load_training_state,
+    save_best,
 )
 from posegen.datasets.dataset import Dataset
 from posegen.errors import RunError
+from posegen.evaluation.metric_registry import metric_info
 from posegen.samples import Batch, EpochLoader
 from posegen.stages import Stage
+
+_LEAST_PATIENCE, _PATIENCE = 5, 0.2  # epochs, and their share, without a better one until that is told
 
 
 class TrainingLoop:
@@ -57,6 +64,8 @@ class TrainingLoop:
         self.log = RunLog(job.run)
         self.writer = CheckpointWriter(job.run, job.settings.keep, job.settings.checkpoint_share)
         self.monitor = SystemMonitor()
+        self.best = find_best(job.run)
+        self.writer.best = self.best.epoch if self.best else 0
 
     def run(self) -> None:
         """Train until the last epoch."""
@@ -133,11 +142,44 @@ class TrainingLoop:
             for title, picture in self.validation.preview().items():
                 self.log.log_picture(title, picture, epoch)
             self.log.log_metrics(metrics, epoch)
+            is_best = self._note_best(metrics)
             self.writer.save(self.stage, self.progress)  # from now on the epoch counts
+            if is_best and self.best:
+                save_best(self.job.run, self.best)
             listener.on_epoch(name, epoch, self.config.num_epochs, metrics)
             if metrics.get("val/collapsed") and epoch > 1:  # the first codes of some settings are nearly equal
                 listener.on_warning(name, epoch, describe_collapse(metrics["val/sensitivity"], self.config))
+            self._warn_of_overfitting(metrics)
         self.worker.report(metrics)
+
+    def _note_best(self, metrics: Mapping[str, float]) -> bool:
+        """Note an epoch that is better than all before by the stage's first objective; return whether it is."""
+        metric = next(iter(self.stage.objectives.values()), "")
+        value = metrics.get(metric, math.nan)
+        known = self.best
+        if known and (known.metric != metric or known.epoch >= self.progress.epoch):  # of an epoch that was lost
+            known = None
+        if not math.isfinite(value):
+            return False
+        if known and not known.is_beaten_by(value, is_raised=metric_info(metric).direction == "up"):
+            return False
+        self.best = BestEpoch(epoch=self.progress.epoch, metric=metric, value=value)
+        self.writer.best = self.best.epoch
+        return True
+
+    def _warn_of_overfitting(self, metrics: Mapping[str, float]) -> None:
+        """Warn, once, when no epoch was better than the best for long."""
+        if not self.best:
+            return
+        patience = max(_LEAST_PATIENCE, round(_PATIENCE * self.config.num_epochs))
+        if self.progress.epoch - self.best.epoch == patience:
+            self.worker.listener.on_warning(
+                self.job.run.name,
+                self.progress.epoch,
+                f"{self.best.metric} was best in epoch {self.best.epoch} ({self.best.value:.4g}, now "
+                f"{metrics.get(self.best.metric, math.nan):.4g}): what is learned since may hold for the training data "
+                "alone; Ctrl-C stops here, and --checkpoint best takes that epoch",
+            )
 
     def _progress_after(self, epoch_step: int) -> TrainingProgress:
         step = self.progress.step + epoch_step - self.progress.epoch_step

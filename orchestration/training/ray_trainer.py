@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,12 +15,13 @@ import torch
 from orchestration.runtime.progress import ProgressListener
 from orchestration.runtime.ray_session import start_ray
 from orchestration.runtime.remote_progress import RemoteProgress
+from orchestration.runtime.termination import call_interruptibly
 from orchestration.runtime.watchdog import Watchdog
 from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import is_out_of_memory, naming_memory, suggest_less_memory
-from posegen.errors import RunError
+from posegen.errors import ConfigError, RunError
 from posegen.stages import Stage
 
 
@@ -29,14 +33,20 @@ def train_on_ray(job: Job, listener: ProgressListener) -> None:
 
     from orchestration.runtime.process_group import NodeNetwork
 
-    watchdog = Watchdog(job.settings.patience, lambda message: listener.on_warning(job.run.name, None, message))
+    scaling = _scale(job.settings)
+    wanted = f"{scaling.resources_per_worker} × {scaling.num_workers}"
+    watchdog = Watchdog(
+        job.settings.patience,
+        lambda message: listener.on_warning(job.run.name, None, message),
+        waits_for=wanted if os.environ.get("RAY_ADDRESS") else "",
+    )
     filesystem, path = (job.run / "ray").resolve()
-    with RemoteProgress(listener, watchdog) as remote:
+    with _stopping_ray(), RemoteProgress(listener, watchdog) as remote:
         trainer = TorchTrainer(
             _run_worker,
             train_loop_config={"job": job, "listener": remote},
             torch_config=NodeNetwork(),
-            scaling_config=_scale(job.settings),
+            scaling_config=scaling,
             # The run's own folder holds the checkpoints; Ray's book-keeping of each start is of no later use.
             run_config=ray.train.RunConfig(
                 name=f"start-{uuid.uuid4().hex[:8]}",
@@ -46,19 +56,37 @@ def train_on_ray(job: Job, listener: ProgressListener) -> None:
             ),
         )
         try:
-            trainer.fit()
+            call_interruptibly(trainer.fit)
         except ray.train.TrainingFailedError as error:
             raise RunError(f"run {job.run.name} failed: {_reason(error, job.config)}") from error
 
 
+@contextmanager
+def _stopping_ray() -> Iterator[None]:
+    """Stop Ray where the command is stopped: the workers would go on as long as it lives."""
+    import ray
+
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if threading.current_thread() is threading.main_thread():  # in a worker of Ray's, somebody else's trial
+            ray.shutdown()
+        raise
+
+
 def _scale(settings: TrainSettings) -> Any:
-    """Ray's scaling configuration: the workers, and the CPUs and GPUs of each."""
+    """Ray's scaling configuration: the workers, and the CPUs and GPUs of each.
+
+    Raises ConfigError where this machine has less. A cluster may start machines for work that waits.
+    """
     import ray.train
 
     use_gpu = takes_gpus(settings, ray.cluster_resources().get("GPU", 0))
     gpus = (settings.gpus or 1) if use_gpu else 0
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     cpus = settings.cpus or cpus_each(machines, settings.workers, gpus)
+    if not os.environ.get("RAY_ADDRESS"):
+        _require_fitting(settings, machines, cpus)
     return ray.train.ScalingConfig(
         num_workers=settings.workers,
         use_gpu=use_gpu,
@@ -66,18 +94,29 @@ def _scale(settings: TrainSettings) -> Any:
     )
 
 
+def _require_fitting(settings: TrainSettings, machines: Sequence[Mapping[str, float]], cpus: int) -> None:
+    """Raise ConfigError where the workers that are asked for do not fit the machines that there are."""
+    if num_places(machines, cpus, settings.gpus) < settings.workers:
+        has = ", ".join(f"{sum(one.get(name, 0) for one in machines):g} {name}s" for name in ("CPU", "GPU"))
+        raise ConfigError(
+            f"{settings.workers} workers with {cpus} CPUs and {settings.gpus:g} GPUs each do not fit this machine, "
+            f"which has {has}: ask for fewer --workers, --cpus or --gpus"
+        )
+
+
+def num_places(machines: Sequence[Mapping[str, float]], cpus: int, gpus: float) -> float:
+    """How many workers with so many CPUs and GPUs fit some machines, given by their resources."""
+    places = ((one.get("CPU", 0) // cpus, one.get("GPU", 0) // gpus if gpus else math.inf) for one in machines)
+    return sum(map(min, places))
+
+
 def cpus_each(machines: Sequence[Mapping[str, float]], workers: int, gpus: float = 0) -> int:
     """The most CPUs that all workers can have on some machines, given by their resources; 1 where they are too few.
 
     A worker is on one machine: it would wait for ever for a share of all CPUs that none of them has.
     """
-
-    def places(cpus: int) -> float:
-        rooms = ((one.get("CPU", 0) // cpus, one.get("GPU", 0) // gpus if gpus else workers) for one in machines)
-        return sum(map(min, rooms))
-
     most = int(max((machine.get("CPU", 0) for machine in machines), default=1))
-    return next((cpus for cpus in range(most, 1, -1) if places(cpus) >= workers), 1)
+    return next((cpus for cpus in range(most, 1, -1) if num_places(machines, cpus, gpus) >= workers), 1)
 
 
 def takes_gpus(settings: TrainSettings, gpus_now: float) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from orchestration.runtime.progress import ProgressListener
 from orchestration.training.job import TrainSettings
 from orchestration.training.preflight import check
-from orchestration.training.runs import find_record
+from orchestration.training.runs import find_moved, find_record
 from orchestration.training.train import named, train
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
@@ -188,7 +188,9 @@ def train_with_requirements(
     missing = [name for name, one in requires.items() if one.trained_first and not getattr(config, name)]
     known = find_record(StorageFolder(settings.runs) / settings.name)
     if missing and known is not None:
-        config = replace(config, **{name: known.config.get(name, "") for name in missing})
+        run = StorageFolder(settings.runs) / settings.name
+        named_before: dict[str, Any] = {name: find_moved(known.config.get(name, ""), known, run) for name in missing}
+        config = replace(config, **named_before)
         missing = []
     if missing:
         check(config, config.stage.reads(dataset), workers=settings.workers)

@@ -15,10 +15,11 @@ Ray: with ``workers=0`` it runs in the calling process, under its debugger.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+from orchestration.runtime.folder_lock import hold_folder
 from orchestration.runtime.progress import ProgressListener
 from orchestration.runtime.worker import Worker, threads
 from orchestration.tracking.mirror import MirroringListener, settle, sync_pending
@@ -62,7 +63,7 @@ def train(
 
     Raises:
         PosegenError: Before anything is written, if the data, the configuration and the workers do not fit.
-        RunError: If the run of that name is another one, or failed.
+        RunError: If the run of that name is another one, is being trained by another process, or failed.
     """
     settings = named(config.stage.name, settings)
     data = config.stage.reads(dataset)
@@ -77,8 +78,10 @@ def train(
     if latest_checkpoint(job.run) is None:
         check_required_runs(config)
     check_disk(job.run, built, settings.keep)
-    open_run(job, data.fingerprint, recording.parent)
-    with recorded_run(job, listener, mirrored=recording.mirrored) as listener:
+    with ExitStack() as stack:
+        stack.enter_context(hold_folder(job.run, "take another --name"))
+        open_run(job, data.fingerprint, recording.parent)
+        listener = stack.enter_context(recorded_run(job, listener, mirrored=recording.mirrored))
         if is_finished(job.run, config):
             pass
         elif settings.workers == 0:
@@ -98,9 +101,10 @@ def named(stage: str, settings: TrainSettings) -> TrainSettings:
 
 def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
     """Create the run's folder, or continue the run in it. Raises RunError where it is another run."""
-    record, known = RunRecord.of(job.config, job.dataset, fingerprint), find_record(job.run)
+    record, known = RunRecord.of(job.config, job.dataset, fingerprint, str(job.run)), find_record(job.run)
     if known:
         known.check_continued_by(record, job.run)
+        record = replace(record, required={**known.required, **record.required})
     job.run.require_writable()
     save_record(job.run, record)
     log = RunLog(job.run)

@@ -8,9 +8,13 @@ with another size, is not a checkpoint: a run that was killed while saving has t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -29,6 +33,11 @@ from posegen.stages.stage import Stage
 S = TypeVar("S", bound=Stage)
 _TENSORS = "tensors.safetensors"
 _FACTS = "checkpoint.json"
+_BEST = "best.json"
+_log = logging.getLogger("posegen.checkpoints")
+LAST, BEST = "last", "best"
+"""What a run may stand for: its newest checkpoint, or the best one."""
+_choice: ContextVar[str] = ContextVar("checkpoint", default=LAST)
 _ADAM_SLOTS = 2  # moments that Adam keeps of every parameter
 
 
@@ -48,6 +57,19 @@ class TrainingProgress:
     """Steps taken of the epoch that is not finished."""
     losses: dict[str, float] = field(default_factory=dict)
     """Their losses, added up; mean over the workers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestEpoch:
+    """The content of ``best.json``: the epoch of a run that is best by a metric of validation."""
+
+    epoch: int
+    metric: str
+    value: float
+
+    def is_beaten_by(self, value: float, *, is_raised: bool) -> bool:
+        """Whether a value is better."""
+        return value > self.value if is_raised else value < self.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,12 +202,73 @@ def latest_checkpoint(run: StorageFolder) -> StorageFolder | None:
     return None
 
 
+def epoch_folder(epoch: int) -> str:
+    """The name of the checkpoint at the end of an epoch, counted from 1; names sort as epochs do."""
+    return f"epoch-{epoch:04d}"
+
+
+def find_best(run: StorageFolder) -> BestEpoch | None:
+    """What is noted of a run's best epoch; None where nothing is. Raises CheckpointError where the note is damaged."""
+    if not run.exists(_BEST):
+        return None
+    return parse_json(BestEpoch, run.read(_BEST), f"{run}/{_BEST}", CheckpointError)
+
+
+def save_best(run: StorageFolder, best: BestEpoch) -> None:
+    """Note a run's best epoch."""
+    run.write_json(_BEST, asdict(best))
+
+
+@contextmanager
+def choosing_checkpoint(choice: str) -> Iterator[None]:
+    """Let runs stand for a certain checkpoint in this context, see `find_checkpoint`.
+
+    Args:
+        choice: ``last``, ``best`` by the metric of validation that ``best.json`` names, or the number of an epoch.
+
+    Raises CheckpointError where it is none of these.
+    """
+    if choice not in (LAST, BEST) and not choice.isdecimal():
+        raise CheckpointError(f"got the checkpoint {choice!r}, expected best, last or the number of an epoch")
+    token = _choice.set(choice)
+    try:
+        yield
+    finally:
+        _choice.reset(token)
+
+
+def _chosen(run: StorageFolder) -> StorageFolder | None:
+    """The checkpoint of a run that is chosen in this context; the newest where no best one is noted."""
+    choice = _choice.get()
+    best = find_best(run) if choice == BEST else None
+    if best is None and not choice.isdecimal():
+        return latest_checkpoint(run)
+    name = epoch_folder(best.epoch if best else int(choice))
+    if is_whole(run / "checkpoints" / name):
+        if best is not None:
+            _tell_best(run.uri, best)
+        return run / "checkpoints" / name
+    if best is not None:
+        return latest_checkpoint(run)
+    raise CheckpointError(f"{run} has no {name}, but {', '.join((run / 'checkpoints').folders()) or 'nothing'}")
+
+
+@cache
+def _tell_best(run: str, best: BestEpoch) -> None:
+    """Say once which epoch stands for a run."""
+    name = StorageFolder(run).name
+    _log.info("of %s epoch %d is taken, the best by %s (%.4g)", name, best.epoch, best.metric, best.value)
+
+
 def find_checkpoint(place: StorageFolder | str) -> StorageFolder:
-    """The checkpoint that a run folder, or a checkpoint folder itself, stands for. Raises CheckpointError."""
+    """The checkpoint that a run folder stands for, see `choosing_checkpoint`, or a checkpoint folder itself.
+
+    Without a choice it is the newest. Raises CheckpointError.
+    """
     folder = StorageFolder(place)
     if folder.exists(_FACTS):
         return folder
-    found = latest_checkpoint(folder)
+    found = _chosen(folder)
     if found is None:
         raise CheckpointError(f"no checkpoint in {folder}; train one with `posegen train`")
     return found

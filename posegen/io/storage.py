@@ -6,12 +6,14 @@ complete, in S3 an object appears when its upload ends.
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
 import os
 import platform
 import re
 import shutil
+import ssl
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import pyarrow as pa
@@ -27,6 +30,7 @@ import pyarrow.fs as pafs
 from posegen.errors import StorageError, first_line
 
 _SCRATCH = re.compile(r"\.(?P<pid>\d+)@(?P<node>.+)\.[0-9a-f]{32}\.")
+_PATIENCE = 5.0  # seconds for an object store's answer
 _SCRATCH_AGE = timedelta(days=1)
 _OBJECT_STORE = "s3"
 """The type of file system in which a move is a copy, and a file appears when it is closed."""
@@ -160,8 +164,9 @@ class StorageFolder:
     def require_writable(self) -> None:
         """Raise OSError where nothing can be written, before work is done that would be lost."""
         name = scratch_name("probe")
-        self.write_bytes(name, b"")
-        self.delete(name)
+        with leaving_no_empty_folder(self):
+            self.write_bytes(name, b"")
+            self.delete(name)
 
     def sweep(self) -> None:
         """Delete scratch files directly inside whose process was killed; those of other machines after a day."""
@@ -200,10 +205,38 @@ def _connect(address: str, process: int) -> tuple[pafs.FileSystem, str]:
     A connection takes a while to make and serves many requests. It must not outlive a fork: two processes on one would
     read each other's answers.
     """
+    _require_answer(address)
     try:
         return pafs.FileSystem.from_uri(address)
     except pa.ArrowInvalid as error:
         raise StorageError(f"{address} is not an address: {first_line(error)}") from None
+
+
+def _require_answer(address: str) -> None:
+    """Raise StorageError where an endpoint of S3 does not answer, which Arrow asks again for minutes.
+
+    AWS itself is not asked.
+    """
+    options = parse_qs(urlsplit(address).query)
+    variable = next((name for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") if os.environ.get(name)), "")
+    given = options.get("endpoint_override", [""])[0]
+    endpoint = f"{options.get('scheme', ['https'])[0]}://{given}" if given else os.environ.get(variable, "")
+    url = urlsplit(endpoint)
+    if not address.startswith(f"{_OBJECT_STORE}://") or not url.hostname:
+        return
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    connection = kind(url.hostname, url.port, timeout=_PATIENCE)
+    try:
+        connection.request("HEAD", "/")
+        connection.getresponse()
+    except (ssl.SSLError, http.client.HTTPException):
+        pass  # it answers, in a way that Arrow has its own settings for
+    except OSError as error:
+        name = variable if not given else "endpoint_override"
+        reason = f"no object store answers at {endpoint}, which {name} names ({first_line(error)})"
+        raise StorageError(f"{reason}: see to it, or change {name}") from None
+    finally:
+        connection.close()
 
 
 def _upload(filesystem: pafs.FileSystem, path: str, content: bytes | memoryview) -> None:
@@ -231,6 +264,19 @@ def _is_left_over(info: pafs.FileInfo) -> bool:
     if owner["node"] == platform.node():
         return not psutil.pid_exists(int(owner["pid"]))
     return info.mtime is not None and datetime.now(UTC) - info.mtime > _SCRATCH_AGE
+
+
+@contextmanager
+def leaving_no_empty_folder(folder: StorageFolder) -> Iterator[None]:
+    """Delete what this context made of a local folder and those around it, where nothing is in it at the end."""
+    place = Path(folder.uri) if folder.is_local else None
+    missing = [one for one in (place, *place.parents) if not one.exists()] if place else []
+    try:
+        yield
+    finally:
+        for one in missing:
+            with suppress(OSError):  # something is in it
+                one.rmdir()
 
 
 def free_space(place: Path) -> tuple[Path, int]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -53,12 +54,22 @@ class Requirement:
         wrong = {theirs: value for theirs, value in expected.items() if other.value_of(theirs) != value}
         if wrong:
             got = {theirs: other.value_of(theirs) for theirs in wrong}
-            raise ConfigError(f"{name}: {run} has {_describe(got)}, expected {_describe(wrong)}")
+            hint = _describe_preset(other, config)
+            raise ConfigError(f"{name}: {run} has {_describe(got)}, expected {_describe(wrong)}{hint}")
 
     def describe_missing(self, name: str) -> str:
         """Say that a run is missing, and which command trains one."""
         options = "".join(f" --{key.replace('_', '-')} {value}" for key, value in self.settings.items())
         return f"{name} is missing: name a run of `posegen train {self.stage}{options}`"
+
+
+def _describe_preset(other: Stage.Config, config: Stage.Config) -> str:
+    """How two runs would fit where each is of another preset; empty where they are of one."""
+    theirs, own = (one.stage.nearest_preset(asdict(one)) for one in (other, config))
+    if theirs == own:
+        return ""
+    here = f"say --preset {theirs} here, or " if theirs in config.stage.presets else ""
+    return f"; it is of --preset {theirs}, and this is --preset {own}: {here}train it with --preset {own}"
 
 
 def _describe(settings: Mapping[str, Any]) -> str:
@@ -95,6 +106,16 @@ class Stage(nn.Module, ABC):
     validation_samples: ClassVar[int] = 16
     """Samples that are measured after every epoch."""
     optimizers: dict[str, torch.optim.Optimizer]
+
+    @classmethod
+    def nearest_preset(cls, settings: Mapping[str, Any]) -> str:
+        """The preset that settings, by field, have most of; of equal ones the first."""
+
+        def distance(name: str) -> int:
+            preset = asdict(cls.presets[name])
+            return sum(json.dumps(settings.get(key)) != json.dumps(value) for key, value in preset.items())
+
+        return min(cls.presets, key=distance)
 
     @dataclass(frozen=True, kw_only=True)
     class Config:

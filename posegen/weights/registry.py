@@ -262,7 +262,7 @@ def is_cached(name: str) -> bool:
     return cached_file(look_up(name)).is_file()
 
 
-def listing() -> list[dict[str, str]]:
+def listing() -> list[dict[str, str | bool]]:
     """Return the table for people: a row a weight with ``name, description, licence, source, cached``."""
     return [
         {
@@ -270,7 +270,7 @@ def listing() -> list[dict[str, str]]:
             "description": weight.description,
             "licence": weight.licence,
             "source": str(weight.source),
-            "cached": "yes" if is_cached(weight.name) else "no",
+            "cached": is_cached(weight.name),
         }
         for weight in WEIGHTS.values()
     ]

@@ -19,10 +19,12 @@ import pytest
 import torch
 
 from orchestration.cli import main as cli
+from orchestration.runtime import folder_lock
 from orchestration.training.runs import RunRecord
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, latest_checkpoint, save_checkpoint
 from posegen.datasets.clips import ClipDataset
+from posegen.errors import RunError
 from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import ColorEncoder, VideoGenerator
@@ -104,6 +106,16 @@ def test_files_and_folders(bucket, client):
     assert not folder.exists()
     with pytest.raises(FileNotFoundError):
         folder.read("x.bin")
+
+
+def test_one_process_works_in_a_folder(bucket, monkeypatch):
+    monkeypatch.setattr(folder_lock, "_HANDOVER", 0.0)
+    run = bucket / "runs" / "video"
+    with folder_lock.hold_folder(run, ""):
+        with pytest.raises(RunError, match=f"in use by process {os.getpid()}"), folder_lock.hold_folder(run, ""):
+            pytest.fail("two in one folder")
+        assert len(run.files()) == 1
+    assert not run.files()
 
 
 def test_names_may_have_any_letters(bucket):

@@ -40,10 +40,22 @@ def test_epochs_are_lines_without_times_of_the_system():
         progress.on_warning("a", 1, "losses are infinite")
         progress.on_warning("a", None, "no GPU")
     assert printed(console).splitlines() == [
-        "a  epoch 1/2  2.0 s  train/l1 0.1235",
+        "a  epoch 1/2  2.0 s, 2 s left  train/l1 0.1235",
         "a  warning: epoch 1: losses are infinite",
         "a  warning: no GPU",
     ]
+
+
+def test_an_epoch_has_six_figures_of_validation_first():
+    console = Console(file=io.StringIO(), width=300)
+    metrics = {f"train/loss_{number}": 1.0 for number in range(9)}
+    metrics |= {"val/sensitivity": 0.5, "val/l1": 0.1, "val/psnr": 30.0, "val/ssim": 0.9, "time/epoch_seconds": 600.0}
+    with ConsoleProgress(console) as progress:
+        progress.on_epoch("b", 2, 20, metrics)
+        progress.on_epoch("b", 20, 20, metrics)
+    first, last = printed(console).splitlines()
+    assert first.startswith("b  epoch 2/20  600.0 s, 3.0 h left  val/") and "left" not in last
+    assert first.count("val/") == 4 and first.count("train/") == 2 and "train/loss_8" not in first
 
 
 def test_a_terminal_shows_a_bar():

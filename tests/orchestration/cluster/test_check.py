@@ -270,3 +270,12 @@ def test_files_that_cannot_be_read_end_with_2(text, message, capsys):
         cli.main(["cluster", "check", str(file)])
     err = capsys.readouterr().err
     assert stop.value.code == 2 and message in err and err.count("\n") == 1
+
+
+def test_a_token_that_others_can_read_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".ray").mkdir(mode=0o700)
+    (tmp_path / ".ray" / "auth_token").write_text("secret")
+    (tmp_path / ".ray" / "auth_token").chmod(0o640)
+    place = tmp_path / ".ray" / "auth_token"
+    assert f"file_mounts: others can read {place}: `chmod 600 {place}`" in check_cluster_file(Path(AWS)).open

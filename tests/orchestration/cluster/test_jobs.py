@@ -367,3 +367,20 @@ def test_rays_own_server_is_spoken_to(ray_token, monkeypatch, capfd):
     assert out.count("no run in nowhere") == 1 and "failed" in out, err
     assert err == ""
     assert not re.search(r"INFO|job_manager|Running entrypoint|gcs://", out)
+
+
+def test_a_token_that_others_can_read_becomes_its_owners_alone(tmp_path):
+    folder, token = tmp_path / ".ray", tmp_path / ".ray" / "auth_token"
+    folder.mkdir(mode=0o755)
+    token.write_text("secret")
+    token.chmod(0o644)
+    jobs.close_token(token)
+    assert (token.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_a_password_is_not_sent_to_a_cluster(capsys):
+    storage = "postgresql://ann:hunter2@db.example/studies"
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["submit", "--", "tune", "joint", "s3://b/data", "--runs", "s3://b/runs", "--storage", storage])
+    err = capsys.readouterr().err
+    assert stop.value.code == cli.USAGE_ERROR and "a user or a password in an address" in err and "hunter2" not in err

@@ -11,8 +11,8 @@ from PIL import Image
 
 from orchestration.cli import main as cli
 from orchestration.generation import photo as module
-from orchestration.generation.output import require_writable
 from orchestration.generation.photo import PhotoSettings, open_person
+from orchestration.output_files import OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.io.images import shrink, write_picture, write_whole
 from posegen.io.video_writer import write_video
@@ -158,13 +158,13 @@ def test_inputs_are_not_written_over(photo, tmp_path, capsys):
 def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="file is no folder"):
-        require_writable([tmp_path / "file" / "x.png"], [])
+        OverwriteSettings().require_writable([tmp_path / "file" / "x.png"], [])
     with pytest.raises(ConfigError, match="is a folder, expected a file to write"):
-        require_writable([tmp_path], [])
-    require_writable([tmp_path / "new" / "newer" / "x.png"], [])
+        OverwriteSettings().require_writable([tmp_path], [])
+    OverwriteSettings().require_writable([tmp_path / "new" / "newer" / "x.png"], [])
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(ConfigError, match="cannot be written to"):
-        require_writable([tmp_path / "x.png"], [])
+        OverwriteSettings().require_writable([tmp_path / "x.png"], [])
 
 
 def test_an_interruption_leaves_nothing(photo, tmp_path, monkeypatch):

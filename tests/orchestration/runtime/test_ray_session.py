@@ -15,3 +15,21 @@ def test_its_processes_know_which_ray_is_theirs(ray_session):
     theirs = ray.get(ray.remote(lambda: os.environ["RAY_ADDRESS"]).remote())
     assert theirs.rpartition(":")[2] == ray.get_runtime_context().gcs_address.rpartition(":")[2]
     assert "RAY_ADDRESS" not in os.environ
+
+
+@pytest.mark.ray
+def test_ray_writes_nothing_on_the_console_of_actors_that_may_restart(ray_session, capfd):
+    """As those of Ray Data's pools, whose arguments lie in its object store."""
+    import ray
+
+    class Named:
+        def __init__(self, content: bytes):
+            self.size = len(content)
+
+        def read(self) -> int:
+            return self.size
+
+    actor = ray.remote(Named).options(max_restarts=1, num_cpus=0).remote(ray.put(b"x" * 200_000))
+    assert ray.get(actor.read.remote()) == 200_000
+    ray.kill(actor)
+    assert "core_worker.cc" not in capfd.readouterr().err

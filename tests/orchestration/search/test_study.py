@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import cloudpickle
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -13,7 +14,7 @@ from optuna.trial import TrialState
 
 from orchestration.search.settings import EPOCH, TuneSettings, find_objectives
 from orchestration.search.space_binding import Search
-from orchestration.search.study import StudySearch, StudySettings, TrialCallbacks, open_study
+from orchestration.search.study import StudyPruner, StudySearch, StudySettings, TrialCallbacks, open_study
 from posegen.errors import CapacityError, ConfigError, SearchError
 from posegen.stages import STAGES, VideoGenerator
 from search_spaces.space import Space, Switched
@@ -229,3 +230,16 @@ def test_an_unknown_objective_is_answered_with_the_stages_list(monkeypatch):
 def test_tune_settings_are_checked(field, value):
     with pytest.raises(ValueError, match=field):
         TuneSettings(**{field: value})
+
+
+def test_the_address_of_a_study_is_not_in_what_ray_tune_writes_down(tmp_path):
+    """Tune pickles its searcher and its scheduler into a file beside the runs."""
+    (tmp_path / "hunter2").mkdir()
+    searcher = StudySearch(open_study(SEARCH, settings(tmp_path / "hunter2")), num_trials=1)
+    assert b"hunter2" not in cloudpickle.dumps([searcher, StudyPruner(searcher)])
+
+
+def test_a_password_is_in_no_message(tmp_path):
+    with pytest.raises(SearchError) as caught:
+        open_study(SEARCH, replace(settings(tmp_path), storage="mysql+nothing://ann:hunter2@db.example/studies"))
+    assert "mysql+nothing://db.example/studies" in str(caught.value) and "hunter2" not in str(caught.value)

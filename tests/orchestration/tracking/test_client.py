@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from orchestration.tracking import client
 from orchestration.tracking.client import connect
 
 
@@ -26,3 +27,13 @@ def test_a_process_that_is_killed_while_it_makes_a_store_leaves_none(tmp_path):
     assert client.create_experiment("mine", artifact_location=(tmp_path / "artifacts").as_uri())
     assert (tmp_path / "mlflow.db").exists() and not unfinished.exists()
     assert {one.name for one in connect(uri).search_experiments()} == {"Default", "mine"}
+
+
+def test_a_store_that_is_made_is_announced_once(tmp_path, monkeypatch, caplog):
+    with caplog.at_level("INFO", logger="posegen.tracking"):
+        for _ in range(2):
+            client.connect(f"sqlite:///{tmp_path}/mlflow.db")
+            client._made.clear()
+    assert (
+        caplog.text.count(f"runs are recorded in {tmp_path}/mlflow.db, which is new, and pictures in mlartifacts") == 1
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import replace
@@ -17,12 +18,20 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from orchestration.cli.progress import ConsoleProgress
+from orchestration.runtime import folder_lock
 from orchestration.runtime.progress import ProgressListener, TrainingStep
 from orchestration.tracking.queries import find_runs
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.runs import history
 from orchestration.training.train import train
-from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, load_progress, load_stage, save_checkpoint
+from posegen.checkpoints.checkpoint import (
+    TrainingProgress,
+    find_checkpoint,
+    latest_checkpoint,
+    load_progress,
+    load_stage,
+    save_checkpoint,
+)
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError, PosegenError, RunError
 from posegen.io.storage import StorageFolder
@@ -269,7 +278,7 @@ def test_broken_loss_names_itself(dataset, tmp_path):
 
 def test_old_checkpoints_are_dropped(dataset, tmp_path):
     run = train(replace(CONFIG, num_epochs=4), dataset, replace(QUIET, runs=str(tmp_path)))
-    assert (run / "checkpoints").folders() == ["epoch-0003", "epoch-0004"]
+    assert (run / "checkpoints").folders()[1:] == ["epoch-0004"]  # and the one before, or the best
 
 
 @pytest.fixture
@@ -351,3 +360,13 @@ def test_samples_do_not_depend_on_the_number_of_workers(dataset):
         for name, tensor in batch.items():
             joined = torch.cat([half[step][name] for half in halves])
             torch.testing.assert_close(joined, tensor, rtol=0, atol=0, msg=name)
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_lock, "_HANDOVER", 0.0)
+    settings = replace(QUIET, runs=str(tmp_path), name="taken")
+    with folder_lock.hold_folder(StorageFolder(tmp_path / "taken"), ""):
+        with pytest.raises(RunError, match=rf"taken is in use by process {os.getpid()} on .*take another --name"):
+            train(CONFIG, dataset, settings)
+        assert not (tmp_path / "taken" / "run.json").exists()
+    assert latest_checkpoint(train(CONFIG, dataset, settings))

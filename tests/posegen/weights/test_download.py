@@ -225,7 +225,7 @@ def test_states(wheel, monkeypatch):
     assert (states["toy-a"], states["toy-b"], states["free"]) == ("ok", "changed", "unchecked")
     assert states["hed"] == "not cached"
     (row,) = (row for row in listing() if row["name"] == "toy-a")
-    assert row["cached"] == "yes" and row["source"] == "PyPI toy-networks==1.2"
+    assert row["cached"] is True and row["source"] == "PyPI toy-networks==1.2"
 
 
 def test_unknown_name():

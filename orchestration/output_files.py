@@ -1,0 +1,77 @@
+"""Files that commands write: what is read is never replaced, and what is there already only where that is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+
+from posegen.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverwriteSettings:
+    """Whether files may be replaced. The base of settings of commands that write where they are told to."""
+
+    overwrite: bool = False
+    """Replace files that are there already. What the command reads is never replaced."""
+
+    def require_writable(self, files: Sequence[Path], *inputs: object) -> None:
+        """Raise ConfigError, before any work is done, where a file cannot be written or would replace another.
+
+        Args:
+            files: All that will be written, also those whose names are implied.
+            inputs: What is read: paths, names of files, and settings that have them.
+        """
+        require_no_input(files, *inputs)
+        for file in files:
+            if file.is_dir():
+                raise ConfigError(f"{file} is a folder, expected a file to write")
+            if file.exists() and not self.overwrite:
+                raise ConfigError(f"{file} is there already: choose another name, or replace it with --overwrite")
+            parent = next(folder for folder in file.absolute().parents if folder.exists())
+            if not parent.is_dir():
+                raise ConfigError(f"{parent} is no folder, nothing can be written into it")
+            if not os.access(parent, os.W_OK):
+                raise ConfigError(f"{parent} cannot be written to: choose another folder, or change its permissions")
+
+
+KEEP_FILES = OverwriteSettings()
+"""No file is replaced."""
+
+
+def require_no_input(files: Sequence[Path], *inputs: object) -> None:
+    """Raise ConfigError where a file to write is one of those that are read, see `OverwriteSettings`."""
+    read = list(_named_files(inputs))
+    for file in files:
+        if any(_is_same(file, one) for one in read):
+            raise ConfigError(f"{file} is read, expected another file to write")
+
+
+def _named_files(value: object) -> Iterator[Path]:
+    """The paths among some values, and the files that texts among them name."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, str):
+        if _is_file(value):
+            yield Path(value)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _named_files(inner)
+    elif is_dataclass(value):
+        yield from _named_files(list(vars(value).values()))
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long a text, or a zero byte: no file has such a name
+        return False
+
+
+def _is_same(file: Path, other: Path) -> bool:
+    """Whether two paths are the same file, also by links."""
+    if file.exists() and other.exists():
+        return file.samefile(other)
+    return file.resolve() == other.resolve()

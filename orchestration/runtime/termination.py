@@ -1,0 +1,54 @@
+"""What a signal does to a command: it ends as after Ctrl-C, with everything written down."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_WAKE = 0.5  # seconds
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a command that SIGTERM ended."""
+
+
+def exit_on_sigterm() -> None:
+    """Have SIGTERM raise SystemExit, from now on and whatever Ray sets meanwhile, see `keep_sigterm`."""
+    signal.signal(signal.SIGTERM, _exit)
+
+
+def keep_sigterm(call: Callable[[], Any]) -> None:
+    """Call something that sets a handler of its own, and set ours again where it was."""
+    is_ours = signal.getsignal(signal.SIGTERM) is _exit
+    call()
+    if is_ours and threading.current_thread() is threading.main_thread():
+        exit_on_sigterm()
+
+
+def call_interruptibly(call: Callable[[], object]) -> None:
+    """Call something that would handle Ctrl-C in its own way, from a thread, where it does not.
+
+    Raises what it raises, and what signals raise meanwhile.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where no signal arrives
+        call()
+        return
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_WAKE)  # a signal that another thread gets wakes nobody
+    if failure:
+        raise failure[0]
+
+
+def _exit(number: int, frame: object) -> None:
+    sys.exit(TERMINATED)

@@ -1,0 +1,112 @@
+"""What would be waited for in vain is named within seconds, with the variable that leads there."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from orchestration.cli import main as cli
+from orchestration.runtime import watchdog
+from orchestration.runtime.ray_session import _require_answer, _require_short_folder
+from orchestration.runtime.termination import call_interruptibly, exit_on_sigterm, keep_sigterm
+from orchestration.runtime.watchdog import Heartbeat, Watchdog
+from orchestration.training.job import TrainSettings
+from orchestration.training.ray_trainer import _require_fitting, num_places
+from posegen.errors import ConfigError, StorageError
+from posegen.io import storage
+from posegen.io.storage import StorageFolder
+
+MACHINES = [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}]
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_cluster_that_is_gone_is_named_with_its_variable(scheme):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}127.0.0.1:{server.getsockname()[1]}"
+        _require_answer(address)
+    with pytest.raises(ConfigError, match=rf"at {address}, which RAY_ADDRESS names .*unset RAY_ADDRESS"):
+        _require_answer(address)
+    _require_answer("auto")
+
+
+def test_a_temporary_folder_too_deep_for_sockets_is_named(monkeypatch):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/scratch/" + "a" * 60)
+    with pytest.raises(ConfigError, match=r"^TMPDIR is /scratch/a+, too long .*set RAY_TMPDIR=/tmp$"):
+        _require_short_folder()
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    _require_short_folder()
+
+
+def test_an_object_store_that_never_answers_is_named(monkeypatch):
+    monkeypatch.setattr(storage, "_PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        begin = time.monotonic()
+        with pytest.raises(StorageError, match=r"no object store answers .*, which AWS_ENDPOINT_URL names .*or change"):
+            StorageFolder("s3://silence/data").exists()
+    assert time.monotonic() - begin < 5
+
+
+def test_what_workers_wait_for_is_told_until_one_begins(monkeypatch):
+    monkeypatch.setattr(watchdog, "_REMINDER", 0.0)
+    told: list[str] = []
+    watch = Watchdog(0.0, told.append, waits_for="{'GPU': 1} × 2")
+    watch.check()
+    watch.check()
+    watch.record(Heartbeat(0, 1, "node", "opening the data"))
+    watch.check()
+    assert told == ["waiting for {'GPU': 1} × 2"] * 2
+
+
+def test_workers_that_do_not_fit_are_refused():
+    assert num_places(MACHINES, 2, 0) == 3 and num_places(MACHINES, 1, 0.5) == 2
+    _require_fitting(TrainSettings(workers=3), MACHINES, 2)
+    with pytest.raises(ConfigError, match=r"3 workers with 4 CPUs and 0 GPUs each do not .* has 6 CPUs, 1 GPUs: ask"):
+        _require_fitting(TrainSettings(workers=3), MACHINES, 4)
+    with pytest.raises(ConfigError, match="2 workers with 1 CPUs and 1 GPUs each do not fit"):
+        _require_fitting(TrainSettings(workers=2, gpus=1), MACHINES, 1)
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Those of a command at a terminal, for a test; what is started behind & ignores Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_that_is_stopped_says_how_it_goes_on(number, code, signals, monkeypatch, capsys):
+    class Stopped:
+        def parse(self, path, arguments):
+            return lambda: signal.raise_signal(number)
+
+    monkeypatch.setattr(cli, "build_app", Stopped)
+    with pytest.raises(SystemExit) as stop:
+        cli.main([])
+    assert stop.value.code == code
+    assert capsys.readouterr().err == "posegen: stopped; the same command goes on from what is finished\n"
+
+
+def test_rays_handler_does_not_stay_in_place_of_ours(signals):
+    exit_on_sigterm()
+    keep_sigterm(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    with pytest.raises(SystemExit) as stop:
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.value.code == 143
+
+
+def test_a_signal_reaches_who_waits_for_a_thread(signals):
+    threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        call_interruptibly(lambda: time.sleep(3))
+    with pytest.raises(ZeroDivisionError):
+        call_interruptibly(lambda: 1 / 0)

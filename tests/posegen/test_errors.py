@@ -1,0 +1,30 @@
+"""Messages are one line without secrets."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from posegen.errors import PosegenError, TrackingError, first_line, hide_credentials, in_one_line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://ann:hunter2@host/studies", "postgresql://host/studies"),
+        ("mysql+pymysql://ann:p@ss/w@10.0.0.1:3306/x is away", "mysql+pymysql://10.0.0.1:3306/x is away"),
+        ("https://ann@mlflow.example, s3://key:secret@bucket/a", "https://mlflow.example, s3://bucket/a"),
+        ("postgresql://host/x?user=a&password=hunter2&sslmode=on", "postgresql://host/x?user=a&password=…&sslmode=on"),
+        ("http://127.0.0.1:5000/#/runs, mail to ann@host", "http://127.0.0.1:5000/#/runs, mail to ann@host"),
+    ],
+)
+def test_addresses_are_shown_without_user_and_password(text, shown):
+    assert hide_credentials(text) == shown
+
+
+def test_every_error_hides_them_and_survives_pickling():
+    error = TrackingError("MLflow at https://ann:hunter2@host is away")
+    assert str(error) == "MLflow at https://host is away" == str(pickle.loads(pickle.dumps(error)))
+    other = OSError("could not connect to\npostgresql://ann:hunter2@host")
+    assert "hunter2" not in first_line(other) + in_one_line(other) + str(PosegenError(other))
