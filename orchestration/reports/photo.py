@@ -170,10 +170,11 @@ def evaluate_photos(
             raise ConfigError(f"{path}: no such clip")
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"{settings.out} is a file, expected a folder for the report")
-    pictures = [settings.out / "photos" / f"{path.stem}.png" for path in files]
-    pictures += [settings.out / "clips" / f"{path.stem}.png" for path in clips]
+    pipelines = settings.pipelines()
+    folders = {_photo_folder(method): files for method in pipelines} | {"clips": clips}
+    pictures = [settings.out / folder / f"{path.stem}.png" for folder, paths in folders.items() for path in paths]
     require_no_input(pictures, clips, files)
-    pipelines, labelled = settings.pipelines(), _open_labels(settings)
+    labelled = _open_labels(settings)
     left_out: dict[str, str] = {}
     num_labelled = len(labelled.split("test")) if labelled else 0
     count = _Count(on_progress, len(clips) + len(pipelines) * (len(files) + num_labelled))
