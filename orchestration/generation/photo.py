@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -33,6 +34,7 @@ from posegen.inference.photo_report import find_hidden_hands, find_weaknesses, n
 from posegen.inference.refined_person import RefinedPerson, load_refiner
 from posegen.io.images import shrink
 from posegen.io.video_reader import iterate_frames, read_image
+from posegen.motion.editing import shorten_travel
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
 from posegen.perception.body import FoundBody, find_body
@@ -42,6 +44,8 @@ from posegen.stages import Refiner
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
+_LEAST_SIZE = 0.8  # of a person whose action goes somewhere, as a share of the size on the spot
+_SHARES = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.0)  # of the way that an action goes
 _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
 
@@ -56,6 +60,9 @@ class PhotoSettings:
     """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
     person: int = 1
     """Which of several people in the photo: 1 for the most prominent, 2 for the next."""
+    travel: Literal["fit", "full"] = "fit"
+    """How far actions go over the ground: as far as the person stays large in the picture, or all the way, with the
+    person as small as that takes."""
     refiner: str = ""
     """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
     encoders: tuple[str, ...] = ()
@@ -260,6 +267,25 @@ def _find_frame(
     return find_frame(found, picture, view.height_and_width, fitted)
 
 
+def _keep_large(movement: Movement, subject: PhotoSubject, view: PhotoSettings) -> Movement:
+    """Shorten the way that a motion goes until the person has nearly the size of somebody who stays on the spot."""
+    motion, picture = movement.source, subject.image.shape[:2]
+    if not isinstance(motion, Motion):
+        return movement
+
+    def go(share: float) -> Movement:
+        return movement if share == 1 else replace(movement, source=shorten_travel(motion, share))
+
+    least = _LEAST_SIZE * _find_frame(subject.found, picture, view, [go(0.0)]).scale
+    share = next(one for one in _SHARES if _find_frame(subject.found, picture, view, [go(one)]).scale >= least)
+    if share == 1:
+        return movement
+    way = float(np.linalg.norm(np.ptp(motion.trans[:, [0, 2]], axis=0)))
+    gone = "stays on the spot" if share == 0 else f"goes {share:.0%} of its {way:.1f} m"
+    note = f"{movement.name} {gone}, so that the person stays large: --travel full shows all of it"
+    return replace(go(share), notes=(*movement.notes, note))
+
+
 def _find_movements(
     moves: MotionSettings, view: PhotoSettings, seed: int, subject: PhotoSubject | None
 ) -> list[Movement]:
@@ -269,7 +295,8 @@ def _find_movements(
             raise ConfigError("got --poses and a motion, expected one of them")
         return [open_poses(view.poses, moves.fps)]
     motions = resolve_motions(moves, moves.fps, seed, subject.found.pose if subject else None)
-    return [Movement(name, motion, motion.fps) for name, motion in motions.items()]
+    found = [Movement(name, motion, motion.fps, notes=motion.notes) for name, motion in motions.items()]
+    return [_keep_large(one, subject, view) for one in found] if subject and view.travel == "fit" else found
 
 
 class Painter:

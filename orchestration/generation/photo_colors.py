@@ -186,9 +186,8 @@ def _color_in_photo(path: Path, garment: Garment) -> Lab | None:
 
 
 def _note(text: str, color: CodedColor) -> str:
-    values = ", ".join(f"{value:.0f}" for value in color.lab)
     beyond = gamut_note(color.lab)
-    return f"{text} is L, a, b = {values}" + (f"; {beyond}" if beyond else "")
+    return f"{text} is {hex_color(color.lab)}" + (f"; {beyond}" if beyond else "")
 
 
 def _list(colors: Sequence[CodedColor]) -> str:

@@ -95,6 +95,11 @@ class PhotoFrame(NamedTuple):
     size: tuple[int, int]
     """Height and width of the frame."""
 
+    @property
+    def scale(self) -> float:
+        """Pixels of the frame for one of the picture."""
+        return float(self.matrix[0, 0])
+
     def cut(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the frame (H, W, 3) uint8, and where the picture reaches in it, (H, W) bool.
 

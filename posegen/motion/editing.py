@@ -218,6 +218,17 @@ def stand_at(motion: Motion, ground: float) -> Motion:
     return replace(motion, joints=motion.joints + np.array((0.0, raised, 0.0), np.float32), camera=seen)
 
 
+def shorten_travel(motion: Motion, share: float) -> Motion:
+    """Let a motion go a share of its way over the ground, in [0, 1]; postures, turns and heights stay.
+
+    The camera that it came from no longer fits. Feet slide where less than all is gone.
+    """
+    if not 0 <= share <= 1:
+        raise MotionError(f"got the share {share} of a way, expected 0 to 1")
+    way = (motion.trans - motion.trans[0]) * np.array((1.0, 0.0, 1.0), np.float32)  # (T, 3)
+    return replace(motion, joints=motion.joints - (1 - share) * way[:, None], camera=None)
+
+
 def _moved(motion: Motion, joints: np.ndarray, turn: np.ndarray) -> Motion:
     """The motion with its joints elsewhere, which was turned. The camera that it came from no longer fits."""
     rot6d = motion.rot6d

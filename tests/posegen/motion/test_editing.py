@@ -22,6 +22,7 @@ from posegen.motion.editing import (
     placement,
     posture_placement,
     resample,
+    shorten_travel,
     stand_at,
     with_rotations,
 )
@@ -197,3 +198,18 @@ def test_motions_in_a_row_fit_together():
         join([wave, resample(wave, 30.0)])
     with pytest.raises(ValueError, match="must have rotations"):
         join([wave, Motion.from_joints(wave.joints, 25.0)])
+
+
+def test_a_way_is_shortened_and_all_else_stays():
+    motion = waving()
+    half, none = shorten_travel(motion, 0.5), shorten_travel(motion, 0.0)
+    assert np.ptp(motion.trans[:, 0]) == pytest.approx(2) and np.ptp(half.trans[:, 0]) == pytest.approx(1)
+    np.testing.assert_allclose(none.trans, np.broadcast_to(motion.trans[0], none.trans.shape), atol=1e-6)
+    for moved in (half, none):
+        relative = moved.joints - moved.trans[:, None]
+        np.testing.assert_allclose(relative, motion.joints - motion.trans[:, None], atol=1e-5)
+        np.testing.assert_allclose(moved.joints[..., 1], motion.joints[..., 1])
+        np.testing.assert_array_equal(moved.rot6d, motion.rot6d)
+    np.testing.assert_allclose(shorten_travel(motion, 1.0).joints, motion.joints)
+    with pytest.raises(MotionError, match="got the share 2 of a way, expected 0 to 1"):
+        shorten_travel(motion, 2)
