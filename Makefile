@@ -24,7 +24,7 @@ lint: $(STAMP)
 # A process a core, one of which begins with all tests on Ray; the others are shared out by file. For breakpoints:
 # `.venv/bin/pytest FILE`.
 test: $(STAMP)
-	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder --max-worker-restart 2
+	$(BIN)/pytest -m 'not slow' -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 2
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -o faulthandler_timeout=0 -m slow

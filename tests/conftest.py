@@ -19,7 +19,7 @@ from posegen.synthetic.motions import make_subject, perform
 from posegen.weights import download as weights
 from posegen.weights.registry import WEIGHTS
 from tests.support.corpus_actions import CORPUS_ACTIONS
-from tests.support.ray_tests import group_tests
+from tests.support.ray_tests import make_scheduler, uses_ray
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 os.environ["COLUMNS"] = "200"  # lines of tables are whole
@@ -31,8 +31,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process has all tests on Ray, and starts one Ray; it is stopped after the last of them."""
-    group_tests(items)
+    """Put the tests that share a Ray first: it is stopped after the last of them."""
+    items.sort(key=lambda item: not uses_ray(item))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
+    """Give all tests on Ray to one process, which starts one; every other file goes to any."""
+    return make_scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+from functools import cache
+from pathlib import Path
+
 import pytest
 
 FIXTURE = "ray_session"
@@ -12,9 +16,40 @@ def uses_ray(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and FIXTURE in item.fixturenames
 
 
-def group_tests(items: list[pytest.Item]) -> None:
-    """Put the tests on Ray first, and give each to a process with the others; the rest stay together by file."""
-    items.sort(key=lambda item: not uses_ray(item))
-    for item in items:
-        group = FIXTURE if uses_ray(item) else item.nodeid.split("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+@cache
+def functions_on_ray(file: Path) -> frozenset[str]:
+    """Names of a file's functions that use the fixture: by arguments, also of fixtures that they use, or by marks."""
+    text = file.read_text(encoding="utf-8")
+    if FIXTURE not in text:
+        return frozenset()
+    tree = ast.parse(text)
+    users = {FIXTURE}
+    for scope in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        if any(FIXTURE in ast.dump(mark) for mark in scope.decorator_list):
+            users |= {node.name for node in scope.body if isinstance(node, ast.FunctionDef)}
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    if any(isinstance(node, ast.Assign) and FIXTURE in ast.dump(node) for node in tree.body):  # pytestmark
+        return frozenset(function.name for function in functions)
+    while True:
+        found = {
+            function.name
+            for function in functions
+            if users & {argument.arg for argument in function.args.args}
+            or any(FIXTURE in ast.dump(mark) for mark in function.decorator_list)
+        }
+        if found <= users:
+            return frozenset(users)
+        users |= found
+
+
+def make_scheduler(config: pytest.Config, log: object) -> object:
+    """A scheduler of pytest-xdist that gives all tests on Ray to one process, and others by file to any."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class RayIsOneFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            name = nodeid.partition("[")[0].rpartition("::")[2]
+            return FIXTURE if name in functions_on_ray(config.rootpath / file) else file
+
+    return RayIsOneFile(config, log)
