@@ -78,9 +78,10 @@ def _animate(
     """
     from orchestration.generation.animate import animate
     from orchestration.generation.people import is_image
-    from orchestration.generation.photo import animate_photo, is_video
+    from orchestration.generation.photo import animate_photo
+    from posegen.io.media import is_video_source
 
-    if is_image(run) or is_video(run) or Path(run).is_file():
+    if is_image(run) or is_video_source(Path(run)) or Path(run).is_file():
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
         content = source.require_content()

@@ -14,7 +14,7 @@ from posegen.errors import ConfigError, DatasetError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.person import Person, person_of_clip
-from posegen.io.picture_reader import PICTURE_SUFFIXES
+from posegen.io.media import is_picture_file
 from posegen.io.video_reader import Box, Footage, read_image
 from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, PoseEstimator, Poses
 from posegen.perception.person_box import person_box
@@ -70,7 +70,7 @@ def measure_person(data: ClipDataset, content: str, person: Person) -> BodyMeasu
 
 def is_image(name: str) -> bool:
     """Return whether a name is that of an image file."""
-    return Path(name).suffix.lower() in PICTURE_SUFFIXES
+    return is_picture_file(Path(name))
 
 
 def perceive_person(path: Path, info: DatasetInfo) -> Person:

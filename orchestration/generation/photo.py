@@ -32,6 +32,7 @@ from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_phot
 from posegen.inference.photo_report import find_weaknesses, needed_limb
 from posegen.inference.refined_person import RefinedPerson, load_refiner
 from posegen.io.images import shrink
+from posegen.io.media import is_video_source
 from posegen.io.video_reader import iterate_frames, read_image
 from posegen.metrics.garment_color import gamut_note
 from posegen.motion.motion import Motion
@@ -43,7 +44,6 @@ from posegen.stages import Refiner
 
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _GARMENTS: tuple[Garment, ...] = ("upper", "lower")
-_VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
 _HIPS = joint_indices(["right_hip", "left_hip"])
 _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
@@ -99,11 +99,6 @@ class ShownPerson:
         return self.photos[0]
 
 
-def is_video(name: str) -> bool:
-    """Return whether a name is that of a video file."""
-    return Path(name).suffix.lower() in _VIDEO_SUFFIXES
-
-
 def animate_photo(
     path: Path, *, moves: MotionSettings, output: OutputSettings, colors: ColorSettings, view: PhotoSettings
 ) -> GeneratedVideos:
@@ -122,10 +117,10 @@ def animate_photo(
     inputs = [path, *(one for one in (view.poses, moves.motion) if one), *colors.files]
     if output.out.suffix:
         output.require_writable([output.out.stem], inputs)
-    if view.refiner and is_video(str(path)):
+    if view.refiner and is_video_source(path):
         raise ConfigError(f"--refiner corrects frames of a photo, got the video {path}")
     refiner = load_refiner(view.refiner) if view.refiner else None
-    subject = None if is_video(str(path)) else find_subject(path, view)
+    subject = None if is_video_source(path) else find_subject(path, view)
     movements = _find_movements(moves, view, colors.seed, subject)
     output.require_place_for(len(movements))
     output.require_writable([movement.name for movement in movements], inputs)
@@ -183,7 +178,7 @@ def open_person(
     Raises:
         PosegenError: It cannot be read, or shows no such person.
     """
-    if is_video(str(path)):
+    if is_video_source(path):
         return _open_clip(path, view, movements)
     subject = subject or find_subject(path, view)
     found = subject.found

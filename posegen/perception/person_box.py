@@ -7,13 +7,11 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from posegen.io.video_reader import DETAIL_SIDES
 from posegen.perception.blazepose import BlazeposeNetworks, follow_landmarks
 from posegen.perception.selfie import clean_mask
 
 _MARGIN = 0.05  # of the person's longer side, for hair and fingers that the masks miss
-# Pixels of the longer side. The networks look at 256: larger frames cost memory and gain nothing, and in smaller ones,
-# though they are enlarged anyway, the detector overlooks people (all of some videos of 64×64).
-_LEAST_SIDE, _LARGEST_SIDE = 256, 512
 
 
 def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float] | None:
@@ -50,6 +48,6 @@ def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float
 def fit_networks(frame: np.ndarray) -> np.ndarray:
     """Resize a frame (H, W, 3) so that BlazePose finds people in it and nothing is wasted; the aspect stays."""
     longer = max(frame.shape)
-    scale = min(max(longer, _LEAST_SIDE), _LARGEST_SIDE) / longer
+    scale = min(max(longer, DETAIL_SIDES[0]), DETAIL_SIDES[1]) / longer
     size = (max(round(frame.shape[1] * scale), 1), max(round(frame.shape[0] * scale), 1))
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
