@@ -54,6 +54,24 @@ class Footage:
     """(2, 3) float64 affine from (upright) source pixels to pixels of `images`: [x, y] = A @ [x_src, y_src, 1]."""
     notes: tuple[str, ...] = ()
     """What had to be changed or guessed to read the file, one line each, for people to read."""
+    padded_share: float = 0.0
+    """Share of `images` that lies beyond the source's picture, whose border is repeated there."""
+
+
+@dataclass(frozen=True)
+class DetailedFootage:
+    """One window of one video in two sizes."""
+
+    small: Footage
+    """As it is kept."""
+    detail: Footage
+    """As it is looked at: in the source's pixels, with a longer side of `DETAIL_SIDES`."""
+
+    @property
+    def to_small(self) -> np.ndarray:
+        """(2, 3) affine from pixels of the detailed frames to those of the small ones."""
+        whole = [np.vstack([footage.transform, [0, 0, 1]]) for footage in (self.small, self.detail)]
+        return np.asarray(whole[0] @ np.linalg.inv(whole[1]))[:2]
 
 
 def read_video(
@@ -85,14 +103,9 @@ def read_with_detail(
     size: tuple[int, int],
     crop: Literal["center", "none"] | Box = "center",
     max_frames: int | None = None,
-) -> tuple[Footage, Footage]:
-    """Read a whole video as `read_video`, and the same window once more in the pixels that it has in the source.
-
-    The longer side of the second one has 256 to 512 pixels: the networks that look at people see no more in larger
-    ones, which cost memory, and overlook people in smaller ones.
-    """
-    small, detailed = _read(path, (size, "detail"), crop, max_frames)
-    return small, detailed
+) -> DetailedFootage:
+    """Read a whole video as `read_video`, and the same window once more in the pixels that it has in the source."""
+    return DetailedFootage(*_read(path, (size, "detail"), crop, max_frames))
 
 
 def _read(
@@ -108,7 +121,8 @@ def _read(
     for _, time, frame in iterate_frames(path, max_frames=max_frames):
         if window is None:
             first = sizes[0] if isinstance(sizes[0], tuple) else None
-            window = _window((frame.shape[1], frame.shape[0]), first, crop)
+            frame_size = frame.shape[1], frame.shape[0]
+            window = _window(frame_size, first, crop)
             resolved = [_detail(window, first) if size == "detail" else size for size in sizes]
         for kept, size in zip(images, resolved, strict=True):
             kept.append(_cut(frame, window, size))
@@ -125,6 +139,7 @@ def _read(
             source=path,
             transform=_transform(window, kept[0].shape[:2]),
             notes=notes,
+            padded_share=_padded_share(window, frame_size),
         )
         for kept in images
     ]
@@ -151,27 +166,28 @@ def read_image(
 
 
 def cut_still(
-    image: np.ndarray,
-    source: Path,
-    size: tuple[int, int] | Literal["detail"] | None,
-    crop: Literal["center", "none"] | Box,
-    aspect_of: tuple[int, int] | None = None,
+    image: np.ndarray, source: Path, size: tuple[int, int] | None, crop: Literal["center", "none"] | Box
 ) -> Footage:
-    """Return an upright picture (H, W, 3) uint8, cropped and resized, as footage of one frame.
+    """Return an upright picture (H, W, 3) uint8, cropped and resized as by `read_video`, as footage of one frame."""
+    return _still(image, source, _window((image.shape[1], image.shape[0]), size, crop), size)
 
-    `size` and `crop` are as for `read_video`; "detail" is the second size of `read_with_detail`, of the aspect given.
-    """
-    target = aspect_of if size == "detail" else size
-    window = _window((image.shape[1], image.shape[0]), target, crop)
-    cut = _cut(image, window, _detail(window, aspect_of) if size == "detail" else size)
-    return Footage(
-        images=cut[None],
-        times=np.zeros(1),
-        indices=np.zeros(1, np.int32),
-        fps=1.0,
-        source=source,
-        transform=_transform(window, cut.shape[:2]),
+
+def cut_still_with_detail(
+    image: np.ndarray, source: Path, size: tuple[int, int], crop: Literal["center", "none"] | Box
+) -> DetailedFootage:
+    """Return an upright picture (H, W, 3) uint8 as `read_with_detail` does a video."""
+    window = _window((image.shape[1], image.shape[0]), size, crop)
+    return DetailedFootage(
+        _still(image, source, window, size), _still(image, source, window, _detail(window, size))
     )
+
+
+def _still(
+    image: np.ndarray, source: Path, window: tuple[int, int, int, int], size: tuple[int, int] | None
+) -> Footage:
+    cut = _cut(image, window, size)
+    transform = _transform(window, cut.shape[:2])
+    return Footage(cut[None], np.zeros(1), np.zeros(1, np.int32), 1.0, source, transform)
 
 
 def _check_pixels(width: int, height: int, path: Path) -> None:
@@ -386,6 +402,13 @@ def _window(
     if x1 <= x0 or y1 <= y0 or not (-width < x < frame[0] and -height < y < frame[1]):
         raise VideoError(f"got the crop {crop}, expected x0, y0, x1, y1 that meet the {frame[0]}×{frame[1]} frame")
     return x, y, width, height
+
+
+def _padded_share(window: tuple[int, int, int, int], frame: tuple[int, int]) -> float:
+    """The share of a window that lies beyond a frame of a width and a height."""
+    (x, y, width, height), (across, down) = window, frame
+    inside = (min(x + width, across) - max(x, 0)) * (min(y + height, down) - max(y, 0))
+    return 1 - inside / (width * height)
 
 
 def _detail(window: tuple[int, int, int, int], size: tuple[int, int] | None) -> tuple[int, int]:

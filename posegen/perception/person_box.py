@@ -14,11 +14,14 @@ from posegen.perception.selfie import clean_mask
 _MARGIN = 0.05  # of the person's longer side, for hair and fingers that the masks miss
 
 
-def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float] | None:
+def person_box(
+    frames: Iterable[np.ndarray], aspect: float | None = None
+) -> tuple[float, float, float, float] | None:
     """Return the box around the person in all of the given frames, or None if nobody was found.
 
     Args:
         frames: (H, W, 3) uint8 RGB of one size, in order; a dozen spread over a video will do.
+        aspect: Width over height to which the box is grown, see `grow_box`.
 
     Returns:
         x0, y0, x1, y1: edges in pixels of the frames, where a whole frame is (0, 0, W, H).
@@ -42,6 +45,23 @@ def person_box(frames: Iterable[np.ndarray]) -> tuple[float, float, float, float
     margin = _MARGIN * float((high - low).max())
     x0, y0 = np.maximum(low - margin, 0).tolist()
     x1, y1 = np.minimum(high + margin, [width, height]).tolist()
+    box = x0, y0, x1, y1
+    return box if aspect is None else grow_box(box, aspect, (height, width))
+
+
+def grow_box(
+    box: tuple[float, float, float, float], aspect: float, frame: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """Grow a box to an aspect (width over height), and move it into the frame (height, width) as far as it fits.
+
+    What reaches beyond the frame is continued by its border, which shows as streaks: less of it is better.
+    """
+    sides = np.array([box[2] - box[0], box[3] - box[1]])
+    grown = np.maximum(sides, sides[::-1] * [aspect, 1 / aspect])
+    room = np.array(frame[::-1]) - grown
+    low = (np.array(box[:2]) + np.array(box[2:]) - grown) / 2
+    low = np.where(room >= 0, low.clip(0, np.maximum(room, 0)), room / 2)
+    (x0, y0), (x1, y1) = low.tolist(), (low + grown).tolist()
     return x0, y0, x1, y1
 
 

@@ -63,7 +63,9 @@ def test_every_video_becomes_a_clip(studio_videos, out):
     assert summary.num_frames == 10 * NUM_VIDEOS
     assert heard == [(i + 1, NUM_VIDEOS) for i in range(NUM_VIDEOS)]
     assert str(summary).startswith("5 clips (50 frames, 100.0 % with a usable pose) in ")
-    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "index.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("clips", "dataset.json", "index.parquet", "preview", "preview.html")
+    ]
 
 
 def test_clip_holds_what_the_video_shows(studio_videos, out):
