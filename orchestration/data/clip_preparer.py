@@ -120,7 +120,7 @@ class PreparedClip:
     notes: tuple[str, ...] = ()
 
 
-class RefusedClip(DatasetError):
+class RefusedClipError(DatasetError):
     """A video that is not accepted, with what was seen in it."""
 
     def __init__(self, reason: str, footage: DetailedFootage | None = None, keypoints: np.ndarray | None = None):
@@ -155,7 +155,7 @@ class ClipPreparer:
             write_sheet(self.dataset, row["clip_id"], draw_clip(made.clip))
             result = replace(result, entries=encode_entries(entries), notes="\n".join(made.notes), is_final=True)
         except PosegenError as error:
-            if isinstance(error, RefusedClip) and error.footage is not None:
+            if isinstance(error, RefusedClipError) and error.footage is not None:
                 sheet = draw_frames(error.footage.detail.images, error.footage.small.images.shape[1:3], error.keypoints)
                 write_sheet(self.dataset, row["clip_id"], sheet)
             result = replace(result, reason=str(error).removeprefix(f"{row['source']}: "), is_final=True)
@@ -166,13 +166,13 @@ class ClipPreparer:
     def make_clip(self, row: dict[str, Any]) -> PreparedClip:
         """Read a video and see what is in it, in the usual window and, where that shows nobody, around the person.
 
-        Raises VideoError; RefusedClip for a video that is not accepted; or PerceptionError where a backend finds no
-        data.
+        Raises VideoError; RefusedClipError for a video that is not accepted; or PerceptionError where a backend finds
+        no data.
         """
         crop = self.settings.crop
         try:
             return self._make_clip(row, crop)
-        except RefusedClip as refused:
+        except RefusedClipError as refused:
             # Several people stay several; and with poses from files there is no network that finds people.
             if crop == "person" or self.settings.pose != "blazepose" or str(refused).startswith(_COMPANY):
                 raise
@@ -194,7 +194,7 @@ class ClipPreparer:
             or rejection_of_height(poses.keypoints, height)
         )
         if reason:  # before edges and masks, which cost the most
-            raise RefusedClip(reason, footage, poses.keypoints)
+            raise RefusedClipError(reason, footage, poses.keypoints)
         small = footage.small
         clip = Clip(
             info=ClipInfo(**row, fps=small.fps, num_frames=num_frames, size=self.settings.size),
@@ -221,7 +221,7 @@ class ClipPreparer:
             frames = (frame for _, _, frame in iterate_frames(path, max_frames=limit))
             box = person_box(islice(frames, 0, None, _BOX_STEP), aspect=size[1] / size[0])
             if box is None:
-                raise RefusedClip("no person: nobody is seen in any frame")
+                raise RefusedClipError("no person: nobody is seen in any frame")
         else:
             box = crop
         return read_with_detail(path, size=size, crop=box, max_frames=limit)

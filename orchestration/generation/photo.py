@@ -33,7 +33,7 @@ from posegen.inference.photo_report import find_weaknesses, needed_limb
 from posegen.inference.refined_person import RefinedPerson, load_refiner
 from posegen.io.images import shrink
 from posegen.io.media import is_video_source
-from posegen.io.video_reader import iterate_frames, read_image
+from posegen.io.video_reader import describe_source, iterate_frames, read_image
 from posegen.metrics.garment_color import gamut_note
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
@@ -224,7 +224,7 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
     background = median_background([cut[index] for index in sorted(cut)], masks)
     measures = measure_body(window.move(tracked.poses))
-    findings = find_weaknesses(found_first.pose, found_first.others)
+    findings = [*describe_source(path), *find_weaknesses(found_first.pose, found_first.others)]
     return ShownPerson(
         [found[index] for index in chosen], background, measures, window.move(found_first.pose), findings
     )

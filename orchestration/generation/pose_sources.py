@@ -11,6 +11,7 @@ from posegen.errors import ConfigError, PerceptionError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures
 from posegen.inference.pose_fitting import fit_motion, fit_poses
+from posegen.io.media import is_video_source
 from posegen.motion.motion import Motion
 from posegen.perception.body_tracking import track_video
 from posegen.perception.openpose_json import follow_person, read_people
@@ -38,17 +39,23 @@ class Movement:
         return fit_poses(self.source, person, size, measures)
 
 
+def has_poses(name: str) -> bool:
+    """Return whether a name is that of a video file, or of a folder of OpenPose's JSON files, and so not of a clip."""
+    path = Path(name)
+    return any(path.glob(_JSON)) if path.is_dir() else is_video_source(path)
+
+
 def open_poses(path: Path, fps: float | None = None) -> Movement:
     """Read the poses of a video's person, or of a folder with OpenPose's ``*_keypoints.json``, one a frame.
 
     Args:
-        path: The video or folder.
+        path: The video, which is also a folder of numbered pictures, or the folder.
         fps: Frames per second of the video that OpenPose saw; its files do not say it. A video keeps its own.
 
     Raises:
         PosegenError: It is neither, cannot be read, shows nobody, or the frame rate is not known.
     """
-    if path.is_dir():
+    if path.is_dir() and not is_video_source(path):
         return _open_json(path, fps)
     if path.suffix.lower() in {".npz", ".bvh"}:
         raise ConfigError(f"{path} is a motion: give it with --motion")

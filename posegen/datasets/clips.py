@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import ClipFile, RecoloringFile
 from posegen.datasets.clip_index import load_index, match_entries
-from posegen.datasets.dataset import Dataset, Split, readable_id
+from posegen.datasets.dataset import Dataset, Split, find_labelled, readable_id
 from posegen.errors import DatasetError
 from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
@@ -148,10 +148,14 @@ class ClipDataset(Dataset):
         return RecoloringFile(self.folder, kind, clip.clip_id, self.info.size)
 
     def find(self, name: str) -> ClipFile:
-        """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``. Raises DatasetError."""
+        """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``.
+
+        Of several of one person and action, ``PERSON/ACTION/2`` is the second by id. Raises DatasetError.
+        """
         matches = [clip for clip in self.clips if clip.clip_id == name]
         matches = matches or [clip for clip in self.clips if clip.clip_id.startswith(name)]
-        matches = matches or [clip for clip in self.clips if f"{clip.info.person}/{clip.info.action}" == name]
+        labels = [f"{clip.info.person}/{clip.info.action}" for clip in self.clips]
+        matches = matches or [self.clips[index] for index in find_labelled(name, labels, self.folder)]
         if len(matches) != 1:
             found = "several clips" if matches else "no clip"
             known = ", ".join(f"{clip.info.person}/{clip.info.action}" for clip in self.clips[:6])

@@ -41,7 +41,7 @@ def is_animation(path: Path) -> bool:
 
 
 def list_numbered_pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder whose names differ by a number at the end, in its order; empty for fewer than two.
+    """Return the pictures of a folder whose names differ by a number at the end, in its order; empty for less than two.
 
     Raises VideoError where there are several series, such as of pictures and of masks.
     """
@@ -53,5 +53,7 @@ def list_numbered_pictures(folder: Path) -> list[Path]:
     found = {key: one for key, one in series.items() if len(one) > 1}
     if len(found) > 1:
         names = ", ".join(sorted(min(one)[1].name for one in found.values()))
-        raise VideoError(f"{folder} holds {len(found)} series of pictures ({names}, …), expected one: give each a folder")
+        raise VideoError(
+            f"{folder} holds several series of pictures ({names}, …), expected one: give each a folder"
+        )
     return [path for _, path in sorted(*found.values())] if found else []

@@ -1,8 +1,8 @@
 """Reads videos with PyAV, animations and folders of numbered pictures, and pictures as footage of one frame.
 
 Frames come out upright, in square pixels, as sRGB, whatever the file holds: rotation and mirroring, anamorphic
-pixels, chroma subsampling and bit depth are undone here, and colours by `posegen.io.video_colors`. Decoding and resizing stream, so
-memory is bounded by the frames that are kept. Decoding is deterministic.
+pixels, chroma subsampling and bit depth are undone here, and colours by `posegen.io.video_colors`. Decoding and
+resizing stream, so memory is bounded by the frames that are kept. Decoding is deterministic.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +33,7 @@ nothing, and in smaller ones, though they are enlarged anyway, the detector over
 64×64)."""
 
 _MIN_SIDE = 32  # pixels; below it a person has no visible limbs
+_RATE_FRAMES = 50  # by which the frame rate is told
 _PICTURES_FPS = 25  # of a folder of pictures, which says none
 _MAX_LOST = 0.02  # of a video's frames; encoders may announce a frame or two more than they wrote
 
@@ -177,14 +179,10 @@ def cut_still_with_detail(
 ) -> DetailedFootage:
     """Return an upright picture (H, W, 3) uint8 as `read_with_detail` does a video."""
     window = _window((image.shape[1], image.shape[0]), size, crop)
-    return DetailedFootage(
-        _still(image, source, window, size), _still(image, source, window, _detail(window, size))
-    )
+    return DetailedFootage(_still(image, source, window, size), _still(image, source, window, _detail(window, size)))
 
 
-def _still(
-    image: np.ndarray, source: Path, window: tuple[int, int, int, int], size: tuple[int, int] | None
-) -> Footage:
+def _still(image: np.ndarray, source: Path, window: tuple[int, int, int, int], size: tuple[int, int] | None) -> Footage:
     cut = _cut(image, window, size)
     transform = _transform(window, cut.shape[:2])
     return Footage(cut[None], np.zeros(1), np.zeros(1, np.int32), 1.0, source, transform)
@@ -215,6 +213,14 @@ def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tup
         shape = shape or frame.shape
         _check_shape(frame, shape, path)
         yield index, time, frame
+
+
+def video_rate(path: Path) -> float:
+    """Return the average frame rate of a video by its first seconds. Raises VideoError for fewer than two frames."""
+    times = [time for _, time, _ in islice(iterate_frames(path), _RATE_FRAMES)]
+    if len(times) < 2:
+        raise VideoError(f"{path}: {_few(len(times))}, expected at least two")
+    return (len(times) - 1) / times[-1]
 
 
 def describe_source(path: Path) -> tuple[str, ...]:

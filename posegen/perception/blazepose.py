@@ -261,7 +261,8 @@ def follow_landmarks(networks: BlazeposeNetworks, frames: Iterable[np.ndarray]) 
     memory = LookMemory()
     for frame in frames:
         sighting = networks.look(frame, last.next_region()) if last and not lost else None
-        if not (is_person(sighting) and last and _continues(last, sighting) and _looks(sighting, frame, memory, SURELY_OTHER)):
+        followed = is_person(sighting) and last and _continues(last, sighting)
+        if not (followed and sighting and _looks(sighting, frame, memory, SURELY_OTHER)):
             region = _choose(networks.detect(frame), last, frame)
             sighting = networks.look(frame, region) if region else None
             if is_person(sighting) and not _looks(sighting, frame, memory, LIKELY_SAME):
@@ -293,7 +294,7 @@ def follow_both_ways(networks: BlazeposeNetworks, images: Sequence[np.ndarray]) 
     """
     sightings = list(follow_landmarks(networks, images))
     end = _end_of(sightings)
-    while 0 < end and len(images) - end > max(_LOST_SHARE * len(images), 1):
+    while end > 0 and len(images) - end > max(_LOST_SHARE * len(images), 1):
         later: list[Sighting | None] = [None] * end + list(follow_landmarks(networks, images[end:]))
         if _presence(later) > _presence(sightings):
             sightings = later

@@ -11,12 +11,12 @@ LIKELY_SAME = 0.82
 SURELY_OTHER = 0.7
 """Similarity below which somebody at the place of the person in the frame before is somebody else."""
 
-_BINS, _LIGHT_BINS = 32, 16  # of each of a and b, whose middle half is looked at, and of L
+_BINS, _LIGHT_BINS = 64, 16  # of each of a and b, and of L
 _FEWEST = 40  # pixels of a person, below which their colours say nothing
 
 
 def look_of(crop: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-    """Return the look of the person in a picture: roots of histograms of a and b and of L, (1040,) of length √2.
+    """Return the look of the person in a picture: roots of histograms of a and b and of L, (4112,) of length √2.
 
     Args:
         crop: (H, W, 3) uint8 RGB around the person.
@@ -29,7 +29,7 @@ def look_of(crop: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
     if cv2.countNonZero(inside) < _FEWEST:
         return None
     lab = cv2.cvtColor(crop, cv2.COLOR_RGB2LAB)
-    chroma = cv2.calcHist([lab], [1, 2], inside, [_BINS, _BINS], [64, 192, 64, 192])
+    chroma = cv2.calcHist([lab], [1, 2], inside, [_BINS, _BINS], [0, 256, 0, 256])
     light = cv2.calcHist([lab], [0], inside, [_LIGHT_BINS], [0, 256])
     # Blurred, so that colours at the border of two bins, and light that changes a little, are not different.
     smooth = [cv2.GaussianBlur(one, (0, 0), 1.0).ravel() for one in (chroma, light)]

@@ -14,9 +14,7 @@ from posegen.perception.selfie import clean_mask
 _MARGIN = 0.05  # of the person's longer side, for hair and fingers that the masks miss
 
 
-def person_box(
-    frames: Iterable[np.ndarray], aspect: float | None = None
-) -> tuple[float, float, float, float] | None:
+def person_box(frames: Iterable[np.ndarray], aspect: float | None = None) -> tuple[float, float, float, float] | None:
     """Return the box around the person in all of the given frames, or None if nobody was found.
 
     Args:
