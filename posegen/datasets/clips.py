@@ -7,6 +7,7 @@ Layout of ``DATASET/``::
     clips/CLIP_ID.parquet                  frame, time, image, keypoints, edges, mask
     colors/SCOPE-REGION/CLIP_ID.parquet    frame, variant, image, upper_ab, lower_ab, seed
     rejected.json                          source, reason
+    preview.html, preview/CLIP_ID.jpg      pictures of clips and of rejected videos, for people
 
 A file is there whole or not at all, see `posegen.io.storage`. A clip's id is derived from the video's content and the
 settings that made it, so preparing again redoes only what changed. Which split a clip is in follows from its person or

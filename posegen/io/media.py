@@ -53,7 +53,5 @@ def list_numbered_pictures(folder: Path) -> list[Path]:
     found = {key: one for key, one in series.items() if len(one) > 1}
     if len(found) > 1:
         names = ", ".join(sorted(min(one)[1].name for one in found.values()))
-        raise VideoError(
-            f"{folder} holds several series of pictures ({names}, …), expected one: give each a folder"
-        )
+        raise VideoError(f"{folder} holds several series of pictures ({names}, …), expected one: give each a folder")
     return [path for _, path in sorted(*found.values())] if found else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -10,10 +11,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from orchestration.data.clip_preparer import ClipPreparer, PrepareSettings, rejection_of_clip, rejection_of_company
+from orchestration.data.clip_preparer import (
+    ClipPreparer,
+    PrepareSettings,
+    rejection_of_clip,
+    rejection_of_company,
+    rejection_of_height,
+    rejection_of_track,
+)
 from orchestration.data.prepare import prepare_videos
 from orchestration.runtime.ray_data import RowWork, map_rows
 from posegen.datasets.clip_files import ClipFile
@@ -366,6 +375,56 @@ def test_several_people_are_rejected_before_edges_are_looked_for(videos, out, mo
     monkeypatch.setattr("posegen.perception.ground_truth.TruthEdges.__call__", None)
     with pytest.raises(DatasetError, match="several people: in 10 of 10 frames"):
         prepare_videos(videos, out, replace(TINY, pose="company"))
+
+
+def test_terminal_and_page_say_what_was_made_and_why_not(videos, out):
+    add_bad_videos(videos)
+    (videos / "notes.txt").touch()
+    summary = prepare_videos(videos, out, replace(TINY, max_frames=15))
+    lines = summary.lines()
+    assert lines[0].startswith("train: ") and lines[1].startswith("test: ")
+    assert sum(line.startswith("rejected: ") for line in lines) == len({one.reason for one in summary.rejections})
+    assert lines[-1] == "passed over: 1 .txt"
+    page = (out / "preview.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == len(list((out / "preview").iterdir())) == summary.num_clips
+    assert all(html.escape(one.reason, quote=True).replace("&#x27;", "&#39;") in page for one in summary.rejections)
+    sheet = cv2.imread(str(next((out / "preview").iterdir())))
+    assert sheet.shape[0] > 320 and sheet.std() > 10
+
+
+def test_rejected_videos_are_shown_and_their_sheets_go_with_them(videos, out, monkeypatch):
+    blind = Backend(lambda: lambda footage: Poses(np.zeros((len(footage.images), 18, 3)), np.zeros(10)))
+    monkeypatch.setitem(POSE_ESTIMATORS, "blind", blind)
+    with pytest.raises(DatasetError, match=r"see .*preview\.html"):
+        prepare_videos(videos, out, replace(TINY, pose="blind"))
+    assert len(list((out / "preview").iterdir())) == NUM_VIDEOS
+    assert (out / "preview.html").read_text().count("data:image/jpeg;base64,") == NUM_VIDEOS
+    prepare_videos(videos, out, replace(TINY, restart=True))
+    (videos / "ada" / "bow.mp4").unlink()
+    prepare_videos(videos, out, TINY)
+    assert {path.stem for path in (out / "preview").iterdir()} == {path.stem for path in (out / "clips").iterdir()}
+
+
+def test_people_who_are_hardly_seen_are_rejected():
+    scores = np.array([0, 0.6, 0.65, 0.9], np.float32)
+    assert rejection_of_track(scores).startswith("no person: what is followed is hardly one (0.65 of 1")
+    assert rejection_of_track(np.array([0, 0.9, 0.6, 0.95], np.float32)) == ""
+    pose = np.ones((3, 18, 3), np.float32)
+    pose[..., 1] = np.linspace(10, 22, 18)
+    assert rejection_of_height(pose, 96).startswith("a small person: 12 of the frame's 96 pixels high, expected")
+    assert rejection_of_height(pose, 48) == ""
+
+
+def test_a_video_whose_middle_shows_nobody_is_cropped_to_the_person(networks, out, tmp_path, monkeypatch):
+    monkeypatch.setenv("POSEGEN_CACHE", str(networks))
+    ada = render_action("ada", "wave_one_hand", 6, RenderSettings(size=(192, 128))).images
+    wall = np.full((6, 192, 400, 3), ada[0, 0, 0], np.uint8)
+    (tmp_path / "wide" / "ada").mkdir(parents=True)
+    write_video(tmp_path / "wide" / "ada" / "aside.mp4", np.concatenate([wall, ada], axis=2), fps=25)
+    settings = PrepareSettings(size=(96, 64), workers=0)
+    summary = prepare_videos(tmp_path / "wide", out, settings)
+    assert summary.num_clips == 1 and summary.num_usable == 6
+    assert any("aside.mp4: cropped to the person, since otherwise there is no person" in one for one in summary.notes)
 
 
 # ---- On Ray
