@@ -25,8 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
 os.environ["COLUMNS"] = "200"  # lines of tables are whole
 for name in ("CI", "BUILD_NUMBER"):  # with them pytest takes minutes to show how long values differ
     os.environ.pop(name, None)
-if "PYTEST_XDIST_WORKER" in os.environ:  # which has one core
-    torch.set_num_threads(1)
+torch.set_num_threads(1)  # as the processes that tests start have: equal to the last bit, and a process has one core
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

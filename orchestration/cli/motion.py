@@ -17,10 +17,8 @@ from orchestration.cli.progress import CountProgress
 from orchestration.data.motion_conversion import ConversionSettings, ReadSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
-from orchestration.evaluation.records import EvaluationRecord
 from orchestration.generation.motions import GenerateMotionSettings
 from posegen.errors import UsageError
-from posegen.evaluation.motion_generation import MotionSet
 from posegen.io.storage import StorageFolder
 from posegen.synthetic.motions import NUM_SUBJECTS
 
@@ -158,7 +156,7 @@ def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJ
 def _show(paths: Positional[tuple[Path, ...]], settings: ReadSettings, most: int = 12) -> None:
     """Render motions of any file as strips, a video and a 3-D page.
 
-    posegen motion show FILE … OUT. Strips have every third frame; on the page motions can be turned.
+    posegen motion show FILE … OUT. Strips have ten pictures a second; on the page motions can be turned.
 
     Args:
         paths: Files, or folders of them; then OUT, a folder for the pictures.
@@ -223,16 +221,14 @@ def _compare(runs: Positional[tuple[str, ...]]) -> None:
         runs: Runs of the stage actor, measured by `posegen motion evaluate`.
     """
     from orchestration.evaluation.records import check_comparable, read_evaluation
-    from orchestration.evaluation.tables import motion_table
-    from posegen.evaluation.published_results import MOTION_RESULTS
+    from orchestration.evaluation.tables import MotionRow, motion_table, real_rows
 
     if not runs:
         raise UsageError("say which runs to compare")
     found = [read_evaluation(run, MotionBasis) for run in runs]
     check_comparable(found)
-    rows: list[tuple[str, EvaluationRecord[MotionBasis], MotionSet]] = [("real", found[0], "real")]
-    rows += [(StorageFolder(one.run).name, one, "generated") for one in found]
-    console.print(motion_table(rows, MOTION_RESULTS.get(found[0].basis.recognizer, ())))
+    generated: list[MotionRow] = [(StorageFolder(one.run).name, one, "generated") for one in found]
+    console.print(motion_table([*real_rows(found[0]), *generated]))
     for line in found[0].notes:
         console.print(line, markup=False)
 

@@ -166,15 +166,14 @@ def _estimators(settings: EstimatorSettings) -> None:
     """Compare pose estimators by the motions that ACTOR learns from them.
 
     Trains the runs that are missing. One action classifier, trained on the motions of all estimators, measures them.
-    The table has the layout of the comparison on NTU13, with its published figures below.
+    The table has the layout of the comparison on NTU13.
     """
     from orchestration.evaluation.tables import motion_table
     from orchestration.reports.estimator_comparison import compare_estimators
-    from posegen.evaluation.published_results import MOTION_RESULTS
 
     with ConsoleProgress(console) as listener, CountProgress(console, "measuring") as count:
         result = compare_estimators(settings, listener=listener, on_progress=count.update)
-    console.print(motion_table(result.rows, MOTION_RESULTS["ntu13"], title="NTU13's layout"))
+    console.print(motion_table(result.rows, title="NTU13's layout"))
     for name, evaluation in result.evaluations.items():
         for line in evaluation.notes[:2]:
             console.print(f"{name}: {line}", markup=False)

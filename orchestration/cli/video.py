@@ -21,8 +21,9 @@ from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
-from orchestration.training.runs import dataset_of
+from orchestration.training.runs import dataset_of, find_record
 from posegen.errors import ConfigError
+from posegen.io.storage import StorageFolder
 
 if TYPE_CHECKING:
     from orchestration.generation.output import GeneratedVideos
@@ -84,9 +85,12 @@ def _animate(
     from orchestration.generation.videos import generate
     from posegen.io.media import is_video_source
 
-    if is_image(run) or is_video_source(Path(run)) or Path(run).is_file():
+    is_run = Path(run).is_dir() and find_record(StorageFolder(run)) is not None
+    if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
+        if Path(run).is_dir() and not is_run:
+            raise ConfigError(f"{run} is a folder without a run, expected a photo, a video of the person or a run")
         content, dataset = source.require_content(), source.dataset or dataset_of(run)
         if view.poses is None:
             made = animate(run, dataset, content=content, moves=moves, output=output, colors=colors)

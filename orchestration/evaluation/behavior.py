@@ -57,6 +57,7 @@ class BehaviorBasis(Basis):
     old_file = "behavior.json"
 
     actions: tuple[str, ...]
+    """Those of which there are held-out windows."""
     num_frames: int
     """Of a window, its first one not counted."""
     canonical: bool
@@ -64,13 +65,16 @@ class BehaviorBasis(Basis):
     """Motions."""
     futures_from: FuturesFrom
     protocol: BehaviorProtocol
+    left_out: str = ""
+    """Held-out motions that are shorter than a window, by action."""
 
     def describe(self, data: str) -> list[str]:
         protocol = self.protocol
+        left_out = f"; shorter than a window, and left out: {self.left_out}" if self.left_out else ""
         start = "observed windows" if self.futures_from == "last frame" else "the real futures"
         return [
             f"{protocol.windows:,} windows of {self.num_frames} frames from {self.num_held_out:,} held-out motions "
-            f"(data {data}), evenly over {len(self.actions)} actions, {protocol.seeds} seeds",
+            f"(data {data}), evenly over {len(self.actions)} actions, {protocol.seeds} seeds{left_out}",
             f"probes trained on {protocol.training_windows:,} windows of the training split: action classifiers for "
             f"{protocol.action_steps} steps, discriminators {protocol.realism_steps}, posture probes "
             f"{protocol.posture_steps}",
@@ -113,12 +117,13 @@ def evaluate_behavior(
         dataset=str(data.folder),
         data_fingerprint=data.fingerprint,
         basis=BehaviorBasis(
-            actions=tuple(held_out.actions),
+            actions=tuple(held_out.present),
             num_frames=stage.config.num_frames,
             canonical=stage.config.canonical,
             num_held_out=len(held_out.entries),
             futures_from=futures_from(held_out),
             protocol=protocol,
+            left_out=held_out.describe_left_out(),
         ),
         scores=scores_of_seeds(values),
     )

@@ -17,10 +17,13 @@ from orchestration.generation.motions import load_actor, show_motions
 from orchestration.training.runs import dataset_of
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import EvaluationError
-from posegen.evaluation.motion_generation import MotionProtocol, score_motions
+from posegen.evaluation.motion_generation import ComparedMotions, MotionProtocol, MotionSet, score_motions
+from posegen.evaluation.published_results import MOTION_RESULTS, PUBLISHED_SEEDS, MotionResult
 from posegen.inference.action_classifiers import load_action_classifier
 from posegen.io.storage import StorageFolder
 from posegen.samples import MotionCrops, Window
+
+_PUBLISHED_MOTIONS = 1000  # of each set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,8 @@ class MotionEvaluateSettings:
     """The action classifier: a run of the stage recognition, or gru-humanact12 or gru-ntu13; by default that of the
     run's own configuration."""
     split: Literal["train", "test", "all"] = "test"
-    """Real motions to compare with; published scores are of all of them, those of the training included."""
+    """Real motions to compare with. Published scores are of all of them by generators that learned from all; they are
+    shown beside such scores alone."""
     num_frames: int = 60
     """Frames of a window, and of a generated motion; real motions that are shorter give shorter ones."""
     seeds: int = 20
@@ -68,15 +72,29 @@ class MotionBasis(Basis):
     random_state: bool
     recognizer: str
     recognizer_sha256: str
+    learned_from_all: bool = False
+    """Whether the run learned from all motions of the dataset."""
+
+    @property
+    def published(self) -> tuple[MotionResult, ...]:
+        """Published scores that were measured as these are."""
+        is_alike = self.split == "all" and self.learned_from_all and self.num_motions >= _PUBLISHED_MOTIONS
+        return MOTION_RESULTS.get(self.recognizer, ()) if is_alike and self.seeds == PUBLISHED_SEEDS else ()
 
     def describe(self, data: str) -> list[str]:
-        return [
+        lines = [
             f"{self.num_motions:,} motions of up to {self.num_frames} frames of the split {self.split!r} "
             f"(data {data}), as many generated with the same actions and lengths, {self.seeds} seeds",
             f"action classifier {self.recognizer}, sha256 {self.recognizer_sha256[:16]}, "
             f"{'random' if self.random_state else 'zero'} first states; all motions on the run's mean body",
             "± half of the 95 % confidence interval of the mean, 1.96 s/√n; in brackets what ACTOR prints, 1.96 s²",
         ]
+        if self.recognizer in MOTION_RESULTS and not self.published:
+            lines.append(
+                "no published scores beside these: those are of generators that learned from all motions, measured on "
+                f"all, at least {_PUBLISHED_MOTIONS:,}, with {PUBLISHED_SEEDS} seeds"
+            )
+        return lines
 
     @property
     def tags(self) -> dict[str, str]:
@@ -118,7 +136,11 @@ def evaluate_motion(
         seeds=settings.seeds, max_motions=settings.max_motions, random_state=settings.random_state
     )
     rest = stage.get_buffer("rest")
-    values = score_motions(samples, recognizer, stage.generate_like, rest, protocol, on_progress=on_progress)
+    sources: dict[MotionSet, ComparedMotions] = {"generated": stage.generate_like}
+    is_own = not dataset or StorageFolder(dataset) == StorageFolder(dataset_of(run))
+    if is_own and settings.split == "test":  # a generator cannot be nearer to people whom it never saw
+        sources = {"learned": MotionCrops(data, "train", actions=stage.config.actions, window=window), **sources}
+    values = score_motions(samples, recognizer, sources, rest, protocol, on_progress=on_progress)
     record = EvaluationRecord(
         run=str(StorageFolder(run)),
         stage=stage.name,
@@ -132,6 +154,7 @@ def evaluate_motion(
             random_state=settings.random_state,
             recognizer=recognizer.name,
             recognizer_sha256=recognizer.sha256,
+            learned_from_all=is_own and not data.has("test"),
         ),
         scores=scores_of_seeds(values),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -184,7 +184,9 @@ def _convert_old(content: Any, basis: type[Basis], place: str) -> dict[str, Any]
         return {
             **{name: content[name] for name in ("run", "dataset", "data_fingerprint")},
             "stage": content.get("stage", "actor"),  # records of motions did not name it
-            "basis": {one.name: content[one.name] for one in fields(basis)},
+            "basis": {
+                one.name: content[one.name] for one in fields(basis) if one.name in content or one.default is MISSING
+            },
             "scores": scores,
         }
     except (KeyError, TypeError, AttributeError):

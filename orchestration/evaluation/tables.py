@@ -16,7 +16,6 @@ from posegen.evaluation.behavior import BehaviorSource, probed_frames
 from posegen.evaluation.metric_info import MetricInfo
 from posegen.evaluation.metric_registry import metric_info
 from posegen.evaluation.motion_generation import MotionSet
-from posegen.evaluation.published_results import MOTION_RESULTS, MotionResult
 from posegen.io.storage import StorageFolder
 
 _MOTION_COLUMNS = ("fid", "accuracy", "diversity", "multimodality", "amplitude")
@@ -42,11 +41,7 @@ def record_tables(record: EvaluationRecord[Any]) -> list[Table]:
     """Make the tables of one record, whatever its protocol."""
     match record.basis:
         case MotionBasis():
-            rows: list[tuple[str, EvaluationRecord[MotionBasis], MotionSet]] = [
-                ("real", record, "real"),
-                ("generated", record, "generated"),
-            ]
-            return [motion_table(rows, MOTION_RESULTS.get(record.basis.recognizer, ()))]
+            return [motion_table([*real_rows(record), ("generated", record, "generated")])]
         case BehaviorBasis():
             return behavior_tables(record)
     return [score_table(record)]
@@ -65,24 +60,29 @@ def score_table(record: EvaluationRecord[Any]) -> Table:
     return _grid(("metric", "better", "mean", "95 % interval", "unit"), rows)
 
 
-def motion_table(
-    rows: Sequence[tuple[str, EvaluationRecord[MotionBasis], MotionSet]],
-    published: Sequence[MotionResult] = (),
-    title: str = "",
-) -> Table:
+MotionRow = tuple[str, EvaluationRecord[MotionBasis], MotionSet]
+"""The title of a row, the record and the source of its scores."""
+
+
+def real_rows(record: EvaluationRecord[MotionBasis]) -> list[MotionRow]:
+    """The rows of real motions, those of the people that the run learned from if others were held out."""
+    rows: list[MotionRow] = [("real", record, "real"), ("real people it learned from", record, "learned")]
+    return [row for row in rows if score_name(row[2], "fid") in record.scores or row[2] == "real"]
+
+
+def motion_table(rows: Sequence[MotionRow], title: str = "") -> Table:
     """Make a table with a column for each metric; ± is half of the mean's 95 % interval, in brackets what ACTOR prints.
 
-    Args:
-        rows: The title of each row, the record and the source of its scores.
-        published: Rows below them.
-        title: Above the table.
+    Published rows are below, where all rows were measured as those were.
     """
     infos = [metric_info(f"motion/{name}") for name in _MOTION_COLUMNS]
     cells: list[Sequence[str]] = []
     for name, record, source in rows:
         scores = [record.scores.get(score_name(source, metric)) for metric in _MOTION_COLUMNS]
         cells.append([name, *(_cell(*pair, published=True) for pair in zip(scores, infos, strict=True))])
-    for result in published:
+    published = rows[0][1].basis.published
+    is_alike = all(record.basis.published == published for _, record, _ in rows)
+    for result in published if is_alike else ():
         values = (result.values.get(metric) for metric in _MOTION_COLUMNS)
         cells.append([f"{result.title} (published)", *("{:g} [{:g}]".format(*x) if x else "" for x in values)])
     return _grid(("", *(info.heading for info in infos)), cells, title=title, divide_at=len(rows))

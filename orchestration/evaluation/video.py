@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -25,6 +25,7 @@ from posegen.evaluation.color_control import (
     summarize_swaps,
     swap_codes,
 )
+from posegen.evaluation.frame_look import score_look
 from posegen.evaluation.metric_registry import table_position
 from posegen.evaluation.reconstruction import ClipScores, Measure, gather, score_clip, structural_measures
 from posegen.inference.pose_transfer import PoseTransfer
@@ -34,6 +35,7 @@ from posegen.io.images import grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
+from posegen.perception.garments import label_garments
 from posegen.weights import download as weights
 
 Perceptual = Literal["st_lpips", "lpips"]
@@ -134,13 +136,16 @@ def evaluate_video(
     if isinstance(renderer, PoseTransfer):
         left_out["colour"] = f"{renderer.stage.name} renders without colour codes"
     clips = _choose_clips(data, settings, left_out)
-    results = _Results()
+    method, results = data.info.garment_method(settings.garments), _Results()
     with tempfile.TemporaryDirectory() as name:
         local = Path(name)
         for done, file in enumerate(clips):
             on_progress(done, len(clips))
             scores, clip, rendered = score_clip(renderer, file, measures, perceptual=identities)
-            results.clips.append(scores)
+            labels = label_garments(
+                clip.images, clip.keypoints, clip.masks, data.info.garment_method(settings.garments)
+            )
+            results.clips.append(replace(scores, means=scores.means | score_look(clip, rendered, labels)))
             _write_comparison(local, clip, rendered)
             try:
                 swaps, asked = _recolor(renderer, data, file, clip, rendered, settings)
@@ -161,7 +166,7 @@ def evaluate_video(
                 swaps=settings.swaps,
                 asked=settings.asked,
                 weights=identities,
-                garments=data.info.garment_method(settings.garments),
+                garments=method,
             ),
             scores=results.summarize(),
             left_out=left_out,

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from orchestration.generation.people import is_image, shows_person
 from posegen.color.lab import rgb_to_lab
-from posegen.color.palette import parse_color
+from posegen.color.palette import hex_color, parse_color
 from posegen.datasets.clips import DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError
-from posegen.inference.color_matching import match_colors
+from posegen.inference.color_matching import ColorMatch, match_colors
 from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.video_reader import read_image
@@ -119,7 +119,7 @@ def recolor_garments(
 ) -> tuple[Tensor, dict[str, str]]:
     """Replace the codes of the garments for which a colour or a photo is given.
 
-    The lightness stays that of the person's own garment, since codes change a and b.
+    Codes change hue and chroma: a garment keeps about its own lightness.
 
     Args:
         synthesizer: The renderer.
@@ -132,7 +132,7 @@ def recolor_garments(
     Returns:
         The new code (Z,), and a note on each garment that was given a colour.
     """
-    asked: dict[str, tuple[float, float]] = {}
+    asked: dict[str, tuple[float, float, float]] = {}
     notes = {}
     for region, target in targets.items():
         if not target:
@@ -143,16 +143,27 @@ def recolor_garments(
             z = _replace_parts(synthesizer, z, {region: code})
             notes[region] = f"as in {target}"
             continue
-        _, a, b = read_color(target)
-        asked[region] = a, b
-        notes[region] = f"{target} is (a, b) = ({a:.0f}, {b:.0f})"
+        asked[region] = read_color(target)
+        notes[region] = f"{target} is {hex_color(asked[region])}"
     if exact and asked:
         z, matches = match_colors(synthesizer, person, z, asked)
         for region, match in matches.items():
-            notes[region] += f"; rendered at ΔE2000 {match.after:.1f} from it, {match.before:.1f} before the correction"
+            notes[region] += f"; {_describe_match(match)}"
         return z, notes
     lightness = {region: worn_color(person, region)[0] for region in asked}
-    return synthesizer.recolor(z, {region: (lightness[region], *ab) for region, ab in asked.items()}), notes
+    return synthesizer.recolor(z, {region: (lightness[region], a, b) for region, (_, a, b) in asked.items()}), notes
+
+
+def _describe_match(match: ColorMatch) -> str:
+    """Say how far the rendered colour is from the one that was asked for, and why where it is far."""
+    text = f"rendered as {hex_color(match.rendered)}, ΔE2000 {match.after:.1f} from it"
+    if match.after < match.before:
+        text += f", {match.before:.1f} before the correction"
+    else:
+        text += ", which no correction brings nearer"
+    if match.is_reached:
+        return text
+    return f"{text}: as near as this run's codes come, which change hue and chroma and hardly lightness"
 
 
 def read_color(text: str) -> tuple[float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,12 @@ from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 
 _SPACING = 1.5  # metres from one person to the next
 _MAX_FRAMES = 300  # of longer motions every second frame is shown, or every third, …
-_ABOVE = 0.35  # metres from a head up to its caption
+_ABOVE = 0.45  # metres from a head up to its caption
+_CAPTION_WIDTH, _CAPTION_LINES = 66, 3  # letters in a line over all motions, and lines: neighbours do not touch
 _MARGIN = 0.25
+_VIEW = np.array([0.25, -0.93, 0.27]) / np.linalg.norm([0.25, -0.93, 0.27])  # from the middle towards the eye
+_FIELD_OF_VIEW = math.pi / 4  # plotly's, from top to bottom
+_ASPECT = 1.5  # width of a view by its height: of most screens, less what title and slider take
 _PALE: Color = (200, 200, 200)
 _GROUND = "rgb(240, 240, 240)"
 
@@ -53,7 +58,8 @@ _HEAD = _make_head()
 def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[str] = (), title: str = "") -> Path:
     """Write a page on which motions play beside each other, and can be turned and zoomed.
 
-    The page needs no network and no server. It takes 5 MB for plotly.js, and 2.5 kB for each frame of a motion.
+    They begin to play by themselves. The page needs no network and no server. It takes 5 MB for plotly.js, and 2.5 kB
+    for each frame of a motion.
     Each motion starts in its own place, facing the viewer, and keeps its last frame after its end. The rate is the
     highest of all.
 
@@ -69,7 +75,8 @@ def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[
     captions = require_captions(motions, captions)
     figure = make_motion_figure(motions, captions).update_layout(title=title)
     path.parent.mkdir(parents=True, exist_ok=True)
-    page = figure.to_html(include_plotlyjs=True, auto_play=False, default_height="96vh")
+    page = figure.to_html(include_plotlyjs=True, animation_opts=_play(motions), default_height="100vh")
+    page = page.replace("<body>", '<body style="margin: 0; overflow: hidden">')
     path.write_text(page, encoding="utf-8")
     return path
 
@@ -80,19 +87,34 @@ def make_motion_figure(motions: Sequence[Motion], captions: Sequence[str]) -> An
 
     fps = max(motion.fps for motion in motions)
     joints, valid = _line_up([resample(motion, fps) for motion in motions])
-    step = math.ceil(len(joints) / _MAX_FRAMES)
+    step = _step(len(joints))
     frames = [
         go.Frame(data=_add_bodies(joints[number], valid[number]), name=f"{number / fps:.2f}")
         for number in range(0, len(joints), step)
     ]
-    figure = go.Figure(data=[*frames[0].data, _add_captions(joints[0], captions)], frames=frames)
+    labels, legend = _label(captions)
+    figure = go.Figure(data=[*frames[0].data, _add_captions(joints[0], labels)], frames=frames)
     return figure.update_layout(
         scene=_scene(joints),
+        annotations=[_legend(legend)] if legend else [],
         showlegend=False,
-        margin={"l": 0, "r": 0, "t": 50, "b": 90},
-        updatemenus=[_buttons(1000 * step / fps)],
+        margin={"l": 0, "r": 0, "t": 40, "b": 50},
+        updatemenus=[_buttons(_play(motions))],
         sliders=[_slider([frame.name for frame in frames])],
     )
+
+
+def _step(frames: int) -> int:
+    """Frames from one that is shown to the next."""
+    return math.ceil(frames / _MAX_FRAMES)
+
+
+def _play(motions: Sequence[Motion]) -> dict[str, Any]:
+    """How plotly plays the motions in their own time."""
+    fps = max(motion.fps for motion in motions)
+    longest = max(round(len(motion) * fps / motion.fps) for motion in motions)
+    duration = 1000 * _step(longest) / fps
+    return {"frame": {"duration": duration, "redraw": True}, "transition": {"duration": 0}, "fromcurrent": True}
 
 
 def _line_up(motions: Sequence[Motion]) -> tuple[np.ndarray, np.ndarray]:
@@ -132,12 +154,31 @@ def _polyline(joints: np.ndarray, far: Sequence[int]) -> np.ndarray:
     return np.stack([joints[:, near], joints[:, list(far)], gap], axis=2).reshape(-1, 3)
 
 
-def _add_captions(joints: np.ndarray, captions: Sequence[str]) -> Any:
-    """Captions above the heads of the first frame, (N, 24, 3)."""
+def _label(captions: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Labels above the heads, and the lines of a legend where captions are too long for that: labels are numbers then.
+
+    Neighbours are nearer to each other the more there are.
+    """
+    width = _CAPTION_WIDTH // len(captions)
+    wrapped = [textwrap.wrap(caption, max(width, 1), break_long_words=False) for caption in captions]
+    if all(len(lines) <= _CAPTION_LINES and max(map(len, lines), default=0) <= width for lines in wrapped):
+        return ["<br>".join(lines) for lines in wrapped], []
+    return [str(number) for number in range(1, len(captions) + 1)], list(captions)
+
+
+def _legend(captions: Sequence[str]) -> dict[str, Any]:
+    """What the numbers above the heads stand for, in the left upper corner."""
+    lines = [f"<b>{number}</b>  {caption}" for number, caption in enumerate(captions, start=1)]
+    corner = {"xref": "paper", "yref": "paper", "x": 0.01, "y": 0.98, "xanchor": "left", "yanchor": "top"}
+    return {"text": "<br>".join(lines), "align": "left", "showarrow": False, **corner}
+
+
+def _add_captions(joints: np.ndarray, labels: Sequence[str]) -> Any:
+    """Labels above the heads of the first frame, (N, 24, 3)."""
     import plotly.graph_objects as go
 
     x, y, z = joints[:, SMPL_24.index("head")].T
-    return go.Scatter3d(x=x, y=y, z=z + _ABOVE, mode="text", text=list(captions), hoverinfo="skip")
+    return go.Scatter3d(x=x, y=y, z=z + _ABOVE, mode="text", text=list(labels), hoverinfo="skip")
 
 
 def _scene(joints: np.ndarray) -> dict[str, Any]:
@@ -154,12 +195,22 @@ def _scene(joints: np.ndarray) -> dict[str, Any]:
     for name in ("xaxis", "yaxis"):
         axes[name]["gridcolor"] = "white"
     # The longest side has length 1 in the camera's units.
-    ratio = dict(zip("xyz", ((high - low) / (high - low).max()).tolist(), strict=True))
-    return {"aspectmode": "manual", "aspectratio": ratio, "camera": {"eye": {"x": 0.35, "y": -1.25, "z": 0.3}}, **axes}
+    sides = (high - low) / (high - low).max()
+    eye = _VIEW * _fitting_distance(sides)
+    named = [dict(zip("xyz", vector.tolist(), strict=True)) for vector in (sides, eye)]
+    return {"aspectmode": "manual", "aspectratio": named[0], "camera": {"eye": named[1]}, **axes}
 
 
-def _buttons(milliseconds: float) -> dict[str, Any]:
-    play = {"frame": {"duration": milliseconds, "redraw": True}, "transition": {"duration": 0}, "fromcurrent": True}
+def _fitting_distance(sides: np.ndarray) -> float:
+    """The least distance along `_VIEW` from which a box of these sides (3,) about the origin is in the picture."""
+    right = np.array([-_VIEW[1], _VIEW[0], 0.0]) / math.hypot(_VIEW[0], _VIEW[1])
+    corners = np.stack(np.meshgrid(*np.stack([-sides, sides], axis=1) / 2), axis=-1).reshape(-1, 3)
+    x, y, nearer = corners @ right, corners @ np.cross(_VIEW, right), corners @ _VIEW
+    reach = math.tan(_FIELD_OF_VIEW / 2)
+    return float(np.max(nearer + np.maximum(np.abs(x) / _ASPECT, np.abs(y)) / reach))
+
+
+def _buttons(play: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "buttons",
         "direction": "left",

@@ -29,7 +29,7 @@ from posegen.features.layered_person import LayeredPerson
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
-from posegen.inference.photo_report import find_weaknesses, needed_limb
+from posegen.inference.photo_report import find_hidden_hands, find_weaknesses, needed_limb
 from posegen.inference.refined_person import RefinedPerson, load_refiner
 from posegen.io.images import shrink
 from posegen.io.media import is_video_source
@@ -39,13 +39,11 @@ from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
 from posegen.perception.body import FoundBody, find_body
 from posegen.perception.body_tracking import track_video
-from posegen.skeletons import joint_indices
 from posegen.stages import Refiner
 
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _GARMENTS: tuple[Garment, ...] = ("upper", "lower")
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
-_HIPS = joint_indices(["right_hip", "left_hip"])
 _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
 
@@ -187,9 +185,12 @@ def open_person(
     window = _find_frame(found, subject.image.shape[:2], view, movements)
     framed, known = window.cut(subject.image)
     seen = window.move(found.pose)
-    hips = seen.keypoints[_HIPS, :2].mean(axis=0).tolist()
-    photo = perceive_photo(framed, known=known, near=(hips[0], hips[1]))
-    findings = [*subject.notes, *find_weaknesses(found.pose, found.others)]
+    photo = perceive_photo(framed, known=known, region=window.move_region(found.region))
+    findings = [
+        *subject.notes,
+        *find_weaknesses(found.pose, found.others),
+        *find_hidden_hands(photo.pose, photo.labels),
+    ]
     return ShownPerson([photo], photo.background, measure_body(photo.pose), seen, findings)
 
 

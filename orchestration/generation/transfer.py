@@ -200,7 +200,7 @@ def _render_stick_figures(transfers: Mapping[str, _Transfer], output: OutputSett
         path = output.path(name)
         motions = [with_rotations(motion) for motion in (one.source, one.posture, one.generated)]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_motion_video(path, motions, captions, GridLayout(columns=len(motions)))
+        write_motion_video(path, motions, captions, GridLayout(columns=len(motions), one_scale=True))
         write_picture(path.with_suffix(SHEET_SUFFIX), render_strips(motions, captions))
         videos.append(path)
         sheets.append(path.with_suffix(SHEET_SUFFIX))

@@ -27,7 +27,6 @@ from posegen.datasets.motion_build import NamedMotion, write_motions
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError, DatasetError
 from posegen.evaluation.motion_generation import MotionSet
-from posegen.evaluation.published_results import MOTION_RESULTS
 from posegen.io.storage import StorageFolder
 from posegen.stages import Actor, Recognition
 
@@ -115,7 +114,7 @@ def compare_estimators(
 def estimators_text(result: EstimatorComparison, width: int = 160) -> str:
     """Print the table as plain text."""
     text = StringIO()
-    Console(file=text, width=width).print(motion_table(result.rows, MOTION_RESULTS["ntu13"]))
+    Console(file=text, width=width).print(motion_table(result.rows))
     return text.getvalue()
 
 

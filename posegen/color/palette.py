@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import ImageColor
 
-from posegen.color.lab import delta_e_2000, in_gamut, rgb_to_lab
+from posegen.color.lab import delta_e_2000, in_gamut, lab_to_rgb, rgb_to_lab
 from posegen.errors import ColorError
 
 MAX_AB = 90.0
@@ -65,6 +66,11 @@ def parse_color(text: str) -> tuple[float, float, float]:
         raise ColorError(unknown)
     lightness, a, b = rgb_to_lab(np.array(rgb, np.uint8)).tolist()
     return lightness, a, b
+
+
+def hex_color(lab: Sequence[float] | np.ndarray) -> str:
+    """Return L, a, b as ``#rrggbb``; what is out of gamut is clipped per channel."""
+    return "#" + "".join(f"{round(float(channel) * 255):02x}" for channel in lab_to_rgb(np.asarray(lab)))
 
 
 def color_name(lab: tuple[float, float, float]) -> str:

@@ -2,8 +2,8 @@
 
 It is repeated with several seeds. Each repeat samples windows of the training motions, on which the probes are trained,
 and windows of held-out motions, on which everything is measured. Windows are sampled evenly over actions, so that
-chance is one over the number of actions. A transfer is between different actions and, where the data has several
-people, between different people. Postures are normalized by the net's own mean and standard deviation.
+chance is one over the number of actions that have one. A transfer is between different actions and, where the data has
+several people, between different people. Postures are normalized by the net's own mean and standard deviation.
 
 Metrics are given by source: ``real`` motions; the rollouts of `posegen.evaluation.behavior_rollouts`, which are
 ``reconstruction``, ``transfer``, ``late`` (transfers that start in the second half of their targets), ``prior`` and
@@ -225,7 +225,7 @@ def _classify(repeat: _Repeat, metric: str, features: Callable[[Tensor], Tensor]
     }
     for source in ("transfer", "late"):
         values[source][f"target_{metric}"] = _share(predicted[source] == targets)
-    values["chance"] = {metric: 1 / len(repeat.samples.actions)}
+    values["chance"] = {metric: 1 / len(repeat.samples.present)}
     return values
 
 

@@ -159,8 +159,9 @@ def match_target_colors(
     for number, region in enumerate(REGIONS, start=1):
         shown = (content_labels == number).any() and _is_more_than_outline(case.labels == number)
         for _ in range(count if shown else 0):
-            ab = sample_ab(rng, worn_color(case.content, region)[0])
-            z, _match = match_colors(synthesizer, case.content, own, {region: ab})
+            lightness, _, _ = worn_color(case.content, region)
+            ab = sample_ab(rng, lightness)
+            z, _match = match_colors(synthesizer, case.content, own, {region: (lightness, *ab)})
             after = np.stack(list(synthesizer.frames(case.content, case.clip.keypoints, z)))
             target = Swap(region, case.content.image, np.array(ab))
             results.append(_measure(case, target, before, after, _sensitivity(before, after, own, z)))

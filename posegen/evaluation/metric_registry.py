@@ -24,6 +24,7 @@ from posegen.stages import STAGES
 _CIEDE2000 = "CIEDE2000: Sharma et al., 2005"
 _GUO = "Guo et al., 2020, arXiv:2007.15240"
 _BLATTMANN = "Blattmann et al., 2021, arXiv:2103.04677"
+_LOOK = "posegen.evaluation.frame_look"
 _PROBES = f"{_BLATTMANN}, published code; posegen.evaluation.behavior_probes"
 _FUTURES = f"{_BLATTMANN}, Section 4; posegen.metrics.behavior"
 _LOSS = "posegen.losses"
@@ -97,6 +98,11 @@ _GROUPS: dict[str, tuple[MetricInfo, ...]] = {
             "mean absolute error in holes before restoration",
             source="posegen.stages.FeatureRestoration.evaluate",
         ),
+    ),
+    "appearance": (
+        MetricInfo("own_color", "distance of clothes from their own colour", "ΔE2000", "down", digits=2, source=_LOOK),
+        MetricInfo("whole_limbs", "limbs drawn as a whole", "%", "up", scale=100, digits=1, source=_LOOK),
+        MetricInfo("ghosts", "wrong pixels beside the person", "% of it", "down", scale=100, digits=2, source=_LOOK),
     ),
     "time": (
         MetricInfo("flicker", "flicker", "of 1", "down", digits=4, source="Lai et al., 2018, warping error"),
@@ -372,6 +378,7 @@ def _prefix(name: str, **changes: str | bool) -> _Qualifier:
 
 _QUALIFIERS = (
     _prefix("real", is_reference=True),
+    _prefix("learned", is_reference=True),
     _prefix("chance", is_reference=True),
     *map(_prefix, ("reconstruction", "transfer", "late", "prior", "flow", "code")),
     _prefix("generated", phase="motion"),

@@ -7,7 +7,7 @@ sample is the best that generated ones can reach. One action classifier sees all
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,10 +23,13 @@ from posegen.motion.pose_features import pose_features
 from posegen.samples import Batch, MotionCrops, fixed_batch
 
 MOTION_METRICS = ("fid", "accuracy", "diversity", "multimodality", "amplitude")
-MotionSet = Literal["real", "generated"]
+MotionSet = Literal["real", "learned", "generated"]
+"""Real motions, real motions of the people that a generator learned from, and what it generates."""
 GenerateMotions = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """From actions (N,) int64, as indices of the samples' own list, lengths (N,) and the generator of random codes to
 motions (N, T, 25, 6)."""
+ComparedMotions = GenerateMotions | MotionCrops
+"""Where motions come from that are compared with real ones: a generator, or other real ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,22 +68,22 @@ class _Predictions:
 def score_motions(
     samples: MotionCrops,
     recognizer: ActionClassifier,
-    generate: GenerateMotions | None,
+    sources: Mapping[MotionSet, ComparedMotions],
     rest: Tensor,
     protocol: MotionProtocol,
     *,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[MotionSet, dict[str, list[float]]]:
-    """Measure real motions, and generated ones if there are any: every metric of `MOTION_METRICS`, once for each seed.
+    """Measure real motions and others beside them: every metric of `MOTION_METRICS`, once for each seed.
 
-    ``fid`` of real motions is between two samples of their windows, that of generated ones between them and the windows
-    whose actions and lengths they have; ``accuracy`` is in [0, 1]; ``diversity`` and ``multimodality`` are in units of
-    the classifier's features; ``amplitude`` is in metres.
+    ``fid`` of real motions is between two samples of their windows; that of others is between them and the real ones,
+    whose actions and lengths generated ones have. ``accuracy`` is in [0, 1]; ``diversity`` and ``multimodality`` are in
+    units of the classifier's features; ``amplitude`` is in metres.
 
     Args:
         samples: The real motions; their window decides lengths.
         recognizer: The action classifier, which must know all of the samples' actions.
-        generate: Generates motions.
+        sources: What is measured besides.
         rest: (24, 3) metres, the body on which all motions are posed.
         protocol: How to measure.
         on_progress: Called with the number of seeds that are done and the number of all.
@@ -98,14 +101,18 @@ def score_motions(
         sets: dict[MotionSet, tuple[_Predictions, float]] = {
             "real": (real, frechet_distance(real.features, again.features))
         }
-        if generate is not None:
-            motions = _generate_like(windows, generate, seed)
-            generated = _predict(motions, recognizer, columns, rest, protocol, seed)
-            sets["generated"] = (generated, frechet_distance(generated.features, real.features))
-        for source, (predictions, fid) in sets.items():
+        for name, source in sources.items():
+            motions = (
+                _batches(source, 2 * seed, protocol)
+                if isinstance(source, MotionCrops)
+                else _generate_like(windows, source, seed)
+            )
+            found = _predict(motions, recognizer, columns, rest, protocol, seed)
+            sets[name] = (found, frechet_distance(found.features, real.features))
+        for name, (predictions, fid) in sets.items():
             values = _measure(predictions, fid, seed)
-            for name in MOTION_METRICS:
-                scores.setdefault(source, {}).setdefault(name, []).append(values[name])
+            for metric in MOTION_METRICS:
+                scores.setdefault(name, {}).setdefault(metric, []).append(values[metric])
     on_progress(protocol.seeds, protocol.seeds)
     return scores
 

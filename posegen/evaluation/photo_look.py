@@ -18,7 +18,7 @@ from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.inference.photo import Photo
-from posegen.metrics.person import ghosts, grow_masks, limb_coverage, smears
+from posegen.metrics.person import WHOLE_LIMB, ghosts, grow_masks, limb_coverage, smears
 from posegen.person_classes import PersonClass
 
 COLORS: tuple[str, ...] = (
@@ -26,8 +26,6 @@ COLORS: tuple[str, ...] = (
     "#ff7f50",
 )  # fmt: skip
 """Colours that are asked for: black, white, navy, a pastel, and others all around."""
-WHOLE_LIMB = 0.8
-"""Share of its length of which a limb has to be drawn to be whole."""
 CHANGED = 2.0
 """CIEDE2000 from which a pixel has changed."""
 _SURFACES: dict[str, tuple[PersonClass, ...]] = {

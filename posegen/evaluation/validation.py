@@ -88,7 +88,9 @@ class _MotionValidation:
     def measure(self) -> Metrics:
         """FID, accuracy, diversity, multimodality and amplitude of generated motions."""
         rest = torch.from_numpy(self._samples.mean_rest).to(self._stage.device)
-        found = score_motions(self._samples, self._classifier, self._stage.generate_like, rest, _PROTOCOL)
+        found = score_motions(
+            self._samples, self._classifier, {"generated": self._stage.generate_like}, rest, _PROTOCOL
+        )
         return {f"val/generated_{name}": fmean(found["generated"][name]) for name in MOTION_METRICS}
 
 

@@ -24,6 +24,7 @@ _MIN_DIFFERENCE = 14.0  # levels by which hair or fingers differ from what is ar
 _MIN_SHADOW = 5.0  # levels by which shadows are darker
 _DARKEST = 0.35  # of the brightness around: darker is no soft shadow
 _TINT = 0.07  # by which the three channels of a shadow may be darkened differently
+_MIRRORED = 0.3  # of a picture's height, at its upper and lower border, which are continued
 _MEDIAN_FRAMES = 48  # of a clip are looked at
 _MIN_SEEN = 0.05  # of them must show a pixel of the background
 
@@ -37,15 +38,49 @@ def fill_background(
         image: (H, W, 3) uint8 RGB.
         person: (H, W) uint8 probability × 255 of the person.
         pose: One pose; the shadow on the floor is searched at its feet.
-        known: (H, W) bool, False beyond the border of a picture, where everything is made up. Default: all is known.
+        known: (H, W) bool: the rectangle that the picture takes; what lies beyond it is mirrored. Default: all.
     """
     hole = person_hole(image, person, pose)
-    if known is not None:
-        hole |= ~known
-    return fill_by_patches(image, hole, _dilate(hole, _RIM * len(image)))
+    rows, columns = _edges(hole.shape, known)
+    inner = (slice(*rows), slice(*columns))
+    filled = fill_by_patches(image[inner], hole[inner], _dilate(hole, _RIM * len(image))[inner])
+    return mirror_beyond(filled, hole.shape, (rows[0], columns[0]))
 
 
-def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
+def mirror_beyond(picture: np.ndarray, size: tuple[int, ...], corner: tuple[int, int]) -> np.ndarray:
+    """Continue a picture (h, w, 3) beyond its borders by its mirror image: no line is made up, and none is smeared.
+
+    Above and below, the picture is mirrored in strips of its nearest part, so that no floor appears above a wall.
+
+    Args:
+        picture: What is known.
+        size: Height and width of the result.
+        corner: Row and column of the result at which the picture begins.
+    """
+    height, width = picture.shape[:2]
+    ys, xs = (np.arange(length) - first for length, first in zip(size, corner, strict=False))
+    strip = max(round(_MIRRORED * height), 1)
+    above, below = _bounce(-1 - ys, strip), height - 1 - _bounce(ys - height, strip)
+    rows = np.where(ys < 0, above, np.where(ys >= height, below, ys))
+    columns = np.where((xs < 0) | (xs >= width), _bounce(xs, width), xs)
+    return np.ascontiguousarray(picture[rows[:, None], columns])
+
+
+def _bounce(places: np.ndarray, length: int) -> np.ndarray:
+    """Return places that go to and fro within 0 to length - 1, each end twice in a row."""
+    within = places % (2 * length)
+    return np.minimum(within, 2 * length - 1 - within)
+
+
+def _edges(size: tuple[int, ...], known: np.ndarray | None) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the first and the last but one row, and column, of the picture within a frame of a size."""
+    if known is None or not known.any():
+        return (0, size[0]), (0, size[1])
+    rows, columns = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
+    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+
+
+def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, smooth: bool = False) -> np.ndarray:
     """Return what is behind the person of a clip, (H, W, 3) uint8.
 
     Each pixel is the median of the frames in which the person is not near it; what (almost) no frame shows is made up.
@@ -54,6 +89,7 @@ def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray])
     Args:
         images: Frames (H, W, 3) uint8 RGB.
         masks: For each frame (H, W) uint8 probability × 255 of the person.
+        smooth: Make up smooth colours, which takes a tenth of the time, and not structures.
     """
     chosen = np.unique(np.linspace(0, len(images) - 1, min(len(images), _MEDIAN_FRAMES)).round().astype(int))
     frames = np.stack([images[index] for index in chosen])  # (T, H, W, 3)
@@ -65,7 +101,11 @@ def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray])
     middle = [np.take_along_axis(ordered, index[None, ..., None], axis=0)[0] for index in (last // 2, (last + 1) // 2)]
     unseen = seen < max(1.0, _MIN_SEEN * len(chosen))
     median = np.where((seen == 0)[..., None], frames[len(frames) // 2], (middle[0] + middle[1] + 1) // 2)
-    return fill_by_patches(median.astype(np.uint8), unseen)
+    background = median.astype(np.uint8)
+    if smooth:
+        filled = fill_smoothly(background.astype(np.float32), (~unseen).astype(np.float32))
+        return filled.round().astype(np.uint8)
+    return fill_by_patches(background, unseen)
 
 
 def person_hole(image: np.ndarray, person: np.ndarray, pose: BodyPoses | None = None) -> np.ndarray:

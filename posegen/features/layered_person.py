@@ -6,7 +6,7 @@ where they meet and go on behind those that hide them, so that a pose that opens
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -53,8 +53,16 @@ _ANKLES = joint_indices(["right_ankle", "left_ankle"])
 
 # Usual half widths, in lengths of the trunk.
 _HALF_WIDTHS = {"upper_arm": 0.12, "forearm": 0.09, "thigh": 0.18, "calf": 0.13, "foot": 0.1}
+_WIDEST_EDGE = 1.5  # of the width on the other side: up to where the edge of an arm before the body is searched
+_ALONG_EDGE = ((0.0, np.inf), (-np.inf, 0.95))  # of an upper arm, and of a forearm: not of a hand, which is wider
+_PAST = 2.5  # half widths that pixels past such an edge are farther away
+_CONTRAST = 30.0  # levels by which what lies before it differs from what lies beyond, if there is one
+_IN_PLANE = 0.6  # share of an arm's length that is seen, below which its sides are not straight
+_SLIMMEST = 0.6  # of the usual half widths
 _HEAD_RADIUS, _TRUNK_MARGIN, _WITHIN_TRUNK = 0.3, 0.1, 0.8
 _HAND = 0.35  # how far beyond the wrist an arm reaches
+_LEAST_HAND = 0.005  # squared lengths of the trunk: of skin, if a hand is seen
+_OVER_HAND = 0.3  # share of cloth where a hand should be, from which the hand is in it or behind it
 _SEAMS = {_HEAD: 0.12, _RIGHT_ARM: 0.16, _LEFT_ARM: 0.16, _RIGHT_LEG: 0.2, _LEFT_LEG: 0.2, _SKIRT: 0.0}
 _SEAM_OF_SKIRT = 0.2
 
@@ -71,11 +79,13 @@ _MISFITS = {
     PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0, _NEVER),
     PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
 }
+_WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin before trousers is a hand's
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
 _FEWEST = 12  # pixels of a layer that is worth showing
+_CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
 _HIDDEN_WIDTH = 1.5  # half widths across what a leg is behind others
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 _SQUARES = 48  # of the mesh along the height of the picture
@@ -168,15 +178,13 @@ class LayeredPerson:
         if not has_trunk(pose):
             raise ConfigError("the person's shoulders and hips are not all seen, expected both of both")
         layers = _Division(image, pose, labels, matte).layers()
-        missing = [index for index in (*_ARMS, *_LEGS) if not _shows_limb(layers, index, pose)]
+        handless = {arm for arm, side in zip(_ARMS, ("right", "left"), strict=True) if hides_hand(pose, labels, side)}
+        whole = {index for index in (*_ARMS, *_LEGS) if _shows_limb(layers, index, pose)} - handless
+        missing = [index for index in (*_ARMS, *_LEGS) if index not in whole]
         flipped = [np.ascontiguousarray(one[:, ::-1]) for one in (image, labels, matte)]
         mirrored = mirror_pose(pose, image.shape[1])
         others = _Division(flipped[0], mirrored, *flipped[1:]).layers() if missing else {}
-        borrowed = {
-            index: others[index]
-            for index in missing
-            if index in others and _shows_limb(layers, _OTHER_SIDE[index], pose)
-        }
+        borrowed = {index: others[index] for index in missing if index in others and _OTHER_SIDE[index] in whole}
         return cls(image, pose, labels, background, layers | borrowed, frozenset(borrowed))
 
     def recolored(self, image: np.ndarray) -> LayeredPerson:
@@ -258,6 +266,28 @@ def _shows_limb(layers: Mapping[int, Layer], index: int, pose: BodyPoses) -> boo
     if layer is None or not all(layer.bones.seen[SOFT_BONES.index(name)] for name in _CHAINS[index][:2]):
         return False
     return min(foreshortening(pose, name) for name in _CHAINS[index][:2]) > _FORESHORTENED
+
+
+def hides_hand(pose: BodyPoses, labels: np.ndarray, side: str) -> bool:
+    """Return whether an arm is shown down to its wrist, and cloth instead of skin where its hand should be.
+
+    Args:
+        pose: One pose.
+        labels: (H, W) uint8 of `PersonClass`.
+        side: ``right`` or ``left``.
+    """
+    bones, trunk = find_bones(pose), trunk_length(pose)
+    forearm = SOFT_BONES.index(f"{side}_forearm")
+    if not bones.seen[forearm]:
+        return False
+    direction = bones.along[forearm] / max(np.hypot(*bones.along[forearm]), 1e-6)
+    middle = bones.origins[forearm] + bones.along[forearm] + 0.5 * _HAND * trunk * direction
+    disk = cv2.circle(
+        np.zeros(labels.shape, np.uint8), middle.round().astype(int).tolist(), round(0.6 * _HAND * trunk), 1, -1
+    )
+    found = labels[disk > 0]
+    skin, cloth = (found == PersonClass.SKIN).sum(), np.isin(found, _CLOTH).sum()
+    return bool(skin < _LEAST_HAND * trunk**2 and cloth > _OVER_HAND * len(found))
 
 
 def order_by_depth(pose: BodyPoses) -> list[int]:
@@ -370,6 +400,7 @@ class _Division:
     def __init__(self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray):
         self.image, self.pose, self.labels, self.matte = image, pose, labels, matte
         self.bones, self.trunk = find_bones(pose), trunk_length(pose)
+        self.smooth = cv2.GaussianBlur(image, (0, 0), 0.7).astype(np.float32)
         self.hull = cv2.convexHull(pose.keypoints[_TRUNK_JOINTS, :2].round().astype(np.int32))
         inside = matte > _NOBODY
         # The soft border of a person has the class of the person beside it.
@@ -446,13 +477,20 @@ class _Division:
                     beyond = _HAND * self.trunk if name.endswith("forearm") else 0.0
                     offset, width = self._measure_limb(bone)
                     distance = self._bone_distance(points - offset, bone, beyond) / width
+                    if layer in _ARMS and foreshortening(self.pose, name) > _IN_PLANE:
+                        distance = distance + self._past_edge(points, bone)
                     distances[layer] = np.minimum(distances[layer], distance)
+        is_clothed = bool(np.isin(self._classes_along(("right_thigh", "left_thigh")), _CLOTH).mean() > 0.5)
         for name in ("right_forearm", "left_forearm"):
             bone = SOFT_BONES.index(name)
             if self.bones.seen[bone]:
                 wrist = self.bones.origins[bone] + self.bones.along[bone]
                 near = np.linalg.norm(points - wrist, axis=1) < _HAND * self.trunk
-                distances[[_TORSO, *_LEGS]] += _IN_HAND * (near & (classes == PersonClass.SKIN))
+                skin = classes == PersonClass.SKIN
+                distances[[_TORSO, *_LEGS]] += _IN_HAND * (near & skin)
+                if is_clothed:
+                    wide = np.linalg.norm(points - wrist, axis=1) < _WHOLE_HAND * self.trunk
+                    distances[list(_LEGS)] += _MISFITS[PersonClass.LOWER][2] * (wide & skin)
         if self.has_skirt:
             below = self._share_along(points, "chest", 0.85, 1.0) > 0.5
             cloth = np.isin(classes, _CLOTH)
@@ -470,6 +508,28 @@ class _Division:
         outline: there it is as wide as on the other, within what people measure.
         """
         usual = _HALF_WIDTHS[SOFT_BONES[bone].split("_", 1)[1]] * self.trunk
+        _, normal, (first, second) = self._find_outline(bone, usual)
+        if np.isfinite(first) and np.isfinite(second):
+            half, offset = (first + second) / 2, (first - second) / 2
+        elif np.isfinite(first) or np.isfinite(second):
+            outer, sign = (first, 1) if np.isfinite(first) else (second, -1)
+            half = float(np.clip(outer, _SLIMMEST * usual, 1.3 * usual))
+            offset = sign * max(outer - half, 0.0)
+        else:
+            half, offset = usual, 0.0
+        return offset * normal, float(np.clip(half, _SLIMMEST * usual, 1.6 * usual))
+
+    def _find_outline(self, bone: int, usual: float) -> tuple[np.ndarray, np.ndarray, list[float]]:
+        """Find how far the outline is from a limb's bone.
+
+        Args:
+            bone: Its number.
+            usual: Half the width in pixels that such limbs usually have.
+
+        Returns:
+            (9, 2) points on the bone; (2,) the unit vector to its first side; and the distance in pixels on the first
+            and the second side, infinite where there is no outline near.
+        """
         start, vector = self.bones.origins[bone], self.bones.along[bone]
         normal = np.array([vector[1], -vector[0]]) / max(np.hypot(*vector), 1e-6)
         reach = np.arange(0, _WIDEST_LIMB * usual, 0.5)
@@ -483,16 +543,39 @@ class _Division:
             person = inside & (self.matte[ys.clip(0, height - 1), xs.clip(0, width - 1)] > 0.5)
             ends = np.where(person.all(axis=1), np.inf, reach[(~person).argmax(axis=1)])
             sides.append(float(np.median(ends)))
-        first, second = sides
-        if np.isfinite(first) and np.isfinite(second):
-            half, offset = (first + second) / 2, (first - second) / 2
-        elif np.isfinite(first) or np.isfinite(second):
-            outer, sign = (first, 1) if np.isfinite(first) else (second, -1)
-            half = float(np.clip(outer, usual, 1.3 * usual))
-            offset = sign * max(outer - half, 0.0)
-        else:
-            half, offset = usual, 0.0
-        return offset * normal, float(np.clip(half, 0.6 * usual, 1.6 * usual))
+        return middles, normal, sides
+
+    def _past_edge(self, points: np.ndarray, bone: int) -> np.ndarray:
+        """How many pixels points (N, 2) lie past an edge that ends an arm before the body, at most `_PAST`.
+
+        The edge runs along the bone where the picture's colours differ most, on a side that has no outline.
+        """
+        past = np.zeros(len(points))
+        usual = _HALF_WIDTHS[SOFT_BONES[bone].split("_", 1)[1]] * self.trunk
+        middles, normal, sides = self._find_outline(bone, usual)
+        expected = min(*sides, 1.3 * usual)
+        window = max(round(2 * expected), 2)  # half pixels
+        reach = np.arange(0, round(2 * _WIDEST_EDGE * expected) + 1) / 2
+        for side, towards in zip(sides, (normal, -normal), strict=True):
+            if np.isfinite(side):
+                continue
+            steps = np.arange(-2, len(reach) + window + 2) / 2
+            places = (middles[:, None] + steps[:, None] * towards).astype(np.float32)  # (M, R, 2)
+            # Medians along the bone and across it: a pattern or a strap differs nowhere for long.
+            colors = np.median(cv2.remap(self.smooth, places, None, cv2.INTER_LINEAR), axis=0)  # type: ignore[call-overload]
+            contrast = np.linalg.norm(colors[4 : len(reach) + 4] - colors[: len(reach)], axis=-1)
+            for number in range(len(reach)):
+                before = np.median(colors[max(number + 2 - window, 0) : number + 2], axis=0)
+                beyond = np.median(colors[number + 3 : number + 3 + window], axis=0)
+                contrast[number] *= np.linalg.norm(beyond - before) > _CONTRAST
+            contrast *= np.exp(-((reach / expected - 1) ** 2) / 2)
+            best = int(contrast.argmax())
+            if contrast[best] > 0:
+                past = np.maximum(past, (points - middles[0]) @ towards - reach[best])
+        vector = self.bones.along[bone]
+        along = (points - self.bones.origins[bone]) @ vector / max(float(vector @ vector), 1e-9)
+        first, last = _ALONG_EDGE[SOFT_BONES[bone].endswith("forearm")]
+        return np.where((along > first) & (along < last), np.minimum(past, _PAST), 0.0)
 
     def _finds_skirt(self) -> bool:
         """Whether cloth hangs between the thighs: a skirt, a dress or a long coat."""
@@ -507,20 +590,21 @@ class _Division:
         middle = middle[(middle >= 0).all(axis=1) & (middle[:, 0] < width) & (middle[:, 1] < height)]
         cloth = np.isin(self.labels, _CLOTH)
         between = cloth[middle[:, 1], middle[:, 0]].mean() if len(middle) else 0.0
-        knees = self._classes_around_calves()
-        is_bare = knees.size > 0 and bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
+        knees = self._classes_along(("right_calf", "left_calf"))
+        is_bare = bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
         return bool(between > 0.8 and is_bare)
 
-    def _classes_around_calves(self) -> np.ndarray:
-        found = []
-        for name in ("right_calf", "left_calf"):
+    def _classes_along(self, names: Iterable[str]) -> np.ndarray:
+        """The classes of pixels along bones, between their ends; that of nobody where none is seen."""
+        found = [np.zeros(1, np.uint8)]
+        for name in names:
             bone = SOFT_BONES.index(name)
             if self.bones.seen[bone]:
                 points = self.bones.origins[bone] + np.linspace(0.3, 0.8, 10)[:, None] * self.bones.along[bone]
                 xs, ys = points.round().astype(int).T
                 ok = (xs >= 0) & (ys >= 0) & (xs < self.labels.shape[1]) & (ys < self.labels.shape[0])
                 found.append(self.classes[ys[ok], xs[ok]])
-        return np.concatenate(found) if found else np.zeros(0, np.uint8)
+        return np.concatenate(found)
 
     # ---- What a layer shows of others, and behind others
 
@@ -594,7 +678,8 @@ class _Division:
         if not chain:
             weights[:, base] = 1
             return weights
-        rest = self._share_along(points, SOFT_BONES[chain[0]], -0.1, 0.3)
+        later = _CROTCH * self._between_legs(points, index) if index in _LEGS else 0.0
+        rest = self._share_along(points, SOFT_BONES[chain[0]], -0.1 + later, 0.3 + later)
         weights[:, base] = 1 - rest
         for near, far in pairwise(chain):
             if SOFT_BONES[far].endswith(("foot", "hand")):
@@ -648,7 +733,15 @@ class _Division:
         t = np.clip((points - start) @ vector / length**2, 0, 1 + beyond / length)
         return np.linalg.norm(points - start - t[:, None] * vector, axis=1)
 
-    def _share_along(self, points: np.ndarray, name: str, start: float, stop: float) -> np.ndarray:
+    def _between_legs(self, points: np.ndarray, leg: int) -> np.ndarray:
+        """How far points (N, 2) are from a leg's bone towards the other leg, 0 to 1 where the two meet."""
+        own, other = (self.bones.origins[SOFT_BONES.index(_CHAINS[one][0])] for one in (leg, _OTHER_SIDE[leg]))
+        inwards = (other - own) / 2
+        return np.clip((points - own) @ inwards / max(float(inwards @ inwards), 1e-9), 0, 1)
+
+    def _share_along(
+        self, points: np.ndarray, name: str, start: float | np.ndarray, stop: float | np.ndarray
+    ) -> np.ndarray:
         """A soft step from 0 to 1 between two places along a bone, in its lengths."""
         index = SOFT_BONES.index(name)
         vector = self.bones.along[index]

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 _FAR = -1e4  # a position outside of every texture
+_JUMP = 2.0  # pixels of the source per pixel of the target, beyond which it may not be continuous
 _WHOLE = 0.999  # of the corners of a cell of the coarse map that lie on the mesh
 
 
@@ -126,6 +127,16 @@ def target_positions(
     shape = ((right - left - 1) * step + 1, (bottom - top - 1) * step + 1)
     positions = _enlarge(samples, shape, step)
     covered = _enlarge(valid, shape, step) >= _WHOLE
+    folded = _folds(samples, step)
+    if folded.any():
+        torn = _enlarge(folded.astype(np.float32), shape, step) > 0
+        exact = np.full_like(positions, _FAR)
+        every, (x0, y0, x1, y1) = inverse_map(mesh, moved, size, 1)
+        rows = _overlap(y0, y1, top * step, shape[1])
+        columns = _overlap(x0, x1, left * step, shape[0])
+        into, out_of = zip(rows, columns, strict=True)
+        exact[into] = every[out_of]
+        positions[torn] = exact[torn]
     positions[~covered] = _FAR
     x0, y0 = left * step, top * step
     return positions[: size[0] - y0, : size[1] - x0], (x0, y0)
@@ -134,6 +145,30 @@ def target_positions(
 def is_covered(positions: np.ndarray) -> np.ndarray:
     """Return at which positions (h, w, 2) of `target_positions` there is something, (h, w) bool."""
     return positions[..., 0] > _FAR / 2
+
+
+def _overlap(start: int, stop: int, first: int, length: int) -> tuple[slice, slice]:
+    """Return what of a range lies within another one of a length: counted from the other's first, and from its own."""
+    low, high = max(start, first), max(min(stop, first + length), start, first)
+    return slice(low - first, high - first), slice(low - start, high - start)
+
+
+def _folds(samples: np.ndarray, step: int) -> np.ndarray:
+    """Return at which samples (h, w, 2) a mesh lies over itself, (h, w) bool.
+
+    Between two of its folds the source jumps. Interpolated, everything between them would be seen as a thin line.
+    """
+    folds = np.zeros(samples.shape[:2], bool)
+    on_mesh = samples[..., 0] > _FAR / 2
+    for axis in (0, 1):
+        ahead = np.diff(samples, axis=axis)
+        whole = np.take(on_mesh, np.arange(1, samples.shape[axis]), axis) & np.delete(on_mesh, -1, axis)
+        both = np.delete(whole, 0, axis) & np.delete(whole, -1, axis)
+        change = np.linalg.norm(np.diff(ahead, axis=axis), axis=-1) * both
+        unlike = np.minimum(*(np.insert(change, end, np.inf, axis) for end in (0, change.shape[axis])))
+        jumps = whole & (np.linalg.norm(ahead, axis=-1) > _JUMP * step) & (unlike > _JUMP * step)
+        folds |= np.insert(jumps, 0, False, axis) | np.insert(jumps, jumps.shape[axis], False, axis)
+    return folds
 
 
 def _enlarge(samples: np.ndarray, shape: tuple[int, int], step: int) -> np.ndarray:

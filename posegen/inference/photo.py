@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import cv2
@@ -14,6 +14,7 @@ from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.features.matte import soft_matte
+from posegen.perception.blazepose import Region
 from posegen.perception.body import FAINTEST, FoundBody, find_body
 from posegen.perception.keypoint_maps import map_keypoints
 from posegen.perception.person_parser import parse_person
@@ -52,7 +53,7 @@ class Photo:
 
 
 def perceive_photo(
-    image: np.ndarray, person: int = 1, known: np.ndarray | None = None, near: tuple[float, float] | None = None
+    image: np.ndarray, person: int = 1, known: np.ndarray | None = None, region: Region | None = None
 ) -> Photo:
     """Find the person of a picture, their pose, and the classes of its pixels.
 
@@ -60,12 +61,12 @@ def perceive_photo(
         image: (H, W, 3) uint8 RGB.
         person: Which of several people: 1 for the most prominent, 2 for the next.
         known: (H, W) bool, False where the picture ends and what is shown is to be made up. Default: all of it.
-        near: x and y of the middle of somebody's hips: who is nearest to it, instead of the most prominent.
+        region: The square around the person, where it is known; see `find_body`.
 
     Raises:
         PerceptionError: The picture shows no such person.
     """
-    found = find_body(image, person, near)
+    found = find_body(image, person, region)
     if known is not None:
         found.mask[~known] = 0
     labels = parse_person(image, found.pose.keypoints, found.mask)
@@ -104,6 +105,11 @@ class PhotoFrame(NamedTuple):
         return BodyPoses(
             keypoints.astype(np.float32), (scale * poses.depths).astype(np.float32), toes.astype(np.float32)
         )
+
+    def move_region(self, region: Region) -> Region:
+        """Return a square in pixels of the picture as one in those of the frame."""
+        x, y = self.matrix[:, :2] @ [region.x, region.y] + self.matrix[:, 2]
+        return replace(region, x=float(x), y=float(y), size=region.size * float(self.matrix[0, 0]))
 
 
 def find_frame(

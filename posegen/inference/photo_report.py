@@ -10,6 +10,7 @@ import numpy as np
 
 from posegen.features.body_bones import foreshortening, has_trunk, shows_front, trunk_length
 from posegen.features.body_pose import BodyPoses
+from posegen.features.layered_person import hides_hand
 from posegen.inference.body_measures import facing_yaw
 from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.pose_fitting import fit_motion
@@ -25,6 +26,7 @@ _LIMBS = {"arm": ("upper_arm", "forearm"), "leg": ("thigh", "calf")}
 _JOINTS = {"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")}
 _SIDE_VIEW = 55.0  # degrees from the front
 _SMALL = 200.0  # pixels of height, below which a face has no features
+_CROSSED = 0.06  # lengths of the trunk by which a knee or an ankle is on the other's side
 _BENT = 125.0  # degrees at a knee
 _SHORT = 0.5  # share of a bone's length that is seen
 _STRETCHED = 1.6  # how much longer than in the photo a limb is shown
@@ -103,13 +105,34 @@ def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
                 found.append(f"the {side} {joints} is not seen: the {limb} is taken from the other side, or left out")
             elif min(foreshortening(pose, f"{side}_{bone}") for bone in bones) < _SHORT:
                 found.append(f"the {side} {limb} points to the viewer: stretched out, it is blurred")
-    for side in _SIDES:
-        if _sees(pose, f"{side}_wrist") and _lies_on_trunk(pose, f"{side}_wrist"):
-            found.append(f"the {side} hand lies before the trunk: the cloth behind it is made up")
+    if _folds_arms(pose):
+        found.append("the arms are folded: they come apart with seams, and the cloth behind them is made up")
+    else:
+        for side in _SIDES:
+            if _sees(pose, f"{side}_wrist") and _lies_on_trunk(pose, f"{side}_wrist"):
+                found.append(f"the {side} hand lies before the trunk: the cloth behind it is made up")
+    if _crosses_legs(pose):
+        found.append("the legs are crossed: what one hides of the other is made up")
     angles = [_knee_angle(pose, side) for side in _SIDES]
     if all(angle < _BENT for angle in angles):
         found.append("the person sits or squats: standing, trousers are stretched")
     return found
+
+
+def find_hidden_hands(pose: BodyPoses, labels: np.ndarray) -> list[str]:
+    """Say which hands a picture does not show at the end of arms that it shows, one line for each.
+
+    Args:
+        pose: One pose.
+        labels: (H, W) uint8 of `PersonClass`.
+    """
+    hidden = [side for side in _SIDES if hides_hand(pose, labels, side)]
+    if len(hidden) == len(_SIDES):
+        return ["no hand is seen, as in pockets or behind the body: the arms end without hands"]
+    return [
+        f"the {side} hand is not seen, as in a pocket or behind the body: the arm is taken from the other side"
+        for side in hidden
+    ]
 
 
 def judge_action(photo: BodyPoses, poses: BodyPoses) -> ActionFit:
@@ -169,6 +192,29 @@ def _lies_on_trunk(pose: BodyPoses, joint: str) -> bool:
     half = np.linalg.norm(_point(pose, "left_shoulder") - _point(pose, "right_shoulder")) / 2
     aside = np.linalg.norm(_point(pose, joint) - neck - t * down)
     return bool(0.1 < t < 0.9 and aside < 0.7 * half)
+
+
+def _folds_arms(pose: BodyPoses) -> bool:
+    """Whether both wrists lie before the trunk, at or beyond its middle as seen from their own shoulder."""
+    if not all(_sees(pose, f"{side}_wrist") and _lies_on_trunk(pose, f"{side}_wrist") for side in _SIDES):
+        return False
+    right, left = (_point(pose, f"{side}_shoulder") for side in _SIDES)
+    shares = [(_point(pose, f"{side}_wrist") - right) @ (left - right) / max((left - right) @ (left - right), 1e-9)
+              for side in _SIDES]  # fmt: skip
+    return bool(shares[0] > shares[1])
+
+
+def _crosses_legs(pose: BodyPoses) -> bool:
+    """Whether the knees or the ankles of a person who is not seen from the side are on the other's side."""
+    if abs(facing_yaw(pose)) > _SIDE_VIEW:
+        return False
+    across = _point(pose, "left_hip") - _point(pose, "right_hip")
+    across = across / max(np.linalg.norm(across), 1e-9)
+    return any(
+        (_point(pose, f"left_{name}") - _point(pose, f"right_{name}")) @ across < -_CROSSED * trunk_length(pose)
+        for name in _JOINTS["leg"][1:]
+        if all(_sees(pose, f"{side}_{name}") for side in _SIDES)
+    )
 
 
 def _knee_angle(pose: BodyPoses, side: str) -> float:

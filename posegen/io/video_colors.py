@@ -7,7 +7,7 @@ are brought to 203 cd/m² at white (ITU-R BT.2408), and what is brighter is roll
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -87,7 +87,7 @@ class ColorTags:
         return ""
 
 
-def _is_known(tag: int, table: dict[int, object] | dict[int, Callable[[np.ndarray], np.ndarray]]) -> bool:
+def _is_known(tag: int, table: Mapping[int, object]) -> bool:
     return tag in table or tag in _PLAIN_PRIMARIES & _PLAIN_CURVES
 
 

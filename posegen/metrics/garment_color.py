@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from posegen.color.garment_recoloring import Garment, Lab, shown_color
-from posegen.color.lab import delta_e_2000, lab_to_rgb, rgb_to_lab
+from posegen.color.lab import delta_e_2000, rgb_to_lab
+from posegen.color.palette import hex_color
 from posegen.errors import ConfigError
 
 _SHOWN = 0.5  # ΔE2000 from the colour of a display: less is rounding
@@ -80,5 +81,5 @@ def gamut_note(lab: Lab) -> str:
     away = float(delta_e_2000(shown, np.array(lab, np.float64)))
     if away < _SHOWN:
         return ""
-    code = "".join(f"{round(float(channel) * 255):02x}" for channel in lab_to_rgb(shown))
-    return f"no sRGB display has this colour: #{code} is shown, the same lightness and hue, ΔE2000 {away:.1f} from it"
+    code = hex_color(shown)
+    return f"no sRGB display has this colour: {code} is shown, the same lightness and hue, ΔE2000 {away:.1f} from it"

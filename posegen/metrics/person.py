@@ -15,6 +15,8 @@ SAME = 3.0
 """CIEDE2000 up to which two pixels show the same thing in the same light."""
 SMEARED = 6.0
 """Distance in LAB from which a filled background is seen to be filled."""
+WHOLE_LIMB = 0.8
+"""Share of its length of which a limb has to be drawn to be whole."""
 LIMB_ENDS: tuple[tuple[int, int], ...] = tuple(
     tuple(joint_indices([f"{side}_{near}", f"{side}_{far}"]).tolist())
     for side in ("right", "left")

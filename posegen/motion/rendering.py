@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -64,6 +64,8 @@ class GridLayout:
     """Cells in a row at most."""
     loop: bool = False
     """Start motions again that have ended; otherwise they keep their last frame."""
+    one_scale: bool = False
+    """Show a metre equally large in all cells; otherwise each motion fills its own."""
 
     def __post_init__(self) -> None:
         if self.columns < 1:
@@ -121,6 +123,17 @@ class MotionRenderer:
 
     def __len__(self) -> int:
         return len(self.motion)
+
+    @property
+    def distance(self) -> float:
+        """Metres from the camera to the middle of what it frames."""
+        return float(self._camera.project((self._low + self._high) / 2)[2])
+
+    def move_back(self, distance: float) -> None:
+        """Move the camera away, to this distance in metres: all of a size show a metre equally large at the same."""
+        x, y, z = self._camera.translation
+        self._camera = replace(self._camera, translation=(x, y, z + distance - self.distance))
+        self._still = None if self._still is None else self._rasterize_floor(np.zeros(3))
 
     def frame(self, number: int) -> np.ndarray:
         """Render a frame: (H, W, 3) uint8 RGB."""
@@ -197,6 +210,8 @@ def render_together(
     if len({motion.fps for motion in motions}) > 1:
         raise MotionError(f"motions have {sorted({motion.fps for motion in motions})} frames per second: resample them")
     renderers = [MotionRenderer(motion, layout.size, view=layout.view) for motion in motions]
+    if layout.one_scale:
+        _share_scale(renderers)
     for number in range(max(map(len, renderers))):
         cells = [
             _captioned(one.frame(number % len(one) if layout.loop else min(number, len(one) - 1)), caption)
@@ -222,11 +237,11 @@ def render_strips(
     captions: Sequence[str] = (),
     size: tuple[int, int] = (128, 96),
     *,
-    every: int = 3,
+    every: float = 0.1,
     columns: int = 20,
     view: ViewAngle = "angled",
 ) -> np.ndarray:
-    """Render every third frame of motions, from left to right, as in the figures of Petrovich et al. (2021).
+    """Render frames of motions from left to right, equally far apart in time and in one scale.
 
     The person is in the middle of each picture.
 
@@ -234,7 +249,7 @@ def render_strips(
         motions: From above.
         captions: One for each, or none at all.
         size: Height and width of each picture.
-        every: Frames from one picture to the next.
+        every: Seconds from one picture to the next.
         columns: Pictures in a row at most; a longer motion continues in the next row.
         view: See `MotionRenderer`.
 
@@ -245,14 +260,24 @@ def render_strips(
         MotionError: There are no motions, captions are not one each, or `every` or `columns` is not positive.
     """
     captions = require_captions(motions, captions)
-    if every < 1 or columns < 1:
-        raise MotionError(f"got every {every} and columns {columns}, expected 1 or more")
+    if every <= 0 or columns < 1:
+        raise MotionError(f"got every {every} and columns {columns}, expected more than 0 seconds, and 1 or more")
+    renderers = [MotionRenderer(motion, size, view=view, follow=True) for motion in motions]
+    _share_scale(renderers)
     rows = []
-    for motion, caption in zip(motions, captions, strict=True):
-        renderer = MotionRenderer(motion, size, view=view, follow=True)
-        frames = [renderer.frame(number) for number in range(0, len(renderer), every)]
+    for renderer, caption in zip(renderers, captions, strict=True):
+        last = len(renderer) - 1
+        times = np.arange(0, last + 0.5, max(every * renderer.motion.fps, 1))  # no frame twice
+        frames = [renderer.frame(min(round(number), last)) for number in times.tolist()]
         rows.append(_captioned(_lay_out(frames, columns), caption))
     return _stack_rows(rows)
+
+
+def _share_scale(renderers: Sequence[MotionRenderer]) -> None:
+    """Move cameras back until all are as far from their person as the farthest."""
+    farthest = max(renderer.distance for renderer in renderers)
+    for renderer in renderers:
+        renderer.move_back(farthest)
 
 
 def fit_camera(points: np.ndarray, canvas: tuple[int, int], view: ViewAngle = "angled") -> PinholeCamera:

@@ -295,7 +295,7 @@ def follow_both_ways(networks: BlazeposeNetworks, images: Sequence[np.ndarray]) 
     sightings = list(follow_landmarks(networks, images))
     end = _end_of(sightings)
     while end > 0 and len(images) - end > max(_LOST_SHARE * len(images), 1):
-        later: list[Sighting | None] = [None] * end + list(follow_landmarks(networks, images[end:]))
+        later: list[Sighting | None] = [*([None] * end), *follow_landmarks(networks, images[end:])]
         if _presence(later) > _presence(sightings):
             sightings = later
         after = _end_of(later)

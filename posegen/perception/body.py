@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -41,9 +43,11 @@ class FoundBody:
     """(H, W) uint8 probability × 255 of the person's pixels."""
     others: int
     """How many other people of comparable size the picture shows."""
+    region: Region
+    """The square around the person, in pixels of the picture."""
 
 
-def find_body(image: np.ndarray, person: int = 1, near: tuple[float, float] | None = None) -> FoundBody:
+def find_body(image: np.ndarray, person: int = 1, region: Region | None = None) -> FoundBody:
     """Find a person in a picture (H, W, 3) uint8 RGB.
 
     Shoulders and hips that are hidden, or lie beyond the picture, and legs of which no side is seen, are guessed where
@@ -52,37 +56,51 @@ def find_body(image: np.ndarray, person: int = 1, near: tuple[float, float] | No
     Args:
         image: The picture.
         person: Which of several people: 1 for the most prominent, 2 for the next.
-        near: x and y in pixels of the middle of somebody's hips: the person nearest to it, instead of the most
-            prominent.
+        region: The square around the person in pixels of the picture, where it is known: nobody is searched then,
+            and nobody else is counted.
 
     Raises:
         PerceptionError: The picture shows no such person.
     """
-    networks = BlazeposeNetworks()
+    networks = _shared_networks()
     resized = fit_networks(image)
-    height, width = resized.shape[:2]
-    scale = image.shape[1] / width
-
-    def order(one: Region) -> float:
-        if near is not None:
-            return float(np.hypot(one.x - near[0] / scale, one.y - near[1] / scale))
-        return -prominence(np.array([one.x, one.y]), one.size, height, width)
-
-    regions = sorted(networks.detect(resized), key=order)
-    if not regions:
-        raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
-    if len(regions) < person:
-        seen = "one person is" if len(regions) == 1 else f"{len(regions)} people are"
-        raise PerceptionError(f"{seen} seen in the picture, expected {person}: --person says which of them is taken")
-    sighting = _look(networks, resized, regions[person - 1])
+    scale = image.shape[1] / resized.shape[1]
+    regions = networks.detect(resized) if region is None else []
+    if region is None:
+        sighting = _look(networks, resized, _choose(regions, person, resized.shape[:2]))
+    else:
+        sighting = networks.look(resized, _scaled(region, 1 / scale))
     if not is_person(sighting):
         raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
     pose = body_of_landmarks(sighting.landmarks, sighting.world, scale, image.shape[:2])
     return FoundBody(
         _with_guesses(pose, sighting.landmarks, scale),
-        cv2.resize(sighting.mask_in_frame(height, width), image.shape[1::-1], interpolation=cv2.INTER_CUBIC),
+        cv2.resize(sighting.mask_in_frame(*resized.shape[:2]), image.shape[1::-1], interpolation=cv2.INTER_CUBIC),
         count_others(sighting.next_region(), regions),
+        _scaled(sighting.next_region(), scale),
     )
+
+
+@cache
+def _shared_networks() -> BlazeposeNetworks:
+    return BlazeposeNetworks()
+
+
+def _choose(regions: Sequence[Region], person: int, size: tuple[int, int]) -> Region:
+    """Return the square around one of several people in a picture of a size, 1 for the most prominent."""
+    if not regions:
+        raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
+    if len(regions) < person:
+        seen = "one person is" if len(regions) == 1 else f"{len(regions)} people are"
+        raise PerceptionError(f"{seen} seen in the picture, expected {person}: --person says which of them is taken")
+    ordered = sorted(regions, key=lambda one: -prominence(np.array([one.x, one.y]), one.size, *size))
+    return ordered[person - 1]
+
+
+def _scaled(region: Region, scale: float) -> Region:
+    """Return the square in a picture that is resized; centres of pixels stay where they are."""
+    x, y = ((place + 0.5) * scale - 0.5 for place in (region.x, region.y))
+    return replace(region, x=x, y=y, size=region.size * scale)
 
 
 def body_of_landmarks(landmarks: np.ndarray, world: np.ndarray, scale: float, size: tuple[int, int]) -> BodyPoses:

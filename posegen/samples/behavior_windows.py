@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,6 +71,7 @@ class BehaviorWindows:
         self.settings, self.actions = settings, list(actions)
         fitting = [entry for entry in dataset.split(split) if entry.action in self.actions]
         self.entries = [entry for entry in fitting if entry.num_frames > num_frames]
+        self._too_short = Counter(entry.action for entry in fitting if entry.num_frames <= num_frames)
         if not self.entries:
             longest = max((entry.num_frames for entry in fitting), default=0)
             raise DatasetError(
@@ -104,6 +106,17 @@ class BehaviorWindows:
             "paired": self.window(sample.paired),
             "action": np.array(self._labels[sample.window]),
         }
+
+    @property
+    def present(self) -> list[str]:
+        """The `actions` of which there is a window."""
+        return [self.actions[label] for label in np.unique(self._labels)]
+
+    def describe_left_out(self) -> str:
+        """Say how many motions of each action are shorter than a window; "" where none is."""
+        totals = Counter(entry.action for entry in self.entries) + self._too_short
+        counts = (f"{self._too_short[one]} of {totals[one]} {one}" for one in self.actions if self._too_short[one])
+        return ", ".join(counts)
 
     @property
     def labels(self) -> np.ndarray:

@@ -458,7 +458,9 @@ def test_ray_makes_the_same_clips(ray_session, videos, out, tmp_path):
         np.testing.assert_array_equal(one.keypoints, other.keypoints)
     assert summary.num_made == summary.num_clips == 5
     assert [done for done, _ in heard] == list(range(1, heard[-1][1] + 1))
-    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "index.parquet", "rejected.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("clips", "dataset.json", "index.parquet", "preview", "preview.html", "rejected.json")
+    ]
     start = time.perf_counter()
     prepare_videos(videos, out, replace(settings, workers=-1))
     assert time.perf_counter() - start < first / 50

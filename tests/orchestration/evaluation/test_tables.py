@@ -45,9 +45,12 @@ def test_metrics_of_a_stage_that_nobody_registered_are_in_the_table():
     assert rows["test/charm"][1:4] == ["", "1.235e+05", ""] and rows["mean absolute error"][1:3] == ["↓", "0.0123"]
 
 
+ALIKE = {"split": "all", "learned_from_all": True, "num_motions": 1000, "seeds": 20, "recognizer": "gru-humanact12"}
+
+
 def test_a_column_for_each_metric_of_motions():
     scores = {f"{source}{name}": SEEDED for source in ("", "real_") for name in ("fid", "accuracy", "amplitude")}
-    record = make_record("runs/actor", replace(MOTION, recognizer="gru-humanact12"), scores=scores)
+    record = make_record("runs/actor", replace(MOTION, **ALIKE), scores=scores)
     heads, real, generated, *published = cells(*record_tables(record))
     assert heads == [
         *("", "FID ↓", "accuracy, % ↑", "diversity → real", "multimodality → real", "amplitude, cm → real")
@@ -58,6 +61,19 @@ def test_a_column_for_each_metric_of_motions():
     assert generated[3] == ""
     assert [row[0] for row in published] == [f"{row.title} (published)" for row in MOTION_RESULTS["gru-humanact12"]]
     assert published[0][1:] == ["0.02 [0.01]", "99.7 [0.1]", "6.85 [0.05]", "2.45 [0.04]", ""]
+
+
+@pytest.mark.parametrize("change", [{"split": "test"}, {"learned_from_all": False}, {"num_motions": 999}, {"seeds": 5}])
+def test_published_scores_stand_beside_scores_of_their_kind_alone(change):
+    basis = replace(MOTION, **ALIKE | change)
+    (table,) = record_tables(make_record("runs/actor", basis, scores={"fid": SEEDED}))
+    assert [row[0] for row in cells(table)] == ["", "real", "generated"]
+    assert any("no published scores beside these" in line for line in basis.describe("data"))
+
+
+def test_people_that_a_run_learned_from_have_a_row():
+    record = make_record("runs/actor", MOTION, scores={"fid": SEEDED, "learned_fid": SEEDED, "real_fid": SEEDED})
+    assert [row[0] for row in cells(*record_tables(record))] == ["", "real", "real people it learned from", "generated"]
 
 
 def test_motion_tables_of_several_runs():

@@ -79,6 +79,7 @@ def write_run(folder: Path, stage: str) -> StorageFolder:
 def test_every_stage_that_draws_videos_is_measured(stage, dataset, tmp_path):
     result = evaluate_video(str(write_run(tmp_path, stage)), dataset, NO_WEIGHTS)
     scores = {"ssim", "ssim_masked", "flicker", "flicker_real"}
+    scores |= {"own_color_upper", "own_color_lower", "whole_limbs", "ghosts"}
     assert result.scores.keys() == (scores if stage in WITHOUT_COLOUR else scores | COLOUR)
     told = {"colour": f"{stage} renders without colour codes"} if stage in WITHOUT_COLOUR else {}
     assert result.left_out == told
@@ -140,6 +141,7 @@ def test_distances_that_are_at_hand_also_tell_of_time(dataset, tmp_path, monkeyp
     scores = evaluate_video(str(write_run(tmp_path, "deformable_gan")), dataset, settings).scores
     assert list(scores) == [
         *("ssim", "ssim_masked", "st_lpips", "st_lpips_masked"),
+        *("own_color_upper", "own_color_lower", "whole_limbs", "ghosts"),
         *("flicker", "flicker_real", "t_st_lpips"),
     ]
 
@@ -151,7 +153,9 @@ def test_the_table_groups_scores_and_says_what_is_good(dataset, tmp_path, capsys
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
     by_name = {row[0]: row for row in cells if row and row[0]}
     heads = list(by_name)
-    assert [head for head in heads if head in ("structure", "time", "colour")] == ["structure", "time", "colour"]
+    assert [head for head in heads if head in ("structure", "appearance", "time", "colour")] == [
+        "structure", "appearance", "time", "colour",
+    ]  # fmt: skip
     assert heads.index("time") < heads.index("flicker of the real clips") < heads.index("colour")
     assert heads.index("colour") < heads.index("change of what was not recoloured, other garment")
     hit = by_name["distance to the target colour, upper garment"]

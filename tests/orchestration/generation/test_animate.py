@@ -68,7 +68,7 @@ def test_an_action_is_one_video(animate_person, tmp_path):
 def test_several_actions_are_a_folder(animate_person, tmp_path):
     made = animate_person("many", action=("wave, jump", "sit", "wave"), frames=3, colors=ColorSettings(upper="teal"))
     assert [path.name for path in made.videos] == ["wave.mp4", "jump.mp4", "sit.mp4"]
-    assert made.num_frames == 9 and made.colors == {"upper": "teal is (a, b) = (-29, -8)"}
+    assert made.num_frames == 9 and made.colors == {"upper": "teal is #008080"}
     wave, jump, _ = map(frames_of, made.videos)
     assert (wave != jump).any()
 

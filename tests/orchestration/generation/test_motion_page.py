@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -46,6 +47,34 @@ def test_everyone_stands_in_their_place_on_one_floor():
     )
     [captions] = [trace for trace in figure.data if trace.mode == "text"]
     assert list(captions.text) == ["wave", "sit"]
+
+
+def test_long_captions_of_many_are_numbers_with_a_legend():
+    motions = [short_motion("wave", 1)] * 6
+    captions = [f"random future {number} of jump-2 of the second net" for number in range(6)]
+    figure = make_motion_figure(motions, captions)
+    [labels] = [trace for trace in figure.data if trace.mode == "text"]
+    assert list(labels.text) == ["1", "2", "3", "4", "5", "6"]
+    [legend] = figure.layout.annotations
+    assert legend.text.split("<br>")[1] == f"<b>2</b>  {captions[1]}"
+    alone = make_motion_figure(motions[:1], captions[:1])
+    assert alone.data[-1].text == (captions[0],) and not alone.layout.annotations
+    two = make_motion_figure(motions[:2], captions[:2])
+    assert two.data[-1].text[0] == "random future 0 of jump-2 of the<br>second net"
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 12])
+def test_everybody_is_in_the_picture_and_fills_it(count):
+    scene = make_motion_figure([short_motion("walk", 90)] * count, ["walk"] * count).layout.scene
+    eye = np.array([scene.camera.eye[name] for name in "xyz"])
+    sides = np.array([scene.aspectratio[name] for name in "xyz"])
+    forward = -eye / np.linalg.norm(eye)
+    right = np.cross(forward, (0, 0, 1)) / np.linalg.norm(np.cross(forward, (0, 0, 1)))
+    corners = np.array(list(product(*zip(-sides / 2, sides / 2, strict=True)))) - eye
+    depth = corners @ forward
+    across, up = corners @ right / depth / np.tan(np.pi / 8) / 1.5, corners @ np.cross(right, forward) / depth
+    reach = max(np.abs(across).max(), np.abs(up).max() / np.tan(np.pi / 8))
+    assert reach == pytest.approx(1)
 
 
 def test_bones_keep_their_lengths_on_the_page():

@@ -193,3 +193,9 @@ def test_files_appear_whole_or_not_at_all(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("shape", "expected"), [((8000, 50), (4096, 26)), ((100, 60), (100, 60))])
 def test_large_pictures_are_made_smaller(shape, expected):
     assert shrink(np.zeros((*shape, 3), np.uint8), 4096).shape == (*expected, 3)
+
+
+def test_folder_is_refused_by_what_is_expected(tmp_path, capsys):
+    message = refuse(capsys, "animate", tmp_path, "--action", "wave", "--out", tmp_path / "x.mp4")
+    assert message.endswith("is a folder without a run, expected a photo, a video of the person or a run")
+    assert not names(tmp_path)

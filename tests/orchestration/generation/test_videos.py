@@ -107,8 +107,8 @@ def test_interpolation_goes_from_one_colour_to_the_other(generate_videos, untrai
 
 def test_exact_colours_say_what_they_reached(generate_videos):
     made = generate_videos(["grace/bow"], "exact.mp4", upper="lab(60 10 -10)", exact_color=True)
-    assert "lab(60 10 -10) is (a, b) = (10, -10); rendered at ΔE2000 " in made.colors["upper"]
-    assert made.colors["upper"].endswith("before the correction")
+    assert "lab(60 10 -10) is #9a8ba2; rendered as #" in made.colors["upper"]
+    assert made.colors["upper"].endswith("hardly lightness")
 
 
 def test_frames_go_to_the_file_at_once(untrained_run, two_people, tmp_path, monkeypatch):
@@ -159,4 +159,4 @@ def test_command_says_what_it_made(untrained_run, two_people, tmp_path, capsys):
     cli.main(["generate", untrained_run, *options.split()])
     out = capsys.readouterr().out
     assert "10 frames in 2 videos in" in out and "2 contact sheets" in out
-    assert "upper: teal is (a, b) = (-29, -8)" in out
+    assert "upper: teal is #008080" in out

@@ -188,8 +188,8 @@ def test_wishes_are_measured_as_swaps_are(case, monkeypatch):
     asked = []
 
     def find(synthesizer, content, z, wishes):
-        ((region, ab),) = wishes.items()
-        asked.append((region, ab))
+        ((region, (_lightness, a, b)),) = wishes.items()
+        asked.append((region, (a, b)))
         return torch.where(torch.tensor([region == "upper", region == "lower"]), 2.0, z), {}
 
     monkeypatch.setattr("posegen.evaluation.color_control.match_colors", find)

@@ -34,7 +34,8 @@ def open_samples(corpus: MotionDataset, **changes) -> MotionCrops:
 
 
 def scores(samples: MotionCrops, recognizer: ActionClassifier, generate=None, protocol: MotionProtocol = PROTOCOL):
-    return score_motions(samples, recognizer, generate, torch.from_numpy(samples.mean_rest), protocol)
+    sources = {"generated": generate} if generate else {}
+    return score_motions(samples, recognizer, sources, torch.from_numpy(samples.mean_rest), protocol)
 
 
 class Copies:
@@ -86,6 +87,16 @@ def test_fid_is_measured_to_the_motions_that_were_generated_for(samples, recogni
     assert max(found["generated"]["fid"]) < 1e-3 * min(found["real"]["fid"])
     for name in ("accuracy", "diversity", "multimodality", "amplitude"):
         assert found["generated"][name] == pytest.approx(found["real"][name], rel=1e-3)
+
+
+def test_people_that_were_learned_from_are_measured_like_generated_motions(corpus, samples, recognizer):
+    """Half of the people are farther from all of them than all are from themselves."""
+    others = MotionCrops(corpus, "train", actions=samples.actions, window=samples.window)
+    rest = torch.from_numpy(samples.mean_rest)
+    found = score_motions(samples, recognizer, {"learned": others, "generated": noise}, rest, PROTOCOL)
+    assert list(found) == ["real", "learned", "generated"]
+    assert max(found["learned"]["fid"]) < min(found["generated"]["fid"])
+    assert found["learned"]["fid"] != found["real"]["fid"] and min(found["learned"]["accuracy"]) > 0.5
 
 
 def test_frozen_motions_have_no_amplitude(samples, recognizer):

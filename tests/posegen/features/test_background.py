@@ -85,3 +85,19 @@ def test_clip_of_a_person_who_stands_is_filled():
     frames = [painted(wall(seed), mask) for seed, mask in enumerate(masks)]
     found = median_background(frames, masks)
     assert np.abs(found.astype(float) - wall()).mean() < 5
+
+
+def test_picture_is_mirrored_beyond_its_border():
+    """A dark line at the border, as of a ceiling, is not smeared, and the floor does not appear above it."""
+    picture = np.full((40, 30, 3), 200, np.uint8)
+    picture[:2] = 10
+    picture[30:] = (120, 60, 20)
+    frame, known = np.zeros((100, 50, 3), np.uint8), np.zeros((100, 50), bool)
+    frame[50:90, 10:40], known[50:90, 10:40] = picture, True
+    filled = fill_background(frame, np.zeros((100, 50), np.uint8), standing_pose(), known)
+    assert (filled[known] == frame[known]).all()
+    above = filled[:50, :, 0]
+    assert set(np.unique(above)) == {10, 200}  # nothing between, and no floor
+    assert (above[48:50] == 10).all() and (above[40:48] == 200).all()
+    assert (filled[50:90, :10] == filled[50:90, 19:9:-1]).all()
+    assert (filled[90:, 10:40] == (120, 60, 20)).all()

@@ -10,7 +10,7 @@ from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.errors import ConfigError
 from posegen.features.body_bones import swap_sides
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LAYERS, LayeredPerson, order_by_depth
+from posegen.features.layered_person import LAYERS, LayeredPerson, hides_hand, order_by_depth
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 from tests.support.drawn_person import COLORS, ROOM, draw_person, make_pose
@@ -45,6 +45,16 @@ def test_an_arm_that_is_raised_leaves_nothing_behind(person):
     assert is_color(shown[30:44, 84:98], COLORS[PersonClass.UPPER]).mean() > 0.3
 
 
+def test_arm_whose_hand_is_in_a_pocket_is_the_other_one_mirrored():
+    person = draw_person()
+    wrist = person.pose.keypoints[joint_indices(["left_wrist"])[0], :2].astype(int).tolist()
+    labels = cv2.circle(person.labels.copy(), wrist, 20, int(PersonClass.LOWER), -1)
+    assert hides_hand(person.pose, labels, "left") and not hides_hand(person.pose, labels, "right")
+    pocketed = LayeredPerson.take_apart(person.image, person.pose, labels, person.matte, person.background)
+    assert pocketed.borrowed == {LAYERS.index("left_arm")}
+    assert not person.layered().borrowed
+
+
 def test_each_limb_is_shown_along_its_whole_length(person):
     pose = make_pose(ARM_UP | {"right_knee": (40, 122), "right_ankle": (30, 152)})
     shown = person.layered().frame(pose)
@@ -53,6 +63,23 @@ def test_each_limb_is_shown_along_its_whole_length(person):
         ends = pose.keypoints[joint_indices([near, far]), :2]
         points = (ends[0] + np.linspace(0, 1, 30)[:, None] * (ends[1] - ends[0])).round().astype(int)
         assert (~is_color(shown[points[:, 1], points[:, 0]], ROOM)).mean() > 0.95, near
+
+
+def test_sleeve_that_hangs_before_the_trunk_is_cut_at_its_edge():
+    """Its bone lies near the inner edge of the sleeve, whose class is that of the trunk."""
+    person = draw_person()
+    image, labels = person.image.copy(), np.zeros_like(person.labels)
+    labels[:36] = person.labels[:36]
+    labels[86:] = person.labels[86:]
+    labels[36:86, 36:98] = PersonClass.UPPER
+    image[36:86, 36:90], image[36:86, 90:98] = (20, 20, 30), (210, 205, 200)
+    labels[86:94, 90:98] = PersonClass.SKIN
+    pose = make_pose({"left_shoulder": (91, 42), "left_elbow": (92, 64), "left_wrist": (92, 84)})
+    matte = (labels > 0).astype(np.float32)
+    arm = LayeredPerson.take_apart(image, pose, labels, matte, person.background).layers[LAYERS.index("left_arm")]
+    rows = arm.opacity[58:76] > 127
+    assert rows[:, 91:97].all()
+    assert not rows[:, :86].any()
 
 
 def test_an_arm_before_the_trunk_leaves_cloth_where_it_was():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posegen.features.mesh_warp import Mesh, grid_mesh, inverse_map, warp_texture
+from posegen.features.mesh_warp import Mesh, grid_mesh, inverse_map, is_covered, target_positions, warp_texture
 
 SIZE = (64, 48)
 
@@ -58,3 +58,15 @@ def test_where_triangles_overlap_the_last_one_is_seen():
     for triangles, expected in (([[0, 1, 2], [3, 4, 5]], 30), ([[3, 4, 5], [0, 1, 2]], 0)):
         samples, (left, top, _, _) = inverse_map(Mesh(vertices, np.array(triangles)), moved, SIZE, 2)
         assert samples[0 - top, 0 - left, 0] == expected
+
+
+def test_nothing_is_drawn_between_two_folds_of_a_mesh():
+    """One sheet shows columns 0 to 40 in their place, another over it columns 60 to 80 from 20 on."""
+    sheets = [np.array([(x, y) for x in ends for y in (0, 40)], float) for ends in ((0, 40), (60, 80))]
+    mesh = Mesh(np.concatenate(sheets), np.array([(0, 1, 2), (1, 3, 2), (4, 5, 6), (5, 7, 6)]))
+    moved = np.concatenate([sheets[0], sheets[1] - (40, 0)])
+    found = target_positions(mesh, moved, (41, 41), step=4)
+    assert found is not None
+    columns = found[0][..., 0][is_covered(found[0])]
+    assert ((columns <= 20) | (columns >= 60 - 1e-3)).all()
+    assert (columns >= 60 - 1e-3).any() and (columns < 20).any()

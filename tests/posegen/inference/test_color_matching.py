@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from posegen.inference.color_matching import match_colors
-from posegen.inference.person import Person, worn_color
+from posegen.inference.color_matching import _Compared, match_colors
+from posegen.inference.person import Person
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import RenderSettings, render_action
 
 SIZE = (96, 64)
-TARGET = (-12.0, 20.0)
+GRAY = (53.4, 0.0, 0.0)  # rendered with the code 0
+TARGET = (53.0, -12.0, 20.0)
 
 
 class FlatGenerator(nn.Module):
@@ -56,7 +57,7 @@ def test_the_target_is_reached_and_the_rest_stays(synthesizer, content):
     own = torch.zeros(8)
     z, matches = match_colors(synthesizer, content, own, {"upper": TARGET})
     assert matches.keys() == {"upper"}
-    assert matches["upper"].before > 10 and matches["upper"].after < 3
+    assert matches["upper"].before > 10 and matches["upper"].is_reached
     torch.testing.assert_close(z[4:], own[4:], atol=0.05, rtol=0)
     assert z[3].abs() < 0.05  # the shine would change the background, too
 
@@ -64,31 +65,62 @@ def test_the_target_is_reached_and_the_rest_stays(synthesizer, content):
 def test_the_other_garments_code_makes_up_for_what_leaks(synthesizer, content, monkeypatch):
     monkeypatch.setattr(synthesizer.stage.generator, "leak", 0.5)
     z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": TARGET})
-    assert matches["upper"].after < 3
+    assert matches["upper"].is_reached
     torch.testing.assert_close(z[4:7], -0.5 * z[:3], atol=0.05, rtol=0)
 
 
 def test_both_garments_at_once(synthesizer, content):
-    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": TARGET, "lower": (15.0, -15.0)})
-    assert all(match.after < 3 for match in matches.values())
+    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": TARGET, "lower": (53.0, 15.0, -15.0)})
+    assert all(match.is_reached for match in matches.values())
     assert z[:3].abs().max() > 0.1 and z[4:7].abs().max() > 0.1
 
 
 def test_a_target_that_is_reached_changes_nothing(synthesizer, content):
-    reached, _ = match_colors(synthesizer, content, torch.zeros(8), {"upper": (0.0, 0.0)})
+    reached, _ = match_colors(synthesizer, content, torch.zeros(8), {"upper": GRAY})
     torch.testing.assert_close(reached, torch.zeros(8), atol=0.02, rtol=0)
 
 
 def test_out_of_reach_colours_end(synthesizer, content):
-    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": (120.0, 120.0)})
+    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": (53.0, 120.0, 120.0)})
     assert torch.isfinite(z).all() and matches["upper"].after < matches["upper"].before
 
 
-def test_the_difference_is_at_the_garments_own_lightness(synthesizer, content):
-    """The lightness of the content's garment is not that of the rendered one: only (a, b) count."""
-    assert abs(worn_color(content, "upper")[0] - 53) > 3  # a gray picture has L 53
-    _, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": (0.0, 0.0)})
-    assert matches["upper"].before < 0.1
+def test_lightness_counts(synthesizer, content):
+    """White is as far from gray as it looks, and the generator can be no lighter than its range."""
+    _, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": (100.0, 0.0, 0.0)})
+    match = matches["upper"]
+    assert match.before > 30 and match.before >= match.after > 15 and not match.is_reached
+    assert match.rendered[0] < 75
+
+
+class PatchyGenerator(nn.Module):
+    """Left and right of a garment have opposite hues, whose mean is gray, until the code's first value is 0.5."""
+
+    def forward(self, features, previous, z, regions):
+        columns = torch.linspace(-1, 1, features.shape[-1]).sign()
+        patches = torch.stack([columns, -columns, 0 * columns])[None, :, None] * regions[:, :1]  # (N, 3, 1, W)
+        return 0.4 * patches * (1 - 2 * z[:, :1, None, None]) + 0 * features[:, :1]
+
+
+def test_patches_of_opposite_hues_are_no_gray(synthesizer, content, monkeypatch):
+    monkeypatch.setitem(synthesizer.stage._modules, "generator", PatchyGenerator())
+    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": GRAY})
+    assert matches["upper"].before > 20  # a gray mean, and no gray pixel
+    assert matches["upper"].after < 0.6 * matches["upper"].before and 0.2 < z[0] < 0.6
+
+
+def test_the_better_code_is_kept(synthesizer, content, monkeypatch):
+    """A correction that brings some pixels nearer and most of them farther away is dropped."""
+    calls = []
+
+    def compare(self, z):
+        calls.append(z)
+        return {"upper": _Compared(float(len(calls)), GRAY)}
+
+    monkeypatch.setattr("posegen.inference.color_matching._Problem.compare", compare)
+    z, matches = match_colors(synthesizer, content, torch.zeros(8), {"upper": TARGET})
+    assert torch.equal(z, calls[0]) and not torch.equal(calls[0], calls[1])
+    assert matches["upper"].after == matches["upper"].before == 1
 
 
 def test_unseen_garments_are_refused(synthesizer, content):

@@ -7,9 +7,10 @@ import pytest
 
 from posegen.features.body_bones import swap_sides
 from posegen.features.body_pose import BodyPoses
-from posegen.inference.photo_report import find_weaknesses, judge_action
+from posegen.inference.photo_report import find_hidden_hands, find_weaknesses, judge_action
+from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
-from tests.support.drawn_person import make_pose
+from tests.support.drawn_person import draw_person, make_pose
 
 
 def larger(pose: BodyPoses, factor: float = 3.0) -> BodyPoses:
@@ -43,6 +44,12 @@ def test_nothing_is_wrong_with_a_person_who_stands_with_arms_away():
         (larger(without(make_pose(), "left_wrist")), "the left wrist is not seen"),
         (larger(make_pose({"right_elbow": (44, 66), "right_wrist": (66, 70)})), "the right hand lies before the trunk"),
         (
+            larger(make_pose({"right_elbow": (44, 66), "right_wrist": (72, 62), "left_elbow": (84, 66),
+                              "left_wrist": (56, 62)})),
+            "the arms are folded",
+        ),
+        (larger(make_pose({"right_ankle": (80, 150), "left_ankle": (48, 150)})), "the legs are crossed"),
+        (
             larger(make_pose({"right_knee": (30, 100), "right_ankle": (40, 130), "left_knee": (98, 100),
                               "left_ankle": (88, 130)})),
             "sits or squats",
@@ -51,6 +58,19 @@ def test_nothing_is_wrong_with_a_person_who_stands_with_arms_away():
 )  # fmt: skip
 def test_what_is_hidden_is_said(pose, expected):
     assert any(expected in line for line in find_weaknesses(pose)), find_weaknesses(pose)
+
+
+def test_hands_in_pockets_are_said():
+    person = draw_person()
+    assert find_hidden_hands(person.pose, person.labels) == []
+    pocket = make_pose({"left_elbow": (92, 66), "left_wrist": (80, 84)})
+    labels = np.where(person.labels == PersonClass.SKIN, PersonClass.BACKGROUND, person.labels)
+    labels[80:120, 50:90] = PersonClass.LOWER
+    labels[person.labels == PersonClass.SKIN] = PersonClass.SKIN
+    labels[84:100, 74:90] = PersonClass.LOWER
+    assert [line[:24] for line in find_hidden_hands(pocket, labels)] == ["the left hand is not see"]
+    both = make_pose({"left_elbow": (92, 66), "left_wrist": (80, 84), "right_elbow": (36, 66), "right_wrist": (50, 84)})
+    assert find_hidden_hands(both, labels)[0].startswith("no hand is seen")
 
 
 def test_several_people_are_mentioned():

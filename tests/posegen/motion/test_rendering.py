@@ -9,7 +9,7 @@ import pytest
 
 from posegen.io.video_reader import read_video
 from posegen.motion.anatomy import REST
-from posegen.motion.editing import Placement, place
+from posegen.motion.editing import Placement, place, resample
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import (
     LEFT_LEG,
@@ -163,13 +163,38 @@ def test_videos_have_the_highest_of_the_rates(tmp_path):
     assert footage.fps == pytest.approx(25) and footage.images.shape == (11, 150, 192, 3)
 
 
-def test_strips_show_every_third_frame():
+@pytest.mark.parametrize("fps", [10.0, 25.0, 60.0])
+def test_strips_have_ten_pictures_a_second_at_any_rate(fps):
+    motion = resample(perform("jump", make_subject(1)), fps)
+    strip = render_strips([motion], ["jump"], (64, 48), columns=100)
+    pictures = strip.shape[1] // 48
+    assert pictures == pytest.approx(10 * len(motion) / fps, abs=1)
+    at_half_a_second = MotionRenderer(motion, (64, 48), follow=True).frame(round(0.5 * fps))
+    np.testing.assert_array_equal(strip[22:86, 240:288], at_half_a_second)
+
+
+def test_strips_of_several_motions_go_on_in_rows_of_one_scale():
     motions = [perform(action, make_subject(1)) for action in ("jump", "sit")]
     strips = render_strips(motions, ["jump", "sit"], (64, 48), columns=10)
-    rows = [-(-len(range(0, len(motion), 3)) // 10) for motion in motions]
+    rows = [-(-len(np.arange(0, len(motion) - 0.5, 2.5)) // 10) for motion in motions]
     assert strips.shape == (2 * 22 + 64 * sum(rows), 480, 3)
-    third = MotionRenderer(motions[0], (64, 48), follow=True).frame(6)
-    np.testing.assert_array_equal(strips[22:86, 96:144], third)
+
+
+def test_cells_of_one_scale_show_a_metre_equally_large():
+    """The one who travels would be small alone, and the other large."""
+    wave = perform("wave", make_subject(1))
+    far = replace(wave, joints=wave.joints + np.linspace(0, 3, len(wave))[:, None, None] * (1, 0, 0))
+
+    def heights(one_scale: bool) -> list[int]:
+        frame = next(
+            render_together([far, wave], layout=GridLayout(size=(128, 128), view="front", one_scale=one_scale))
+        )
+        inks = [(cell.std(axis=2) > 20).any(axis=1) for cell in (frame[:, :128], frame[:, 128:])]
+        return [int(np.ptp(np.flatnonzero(ink))) for ink in inks]
+
+    apart, alike = heights(False), heights(True)
+    assert apart[1] > 1.4 * apart[0]
+    assert alike[0] == apart[0] and alike[1] == pytest.approx(alike[0], abs=1)
 
 
 def test_what_cannot_be_rendered_is_refused_in_a_line(tmp_path):
@@ -182,7 +207,7 @@ def test_what_cannot_be_rendered_is_refused_in_a_line(tmp_path):
             render([motion, motion], ["one"])
     with pytest.raises(ValueError, match="got 0 motions"):
         render_strips([])
-    with pytest.raises(ValueError, match="got every 0 and columns 20"):
+    with pytest.raises(ValueError, match="got every 0 and columns 20, expected more than 0 seconds"):
         render_strips([motion], every=0)
     with pytest.raises(ValueError, match="got columns 0, expected 1 or more"):
         GridLayout(columns=0)

@@ -107,6 +107,12 @@ def test_motions_that_are_too_short_are_left_out_and_refused_where_none_is_left(
     lengths = sorted(entry.num_frames for entry in windows(corpus).entries)
     middle = lengths[len(lengths) // 2]
     assert all(entry.num_frames > middle for entry in windows(corpus, num_frames=middle).entries)
+    some = windows(corpus, num_frames=middle, actions=("walk", "sit", "turn", "fly"))
+    kept = {action: sum(entry.action == action for entry in some.entries) for action in some.actions}
+    assert some.present == [action for action, count in kept.items() if count] and "fly" not in some.present
+    short = [action for action in ("walk", "sit", "turn") if kept[action] < 4]
+    assert some.describe_left_out() == ", ".join(f"{4 - kept[action]} of 4 {action}" for action in short) != ""
+    assert windows(corpus).describe_left_out() == ""
     with pytest.raises(DatasetError, match=f"with the {lengths[-1] + 1} frames .* longest has {lengths[-1]}: lower"):
         windows(corpus, num_frames=lengths[-1])
 
