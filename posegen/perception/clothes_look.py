@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-LIKELY_SAME = 0.82
+LIKELY_SAME = 0.85
 """Similarity from which somebody who is found again is the person who was lost. Of one person, whatever they do, it is
-0.93 and more; of two people in six videos 0.77 at most."""
-SURELY_OTHER = 0.7
+0.91 and more; of two people in six videos 0.75 at most."""
+SURELY_OTHER = 0.8
 """Similarity below which somebody at the place of the person in the frame before is somebody else."""
 
 _BINS, _LIGHT_BINS = 64, 16  # of each of a and b, and of L
