@@ -91,7 +91,7 @@ def _is_known(tag: int, table: Mapping[int, object]) -> bool:
     return tag in table or tag in _PLAIN_PRIMARIES & _PLAIN_CURVES
 
 
-def to_srgb(frame: av.VideoFrame, tags: ColorTags, name: str) -> np.ndarray:
+def convert_frame(frame: av.VideoFrame, tags: ColorTags, name: str) -> np.ndarray:
     """Return a frame as (H, W, 3) uint8 sRGB.
 
     Raises:

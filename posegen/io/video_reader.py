@@ -22,7 +22,7 @@ from posegen.errors import VideoError
 from posegen.io.media import is_animation, list_numbered_pictures
 from posegen.io.picture_reader import count_frames, decode_animation, decode_picture, is_heic, name_format
 from posegen.io.records import MAX_PIXELS
-from posegen.io.video_colors import ColorTags, to_srgb
+from posegen.io.video_colors import ColorTags, convert_frame
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1: edges of a rectangle, in which a whole frame is (0, 0, width, height)."""
@@ -348,7 +348,7 @@ def _upright(decoded: av.VideoFrame, stream: av.VideoStream, path: Path) -> np.n
     aspect = float(stream.sample_aspect_ratio or 1)
     square = (round(decoded.width * max(aspect, 1)), round(decoded.height * max(1 / aspect, 1)))
     _check_pixels(*square, path)
-    frame = to_srgb(decoded, ColorTags.of(decoded), str(path))
+    frame = convert_frame(decoded, ColorTags.of(decoded), str(path))
     if aspect != 1:
         frame = cv2.resize(frame, square, interpolation=cv2.INTER_LINEAR)
     return _oriented(frame, _display_matrix(decoded))
