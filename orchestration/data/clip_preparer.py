@@ -151,8 +151,8 @@ class ClipPreparer:
         result = ClipResult(row["clip_id"])
         try:
             made = self.make_clip(row)
+            write_sheet(self.dataset, row["clip_id"], draw_clip(made.clip))  # first: a clip that is there is not redone
             entries = [write_clip(self.dataset, made.clip)]
-            write_sheet(self.dataset, row["clip_id"], draw_clip(made.clip))
             result = replace(result, entries=encode_entries(entries), notes="\n".join(made.notes), is_final=True)
         except PosegenError as error:
             if isinstance(error, RefusedClipError) and error.footage is not None:

@@ -245,7 +245,7 @@ def describe_source(path: Path) -> tuple[str, ...]:
 def _pictures(folder: Path) -> Iterator[tuple[int, float, np.ndarray]]:
     files = list_numbered_pictures(folder)
     if not files:
-        raise VideoError(f"{folder}: no numbered pictures, expected two or more such as 001.png, 002.png")
+        raise VideoError(f"{folder}: cannot be read (Is a directory without numbered pictures such as 1.png, 2.png)")
     for index, file in enumerate(files):
         yield len(files), index / _PICTURES_FPS, read_image(file, size=None, crop="none").images[0]
 
