@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -383,11 +384,12 @@ def test_terminal_and_page_say_what_was_made_and_why_not(videos, out):
     summary = prepare_videos(videos, out, replace(TINY, max_frames=15))
     lines = summary.lines()
     assert lines[0].startswith("train: ") and lines[1].startswith("test: ")
-    assert sum(line.startswith("rejected: ") for line in lines) == len({one.reason for one in summary.rejections})
+    told = re.sub(r"\d[\d.,]*", "…", "\n".join(line for line in lines if line.startswith("rejected: ")))
+    assert all(re.sub(r"\d[\d.,]*", "…", one.reason) in told for one in summary.rejections)
     assert lines[-1] == "passed over: 1 .txt"
     page = (out / "preview.html").read_text()
     assert page.count("data:image/jpeg;base64,") == len(list((out / "preview").iterdir())) == summary.num_clips
-    assert all(html.escape(one.reason, quote=True).replace("&#x27;", "&#39;") in page for one in summary.rejections)
+    assert all(one.reason in html.unescape(page) for one in summary.rejections)
     sheet = cv2.imread(str(next((out / "preview").iterdir())))
     assert sheet.shape[0] > 320 and sheet.std() > 10
 
