@@ -44,10 +44,11 @@ class ClipViewer:
     def find_edges(self, footage: DetailedFootage) -> np.ndarray:
         """Find edges: (T, H, W) uint8 in the small frames."""
         size = footage.small.images.shape[1:3]
-        longest = max(_EDGE_SIDE, *size)
         seen = self._choose("edges", footage)
         if seen is footage.small:
             return np.asarray(self._detect_edges(seen))
+        own = round(max(seen.images.shape[1:3]) / float(seen.transform[0, 0]))  # an enlarged frame has no more edges
+        longest = max(min(_EDGE_SIDE, own), *size)
         edges = []
         for start in range(0, len(seen.images), _EDGE_FRAMES):
             rows = slice(start, start + _EDGE_FRAMES)
