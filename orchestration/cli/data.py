@@ -50,19 +50,23 @@ def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSe
     """Make a clip dataset from a folder of videos.
 
     A clip has cropped frames, keypoints, edges and masks. Videos lie in VIDEOS/PERSON/ACTION.mp4, or --pattern says how
-    to read person and action from their paths. The same command again prepares only videos that are new or changed.
+    to read person and action from their paths. Animated GIF and WebP, and folders of numbered pictures, are videos too.
+    The same command again prepares only videos that are new or changed. OUT/preview.html shows poses and masks of every
+    clip, and the frames of what was rejected.
 
     Args:
         videos: Folder of videos.
         out: Folder of the dataset: local, a shared mount or an address such as s3://bucket/data.
     """
+    from orchestration.data.preparation_page import PAGE
     from orchestration.data.prepare import prepare_videos
 
     with CountProgress(console, "preparing") as progress:
         summary = prepare_videos(videos, out, settings, on_progress=progress.update)
-    for note in summary.notes:
-        console.print(note, markup=False)
-    console.print(str(summary))
+    console.print(str(summary), markup=False)
+    for line in summary.lines():
+        console.print(line, markup=False)
+    console.print(f"look at the poses and masks: {summary.dataset}/{PAGE}", markup=False)
     console.print(f"next: posegen colorize {out} --scope frame --region upper")
 
 

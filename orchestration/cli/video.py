@@ -51,7 +51,8 @@ def _generate(
 
     Args:
         run: Run of the stage video_generator or end_to_end.
-        content: The person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken.
+        content: The person: an image file, or a video file or a clip (its id or PERSON/ACTION, /2 for the second of
+            several), of which the first frame is taken.
         dataset: Clip dataset with these clips, whose backends also process a new image; by default the run's own.
     """
     from orchestration.generation.videos import generate
@@ -84,22 +85,24 @@ def _animate(
     """
     from orchestration.generation.animate import animate
     from orchestration.generation.people import is_image
-    from orchestration.generation.photo import animate_photo, is_video
+    from orchestration.generation.photo import animate_photo
+    from orchestration.generation.videos import generate
+    from posegen.io.media import is_video_source
 
-    if is_image(run) or is_video(run) or Path(run).is_file():
+    is_run = Path(run).is_dir() and find_record(StorageFolder(run)) is not None
+    if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
-        if Path(run).is_dir() and find_record(StorageFolder(run)) is None:
+        if Path(run).is_dir() and not is_run:
             raise ConfigError(f"{run} is a folder without a run, expected a photo, a video of the person or a run")
-        content = source.require_content()
-        made = animate(
-            run,
-            source.dataset or dataset_of(run),
-            content=content,
-            moves=moves,
-            output=output,
-            colors=colors,
-        )
+        content, dataset = source.require_content(), source.dataset or dataset_of(run)
+        if view.poses is None:
+            made = animate(run, dataset, content=content, moves=moves, output=output, colors=colors)
+        elif moves.is_given:
+            raise ConfigError("got --poses and a motion, expected one of them")
+        else:
+            driving = PoseSettings(poses=(str(view.poses),), fps=moves.fps)
+            made = generate(run, dataset, content=content, driving=driving, output=output, colors=colors)
     _print_videos(made, output.out)
 
 

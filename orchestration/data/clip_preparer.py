@@ -1,7 +1,8 @@
 """Turns one video into one clip: read, perceive, check, write. No Ray here, so it runs under a debugger.
 
 A video shows one person, and is rejected where it shows several of comparable size. Smaller bystanders do no harm:
-the backends follow the largest and most central person of the first frame that shows anybody.
+the backends follow the largest and most central person of the first frame that shows anybody. Where the usual window
+shows nobody, or somebody who is small in it, the person is looked for in the whole picture before it is rejected.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from orchestration.data.clip_sheets import draw_clip, draw_frames, write_sheet
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from posegen.color.garment_segmentation import GarmentMethod
@@ -22,13 +24,17 @@ from posegen.datasets.clip_index import encode_entries
 from posegen.errors import ConfigError, DatasetError, PosegenError
 from posegen.features.parts import is_usable
 from posegen.io.storage import StorageFolder
-from posegen.io.video_reader import Footage, iterate_frames, read_video
-from posegen.perception import BACKENDS, EDGE_DETECTORS, POSE_ESTIMATORS, SEGMENTERS, Backend
+from posegen.io.video_reader import Box, DetailedFootage, iterate_frames, read_with_detail
+from posegen.perception import BACKENDS, POSE_ESTIMATORS, Backend
+from posegen.perception.clip_viewer import ClipViewer
 
-PERCEPTION_VERSION = 1
+PERCEPTION_VERSION = 2
 """Part of every clip's id: counts the changes to the code that make another clip of the same video."""
 
 _BOX_STEP = 8  # frames from one that is searched for the person's box to the next
+_LEAST_SCORE = 0.7  # of BlazePose, in half of the frames: people have 0.9 and more, trees and coats less
+_LEAST_HEIGHT = 0.2  # of the frame's; a smaller person has no limbs that a network could learn
+_STREAKS = 0.25  # of the frame that is its continued border, from which people are told of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +109,24 @@ class ClipResult:
     is_final: bool = False
     """Whether trying again gives the same."""
     notes: str = ""
-    """What had to be changed or guessed, a line each."""
+    """What had to be changed or guessed, in lines."""
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """A clip, and what had to be changed or guessed to make it."""
+
+    clip: Clip
+    notes: tuple[str, ...] = ()
+
+
+class RefusedClipError(DatasetError):
+    """A video that is not accepted, with what was seen in it."""
+
+    def __init__(self, reason: str, footage: DetailedFootage | None = None, keypoints: np.ndarray | None = None):
+        super().__init__(reason)
+        self.footage, self.keypoints = footage, keypoints
 
 
 class ClipPreparer:
@@ -113,12 +135,12 @@ class ClipPreparer:
     def __init__(self, dataset: StorageFolder, settings: PrepareSettings):
         self.dataset = dataset
         self.settings = settings
-        self.estimate_poses = POSE_ESTIMATORS[settings.pose].make()
-        self.detect_edges = EDGE_DETECTORS[settings.edges].make()
-        self.segment = SEGMENTERS[settings.mask].make()
+        self.viewer = ClipViewer({kind: getattr(settings, kind) for kind in BACKENDS})
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Make and write one clip. Whatever goes wrong becomes its reason: one video must not stop the others.
+        """Make and write one clip, and a sheet of it or of what was refused.
+
+        Whatever goes wrong becomes its reason: one video must not stop the others.
 
         Args:
             row: ``clip_id, source, source_sha256, person, action``.
@@ -129,50 +151,84 @@ class ClipPreparer:
         start = time.perf_counter()
         result = ClipResult(row["clip_id"])
         try:
-            clip, notes = self.make_clip(row)
-            reason = rejection_of_clip(len(clip), int(is_usable(clip.keypoints).sum()), self.settings)
-            entries = [] if reason else [write_clip(self.dataset, clip)]
-            result = replace(
-                result, entries=encode_entries(entries), reason=reason, is_final=True, notes="\n".join(notes)
-            )
+            made = self.make_clip(row)
+            write_sheet(self.dataset, row["clip_id"], draw_clip(made.clip))  # first: a clip that is there is not redone
+            entries = [write_clip(self.dataset, made.clip)]
+            result = replace(result, entries=encode_entries(entries), notes="\n".join(made.notes), is_final=True)
         except PosegenError as error:
+            if isinstance(error, RefusedClipError) and error.footage is not None:
+                sheet = draw_frames(error.footage.detail.images, error.footage.small.images.shape[1:3], error.keypoints)
+                write_sheet(self.dataset, row["clip_id"], sheet)
             result = replace(result, reason=str(error).removeprefix(f"{row['source']}: "), is_final=True)
         except Exception as error:
             result = replace(result, reason=reason_of(error))
         return asdict(replace(result, seconds=time.perf_counter() - start))
 
-    def make_clip(self, row: dict[str, Any]) -> tuple[Clip, tuple[str, ...]]:
-        """Read a video and see what is in it. Returns the clip, and what had to be changed or guessed.
+    def make_clip(self, row: dict[str, Any]) -> PreparedClip:
+        """Read a video and see what is in it, in the usual window and, where that shows nobody, around the person.
 
-        Raises VideoError, or DatasetError where a backend finds no data or the video shows several people.
+        Raises VideoError; RefusedClipError for a video that is not accepted; or PerceptionError where a backend finds
+        no data.
         """
-        footage = self._read(Path(row["source"]))
-        poses = self.estimate_poses(footage)
-        reason = rejection_of_company(poses.others)
-        if reason:
-            raise DatasetError(reason)  # before edges and masks, which cost the most
-        clip = Clip(
-            info=ClipInfo(**row, fps=footage.fps, num_frames=len(footage.images), size=self.settings.size),
-            frames=footage.indices,
-            times=footage.times,
-            images=footage.images,
-            keypoints=poses.keypoints,
-            edges=self.detect_edges(footage),
-            masks=self.segment(footage, poses),
+        crop = self.settings.crop
+        try:
+            return self._make_clip(row, crop)
+        except RefusedClipError as refused:
+            # Several people stay several; and with poses from files there is no network that finds people.
+            if crop == "person" or self.settings.pose != "blazepose" or str(refused).startswith(_COMPANY):
+                raise
+            try:
+                made = self._make_clip(row, "person")
+            except PosegenError:
+                raise refused from None
+            note = f"{row['source']}: cropped to the person, since otherwise there is {refused}"
+            return replace(made, notes=(*made.notes, note))
+
+    def _make_clip(self, row: dict[str, Any], crop: Literal["center", "person", "none"]) -> PreparedClip:
+        footage = self._read(Path(row["source"]), crop)
+        poses = self.viewer.find_poses(footage)
+        num_frames, height = footage.small.images.shape[:2]
+        reason = (
+            rejection_of_company(poses.others)
+            or rejection_of_clip(num_frames, int(is_usable(poses.keypoints).sum()), self.settings)
+            or (rejection_of_track(poses.scores) if self.settings.pose == "blazepose" else "")
+            or rejection_of_height(poses.keypoints, height)
         )
-        return clip, (*footage.notes, *poses.notes)
+        if reason:  # before edges and masks, which cost the most
+            raise RefusedClipError(reason, footage, poses.keypoints)
+        small = footage.small
+        clip = Clip(
+            info=ClipInfo(**row, fps=small.fps, num_frames=num_frames, size=self.settings.size),
+            frames=small.indices,
+            times=small.times,
+            images=small.images,
+            keypoints=poses.keypoints,
+            edges=self.viewer.find_edges(footage),
+            masks=self.viewer.find_masks(footage, poses),
+        )
+        streaks = small.padded_share
+        notes = (*small.notes, *poses.notes)
+        if streaks > _STREAKS:
+            text = f"{row['source']}: {streaks:.0%} of the frame is beyond the picture, whose border goes on there"
+            notes = (*notes, text)
+        return PreparedClip(clip, notes)
 
-    def _read(self, path: Path) -> Footage:
-        size, crop, limit = self.settings.size, self.settings.crop, self.settings.max_frames
-        if crop != "person":
-            return read_video(path, size=size, crop=crop, max_frames=limit)
-        from posegen.perception.person_box import person_box
+    def _read(self, path: Path, crop: Literal["center", "person", "none"]) -> DetailedFootage:
+        size, limit = self.settings.size, self.settings.max_frames
+        box: Literal["center", "none"] | Box | None
+        if crop == "person":
+            from posegen.perception.person_box import person_box
 
-        frames = (frame for _, _, frame in iterate_frames(path, max_frames=limit))
-        box = person_box(islice(frames, 0, None, _BOX_STEP))
-        if box is None:
-            raise DatasetError("no person: nobody is seen in any frame")
-        return read_video(path, size=size, crop=box, max_frames=limit)
+            frames = (frame for _, _, frame in iterate_frames(path, max_frames=limit))
+            box = person_box(islice(frames, 0, None, _BOX_STEP), aspect=size[1] / size[0])
+            if box is None:
+                raise RefusedClipError("no person: nobody is seen in any frame")
+        else:
+            box = crop
+        return read_with_detail(path, size=size, crop=box, max_frames=limit)
+
+
+_COMPANY = "several people"
 
 
 def rejection_of_company(others: np.ndarray) -> str:
@@ -181,7 +237,7 @@ def rejection_of_company(others: np.ndarray) -> str:
     shared = int((looked > 0).sum())
     if shared and 2 * shared >= len(looked):
         return (
-            f"several people: in {shared} of {len(looked)} frames that were looked at there is another person "
+            f"{_COMPANY}: in {shared} of {len(looked)} frames that were looked at there is another person "
             f"of comparable size; crop the video to one of them, or choose --crop person"
         )
     return ""
@@ -195,5 +251,27 @@ def rejection_of_clip(num_frames: int, num_usable: int, settings: PrepareSetting
         return (
             f"no person: both shoulders and both hips are seen in {num_usable} of {num_frames} frames, "
             f"expected at least {settings.min_usable:.0%}"
+        )
+    return ""
+
+
+def rejection_of_track(scores: np.ndarray) -> str:
+    """Return why what BlazePose followed, with `scores` (T,), is not accepted as a person; empty if it is."""
+    seen = scores[scores > 0]
+    score = float(np.median(seen)) if len(seen) else 0.0
+    if score < _LEAST_SCORE:
+        return f"no person: what is followed is hardly one ({score:.2f} of 1, expected at least {_LEAST_SCORE:g})"
+    return ""
+
+
+def rejection_of_height(keypoints: np.ndarray, height: int) -> str:
+    """Return why poses (T, 18, 3) in frames of a height are too small; empty if they are not."""
+    poses = keypoints[is_usable(keypoints)]
+    rows = np.where(poses[..., 2] > 0, poses[..., 1], np.nan)
+    tall = float(np.median(np.nanmax(rows, axis=1) - np.nanmin(rows, axis=1)))
+    if tall < _LEAST_HEIGHT * height:
+        return (
+            f"a small person: {tall:.0f} of the frame's {height} pixels high, expected at least "
+            f"{_LEAST_HEIGHT * height:.0f}; choose --crop person, or a larger --size"
         )
     return ""

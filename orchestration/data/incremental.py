@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from orchestration.data.clip_sheets import SHEETS, sheet_name
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.datasets.clip_files import ClipEntry, ClipInfo
@@ -93,8 +94,10 @@ def describe_changes(num_made: int, num_removed: int) -> str:
 
 
 def delete_clip(folder: StorageFolder, clip_id: str) -> None:
-    """Delete a clip with its recolorings."""
+    """Delete a clip with its recolorings and its sheet."""
     folder.delete(f"clips/{clip_id}.parquet")
+    if (folder / SHEETS).exists(sheet_name(clip_id)):
+        (folder / SHEETS).delete(sheet_name(clip_id))
     for kind in (folder / "colors").folders():
         if (folder / "colors" / kind).exists(f"{clip_id}.parquet"):
             folder.delete(f"colors/{kind}/{clip_id}.parquet")

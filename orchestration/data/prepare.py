@@ -6,6 +6,7 @@ no more, and what goes wrong with one video, down to the death of the process th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from orchestration.data.clip_preparer import (
     PrepareSettings,
     rejection_of_clip,
 )
+from orchestration.data.clip_sheets import SHEETS, sheet_name
 from orchestration.data.incremental import ClipBuild, delete_clip, describe_changes
+from orchestration.data.preparation_page import PAGE, clip_of_key, write_preparation_page
 from orchestration.data.rejections import REJECTED, REJECTED_BEFORE, Rejection, load_rejections, save_rejections
-from orchestration.data.video_files import VideoContent, find_videos, read_contents
+from orchestration.data.video_files import VideoContent, describe_passed_over, find_videos, read_contents
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_data import Row, RowWork
 from posegen.datasets.clip_files import INDEX_FILE, ClipInfo
@@ -29,6 +32,9 @@ from posegen.datasets.dataset import assign_splits
 from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder, expand_home
 from posegen.weights import download as weights
+
+_NUMBERS = re.compile(r"\d[\d.,]*")
+_NAMED = 6  # actions or videos that are named in one line
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,23 @@ class PrepareSummary:
     """Clips that went because their video did, or was changed or is no longer accepted."""
     rejections: list[Rejection]
     """Videos of the folder that gave no clip, with those that were refused earlier and have not changed."""
+    splits: dict[str, list[str]]
+    """``train`` and ``test``: the actions, or persons, of each."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed of those that were made now, a line each."""
+    """What had to be changed or guessed to make the clips that were made now, and what was passed over."""
+
+    def lines(self) -> list[str]:
+        """The splits, what was rejected and why, and the notes, for people to read."""
+        splits = [f"{split}: {_few_of(groups)}" for split, groups in self.splits.items()]
+        by_reason: dict[str, list[str]] = {}
+        for one in self.rejections:
+            by_reason.setdefault(_NUMBERS.sub("…", one.reason), []).append(one.source)
+        first = {_NUMBERS.sub("…", one.reason): one.reason for one in reversed(self.rejections)}
+        rejected = [
+            f"rejected: {_few_of([_short(source) for source in sources])}: {first[kind]}"
+            for kind, sources in by_reason.items()
+        ]
+        return [*splits, *rejected, *self.notes]
 
     def __str__(self) -> str:
         share = 100 * self.num_usable / max(self.num_frames, 1)
@@ -57,6 +78,17 @@ class PrepareSummary:
         if self.rejections:
             text += f", {len(self.rejections):,} rejected (see {REJECTED})"
         return text
+
+
+def _few_of(names: Sequence[str]) -> str:
+    """Names in one line: all of a few, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "") or "none"
+
+
+def _short(source: str) -> str:
+    """The last two parts of a path, which tell a person and an action."""
+    return "/".join(Path(source).parts[-2:])
 
 
 def prepare_videos(
@@ -103,14 +135,14 @@ def prepare_videos(
     ]
     unaccepted = _delete_stale(build, plan, settings)
     rejections = sorted([*rejections, *unread, *plan.rejections, *failures, *unaccepted], key=lambda one: one.source)
-    build.finish(_describe_dataset(build, settings))
+    info = _describe_dataset(build, settings)
+    build.finish(info)
     others = [one for one in refused if not Path(one.source).is_relative_to(videos)]
     save_rejections(dataset, [*others, *rejections])
-    if not build.entries.keys() & plan.wanted.keys():
-        some = "; ".join(f"{Path(rejection.source).name}: {rejection.reason}" for rejection in rejections[:3])
-        raise DatasetError(f"none of the videos in {videos} gives a clip ({some}); see {dataset}/{REJECTED}")
     kept = build.entries.values()
-    return PrepareSummary(
+    passed_over = describe_passed_over(videos)
+    notes = {result.clip_id: result.notes for result in results if result.notes}
+    summary = PrepareSummary(
         dataset=dataset,
         num_clips=len(kept),
         num_frames=sum(entry.info.num_frames for entry in kept),
@@ -118,8 +150,30 @@ def prepare_videos(
         num_made=build.num_made,
         num_removed=build.num_removed,
         rejections=rejections,
-        notes=tuple(dict.fromkeys(note for result in results for note in result.notes.splitlines())),
+        splits=info.splits,
+        notes=tuple(dict.fromkeys(line for text in (*notes.values(), passed_over) for line in text.splitlines())),
     )
+    if plan.todo or build.num_removed or not dataset.exists(PAGE):
+        _write_page(build, [*others, *rejections], summary)
+    if not build.entries.keys() & plan.wanted.keys():
+        some = "; ".join(f"{Path(rejection.source).name}: {rejection.reason}" for rejection in rejections[:3])
+        raise DatasetError(f"none of the videos in {videos} gives a clip ({some}); see {dataset}/{PAGE}")
+    return summary
+
+
+def _write_page(build: ClipBuild, rejections: Sequence[Rejection], summary: PrepareSummary) -> None:
+    """Write the page of what is there now, and delete the sheets of what is not."""
+    entries = [build.entries[clip_id] for clip_id in sorted(build.entries)]
+    known = {sheet_name(name) for name in (*build.entries, *(clip_of_key(one.key) for one in rejections))}
+    sheets = build.folder / SHEETS
+    for name in set(sheets.files(".jpg")) - known:
+        sheets.delete(name)
+    clips = [
+        (entry.info, f"{entry.info.num_frames:,} frames, {entry.num_usable:,} with a usable pose") for entry in entries
+    ]
+    splits = [f"{split}: {', '.join(groups)}" for split, groups in summary.splits.items()]
+    content = f"{summary.num_clips:,} clips, {summary.num_frames:,} frames, {summary.num_usable:,} with a usable pose"
+    write_preparation_page(build.folder, clips, rejections, content, [*splits, *summary.notes])
 
 
 # ---- What is there, and what is wanted
@@ -283,6 +337,8 @@ def _clear(dataset: StorageFolder) -> None:
     """Delete a dataset, and no file that is not of it."""
     for name in (dataset / "clips").files(".parquet"):
         delete_clip(dataset, name.removesuffix(".parquet"))
-    for name in ("dataset.json", INDEX_FILE, REJECTED, REJECTED_BEFORE):
+    for name in (dataset / SHEETS).files(".jpg"):
+        (dataset / SHEETS).delete(name)
+    for name in ("dataset.json", INDEX_FILE, REJECTED, REJECTED_BEFORE, PAGE):
         if dataset.exists(name):
             dataset.delete(name)

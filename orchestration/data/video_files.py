@@ -7,22 +7,22 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.data.rejections import Rejection
-from posegen.errors import DatasetError
-
-VIDEO_SUFFIXES = frozenset(
-    (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv")
-)
-"""Files with these endings are taken for videos; all others are passed over."""
+from posegen.errors import DatasetError, VideoError
+from posegen.io.media import VIDEO_SUFFIXES, is_animation, list_numbered_pictures
+from posegen.io.picture_reader import PICTURE_SUFFIXES
 
 DEFAULT_PERSON = "person"
 """Who it is where neither a folder nor a pattern tells."""
 
+_PICTURES = ".pictures"  # what a folder of pictures is called for a pattern, which has a suffix
+_HEIC_SUFFIXES = {".heic", ".heif"}
 _READERS = 4  # files that are read at once: enough to keep a disk busy
 _FIELDS = ("person", "action")
 _TOKEN = re.compile(r"\{([^{}]*)\}|(\*)")
@@ -53,6 +53,8 @@ class VideoContent:
 def find_videos(folder: Path, pattern: str = "") -> tuple[list[VideoFile], list[Rejection]]:
     """Find the videos in a folder and in those inside it, sorted by path.
 
+    Animated GIF and WebP are videos, and so is a folder of numbered pictures, whose name is the action.
+
     Without a pattern ``PERSON/ACTION.mp4`` is expected: the innermost folder is the person, the file's name the
     action; a file that lies in `folder` itself is of `DEFAULT_PERSON`. Hidden files and folders are passed over.
 
@@ -64,7 +66,7 @@ def find_videos(folder: Path, pattern: str = "") -> tuple[list[VideoFile], list[
             text. Without ``{person}`` everybody is `DEFAULT_PERSON`.
 
     Returns:
-        Sources, and rejections of the files that do not match the pattern.
+        Sources, and rejections of what does not match the pattern and of folders with several series of pictures.
 
     Raises:
         DatasetError: There is no such folder, no video in it, or the pattern is not one.
@@ -72,18 +74,35 @@ def find_videos(folder: Path, pattern: str = "") -> tuple[list[VideoFile], list[
     if not folder.is_dir():
         raise DatasetError(f"no folder of videos at {folder}")
     parse = compile_pattern(pattern) if pattern else _DEFAULT
-    sources, rejections = [], []
-    for path in sorted(_walk(folder)):
+    walk = _Walk(folder)
+    sources, rejections = [], list(walk.rejections)
+    for path in sorted(walk.videos):
         relative = path.relative_to(folder).as_posix()
-        match = parse.fullmatch(unicodedata.normalize("NFC", relative))
+        suffix = _PICTURES if path.is_dir() and path.suffix.lower() not in VIDEO_SUFFIXES else ""
+        match = parse.fullmatch(unicodedata.normalize("NFC", relative + suffix))
         if match is None:
             rejections.append(Rejection(str(path), f"its name does not match the pattern {pattern!r}"))
         else:
             names = match.groupdict()
             sources.append(VideoFile(path, relative, names.get("person") or DEFAULT_PERSON, names["action"]))
     if not sources and not rejections:
-        raise DatasetError(f"no videos in {folder}, expected files like PERSON/ACTION.mp4")
+        others = describe_passed_over(folder)
+        reason = f"no videos in {folder}, expected files like PERSON/ACTION.mp4"
+        raise DatasetError(f"{reason}; {others}" if others else reason)
     return sources, rejections
+
+
+def describe_passed_over(folder: Path) -> str:
+    """Say how many files of a folder are no videos, and belong to none, in one line; empty without any."""
+    counts = _Walk(folder).passed_over()
+    if not counts:
+        return ""
+    text = "passed over: " + ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts.items())
+    if counts.keys() & _HEIC_SUFFIXES:
+        return f"{text}; HEIC is not read: save it as JPEG or PNG (two or more that are numbered are a video)"
+    if counts.keys() & (PICTURE_SUFFIXES | {".gif"}):
+        return f"{text}; two or more numbered pictures in a folder inside it are a video, a single one is none"
+    return text
 
 
 def read_contents(sources: Sequence[VideoFile], *, beside: bool) -> tuple[list[VideoContent], list[Rejection]]:
@@ -105,8 +124,21 @@ def read_contents(sources: Sequence[VideoFile], *, beside: bool) -> tuple[list[V
 def _hash(path: Path) -> str:
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError(errno.EINVAL, "not a file")  # a pipe would be waited for
+    if path.is_dir():
+        return _hash_pictures(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hash_pictures(folder: Path) -> str:
+    """Hash the numbered pictures of a folder; as a file where there are none, which is refused."""
+    try:
+        pictures = list_numbered_pictures(folder)
+    except VideoError:
+        pictures = []
+    if not pictures:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return hashlib.sha256("\n".join(f"{path.name}:{_hash(path)}" for path in pictures).encode()).hexdigest()
 
 
 def _hash_beside(video: Path) -> str:
@@ -146,15 +178,51 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(text if "." in pattern.rpartition("/")[2] else text + r"\.[^./]+")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+class _Walk:
     """Every video below a folder, each folder once, however links lead to it.
 
     A folder that is named like a video is given as one too, so that it is rejected and not lost.
     """
-    visited = set()
-    for name, folders, files in os.walk(folder, followlinks=True):
-        parent = Path(name)
-        visited.add(parent.resolve())
-        entries = [parent / entry for entry in (*files, *folders) if not entry.startswith(".")]
-        yield from (path for path in entries if path.suffix.lower() in VIDEO_SUFFIXES)
-        folders[:] = [path.name for path in entries if path.is_dir() and path.resolve() not in visited]
+
+    def __init__(self, folder: Path):
+        self.videos: list[Path] = []
+        self.rejections: list[Rejection] = []
+        self._others: list[Path] = []
+        visited = set()
+        for name, folders, files in os.walk(folder, followlinks=True):
+            parent = Path(name)
+            visited.add(parent.resolve())
+            entries = [parent / entry for entry in (*files, *folders) if not entry.startswith(".")]
+            pictures = set(self._pictures(parent, folder))
+            for path in entries:
+                if path.suffix.lower() in VIDEO_SUFFIXES or is_animation(path):
+                    self.videos.append(path)
+                elif path not in pictures and not path.is_dir():
+                    self._others.append(path)
+            folders[:] = [path.name for path in entries if path.is_dir() and path.resolve() not in visited]
+
+    def _pictures(self, parent: Path, top: Path) -> list[Path]:
+        """The numbered pictures of a folder, which are a video then, unless they belong to a video beside it."""
+        if parent == top or any(parent.with_suffix(suffix).is_file() for suffix in VIDEO_SUFFIXES):
+            return []
+        try:
+            pictures = list_numbered_pictures(parent)
+        except VideoError as error:
+            self.rejections.append(Rejection(str(parent), str(error).removeprefix(f"{parent} ")))
+            return []
+        if pictures:
+            self.videos.append(parent)
+        return pictures
+
+    def passed_over(self) -> dict[str, int]:
+        """How many files are no videos, by suffix, without those beside a video that have its name."""
+        stems = {(video.parent, video.stem) for video in self.videos} | {(v, "") for v in self.videos}
+        return dict(sorted(Counter(path.suffix.lower() for path in self._others if not _belongs(path, stems)).items()))
+
+
+def _belongs(path: Path, videos: set[tuple[Path, str]]) -> bool:
+    """Return whether a file lies beside a video and has its name, or in a folder that does, or among its pictures."""
+    folder = path.parent
+    beside = {(folder, path.name.split(".")[0]), (folder, path.stem), (folder, "")}
+    inside = {(folder.parent, folder.name), (folder.parent, folder.name.removesuffix("_json"))}
+    return bool((beside | inside) & videos)

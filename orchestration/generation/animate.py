@@ -11,7 +11,7 @@ from tyro.conf import UseAppendAction
 from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
 from orchestration.generation.motions import load_actor
 from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
-from orchestration.generation.people import is_image, load_person, open_clips
+from orchestration.generation.people import is_file, is_video_file, load_person, open_clips
 from orchestration.generation.videos import render_recolored
 from posegen.datasets import motion_formats
 from posegen.datasets.clips import ClipDataset
@@ -24,6 +24,7 @@ from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.inference.view_choice import choose_yaw, yaw_for
 from posegen.io.storage import StorageFolder
+from posegen.io.video_reader import video_rate
 from posegen.motion.editing import JOIN_SECONDS, first_frames, join, resample, with_rotations
 from posegen.motion.motion import MAX_FRAMES, Motion, read_motion
 from posegen.motion.rendering import MotionRenderer
@@ -93,7 +94,8 @@ class PersonSettings:
     """The person whom a run renders."""
 
     content: str = ""
-    """With a run, the person: an image file, or a clip (its id or PERSON/ACTION), of which the first frame is taken."""
+    """With a run, the person: an image file, or a video file or a clip (its id or PERSON/ACTION), of which the first
+    frame is taken."""
     dataset: str = ""
     """With a run, clip dataset whose clips can be named, and whose backends process a new image; by default its own."""
 
@@ -118,7 +120,7 @@ def animate(
     Args:
         run: Run of the stage video_generator or end_to_end.
         dataset: Clip dataset of the run's frame size.
-        content: The person: an image file, or a clip, of which the first usable frame is taken.
+        content: The person: an image file, or a video or a clip, of which the first usable frame is taken.
         moves: The motions.
         output: Where the videos are written.
         colors: Colours of the clothes.
@@ -215,7 +217,9 @@ def _cut(motion: Motion, moves: MotionSettings) -> Motion:
 
 def _rate_of(data: ClipDataset, content: str) -> float | None:
     """Frames per second of the clip that the person is from, or of the dataset's first; None where it has no clip."""
-    if not is_image(content):
+    if is_video_file(content):
+        return video_rate(Path(content))
+    if not is_file(content):
         return data.find(content).info.fps
     return data.clips[0].info.fps if data.clips else None
 

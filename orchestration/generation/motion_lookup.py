@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from orchestration.data.video_files import VIDEO_SUFFIXES
 from orchestration.training.runs import dataset_of
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError, PosegenError
+from posegen.io.media import is_video_source
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import stand_at
 from posegen.motion.motion import Motion, read_motion
@@ -59,7 +59,7 @@ class MotionFinder:
         path = Path(name)
         if path.suffix.lower() == ".npz":
             return stand_at(read_motion(StorageFolder(path.parent), path.name), self._ground)
-        if path.suffix.lower() in VIDEO_SUFFIXES:
+        if is_video_source(path):
             from posegen.perception.lifting import lift_video
 
             return stand_at(lift_video(path), self._ground)
@@ -86,4 +86,4 @@ class MotionFinder:
 def short_name(name: str) -> str:
     """Return a stem for the files that are made of a motion."""
     path = Path(name)
-    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES | {".npz"} else name.replace("/", "-")
+    return path.stem if path.suffix.lower() == ".npz" or is_video_source(path) else name.replace("/", "-")

@@ -33,7 +33,8 @@ from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_phot
 from posegen.inference.photo_report import find_hidden_hands, find_weaknesses, needed_limb
 from posegen.inference.refined_person import RefinedPerson, load_refiner
 from posegen.io.images import shrink
-from posegen.io.video_reader import iterate_frames, read_image
+from posegen.io.media import is_video_source
+from posegen.io.video_reader import describe_source, iterate_frames, read_image
 from posegen.motion.editing import shorten_travel
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
@@ -42,7 +43,6 @@ from posegen.perception.body_tracking import track_video
 from posegen.stages import Refiner
 
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
-_VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
 _LEAST_SIZE = 0.8  # of a person whose action goes somewhere, as a share of the size on the spot
 _SHARES = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.0)  # of the way that an action goes
@@ -105,11 +105,6 @@ class ShownPerson:
         return self.photos[0]
 
 
-def is_video(name: str) -> bool:
-    """Return whether a name is that of a video file."""
-    return Path(name).suffix.lower() in _VIDEO_SUFFIXES
-
-
 def animate_photo(
     path: Path, *, moves: MotionSettings, output: OutputSettings, colors: ColorSettings, view: PhotoSettings
 ) -> GeneratedVideos:
@@ -128,11 +123,11 @@ def animate_photo(
     inputs = path, view, moves, colors
     if output.out.suffix:
         output.require_videos([output.out], *inputs)
-    if view.refiner and is_video(str(path)):
+    if view.refiner and is_video_source(path):
         raise ConfigError(f"--refiner corrects frames of a photo, got the video {path}")
     requested = RequestedColors(colors, view.encoders)
     refiner = load_refiner(view.refiner) if view.refiner else None
-    subject = None if is_video(str(path)) else find_subject(path, view)
+    subject = None if is_video_source(path) else find_subject(path, view)
     movements = _find_movements(moves, view, colors.seed, subject)
     output.require_place_for(len(movements) * colors.num_videos)
     output.require_videos([output.path(name) for one in movements for name in _video_names(one, colors)], *inputs)
@@ -205,7 +200,7 @@ def open_person(
     Raises:
         PosegenError: It cannot be read, or shows no such person.
     """
-    if is_video(str(path)):
+    if is_video_source(path):
         return _open_clip(path, view, movements)
     subject = subject or find_subject(path, view)
     found = subject.found
@@ -254,7 +249,7 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
     background = median_background([cut[index] for index in sorted(cut)], masks)
     measures = measure_body(window.move(tracked.poses))
-    findings = find_weaknesses(found_first.pose, found_first.others)
+    findings = [*describe_source(path), *find_weaknesses(found_first.pose, found_first.others)]
     return ShownPerson(
         [found[index] for index in chosen], background, measures, window.move(found_first.pose), findings
     )

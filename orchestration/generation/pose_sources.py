@@ -11,6 +11,7 @@ from posegen.errors import ConfigError, PerceptionError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures
 from posegen.inference.pose_fitting import fit_motion, fit_poses
+from posegen.io.media import is_video_source
 from posegen.motion.motion import Motion
 from posegen.perception.body_tracking import track_video
 from posegen.perception.openpose_json import follow_person
@@ -39,17 +40,24 @@ class Movement:
         return fit_poses(self.source, person, size, measures)
 
 
+def has_poses(name: str) -> bool:
+    """Return whether a name is that of a video, or of JSON files with poses, and so not of a clip."""
+    path = Path(name)
+    return is_video_source(path) or any(path.glob("*.json")) or (path.suffix.lower() == ".json" and path.is_file())
+
+
 def open_poses(path: Path, fps: float | None = None) -> Movement:
     """Read the poses of a video's person, or of JSON files as `posegen.perception.pose_files` reads them.
 
     Args:
-        path: The video, a folder with a JSON file a frame, or one JSON file.
+        path: The video, which may be a folder of numbered pictures; a folder with a JSON file a frame; or one JSON
+            file.
         fps: Frames per second of the video that the files are of; they do not say it. A video keeps its own.
 
     Raises:
         PosegenError: It is neither, cannot be read, shows nobody, or the frame rate is not known.
     """
-    if path.is_dir() or path.suffix.lower() == ".json":
+    if path.suffix.lower() == ".json" or (path.is_dir() and not is_video_source(path)):
         return _open_json(path, fps)
     if path.suffix.lower() in {".npz", ".bvh"}:
         raise ConfigError(f"{path} is a motion: give it with --motion")

@@ -47,7 +47,8 @@ class TransferSettings(LookupSettings):
     fps: float | None = None
     """Frames per second of the videos; by default the run's."""
     appearance: str = ""
-    """The person to render: an image file, or a clip, of which the first frame is taken; by default stick figures."""
+    """The person to render: an image file, or a video file or a clip, of which the first frame is taken; by default
+    stick figures."""
     renderer: str = ""
     """Run that renders the person: of the stage shape_posture, deformable_gan, video_generator or end_to_end."""
     yaw: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,8 +19,10 @@ from orchestration.generation.output import (
     write_contact_sheet,
     write_frames,
 )
-from orchestration.generation.people import find_clips, is_image, load_person, measure_person, open_clips
+from orchestration.generation.people import find_clips, is_file, load_person, measure_person, open_clips
+from orchestration.generation.pose_sources import has_poses, open_poses
 from posegen.datasets.clip_files import ClipFile
+from posegen.errors import ConfigError
 from posegen.inference.body_measures import BodyMeasures
 from posegen.inference.person import Person
 from posegen.inference.pose_fitting import fit_poses
@@ -32,7 +35,10 @@ class PoseSettings:
     """The pose sequences of the videos."""
 
     poses: tuple[str, ...]
-    """The pose sequences: clips of the dataset, by id, PERSON/ACTION or a pattern such as '*/bow'."""
+    """The pose sequences: clips of the dataset, by id, PERSON/ACTION (/2 for the second of several) or a pattern such
+    as '*/bow'; or videos whose person leads, or folders of OpenPose's JSON files."""
+    fps: float | None = None
+    """Frames per second of the video that OpenPose saw, whose JSON files do not say it."""
     verbatim: bool = False
     """Take the poses in pixels as they are, instead of fitting them to the person."""
 
@@ -62,7 +68,7 @@ def generate(
     Args:
         run: Run of the stage video_generator or end_to_end.
         dataset: Clip dataset with the clips, of the run's frame size.
-        content: The person: an image file, or a clip, of which the first usable frame is taken.
+        content: The person: an image file, or a video or a clip, of which the first usable frame is taken.
         driving: The pose sequences.
         output: Where the videos are written.
         colors: Colours of the clothes.
@@ -72,10 +78,13 @@ def generate(
     """
     synthesizer = load_renderer(run, VideoSynthesizer)
     data = open_clips(dataset, synthesizer.size)
-    clips = find_clips(data, driving.poses)
-    output.require_place_for(len(clips) * colors.num_videos)
+    files = [name for name in driving.poses if has_poses(name)]
+    clips = find_clips(data, [name for name in driving.poses if name not in files])
+    output.require_place_for((len(clips) + len(files)) * colors.num_videos)
+    if files and driving.verbatim:
+        raise ConfigError(f"--verbatim takes poses of clips in pixels as they are, got {files[0]}")
     person = load_person(data, content, colors.garments)
-    own = "" if is_image(content) else data.find(content).clip_id
+    own = "" if is_file(content) else data.find(content).clip_id
     kept = {clip.clip_id for clip in clips if driving.verbatim or clip.clip_id == own}
     fitted = {} if len(kept) == len(clips) else _fit_clips(clips, measure_person(data, content, person), person)
     sequences = [
@@ -87,8 +96,20 @@ def generate(
         )
         for clip in clips
     ]
+    if files:
+        sequences += _fit_files(files, driving.fps, measure_person(data, content, person), person)
     codes = choose_codes(synthesizer, person, data.info, colors)
     return render_recolored(synthesizer, person, sequences, codes, output, (content, colors))
+
+
+def _fit_files(files: Sequence[str], fps: float | None, measures: BodyMeasures, person: Person) -> list[PoseSequence]:
+    """The poses of videos and of OpenPose's files, as the person would show them."""
+    height, width = person.image.shape[:2]
+    movements = [open_poses(Path(file), fps) for file in files]
+    return [
+        PoseSequence(one.name, one.fit(person.body, (height, width), measures).keypoints, one.fps, one.times)
+        for one in movements
+    ]
 
 
 def _fit_clips(clips: Sequence[ClipFile], measures: BodyMeasures, person: Person) -> dict[str, np.ndarray]:

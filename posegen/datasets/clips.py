@@ -7,6 +7,7 @@ Layout of ``DATASET/``::
     clips/CLIP_ID.parquet                  frame, time, image, keypoints, edges, mask
     colors/SCOPE-REGION/CLIP_ID.parquet    frame, variant, image, upper_ab, lower_ab, seed
     rejected.json                          source, reason
+    preview.html, preview/CLIP_ID.jpg      pictures of clips and of rejected videos, for people
 
 A file is there whole or not at all, see `posegen.io.storage`. A clip's id is derived from the video's content and the
 settings that made it, so preparing again redoes only what changed. Which split a clip is in follows from its person or
@@ -24,7 +25,7 @@ from typing import Any, Literal, get_args
 from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import ClipFile, RecoloringFile
 from posegen.datasets.clip_index import load_index, match_entries
-from posegen.datasets.dataset import Dataset, Split, readable_id
+from posegen.datasets.dataset import Dataset, Split, find_labelled, readable_id
 from posegen.errors import DatasetError
 from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
@@ -148,10 +149,14 @@ class ClipDataset(Dataset):
         return RecoloringFile(self.folder, kind, clip.clip_id, self.info.size)
 
     def find(self, name: str) -> ClipFile:
-        """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``. Raises DatasetError."""
+        """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``.
+
+        Of several of one person and action, ``PERSON/ACTION/2`` is the second by id. Raises DatasetError.
+        """
         matches = [clip for clip in self.clips if clip.clip_id == name]
         matches = matches or [clip for clip in self.clips if clip.clip_id.startswith(name)]
-        matches = matches or [clip for clip in self.clips if f"{clip.info.person}/{clip.info.action}" == name]
+        labels = [f"{clip.info.person}/{clip.info.action}" for clip in self.clips]
+        matches = matches or [self.clips[index] for index in find_labelled(name, labels, self.folder)]
         if len(matches) != 1:
             found = "several clips" if matches else "no clip"
             known = ", ".join(f"{clip.info.person}/{clip.info.action}" for clip in self.clips[:6])

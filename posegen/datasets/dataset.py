@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, Literal, TypeVar
 
+from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder
 
 Split = Literal["train", "test"]
@@ -83,6 +84,26 @@ class DatasetBuild(ABC, Generic[_Entry]):
         """Delete what killed processes left."""
         for place in (self.folder, self.files):
             place.sweep()
+
+
+def find_labelled(name: str, labels: Sequence[str], folder: StorageFolder) -> list[int]:
+    """Return which of the entries, by their labels ``PERSON/ACTION``, a name means: one, or none.
+
+    ``PERSON/ACTION/2`` is the second of several. Raises DatasetError where the name does not say which of several, or
+    where there are fewer.
+    """
+    same = [index for index, label in enumerate(labels) if label == name]
+    if len(same) > 1:
+        raise DatasetError(f"{len(same)} times {name!r} in {folder}: say which, {name}/1 to {name}/{len(same)}")
+    if same:
+        return same
+    label, _, number = name.rpartition("/")
+    same = [index for index, one in enumerate(labels) if one == label]
+    if not same or not number.isdecimal():
+        return []
+    if not 1 <= int(number) <= len(same):
+        raise DatasetError(f"{len(same)} times {label!r} in {folder}, got number {number}")
+    return [same[int(number) - 1]]
 
 
 def readable_id(person: str, action: str, content: bytes) -> str:

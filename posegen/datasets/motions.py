@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from posegen.datasets.dataset import Dataset, Split
+from posegen.datasets.dataset import Dataset, Split, find_labelled
 from posegen.errors import DatasetError, MotionError
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
@@ -133,11 +133,15 @@ class MotionDataset(Dataset):
         return entries
 
     def find(self, name: str) -> MotionEntry:
-        """The motion whose id is or begins with `name`, or that is ``PERSON/ACTION``. Raises DatasetError."""
+        """The motion whose id is or begins with `name`, or that is ``PERSON/ACTION`` (``/2``: the second).
+
+        Raises DatasetError.
+        """
         entries = self.info.motions
         matches = [entry for entry in entries if entry.motion_id == name]
         matches = matches or [entry for entry in entries if entry.motion_id.startswith(name)]
-        matches = matches or [entry for entry in entries if f"{entry.person}/{entry.action}" == name]
+        labels = [f"{entry.person}/{entry.action}" for entry in entries]
+        matches = matches or [entries[index] for index in find_labelled(name, labels, self.folder)]
         if len(matches) == 1:
             return matches[0]
         if matches:

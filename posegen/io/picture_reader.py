@@ -1,4 +1,4 @@
-"""Decodes pictures with Pillow: upright, opaque, 8 bits a channel, in sRGB, whatever the file holds.
+"""Decodes pictures and animations with Pillow: upright, opaque, 8 bits a channel, in sRGB, whatever the file holds.
 
 Pixels of a picture that is all this already stay exactly as they are.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from posegen.io.records import MAX_PIXELS
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"})
 """Of pictures' names; HEIC is not read, but named."""
+ANIMATION_SUFFIXES = frozenset({".gif", ".webp", ".apng", ".avif"})
+"""Of files that hold a picture, or several, which play."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF")
 """Pillow's readers that are used: others run programs or fetch files."""
@@ -26,6 +29,7 @@ _AVIF_BRANDS = {b"avif", b"avis"}
 _TIFF = (b"II*\0", b"MM\0*")
 _SAVE_AS = "save it as JPEG or PNG first"
 _SAME = 3  # of 255: profiles that change no colour by more are sRGB, whose curves programs round differently
+_SHORTEST, _USUAL = 0.011, 0.1  # seconds: browsers show a frame that asks for less than the first for the second
 _GRAY_LEVELS = np.arange(256, dtype=np.uint8)
 _WHITE = (255, 255, 255)
 
@@ -54,6 +58,36 @@ def decode_picture(content: bytes, name: str) -> Picture:
         VideoError: It is no such picture, is damaged, or claims more pixels than `MAX_PIXELS`; what its header claims
             is looked at before memory is given to it.
     """
+    picture = _open(content, name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _load(picture, name)
+        with suppress(Exception):  # damaged EXIF data turn nothing
+            ImageOps.exif_transpose(picture, in_place=True)
+        return _to_srgb(picture, name)
+
+
+def count_frames(content: bytes, name: str) -> int:
+    """How many frames a picture or an animation has. Raises VideoError where it is neither."""
+    return int(getattr(_open(content, name), "n_frames", 1))
+
+
+def decode_animation(content: bytes, name: str) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield (seconds since the first, frame (H, W, 3) uint8 sRGB) of an animated GIF, WebP, PNG or AVIF.
+
+    Raises:
+        VideoError: As `decode_picture`.
+    """
+    picture, elapsed = _open(content, name), 0.0
+    for index in range(getattr(picture, "n_frames", 1)):
+        _load(picture, name, index)
+        yield elapsed, _to_srgb(picture.copy(), name).image
+        shown = float(picture.info.get("duration", 0) or 0) / 1000
+        elapsed += shown if shown >= _SHORTEST else _USUAL
+
+
+def _open(content: bytes, name: str) -> Image.Image:
+    """Open a picture without decoding it, once its header has been looked at."""
     if not content:
         raise VideoError(f"{name}: zero bytes")
     with warnings.catch_warnings():
@@ -64,21 +98,29 @@ def decode_picture(content: bytes, name: str) -> Picture:
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             raise VideoError(f"{name}: more than {MAX_PIXELS:,} pixels: make it smaller first") from error
         except Exception as error:  # of Pillow's many readers
-            raise VideoError(f"{name}: {_what_it_is(content)}") from error
-        if picture.width * picture.height > MAX_PIXELS:
-            size = f"{picture.width}×{picture.height}"
-            raise VideoError(f"{name}: {size} pixels, expected at most {MAX_PIXELS:,}: make it smaller first")
-        try:
-            picture.load()
-        except Exception as error:
-            raise VideoError(f"{name}: damaged or cut off: it does not decode") from error
-        with suppress(Exception):  # damaged EXIF data turn nothing
-            ImageOps.exif_transpose(picture, in_place=True)
-        return _to_srgb(picture, name)
+            raise VideoError(f"{name}: {name_format(content)}") from error
+    if picture.width * picture.height > MAX_PIXELS:
+        size = f"{picture.width}×{picture.height}"
+        raise VideoError(f"{name}: {size} pixels, expected at most {MAX_PIXELS:,}: make it smaller first")
+    return picture
 
 
-def _what_it_is(content: bytes) -> str:
-    """Say what a file is that Pillow does not read."""
+def _load(picture: Image.Image, name: str, frame: int = 0) -> None:
+    try:
+        if frame:
+            picture.seek(frame)
+        picture.load()
+    except Exception as error:
+        raise VideoError(f"{name}: damaged or cut off: it does not decode") from error
+
+
+def is_heic(header: bytes) -> bool:
+    """Return whether a file that begins so is HEIC, which neither Pillow nor a video reader should be given."""
+    return header[4:8] == b"ftyp" and header[8:12] in _HEIC_BRANDS
+
+
+def name_format(content: bytes) -> str:
+    """Say what a file is that is not read as a picture, and what to do about it."""
     brand = content[8:12] if content[4:8] == b"ftyp" else b""
     if brand in _HEIC_BRANDS:
         return f"HEIC, which is not read: {_SAVE_AS} (iPhone: Settings, Camera, Formats, Most Compatible)"

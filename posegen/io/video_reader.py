@@ -1,35 +1,41 @@
-"""Reads videos with PyAV, and pictures as footage of one frame.
+"""Reads videos with PyAV, animations and folders of numbered pictures, and pictures as footage of one frame.
 
-Frames come out upright, in square pixels, as RGB, whatever the file holds: rotation and mirroring, anamorphic
-pixels, chroma subsampling, bit depth, colour matrix and range are undone here. Decoding and resizing stream, so
-memory is bounded by the frames that are kept. Decoding is deterministic.
+Frames come out upright, in square pixels, as sRGB, whatever the file holds: rotation and mirroring, anamorphic
+pixels, chroma subsampling and bit depth are undone here, and colours by `posegen.io.video_colors`. Decoding and
+resizing stream, so memory is bounded by the frames that are kept. Decoding is deterministic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import Colorspace
 
 from posegen.errors import VideoError
-from posegen.io.picture_reader import decode_picture
+from posegen.io.media import is_animation, list_numbered_pictures
+from posegen.io.picture_reader import count_frames, decode_animation, decode_picture, is_heic, name_format
 from posegen.io.records import MAX_PIXELS
+from posegen.io.video_colors import ColorTags, convert_frame
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1: edges of a rectangle, in which a whole frame is (0, 0, width, height)."""
 
+DETAIL_SIDES = (256, 512)
+"""Pixels of the longer side in which people are looked for: BlazePose looks at 256. Larger frames cost memory and gain
+nothing, and in smaller ones, though they are enlarged anyway, the detector overlooks people (all of some videos of
+64×64)."""
+
 _MIN_SIDE = 32  # pixels; below it a person has no visible limbs
+_RATE_FRAMES = 50  # by which the frame rate is told
+_PICTURES_FPS = 25  # of a folder of pictures, which says none
 _MAX_LOST = 0.02  # of a video's frames; encoders may announce a frame or two more than they wrote
-_MAX_SD_HEIGHT = 576  # untagged video up to this height is BT.601, above it BT.709, as players assume
-_UNSPECIFIED = 2  # "unspecified" among the matrix coefficients of ITU-T H.273
-BT709 = 1  # in all three tables of ITU-T H.273
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,24 @@ class Footage:
     """What had to be changed or guessed to read the file, one line each, for people to read."""
     source_size: tuple[int, int] | None = None
     """Height and width of the upright source in pixels, where somebody knows them."""
+    padded_share: float = 0.0
+    """Share of `images` that lies beyond the source's picture, whose border is repeated there."""
+
+
+@dataclass(frozen=True)
+class DetailedFootage:
+    """One window of one video in two sizes."""
+
+    small: Footage
+    """As it is kept."""
+    detail: Footage
+    """As it is looked at: in the source's pixels, with a longer side of `DETAIL_SIDES`."""
+
+    @property
+    def to_small(self) -> np.ndarray:
+        """(2, 3) affine from pixels of the detailed frames to those of the small ones."""
+        whole = [np.vstack([footage.transform, [0, 0, 1]]) for footage in (self.small, self.detail)]
+        return np.asarray(whole[0] @ np.linalg.inv(whole[1]))[:2]
 
 
 def read_video(
@@ -64,7 +88,7 @@ def read_video(
     """Read a whole video, cropped and resized.
 
     Args:
-        path: the video file.
+        path: the video file, an animated GIF or WebP, or a folder of numbered pictures.
         size: height and width of the images; None keeps the resolution and the aspect of the crop.
         crop: "center" is the largest centred window of the target aspect; "none" is the whole frame, letterboxed
             with replicated borders; a box in upright source pixels is grown to the target aspect about its centre
@@ -74,25 +98,56 @@ def read_video(
     Raises:
         VideoError: if the file is not a readable video of at least two frames and 32 × 32 pixels.
     """
-    images: list[np.ndarray] = []
+    return _read(path, (size,), crop, max_frames)[0]
+
+
+def read_with_detail(
+    path: Path,
+    *,
+    size: tuple[int, int],
+    crop: Literal["center", "none"] | Box = "center",
+    max_frames: int | None = None,
+) -> DetailedFootage:
+    """Read a whole video as `read_video`, and the same window once more in the pixels that it has in the source."""
+    return DetailedFootage(*_read(path, (size, "detail"), crop, max_frames))
+
+
+def _read(
+    path: Path,
+    sizes: tuple[tuple[int, int] | Literal["detail"] | None, ...],
+    crop: Literal["center", "none"] | Box,
+    max_frames: int | None,
+) -> list[Footage]:
+    """Read a video once, in several sizes of one window, which has the aspect of the first."""
+    images: list[list[np.ndarray]] = [[] for _ in sizes]
     times: list[float] = []
     window: tuple[int, int, int, int] | None = None
     for _, time, frame in iterate_frames(path, max_frames=max_frames):
-        window = window or _window((frame.shape[1], frame.shape[0]), size, crop)
-        images.append(_cut(frame, window, size))
+        if window is None:
+            first = sizes[0] if isinstance(sizes[0], tuple) else None
+            frame_size = frame.shape[1], frame.shape[0]
+            window = _window(frame_size, first, crop)
+            resolved = [_detail(window, first) if size == "detail" else size for size in sizes]
+        for kept, size in zip(images, resolved, strict=True):
+            kept.append(_cut(frame, window, size))
         times.append(time)
-        source_size = frame.shape[:2]
-    if window is None or len(images) < 2:
-        raise VideoError(f"{path}: {_few(len(images))}, expected at least two")
-    return Footage(
-        images=np.stack(images),
-        times=np.array(times),
-        indices=np.arange(len(images), dtype=np.int32),
-        fps=(len(times) - 1) / times[-1],
-        source=path,
-        transform=_transform(window, images[0].shape[:2]),
-        source_size=source_size,
-    )
+    if window is None or len(times) < 2:
+        raise VideoError(f"{path}: {_few(len(times))}, expected at least two")
+    notes = describe_source(path)
+    return [
+        Footage(
+            images=np.stack(kept),
+            times=np.array(times),
+            indices=np.arange(len(kept), dtype=np.int32),
+            fps=(len(times) - 1) / times[-1],
+            source=path,
+            transform=_transform(window, kept[0].shape[:2]),
+            notes=notes,
+            source_size=frame_size[::-1],
+            padded_share=_padded_share(window, frame_size),
+        )
+        for kept in images
+    ]
 
 
 def read_image(
@@ -111,20 +166,29 @@ def read_image(
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
     picture = decode_picture(content, str(path))
-    height, width = picture.image.shape[:2]
     _check_shape(picture.image, picture.image.shape, path)
-    window = _window((width, height), size, crop)
-    image = _cut(picture.image, window, size)
-    return Footage(
-        images=image[None],
-        times=np.zeros(1),
-        indices=np.zeros(1, np.int32),
-        fps=1.0,
-        source=path,
-        transform=_transform(window, image.shape[:2]),
-        notes=picture.notes,
-        source_size=(height, width),
-    )
+    return replace(cut_still(picture.image, path, size, crop), notes=picture.notes)
+
+
+def cut_still(
+    image: np.ndarray, source: Path, size: tuple[int, int] | None, crop: Literal["center", "none"] | Box
+) -> Footage:
+    """Return an upright picture (H, W, 3) uint8, cropped and resized as by `read_video`, as footage of one frame."""
+    return _still(image, source, _window((image.shape[1], image.shape[0]), size, crop), size)
+
+
+def cut_still_with_detail(
+    image: np.ndarray, source: Path, size: tuple[int, int], crop: Literal["center", "none"] | Box
+) -> DetailedFootage:
+    """Return an upright picture (H, W, 3) uint8 as `read_with_detail` does a video."""
+    window = _window((image.shape[1], image.shape[0]), size, crop)
+    return DetailedFootage(_still(image, source, window, size), _still(image, source, window, _detail(window, size)))
+
+
+def _still(image: np.ndarray, source: Path, window: tuple[int, int, int, int], size: tuple[int, int] | None) -> Footage:
+    cut = _cut(image, window, size)
+    transform = _transform(window, cut.shape[:2])
+    return Footage(cut[None], np.zeros(1), np.zeros(1, np.int32), 1.0, source, transform, source_size=image.shape[:2])
 
 
 def _check_pixels(width: int, height: int, path: Path) -> None:
@@ -139,19 +203,68 @@ def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tup
         VideoError: if the file is not a video, is cut off, is smaller than 32 pixels, changes its picture size, or
             has more than `max_frames` frames.
     """
+    if path.is_dir():
+        source = _pictures(path)
+    elif is_animation(path):
+        source = _animation(path)
+    else:
+        source = _video(path)
+    shape = None
+    for index, (announced, time, frame) in enumerate(source):
+        if max_frames is not None and max(announced, index + 1) > max_frames:
+            raise VideoError(f"{path}: {max(announced, index + 1)} frames, expected at most {max_frames}")
+        shape = shape or frame.shape
+        _check_shape(frame, shape, path)
+        yield index, time, frame
+
+
+def video_rate(path: Path) -> float:
+    """Return the average frame rate of a video by its first seconds. Raises VideoError for fewer than two frames."""
+    times = [time for _, time, _ in islice(iterate_frames(path), _RATE_FRAMES)]
+    if len(times) < 2:
+        raise VideoError(f"{path}: {_few(len(times))}, expected at least two")
+    return (len(times) - 1) / times[-1]
+
+
+def describe_source(path: Path) -> tuple[str, ...]:
+    """What is changed or guessed to read a video, one line each, for people to read.
+
+    Raises VideoError where it cannot be opened.
+    """
+    if path.is_dir():
+        return (f"{path}: a folder of pictures says no frame rate: {_PICTURES_FPS} pictures a second are taken",)
+    if is_animation(path):
+        return ()
+    with _open(path) as container:
+        for frame in _decode(container, _video_stream(container, path), path):
+            line = ColorTags.of(frame).describe()
+            return (f"{path}: {line}",) if line else ()
+    return ()
+
+
+# ---- Reading: each yields the number of frames that are announced, the time in seconds, and a frame
+
+
+def _pictures(folder: Path) -> Iterator[tuple[int, float, np.ndarray]]:
+    files = list_numbered_pictures(folder)
+    if not files:
+        raise VideoError(f"{folder}: cannot be read (Is a directory without numbered pictures such as 1.png, 2.png)")
+    for index, file in enumerate(files):
+        yield len(files), index / _PICTURES_FPS, read_image(file, size=None, crop="none").images[0]
+
+
+def _animation(path: Path) -> Iterator[tuple[int, float, np.ndarray]]:
+    content = path.read_bytes()
+    announced = count_frames(content, str(path))
+    for time, frame in decode_animation(content, str(path)):
+        yield announced, time, frame
+
+
+def _video(path: Path) -> Iterator[tuple[int, float, np.ndarray]]:
     with _open(path) as container:
         stream = _video_stream(container, path)
-        shape = None
-        for index, (time, decoded) in enumerate(_timed(_decode(container, stream, path), stream)):
-            if max_frames is not None and max(stream.frames, index + 1) > max_frames:
-                raise VideoError(f"{path}: {max(stream.frames, index + 1)} frames, expected at most {max_frames}")
-            frame = _upright(decoded, stream, path)
-            shape = shape or frame.shape
-            _check_shape(frame, shape, path)
-            yield index, time, frame
-
-
-# ---- Reading
+        for time, decoded in _timed(_decode(container, stream, path), stream):
+            yield stream.frames, time, _upright(decoded, stream, path)
 
 
 @contextmanager
@@ -160,14 +273,16 @@ def _open(path: Path) -> Iterator[av.container.InputContainer]:
     header = b""
     try:
         with path.open("rb") as file:
-            header = file.read(8)
+            header = file.read(12)
             if not header:
                 raise VideoError(f"{path}: zero bytes")
+            if is_heic(header):
+                raise VideoError(f"{path}: {name_format(header)}")
             file.seek(0)
             with av.open(file, "r") as container:
                 yield container
     except av.error.FFmpegError as error:
-        reason = "truncated: an MP4 without its index" if header[4:] == b"ftyp" else "not a video"
+        reason = "truncated: an MP4 without its index" if header[4:8] == b"ftyp" else "not a video"
         raise VideoError(f"{path}: {reason} ({error.strerror})") from error
     except OSError as error:
         raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
@@ -236,8 +351,7 @@ def _upright(decoded: av.VideoFrame, stream: av.VideoStream, path: Path) -> np.n
     aspect = float(stream.sample_aspect_ratio or 1)
     square = (round(decoded.width * max(aspect, 1)), round(decoded.height * max(1 / aspect, 1)))
     _check_pixels(*square, path)
-    untagged_hd = decoded.colorspace == _UNSPECIFIED and decoded.height > _MAX_SD_HEIGHT
-    frame: np.ndarray = decoded.to_ndarray(format="rgb24", src_colorspace=Colorspace.ITU709 if untagged_hd else None)
+    frame = convert_frame(decoded, ColorTags.of(decoded), str(path))
     if aspect != 1:
         frame = cv2.resize(frame, square, interpolation=cv2.INTER_LINEAR)
     return _oriented(frame, _display_matrix(decoded))
@@ -297,6 +411,21 @@ def _window(
     if x1 <= x0 or y1 <= y0 or not (-width < x < frame[0] and -height < y < frame[1]):
         raise VideoError(f"got the crop {crop}, expected x0, y0, x1, y1 that meet the {frame[0]}×{frame[1]} frame")
     return x, y, width, height
+
+
+def _padded_share(window: tuple[int, int, int, int], frame: tuple[int, int]) -> float:
+    """The share of a window that lies beyond a frame of a width and a height."""
+    (x, y, width, height), (across, down) = window, frame
+    inside = (min(x + width, across) - max(x, 0)) * (min(y + height, down) - max(y, 0))
+    return 1 - inside / (width * height)
+
+
+def _detail(window: tuple[int, int, int, int], size: tuple[int, int] | None) -> tuple[int, int]:
+    """Return height and width of a window in its own pixels, within `DETAIL_SIDES`, and no less than `size`."""
+    width, height = window[2:]
+    longer = max(width, height)
+    side = max(min(max(longer, DETAIL_SIDES[0]), DETAIL_SIDES[1]), max(size or (1, 1)))
+    return max(round(height * side / longer), 1), max(round(width * side / longer), 1)
 
 
 def _cut(frame: np.ndarray, window: tuple[int, int, int, int], size: tuple[int, int] | None) -> np.ndarray:

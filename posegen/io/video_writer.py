@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from posegen.errors import VideoError
-from posegen.io.video_reader import BT709
+from posegen.io.video_colors import BT709
 
 _CLOCK = 90_000  # ticks per second for variable frame rates, as in MPEG-2 systems
 

@@ -17,7 +17,9 @@ import numpy as np
 from posegen.errors import PerceptionError
 from posegen.io.video_reader import Footage
 from posegen.perception import Poses
+from posegen.perception.clothes_look import LIKELY_SAME, SURELY_OTHER, LookMemory, look_of
 from posegen.perception.keypoint_maps import drop_outside, prominence
+from posegen.perception.plausibility import drop_implausible
 from posegen.perception.selfie import Selfie, clean_mask
 from posegen.perception.smoothing import smooth
 from posegen.perception.tflite import TFLite
@@ -38,6 +40,11 @@ _OTHER_DISTANCE = 0.25  # of the same, up to which two squares are around one pe
 _MIN_OVERLAP = 0.3  # intersection over union from which two detections are one person
 _REGION_MARGIN = 1.25  # the landmark network was trained on squares this much larger than the body's circle
 _HEATMAP_REACH = 3  # cells around a landmark that its heatmap may move it by
+_DETECTION_MARGIN = 0.5  # of the longer side, around a frame in which nobody is found: who fills it is overlooked
+_LARGEST_STEP = 0.5  # of the region, from one frame to the next: more is a jump to somebody else
+_LARGEST_GROWTH = 1.7  # of the region likewise, or its inverse
+_LOOK_SIZE = 64  # pixels in which a person's colours are looked at
+_LOST_SHARE = 0.25  # of the frames, from which it is worth looking for somebody else in the rest
 _MIN_HEAT = 0.5  # maximum below which a heatmap knows no better
 _CENTER, _TOP = 33, 34  # landmarks: middle of the hips, and a point on the circle around the body, above the head
 
@@ -153,6 +160,11 @@ class Sighting:
         """Return where to search in the next frame."""
         return Region.around(self.landmarks[_CENTER, :2], self.landmarks[_TOP, :2])
 
+    def look_in(self, image: np.ndarray) -> np.ndarray | None:
+        """Return the person's look in the frame (H, W, 3), see `posegen.perception.clothes_look.look_of`."""
+        crop = _crop(image, self.region, _LOOK_SIZE)
+        return look_of(crop, cv2.resize(self.mask, (_LOOK_SIZE, _LOOK_SIZE), interpolation=cv2.INTER_AREA))
+
     def mask_in_frame(self, height: int, width: int) -> np.ndarray:
         """Return the mask (H, W) in the frame's pixels."""
         return cv2.warpAffine(self.mask, self.region.to_frame(LANDMARK_SIZE), (width, height))
@@ -167,9 +179,17 @@ class BlazeposeNetworks:
         self._anchors = make_anchors()
 
     def detect(self, image: np.ndarray) -> list[Region]:
-        """Return the people in a frame, the most certain first."""
+        """Return the people in a frame, the most certain first.
+
+        Where nobody is found, the frame is looked at once more from farther off: somebody who fills it, or whose head
+        is cut off, is overlooked otherwise.
+        """
+        return self._detect(image, 0) or self._detect(image, round(_DETECTION_MARGIN * max(image.shape[:2])))
+
+    def _detect(self, image: np.ndarray, margin: int) -> list[Region]:
+        """Find people in a frame with a margin of some of its pixels around."""
         height, width = image.shape[:2]
-        scale = DETECTOR_SIZE / max(height, width)
+        scale = DETECTOR_SIZE / (max(height, width) + 2 * margin)
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         left, top = (DETECTOR_SIZE - size[0]) // 2, (DETECTOR_SIZE - size[1]) // 2
@@ -183,14 +203,7 @@ class BlazeposeNetworks:
     def look(self, image: np.ndarray, region: Region) -> Sighting:
         """Find the landmarks of the person inside a region."""
         to_frame = region.to_frame(LANDMARK_SIZE)
-        crop = cv2.warpAffine(
-            image,
-            to_frame,
-            (LANDMARK_SIZE, LANDMARK_SIZE),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        output = self._landmark(crop / np.float32(255))
+        output = self._landmark(_crop(image, region, LANDMARK_SIZE) / np.float32(255))
         raw = output["Identity"].reshape(39, 5)  # x, y, z, logits of visibility and presence
         points = refine_landmarks(raw[:, :2] / LANDMARK_SIZE, _sigmoid(output["Identity_3"])) * LANDMARK_SIZE
         points = (points - 0.5) @ to_frame[:, :2].T + to_frame[:, 2]
@@ -198,6 +211,13 @@ class BlazeposeNetworks:
         landmarks = np.column_stack([points, _sigmoid(raw[:, 3])])
         world = region.to_frame_axes(output["Identity_4"].reshape(39, 3))
         return Sighting(landmarks, world, float(output["Identity_1"][0]), mask, region)
+
+
+def _crop(image: np.ndarray, region: Region, resolution: int) -> np.ndarray:
+    """The region of a frame as a square; beyond the frame its border goes on."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (resolution, resolution)
+    return cv2.warpAffine(image, region.to_frame(resolution), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def refine_landmarks(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
@@ -232,33 +252,78 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
 def follow_landmarks(networks: BlazeposeNetworks, frames: Iterable[np.ndarray]) -> Iterator[Sighting | None]:
     """Find the same person in frame after frame; None where it is lost.
 
-    It is the most prominent person of the first frame that shows anyone. While it is lost, detections far from
-    where it was seen last are taken for other people.
+    It is the most prominent person of the first frame that shows anyone. From one frame to the next it neither jumps
+    nor changes its colours; while it is lost, only somebody near where it was seen last, who looks like it, is taken
+    for it.
     """
     last: Sighting | None = None
     lost = True
+    memory = LookMemory()
     for frame in frames:
         sighting = networks.look(frame, last.next_region()) if last and not lost else None
-        if not is_person(sighting):
+        followed = is_person(sighting) and last and _continues(last, sighting)
+        if not (followed and sighting and _looks(sighting, frame, memory, SURELY_OTHER)):
             region = _choose(networks.detect(frame), last, frame)
             sighting = networks.look(frame, region) if region else None
+            if is_person(sighting) and not _looks(sighting, frame, memory, LIKELY_SAME):
+                sighting = None
         lost = not is_person(sighting)
-        last = last if lost else sighting
+        if is_person(sighting):
+            last = sighting
+            memory.learn(sighting.look_in(frame))
         yield None if lost else sighting
+
+
+def _continues(last: Sighting, sighting: Sighting) -> bool:
+    """Return whether a person can have come from one sighting to another in one frame."""
+    before, after = last.next_region(), sighting.next_region()
+    growth = after.size / max(before.size, 1e-9)
+    step = np.hypot(after.x - before.x, after.y - before.y)
+    return bool(step <= _LARGEST_STEP * before.size and 1 / _LARGEST_GROWTH <= growth <= _LARGEST_GROWTH)
+
+
+def _looks(sighting: Sighting, frame: np.ndarray, memory: LookMemory, least: float) -> bool:
+    return memory.fits(sighting.look_in(frame), least)
 
 
 def follow_both_ways(networks: BlazeposeNetworks, images: Sequence[np.ndarray]) -> list[Sighting | None]:
     """Find the same person in frames (H, W, 3) as `follow_landmarks`, and go back where nobody was detected at first.
 
-    None where the person is lost all the same.
+    Where that person is soon gone for good, somebody who comes later is followed instead, if they are seen longer and
+    larger. None where the person is lost all the same.
     """
     sightings = list(follow_landmarks(networks, images))
+    end = _end_of(sightings)
+    while end > 0 and len(images) - end > max(_LOST_SHARE * len(images), 1):
+        later: list[Sighting | None] = [*([None] * end), *follow_landmarks(networks, images[end:])]
+        if _presence(later) > _presence(sightings):
+            sightings = later
+        after = _end_of(later)
+        end = after if after > end else len(images)
     for frame in reversed(range(len(sightings) - 1)):
-        later = sightings[frame + 1]
-        if sightings[frame] is None and later is not None:
-            sighting = networks.look(images[frame], later.next_region())
-            sightings[frame] = sighting if is_person(sighting) else None
+        later_one = sightings[frame + 1]
+        if sightings[frame] is None and later_one is not None:
+            sighting = networks.look(images[frame], later_one.next_region())
+            likely = is_person(sighting) and _continues(later_one, sighting)
+            alike = likely and _same_look(sighting, images[frame], later_one, images[frame + 1])
+            sightings[frame] = sighting if alike else None
     return sightings
+
+
+def _same_look(one: Sighting, frame: np.ndarray, other: Sighting, other_frame: np.ndarray) -> bool:
+    memory = LookMemory()
+    memory.learn(other.look_in(other_frame))
+    return _looks(one, frame, memory, LIKELY_SAME)
+
+
+def _end_of(sightings: Sequence[Sighting | None]) -> int:
+    """The frame after the last one in which the person is seen; 0 where it never is."""
+    return max((frame + 1 for frame, sighting in enumerate(sightings) if sighting is not None), default=0)
+
+
+def _presence(sightings: Sequence[Sighting | None]) -> float:
+    """How long, and how large, a person is seen."""
+    return sum(sighting.next_region().size for sighting in sightings if sighting is not None)
 
 
 def is_person(sighting: Sighting | None) -> TypeGuard[Sighting]:
@@ -309,7 +374,8 @@ class Blazepose:
                 scores[frame] = sighting.score
                 masks[frame] = sighting.mask_in_frame(height, width)
         keypoints[keypoints[..., 2] < MIN_VISIBILITY] = 0
-        joints = smooth(convert_joints(keypoints, BLAZEPOSE_33))
+        sizes = np.array([0.0 if one is None else one.next_region().size for one in sightings])
+        joints = smooth(drop_implausible(convert_joints(keypoints, BLAZEPOSE_33), sizes))
         others = self._look_around(images, sightings)
         return Poses(drop_outside(joints, height, width).astype(np.float32), scores, masks, others)
 

@@ -200,7 +200,7 @@ def test_what_is_prepared_and_painted_is_what_a_local_folder_gets(bucket, client
     before = written(client, bucket)
     for command in commands:
         assert re.search(r", 0 (clips )?new", run(command, capsys))
-    assert written(client, bucket) == before and len(before) == 20
+    assert written(client, bucket) == before and len(before) == 25  # with a sheet for each clip
 
 
 def written(client, bucket: StorageFolder) -> dict[str, datetime]:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 import shutil
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from orchestration.data.clip_preparer import ClipPreparer, PrepareSettings, rejection_of_clip, rejection_of_company
+from orchestration.data.clip_preparer import (
+    ClipPreparer,
+    PrepareSettings,
+    rejection_of_clip,
+    rejection_of_company,
+    rejection_of_height,
+    rejection_of_track,
+)
 from orchestration.data.prepare import prepare_videos
 from orchestration.runtime.ray_data import RowWork, map_rows
 from posegen.datasets.clip_files import ClipFile
@@ -63,7 +73,9 @@ def test_every_video_becomes_a_clip(studio_videos, out):
     assert summary.num_frames == 10 * NUM_VIDEOS
     assert heard == [(i + 1, NUM_VIDEOS) for i in range(NUM_VIDEOS)]
     assert str(summary).startswith("5 clips (50 frames, 100.0 % with a usable pose) in ")
-    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "index.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("clips", "dataset.json", "index.parquet", "preview", "preview.html")
+    ]
 
 
 def test_clip_holds_what_the_video_shows(studio_videos, out):
@@ -366,6 +378,57 @@ def test_several_people_are_rejected_before_edges_are_looked_for(videos, out, mo
         prepare_videos(videos, out, replace(TINY, pose="company"))
 
 
+def test_terminal_and_page_say_what_was_made_and_why_not(videos, out):
+    add_bad_videos(videos)
+    (videos / "notes.txt").touch()
+    summary = prepare_videos(videos, out, replace(TINY, max_frames=15))
+    lines = summary.lines()
+    assert lines[0].startswith("train: ") and lines[1].startswith("test: ")
+    told = re.sub(r"\d[\d.,]*", "…", "\n".join(line for line in lines if line.startswith("rejected: ")))
+    assert all(re.sub(r"\d[\d.,]*", "…", one.reason) in told for one in summary.rejections)
+    assert lines[-1] == "passed over: 1 .txt"
+    page = (out / "preview.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == len(list((out / "preview").iterdir())) == summary.num_clips
+    assert all(one.reason in html.unescape(page) for one in summary.rejections)
+    sheet = cv2.imread(str(next((out / "preview").iterdir())))
+    assert sheet.shape[0] > 320 and sheet.std() > 10
+
+
+def test_rejected_videos_are_shown_and_their_sheets_go_with_them(videos, out, monkeypatch):
+    blind = Backend(lambda: lambda footage: Poses(np.zeros((len(footage.images), 18, 3)), np.zeros(10)))
+    monkeypatch.setitem(POSE_ESTIMATORS, "blind", blind)
+    with pytest.raises(DatasetError, match=r"see .*preview\.html"):
+        prepare_videos(videos, out, replace(TINY, pose="blind"))
+    assert len(list((out / "preview").iterdir())) == NUM_VIDEOS
+    assert (out / "preview.html").read_text().count("data:image/jpeg;base64,") == NUM_VIDEOS
+    prepare_videos(videos, out, replace(TINY, restart=True))
+    (videos / "ada" / "bow.mp4").unlink()
+    prepare_videos(videos, out, TINY)
+    assert {path.stem for path in (out / "preview").iterdir()} == {path.stem for path in (out / "clips").iterdir()}
+
+
+def test_people_who_are_hardly_seen_are_rejected():
+    scores = np.array([0, 0.6, 0.65, 0.9], np.float32)
+    assert rejection_of_track(scores).startswith("no person: what is followed is hardly one (0.65 of 1")
+    assert rejection_of_track(np.array([0, 0.9, 0.6, 0.95], np.float32)) == ""
+    pose = np.ones((3, 18, 3), np.float32)
+    pose[..., 1] = np.linspace(10, 22, 18)
+    assert rejection_of_height(pose, 96).startswith("a small person: 12 of the frame's 96 pixels high, expected")
+    assert rejection_of_height(pose, 48) == ""
+
+
+def test_a_video_whose_middle_shows_nobody_is_cropped_to_the_person(networks, out, tmp_path, monkeypatch):
+    monkeypatch.setenv("POSEGEN_CACHE", str(networks))
+    ada = render_action("ada", "wave_one_hand", 6, RenderSettings(size=(192, 128))).images
+    wall = np.full((6, 192, 400, 3), ada[0, 0, 0], np.uint8)
+    (tmp_path / "wide" / "ada").mkdir(parents=True)
+    write_video(tmp_path / "wide" / "ada" / "aside.mp4", np.concatenate([wall, ada], axis=2), fps=25)
+    settings = PrepareSettings(size=(96, 64), workers=0)
+    summary = prepare_videos(tmp_path / "wide", out, settings)
+    assert summary.num_clips == 1 and summary.num_usable == 6
+    assert any("aside.mp4: cropped to the person, since otherwise there is no person" in one for one in summary.notes)
+
+
 # ---- On Ray
 
 
@@ -397,7 +460,9 @@ def test_ray_makes_the_same_clips(ray_session, videos, out, tmp_path):
         np.testing.assert_array_equal(one.keypoints, other.keypoints)
     assert summary.num_made == summary.num_clips == 5
     assert [done for done, _ in heard] == list(range(1, heard[-1][1] + 1))
-    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "index.parquet", "rejected.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("clips", "dataset.json", "index.parquet", "preview", "preview.html", "rejected.json")
+    ]
     start = time.perf_counter()
     prepare_videos(videos, out, replace(settings, workers=-1))
     assert time.perf_counter() - start < first / 50

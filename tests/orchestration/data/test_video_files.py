@@ -5,9 +5,17 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from orchestration.data.video_files import DEFAULT_PERSON, VideoFile, find_videos
+from orchestration.data.video_files import (
+    DEFAULT_PERSON,
+    VideoFile,
+    describe_passed_over,
+    find_videos,
+    read_contents,
+)
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -102,3 +110,48 @@ def test_nothing_to_find(tmp_path):
         find_videos(tmp_path)
     with pytest.raises(ValueError, match="no folder of videos at"):
         find_videos(tmp_path / "missing")
+
+
+def write_pictures(folder: Path, *names: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((40, 40, 3), 50 * number, np.uint8)).save(folder / name)
+
+
+def test_animations_and_folders_of_pictures_are_videos(tmp_path):
+    write_pictures(tmp_path / "ann" / "walk", "f1.png", "f2.png", "cover.png")
+    write_pictures(tmp_path / "ann", "still.webp")
+    first, second = (Image.fromarray(np.full((40, 40, 3), level, np.uint8)) for level in (0, 200))
+    for name in ("wave.gif", "hop.webp"):
+        first.save(tmp_path / "ann" / name, save_all=True, append_images=[second], duration=40)
+    sources, rejections = find_videos(tmp_path)
+    assert labels(sources) == [("ann", "hop"), ("ann", "walk"), ("ann", "wave")] and rejections == []
+    assert labels(find_videos(tmp_path, "{person}/{action}")[0]) == labels(sources)
+    contents, unread = read_contents(sources, beside=True)
+    assert len({content.sha256 for content in contents}) == 3 and unread == []
+    before = contents[1].sha256
+    (tmp_path / "ann" / "walk" / "f2.png").write_bytes((tmp_path / "ann" / "walk" / "f1.png").read_bytes())
+    assert read_contents(sources, beside=False)[0][1].sha256 != before
+
+
+def test_what_is_passed_over_is_counted(tmp_path):
+    touch(tmp_path, "ann/wave.mp4", "ann/wave.truth.parquet", "ann/wave_json/000_keypoints.json", "ann/.hidden.txt")
+    touch(tmp_path, "ann/a.txt", "notes.txt", "ann/x.heic")
+    assert describe_passed_over(tmp_path).startswith("passed over: 1 .heic, 2 .txt; HEIC is not read: save it as JPEG")
+    (tmp_path / "ann" / "x.heic").unlink()
+    write_pictures(tmp_path / "ann", "photo.jpg")
+    assert describe_passed_over(tmp_path).startswith("passed over: 1 .jpg, 2 .txt; two or more numbered pictures")
+    (tmp_path / "bob").mkdir()
+    touch(tmp_path / "bob", "y.heic")
+    with pytest.raises(ValueError, match=r"no videos in .*/bob, expected .*; passed over: 1 \.heic; HEIC is not read"):
+        find_videos(tmp_path / "bob")
+
+
+def test_pictures_beside_a_video_of_their_name_belong_to_it(tmp_path):
+    touch(tmp_path, "ann/wave.mp4")
+    write_pictures(tmp_path / "ann" / "wave", "f1.png", "f2.png")
+    write_pictures(tmp_path / "bob" / "two", "a1.png", "a2.png", "b1.png", "b2.png")
+    sources, rejections = find_videos(tmp_path)
+    assert labels(sources) == [("ann", "wave")]
+    assert [rejection.reason.partition(" (")[0] for rejection in rejections] == ["holds several series of pictures"]
+    assert describe_passed_over(tmp_path).startswith("passed over: 4 .png")

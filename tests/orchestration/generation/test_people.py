@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from orchestration.generation.people import find_clips, load_person, open_clips, shows_person
+from orchestration.generation.people import find_clips, is_file, load_person, open_clips, shows_person
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError, DatasetError
+from posegen.features.parts import is_usable
 from posegen.inference.person import person_of_clip
 from posegen.io.images import write_picture
+from posegen.io.video_writer import write_video
 from posegen.synthetic.studio import RenderSettings, render_action
 
 
@@ -43,6 +45,20 @@ def test_a_person_comes_from_a_clip_or_from_a_photo(two_people, tmp_path, networ
     write_picture(tmp_path / "empty.png", np.full((96, 64, 3), 130, np.uint8))
     with pytest.raises(ConfigError, match=r"no person is seen in .*empty.png"):
         load_person(data, str(tmp_path / "empty.png"))
+
+
+def test_a_person_comes_from_a_video_whose_first_frames_are_empty(two_people, tmp_path, networks, monkeypatch):
+    monkeypatch.setenv("POSEGEN_CACHE", str(networks))
+    person = render_action("grace", "bow", 1, RenderSettings(size=(192, 128))).images
+    wall = np.full((6, 192, 128, 3), person[0, 0, 0], np.uint8)
+    write_video(tmp_path / "grace.mp4", np.concatenate([wall, np.repeat(person, 6, axis=0)]), fps=25)
+    write_video(tmp_path / "wall.mp4", wall, fps=25)
+    data = ClipDataset(two_people)
+    seen = load_person(data, str(tmp_path / "grace.mp4"))
+    assert seen.image.shape == (96, 64, 3) and is_usable(seen.keypoints) and seen.mask.any() and seen.edges.any()
+    assert is_file(str(tmp_path / "grace.mp4")) and not is_file("grace/bow")
+    with pytest.raises(ConfigError, match=r"no person is seen with both shoulders and both hips in .*wall.mp4"):
+        load_person(data, str(tmp_path / "wall.mp4"))
 
 
 def test_photo_shows_a_person_or_cloth(tmp_path, networks, monkeypatch, two_people):

@@ -245,7 +245,9 @@ def test_behaviors_are_interpolated(behavior_run, tmp_path):
     names = {f"behavior-{number}.npz" for number in (1, 2, 3)}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names | PICTURES
     for motion, behavior in ((made[0], "s0/wave"), (made[-1], "s1/squat")):
-        run_transfer(behavior_run, tmp_path / behavior[:2] / "x.mp4", settings_for(behavior=behavior, posture=("s2/walk",)))
+        run_transfer(
+            behavior_run, tmp_path / behavior[:2] / "x.mp4", settings_for(behavior=behavior, posture=("s2/walk",))
+        )
         alone = read_motion(StorageFolder(tmp_path / behavior[:2]), "x.npz")
         np.testing.assert_allclose(motion.joints[:, :3], alone.joints[1:, :3], atol=1e-3)
 

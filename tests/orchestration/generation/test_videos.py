@@ -13,12 +13,16 @@ import torch
 from orchestration.cli import main as cli
 from orchestration.generation.colors import ColorSettings, choose_codes
 from orchestration.generation.output import OutputSettings, PoseSequence
+from orchestration.generation.pose_sources import Movement
 from orchestration.generation.videos import PoseSettings, RecoloredVideo, generate, plan_videos, render_batch
 from posegen.datasets.clips import ClipDataset
+from posegen.errors import ConfigError
+from posegen.features.body_pose import BodyPoses
 from posegen.inference.person import person_of_clip
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.video_reader import read_video
+from posegen.synthetic.studio import RenderSettings, render_action
 
 
 @pytest.fixture
@@ -59,6 +63,18 @@ def test_many_clips_as_one_batch_are_those_rendered_alone(generate_videos, tmp_p
     alone = generate_videos(["luis/bow"], "alone.mp4")
     luis = next(path for path in together.videos if "luis" in path.name)
     assert np.abs(frames_of(luis) - frames_of(alone.videos[0])).mean() < 1  # a batch rounds otherwise
+
+
+def test_a_video_leads(generate_videos, tmp_path, monkeypatch):
+    poses = render_action("luis", "squat", 5, RenderSettings(size=(96, 64)))
+    (tmp_path / "dance.mp4").touch()
+    movement = Movement("dance", BodyPoses.from_keypoints(poses.keypoints), 12.5, np.arange(5) / 12.5)
+    monkeypatch.setattr("orchestration.generation.videos.open_poses", lambda path, fps: movement)
+    made = generate_videos([str(tmp_path / "dance.mp4"), "luis/bow"], "led")
+    assert sorted(path.name for path in made.videos) == ["dance.mp4", "luis-bow-0.mp4"]
+    assert read_video(tmp_path / "led" / "dance.mp4", size=None).fps == pytest.approx(12.5)
+    with pytest.raises(ConfigError, match="--verbatim takes poses of clips"):
+        generate_videos([str(tmp_path / "dance.mp4")], "x.mp4", verbatim=True)
 
 
 def test_random_colours(generate_videos, tmp_path):

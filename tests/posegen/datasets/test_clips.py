@@ -10,7 +10,7 @@ import pytest
 
 from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
 from posegen.datasets.clips import ClipDataset, DatasetInfo, derive_clip_id, save_dataset_info
-from posegen.datasets.dataset import assign_splits
+from posegen.datasets.dataset import assign_splits, find_labelled
 from posegen.errors import DatasetError
 from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
@@ -84,6 +84,22 @@ def test_splits_and_finding(dataset):
         dataset.find("ann")
     with pytest.raises(DatasetError, match="no clip 'eve'"):
         dataset.find("eve")
+
+
+def test_clips_of_one_action_are_numbered(tmp_path):
+    labels = ["P07/jump", "P07/run", "P07/jump", "P07/jump"]
+    folder = StorageFolder(tmp_path)
+    assert [find_labelled(name, labels, folder) for name in ("P07/run", "P07/run/1", "P07/jump/3", "P08/run")] == [
+        *([1], [1], [3], [])
+    ]
+    with pytest.raises(DatasetError, match=r"3 times 'P07/jump' in .*: say which, P07/jump/1 to P07/jump/3$"):
+        find_labelled("P07/jump", labels, folder)
+    with pytest.raises(DatasetError, match=r"3 times 'P07/jump' in .*, got number 4$"):
+        find_labelled("P07/jump/4", labels, folder)
+
+
+def test_a_numbered_clip_is_found(dataset):
+    assert dataset.find("bob/wave/1").clip_id == dataset.find("bob/wave").clip_id
 
 
 def test_fingerprint_depends_on_clips_and_not_on_place(dataset, tmp_path):
