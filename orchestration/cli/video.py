@@ -23,7 +23,7 @@ from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
 from orchestration.output_files import OverwriteSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
-from orchestration.training.runs import dataset_of, find_record
+from orchestration.training.runs import dataset_of, is_run_folder
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
 
@@ -89,7 +89,7 @@ def _animate(
     from orchestration.generation.videos import generate
     from posegen.io.media import is_video_source
 
-    is_run = Path(run).is_dir() and find_record(StorageFolder(run)) is not None
+    is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))
     if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestration.tracking.run_log import RunLog
 from posegen.checkpoints.checkpoint import find_checkpoint, latest_checkpoint, load_progress, load_stage
-from posegen.errors import RunError
+from posegen.errors import CheckpointError, RunError
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import default_device
@@ -122,6 +122,17 @@ def find_record(run: StorageFolder) -> RunRecord | None:
     if record.stage not in STAGES:
         raise RunError(f"{run} is of the stage {record.stage!r}, expected one of {sorted(STAGES)}")
     return record
+
+
+def is_run_folder(folder: StorageFolder) -> bool:
+    """Whether a folder is a run, or has a checkpoint: one that somebody copied has no record."""
+    if folder.exists(_RECORD):
+        return True
+    try:
+        find_checkpoint(folder)
+    except CheckpointError:
+        return False
+    return True
 
 
 def save_record(run: StorageFolder, record: RunRecord) -> None:

@@ -168,7 +168,7 @@ def test_places_that_cannot_be_written_are_named(tmp_path, monkeypatch):
 
 
 def test_an_interruption_leaves_nothing(photo, tmp_path, monkeypatch):
-    def interrupt(self, poses):
+    def interrupt(self, poses, colors):
         yield np.zeros((192, 128, 3), np.uint8)
         raise KeyboardInterrupt
 
