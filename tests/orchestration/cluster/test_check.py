@@ -31,7 +31,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(ROOT / name, folder / name)
     (folder / ".git").mkdir()
     (folder / ".git" / "index").write_bytes(b"history")
-    (home / ".ray").mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / ".ray").mkdir(mode=0o700)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HOME", str(home))
     return folder

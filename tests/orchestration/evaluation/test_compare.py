@@ -156,7 +156,7 @@ def test_runs_are_sorted_by_the_distance_to_the_metrics_goal(measured, metric, o
 def test_metrics_without_a_goal_are_listed_and_not_ranked(measured, metric, reason, capsys):
     found = compare_runs(["measured"], metric)
     assert [entry.run.name for entry in found.entries] == ["bad", "fair", "good"]  # by name
-    cli.main(["compare", "measured", "--metric", metric, "--out", "page.html"])
+    cli.main(["compare", "measured", "--metric", metric, "--out", "page.html", "--overwrite"])
     assert f"3 runs, by name: {metric} {reason}" in " ".join(capsys.readouterr().out.split())
     page = (measured / "page.html").read_text()
     body = page[page.index("<body>") :]
@@ -170,7 +170,9 @@ def test_the_default_is_the_first_ranked_metric_of_an_evaluation(measured, store
 
 
 def test_values_are_printed_as_the_registry_says(measured, capsys):
-    cli.main(["compare", "measured", "--metric", "behavior/prior_realism_accuracy", "--out", "page.html"])
+    cli.main(
+        ["compare", "measured", "--metric", "behavior/prior_realism_accuracy", "--out", "page.html", "--overwrite"]
+    )
     out = capsys.readouterr().out
     assert "52.0" in out and "0.52" not in out
     assert "prior: discriminator accuracy, % → 50" in (measured / "page.html").read_text()

@@ -168,7 +168,7 @@ def test_a_clip_is_shown_by_every_method(place, capsys, deformable_gan):
     others = ("layers without parser", "Deformable GAN", "layers, true background", "layers of a clip")
     assert set(found["motion"]["bruno"]) == {"copy", "parts", "layers", *others}
     assert {row["method"] for row in found["rows"]} == {"layers", *others}
-    means = {method: scores["ssim"] for method, scores in found["motion"]["bruno"].items()}
+    means = {method: scores["ms_ssim"] for method, scores in found["motion"]["bruno"].items()}
     assert means["Deformable GAN"] < means["layers"]  # it was not trained
     assert means["layers without parser"] != means["layers"]
     assert (place / "report/clips/bruno.png").exists() and "Deformable GAN" in capsys.readouterr().out

@@ -40,7 +40,7 @@ def test_the_second_is_refused_with_the_others_process_and_host(tmp_path):
     other.wait()
     with hold_folder(folder, "take another --name"):  # and what the killed one left is taken over
         assert [json.loads(folder.read(name))["pid"] for name in folder.files()] == [os.getpid()]
-    assert not (tmp_path / "run").exists()
+    assert not folder.files()
 
 
 def test_a_process_with_the_number_of_a_killed_one_is_another_one(tmp_path):
