@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from posegen.io.storage import StorageFolder
 
 
 def make_old(folder: StorageFolder, sides: Mapping[str, str], schema_version: int = 1) -> None:
-    """Turn a dataset into an old one: without an index, with each clip's split, by its action, in its file."""
-    if folder.exists("index.parquet"):
-        folder.delete("index.parquet")
+    """Turn a dataset into an old one: no index, no page, and each clip's split, by its action, in its file."""
+    for name in ("index.parquet", "preview.html"):
+        if folder.exists(name):
+            folder.delete(name)
+    shutil.rmtree(Path(folder.uri) / "preview", ignore_errors=True)
     for name in (folder / "clips").files():
         path = Path(folder.uri) / "clips" / name
         table = pq.read_table(path)

@@ -287,4 +287,5 @@ def test_ray_paints_the_same(ray_session, data, tmp_path):
     assert summary.num_made == len(heard) == 5
     for name in files(data, "frame-both"):
         assert (data / "colors/frame-both" / name).read_bytes() == (copy / "colors/frame-both" / name).read_bytes()
-    assert sorted(path.name for path in copy.iterdir()) == ["clips", "colors", "dataset.json", "index.parquet"]
+    names = ["clips", "colors", "dataset.json", "index.parquet", "preview", "preview.html"]
+    assert sorted(path.name for path in copy.iterdir()) == names

@@ -59,7 +59,8 @@ def test_a_dataset_of_version_0_1_is_taken_over(videos, out, monkeypatch):
     assert (summary.num_clips, summary.num_made, summary.num_removed, len(summary.rejections)) == (5, 0, 0, 2)
     assert files(out) == written and splits(out) == before
     assert (out / "rejected.json").read_text() == rejected
-    assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "index.parquet", "rejected.json"]
+    names = ["clips", "dataset.json", "index.parquet", "preview.html", "rejected.json"]
+    assert sorted(path.name for path in out.iterdir()) == names
     assert ClipDataset(out).info.schema_version == 2
 
 
