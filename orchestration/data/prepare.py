@@ -171,7 +171,7 @@ def _write_page(build: ClipBuild, rejections: Sequence[Rejection], summary: Prep
     clips = [
         (entry.info, f"{entry.info.num_frames:,} frames, {entry.num_usable:,} with a usable pose") for entry in entries
     ]
-    splits = [f"{split}: {', '.join(groups)}" for split, groups in summary.splits.items()]
+    splits = [f"{split}: {', '.join(groups) or 'none'}" for split, groups in summary.splits.items()]
     content = f"{summary.num_clips:,} clips, {summary.num_frames:,} frames, {summary.num_usable:,} with a usable pose"
     write_preparation_page(build.folder, clips, rejections, content, [*splits, *summary.notes])
 

@@ -99,7 +99,7 @@ def describe_passed_over(folder: Path) -> str:
         return ""
     text = "passed over: " + ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts.items())
     if counts.keys() & _HEIC_SUFFIXES:
-        return f"{text}; HEIC is not read: save it as JPEG or PNG (two or more that are numbered are a video)"
+        return f"{text}; HEIC is not read: save such pictures as JPEG or PNG"
     if counts.keys() & (PICTURE_SUFFIXES | {".gif"}):
         return f"{text}; two or more numbered pictures in a folder inside it are a video, a single one is none"
     return text
