@@ -137,7 +137,7 @@ def test_animations_and_folders_of_pictures_are_videos(tmp_path):
 def test_what_is_passed_over_is_counted(tmp_path):
     touch(tmp_path, "ann/wave.mp4", "ann/wave.truth.parquet", "ann/wave_json/000_keypoints.json", "ann/.hidden.txt")
     touch(tmp_path, "ann/a.txt", "notes.txt", "ann/x.heic")
-    assert describe_passed_over(tmp_path).startswith("passed over: 1 .heic, 2 .txt; HEIC is not read: save such pictures as JPEG")
+    assert describe_passed_over(tmp_path).startswith("passed over: 1 .heic, 2 .txt; HEIC is not read: save such")
     (tmp_path / "ann" / "x.heic").unlink()
     write_pictures(tmp_path / "ann", "photo.jpg")
     assert describe_passed_over(tmp_path).startswith("passed over: 1 .jpg, 2 .txt; two or more numbered pictures")
