@@ -129,7 +129,8 @@ def evaluate_motion(
             "no action classifier is known: name one with --recognizer RUN, of the stage recognition, or gru-humanact12"
         )
     recognizer = load_action_classifier(name, stage.device)
-    data = MotionDataset(dataset or dataset_of(run))
+    own = dataset_of(run)
+    data = MotionDataset(dataset or own)
     window = Window(num_frames=settings.num_frames, min_frames=1, max_frames=settings.num_frames)
     samples = MotionCrops(data, settings.split, actions=stage.config.actions, window=window)
     protocol = MotionProtocol(
@@ -137,7 +138,7 @@ def evaluate_motion(
     )
     rest = stage.get_buffer("rest")
     sources: dict[MotionSet, ComparedMotions] = {"generated": stage.generate_like}
-    is_own = not dataset or StorageFolder(dataset) == StorageFolder(dataset_of(run))
+    is_own = not dataset or StorageFolder(dataset) == StorageFolder(own)
     if is_own and settings.split == "test":  # a generator cannot be nearer to people whom it never saw
         sources = {"learned": MotionCrops(data, "train", actions=stage.config.actions, window=window), **sources}
     values = score_motions(samples, recognizer, sources, rest, protocol, on_progress=on_progress)

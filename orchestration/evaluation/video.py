@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -142,13 +142,11 @@ def evaluate_video(
         for done, file in enumerate(clips):
             on_progress(done, len(clips))
             scores, clip, rendered = score_clip(renderer, file, measures, perceptual=identities)
-            labels = label_garments(
-                clip.images, clip.keypoints, clip.masks, data.info.garment_method(settings.garments)
-            )
+            labels = label_garments(clip.images, clip.keypoints, clip.masks, method)
             results.clips.append(replace(scores, means=scores.means | score_look(clip, rendered, labels)))
             _write_comparison(local, clip, rendered)
             try:
-                swaps, asked = _recolor(renderer, data, file, clip, rendered, settings)
+                swaps, asked = _recolor(renderer, data, _RenderedClip(file, clip, labels, rendered), settings)
                 results.recolorings[file.clip_id], results.asked[file.clip_id] = swaps, asked
             except DatasetError as error:
                 left_out["colour"] = str(error)
@@ -175,6 +173,17 @@ def evaluate_video(
         StorageFolder(record.folder).upload(local)
     save_evaluation(record)
     return record
+
+
+class _RenderedClip(NamedTuple):
+    """A clip that was rendered from its first frame."""
+
+    file: ClipFile
+    clip: Clip
+    labels: np.ndarray
+    """(T, H, W) garments of the real frames."""
+    rendered: np.ndarray
+    """(T, H, W, 3) uint8."""
 
 
 @dataclass
@@ -230,12 +239,7 @@ def open_measures(
 
 
 def _recolor(
-    renderer: VideoSynthesizer | PoseTransfer,
-    data: ClipDataset,
-    file: ClipFile,
-    clip: Clip,
-    rendered: np.ndarray,
-    settings: EvaluateSettings,
+    renderer: VideoSynthesizer | PoseTransfer, data: ClipDataset, found: _RenderedClip, settings: EvaluateSettings
 ) -> tuple[list[SwapResult], list[SwapResult]]:
     """Swap codes of a clip and match target colours, if the renderer has colour codes.
 
@@ -244,8 +248,12 @@ def _recolor(
     if isinstance(renderer, PoseTransfer) or not (settings.swaps or settings.asked):
         return [], []
     method = data.info.garment_method(settings.garments)
-    case = prepare_swaps(file, clip, data.recolorings("clip", "both", file), settings.swaps, method)
-    return swap_codes(renderer, case, rendered), match_target_colors(renderer, case, rendered, settings.asked)
+    recolorings = data.recolorings("clip", "both", found.file)
+    case = prepare_swaps(found.file, found.clip, found.labels, recolorings, settings.swaps, method)
+    return (
+        swap_codes(renderer, case, found.rendered),
+        match_target_colors(renderer, case, found.rendered, settings.asked),
+    )
 
 
 def _write_comparison(folder: Path, clip: Clip, rendered: np.ndarray) -> None:

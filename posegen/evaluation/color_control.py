@@ -79,13 +79,18 @@ class SwapResult:
 
 
 def prepare_swaps(
-    file: ClipFile, clip: Clip, recolorings: RecoloringFile, count: int, garments: GarmentMethod = "heuristic"
+    file: ClipFile,
+    clip: Clip,
+    labels: np.ndarray,
+    recolorings: RecoloringFile,
+    count: int,
+    garments: GarmentMethod = "heuristic",
 ) -> ColorControlCase:
     """Prepare swaps to the first `count` recolourings of a clip, for each garment that it shows.
 
-    `clip` is the content of `file`, or an excerpt from its beginning; `garments` is how they are found.
+    `clip` is the content of `file`, or an excerpt from its beginning; `labels` are its garments, as `label_garments`
+    finds them by the method `garments`.
     """
-    labels = label_garments(clip.images, clip.keypoints, clip.masks, garments)
     shown = {region: labels == index + 1 for index, region in enumerate(REGIONS)}
     row = int(usable_rows(file)[0])
     swaps = []
@@ -119,7 +124,8 @@ def open_excerpts(dataset: ClipDataset, split: Split, *, count: int = 2, num_fra
     for file in list(of_person.values())[:count]:
         recolorings = dataset.recolorings("clip", "both", file)
         beginning, method = _beginning(file.read(), num_frames), dataset.info.garment_method()
-        case = prepare_swaps(file, beginning, recolorings, recolorings.num_recolorings, method)
+        labels = label_garments(beginning.images, beginning.keypoints, beginning.masks, method)
+        case = prepare_swaps(file, beginning, labels, recolorings, recolorings.num_recolorings, method)
         excerpts.append(replace(case, swaps=_farthest_swaps(case)))
     return excerpts
 

@@ -25,6 +25,7 @@ from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
 from posegen.metrics.image import ssim
+from posegen.perception.garments import label_garments
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import RenderSettings, render_action
 
@@ -91,7 +92,9 @@ def data(tmp_path_factory) -> ClipDataset:
 @pytest.fixture(scope="module")
 def case(data) -> ColorControlCase:
     file = data.split("test")[0]
-    return prepare_swaps(file, file.read(), data.recolorings("clip", "both", file), 2)
+    clip = file.read()
+    labels = label_garments(clip.images, clip.keypoints, clip.masks)
+    return prepare_swaps(file, clip, labels, data.recolorings("clip", "both", file), 2)
 
 
 class Renderer:
