@@ -128,8 +128,8 @@ MUTANTS = [
     # Samples and features
     Mutant(
         "posegen/samples/frame_pairs.py",
-        "rng.random() >= self.",
-        "rng.random() < self.",
+        "rng.random(len(frames)) >= settings.",
+        "rng.random(len(frames)) < settings.",
         "true feature maps are shown as often as estimated ones should be",
     ),
     Mutant(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,8 +17,14 @@ from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_data import Row, RowWork, map_rows
 from posegen.color.recoloring import GarmentRegion, RecoloringSettings, Scope, plan_clip, recolor_clip
-from posegen.datasets.clip_files import METADATA_KEY, RECOLORING_SCHEMA, ClipFile, RecoloringFile, write_table
+from posegen.datasets.clip_files import METADATA_KEY, RECOLORING_SCHEMA, ClipFile, RecoloringEntry, RecoloringFile
 from posegen.datasets.clips import ClipDataset, GarmentChoice, load_dataset_info
+from posegen.datasets.frame_table import write_table
+from posegen.datasets.recoloring_index import (
+    load_recoloring_entries,
+    load_recolorings,
+    save_recoloring_entries,
+)
 from posegen.errors import ConfigError, DatasetError
 from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
@@ -84,6 +91,8 @@ class RecolorResult:
 
     clip_id: str
     num_images: int = 0
+    num_bytes: int = 0
+    """Size of the file of its recolorings."""
     reason: str = ""
     """Why it was not recolored; empty if it was."""
     seconds: float = 0.0
@@ -129,8 +138,9 @@ class ClipRecolorer:
         result = RecolorResult(row["clip_id"])
         try:
             table = self.recolor(row["clip_id"]).replace_schema_metadata({METADATA_KEY: self.record})
-            write_table(self.dataset / "colors" / self.settings.kind, f"{row['clip_id']}.parquet", table)
-            result = replace(result, num_images=table.num_rows)
+            folder = self.dataset / "colors" / self.settings.kind
+            num_bytes = write_table(folder, f"{row['clip_id']}.parquet", table)
+            result = replace(result, num_images=table.num_rows, num_bytes=num_bytes)
         except Exception as error:
             result = replace(result, reason=reason_of(error))
         return asdict(replace(result, seconds=time.perf_counter() - start))
@@ -191,11 +201,12 @@ def recolor_dataset(
     settings = _fix_network(replace(settings, garments=data.info.garment_method(settings.garments)))
     recolorer = _load_recolorer(settings)
     record = settings.record(recolorer.identity if recolorer else "")
-    ids = [clip.clip_id for clip in data.clips]
-    todo = [{"clip_id": clip_id} for clip_id in ids if _read_record(data.folder, settings.kind, clip_id) != record]
+    index = _Index(data.folder, settings, record)
+    todo = [{"clip_id": clip.clip_id} for clip in data.clips if clip.clip_id not in index.entries]
     work = RowWork(ClipRecolorer, (data.folder, settings), key="clip_id")
     answers = map_rows(todo, work, manifest=data.folder, workers=settings.workers, on_progress=on_progress)
     results = [RecolorResult(**answer) for answer in answers]
+    index.add(results)
     for place in (data.folder, folder):
         place.sweep()
     failures = [result for result in results if result.reason]
@@ -233,7 +244,50 @@ def _load_recolorer(settings: ColorizeSettings) -> HintRecolorer | None:
     return HintRecolorer(load_colorizer(settings.colorizer))
 
 
-def _read_record(dataset: StorageFolder, kind: str, clip_id: str) -> bytes:
-    """What a file of recolorings says of how it was made; nothing if there is none."""
-    there = (dataset / "colors" / kind).exists(f"{clip_id}.parquet")
-    return RecoloringFile(dataset, kind, clip_id).record if there else b""
+class _Index:
+    """The index of the recolorings that there are, see `posegen.datasets.recoloring_index`.
+
+    Args:
+        dataset: Folder of the dataset.
+        settings: Which recolorings.
+        record: What decides their pictures. Files with another one are to be made again, and leave the index before.
+    """
+
+    def __init__(self, dataset: StorageFolder, settings: ColorizeSettings, record: bytes):
+        self._dataset, self._settings, self._record = dataset, settings, record
+        files = load_recolorings(dataset, settings.kind)
+        sizes = (dataset / "colors" / settings.kind).sizes(".parquet")
+        self.entries = {
+            clip_id: self._entry(clip_id, sizes[f"{clip_id}.parquet"])
+            for clip_id, file in files.items()
+            if f"{clip_id}.parquet" in sizes and _record_of(file) == record
+        }
+        """By clip, of files that need not be made again."""
+        if self.entries != load_recoloring_entries(dataset, settings.kind):
+            self._save()
+
+    def add(self, results: Sequence[RecolorResult]) -> None:
+        """Take in what was made."""
+        made = {result.clip_id: self._entry(result.clip_id, result.num_bytes) for result in results if result.num_bytes}
+        self.entries |= made
+        if made:
+            self._save()
+
+    def _entry(self, clip_id: str, num_bytes: int) -> RecoloringEntry:
+        return RecoloringEntry(
+            clip_id=clip_id,
+            num_recolorings=self._settings.num_recolorings,
+            record=self._record,
+            num_bytes=num_bytes,
+        )
+
+    def _save(self) -> None:
+        save_recoloring_entries(self._dataset, self._settings.kind, self.entries.values())
+
+
+def _record_of(file: RecoloringFile) -> bytes:
+    """What a file says of how it was made; nothing if it is damaged, so that it is made again."""
+    try:
+        return file.record
+    except DatasetError:
+        return b""

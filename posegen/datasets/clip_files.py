@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from posegen.datasets.dataset import Split
-from posegen.errors import DatasetError, ImageError, first_line
+from posegen.datasets.frame_table import REMEDY, FrameTable, write_table
+from posegen.errors import DatasetError
 from posegen.features.parts import is_usable
-from posegen.io.images import decode_png, encode_png
+from posegen.io.images import encode_png
 from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
 
@@ -47,10 +46,7 @@ INDEX_FILE = "index.parquet"
 """The file, in a dataset's folder, that says what its clips are, see `posegen.datasets.clip_index`."""
 METADATA_KEY = b"posegen"
 """Under which a Parquet file says how it was made."""
-_ROW_GROUP = 16  # frames that are read together: small enough for random access, large enough for a stream
-_LEAST_PNG = 64  # bytes: no PNG is smaller, and each row has one
 _FARTHEST = 1e5  # pixels from the corner of a picture in which a joint may be missing but not lie
-_REMEDY = "prepare or colorize the clip again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +77,26 @@ class ClipEntry:
     """What an index holds of a clip: all that a build or a training has to know before it reads frames."""
 
     info: ClipInfo
-    num_usable: int
-    """Frames with a pose that a body can be taken apart by, see `posegen.features.parts.is_usable`."""
+    usable: str
+    """Frames with a pose that a body can be taken apart by, see `encode_usable`."""
     num_bytes: int
     """Size of the file."""
+
+    @property
+    def num_usable(self) -> int:
+        """How many frames these are."""
+        return int(self.usable_frames().sum())
+
+    def usable_frames(self) -> np.ndarray:
+        """(T,) bool: the inverse of `encode_usable`."""
+        bits = np.frombuffer(bytes.fromhex(self.usable), np.uint8)
+        return np.unpackbits(bits, count=self.info.num_frames).astype(bool)
+
+
+def encode_usable(keypoints: np.ndarray) -> str:
+    """Which of the frames (T, 18, 3) have a usable pose, see `posegen.features.parts.is_usable`: a bit each, the first
+    one the highest of its byte, as hexadecimal digits."""
+    return np.packbits(is_usable(keypoints)).tobytes().hex()
 
 
 @dataclass(frozen=True)
@@ -128,17 +140,7 @@ def write_clip(dataset: StorageFolder, clip: Clip) -> ClipEntry:
         f"{clip.info.clip_id}.parquet",
         table.replace_schema_metadata({METADATA_KEY: metadata}),
     )
-    return ClipEntry(info=clip.info, num_usable=int(is_usable(clip.keypoints).sum()), num_bytes=num_bytes)
-
-
-def write_table(folder: StorageFolder, name: str, table: pa.Table) -> int:
-    """Write a table of images, atomically, and return its size in bytes.
-
-    PNG does not compress twice, so Parquet does not try.
-    """
-    with folder.write(name) as stream:
-        pq.write_table(table, stream, compression="none", row_group_size=_ROW_GROUP, use_dictionary=False)
-        return stream.tell()
+    return ClipEntry(info=clip.info, usable=encode_usable(clip.keypoints), num_bytes=num_bytes)
 
 
 class ClipFile:
@@ -147,22 +149,22 @@ class ClipFile:
     Args:
         dataset: The dataset's folder.
         clip_id: Of the clip.
-        info: What the index says of it; by default the file is opened for it.
+        entry: What the index says of it; by default the file is opened for it.
     """
 
-    def __init__(self, dataset: StorageFolder, clip_id: str, info: ClipInfo | None = None):
+    def __init__(self, dataset: StorageFolder, clip_id: str, entry: ClipEntry | None = None):
         self.dataset = dataset
         self.clip_id = clip_id
-        self._indexed = info
+        self._indexed = entry
 
     def __getstate__(self) -> dict[str, Any]:
         return {"dataset": self.dataset, "clip_id": self.clip_id, "_indexed": self._indexed}
 
     @cached_property
-    def _table(self) -> _FrameTable:
-        table = _FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet", CLIP_SCHEMA)
-        if self._indexed and self._indexed.num_frames != table.num_rows:
-            listed = f"{self._indexed.num_frames} in {self.dataset}/{INDEX_FILE}"
+    def _table(self) -> FrameTable:
+        table = FrameTable(self.dataset / "clips", f"{self.clip_id}.parquet", CLIP_SCHEMA)
+        if self._indexed and self._indexed.info.num_frames != table.num_rows:
+            listed = f"{self._indexed.info.num_frames} in {self.dataset}/{INDEX_FILE}"
             raise DatasetError(f"{table} has {table.num_rows} frames, but {listed}; delete the index")
         return table
 
@@ -170,7 +172,7 @@ class ClipFile:
     def info(self) -> ClipInfo:
         """What is known of the clip as a whole. Raises DatasetError where it is not what the file holds."""
         if self._indexed:
-            return self._indexed
+            return self._indexed.info
         recorded = asdict(self._recorded)
         del recorded["split"]
         return ClipInfo(**recorded)
@@ -188,25 +190,36 @@ class ClipFile:
         if info.clip_id != self.clip_id:  # it becomes the name of files
             raise DatasetError(f"{table} says that it is the clip {info.clip_id!r}: give it its name back")
         if info.num_frames != table.num_rows or not info.num_frames:
-            raise DatasetError(f"{table} has {table.num_rows} frames and says {info.num_frames}; {_REMEDY}")
+            raise DatasetError(f"{table} has {table.num_rows} frames and says {info.num_frames}; {REMEDY}")
         if not (math.isfinite(info.fps) and info.fps > 0):
-            raise DatasetError(f"{table} has {info.fps} frames per second; {_REMEDY}")
+            raise DatasetError(f"{table} has {info.fps} frames per second; {REMEDY}")
         return info
 
-    @cached_property
+    @property
+    def usable_rows(self) -> np.ndarray:
+        """(U,) int64: the frames that have both hips and both shoulders. Without opening the file where it is known."""
+        return np.flatnonzero(self._indexed.usable_frames() if self._indexed else is_usable(self.keypoints))
+
+    @property
     def keypoints(self) -> np.ndarray:
         """(T, 18, 3) float32 keypoints of all frames."""
+        return self._table.remember("keypoints", self._read_keypoints)
+
+    def _read_keypoints(self) -> np.ndarray:
         keypoints = self._table.numbers("keypoints").reshape(-1, 18, 3)
         if not (np.abs(keypoints) <= _FARTHEST).all():  # nor is NaN
-            raise DatasetError(f"{self._table} has keypoints that are no places in a picture; {_REMEDY}")
+            raise DatasetError(f"{self._table} has keypoints that are no places in a picture; {REMEDY}")
         return keypoints
 
-    @cached_property
+    @property
     def times(self) -> np.ndarray:
         """(T,) float64 seconds since the start."""
+        return self._table.remember("times", self._read_times)
+
+    def _read_times(self) -> np.ndarray:
         times = self._table.numbers("time")
         if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
-            raise DatasetError(f"{self._table} has times that do not increase; {_REMEDY}")
+            raise DatasetError(f"{self._table} has times that do not increase; {REMEDY}")
         return times
 
     def image(self, row: int) -> np.ndarray:
@@ -235,59 +248,82 @@ class ClipFile:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecoloringEntry:
+    """What an index holds of the recoloured frames of a clip."""
+
+    clip_id: str
+    num_recolorings: int
+    """Of each frame."""
+    record: bytes
+    """What decided the pictures, as `posegen colorize` noted it."""
+    num_bytes: int
+    """Size of the file."""
+
+
 class RecoloringFile:
-    """The recoloured frames of one clip.
+    """The recoloured frames of one clip. Opens its file on first use and again after pickling.
 
     Args:
         dataset: The dataset's folder.
         kind: Name of the folder inside ``colors/``.
         clip_id: Of the clip.
         size: Height and width of its frames, where pictures are looked at.
+        entry: What the index says of it; by default the file is opened for it.
     """
 
-    def __init__(self, dataset: StorageFolder, kind: str, clip_id: str, size: tuple[int, int] | None = None):
+    def __init__(
+        self,
+        dataset: StorageFolder,
+        kind: str,
+        clip_id: str,
+        size: tuple[int, int] | None = None,
+        entry: RecoloringEntry | None = None,
+    ):
         self.dataset = dataset
         self.kind = kind
         self.clip_id = clip_id
         self.size = size
+        self._indexed = entry
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "kind": self.kind, "clip_id": self.clip_id, "size": self.size}
+        return {name: value for name, value in vars(self).items() if name != "_table"}
 
     @cached_property
-    def _table(self) -> _FrameTable:
-        return _FrameTable(self.dataset / "colors" / self.kind, f"{self.clip_id}.parquet", RECOLORING_SCHEMA)
+    def _table(self) -> FrameTable:
+        return FrameTable(self.dataset / "colors" / self.kind, f"{self.clip_id}.parquet", RECOLORING_SCHEMA)
 
-    @cached_property
-    def rows(self) -> dict[tuple[int, int], int]:
+    @property
+    def rows(self) -> RecoloringRows:
         """Row number by (row of the frame in its clip, recoloring)."""
-        frames, recolorings = self._table.numbers("frame").tolist(), self._table.numbers("variant").tolist()
-        rows = _Rows(str(self._table), zip(zip(frames, recolorings, strict=True), range(len(frames)), strict=True))
-        num_recolorings = len({recoloring for _, recoloring in rows})
-        whole = len(rows) == len(frames) == len(set(frames)) * num_recolorings
-        if not rows or not whole or {recoloring for _, recoloring in rows} != set(range(num_recolorings)):
-            raise DatasetError(f"{self._table} lacks recolorings of its frames, or has some twice; {_REMEDY}")
+        return self._table.remember("rows", self._read_rows)
+
+    def _read_rows(self) -> RecoloringRows:
+        rows = RecoloringRows(str(self._table), self._table.numbers("frame"), self._table.numbers("variant"))
+        if self._indexed and self._indexed.num_recolorings != rows.num_recolorings:
+            listed = f"{self._indexed.num_recolorings} in the index; delete {self.dataset}/colors/{self.kind}.parquet"
+            raise DatasetError(f"{self._table} has {rows.num_recolorings} recolorings of each frame, but {listed}")
         return rows
 
-    @cached_property
+    @property
     def num_recolorings(self) -> int:
-        """Number of recolorings of each frame."""
-        return max(recoloring for _, recoloring in self.rows) + 1
+        """Number of recolorings of each frame. Without opening the file where it is known."""
+        return self._indexed.num_recolorings if self._indexed else self.rows.num_recolorings
 
-    @cached_property
+    @property
     def upper_ab(self) -> list[list[float] | None]:
         """The designated (a, b) of the upper garment in every row, None where it was left as it was."""
-        return self._colors("upper_ab")
+        return self._table.remember("upper_ab", lambda: self._colors("upper_ab"))
 
-    @cached_property
+    @property
     def lower_ab(self) -> list[list[float] | None]:
         """The designated (a, b) of the lower garment in every row, None where it was left as it was."""
-        return self._colors("lower_ab")
+        return self._table.remember("lower_ab", lambda: self._colors("lower_ab"))
 
     @property
     def record(self) -> bytes:
         """What decided these pictures, as `posegen colorize` noted it."""
-        return self._table.metadata.get(METADATA_KEY, b"")
+        return self._indexed.record if self._indexed else self._table.metadata.get(METADATA_KEY, b"")
 
     def image(self, frame: int, recoloring: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB of one recoloured frame; `frame` is a row of the clip."""
@@ -297,118 +333,47 @@ class RecoloringFile:
         colors = self._table.values(column)
         for ab in colors:
             if ab is not None and not (len(ab) == 2 and all(x is not None and math.isfinite(x) for x in ab)):
-                raise DatasetError(f"{self._table} has {ab} as {column}, expected a and b; {_REMEDY}")
+                raise DatasetError(f"{self._table} has {ab} as {column}, expected a and b; {REMEDY}")
         return colors
 
 
-class _Rows(dict[tuple[int, int], int]):
-    """Row numbers in a file, which says so where it has none."""
+class RecoloringRows(Mapping[tuple[int, int], int]):
+    """Row numbers of a file by frame and recoloring.
 
-    def __init__(self, place: str, rows: Iterable[tuple[tuple[int, int], int]]):
-        super().__init__(rows)
-        self._place = place
+    Raises DatasetError where a frame lacks a recoloring or has one twice, and for the row of one that is not there.
 
-    def __missing__(self, key: tuple[int, int]) -> int:
-        raise DatasetError(f"{self._place} has no recoloring {key[1]} of frame {key[0]}; {_REMEDY}")
-
-
-@dataclass
-class _FrameTable:
-    """One Parquet file of frames; keeps the row group that was read last, since reads come in runs.
-
-    Raises DatasetError for a file that is damaged or of something else, when it is first looked into.
+    Args:
+        place: The file, for messages.
+        frames: (R,) the frame of every row.
+        recolorings: (R,) its recoloring.
     """
 
-    folder: StorageFolder
-    name: str
-    schema: pa.Schema
-    _groups: dict[str, tuple[int, Sequence[bytes]]] = field(default_factory=dict)
-    _opened: tuple[int, pq.ParquetFile] | None = None
+    def __init__(self, place: str, frames: np.ndarray, recolorings: np.ndarray):
+        self._place = place
+        self._frames, positions = np.unique(frames, return_inverse=True)
+        self.num_recolorings = len(frames) // max(len(self._frames), 1)
+        """Recolorings of each frame."""
+        self._rows = np.full((len(self._frames), self.num_recolorings), -1)
+        if ((recolorings >= 0) & (recolorings < self.num_recolorings)).all():
+            self._rows[positions, recolorings] = np.arange(len(frames))
+        if not len(frames) or self._rows.size != len(frames) or (self._rows < 0).any():
+            raise DatasetError(f"{place} lacks recolorings of its frames, or has some twice; {REMEDY}")
 
-    def __str__(self) -> str:
-        return f"{self.folder}/{self.name}"
+    def __getitem__(self, key: tuple[int, int]) -> int:
+        frame, recoloring = key
+        position = int(np.searchsorted(self._frames, frame))
+        there = position < len(self._frames) and self._frames[position] == frame
+        if not there or not 0 <= recoloring < self.num_recolorings:
+            raise DatasetError(f"{self._place} has no recoloring {recoloring} of frame {frame}; {REMEDY}")
+        return int(self._rows[position, recoloring])
 
-    @property
-    def _file(self) -> pq.ParquetFile:
-        """The open file, of this process alone: a loader that was forked must not share a connection."""
-        process = os.getpid()
-        if self._opened is None or self._opened[0] != process:
-            self._opened = process, self._open()
-        return self._opened[1]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return itertools.product(self._frames.tolist(), range(self.num_recolorings))
 
-    def _open(self) -> pq.ParquetFile:
-        with self._reading():
-            filesystem, path = self.folder.resolve(self.name)
-            stream = filesystem.open_input_file(path)
-            file = pq.ParquetFile(stream)
-            self._check_schema(file.schema_arrow)
-            self._check_rows(file.metadata, stream.size())
-        return file
-
-    def _check_schema(self, found: pa.Schema) -> None:
-        for wanted in self.schema:
-            index = found.get_field_index(wanted.name)  # -1 where it is missing or there twice
-            if index < 0 or found.field(index).type != wanted.type:
-                got = "it once" if index < 0 else f"{found.field(index).type}"
-                raise DatasetError(f"{self} has not {wanted.name} as {wanted.type} ({got}); {_REMEDY}")
-
-    def _check_rows(self, metadata: pq.FileMetaData, num_bytes: int) -> None:
-        """Rows are found by counting, and what claims more of them than fit into the file would fill the memory."""
-        counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        left = metadata.num_rows - _ROW_GROUP * max(len(counts) - 1, 0)
-        regular = counts == [_ROW_GROUP] * (len(counts) - 1) + [left] * bool(counts) and 0 <= left <= _ROW_GROUP
-        if not regular or metadata.num_rows * _LEAST_PNG > num_bytes:
-            raise DatasetError(f"{self} is not divided into groups of {_ROW_GROUP} rows; {_REMEDY}")
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Turn what Arrow says of a broken file into one reason."""
-        try:
-            yield
-        except (pa.ArrowException, OSError, MemoryError) as error:
-            raise DatasetError(f"{self} cannot be read: {first_line(error)}; {_REMEDY}") from error
+    def __len__(self) -> int:
+        return self._rows.size
 
     @property
-    def metadata(self) -> dict[bytes, bytes]:
-        return self._file.schema_arrow.metadata or {}
-
-    @property
-    def num_rows(self) -> int:
-        return self._file.metadata.num_rows
-
-    def values(self, column: str) -> list[Any]:
-        return self._read(column).to_pylist()
-
-    def numbers(self, column: str) -> np.ndarray:
-        values = self._read(column).combine_chunks()
-        if values.null_count == 0 and pa.types.is_fixed_size_list(values.type):
-            values = values.flatten()
-        if values.null_count:
-            raise DatasetError(f"{self} lacks numbers in {column}; {_REMEDY}")
-        return values.to_numpy(zero_copy_only=False)
-
-    def cell(self, column: str, row: int) -> bytes:
-        group, offset = divmod(row, _ROW_GROUP)
-        cached = self._groups.get(column)
-        if cached is None or cached[0] != group:
-            file = self._file
-            with self._reading():
-                # A few pictures are read sooner by this thread than they are handed to others.
-                cached = (group, file.read_row_group(group, [column], use_threads=False)[column].to_pylist())
-            self._groups[column] = cached
-        return cached[1][offset]
-
-    def picture(self, column: str, row: int, *, size: tuple[int, int] | None, gray: bool = False) -> np.ndarray:
-        try:
-            return decode_png(self.cell(column, row), gray=gray, size=size)
-        except ImageError as error:
-            raise DatasetError(f"{self}, row {row}, {column}: {error}; {_REMEDY}") from error
-
-    def _read(self, column: str) -> pa.ChunkedArray:
-        file = self._file
-        with self._reading():
-            values = file.read([column])[column]
-            values.validate(full=True)
-        if len(values) != self.num_rows:
-            raise DatasetError(f"{self} has {len(values)} rows of {column}, expected {self.num_rows}; {_REMEDY}")
-        return values
+    def nbytes(self) -> int:
+        """Bytes that they take in the memory."""
+        return self._frames.nbytes + self._rows.nbytes

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from posegen.datasets.clip_files import INDEX_FILE, ClipEntry, ClipFile, ClipInfo
-from posegen.features.parts import is_usable
+from posegen.datasets.clip_files import INDEX_FILE, ClipEntry, ClipFile, ClipInfo, encode_usable
 from posegen.io.records import MAX_PIXELS, parse_json
 from posegen.io.storage import StorageFolder
 
@@ -31,21 +31,21 @@ INDEX_SCHEMA = pa.schema(
         ("source_sha256", pa.string()),
         ("num_frames", pa.int32()),
         ("num_usable", pa.int32()),
+        ("usable", pa.binary()),
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("num_bytes", pa.int64()),
     ]
 )
-_LEAST_ROW = 52  # bytes: the lengths of five texts, two numbers of eight bytes, four of four
+_LEAST_ROW = 56  # bytes: the lengths of six texts, two numbers of eight bytes, four of four
 
 
 def load_index(folder: StorageFolder) -> dict[str, ClipEntry]:
     """Read the rows of the index by clip id, whether they hold or not; none without an index that can be read."""
-    if not folder.exists(INDEX_FILE):
+    table = read_index_table(folder, INDEX_FILE, INDEX_SCHEMA, _LEAST_ROW)
+    if table is None or not _is_plausible(table):
         return {}
-    table = _read_table(folder)
-    entries = [] if table is None else map(_entry_of_row, table.to_pylist())
-    return {entry.info.clip_id: entry for entry in entries}
+    return {entry.info.clip_id: entry for entry in map(_entry_of_row, table.to_pylist())}
 
 
 def match_entries(folder: StorageFolder, known: Mapping[str, ClipEntry]) -> dict[str, ClipEntry | int]:
@@ -82,12 +82,39 @@ def save_index(folder: StorageFolder, entries: Iterable[ClipEntry]) -> None:
     rows = []
     for entry in sorted(entries, key=lambda entry: entry.info.clip_id):
         height, width = entry.info.size
-        facts = {"height": height, "width": width, "num_usable": entry.num_usable, "num_bytes": entry.num_bytes}
-        rows.append({**vars(entry.info), **facts})
-    table = pa.Table.from_pylist(rows, INDEX_SCHEMA)
-    with folder.write(INDEX_FILE) as stream:
+        usable = {"num_usable": entry.num_usable, "usable": bytes.fromhex(entry.usable)}
+        rows.append({**vars(entry.info), **usable, "height": height, "width": width, "num_bytes": entry.num_bytes})
+    write_index_table(folder, INDEX_FILE, pa.Table.from_pylist(rows, INDEX_SCHEMA))
+
+
+def write_index_table(folder: StorageFolder, name: str, table: pa.Table) -> None:
+    """Write a table for `read_index_table`, atomically."""
+    with folder.write(name) as stream:
         # Neither compressed nor in dictionaries, so that the size of the file limits what it can claim to hold.
         pq.write_table(table, stream, compression="none", use_dictionary=False)
+
+
+def read_index_table(folder: StorageFolder, name: str, schema: pa.Schema, least_row: int) -> pa.Table | None:
+    """Read a table of which nothing is missing; None where it is not there, damaged or of something else.
+
+    Args:
+        folder: Where it lies.
+        name: The file.
+        schema: Its columns.
+        least_row: Bytes that a row takes at least.
+    """
+    if not folder.exists(name):
+        return None
+    try:
+        content = folder.read(name)
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows * least_row > len(content) or file.schema_arrow.remove_metadata() != schema:
+            return None
+        table = file.read()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, MemoryError):
+        return None
+    return None if any(column.null_count for column in table.columns) else table
 
 
 def encode_entries(entries: Iterable[ClipEntry]) -> str:
@@ -100,37 +127,25 @@ def decode_entries(text: str) -> list[ClipEntry]:
     return parse_json(list[ClipEntry], text, "a worker's result")
 
 
-def _read_table(folder: StorageFolder) -> pa.Table | None:
-    """The rows of the index, None where it is damaged or of something else."""
-    try:
-        content = folder.read(INDEX_FILE)
-        file = pq.ParquetFile(pa.BufferReader(content))
-        if file.metadata.num_rows * _LEAST_ROW > len(content) or file.schema_arrow.remove_metadata() != INDEX_SCHEMA:
-            return None
-        table = file.read()
-        table.validate(full=True)
-    except (pa.ArrowException, OSError, MemoryError):
-        return None
-    return table if _is_plausible(table) else None
-
-
 def _is_plausible(table: pa.Table) -> bool:
-    if any(column.null_count for column in table.columns):
-        return False
     fps, frames, usable, height, width = (
         table[name].to_numpy().astype(np.float64) for name in ("fps", "num_frames", "num_usable", "height", "width")
     )
     positive = all((numbers > 0).all() for numbers in (fps, frames, height, width))
+    bits = np.array(pc.binary_length(table["usable"]))
     return positive and bool(
-        np.isfinite(fps).all() and ((usable >= 0) & (usable <= frames)).all() and (height * width <= MAX_PIXELS).all()
+        np.isfinite(fps).all()
+        and ((usable >= 0) & (usable <= frames) & (bits == np.ceil(frames / 8))).all()
+        and (height * width <= MAX_PIXELS).all()
     )
 
 
 def _entry_of_row(row: dict[str, Any]) -> ClipEntry:
     size = row.pop("height"), row.pop("width")
-    num_usable, num_bytes = row.pop("num_usable"), row.pop("num_bytes")
-    return ClipEntry(info=ClipInfo(**row, size=size), num_usable=num_usable, num_bytes=num_bytes)
+    usable, num_bytes = row.pop("usable").hex(), row.pop("num_bytes")
+    del row["num_usable"]  # for people, and programs that count
+    return ClipEntry(info=ClipInfo(**row, size=size), usable=usable, num_bytes=num_bytes)
 
 
 def _entry_of_file(clip: ClipFile, num_bytes: int) -> ClipEntry:
-    return ClipEntry(info=clip.info, num_usable=int(is_usable(clip.keypoints).sum()), num_bytes=num_bytes)
+    return ClipEntry(info=clip.info, usable=encode_usable(clip.keypoints), num_bytes=num_bytes)

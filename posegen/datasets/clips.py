@@ -5,6 +5,7 @@ Layout of ``DATASET/``::
     dataset.json                           settings, backends with their weights, splits
     index.parquet                          what the clips are, see `posegen.datasets.clip_index`
     clips/CLIP_ID.parquet                  frame, time, image, keypoints, edges, mask
+    colors/SCOPE-REGION.parquet            what these are, see `posegen.datasets.recoloring_index`
     colors/SCOPE-REGION/CLIP_ID.parquet    frame, variant, image, upper_ab, lower_ab, seed
     rejected.json                          source, reason
     preview.html, preview/CLIP_ID.jpg      pictures of clips and of rejected videos, for people
@@ -26,6 +27,7 @@ from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import ClipFile, RecoloringFile
 from posegen.datasets.clip_index import load_index, match_entries
 from posegen.datasets.dataset import Dataset, Split, find_labelled, readable_id
+from posegen.datasets.recoloring_index import load_recolorings
 from posegen.errors import DatasetError
 from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
@@ -67,7 +69,11 @@ class DatasetInfo:
 
     def split_of_group(self, group: str) -> Split | None:
         """The split of a person, or action, None where it is in neither."""
-        return next((split for split in get_args(Split) if group in self.splits[split]), None)
+        return self._split_by_group.get(group)
+
+    @cached_property
+    def _split_by_group(self) -> dict[str, Split]:
+        return {group: split for split in reversed(get_args(Split)) for group in self.splits[split]}
 
 
 def derive_clip_id(person: str, action: str, source_sha256: str, settings: dict[str, Any]) -> str:
@@ -86,13 +92,14 @@ class ClipDataset(Dataset):
                 raise DatasetError(f"{self.folder} holds motions, expected clips; make them with `posegen prepare`")
             raise DatasetError(f"no dataset in {self.folder}: dataset.json is missing; make one with `posegen prepare`")
         self.info = load_dataset_info(self.folder)
+        self._recolored: dict[str, dict[str, RecoloringFile]] = {}  # by kind and clip, as they were last looked for
 
     @cached_property
     def clips(self) -> list[ClipFile]:
         """All clips, sorted by id. Those that are in the index are not opened."""
         entries = match_entries(self.folder, load_index(self.folder))
         return [
-            ClipFile(self.folder, clip_id, None if isinstance(entry, int) else entry.info)
+            ClipFile(self.folder, clip_id, None if isinstance(entry, int) else entry)
             for clip_id, entry in entries.items()
         ]
 
@@ -133,20 +140,22 @@ class ClipDataset(Dataset):
         """Names the recoloured frames: equal where all clips were painted with equal settings."""
         digest = hashlib.sha256()
         for kind in (self.folder / "colors").folders():
-            for file in (self.folder / "colors" / kind).files(".parquet"):
-                record = RecoloringFile(self.folder, kind, file.removesuffix(".parquet")).record
-                digest.update(f"{kind}/{file}".encode() + record)
+            for clip_id, file in load_recolorings(self.folder, kind).items():
+                digest.update(f"{kind}/{clip_id}.parquet".encode() + file.record)
         return digest.hexdigest()[:16]
 
     def recolorings(self, scope: str, region: str, clip: ClipFile) -> RecoloringFile:
         """The recoloured frames of a clip. Raises DatasetError where `posegen colorize` has not made them."""
         kind = f"{scope}-{region}"
-        if not (self.folder / "colors" / kind).exists(f"{clip.clip_id}.parquet"):
+        if clip.clip_id not in self._recolored.get(kind, {}):  # not looked for yet, or made since
+            self._recolored[kind] = load_recolorings(self.folder, kind, self.info.size)
+        file = self._recolored[kind].get(clip.clip_id)
+        if file is None:
             raise DatasetError(
                 f"{self.folder} has no recolorings {kind!r} of clip {clip.clip_id}; "
                 f"make them with `posegen colorize {self.folder} --scope {scope} --region {region}`"
             )
-        return RecoloringFile(self.folder, kind, clip.clip_id, self.info.size)
+        return file
 
     def find(self, name: str) -> ClipFile:
         """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``.

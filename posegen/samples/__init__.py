@@ -1,8 +1,9 @@
 """What a training step sees: one file per kind of sample, and the plans and loaders that all kinds share."""
 
 from posegen.samples.behavior_windows import BehaviorWindows
-from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings, Sample, Samples, fixed_batch
+from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings, Samples, fixed_batch
 from posegen.samples.frame_pairs import FramePairs, FramePairSettings
+from posegen.samples.frame_plan import Sample
 from posegen.samples.hinted_frames import HintedFrames
 from posegen.samples.motion_windows import MotionCrops, Window
 from posegen.samples.parsed_photos import ParsedPhotos, ParsedPhotoSettings

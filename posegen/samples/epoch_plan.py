@@ -32,28 +32,6 @@ class EpochSettings:
     """With the epoch, decides order and all else that is left to chance."""
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One line of a plan of frames."""
-
-    clip: int
-    """Position of the clip in the list of its split."""
-    row: int
-    """The frame to make; of a pair, the first."""
-    content: int
-    """The frame that shows the person."""
-    recoloring: int
-    """The recolouring of both."""
-    estimate: bool
-    """Whether the feature map is estimated from the content frame, or taken from the frame itself."""
-    seed: tuple[int, ...]
-    """Where the sample's noise comes from."""
-    lead: int = 0
-    """How many of the frames before it are generated first."""
-    unchanged: bool = False
-    """Whether the person is shown in the recolouring's colours, so that there is nothing to change."""
-
-
 class Samples(Protocol):
     """The samples of one split of a dataset, for one stage. Entries of its plan have a type of its own."""
 
@@ -92,13 +70,14 @@ class EpochLoader:
             fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
             raise ConfigError(f"{world_size} workers cannot share a batch of {batch_size}; these can: {fitting}")
         self.samples, self.batch_size = samples, batch_size
-        self.num_steps = len(samples.plan(0)) // batch_size
+        self._planned = 0, samples.plan(0)
+        self.num_steps = len(self._planned[1]) // batch_size
         if self.num_steps == 0:
-            raise DatasetError(f"{len(samples.plan(0))} usable samples are fewer than one batch of {batch_size}")
+            raise DatasetError(f"{len(self._planned[1])} usable samples are fewer than one batch of {batch_size}")
         share = batch_size // world_size
         self._sampler = _StepSampler(self.num_steps, batch_size, slice(rank * share, (rank + 1) * share))
         self._loader = DataLoader(
-            _PlannedSamples(samples),
+            _LoadedSamples(samples),
             batch_sampler=self._sampler,
             num_workers=num_processes,
             persistent_workers=num_processes > 0,
@@ -107,38 +86,40 @@ class EpochLoader:
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `first_step` on; samples that fill no whole batch are left out."""
-        self._sampler.epoch, self._sampler.first_step = epoch, first_step
+        if self._planned[0] != epoch:
+            self._planned = epoch, self.samples.plan(epoch)
+        self._sampler.plan, self._sampler.first_step = self._planned[1], first_step
         return iter(self._loader)
 
 
 class _StepSampler:
-    """Yields, for each step, the keys (epoch, position in the plan) of this worker's samples."""
+    """Yields, for each step, the entries of the plan that are this worker's.
+
+    A plan is made once, in the worker: the processes that load get its entries, and need no plan.
+    """
 
     def __init__(self, num_steps: int, batch_size: int, share: slice):
         self.num_steps, self.batch_size, self.share = num_steps, batch_size, share
-        self.epoch = self.first_step = 0
+        self.plan: Sequence[Any] = ()
+        self.first_step = 0
 
     def __len__(self) -> int:
         return self.num_steps - self.first_step
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[Any]]:
         for step in range(self.first_step, self.num_steps):
             start = step * self.batch_size
-            yield [(self.epoch, start + k) for k in range(self.batch_size)[self.share]]
+            yield [self.plan[start + k] for k in range(self.batch_size)[self.share]]
 
 
-class _PlannedSamples(Dataset):
-    """Looks a key up in its epoch's plan, which each process makes once."""
+class _LoadedSamples(Dataset):
+    """What an entry of a plan stands for."""
 
     def __init__(self, samples: Samples):
         self.samples = samples
-        self._planned: tuple[int, Sequence[Any]] = (-1, ())
 
-    def __getitem__(self, key: tuple[int, int]) -> Arrays:
-        epoch, position = key
-        if self._planned[0] != epoch:
-            self._planned = (epoch, self.samples.plan(epoch))
-        return self.samples.load(self._planned[1][position])
+    def __getitem__(self, sample: Any) -> Arrays:
+        return self.samples.load(sample)
 
 
 def fixed_batch(samples: Samples, count: int, batch_size: int, epoch: int = 0) -> list[Batch]:

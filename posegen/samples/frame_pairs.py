@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,8 +17,9 @@ from posegen.features.appearance import Appearance
 from posegen.features.feature_map import Estimate, feature_map, target_regions
 from posegen.features.warp import estimate_affines
 from posegen.perception.layered_frame import FrameContents, LayeredContent, bytes_of_contents, find_contents
-from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
-from posegen.samples.tensors import content_features, count_used, to_network, to_unit, usable_rows
+from posegen.samples.epoch_plan import Arrays, EpochSettings, shuffled
+from posegen.samples.frame_plan import FramePlan, Sample, UsableFrames, sample_different
+from posegen.samples.tensors import content_features, count_used, to_network, to_unit
 
 _CACHED_BYTES = 64 * 2**20
 """Of what is known of content frames, in each process that loads samples."""
@@ -94,53 +94,42 @@ class FramePairs:
         height, width = dataset.info.size
         self._most_contents = max(_CACHED_BYTES // bytes_of_contents(height, width), 1)
         self._contents: dict[tuple[int, int], FrameContents] = {}  # by clip and row, the oldest first
-        if any(
-            count_used(recolorings, self.num_recolorings) < settings.colors_per_pair for recolorings in self.recolorings
-        ):
+        used = [count_used(recolorings, self.num_recolorings) for recolorings in self.recolorings]
+        self._num_used = np.array(used if settings.recolored else [1] * len(used))  # (C,)
+        if min(used, default=settings.colors_per_pair) < settings.colors_per_pair:
             raise DatasetError(
                 f"some clips have fewer than {settings.colors_per_pair} recolourings: colorize them with more"
             )
 
     @cached_property
-    def _usable(self) -> list[np.ndarray]:
-        return [usable_rows(clip) for clip in self.clips]
+    def _usable(self) -> UsableFrames:
+        return UsableFrames(self.clips)
 
     @cached_property
-    def _pairs(self) -> list[tuple[int, int]]:
-        """(clip, first row) of all pairs of neighbours that both have a usable pose."""
-        return [
-            (c, int(row)) for c, rows in enumerate(self._usable) for row, after in pairwise(rows) if after == row + 1
-        ]
+    def _pairs(self) -> np.ndarray:
+        """(P,) positions, among the usable frames, of the first of two neighbours that both are usable."""
+        return self._usable.pairs()
 
-    def plan(self, epoch: int) -> list[Sample]:
-        rng = np.random.default_rng([self.settings.seed, epoch])
-        samples: list[Sample] = []
-        for index in shuffled(len(self._pairs), self.settings.epoch_size // self.settings.colors_per_pair, rng):
-            clip, row = self._pairs[index]
-            rows = self._usable[clip]
-            content = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
-            estimate = bool(rng.random() >= self.settings.true_feature_share)
-            # Colourings of a pair have the same noise: what differs between them is the colour alone.
-            seed = (self.settings.seed, epoch, len(samples))
-            lead = self._sample_lead(clip, row, rng)
-            for recoloring in self._sample_recolorings(clip, rng):
-                unchanged = self.settings.appearance == "layered" and (
-                    recoloring == 0 or bool(rng.random() < self.settings.unchanged_share)
-                )
-                samples.append(Sample(clip, row, content, recoloring, estimate, seed, lead, unchanged))
-        return samples
+    @cached_property
+    def _leads(self) -> np.ndarray:
+        return np.minimum(self._usable.leads(), self.max_lead)
 
-    def _sample_lead(self, clip: int, row: int, rng: np.random.Generator) -> int:
-        """How many frames are drawn before a pair: at most those with a usable pose that lead up to it."""
-        if not self.max_lead:
-            return 0
-        run = np.isin(np.arange(row - self.max_lead, row), self._usable[clip])[::-1]
-        return int(rng.integers(1 + np.cumprod(run).sum()))
-
-    def _sample_recolorings(self, clip: int, rng: np.random.Generator) -> list[int]:
-        """Different recolourings of a clip; its first is the original."""
-        count = count_used(self.recolorings[clip], self.num_recolorings) if self.settings.recolored else 1
-        return rng.permutation(count)[: self.settings.colors_per_pair].tolist()
+    def plan(self, epoch: int) -> FramePlan:
+        settings, colors = self.settings, self.settings.colors_per_pair
+        rng = np.random.default_rng([settings.seed, epoch])
+        frames = self._pairs[shuffled(len(self._pairs), settings.epoch_size // colors, rng)]  # (P,)
+        clips = self._usable.clips[frames]
+        content = self._usable.sample_content(clips, rng)
+        estimate = rng.random(len(frames)) >= settings.true_feature_share
+        lead = rng.integers(1 + self._leads[frames])
+        recoloring = sample_different(self._num_used[clips], colors, rng)  # (P, colors); 0 is the original
+        layered = settings.appearance == "layered"
+        unchanged = layered & ((recoloring == 0) | (rng.random(recoloring.shape) < settings.unchanged_share))
+        of_pair = {"clip": clips, "row": self._usable.rows[frames], "content": content, "estimate": estimate}
+        # Colourings of a pair have the same noise: what differs between them is the colour alone.
+        of_pair |= {"lead": lead, "number": np.arange(len(frames)) * colors}
+        columns = {name: np.repeat(values, colors) for name, values in of_pair.items()}
+        return FramePlan((settings.seed, epoch), **columns, recoloring=recoloring.ravel(), unchanged=unchanged.ravel())
 
     def load(self, sample: Sample) -> Arrays:
         pair = self._pair(replace(sample, recoloring=0, unchanged=False))

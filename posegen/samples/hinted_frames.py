@@ -15,7 +15,8 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import target_regions
 from posegen.networks.siggraph17 import AB_SCALE
-from posegen.samples.epoch_plan import Arrays, Sample, shuffled
+from posegen.samples.epoch_plan import Arrays, shuffled
+from posegen.samples.frame_plan import FramePlan, Sample
 
 
 class HintedFrames:
@@ -37,15 +38,16 @@ class HintedFrames:
         self.recolored_share, self.epoch_size, self.seed = recolored_share, epoch_size, seed
 
     @cached_property
-    def _frames(self) -> list[tuple[int, int]]:
-        """(clip, row) of all frames."""
-        return [(c, row) for c, clip in enumerate(self.clips) for row in range(clip.info.num_frames)]
+    def _ends(self) -> np.ndarray:
+        """(C,) numbers of frames up to the end of each clip."""
+        return np.cumsum([clip.info.num_frames for clip in self.clips])
 
-    def plan(self, epoch: int) -> list[Sample]:
+    def plan(self, epoch: int) -> FramePlan:
         rng = np.random.default_rng([self.seed, epoch])
-        order = shuffled(len(self._frames), self.epoch_size, rng)
-        places = [self._frames[index] for index in order]
-        return [Sample(clip, row, row, 0, False, (self.seed, epoch, k)) for k, (clip, row) in enumerate(places)]
+        frames = shuffled(int(self._ends[-1]), self.epoch_size, rng)
+        clips = np.searchsorted(self._ends, frames, side="right")
+        rows = frames - np.concatenate([[0], self._ends])[clips]
+        return FramePlan((self.seed, epoch), clips, row=rows, content=rows)
 
     def load(self, sample: Sample) -> Arrays:
         rng = np.random.default_rng(sample.seed)

@@ -10,8 +10,9 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
-from posegen.samples.epoch_plan import Arrays, Sample, shuffled
-from posegen.samples.tensors import to_network, usable_rows
+from posegen.samples.epoch_plan import Arrays, shuffled
+from posegen.samples.frame_plan import FramePlan, Sample, UsableFrames
+from posegen.samples.tensors import to_network
 
 
 def transfer_inputs(image: np.ndarray, pose: np.ndarray, target_pose: np.ndarray) -> Arrays:
@@ -60,20 +61,22 @@ class PosePairs:
         self.epoch_size, self.seed = epoch_size, seed
 
     @cached_property
-    def _usable(self) -> list[np.ndarray]:
-        return [usable_rows(clip) for clip in self.clips]
+    def _usable(self) -> UsableFrames:
+        return UsableFrames(self.clips)
 
-    def plan(self, epoch: int) -> list[Sample]:
+    def plan(self, epoch: int) -> FramePlan:
         rng = np.random.default_rng([self.seed, epoch])
-        targets = [(clip, int(row)) for clip, rows in enumerate(self._usable) for row in rows]
-        samples = []
-        for k, index in enumerate(shuffled(len(targets), self.epoch_size, rng)):
-            clip, row = targets[index]
-            rows = self._usable[clip]
-            source = int(rows[0] if rng.random() < 0.5 else rng.choice(rows))
-            recoloring = int(rng.integers(self.recolorings[clip].num_recolorings))
-            samples.append(Sample(clip, row, source, recoloring, True, (self.seed, epoch, k)))
-        return samples
+        targets = shuffled(len(self._usable), self.epoch_size, rng)
+        clips = self._usable.clips[targets]
+        num_recolorings = np.array([recolorings.num_recolorings for recolorings in self.recolorings])
+        return FramePlan(
+            (self.seed, epoch),
+            clips,
+            row=self._usable.rows[targets],
+            content=self._usable.sample_content(clips, rng),
+            recoloring=rng.integers(num_recolorings[clips]),
+            estimate=True,
+        )
 
     def load(self, sample: Sample) -> Arrays:
         keypoints, recolorings = self.clips[sample.clip].keypoints, self.recolorings[sample.clip]

@@ -11,8 +11,9 @@ from posegen.color.recoloring import mean_lightness
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import feature_map, target_regions
-from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
-from posegen.samples.tensors import REGIONS, count_used, to_network, to_unit, usable_rows
+from posegen.samples.epoch_plan import Arrays, EpochSettings, shuffled
+from posegen.samples.frame_plan import FramePlan, Sample, UsableFrames
+from posegen.samples.tensors import REGIONS, count_used, to_network, to_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +49,20 @@ class ColoredFrames:
         self.settings, self.region, self.latent_dim = settings, region, latent_dim
 
     @cached_property
-    def _frames(self) -> list[tuple[int, int]]:
-        """(clip, row) of all frames whose pose is usable."""
-        return [(c, int(row)) for c, clip in enumerate(self.clips) for row in usable_rows(clip)]
+    def _usable(self) -> UsableFrames:
+        return UsableFrames(self.clips)
 
-    def plan(self, epoch: int) -> list[Sample]:
+    @cached_property
+    def _num_used(self) -> np.ndarray:
+        """(C,) recolourings of each clip's frames that are seen."""
+        return np.array([count_used(recolorings, self.settings.num_recolorings) for recolorings in self.recolorings])
+
+    def plan(self, epoch: int) -> FramePlan:
         rng = np.random.default_rng([self.settings.seed, epoch])
-        samples = []
-        for k, index in enumerate(shuffled(len(self._frames), self.settings.epoch_size, rng)):
-            clip, row = self._frames[index]
-            recoloring = int(rng.integers(count_used(self.recolorings[clip], self.settings.num_recolorings)))
-            samples.append(Sample(clip, row, row, recoloring, False, (self.settings.seed, epoch, k)))
-        return samples
+        frames = shuffled(len(self._usable), self.settings.epoch_size, rng)
+        clips, rows = self._usable.clips[frames], self._usable.rows[frames]
+        recoloring = rng.integers(self._num_used[clips])
+        return FramePlan((self.settings.seed, epoch), clips, row=rows, content=rows, recoloring=recoloring)
 
     def load(self, sample: Sample) -> Arrays:
         clip = self.clips[sample.clip]

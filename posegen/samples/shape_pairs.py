@@ -13,8 +13,9 @@ from posegen.datasets.dataset import Split
 from posegen.features.part_crops import Torso, crop_body_parts
 from posegen.features.spatial_augmentation import AUGMENTATIONS, Augmentation, crop_to_person
 from posegen.features.vunet_figure import FIGURES, Figure, find_joints, rasterize_posture
-from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
-from posegen.samples.tensors import to_network, usable_rows
+from posegen.samples.epoch_plan import Arrays, EpochSettings, shuffled
+from posegen.samples.frame_plan import FramePlan, Sample, UsableFrames
+from posegen.samples.tensors import to_network
 
 
 @dataclass(frozen=True)
@@ -103,29 +104,22 @@ class ShapePairs:
         self.settings, self.view, self.figure, self.augment = settings, view, figure, augment
 
     @cached_property
-    def _usable(self) -> list[np.ndarray]:
-        return [usable_rows(clip) for clip in self.clips]
+    def _usable(self) -> UsableFrames:
+        return UsableFrames(self.clips)
 
-    @cached_property
-    def _frames(self) -> np.ndarray:
-        """(F, 2) int64: clip and row of every usable frame."""
-        pairs = [(clip, row) for clip, rows in enumerate(self._usable) for row in rows]
-        return np.array(pairs, np.int64).reshape(-1, 2)
-
-    def plan(self, epoch: int) -> list[Sample]:
+    def plan(self, epoch: int) -> FramePlan:
         rng = np.random.default_rng([self.settings.seed, epoch])
-        samples = []
-        for k, index in enumerate(self._sample_frames(rng)):
-            clip, row = self._frames[index].tolist()
-            source = row if rng.random() < self.settings.self_share else int(rng.choice(self._usable[clip]))
-            samples.append(Sample(clip, row, source, 0, True, (self.settings.seed, epoch, k)))
-        return samples
+        frames = self._sample_frames(rng)
+        clips, rows = self._usable.clips[frames], self._usable.rows[frames]
+        is_same = rng.random(len(frames)) < self.settings.self_share
+        source = np.where(is_same, rows, self._usable.sample_any(clips, rng))
+        return FramePlan((self.settings.seed, epoch), clips, row=rows, content=source, estimate=True)
 
     def _sample_frames(self, rng: np.random.Generator) -> np.ndarray:
-        """Positions in `_frames` of the targets of an epoch."""
-        if not self.settings.equal_people or not len(self._frames):
-            return shuffled(len(self._frames), self.settings.epoch_size, rng)
-        people = np.unique([clip.info.person for clip in self.clips], return_inverse=True)[1][self._frames[:, 0]]
+        """Positions among the usable frames of the targets of an epoch."""
+        if not self.settings.equal_people or not len(self._usable):
+            return shuffled(len(self._usable), self.settings.epoch_size, rng)
+        people = np.unique([clip.info.person for clip in self.clips], return_inverse=True)[1][self._usable.clips]
         counts = np.bincount(people)
         shares = 1 / (counts[people] * np.count_nonzero(counts))
         return rng.choice(len(people), self.settings.epoch_size or len(people), p=shares / shares.sum())
@@ -154,8 +148,7 @@ class ShapePairs:
         return appearance, find_joints(pose, FIGURES[self.figure])
 
     def _others(self, rng: np.random.Generator) -> Arrays:
-        chosen = self._frames[rng.integers(len(self._frames), size=self.settings.num_others)]
-        appearances, joints = zip(
-            *(self._show(self.clips[clip], row, rng) for clip, row in chosen.tolist()), strict=True
-        )
+        chosen = rng.integers(len(self._usable), size=self.settings.num_others)
+        places = zip(self._usable.clips[chosen].tolist(), self._usable.rows[chosen].tolist(), strict=True)
+        appearances, joints = zip(*(self._show(self.clips[clip], row, rng) for clip, row in places), strict=True)
         return {"others": np.stack(appearances), "other_joints": np.stack(joints)}

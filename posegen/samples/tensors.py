@@ -7,7 +7,6 @@ from torch import Tensor
 
 from posegen.datasets.clip_files import ClipFile, RecoloringFile
 from posegen.features.feature_map import ContentFeatures
-from posegen.features.parts import is_usable
 
 REGIONS = ("upper", "lower")
 """The garments, in the order in which codes and region masks have them."""
@@ -20,7 +19,7 @@ def content_features(clip: ClipFile, row: int) -> ContentFeatures:
 
 def usable_rows(clip: ClipFile) -> np.ndarray:
     """Rows of the frames that have both hips and both shoulders."""
-    return np.flatnonzero(is_usable(clip.keypoints))
+    return clip.usable_rows
 
 
 def count_used(recolorings: RecoloringFile, most: int) -> int:

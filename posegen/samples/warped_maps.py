@@ -11,8 +11,9 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
 from posegen.features.feature_map import feature_map, find_holes
 from posegen.features.warp import disturb_affines, estimate_affines
-from posegen.samples.epoch_plan import Arrays, EpochSettings, Sample, shuffled
-from posegen.samples.tensors import content_features, to_network, to_unit, usable_rows
+from posegen.samples.epoch_plan import Arrays, EpochSettings, shuffled
+from posegen.samples.frame_plan import FramePlan, Sample, UsableFrames
+from posegen.samples.tensors import content_features, to_network, to_unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,26 +51,25 @@ class WarpedMaps:
         self.settings = settings
 
     @cached_property
-    def _usable(self) -> list[np.ndarray]:
-        return [usable_rows(clip) for clip in self.clips]
+    def _usable(self) -> UsableFrames:
+        return UsableFrames(self.clips)
 
-    def plan(self, epoch: int) -> list[Sample]:
+    def plan(self, epoch: int) -> FramePlan:
         rng = np.random.default_rng([self.settings.seed, epoch])
-        clip_of_frame = np.repeat(np.arange(len(self.clips)), [len(rows) for rows in self._usable])
-        samples = []
-        for k, index in enumerate(shuffled(len(clip_of_frame), self.settings.epoch_size, rng)):
-            clip = int(clip_of_frame[index])
-            content, row = self._sample_pair(self._usable[clip], rng)
-            samples.append(Sample(clip, row, content, 0, True, (self.settings.seed, epoch, k)))
-        return samples
+        frames = shuffled(len(self._usable), self.settings.epoch_size, rng)
+        clips = self._usable.clips[frames]
+        content, row = self._sample_pairs(clips, rng)
+        return FramePlan((self.settings.seed, epoch), clips, row=row, content=content, estimate=True)
 
-    def _sample_pair(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-        """Content and target, in either order of time."""
-        is_identity = len(rows) == 1 or rng.random() < self.settings.identity_share
-        distance = 0 if is_identity else int(rng.integers(1, len(rows)))
-        first = int(rng.integers(len(rows) - distance))
-        pair = int(rows[first]), int(rows[first + distance])
-        return pair if rng.random() < 0.5 else pair[::-1]
+    def _sample_pairs(self, clips: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Content and target (N,) of clips (N,), in either order of time."""
+        counts = self._usable.counts[clips]
+        is_identity = (counts == 1) | (rng.random(len(clips)) < self.settings.identity_share)
+        distance = np.where(is_identity, 0, rng.integers(1, np.maximum(counts, 2)))
+        first = rng.integers(counts - distance)
+        one, other = self._usable.at(clips, first), self._usable.at(clips, first + distance)
+        in_order = rng.random(len(clips)) < 0.5
+        return np.where(in_order, one, other), np.where(in_order, other, one)
 
     def load(self, sample: Sample) -> Arrays:
         clip, row = self.clips[sample.clip], sample.row

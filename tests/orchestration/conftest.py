@@ -16,8 +16,9 @@ from orchestration.data.colorize import ColorizeSettings, recolor_dataset
 from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.tracking.client import connect
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
-from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
+from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip
 from posegen.datasets.clips import DatasetInfo, save_dataset_info
+from posegen.datasets.frame_table import write_table
 from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
 from posegen.stages import VideoGenerator

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posegen.datasets.clip_files import write_table
+from posegen.datasets.frame_table import write_table
 from posegen.errors import DatasetError
 from posegen.io.images import decode_png, encode_png
 from posegen.io.records import parse_json

@@ -20,6 +20,7 @@ from posegen.color.garment_segmentation import garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clip_files import RECOLORING_SCHEMA
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
+from posegen.datasets.recoloring_index import load_recoloring_entries
 from posegen.errors import CheckpointError, DatasetError, WeightsError
 from posegen.inference.hint_recolorer import HintRecolorer, blend_colors, load_colorizer
 from posegen.io.storage import StorageFolder
@@ -112,6 +113,24 @@ def test_only_what_is_missing_or_was_made_otherwise_is_painted(data):
     assert recolor_dataset(data, replace(HERE, seed=1, recolorings=2)).num_images == 100
     assert recolor_dataset(data, replace(HERE, region="upper")).num_made == 5  # beside the others
     assert len(files(data, "frame-both")) == len(files(data, "frame-upper")) == 5
+
+
+def test_the_index_says_what_is_painted(data, monkeypatch):
+    """Files that are to be made again leave it first, so that a painting that is killed is found out."""
+    recolor_dataset(data, HERE)
+    folder = StorageFolder(data)
+    entries = load_recoloring_entries(folder, "frame-both")
+    sizes = (folder / "colors" / "frame-both").sizes()
+    assert {f"{clip_id}.parquet": entry.num_bytes for clip_id, entry in entries.items()} == sizes
+    assert {(entry.num_recolorings, entry.record) for entry in entries.values()} == {(4, HERE.record())}
+    with monkeypatch.context() as patched, pytest.raises(TypeError):
+        patched.setattr("orchestration.data.colorize.map_rows", None)  # where a process would be killed
+        recolor_dataset(data, replace(HERE, seed=1))
+    assert load_recoloring_entries(folder, "frame-both") == {}
+    with monkeypatch.context() as patched:
+        patched.setattr("orchestration.data.colorize.map_rows", lambda rows, *rest, **options: iter(()))
+        recolor_dataset(data, HERE)
+    assert load_recoloring_entries(folder, "frame-both") == entries
 
 
 def test_same_seed_same_colours(data, tmp_path):

@@ -64,6 +64,7 @@ def test_entries_are_what_the_clips_say(folder):
         clip = ClipFile(folder, clip_id)
         assert entry.info == clip.info and entry.num_usable == is_usable(clip.keypoints).sum()
         assert entry.num_bytes == (folder / "clips").sizes()[f"{clip_id}.parquet"]
+        np.testing.assert_array_equal(entry.usable_frames(), is_usable(clip.keypoints))
     assert decode_entries(encode_entries(entries.values())) == list(entries.values())
 
 
@@ -71,6 +72,7 @@ def test_a_dataset_with_an_index_opens_no_clip(folder, unopened):
     dataset = ClipDataset(folder)
     assert {clip.info.action for clip in dataset.split("train")} == {"wave"} and dataset.has("test")
     assert dataset.find("ann/bow").info.num_frames == 20
+    assert sorted(len(clip.usable_rows) for clip in dataset.clips) == [0, 13, 20]
     assert len(dataset.fingerprint) == 16
     with pytest.raises(AssertionError, match="was opened"):
         dataset.clips[0].image(0)
@@ -124,6 +126,7 @@ def changed(name: str, value: object):
         changed("fps", float("nan")),
         changed("num_frames", -1),
         changed("num_usable", 21),
+        changed("usable", b"\xff"),
         changed("height", 2**30),
         changed("source", None),
         lambda table: table.take([0] * 100_000),
@@ -145,7 +148,7 @@ def test_a_damaged_index_is_passed_over(folder, content):
 
 def test_an_index_that_lies_is_found_out_when_frames_are_read(folder):
     entries = load_index(folder)
-    lies = [replace(entry, info=replace(entry.info, num_frames=19), num_usable=0) for entry in entries.values()]
+    lies = [replace(entry, info=replace(entry.info, num_frames=19), usable="000000") for entry in entries.values()]
     save_index(folder, lies)
     with pytest.raises(DatasetError, match=r"has 20 frames, but 19 in .*index.parquet; delete the index"):
         ClipDataset(folder).clips[0].read()

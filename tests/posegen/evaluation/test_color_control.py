@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
+from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
+from posegen.datasets.frame_table import write_table
 from posegen.evaluation.color_control import (
     ColorControlCase,
     match_target_colors,

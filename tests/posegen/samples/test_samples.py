@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from orchestration.data.prepare import PrepareSettings, prepare_videos
 from posegen.color.garment_segmentation import LOWER, UPPER, garment_labels
 from posegen.color.lab import rgb_to_lab
 from posegen.color.recoloring import mean_lightness
+from posegen.datasets.clip_files import ClipFile, RecoloringFile
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.features.appearance import Appearance
@@ -24,10 +26,15 @@ from posegen.samples import (
     ColoredFrameSettings,
     FramePairs,
     FramePairSettings,
+    HintedFrames,
+    PosePairs,
+    WarpedMaps,
+    WarpedMapSettings,
     content_features,
     fixed_batch,
     to_network,
 )
+from posegen.samples.frame_plan import UsableFrames
 from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 from tests.support.features import estimate
 from tests.support.samples import make_samples as collect
@@ -35,6 +42,7 @@ from tests.support.samples import make_samples as collect
 SIZE = (96, 64)
 NUM_FRAMES = 6
 NUM_VARIANTS = 3
+MAPS = {"identity_share": 0.1, "disturbed_share": 0.5, "part_drop": 0.1, "part_jitter": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +199,7 @@ def test_the_lead_is_the_frames_before_the_pair(dataset):
 
 def test_no_lead_goes_over_a_frame_without_a_pose(dataset):
     samples = frame_pairs(dataset, rollout_len=5, epoch_size=200)
-    samples._usable = [np.array([0, 2, 3, 4, 5])] * len(samples.clips)
+    samples._usable = UsableFrames([SimpleNamespace(usable_rows=np.array([0, 2, 3, 4, 5]))] * len(samples.clips))
     most = {row: max(sample.lead for sample in samples.plan(0) if sample.row == row) for row in (2, 3, 4)}
     assert most == {2: 0, 3: 1, 4: 2}
 
@@ -269,6 +277,20 @@ def test_only_the_first_recolourings_are_seen(dataset):
     assert {sample.recoloring for epoch in range(4) for sample in pairs.plan(epoch)} == {0, 1}  # 0 is the original
     assert {sample.recoloring for epoch in range(4) for sample in frames.plan(epoch)} == {0}
     assert {sample.recoloring for epoch in range(4) for sample in colored_frames(dataset).plan(epoch)} == {0, 1}
+
+
+def test_planning_opens_no_file(dataset, monkeypatch):
+    """The index says which frames are usable, and of recolorings how many there are."""
+    again = ClipDataset(dataset.folder)
+    for kind in (ClipFile, RecoloringFile):
+        monkeypatch.setattr(kind, "_table", property(lambda file: pytest.fail(f"{file.clip_id} was opened")))
+    assert frame_pairs(again, rollout_len=4, colors_per_pair=2).plan(0) == frame_pairs(
+        dataset, rollout_len=4, colors_per_pair=2
+    ).plan(0)
+    assert len(colored_frames(again).plan(0)) == 2 * NUM_FRAMES
+    maps = collect(WarpedMaps, WarpedMapSettings, again, "train", epoch_size=9, seed=0, **MAPS)
+    assert len(maps.plan(0)) == len(PosePairs(again, "train", epoch_size=9, seed=0).plan(0)) == 9
+    assert len(HintedFrames(again, "train", recolored_share=0, epoch_size=0, seed=0).plan(0)) == 2 * NUM_FRAMES
 
 
 def test_half_of_the_content_is_the_first_frame(dataset):

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
+from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
+from posegen.datasets.frame_table import write_table
 from posegen.errors import DatasetError
 from posegen.features.parts import part_shapes
 from posegen.features.warp import estimate_affines
