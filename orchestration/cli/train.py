@@ -12,7 +12,7 @@ from orchestration.cli.console import console
 from orchestration.cli.parsing import Command, Group, Positional, Section, arg
 from orchestration.cli.progress import ConsoleProgress
 from orchestration.training.import_published import ImportSettings
-from orchestration.training.job import TrainSettings
+from orchestration.training.job import LrScaling, TrainSettings, scale_lr
 from posegen.checkpoints.published import PublishedStageName, has_flow
 from posegen.errors import UsageError
 from posegen.stages import STAGES, Behavior, Stage
@@ -22,11 +22,17 @@ def _training_command(stage: type[Stage], preset: str) -> Callable[..., None]:
     """The command that trains a stage: its options are the fields of the stage's config, with a preset's defaults."""
     trained_first = next((name for name, one in stage.requires.items() if one.trained_first), "")
 
-    def command(dataset: str, from_: str = "", config: Any = None, settings: Any = None) -> None:
+    def command(
+        dataset: str, from_: str = "", config: Any = None, settings: Any = None, lr_scaling: LrScaling = "none"
+    ) -> None:
         from orchestration.training.recipes import train_with_requirements
 
+        config = _with_run(config, trained_first, from_)
+        scaled = scale_lr(config, lr_scaling, stage.presets[preset].batch_size)
+        if scaled.lr != config.lr:
+            console.print(f"lr {config.lr:g} becomes {scaled.lr:g}, by the rule {lr_scaling}")
         with ConsoleProgress(console) as listener:
-            config = _with_run(config, trained_first, from_)
+            config = scaled
             run = train_with_requirements(config, dataset, settings, preset, listener=listener)
         console.print(f"{run.name} is trained; it lies in {run}")
 
@@ -41,6 +47,9 @@ def _training_command(stage: type[Stage], preset: str) -> Callable[..., None]:
         "config": (stage.Config, stage.presets[preset]),
         "settings": (TrainSettings, TrainSettings()),
     }
+    usual = stage.presets[preset].batch_size
+    help_text = f"Fit lr, meant for batches of {usual}, to --batch-size: in proportion (linear) or to its square root."
+    parameters["lr_scaling"] = (Annotated[LrScaling, arg(help=help_text)], "none")
     if trained_first:
         help_text = (
             f"The same as --{trained_first}. With neither, that run is trained first, as NAME-{trained_first}; the "

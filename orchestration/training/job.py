@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from orchestration.option_types import require_name
 from posegen.errors import ConfigError
@@ -28,6 +30,8 @@ class TrainSettings:
     gpus: float = 0.0
     """GPUs of each worker, may be a fraction; 0 takes one each if the cluster has enough now. An autoscaling cluster
     has none at first: set 1 there, and --cpus."""
+    accumulate: int = 1
+    """Parts in which each worker takes its share of a batch, one after another, where it does not fit into memory."""
     loader_processes: int = -1
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
@@ -47,6 +51,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, got {self.workers}")
+        if self.accumulate < 1:
+            raise ConfigError(f"accumulate must be at least 1, got {self.accumulate}")
         if self.checkpoint_steps < -1:
             raise ConfigError(f"checkpoint_steps must be -1 or more, got {self.checkpoint_steps}")
         if self.patience < 0:
@@ -62,6 +68,35 @@ class TrainSettings:
     def checkpoint_share(self) -> float:
         """Share of the time for checkpoints within an epoch, at most."""
         return _CHECKPOINT_SHARE if self.checkpoint_steps < 0 else 1.0
+
+    def launch(self, config: Stage.Config) -> dict[str, Any]:
+        """How a run of this configuration is started, for its record: of two runs that agree in all else, what is made
+        is the same to rounding."""
+        workers = max(self.workers, 1)
+        return {
+            "workers": self.workers,
+            "cpus": self.cpus,
+            "gpus": self.gpus,
+            "accumulate": self.accumulate,
+            "batch_size": config.batch_size,
+            "batch_per_worker": config.batch_size // workers,
+        }
+
+
+LrScaling = Literal["none", "linear", "sqrt"]
+
+
+def scale_lr(config: Stage.Config, rule: LrScaling, usual_batch: int) -> Stage.Config:
+    """Fit the learning rate to the batch.
+
+    Args:
+        config: With the rate for batches of the usual size.
+        rule: In proportion to the batch (Goyal et al., 2017, arXiv:1706.02677) or to its square root (Krizhevsky, 2014,
+            arXiv:1404.5997, Section 5), or not at all.
+        usual_batch: Samples for which the rate is meant.
+    """
+    ratio = config.batch_size / usual_batch
+    return replace(config, lr=config.lr * {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}[rule])
 
 
 @dataclass(frozen=True, kw_only=True)

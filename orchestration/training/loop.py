@@ -33,6 +33,7 @@ from posegen.errors import RunError
 from posegen.evaluation.metric_registry import metric_info
 from posegen.samples import Batch, EpochLoader
 from posegen.stages import Stage
+from posegen.stages.optimization import Losses
 
 _LEAST_PATIENCE, _PATIENCE = 5, 0.2  # epochs, and their share, without a better one until that is told
 
@@ -104,7 +105,7 @@ class TrainingLoop:
         for step, (batch, seconds) in enumerate(batches, start=self.progress.epoch_step + 1):
             waited += seconds
             seed_step(self.config.seed, epoch, step - 1, self.worker.rank)
-            for name, loss in self.stage.step(to_device(batch, self.worker.device)).items():
+            for name, loss in self._step(to_device(batch, self.worker.device)).items():
                 sums[name] = sums.get(name, 0.0) + loss.double()
             self.worker.listener.on_step(
                 TrainingStep(self.job.run.name, epoch, self.config.num_epochs, step, num_steps)
@@ -117,6 +118,10 @@ class TrainingLoop:
         _require_finite(metrics, epoch)
         elapsed = time.perf_counter() - start
         return metrics | {"time/epoch_seconds": elapsed, "time/data_share": waited / elapsed}
+
+    def _step(self, batch: Batch) -> Losses:
+        parts = self.job.settings.accumulate
+        return self.stage.step(batch) if parts == 1 else self.stage.step_in_parts(batch, parts)
 
     def _is_checkpoint_due(self, step: int) -> bool:
         interval = self.job.settings.checkpoint_interval

@@ -11,15 +11,21 @@ from rich.filesize import decimal
 
 from posegen.checkpoints.checkpoint import checkpoint_bytes, find_checkpoint, load_config
 from posegen.datasets.dataset import Dataset
-from posegen.errors import RunError
+from posegen.errors import ConfigError, RunError
 from posegen.evaluation.validation import check_validation
 from posegen.io.storage import StorageFolder, free_space
-from posegen.samples import EpochLoader
+from posegen.samples import EpochLoader, share_batch
 from posegen.stages import Stage
 
 
-def check(config: Stage.Config, data: Dataset, *, workers: int) -> Stage:
+def check(config: Stage.Config, data: Dataset, *, workers: int, accumulate: int = 1) -> Stage:
     """Raise PosegenError where a stage cannot be trained on this data, whatever other runs it requires.
+
+    Args:
+        config: The stage's.
+        data: Its dataset.
+        workers: Processes that share each batch; 0 counts as one.
+        accumulate: Parts in which each takes its share.
 
     Returns the stage, built of shapes alone: the paper's generator fills 0.7 GB.
     """
@@ -28,7 +34,10 @@ def check(config: Stage.Config, data: Dataset, *, workers: int) -> Stage:
         built = config.stage(config)
     if data.frame_size is not None:
         built.check_size(data.frame_size)
-    EpochLoader(built.open_samples(config, data, "train"), config.batch_size, world_size=max(workers, 1))
+    if accumulate > 1 and not built.accumulates:
+        raise ConfigError(f"a step of {built.name} cannot be taken in {accumulate} parts: leave accumulate at 1")
+    share_batch(config.batch_size, max(workers, 1), accumulate, config.samples_together)
+    EpochLoader(built.open_samples(config, data, "train"), config.batch_size)
     return built
 
 
@@ -86,7 +95,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def suggest_less_memory(config: Stage.Config) -> str:
     """The settings of a configuration that make a step take less memory."""
-    remedies = [f"lower batch_size (it is {config.batch_size})"] if config.batch_size > 1 else []
+    remedies = []
+    if config.batch_size > 1:
+        remedies.append(f"lower batch_size (it is {config.batch_size})")
+        remedies += ["take each step in parts (accumulate)"] if config.stage.accumulates else []
     if getattr(config, "checkpoint_activations", True) is False:
         remedies.append("set checkpoint_activations")
     if getattr(config, "generator", "") == "local":

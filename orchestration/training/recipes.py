@@ -193,7 +193,8 @@ def train_with_requirements(
         config = replace(config, **named_before)
         missing = []
     if missing:
-        check(config, config.stage.reads(dataset), workers=settings.workers)
+        data = config.stage.reads(dataset)
+        check(config, data, workers=settings.workers, accumulate=settings.accumulate)
     needs = {name: f"{settings.name}-{name}" for name in missing}
     runs = {
         run: Training(STAGES[requires[name].stage], _settings_in_common(config, requires[name]))

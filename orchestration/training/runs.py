@@ -36,6 +36,8 @@ class RunRecord:
     """Where the run lay when it was last trained: what lies beside it is found from it after a move."""
     required: dict[str, str] = field(default_factory=dict)
     """Fingerprints of the runs that it began with, by the settings that name them."""
+    launch: dict[str, Any] = field(default_factory=dict)
+    """How it was last started: workers, what each had, and the samples of a step in all and of each worker."""
 
     @classmethod
     def of(cls, config: Stage.Config, dataset: str, data_fingerprint: str, place: str = "") -> RunRecord:

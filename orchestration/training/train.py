@@ -74,7 +74,7 @@ def train(
         run=StorageFolder(settings.runs) / settings.name,
         settings=settings,
     )
-    built = check(config, data, workers=settings.workers)
+    built = check(config, data, workers=settings.workers, accumulate=settings.accumulate)
     if latest_checkpoint(job.run) is None:
         check_required_runs(config)
     check_disk(job.run, built, settings.keep)
@@ -102,6 +102,7 @@ def named(stage: str, settings: TrainSettings) -> TrainSettings:
 def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
     """Create the run's folder, or continue the run in it. Raises RunError where it is another run."""
     record, known = RunRecord.of(job.config, job.dataset, fingerprint, str(job.run)), find_record(job.run)
+    record = replace(record, launch=job.settings.launch(job.config))
     if known:
         known.check_continued_by(record, job.run)
         record = replace(record, required={**known.required, **record.required})
@@ -112,7 +113,11 @@ def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
     if job.settings.track:
         log.open(
             experiment=job.settings.experiment,
-            parameters={"stage": job.config.stage.name, **asdict(job.config)},
+            parameters={
+                "stage": job.config.stage.name,
+                **asdict(job.config),
+                **{f"launch.{name}": value for name, value in record.launch.items()},
+            },
             tags={"posegen.dataset": job.dataset, "posegen.data_fingerprint": fingerprint},
             parent=parent,
             mlflow_run_id=known.mlflow_run_id if known else "",

@@ -1,7 +1,7 @@
 """What a training step sees: one file per kind of sample, and the plans and loaders that all kinds share."""
 
 from posegen.samples.behavior_windows import BehaviorWindows
-from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings, Samples, fixed_batch
+from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings, Samples, fixed_batch, share_batch
 from posegen.samples.frame_pairs import FramePairs, FramePairSettings
 from posegen.samples.frame_plan import Sample
 from posegen.samples.hinted_frames import HintedFrames
@@ -45,6 +45,7 @@ __all__ = [
     "content_features",
     "fixed_batch",
     "posture_of",
+    "share_batch",
     "to_image",
     "to_network",
     "to_unit",

@@ -51,13 +51,38 @@ def shuffled(population: int, epoch_size: int, rng: np.random.Generator) -> np.n
     return order[: epoch_size or population]
 
 
+def share_batch(batch_size: int, world_size: int, parts: int = 1, together: int = 1) -> int:
+    """Return the samples of a batch that each worker takes.
+
+    Args:
+        batch_size: Samples in all.
+        world_size: Workers.
+        parts: Equal parts in which each worker takes its share, one after another.
+        together: Samples that no two parts may divide.
+
+    Raises ConfigError where they do not divide it evenly, with the nearest settings that do.
+    """
+    unit = world_size * parts * together
+    if batch_size % unit == 0:
+        return batch_size // world_size
+    sizes = [size for size in (batch_size // unit * unit, -(-batch_size // unit) * unit) if size]
+    change = f"set batch_size to {' or '.join(map(str, sizes))}"
+    fitting = [n for n in range(1, batch_size + 1) if batch_size % (n * parts * together) == 0]
+    if fitting:
+        change += f", or workers to {' or '.join(map(str, fitting))}"
+    each = "" if parts == 1 else f" in {parts} parts each"
+    pairs = "" if together == 1 else f", of which {together} samples belong together"
+    who = f"{world_size} workers" if world_size > 1 else "1 worker"
+    raise ConfigError(f"{who} cannot share a batch of {batch_size}{pairs}{each}: {change}")
+
+
 class EpochLoader:
     """Batches of one worker, loaded ahead by other processes.
 
     Args:
         samples: What to load.
-        batch_size: Samples per step over all workers. Raises PosegenError where workers cannot share it evenly, or
-            where the split is smaller than one batch.
+        batch_size: Samples per step over all workers. Raises PosegenError where workers cannot share it evenly, see
+            `share_batch`, or where the split is smaller than one batch.
         rank: Number of this worker.
         world_size: Number of workers.
         num_processes: Processes that load; 0 loads in this one.
@@ -66,15 +91,12 @@ class EpochLoader:
     def __init__(
         self, samples: Samples, batch_size: int, *, rank: int = 0, world_size: int = 1, num_processes: int = 0
     ):
-        if batch_size % world_size:
-            fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0]
-            raise ConfigError(f"{world_size} workers cannot share a batch of {batch_size}; these can: {fitting}")
+        share = share_batch(batch_size, world_size)
         self.samples, self.batch_size = samples, batch_size
         self._planned = 0, samples.plan(0)
         self.num_steps = len(self._planned[1]) // batch_size
         if self.num_steps == 0:
             raise DatasetError(f"{len(self._planned[1])} usable samples are fewer than one batch of {batch_size}")
-        share = batch_size // world_size
         self._sampler = _StepSampler(self.num_steps, batch_size, slice(rank * share, (rank + 1) * share))
         self._loader = DataLoader(
             _LoadedSamples(samples),

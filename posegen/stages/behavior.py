@@ -70,6 +70,7 @@ class Behavior(BehaviorStage):
             if not all(0 <= share <= 1 for share in self.decay_at):
                 raise ConfigError(f"decay_at must be shares from 0 to 1, got {self.decay_at}")
 
+    accumulates = False  # the auxiliary decoder steps several times
     config: Behavior.Config
     gamma: Tensor
 

@@ -83,6 +83,10 @@ class ColorEncoder(Stage):
             if self.latent_reg != "reconstruction" and self.batch_size % 2:
                 raise ConfigError(f"latent_reg {self.latent_reg!r} halves the batch: got batch_size {self.batch_size}")
 
+        @property
+        def samples_together(self) -> int:
+            return 1 if self.latent_reg == "reconstruction" else 2
+
         def value_of(self, name: str) -> Any:
             return self.code_size if name == "latent_dim" else super().value_of(name)
 

@@ -143,6 +143,7 @@ class ShapePosture(PoseTransferStage):
             window = (height, width) if self.inplane_normalize else None
             return View(window, self.torso_crop, self.crop_person, self.augmentation)
 
+    accumulates = False  # the regressor steps several times
     config: ShapePosture.Config
 
     def __init__(self, config: Config):

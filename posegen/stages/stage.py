@@ -105,6 +105,8 @@ class Stage(nn.Module, ABC):
     registry of metrics says which are raised and which lowered; a metric that is not in it is lowered."""
     validation_samples: ClassVar[int] = 16
     """Samples that are measured after every epoch."""
+    accumulates: ClassVar[bool] = True
+    """Whether a step may be taken in parts, see `step_in_parts`: not where one optimizer steps several times in it."""
     optimizers: dict[str, torch.optim.Optimizer]
 
     @classmethod
@@ -147,6 +149,11 @@ class Stage(nn.Module, ABC):
                 if getattr(self, name):
                     object.__setattr__(self, name, str(StorageFolder(getattr(self, name))))
 
+        @property
+        def samples_together(self) -> int:
+            """Samples of a batch that follow one another and must be in the same step of the same worker."""
+            return 1
+
         def value_of(self, name: str) -> Any:
             """The value of a field, with what it leaves to other fields filled in."""
             return getattr(self, name)
@@ -180,6 +187,7 @@ class Stage(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.optimizers = {}
+        self._part, self._num_parts = 0, 1
 
     @classmethod
     def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
@@ -234,6 +242,23 @@ class Stage(nn.Module, ABC):
     def step(self, batch: Batch) -> Losses:
         """Train on one batch and return its losses, detached, each as it enters the objective."""
 
+    def step_in_parts(self, batch: Batch, num_parts: int) -> Losses:
+        """Train on one batch in equal parts, one after another, in the memory that one of them takes.
+
+        Gradients are summed, and each optimizer steps once, with the last part. Where losses are means over samples,
+        and nothing is normalized over the batch, that is the step of `step` on the whole batch, to rounding.
+        """
+        sums: Losses = {}
+        parts = {name: values.chunk(num_parts) for name, values in batch.items()}
+        self._num_parts = num_parts
+        try:
+            for self._part in range(num_parts):
+                losses = self.step({name: values[self._part] for name, values in parts.items()})
+                sums = {name: sums.get(name, 0.0) + loss / num_parts for name, loss in losses.items()}
+        finally:
+            self._part, self._num_parts = 0, 1
+        return sums
+
     @abstractmethod
     def evaluate(self, batch: Batch) -> Metrics:
         """Measure one batch of the validation split."""
@@ -272,10 +297,12 @@ class Stage(nn.Module, ABC):
         """
         optimizer = self.optimizers[name]
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=parameters, retain_graph=retain_graph)
-        average_gradients(parameters)
-        optimizer.step()
+        if self._part == 0:
+            optimizer.zero_grad(set_to_none=True)
+        (loss / self._num_parts if self._num_parts > 1 else loss).backward(inputs=parameters, retain_graph=retain_graph)
+        if self._part == self._num_parts - 1:
+            average_gradients(parameters)
+            optimizer.step()
 
 
 Stage.Config.stage = Stage  # of configurations without a stage

@@ -144,6 +144,10 @@ class VideoStage(Stage):
             """F, of the feature map and what is shown beside it."""
             return {"none": 4, "parts": 7, "layered": 8}[self.appearance]
 
+        @property
+        def samples_together(self) -> int:
+            return self.colors_per_pair
+
         @classmethod
         def upgrade(cls, values: Mapping[str, Any]) -> dict[str, Any]:
             upgraded = super().upgrade(values)

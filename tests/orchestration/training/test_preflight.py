@@ -19,7 +19,7 @@ from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import TrainingProgress, checkpoint_bytes, save_checkpoint
 from posegen.errors import RunError
 from posegen.io.storage import StorageFolder
-from posegen.stages import ColorEncoder, VideoGenerator
+from posegen.stages import ColorEncoder, ShapePosture, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET
 
 Usage = namedtuple("Usage", "total used free")
@@ -125,8 +125,14 @@ def test_memory_that_runs_out_gives_the_settings_to_change(error, noise_clips, t
 
     assert is_out_of_memory(error) and not is_out_of_memory(RuntimeError("shapes differ"))
     monkeypatch.setattr(ColorEncoder, "step", step)
-    with pytest.raises(RunError, match=r"^out of memory: lower batch_size \(it is 2\), or lower generator_width, or"):
+    with pytest.raises(RunError, match=r"^out of memory: lower batch_size \(it is 2\), or take each step in"):
         train(CONFIG, noise_clips, replace(QUIET, runs=str(tmp_path)))
+
+
+def test_a_batch_of_several_can_be_taken_in_parts():
+    remedies = suggest_less_memory(ColorEncoder.presets["paper"]).split(", or ")
+    assert remedies[:2] == ["lower batch_size (it is 4)", "take each step in parts (accumulate)"]
+    assert "parts" not in suggest_less_memory(ShapePosture.Config())
 
 
 def test_each_stage_has_settings_that_take_less():

@@ -22,7 +22,8 @@ from orchestration.runtime import folder_lock
 from orchestration.runtime.progress import ProgressListener, TrainingStep
 from orchestration.tracking.queries import find_runs
 from orchestration.training.checkpoint_writer import CheckpointWriter
-from orchestration.training.runs import history
+from orchestration.training.job import scale_lr
+from orchestration.training.runs import find_record, history
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import (
     TrainingProgress,
@@ -33,7 +34,7 @@ from posegen.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import DatasetError, PosegenError, RunError
+from posegen.errors import ConfigError, DatasetError, PosegenError, RunError
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET
@@ -348,6 +349,44 @@ class TestOnRay:
         settings = replace(QUIET, runs=str(tmp_path), workers=1, max_failures=0)
         with pytest.raises(RunError, match=r"run run failed: .*not finite in epoch 0"):
             train(replace(CONFIG, lr=1e30), dataset, settings)
+
+
+def test_a_share_in_parts_trains_the_same(dataset, tmp_path):
+    """Two parts of two samples each sum to the gradient of four."""
+    config = replace(CONFIG, num_epochs=1)
+    settings = replace(QUIET, runs=str(tmp_path))
+    whole = train(config, dataset, replace(settings, name="whole"))
+    parted = train(config, dataset, replace(settings, name="parted", accumulate=2))
+    one, two = (history(run)[1] for run in (whole, parted))
+    assert one["train/l1"] == pytest.approx(two["train/l1"], rel=1e-3)
+    weights, others = weights_of(whole), weights_of(parted)
+    distance = sum(float((others[name] - tensor).abs().sum()) for name, tensor in weights.items())
+    assert distance < 2e-2 * sum(float(tensor.abs().sum()) for tensor in weights.values())
+    record = find_record(parted)
+    assert record.launch == {
+        "workers": 0,
+        "cpus": QUIET.cpus,
+        "gpus": 0.0,
+        "accumulate": 2,
+        "batch_size": config.batch_size,
+        "batch_per_worker": config.batch_size,
+    }
+    assert record.fingerprint == find_record(whole).fingerprint
+
+
+def test_workers_that_cannot_share_a_batch_are_told_what_would_fit(dataset, tmp_path):
+    settings = replace(QUIET, runs=str(tmp_path), workers=4)
+    with pytest.raises(ConfigError, match=r"^4 workers cannot share a batch of 1: set batch_size to 4, or"):
+        train(replace(CONFIG, batch_size=1), dataset, settings)
+    with pytest.raises(ConfigError, match=r"batch of 2 in 3 parts each: set batch_size to 3$"):
+        train(CONFIG, dataset, replace(settings, workers=0, accumulate=3))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("rule", "factor"), [("none", 1), ("linear", 4), ("sqrt", 2)])
+def test_the_learning_rate_follows_the_batch_by_a_rule(rule, factor):
+    config = replace(CONFIG, batch_size=16, lr=0.5)
+    assert scale_lr(config, rule, 4) == replace(config, lr=0.5 * factor)
 
 
 def test_samples_do_not_depend_on_the_number_of_workers(dataset):

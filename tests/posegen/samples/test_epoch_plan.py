@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from posegen.errors import ConfigError, DatasetError
-from posegen.samples.epoch_plan import EpochLoader, fixed_batch, shuffled
+from posegen.samples.epoch_plan import EpochLoader, fixed_batch, share_batch, shuffled
 
 
 class Numbers:
@@ -49,10 +49,34 @@ def test_workers_share_each_batch(world_size):
 
 
 def test_batches_that_cannot_be_made_are_refused():
-    with pytest.raises(ConfigError, match=r"3 workers cannot share a batch of 4; these can: \[1, 2, 4\]"):
+    with pytest.raises(ConfigError, match=r"3 workers cannot share a batch of 4: set batch_size to 3 or 6, or workers"):
         EpochLoader(Numbers(), 4, world_size=3)
     with pytest.raises(DatasetError, match="22 usable samples are fewer than one batch of 23"):
         EpochLoader(Numbers(), 23)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ((1, 4), "4 workers cannot share a batch of 1: set batch_size to 4, or workers to 1"),
+        ((4, 3), "3 workers cannot share a batch of 4: set batch_size to 3 or 6, or workers to 1 or 2 or 4"),
+        ((8, 2, 3), "2 workers cannot share a batch of 8 in 3 parts each: set batch_size to 6 or 12"),
+        ((6, 1, 4), "1 worker cannot share a batch of 6 in 4 parts each: set batch_size to 4 or 8"),
+        (
+            (4, 4, 1, 2),
+            "4 workers cannot share a batch of 4, of which 2 samples belong together: set batch_size to 8, "
+            "or workers to 1 or 2",
+        ),
+    ],
+)
+def test_what_would_fit_is_said(asked, message):
+    with pytest.raises(ConfigError) as error:
+        share_batch(*asked)
+    assert str(error.value) == message
+
+
+def test_shares_are_equal():
+    assert [share_batch(8, *rest) for rest in ((1,), (2,), (2, 2), (2, 2, 2))] == [8, 4, 4, 4]
 
 
 def test_more_samples_than_there_are_go_through_all_of_them_first():
