@@ -63,6 +63,9 @@ class ConsoleProgress(_OnConsole, ProgressListener):
         left = f", {_in_words(each * (num_epochs - epoch))} left" if epoch < num_epochs else ""
         self.console.print(f"{run}  epoch {epoch}/{num_epochs}  {seconds:.1f} s{left}  {numbers}", highlight=False)
 
+    def on_print(self, run: str, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def on_warning(self, run: str, epoch: int | None, message: str) -> None:
         where = "" if epoch is None else f"epoch {epoch}: "
         self.console.print(f"{run}  [yellow]warning:[/] {where}{message}", highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -19,8 +20,10 @@ from posegen.errors import ConfigError
 class NodeNetwork(TorchConfig):
     """PyTorch's process group, by the network that Ray's nodes are on.
 
-    Raises ConfigError where a worker has a GPU that its PyTorch cannot use. By itself gloo takes the interface of the machine's own name, which is 127.0.1.1 as Debian and Ubuntu are installed:
+    By itself gloo takes the interface of the machine's own name, which is 127.0.1.1 as Debian and Ubuntu are installed:
     workers on other machines would knock at their own door.
+
+    Raises ConfigError, when workers start, where one has a GPU that its PyTorch cannot use.
     """
 
     @property
@@ -32,10 +35,8 @@ class NodeNetwork(TorchConfig):
 class _Backend(TorchConfig().backend_cls):  # type: ignore[misc]  # Ray has no public name for it
     def on_start(self, worker_group, backend_config):  # type: ignore[no-untyped-def]
         worker_group.execute(name_interface)
-        if backend_config.backend is None:
-            reasons = worker_group.execute(find_unusable_gpu)
-            if any(reasons):
-                raise ConfigError(next(filter(None, reasons)))
+        if backend_config.backend is None and worker_group.get_resources_per_worker().get("GPU", 0):
+            _require_gpus(worker_group.execute(describe_gpu))
         super().on_start(worker_group, backend_config)
 
 
@@ -48,12 +49,15 @@ def name_interface() -> None:
             os.environ.setdefault("NCCL_SOCKET_IFNAME", name)
 
 
-def find_unusable_gpu() -> str:
-    """Say so where this worker has a GPU that its PyTorch cannot use; nothing otherwise."""
-    gpus = ray.get_runtime_context().get_assigned_resources().get("GPU", 0)
-    if not gpus or torch.cuda.is_available():
-        return ""
-    return (
-        f"the worker on {platform.node()} has {gpus:g} GPUs, but PyTorch {torch.__version__} there can use none: "
-        "install a build with CUDA and a driver that it knows, or train without GPUs"
-    )
+def describe_gpu() -> tuple[bool, str]:
+    """Whether this worker's PyTorch can use a GPU, and which PyTorch that is, and where."""
+    return torch.cuda.is_available(), f"PyTorch {torch.__version__} on {platform.node()}"
+
+
+def _require_gpus(found: Iterable[tuple[bool, str]]) -> None:
+    for usable, where in found:
+        if not usable:
+            raise ConfigError(
+                f"{where} can use no GPU, though a worker there has one: install a build with CUDA and a driver that "
+                "it knows, or train without GPUs"
+            )

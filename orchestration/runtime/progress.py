@@ -35,8 +35,14 @@ class ProgressListener:
     def on_warning(self, run: str, epoch: int | None, message: str) -> None:
         """Called when something goes wrong, with what to do about it, and the epoch whose metrics show it."""
 
+    def on_print(self, run: str, line: str) -> None:
+        """Called with every line that the leading worker prints, where it has no console of its own."""
+
     def on_heartbeat(self, rank: int, activity: str) -> None:
         """Called with what a worker begins to do, such as "step 3 of epoch 1", and with nothing when it is done."""
+
+    def on_pause(self, rank: int) -> None:
+        """Called when a worker waits for a person, with whom no hurry helps, until its next sign of life."""
 
 
 class ForwardingListener(ProgressListener):
@@ -54,5 +60,11 @@ class ForwardingListener(ProgressListener):
     def on_warning(self, run: str, epoch: int | None, message: str) -> None:
         self._listener.on_warning(run, epoch, message)
 
+    def on_print(self, run: str, line: str) -> None:
+        self._listener.on_print(run, line)
+
     def on_heartbeat(self, rank: int, activity: str) -> None:
         self._listener.on_heartbeat(rank, activity)
+
+    def on_pause(self, rank: int) -> None:
+        self._listener.on_pause(rank)

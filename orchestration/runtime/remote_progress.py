@@ -58,6 +58,12 @@ class RemoteProgress(ProgressListener):
     def on_warning(self, run: str, epoch: int | None, message: str) -> None:
         self._send("on_warning", run, epoch, message)
 
+    def on_print(self, run: str, line: str) -> None:
+        self._send("on_print", run, line)
+
+    def on_pause(self, rank: int) -> None:
+        self._send("on_pause", rank)
+
     def on_heartbeat(self, rank: int, activity: str) -> None:
         now = time.monotonic()
         if now - self._last_heartbeat >= _QUIET or not activity:
@@ -77,6 +83,8 @@ class RemoteProgress(ProgressListener):
                 method, arguments = self._queue.get()
                 if method == "on_heartbeat":
                     watchdog.record(*arguments)
+                elif method == "on_pause":
+                    watchdog.pause(*arguments)
                 else:
                     getattr(listener, method)(*arguments)
             if stopping:

@@ -29,8 +29,11 @@ class Heartbeat(NamedTuple):
 class Watchdog:
     """Knows when each worker last gave a sign of life. Lives in the driver.
 
+    Workers wait for each other: while one of them works, those that wait for it are well.
+
     Args:
-        patience: Seconds without one after which a worker is killed; 0 waits for ever.
+        patience: Seconds without one from any worker after which those that began something are killed; 0 waits for
+            ever.
         on_stuck: Called with which worker is stuck, and where; and twice a minute with what is waited for.
         waits_for: What the workers need before they start; empty where it is there.
     """
@@ -39,14 +42,20 @@ class Watchdog:
         self._patience, self._on_stuck, self._waits_for = patience, on_stuck, waits_for
         self._heartbeats: dict[int, tuple[Heartbeat, float]] = {}
         self._told = time.monotonic()
+        self._paused: set[int] = set()
 
     def record(self, heartbeat: Heartbeat) -> None:
         """Note a sign of life."""
         self._waits_for = ""
+        self._paused.discard(heartbeat.rank)
         if heartbeat.activity:
             self._heartbeats[heartbeat.rank] = heartbeat, time.monotonic()
         else:
             self._heartbeats.pop(heartbeat.rank, None)
+
+    def pause(self, rank: int) -> None:
+        """Expect nothing of any worker until this one's next sign of life: a person looks at it."""
+        self._paused.add(rank)
 
     def check(self) -> None:
         """Kill the workers whose time is over. Those that wait for them die with them, and start again with them."""
@@ -54,7 +63,10 @@ class Watchdog:
         if self._waits_for and now - self._told >= _REMINDER:
             self._told = now
             self._on_stuck(f"waiting for {self._waits_for}")
-        if not self._patience:
+        if self._paused:
+            self._heartbeats = {rank: (heartbeat, now) for rank, (heartbeat, _) in self._heartbeats.items()}
+        newest = max((at for _, at in self._heartbeats.values()), default=now)
+        if not self._patience or now - newest <= self._patience:
             return
         for rank, (heartbeat, at) in list(self._heartbeats.items()):
             if now - at > self._patience:

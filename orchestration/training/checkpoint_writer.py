@@ -43,22 +43,27 @@ class CheckpointWriter:
         finally:
             self._thread.shutdown()
 
-    def begin(self, stage: Stage, progress: TrainingProgress) -> None:
+    def begin(self, stage: Stage, progress: TrainingProgress, *, always: bool = False) -> None:
         """Have a checkpoint written as the stage is now, unless the last one is too recent for its cost.
+
+        Args:
+            stage: What is trained.
+            progress: How far it is.
+            always: Whatever it costs.
 
         Raises what the writing of the one before raised.
         """
         now = time.monotonic()
-        if self._share < 1 and now < self._not_before:
+        if self._share < 1 and now < self._not_before and not always:
             return
         self.wait()
         self._not_before = math.inf  # what this one costs is known when it is written
         self._pending = self._thread.submit(self._write_since, now, take_snapshot(stage, progress))
 
-    def save(self, stage: Stage, progress: TrainingProgress) -> None:
-        """Write a checkpoint, and return when it is there."""
+    def save(self, stage: Stage, progress: TrainingProgress, instead_of: TrainingProgress | None = None) -> None:
+        """Write a checkpoint, and return when it is there; the one that it stands for is deleted then."""
         self.wait()
-        self._write(take_snapshot(stage, progress, copy=False))
+        self._write(take_snapshot(stage, progress, copy=False), instead_of)
 
     def wait(self) -> None:
         """Return when what was begun is there. Raises what its writing raised."""
@@ -72,10 +77,12 @@ class CheckpointWriter:
         finally:
             self._not_before = start + (time.monotonic() - start) / self._share
 
-    def _write(self, snapshot: Snapshot) -> None:
+    def _write(self, snapshot: Snapshot, instead_of: TrainingProgress | None = None) -> None:
         folder = self._folder / _name(snapshot.progress)
         write_snapshot(folder, snapshot)
         folder.sweep()
+        if instead_of is not None and _name(instead_of) in self._folder.folders():
+            self._folder.delete(_name(instead_of))
         self._drop_old()
 
     def _drop_old(self) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from orchestration.runtime.progress import TrainingStep
+from orchestration.runtime.pulse import pulse
 from orchestration.runtime.system_monitor import SystemMonitor
 from orchestration.runtime.worker import Worker, agree_on, average_metrics, seed_step, to_device
 from orchestration.tracking.run_log import RunLog
@@ -49,19 +52,19 @@ class TrainingLoop:
 
     def __init__(self, job: Job, worker: Worker, data: Dataset | None = None):
         self.job, self.worker, self.config = job, worker, job.config
-        self._report_activity("opening the data")
-        data = data or self.config.stage.reads(job.dataset)
-        self.samples = self.config.stage.open_samples(self.config, data, "train")
-        self.loader = EpochLoader(
-            self.samples,
-            self.config.batch_size,
-            rank=worker.rank,
-            world_size=worker.world_size,
-            num_processes=_loader_processes(job.settings.loader_processes),
-        )
-        self._report_activity("building the stage")
-        self.stage, self.progress = self._begin(data)
-        self.validation = Validation(self.stage, data, worker)
+        with self._phase("opening the data"):
+            data = data or self.config.stage.reads(job.dataset)
+            self.samples = self.config.stage.open_samples(self.config, data, "train")
+            self.loader = EpochLoader(
+                self.samples,
+                self.config.batch_size,
+                rank=worker.rank,
+                world_size=worker.world_size,
+                num_processes=_loader_processes(job.settings.loader_processes),
+            )
+        with self._phase("building the stage"):
+            self.stage, self.progress = self._begin(data)
+            self.validation = Validation(self.stage, data, worker)
         self.log = RunLog(job.run)
         self.writer = CheckpointWriter(job.run, job.settings.keep, job.settings.checkpoint_share)
         self.monitor = SystemMonitor()
@@ -74,11 +77,11 @@ class TrainingLoop:
             while self.progress.epoch < self.config.num_epochs:
                 metrics = self._train_epoch()
                 epoch = self.progress.epoch + 1
-                self._report_activity(f"validating epoch {epoch}")
-                metrics |= self.validation.measure()
+                with self._phase(f"validating epoch {epoch}"):
+                    metrics |= self.validation.measure()
                 self.stage.after_validation(metrics)
-                self._report_activity(f"saving epoch {epoch}")
-                self._finish_epoch(metrics | self.monitor.take())
+                with self._phase(f"saving epoch {epoch}"):
+                    self._finish_epoch(metrics | self.monitor.take())
 
     def _begin(self, data: Dataset) -> tuple[Stage, TrainingProgress]:
         """Build the stage as it was in the last checkpoint, or as it begins."""
@@ -125,14 +128,16 @@ class TrainingLoop:
 
     def _is_checkpoint_due(self, step: int) -> bool:
         interval = self.job.settings.checkpoint_interval
-        return bool(interval) and step % interval == 0 and step < self.loader.num_steps
+        # An epoch is saved before it is validated: what a validation dies of costs the validation alone.
+        return step == self.loader.num_steps or (bool(interval) and step % interval == 0)
 
     def _checkpoint(self, step: int, sums: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Begin to write a checkpoint, and return the losses with which all workers go on."""
         losses = average_metrics(sums, self.worker)
         _require_finite(losses, self.progress.epoch)
         if self.worker.leads:
-            self.writer.begin(self.stage, replace(self._progress_after(step), losses=losses))
+            ends = step == self.loader.num_steps
+            self.writer.begin(self.stage, replace(self._progress_after(step), losses=losses), always=ends)
         # All go on from the mean, as those will who go on from the checkpoint.
         return self._on_device(losses)
 
@@ -148,7 +153,7 @@ class TrainingLoop:
                 self.log.log_picture(title, picture, epoch)
             self.log.log_metrics(metrics, epoch)
             is_best = self._note_best(metrics)
-            self.writer.save(self.stage, self.progress)  # from now on the epoch counts
+            self.writer.save(self.stage, self.progress, instead_of=ended)  # from now on the epoch counts
             if is_best and self.best:
                 save_best(self.job.run, self.best)
             listener.on_epoch(name, epoch, self.config.num_epochs, metrics)
@@ -194,6 +199,13 @@ class TrainingLoop:
         return {
             name: torch.tensor(value, dtype=torch.float64, device=self.worker.device) for name, value in losses.items()
         }
+
+    @contextmanager
+    def _phase(self, activity: str) -> Iterator[None]:
+        """What is done meanwhile has no steps: that this process works is a sign of life."""
+        self._report_activity(activity)
+        with pulse(partial(self._report_activity, activity)):
+            yield
 
     def _report_activity(self, activity: str) -> None:
         self.worker.listener.on_heartbeat(self.worker.rank, activity)

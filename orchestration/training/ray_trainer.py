@@ -7,13 +7,15 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
 from orchestration.runtime.progress import ProgressListener
 from orchestration.runtime.ray_session import start_ray
+from orchestration.runtime.remote_debugging import open_breakpoints, passing_prints
 from orchestration.runtime.remote_progress import RemoteProgress
 from orchestration.runtime.termination import call_interruptibly
 from orchestration.runtime.watchdog import Watchdog
@@ -133,18 +135,24 @@ def _run_worker(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
     torch.set_num_threads(max(cpus, 1))  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
+    job, listener, rank = config["job"], config["listener"], context.get_world_rank()
     worker = Worker(
-        rank=context.get_world_rank(),
+        rank=rank,
         world_size=context.get_world_size(),
-        device=ray.train.torch.get_device(),
-        listener=config["listener"],
+        device=ray.train.torch.get_device() if torch.cuda.is_available() else torch.device("cpu"),
+        listener=listener,
         report=ray.train.report,
     )
     try:
-        with naming_memory(config["job"].config):
-            TrainingLoop(config["job"], worker).run()
+        with ExitStack() as stack:
+            stack.enter_context(naming_memory(job.config))
+            if worker.leads:
+                stack.enter_context(passing_prints(partial(listener.on_print, job.run.name)))
+            say = partial(listener.on_warning, job.run.name, None)
+            stack.enter_context(open_breakpoints(f"worker {rank}", say, partial(listener.on_pause, rank)))
+            TrainingLoop(job, worker).run()
     finally:
-        worker.listener.on_heartbeat(worker.rank, "")
+        listener.on_heartbeat(rank, "")
 
 
 def _reason(error: BaseException, config: Stage.Config) -> str:

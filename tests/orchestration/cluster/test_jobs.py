@@ -337,6 +337,7 @@ def test_workers_meet_on_the_network_of_rays_nodes(monkeypatch):
     monkeypatch.setattr("os.environ", {})
     name_interface()
     assert os.environ["GLOO_SOCKET_IFNAME"].startswith("lo")
+    assert os.environ["NCCL_SOCKET_IFNAME"] == os.environ["GLOO_SOCKET_IFNAME"]
     os.environ["GLOO_SOCKET_IFNAME"] = "mine"
     name_interface()
     assert os.environ["GLOO_SOCKET_IFNAME"] == "mine"

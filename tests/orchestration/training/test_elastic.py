@@ -51,16 +51,16 @@ class Watcher(ProgressListener):
 def work(rank: int, world_size: int, job: Job, folder: Path, last_step: int) -> None:
     """What one process does. The ledger gets a line for every sample that is taken: its epoch and its place there."""
     torch.set_num_threads(1)
-    load = plan._PlannedSamples.__getitem__
+    load = plan._LoadedSamples.__getitem__
     with (folder / "ledger").open("a", buffering=1) as ledger:
 
-        def note(self, key):
-            ledger.write(json.dumps(key) + "\n")
-            return load(self, key)
+        def note(self, sample):
+            ledger.write(json.dumps(sample.seed[1:]) + "\n")
+            return load(self, sample)
 
         if world_size > 1:
             dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size)
-        with mock.patch.object(plan._PlannedSamples, "__getitem__", note):
+        with mock.patch.object(plan._LoadedSamples, "__getitem__", note):
             listener = Watcher(folder / "epochs", last_step)
             TrainingLoop(job, Worker(rank=rank, world_size=world_size, listener=listener)).run()
         if world_size > 1:

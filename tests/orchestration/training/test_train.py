@@ -25,6 +25,7 @@ from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.job import scale_lr
 from orchestration.training.runs import find_record, history
 from orchestration.training.train import train
+from orchestration.training.validation import Validation
 from posegen.checkpoints.checkpoint import (
     TrainingProgress,
     find_checkpoint,
@@ -172,6 +173,33 @@ def test_same_name_goes_on_and_equals_one_run(dataset, tmp_path, checkpoint_step
     assert state_of(parts) == state_of(whole)
 
 
+def test_what_dies_of_its_validation_has_lost_no_step(dataset, tmp_path, monkeypatch):
+    """The epoch is saved before it is validated, and the validation is made up for."""
+    config, settings = replace(CONFIG, num_epochs=3), replace(QUIET, runs=str(tmp_path), checkpoint_steps=0)
+    left_alone, stopped, resumed = Recorder(), Recorder(), Recorder()
+    whole = train(config, dataset, replace(settings, name="whole"), listener=left_alone)
+    measure = Validation.measure
+
+    def die(validation):
+        if len(stopped.epochs) == 1:
+            raise RuntimeError("killed")
+        return measure(validation)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Validation, "measure", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(config, dataset, settings, listener=stopped)
+    run = StorageFolder(tmp_path / "run")
+    num_steps = CONFIG.epoch_size // CONFIG.batch_size
+    saved = load_progress(latest_checkpoint(run))
+    assert (saved.epoch, saved.epoch_step) == (1, num_steps)
+    train(config, dataset, settings, listener=resumed)
+    assert {event.epoch for event in resumed.events} == {2} and len(resumed.events) == num_steps
+    assert [without_times(epoch) for epoch in resumed.epochs] == [without_times(one) for one in left_alone.epochs[1:]]
+    assert state_of(run) == state_of(whole)
+    assert (run / "checkpoints").folders() == (whole / "checkpoints").folders()
+
+
 def test_checkpoints_within_an_epoch_are_written_beside_the_training(dataset, tmp_path):
     """They have the state of their step, though the training goes on meanwhile."""
     config, settings = replace(CONFIG, epoch_size=12), replace(QUIET, runs=str(tmp_path), keep=9)
@@ -195,10 +223,10 @@ def test_an_epoch_is_recorded_once_whenever_the_run_is_stopped(dataset, new_stor
     save = CheckpointWriter.save
     for epoch, before in ((1, True), (1, False), (2, True), (2, False)):
 
-        def stop(writer, stage, progress, last=epoch, early=before):
+        def stop(writer, stage, progress, instead_of=None, last=epoch, early=before):
             if progress.epoch == last and early:
                 raise StopIteration
-            save(writer, stage, progress)
+            save(writer, stage, progress, instead_of)
             if progress.epoch == last:
                 raise StopIteration
 
