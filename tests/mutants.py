@@ -78,8 +78,8 @@ MUTANTS = [
     ),
     Mutant(
         "posegen/stages/optimization.py",
-        "flat /= dist.get_world_size()",
-        "flat /= 1",
+        "(total / dist.get_world_size())",
+        "(total / 1)",
         "gradients grow with the number of workers",
     ),
     Mutant(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -17,7 +18,7 @@ from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
 from posegen.samples import Batch, Samples
-from posegen.stages.optimization import Losses, average_gradients
+from posegen.stages.optimization import GradientAveraging, Losses
 
 Metrics = dict[str, float]
 Pictures = dict[str, np.ndarray]
@@ -299,9 +300,11 @@ class Stage(nn.Module, ABC):
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         if self._part == 0:
             optimizer.zero_grad(set_to_none=True)
-        (loss / self._num_parts if self._num_parts > 1 else loss).backward(inputs=parameters, retain_graph=retain_graph)
-        if self._part == self._num_parts - 1:
-            average_gradients(parameters)
+        share = loss / self._num_parts if self._num_parts > 1 else loss
+        is_last = self._part == self._num_parts - 1
+        with GradientAveraging(parameters) if is_last else nullcontext():
+            share.backward(inputs=parameters, retain_graph=retain_graph)
+        if is_last:
             optimizer.step()
 
 

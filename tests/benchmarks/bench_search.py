@@ -113,7 +113,7 @@ def best_by_budget(curves: dict[str, list[float]], name: str, seed: int) -> list
         seed=seed,
         identity={},
     )
-    searcher = StudySearch(search, settings, open_study(search, settings), num_trials=max(BUDGETS))
+    searcher = StudySearch(open_study(search, settings), max(BUDGETS))
     seen: list[float] = []
     for trial in itertools.count():
         point = searcher.suggest(str(trial))["point"]
