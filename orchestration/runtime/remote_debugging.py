@@ -64,7 +64,7 @@ def open_breakpoints(name: str, say: Callable[[str], object], pause: Callable[[]
 
     def stop_here(*arguments: object, **options: object) -> None:
         try:
-            import debugpy
+            import debugpy  # of the extra "debug"
         except ImportError:
             say("breakpoint() is passed over: install posegen[debug] on the nodes, or train with --workers 0")
             return

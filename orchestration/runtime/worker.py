@@ -61,6 +61,27 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
+def prefetch(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Batches on a device, each copied to a GPU while the one before is computed on."""
+    if device.type != "cuda":
+        for batch in batches:
+            yield to_device(batch, device)
+        return
+    copying = torch.cuda.Stream(device)
+    ahead: Batch | None = None
+    for batch in batches:
+        with torch.cuda.stream(copying):
+            following = to_device(batch, device)
+        if ahead is not None:
+            yield ahead
+        torch.cuda.current_stream(device).wait_stream(copying)
+        for tensor in following.values():
+            tensor.record_stream(torch.cuda.current_stream(device))  # whose memory is not given away while it computes
+        ahead = following
+    if ahead is not None:
+        yield ahead
+
+
 def average_metrics(values: Mapping[str, torch.Tensor], worker: Worker) -> dict[str, float]:
     """The mean of every value, equal on all workers."""
     if not values:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from orchestration.option_types import require_name
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
+from posegen.networks.device import Precision
 from posegen.stages import Stage
 
 _CHECKPOINT_INTERVAL = 20  # steps; the losses are brought together as often, which must cost nothing
@@ -30,6 +31,10 @@ class TrainSettings:
     gpus: float = 0.0
     """GPUs of each worker, may be a fraction; 0 takes one each if the cluster has enough now. An autoscaling cluster
     has none at first: set 1 there, and --cpus."""
+    precision: Precision = "fp32"
+    """Numbers in the passes through networks: bf16 takes half the memory, and on GPUs and some CPUs less time."""
+    compile: bool = False
+    """Compile the networks of fixed shapes, on GPUs: the first step takes minutes, the others less time."""
     accumulate: int = 1
     """Parts in which each worker takes its share of a batch, one after another, where it does not fit into memory."""
     loader_processes: int = -1
@@ -77,6 +82,8 @@ class TrainSettings:
             "workers": self.workers,
             "cpus": self.cpus,
             "gpus": self.gpus,
+            "precision": self.precision,
+            "compile": self.compile,
             "accumulate": self.accumulate,
             "batch_size": config.batch_size,
             "batch_per_worker": config.batch_size // workers,

@@ -15,7 +15,7 @@ import torch
 from orchestration.runtime.progress import TrainingStep
 from orchestration.runtime.pulse import pulse
 from orchestration.runtime.system_monitor import SystemMonitor
-from orchestration.runtime.worker import Worker, agree_on, average_metrics, seed_step, to_device
+from orchestration.runtime.worker import Worker, agree_on, average_metrics, prefetch, seed_step
 from orchestration.tracking.run_log import RunLog
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.job import Job
@@ -34,6 +34,7 @@ from posegen.checkpoints.checkpoint import (
 from posegen.datasets.dataset import Dataset
 from posegen.errors import RunError
 from posegen.evaluation.metric_registry import metric_info
+from posegen.networks.device import autocast, fit_to_device, require_precision
 from posegen.samples import Batch, EpochLoader
 from posegen.stages import Stage
 from posegen.stages.optimization import Losses
@@ -52,6 +53,7 @@ class TrainingLoop:
 
     def __init__(self, job: Job, worker: Worker, data: Dataset | None = None):
         self.job, self.worker, self.config = job, worker, job.config
+        require_precision(job.settings.precision, worker.device)
         with self._phase("opening the data"):
             data = data or self.config.stage.reads(job.dataset)
             self.samples = self.config.stage.open_samples(self.config, data, "train")
@@ -89,13 +91,19 @@ class TrainingLoop:
         stage = self.config.stage(self.config)
         checkpoint = agree_on(latest_checkpoint(self.job.run), self.worker)
         if checkpoint is not None:
-            stage.to(self.worker.device)
+            self._fit(stage)
             load_training_state(checkpoint, stage)
             return stage, load_progress(checkpoint)
         stage.initialize(lambda run: load_stage(find_checkpoint(run)))
-        stage.to(self.worker.device)
+        self._fit(stage)
         stage.begin(self.samples)
         return stage, TrainingProgress(epoch=0, step=0, data_fingerprint=data.fingerprint, size=data.frame_size)
+
+    def _fit(self, stage: Stage) -> None:
+        """Move the stage to the device, and let it run there as it was asked for."""
+        fit_to_device(stage, self.worker.device)
+        if self.job.settings.compile and self.worker.device.type == "cuda":
+            stage.compile_networks()
 
     def _train_epoch(self) -> dict[str, float]:
         """Take the steps of an epoch that are left, and return the mean of every loss, and where the time went."""
@@ -104,11 +112,11 @@ class TrainingLoop:
         self.stage.start_epoch(epoch)
         sums = self._on_device(self.progress.losses)
         start, waited = time.perf_counter(), 0.0
-        batches = _timed(self.loader.epoch(epoch, self.progress.epoch_step))
+        batches = _timed(prefetch(self.loader.epoch(epoch, self.progress.epoch_step), self.worker.device))
         for step, (batch, seconds) in enumerate(batches, start=self.progress.epoch_step + 1):
             waited += seconds
             seed_step(self.config.seed, epoch, step - 1, self.worker.rank)
-            for name, loss in self._step(to_device(batch, self.worker.device)).items():
+            for name, loss in self._step(batch).items():
                 sums[name] = sums.get(name, 0.0) + loss.double()
             self.worker.listener.on_step(
                 TrainingStep(self.job.run.name, epoch, self.config.num_epochs, step, num_steps)
@@ -124,7 +132,8 @@ class TrainingLoop:
 
     def _step(self, batch: Batch) -> Losses:
         parts = self.job.settings.accumulate
-        return self.stage.step(batch) if parts == 1 else self.stage.step_in_parts(batch, parts)
+        with autocast(self.job.settings.precision, self.worker.device):
+            return self.stage.step(batch) if parts == 1 else self.stage.step_in_parts(batch, parts)
 
     def _is_checkpoint_due(self, step: int) -> bool:
         interval = self.job.settings.checkpoint_interval

@@ -30,7 +30,7 @@ from orchestration.training.preflight import check, check_disk, check_required_r
 from orchestration.training.runs import RunRecord, find_record, is_finished, save_record
 from posegen.checkpoints.checkpoint import latest_checkpoint
 from posegen.io.storage import StorageFolder
-from posegen.networks.device import default_device
+from posegen.networks.device import default_device, require_precision
 from posegen.stages import Stage
 
 
@@ -75,6 +75,8 @@ def train(
         settings=settings,
     )
     built = check(config, data, workers=settings.workers, accumulate=settings.accumulate)
+    if settings.workers == 0:  # others may have another processor: each looks at its own
+        require_precision(settings.precision, default_device())
     if latest_checkpoint(job.run) is None:
         check_required_runs(config)
     check_disk(job.run, built, settings.keep)

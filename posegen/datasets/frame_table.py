@@ -28,7 +28,7 @@ _HANDLE_SHARE = 4  # of the files that a process may open, one in so many is a t
 _MOST_HANDLES = 1024
 _MOST_BYTES = 256 * 2**20
 _TOKENS = itertools.count()
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 def write_table(folder: StorageFolder, name: str, table: pa.Table) -> int:
@@ -150,7 +150,7 @@ class FrameTable:
             raise DatasetError(f"{self} lacks numbers in {column}; {REMEDY}")
         return values.to_numpy(zero_copy_only=False)
 
-    def remember(self, name: str, make: Callable[[], T]) -> T:
+    def remember(self, name: str, make: Callable[[], _T]) -> _T:
         """What `make` returns, kept under a name as long as the file is open."""
         opened = self._open()
         if name not in opened.derived:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posegen.networks.layers import check_divisible
+from posegen.networks.synced_norm import SyncedBatchNorm2d
 from posegen.person_classes import PersonClass
 from posegen.skeletons import OPENPOSE_18
 
@@ -74,7 +75,7 @@ def _double(x: Tensor) -> Tensor:
 
 def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+    return nn.Sequential(conv, SyncedBatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 def _separable(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -82,7 +83,7 @@ def _separable(in_channels: int, out_channels: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, in_channels, kernel_size=3, padding=1, groups=in_channels, bias=False),
         nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False),
-        nn.BatchNorm2d(out_channels),
+        SyncedBatchNorm2d(out_channels),
         nn.ReLU(inplace=True),
     )
 
@@ -94,7 +95,7 @@ class _ResidualBlock(nn.Module):
         super().__init__()
         self.first = _conv(channels, channels)
         self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=1, bias=False)
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = SyncedBatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(x + self.norm(self.second(self.first(x))))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posegen.errors import ConfigError
+from posegen.networks.synced_norm import SyncedBatchNorm1d, SyncedBatchNorm2d
 from posegen.weights import download as weights
 
 
@@ -98,7 +99,7 @@ class STGCN(nn.Module):
         super().__init__()
         adjacency = spatial_partition(parents)  # (3, J, J)
         self.register_buffer("adjacency", adjacency, persistent=False)
-        self.norm = nn.BatchNorm1d(len(parents) * num_features)
+        self.norm = SyncedBatchNorm1d(len(parents) * num_features)
         channels = [num_features, 64, 64, 64, 64, 128, 128, 128, 256, 256, self.feature_dim]
         self.blocks = nn.ModuleList(
             _GraphBlock(channels[i], channels[i + 1], adjacency.shape, stride=2 if i in (4, 7) else 1, shortcut=i > 0)
@@ -124,15 +125,15 @@ class _GraphBlock(nn.Module):
         self.importance = nn.Parameter(torch.ones(*graph))
         self.spatial = nn.Conv2d(in_channels, graph[0] * out_channels, kernel_size=1)
         self.temporal = nn.Sequential(
-            nn.BatchNorm2d(out_channels),
+            SyncedBatchNorm2d(out_channels),
             nn.ReLU(),
             nn.Conv2d(out_channels, out_channels, kernel_size=(9, 1), stride=(stride, 1), padding=(4, 0)),
-            nn.BatchNorm2d(out_channels),
+            SyncedBatchNorm2d(out_channels),
         )
         self.shortcut: nn.Module | None = nn.Identity() if shortcut else None
         if shortcut and in_channels != out_channels:  # as where time is halved
             self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=(stride, 1)), nn.BatchNorm2d(out_channels)
+                nn.Conv2d(in_channels, out_channels, kernel_size=1, stride=(stride, 1)), SyncedBatchNorm2d(out_channels)
             )
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:

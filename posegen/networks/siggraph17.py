@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from posegen.errors import WeightsError
 from posegen.networks.layers import check_divisible
+from posegen.networks.synced_norm import SyncedBatchNorm2d
 from posegen.weights import download as weights
 
 AB_SCALE = 110.0
@@ -120,4 +121,4 @@ def _convs(channels: Sequence[int], dilation: int = 1) -> nn.Sequential:
     layers: list[nn.Module] = []
     for i in range(len(channels) - 1):
         layers += [nn.Conv2d(channels[i], channels[i + 1], 3, padding=dilation, dilation=dilation), nn.ReLU()]
-    return nn.Sequential(*layers, nn.BatchNorm2d(channels[-1]))
+    return nn.Sequential(*layers, SyncedBatchNorm2d(channels[-1]))

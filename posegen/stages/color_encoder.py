@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import grad
 from torch.nn import functional as F
 
@@ -125,6 +125,10 @@ class ColorEncoder(Stage):
             seed=config.seed,
         )
         return ColoredFrames(dataset, split, settings, region=config.region, latent_dim=config.code_size)
+
+    def compiled_networks(self) -> list[nn.Module]:
+        prior = [self.prior_discriminator] if self.config.latent_reg != "reconstruction" else []
+        return [self.generator, self.encoder, self.discriminator, *prior]
 
     def check_size(self, size: tuple[int, int]) -> None:
         self.generator.check_size(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
+from posegen.networks.device import autocast
 from posegen.samples import Batch, Samples
 from posegen.stages.optimization import GradientAveraging, Losses
 
@@ -285,6 +287,17 @@ class Stage(nn.Module, ABC):
         """The weights that come with the package once it is trained. Raises ConfigError where none of a stage do."""
         raise ConfigError(f"no weights of the stage {self.name!r} come with posegen")
 
+    def compile_networks(self) -> None:
+        """Compile the networks that training runs most, whose inputs have the same shapes in every step."""
+        # A step goes back twice through a graph; buffers that a first pass gave away would be lost to the second.
+        importlib.import_module("torch._functorch.config").donated_buffer = False
+        for network in self.compiled_networks():
+            network.compile()
+
+    def compiled_networks(self) -> list[nn.Module]:
+        """The networks that `compile_networks` compiles."""
+        return []
+
     def update(self, name: str, loss: Tensor, *, retain_graph: bool = False) -> None:
         """Take one step of one optimizer, with the gradients averaged over all workers.
 
@@ -302,7 +315,9 @@ class Stage(nn.Module, ABC):
             optimizer.zero_grad(set_to_none=True)
         share = loss / self._num_parts if self._num_parts > 1 else loss
         is_last = self._part == self._num_parts - 1
-        with GradientAveraging(parameters) if is_last else nullcontext():
+        averaging = GradientAveraging(parameters) if is_last else nullcontext()
+        # Whatever the forward pass ran in, each operation's gradient has the precision that it had itself.
+        with averaging, autocast("fp32", loss.device):
             share.backward(inputs=parameters, retain_graph=retain_graph)
         if is_last:
             optimizer.step()

@@ -223,6 +223,9 @@ class VideoStage(Stage):
         """What the generator's optimizer moves."""
         return list(self.generator.parameters())
 
+    def compiled_networks(self) -> list[nn.Module]:
+        return [self.generator, self.discriminator]
+
     def check_size(self, size: tuple[int, int]) -> None:
         self.generator.check_size(size)
         if self.restorer is not None:

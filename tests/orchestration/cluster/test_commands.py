@@ -107,6 +107,8 @@ def test_the_commands_run_one_after_another(fake_gpus, storage, monkeypatch):
         "workers": 2,
         "cpus": 6,
         "gpus": 1.0,
+        "precision": "fp32",
+        "compile": False,
         "accumulate": 1,
         "batch_size": 4,
         "batch_per_worker": 2,

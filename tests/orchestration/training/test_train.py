@@ -395,6 +395,8 @@ def test_a_share_in_parts_trains_the_same(dataset, tmp_path):
         "workers": 0,
         "cpus": QUIET.cpus,
         "gpus": 0.0,
+        "precision": "fp32",
+        "compile": False,
         "accumulate": 2,
         "batch_size": config.batch_size,
         "batch_per_worker": config.batch_size,
@@ -409,6 +411,22 @@ def test_workers_that_cannot_share_a_batch_are_told_what_would_fit(dataset, tmp_
     with pytest.raises(ConfigError, match=r"batch of 2 in 3 parts each: set batch_size to 3$"):
         train(CONFIG, dataset, replace(settings, workers=0, accumulate=3))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_precision_that_the_processor_lacks_is_refused_before_anything_is_written(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("posegen.networks.device._cpu_has_bf16", lambda: False)
+    with pytest.raises(ConfigError, match="no bf16 arithmetic"):
+        train(CONFIG, dataset, replace(QUIET, runs=str(tmp_path), precision="bf16"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bf16_trains_nearly_the_same(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("posegen.networks.device._cpu_has_bf16", lambda: True)  # slow where it lacks it, but right
+    config, settings = replace(CONFIG, num_epochs=1), replace(QUIET, runs=str(tmp_path))
+    runs = [train(config, dataset, replace(settings, name=name, precision=name)) for name in ("fp32", "bf16")]
+    exact, rounded = (history(run)[1] for run in runs)
+    assert exact["train/l1"] != rounded["train/l1"] == pytest.approx(exact["train/l1"], rel=0.05)
+    assert find_record(runs[1]).launch["precision"] == "bf16"
 
 
 @pytest.mark.parametrize(("rule", "factor"), [("none", 1), ("linear", 4), ("sqrt", 2)])
