@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from orchestration.option_types import require_name
+from orchestration.option_types import WorkerCount, Workers, format_workers, require_name
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import Precision
@@ -24,8 +24,9 @@ class TrainSettings:
     """Name of the run. A run of this name that exists is continued; empty makes a new name."""
     runs: str = "runs"
     """Folder of all runs: local, a shared mount, or an address such as s3://bucket/runs."""
-    workers: int = 1
-    """Training processes, on as many CPUs or GPUs of the cluster; 0 trains in this process, without Ray."""
+    workers: Workers = 1
+    """Training processes, on as many CPUs or GPUs of the cluster; MIN:MAX takes what there is, and goes on with more
+    or fewer from the last checkpoint as machines come and go; 0 trains in this process, without Ray."""
     cpus: int = 0
     """CPUs of each worker; 0 splits the cluster's CPUs evenly over the workers (with --workers 0: no limit)."""
     gpus: float = 0.0
@@ -37,6 +38,8 @@ class TrainSettings:
     """Compile the networks of fixed shapes, on GPUs: the first step takes minutes, the others less time."""
     accumulate: int = 1
     """Parts in which each worker takes its share of a batch, one after another, where it does not fit into memory."""
+    accelerator: str = ""
+    """Kind of GPU that workers want, by Ray's name of it, such as H100, A100-80G or L4; empty takes any."""
     loader_processes: int = -1
     """Processes per worker that load data; -1 takes one per spare CPU, up to 4."""
     keep: int = 2
@@ -58,6 +61,8 @@ class TrainSettings:
             raise ConfigError(f"workers must be 0 or more, got {self.workers}")
         if self.accumulate < 1:
             raise ConfigError(f"accumulate must be at least 1, got {self.accumulate}")
+        if self.accelerator and not self.gpus:
+            raise ConfigError(f"accelerator {self.accelerator} is a kind of GPU: set gpus, too")
         if self.checkpoint_steps < -1:
             raise ConfigError(f"checkpoint_steps must be -1 or more, got {self.checkpoint_steps}")
         if self.patience < 0:
@@ -74,12 +79,17 @@ class TrainSettings:
         """Share of the time for checkpoints within an epoch, at most."""
         return _CHECKPOINT_SHARE if self.checkpoint_steps < 0 else 1.0
 
+    @property
+    def most_workers(self) -> int:
+        """Workers that there may be."""
+        return self.workers.most if isinstance(self.workers, WorkerCount) else self.workers
+
     def launch(self, config: Stage.Config) -> dict[str, Any]:
         """How a run of this configuration is started, for its record: of two runs that agree in all else, what is made
         is the same to rounding."""
         workers = max(self.workers, 1)
         return {
-            "workers": self.workers,
+            "workers": format_workers(self.workers) if self.most_workers > self.workers else self.workers,
             "cpus": self.cpus,
             "gpus": self.gpus,
             "precision": self.precision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from rich.filesize import decimal
 
+from orchestration.option_types import WorkerCount
 from posegen.checkpoints.checkpoint import checkpoint_bytes, find_checkpoint, load_config
 from posegen.datasets.dataset import Dataset
 from posegen.errors import ConfigError, RunError
@@ -24,7 +26,7 @@ def check(config: Stage.Config, data: Dataset, *, workers: int, accumulate: int 
     Args:
         config: The stage's.
         data: Its dataset.
-        workers: Processes that share each batch; 0 counts as one.
+        workers: Processes that share each batch; 0 counts as one. Of a `WorkerCount`, every number must do.
         accumulate: Parts in which each takes its share.
 
     Returns the stage, built of shapes alone: the paper's generator fills 0.7 GB.
@@ -36,9 +38,23 @@ def check(config: Stage.Config, data: Dataset, *, workers: int, accumulate: int 
         built.check_size(data.frame_size)
     if accumulate > 1 and not built.accumulates:
         raise ConfigError(f"a step of {built.name} cannot be taken in {accumulate} parts: leave accumulate at 1")
-    share_batch(config.batch_size, max(workers, 1), accumulate, config.samples_together)
+    _check_shares(config, workers, accumulate)
     EpochLoader(built.open_samples(config, data, "train"), config.batch_size)
     return built
+
+
+def _check_shares(config: Stage.Config, workers: int, accumulate: int) -> None:
+    """Raise ConfigError where as many workers as there may be cannot share a batch."""
+    parts = accumulate, config.samples_together
+    if not isinstance(workers, WorkerCount):
+        share_batch(config.batch_size, max(workers, 1), *parts)
+        return
+    unit = math.lcm(*range(workers, workers.most + 1)) * math.prod(parts)
+    if config.batch_size % unit:
+        raise ConfigError(
+            f"{workers} to {workers.most} workers must share a batch of {config.batch_size}, whatever their number: "
+            f"set batch_size to a multiple of {unit}, or workers to one number"
+        )
 
 
 def check_required_runs(config: Stage.Config) -> None:

@@ -86,24 +86,36 @@ def _scale(settings: TrainSettings) -> Any:
     use_gpu = takes_gpus(settings, ray.cluster_resources().get("GPU", 0))
     gpus = (settings.gpus or 1) if use_gpu else 0
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    cpus = settings.cpus or cpus_each(machines, settings.workers, gpus)
+    cpus = settings.cpus or cpus_each(machines, settings.most_workers, gpus)
     if not os.environ.get("RAY_ADDRESS"):
         _require_fitting(settings, machines, cpus)
+    is_elastic = settings.most_workers > settings.workers
     return ray.train.ScalingConfig(
-        num_workers=settings.workers,
+        num_workers=(int(settings.workers), settings.most_workers) if is_elastic else int(settings.workers),
         use_gpu=use_gpu,
+        accelerator_type=settings.accelerator or None,
         resources_per_worker={"CPU": cpus, **({"GPU": gpus} if use_gpu else {})},
     )
 
 
 def _require_fitting(settings: TrainSettings, machines: Sequence[Mapping[str, float]], cpus: int) -> None:
     """Raise ConfigError where the workers that are asked for do not fit the machines that there are."""
+    if settings.accelerator:
+        _require_kind(settings.accelerator, machines)
     if num_places(machines, cpus, settings.gpus) < settings.workers:
         has = ", ".join(f"{sum(one.get(name, 0) for one in machines):g} {name}s" for name in ("CPU", "GPU"))
         raise ConfigError(
             f"{settings.workers} workers with {cpus} CPUs and {settings.gpus:g} GPUs each do not fit this machine, "
             f"which has {has}: ask for fewer --workers, --cpus or --gpus"
         )
+
+
+def _require_kind(accelerator: str, machines: Sequence[Mapping[str, float]]) -> None:
+    """Raise ConfigError where no machine has GPUs of a kind."""
+    prefix = "accelerator_type:"
+    kinds = sorted({name.removeprefix(prefix) for one in machines for name in one if name.startswith(prefix)})
+    if accelerator not in kinds:
+        raise ConfigError(f"no machine here has GPUs of the kind {accelerator}, only {', '.join(kinds) or 'none'}")
 
 
 def num_places(machines: Sequence[Mapping[str, float]], cpus: int, gpus: float) -> float:

@@ -18,10 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from arithmetic import arithmetic
 from straightforward import plain_adam, step_color_encoder, step_video_generator
 from torch.profiler import ProfilerActivity, profile
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from posegen.samples import Batch
 from posegen.stages import ColorEncoder, VideoGenerator
@@ -104,28 +103,6 @@ def measure(ours: Callable[[], object], plain: Callable[[], object]) -> tuple[fl
         plain()
         pairs.append((middle - start, time.process_time() - middle))
     return statistics.median(a for a, _ in pairs), statistics.median(b / a for a, b in pairs)
-
-
-class Arithmetic(TorchDispatchMode):
-    """Counts floating-point operations; `FlopCounterMode` cannot follow a step that asks for gradients in parts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        result = operation(*args, **(kwargs or {}))
-        formula = flop_registry.get(operation.overloadpacket)
-        if formula is not None:
-            self.count += formula(*args, **(kwargs or {}), out_val=result)
-        return result
-
-
-def arithmetic(step: Callable[[], object]) -> int:
-    """Floating-point operations of a step."""
-    with Arithmetic() as counter:
-        step()
-    return counter.count
 
 
 def time_shares(step: Callable[[], object]) -> dict[str, float]:
