@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -77,14 +77,14 @@ class FramePlan(Sequence[Sample]):
         return self._sample(self.samples[index].item())
 
     def __iter__(self) -> Iterator[Sample]:
-        return map(self._sample, self.samples.tolist())
+        return iter(self[:])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FramePlan) and self.seed == other.seed and np.array_equal(self.samples, other.samples)
 
     __hash__ = None  # type: ignore[assignment]  # like that of a list
 
-    def _sample(self, values: tuple) -> Sample:  # type: ignore[type-arg]
+    def _sample(self, values: tuple[Any, ...]) -> Sample:
         clip, row, content, recoloring, estimate, number, lead, unchanged = values
         return Sample(clip, row, content, recoloring, estimate, (*self.seed, number), lead, unchanged)
 
