@@ -19,8 +19,8 @@ from orchestration.data.motion_conversion import ConversionSettings, ReadSetting
 from orchestration.data.motion_curation import BuildSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.generation.motions import GenerateMotionSettings
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import UsageError
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.synthetic.motions import NUM_SUBJECTS
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
-from orchestration.output_files import OverwriteSettings
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
 from posegen.errors import UsageError
+from posegen.io.output_files import OverwriteSettings
 
 if TYPE_CHECKING:
     from orchestration.search.results import TrialResult

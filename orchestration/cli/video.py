@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from tyro.conf import UseAppendAction
 
 from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
@@ -14,17 +16,18 @@ from orchestration.cli.parsing import Command, Positional, Section
 from orchestration.cli.progress import ConsoleProgress, CountProgress
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.adapt import AdaptSettings
-from orchestration.generation.animate import MotionSettings, PersonSettings
-from orchestration.generation.colors import ColorSettings
+from orchestration.generation.animate import PersonSettings
 from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
-from orchestration.generation.photo import PhotoSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
-from orchestration.output_files import OverwriteSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
-from orchestration.training.runs import dataset_of, is_run_folder
+from posegen.checkpoints.run_record import dataset_of, is_run_folder
 from posegen.errors import ConfigError
+from posegen.inference.requested_codes import ColorSettings
+from posegen.inference.requested_motions import MotionSettings
+from posegen.inference.shown_person import PhotoSettings
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 
 if TYPE_CHECKING:
@@ -32,6 +35,14 @@ if TYPE_CHECKING:
 
 VIDEO_COMMANDS = Section("Generate and evaluate videos")
 """The commands of this file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MotionOptions(MotionSettings):
+    """The motion of the person: generated for actions, or read from a file."""
+
+    action: UseAppendAction[tuple[str, ...]] = ()
+    """An action, or several separated by commas; may be given again. Each gives one video."""
 
 
 @VIDEO_COMMANDS.command("generate")
@@ -66,7 +77,7 @@ def _generate(
 def _animate(
     run: Positional[str],
     output: OutputSettings,
-    moves: MotionSettings,
+    moves: _MotionOptions,
     colors: ColorSettings,
     view: PhotoSettings,
     source: PersonSettings,
@@ -84,9 +95,9 @@ def _animate(
         run: A photo, a video of the person, or a run of the stage video_generator or end_to_end.
     """
     from orchestration.generation.animate import animate
-    from orchestration.generation.people import is_image
     from orchestration.generation.photo import animate_photo
     from orchestration.generation.videos import generate
+    from posegen.inference.people import is_image
     from posegen.io.media import is_video_source
 
     is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))

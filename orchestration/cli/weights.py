@@ -8,8 +8,8 @@ from rich.table import Table
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import UsageError
+from posegen.io.output_files import OverwriteSettings
 
 _commands = Section("Commands")
 WEIGHTS_COMMANDS = Group("List, fetch and verify pretrained weights.", (_commands,))

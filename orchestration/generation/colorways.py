@@ -13,13 +13,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
-from orchestration.generation.animate import MotionSettings, resolve_motions
-from orchestration.generation.colors import SamplingSettings
-from orchestration.generation.people import is_image
-from orchestration.generation.photo import PhotoSettings, open_person
-from orchestration.generation.photo_colors import ColorReader
-from orchestration.generation.pose_sources import Movement
-from orchestration.output_files import OverwriteSettings
 from posegen.color.garment_recoloring import (
     Garment,
     GarmentPaint,
@@ -31,8 +24,15 @@ from posegen.color.garment_recoloring import (
 from posegen.color.lab import lab_to_rgb
 from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError
+from posegen.inference.movements import Movement
+from posegen.inference.people import is_image
 from posegen.inference.photo import perceive_photo
+from posegen.inference.requested_codes import SamplingSettings
+from posegen.inference.requested_colors import ColorReader
+from posegen.inference.requested_motions import MotionSettings, resolve_motions
+from posegen.inference.shown_person import PhotoSettings, open_person
 from posegen.io.images import grid, shrink, write_picture, write_whole
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.video_reader import read_image
 from posegen.metrics.garment_color import ColorReport, color_report
 

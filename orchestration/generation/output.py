@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.io.images import grid, write_picture
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.video_writer import VideoWriter
 from posegen.motion.rendering import MotionRenderer
 

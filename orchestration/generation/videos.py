@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orchestration.generation.colors import OWN_COLORS, ChosenCodes, ColorSettings, choose_codes
 from orchestration.generation.output import (
     GeneratedVideos,
     OutputSettings,
@@ -19,14 +18,15 @@ from orchestration.generation.output import (
     write_contact_sheet,
     write_frames,
 )
-from orchestration.generation.people import find_clips, is_file, load_person, measure_person, open_clips
-from orchestration.generation.pose_sources import has_poses, open_poses
 from posegen.datasets.clip_files import ClipFile
 from posegen.errors import ConfigError
 from posegen.inference.body_measures import BodyMeasures
+from posegen.inference.movements import has_poses, open_poses
+from posegen.inference.people import find_clips, is_file, load_person, measure_person, open_clips
 from posegen.inference.person import Person
 from posegen.inference.pose_fitting import fit_poses
 from posegen.inference.renderers import VideoRenderer, load_renderer
+from posegen.inference.requested_codes import OWN_COLORS, ChosenCodes, ColorSettings, choose_codes
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
 
 

@@ -11,8 +11,8 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.generation import colorways as module
 from orchestration.generation.colorways import ColorwaySettings, colorways
-from orchestration.generation.photo import PhotoSettings
 from posegen.errors import ColorError, ConfigError
+from posegen.inference.shown_person import PhotoSettings
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image
 from posegen.person_classes import PersonClass

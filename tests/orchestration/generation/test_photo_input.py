@@ -11,10 +11,10 @@ from PIL import Image
 
 from orchestration.cli import main as cli
 from orchestration.generation import photo as module
-from orchestration.generation.photo import PhotoSettings, open_person
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import ConfigError
+from posegen.inference.shown_person import PhotoSettings, open_person
 from posegen.io.images import shrink, write_picture, write_whole
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.video_writer import write_video
 from posegen.person_classes import PersonClass
 from posegen.synthetic.studio import RenderSettings, render_action

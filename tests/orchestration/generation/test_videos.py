@@ -11,15 +11,15 @@ import pytest
 import torch
 
 from orchestration.cli import main as cli
-from orchestration.generation.colors import ColorSettings, choose_codes
 from orchestration.generation.output import OutputSettings, PoseSequence
-from orchestration.generation.pose_sources import Movement
 from orchestration.generation.videos import PoseSettings, RecoloredVideo, generate, plan_videos, render_batch
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from posegen.features.body_pose import BodyPoses
+from posegen.inference.movements import Movement
 from posegen.inference.person import person_of_clip
 from posegen.inference.renderers import load_renderer
+from posegen.inference.requested_codes import ColorSettings, choose_codes
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.video_reader import read_video
 from posegen.synthetic.studio import RenderSettings, render_action

@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from orchestration.generation.people import is_image, shows_person
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import hex_color, parse_color
 from posegen.datasets.clips import DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError
 from posegen.inference.color_matching import ColorMatch, match_colors
+from posegen.inference.people import is_image, shows_person
 from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.video_reader import read_image
