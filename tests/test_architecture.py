@@ -46,12 +46,12 @@ ROOMS = {
         "stages",
         "checkpoints",
         "inference",
+        "api.py",
         "evaluation",
     ),
     "orchestration": (
         "errors.py",
         "option_types.py",
-        "output_files.py",
         "runtime",
         "tracking",
         "data",

@@ -20,12 +20,12 @@ from orchestration.generation.animate import PersonSettings
 from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
 from orchestration.generation.transfer import TransferSettings
-from orchestration.generation.videos import PoseSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
 from posegen.checkpoints.run_record import dataset_of, is_run_folder
 from posegen.errors import ConfigError
 from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_motions import MotionSettings
+from posegen.inference.run_video import PoseSettings
 from posegen.inference.shown_person import PhotoSettings
 from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
@@ -173,9 +173,9 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
     Args:
         photo: The photo of a person.
     """
-    from orchestration.generation.colorways import colorways
+    from orchestration.generation.colorways import write_colorways
 
-    made = colorways(photo, settings)
+    made = write_colorways(photo, settings)
     console.print(made.table())
     for note in made.notes:
         console.print(note, markup=False)

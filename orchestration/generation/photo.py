@@ -9,13 +9,13 @@ from orchestration.generation.output import (
     GeneratedVideos,
     OutputSettings,
     PlannedVideo,
-    PoseSequence,
     write_contact_sheet,
     write_frames,
 )
 from posegen.inference.photo_video import PhotoVideo, plan_photo_videos
 from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_motions import MotionSettings
+from posegen.inference.run_video import PoseSequence
 from posegen.inference.shown_person import PhotoSettings
 from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
@@ -37,10 +37,10 @@ def animate_photo(
         PosegenError: See `plan_photo_videos`, or a video cannot be written. Nothing is written then.
     """
     inputs = path, view, moves, colors
-    output.require_place_for(moves.num_motions * colors.num_videos)
     if output.out.suffix:  # before the work is done
         output.require_videos([output.out], *inputs)
     planned = plan_photo_videos(path, moves, colors, view)
+    output.require_place_for(len(planned.videos))
     output.require_videos([output.path(video.name) for video in planned.videos], *inputs)
     videos, sheets = [], []
     for _, of_movement in groupby(planned.videos, key=lambda video: id(video.movement)):

@@ -107,7 +107,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.generation.photo.animate_photo",
         "orchestration.generation.adapt.adapt",
         "orchestration.generation.preview.preview",
-        "orchestration.generation.colorways.colorways",
+        "orchestration.generation.colorways.write_colorways",
         "orchestration.reports.photo.evaluate_photos",
         "orchestration.reports.parsing.report_parsing",
         "orchestration.data.parsing.convert_photos",
