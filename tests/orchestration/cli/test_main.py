@@ -82,15 +82,16 @@ class Reached(Exception):  # noqa: N818
     """The command was understood."""
 
 
-def readme_commands() -> list[str]:
-    """Every posegen command in a shell block of the README, without its comment."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def documented_commands() -> list[str]:
+    """Every posegen command in a shell block of the README and the documentation, without its comment."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    blocks = [block for page in pages for block in re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)]
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("posegen ")]
+    return sorted({line for line in lines if line.startswith("posegen ")})
 
 
-@pytest.mark.parametrize("command", readme_commands())
-def test_commands_of_the_readme_are_understood(command, monkeypatch):
+@pytest.mark.parametrize("command", documented_commands())
+def test_documented_commands_are_parsed(command, monkeypatch):
     """Each reaches the function that does it."""
 
     def reach(*_: object, **__: object) -> None:
@@ -154,7 +155,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 
 
 def test_readme_names_every_command():
-    assert {command.split()[1] for command in readme_commands()} >= set(APP.commands) - {
+    assert {command.split()[1] for command in documented_commands()} >= set(APP.commands) - {
         "demo",
         "studio",
     }  # which `make demo` runs
