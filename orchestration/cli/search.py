@@ -31,6 +31,10 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
             motions: motion_codes, motion_kl, behavior_information, behavior_flow.
         dataset: Folder of a clip dataset with all its recolorings, or of a dataset of motions.
         plan: Print what would be tried and what it costs, and do nothing.
+
+    Examples:
+        posegen tune codes_and_losses data --preset tiny --trials 12 --plan
+        posegen tune latent_sizes data --objectives lpips size --pruning none
     """
     from orchestration.search.tune import plan as make_plan
     from orchestration.search.tune import tune
@@ -71,6 +75,10 @@ def _compare(
         top: Runs in the table; the page has all.
         out: The page, one .html file that needs no other; by default comparison.html, which is
             replaced.
+
+    Examples:
+        posegen compare codes_and_losses
+        posegen compare runs/a runs/b --metric test/st_lpips
     """
     from orchestration.evaluation.compare import compare_runs
     from orchestration.evaluation.compare_page import write_page
@@ -93,6 +101,10 @@ def _ui(port: int = 5000) -> None:
 
     Args:
         port: Port on this machine; other machines cannot reach it.
+
+    Examples:
+        posegen ui
+        posegen ui --port 5001
     """
     from orchestration.tracking.server import serve_page
 
