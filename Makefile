@@ -43,6 +43,7 @@ docs: $(STAMP)
 # Wheel and sdist as they are published, tried in an empty environment outside the checkout: 3 minutes.
 package: $(STAMP)
 	rm -rf build dist
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[publish]"
 	$(BIN)/python -m build --no-isolation . >/dev/null
 	$(BIN)/twine check --strict dist/*
 	rm -rf build/empty && $(PYTHON) -m venv build/empty
