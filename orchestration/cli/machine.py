@@ -37,7 +37,7 @@ def machine_commands(app: Callable[[], Group]) -> Section:
         for finding in diagnose():
             table.add_row(_MARKS[finding.state], finding.name, finding.found, finding.advice)
             is_broken |= finding.state == "bad"
-        console.print(table, soft_wrap=False)
+        console.print(table)
         if is_broken:
             sys.exit(1)
 

@@ -96,16 +96,22 @@ def _compare(
 
 
 @SEARCH_COMMANDS.command("ui")
-def _ui(port: int = 5000) -> None:
-    """Serve MLflow's page, with all runs that posegen recorded.
+def _ui(port: int = 5000, optuna: str = "") -> None:
+    """Serve MLflow's page with all recorded runs, or Optuna's of a search.
 
     Args:
         port: Port on this machine; other machines cannot reach it.
+        optuna: Folder of a search, or its --storage: serve Optuna's dashboard of its study instead.
 
     Examples:
         posegen ui
-        posegen ui --port 5001
+        posegen ui --optuna runs/codes_and_losses
     """
+    if optuna:
+        from orchestration.search.dashboard import serve_dashboard
+
+        serve_dashboard(optuna, port, on_ready=lambda address: console.print(f"Optuna: {address}; Ctrl-C stops it"))
+        return
     from orchestration.tracking.server import serve_page
 
     serve_page(port, on_ready=lambda address: console.print(f"MLflow: {address}; Ctrl-C stops it", markup=False))

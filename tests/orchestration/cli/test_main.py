@@ -139,6 +139,9 @@ def test_documented_commands_are_parsed(command, monkeypatch):
         raise Reached
 
     for target in (
+        "orchestration.cli.machine.diagnose",
+        "orchestration.cli.machine.completion_script",
+        "orchestration.search.dashboard.serve_dashboard",
         "posegen.weights.download.provide",
         "posegen.weights.download.verify",
         "posegen.weights.shipped.pack_shipped",
