@@ -97,7 +97,7 @@ def _compare(
 
 @SEARCH_COMMANDS.command("ui")
 def _ui(port: int = 5000, optuna: str = "") -> None:
-    """Serve MLflow's page with all recorded runs, or Optuna's of a search.
+    """Serve MLflow's page of all runs, or Optuna's of a search.
 
     Args:
         port: Port on this machine; other machines cannot reach it.
