@@ -25,9 +25,11 @@ def machine_commands(app: Callable[[], Group]) -> Section:
 
     @commands.command("doctor")
     def _doctor() -> None:
-        """Check versions, devices, weights, disk, Ray and MLflow, and say what to do.
+        """Check what posegen needs on this machine, and say what to do.
 
-        Ends with code 1 where something is broken.
+        Looked at are versions, devices, memory, disk, pretrained weights, Ray and MLflow. Ends with code 1 where something
+        is broken.
+
 
         Examples:
             posegen doctor
@@ -43,7 +45,7 @@ def machine_commands(app: Callable[[], Group]) -> Section:
 
     @commands.command("completion")
     def _completion(shell: Positional[Shell]) -> None:
-        """Print a script with which a shell completes commands and options.
+        """Print a script for the completion of commands by a shell.
 
         Load it at the shell's start: source <(posegen completion bash), or posegen completion fish | source.
 

@@ -52,6 +52,8 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
     )
     trained, reused = (sum(getattr(trial, name) for trial in found.trials) for name in ("trained", "reused"))
     console.print(f"of the runs that trials need, {trained} were trained and {reused} were there already")
+    if settings.constraint and not found.best and found.count("complete"):
+        console.print(f"no trial keeps {' and '.join(settings.constraint)}", markup=False)
     for trial in found.best:
         console.print(f"best: {describe_trial(trial)}; its run: {trial.run}", markup=False)
 
