@@ -25,11 +25,10 @@ def machine_commands(app: Callable[[], Group]) -> Section:
 
     @commands.command("doctor")
     def _doctor() -> None:
-        """Check what posegen needs on this machine, and say what to do.
+        """Check this machine, and say what is missing.
 
         Looked at are versions, devices, memory, disk, pretrained weights, Ray and MLflow. Ends with code 1 where something
         is broken.
-
 
         Examples:
             posegen doctor
