@@ -27,8 +27,8 @@ def machine_commands(app: Callable[[], Group]) -> Section:
     def _doctor() -> None:
         """Check this machine, and say what is missing.
 
-        Looked at are versions, devices, memory, disk, pretrained weights, Ray and MLflow. Ends with code 1 where something
-        is broken.
+        Looked at are versions, devices, memory, disk, pretrained weights, Ray and MLflow. Ends with code 1 where
+        something is broken.
 
         Examples:
             posegen doctor
