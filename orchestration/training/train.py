@@ -27,11 +27,14 @@ from orchestration.tracking.run_log import RunLog
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import check, check_disk, check_required_runs, naming_memory
-from orchestration.training.runs import RunRecord, find_record, is_finished, save_record
+from orchestration.training.runs import is_finished
 from posegen.checkpoints.checkpoint import latest_checkpoint
+from posegen.checkpoints.run_record import RunRecord, find_record, save_record
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import default_device, require_precision
 from posegen.stages import Stage
+
+_DIGEST_LENGTH = 36  # letters of a dataset's fingerprint that MLflow has room for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,12 @@ def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
             },
             tags={"posegen.dataset": job.dataset, "posegen.data_fingerprint": fingerprint},
             parent=parent,
+            dataset={
+                "name": StorageFolder(job.dataset).name,
+                "digest": fingerprint[:_DIGEST_LENGTH],
+                "source": job.dataset,
+                "kind": "s3" if job.dataset.startswith("s3:") else "local",
+            },
             mlflow_run_id=known.mlflow_run_id if known else "",
         )
 

@@ -77,7 +77,7 @@ class FramePlan(Sequence[Sample]):
         return self._sample(self.samples[index].item())
 
     def __iter__(self) -> Iterator[Sample]:
-        return iter(self[:])
+        return (self._sample(values) for values in self.samples.tolist())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FramePlan) and self.seed == other.seed and np.array_equal(self.samples, other.samples)

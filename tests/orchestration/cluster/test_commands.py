@@ -16,13 +16,18 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.runtime.process_group import NodeNetwork
 from orchestration.training.job import TrainSettings
-from orchestration.training.runs import find_record
+from posegen.checkpoints.run_record import find_record
 from posegen.io.storage import StorageFolder
 from posegen.samples import share_batch
 from posegen.stages.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[3]
-FILES = ("README.md", "cluster.yaml", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.[my][da]*")))
+DOCS = sorted(path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".yaml"))
+FILES = ("README.md", "cluster.yaml", *(f"docs/{name}" for name in DOCS))
+    "README.md",
+    "cluster.yaml",
+    *(f"docs/{path.name}" for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".yaml")),
+)
 TINY = "--preset tiny --num-epochs 1 --epoch-size 4 --generator-width 4 --encoder-width 4 --discriminator-width 4"
 
 

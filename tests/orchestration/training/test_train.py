@@ -23,7 +23,7 @@ from orchestration.runtime.progress import ProgressListener, TrainingStep
 from orchestration.tracking.queries import find_runs
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.job import scale_lr
-from orchestration.training.runs import find_record, history
+from orchestration.training.runs import history
 from orchestration.training.train import train
 from orchestration.training.validation import Validation
 from posegen.checkpoints.checkpoint import (
@@ -34,6 +34,7 @@ from posegen.checkpoints.checkpoint import (
     load_stage,
     save_checkpoint,
 )
+from posegen.checkpoints.run_record import find_record
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError, DatasetError, PosegenError, RunError
 from posegen.io.storage import StorageFolder
