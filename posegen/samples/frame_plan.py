@@ -84,7 +84,7 @@ class FramePlan(Sequence[Sample]):
 
     __hash__ = None  # type: ignore[assignment]  # like that of a list
 
-    def _sample(self, values: tuple[Any, ...]) -> Sample:
+    def _sample(self, values: Any) -> Sample:
         clip, row, content, recoloring, estimate, number, lead, unchanged = values
         return Sample(clip, row, content, recoloring, estimate, (*self.seed, number), lead, unchanged)
 

@@ -24,10 +24,6 @@ from posegen.stages.stage import Stage
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = sorted(path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".yaml"))
 FILES = ("README.md", "cluster.yaml", *(f"docs/{name}" for name in DOCS))
-    "README.md",
-    "cluster.yaml",
-    *(f"docs/{path.name}" for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".yaml")),
-)
 TINY = "--preset tiny --num-epochs 1 --epoch-size 4 --generator-width 4 --encoder-width 4 --discriminator-width 4"
 
 
