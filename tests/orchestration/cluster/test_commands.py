@@ -69,7 +69,8 @@ def fake_gpus() -> Iterator[None]:
     import ray
 
     before = dict(os.environ)
-    os.environ.update({"RAY_AUTH_MODE": "disabled", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"})
+    patience = {"RAY_raylet_start_wait_time_s": "300"}  # of a machine that is busy
+    os.environ.update({"RAY_AUTH_MODE": "disabled", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", **patience})
     ray.shutdown()
     context = ray.init("local", num_cpus=13, num_gpus=2, include_dashboard=True, log_to_driver=False)
     os.environ["RAY_ADDRESS"] = context.address_info["gcs_address"]
