@@ -240,9 +240,6 @@ def _run_tuner(
                 num_samples=-1,
                 max_concurrent_trials=capacity.trials,
                 time_budget_s=settings.budget * 3600 or None,
-                # A process that has imported everything goes on with the next trial. One whose trial trains on workers
-                # must end with it, which is how Ray learns that those of a stopped trial are not needed any more.
-                reuse_actors=settings.workers == 0,
             ),
             # The runs' own folders hold all that counts; Tune's book-keeping of each start is of no later use.
             run_config=ray_tune.RunConfig(
