@@ -195,7 +195,7 @@ def person_of_clip(dataset: Path) -> dict[str, str]:
 @pytest.mark.ray
 def test_preparation_is_killed(tmp_path, capsys):
     videos = tmp_path / "videos"
-    for person, action in product(("ada", "bruno"), ("bow", "clap")):
+    for person, action in product(("ada", "bruno"), ("bow", "clap", "wave_one_hand")):
         write_studio_clip(render_action(person, action, 15, RenderSettings(size=(96, 64))), videos)
     (videos / "ada" / "broken.mp4").write_bytes(b"no video")
     kinds = [PREPARE.replace("VIDEOS", str(videos)), COLORIZE]
