@@ -20,8 +20,8 @@ QUICK = (
     "video_generator.num_epochs=3",
     "video_generator.epoch_size=8",
     "video_generator.decay_epochs=1",
-    *(f"color_encoder.{name}_width=4" for name in ("generator", "encoder", "discriminator")),
-    *(f"video_generator.{name}_width=4" for name in ("generator", "encoder", "discriminator", "restorer")),
+    *(f"color_encoder.{name}_width=4" for name in ("generator", "discriminator")),
+    *(f"video_generator.{name}_width=4" for name in ("generator", "encoder", "discriminator")),
     "video_generator.num_blocks=1",
     "video_generator.num_local_blocks=1",
 )
