@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.metadata import version
 
 from rich.logging import RichHandler
 
@@ -13,6 +14,7 @@ from orchestration.cli.behavior import BEHAVIOR_COMMANDS
 from orchestration.cli.cluster import cluster_commands
 from orchestration.cli.console import errors
 from orchestration.cli.data import DATA_COMMANDS
+from orchestration.cli.machine import machine_commands
 from orchestration.cli.motion import MOTION_COMMANDS
 from orchestration.cli.parsing import USAGE_ERROR, Group, Section
 from orchestration.cli.report import REPORT_COMMANDS
@@ -43,7 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exit_on_sigterm()
     try:
         with naming_system_errors():
-            build_app().parse("posegen", sys.argv[1:] if arguments is None else arguments)()
+            words = sys.argv[1:] if arguments is None else list(arguments)
+            if words == ["--version"]:
+                print(f"posegen {version('posegen')}")
+                return
+            build_app().parse("posegen", words)()
     except PosegenError as error:
         errors.print("posegen:", in_one_line(error), markup=False)
         sys.exit(USAGE_ERROR)
@@ -77,6 +83,7 @@ def build_app() -> Group:
             motions,
             REPORT_COMMANDS,
             weights,
+            machine_commands(build_app),
             cluster_commands(lambda arguments: build_app().parse("posegen", arguments)),
         ),
     )

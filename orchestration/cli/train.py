@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,10 +65,33 @@ TRAINING_COMMANDS = Section("Train")
 def train_group() -> Group:
     """Return a command for each of the stages that there are now."""
     stages: dict[str, Command | Group] = {
-        name: Command({preset: _training_command(stage, preset) for preset in stage.presets})
+        name: Command(
+            {preset: _training_command(stage, preset) for preset in stage.presets},
+            group_of=partial(_group_of, stage),
+            examples=_examples(stage),
+        )
         for name, stage in STAGES.items()
     }
     return Group("Train a stage, or continue its run.", (Section("Stages", stages),), word="stage")
+
+
+def _group_of(stage: type[Stage], option: str) -> str:
+    """The title below which an option is listed; empty where it is no setting of the stage."""
+    settings = {one.name for one in fields(stage.Config)}
+    if option not in settings:
+        return ""
+    if option in {one.name for one in fields(Stage.Config)}:
+        return "Training"
+    if option in stage.requires:
+        return "Runs that it begins with"
+    return "Losses" if option.startswith(("lambda_", "weight_")) else "Network and samples"
+
+
+def _examples(stage: type[Stage]) -> list[str]:
+    needed = "".join(f" --{name.replace('_', '-')} runs/{name}" for name in stage.requires)
+    presets = [name for name in stage.presets if name in ("small", "tiny")]
+    line = f"posegen train {stage.name} DATASET --name {stage.name}{needed}"
+    return [line, *(f"{line} --preset {preset} --workers 0" for preset in presets)]
 
 
 @TRAINING_COMMANDS.command("import-checkpoint")
@@ -88,6 +112,10 @@ def _import_checkpoint(
         checkpoint: File reg_ckpt_*.pth or, of a flow, flow_ckpt_*.pth; or a folder, of which the newest one is taken.
         dataset: For a behaviour net: motions, from which the scale of poses is taken. For shape_posture: clips of the
             size that the network renders.
+
+    Examples:
+        posegen import-checkpoint behavior pretrained motions --name published
+        posegen import-checkpoint shape_posture pretrained clips --name shape
     """
     from orchestration.training.import_published import import_checkpoint
 

@@ -27,8 +27,9 @@ from orchestration.tracking.run_log import RunLog
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import check, check_disk, check_required_runs, naming_memory
-from orchestration.training.runs import RunRecord, find_record, is_finished, save_record
+from orchestration.training.runs import is_finished
 from posegen.checkpoints.checkpoint import latest_checkpoint
+from posegen.checkpoints.run_record import RunRecord, find_record, save_record
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import default_device
 from posegen.stages import Stage
