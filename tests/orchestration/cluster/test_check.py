@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -229,7 +228,7 @@ def test_no_value_whatever_makes_it_stumble(file, odd):
     for place in places({key: value for key, value in config.items() if key != "metadata"}):
         changed = deepcopy(config)
         set_key(*place, value=odd)(changed)
-        Path("odd.yaml").write_text(json.dumps(changed))  # which YAML is, too
+        Path("odd.yaml").write_text(yaml.safe_dump(changed))
         try:
             lines = map(str, check_cluster_file(Path("odd.yaml")).findings)
         except ClusterError as error:
