@@ -160,7 +160,7 @@ def deformable_gan(tmp_path_factory) -> str:
 
 
 def test_a_clip_is_shown_by_every_method(place, capsys, deformable_gan):
-    clip = render_action("bruno", "raise_arms", 4, RenderSettings(size=(192, 192)))
+    clip = render_action("bruno", "raise_arms", 6, RenderSettings(size=(192, 192)))
     write_video(place / "bruno.mp4", clip.images, fps=25)
     options = f"--clip-size 192x192 --without parser --ablations --deformable-gan {deformable_gan} --perceptual"
     cli.main(shlex.split(f"evaluate --pipeline photo bruno.mp4 {options} --out report"))
