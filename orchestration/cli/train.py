@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Command, Group, Positional, Section, arg
 from orchestration.cli.progress import ConsoleProgress
@@ -133,6 +134,29 @@ def _import_checkpoint(
     frames, size = (imported.config.value_of(name) for name in ("num_frames", "latent_dim"))
     options = f"{dataset} --from {imported.run} --no-canonical --num-frames {frames} --latent-dim {size}"
     console.print(f"a flow: posegen train behavior_flow {options}", markup=False)
+
+
+@TRAINING_COMMANDS.command("register")
+@with_checkpoint
+def _register(run: Positional[str], name: Positional[str], dataset: str = "") -> None:
+    """Register a video generator in MLflow, for mlflow.pyfunc.
+
+    The model takes a table with a column `photo` (a file, or a clip of the dataset) and columns action or poses, upper,
+    lower and frames, and gives a table of MP4 videos. The checkpoint is copied into MLflow.
+
+    Args:
+        run: Run of the stage video_generator or end_to_end.
+        name: Name of the model; another version is added to one that exists.
+        dataset: Clip dataset whose clips the model can name where it is loaded; by default the run's own.
+
+    Examples:
+        posegen register runs/video dancer
+        posegen register runs/video dancer --checkpoint last
+    """
+    from orchestration.tracking.register import register
+
+    made = register(run, name, dataset)
+    console.print(f"{made.name} has version {made.version}: mlflow.pyfunc.load_model({made.uri!r})", markup=False)
 
 
 def _with_run(config: Stage.Config, name: str, run: str) -> Stage.Config:

@@ -142,6 +142,7 @@ def test_documented_commands_are_parsed(command, monkeypatch):
         "orchestration.cli.machine.diagnose",
         "orchestration.cli.machine.completion_script",
         "orchestration.search.dashboard.serve_dashboard",
+        "orchestration.tracking.register.register",
         "posegen.weights.download.provide",
         "posegen.weights.download.verify",
         "posegen.weights.shipped.pack_shipped",
