@@ -11,6 +11,7 @@ let timer = 0;
 let pending = null;
 let isAsking = false;
 let film = null;
+let isSeen = false; // whether the preview is on the screen
 
 export function setUpPreview() {
   on("person", (seen) => {
@@ -25,9 +26,16 @@ export function setUpPreview() {
   $("compare").addEventListener("input", compare);
   $("draw").addEventListener("click", draw);
   $("cancel").addEventListener("click", cancel);
-  $("back").addEventListener("click", showStill);
+  $("back").addEventListener("click", () => {
+    showStill();
+    $("draw").focus();
+  });
   $("get-png").addEventListener("click", () => fetchFile($("get-png"), "still.png", asked(garmentIds())));
   $("get-sheet").addEventListener("click", () => fetchFile($("get-sheet"), "sheet.png", sheet()));
+  new IntersectionObserver(([entry]) => {
+    isSeen = entry.isIntersecting;
+    $("peek").hidden = isSeen || !$("peek-picture").src;
+  }, { threshold: 0.15 }).observe($("stage"));
   for (const id of ["cli", "python"]) $(`copy-${id}`).addEventListener("click", () => copy(id));
 }
 
@@ -71,7 +79,7 @@ function show(still) {
   $("still-before").src = still.before;
   $("still-after").src = still.after;
   $("peek-picture").src = still.after;
-  $("peek").hidden = false;
+  $("peek").hidden = isSeen;
   const what = moves() ? `${scene.actions.join(", ").replaceAll("_", " ") || "the motion"}, frame ${still.frame + 1} of ${still.frames}` : "as in the photo";
   const worn = still.colors.map((one) => `${one.id} ${one.name}`).join(", ") || "own colours";
   $("still-after").alt = `The person, ${what}, ${worn}`;
@@ -83,12 +91,11 @@ function show(still) {
   $("python").textContent = still.python || "Choose an action first.";
   $("get-png").disabled = false;
   $("get-sheet").disabled = person.isVideo || !(tried.upper.size || tried.lower.size);
-  showStill();
+  if (!film) showStill(); // one that was asked for before the video is not to take its place
   tell("still", still);
 }
 
 function showStill() {
-  if (film) stop();
   for (const id of ["film-canvas", "film-video", "back"]) $(id).hidden = true;
   $("film-video").pause();
   for (const id of ["still-before", "still-after"]) $(id).hidden = false;
