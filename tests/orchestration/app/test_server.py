@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from orchestration.app.sessions import SessionStore, remove_abandoned
 from orchestration.app.render_queue import RenderQueue
+from orchestration.app.sessions import SessionStore, remove_abandoned
 from orchestration.cli import main as cli
 from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.color.palette import parse_color
@@ -97,7 +97,9 @@ def test_a_colour_change_draws_and_does_not_look_again(client, session, bruno, m
 def test_a_colour_fades_along_the_video(client, session, bruno):
     client.post(f"{session}/person", content=bruno)
     fade = {**WAVE, "upper": "white", "upper_to": "black"}
-    first, last = (picture(client.post(f"{session}/still", json={**fade, "moment": at}).json()["after"]) for at in (0, 1))
+    first, last = (
+        picture(client.post(f"{session}/still", json={**fade, "moment": at}).json()["after"]) for at in (0, 1)
+    )
     assert first[..., 0].mean() > last[..., 0].mean() + 5
 
 
@@ -279,8 +281,18 @@ def test_a_port_that_is_taken_is_one_line(capsys):
 
 
 def test_it_is_served_until_it_is_interrupted_and_leaves_nothing(tmp_path):
-    command = [sys.executable, "-c", "from orchestration.cli.main import main; main()", "app", "--port", "0", "--no-browser"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(tmp_path))
+    command = [
+        sys.executable,
+        "-c",
+        "from orchestration.cli.main import main; main()",
+        "app",
+        "--port",
+        "0",
+        "--no-browser",
+    ]
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(tmp_path)
+    )
     assert server.stdout is not None
     line = server.stdout.readline()
     assert line.startswith("the page: http://127.0.0.1:")

@@ -34,7 +34,12 @@ def bomb() -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -147,7 +152,9 @@ def test_no_path_is_reachable_by_a_colour(client, session, bruno):
 
 
 def test_a_motion_file_moves_the_person(client, session, bruno):
-    kept = client.post(f"{session}/files/motion", params={"name": "my dance.bvh"}, content=write_style(STYLES["cmu"])[0].encode())
+    kept = client.post(
+        f"{session}/files/motion", params={"name": "my dance.bvh"}, content=write_style(STYLES["cmu"])[0].encode()
+    )
     assert kept.status_code == 200, kept.text
     client.post(f"{session}/person", content=bruno)
     still = client.post(f"{session}/still", json={"motion": kept.json()["file"]})
