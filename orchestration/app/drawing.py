@@ -126,8 +126,6 @@ def draw_film(designer: Designer, scene: ResolvedScene, film: Film) -> Steps:
     except PosegenError as error:
         film.fail(say_kindly(in_one_line(error), scene.shown))
         raise
-    finally:
-        film.fail("The video was cancelled.")  # unless it has ended already
 
 
 def draw_sheet(designer: Designer, scene: ResolvedScene) -> Steps:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -77,7 +76,7 @@ def _refusal(headers: Headers) -> str:
     return ""
 
 
-def _adding_headers(send: Send) -> Callable[[Message], object]:
+def _adding_headers(send: Send) -> Send:
     async def add(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)

@@ -191,7 +191,8 @@ async def begin_video(request: Request, session: str, asked: SceneRequest) -> di
     designer.require_photo()
     film = Film(designer.folder / f"{secrets.token_urlsafe(16)}.mp4", video_stem(scene))
     token = designer.add_film(film)
-    _queue(request).submit(session, draw_film(designer, scene, film), kind="video")
+    job = _queue(request).submit(session, draw_film(designer, scene, film), kind="video")
+    job.result.add_done_callback(lambda _: film.fail("The video was cancelled."))  # also of one that never began
     return {"video": token}
 
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -123,6 +124,23 @@ def test_a_video_that_is_cancelled_ends_and_leaves_no_file(client, session, brun
     kind, content = watch(client, session, video)[-1]
     assert kind == "E" and "cancelled" in json.loads(content)["error"]
     wait_until(lambda: not list(tmp_path.rglob("*.mp4")))
+
+
+def test_a_video_that_is_cancelled_before_it_begins_says_so(client, session, bruno):
+    client.post(f"{session}/person", content=bruno)
+    gate = threading.Event()
+
+    def hold():
+        gate.wait(30)
+        return None
+        yield
+
+    client.app.state.queue.submit("another", hold(), kind="")
+    video = client.post(f"{session}/videos", json=WAVE).json()["video"]
+    client.post(f"{session}/videos/cancel")
+    gate.set()
+    [(kind, _)] = watch(client, session, video)
+    assert kind == "E"
 
 
 def test_what_cannot_be_drawn_is_said_where_frames_are_awaited(client, session, bruno):
