@@ -61,6 +61,7 @@ ROOMS = {
         "search",
         "reports",
         "cluster",
+        "app",
         "cli",
     ),
 }

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rich.logging import RichHandler
 
+from orchestration.cli.app import APP_COMMANDS
 from orchestration.cli.behavior import BEHAVIOR_COMMANDS
 from orchestration.cli.cluster import cluster_commands
 from orchestration.cli.console import errors
@@ -75,6 +76,7 @@ def build_app() -> Group:
             training,
             SEARCH_COMMANDS,
             VIDEO_COMMANDS,
+            APP_COMMANDS,
             motions,
             REPORT_COMMANDS,
             weights,

@@ -185,6 +185,7 @@ def test_documented_commands_are_parsed(command, monkeypatch):
         "orchestration.tracking.server.serve_page",
         "orchestration.reports.demo.demo",
         "orchestration.training.import_published.import_checkpoint",
+        "orchestration.app.server.serve_app",
         "orchestration.cluster.check.check_cluster_file",
         "orchestration.cluster.jobs.connect_to_cluster",
         "posegen.weights.download.fetch",
