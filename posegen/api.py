@@ -50,7 +50,7 @@ class RenderOptions(TypedDict, total=False):
     actions: Sequence[str]
     """Several in a row."""
     motion: FilePath
-    """A motion file: .npz, BVH, or another that ``posegen motion convert`` reads."""
+    """A motion file, .npz, BVH, or another that ``posegen motion convert`` reads."""
     poses: FilePath
     """A driving video, or for a run also a clip of its dataset."""
     actor: str
@@ -60,19 +60,19 @@ class RenderOptions(TypedDict, total=False):
     yaw: float
     """Degrees by which the person is turned, positive to their left."""
     upper: str
-    """Colour of the upper garment: ``#rrggbb``, a CSS name, ``lab(L a b)``, or a photo."""
+    """Colour of the upper garment, ``#rrggbb``, a CSS name, ``lab(L a b)``, or a photo."""
     lower: str
     upper_to: str
     """Colour in the last frame."""
     lower_to: str
     exact_color: bool
-    """With a run: correct the codes until the rendered garments have the colours given."""
+    """With a run, correct the codes until the rendered garments have the colours given."""
     size: str
     """HEIGHTxWIDTH of a photo's video, 384x256 by default."""
     person: int
     """Which of several people of a photo, from 1 on."""
     travel: str
-    """How far a photo's person goes: ``fit`` or ``full``."""
+    """How far a photo's person goes, ``fit`` or ``full``."""
     refiner: str
     """Run of the stage refiner that corrects the frames of a photo."""
     seed: int

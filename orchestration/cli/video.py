@@ -65,6 +65,10 @@ def _generate(
         content: The person: an image file, or a video file or a clip (its id or PERSON/ACTION, /2 for the second of
             several), of which the first frame is taken.
         dataset: Clip dataset with these clips, whose backends also process a new image; by default the run's own.
+
+    Examples:
+        posegen generate runs/video --content ann/wave --poses bob/bow --upper '#2a6fdb' --out out.mp4
+        posegen generate runs/video --content photo.jpg --poses dance.mp4 --lower teal --exact-color --out dance.mp4
     """
     from orchestration.generation.videos import generate
 
@@ -93,6 +97,11 @@ def _animate(
 
     Args:
         run: A photo, a video of the person, or a run of the stage video_generator or end_to_end.
+
+    Examples:
+        posegen animate photo.jpg --action wave --upper '#2a6fdb' --lower black --out wave.mp4
+        posegen animate photo.jpg --poses dance.mp4 --size 768x512 --out dance.mp4
+        posegen animate runs/video --content ann/wave --action walk --upper teal --out walk.mp4
     """
     from orchestration.generation.animate import animate
     from orchestration.generation.photo import animate_photo
@@ -126,6 +135,10 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
 
     Args:
         photo: An image file, or a video of the person.
+
+    Examples:
+        posegen adapt photo.jpg --minutes 10 --name ann
+        posegen adapt ann.mp4 --minutes 30 --name ann
     """
     from orchestration.generation.adapt import adapt
 
@@ -147,6 +160,10 @@ def _preview(photo: Positional[Path], out: Path, view: PhotoSettings, writing: O
     Args:
         photo: An image file.
         out: The picture to write, .png.
+
+    Examples:
+        posegen preview photo.jpg --out seen.png
+        posegen preview group.jpg --person 2 --out second.png
     """
     from orchestration.generation.preview import preview
 
@@ -172,6 +189,10 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
 
     Args:
         photo: The photo of a person.
+
+    Examples:
+        posegen colorways photo.jpg --upper teal black white --lower keep navy --out sheet.png
+        posegen colorways photo.jpg --upper '#2a6fdb' coral --action wave --out moments.png
     """
     from orchestration.generation.colorways import write_colorways
 
@@ -194,6 +215,10 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
 
     Args:
         run: Run of the stage behavior or behavior_flow.
+
+    Examples:
+        posegen transfer runs/behavior --behavior s01/kick --posture s02/sit --out kick.mp4
+        posegen transfer runs/behavior --behavior dance.mp4 --posture walk.npz --frames 120 --out dance.mp4
     """
     from orchestration.generation.transfer import transfer
 
@@ -214,6 +239,10 @@ def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "
     Args:
         run: Run of any stage.
         dataset: What the stage reads; by default the dataset that the run was trained on.
+
+    Examples:
+        posegen evaluate runs/video
+        posegen evaluate runs/upper --split test
     """
     from orchestration.evaluation.evaluate import evaluate_run
     from orchestration.evaluation.tables import record_tables
@@ -237,6 +266,10 @@ def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluat
 
     Args:
         clips: Videos of one person each.
+
+    Examples:
+        posegen evaluate --pipeline photo clips/a.mp4 clips/b.mp4
+        posegen evaluate --pipeline photo clips/a.mp4 --photos people --max-photos 4 --ablations
     """
     from orchestration.reports.photo import evaluate_photos, motion_cells, table_cells
 
@@ -263,6 +296,10 @@ def _export(run: Positional[str], out: Positional[Path], writing: OverwriteSetti
     Args:
         run: Run of the stage video_generator or end_to_end.
         out: The file to write, .onnx.
+
+    Examples:
+        posegen export runs/video generator.onnx
+        posegen export runs/video generator.onnx --checkpoint last
     """
     from orchestration.generation.export_onnx import export
 
