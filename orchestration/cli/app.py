@@ -15,7 +15,11 @@ def _app(settings: AppSettings) -> None:
     """Open a page: a photo, colours and an action in, a video out.
 
     The page is served on this machine alone, and nothing leaves it: photos lie in a temporary folder and are deleted
-    when the page is closed. Several people may use it at once. posegen app --port 0 takes a free port.
+    when the page is closed. Several people may use it at once.
+
+    Examples:
+        posegen app
+        posegen app --port 0 --no-browser
     """
     from orchestration.app.server import serve_app
 
