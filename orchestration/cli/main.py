@@ -6,10 +6,11 @@ import logging
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from rich.logging import RichHandler
 
+from orchestration.cli import serve as _serve  # noqa: F401  # adds its command
+from orchestration.cli.app import APP_COMMANDS
 from orchestration.cli.behavior import BEHAVIOR_COMMANDS
 from orchestration.cli.cluster import cluster_commands
 from orchestration.cli.console import errors
@@ -45,11 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exit_on_sigterm()
     try:
         with naming_system_errors():
-            words = sys.argv[1:] if arguments is None else list(arguments)
-            if words == ["--version"]:
-                print(f"posegen {version('posegen')}")
-                return
-            build_app().parse("posegen", words)()
+            build_app().parse("posegen", sys.argv[1:] if arguments is None else arguments)()
     except PosegenError as error:
         errors.print("posegen:", in_one_line(error), markup=False)
         sys.exit(USAGE_ERROR)
@@ -80,6 +77,7 @@ def build_app() -> Group:
             training,
             SEARCH_COMMANDS,
             VIDEO_COMMANDS,
+            APP_COMMANDS,
             motions,
             REPORT_COMMANDS,
             weights,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from orchestration.reports.demo import DEMO_EXPERIMENT, DemoSettings, demo
 from posegen.datasets.clips import ClipDataset
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image, read_video
+from posegen.stages import VideoGenerator
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 6  # of a video
@@ -24,11 +26,12 @@ FRAMES = 6  # of a video
 
 @pytest.fixture(scope="module")
 def made(new_store, tmp_path_factory):
-    """A demo with short videos and 3 % of its training, in this process."""
+    """A demo with short videos, two epochs of the generator and 3 % of each, in this process."""
     folder = tmp_path_factory.mktemp("demo")
     output = StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", new_store(folder))
+        patch.setitem(VideoGenerator.presets, "tiny", replace(VideoGenerator.presets["tiny"], num_epochs=2))
         settings = DemoSettings(frames=FRAMES, photo_frames=2, effort=0.03, workers=0)
         demo(folder / "out", settings, ConsoleOutput(Console(file=output, width=200)))
         yield folder, output.getvalue()
