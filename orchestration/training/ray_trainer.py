@@ -26,7 +26,6 @@ from orchestration.training.preflight import is_out_of_memory, naming_memory, su
 from posegen.errors import ConfigError, RunError
 from posegen.stages import Stage
 
-
 _NO_CUDA = ("doesn't have NCCL built in", "ProcessGroupNCCL is only supported with GPUs")
 
 
