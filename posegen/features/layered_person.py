@@ -86,6 +86,7 @@ _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
 _FEWEST = 12  # pixels of a layer that is worth showing
 _CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
+_ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
 _HIDDEN_WIDTH = 1.5  # half widths across what a leg is behind others
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 _SQUARES = 48  # of the mesh along the height of the picture
@@ -678,7 +679,7 @@ class _Division:
         if not chain:
             weights[:, base] = 1
             return weights
-        later = _CROTCH * self._between_legs(points, index) if index in _LEGS else 0.0
+        later = _CROTCH * self._between_legs(points, index) if index in _LEGS else _ARMPIT * self._at_armpit(points, index)
         rest = self._share_along(points, SOFT_BONES[chain[0]], -0.1 + later, 0.3 + later)
         weights[:, base] = 1 - rest
         for near, far in pairwise(chain):
@@ -738,6 +739,18 @@ class _Division:
         own, other = (self.bones.origins[SOFT_BONES.index(_CHAINS[one][0])] for one in (leg, _OTHER_SIDE[leg]))
         inwards = (other - own) / 2
         return np.clip((points - own) @ inwards / max(float(inwards @ inwards), 1e-9), 0, 1)
+
+    def _at_armpit(self, points: np.ndarray, arm: int) -> np.ndarray:
+        """How far points (N, 2) are from an arm's bone towards the armpit, 0 to 1 at the arm's edge."""
+        bone, chest = SOFT_BONES.index(_CHAINS[arm][0]), SOFT_BONES.index("chest")
+        along, down = self.bones.along[bone], self.bones.along[chest]
+        along, down = (vector / max(np.hypot(*vector), 1e-9) for vector in (along, down))
+        inwards = self.bones.origins[chest] - self.bones.origins[bone]
+        side = down + 0.5 * inwards / max(np.hypot(*inwards), 1e-9)
+        side -= (side @ along) * along
+        side *= np.clip(2 * (1 + along @ down), 0, 1) / max(np.hypot(*side), 1e-9)  # a raised arm has it elsewhere
+        half = _HALF_WIDTHS["upper_arm"] * self.trunk
+        return np.clip((points - self.bones.origins[bone]) @ side / half, 0, 1)
 
     def _share_along(
         self, points: np.ndarray, name: str, start: float | np.ndarray, stop: float | np.ndarray
