@@ -30,6 +30,7 @@ from posegen.features.body_bones import (
 from posegen.features.body_pose import BodyPoses
 from posegen.features.matte import nearest_known
 from posegen.features.mesh_warp import Mesh, grid_mesh, is_covered, sample_texture, target_positions, warp_texture
+from posegen.features.skinning import bone_turns, move_vertices
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 
@@ -112,6 +113,8 @@ class Layer:
     mesh: Mesh
     weights: np.ndarray
     """(V, 15): how much each vertex follows each of `SOFT_BONES`; rows sum to 1."""
+    pivots: np.ndarray
+    """(V, 2): the joint around which each vertex bends, in pixels; itself where it bends around none."""
     bones: BoneFrame
     """The pose in which it was seen."""
     texture: np.ndarray
@@ -325,7 +328,7 @@ def draw_layers(
         record: Where it is written down what each pixel shows; its picture is the canvas.
     """
     targets: dict[int, BoneFrame] = {}
-    maps: dict[int, np.ndarray] = {}  # layers that were seen in one pose share them
+    maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # layers that were seen in one pose share them
     for index in order_by_depth(pose):
         if index not in views:
             continue
@@ -338,7 +341,8 @@ def draw_layers(
         layer = view.layer(shown, target.faces_viewer)
         if layer is not None:
             if id(layer.bones) not in maps:
-                maps[id(layer.bones)] = bone_maps(layer.bones, target, scale)
+                moved = bone_maps(layer.bones, target, scale)
+                maps[id(layer.bones)] = moved, bone_turns(moved, layer.bones, target)
             if record is None:
                 _lay_over(canvas, layer, maps[id(layer.bones)])
             else:
@@ -346,20 +350,28 @@ def draw_layers(
                 _record(record, layer, maps[id(layer.bones)], shown, is_own, shown in view.borrowed)
 
 
-def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray) -> None:
+def _lay_over(canvas: np.ndarray, layer: Layer, maps: tuple[np.ndarray, np.ndarray]) -> None:
     """Draw a layer onto a canvas (H, W, 3) uint8."""
-    moved = _move(layer, maps)
+    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
     step = max(round(canvas.shape[0] / _SAMPLES), 2)
     warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
     if warped is not None:
         _blend(canvas, *warped)
 
 
-def _record(record: LayeredFrame, layer: Layer, maps: np.ndarray, index: int, is_own: bool, is_borrowed: bool) -> None:
+def _record(
+    record: LayeredFrame,
+    layer: Layer,
+    maps: tuple[np.ndarray, np.ndarray],
+    index: int,
+    is_own: bool,
+    is_borrowed: bool,
+) -> None:
     """Draw a layer onto the picture of a record, and write down where its pixels come from."""
     height, width = record.opacity.shape
     step = max(round(height / _SAMPLES), 2)
-    found = target_positions(layer.mesh, _move(layer, maps), (height, width), step)
+    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
+    found = target_positions(layer.mesh, moved, (height, width), step)
     if found is None:
         return
     positions, (left, top) = found
@@ -378,12 +390,6 @@ def _record(record: LayeredFrame, layer: Layer, maps: np.ndarray, index: int, is
     sure = np.full((height, width), 255, np.uint8)
     sure[layer.box] = np.where(layer.sure | (layer.opacity[layer.box] == 0), 255, 0)
     record.sure[window][takes] = (sample_texture(sure, positions) > _HALF)[takes] & is_own
-
-
-def _move(layer: Layer, maps: np.ndarray) -> np.ndarray:
-    """Where the vertices of a layer are in the target, (V, 2)."""
-    blended = np.tensordot(layer.weights, maps, axes=1)  # (V, 2, 3)
-    return np.einsum("vij,vj->vi", blended[..., :2], layer.mesh.vertices) + blended[..., 2]
 
 
 def _blend(canvas: np.ndarray, part: np.ndarray, corner: tuple[int, int]) -> None:
@@ -435,6 +441,7 @@ class _Division:
                 sure[rows, columns],
                 mesh,
                 weights,
+                self._pivots(index, mesh.vertices, weights),
                 self.bones,
                 np.zeros((0, 0, 4), np.uint8),
             )
@@ -692,6 +699,23 @@ class _Division:
             rest = rest * share
         weights[:, chain[-1]] = rest
         return weights
+
+    def _pivots(self, index: int, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Joints (V, 2) around which vertices bend: those of a limb's bones between which they lie."""
+        if index not in _CHAINS:
+            return points
+        joints = np.zeros((len(points), 2))
+        shares = np.zeros((len(points), 1))
+        near = SOFT_BONES.index("chest" if index in _ARMS else "pelvis")
+        for far in (SOFT_BONES.index(name) for name in _CHAINS[index]):
+            if self.bones.seen[far]:
+                share = (weights[:, near] * weights[:, far])[:, None]
+                joints, shares, near = joints + share * self.bones.origins[far], shares + share, far
+        joints = np.where(shares > 1e-6, joints / np.maximum(shares, 1e-6), points)
+        if index in _ARMS:  # cloth at the armpit is pulled together where that at the shoulder is stretched
+            inner = self._at_armpit(points, index)[:, None]
+            joints = inner * points + (1 - inner) * joints
+        return joints
 
     def _torso_weights(self, points: np.ndarray) -> np.ndarray:
         """Chest above, pelvis below; near shoulders and hips the limbs pull."""
