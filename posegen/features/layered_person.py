@@ -85,6 +85,7 @@ _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be so
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
+_RIM = 2  # pixels of clothes beside hands, whose colours mix with theirs
 _FEWEST = 12  # pixels of a layer that is worth showing
 _CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
 _ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
@@ -426,7 +427,7 @@ class _Division:
             shown = own | self._overlap(index)
             region = shown | self._hidden(index)
             opacity = _soften(region) * np.where(region & ~shown, 1, self.matte)
-            sure = self._own_colors(shown)
+            sure = self._own_colors(shown, _RIM if index in (_TORSO, *_LEGS, _SKIRT) else 1)
             if not sure.any():
                 continue  # a few pixels at most
             rows, columns = _bounding_box(opacity > 0, margin=3)
@@ -448,15 +449,15 @@ class _Division:
             found[index] = layer.showing(self.image)
         return found
 
-    def _own_colors(self, shown: np.ndarray) -> np.ndarray:
+    def _own_colors(self, shown: np.ndarray, rim: int) -> np.ndarray:
         """Where the picture's colours are those of a layer, (H, W) bool.
 
-        Not at the border to the background or to another class, whose colours mix with it, but beyond the border to a
-        layer of the same cloth or skin, so that no seam is seen.
+        Not at the border to the background or, by so many pixels of a rim, to another class, whose colours mix with
+        it, but beyond the border to a layer of the same cloth or skin, so that no seam is seen.
         """
         near = cv2.dilate(shown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         same = self.classes == self.classes.ravel()[nearest_known(shown)]
-        foreign = cv2.dilate((~same).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        foreign = cv2.dilate((~same).astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
         return near & ~foreign & (self.matte > _SURE)
 
     # ---- Which layer each pixel belongs to
@@ -467,7 +468,10 @@ class _Division:
         ys, xs = np.nonzero(self.classes)
         if len(ys):
             parts[ys, xs] = self._distances(ys, xs).argmin(axis=0) + 1
-        return np.where(self.classes > 0, cv2.medianBlur(parts, 5).astype(np.int8) - 1, -1)
+        smooth = cv2.medianBlur(parts, 5)
+        fingers = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in _ARMS])
+        smooth = np.where(fingers, parts, smooth)
+        return np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1)
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         """How far pixels (N,) are from each layer, in half widths: (7, N)."""
