@@ -32,7 +32,7 @@ from posegen.features.matte import nearest_known
 from posegen.features.mesh_warp import Mesh, grid_mesh, is_covered, sample_texture, target_positions, warp_texture
 from posegen.features.skinning import bone_turns, move_vertices
 from posegen.person_classes import PersonClass
-from posegen.skeletons import joint_indices
+from posegen.skeletons import joint_indices, swap_left_right
 
 LAYERS: tuple[str, ...] = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg", "skirt")
 """What can lie before or behind something else."""
@@ -83,6 +83,8 @@ _MISFITS = {
 _WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin before trousers is a hand's
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
+_OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
+_LEG_REACH, _BEHIND_LEG = 1.1, 3.0  # half widths that a leg before another takes, and how much less these are the other's
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
 _RIM = 2  # pixels of clothes beside hands, whose colours mix with theirs
@@ -182,9 +184,12 @@ class LayeredPerson:
         """
         if not has_trunk(pose):
             raise ConfigError("the person's shoulders and hips are not all seen, expected both of both")
-        layers = _Division(image, pose, labels, matte).layers()
+        division = _Division(image, pose, labels, matte)
+        layers = division.layers()
         handless = {arm for arm, side in zip(_ARMS, ("right", "left"), strict=True) if hides_hand(pose, labels, side)}
         whole = {index for index in (*_ARMS, *_LEGS) if _shows_limb(layers, index, pose)} - handless
+        if division.front_leg in whole:
+            whole -= {_OTHER_SIDE[division.front_leg]}
         missing = [index for index in (*_ARMS, *_LEGS) if index not in whole]
         flipped = [np.ascontiguousarray(one[:, ::-1]) for one in (image, labels, matte)]
         mirrored = mirror_pose(pose, image.shape[1])
@@ -414,6 +419,7 @@ class _Division:
         # The soft border of a person has the class of the person beside it.
         self.classes = np.where(inside, labels.ravel()[nearest_known(labels > 0)], 0) if labels.any() else labels
         self.has_skirt = self._finds_skirt()
+        self.front_leg = self._find_front_leg()
         self.parts = self._divide()
 
     def layers(self) -> dict[int, Layer]:
@@ -503,6 +509,8 @@ class _Division:
                 if is_clothed:
                     wide = np.linalg.norm(points - wrist, axis=1) < _WHOLE_HAND * self.trunk
                     distances[list(_LEGS)] += _MISFITS[PersonClass.LOWER][2] * (wide & skin)
+        if self.front_leg >= 0:
+            distances[_OTHER_SIDE[self.front_leg]] += _BEHIND_LEG * (distances[self.front_leg] < _LEG_REACH)
         if self.has_skirt:
             below = self._share_along(points, "chest", 0.85, 1.0) > 0.5
             cloth = np.isin(classes, _CLOTH)
@@ -520,7 +528,16 @@ class _Division:
         outline: there it is as wide as on the other, within what people measure.
         """
         usual = _HALF_WIDTHS[SOFT_BONES[bone].split("_", 1)[1]] * self.trunk
-        _, normal, (first, second) = self._find_outline(bone, usual)
+        middles, normal, (first, second) = self._find_outline(bone, usual)
+        name = SOFT_BONES[bone]
+        if name.endswith(("calf", "foot")) and self.front_leg >= 0:  # the outline is that of both legs
+            first, second = min(first, usual), min(second, usual)
+        elif name.endswith(("calf", "foot")):  # up to the middle between both legs
+            other = SOFT_BONES.index(swap_left_right(name))
+            if self.bones.seen[other]:
+                apart = float(np.median((self._points_on(other) - middles) @ normal)) / 2
+                if abs(apart) > _SLIMMEST * usual / 2:
+                    first, second = (min(first, apart), second) if apart > 0 else (first, min(second, -apart))
         if np.isfinite(first) and np.isfinite(second):
             half, offset = (first + second) / 2, (first - second) / 2
         elif np.isfinite(first) or np.isfinite(second):
@@ -542,10 +559,9 @@ class _Division:
             (9, 2) points on the bone; (2,) the unit vector to its first side; and the distance in pixels on the first
             and the second side, infinite where there is no outline near.
         """
-        start, vector = self.bones.origins[bone], self.bones.along[bone]
+        vector, middles = self.bones.along[bone], self._points_on(bone)
         normal = np.array([vector[1], -vector[0]]) / max(np.hypot(*vector), 1e-6)
         reach = np.arange(0, _WIDEST_LIMB * usual, 0.5)
-        middles = start + np.linspace(0.25, 0.75, 9)[:, None] * vector
         sides = []
         for sign in (1, -1):
             points = middles[:, None] + sign * reach[:, None] * normal  # (9, R, 2)
@@ -556,6 +572,10 @@ class _Division:
             ends = np.where(person.all(axis=1), np.inf, reach[(~person).argmax(axis=1)])
             sides.append(float(np.median(ends)))
         return middles, normal, sides
+
+    def _points_on(self, bone: int) -> np.ndarray:
+        """Points (9, 2) in the middle of a bone."""
+        return self.bones.origins[bone] + np.linspace(0.25, 0.75, 9)[:, None] * self.bones.along[bone]
 
     def _past_edge(self, points: np.ndarray, bone: int) -> np.ndarray:
         """How many pixels points (N, 2) lie past an edge that ends an arm before the body, at most `_PAST`.
@@ -605,6 +625,18 @@ class _Division:
         knees = self._classes_along(("right_calf", "left_calf"))
         is_bare = bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
         return bool(between > 0.8 and is_bare)
+
+    def _find_front_leg(self) -> int:
+        """The leg that hides the lower part of the other one, as with crossed legs; -1 where none does."""
+        depths = self.pose.depths[_ANKLES]
+        calves = [SOFT_BONES.index(_CHAINS[leg][1]) for leg in _LEGS]
+        if not np.isfinite(depths).all() or not all(self.bones.seen[calf] for calf in calves):
+            return -1
+        front = int(depths.argmax())
+        back = calves[1 - front]
+        points = self.bones.origins[back] + np.linspace(0.4, 1, 7)[:, None] * self.bones.along[back]
+        nearest = float(self._bone_distance(points, calves[front], self.trunk).min())
+        return _LEGS[front] if nearest < _OVERLAP * _HALF_WIDTHS["calf"] * self.trunk else -1
 
     def _classes_along(self, names: Iterable[str]) -> np.ndarray:
         """The classes of pixels along bones, between their ends; that of nobody where none is seen."""
