@@ -80,6 +80,7 @@ _MISFITS = {
     PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0, _NEVER),
     PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
 }
+_BARE, _CLOTH_AT_BARE_ARM = 0.8, 3.0  # share of skin along a bare arm, and half widths that cloth is less likely its
 _WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin before trousers is a hand's
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
@@ -87,7 +88,8 @@ _OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before e
 _LEG_REACH, _BEHIND_LEG = 1.1, 3.0  # half widths that a leg before another takes, and how much less these are the other's
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
-_RIM = 2  # pixels of clothes beside hands, whose colours mix with theirs
+_RIM = 3  # pixels of clothes beside hands, whose colours mix with theirs
+_SPECK = 0.03  # of a layer's largest piece: smaller ones are others' pixels
 _FEWEST = 12  # pixels of a layer that is worth showing
 _CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
 _ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
@@ -477,7 +479,7 @@ class _Division:
         smooth = cv2.medianBlur(parts, 5)
         fingers = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in _ARMS])
         smooth = np.where(fingers, parts, smooth)
-        return np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1)
+        return _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         """How far pixels (N,) are from each layer, in half widths: (7, N)."""
@@ -497,6 +499,8 @@ class _Division:
                     distance = self._bone_distance(points - offset, bone, beyond) / width
                     if layer in _ARMS and foreshortening(self.pose, name) > _IN_PLANE:
                         distance = distance + self._past_edge(points, bone)
+                    if layer in _ARMS and (self._classes_along((name,)) == PersonClass.SKIN).mean() > _BARE:
+                        distance = distance + _CLOTH_AT_BARE_ARM * np.isin(classes, _CLOTH)
                     distances[layer] = np.minimum(distances[layer], distance)
         is_clothed = bool(np.isin(self._classes_along(("right_thigh", "left_thigh")), _CLOTH).mean() > 0.5)
         for name in ("right_forearm", "left_forearm"):
@@ -764,7 +768,8 @@ class _Division:
                 pull *= np.clip(1.5 - self._bone_distance(points, bone) / width, 0, 1)
                 if name.endswith("arm"):
                     from_joint = np.linalg.norm(points - self.bones.origins[bone], axis=1)
-                    pull *= np.clip(2 - from_joint / (0.15 * self.trunk), 0, 1)
+                    # Below an arm that is spread, a corner of the trunk reaches far along the sleeve.
+                    pull *= np.clip(2 + 2 * self._spread(bone) - from_joint / (0.15 * self.trunk), 0, 1)
                 weights[:, bone] = pull
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
         rest = 1 - weights.sum(axis=1)
@@ -772,6 +777,12 @@ class _Division:
         weights[:, SOFT_BONES.index("chest")] += rest * (1 - down)
         weights[:, SOFT_BONES.index("pelvis")] += rest * down
         return weights
+
+    def _spread(self, arm: int) -> float:
+        """How far an upper arm is spread from the trunk, 0 hanging to 1 at a right angle and beyond."""
+        along, down = self.bones.along[arm], self.bones.along[SOFT_BONES.index("chest")]
+        cosine = float(along @ down) / max(float(np.hypot(*along) * np.hypot(*down)), 1e-9)
+        return float(np.sqrt(1 - np.clip(cosine, 0, 1) ** 2))
 
     def _skirt_weights(self, points: np.ndarray) -> np.ndarray:
         """The pelvis at the hips, and further down both thighs, the nearer one more."""
@@ -838,6 +849,18 @@ def _connected(region: np.ndarray, seed: np.ndarray) -> np.ndarray:
     """The parts of a region (H, W) bool that touch a seed."""
     _, numbers = cv2.connectedComponents((region | seed).astype(np.uint8))
     return region & np.isin(numbers, np.unique(numbers[seed]))
+
+
+def _without_specks(parts: np.ndarray) -> np.ndarray:
+    """Return parts (H, W) int8 whose small pieces, away from the rest of their layer, belong to what is beside them."""
+    specks = np.zeros(parts.shape, bool)
+    for index in np.unique(parts[parts >= 0]):
+        _, numbers, stats, _ = cv2.connectedComponentsWithStats((parts == index).astype(np.uint8))
+        areas = stats[:, cv2.CC_STAT_AREA]
+        small = np.flatnonzero(areas < _SPECK * areas[1:].max())
+        specks |= (parts == index) & np.isin(numbers, small[small > 0])
+    kept = (parts >= 0) & ~specks
+    return np.where(specks, parts.ravel()[nearest_known(kept)], parts) if kept.any() else parts
 
 
 def _bounding_box(region: np.ndarray, margin: int) -> tuple[slice, slice]:
