@@ -12,7 +12,7 @@ _CLOTH = (PersonClass.UPPER, PersonClass.LOWER, PersonClass.ONE_PIECE)
 _CORE = 0.008  # of the height: so far from other classes a pixel is surely of its own
 _BAND = 0.022  # of the height: how far a border is moved at most
 _AROUND = 0.02  # of the height: sigma of the surroundings in which colours are compared
-_CONTRAST = 20.0  # in L, a and b, between skin and cloth: below, colours do not say which is which
+_CONTRAST = 32.0  # in L, a and b, between skin and cloth: below, colours do not say which is which
 _CLEARLY = 0.6  # of the distance to the own class's colour, below which a pixel is of the other class
 _FEWEST = 1e-3  # weight of a class's surroundings that says something
 
