@@ -36,7 +36,8 @@ def settle_skin_borders(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     height = len(image)
     colors = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 0.6).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     near = _dilate(skin, _BAND * height) & _dilate(cloth, _BAND * height)
-    means, weights = zip(*(_mean_around(colors, side, _CORE * height, _AROUND * height) for side in (skin, cloth)))
+    around = [_mean_around(colors, side, _CORE * height, _AROUND * height) for side in (skin, cloth)]
+    means, weights = [mean for mean, _ in around], [weight for _, weight in around]
     to_skin, to_cloth = (np.linalg.norm(colors - mean, axis=-1) for mean in means)
     told = near & (np.minimum(*weights) > _FEWEST) & (np.linalg.norm(means[0] - means[1], axis=-1) > _CONTRAST)
     becomes_skin = _without_specks(told & cloth & (to_skin < _CLEARLY * to_cloth), skin)

@@ -85,7 +85,10 @@ _WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin befo
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
 _OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
-_LEG_REACH, _BEHIND_LEG = 1.1, 3.0  # half widths that a leg before another takes, and how much less these are the other's
+_LEG_REACH, _BEHIND_LEG = (
+    1.1,
+    3.0,
+)  # half widths that a leg before another takes, and how much less these are the other's
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
 _RIM = 3  # pixels of clothes beside hands, whose colours mix with theirs
@@ -726,7 +729,9 @@ class _Division:
         if not chain:
             weights[:, base] = 1
             return weights
-        later = _CROTCH * self._between_legs(points, index) if index in _LEGS else _ARMPIT * self._at_armpit(points, index)
+        later = (
+            _CROTCH * self._between_legs(points, index) if index in _LEGS else _ARMPIT * self._at_armpit(points, index)
+        )
         rest = self._share_along(points, SOFT_BONES[chain[0]], -0.1 + later, 0.3 + later)
         weights[:, base] = 1 - rest
         for near, far in pairwise(chain):

@@ -69,7 +69,7 @@ def _past_the_side(step: float, source: BoneFrame, target: BoneFrame, arm: int) 
 
 
 def _raised(frame: BoneFrame, arm: int) -> tuple[float, float]:
-    """Return by which angle an upper arm is raised past the side of the body, and in which sense that turns, 1 or -1."""
+    """Return by which angle an upper arm is raised past the body's side, and in which sense that turns, 1 or -1."""
     down, along = frame.along[_CHEST], frame.along[arm]
     shoulder = frame.origins[arm] - frame.origins[_CHEST]
     sense = 1.0 if down[0] * shoulder[1] - down[1] * shoulder[0] >= 0 else -1.0

@@ -32,7 +32,7 @@ def test_one_bone_moves_its_vertices_as_its_map_does():
 
 def test_cloth_keeps_its_distance_from_the_joint_where_matrices_would_shrink_it():
     joint = find_bones(make_pose()).origins[UPPER_ARM]
-    point, half = joint + [[8.0, 0.0]], {CHEST: 0.5, UPPER_ARM: 0.5}
+    point, half = joint[None] + np.array([8.0, 0.0]), {CHEST: 0.5, UPPER_ARM: 0.5}
     shoulder = find_bones(make_pose(ARM_UP)).origins[UPPER_ARM]
     bent = np.linalg.norm(moved(point, half, joint[None], make_pose(ARM_UP)) - shoulder)
     blended = np.linalg.norm(moved(point, half, point, make_pose(ARM_UP)) - shoulder)
@@ -43,7 +43,7 @@ def test_raised_arm_goes_past_the_side_of_the_body():
     """Half way, what is between chest and arm points outwards, whichever way is shorter."""
     source = find_bones(make_pose())
     joint = source.origins[UPPER_ARM]
-    below = joint + [[0.0, 10.0]]
+    below = joint[None] + np.array([0.0, 10.0])
     for elbow in ((92, 18), (80, 18), (76, 22)):
         pose = make_pose({"left_elbow": elbow, "left_wrist": (elbow[0] - 2, 2)})
         half_way = moved(below, {CHEST: 0.5, UPPER_ARM: 0.5}, joint[None], pose)[0]
