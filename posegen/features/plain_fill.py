@@ -83,8 +83,8 @@ def _sides_of(known: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], tuple[n
 def _join_sides(image: np.ndarray, known: np.ndarray, plain: np.ndarray) -> np.ndarray:
     """Return a picture (H, W, 3) float32 whose plain pixels lie between the known ones on their left and right."""
     weight = known.astype(np.float32)
-    around = cv2.GaussianBlur(image * weight[..., None], (0, 0), 2)
-    around /= np.maximum(cv2.GaussianBlur(weight, (0, 0), 2), 1e-6)[..., None]
+    spread = np.maximum(cv2.GaussianBlur(weight, (0, 0), 2), 1e-6)[..., None]
+    around = cv2.GaussianBlur(image * weight[..., None], (0, 0), 2) / spread
     total = np.zeros(image.shape, np.float32)
     shares = np.zeros((*known.shape, 1), np.float32)
     columns = np.arange(known.shape[1])
@@ -97,7 +97,8 @@ def _join_sides(image: np.ndarray, known: np.ndarray, plain: np.ndarray) -> np.n
     sigma = _ROWS * len(image)
     column = cv2.getGaussianKernel(2 * round(3 * sigma) + 1, sigma, cv2.CV_32F)
     smooth = cv2.sepFilter2D(joined * trusted[..., None], cv2.CV_32F, np.ones(1, np.float32), column)
-    smooth /= np.maximum(cv2.sepFilter2D(trusted, cv2.CV_32F, np.ones(1, np.float32), column), 1e-6)[..., None]
+    counts = cv2.sepFilter2D(trusted, cv2.CV_32F, np.ones(1, np.float32), column)
+    smooth = smooth / np.maximum(counts, 1e-6)[..., None]
     return np.where(plain[..., None], smooth, joined)
 
 
@@ -108,8 +109,7 @@ def _grain(image: np.ndarray, avoid: np.ndarray) -> np.ndarray:
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), _GRAIN_SIGMA)
     smooth = cv2.GaussianBlur(values * known[..., None], (0, 0), _GRAIN_SIGMA) / np.maximum(weight, 1e-6)[..., None]
     fine = np.where(known[..., None], values - smooth, 0)
-    edges = _dilate((np.abs(fine) > _LARGEST_GRAIN).any(axis=-1), 3)
-    fine[edges] = 0
+    fine[_dilate(np.abs(fine).max(axis=-1) > _LARGEST_GRAIN, 3)] = 0
     (left, on_left), (right, on_right) = _sides_of(known)
     columns = np.arange(avoid.shape[1])
     from_left, from_right = 2 * left - columns, 2 * right - columns

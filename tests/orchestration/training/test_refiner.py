@@ -63,7 +63,7 @@ def test_pictures_and_figures_are_in_mlflow(pairs, tmp_path, new_store, monkeypa
     assert [metric.value for metric in recorded] == [history(run)[epoch]["val/near_l1"] for epoch in (1, 2)]
     pictures = [artifact.path for artifact in client.list_artifacts(found.run_id, "images")]
     for step in (1, 2):
-        assert any("refined" in path and f"step%{step}%" in path for path in pictures), pictures
+        assert any("refined" in path and f"+step+{step}+" in path for path in pictures), pictures
 
 
 @pytest.mark.ray
