@@ -423,6 +423,7 @@ class _Division:
         inside = matte > _NOBODY
         # The soft border of a person has the class of the person beside it.
         self.classes = np.where(inside, labels.ravel()[nearest_known(labels > 0)], 0) if labels.any() else labels
+        self.hands = self._find_hands()
         self.has_skirt = self._finds_skirt()
         self.front_leg = self._find_front_leg()
         self.parts = self._divide()
@@ -463,13 +464,14 @@ class _Division:
     def _own_colors(self, shown: np.ndarray, rim: int) -> np.ndarray:
         """Where the picture's colours are those of a layer, (H, W) bool.
 
-        Not at the border to the background or, by so many pixels of a rim, to another class, whose colours mix with
-        it, but beyond the border to a layer of the same cloth or skin, so that no seam is seen.
+        Not at the border to the background or to another class, by so many pixels of a rim to hands, whose colours mix
+        with it, but beyond the border to a layer of the same cloth or skin, so that no seam is seen.
         """
         near = cv2.dilate(shown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         same = self.classes == self.classes.ravel()[nearest_known(shown)]
-        foreign = cv2.dilate((~same).astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
-        return near & ~foreign & (self.matte > _SURE)
+        foreign = cv2.dilate((~same).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        hands = cv2.dilate((self.hands & ~same).astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
+        return near & ~foreign & ~hands & (self.matte > _SURE)
 
     # ---- Which layer each pixel belongs to
 
@@ -632,6 +634,15 @@ class _Division:
         knees = self._classes_along(("right_calf", "left_calf"))
         is_bare = bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
         return bool(between > 0.8 and is_bare)
+
+    def _find_hands(self) -> np.ndarray:
+        """Skin (H, W) bool around the wrists."""
+        near = np.zeros(self.labels.shape, np.uint8)
+        for bone in (SOFT_BONES.index("right_forearm"), SOFT_BONES.index("left_forearm")):
+            if self.bones.seen[bone]:
+                wrist = self.bones.origins[bone] + self.bones.along[bone]
+                cv2.circle(near, wrist.round().astype(int).tolist(), round(_WHOLE_HAND * self.trunk), 1, -1)
+        return (near > 0) & (self.classes == PersonClass.SKIN)
 
     def _find_front_leg(self) -> int:
         """The leg that hides the lower part of the other one, as with crossed legs; -1 where none does."""
