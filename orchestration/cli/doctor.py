@@ -88,7 +88,7 @@ def _memory() -> Iterator[MachineCheck]:
 
 
 def _disk() -> Iterator[MachineCheck]:
-    from posegen.weights.registry import cache_folder
+    from posegen.io.cache import cache_folder
 
     for name, folder in (("disk here", Path.cwd()), ("disk of the cache", cache_folder())):
         there = next(one for one in (folder, *folder.parents) if one.exists())
@@ -103,7 +103,8 @@ def _disk() -> Iterator[MachineCheck]:
 
 
 def _weights() -> Iterator[MachineCheck]:
-    from posegen.weights.registry import cache_folder, is_cached
+    from posegen.io.cache import cache_folder
+    from posegen.weights.registry import is_cached
 
     missing = [name for name in _NEEDED if not is_cached(name)]
     found = f"{', '.join(missing)} not here yet" if missing else f"{', '.join(_NEEDED)} in {cache_folder()}"

@@ -6,7 +6,6 @@ import logging
 import sys
 import threading
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from rich.logging import RichHandler
 
@@ -45,11 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         exit_on_sigterm()
     try:
         with naming_system_errors():
-            words = sys.argv[1:] if arguments is None else list(arguments)
-            if words == ["--version"]:
-                print(f"posegen {version('posegen')}")
-                return
-            build_app().parse("posegen", words)()
+            build_app().parse("posegen", sys.argv[1:] if arguments is None else arguments)()
     except PosegenError as error:
         errors.print("posegen:", in_one_line(error), markup=False)
         sys.exit(USAGE_ERROR)

@@ -35,10 +35,10 @@ from orchestration.tracking.client import (
 )
 from orchestration.tracking.run_log import RunDescription, RunLog
 from posegen.errors import PosegenError, TrackingError
+from posegen.io.cache import cache_folder
 from posegen.io.images import decode_png
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
-from posegen.weights.registry import cache_folder
 
 _log = logging.getLogger("posegen")
 

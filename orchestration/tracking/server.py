@@ -13,7 +13,6 @@ from http import HTTPStatus
 from orchestration.tracking.client import shown_store, tracking_uri
 from posegen.errors import TrackingError
 
-
 _TRAINING_VIEW = "/#/experiments?workflowType=machine_learning"  # the page begins with language models otherwise
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -57,11 +56,6 @@ def test_every_command_has_examples(words, capsys):
     function = next(iter(command.functions.values()))
     least = 2 if options_of(function) else 1
     assert shown.count("posegen ") >= least
-
-
-def test_the_version_is_printed(capsys):
-    cli.main(["--version"])
-    assert capsys.readouterr().out == f"posegen {version('posegen')}\n"
 
 
 def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
