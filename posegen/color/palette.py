@@ -63,7 +63,9 @@ def parse_color(text: str) -> tuple[float, float, float]:
     """
     shown = text[:_LONGEST]
     meant = suggestion(shown.lower(), ImageColor.colormap)
-    unknown = f"unknown colour {shown!r}{meant}, expected one like '#2a6fdb', 'teal', 'rgb(42 111 219)' or 'lab(60 40 -20)'"
+    unknown = (
+        f"unknown colour {shown!r}{meant}, expected one like '#2a6fdb', 'teal', 'rgb(42 111 219)' or 'lab(60 40 -20)'"
+    )
     if len(text) > _LONGEST:
         raise ColorError(unknown)
     function = _FUNCTION.fullmatch(text.strip())

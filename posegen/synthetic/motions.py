@@ -101,7 +101,9 @@ def perform_in_step(action: str, rest: np.ndarray, frames: int) -> Motion:
 
 def _check(action: str, frames: int | None) -> None:
     if action not in ACTIONS:
-        raise ConfigError(f"unknown action {action!r}{suggestion(action, ACTIONS)}, expected one of {', '.join(ACTIONS)}")
+        raise ConfigError(
+            f"unknown action {action!r}{suggestion(action, ACTIONS)}, expected one of {', '.join(ACTIONS)}"
+        )
     if frames is not None and frames < 1:
         raise ConfigError(f"a motion must have at least 1 frame, got {frames}")
 
