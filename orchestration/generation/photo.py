@@ -47,10 +47,12 @@ def animate_photo(
         PosegenError: See `plan_photo_videos`, or a video cannot be written. Nothing is written then.
     """
     inputs = path, view, moves, colors
-    output.require_place_for((moves.num_motions if view.poses is None else 1) * colors.num_videos)
+    if colors.num_videos == 1:  # before the work is done; with --sample, what is wrong with it is named first
+        output.require_place_for(moves.num_motions if view.poses is None else 1)
     if output.out.suffix:  # before the work is done
         output.require_videos([output.out], *inputs)
     planned = plan_photo_videos(path, moves, colors, view)
+    output.require_place_for(len(planned.videos))
     output.require_videos([output.path(video.name) for video in planned.videos], *inputs)
     videos, sheets, done = [], [], count(1)
     total = sum(len(video.poses.keypoints) for video in planned.videos)
