@@ -22,6 +22,8 @@ def naming_system_errors() -> Iterator[None]:
         yield
     except OSError as error:
         text = in_one_line(error)
+        if error.filename is not None and error.strerror:  # without the number of the error
+            text = f"{error.filename}: {error.strerror}"
         if "AWS Error" in text:
             text += f" (endpoint and credentials are those of {', '.join(_AWS)} or of ~/.aws)"
         raise StorageError(text) from error

@@ -171,6 +171,7 @@ class PhotoRenderer:
         asked = _Asked(options)
         moves, colors, view = asked.read(MotionSettings), asked.read(ColorSettings), asked.read(PhotoSettings)
         asked.require_all_known("a photo", unused=("exact_color",))
+        _require_motion(moves, view.poses)
         planned = plan_photo_videos(Path(photo), moves, colors, view)
         [video] = planned.videos
         movement = video.movement
@@ -217,6 +218,7 @@ class RunRenderer:
         asked.drop("poses")
         moves, colors = asked.read(MotionSettings), asked.read(ColorSettings)
         asked.require_all_known("a run", unused=tuple(one.name for one in fields(PhotoSettings)))
+        _require_motion(moves, poses)
         if poses and moves.is_given:
             raise ConfigError("got poses and a motion, expected one of them")
         data = open_clips(self._dataset, self.size)
@@ -351,3 +353,8 @@ def _picture_tag(image: np.ndarray, caption: str) -> str:
     Image.fromarray(image).save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<figure><img src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}</figcaption></figure>'
+
+
+def _require_motion(moves: MotionSettings, poses: Path | str | None) -> None:
+    if not (moves.is_given or poses):
+        raise ConfigError("no motion given, expected one of action, actions, motion and poses")

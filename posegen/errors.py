@@ -6,7 +6,9 @@ with code 2; any other exception is a fault of the program and ends with a trace
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 _USER = re.compile(r"(?<=://)(?:[^/\s@'\"]*:[^\s'\"]*|[^/\s@'\"]*)@(?=[\w.\[])")  # a password may have / and @
 _SECRET_OPTION = re.compile(r"(?i)([?&][\w-]*(?:password|passwd|secret|token|access_key)[\w-]*=)[^&\s'\"]+")
@@ -115,6 +117,12 @@ def first_line(error: BaseException) -> str:
 def in_one_line(error: BaseException) -> str:
     """An error's whole message in one line, or its type where it has none."""
     return hide_credentials(" ".join(str(error).split()) or type(error).__name__)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like an unknown one, as `` (did you mean wave?)``; empty where none is like it."""
+    similar = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 def hide_credentials(text: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from posegen.checkpoints.checkpoint import BEST, choosing_checkpoint
 
-_HELP = "Of a run: best by its metric of validation, last, or the number of an epoch that is kept."
+_HELP = "Which checkpoint of a run: best (by its validation metric), last, or the number of an epoch that was kept."
 
 
 def with_checkpoint(command: Callable[..., None]) -> Callable[..., None]:
@@ -25,5 +24,6 @@ def with_checkpoint(command: Callable[..., None]) -> Callable[..., None]:
     own = inspect.Parameter("checkpoint", inspect.Parameter.KEYWORD_ONLY, default=BEST, annotation=str)
     vars(run_command)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), own])
     run_command.__annotations__ = {**command.__annotations__, "checkpoint": str}
-    run_command.__doc__ = re.sub(r"\s*\Z", f"\n        checkpoint: {_HELP}\n    ", command.__doc__ or "")
+    arguments, examples, shown = (command.__doc__ or "").partition("\n\n    Examples:\n")
+    run_command.__doc__ = f"{arguments.rstrip()}\n        checkpoint: {_HELP}\n    {examples}{shown}"
     return run_command

@@ -107,8 +107,8 @@ def _weights() -> Iterator[MachineCheck]:
     from posegen.weights.registry import is_cached
 
     missing = [name for name in _NEEDED if not is_cached(name)]
-    found = f"{', '.join(missing)} not here yet" if missing else f"{', '.join(_NEEDED)} in {cache_folder()}"
-    advice = "they are fetched when first used; for a machine without network: posegen weights fetch" if missing else ""
+    found = f"{', '.join(missing)} not downloaded yet" if missing else f"{', '.join(_NEEDED)} in {cache_folder()}"
+    advice = "nothing: the first use downloads them; before working offline: posegen weights fetch" if missing else ""
     yield MachineCheck("weights", "note" if missing else "ok", found, advice)
 
 

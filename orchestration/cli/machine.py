@@ -27,8 +27,8 @@ def machine_commands(app: Callable[[], Group]) -> Section:
     def _doctor() -> None:
         """Check this machine, and say what is missing.
 
-        Looked at are versions, devices, memory, disk, pretrained weights, Ray and MLflow. Ends with code 1 where
-        something is broken.
+        Checks versions, devices, memory, disk, pretrained weights, Ray and MLflow. Ends with code 1 if something is
+        broken.
 
         Examples:
             posegen doctor
@@ -44,7 +44,7 @@ def machine_commands(app: Callable[[], Group]) -> Section:
 
     @commands.command("completion")
     def _completion(shell: Positional[Shell]) -> None:
-        """Print a script for the completion of commands by a shell.
+        """Print a completion script for a shell.
 
         Load it at the shell's start: source <(posegen completion bash), or posegen completion fish | source.
 

@@ -29,10 +29,12 @@ from posegen.errors import PosegenError, hide_credentials, in_one_line
 
 _STOPPED = "posegen: stopped; the same command goes on from what is finished"
 _INTERRUPTED = 130
-DESCRIPTION = """Controllable human action video: a pose sequence and a clothing colour in, a video out.
+DESCRIPTION = """Generate a video of a person from a picture, a pose sequence and a clothing colour.
 
-The steps: studio, or your own videos → prepare → colorize → train color_encoder (upper, lower) → train video_generator
-→ evaluate, generate, animate. `posegen demo` runs all of them in a few minutes."""
+From one photo, without training: posegen animate photo.jpg --action wave --upper teal --out wave.mp4
+
+From networks trained on your own videos (or on those of studio): prepare → colorize → train color_encoder (upper,
+lower) → train video_generator → evaluate, generate, animate. `posegen demo` runs all steps in a few minutes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

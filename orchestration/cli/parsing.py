@@ -39,6 +39,7 @@ _WIDEST = 100  # columns of a help screen
 _PLAINER: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"invalid literal for int\(\) with base 10: (.+)": r"got \1, expected a whole number",
     r"could not convert string to float: (.+)": r"got \1, expected a number",
+    r"no type matching .*<class '(?:int|float)'>: (.+)": r"\1",  # of an option that may be left out
     r"\. Expected one of \((.*?),?\)": lambda match: ", expected one of " + match[1].replace("'", ""),
     r"\. Expected 1 values": "",
 }

@@ -42,7 +42,9 @@ class _MotionOptions(MotionSettings):
     """The motion of the person: generated for actions, or read from a file."""
 
     action: UseAppendAction[tuple[str, ...]] = ()
-    """An action, or several separated by commas; may be given again. Each gives one video."""
+    """An action, or several separated by commas; may be given again. Each gives one video. Without --actor: wave,
+    wave_one_hand, wave_both_hands, jumping_jacks, side_step, squat, arm_circles, salute, stretch, march_in_place,
+    point, bow, kick, clap, turn_torso, punch, boxing_guard, jump, sit, bend, raise_arms, turn, idle, walk or run."""
 
 
 @VIDEO_COMMANDS.command("generate")
@@ -88,15 +90,15 @@ def _animate(
 ) -> None:
     """Animate the person of a photo in given actions and colours.
 
-    Of a photo, the person's own pixels move, clothes take exactly the colours given, and no training is needed:
-    posegen animate photo.jpg --action wave_one_hand --upper teal --out wave.mp4
+    With a photo, the person's own pixels move, the clothes take exactly the colours given, and no training is needed:
+    posegen animate photo.jpg --action wave --upper teal --out wave.mp4
 
-    The motion is three-dimensional: generated for an action, by a trained ACTOR (--actor) or a procedure, or read from
-    a file. The person does it in their place and size. One action gives one video. Several, or --sample, give a folder
-    of videos.
+    The motion comes from an action (--action; procedural, or from a trained ACTOR with --actor), from a motion file
+    (--motion) or from a video of somebody else (--poses), and is fitted to the person's size and place. One action
+    gives one video. Several, or --sample, give a folder of videos.
 
     Args:
-        run: A photo, a video of the person, or a run of the stage video_generator or end_to_end.
+        run: A photo, a video of the person, or a run of the stage video_generator or end_to_end (with --content).
 
     Examples:
         posegen animate photo.jpg --action wave --upper '#2a6fdb' --lower black --out wave.mp4
@@ -111,7 +113,10 @@ def _animate(
 
     is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))
     if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
-        made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
+        with CountProgress(console, "frames") as progress:
+            made = animate_photo(
+                Path(run), moves=moves, output=output, colors=colors, view=view, on_frame=progress.update
+            )
     else:
         if Path(run).is_dir() and not is_run:
             raise ConfigError(f"{run} is a folder without a run, expected a photo, a video of the person or a run")
@@ -152,10 +157,10 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
 
 @VIDEO_COMMANDS.command("preview")
 def _preview(photo: Positional[Path], out: Path, view: PhotoSettings, writing: OverwriteSettings) -> None:
-    """Preview what a photo is good for.
+    """Show how posegen sees a photo, and which actions suit it.
 
-    The picture shows photo, pose, classes of pixels, layers and background side by side. Printed is what the photo
-    hides, and which actions suit it.
+    Writes a picture with photo, pose, classes of pixels, layers and background side by side. Prints what the photo
+    hides, and which actions will look good, fair or poor.
 
     Args:
         photo: An image file.
@@ -167,7 +172,8 @@ def _preview(photo: Positional[Path], out: Path, view: PhotoSettings, writing: O
     """
     from orchestration.generation.preview import preview
 
-    made = preview(photo, out, view, writing)
+    with console.status("looking at the photo …"):
+        made = preview(photo, out, view, writing)
     for line in made.report.findings or ["nothing is hidden: the person stands well in the picture"]:
         console.print(line, markup=False)
     for suitability in ("good", "fair", "poor"):
@@ -176,16 +182,16 @@ def _preview(photo: Positional[Path], out: Path, view: PhotoSettings, writing: O
             console.print(f"{suitability}: " + ", ".join(fits), markup=False)
         for reason in dict.fromkeys(filter(None, fits.values())):
             console.print(f"  {reason}: " + ", ".join(n for n, why in fits.items() if why == reason), markup=False)
-    console.print(f"the picture: {made.picture}", markup=False)
+    console.print(f"picture: {made.picture}", markup=False)
 
 
 @VIDEO_COMMANDS.command("colorways")
 def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
     """Show a photo of a person in many colours on one sheet.
 
-    Each colour of the upper garment is combined with each of the lower one. Texture and folds are kept, and so is what
-    is given no colour, pixel by pixel. How near each colour is to the one asked for is printed, and written as .csv
-    beside the sheet.
+    Combines each colour of the upper garment with each of the lower one. Keeps texture and folds, and every pixel of a
+    garment that is given no colour. Prints how far each colour is from the requested one (ΔE2000: below 1 is hardly
+    visible), and writes it as .csv beside the sheet.
 
     Args:
         photo: The photo of a person.
@@ -196,11 +202,12 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
     """
     from orchestration.generation.colorways import write_colorways
 
-    made = write_colorways(photo, settings)
+    with console.status("recolouring …"):
+        made = write_colorways(photo, settings)
     console.print(made.table())
     for note in made.notes:
         console.print(note, markup=False)
-    console.print(f"{made.num_pictures} pictures in {made.sheet}, the figures in {made.figures}", markup=False)
+    console.print(f"{made.num_pictures} pictures in {made.sheet}, their colours in {made.figures}", markup=False)
 
 
 @VIDEO_COMMANDS.command("transfer")
@@ -257,7 +264,7 @@ def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "
 
 
 def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluateSettings) -> None:
-    """Measure photos in motion, which need no run: posegen evaluate --pipeline photo CLIPS.
+    """Measure the photo pipeline, which needs no run: posegen evaluate --pipeline photo CLIPS.
 
     Later frames of each clip are shown from its first one, by layers as `posegen animate PHOTO` does, and compared with
     copying it, with rigid parts and, where a run is given, with Deformable GAN. People of --photos are shown in actions
@@ -318,7 +325,7 @@ def _print_table(lines: Sequence[tuple[str, ...]], names: int) -> None:
 
 
 def _print_videos(made: GeneratedVideos, out: Path) -> None:
-    videos = made.videos[0] if len(made.videos) == 1 else f"{len(made.videos)} videos in {out}"
+    videos = made.videos[0] if len(made.videos) == 1 else f"{len(made.videos)} videos in the folder {out}"
     sheets = f"a contact sheet in {made.sheets[0]}" if len(made.sheets) == 1 else f"{len(made.sheets)} contact sheets"
     console.print(f"{made.num_frames} frames in {videos}, {sheets}", markup=False)
     for region, note in made.colors.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from orchestration.cli.console import console
@@ -27,7 +28,10 @@ def _list_weights() -> None:
     """
     from posegen.weights.registry import listing
 
-    table = Table("name", "what it is", "licence", "source", "here")
+    table = Table("name", "what it is", "licence", "source", "here", box=SIMPLE_HEAD, pad_edge=False)
+    table.columns[0].no_wrap = True  # names are typed: whole, in one line
+    for column in table.columns[1:]:
+        column.overflow = "fold"
     for row in listing():
         here = "yes" if row["cached"] else "no"
         table.add_row(*(str(row[name]) for name in ("name", "description", "licence", "source")), here)
@@ -43,7 +47,7 @@ def _fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
 
     Examples:
         posegen weights fetch
-        posegen weights fetch blazepose
+        posegen weights fetch blazepose-detector blazepose-landmark
     """
     from posegen.weights.download import fetch
     from posegen.weights.registry import DEFAULTS

@@ -50,7 +50,7 @@ class Colorways:
 
     def table(self) -> Table:
         """The reports, for the console."""
-        table = Table("picture", "garment", "requested", "name", "ΔE2000", "of pixels")
+        table = Table("picture", "garment", "requested", "name", "ΔE2000", "per pixel")
         for number, report in self.reports:
             figures = (f"{report.median:.2f}", f"{report.per_pixel:.1f}")
             table.add_row(str(number), report.garment, report.requested, color_name(report.lab), *figures)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ImageColor
 
 from posegen.color.lab import delta_e_2000, in_gamut, lab_to_rgb, rgb_to_lab
-from posegen.errors import ColorError
+from posegen.errors import ColorError, suggestion
 
 MAX_AB = 90.0
 """Largest |a| and |b| that is sampled."""
@@ -62,7 +62,10 @@ def parse_color(text: str) -> tuple[float, float, float]:
         ColorError: if the text is not a colour.
     """
     shown = text[:_LONGEST]
-    unknown = f"unknown colour {shown!r}, expected one like '#2a6fdb', 'teal', 'rgb(42 111 219)' or 'lab(60 40 -20)'"
+    meant = suggestion(shown.lower(), ImageColor.colormap)
+    unknown = (
+        f"unknown colour {shown!r}{meant}, expected one like '#2a6fdb', 'teal', 'rgb(42 111 219)' or 'lab(60 40 -20)'"
+    )
     if len(text) > _LONGEST:
         raise ColorError(unknown)
     function = _FUNCTION.fullmatch(text.strip())

@@ -187,7 +187,8 @@ def _color_in_photo(path: Path, garment: Garment) -> Lab | None:
 
 def _note(text: str, color: CodedColor) -> str:
     beyond = gamut_note(color.lab)
-    return f"{text} is {hex_color(color.lab)}" + (f"; {beyond}" if beyond else "")
+    shown = hex_color(color.lab)
+    return (text if text.lower() == shown else f"{text} is {shown}") + (f"; {beyond}" if beyond else "")
 
 
 def _list(colors: Sequence[CodedColor]) -> str:

@@ -98,7 +98,7 @@ def resolve_motions(
         PosegenError: An action is unknown, or a file cannot be read or is too short.
     """
     if not moves.is_given:
-        raise ConfigError("say what the person does: --action NAME, --actions NAME NAME, or --motion FILE")
+        raise ConfigError("no motion given: use --action NAME, --actions NAME NAME, --motion FILE or --poses VIDEO")
     if moves.motion is not None:
         found = {moves.motion.stem: read_motion_file(moves.motion, moves.fps)}
     else:

@@ -39,20 +39,20 @@ class PhotoSettings:
     """How the person of a photo is shown."""
 
     poses: Path | None = None
-    """A video whose person leads, or a folder of OpenPose's JSON files (with --fps): the photo's person does the same.
-    Instead of an action or a motion file."""
+    """A driving video: the photo's person takes the poses of its person. Or a folder of OpenPose's JSON files (with
+    --fps). Instead of an action or a motion file."""
     size: str = "384x256"
     """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
     person: int = 1
-    """Which of several people in the photo: 1 for the most prominent, 2 for the next."""
+    """Which of several people in the photo: 1 is the most prominent, 2 the next."""
     travel: Literal["fit", "full"] = "fit"
     """How far actions go over the ground: as far as the person stays large in the picture, or all the way, with the
     person as small as that takes."""
     refiner: str = ""
     """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
     encoders: tuple[str, ...] = ()
-    """With a photo, runs whose colour codes --sample draws from, and colours go through that change: color_encoder's of
-    the upper and of the lower garment, or one of video_generator or end_to_end."""
+    """With a photo: runs whose colour codes --sample draws from, and --upper-to and --lower-to interpolate. Two runs of
+    color_encoder, one for each garment, or one of video_generator or end_to_end."""
 
     def __post_init__(self) -> None:
         if self.person < 1:

@@ -12,10 +12,10 @@ from posegen.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class OverwriteSettings:
-    """Whether files may be replaced. The base of settings of commands that write where they are told to."""
+    """Whether existing files may be replaced."""
 
     overwrite: bool = False
-    """Replace files that are there already. What the command reads is never replaced."""
+    """Replace existing files. Inputs of the command are never replaced."""
 
     def require_writable(self, files: Sequence[Path], *inputs: object) -> None:
         """Raise ConfigError, before any work is done, where a file cannot be written or would replace another.

@@ -92,7 +92,7 @@ def _choose(regions: Sequence[Region], person: int, size: tuple[int, int]) -> Re
         raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
     if len(regions) < person:
         seen = "one person is" if len(regions) == 1 else f"{len(regions)} people are"
-        raise PerceptionError(f"{seen} seen in the picture, expected {person}: --person says which of them is taken")
+        raise PerceptionError(f"{seen} seen in the picture, expected {person}: give a smaller --person")
     ordered = sorted(regions, key=lambda one: -prominence(np.array([one.x, one.y]), one.size, *size))
     return ordered[person - 1]
 

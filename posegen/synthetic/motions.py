@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, suggestion
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST
 from posegen.motion.floor import FEET
@@ -101,7 +101,9 @@ def perform_in_step(action: str, rest: np.ndarray, frames: int) -> Motion:
 
 def _check(action: str, frames: int | None) -> None:
     if action not in ACTIONS:
-        raise ConfigError(f"unknown action {action!r}, expected one of {list(ACTIONS)}")
+        raise ConfigError(
+            f"unknown action {action!r}{suggestion(action, ACTIONS)}, expected one of {', '.join(ACTIONS)}"
+        )
     if frames is not None and frames < 1:
         raise ConfigError(f"a motion must have at least 1 frame, got {frames}")
 

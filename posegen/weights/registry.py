@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from posegen.errors import WeightsError
+from posegen.errors import WeightsError, suggestion
 from posegen.io.cache import cache_folder
 from posegen.weights.readers import (
     read_gru_recognizer,
@@ -274,7 +274,8 @@ def listing() -> list[dict[str, str | bool]]:
 def look_up(name: str) -> Weight:
     """Return a line of the table. Raises WeightsError for an unknown name."""
     if name not in WEIGHTS:
-        raise WeightsError(f"unknown weights {name!r}, expected one of {sorted(WEIGHTS)}")
+        known = ", ".join(sorted(WEIGHTS))
+        raise WeightsError(f"unknown weights {name!r}{suggestion(name, WEIGHTS)}, expected one of {known}")
     return WEIGHTS[name]
 
 

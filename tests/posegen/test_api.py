@@ -82,7 +82,7 @@ def test_no_file_is_lost(photo, tmp_path):
         ({"action": "wave", "uper": "teal"}, "takes no option 'uper': did you mean 'upper'"),
         ({"action": "wave", "exact_color": True}, "a photo takes no option 'exact_color'"),
         ({"action": "wave", "upper": "teel"}, "teel"),
-        ({}, "say what the person does"),
+        ({}, "no motion given, expected one of action, actions, motion and poses"),
     ],
 )
 def test_mistakes_are_one_line(photo, options, message):

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from posegen.errors import PosegenError, TrackingError, first_line, hide_credentials, in_one_line
+from posegen.errors import PosegenError, TrackingError, first_line, hide_credentials, in_one_line, suggestion
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,11 @@ from posegen.errors import PosegenError, TrackingError, first_line, hide_credent
 )
 def test_addresses_are_shown_without_user_and_password(text, shown):
     assert hide_credentials(text) == shown
+
+
+def test_a_misspelt_word_gets_the_nearest_known_one():
+    assert suggestion("wvae", ("walk", "wave")) == " (did you mean wave?)"
+    assert suggestion("dance", ("walk", "wave")) == ""
 
 
 def test_every_error_hides_them_and_survives_pickling():

@@ -11,6 +11,7 @@ import pytest
 
 from orchestration.cli import main as cli
 from orchestration.cli.parsing import Group, options_of
+from posegen.synthetic.motions import ACTIONS
 from tests.support.command_line import refuse, run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,6 +59,18 @@ def test_every_command_has_examples(words, capsys):
     assert shown.count("posegen ") >= least
 
 
+@pytest.mark.parametrize("words", ["generate", "animate", "transfer", "evaluate", "export"])
+def test_the_checkpoint_is_explained(words, capsys):
+    _, out, _ = run(f"{words} --help", capsys)
+    assert "Which checkpoint of a run: best" in " ".join(re.sub("[│ \n]+", " ", out).split())
+
+
+def test_help_lists_the_actions(capsys):
+    _, out, _ = run("animate --help", capsys)
+    words = re.findall(r"\w+", out.split("--action ACTION")[1].split("--actions")[0])
+    assert set(ACTIONS) <= set(words)
+
+
 def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = run("--help", capsys)
@@ -85,6 +98,7 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
         ("animate run --content a --out b --action wave jump", "unrecognized options: jump", "animate"),
         ("generate run --content a --poses b --oout=c", "options: --oout=c (did you mean --out?)", "generate"),
         ("studio a --frames abc", "--frames: got 'abc', expected a whole number", "studio"),
+        ("animate a.jpg --out b.mp4 --yaw left", "--yaw: got 'left', expected a number", "animate"),
         ("studio a --frames", "missing value for argument '--frames'", "studio"),
         ("studio s3://bucket/a", "expected a local file or folder", "studio"),
         ("prepare a b --size 96", "--size: got '96', expected HEIGHTxWIDTH", "prepare"),

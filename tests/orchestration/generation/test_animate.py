@@ -181,11 +181,11 @@ def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_peopl
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--action fly --out x.mp4", "unknown action 'fly', expected one of ['wave_one_hand', 'wave_both_hands'"),
+        ("--action fly --out x.mp4", "unknown action 'fly', expected one of wave_one_hand, wave_both_hands"),
         ("--action fly --actor ACTOR --out x.mp4", "unknown action 'fly', expected one of wave, salute"),
         ("--action wave --actor RUN --out x.mp4", "is of the stage 'video_generator', expected 'actor'"),
         ("--action wave --actor nowhere --out x.mp4", "nowhere; train one with `posegen train`"),
-        ("--out x.mp4", "say what the person does: --action NAME, --actions NAME NAME, or --motion FILE"),
+        ("--out x.mp4", "no motion given: use --action NAME, --actions NAME NAME, --motion FILE or --poses VIDEO"),
         (
             "--action wave --motion x.npz --out x.mp4",
             "got several motions, expected one of --action, --actions and --motion",

@@ -63,6 +63,28 @@ def test_a_photo_does_an_action_in_a_colour(photo, tmp_path):
     assert made.colors["upper"] == "teal is #008080"
 
 
+def test_progress_counts_the_frames_of_all_videos(photo, tmp_path):
+    counted: list[tuple[int, int]] = []
+    animate_photo(
+        photo,
+        moves=MotionSettings(action=("wave", "kick"), frames=2),
+        output=OutputSettings(out=tmp_path / "videos"),
+        colors=OWN_COLORS,
+        view=PhotoSettings(size="96x64"),
+        on_frame=lambda done, total: counted.append((done, total)),
+    )
+    assert counted == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("out", "action", "message"),
+    [("x", ("wave",), "one video is written as .mp4"), ("x.mp4", ("wave", "kick"), "2 videos are written to a folder")],
+)
+def test_a_name_that_does_not_fit_is_refused_before_the_photo_is_read(out, action, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        animate(tmp_path / "missing.png", tmp_path / out, action=action)
+
+
 def test_without_a_colour_clothes_keep_theirs(photo, clip, tmp_path):
     images = frames_of(animate(photo, tmp_path / "x.mp4", action=("wave",), frames=4).videos[0])
     own = np.median(rgb_to_lab(clip.images[0])[clip.garments[0] == 2], axis=0)
@@ -143,7 +165,7 @@ def test_the_photo_is_never_written_over(photo, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "say what the person does"),
+        ("", "no motion given: use --action NAME"),
         ("--action wave --size 10x10", "got size '10x10', expected HEIGHTxWIDTH such as 384x256"),
         ("--action wave --size big", "got size 'big'"),
         ("--action wave --person 0", "got person 0"),

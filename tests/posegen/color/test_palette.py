@@ -111,3 +111,8 @@ def test_lightness_has_its_range():
 def test_other_text_is_no_color(text):
     with pytest.raises(ValueError, match="unknown colour"):
         parse_color(text)
+
+
+def test_a_misspelt_name_gets_the_nearest_colour():
+    with pytest.raises(ValueError, match=r"unknown colour 'Teel' \(did you mean teal\?\), expected"):
+        parse_color("Teel")

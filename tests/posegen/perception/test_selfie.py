@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -30,6 +33,14 @@ def test_clean_mask_keeps_the_largest_component_and_closes_cracks():
 
 def test_clean_mask_of_nothing_is_empty():
     assert not clean_mask(np.full((8, 8), 127, np.uint8)).any()
+
+
+@pytest.mark.usefixtures("real_weights")
+def test_networks_start_without_a_word():
+    """In a process of its own: LiteRT announces its kernels once, past Python's standard error."""
+    code = "import sys; from posegen.perception.selfie import Selfie; Selfie(); print('after', file=sys.stderr)"
+    started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (started.stdout, started.stderr) == ("", "after\n")
 
 
 @pytest.mark.usefixtures("real_weights")

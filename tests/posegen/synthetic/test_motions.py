@@ -116,5 +116,9 @@ def test_motions_are_as_long_as_asked_for(action):
 def test_what_cannot_be_performed_is_an_error():
     with pytest.raises(ValueError, match="unknown action 'fly', expected one of"):
         perform("fly", make_subject(0))
+    with pytest.raises(
+        ValueError, match=r"unknown action 'wvae' \(did you mean wave\?\), expected one of wave_one_hand, "
+    ):
+        perform("wvae", make_subject(0))
     with pytest.raises(ValueError, match="at least 1 frame, got 0"):
         perform("walk", make_subject(0), frames=0)
