@@ -13,7 +13,7 @@ from orchestration.evaluation.records import (
     save_evaluation,
     scores_of_seeds,
 )
-from orchestration.generation.motions import load_actor, show_motions
+from orchestration.generation.motions import load_generator, show_motions
 from orchestration.training.runs import dataset_of
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import EvaluationError
@@ -122,7 +122,7 @@ def evaluate_motion(
         EvaluationError: The run, data, actions and classifier do not fit each other.
     """
     check_protocol(run, "motion")
-    stage = load_actor(run)
+    stage = load_generator(run)
     name = settings.recognizer or stage.config.recognizer
     if not name:
         raise EvaluationError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from tyro.conf import UseAppendAction
 
 from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
-from orchestration.generation.motions import load_actor
+from orchestration.generation.motions import load_generator
 from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
 from orchestration.generation.people import is_file, is_video_file, load_person, open_clips
 from orchestration.generation.videos import render_recolored
@@ -226,7 +226,7 @@ def _rate_of(data: ClipDataset, content: str) -> float | None:
 
 def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
     """Motions of all actions, as long as the video or a little longer, at the rate of the actor or the procedure."""
-    actor = load_actor(moves.actor) if moves.actor else None
+    actor = load_generator(moves.actor) if moves.actor else None
     own_fps = corpus.PROCEDURAL_FPS if actor is None else actor.config.fps
     names = list(dict.fromkeys(moves.actions)) or moves.action_names
     rate = fps or own_fps

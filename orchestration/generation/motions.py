@@ -1,4 +1,4 @@
-"""``posegen motion generate``: motions of an ACTOR, and the pictures, video and page that are made of any motions."""
+"""``posegen motion generate``: motions of a trained generator, and the pictures, video and page that are made of any motions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from posegen.io.storage import StorageFolder
 from posegen.motion.editing import with_rotations
 from posegen.motion.motion import Motion, write_motion
 from posegen.motion.rendering import GridLayout, render_strips, write_motion_video
-from posegen.networks.actor import frame_mask
 from posegen.networks.device import default_device
-from posegen.samples import MotionCrops, Window, fixed_batch
-from posegen.stages import Actor
+from posegen.samples import fixed_batch
+from posegen.stages import MotionGenerator
 
 _PLOTTED_CODES = 1000
 _ON_PAGE = 6  # motions beside each other that can still be distinguished
@@ -55,9 +54,9 @@ class GenerateMotionSettings(OverwriteSettings):
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
-def load_actor(run: str) -> Actor:
-    """Load the newest checkpoint of a run of the stage actor, on a GPU if there is one."""
-    return load_stage(find_checkpoint(run), Actor).to(default_device())
+def load_generator(run: str) -> MotionGenerator:
+    """Load the newest checkpoint of a run that generates motions, on a GPU if there is one."""
+    return load_stage(find_checkpoint(run), MotionGenerator).to(default_device())
 
 
 def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> list[Motion]:
@@ -65,7 +64,7 @@ def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> l
 
     Raises PosegenError where there is no such run or action; nothing is written then.
     """
-    stage = load_actor(run)
+    stage = load_generator(run)
     motions, captions = _generate(stage, settings)
     counts: dict[str, int] = {}
     files = []
@@ -81,7 +80,7 @@ def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> l
     return motions
 
 
-def _generate(stage: Actor, settings: GenerateMotionSettings) -> tuple[list[Motion], list[str]]:
+def _generate(stage: MotionGenerator, settings: GenerateMotionSettings) -> tuple[list[Motion], list[str]]:
     """Motions, and a caption for each."""
     actions = settings.actions or stage.config.actions
     count, generator = settings.samples, torch.Generator().manual_seed(settings.seed)
@@ -98,7 +97,7 @@ def _generate(stage: Actor, settings: GenerateMotionSettings) -> tuple[list[Moti
 
 
 def _interpolate_actions(
-    stage: Actor, start: str, end: str, settings: GenerateMotionSettings, generator: torch.Generator
+    stage: MotionGenerator, start: str, end: str, settings: GenerateMotionSettings, generator: torch.Generator
 ) -> tuple[list[Motion], list[str]]:
     """Motions of one code, with action weights from one action to another."""
     shares = torch.linspace(0, 1, max(settings.samples, 2))
@@ -143,7 +142,7 @@ def show_motions(run: str) -> str:
 
     Returns the folder.
     """
-    stage = load_actor(run)
+    stage = load_generator(run)
     folder = StorageFolder(run) / "motions"
     with tempfile.TemporaryDirectory() as name:
         local = Path(name)
@@ -158,14 +157,11 @@ def show_motions(run: str) -> str:
 
 
 @torch.no_grad()
-def encode_training_motions(stage: Actor, data: MotionDataset) -> tuple[np.ndarray, list[str]]:
+def encode_training_motions(stage: MotionGenerator, data: MotionDataset) -> tuple[np.ndarray, list[str]]:
     """Return mean codes (N, Z) of real training motions, and the action of each."""
-    window = Window(num_frames=stage.config.num_frames or stage.config.max_frames)
-    samples = MotionCrops(data, "train", actions=stage.config.actions, window=window)
+    samples = stage.open_samples(stage.config, data, "train")
     codes, actions = [], []
     for batch in fixed_batch(samples, _PLOTTED_CODES, 64):
-        batch = {key: x.to(stage.device) for key, x in batch.items()}
-        mask = frame_mask(batch["length"], batch["motion"].shape[1])
-        codes.append(stage.encoder(batch["motion"], batch["action"], mask)[0].cpu().numpy())
+        codes.append(stage.encode({key: x.to(stage.device) for key, x in batch.items()}).cpu().numpy())
         actions += [stage.config.actions[label] for label in batch["action"].tolist()]
     return np.concatenate(codes), actions

@@ -23,7 +23,7 @@ from posegen.inference.action_classifiers import load_action_classifier
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.image import STLPIPS
 from posegen.samples import MotionCrops
-from posegen.stages import Actor, Stage
+from posegen.stages import MotionGenerator, Stage
 from posegen.stages.stage import Metrics
 from posegen.stages.video_stage import VideoStage
 from posegen.weights.registry import is_cached
@@ -45,14 +45,14 @@ def open_validation(stage: Stage, data: Dataset, split: Split, device: torch.dev
     """
     if isinstance(stage, VideoStage) and isinstance(data, ClipDataset):
         return _ExcerptValidation(stage, data, split, device).measure
-    if isinstance(stage, Actor) and isinstance(data, MotionDataset) and stage.config.recognizer:
+    if isinstance(stage, MotionGenerator) and isinstance(data, MotionDataset) and stage.config.recognizer:
         return _MotionValidation(stage, data, split, device).measure
     return dict
 
 
 def check_validation(config: Stage.Config) -> None:
     """Raise PosegenError where what measures a stage after every epoch does not fit its configuration."""
-    if isinstance(config, Actor.Config) and config.recognizer:
+    if isinstance(config, MotionGenerator.Config) and config.recognizer:
         load_action_classifier(config.recognizer, torch.device("cpu")).labels(config.actions, config.fps)
 
 
@@ -79,7 +79,7 @@ class _ExcerptValidation:
 class _MotionValidation:
     """Scores of generated motions by an action classifier."""
 
-    def __init__(self, stage: Actor, data: MotionDataset, split: Split, device: torch.device):
+    def __init__(self, stage: MotionGenerator, data: MotionDataset, split: Split, device: torch.device):
         samples = stage.open_samples(stage.config, data, split)
         assert isinstance(samples, MotionCrops)
         self._stage, self._samples = stage, samples
