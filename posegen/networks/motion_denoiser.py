@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -30,6 +31,8 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 class MotionCode(nn.Module):
     """Principal components of windows (..., T, C), and where the codes of each action lie.
 
+    A component is a direction in which weighted windows vary; weights (C,) say which numbers have to be right.
+
     Args:
         code_dim: K. Where `fit` gets fewer windows, the last components stay without use.
         num_frames: T.
@@ -40,16 +43,18 @@ class MotionCode(nn.Module):
     def __init__(self, code_dim: int, num_frames: int, num_features: int, num_actions: int):
         super().__init__()
         self.register_buffer("mean", torch.zeros(num_frames, num_features))
+        self.register_buffer("weights", torch.ones(num_features))
         self.register_buffer("basis", torch.zeros(code_dim, num_frames, num_features))
         self.register_buffer("scale", torch.ones(code_dim))
         self.register_buffer("action_mean", torch.zeros(num_actions, code_dim))
         self.register_buffer("action_variance", torch.ones(num_actions, code_dim))
 
     @torch.no_grad()
-    def fit(self, windows: Tensor, actions: Tensor) -> None:
-        """Find the components of windows (M, T, C) and their statistics by action, (M,) int64."""
+    def fit(self, windows: Tensor, actions: Tensor, weights: Tensor) -> None:
+        """Find the components of windows (M, T, C) by weights (C,), and their statistics by action, (M,) int64."""
         mean = windows.mean(dim=0)
-        centred = (windows - mean).flatten(1)  # (M, T · C)
+        self.get_buffer("weights").copy_(weights)
+        centred = ((windows - mean) * weights).flatten(1)  # (M, T · C)
         count = min(len(self.get_buffer("scale")), *centred.shape)
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
@@ -70,17 +75,18 @@ class MotionCode(nn.Module):
     def encode(self, windows: Tensor) -> Tensor:
         """Windows (N, T, C) to codes (N, K)."""
         basis, scale = self.get_buffer("basis"), self.get_buffer("scale")
-        return (windows - self.get_buffer("mean")).flatten(1) @ basis.flatten(1).T / scale.clamp_min(_LEAST_SCALE)
+        weighted = (windows - self.get_buffer("mean")) * self.get_buffer("weights")
+        return weighted.flatten(1) @ basis.flatten(1).T / scale.clamp_min(_LEAST_SCALE)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (N, K) to windows (N, T, C)."""
-        mean = self.get_buffer("mean")
-        return mean + self.decode_difference(codes)
+        return self.get_buffer("mean") + self.decode_difference(codes)
 
     def decode_difference(self, codes: Tensor, rows: slice = slice(None)) -> Tensor:
         """Differences of codes (N, K) to those of windows, of some of the C numbers: (N, T, c)."""
         basis = self.get_buffer("basis")[:, :, rows]  # (K, T, c)
-        return ((codes * self.get_buffer("scale")) @ basis.flatten(1)).unflatten(1, basis.shape[1:])
+        weighted = ((codes * self.get_buffer("scale")) @ basis.flatten(1)).unflatten(1, basis.shape[1:])
+        return weighted / self.get_buffer("weights")[rows]
 
     def gaussian(self, action: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variances (N, K) of codes of actions: (N,) int64, −1 for any, or (N, A) weights that sum to 1."""
@@ -198,7 +204,7 @@ def sample_codes_heun(clean: Denoise, noise: Tensor, levels: Tensor) -> Tensor:
     Without randomness of its own: equal noise gives equal codes, and near noise near ones.
     """
     z = noise * levels[0]
-    for sigma, below in zip(levels[:-1], levels[1:], strict=True):
+    for sigma, below in pairwise(levels):
         slope = (z - clean(z, sigma)) / sigma
         step = below - sigma
         ahead = z + step * slope

@@ -152,8 +152,8 @@ def _read_features(dataset: MotionDataset, entry: MotionEntry) -> tuple[np.ndarr
 class WorldCrops(MotionCrops):
     """Windows of motions as joints and axes in the world, besides what `MotionCrops` gives.
 
-    ``world`` (T, 24, 9), see `posegen.motion.world_features`, on the mean body of all motions; behind a motion's end its
-    last frame stays. The whole motions are posed once and kept.
+    ``world`` (T, 24, 9), see `posegen.motion.world_features`, on the mean body of all motions; behind a motion's end
+    its last frame stays. The whole motions are posed once and kept.
     """
 
     def load(self, sample: Crop) -> Arrays:

@@ -89,6 +89,7 @@ class Actor(MotionGenerator):
         kl_epochs: int = 0
         """Epochs over which lambda_kl grows linearly from 0: few steps are enough if the code is of use before it
         costs something (Bowman et al., 2016, arXiv:1511.06349, Section 3.1)."""
+
         def __post_init__(self) -> None:
             super().__post_init__()
             for name in ("latent_dim", "num_layers", "num_heads", "feedforward_dim"):

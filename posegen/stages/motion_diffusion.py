@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim import AdamW
 
 from posegen.datasets.dataset import Dataset, Split
@@ -31,13 +30,14 @@ from posegen.networks.motion_denoiser import (
     sample_codes_heun,
 )
 from posegen.samples import Batch, Samples, Window, WorldCrops, fixed_batch
-from posegen.skeletons import SMPL_24
+from posegen.skeletons import SMPL_24, joint_indices
 from posegen.stages.motion_generator import MotionGenerator
 from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.stage import Metrics, Stage
 
 _ANY = -1  # the label of no action in particular
 _PLACES = slice(3 * len(SMPL_24))  # joints among the numbers of a frame
+_FEET = ("left_ankle", "right_ankle", "left_foot", "right_foot")
 _FITTED = 3000  # windows that the linear code is made of
 _STILL = 0.01  # metres a frame below which a foot stands
 _MEASURED_NOISE = (0.1, 0.3, 1.0, 3.0)
@@ -71,8 +71,10 @@ class MotionDiffusion(MotionGenerator):
         """Of AdamW."""
         num_frames: int = 60
         """Frames of a window. Shorter motions are learned as they are; longer ones are made of several windows."""
-        code_dim: int = 256
-        """Principal components of a window that are kept."""
+        code_dim: int = 512
+        """Principal components of a window that are kept: with few of them motion is smooth."""
+        foot_weight: float = 3.0
+        """Weight of the places of ankles and feet in the components: feet that slide are seen."""
         width: int = 1024
         """Width of the network's hidden layers."""
         num_blocks: int = 6
@@ -157,7 +159,10 @@ class MotionDiffusion(MotionGenerator):
         batches = [batch for k in range(rounds) for batch in fixed_batch(samples, _FITTED, 256, epoch=k)]
         windows = torch.cat([_flat(batch["world"]) for batch in batches])[:_FITTED]
         actions = torch.cat([batch["action"] for batch in batches])[:_FITTED]
-        self.code.fit(windows.to(self.device), actions.to(self.device))
+        weights = torch.ones(windows.shape[-1])
+        for foot in joint_indices(_FEET, SMPL_24):
+            weights[3 * foot : 3 * foot + 3] = self.config.foot_weight
+        self.code.fit(windows.to(self.device), actions.to(self.device), weights.to(self.device))
         self.get_buffer("mean_speed").copy_(windows[..., _PLACES].diff(dim=1).square().mean())
 
     def lr_factor(self, epoch: int) -> float:
@@ -297,7 +302,7 @@ def _unflat(windows: Tensor) -> Tensor:
     return torch.cat([places.unflatten(2, (joints, 3)), axes.unflatten(2, (joints, WORLD_FEATURES - 3))], dim=3)
 
 
-_SMALL = MotionDiffusion.Config(num_epochs=30, width=768, num_blocks=4)
+_SMALL = MotionDiffusion.Config(num_epochs=24, width=768, num_blocks=4)
 MotionDiffusion.presets = {
     "posegen": MotionDiffusion.Config(),
     "small": _SMALL,
