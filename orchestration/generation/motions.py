@@ -1,4 +1,4 @@
-"""``posegen motion generate``: motions of a trained run, and the pictures, video and page that are made of any motions."""
+"""``posegen motion generate``: motions of a trained run, and what shows any motions: pictures, a video, a page."""
 
 from __future__ import annotations
 
