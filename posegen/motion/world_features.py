@@ -15,11 +15,14 @@ from torch.nn import functional as F
 from posegen.motion import rotations
 from posegen.motion.kinematics import local_rotations
 from posegen.motion.pose_features import pose_features
+from posegen.skeletons import SMPL_24
 
 WORLD_FEATURES = 9
 """Numbers of a joint."""
 AXIS = 0.1
 """Metres: how far from a joint the points are that turn with it, which weighs rotations against places."""
+PLACES = slice(3 * len(SMPL_24))
+"""The places of all joints among the numbers of a frame, see `flat_world`."""
 
 
 def world_features(features: Tensor, rest: Tensor) -> Tensor:
@@ -48,3 +51,15 @@ def nearest_rotations(x: Tensor, y: Tensor) -> Tensor:
     between, across = F.normalize(x + y, dim=-1), F.normalize(x - y, dim=-1)
     x, y = (between + across) * 0.5**0.5, (between - across) * 0.5**0.5
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
+
+
+def flat_world(world: Tensor) -> Tensor:
+    """World features (N, T, 24, 9) as numbers of a frame (N, T, 216): the places of all joints, and then their axes."""
+    return torch.cat([world[..., :3].flatten(2), world[..., 3:].flatten(2)], dim=2)
+
+
+def unflat_world(numbers: Tensor) -> Tensor:
+    """The inverse of `flat_world`."""
+    places, axes = numbers[..., PLACES], numbers[..., PLACES.stop :]
+    joints = len(SMPL_24)
+    return torch.cat([places.unflatten(2, (joints, 3)), axes.unflatten(2, (joints, WORLD_FEATURES - 3))], dim=3)

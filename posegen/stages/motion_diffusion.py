@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ from posegen.errors import ConfigError
 from posegen.losses import masked_mse
 from posegen.metrics.motion import amplitude
 from posegen.motion.floor import FEET
+from posegen.motion.motion import Motion
 from posegen.motion.pose_features import pose_features
-from posegen.motion.world_features import WORLD_FEATURES, world_to_pose_features
+from posegen.motion.world_features import PLACES, WORLD_FEATURES, flat_world, unflat_world, world_to_pose_features
 from posegen.networks.actor import frame_mask
+from posegen.networks.code_constraint import CodeConstraint
 from posegen.networks.motion_denoiser import (
     Denoised,
     MotionCode,
@@ -31,16 +33,24 @@ from posegen.networks.motion_denoiser import (
 )
 from posegen.samples import Batch, Samples, Window, WorldCrops, fixed_batch
 from posegen.skeletons import SMPL_24, joint_indices
-from posegen.stages.motion_generator import MotionGenerator
+from posegen.stages.motion_generator import GivenFrames, MotionGenerator
 from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.stage import Metrics, Stage
 
 _ANY = -1  # the label of no action in particular
-_PLACES = slice(3 * len(SMPL_24))  # joints among the numbers of a frame
 _FEET = ("left_ankle", "right_ankle", "left_foot", "right_foot")
 _FITTED = 3000  # windows that the linear code is made of
 _STILL = 0.01  # metres a frame below which a foot stands
 _MEASURED_NOISE = (0.1, 0.3, 1.0, 3.0)
+_TOLERANCE = 0.005  # metres that a window may be off the frames that it repeats
+
+
+class _Part(NamedTuple):
+    """What motions do for some frames."""
+
+    actions: Tensor
+    """As `MotionGenerator.decode` takes them."""
+    frames: int
 
 
 class MotionDiffusion(MotionGenerator):
@@ -89,6 +99,8 @@ class MotionDiffusion(MotionGenerator):
         guidance: float = 1.0
         """How far generated motions are pushed towards their action: 1 samples what was learned, more is more typical
         and less varied."""
+        overlap: int = 15
+        """Frames that a window repeats of the one before it, where a motion is longer than a window."""
         sampling_steps: int = 16
         """Steps from noise to a motion; each takes the network twice."""
         noise_mean: float = -0.4
@@ -112,6 +124,8 @@ class MotionDiffusion(MotionGenerator):
                     raise ConfigError(f"{name} must be in [0, 1), got {getattr(self, name)}")
             if self.num_frames < 2:
                 raise ConfigError(f"num_frames must be at least 2, got {self.num_frames}")
+            if not 1 <= self.overlap < self.num_frames:
+                raise ConfigError(f"overlap must be at least 1 and below num_frames, got {self.overlap}")
             if self.guidance < 0:
                 raise ConfigError(f"guidance must be 0 or more, got {self.guidance}")
             if not self.noise_std > 0:
@@ -157,13 +171,13 @@ class MotionDiffusion(MotionGenerator):
         assert isinstance(samples, WorldCrops)
         rounds = -(-_FITTED // max(len(samples.plan(0)), 1))
         batches = [batch for k in range(rounds) for batch in fixed_batch(samples, _FITTED, 256, epoch=k)]
-        windows = torch.cat([_flat(batch["world"]) for batch in batches])[:_FITTED]
+        windows = torch.cat([flat_world(batch["world"]) for batch in batches])[:_FITTED]
         actions = torch.cat([batch["action"] for batch in batches])[:_FITTED]
         weights = torch.ones(windows.shape[-1])
         for foot in joint_indices(_FEET, SMPL_24):
             weights[3 * foot : 3 * foot + 3] = self.config.foot_weight
         self.code.fit(windows.to(self.device), actions.to(self.device), weights.to(self.device))
-        self.get_buffer("mean_speed").copy_(windows[..., _PLACES].diff(dim=1).square().mean())
+        self.get_buffer("mean_speed").copy_(windows[..., PLACES].diff(dim=1).square().mean())
 
     def lr_factor(self, epoch: int) -> float:
         warmup, total = self.config.warmup_epochs, self.config.num_epochs
@@ -195,8 +209,8 @@ class MotionDiffusion(MotionGenerator):
 
     def _motion_losses(self, error: Tensor, sigma: Tensor, batch: Batch) -> Losses:
         """Velocities of joints, and of feet that stand, where the noise leaves them to be known."""
-        real = _flat(batch["world"])[..., _PLACES]  # (N, T, 72)
-        off = self.code.decode_difference(error, _PLACES)  # (N, T, 72)
+        real = flat_world(batch["world"])[..., PLACES]  # (N, T, 72)
+        off = self.code.decode_difference(error, PLACES)  # (N, T, 72)
         mask = frame_mask(batch["length"], real.shape[1])[:, 1:]  # (N, T - 1)
         known = (1 + sigma.square()).rsqrt()[:, None, None] / self.get_buffer("mean_speed").sqrt()
         speed, wrong = real.diff(dim=1), off.diff(dim=1)  # (N, T - 1, 72)
@@ -225,7 +239,7 @@ class MotionDiffusion(MotionGenerator):
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
         """The components of each window."""
-        return self.code.encode(_flat(batch["world"]))
+        return self.code.encode(flat_world(batch["world"]))
 
     @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
@@ -233,16 +247,82 @@ class MotionDiffusion(MotionGenerator):
 
     @torch.no_grad()
     def decode(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
-        windows = self._sample(actions, lengths.clamp_max(self.config.num_frames), z)
+        """See `MotionGenerator.decode`. What is longer than a window is continued from its last frames."""
+        windows = self._extend(None, _Part(actions, int(lengths.max())), z, lengths=lengths)
         return self._to_features(windows, lengths)
 
-    def _sample(self, actions: Tensor, lengths: Tensor, noise: Tensor) -> Tensor:
+    @torch.no_grad()
+    def compose(
+        self, actions: Sequence[str], frames: Sequence[int], *, given: GivenFrames | None = None, seed: int = 0
+    ) -> Motion:
+        labels = self.check_parts(actions, frames)
+        generator = torch.Generator().manual_seed(seed)
+        windows: Tensor | None = None
+        if given is not None:
+            given = given.to(self.device)
+        for label, count in zip(labels, frames, strict=True):
+            z = self.sample_codes(1, generator).to(self.device)
+            part = _Part(torch.tensor([label], device=self.device), count)
+            windows = self._extend(windows, part, z, given=given)
+        assert windows is not None
+        features = world_to_pose_features(unflat_world(windows))[0]
+        return self.to_motion(features, actions[0] if len(set(actions)) == 1 else "")
+
+    def _extend(
+        self,
+        windows: Tensor | None,
+        part: _Part,
+        z: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        given: GivenFrames | None = None,
+    ) -> Tensor:
+        """Motions (N, F, C) that go on for as many frames as a part has, window by window.
+
+        Each window repeats the last frames of what is there, as far as its linear code can, and is blended with them.
+        """
+        most, overlap = self.config.num_frames, self.config.overlap
+        begun = 0 if windows is None else windows.shape[1]
+        end = begun + part.frames
+        ends = torch.full((len(z),), end, device=z.device) if lengths is None else begun + lengths
+        while windows is None or windows.shape[1] < end:
+            start = 0 if windows is None else max(windows.shape[1] - overlap, 0)
+            known = None if windows is None else windows[:, start:]
+            held = self._hold(known, given, start)
+            count = (ends - start).clamp(1 if known is None else known.shape[1] + 1, most)
+            added = self._sample(part.actions, count, z, held)[:, : min(most, end - start)]
+            windows = added if windows is None else _append(windows, added, start)
+            z = z.roll(1, dims=1) * (1 - 2 * (torch.arange(z.shape[1], device=z.device) % 2))  # still N(0, I)
+        return windows
+
+    def _hold(self, known: Tensor | None, given: GivenFrames | None, start: int) -> CodeConstraint | None:
+        """The constraint of the frames that are there already, and of those that are given, from a frame on."""
+        mean = self.code.get_buffer("mean")  # (T, C)
+        weights, values = torch.zeros_like(mean), torch.zeros_like(mean)[None]
+        origin = mean.new_zeros(1, 3) if known is None else known[:, 0, :3]
+        if given is not None:
+            of_window = slice(start, start + len(mean))
+            count = len(given.weights[of_window])
+            weights[:count] = given.weights[of_window]
+            values[:, :count] = _moved(given.values[None, of_window], -origin)
+        if known is not None:
+            count = known.shape[1]
+            weights[:count] = 1 / _TOLERANCE
+            values = values.repeat(len(known) // len(values), 1, 1)
+            values[:, :count] = _moved(known, -origin)
+        return CodeConstraint(self.code, weights, values) if weights.any() else None
+
+    def _sample(self, actions: Tensor, lengths: Tensor, noise: Tensor, held: CodeConstraint | None = None) -> Tensor:
         """Windows (N, T, C) of codes of noise (N, K)."""
-        clean = partial(self._clean, actions=actions, lengths=lengths)
+
+        def clean(z: Tensor, sigma: Tensor) -> Tensor:
+            code = self._clean(z, sigma, actions, lengths)
+            return code if held is None else held(code)
+
         levels = noise_levels(self.config.sampling_steps).to(noise)
         return self.code.decode(sample_codes_heun(clean, noise, levels))
 
-    def _clean(self, z: Tensor, sigma: Tensor, *, actions: Tensor, lengths: Tensor) -> Tensor:
+    def _clean(self, z: Tensor, sigma: Tensor, actions: Tensor, lengths: Tensor) -> Tensor:
         """Clean codes (N, K) of noisy ones by the averaged weights, guided."""
         self.averaged.eval()
         levels = sigma.expand(len(z))
@@ -256,7 +336,7 @@ class MotionDiffusion(MotionGenerator):
     def _to_features(self, windows: Tensor, lengths: Tensor) -> Tensor:
         """Pose features (N, T, 25, 6) of windows, T the largest length, zeros behind each end."""
         windows = windows[:, : int(lengths.max())]
-        features = world_to_pose_features(_unflat(windows))
+        features = world_to_pose_features(unflat_world(windows))
         return features * frame_mask(lengths, windows.shape[1])[..., None, None]
 
     @torch.no_grad()
@@ -290,16 +370,19 @@ class MotionDiffusion(MotionGenerator):
         }
 
 
-def _flat(world: Tensor) -> Tensor:
-    """World features (N, T, 24, 9) as numbers of a frame (N, T, C): places of all joints first."""
-    return torch.cat([world[..., :3].flatten(2), world[..., 3:].flatten(2)], dim=2)
+def _append(windows: Tensor, added: Tensor, start: int) -> Tensor:
+    """Motions (N, F, C) and windows (N, f, C) that begin at a frame of theirs, as one, blended where both are."""
+    count = windows.shape[1] - start
+    moved = _moved(added, windows[:, start, :3])
+    share = torch.linspace(0, 1, count + 2, device=added.device)[1:-1, None]
+    blended = torch.lerp(windows[:, start:], moved[:, :count], share)
+    return torch.cat([windows[:, :start], blended, moved[:, count:]], dim=1)
 
 
-def _unflat(windows: Tensor) -> Tensor:
-    """The inverse of `_flat`."""
-    places, axes = windows[..., _PLACES], windows[..., _PLACES.stop :]
-    joints = len(SMPL_24)
-    return torch.cat([places.unflatten(2, (joints, 3)), axes.unflatten(2, (joints, WORLD_FEATURES - 3))], dim=3)
+def _moved(windows: Tensor, by: Tensor) -> Tensor:
+    """Motions (N, F, C) elsewhere, by metres (N, 3) or (1, 3)."""
+    places = windows[..., PLACES] + by.repeat(1, len(SMPL_24))[:, None]
+    return torch.cat([places, windows[..., PLACES.stop :].expand(len(places), -1, -1)], dim=2)
 
 
 _SMALL = MotionDiffusion.Config(num_epochs=24, width=768, num_blocks=4)
@@ -313,6 +396,7 @@ MotionDiffusion.presets = {
         epoch_size=0,
         batch_size=8,
         num_frames=20,
+        overlap=5,
         code_dim=32,
         width=32,
         num_blocks=1,

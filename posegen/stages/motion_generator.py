@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +23,19 @@ from posegen.weights.registry import WEIGHTS
 
 _BATCH = 100  # motions that are decoded at once
 _SHOWN = 3  # motions that a preview shows
+
+
+class GivenFrames(NamedTuple):
+    """What is known of frames of a motion before it is generated, as numbers of `flat_world`."""
+
+    weights: Tensor
+    """(F, 216) how much each number counts, 1 / metres that it may be off; 0 for what is free."""
+    values: Tensor
+    """(F, 216); what is free counts nothing."""
+
+    def to(self, device: torch.device) -> GivenFrames:
+        """The same on a device."""
+        return GivenFrames(self.weights.to(device), self.values.to(device))
 
 
 class MotionGenerator(MotionStage):
@@ -134,6 +147,33 @@ class MotionGenerator(MotionStage):
             ]
         return motions
 
+    def compose(
+        self, actions: Sequence[str], frames: Sequence[int], *, given: GivenFrames | None = None, seed: int = 0
+    ) -> Motion:
+        """Return one motion of several actions in a row without a seam, and with frames that are given.
+
+        Args:
+            actions: Names of actions, in order.
+            frames: Frames of each.
+            given: What is known of the motion's frames.
+            seed: Decides the codes.
+
+        Raises:
+            ConfigError: An action is unknown, a part has no frame, or the stage generates single actions alone.
+        """
+        raise ConfigError(
+            f"a run of the stage {self.name!r} generates one action at a time and from nothing; "
+            "runs of motion_diffusion take several, kept frames and a path"
+        )
+
+    def check_parts(self, actions: Sequence[str], frames: Sequence[int]) -> list[int]:
+        """The places of actions in a row. Raises ConfigError as `compose` says."""
+        if not actions or len(actions) != len(frames):
+            raise ConfigError(f"got {len(actions)} actions and {len(frames)} lengths, expected as many, at least one")
+        if min(frames) < 1:
+            raise ConfigError(f"an action must have at least 1 frame, got {min(frames)}")
+        return [self.label(action) for action in actions]
+
     def generate_like(self, actions: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
         """Draw a random motion of each action (N,) and length (N,): (N, T, 25, 6), as `generate`, on the CPU."""
         z = self.sample_codes(len(actions), generator)
@@ -159,9 +199,9 @@ class MotionGenerator(MotionStage):
         return self.config.actions.index(action)
 
     def to_motion(self, features: Tensor, action: str) -> Motion:
-        """The motion of features (T, 25, 6), on the mean body of the training data."""
+        """The motion of features (T, 25, 6), on the mean body of the training data; unlabelled without an action."""
         motion = features_to_motion(features.cpu().numpy(), self.get_buffer("rest").cpu().numpy(), self.config.fps)
-        return replace(motion, label=self.label(action), label_name=action)
+        return replace(motion, label=self.label(action), label_name=action) if action else motion
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
