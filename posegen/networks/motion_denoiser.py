@@ -118,9 +118,10 @@ class MotionDenoiser(nn.Module):
         self.length = nn.Linear(32, self.condition_dim)
         self.condition = nn.Linear(self.condition_dim, self.condition_dim)
         self.enter = nn.Linear(code_dim, width)
-        self.blocks = nn.ModuleList(_Block(width, self.condition_dim, dropout) for _ in range(num_blocks))
+        blocks = [_Block(width, self.condition_dim, dropout) for _ in range(num_blocks)]
+        self.blocks = nn.ModuleList(blocks)
         self.leave = nn.Linear(width, code_dim)
-        for layer in (self.leave, *(block.second for block in self.blocks)):
+        for layer in (self.leave, *(block.second for block in blocks)):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 

@@ -45,7 +45,13 @@ class MotionGenerator(MotionStage):
     """
 
     protocol = "motion"
-    objectives: ClassVar = {"fid": "val/generated_fid", "accuracy": "val/generated_accuracy"}
+    objectives: ClassVar = {
+        "fid": "val/generated_fid",
+        "accuracy": "val/generated_accuracy",
+        "coverage": "val/generated_coverage",
+        "jerk": "val/generated_jerk_error",
+        "foot_skate": "val/generated_foot_skate_error",
+    }
     validation_samples = 64
 
     @dataclass(frozen=True, kw_only=True)
