@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from orchestration.generation.code_plots import plot_action_map
+from orchestration.generation.given_frames import given_frames
 from orchestration.generation.motion_page import write_motion_page
 from orchestration.output_files import OverwriteSettings
 from orchestration.tracking.mirror import recorded
@@ -45,6 +46,20 @@ class GenerateMotionSettings(OverwriteSettings):
     """Instead of samples, motions of one code whose action is interpolated from the first action to this one."""
     between_codes: bool = False
     """Instead of random codes, codes interpolated between two of them, the same for all actions."""
+    then: tuple[str, ...] = ()
+    """Actions that follow in the same motion without a seam, each of so many frames; one motion for each of the
+    actions. Runs of motion_diffusion."""
+    keep: str = ""
+    """Motion of which frames are kept, such as kick.npz; what is between and behind them is generated. Runs of
+    motion_diffusion."""
+    keep_frames: tuple[str, ...] = ()
+    """Frames that are kept, such as 0:20 40:60, counted from 0, the last one not among them; by default all of them."""
+    path: tuple[str, ...] = ()
+    """Way of the root over the ground, points X,Z in metres that are passed at one speed: 0,0 0,2 1,3. Runs of
+    motion_diffusion."""
+    guidance: float | None = None
+    """How far motions are pushed towards their action; by default as the run is configured. Runs of
+    motion_diffusion."""
     seed: int = 0
     """Seed of the codes."""
 
@@ -52,6 +67,15 @@ class GenerateMotionSettings(OverwriteSettings):
         for name in ("frames", "samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.keep_frames and not self.keep:
+            raise ConfigError("--keep-frames says which frames of --keep MOTION are kept, and there is none")
+        if self.is_composed and (self.to_action or self.between_codes):
+            raise ConfigError("--then, --keep and --path make one motion, --to-action and --between-codes several")
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether more is asked for than single actions from nothing."""
+        return bool(self.then or self.keep or self.path)
 
 
 def load_generator(run: str) -> MotionGenerator:
@@ -83,6 +107,10 @@ def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> l
 def _generate(stage: MotionGenerator, settings: GenerateMotionSettings) -> tuple[list[Motion], list[str]]:
     """Motions, and a caption for each."""
     actions = settings.actions or stage.config.actions
+    if settings.guidance is not None:
+        stage.set_guidance(settings.guidance)
+    if settings.is_composed:
+        return _compose(stage, actions, settings)
     count, generator = settings.samples, torch.Generator().manual_seed(settings.seed)
     if settings.to_action:
         return _interpolate_actions(stage, actions[0], settings.to_action, settings, generator)
@@ -94,6 +122,23 @@ def _generate(stage: MotionGenerator, settings: GenerateMotionSettings) -> tuple
     names = [action for action in actions for _ in range(count)]
     motions = stage.generate(names, [settings.frames] * len(names), z=codes)
     return motions, [f"{name} {1 + index % count}" for index, name in enumerate(names)]
+
+
+def _compose(
+    stage: MotionGenerator, actions: Sequence[str], settings: GenerateMotionSettings
+) -> tuple[list[Motion], list[str]]:
+    """Motions of several actions in a row, with frames and a path that are given."""
+    frames = [settings.frames] * (1 + len(settings.then))
+    given = given_frames(settings.keep, settings.keep_frames, settings.path, sum(frames), stage.config.fps)
+    motions, captions = [], []
+    for number, action in enumerate(actions):
+        parts = [action, *settings.then]
+        for sample in range(settings.samples):
+            seed = settings.seed + number * settings.samples + sample
+            motion = stage.compose(parts, frames, given=given, seed=seed)
+            motions.append(motion if motion.label_name else replace(motion, label_name="-".join(parts)))
+            captions.append(f"{', '.join(parts)} {1 + sample}")
+    return motions, captions
 
 
 def _interpolate_actions(

@@ -268,6 +268,13 @@ class MotionDiffusion(MotionGenerator):
         features = world_to_pose_features(unflat_world(windows))[0]
         return self.to_motion(features, actions[0] if len(set(actions)) == 1 else "")
 
+    def set_guidance(self, guidance: float) -> None:
+        if guidance != 1 and not self.config.drop_action:
+            raise ConfigError(
+                "the run was trained with drop_action 0: guidance needs motions of no action in particular"
+            )
+        self.config = replace(self.config, guidance=guidance)
+
     def _extend(
         self,
         windows: Tensor | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -172,6 +173,13 @@ class MotionGenerator(MotionStage):
             "runs of motion_diffusion take several, kept frames and a path"
         )
 
+    def set_guidance(self, guidance: float) -> None:
+        """Push what is generated towards its action so far, see `MotionDiffusion.Config.guidance`.
+
+        Raises ConfigError where the stage was not trained for it.
+        """
+        raise ConfigError(f"a run of the stage {self.name!r} has no guidance; runs of motion_diffusion have")
+
     def check_parts(self, actions: Sequence[str], frames: Sequence[int]) -> list[int]:
         """The places of actions in a row. Raises ConfigError as `compose` says."""
         if not actions or len(actions) != len(frames):
@@ -199,9 +207,11 @@ class MotionGenerator(MotionStage):
         return self.get_buffer("rest").device
 
     def label(self, action: str) -> int:
-        """The place of an action. Raises ConfigError, with the actions there are, for another one."""
+        """The place of an action. Raises ConfigError, with the nearest or all actions there are, for another one."""
         if action not in self.config.actions:
-            raise ConfigError(f"unknown action {action!r}, expected one of {', '.join(self.config.actions)}")
+            near = get_close_matches(action, self.config.actions)
+            hint = f"did you mean {' or '.join(near)}" if near else f"expected one of {', '.join(self.config.actions)}"
+            raise ConfigError(f"unknown action {action!r}, {hint}")
         return self.config.actions.index(action)
 
     def to_motion(self, features: Tensor, action: str) -> Motion:
