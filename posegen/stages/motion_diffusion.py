@@ -234,7 +234,8 @@ class MotionDiffusion(MotionGenerator):
         steps = self.get_buffer("num_steps")
         steps += 1
         keep = min(self.config.average, (1 + steps.item()) / (10 + steps.item()))
-        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.network.parameters()), 1 - keep)
+        for own, new in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+            own.lerp_(new, 1 - keep)
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:

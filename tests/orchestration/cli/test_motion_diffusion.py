@@ -32,10 +32,8 @@ def place(new_store, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setenv("MLFLOW_TRACKING_URI", new_store(place))
-        cli.main(
-            "train recognition data --preset tiny --num-epochs 3 --batch-size 6 --num-frames 24 "
-            "--name judge --workers 0 --no-track".split()
-        )
+        judge = "train recognition data --preset tiny --num-epochs 3 --batch-size 6 --num-frames 24 --name judge"
+        cli.main(f"{judge} --workers 0 --no-track".split())
         cli.main(f"train motion_diffusion data {TINY} --name made --recognizer runs/judge".split())
     return place
 
@@ -57,7 +55,7 @@ def test_training_reports_what_searches_optimize():
 
 
 def test_motions_are_generated_longer_than_a_window_and_pushed_towards_their_action(capsys):
-    code, out, err = run("motion generate runs/made a --actions wave --samples 2 --frames 50", capsys)
+    code, _, err = run("motion generate runs/made a --actions wave --samples 2 --frames 50", capsys)
     assert code == 0, err
     assert len(read_motion(StorageFolder("a"), "wave-2.npz")) == 50
     run("motion generate runs/made b --actions wave --samples 2 --frames 50 --guidance 3", capsys)
