@@ -250,8 +250,14 @@ class _Judge:
             places = pose_features(posed["motion"], body).joints
             joints.append((places - places[:, :1, :1]).numpy())
             lengths.append(batch["length"].numpy())
-        arrays = (np.concatenate(x) for x in (features, logits, labels, joints, lengths))
-        return _Predictions(*arrays, origins)
+        return _Predictions(
+            features=np.concatenate(features),
+            logits=np.concatenate(logits),
+            labels=np.concatenate(labels),
+            joints=np.concatenate(joints),
+            lengths=np.concatenate(lengths),
+            origins=origins,
+        )
 
 
 def _fill(batch: Batch) -> Batch:
