@@ -22,7 +22,6 @@ from orchestration.data.incremental import describe_changes
 from orchestration.data.rejections import REJECTED, Rejection, save_rejections
 from orchestration.data.video_files import DEFAULT_PERSON, compile_pattern
 from orchestration.errors import reason_of
-from orchestration.output_files import KEEP_FILES, OverwriteSettings
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, SplitRule, hash_joints, write_motions
 from posegen.datasets.motion_formats import FORMATS, ImportOptions, MotionSource, detect, read
@@ -31,6 +30,7 @@ from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motion_formats.contents import TORCH_SUFFIXES
 from posegen.datasets.motions import MotionDatasetInfo, MotionEntry
 from posegen.errors import ConfigError, MotionError, PosegenError
+from posegen.io.output_files import KEEP_FILES, OverwriteSettings
 from posegen.io.pickles import SUFFIXES
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder, expand_home

@@ -13,18 +13,17 @@ import torch
 from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.given_frames import given_frames
 from orchestration.generation.motion_page import write_motion_page
-from orchestration.output_files import OverwriteSettings
 from orchestration.tracking.mirror import recorded
-from orchestration.training.runs import dataset_of
-from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
+from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
+from posegen.inference.requested_motions import load_generator
 from posegen.io.images import write_picture
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import with_rotations
 from posegen.motion.motion import Motion, write_motion
 from posegen.motion.rendering import GridLayout, render_strips, write_motion_video
-from posegen.networks.device import default_device
 from posegen.samples import fixed_batch
 from posegen.stages import MotionGenerator
 
@@ -76,11 +75,6 @@ class GenerateMotionSettings(OverwriteSettings):
     def is_composed(self) -> bool:
         """Whether more is asked for than single actions from nothing."""
         return bool(self.then or self.keep or self.path)
-
-
-def load_generator(run: str) -> MotionGenerator:
-    """Load the newest checkpoint of a run that generates motions, on a GPU if there is one."""
-    return load_stage(find_checkpoint(run), MotionGenerator).to(default_device())
 
 
 def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> list[Motion]:
