@@ -32,7 +32,7 @@ class MotionSettings:
     actions: tuple[str, ...] = ()
     """Actions in a row, which give one video together."""
     actor: str = ""
-    """Run of actor or motion_diffusion that generates the motions; by default a procedure does, which knows 25 actions."""
+    """Run of actor or motion_diffusion that generates the motions; by default a procedure, which knows 25 actions."""
     motion: Path | None = None
     """A motion file instead of an action: .npz, BVH, or another that `posegen motion convert` reads."""
     frames: int | None = None
