@@ -185,8 +185,8 @@ MUTANTS = [
     # Evaluation
     Mutant(
         "posegen/evaluation/motion_generation.py",
-        "frechet_distance(found.features, real.features)",
-        "frechet_distance(found.features, again.features)",
+        "sets[name] = (found, real)",
+        "sets[name] = (found, again)",
         "FID compares with other motions than those that were generated for",
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""``posegen motion COMMAND …``: motions on disk, and what runs of the stage actor generate."""
+"""``posegen motion COMMAND …``: motions on disk, and what runs of actor and motion_diffusion generate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _FILES = (".npz", ".bvh")  # endings of files with one motion
 _files = Section("Files and datasets")
-_runs = Section("Runs of the stage actor")
+_runs = Section("Runs of the stages actor and motion_diffusion")
 MOTION_COMMANDS = Group("Convert, inspect, generate and measure 3-D motions.", (_files, _runs))
 """The commands of this file."""
 
@@ -219,7 +219,7 @@ def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMot
     Writes .npz files, strips, a video and a page on which the motions can be turned.
 
     Args:
-        run: Run of the stage actor.
+        run: Run of the stage actor or motion_diffusion.
         out: Folder for the files.
 
     Examples:
@@ -236,10 +236,10 @@ def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMot
 @_runs.command("evaluate")
 @with_checkpoint
 def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: str = "") -> None:
-    """Measure generated motions: FID, accuracy, diversity, multimodality.
+    """Measure generated motions: FID, accuracy, diversity, nearest training motion, jerk, foot skate.
 
     Args:
-        run: Run of the stage actor.
+        run: Run of the stage actor or motion_diffusion.
         dataset: Real motions to compare with; by default those that the run was trained on.
 
     Examples:
@@ -264,21 +264,21 @@ def _compare(runs: Positional[tuple[str, ...]]) -> None:
     Refused where action classifier, data or protocol differ.
 
     Args:
-        runs: Runs of the stage actor, measured by `posegen motion evaluate`.
+        runs: Runs of actor or motion_diffusion, measured by `posegen motion evaluate`.
 
     Examples:
         posegen motion compare runs/actor runs/other
         posegen motion compare runs/a runs/b runs/c
     """
     from orchestration.evaluation.records import check_comparable, read_evaluation
-    from orchestration.evaluation.tables import MotionRow, motion_table, real_rows
+    from orchestration.evaluation.tables import MotionRow, motion_tables, real_rows
 
     if not runs:
         raise UsageError("say which runs to compare")
     found = [read_evaluation(run, MotionBasis) for run in runs]
     check_comparable(found)
     generated: list[MotionRow] = [(StorageFolder(one.run).name, one, "generated") for one in found]
-    console.print(motion_table([*real_rows(found[0]), *generated]))
+    console.print(*motion_tables([*real_rows(found[0]), *generated]))
     for line in found[0].notes:
         console.print(line, markup=False)
 

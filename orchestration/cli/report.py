@@ -196,12 +196,12 @@ def _estimators(settings: EstimatorSettings) -> None:
         posegen report estimators --tracks vibe motions/vibe pare motions/pare
         posegen report estimators --tracks vibe motions/vibe pare motions/pare --preset small
     """
-    from orchestration.evaluation.tables import motion_table
+    from orchestration.evaluation.tables import motion_tables
     from orchestration.reports.estimator_comparison import compare_estimators
 
     with ConsoleProgress(console) as listener, CountProgress(console, "measuring") as count:
         result = compare_estimators(settings, listener=listener, on_progress=count.update)
-    console.print(motion_table(result.rows, title="NTU13's layout"))
+    console.print(*motion_tables(result.rows, title="NTU13's layout"))
     for name, evaluation in result.evaluations.items():
         for line in evaluation.notes[:2]:
             console.print(f"{name}: {line}", markup=False)

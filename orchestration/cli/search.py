@@ -28,7 +28,7 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
 
     Args:
         space: What is searched. Of videos: codes_and_losses, joint, latent_sizes, loss_weights, optional_losses; of
-            motions: motion_codes, motion_kl, behavior_information, behavior_flow.
+            motions: motion_codes, motion_kl, motion_diffusion, behavior_information, behavior_flow.
         dataset: Folder of a clip dataset with all its recolorings, or of a dataset of motions.
         plan: Print what would be tried and what it costs, and do nothing.
 

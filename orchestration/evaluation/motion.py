@@ -20,7 +20,7 @@ from posegen.errors import EvaluationError
 from posegen.evaluation.motion_generation import ComparedMotions, MotionProtocol, MotionSet, score_motions
 from posegen.evaluation.published_results import MOTION_RESULTS, PUBLISHED_SEEDS, MotionResult
 from posegen.inference.action_classifiers import load_action_classifier
-from posegen.inference.requested_motions import load_actor
+from posegen.inference.requested_motions import load_generator
 from posegen.io.storage import StorageFolder
 from posegen.samples import MotionCrops, Window
 
@@ -123,7 +123,7 @@ def evaluate_motion(
         EvaluationError: The run, data, actions and classifier do not fit each other.
     """
     check_protocol(run, "motion")
-    stage = load_actor(run)
+    stage = load_generator(run)
     name = settings.recognizer or stage.config.recognizer
     if not name:
         raise EvaluationError(

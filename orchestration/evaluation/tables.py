@@ -18,7 +18,8 @@ from posegen.evaluation.metric_registry import metric_info
 from posegen.evaluation.motion_generation import MotionSet
 from posegen.io.storage import StorageFolder
 
-_MOTION_COLUMNS = ("fid", "accuracy", "diversity", "multimodality", "amplitude")
+_LIKENESS = ("fid", "accuracy", "diversity", "multimodality")
+_MOVEMENT = ("coverage", "nearest", "amplitude", "jerk", "foot_skate", "limb_drift")
 _ACTIONS = ("accuracy", "target_accuracy", "movement_accuracy", "target_movement_accuracy")
 _TRANSFER_ROWS = (*_ACTIONS, "first_step", "joint_error", "cross_displacement", "consistency")
 _TRANSFER_COLUMNS: tuple[BehaviorSource, ...] = ("real", "chance", "reconstruction", "transfer", "late")
@@ -41,7 +42,7 @@ def record_tables(record: EvaluationRecord[Any]) -> list[Table]:
     """Make the tables of one record, whatever its protocol."""
     match record.basis:
         case MotionBasis():
-            return [motion_table([*real_rows(record), ("generated", record, "generated")])]
+            return motion_tables([*real_rows(record), ("generated", record, "generated")])
         case BehaviorBasis():
             return behavior_tables(record)
     return [score_table(record)]
@@ -70,22 +71,36 @@ def real_rows(record: EvaluationRecord[MotionBasis]) -> list[MotionRow]:
     return [row for row in rows if score_name(row[2], "fid") in record.scores or row[2] == "real"]
 
 
-def motion_table(rows: Sequence[MotionRow], title: str = "") -> Table:
-    """Make a table with a column for each metric; ± is half of the mean's 95 % interval, in brackets what ACTOR prints.
+def motion_tables(rows: Sequence[MotionRow], title: str = "") -> list[Table]:
+    """Make two tables with a column for each metric: how like real motions those of each row are, and how they move.
 
-    Published rows are below, where all rows were measured as those were.
+    ± is half of the mean's 95 % interval; in brackets what ACTOR prints, in the first table, where published rows are
+    below if all rows were measured as those were. Records of older versions have no second table.
     """
-    infos = [metric_info(f"motion/{name}") for name in _MOTION_COLUMNS]
-    cells: list[Sequence[str]] = []
-    for name, record, source in rows:
-        scores = [record.scores.get(score_name(source, metric)) for metric in _MOTION_COLUMNS]
-        cells.append([name, *(_cell(*pair, published=True) for pair in zip(scores, infos, strict=True))])
     published = rows[0][1].basis.published
     is_alike = all(record.basis.published == published for _, record, _ in rows)
+    likeness, movement = (_motion_cells(rows, names, published=names == _LIKENESS) for names in (_LIKENESS, _MOVEMENT))
     for result in published if is_alike else ():
-        values = (result.values.get(metric) for metric in _MOTION_COLUMNS)
-        cells.append([f"{result.title} (published)", *("{:g} [{:g}]".format(*x) if x else "" for x in values)])
-    return _grid(("", *(info.heading for info in infos)), cells, title=title, divide_at=len(rows))
+        values = (result.values.get(metric) for metric in _LIKENESS)
+        likeness.append([f"{result.title} (published)", *("{:g} [{:g}]".format(*x) if x else "" for x in values)])
+    heads = [("", *(metric_info(f"motion/{name}").heading for name in names)) for names in (_LIKENESS, _MOVEMENT)]
+    tables = [_grid(heads[0], likeness, title=title, divide_at=len(rows))]
+    return [*tables, _grid(heads[1], movement)] if any(any(cells[1:]) for cells in movement) else tables
+
+
+def _motion_cells(rows: Sequence[MotionRow], metrics: Sequence[str], *, published: bool) -> list[Sequence[str]]:
+    """The title of each row, and its scores."""
+    infos = [metric_info(f"motion/{name}") for name in metrics]
+    return [
+        [
+            title,
+            *(
+                _cell(record.scores.get(score_name(source, info.name.partition("/")[2])), info, published=published)
+                for info in infos
+            ),
+        ]
+        for title, record, source in rows
+    ]
 
 
 def behavior_tables(record: EvaluationRecord[BehaviorBasis]) -> list[Table]:

@@ -1,4 +1,4 @@
-"""``posegen motion generate``: motions of an ACTOR, and the pictures, video and page that are made of any motions."""
+"""``posegen motion generate``: motions of a trained run, and what shows any motions: pictures, a video, a page."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 import torch
 
 from orchestration.generation.code_plots import plot_action_map
+from orchestration.generation.given_frames import given_frames
 from orchestration.generation.motion_page import write_motion_page
 from orchestration.tracking.mirror import recorded
 from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
-from posegen.inference.requested_motions import load_actor
+from posegen.inference.requested_motions import load_generator
 from posegen.io.images import write_picture
 from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import with_rotations
 from posegen.motion.motion import Motion, write_motion
 from posegen.motion.rendering import GridLayout, render_strips, write_motion_video
-from posegen.networks.actor import frame_mask
-from posegen.samples import MotionCrops, Window, fixed_batch
-from posegen.stages import Actor
+from posegen.samples import fixed_batch
+from posegen.stages import MotionGenerator
 
 _PLOTTED_CODES = 1000
 _ON_PAGE = 6  # motions beside each other that can still be distinguished
@@ -45,6 +45,20 @@ class GenerateMotionSettings(OverwriteSettings):
     """Instead of samples, motions of one code whose action is interpolated from the first action to this one."""
     between_codes: bool = False
     """Instead of random codes, codes interpolated between two of them, the same for all actions."""
+    then: tuple[str, ...] = ()
+    """Actions that follow in the same motion without a seam, each of so many frames; one motion for each of the
+    actions. Runs of motion_diffusion."""
+    keep: str = ""
+    """Motion of which frames are kept, such as kick.npz; what is between and behind them is generated. Runs of
+    motion_diffusion."""
+    keep_frames: tuple[str, ...] = ()
+    """Frames that are kept, such as 0:20 40:60, counted from 0, the last one not among them; by default all of them."""
+    path: tuple[str, ...] = ()
+    """Way of the root over the ground, points X,Z in metres that are passed at one speed: 0,0 0,2 1,3. Runs of
+    motion_diffusion."""
+    guidance: float | None = None
+    """How far motions are pushed towards their action; by default as the run is configured. Runs of
+    motion_diffusion."""
     seed: int = 0
     """Seed of the codes."""
 
@@ -52,6 +66,15 @@ class GenerateMotionSettings(OverwriteSettings):
         for name in ("frames", "samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.keep_frames and not self.keep:
+            raise ConfigError("--keep-frames says which frames of --keep MOTION are kept, and there is none")
+        if self.is_composed and (self.to_action or self.between_codes):
+            raise ConfigError("--then, --keep and --path make one motion, --to-action and --between-codes several")
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether more is asked for than single actions from nothing."""
+        return bool(self.then or self.keep or self.path)
 
 
 def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> list[Motion]:
@@ -59,7 +82,7 @@ def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> l
 
     Raises PosegenError where there is no such run or action; nothing is written then.
     """
-    stage = load_actor(run)
+    stage = load_generator(run)
     motions, captions = _generate(stage, settings)
     counts: dict[str, int] = {}
     files = []
@@ -75,9 +98,13 @@ def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> l
     return motions
 
 
-def _generate(stage: Actor, settings: GenerateMotionSettings) -> tuple[list[Motion], list[str]]:
+def _generate(stage: MotionGenerator, settings: GenerateMotionSettings) -> tuple[list[Motion], list[str]]:
     """Motions, and a caption for each."""
     actions = settings.actions or stage.config.actions
+    if settings.guidance is not None:
+        stage.set_guidance(settings.guidance)
+    if settings.is_composed:
+        return _compose(stage, actions, settings)
     count, generator = settings.samples, torch.Generator().manual_seed(settings.seed)
     if settings.to_action:
         return _interpolate_actions(stage, actions[0], settings.to_action, settings, generator)
@@ -91,8 +118,25 @@ def _generate(stage: Actor, settings: GenerateMotionSettings) -> tuple[list[Moti
     return motions, [f"{name} {1 + index % count}" for index, name in enumerate(names)]
 
 
+def _compose(
+    stage: MotionGenerator, actions: Sequence[str], settings: GenerateMotionSettings
+) -> tuple[list[Motion], list[str]]:
+    """Motions of several actions in a row, with frames and a path that are given."""
+    frames = [settings.frames] * (1 + len(settings.then))
+    given = given_frames(settings.keep, settings.keep_frames, settings.path, sum(frames), stage.config.fps)
+    motions, captions = [], []
+    for number, action in enumerate(actions):
+        parts = [action, *settings.then]
+        for sample in range(settings.samples):
+            seed = settings.seed + number * settings.samples + sample
+            motion = stage.compose(parts, frames, given=given, seed=seed)
+            motions.append(motion if motion.label_name else replace(motion, label_name="-".join(parts)))
+            captions.append(f"{', '.join(parts)} {1 + sample}")
+    return motions, captions
+
+
 def _interpolate_actions(
-    stage: Actor, start: str, end: str, settings: GenerateMotionSettings, generator: torch.Generator
+    stage: MotionGenerator, start: str, end: str, settings: GenerateMotionSettings, generator: torch.Generator
 ) -> tuple[list[Motion], list[str]]:
     """Motions of one code, with action weights from one action to another."""
     shares = torch.linspace(0, 1, max(settings.samples, 2))
@@ -137,7 +181,7 @@ def show_motions(run: str) -> str:
 
     Returns the folder.
     """
-    stage = load_actor(run)
+    stage = load_generator(run)
     folder = StorageFolder(run) / "motions"
     with tempfile.TemporaryDirectory() as name:
         local = Path(name)
@@ -152,14 +196,11 @@ def show_motions(run: str) -> str:
 
 
 @torch.no_grad()
-def encode_training_motions(stage: Actor, data: MotionDataset) -> tuple[np.ndarray, list[str]]:
+def encode_training_motions(stage: MotionGenerator, data: MotionDataset) -> tuple[np.ndarray, list[str]]:
     """Return mean codes (N, Z) of real training motions, and the action of each."""
-    window = Window(num_frames=stage.config.num_frames or stage.config.max_frames)
-    samples = MotionCrops(data, "train", actions=stage.config.actions, window=window)
+    samples = stage.open_samples(stage.config, data, "train")
     codes, actions = [], []
     for batch in fixed_batch(samples, _PLOTTED_CODES, 64):
-        batch = {key: x.to(stage.device) for key, x in batch.items()}
-        mask = frame_mask(batch["length"], batch["motion"].shape[1])
-        codes.append(stage.encoder(batch["motion"], batch["action"], mask)[0].cpu().numpy())
+        codes.append(stage.encode({key: x.to(stage.device) for key, x in batch.items()}).cpu().numpy())
         actions += [stage.config.actions[label] for label in batch["action"].tolist()]
     return np.concatenate(codes), actions

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings, evaluate_motion
 from orchestration.evaluation.records import EvaluationRecord, check_comparable
-from orchestration.evaluation.tables import motion_table
+from orchestration.evaluation.tables import motion_tables
 from orchestration.reports.table1 import REPORT_EXPERIMENT
 from orchestration.runtime.progress import ProgressListener
 from orchestration.tracking.mirror import recorded
@@ -114,7 +114,7 @@ def compare_estimators(
 def estimators_text(result: EstimatorComparison, width: int = 160) -> str:
     """Print the table as plain text."""
     text = StringIO()
-    Console(file=text, width=width).print(motion_table(result.rows))
+    Console(file=text, width=width).print(*motion_tables(result.rows))
     return text.getvalue()
 
 

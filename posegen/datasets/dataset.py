@@ -116,8 +116,9 @@ def readable_id(person: str, action: str, content: bytes) -> str:
 def assign_splits(groups: Iterable[str], train_fraction: float, seed: int) -> dict[str, list[str]]:
     """Divide actions or persons into ``train`` and ``test``, by a hash, so that a newcomer moves few others.
 
-    Both sides get at least one group, unless there is only one, which is then used for training.
+    Both sides get at least one group, unless there is only one, or the fraction is 1: all are then used for training.
     """
     ranked = sorted(set(groups), key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
-    count = min(max(round(train_fraction * len(ranked)), 1), max(len(ranked) - 1, 1))
+    most = len(ranked) if train_fraction == 1 else max(len(ranked) - 1, 1)
+    count = min(max(round(train_fraction * len(ranked)), 1), most)
     return {"train": sorted(ranked[:count]), "test": sorted(ranked[count:])}

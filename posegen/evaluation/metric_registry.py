@@ -24,6 +24,9 @@ from posegen.stages import STAGES
 _CIEDE2000 = "CIEDE2000: Sharma et al., 2005"
 _GUO = "Guo et al., 2020, arXiv:2007.15240"
 _BLATTMANN = "Blattmann et al., 2021, arXiv:2103.04677"
+_NAEEM = "Naeem et al., 2020, arXiv:2002.09797, Equation 5; posegen.metrics.motion.coverage"
+_PROTOCOL = "posegen.evaluation.motion_generation"
+_OFF = "posegen.evaluation.validation"
 _LOOK = "posegen.evaluation.frame_look"
 _PROBES = f"{_BLATTMANN}, published code; posegen.evaluation.behavior_probes"
 _FUTURES = f"{_BLATTMANN}, Section 4; posegen.metrics.behavior"
@@ -36,8 +39,10 @@ _LOSSES: dict[Direction, dict[str, str]] = {
         "action": "cross entropy of actions",
         "class": "colour class loss",
         "contrast": "contrast loss",
+        "contact": "velocity loss of standing feet",
         "cross_entropy": "cross entropy of classes",
         "cycle": "code cycle loss",
+        "denoising": "denoising loss",
         "dice": "Dice loss",
         "flow": "correspondence loss",
         "fm": "feature matching loss",
@@ -215,6 +220,13 @@ _GROUPS: dict[str, tuple[MetricInfo, ...]] = {
         MetricInfo("accuracy", "accuracy", "%", "up", scale=100, digits=2, source=_GUO),
         MetricInfo("diversity", "diversity", "", "target", digits=3, source=_GUO),
         MetricInfo("multimodality", "multimodality", "", "target", digits=3, source=_GUO),
+        MetricInfo("coverage", "coverage", "%", "up", scale=100, digits=1, source=_NAEEM),
+        MetricInfo("nearest", "nearest training motion", "mm", "target", scale=1000, digits=0, source=_PROTOCOL),
+        MetricInfo("jerk", "jerk", "m/s³", "target", digits=0, source="posegen.metrics.motion.jerk"),
+        MetricInfo("foot_skate", "foot skate", "cm/s", "target", scale=100, digits=1, source="posegen.motion.quality"),
+        MetricInfo("jerk_error", "jerk, off real motions'", "%", "down", scale=100, digits=1, source=_OFF),
+        MetricInfo("foot_skate_error", "foot skate, off real motions'", "%", "down", scale=100, digits=1, source=_OFF),
+        MetricInfo("denoising_error", "denoising error", "", "down", digits=4, source="posegen.stages.MotionDiffusion"),
         MetricInfo(
             "amplitude", "amplitude", "cm", "target", scale=100, digits=1, source="posegen.metrics.motion.amplitude"
         ),

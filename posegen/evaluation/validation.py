@@ -17,18 +17,18 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.motions import MotionDataset
 from posegen.evaluation.color_control import ColorControlCase, measure_excerpts, open_excerpts
-from posegen.evaluation.motion_generation import MOTION_METRICS, MotionProtocol, score_motions
+from posegen.evaluation.motion_generation import MotionProtocol, score_motions
 from posegen.evaluation.reconstruction import Measure
 from posegen.inference.action_classifiers import load_action_classifier
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.image import STLPIPS
 from posegen.samples import MotionCrops
-from posegen.stages import Actor, Stage
+from posegen.stages import MotionGenerator, Stage
 from posegen.stages.stage import Metrics
 from posegen.stages.video_stage import VideoStage
 from posegen.weights.registry import is_cached
 
-_PROTOCOL = MotionProtocol(seeds=2, max_motions=256)  # a glimpse: `posegen motion evaluate` measures
+_PROTOCOL = MotionProtocol(seeds=2, max_motions=256, nearest_motions=0)  # a glimpse: `posegen motion evaluate` measures
 
 
 def open_validation(stage: Stage, data: Dataset, split: Split, device: torch.device) -> Callable[[], Metrics]:
@@ -45,14 +45,14 @@ def open_validation(stage: Stage, data: Dataset, split: Split, device: torch.dev
     """
     if isinstance(stage, VideoStage) and isinstance(data, ClipDataset):
         return _ExcerptValidation(stage, data, split, device).measure
-    if isinstance(stage, Actor) and isinstance(data, MotionDataset) and stage.config.recognizer:
+    if isinstance(stage, MotionGenerator) and isinstance(data, MotionDataset) and stage.config.recognizer:
         return _MotionValidation(stage, data, split, device).measure
     return dict
 
 
 def check_validation(config: Stage.Config) -> None:
     """Raise PosegenError where what measures a stage after every epoch does not fit its configuration."""
-    if isinstance(config, Actor.Config) and config.recognizer:
+    if isinstance(config, MotionGenerator.Config) and config.recognizer:
         load_action_classifier(config.recognizer, torch.device("cpu")).labels(config.actions, config.fps)
 
 
@@ -79,19 +79,25 @@ class _ExcerptValidation:
 class _MotionValidation:
     """Scores of generated motions by an action classifier."""
 
-    def __init__(self, stage: Actor, data: MotionDataset, split: Split, device: torch.device):
+    def __init__(self, stage: MotionGenerator, data: MotionDataset, split: Split, device: torch.device):
         samples = stage.open_samples(stage.config, data, split)
         assert isinstance(samples, MotionCrops)
         self._stage, self._samples = stage, samples
         self._classifier = load_action_classifier(stage.config.recognizer, device)
 
     def measure(self) -> Metrics:
-        """FID, accuracy, diversity, multimodality and amplitude of generated motions."""
+        """Metrics of generated motions, and how far their jerk and foot skate are off those of real ones, a share."""
         rest = torch.from_numpy(self._samples.mean_rest).to(self._stage.device)
         found = score_motions(
             self._samples, self._classifier, {"generated": self._stage.generate_like}, rest, _PROTOCOL
         )
-        return {f"val/generated_{name}": fmean(found["generated"][name]) for name in MOTION_METRICS}
+        means = {kind: {name: fmean(values) for name, values in found[kind].items()} for kind in ("real", "generated")}
+        errors = {
+            f"{name}_error": abs(means["generated"][name] / max(means["real"][name], 1e-9) - 1)
+            for name in ("jerk", "foot_skate")
+            if name in means["real"] and name in means["generated"]
+        }
+        return {f"val/generated_{name}": value for name, value in (means["generated"] | errors).items()}
 
 
 @cache

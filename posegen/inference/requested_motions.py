@@ -16,7 +16,7 @@ from posegen.io.storage import StorageFolder
 from posegen.motion.editing import JOIN_SECONDS, first_frames, join, resample, with_rotations
 from posegen.motion.motion import MAX_FRAMES, Motion, read_motion
 from posegen.networks.device import default_device
-from posegen.stages import Actor
+from posegen.stages import MotionGenerator
 from posegen.synthetic import motions as corpus
 
 _DEFAULT_FRAMES = 100  # of a motion that is generated
@@ -32,7 +32,7 @@ class MotionSettings:
     actions: tuple[str, ...] = ()
     """Actions in a row, which give one video together."""
     actor: str = ""
-    """Run of the stage actor that generates the motions; by default a procedure does, which knows 25 actions."""
+    """Run of actor or motion_diffusion that generates the motions; by default a procedure, which knows 25 actions."""
     motion: Path | None = None
     """A motion file instead of an action: .npz, BVH, or another that `posegen motion convert` reads."""
     frames: int | None = None
@@ -78,9 +78,9 @@ class MotionSettings:
         return len(self.action_names) or 1
 
 
-def load_actor(run: str) -> Actor:
-    """Load the newest checkpoint of a run of the stage actor, on a GPU if there is one."""
-    return load_stage(find_checkpoint(run), Actor).to(default_device())
+def load_generator(run: str) -> MotionGenerator:
+    """Load the newest checkpoint of a run that generates motions, on a GPU if there is one."""
+    return load_stage(find_checkpoint(run), MotionGenerator).to(default_device())
 
 
 def resolve_motions(
@@ -153,7 +153,7 @@ def _cut(motion: Motion, moves: MotionSettings) -> Motion:
 
 def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
     """Motions of all actions, as long as the video or a little longer, at the rate of the actor or the procedure."""
-    actor = load_actor(moves.actor) if moves.actor else None
+    actor = load_generator(moves.actor) if moves.actor else None
     own_fps = corpus.PROCEDURAL_FPS if actor is None else actor.config.fps
     names = list(dict.fromkeys(moves.actions)) or moves.action_names
     rate = fps or own_fps

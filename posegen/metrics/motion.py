@@ -121,9 +121,70 @@ def amplitude(joints: np.ndarray) -> float:
     return float(np.sqrt(around.var(axis=0).sum(axis=-1)).mean())
 
 
+def jerk(joints: np.ndarray, fps: float) -> float:
+    """How suddenly joints (T, J, 3) are accelerated, in metres per second cubed; NaN for fewer than four frames.
+
+    The mean length of third differences. What is smoother than real motion has less, what trembles has more.
+    """
+    if len(joints) < 4:
+        return float("nan")
+    return float(np.linalg.norm(np.diff(joints.astype(np.float64), n=3, axis=0), axis=-1).mean() * fps**3)
+
+
+def coverage(real: np.ndarray, features: np.ndarray, neighbours: int = 5) -> float:
+    """Share in [0, 1] of real motions that have a generated one nearby (Naeem et al., 2020, arXiv:2002.09797, Eq. 5).
+
+    Nearby: no farther than the real motion's k-th nearest real one. Generators that leave out some of what there is
+    have less than real motions have among themselves.
+
+    Args:
+        real: (N, D) features; k is at most N − 1.
+        features: (M, D) of what is measured.
+        neighbours: k.
+
+    Raises:
+        ConfigError: Features are not finite, or fewer than two.
+    """
+    real, features = _require_features(real), _require_features(features)
+    k = min(neighbours, len(real) - 1)
+    radii = np.partition(_distances(real, real), k, axis=1)[:, k]  # the nearest of all is itself
+    return float((_distances(real, features).min(axis=1) <= radii).mean())
+
+
+def nearest_distances(
+    motions: np.ndarray, windows: np.ndarray, allowed: np.ndarray | None = None, shortlist: int = 8
+) -> np.ndarray:
+    """Metres (N,) from motions (N, T, J, 3) to the nearest of windows (M, T, J, 3): the mean over frames and joints.
+
+    Exact among the windows that are nearest in root mean square.
+
+    Args:
+        motions: Each with its first root at the origin.
+        windows: Likewise.
+        allowed: (N, M) bool, which windows count; all by default. One at least for each motion.
+        shortlist: How many are compared exactly.
+    """
+    flat = windows.reshape(len(windows), -1)
+    squares = np.square(flat).sum(axis=1) - 2 * motions.reshape(len(motions), -1) @ flat.T  # but for a constant a row
+    if allowed is not None:
+        squares[~allowed] = np.inf
+    count = min(shortlist, len(windows))
+    rows = np.argpartition(squares, count - 1, axis=1)[:, :count]
+    found = np.linalg.norm(windows[rows] - motions[:, None], axis=-1).mean(axis=(2, 3))  # (N, count)
+    if allowed is not None:
+        found[~np.take_along_axis(allowed, rows, axis=1)] = np.inf
+    return found.min(axis=1)
+
+
 def mean_distance(features: np.ndarray, first: np.ndarray, second: np.ndarray) -> float:
     """Mean Euclidean distance of the pairs (first[i], second[i]) of rows of features (N, D)."""
     return float(np.linalg.norm(features[first] - features[second], axis=1).mean())
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Euclidean distances (N, M) of rows of a (N, D) and b (M, D)."""
+    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * a @ b.T
+    return np.sqrt(np.maximum(squares, 0))
 
 
 def _covariance_root(features: np.ndarray) -> np.ndarray:

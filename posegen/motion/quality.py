@@ -35,13 +35,17 @@ def measure_quality(motion: Motion) -> Quality:
     acceleration = np.linalg.norm(np.diff(joints, n=2, axis=0), axis=-1)[thrice] * motion.fps**2
     return Quality(
         jitter=_mean(acceleration),
-        foot_skate=_foot_skate(joints, valid, motion.fps),
-        limb_drift=_limb_drift(joints[valid]),
+        foot_skate=skate(joints, valid, motion.fps),
+        limb_drift=bone_drift(joints[valid]),
         coverage=float(valid.mean()),
     )
 
 
-def _foot_skate(joints: np.ndarray, valid: np.ndarray, fps: float) -> float:
+def skate(joints: np.ndarray, valid: np.ndarray, fps: float) -> float:
+    """Metres per second that feet of SMPL-24 joints (T, 24, 3) slide while they stand, see `Quality.foot_skate`.
+
+    NaN where no foot stands for two frames that are valid, (T,) bool.
+    """
     if not valid.any():
         return float("nan")
     feet = joints[:, FEET]  # (T, 2, 3)
@@ -50,7 +54,8 @@ def _foot_skate(joints: np.ndarray, valid: np.ndarray, fps: float) -> float:
     return _mean(speed[stands[1:] & stands[:-1]])
 
 
-def _limb_drift(joints: np.ndarray) -> float:
+def bone_drift(joints: np.ndarray) -> float:
+    """How much the bones of joints (T, 24, 3) change their length, see `Quality.limb_drift`; NaN without a frame."""
     if not len(joints):
         return float("nan")
     lengths = bone_lengths(joints)

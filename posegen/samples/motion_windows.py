@@ -8,11 +8,13 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+import torch
 
 from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDataset, MotionEntry
 from posegen.errors import ConfigError, DatasetError, MotionError
 from posegen.motion.pose_features import NUM_FEATURES, NUM_ROWS, motion_features, rest_of
+from posegen.motion.world_features import world_features
 from posegen.samples.epoch_plan import Arrays, shuffled
 
 Choice = Literal["consecutive", "random_step", "random"]
@@ -145,3 +147,30 @@ def _read_features(dataset: MotionDataset, entry: MotionEntry) -> tuple[np.ndarr
         return motion_features(motion), rest_of(motion)
     except MotionError as error:
         raise DatasetError(f"{dataset.folder}/motions/{entry.motion_id}.npz: {error}") from error
+
+
+class WorldCrops(MotionCrops):
+    """Windows of motions as joints and axes in the world, besides what `MotionCrops` gives.
+
+    ``world`` (T, 24, 9), see `posegen.motion.world_features`, on the mean body of all motions; behind a motion's end
+    its last frame stays. The whole motions are posed once and kept.
+    """
+
+    def load(self, sample: Crop) -> Arrays:
+        world = self.world(sample.motion)
+        rows = sample.rows[np.minimum(np.arange(self.window.most_frames), len(sample.rows) - 1)]
+        crop = world[rows]
+        crop[..., :3] -= crop[0, 0, :3].copy()
+        return {**super().load(sample), "world": crop}
+
+    def world(self, index: int) -> np.ndarray:
+        """World features (T, 24, 9) of a whole motion on the mean body, worked out once."""
+        if index not in self._posed:
+            features, _ = self.features(index)
+            rest = torch.from_numpy(np.asarray(self.mean_rest, np.float32))
+            self._posed[index] = world_features(torch.from_numpy(features)[None], rest[None])[0].numpy()
+        return self._posed[index]
+
+    @cached_property
+    def _posed(self) -> dict[int, np.ndarray]:
+        return {}

@@ -14,6 +14,8 @@ from posegen.stages.colorizer import Colorizer
 from posegen.stages.deformable_gan import DeformableGAN
 from posegen.stages.end_to_end import EndToEnd
 from posegen.stages.feature_restoration import FeatureRestoration
+from posegen.stages.motion_diffusion import MotionDiffusion
+from posegen.stages.motion_generator import MotionGenerator
 from posegen.stages.person_parser import PersonParser
 from posegen.stages.recognition import Recognition
 from posegen.stages.refiner import Refiner
@@ -31,6 +33,8 @@ __all__ = [
     "DeformableGAN",
     "EndToEnd",
     "FeatureRestoration",
+    "MotionDiffusion",
+    "MotionGenerator",
     "PersonParser",
     "Recognition",
     "Refiner",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,41 +12,27 @@ from torch.optim import AdamW
 from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
-from posegen.io.storage import StorageFolder
 from posegen.losses import masked_motion_mse, masked_mse, mean_kl_to_standard_normal
 from posegen.metrics.motion import amplitude
-from posegen.motion.anatomy import REST
 from posegen.motion.kinematics import Posed, markers
-from posegen.motion.motion import Motion
-from posegen.motion.pose_features import features_to_motion, local_pose, pose_features
-from posegen.motion.rendering import render_strips
+from posegen.motion.pose_features import local_pose, pose_features
 from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
 from posegen.networks.actor import ActorDecoder, ActorEncoder, ActorSize, frame_mask
 from posegen.samples import Batch, MotionCrops, Samples, Window
 from posegen.samples.motion_windows import Choice
-from posegen.stages.motion_stage import MotionStage
+from posegen.stages.motion_generator import MotionGenerator
 from posegen.stages.optimization import Losses, detached, sum_losses
-from posegen.stages.stage import Metrics, Pictures, Stage
-from posegen.weights.registry import WEIGHTS
-
-_BATCH = 100  # motions that are decoded at once
-_SHOWN = 3  # motions that a preview shows
+from posegen.stages.stage import Metrics, Stage
 
 
-class Actor(MotionStage):
+class Actor(MotionGenerator):
     """Action-conditioned motion: a transformer VAE whose code is one vector for a motion of any length."""
 
     name = "actor"
-    protocol = "motion"
-    objectives: ClassVar = {
-        "fid": "val/generated_fid",
-        "accuracy": "val/generated_accuracy",
-        "joint_error": "val/joint_error",
-    }
-    validation_samples = 64
+    objectives: ClassVar = {**MotionGenerator.objectives, "joint_error": "val/joint_error"}
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(MotionStage.Config):
+    class Config(MotionGenerator.Config):
         """Settings of ACTOR. Weights of losses are those of the paper, Section 3."""
 
         num_epochs: int = 5000
@@ -104,16 +89,6 @@ class Actor(MotionStage):
         kl_epochs: int = 0
         """Epochs over which lambda_kl grows linearly from 0: few steps are enough if the code is of use before it
         costs something (Bowman et al., 2016, arXiv:1511.06349, Section 3.1)."""
-        recognizer: str = ""
-        """Action classifier that measures generated motions after every epoch: a run of the stage recognition, or
-        gru-humanact12 or gru-ntu13; empty measures FID and accuracy not at all."""
-
-        def check_reports(self, metric: str) -> None:
-            if metric.startswith("val/generated_") and not self.recognizer:
-                raise ConfigError(
-                    f"{metric} needs an action classifier: --set actor.recognizer=RUN, a run of the stage recognition, "
-                    "or gru-humanact12; or choose --objectives joint_error"
-                )
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -131,10 +106,7 @@ class Actor(MotionStage):
                     raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
             if self.lambda_velocity and self.window.most_frames < 2:
                 raise ConfigError("lambda_velocity needs windows of at least 2 frames")
-            for name in ("smpl", "recognizer"):  # a worker has another working directory
-                place = getattr(self, name)
-                if place and place not in WEIGHTS:
-                    object.__setattr__(self, name, str(StorageFolder(place)))
+            self.make_absolute("smpl")
             _ = self.window  # which raises where it is none
 
         @property
@@ -164,7 +136,6 @@ class Actor(MotionStage):
         num_actions = max(len(config.actions), 1)
         self.encoder = ActorEncoder(num_actions, size)
         self.decoder = ActorDecoder(num_actions, size)
-        self.register_buffer("rest", torch.as_tensor(REST, dtype=torch.float32))  # (24, 3)
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self._smpl: SmplBody | None = None
         self._lambda_kl = config.lambda_kl
@@ -231,7 +202,7 @@ class Actor(MotionStage):
         motion, action, mask = batch["motion"], batch["action"], _mask(batch)
         mean, logvar = self.encoder(motion, action, mask)
         drawn = {"real": motion, "same": self.decoder(mean, action, mask)}
-        drawn["new"] = self.decoder(self._noise(mean), action, mask)
+        drawn["new"] = self.decoder(self.fixed_codes(len(mean)), action, mask)
         joints = {key: pose_features(x, batch["rest"], translate=False).joints for key, x in drawn.items()}
         root = (drawn["same"] - motion)[:, :, -1, :3].norm(dim=-1)  # (N, T)
         real, new = (
@@ -245,106 +216,22 @@ class Actor(MotionStage):
             "amplitude": float(new / max(real, 1e-9)),
         }
 
-    @torch.no_grad()
-    def preview(self, batch: Batch) -> Pictures:
-        """Every third frame of real motions, of the same through their codes, and of others of the same actions."""
-        batch = {name: x[:_SHOWN] for name, x in batch.items()}
-        motion, action, mask = batch["motion"], batch["action"], _mask(batch)
-        mean, _ = self.encoder(motion, action, mask)
-        noise = self._noise(mean)
-        drawn = {"real": motion, "through its code": self.decoder(mean, action, mask)}
-        drawn["generated"] = self.decoder(noise, action, mask)
-        names = [self.config.actions[label] for label in action.tolist()]
-        shown = [
-            (self.to_motion(features[row, : batch["length"][row]], name), f"{name}, {kind}")
-            for row, name in enumerate(names)
-            for kind, features in drawn.items()
-        ]
-        return {"generated": render_strips([motion for motion, _ in shown], [caption for _, caption in shown])}
+    @property
+    def code_dim(self) -> int:
+        return self.config.latent_dim
 
     @torch.no_grad()
-    def finish_epoch(self, samples: Samples) -> None:
-        """Keep the mean of the bodies that were learned from: it is what generated rotations pose."""
-        assert isinstance(samples, MotionCrops)
-        self.get_buffer("rest").copy_(torch.from_numpy(samples.mean_rest))
+    def encode(self, batch: Batch) -> Tensor:
+        """The means of the posterior."""
+        return self.encoder(batch["motion"], batch["action"], _mask(batch))[0]
+
+    @torch.no_grad()
+    def reconstruct(self, batch: Batch) -> Tensor:
+        return self.decoder(self.encode(batch), batch["action"], _mask(batch))
 
     @torch.no_grad()
     def decode(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
-        """Decode codes to motions.
-
-        Args:
-            actions: (N,) int64, places in `Config.actions`; or (N, A) weights that sum to 1, for what is between them.
-            lengths: (N,) int64 frames of each.
-            z: (N, Z).
-
-        Returns:
-            (N, T, 25, 6) with T the largest length, see `posegen.motion.pose_features`; zeros behind a motion's end.
-        """
-        mask = frame_mask(lengths, int(lengths.max()))
-        return self.decoder(z, actions, mask)
-
-    def generate(
-        self, actions: Sequence[str], lengths: Sequence[int], *, seed: int = 0, z: Tensor | None = None
-    ) -> list[Motion]:
-        """Return a motion of each action, of so many frames, on the mean body of the training data.
-
-        Args:
-            actions: Names of actions.
-            lengths: Frames of each; longer than what was learned from works, and gets worse.
-            seed: Decides the codes.
-            z: (N, Z) codes instead.
-
-        Raises:
-            ConfigError: An action is unknown, a length less than 1, or there are not as many lengths or codes.
-        """
-        expected = (len(actions), self.config.latent_dim)
-        if len(lengths) != len(actions) or (z is not None and z.shape != expected):
-            given = "" if z is None else f" and codes {tuple(z.shape)}"
-            raise ConfigError(f"got {len(lengths)} lengths{given}, expected {len(actions)} and codes {expected}")
-        labels = torch.tensor([self.label(action) for action in actions])
-        if min(lengths, default=1) < 1:
-            raise ConfigError(f"a motion must have at least 1 frame, got {min(lengths)}")
-        if z is None:
-            z = self.sample_codes(len(actions), torch.Generator().manual_seed(seed))
-        counts = torch.tensor(lengths)
-        motions: list[Motion] = []
-        for start in range(0, len(actions), _BATCH):
-            rows = slice(start, start + _BATCH)
-            drawn = self.decode(labels[rows].to(self.device), counts[rows].to(self.device), z[rows].to(self.device))
-            motions += [
-                self.to_motion(features[:length], action)
-                for features, length, action in zip(drawn, lengths[rows], actions[rows], strict=True)
-            ]
-        return motions
-
-    def generate_like(self, actions: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw a random motion of each action (N,) and length (N,): (N, T, 25, 6), as `generate`, on the CPU."""
-        z = self.sample_codes(len(actions), generator)
-        return self.decode(actions.to(self.device), lengths.to(self.device), z.to(self.device)).cpu()
-
-    def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:
-        """Codes (count, Z) of N(0, I), on the generator's device."""
-        return torch.randn((count, self.config.latent_dim), generator=generator, device=generator.device)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return self.get_buffer("rest").device
-
-    def _noise(self, like: Tensor) -> Tensor:
-        """Codes (N, Z) of N(0, I), the same each time."""
-        return self.sample_codes(len(like), torch.Generator().manual_seed(self.config.seed)).to(like)
-
-    def label(self, action: str) -> int:
-        """The place of an action. Raises ConfigError, with the actions there are, for another one."""
-        if action not in self.config.actions:
-            raise ConfigError(f"unknown action {action!r}, expected one of {', '.join(self.config.actions)}")
-        return self.config.actions.index(action)
-
-    def to_motion(self, features: Tensor, action: str) -> Motion:
-        """The motion of features (T, 25, 6), on the mean body of the training data."""
-        motion = features_to_motion(features.cpu().numpy(), self.get_buffer("rest").cpu().numpy(), self.config.fps)
-        return replace(motion, label=self.label(action), label_name=action)
+        return self.decoder(z, actions, frame_mask(lengths, int(lengths.max())))
 
     def _surface(self, features: Tensor, posed: Posed) -> Tensor:
         """What L_V compares: SMPL's vertices (N, T, 6890, 3), or joints and markers (N, T, 96, 3) of a posed body."""

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from orchestration.evaluation.motion import MotionBasis
 from orchestration.evaluation.records import Score
-from orchestration.evaluation.tables import behavior_comparison, motion_table, record_tables
+from orchestration.evaluation.tables import behavior_comparison, motion_tables, record_tables
 from posegen.evaluation.published_results import MOTION_RESULTS
 from tests.orchestration.evaluation.test_records import BATCHES, BEHAVIOR, MOTION, VIDEO, make_record
 
@@ -51,16 +51,16 @@ ALIKE = {"split": "all", "learned_from_all": True, "num_motions": 1000, "seeds":
 def test_a_column_for_each_metric_of_motions():
     scores = {f"{source}{name}": SEEDED for source in ("", "real_") for name in ("fid", "accuracy", "amplitude")}
     record = make_record("runs/actor", replace(MOTION, **ALIKE), scores=scores)
-    heads, real, generated, *published = cells(*record_tables(record))
-    assert heads == [
-        *("", "FID ↓", "accuracy, % ↑", "diversity → real", "multimodality → real", "amplitude, cm → real")
-    ]
+    likeness, movement = map(cells, record_tables(record))
+    heads, real, generated, *published = likeness
+    assert heads == ["", "FID ↓", "accuracy, % ↑", "diversity → real", "multimodality → real"]
+    assert [row[3] for row in movement] == ["amplitude, cm → real", "50.0 ± 10.0", "50.0 ± 10.0"]
     assert (real[0], generated[0]) == ("real", "generated")
     # A variance is scaled twice: 0.01 of a share are 100 of squared per cent.
     assert generated[1:3] == ["0.500 ± 0.100 [0.010]", "50.00 ± 10.00 [100.00]"]
     assert generated[3] == ""
     assert [row[0] for row in published] == [f"{row.title} (published)" for row in MOTION_RESULTS["gru-humanact12"]]
-    assert published[0][1:] == ["0.02 [0.01]", "99.7 [0.1]", "6.85 [0.05]", "2.45 [0.04]", ""]
+    assert published[0][1:] == ["0.02 [0.01]", "99.7 [0.1]", "6.85 [0.05]", "2.45 [0.04]"]
 
 
 @pytest.mark.parametrize("change", [{"split": "test"}, {"learned_from_all": False}, {"num_motions": 999}, {"seeds": 5}])
@@ -78,8 +78,16 @@ def test_people_that_a_run_learned_from_have_a_row():
 
 def test_motion_tables_of_several_runs():
     rows = [(name, make_record(name, MOTION, scores={"fid": SEEDED}), "generated") for name in ("a", "b")]
-    table = motion_table(rows, title="two")
+    (table,) = motion_tables(rows, title="two")
     assert [row[0] for row in cells(table)] == ["", "a", "b"] and table.title == "two"
+
+
+def test_how_motions_move_is_beside_real_ones_where_it_was_measured():
+    scores = {"fid": SEEDED, "jerk": SEEDED, "real_jerk": SEEDED, "nearest": SEEDED}
+    _, movement = map(cells, record_tables(make_record("runs/actor", MOTION, scores=scores)))
+    assert movement[0][:3] == ["", "coverage, % ↑", "nearest training motion, mm → real"]
+    assert [row[2] for row in movement[1:]] == ["", "500 ± 100"]
+    assert [row[4] for row in movement[1:]] == ["0 ± 0", "0 ± 0"]
 
 
 BEHAVIOR_SCORES = {

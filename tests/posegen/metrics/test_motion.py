@@ -9,10 +9,13 @@ from scipy import linalg
 from posegen.metrics.motion import (
     accuracy,
     amplitude,
+    coverage,
     diversity,
     frechet_distance,
+    jerk,
     mean_distance,
     multimodality,
+    nearest_distances,
     repeated,
 )
 from tests.support.reference import load_json
@@ -190,3 +193,35 @@ def test_amplitude_is_how_far_joints_swing_about_the_root():
     assert amplitude(walked) == pytest.approx(expected)
     assert amplitude(np.broadcast_to(joints[:1], joints.shape)) == pytest.approx(0, abs=1e-9)
     assert amplitude(joints[:1]) == 0
+
+
+def test_jerk_is_that_of_a_cubic_and_none_of_a_parabola():
+    times = np.arange(20)[:, None, None] / 10
+    ways = np.concatenate([times**3, times**2], axis=1) * np.array([1.0, 0, 0])
+    assert jerk(ways[:, :1], 10.0) == pytest.approx(6)
+    assert jerk(ways[:, 1:], 10.0) == pytest.approx(0, abs=1e-9)
+    assert np.isnan(jerk(ways[:3], 10.0))
+
+
+def test_coverage_is_the_share_of_real_motions_with_a_neighbour():
+    real = np.concatenate([np.random.default_rng(0).normal(size=(50, 3)), 50 + np.zeros((50, 3))])
+    assert coverage(real, real) == 1
+    assert coverage(real, real[:50]) == pytest.approx(0.5)
+    assert coverage(real, real + 1000) == 0
+
+
+def test_nearest_window_is_found_among_those_allowed():
+    rng = np.random.default_rng(0)
+    windows = rng.normal(size=(40, 6, 4, 3))
+    motions = windows[[7, 30]] + np.array([0.03, 0.04, 0.0])
+    np.testing.assert_allclose(nearest_distances(motions, windows), 0.05)
+    allowed = np.ones((2, 40), bool)
+    allowed[0, 7] = False
+    found = nearest_distances(motions, windows, allowed, shortlist=39)
+    others = np.linalg.norm(np.delete(windows, 7, axis=0) - motions[0], axis=-1).mean(axis=(1, 2))
+    np.testing.assert_allclose(found, [others.min(), 0.05])
+    allowed[:] = False
+    allowed[:, 3] = True
+    np.testing.assert_allclose(
+        nearest_distances(motions, windows, allowed)[1], np.linalg.norm(windows[3] - motions[1], axis=-1).mean()
+    )

@@ -279,7 +279,7 @@ def test_many_motions_are_drawn_in_several_batches(monkeypatch):
     stage = make_stage().eval()
     lengths = [3, 8, 5, 2, 6]
     whole = stage.generate(["wave"] * 5, lengths)
-    monkeypatch.setattr("posegen.stages.actor._BATCH", 2)
+    monkeypatch.setattr("posegen.stages.motion_generator._BATCH", 2)
     for left, right in zip(whole, stage.generate(["wave"] * 5, lengths), strict=True):
         np.testing.assert_allclose(left.joints, right.joints, atol=1e-4)
 
