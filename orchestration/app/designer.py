@@ -56,21 +56,21 @@ class Designer:
             raise ConfigError("Many files are here already. Reload the page to begin again.")
         self.files[file.token] = file
 
-    def choose_person(self, photo: StoredFile, number: int = 1) -> None:
-        """Take another photo, or another person of one: what was prepared of the one before is forgotten."""
-        if self.photo is not None and self.photo is not photo:
-            self.files.pop(self.photo.token, None)
-            self.photo.path.unlink(missing_ok=True)
-        self.photo, self.person, self.subject = photo, number, None
-        self._dressed.clear()
+    def drop(self, file: StoredFile) -> None:
+        """Delete a file."""
+        self.files.pop(file.token, None)
+        file.path.unlink(missing_ok=True)
 
-    def forget_photo(self) -> None:
-        """Delete the photo, such as one of nobody."""
-        if self.photo is not None:
-            self.files.pop(self.photo.token, None)
-            self.photo.path.unlink(missing_ok=True)
-        self.photo, self.subject = None, None
-        self._dressed.clear()
+    def with_person(self, photo: StoredFile, number: int) -> Designer:
+        """Return the same session with another photo, or with another person of it, to be tried."""
+        return Designer(self.name, self.folder, self.files, photo, number)
+
+    def take_person(self, other: Designer) -> None:
+        """Take the person of `with_person`; the photo before is deleted, and what was prepared of it forgotten."""
+        if self.photo is not None and self.photo is not other.photo:
+            self.drop(self.photo)
+        self.photo, self.person, self.subject = other.photo, other.person, other.subject
+        self._dressed = other._dressed
 
     def require_photo(self) -> StoredFile:
         """Return the photo or video of the person. Raises ConfigError where there is none yet."""

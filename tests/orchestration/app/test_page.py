@@ -116,7 +116,7 @@ def test_keys_reach_everything_and_what_is_wrong_is_said(page, bruno):
     page.wait_for_selector("#cancel:visible")
     page.focus("#cancel")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#cancel:hidden", state="attached")
+    page.wait_for_selector("#cancel", state="hidden")
     assert page.evaluate("document.activeElement.id") == "draw"
     assert not page.faults
 
