@@ -23,7 +23,7 @@ from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError, PosegenError, in_one_line
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.color_sheet import KEEP, ColorSheetSettings, draw_color_sheet
-from posegen.inference.photo_report import assess_photo
+from posegen.inference.photo_report import ActionFit, assess_photo
 from posegen.inference.requested_colors import ColorPath, RequestedColors
 from posegen.io.images import encode_png
 from posegen.io.video_reader import read_image
@@ -72,7 +72,7 @@ def judge_actions(designer: Designer, scene: ResolvedScene) -> Steps:
     shown = designer.dress(scene).prepared.shown
     yield
     size = scene.view.height_and_width
-    fits = {}
+    fits: dict[str, ActionFit] = {}
     for name, motion in _action_motions().items():  # a step each
         fits |= assess_photo(shown.seen, size, {name: motion}, []).actions
         yield
