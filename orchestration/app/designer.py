@@ -47,7 +47,8 @@ class Designer:
     films: OrderedDict[str, Film] = field(default_factory=OrderedDict)
     subject: PhotoSubject | None = None
     """The person of the photo, once they are found."""
-    _dressed: OrderedDict[tuple[object, ...], DressedPerson] = field(default_factory=OrderedDict)
+    dressed: OrderedDict[tuple[object, ...], DressedPerson] = field(default_factory=OrderedDict)
+    """The last few scenes that the person was prepared for."""
 
     def add(self, file: StoredFile) -> None:
         """Keep a file. Raises ConfigError where there are too many."""
@@ -70,7 +71,7 @@ class Designer:
         if self.photo is not None and self.photo is not other.photo:
             self.drop(self.photo)
         self.photo, self.person, self.subject = other.photo, other.person, other.subject
-        self._dressed = other._dressed
+        self.dressed = other.dressed
 
     def require_photo(self) -> StoredFile:
         """Return the photo or video of the person. Raises ConfigError where there is none yet."""
@@ -85,12 +86,12 @@ class Designer:
             PosegenError: The photo shows no person, or the scene does not fit.
         """
         key = scene.key
-        if key not in self._dressed:
-            self._dressed[key] = self._prepare(scene)
-            while len(self._dressed) > _MOST_PREPARED:
-                self._dressed.popitem(last=False)
-        self._dressed.move_to_end(key)
-        return self._dressed[key]
+        if key not in self.dressed:
+            self.dressed[key] = self._prepare(scene)
+            while len(self.dressed) > _MOST_PREPARED:
+                self.dressed.popitem(last=False)
+        self.dressed.move_to_end(key)
+        return self.dressed[key]
 
     def _prepare(self, scene: ResolvedScene) -> DressedPerson:
         photo = self.require_photo()
