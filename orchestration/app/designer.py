@@ -47,7 +47,8 @@ class Designer:
     films: OrderedDict[str, Film] = field(default_factory=OrderedDict)
     subject: PhotoSubject | None = None
     """The person of the photo, once they are found."""
-    _dressed: OrderedDict[tuple[object, ...], DressedPerson] = field(default_factory=OrderedDict)
+    dressed: OrderedDict[tuple[object, ...], DressedPerson] = field(default_factory=OrderedDict)
+    """The last few scenes that the person was prepared for."""
 
     def add(self, file: StoredFile) -> None:
         """Keep a file. Raises ConfigError where there are too many."""
@@ -56,21 +57,21 @@ class Designer:
             raise ConfigError("Many files are here already. Reload the page to begin again.")
         self.files[file.token] = file
 
-    def choose_person(self, photo: StoredFile, number: int = 1) -> None:
-        """Take another photo, or another person of one: what was prepared of the one before is forgotten."""
-        if self.photo is not None and self.photo is not photo:
-            self.files.pop(self.photo.token, None)
-            self.photo.path.unlink(missing_ok=True)
-        self.photo, self.person, self.subject = photo, number, None
-        self._dressed.clear()
+    def drop(self, file: StoredFile) -> None:
+        """Delete a file."""
+        self.files.pop(file.token, None)
+        file.path.unlink(missing_ok=True)
 
-    def forget_photo(self) -> None:
-        """Delete the photo, such as one of nobody."""
-        if self.photo is not None:
-            self.files.pop(self.photo.token, None)
-            self.photo.path.unlink(missing_ok=True)
-        self.photo, self.subject = None, None
-        self._dressed.clear()
+    def with_person(self, photo: StoredFile, number: int) -> Designer:
+        """Return the same session with another photo, or with another person of it, to be tried."""
+        return Designer(self.name, self.folder, self.files, photo, number)
+
+    def take_person(self, other: Designer) -> None:
+        """Take the person of `with_person`; the photo before is deleted, and what was prepared of it forgotten."""
+        if self.photo is not None and self.photo is not other.photo:
+            self.drop(self.photo)
+        self.photo, self.person, self.subject = other.photo, other.person, other.subject
+        self.dressed = other.dressed
 
     def require_photo(self) -> StoredFile:
         """Return the photo or video of the person. Raises ConfigError where there is none yet."""
@@ -85,12 +86,12 @@ class Designer:
             PosegenError: The photo shows no person, or the scene does not fit.
         """
         key = scene.key
-        if key not in self._dressed:
-            self._dressed[key] = self._prepare(scene)
-            while len(self._dressed) > _MOST_PREPARED:
-                self._dressed.popitem(last=False)
-        self._dressed.move_to_end(key)
-        return self._dressed[key]
+        if key not in self.dressed:
+            self.dressed[key] = self._prepare(scene)
+            while len(self.dressed) > _MOST_PREPARED:
+                self.dressed.popitem(last=False)
+        self.dressed.move_to_end(key)
+        return self.dressed[key]
 
     def _prepare(self, scene: ResolvedScene) -> DressedPerson:
         photo = self.require_photo()

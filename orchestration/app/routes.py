@@ -29,7 +29,14 @@ from orchestration.app.render_queue import JobCancelledError, QueueFullError, Re
 from orchestration.app.scene import SIZES, ResolvedScene, SceneRequest, resolve_scene, video_stem
 from orchestration.app.sessions import SessionEndedError, SessionStore
 from orchestration.app.thumbnails import STRIP_FRAMES, draw_strip
-from orchestration.app.uploads import LARGEST_UPLOAD, FileKind, UploadRefusedError, UploadTooLargeError, store_upload
+from orchestration.app.uploads import (
+    LARGEST_UPLOAD,
+    FileKind,
+    StoredFile,
+    UploadRefusedError,
+    UploadTooLargeError,
+    store_upload,
+)
 from orchestration.app.wording import say_kindly
 from posegen.errors import ConfigError, PosegenError, in_one_line
 from posegen.synthetic.motions import ACTIONS
@@ -109,7 +116,7 @@ async def take_person(request: Request, session: str, name: str = "photo") -> di
     """Take a photo or a video of the person, and say what is seen in it."""
     designer = _sessions(request).get(session)
     file = await _store(request, designer, name, "person")
-    return await _look(request, designer, lambda: designer.choose_person(file))
+    return await _look(request, designer, file)
 
 
 @ROUTES.post("/sessions/{session}/example/{name}")
@@ -118,15 +125,14 @@ async def take_example(request: Request, session: str, name: str) -> dict[str, A
     designer = _sessions(request).get(session)
     file = await _draw(request, designer, write_example(name, designer.folder), kind="person", urgent=True)
     designer.add(file)
-    return await _look(request, designer, lambda: designer.choose_person(file))
+    return await _look(request, designer, file)
 
 
 @ROUTES.post("/sessions/{session}/person/{number}")
 async def choose_person(request: Request, session: str, number: int) -> dict[str, Any]:
     """Take another person of the photo."""
     designer = _sessions(request).get(session)
-    photo = designer.require_photo()
-    return await _look(request, designer, lambda: designer.choose_person(photo, max(number, 1)))
+    return await _look(request, designer, designer.require_photo(), max(number, 1))
 
 
 @ROUTES.post("/sessions/{session}/suitability")
@@ -150,8 +156,7 @@ async def take_file(request: Request, session: str, role: str, name: str = "file
         try:
             thumbnail = await _draw(request, designer, check_picture(file), kind="", urgent=True)
         except PosegenError:
-            file.path.unlink(missing_ok=True)
-            designer.files.pop(file.token, None)
+            designer.drop(file)
             raise
     return {"file": file.token, "name": file.shown_name, "thumbnail": thumbnail}
 
@@ -225,7 +230,7 @@ async def video_gif(request: Request, session: str, video: str) -> Response:
     return _download(content, "image/gif", f"{film.name}.gif")
 
 
-async def _store(request: Request, designer: Designer, name: str, role: str) -> Any:
+async def _store(request: Request, designer: Designer, name: str, role: str) -> StoredFile:
     """Take the body of a request as a file of the session."""
     announced = int(request.headers.get("content-length", "0") or 0)
     try:
@@ -236,19 +241,21 @@ async def _store(request: Request, designer: Designer, name: str, role: str) -> 
     return file
 
 
-async def _look(request: Request, designer: Designer, choose: Any) -> dict[str, Any]:
-    """See another person; where nobody is seen, the photo is forgotten."""
+async def _look(request: Request, designer: Designer, photo: StoredFile, number: int = 1) -> dict[str, Any]:
+    """See another person; where nobody is seen, the one before stays, and the new photo is deleted."""
 
     def steps() -> Steps:
-        choose()
-        try:
-            return (yield from see_person(designer, _resolve(designer, SceneRequest())))
-        except PosegenError:
-            if designer.person == 1:
-                designer.forget_photo()
-            raise
+        tried = designer.with_person(photo, number)
+        seen = yield from see_person(tried, _resolve(tried, SceneRequest()))
+        designer.take_person(tried)
+        return seen
 
-    seen: dict[str, Any] = await _draw(request, designer, steps(), kind="person", urgent=True)
+    try:
+        seen: dict[str, Any] = await _draw(request, designer, steps(), kind="person", urgent=True)
+    except BaseException:
+        if photo is not designer.photo:
+            designer.drop(photo)
+        raise
     return seen
 
 

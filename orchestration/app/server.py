@@ -82,7 +82,7 @@ def serve_app(settings: AppSettings, on_ready: Callable[[str], object]) -> None:
         ws="none",
     )
     server = _Server(config, lambda: _announce(address, settings, on_ready))
-    with listener, suppress(KeyboardInterrupt):
+    with listener, suppress(KeyboardInterrupt, SystemExit):  # which uvicorn raises again once it has stopped
         server.run(sockets=[listener])
 
 

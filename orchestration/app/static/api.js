@@ -15,9 +15,8 @@ export async function begin() {
   const facts = await read(await fetch("api/sessions", { method: "POST" }));
   session = facts.session;
   setInterval(() => fetch(path("alive"), { method: "POST" }).catch(() => {}), STAY_ALIVE);
-  addEventListener("pagehide", (event) => {
-    if (!event.persisted) navigator.sendBeacon(path("end"));
-  });
+  addEventListener("pagehide", () => navigator.sendBeacon(path("end")));
+  addEventListener("pageshow", (event) => event.persisted && location.reload()); // its session has ended
   return facts;
 }
 

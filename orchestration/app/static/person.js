@@ -64,7 +64,7 @@ function show(person) {
   drawOverlay(person, width, height);
   $("findings").replaceChildren(
     ...(person.findings.length ? person.findings.map((text) => make("li", { textContent: text }))
-      : [make("li", { className: "good", textContent: "The person is seen well: every action can be tried." })]));
+      : [make("li", { className: "good", textContent: "The person is seen well." })]));
   $("person-number-label").hidden = person.people < 2;
   $("person-number").replaceChildren(
     ...Array.from({ length: person.people }, (_, i) => make("option", { value: i + 1, textContent: i ? `person ${i + 1}` : "the most prominent", selected: i + 1 === person.person })));

@@ -116,7 +116,7 @@ def test_keys_reach_everything_and_what_is_wrong_is_said(page, bruno):
     page.wait_for_selector("#cancel:visible")
     page.focus("#cancel")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#cancel:hidden", state="attached")
+    page.wait_for_selector("#cancel", state="hidden")
     assert page.evaluate("document.activeElement.id") == "draw"
     assert not page.faults
 
@@ -145,7 +145,7 @@ def test_a_closed_page_leaves_no_photo(browser, address, bruno, tmp_path_factory
     give_photo(opened, bruno)
     assert len(list(folder.rglob("*.png"))) == before + 1
     opened.goto("about:blank")
-    for _ in range(200):
+    for _ in range(1200):  # the step under way is done first
         if len(list(folder.rglob("*.png"))) == before:
             break
         opened.wait_for_timeout(100)

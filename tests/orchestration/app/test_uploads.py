@@ -80,6 +80,15 @@ def test_a_photo_of_nobody_is_refused_and_deleted(client, session, tmp_path):
     assert "Choose a photo" in client.post(f"{session}/still", json={}).json()["error"]
 
 
+def test_a_photo_that_is_refused_leaves_the_person_before(client, session, bruno, tmp_path):
+    client.post(f"{session}/person", content=bruno)
+    [photo] = files_of(tmp_path)
+    assert client.post(f"{session}/person", content=encode_png(CALM)).status_code == 422
+    assert "no person number 2" in client.post(f"{session}/person/2").json()["error"]
+    assert files_of(tmp_path) == [photo]
+    assert client.post(f"{session}/still", json={"upper": "teal"}).status_code == 200
+
+
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(client, session, tmp_path):
     announced = client.post(f"{session}/person", content=b"", headers={"content-length": str(2 * 2**30)})
     assert announced.status_code == 413 and "2,048 MB" in announced.json()["error"]
