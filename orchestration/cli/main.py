@@ -22,6 +22,7 @@ from orchestration.cli.video import VIDEO_COMMANDS
 from orchestration.cli.weights import WEIGHTS_COMMANDS
 from orchestration.errors import naming_system_errors
 from orchestration.runtime.termination import TERMINATED, exit_on_sigterm
+from orchestration.runtime.threads import one_thread
 from posegen.errors import PosegenError, hide_credentials, in_one_line
 
 _STOPPED = "posegen: stopped; the same command goes on from what is finished"
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if threading.current_thread() is threading.main_thread():
         exit_on_sigterm()
     try:
-        with naming_system_errors():
+        with one_thread(), naming_system_errors():
             build_app().parse("posegen", sys.argv[1:] if arguments is None else arguments)()
     except PosegenError as error:
         errors.print("posegen:", in_one_line(error), markup=False)

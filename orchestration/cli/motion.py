@@ -15,8 +15,9 @@ from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section, arg
 from orchestration.cli.progress import CountProgress
-from orchestration.data.motion_conversion import ConversionSettings, ReadSettings, SplitSettings
+from orchestration.data.motion_conversion import ConversionSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
+from orchestration.data.motion_files import ReadSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.generation.motions import GenerateMotionSettings
 from orchestration.output_files import OverwriteSettings
@@ -175,7 +176,7 @@ def _show(
         paths: Files, or folders of them; then OUT, a folder for the pictures.
         most: Motions to render, at most: the first ones.
     """
-    from orchestration.data.motion_conversion import read_some
+    from orchestration.data.motion_files import read_some
     from orchestration.generation.motions import picture_files, write_pictures
 
     if len(paths) < 2:

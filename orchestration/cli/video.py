@@ -18,9 +18,10 @@ from orchestration.generation.animate import MotionSettings, PersonSettings
 from orchestration.generation.colors import ColorSettings
 from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
-from orchestration.generation.photo import PhotoSettings
+from orchestration.generation.photo import PhotoSettings, ViewSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.generation.videos import PoseSettings
+from orchestration.option_types import PHOTO, RUN, require_used
 from orchestration.output_files import OverwriteSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
 from orchestration.training.runs import dataset_of, is_run_folder
@@ -91,10 +92,12 @@ def _animate(
 
     is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))
     if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
+        require_used(PHOTO, source, colors)
         made = animate_photo(Path(run), moves=moves, output=output, colors=colors, view=view)
     else:
         if Path(run).is_dir() and not is_run:
             raise ConfigError(f"{run} is a folder without a run, expected a photo, a video of the person or a run")
+        require_used(RUN, view)
         content, dataset = source.require_content(), source.dataset or dataset_of(run)
         if view.poses is None:
             made = animate(run, dataset, content=content, moves=moves, output=output, colors=colors)
@@ -127,7 +130,7 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
 
 
 @VIDEO_COMMANDS.command("preview")
-def _preview(photo: Positional[Path], out: Path, view: PhotoSettings, writing: OverwriteSettings) -> None:
+def _preview(photo: Positional[Path], out: Path, view: ViewSettings, writing: OverwriteSettings) -> None:
     """Preview what a photo is good for.
 
     The picture shows photo, pose, classes of pixels, layers and background side by side. Printed is what the photo

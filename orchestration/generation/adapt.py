@@ -12,7 +12,7 @@ from typing import cast
 
 import numpy as np
 
-from orchestration.generation.photo import PhotoSettings, ShownPerson, open_person
+from orchestration.generation.photo import ShownPerson, ViewSettings, open_person
 from orchestration.option_types import require_name
 from orchestration.runtime.progress import ProgressCallback, ProgressListener, ignore_progress
 from orchestration.training.job import TrainSettings
@@ -108,7 +108,7 @@ def adapt(
     """
     folder = StorageFolder(settings.runs) / f"{settings.name}.pairs"
     if not folder.exists("refinement.json"):
-        view = PhotoSettings(size=settings.size, person=settings.person)
+        view = ViewSettings(size=settings.size, person=settings.person)
         moved = int(np.clip(settings.minutes * _MOVED_A_MINUTE, _FEWEST_MOVED, _MOST_MOVED))
         _write_pairs(folder, _make_pairs(open_person(path, view), moved, settings.seed), on_pair)
     dataset = RefinementDataset(folder)

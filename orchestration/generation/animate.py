@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tyro.conf import UseAppendAction
@@ -13,6 +13,7 @@ from orchestration.generation.motions import load_actor
 from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence
 from orchestration.generation.people import is_file, is_video_file, load_person, open_clips
 from orchestration.generation.videos import render_recolored
+from orchestration.option_types import RUN, used_with
 from posegen.datasets import motion_formats
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError, MotionError
@@ -93,10 +94,10 @@ class MotionSettings:
 class PersonSettings:
     """The person whom a run renders."""
 
-    content: str = ""
+    content: str = field(default="", metadata=used_with(RUN))
     """With a run, the person: an image file, or a video file or a clip (its id or PERSON/ACTION), of which the first
     frame is taken."""
-    dataset: str = ""
+    dataset: str = field(default="", metadata=used_with(RUN))
     """With a run, clip dataset whose clips can be named, and whose backends process a new image; by default its own."""
 
     def require_content(self) -> str:

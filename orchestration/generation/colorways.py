@@ -16,7 +16,7 @@ from rich.table import Table
 from orchestration.generation.animate import MotionSettings, resolve_motions
 from orchestration.generation.colors import SamplingSettings
 from orchestration.generation.people import is_image
-from orchestration.generation.photo import PhotoSettings, open_person
+from orchestration.generation.photo import CodedViewSettings, open_person
 from orchestration.generation.photo_colors import ColorReader
 from orchestration.generation.pose_sources import Movement
 from orchestration.output_files import OverwriteSettings
@@ -63,7 +63,7 @@ class ColorwaySettings(SamplingSettings, OverwriteSettings):
     """Colours of the lower garment, likewise; each is combined with each of the upper one."""
     action: str = ""
     """An action, of which moments are shown in each colour; by default the photo as it is."""
-    view: PhotoSettings = field(default_factory=PhotoSettings)
+    view: CodedViewSettings = field(default_factory=CodedViewSettings)
     """Which person, and with an action the size of each moment."""
 
     def __post_init__(self) -> None:
@@ -77,8 +77,6 @@ class ColorwaySettings(SamplingSettings, OverwriteSettings):
             raise ConfigError(f"{number} pictures are more than the {_MOST} of a sheet: ask for fewer colours")
         if self.out.suffix.lower() != ".png":
             raise ConfigError(f"the sheet is written as .png, got {self.out.name!r}")
-        if self.view.poses is not None:
-            raise ConfigError("got --poses, expected an --action: a sheet shows moments of one")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,7 @@ from orchestration.generation.output import (
 )
 from orchestration.generation.photo_colors import ColorPath, RequestedColors
 from orchestration.generation.pose_sources import Movement, open_poses
+from orchestration.option_types import PHOTO, used_with
 from posegen.color.garment_recoloring import Garment, GarmentPaint
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
@@ -42,6 +43,7 @@ from posegen.perception.body import FoundBody, find_body
 from posegen.perception.body_tracking import track_video
 from posegen.stages import Refiner
 
+_SIZE = "384x256"  # where none is given
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
 _LEAST_SIZE = 0.8  # of a person whose action goes somewhere, as a share of the size on the spot
@@ -50,39 +52,51 @@ _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoSettings:
-    """How the person of a photo is shown."""
+class ViewSettings:
+    """Who of a photo is shown, and how large."""
 
-    poses: Path | None = None
-    """A video whose person leads, or a folder of OpenPose's JSON files (with --fps): the photo's person does the same.
-    Instead of an action or a motion file."""
-    size: str = "384x256"
-    """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
-    person: int = 1
+    size: str = field(default="", metadata=used_with(PHOTO))
+    """HEIGHTxWIDTH of the video in pixels, up to 1024 each; by default 384x256."""
+    person: int = field(default=1, metadata=used_with(PHOTO))
     """Which of several people in the photo: 1 for the most prominent, 2 for the next."""
-    travel: Literal["fit", "full"] = "fit"
-    """How far actions go over the ground: as far as the person stays large in the picture, or all the way, with the
-    person as small as that takes."""
-    refiner: str = ""
-    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
-    encoders: tuple[str, ...] = ()
-    """With a photo, runs whose colour codes --sample draws from, and colours go through that change: color_encoder's of
-    the upper and of the lower garment, or one of video_generator or end_to_end."""
 
     def __post_init__(self) -> None:
         if self.person < 1:
             raise ConfigError(f"got person {self.person}, expected 1 or more")
         if not self.height_and_width:
             raise ConfigError(
-                f"got size {self.size!r}, expected HEIGHTxWIDTH such as 384x256, {_SMALLEST} to {_LARGEST} pixels each"
+                f"got size {self.size!r}, expected HEIGHTxWIDTH such as {_SIZE}, {_SMALLEST} to {_LARGEST} pixels each"
             )
 
     @property
     def height_and_width(self) -> tuple[int, int]:
         """The size in pixels; empty where it is none."""
-        match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", self.size)
+        match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", self.size or _SIZE)
         sides = tuple(map(int, match.groups())) if match else ()
         return sides if all(_SMALLEST <= side <= _LARGEST for side in sides) else ()  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodedViewSettings(ViewSettings):
+    """How a photo is shown in colours that runs have codes of."""
+
+    encoders: tuple[str, ...] = field(default=(), metadata=used_with(PHOTO))
+    """With a photo, runs whose colour codes --sample draws from, and colours go through that change: color_encoder's of
+    the upper and of the lower garment, or one of video_generator or end_to_end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoSettings(CodedViewSettings):
+    """How the person of a photo is shown."""
+
+    poses: Path | None = None
+    """A video whose person leads, or a folder of OpenPose's JSON files (with --fps): the photo's person does the same.
+    Instead of an action or a motion file."""
+    travel: Literal["fit", "full"] = field(default="fit", metadata=used_with(PHOTO))
+    """How far actions go over the ground: as far as the person stays large in the picture, or all the way, with the
+    person as small as that takes."""
+    refiner: str = field(default="", metadata=used_with(PHOTO))
+    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +189,7 @@ class PhotoSubject:
     """What had to be changed or guessed to read the file."""
 
 
-def find_subject(path: Path, view: PhotoSettings) -> PhotoSubject:
+def find_subject(path: Path, view: ViewSettings) -> PhotoSubject:
     """Read a picture and find the person in it.
 
     Raises:
@@ -187,7 +201,7 @@ def find_subject(path: Path, view: PhotoSettings) -> PhotoSubject:
 
 
 def open_person(
-    path: Path, view: PhotoSettings, movements: Sequence[Movement] = (), subject: PhotoSubject | None = None
+    path: Path, view: ViewSettings, movements: Sequence[Movement] = (), subject: PhotoSubject | None = None
 ) -> ShownPerson:
     """Read a photo or a video of a person, framed so that movements fit in.
 
@@ -231,7 +245,7 @@ def _judge_movements(person: BodyPoses, movements: Sequence[Movement], fitted: S
             yield f"{movement.name} moves {limb}s, which the photo does not show: they are left out"
 
 
-def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -> ShownPerson:
+def _open_clip(path: Path, view: ViewSettings, movements: Sequence[Movement]) -> ShownPerson:
     """Take the frames of a video that show a person in different postures; the camera is taken to stand still."""
     tracked = track_video(path)
     chosen = choose_views(tracked.poses)
@@ -256,7 +270,7 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
 
 
 def _find_frame(
-    found: FoundBody, picture: tuple[int, int], view: PhotoSettings, movements: Sequence[Movement]
+    found: FoundBody, picture: tuple[int, int], view: ViewSettings, movements: Sequence[Movement]
 ) -> PhotoFrame:
     fitted = [movement.fit(found.pose, picture) for movement in movements]
     return find_frame(found, picture, view.height_and_width, fitted)

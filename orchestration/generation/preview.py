@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.generation.photo import PhotoSettings, open_person
+from orchestration.generation.photo import ViewSettings, open_person
 from orchestration.output_files import KEEP_FILES, OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.features.layered_person import LAYERS
@@ -36,7 +36,7 @@ class Preview:
     report: PhotoReport
 
 
-def preview(path: Path, out: Path, view: PhotoSettings, writing: OverwriteSettings = KEEP_FILES) -> Preview:
+def preview(path: Path, out: Path, view: ViewSettings, writing: OverwriteSettings = KEEP_FILES) -> Preview:
     """Draw what is seen in a photo, and judge what it is good for.
 
     Args:

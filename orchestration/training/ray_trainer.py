@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 from orchestration.runtime.progress import ProgressListener
 from orchestration.runtime.ray_session import start_ray
 from orchestration.runtime.remote_progress import RemoteProgress
 from orchestration.runtime.termination import call_interruptibly
+from orchestration.runtime.threads import set_threads
 from orchestration.runtime.watchdog import Watchdog
 from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
@@ -132,7 +131,7 @@ def _run_worker(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
-    torch.set_num_threads(max(cpus, 1))  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
+    set_threads(max(cpus, 1))  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
     worker = Worker(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),

@@ -21,7 +21,8 @@ from datetime import datetime
 
 from orchestration.runtime.folder_lock import hold_folder
 from orchestration.runtime.progress import ProgressListener
-from orchestration.runtime.worker import Worker, threads
+from orchestration.runtime.threads import threads
+from orchestration.runtime.worker import Worker
 from orchestration.tracking.mirror import MirroringListener, settle, sync_pending
 from orchestration.tracking.run_log import RunLog
 from orchestration.training.job import Job, TrainSettings
