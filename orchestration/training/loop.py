@@ -49,7 +49,7 @@ class TrainingLoop:
     def __init__(self, job: Job, worker: Worker, data: Dataset | None = None):
         self.job, self.worker, self.config = job, worker, job.config
         self._report_activity("opening the data")
-        data = data or self.config.stage.reads(job.dataset)
+        data = data or self.config.stage.reads(str(job.dataset))
         self.samples = self.config.stage.open_samples(self.config, data, "train")
         self.loader = EpochLoader(
             self.samples,

@@ -71,7 +71,7 @@ def train(
     config = config.stage.adapt(config, data)
     job = Job(
         config=config,
-        dataset=str(data.folder),
+        dataset=data.folder,
         run=StorageFolder(settings.runs) / settings.name,
         settings=settings,
     )
@@ -102,7 +102,7 @@ def named(stage: str, settings: TrainSettings) -> TrainSettings:
 
 def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
     """Create the run's folder, or continue the run in it. Raises RunError where it is another run."""
-    record, known = RunRecord.of(job.config, job.dataset, fingerprint, str(job.run)), find_record(job.run)
+    record, known = RunRecord.of(job.config, str(job.dataset), fingerprint, str(job.run)), find_record(job.run)
     if known:
         known.check_continued_by(record, job.run)
         record = replace(record, required={**known.required, **record.required})
@@ -114,7 +114,7 @@ def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
         log.open(
             experiment=job.settings.experiment,
             parameters={"stage": job.config.stage.name, **asdict(job.config)},
-            tags={"posegen.dataset": job.dataset, "posegen.data_fingerprint": fingerprint},
+            tags={"posegen.dataset": str(job.dataset), "posegen.data_fingerprint": fingerprint},
             parent=parent,
             mlflow_run_id=known.mlflow_run_id if known else "",
         )
