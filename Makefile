@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo person-parser test test-slow chaos fuzz mutants cluster-test bench lint clean
+.PHONY: setup demo person-parser test test-slow audit chaos fuzz mutants cluster-test bench lint clean
 
 setup: $(STAMP)
 
@@ -28,6 +28,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -o faulthandler_timeout=0 -m slow
+
+# Looks the pinned versions up in an advisory database (OSV), where it answers.
+audit: $(STAMP)
+	.ci/audit
 
 # Trains the person parser again as it is shipped, of a folder of Clothing Co-Parsing: make person-parser PHOTOS=ccp
 person-parser: $(STAMP)
