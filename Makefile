@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEMO_STAMP := .venv/.installed-without-tests
 
-.PHONY: setup demo person-parser test test-slow audit chaos fuzz mutants cluster-test bench lint clean
+.PHONY: setup demo docs package person-parser test test-slow audit chaos fuzz mutants cluster-test bench lint clean
 
 setup: $(STAMP)
 
@@ -13,7 +14,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
-demo: $(STAMP)
+# Without the tools of tests, unless they are there already.
+$(DEMO_STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -e $(STAMP) || $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+demo: $(DEMO_STAMP)
 	$(BIN)/posegen demo
 
 lint: $(STAMP)
@@ -32,6 +39,22 @@ test-slow: $(STAMP)
 # Looks the pinned versions up in an advisory database (OSV), where it answers.
 audit: $(STAMP)
 	.ci/audit
+
+# The documentation as a site: docs/_build/html/index.html
+docs: $(STAMP)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+# Wheel and sdist as they are published, tried in an empty environment outside the checkout: 3 minutes.
+package: $(STAMP)
+	rm -rf build dist
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[publish]"
+	$(BIN)/python -m build --no-isolation . >/dev/null
+	$(BIN)/twine check --strict dist/*
+	rm -rf build/empty && $(PYTHON) -m venv build/empty
+	build/empty/bin/pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build && empty/bin/posegen motion synth motions --subjects 2 && empty/bin/posegen motion inspect motions
+	cd build && empty/bin/posegen studio videos --people 1 --actions 1 --frames 4 --size 96x64
+	cd build && empty/bin/python -c "import posegen as pg; print(pg.__version__, pg.MotionDataset('motions').split('train')[0].action)"
 
 # Trains the person parser again as it is shipped, of a folder of Clothing Co-Parsing: make person-parser PHOTOS=ccp
 person-parser: $(STAMP)

@@ -1,22 +1,13 @@
-"""Options of commands: types that people write shorter than Python does, and options that not every subject uses.
-
-A command whose first argument may be a photo or a run refuses what it would otherwise ignore. Which those are is
-declared where they are defined, see `used_with`.
-"""
+"""Types of command-line options that people write shorter than Python does."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from tyro.constructors import PrimitiveConstructorSpec
 
 from posegen.errors import ConfigError
-
-PHOTO, RUN = "a photo", "a run"
-_KEY = "used_with"
 
 
 def require_name(name: str, of: str) -> None:
@@ -49,33 +40,3 @@ FrameSize = Annotated[
     ),
 ]
 """Height and width of a frame in pixels."""
-
-
-def used_with(subject: str) -> Mapping[str, Any]:
-    """Metadata of a settings' field: the option is used with this subject alone, `PHOTO` or `RUN`."""
-    return {_KEY: subject}
-
-
-def require_used(subject: str, *settings: object) -> None:
-    """Raise ConfigError where an option was given that is used with another subject.
-
-    Args:
-        subject: What the command got.
-        settings: Dataclasses with their options, also inside each other.
-    """
-    for group in settings:
-        for option, needed in _given(group):
-            if needed != subject:
-                raise ConfigError(f"{option} is used with {needed}, got {subject}: leave {option} out")
-
-
-def _given(settings: object) -> Iterator[tuple[str, str]]:
-    """The options that differ from their defaults and are used with one subject alone, and that subject."""
-    if not is_dataclass(settings):
-        return
-    for one in fields(settings):
-        value = getattr(settings, one.name)
-        default = one.default_factory() if one.default_factory is not MISSING else one.default
-        if _KEY in one.metadata and value != default:
-            yield f"--{one.name.replace('_', '-')}", one.metadata[_KEY]
-        yield from _given(value)

@@ -1,5 +1,8 @@
 """Controllable human action video: the method, in PyTorch, NumPy, OpenCV and Arrow.
 
+    >>> import posegen as pg
+    >>> pg.load().render("ann.jpg", action="wave", upper="teal").save("wave.mp4")
+
 Words
     clip         one person doing one action in one video.
     feature map  F, what the generator sees of a frame: stick figure (3 channels) and edge map (1 channel).
@@ -17,3 +20,52 @@ Conventions
     Keypoints are (..., 18, 3): x and y in pixels, pixel centres at integer coordinates, and a confidence in
     [0, 1]. A joint that was not seen is (0, 0, 0); confidence > 0 is the only test for presence.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from posegen.api import PhotoRenderer, RenderOptions, RunRenderer, Sheet, Video, colorways, load
+    from posegen.datasets.clips import ClipDataset
+    from posegen.datasets.motions import MotionDataset
+    from posegen.errors import PosegenError
+    from posegen.inference.requested_motions import read_motion_file
+    from posegen.motion.motion import Motion
+
+__version__ = version("posegen")
+__all__ = [
+    "ClipDataset",
+    "Motion",
+    "MotionDataset",
+    "PhotoRenderer",
+    "PosegenError",
+    "RenderOptions",
+    "RunRenderer",
+    "Sheet",
+    "Video",
+    "__version__",
+    "colorways",
+    "load",
+    "read_motion_file",
+]
+# Imported when first asked for: the package itself costs nothing.
+_PLACES = {
+    "ClipDataset": "posegen.datasets.clips",
+    "Motion": "posegen.motion.motion",
+    "MotionDataset": "posegen.datasets.motions",
+    "PosegenError": "posegen.errors",
+    "read_motion_file": "posegen.inference.requested_motions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'posegen' has no attribute {name!r}")
+    return getattr(import_module(_PLACES.get(name, "posegen.api")), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

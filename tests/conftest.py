@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
+from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
+from posegen.datasets.clips import DatasetInfo, save_dataset_info
 from posegen.datasets.motion_build import NamedMotion, write_motions
 from posegen.datasets.motions import MotionDataset
 from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
-from posegen.stages import Recognition
+from posegen.stages import Recognition, VideoGenerator
 from posegen.synthetic.motions import make_subject, perform
+from posegen.synthetic.studio import RenderSettings, render_action
 from posegen.weights import download as weights
 from posegen.weights.registry import WEIGHTS
 from tests.support.corpus_actions import CORPUS_ACTIONS
@@ -26,6 +31,8 @@ os.environ["COLUMNS"] = "200"  # lines of tables are whole
 for name in ("CI", "BUILD_NUMBER"):  # with them pytest takes minutes to show how long values differ
     os.environ.pop(name, None)
 torch.set_num_threads(1)  # as the processes that tests start have: equal to the last bit, and a process has one core
+_TRUTH = {kind: {"name": "truth"} for kind in ("pose", "edges", "mask")}
+_SMALL = (96, 64)  # pixels
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -98,3 +105,41 @@ def recognizer_run(corpus: MotionDataset, tmp_path_factory: pytest.TempPathFacto
         StorageFolder(folder), stage, TrainingProgress(epoch=1, step=90, data_fingerprint=corpus.fingerprint, size=None)
     )
     return folder
+
+
+@pytest.fixture(scope="session")
+def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run of the stage video_generator that knows colours but was not trained to draw, for frames of 96×64."""
+    torch.manual_seed(0)
+    config = replace(VideoGenerator.presets["tiny"], generator_width=4, num_blocks=1, encoder_width=4)
+    stage = VideoGenerator(config)
+    lab = torch.rand(200, 3) * torch.tensor([100.0, 160, 160]) - torch.tensor([0.0, 80, 80])
+    for codebook in stage.codebooks.values():
+        codebook.fit(lab @ torch.randn(3, 4) / 50, lab)
+    folder = StorageFolder(tmp_path_factory.mktemp("run"))
+    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=_SMALL)
+    save_checkpoint(folder / "checkpoints" / "000001", stage, progress)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def two_people(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The studio's grace, who bows and squats, and luis, whose clip is shorter: 96×64 pixels, nothing painted."""
+    folder = StorageFolder(tmp_path_factory.mktemp("data"))
+    for person, action, length in (("grace", "bow", 6), ("grace", "squat", 6), ("luis", "bow", 4)):
+        clip = render_action(person, action, length, RenderSettings(size=_SMALL))
+        info = ClipInfo(
+            clip_id=f"{person}-{action}-0",
+            person=person,
+            action=action,
+            fps=25.0,
+            source="",
+            source_sha256="",
+            num_frames=length,
+            size=_SMALL,
+        )
+        times = np.arange(length) / 25
+        frames = np.arange(length, dtype=np.int32)
+        write_clip(folder, Clip(info, frames, times, clip.images, clip.keypoints, clip.edges, clip.masks))
+    save_dataset_info(folder, DatasetInfo(_SMALL, {}, _TRUTH, "action", {"train": [], "test": ["bow", "squat"]}))
+    return str(folder)

@@ -38,6 +38,10 @@ def _sample(
         observed: The motions: files .npz, videos, or names in the run's dataset, by id or PERSON/ACTION.
         samples: Futures of each motion.
         seed: Seed of the codes.
+
+    Examples:
+        posegen behavior sample runs/flow made --observed s01/kick --samples 6
+        posegen behavior sample runs/flow made --observed s01/kick --frames 80
     """
     from orchestration.generation.behavior import sample_behavior
 
@@ -55,6 +59,10 @@ def _interpolate(run: Positional[str], out: Positional[Path], settings: Interpol
     Args:
         run: Run of the stage behavior or behavior_flow.
         out: Folder for the files.
+
+    Examples:
+        posegen behavior interpolate runs/behavior made --first s01/kick --second s01/wave --target s02/sit
+        posegen behavior interpolate runs/behavior made --first s01/kick --second s01/wave --target s02/sit --count 7
     """
     from orchestration.generation.behavior import interpolate_behavior
 
@@ -78,6 +86,10 @@ def _reconstruct(
         run: Run of the stage behavior or behavior_flow.
         out: Folder for the files.
         motions: Files .npz, videos, or names in the run's dataset, by id or PERSON/ACTION.
+
+    Examples:
+        posegen behavior reconstruct runs/behavior made s01/kick
+        posegen behavior reconstruct runs/behavior made s01/kick s02/walk
     """
     from orchestration.generation.behavior import reconstruct_behavior
 
@@ -99,6 +111,10 @@ def _evaluate(run: Positional[str], protocol: BehaviorProtocol, dataset: str = "
         run: Run of the stage behavior or behavior_flow.
         dataset: Motions; by default those that the run was trained on. Probes are trained on its training split.
         pictures: Render transfers, random futures and a map of codes.
+
+    Examples:
+        posegen behavior evaluate runs/behavior
+        posegen behavior evaluate runs/flow --seeds 5
     """
     from orchestration.evaluation.behavior import evaluate_behavior
     from orchestration.evaluation.tables import record_tables
@@ -121,6 +137,10 @@ def _compare(runs: Positional[tuple[str, ...]]) -> None:
 
     Args:
         runs: Runs, measured by `posegen behavior evaluate`.
+
+    Examples:
+        posegen behavior compare runs/behavior runs/flow
+        posegen behavior compare runs/a runs/b
     """
     from orchestration.evaluation.behavior import BehaviorBasis
     from orchestration.evaluation.records import check_comparable, read_evaluation

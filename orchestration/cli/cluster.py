@@ -25,6 +25,10 @@ def _check_file(file: Positional[Path]) -> None:
 
     Args:
         file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.
+
+    Examples:
+        posegen cluster check cluster.yaml
+        posegen cluster check docs/cluster-local.yaml
     """
     from orchestration.cluster.check import check_cluster_file
 
@@ -63,6 +67,10 @@ def cluster_commands(parse: Callable[[Sequence[str]], partial[None]]) -> Section
             gpus: GPUs of the command's own process, for commands without --workers such as evaluate; others get theirs
                 from Ray.
             address: Address of the cluster's dashboard; by default RAY_API_SERVER_ADDRESS, or that of `ray dashboard`.
+
+        Examples:
+            posegen submit --gpus 1 -- evaluate '$POSEGEN_STORAGE/runs/video'
+            posegen submit --attach train-20260807-101500-3fa9
         """
         if bool(command) == bool(attach):
             raise UsageError("say what to run, posegen submit -- COMMAND …, or which job to show, --attach JOB")

@@ -13,6 +13,8 @@ class _DiscreetConsole(Console):
     """Prints addresses without user and password."""
 
     def print(self, *objects: Any, **options: Any) -> None:
+        if not all(isinstance(one, str) for one in objects):  # tables fit the terminal, lines of text are not broken
+            options.setdefault("soft_wrap", False)
         super().print(*(hide_credentials(one) if isinstance(one, str) else one for one in objects), **options)
 
 

@@ -36,6 +36,10 @@ def _studio(out: Positional[Path], settings: StudioSettings, reading: ReadSettin
 
     Args:
         out: Folder for PERSON/ACTION.mp4, with the truth beside each video.
+
+    Examples:
+        posegen studio videos --people 4 --actions 6
+        posegen studio rendered --people 2 --motion kick.npz walk.bvh --size 192x128
     """
     from orchestration.data.studio import render_studio
 
@@ -57,6 +61,10 @@ def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSe
     Args:
         videos: Folder of videos.
         out: Folder of the dataset: local, a shared mount or an address such as s3://bucket/data.
+
+    Examples:
+        posegen prepare VIDEOS data --crop person
+        posegen prepare VIDEOS data --pattern "{person}_{action}" --split-by person --size 192x128
     """
     from orchestration.data.preparation_page import PAGE
     from orchestration.data.prepare import prepare_videos
@@ -79,6 +87,10 @@ def _colorize(dataset: Positional[str], settings: ColorizeSettings) -> None:
 
     Args:
         dataset: Folder of a clip dataset.
+
+    Examples:
+        posegen colorize data --scope frame --region upper
+        posegen colorize data --scope clip --region both --recolorings 8
     """
     from orchestration.data.colorize import recolor_dataset
 
@@ -103,6 +115,10 @@ def _extract(archives: Positional[Path], out: Positional[Path], settings: Extrac
     Args:
         archives: Folder of the archives.
         out: Folder of the dataset.
+
+    Examples:
+        posegen data h36m extract archives h36m
+        posegen data h36m extract archives h36m --subjects S1 S5 S9
     """
     from orchestration.data.h36m_extract import extract_h36m
 
@@ -123,6 +139,10 @@ def _process(out: Positional[Path], settings: ProcessSettings) -> None:
 
     Args:
         out: Folder of the dataset, after `posegen data h36m extract`.
+
+    Examples:
+        posegen data h36m process h36m --metadata metadata.xml
+        posegen data h36m process h36m --annotations annot_export.h5
     """
     from orchestration.data.h36m_process import process_h36m
 
@@ -143,6 +163,10 @@ def _deepfashion(index: Positional[Path], out: Positional[str], settings: IndexS
     Args:
         index: Folder with index.p.
         out: Folder of the dataset.
+
+    Examples:
+        posegen data deepfashion deepfashion fashion
+        posegen data deepfashion deepfashion fashion --workers 4
     """
     _convert_index(index, out, "deepfashion", settings)
 
@@ -158,6 +182,10 @@ def _market(index: Positional[Path], out: Positional[str], settings: IndexSettin
     Args:
         index: Folder with index.p.
         out: Folder of the dataset.
+
+    Examples:
+        posegen data market market1501 street
+        posegen data market market1501 street --workers 4
     """
     _convert_index(index, out, "market", settings)
 
@@ -170,6 +198,10 @@ def _pairs(out: Positional[str], settings: PairSettings, reading: ReadSettings) 
 
     Args:
         out: Folder of the dataset.
+
+    Examples:
+        posegen data pairs PAIRS --pairs 2000
+        posegen data pairs PAIRS --pairs 2000 --motion walk.bvh
     """
     from orchestration.data.pairs import make_pairs
 
@@ -190,6 +222,10 @@ def _parsing(photos: Positional[Path], out: Positional[str], settings: ParsingSe
     Args:
         photos: Folder of the set.
         out: Folder of the dataset.
+
+    Examples:
+        posegen data parsing ccp labelled
+        posegen data parsing photos labelled --workers 4
     """
     from orchestration.data.parsing import convert_photos
 

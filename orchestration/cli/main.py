@@ -12,6 +12,7 @@ from orchestration.cli.behavior import BEHAVIOR_COMMANDS
 from orchestration.cli.cluster import cluster_commands
 from orchestration.cli.console import errors
 from orchestration.cli.data import DATA_COMMANDS
+from orchestration.cli.machine import machine_commands
 from orchestration.cli.motion import MOTION_COMMANDS
 from orchestration.cli.parsing import USAGE_ERROR, Group, Section
 from orchestration.cli.report import REPORT_COMMANDS
@@ -78,6 +79,7 @@ def build_app() -> Group:
             motions,
             REPORT_COMMANDS,
             weights,
+            machine_commands(build_app),
             cluster_commands(lambda arguments: build_app().parse("posegen", arguments)),
         ),
     )

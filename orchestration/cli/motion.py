@@ -20,8 +20,8 @@ from orchestration.data.motion_curation import BuildSettings
 from orchestration.data.motion_files import ReadSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.generation.motions import GenerateMotionSettings
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import UsageError
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.synthetic.motions import NUM_SUBJECTS
 
@@ -43,6 +43,10 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
 
     Args:
         files: Files, or folders that are datasets: posegen's own, NTU13, UESTC, PARE's images.
+
+    Examples:
+        posegen motion inspect walk.bvh
+        posegen motion inspect vibe_output.pkl --fps 30
     """
     from orchestration.data.motion_inspection import inspect_motions
 
@@ -80,6 +84,10 @@ def _convert(
     Args:
         paths: Files, or folders of them; then OUT, a folder for the dataset, or a file for one motion, .npz or .bvh.
         name: Name of the motion to write to a file, where there are several.
+
+    Examples:
+        posegen motion convert captured motions --pattern '*_{action}_{person}_*' --rate 25
+        posegen motion convert kick.bvh kick.npz
     """
     from orchestration.data.motion_conversion import convert_motions, convert_one
 
@@ -127,6 +135,10 @@ def _build_dataset(
         out: Folder of the dataset.
         tracks: Folder of VIBE's or PARE's files, one a video.
         labels: Table, .csv, with the columns name (of a file, without its ending), action and, if known, person.
+
+    Examples:
+        posegen motion build-dataset --tracks pare --labels labels.csv --fps 30 gym
+        posegen motion build-dataset --tracks vibe --labels labels.csv --fps 25 gym
     """
     from orchestration.data.motion_curation import REVIEW, build_from_tracks
 
@@ -154,6 +166,10 @@ def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJ
         out: Folder of the dataset.
         subjects: How many people.
         takes: Takes of each action by each person.
+
+    Examples:
+        posegen motion synth motions
+        posegen motion synth motions --subjects 10 --takes 3
     """
     from orchestration.data.motion_conversion import synthesize
 
@@ -175,6 +191,10 @@ def _show(
     Args:
         paths: Files, or folders of them; then OUT, a folder for the pictures.
         most: Motions to render, at most: the first ones.
+
+    Examples:
+        posegen motion show walk.bvh pictures
+        posegen motion show walk.bvh vibe_output.pkl pictures --fps 30
     """
     from orchestration.data.motion_files import read_some
     from orchestration.generation.motions import picture_files, write_pictures
@@ -202,6 +222,10 @@ def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMot
     Args:
         run: Run of the stage actor.
         out: Folder for the files.
+
+    Examples:
+        posegen motion generate runs/actor made --actions walk wave --frames 100
+        posegen motion generate runs/actor made --actions walk --to-action run --samples 5
     """
     from orchestration.generation.motions import generate_motions
 
@@ -218,6 +242,10 @@ def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: s
     Args:
         run: Run of the stage actor.
         dataset: Real motions to compare with; by default those that the run was trained on.
+
+    Examples:
+        posegen motion evaluate runs/actor
+        posegen motion evaluate runs/actor --recognizer gru-humanact12
     """
     from orchestration.evaluation.motion import evaluate_motion
     from orchestration.evaluation.tables import record_tables
@@ -238,6 +266,10 @@ def _compare(runs: Positional[tuple[str, ...]]) -> None:
 
     Args:
         runs: Runs of the stage actor, measured by `posegen motion evaluate`.
+
+    Examples:
+        posegen motion compare runs/actor runs/other
+        posegen motion compare runs/a runs/b runs/c
     """
     from orchestration.evaluation.records import check_comparable, read_evaluation
     from orchestration.evaluation.tables import MotionRow, motion_table, real_rows

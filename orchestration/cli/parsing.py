@@ -10,12 +10,13 @@ from __future__ import annotations
 import difflib
 import inspect
 import io
+import os
 import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,11 +28,13 @@ from tyro.conf import Positional as Positional
 from tyro.conf import arg as arg
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
+from orchestration.cli.help import HelpParts, format_help, value_name
 from posegen.errors import UsageError, in_one_line
 
 USAGE_ERROR = 2
 """Exit code where the user can put something right."""
 _HELP = ("-h", "--help")
+_WIDEST = 100  # columns of a help screen
 # Patterns of messages of Python and tyro, and what they become.
 _PLAINER: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"invalid literal for int\(\) with base 10: (.+)": r"got \1, expected a whole number",
@@ -48,10 +51,19 @@ class Command:
         functions: The function, by the name of a preset. Functions of several presets have other defaults, or other
             arguments; the first is the default.
         option: The option that chooses among them.
+        group_of: The title in the help below which an option of a stage's configuration is listed.
+        examples: Command lines; by default those of the function's docstring.
     """
 
-    def __init__(self, functions: Mapping[str, Callable[..., None]], option: str = "--preset"):
-        self.functions, self.option = functions, option
+    def __init__(
+        self,
+        functions: Mapping[str, Callable[..., None]],
+        option: str = "--preset",
+        *,
+        group_of: Callable[[str], str] | None = None,
+        examples: Sequence[str] = (),
+    ):
+        self.functions, self.option, self.group_of, self.examples = functions, option, group_of, tuple(examples)
 
     @property
     def summary(self) -> str:
@@ -73,7 +85,7 @@ class Command:
         _require_no_repetition(function, path, arguments)
         printed, complaint = _Captured(), io.StringIO()
         try:
-            with redirect_stdout(printed), redirect_stderr(complaint):
+            with redirect_stdout(printed), redirect_stderr(complaint), _narrow_terminal():
                 return tyro.cli(
                     _deferred(function),
                     prog=path,
@@ -87,8 +99,26 @@ class Command:
         except SystemExit as stop:
             if stop.code == USAGE_ERROR:
                 raise UsageError(error_line(complaint.getvalue(), path, options_of(function))) from None
-            print(_wrap_outside_boxes(printed.getvalue()), end="")
+            text = _wrap_outside_boxes(printed.getvalue())
+            text = format_help(text, self._help_parts(function), _width(), is_terminal=printed.isatty())
+            encoding = sys.stdout.encoding or "utf-8"
+            print(text.encode(encoding, "replace").decode(encoding), end="")
             raise
+
+    def _help_parts(self, function: Callable[..., None]) -> HelpParts:
+        preset: list[str] = []
+        shown = next(name for name, one in self.functions.items() if one is function)
+        if names := [name for name in self.functions if name]:
+            preset = [f"{self.option} {{{','.join(names)}}}  {self._preset_help(shown)}"]
+        return HelpParts(_titles(function), preset, self.group_of, self.examples_of(shown))
+
+    def examples_of(self, name: str) -> Sequence[str]:
+        """Return the examples in the help of the function of a preset."""
+        return self.examples or _examples(self.functions[name])
+
+    def _preset_help(self, shown: str) -> str:
+        default = next(iter(self.functions))
+        return f"Decides the defaults and options below, which are those of {shown}. (default: {default})"
 
     def _choose_preset(self, path: str, arguments: Sequence[str]) -> tuple[Callable[..., None], list[str]]:
         """The function of the preset that is asked for, and the arguments without it: a preset decides defaults."""
@@ -256,9 +286,9 @@ def _deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
         return partial(command, *values, **options)
 
     # Not by functools.wraps, since tyro would read the docstring of the command itself, and keep its line breaks.
-    defer.__doc__ = re.sub(r"\n {5,}", " ", inspect.getdoc(command) or "")
+    defer.__doc__ = re.sub(r"\n {5,}", " ", (inspect.getdoc(command) or "").partition("\nExamples:\n")[0])
     hints = get_type_hints(command, include_extras=True)
-    defer.__annotations__ = {name: _with_plain_help(kind) for name, kind in hints.items()}
+    defer.__annotations__ = {name: _with_plain_help(kind, name) for name, kind in hints.items()}
     vars(defer)["__signature__"] = inspect.signature(command)
     return defer
 
@@ -274,9 +304,27 @@ def _paths_in(value: object) -> Iterator[Path]:
         yield from _paths_in(list(vars(value).values()))
 
 
+def _examples(function: Callable[..., None]) -> list[str]:
+    """The command lines below ``Examples:`` in a docstring."""
+    _, _, text = (inspect.getdoc(function) or "").partition("\nExamples:\n")
+    return [line.strip() for line in text.replace("\\\n", " ").splitlines() if line.strip().startswith("posegen ")]
+
+
+def _titles(function: Callable[..., object]) -> dict[str, str]:
+    """The first sentence on each group of settings of a command, by the name of its parameter or field."""
+    found: dict[str, str] = {}
+    hints = {name: kind for name, kind in get_type_hints(function, include_extras=True).items() if name != "return"}
+    for name, kind in hints.items():
+        inner = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if isinstance(inner, type) and is_dataclass(inner):
+            sentence = " ".join((inspect.getdoc(inner) or "").split("\n\n")[0].split()).split(". ")[0]
+            found |= {name: sentence.rstrip(".")} | _titles(inner)
+    return found
+
+
 def _paragraphs(function: Callable[..., None]) -> list[str]:
     """The paragraphs of a docstring, each in one line, up to the list of arguments."""
-    text = re.split(r"^Args:$", inspect.getdoc(function) or "", flags=re.MULTILINE)[0]
+    text = re.split(r"^(?:Args|Examples):$", inspect.getdoc(function) or "", flags=re.MULTILINE)[0]
     return [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
 
 
@@ -286,7 +334,22 @@ def _with_dashes(name: str) -> str:
 
 
 def _width() -> int:
-    return shutil.get_terminal_size().columns
+    """Columns of help screens: those of the terminal, or fewer where lines would be too long to read."""
+    return min(shutil.get_terminal_size().columns, _WIDEST)
+
+
+@contextmanager
+def _narrow_terminal() -> Iterator[None]:
+    """Have tyro write one column of boxes that is no wider than help screens are."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(_width())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
 
 
 def _wrap_outside_boxes(text: str) -> str:
@@ -300,7 +363,7 @@ def _wrap_outside_boxes(text: str) -> str:
 
 
 class _Captured(io.StringIO):
-    """Keeps what is printed. Its encoding, and whether it is a terminal, are those of standard output."""
+    """Keeps what is printed, boxes included. Whether it is a terminal is as of standard output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -308,21 +371,44 @@ class _Captured(io.StringIO):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        return self.shown.encoding or "utf-8"
+        return "utf-8"
 
     def isatty(self) -> bool:
         return self.shown.isatty()
 
 
-def _with_plain_help(kind: Any) -> Any:
-    """The type of an option whose help leaves out a default that is nothing: what nothing means, its sentence says."""
+def _with_plain_help(kind: Any, name: str) -> Any:
+    """The type of an option whose help calls its values by what they are.
+
+    A default that is nothing is left out: what nothing means, the option's sentence says.
+    """
     inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
-    if is_dataclass(inner) or UseAppendAction in marks:
+    if is_dataclass(inner):
         return kind
-    given = [one for one in get_args(inner) if one is not type(None)]
-    is_optional = type(None) in get_args(inner) and len(given) == 1 and isinstance(given[0], type)
-    name = given[0].__name__.upper() if is_optional else None
-    return Annotated[kind, arg(metavar=name, help_behavior_hint=_default_hint)]
+    if UseAppendAction in marks:
+        return Annotated[kind, arg(metavar=value_name(name) or "TEXT")]
+    is_positional = any(mark in get_args(Positional[str]) for mark in marks)
+    metavar = None if is_positional else _metavar(inner, name)
+    return Annotated[kind, arg(metavar=metavar, help_behavior_hint=_default_hint)]
+
+
+def _metavar(kind: Any, name: str) -> str | None:
+    """What the values of an option are called in its help; None leaves it to tyro."""
+    given = [one for one in get_args(kind) if one is not type(None)] if type(None) in get_args(kind) else [kind]
+    if len(given) != 1:
+        return None
+    [one] = given
+    if get_origin(one) is dict:
+        return "[NAME VALUE [NAME VALUE ...]]"
+    is_list = get_origin(one) is tuple and Ellipsis in get_args(one)
+    value = get_args(one)[0] if is_list else one
+    if value in (str, Path):
+        word = value_name(name) or {str: "TEXT", Path: "PATH"}[value]
+    elif one is not kind and isinstance(value, type):
+        word = value.__name__.upper()
+    else:
+        return None
+    return f"[{word} [{word} ...]]" if is_list else word
 
 
 def _default_hint(default: str) -> str:
@@ -350,5 +436,8 @@ def _with_whole_paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None
         text = text() if callable(text) else text
         return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
 
-    plain = [replace(one, helptext=unbroken(one.helptext), type=_with_plain_help(one.type)) for one in settings.fields]
+    plain = [
+        replace(one, helptext=unbroken(one.helptext), type=_with_plain_help(one.type, one.name))
+        for one in settings.fields
+    ]
     return replace(settings, fields=tuple(plain))

@@ -33,6 +33,10 @@ def _demo(settings: DemoSettings, out: Positional[Path] = Path("posegen-demo")) 
 
     Args:
         out: Folder for everything that is made.
+
+    Examples:
+        posegen demo
+        posegen demo somewhere
     """
     from orchestration.reports.demo import demo
 
@@ -68,6 +72,10 @@ def _table1(dataset: Positional[str], settings: Table1Settings) -> None:
 
     Args:
         dataset: Folder of a clip dataset with all its recolorings.
+
+    Examples:
+        posegen report table1 data
+        posegen report table1 data --preset small --workers 0
     """
     from orchestration.reports.table1 import table1, table_rows
 
@@ -96,6 +104,10 @@ def _figure2(dataset: Positional[str], settings: Figure2Settings) -> None:
 
     Args:
         dataset: Folder of a clip dataset with all its recolorings.
+
+    Examples:
+        posegen report figure2 data
+        posegen report figure2 data --out pictures
     """
     from orchestration.reports.figures import figure2
 
@@ -113,6 +125,10 @@ def _figure4(dataset: Positional[str], settings: Figure4Settings, run: Positiona
     Args:
         dataset: Folder of a clip dataset with all its recolorings.
         run: Run of the stage video_generator or end_to_end; by default the report's own, trained if it is missing.
+
+    Examples:
+        posegen report figure4 data
+        posegen report figure4 data --out pictures
     """
     from orchestration.reports.figures import figure4
 
@@ -129,6 +145,10 @@ def _figure5(dataset: Positional[str], settings: Figure5Settings) -> None:
 
     Args:
         dataset: Folder of a clip dataset with all its recolorings.
+
+    Examples:
+        posegen report figure5 data
+        posegen report figure5 data --out pictures
     """
     from orchestration.reports.figures import figure5
 
@@ -148,6 +168,10 @@ def _parsing_report(dataset: Positional[str], settings: ParsingReportSettings) -
 
     Args:
         dataset: Folder of labelled photos, see `posegen data parsing`.
+
+    Examples:
+        posegen report parsing labelled --out pages
+        posegen report parsing labelled --run runs/parser --out pages
     """
     from orchestration.reports.parsing import report_parsing
 
@@ -167,6 +191,10 @@ def _estimators(settings: EstimatorSettings) -> None:
 
     Trains the runs that are missing. One action classifier, trained on the motions of all estimators, measures them.
     The table has the layout of the comparison on NTU13.
+
+    Examples:
+        posegen report estimators --tracks vibe motions/vibe pare motions/pare
+        posegen report estimators --tracks vibe motions/vibe pare motions/pare --preset small
     """
     from orchestration.evaluation.tables import motion_table
     from orchestration.reports.estimator_comparison import compare_estimators

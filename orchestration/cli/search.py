@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
-from orchestration.output_files import OverwriteSettings
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
 from posegen.errors import UsageError
+from posegen.io.output_files import OverwriteSettings
 
 if TYPE_CHECKING:
     from orchestration.search.results import TrialResult
@@ -31,6 +31,10 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
             motions: motion_codes, motion_kl, behavior_information, behavior_flow.
         dataset: Folder of a clip dataset with all its recolorings, or of a dataset of motions.
         plan: Print what would be tried and what it costs, and do nothing.
+
+    Examples:
+        posegen tune codes_and_losses data --preset tiny --trials 12 --plan
+        posegen tune latent_sizes data --objectives lpips size --pruning none
     """
     from orchestration.search.tune import plan as make_plan
     from orchestration.search.tune import tune
@@ -48,6 +52,8 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
     )
     trained, reused = (sum(getattr(trial, name) for trial in found.trials) for name in ("trained", "reused"))
     console.print(f"of the runs that trials need, {trained} were trained and {reused} were there already")
+    if settings.constraint and not found.best and found.count("complete"):
+        console.print(f"no trial keeps {' and '.join(settings.constraint)}", markup=False)
     for trial in found.best:
         console.print(f"best: {describe_trial(trial)}; its run: {trial.run}", markup=False)
 
@@ -71,6 +77,10 @@ def _compare(
         top: Runs in the table; the page has all.
         out: The page, one .html file that needs no other; by default comparison.html, which is
             replaced.
+
+    Examples:
+        posegen compare codes_and_losses
+        posegen compare runs/a runs/b --metric test/st_lpips
     """
     from orchestration.evaluation.compare import compare_runs
     from orchestration.evaluation.compare_page import write_page
@@ -88,12 +98,22 @@ def _compare(
 
 
 @SEARCH_COMMANDS.command("ui")
-def _ui(port: int = 5000) -> None:
-    """Serve MLflow's page, with all runs that posegen recorded.
+def _ui(port: int = 5000, optuna: str = "") -> None:
+    """Serve MLflow's page of all runs, or Optuna's of a search.
 
     Args:
         port: Port on this machine; other machines cannot reach it.
+        optuna: Folder of a search, or its --storage: serve Optuna's dashboard of its study instead.
+
+    Examples:
+        posegen ui
+        posegen ui --optuna runs/codes_and_losses
     """
+    if optuna:
+        from orchestration.search.dashboard import serve_dashboard
+
+        serve_dashboard(optuna, port, on_ready=lambda address: console.print(f"Optuna: {address}; Ctrl-C stops it"))
+        return
     from orchestration.tracking.server import serve_page
 
     serve_page(port, on_ready=lambda address: console.print(f"MLflow: {address}; Ctrl-C stops it", markup=False))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Command, Group, Positional, Section, arg
 from orchestration.cli.progress import ConsoleProgress
@@ -64,10 +66,33 @@ TRAINING_COMMANDS = Section("Train")
 def train_group() -> Group:
     """Return a command for each of the stages that there are now."""
     stages: dict[str, Command | Group] = {
-        name: Command({preset: _training_command(stage, preset) for preset in stage.presets})
+        name: Command(
+            {preset: _training_command(stage, preset) for preset in stage.presets},
+            group_of=partial(_group_of, stage),
+            examples=_examples(stage),
+        )
         for name, stage in STAGES.items()
     }
     return Group("Train a stage, or continue its run.", (Section("Stages", stages),), word="stage")
+
+
+def _group_of(stage: type[Stage], option: str) -> str:
+    """The title below which an option is listed; empty where it is no setting of the stage."""
+    settings = {one.name for one in fields(stage.Config)}
+    if option not in settings:
+        return ""
+    if option in {one.name for one in fields(Stage.Config)}:
+        return "Training"
+    if option in stage.requires:
+        return "Runs that it begins with"
+    return "Losses" if option.startswith(("lambda_", "weight_")) else "Network and samples"
+
+
+def _examples(stage: type[Stage]) -> list[str]:
+    needed = "".join(f" --{name.replace('_', '-')} runs/{name}" for name in stage.requires)
+    presets = [name for name in stage.presets if name in ("small", "tiny")]
+    line = f"posegen train {stage.name} DATASET --name {stage.name}{needed}"
+    return [line, *(f"{line} --preset {preset} --workers 0" for preset in presets)]
 
 
 @TRAINING_COMMANDS.command("import-checkpoint")
@@ -88,6 +113,10 @@ def _import_checkpoint(
         checkpoint: File reg_ckpt_*.pth or, of a flow, flow_ckpt_*.pth; or a folder, of which the newest one is taken.
         dataset: For a behaviour net: motions, from which the scale of poses is taken. For shape_posture: clips of the
             size that the network renders.
+
+    Examples:
+        posegen import-checkpoint behavior pretrained motions --name published
+        posegen import-checkpoint shape_posture pretrained clips --name shape
     """
     from orchestration.training.import_published import import_checkpoint
 
@@ -105,6 +134,29 @@ def _import_checkpoint(
     frames, size = (imported.config.value_of(name) for name in ("num_frames", "latent_dim"))
     options = f"{dataset} --from {imported.run} --no-canonical --num-frames {frames} --latent-dim {size}"
     console.print(f"a flow: posegen train behavior_flow {options}", markup=False)
+
+
+@TRAINING_COMMANDS.command("register")
+@with_checkpoint
+def _register(run: Positional[str], name: Positional[str], dataset: str = "") -> None:
+    """Register a video generator in MLflow, for mlflow.pyfunc.
+
+    The model takes a table with a column `photo` (a file, or a clip of the dataset) and columns action or poses, upper,
+    lower and frames, and gives a table of MP4 videos. The checkpoint is copied into MLflow.
+
+    Args:
+        run: Run of the stage video_generator or end_to_end.
+        name: Name of the model; another version is added to one that exists.
+        dataset: Clip dataset whose clips the model can name where it is loaded; by default the run's own.
+
+    Examples:
+        posegen register runs/video dancer
+        posegen register runs/video dancer --checkpoint last
+    """
+    from orchestration.tracking.register import register
+
+    made = register(run, name, dataset)
+    console.print(f"{made.name} has version {made.version}: mlflow.pyfunc.load_model({made.uri!r})", markup=False)
 
 
 def _with_run(config: Stage.Config, name: str, run: str) -> Stage.Config:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+from tyro.conf import UseAppendAction
 
 from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
@@ -14,18 +16,19 @@ from orchestration.cli.parsing import Command, Positional, Section
 from orchestration.cli.progress import ConsoleProgress, CountProgress
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.adapt import AdaptSettings
-from orchestration.generation.animate import MotionSettings, PersonSettings
-from orchestration.generation.colors import ColorSettings
+from orchestration.generation.animate import PersonSettings
 from orchestration.generation.colorways import ColorwaySettings
 from orchestration.generation.output import OutputSettings
-from orchestration.generation.photo import PhotoSettings, ViewSettings
 from orchestration.generation.transfer import TransferSettings
-from orchestration.generation.videos import PoseSettings
-from orchestration.option_types import PHOTO, RUN, require_used
-from orchestration.output_files import OverwriteSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
-from orchestration.training.runs import dataset_of, is_run_folder
+from posegen.checkpoints.run_record import dataset_of, is_run_folder
 from posegen.errors import ConfigError
+from posegen.inference.option_use import PHOTO, RUN, require_used
+from posegen.inference.requested_codes import ColorSettings
+from posegen.inference.requested_motions import MotionSettings
+from posegen.inference.run_video import PoseSettings
+from posegen.inference.shown_person import PhotoSettings, ViewSettings
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 
 if TYPE_CHECKING:
@@ -33,6 +36,14 @@ if TYPE_CHECKING:
 
 VIDEO_COMMANDS = Section("Generate and evaluate videos")
 """The commands of this file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MotionOptions(MotionSettings):
+    """The motion of the person: generated for actions, or read from a file."""
+
+    action: UseAppendAction[tuple[str, ...]] = ()
+    """An action, or several separated by commas; may be given again. Each gives one video."""
 
 
 @VIDEO_COMMANDS.command("generate")
@@ -55,6 +66,10 @@ def _generate(
         content: The person: an image file, or a video file or a clip (its id or PERSON/ACTION, /2 for the second of
             several), of which the first frame is taken.
         dataset: Clip dataset with these clips, whose backends also process a new image; by default the run's own.
+
+    Examples:
+        posegen generate runs/video --content ann/wave --poses bob/bow --upper '#2a6fdb' --out out.mp4
+        posegen generate runs/video --content photo.jpg --poses dance.mp4 --lower teal --exact-color --out dance.mp4
     """
     from orchestration.generation.videos import generate
 
@@ -67,7 +82,7 @@ def _generate(
 def _animate(
     run: Positional[str],
     output: OutputSettings,
-    moves: MotionSettings,
+    moves: _MotionOptions,
     colors: ColorSettings,
     view: PhotoSettings,
     source: PersonSettings,
@@ -83,11 +98,16 @@ def _animate(
 
     Args:
         run: A photo, a video of the person, or a run of the stage video_generator or end_to_end.
+
+    Examples:
+        posegen animate photo.jpg --action wave --upper '#2a6fdb' --lower black --out wave.mp4
+        posegen animate photo.jpg --poses dance.mp4 --size 768x512 --out dance.mp4
+        posegen animate runs/video --content ann/wave --action walk --upper teal --out walk.mp4
     """
     from orchestration.generation.animate import animate
-    from orchestration.generation.people import is_image
     from orchestration.generation.photo import animate_photo
     from orchestration.generation.videos import generate
+    from posegen.inference.people import is_image
     from posegen.io.media import is_video_source
 
     is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))
@@ -118,6 +138,10 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
 
     Args:
         photo: An image file, or a video of the person.
+
+    Examples:
+        posegen adapt photo.jpg --minutes 10 --name ann
+        posegen adapt ann.mp4 --minutes 30 --name ann
     """
     from orchestration.generation.adapt import adapt
 
@@ -139,6 +163,10 @@ def _preview(photo: Positional[Path], out: Path, view: ViewSettings, writing: Ov
     Args:
         photo: An image file.
         out: The picture to write, .png.
+
+    Examples:
+        posegen preview photo.jpg --out seen.png
+        posegen preview group.jpg --person 2 --out second.png
     """
     from orchestration.generation.preview import preview
 
@@ -164,10 +192,14 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
 
     Args:
         photo: The photo of a person.
-    """
-    from orchestration.generation.colorways import colorways
 
-    made = colorways(photo, settings)
+    Examples:
+        posegen colorways photo.jpg --upper teal black white --lower keep navy --out sheet.png
+        posegen colorways photo.jpg --upper '#2a6fdb' coral --action wave --out moments.png
+    """
+    from orchestration.generation.colorways import write_colorways
+
+    made = write_colorways(photo, settings)
     console.print(made.table())
     for note in made.notes:
         console.print(note, markup=False)
@@ -186,6 +218,10 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
 
     Args:
         run: Run of the stage behavior or behavior_flow.
+
+    Examples:
+        posegen transfer runs/behavior --behavior s01/kick --posture s02/sit --out kick.mp4
+        posegen transfer runs/behavior --behavior dance.mp4 --posture walk.npz --frames 120 --out dance.mp4
     """
     from orchestration.generation.transfer import transfer
 
@@ -206,6 +242,10 @@ def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "
     Args:
         run: Run of any stage.
         dataset: What the stage reads; by default the dataset that the run was trained on.
+
+    Examples:
+        posegen evaluate runs/video
+        posegen evaluate runs/upper --split test
     """
     from orchestration.evaluation.evaluate import evaluate_run
     from orchestration.evaluation.tables import record_tables
@@ -229,6 +269,10 @@ def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluat
 
     Args:
         clips: Videos of one person each.
+
+    Examples:
+        posegen evaluate --pipeline photo clips/a.mp4 clips/b.mp4
+        posegen evaluate --pipeline photo clips/a.mp4 --photos people --max-photos 4 --ablations
     """
     from orchestration.reports.photo import evaluate_photos, motion_cells, table_cells
 
@@ -255,6 +299,10 @@ def _export(run: Positional[str], out: Positional[Path], writing: OverwriteSetti
     Args:
         run: Run of the stage video_generator or end_to_end.
         out: The file to write, .onnx.
+
+    Examples:
+        posegen export runs/video generator.onnx
+        posegen export runs/video generator.onnx --checkpoint last
     """
     from orchestration.generation.export_onnx import export
 

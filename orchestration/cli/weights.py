@@ -8,8 +8,8 @@ from rich.table import Table
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import UsageError
+from posegen.io.output_files import OverwriteSettings
 
 _commands = Section("Commands")
 WEIGHTS_COMMANDS = Group("List, fetch and verify pretrained weights.", (_commands,))
@@ -21,6 +21,9 @@ def _list_weights() -> None:
     """List pretrained weights.
 
     The table has their purpose, licence and source, and whether they are on this machine.
+
+    Examples:
+        posegen weights list
     """
     from posegen.weights.registry import listing
 
@@ -37,6 +40,10 @@ def _fetch_weights(names: Positional[tuple[str, ...]] = ()) -> None:
 
     Args:
         names: Names of weights; by default all that `prepare` and `evaluate` use with their default settings.
+
+    Examples:
+        posegen weights fetch
+        posegen weights fetch blazepose
     """
     from posegen.weights.download import fetch
     from posegen.weights.registry import DEFAULTS
@@ -53,6 +60,10 @@ def _provide_weights(name: Positional[str], file: Positional[Path]) -> None:
     Args:
         name: Name of the weights, see `posegen weights list`.
         file: The file as it was published.
+
+    Examples:
+        posegen weights provide openpose body_pose_model.pth
+        posegen weights provide rcf rcf.pth
     """
     from posegen.weights.download import provide
 
@@ -69,6 +80,10 @@ def _pack_weights(run: Positional[str], file: Positional[Path], writing: Overwri
     Args:
         run: A run.
         file: The file to write, .safetensors.
+
+    Examples:
+        posegen weights pack runs/parser person_parser.safetensors
+        posegen weights pack runs/parser person_parser.safetensors --overwrite
     """
     from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
     from posegen.weights.shipped import pack_shipped
@@ -80,7 +95,11 @@ def _pack_weights(run: Positional[str], file: Positional[Path], writing: Overwri
 
 @_commands.command("verify")
 def _verify_weights() -> None:
-    """Verify all weights on this machine by their sha256."""
+    """Verify all weights on this machine by their sha256.
+
+    Examples:
+        posegen weights verify
+    """
     from posegen.weights.download import verify
 
     rows = verify()

@@ -20,7 +20,6 @@ from orchestration.data.motion_files import FoundMotion, FoundMotions, ReadSetti
 from orchestration.data.rejections import REJECTED, Rejection, save_rejections
 from orchestration.data.video_files import DEFAULT_PERSON
 from orchestration.errors import reason_of
-from orchestration.output_files import KEEP_FILES, OverwriteSettings
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.threads import map_in_processes, num_processes, one_thread
 from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, SplitRule, hash_joints, write_motions
@@ -28,6 +27,7 @@ from posegen.datasets.motion_formats import FORMATS
 from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motions import MotionDatasetInfo, MotionEntry
 from posegen.errors import ConfigError, MotionError, PosegenError
+from posegen.io.output_files import KEEP_FILES, OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro

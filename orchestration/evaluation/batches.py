@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
-from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
+from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.dataset import Split
 from posegen.errors import DatasetError, EvaluationError
 from posegen.evaluation.batches import MAX_BATCH, score_batches

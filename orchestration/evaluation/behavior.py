@@ -22,7 +22,8 @@ from orchestration.evaluation.records import (
 from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motions import write_pictures
 from orchestration.tracking.mirror import recorded
-from orchestration.training.runs import dataset_of, load_behavior
+from orchestration.training.runs import load_behavior
+from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.motions import MotionDataset
 from posegen.evaluation.behavior import BehaviorProtocol, FuturesFrom, futures_from, score_behavior
 from posegen.evaluation.behavior_rollouts import (

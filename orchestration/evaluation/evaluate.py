@@ -11,8 +11,8 @@ from orchestration.evaluation.behavior import BehaviorBasis, evaluate_behavior
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings, evaluate_motion
 from orchestration.evaluation.records import EvaluationRecord
 from orchestration.evaluation.video import EvaluateSettings, evaluate_video
-from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import find_checkpoint, load_config
+from posegen.checkpoints.run_record import dataset_of
 from posegen.errors import EvaluationError
 from posegen.evaluation.behavior import BehaviorProtocol
 

@@ -13,13 +13,14 @@ from orchestration.evaluation.records import (
     save_evaluation,
     scores_of_seeds,
 )
-from orchestration.generation.motions import load_actor, show_motions
-from orchestration.training.runs import dataset_of
+from orchestration.generation.motions import show_motions
+from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import EvaluationError
 from posegen.evaluation.motion_generation import ComparedMotions, MotionProtocol, MotionSet, score_motions
 from posegen.evaluation.published_results import MOTION_RESULTS, PUBLISHED_SEEDS, MotionResult
 from posegen.inference.action_classifiers import load_action_classifier
+from posegen.inference.requested_motions import load_actor
 from posegen.io.storage import StorageFolder
 from posegen.samples import MotionCrops, Window
 

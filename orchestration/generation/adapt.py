@@ -12,13 +12,12 @@ from typing import cast
 
 import numpy as np
 
-from orchestration.generation.photo import ShownPerson, ViewSettings, open_person
 from orchestration.option_types import require_name
 from orchestration.runtime.progress import ProgressCallback, ProgressListener, ignore_progress
 from orchestration.training.job import TrainSettings
-from orchestration.training.runs import find_record
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import find_checkpoint, load_config
+from posegen.checkpoints.run_record import find_record
 from posegen.datasets.dataset import Split
 from posegen.datasets.refinement import (
     PairEntry,
@@ -33,6 +32,7 @@ from posegen.features.body_pose import BodyPoses
 from posegen.inference.adaptation_pairs import pair_of_photos, there_and_back
 from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.pose_fitting import fit_motion
+from posegen.inference.shown_person import ShownPerson, ViewSettings, open_person
 from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import Refiner

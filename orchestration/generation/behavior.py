@@ -10,9 +10,9 @@ import numpy as np
 
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
 from orchestration.generation.motions import picture_files, write_pictures
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.inference.behavior import BehaviorGenerator, PreparedMotion, load_behavior_generator
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import first_frames
 from posegen.motion.motion import MAX_FRAMES, Motion, write_motion

@@ -6,75 +6,32 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 
-from orchestration.generation.animate import MotionSettings, resolve_motions
-from orchestration.generation.colors import SamplingSettings
-from orchestration.generation.people import is_image
-from orchestration.generation.photo import CodedViewSettings, open_person
-from orchestration.generation.photo_colors import ColorReader
-from orchestration.generation.pose_sources import Movement
-from orchestration.output_files import OverwriteSettings
-from posegen.color.garment_recoloring import (
-    Garment,
-    GarmentPaint,
-    Lab,
-    distinct_garments,
-    require_separate,
-    shown_color,
-)
-from posegen.color.lab import lab_to_rgb
-from posegen.color.palette import color_name, hex_color
+from posegen.color.palette import color_name
 from posegen.errors import ConfigError
-from posegen.inference.photo import perceive_photo
-from posegen.io.images import grid, shrink, write_picture, write_whole
-from posegen.io.video_reader import read_image
-from posegen.metrics.garment_color import ColorReport, color_report
+from posegen.inference.color_sheet import ColorSheetSettings, draw_color_sheet
+from posegen.io.images import write_picture, write_whole
+from posegen.io.output_files import OverwriteSettings
+from posegen.metrics.garment_color import ColorReport
 
-KEEP = "keep"
-"""Instead of a colour: the garment keeps its own."""
-
-_ORDER: tuple[Garment, ...] = ("lower", "upper")  # in which garments are painted, and their figures are listed
-_MOST = 100  # pictures on a sheet
-_TALLEST = 1024  # pixels; taller photos are made smaller
-_MOMENTS = 4  # of an action
-_COLUMNS = 6  # where there's one row of colours alone
 _COLUMN_NAMES = (
     *("picture", "garment", "requested", "name", "L", "a", "b"),
     *("delta_e_median", "delta_e_p95", "delta_e_pixels", "frames", "note"),
 )
-_WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorwaySettings(SamplingSettings, OverwriteSettings):
+class ColorwaySettings(ColorSheetSettings, OverwriteSettings):
     """The colours, and where the sheet is written."""
 
     out: Path
     """The sheet to write, .png. Its figures are written beside it, .csv."""
-    upper: tuple[str, ...] = ()
-    """Colours of the upper garment: #rrggbb, a CSS name, lab(L a b), a photo of cloth, or keep for its own."""
-    lower: tuple[str, ...] = ()
-    """Colours of the lower garment, likewise; each is combined with each of the upper one."""
-    action: str = ""
-    """An action, of which moments are shown in each colour; by default the photo as it is."""
-    view: CodedViewSettings = field(default_factory=CodedViewSettings)
-    """Which person, and with an action the size of each moment."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.upper and not self.lower and self.sample == "none":
-            raise ConfigError(
-                "say which colours: --upper '#2a6fdb' black, --lower navy, or --sample fitted --encoders RUN"
-            )
-        number = max(len(self.upper), 1) * max(len(self.lower), 1) * self.num_videos
-        if number > _MOST:
-            raise ConfigError(f"{number} pictures are more than the {_MOST} of a sheet: ask for fewer colours")
         if self.out.suffix.lower() != ".png":
             raise ConfigError(f"the sheet is written as .png, got {self.out.name!r}")
 
@@ -100,21 +57,7 @@ class Colorways:
         return table
 
 
-@dataclass(frozen=True)
-class _Request:
-    """A colour that was asked for, or drawn at random."""
-
-    text: str
-    lab: Lab
-
-    @property
-    def label(self) -> str:
-        """For people to read: its name, and the code where it isn't one."""
-        text, name = Path(self.text).name if is_image(self.text) else self.text, color_name(self.lab)
-        return text if text.lower() == name else f"{text} {name}"
-
-
-def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
+def write_colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     """Write a sheet of a photo in all colours asked for.
 
     Args:
@@ -122,168 +65,14 @@ def colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
         settings: The colours, and where the sheet is written.
 
     Raises:
-        PosegenError: The photo shows no person or not the garment, a colour cannot be read, a dress is given two
-            colours, or the sheet would replace an input. Nothing is written then.
+        PosegenError: See `draw_color_sheet`, or the sheet would replace an input. Nothing is written then.
     """
     figures = settings.out.with_suffix(".csv")
     settings.require_writable((settings.out, figures), photo, settings.upper, settings.lower, settings.view)
-    reader = ColorReader(settings.view.encoders)
-    asked = {garment: _read_requests(reader, garment, getattr(settings, garment)) for garment in _ORDER}
-    if settings.sample != "none":
-        reader.require_codes()
-    shots = _Moments(photo, settings) if settings.action else _Still(photo, settings)
-    found = shots.photo
-    combinations = _combine(asked, _draw(reader, settings, found.labels, asked))
-    given = {garment for colors in combinations for garment in colors}
-    paints = {garment: GarmentPaint(found.image, found.labels, garment) for garment in _ORDER if garment in given}
-    cloth = {garment: shots.where(paint.cloth) for garment, paint in paints.items()}
-    pictures, reports = [_captioned(_in_a_row(shots.show(found.image)), [("the photo", None)], lines=len(paints))], []
-    for number, colors in enumerate(combinations, 1):
-        require_separate(found.labels, {garment: wanted.lab for garment, wanted in colors.items()})
-        picture = found.image
-        for garment, wanted in colors.items():
-            picture = paints[garment].apply(wanted.lab, onto=picture)
-        frames = shots.show(picture)
-        made = [
-            color_report(garment, wanted.text, wanted.lab, frames, cloth[garment]) for garment, wanted in colors.items()
-        ]
-        reports += [(number, report) for report in made]
-        captions = [
-            (f"{number}  {colors[report.garment].label}  dE {report.median:.1f}", report.lab)
-            for report in reversed(made)
-        ]
-        pictures.append(
-            _captioned(_in_a_row(frames), captions or [(f"{number}  own colours", None)], lines=len(paints))
-        )
-    columns = min(_columns(settings), len(pictures))
-    if len(asked["upper"]) > 1 and len(combinations) > len(asked["upper"]):
-        columns = len(asked["upper"])
-    write_picture(settings.out, _lay_out(pictures, columns))
-    write_whole(figures, _as_csv(reports).encode())
-    notes = dict.fromkeys(shots.notes) | {
-        f"{report.requested}: {report.note}": None for _, report in reports if report.note
-    }
-    if found.others:
-        whose = (
-            "the most prominent person is taken"
-            if settings.view.person == 1
-            else f"person {settings.view.person} is taken"
-        )
-        notes[f"{found.others} more people of comparable size: {whose}; choose with --person"] = None
-    return Colorways(settings.out, figures, len(pictures) - 1, reports, list(notes))
-
-
-def _columns(settings: ColorwaySettings) -> int:
-    """Pictures beside each other; those of an action are several times as wide."""
-    return 2 if settings.action else _COLUMNS
-
-
-class _Still:
-    """The photo as it is."""
-
-    def __init__(self, path: Path, settings: ColorwaySettings):
-        footage = read_image(path, size=None)
-        self.notes = footage.notes
-        self.photo = perceive_photo(shrink(footage.images[0], _TALLEST), settings.view.person)
-
-    def show(self, image: np.ndarray) -> np.ndarray:
-        """Show the photo with other colours (H, W, 3): (1, H, W, 3)."""
-        return image[None]
-
-    def where(self, region: np.ndarray) -> np.ndarray:
-        """Find a region (H, W) bool of the photo in what is shown: (1, H, W)."""
-        return region[None]
-
-
-class _Moments:
-    """Moments of an action that the person of the photo does."""
-
-    def __init__(self, path: Path, settings: ColorwaySettings):
-        moves = MotionSettings(action=(settings.action,))
-        [(name, motion)] = resolve_motions(moves, None, settings.seed, None).items()
-        movement = Movement(name, motion, motion.fps)
-        shown = open_person(path, settings.view, [movement])
-        self.photo, self._person = shown.photo, shown.photo.layered()
-        self.notes = shown.findings
-        poses = movement.fit(self.photo.pose, settings.view.height_and_width, shown.measures)
-        rows = np.linspace(0, len(poses) - 1, _MOMENTS + 2).round().astype(int)[1:-1]
-        self._poses = [poses[int(row)] for row in rows]
-
-    def show(self, image: np.ndarray) -> np.ndarray:
-        """Show the moments with other colours of the photo (H, W, 3): (T, H, W, 3)."""
-        person = self._person.recolored(image)
-        return np.stack([person.frame(pose) for pose in self._poses])
-
-    def where(self, region: np.ndarray) -> np.ndarray:
-        """Find a region (H, W) bool of the photo in the moments: (T, H, W), where nothing else is mixed in."""
-        marked = self.show(np.where(region[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=-1))
-        background = self.show(np.zeros((*region.shape, 3), np.uint8))
-        return (marked.min(axis=-1) == 255) & (background.max(axis=-1) == 0)
-
-
-def _in_a_row(frames: np.ndarray) -> np.ndarray:
-    return np.concatenate([*frames], axis=1)
-
-
-def _read_requests(reader: ColorReader, garment: Garment, texts: Sequence[str]) -> list[_Request | None]:
-    """The colours that are asked for of a garment; None where it keeps its own."""
-    return [None if text == KEEP else _Request(text, reader.read(garment, text).lab) for text in texts]
-
-
-def _draw(
-    reader: ColorReader, settings: ColorwaySettings, labels: np.ndarray, asked: dict[Garment, list[_Request | None]]
-) -> list[dict[Garment, _Request]]:
-    """Random colours of the garments that no colours are asked of, a combination each; without any, one of none."""
-    if settings.sample == "none":
-        return [{}]
-    free = distinct_garments(labels, [garment for garment in _ORDER if asked[garment]])
-    drawn = reader.sample(free, settings)
-    return [
-        {garment: _Request(hex_color(colors[number].lab), colors[number].lab) for garment, colors in drawn.items()}
-        for number in range(settings.samples)
-    ]
-
-
-def _combine(
-    asked: dict[Garment, list[_Request | None]], drawn: Sequence[dict[Garment, _Request]]
-) -> list[dict[Garment, _Request]]:
-    """Every combination of the colours that are asked for with those that are drawn."""
-    combinations = []
-    for lower, of_drawn, upper in product(asked["lower"] or [None], drawn, asked["upper"] or [None]):
-        wanted: dict[Garment, _Request | None] = {"lower": lower, "upper": upper}
-        every = {garment: wanted[garment] or of_drawn.get(garment) for garment in _ORDER}
-        combinations.append({garment: color for garment, color in every.items() if color})
-    return combinations
-
-
-# ---- The sheet
-
-
-def _captioned(image: np.ndarray, captions: Sequence[tuple[str, Lab | None]], lines: int) -> np.ndarray:
-    """A picture with lines of text above it, each with a swatch of its colour."""
-    height, width = image.shape[:2]
-    size = int(np.clip(width // 18, 10, 22))
-    line = round(1.7 * size)
-    sheet = Image.new("RGB", (width, height + lines * line + 4), _WHITE)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
-    for row, (text, lab) in enumerate(captions):
-        top, left = row * line + 3, 4
-        if lab is not None:
-            color = tuple(round(float(channel) * 255) for channel in lab_to_rgb(shown_color(lab)))
-            draw.rectangle((left, top, left + 2 * size, top + line - 5), fill=color, outline=_BLACK)
-            left += round(2.4 * size)
-        while text and draw.textlength(text, font=font) > width - left - 2:
-            text = text[:-2] + "…" if len(text) > 2 else ""
-        draw.text((left, top), text, fill=_BLACK, font=font)
-    sheet.paste(Image.fromarray(image), (0, lines * line + 4))
-    return np.array(sheet)
-
-
-def _lay_out(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    """Pictures in rows; where there are colours of two garments, the photo has a row of its own."""
-    first = [] if len(pictures) <= columns or (len(pictures) - 1) % columns else [list(pictures[:1])]
-    rest = pictures[len(first) :]
-    return grid([*first, *(list(rest[i : i + columns]) for i in range(0, len(rest), columns))], gap=6)
+    made = draw_color_sheet(photo, settings)
+    write_picture(settings.out, made.image)
+    write_whole(figures, _as_csv(made.reports).encode())
+    return Colorways(settings.out, figures, made.num_pictures, made.reports, made.notes)
 
 
 def _as_csv(reports: Sequence[tuple[int, ColorReport]]) -> str:

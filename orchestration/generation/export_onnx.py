@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from orchestration.output_files import KEEP_FILES, OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_whole
+from posegen.io.output_files import KEEP_FILES, OverwriteSettings
 from posegen.io.storage import StorageFolder
 
 INPUTS = ("features", "previous", "code", "regions")

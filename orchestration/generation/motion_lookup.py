@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from orchestration.training.runs import dataset_of
+from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError, PosegenError

@@ -12,19 +12,18 @@ import torch
 
 from orchestration.generation.code_plots import plot_action_map
 from orchestration.generation.motion_page import write_motion_page
-from orchestration.output_files import OverwriteSettings
 from orchestration.tracking.mirror import recorded
-from orchestration.training.runs import dataset_of
-from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
+from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import ConfigError
+from posegen.inference.requested_motions import load_actor
 from posegen.io.images import write_picture
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import with_rotations
 from posegen.motion.motion import Motion, write_motion
 from posegen.motion.rendering import GridLayout, render_strips, write_motion_video
 from posegen.networks.actor import frame_mask
-from posegen.networks.device import default_device
 from posegen.samples import MotionCrops, Window, fixed_batch
 from posegen.stages import Actor
 
@@ -53,11 +52,6 @@ class GenerateMotionSettings(OverwriteSettings):
         for name in ("frames", "samples"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-
-
-def load_actor(run: str) -> Actor:
-    """Load the newest checkpoint of a run of the stage actor, on a GPU if there is one."""
-    return load_stage(find_checkpoint(run), Actor).to(default_device())
 
 
 def generate_motions(run: str, out: Path, settings: GenerateMotionSettings) -> list[Motion]:

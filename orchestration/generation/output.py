@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.features.stick_figure import rasterize_stick_figure
+from posegen.inference.run_video import PoseSequence
 from posegen.io.images import grid, write_picture
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.video_writer import VideoWriter
-from posegen.motion.rendering import MotionRenderer
 
 SHEET_SUFFIX = ".sheet.png"
 """Of contact sheets: a picture of the video's own name may be what the video was made from."""
@@ -54,32 +54,17 @@ class OutputSettings(OverwriteSettings):
 
 
 @dataclass(frozen=True)
-class PoseSequence:
-    """The poses of the person in a video."""
-
-    name: str
-    """Stem of the video's file, where there are several."""
-    keypoints: np.ndarray
-    """(T, 18, 3) in pixels of the frames."""
-    fps: float
-    times: np.ndarray | None = None
-    """(T,) seconds, where the frame rate varies."""
-    figure: MotionRenderer | None = None
-    """The motion that is rendered beside the person, frame by frame."""
-
-    @property
-    def sheet_rows(self) -> list[int]:
-        """Rows of the frames in the contact sheet."""
-        length = len(self.keypoints)
-        return np.linspace(0, length - 1, min(_SHEET_COLUMNS, length)).round().astype(int).tolist()
-
-
-@dataclass(frozen=True)
 class PlannedVideo:
     """One video to render."""
 
     path: Path
     poses: PoseSequence
+
+    @property
+    def sheet_rows(self) -> list[int]:
+        """Rows of the frames in the contact sheet."""
+        length = len(self.poses.keypoints)
+        return np.linspace(0, length - 1, min(_SHEET_COLUMNS, length)).round().astype(int).tolist()
 
 
 @dataclass(frozen=True)
@@ -125,7 +110,7 @@ def write_frames(videos: Sequence[PlannedVideo], frames: Iterable[Mapping[int, n
         Of each video, the frames for the contact sheet; no others are kept.
     """
     strips: list[list[np.ndarray]] = [[] for _ in videos]
-    kept = [set(video.poses.sheet_rows) for video in videos]
+    kept = [set(video.sheet_rows) for video in videos]
     with ExitStack() as stack:
         writers = []
         for video in videos:
@@ -153,5 +138,5 @@ def write_contact_sheet(
     first = videos[0]
     name = first.path.stem if len(videos) == 1 else first.poses.name
     path = sheet_path(first.path.with_name(f"{name}.mp4"))
-    write_picture(path, make_contact_sheet(content, first.poses.keypoints[first.poses.sheet_rows], strips))
+    write_picture(path, make_contact_sheet(content, first.poses.keypoints[first.sheet_rows], strips))
     return path

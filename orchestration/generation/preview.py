@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.generation.photo import ViewSettings, open_person
-from orchestration.output_files import KEEP_FILES, OverwriteSettings
 from posegen.errors import ConfigError
 from posegen.features.layered_person import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
 from posegen.inference.photo_report import PhotoReport, assess_photo
+from posegen.inference.shown_person import ViewSettings, open_person
 from posegen.io.images import grid, write_picture
+from posegen.io.output_files import KEEP_FILES, OverwriteSettings
 from posegen.person_classes import CLASS_COLORS, PersonClass
 from posegen.synthetic import motions as corpus
 

@@ -9,20 +9,21 @@ from pathlib import Path
 
 from tyro.conf import UseAppendAction
 
-from orchestration.generation.colors import OWN_COLORS, ColorSettings, choose_codes
 from orchestration.generation.motion_lookup import LookupSettings, MotionFinder, short_name
-from orchestration.generation.output import GeneratedVideos, OutputSettings, PoseSequence, sheet_path
-from orchestration.generation.people import load_person, open_clips
+from orchestration.generation.output import GeneratedVideos, OutputSettings, sheet_path
 from orchestration.generation.videos import render_in_own_colors, render_recolored
-from orchestration.training.runs import dataset_of
+from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from posegen.inference.behavior import BehaviorGenerator, PreparedMotion, load_behavior_generator
 from posegen.inference.motion_to_pose import turn_to_viewer
+from posegen.inference.people import load_person, open_clips
 from posegen.inference.person import Person, body_with_trunk
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.renderers import load_renderer
+from posegen.inference.requested_codes import OWN_COLORS, ColorSettings, choose_codes
+from posegen.inference.run_video import PoseSequence
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from orchestration.generation.colors import OWN_COLORS, ChosenCodes, ColorSettings, choose_codes
 from orchestration.generation.output import (
     GeneratedVideos,
     OutputSettings,
     PlannedVideo,
-    PoseSequence,
     write_contact_sheet,
     write_frames,
 )
-from orchestration.generation.people import find_clips, is_file, load_person, measure_person, open_clips
-from orchestration.generation.pose_sources import has_poses, open_poses
-from posegen.datasets.clip_files import ClipFile
-from posegen.errors import ConfigError
-from posegen.inference.body_measures import BodyMeasures
+from posegen.inference.people import load_person, open_clips
 from posegen.inference.person import Person
-from posegen.inference.pose_fitting import fit_poses
 from posegen.inference.renderers import VideoRenderer, load_renderer
-from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
-
-
-@dataclass(frozen=True, kw_only=True)
-class PoseSettings:
-    """The pose sequences of the videos."""
-
-    poses: tuple[str, ...]
-    """The pose sequences: clips of the dataset, by id, PERSON/ACTION (/2 for the second of several) or a pattern such
-    as '*/bow'; or videos whose person leads, or folders of OpenPose's JSON files."""
-    fps: float | None = None
-    """Frames per second of the video that OpenPose saw, whose JSON files do not say it."""
-    verbatim: bool = False
-    """Take the poses in pixels as they are, instead of fitting them to the person."""
+from posegen.inference.requested_codes import OWN_COLORS, ChosenCodes, ColorSettings, choose_codes
+from posegen.inference.run_video import PersonOfRun, PoseSequence, PoseSettings, sequences_of_poses
+from posegen.inference.video_synthesizer import VideoSynthesizer
 
 
 @dataclass(frozen=True)
@@ -78,44 +58,11 @@ def generate(
     """
     synthesizer = load_renderer(run, VideoSynthesizer)
     data = open_clips(dataset, synthesizer.size)
-    files = [name for name in driving.poses if has_poses(name)]
-    clips = find_clips(data, [name for name in driving.poses if name not in files])
-    output.require_place_for((len(clips) + len(files)) * colors.num_videos)
-    if files and driving.verbatim:
-        raise ConfigError(f"--verbatim takes poses of clips in pixels as they are, got {files[0]}")
-    person = load_person(data, content, colors.garments)
-    own = "" if is_file(content) else data.find(content).clip_id
-    kept = {clip.clip_id for clip in clips if driving.verbatim or clip.clip_id == own}
-    fitted = {} if len(kept) == len(clips) else _fit_clips(clips, measure_person(data, content, person), person)
-    sequences = [
-        PoseSequence(
-            clip.clip_id,
-            clip.keypoints if clip.clip_id in kept else fitted[clip.clip_id],
-            clip.info.fps,
-            clip.times,
-        )
-        for clip in clips
-    ]
-    if files:
-        sequences += _fit_files(files, driving.fps, measure_person(data, content, person), person)
-    codes = choose_codes(synthesizer, person, data.info, colors)
-    return render_recolored(synthesizer, person, sequences, codes, output, (content, colors))
-
-
-def _fit_files(files: Sequence[str], fps: float | None, measures: BodyMeasures, person: Person) -> list[PoseSequence]:
-    """The poses of videos and of OpenPose's files, as the person would show them."""
-    height, width = person.image.shape[:2]
-    movements = [open_poses(Path(file), fps) for file in files]
-    return [
-        PoseSequence(one.name, one.fit(person.body, (height, width), measures).keypoints, one.fps, one.times)
-        for one in movements
-    ]
-
-
-def _fit_clips(clips: Sequence[ClipFile], measures: BodyMeasures, person: Person) -> dict[str, np.ndarray]:
-    """The keypoints (T, 18, 3) of clips, by id, as the person would show them."""
-    height, width = person.image.shape[:2]
-    return {clip.clip_id: fit_poses(clip.keypoints, person.body, (height, width), measures).keypoints for clip in clips}
+    subject = PersonOfRun(data, content, load_person(data, content, colors.garments))
+    sequences = sequences_of_poses(subject, driving)
+    output.require_place_for(len(sequences) * colors.num_videos)
+    codes = choose_codes(synthesizer, subject.person, data.info, colors)
+    return render_recolored(synthesizer, subject.person, sequences, codes, output, (content, colors))
 
 
 def render_recolored(
@@ -166,9 +113,8 @@ def plan_videos(sequences: Sequence[PoseSequence], codes: ChosenCodes, output: O
     """Plan a video for each pose sequence and pair of codes, in this order."""
     videos = []
     for poses in sequences:
-        for number, (start, stop) in enumerate(codes.ends):
-            constant = start is stop or torch.equal(start, stop)
-            z = start if constant else interpolate_codes(start, stop, len(poses.keypoints))
+        for number in range(len(codes.ends)):
+            z = codes.of_frames(number, len(poses.keypoints))
             name = poses.name + (f"-{number + 1}" if len(codes.ends) > 1 else "")
             videos.append(RecoloredVideo(output.path(name), poses, z))
     return videos

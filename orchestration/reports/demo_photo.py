@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from orchestration.generation.animate import MotionSettings, resolve_motions
-from orchestration.generation.photo import Painter, PhotoSettings, ShownPerson, open_person
-from orchestration.generation.photo_colors import ColorPath, ColorReader
-from orchestration.generation.pose_sources import Movement
 from posegen.color.garment_recoloring import Garment
 from posegen.features.body_pose import BodyPoses
+from posegen.inference.movements import Movement
+from posegen.inference.requested_colors import ColorPath, ColorReader
+from posegen.inference.requested_motions import MotionSettings, resolve_motions
+from posegen.inference.shown_person import Painter, PhotoSettings, ShownPerson, open_person
 from posegen.io.images import grid, write_picture
 from posegen.io.video_writer import VideoWriter
 from posegen.perception.body import find_body

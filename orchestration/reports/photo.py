@@ -20,7 +20,6 @@ from orchestration.data.parsing import ParsingSettings, convert_photos
 from orchestration.evaluation.records import Score
 from orchestration.evaluation.video import Perceptual, open_measures
 from orchestration.option_types import FrameSize
-from orchestration.output_files import require_no_input
 from orchestration.reports.table1 import recorded_report
 from orchestration.tracking.run_log import RunLog
 from posegen.datasets.parsing import PARSING_MANIFEST, ParsingDataset
@@ -43,6 +42,7 @@ from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.refined_person import load_refiner
 from posegen.inference.renderers import load_renderer
 from posegen.io.images import write_picture
+from posegen.io.output_files import require_no_input
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image
 from posegen.metrics.person import WRONG

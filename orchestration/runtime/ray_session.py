@@ -8,6 +8,7 @@ import re
 import secrets
 import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +19,7 @@ from posegen.errors import ConfigError, first_line
 
 _PATIENCE = 5.0  # seconds for a cluster's answer
 _LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # letters of a socket's path, of which the last is 0
+_NATIVE_NOTE = b"Set ray log level from environment variable"
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker that reserves no GPU may still use one that is there
@@ -52,12 +54,13 @@ def start_ray(num_cpus: int | None = None) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if private:
         _require_short_folder()
-        with _known_address():
+        with _known_address(), _without_native_notes():
             # Train and Tune ask the dashboard whether a run's driver is alive, to free what a dead one held.
             keep_sigterm(partial(ray.init, "local", num_cpus=num_cpus, include_dashboard=True, **options))
     else:
         _require_answer(os.environ["RAY_ADDRESS"])
-        keep_sigterm(partial(ray.init, **options))
+        with _without_native_notes():
+            keep_sigterm(partial(ray.init, **options))
 
 
 def _require_answer(address: str) -> None:
@@ -83,6 +86,23 @@ def _require_short_folder() -> None:
         raise ConfigError(
             f"{name} is {folder}, too long a path for Ray's sockets, which allow {most} letters: set RAY_TMPDIR=/tmp"
         )
+
+
+@contextmanager
+def _without_native_notes() -> Iterator[None]:
+    """Leave out what Ray's native code writes to standard error of its own settings, and keep everything else."""
+    sys.stderr.flush()
+    own = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(own, 2)
+            os.close(own)
+            written.seek(0)
+            os.write(2, b"".join(line for line in written if _NATIVE_NOTE not in line))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any
 import optuna
 import psutil
 import torch
+from torch.nn import functional
 
 from orchestration.search.costs import Cost, cost_of_run, sum_costs
 from orchestration.search.run_cache import cached_name
@@ -20,9 +22,11 @@ from orchestration.search.space_binding import Search
 from orchestration.search.study import StudySettings, make_sampler
 from posegen.datasets.dataset import Dataset
 from posegen.errors import CapacityError, PosegenError, SearchError
+from posegen.networks.device import default_device
 from posegen.stages import Stage
 from search_spaces.space import Value
 
+_MEASURED_SECONDS = 0.3
 _MEMORY_SHARE = 0.8  # of a node's memory, what trials may take
 
 
@@ -122,6 +126,8 @@ class SearchPlan:
 
     trials: list[PlannedTrial]
     capacity: Capacity
+    rate: float
+    """FLOP/s that a trial's training reaches, about, see `measure_rate`."""
 
     @cached_property
     def total(self) -> Cost:
@@ -132,6 +138,23 @@ class SearchPlan:
     def without_reuse(self) -> Cost:
         """The same, if every trial trained all that it needs."""
         return sum_costs(run.cost for trial in self.trials if not trial.unfit for run in trial.runs)
+
+
+def measure_rate() -> float:
+    """Estimate the FLOP/s of training on one core, or on a GPU where there is one: half of a convolution's."""
+    device = default_device()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        x, weight = torch.rand(4, 32, 64, 64, device=device), torch.rand(32, 32, 3, 3, device=device)
+        of_one = 2 * x.shape[0] * 64 * 64 * 32 * 32 * 9
+        rounds, begin = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - begin) < _MEASURED_SECONDS:
+            float(functional.conv2d(x, weight, padding=1).sum())  # waits for a GPU
+            rounds += 1
+    finally:
+        torch.set_num_threads(threads)
+    return rounds * of_one / seconds / 2
 
 
 def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: int, capacity: Capacity) -> SearchPlan:
@@ -148,7 +171,7 @@ def plan_search(search: Search, how: StudySettings, data: Dataset, num_trials: i
         trial = study.ask()
         search.suggest(trial)
         trials.append(_plan_trial(number, trial.params, search, capacity, costs, known))
-    return SearchPlan(trials, capacity)
+    return SearchPlan(trials, capacity, measure_rate())
 
 
 def _plan_trial(

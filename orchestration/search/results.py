@@ -43,6 +43,8 @@ class TrialResult:
     point: dict[str, Value]
     reason: str
     """Why it failed."""
+    broken: tuple[str, ...]
+    """Constraints that it does not keep."""
     trained: int
     """Runs before it that were trained for it."""
     reused: int
@@ -184,6 +186,7 @@ class SearchRecorder(TrialCallbacks):
             values=dict(zip(names, values, strict=False)),
             point=trial.params,
             reason=trial.user_attrs.get("reason", ""),
+            broken=tuple(trial.user_attrs.get("broken", ())),
             trained=trial.user_attrs.get("trained", 0),
             reused=trial.user_attrs.get("reused", 0),
             run=str(self._folder / trial_name(trial.number)),

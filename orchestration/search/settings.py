@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from orchestration.option_types import require_name
 from posegen.errors import ConfigError, SearchError
-from posegen.evaluation.metric_registry import objective_info
+from posegen.evaluation.metric_registry import find_metric_info, objective_info
 from posegen.stages import Stage
 
 SEARCH_EXPERIMENT = "posegen-search"
 EPOCH = "epoch"
 """In what a trial reports: how many epochs are done."""
+BEST = "best."
+"""In what a trial reports, before a metric: its value after the epoch that is best by the first objective."""
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "grid"]
 Pruning = Literal["asha", "none"]
 
@@ -23,25 +26,75 @@ class Objective:
     """A metric that a search optimizes."""
 
     name: str
-    """Short name, of the stage's `objectives`."""
+    """Short name, of the stage's `objectives`, or that of the metric."""
     metric: str
     """As training reports it after every epoch."""
     mode: Literal["min", "max"]
 
 
 def find_objectives(stage: type[Stage], names: Sequence[str] = ()) -> tuple[Objective, ...]:
-    """Look up objectives of a stage by their short names; by default the first that the stage names.
+    """Look up objectives of a stage; by default the first that the stage names.
 
-    Raises SearchError for a name that the stage does not have, and ConfigError for a metric without a direction.
+    Args:
+        stage: The stage.
+        names: Short names of the stage's objectives, or metrics of the registry, such as ``val/ms_ssim``.
+
+    Raises:
+        SearchError: A name is neither.
+        ConfigError: A metric has no direction.
     """
-    known = stage.objectives
-    if not known:
+    if not stage.objectives and not names:
         raise SearchError(f"the stage {stage.name} has no objectives: name a metric of its own in its class")
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SearchError(f"{unknown[0]!r} is no objective of {stage.name}, expected one of {', '.join(known)}")
-    chosen = tuple(names) or tuple(known)[:1]
-    return tuple(Objective(name, known[name], objective_info(known[name]).mode) for name in chosen)
+    chosen = tuple(names) or tuple(stage.objectives)[:1]
+    metrics = {name: find_metric(stage, name) for name in chosen}
+    return tuple(Objective(name, metric, objective_info(metric).mode) for name, metric in metrics.items())
+
+
+def find_metric(stage: type[Stage], name: str) -> str:
+    """Return the metric that a name stands for, as training reports it.
+
+    Raises SearchError for a name that is neither an objective of the stage nor a metric of the registry.
+    """
+    if name in stage.objectives:
+        return stage.objectives[name]
+    if "/" in name and find_metric_info(name) is not None:
+        return name
+    known = ", ".join(stage.objectives)
+    raise SearchError(
+        f"{name!r} is no objective of {stage.name}, expected one of {known}, or a metric such as val/ssim"
+    )
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What a trial must keep to be among the best."""
+
+    text: str
+    """As it was given."""
+    metric: str
+    """As training reports it."""
+    is_upper: bool
+    """Whether the bound is the highest value, and not the lowest."""
+    bound: float
+
+    def violation(self, value: float) -> float:
+        """By how much a value is beyond the bound: 0 or less where it is kept."""
+        return value - self.bound if self.is_upper else self.bound - value
+
+
+def find_constraints(stage: type[Stage], texts: Sequence[str]) -> tuple[Constraint, ...]:
+    """Read constraints such as ``hit<=3`` or ``val/ssim>=0.8``. Raises SearchError for what is none."""
+    found = []
+    for text in texts:
+        match = re.fullmatch(r"\s*([\w/]+)\s*(<=|>=)\s*(\S+)\s*", text)
+        try:
+            if match is None:
+                raise ValueError
+            bound = float(match[3])
+        except ValueError:
+            raise SearchError(f"got the constraint {text!r}, expected METRIC<=NUMBER or METRIC>=NUMBER") from None
+        found.append(Constraint(text, find_metric(stage, match[1]), match[2] == "<=", bound))
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +119,10 @@ class TuneSettings:
     """Trials at a time; 0 takes as many as the machines have capacity for now. An autoscaling cluster starts machines
     for trials that wait."""
     objectives: tuple[str, ...] = ()
-    """Objectives of the space's stage, such as lpips, color or size of video_generator; by default the first. Several
-    give a Pareto front. An unknown name prints the list of them."""
+    """Objectives of the space's stage, such as lpips, color or size of video_generator, or any metric that training
+    reports, such as val/ms_ssim; by default the first. Several give a Pareto front."""
+    constraint: tuple[str, ...] = ()
+    """What the best trials must keep, such as 'hit<=3' or 'val/ssim>=0.8'."""
     sampler: SamplerName = "tpe"
     """How trials are chosen."""
     pruning: Pruning = "asha"
@@ -85,7 +140,8 @@ class TuneSettings:
     seed: int = 0
     """Seed of the sampler."""
     storage: str = ""
-    """Address of the study's database for a cluster, such as postgresql://…; by default a file beside the runs."""
+    """Address of the study for a cluster: a database, postgresql://…; Optuna's proxy before one, grpc://HOST:PORT; or a
+    journal on a shared disk, journal:///PATH. By default a file beside the runs."""
     experiment: str = SEARCH_EXPERIMENT
     """Experiment in MLflow."""
     track: bool = True

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
 
 import search_spaces
+from orchestration.search.space_files import SPACE_SUFFIXES, read_space_file
 from orchestration.training.recipes import Training, recipe
 from posegen.errors import ConfigError, SearchError
 from posegen.stages import STAGES, Stage
@@ -22,10 +24,26 @@ ON = ".on"
 
 
 def load_space(name: str) -> Space:
-    """Load a declared space by its name. Raises SearchError where there is none."""
+    """Load a space by the name of its declaration, or by its file. Raises SearchError where there is none."""
+    if is_space_file(name):
+        space = read_space_file(Path(name))
+        if space.stage not in STAGES:
+            raise SearchError(f"{name} is of the stage {space.stage!r}, expected one of {', '.join(sorted(STAGES))}")
+        return space
     if name not in search_spaces.names():
-        raise SearchError(f"unknown search space {name!r}, expected one of {', '.join(search_spaces.names())}")
+        known = ", ".join(search_spaces.names())
+        raise SearchError(f"unknown search space {name!r}, expected one of {known}, or a file of yours, .py or .yaml")
     return search_spaces.load(name)
+
+
+def is_space_file(name: str) -> bool:
+    """Return whether a space is named by its file."""
+    return Path(name).suffix in SPACE_SUFFIXES
+
+
+def space_name(name: str) -> str:
+    """Return what a space is called: of a file, its stem."""
+    return Path(name).stem if is_space_file(name) else name
 
 
 @dataclass(frozen=True)

@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import json
 import math
+import socket
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import RDBStorage
+from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from orchestration.search.settings import EPOCH, Objective, Pruning, SamplerName
+from orchestration.search.settings import BEST, EPOCH, Constraint, Objective, Pruning, SamplerName
 from orchestration.search.space_binding import ON, Search, distribution_of
 from posegen.errors import CapacityError, ConfigError, PosegenError, SearchError, first_line
 from search_spaces.space import Switched, Value
+
+_PATIENCE = 10  # seconds that a storage has to answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,8 @@ class StudySettings:
     """An address that SQLAlchemy can open: ``sqlite:///study.db``, ``postgresql://…``."""
     objectives: tuple[Objective, ...]
     """What is optimized; several give a Pareto front."""
+    constraints: tuple[Constraint, ...] = ()
+    """What the best trials keep."""
     sampler: SamplerName
     """How points are chosen."""
     pruning: Pruning
@@ -79,7 +86,7 @@ class OpenStudy:
     """
 
     study: optuna.Study
-    storage: RDBStorage
+    storage: BaseStorage
     search: Search
     settings: StudySettings
 
@@ -113,11 +120,38 @@ class OpenStudy:
         return self.storage.get_trial_id_from_study_id_trial_number(study, number)
 
 
+def is_database(address: str) -> bool:
+    """Return whether the address of a study is one of a database."""
+    return bool(address) and address.partition("://")[0] not in ("grpc", "journal")
+
+
+def open_storage(address: str) -> BaseStorage:
+    """Open the storage of studies: a database, Optuna's gRPC proxy before one, or a journal on a shared disk.
+
+    Raises SearchError where the address of a proxy or a journal is none.
+    """
+    scheme, _, rest = address.partition("://")
+    if scheme == "journal":
+        if not Path(rest).parent.is_dir():
+            raise SearchError(f"got the storage {address}, expected journal:///PATH of a file in a folder that exists")
+        return JournalStorage(JournalFileBackend(rest))
+    if scheme == "grpc":
+        host, _, port = rest.rpartition(":")
+        if not host or not port.isdigit():
+            raise SearchError(f"got the storage {address}, expected grpc://HOST:PORT")
+        with socket.create_connection((host, int(port)), timeout=_PATIENCE):  # gRPC itself waits for ever
+            pass
+        proxy = GrpcStorageProxy(host=host, port=int(port))
+        proxy.wait_server_ready(timeout=_PATIENCE)
+        return proxy
+    return RDBStorage(address)
+
+
 def open_study(search: Search, settings: StudySettings) -> OpenStudy:
     """Create the study, or continue it. Raises SearchError where the storage fails or holds another study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        storage = RDBStorage(settings.storage)
+        storage = open_storage(settings.storage)
         study = optuna.create_study(
             storage=storage,
             study_name=settings.name,
@@ -226,7 +260,8 @@ class StudySearch(Searcher):
             if name in result:
                 trial.set_user_attr(name, result[name])
         settings, search = self.opened.settings, self.opened.search
-        values = [result.get(metric, math.nan) for metric in settings.metrics]
+        values = [_of_best_epoch(result, metric) for metric in settings.metrics]
+        bounded = {one: _of_best_epoch(result, one.metric) for one in settings.constraints}
         if error or "reason" in result:
             self._give_up(trial, result.get("reason", "its process died again and again"), TrialState.FAIL)
         elif trial_id in self._pruned:
@@ -237,7 +272,13 @@ class StudySearch(Searcher):
             names = " and ".join(objective.name for objective in settings.objectives)
             reason = f"{names} is not finite: {values}"
             self._give_up(trial, reason, TrialState.FAIL)
+        elif unknown := [one.text for one, value in bounded.items() if not math.isfinite(value)]:
+            self._give_up(trial, f"training reports nothing for the constraint {unknown[0]!r}", TrialState.FAIL)
         else:
+            violations = {one.text: one.violation(value) for one, value in bounded.items()}
+            for text, violation in violations.items():
+                trial.set_constraint(text, violation)
+            trial.set_user_attr("broken", [text for text, violation in violations.items() if violation > 0])
             self._tell(trial, values=values)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -265,6 +306,11 @@ class StudySearch(Searcher):
     ) -> None:
         self.opened.study.tell(trial, values, state=state)
         self.callbacks.end(self.opened.frozen(trial.number))
+
+
+def _of_best_epoch(result: Mapping[str, Any], metric: str) -> float:
+    """A metric after the epoch that counts; NaN where it was not reported."""
+    return float(result.get(f"{BEST}{metric}", result.get(metric, math.nan)))
 
 
 class StudyPruner(FIFOScheduler):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -36,13 +36,19 @@ def plan_table(plan: SearchPlan) -> Table:
 def describe_plan(plan: SearchPlan) -> str:
     """Describe what all trials cost, and how many run at once."""
     total, without = plan.total, plan.without_reuse
-    known = isfinite(plan.capacity.memory)
+    known = math.isfinite(plan.capacity.memory)
     memory = f"{plan.capacity.memory / 2**30:.1f} GiB" if known else "the memory of machines to be started"
+    hours = total.flops / (plan.rate * plan.capacity.trials) / 3600
     return (
+        f"about {_duration(hours)} if this machine's rate is that of each trial ({plan.rate / 1e9:.0f} GFLOP/s)\n"
         f"in all {total.flops / 1e12:,.0f} TFLOP, {total.disk / 2**30:.2f} GiB of checkpoints; "
         f"{without.flops / total.flops:.2f} times as much if no run was shared\n"
         f"{plan.capacity.trials} at a time on this cluster, with {memory} each"
     )
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{math.ceil(60 * hours)} min"
 
 
 def describe_trial(trial: TrialResult) -> str:
@@ -50,6 +56,7 @@ def describe_trial(trial: TrialResult) -> str:
     values = "  ".join(f"{name} {value:.4g}" for name, value in trial.values.items())
     ended = f"{trial.state} after {trial.epochs} epochs" if trial.epochs else trial.state
     reason = f": {trial.reason}" if trial.reason else ""
+    reason += f", does not keep {' and '.join(trial.broken)}" if trial.broken else ""
     return f"trial {trial.number}  {ended}{reason}  {values}  {_describe_point(trial.point)}"
 
 

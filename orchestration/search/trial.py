@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from orchestration.runtime.progress import ProgressListener
 from orchestration.search.run_cache import CachedRun
-from orchestration.search.settings import EPOCH, TuneSettings
+from orchestration.search.settings import BEST, EPOCH, TuneSettings, find_constraints, find_objectives
 from orchestration.search.space_binding import Search
 from orchestration.tracking.run_log import RunLog
 from orchestration.training.job import TrainSettings
 from orchestration.training.recipes import make_runs
 from orchestration.training.runs import history
 from orchestration.training.train import Recording, train
-from posegen.errors import PosegenError, RunError
+from posegen.errors import PosegenError, RunError, SearchError
 from posegen.io.storage import StorageFolder
 from posegen.stages import Stage
 
@@ -55,7 +56,7 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
         places, counts = _make_needed(job, configs, run)
         last.update(counts)
         own = job.search.trainings[job.search.method].with_runs(configs[job.search.method], places)
-        reporter = _EpochReporter(run, report)
+        reporter = _EpochReporter(run, job, report)
         reporter.catch_up()
         # The search's own process keeps MLflow up to date with the folders of all trials.
         train(own, str(job.dataset), _settings(job, run.name), listener=reporter, recording=Recording(mirrored=False))
@@ -104,15 +105,20 @@ def _make_needed(
 
 
 class _EpochReporter(ProgressListener):
-    """Reports every epoch of a run to Tune, once and in order.
+    """Reports every epoch of a run to Tune, once and in order, and the metrics of the best one by now beside it.
 
     A worker that dies between an epoch's checkpoint and its report goes on with the next one, but the epoch that
     was not reported may decide whether the trial is stopped: it is read from the run's own metrics.
     """
 
-    def __init__(self, run: StorageFolder, report: Callable[[Mapping[str, Any]], None]):
-        self._run, self._report = run, report
+    def __init__(self, run: StorageFolder, job: TrialJob, report: Callable[[Mapping[str, Any]], None]):
+        stage, settings = job.search.trainings[job.search.method].stage, job.settings
+        objectives = find_objectives(stage, settings.objectives)
+        self._run, self._first, self._report = run, objectives[0], report
+        bounded = [constraint.metric for constraint in find_constraints(stage, settings.constraint)]
+        self._needed = [*(objective.metric for objective in objectives), *bounded]
         self._reported = 0
+        self._best: Mapping[str, float] = {}
 
     def on_epoch(self, run: str, epoch: int, num_epochs: int, metrics: Mapping[str, float]) -> None:
         self.catch_up()
@@ -122,7 +128,19 @@ class _EpochReporter(ProgressListener):
         for epoch, metrics in history(self._run).items():
             if epoch > self._reported:
                 self._reported = epoch
-                self._report({**metrics, EPOCH: epoch})
+                if missing := [name for name in self._needed if name not in metrics]:
+                    reports = ", ".join(name for name in metrics if name.startswith("val/"))
+                    raise SearchError(f"training does not report {missing[0]}: it reports {reports}")
+                if self._is_better(metrics):
+                    self._best = metrics
+                best = {f"{BEST}{name}": value for name, value in self._best.items()}
+                self._report({**metrics, **best, EPOCH: epoch})
+
+    def _is_better(self, metrics: Mapping[str, float]) -> bool:
+        value, best = (of.get(self._first.metric, math.nan) for of in (metrics, self._best))
+        if not math.isfinite(value) or not math.isfinite(best):
+            return not math.isfinite(best)
+        return value < best if self._first.mode == "min" else value > best
 
 
 def trial_name(number: int) -> str:

@@ -24,12 +24,13 @@ from orchestration.runtime.ray_session import start_ray
 from orchestration.search.plan import Capacity, Costs, SearchPlan, check_point, find_capacity, plan_search
 from orchestration.search.results import OnTrial, SearchRecorder, SearchResult
 from orchestration.search.run_cache import open_cache
-from orchestration.search.settings import TuneSettings, find_objectives
-from orchestration.search.space_binding import Search, load_space
+from orchestration.search.settings import TuneSettings, find_constraints, find_objectives
+from orchestration.search.space_binding import Search, load_space, space_name
 from orchestration.search.study import (
     StudyPruner,
     StudySearch,
     StudySettings,
+    is_database,
     open_study,
 )
 from orchestration.search.trial import TrialJob, run_trial
@@ -62,7 +63,7 @@ def tune(
     """Search a space, or continue a search, and return the trials.
 
     Args:
-        space: Name of a module in `search_spaces`.
+        space: Name of a module in `search_spaces`, or a file of one's own, see `read_space_file`.
         dataset: Folder of a dataset of the kind that the space's stage reads.
         settings: How to search.
         on_trial: Called with every trial that ended, and with the best ones by now.
@@ -78,8 +79,8 @@ def tune(
     if settings.track:
         require_store()
         sync_pending()
-    folder = StorageFolder(settings.runs) / (settings.name or space)
-    if settings.storage:
+    folder = StorageFolder(settings.runs) / settings.name
+    if is_database(settings.storage):
         try:
             require_database(settings.storage, "--storage")
         except OSError as error:
@@ -137,6 +138,7 @@ def complete(space: str, settings: TuneSettings) -> TuneSettings:
     stage = load_space(space).stage
     return replace(
         settings,
+        name=settings.name or space_name(space),
         preset=settings.preset or next(iter(STAGES[stage].presets)),
         method=settings.method or method_names(stage)[0],
         objectives=tuple(objective.name for objective in find_objectives(STAGES[stage], settings.objectives)),
@@ -170,6 +172,8 @@ def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None
         if name == search.method:
             for objective in find_objectives(config.stage, settings.objectives):
                 config.check_reports(objective.metric)
+            for constraint in find_constraints(config.stage, settings.constraint):
+                config.check_reports(constraint.metric)
     if "lpips" in settings.objectives:
         weights.path("st_lpips")
 
@@ -185,22 +189,24 @@ def _storage(settings: TuneSettings, folder: StorageFolder) -> str:
 
 def _study_settings(search: Search, space: str, data: Dataset, settings: TuneSettings, storage: str) -> StudySettings:
     return StudySettings(
-        name=settings.name or space,
+        name=settings.name,
         storage=storage,
         objectives=find_objectives(STAGES[search.space.stage], settings.objectives),
+        constraints=find_constraints(STAGES[search.space.stage], settings.constraint),
         sampler=settings.sampler,
         pruning=settings.pruning,
         grace=settings.grace,
         reduction=settings.reduction,
         seed=settings.seed,
         identity={
-            "space": space,
+            "space": space_name(space),
             "parameters": {key: repr(parameter) for key, parameter in search.space.parameters.items()},
             "settings": search.fixed,
             "data": data.fingerprint,
             "preset": settings.preset,
             "method": search.method,
             "objectives": settings.objectives,
+            **({"constraints": sorted(settings.constraint)} if settings.constraint else {}),
             "sampler": settings.sampler,
             "pruning": [settings.pruning, settings.grace, settings.reduction],
             "seed": settings.seed,

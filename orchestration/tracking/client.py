@@ -18,6 +18,8 @@ from posegen.errors import TrackingError, first_line, hide_credentials
 
 _log = logging.getLogger("posegen.tracking")
 DEFAULT_STORE, ARTIFACTS = "mlflow.db", "mlartifacts"
+_KIND, _TRAINS_MODELS = "mlflow.experimentKind", "custom_model_development"
+"""The tag by which MLflow's page chooses its columns: it is one of language models otherwise."""
 _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """Error codes of a server that is away, or overloaded."""
 
@@ -135,12 +137,14 @@ def find_experiment(client: Any, uri: str, name: str) -> str:
 
     found = client.get_experiment_by_name(name)
     if found is not None:
+        if _KIND not in found.tags:
+            client.set_experiment_tag(found.experiment_id, _KIND, _TRAINS_MODELS)
         return found.experiment_id
     # Without a server, artifacts lie beside the store, wherever the process that logs them runs.
     local = uri.startswith("sqlite:///")
     location = (Path(uri.removeprefix("sqlite:///")).parent / ARTIFACTS / name).as_uri() if local else None
     try:
-        return client.create_experiment(name, artifact_location=location)
+        return client.create_experiment(name, artifact_location=location, tags={_KIND: _TRAINS_MODELS})
     except MlflowException:
         found = client.get_experiment_by_name(name)
         if found is None:

@@ -35,10 +35,10 @@ from orchestration.tracking.client import (
 )
 from orchestration.tracking.run_log import RunDescription, RunLog
 from posegen.errors import PosegenError, TrackingError
+from posegen.io.cache import cache_folder
 from posegen.io.images import decode_png
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
-from posegen.weights.registry import cache_folder
 
 _log = logging.getLogger("posegen")
 
@@ -71,6 +71,10 @@ class _Mirrored:
     """Steps whose pictures are all sent."""
     files: dict[str, str] = field(default_factory=dict)
     """By place among the artifacts: size and date."""
+    has_inputs: bool = False
+    """Whether the dataset is sent."""
+    models: dict[int, str] = field(default_factory=dict)
+    """By epoch, the logged model of a kept checkpoint."""
     status_at: int = 0
     complete: bool = False
     """Whether the run has ended, and nothing is left to send."""
@@ -209,9 +213,11 @@ class _Mirror:
         if not self.state.run_id:
             self._find()
         self._describe()
+        self._send_dataset()
         self._send_metrics()
         self._send_pictures()
         self._send_files()
+        self._send_models()
         self._send_status()
 
     def _find(self) -> None:
@@ -266,6 +272,47 @@ class _Mirror:
             self.state.parent = self._run_of(self.description.parent)
             if self.state.parent:
                 self.client.set_tag(self.state.run_id, PARENT, self.state.parent)
+
+    def _send_dataset(self) -> None:
+        """Send what the run reads as its input, by which MLflow finds all runs of a dataset."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        facts = self.description.dataset
+        if self.state.has_inputs or not facts:
+            return
+        source = json.dumps({"uri": facts["source"]})
+        dataset = Dataset(facts["name"], facts["digest"], facts["kind"], source)
+        context = [InputTag("mlflow.data.context", "training")]
+        self.client.log_inputs(self.state.run_id, datasets=[DatasetInput(dataset, tags=context)])
+        self.state.has_inputs = True
+
+    def _send_models(self) -> None:
+        """Send the checkpoints that a run has kept in the end as logged models, with the metrics of their epochs."""
+        from mlflow.entities import LoggedModelOutput, Metric
+
+        status = self.run.status
+        if status is None or status.status == "RUNNING":
+            return
+        experiment = find_experiment(self.client, self.uri, self.description.experiment)
+        measured = self.run.metrics()
+        for epoch in self.run.kept_epochs():
+            if epoch in self.state.models or epoch not in measured:
+                continue
+            name = re.sub(r"[/:.%\"'\s]+", "-", f"{self.description.name}-epoch-{epoch}")
+            known = self.client.search_logged_models([experiment], f"source_run_id = '{self.state.run_id}'")
+            model = next((one for one in known if one.name == name), None)
+            if model is None:
+                tags = {KEY: self.description.key, "posegen.epoch": str(epoch)}
+                kind = self.description.parameters.get("stage")
+                model = self.client.create_logged_model(
+                    experiment, name, source_run_id=self.state.run_id, tags=tags, model_type=kind
+                )
+            at = self._time(measured[epoch].at)
+            rows = [Metric(name, x, at, epoch, model_id=model.model_id) for name, x in measured[epoch].values.items()]
+            self.client.log_batch(self.state.run_id, metrics=rows)
+            self.client.log_outputs(self.state.run_id, [LoggedModelOutput(model.model_id, epoch)])
+            self.client.finalize_logged_model(model.model_id, "READY")
+            self.state.models[epoch] = model.model_id
 
     def _send_metrics(self) -> None:
         from mlflow.entities import Metric

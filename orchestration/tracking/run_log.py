@@ -43,7 +43,7 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 TRAINING = "training"
 """The group of metrics that training writes after every epoch."""
 _RECORD, _STATUS, _ARTIFACTS = "tracking.json", "status.json", "artifacts.json"
-_PREVIEWS, _COPIES = "previews", "artifacts"
+_PREVIEWS, _COPIES, _CHECKPOINTS, _EPOCH = "previews", "artifacts", "checkpoints", "epoch-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,8 @@ class RunDescription:
     """Key of the run under which it is filed."""
     parameters: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    dataset: dict[str, str] = field(default_factory=dict)
+    """What the run reads: ``name``, ``digest``, ``source`` and ``kind``; nothing for a search."""
     mlflow_run_id: str = ""
     """Of a run that version 0.1 began, which had no key."""
 
@@ -101,6 +103,7 @@ class RunLog:
         parameters: Mapping[str, Any],
         tags: Mapping[str, str] | None = None,
         parent: RunLog | None = None,
+        dataset: Mapping[str, str] | None = None,
         mlflow_run_id: str = "",
     ) -> None:
         """Describe the run, which begins or goes on: parameters and tags are added to those of before.
@@ -110,6 +113,7 @@ class RunLog:
             parameters: Settings.
             tags: Facts that are no settings.
             parent: The run under which it is filed.
+            dataset: What the run reads, see `RunDescription`.
             mlflow_run_id: Run of MLflow that it goes on with, where version 0.1 began it.
         """
         known = self.description
@@ -129,6 +133,7 @@ class RunLog:
             known,
             parameters={**known.parameters, **parameters},
             tags={**known.tags, "posegen.run": str(self.folder), **(tags or {})},
+            dataset=dict(dataset or known.dataset),
         )
         self.folder.write_json(_RECORD, asdict(description))
         self.set_status("RUNNING")
@@ -201,6 +206,11 @@ class RunLog:
         """The groups that have metrics."""
         files = [name.removesuffix(".json") for name in self.folder.files(".json") if name.startswith("metrics")]
         return [name.removeprefix("metrics").removeprefix("-") or TRAINING for name in files]
+
+    def kept_epochs(self) -> list[int]:
+        """The epochs of which a checkpoint is kept."""
+        names = (self.folder / _CHECKPOINTS).folders()
+        return sorted(int(name.removeprefix(_EPOCH)) for name in names if name.removeprefix(_EPOCH).isdecimal())
 
     def log_picture(self, name: str, picture: np.ndarray, step: int) -> None:
         """Write a picture (H, W, 3) uint8 as one of a series, a picture each epoch."""

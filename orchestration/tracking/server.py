@@ -13,6 +13,8 @@ from http import HTTPStatus
 from orchestration.tracking.client import shown_store, tracking_uri
 from posegen.errors import TrackingError
 
+_TRAINING_VIEW = "/#/experiments?workflowType=machine_learning"  # the page begins with language models otherwise
+
 
 def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
     """Serve MLflow's page on the store until it is interrupted, or say where its server is.
@@ -36,7 +38,7 @@ def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
             time.sleep(0.5)
         if server.poll() is not None:
             raise TrackingError(f"MLflow's page did not start on port {port}: take another --port")
-        on_ready(address)
+        on_ready(f"{address}{_TRAINING_VIEW}")
         server.wait()
     finally:
         server.terminate()

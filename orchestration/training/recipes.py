@@ -15,8 +15,8 @@ from typing import Any, Literal
 from orchestration.runtime.progress import ProgressListener
 from orchestration.training.job import TrainSettings
 from orchestration.training.preflight import check
-from orchestration.training.runs import find_moved, find_record
 from orchestration.training.train import named, train
+from posegen.checkpoints.run_record import find_moved, find_record
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, DeformableGAN, EndToEnd, Stage, VideoGenerator

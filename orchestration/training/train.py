@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from orchestration.runtime.folder_lock import hold_folder
 from orchestration.runtime.progress import ProgressListener
@@ -28,11 +29,14 @@ from orchestration.tracking.run_log import RunLog
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import check, check_disk, check_required_runs, naming_memory
-from orchestration.training.runs import RunRecord, find_record, is_finished, save_record
+from orchestration.training.runs import is_finished
 from posegen.checkpoints.checkpoint import latest_checkpoint
+from posegen.checkpoints.run_record import RunRecord, find_record, save_record
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import default_device
 from posegen.stages import Stage
+
+_DIGEST_LENGTH = 36  # letters of a dataset's fingerprint that MLflow has room for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +117,23 @@ def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
     if job.settings.track:
         log.open(
             experiment=job.settings.experiment,
-            parameters={"stage": job.config.stage.name, **asdict(job.config)},
+            parameters={"stage": job.config.stage.name, **asdict(job.config), **_launch(job)},
             tags={"posegen.dataset": str(job.dataset), "posegen.data_fingerprint": fingerprint},
             parent=parent,
+            dataset={
+                "name": job.dataset.name,
+                "digest": fingerprint[:_DIGEST_LENGTH],
+                "source": str(job.dataset),
+                "kind": "s3" if str(job.dataset).startswith("s3:") else "local",
+            },
             mlflow_run_id=known.mlflow_run_id if known else "",
         )
+
+
+def _launch(job: Job) -> dict[str, Any]:
+    """How a run was started, for its parameters: those of the first start."""
+    settings = job.settings
+    return {f"launch.{name}": getattr(settings, name) for name in ("workers", "cpus", "gpus")}
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from posegen.errors import ConfigError
 
@@ -70,6 +69,8 @@ def _bootstrap_mean(values: np.ndarray, seed: int, num_resamples: int, level: fl
     """SciPy's bootstrap of the mean of values (M,): its interval, and the mean of every resample."""
     if len(values) < 2:
         raise ConfigError(f"an interval needs at least 2 values, got {len(values)}")
+    from scipy import stats  # here, since commands that compare nothing start sooner without it
+
     return stats.bootstrap(
         (values,),
         np.mean,

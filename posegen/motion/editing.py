@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy.interpolate import CubicSpline
 
 from posegen.errors import MotionError
 from posegen.motion import rotations
@@ -85,6 +84,8 @@ def resample(motion: Motion, fps: float) -> Motion:
 def _interpolate(values: np.ndarray, times: np.ndarray) -> np.ndarray:
     if len(values) == 1:
         return values[np.zeros(len(times), int)]
+    from scipy.interpolate import CubicSpline  # here, since it takes a third as long to import as PyTorch
+
     return CubicSpline(np.arange(len(values)), values)(times).astype(np.float32)
 
 

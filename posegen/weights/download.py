@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from posegen.errors import WeightsError, first_line, in_one_line
+from posegen.io.cache import cache_folder
 from posegen.weights.registry import (
     WEIGHTS,
     Converter,
@@ -29,7 +30,6 @@ from posegen.weights.registry import (
     UserFile,
     Weight,
     WheelMember,
-    cache_folder,
     cached_file,
     look_up,
     sha256_of,

@@ -7,7 +7,6 @@ says. `posegen.weights.download` fills it.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from posegen.errors import WeightsError
+from posegen.io.cache import cache_folder
 from posegen.weights.readers import (
     read_gru_recognizer,
     read_keras_hed,
@@ -250,11 +250,6 @@ WEIGHTS: dict[str, Weight] = {weight.name: weight for weight in _TABLE}
 
 DEFAULTS = ("blazepose-detector", "blazepose-landmark", "selfie", "hed", "st_lpips")
 """What the defaults of preparing and evaluating use."""
-
-
-def cache_folder() -> Path:
-    """Return the folder that holds the weights; it need not exist."""
-    return Path(os.environ.get("POSEGEN_CACHE") or Path.home() / ".cache" / "posegen")
 
 
 def is_cached(name: str) -> bool:

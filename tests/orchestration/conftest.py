@@ -10,23 +10,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from orchestration.data.colorize import ColorizeSettings, recolor_dataset
 from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.tracking.client import connect
-from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import RECOLORING_SCHEMA, Clip, ClipInfo, write_clip, write_table
 from posegen.datasets.clips import DatasetInfo, save_dataset_info
 from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
-from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import RenderSettings, render_action, write_studio_clip
 from tests.support.ray_tests import uses_ray
 
 _NOISE_SIZE, _NOISE_FRAMES = (64, 64), 6
-_SMALL = (96, 64)
-_TRUTH = {kind: {"name": "truth"} for kind in ("pose", "edges", "mask")}
 CAST = {"ada": ("bow", "clap", "wave_one_hand"), "bruno": ("bow", "wave_one_hand")}
 
 
@@ -146,42 +141,4 @@ def noise_clips(tmp_path_factory: pytest.TempPathFactory) -> str:
         _write_noise_clip(folder, person)
     splits = {"train": ["ann", "bob"], "test": ["cleo"]}
     save_dataset_info(folder, DatasetInfo(_NOISE_SIZE, {}, {}, split_by="person", splits=splits))
-    return str(folder)
-
-
-@pytest.fixture(scope="session")
-def two_people(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The studio's grace, who bows and squats, and luis, whose clip is shorter: 96×64 pixels, nothing painted."""
-    folder = StorageFolder(tmp_path_factory.mktemp("data"))
-    for person, action, length in (("grace", "bow", 6), ("grace", "squat", 6), ("luis", "bow", 4)):
-        clip = render_action(person, action, length, RenderSettings(size=_SMALL))
-        info = ClipInfo(
-            clip_id=f"{person}-{action}-0",
-            person=person,
-            action=action,
-            fps=25.0,
-            source="",
-            source_sha256="",
-            num_frames=length,
-            size=_SMALL,
-        )
-        times = np.arange(length) / 25
-        frames = np.arange(length, dtype=np.int32)
-        write_clip(folder, Clip(info, frames, times, clip.images, clip.keypoints, clip.edges, clip.masks))
-    save_dataset_info(folder, DatasetInfo(_SMALL, {}, _TRUTH, "action", {"train": [], "test": ["bow", "squat"]}))
-    return str(folder)
-
-
-@pytest.fixture(scope="session")
-def untrained_run(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run of the stage video_generator that knows colours but was not trained to draw, for frames of 96×64."""
-    torch.manual_seed(0)
-    config = replace(VideoGenerator.presets["tiny"], generator_width=4, num_blocks=1, encoder_width=4)
-    stage = VideoGenerator(config)
-    lab = torch.rand(200, 3) * torch.tensor([100.0, 160, 160]) - torch.tensor([0.0, 80, 80])
-    for codebook in stage.codebooks.values():
-        codebook.fit(lab @ torch.randn(3, 4) / 50, lab)
-    folder = StorageFolder(tmp_path_factory.mktemp("run"))
-    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=_SMALL)
-    save_checkpoint(folder / "checkpoints" / "000001", stage, progress)
     return str(folder)

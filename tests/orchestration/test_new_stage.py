@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from orchestration.training.job import TrainSettings
 from orchestration.training.runs import history
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
+from posegen.errors import RunError
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, Stage
 from search_spaces.space import Space
@@ -71,17 +73,29 @@ def test_it_is_trained_by_command_continued_evaluated_and_compared(noise_clips, 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_session")
-def test_it_is_trained_on_ray_and_searched(noise_clips, place, stage, monkeypatch):
-    how = TrainSettings(name="on-ray", track=False)
-    run = train(stage.Config(batch_size=4), noise_clips, how)
-    assert load_stage(find_checkpoint(run), stage).color.abs().max() > 0
+def test_a_worker_on_ray_that_cannot_go_on_says_why_in_one_line(noise_clips, place, stage):
+    how = TrainSettings(name="on-ray", workers=1, max_failures=0, track=False)
+    with pytest.raises(RunError, match=r"run on-ray failed: .*not finite in epoch 1: lower lr"):
+        train(stage.Config(batch_size=4, lr=1e6), noise_clips, how)
+    assert history(StorageFolder("runs/on-ray")).keys() == {1}  # trained, measured and saved
 
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_session")
+def test_it_is_searched_past_a_trial_that_fails_and_further_with_workers(noise_clips, place, monkeypatch):
     space = Space(
-        summary="for tests", stage="mean_color", parameters={"mean_color.lr": FloatDistribution(1e-3, 0.5, log=True)}
+        summary="for tests",
+        stage="mean_color",
+        parameters={"mean_color.lr": FloatDistribution(1e-3, 1e30, log=True)},
+        starts=tuple({"mean_color.lr": lr} for lr in (1e30, 0.5, 0.2)),  # after the preset's 0.1
     )
     monkeypatch.setattr(search_spaces, "names", lambda: ["colors"])
     monkeypatch.setattr(search_spaces, "load", lambda name: space)
-    settings = TuneSettings(trials=2, workers=0, set=("mean_color.batch_size=4",), pruning="none")
+    settings = TuneSettings(trials=3, workers=0, concurrency=1, pruning="none", set=("mean_color.batch_size=4",))
     found = tune("colors", noise_clips, settings)
-    assert [trial.state for trial in found.trials] == ["complete", "complete"], [trial.reason for trial in found.trials]
-    assert found.best[0].values["error"] == min(trial.values["error"] for trial in found.trials)
+    assert [trial.state for trial in found.trials] == ["complete", "failed", "complete"], found.trials
+    assert "is not finite in epoch 0: lower lr" in found.trials[1].reason
+    errors = {trial.number: trial.values["error"] for trial in found.trials if trial.state == "complete"}
+    assert found.best[0].values["error"] == min(errors.values()) and len(set(errors.values())) == 2
+    more = tune("colors", noise_clips, replace(settings, trials=4, workers=1))
+    assert more.trials[:3] == found.trials and more.trials[3].state == "complete"

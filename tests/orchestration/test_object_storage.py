@@ -22,9 +22,9 @@ import torch
 
 from orchestration.cli import main as cli
 from orchestration.runtime import folder_lock
-from orchestration.training.runs import RunRecord
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, latest_checkpoint, save_checkpoint
+from posegen.checkpoints.run_record import RunRecord
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import RunError
 from posegen.io import storage

@@ -28,7 +28,6 @@ from orchestration.cluster.check import check_cluster_file
 from orchestration.data.video_files import find_videos
 from orchestration.option_types import parse_size
 from orchestration.search.space_binding import load_space
-from orchestration.training.runs import dataset_of
 from posegen.checkpoints.checkpoint import (
     TrainingProgress,
     load_progress,
@@ -36,6 +35,7 @@ from posegen.checkpoints.checkpoint import (
     load_training_state,
     save_checkpoint,
 )
+from posegen.checkpoints.run_record import dataset_of
 from posegen.color.palette import parse_color
 from posegen.datasets.clip_files import (
     RECOLORING_SCHEMA,

@@ -29,7 +29,7 @@ from orchestration.evaluation.compare_page import _step_of, as_study, write_page
 from orchestration.tracking.client import require_store
 from orchestration.tracking.queries import Recorded
 from orchestration.training.job import TrainSettings
-from orchestration.training.runs import dataset_of, history
+from orchestration.training.runs import history
 from posegen.checkpoints.checkpoint import (
     TrainingProgress,
     latest_checkpoint,
@@ -38,6 +38,7 @@ from posegen.checkpoints.checkpoint import (
     load_training_state,
     save_checkpoint,
 )
+from posegen.checkpoints.run_record import dataset_of
 from posegen.color.palette import parse_color
 from posegen.datasets.clip_files import (
     METADATA_KEY,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cdflib
 import numpy as np
 
 from posegen.datasets.published.h36m_names import H36M_JOINTS
-from posegen.errors import ArchiveError, first_line
+from posegen.errors import ArchiveError, ConfigError, first_line
 
 _VARIABLE = "Pose"
 
@@ -17,9 +16,14 @@ def read_poses(path: Path, dimensions: int = 3) -> np.ndarray:
     """Read the poses (T, 32, `dimensions`) of a video.
 
     Raises:
+        ConfigError: cdflib, an optional dependency, is not installed.
         FileNotFoundError: There is no such file.
         ArchiveError: It is damaged or of something else. The message is one line with the file.
     """
+    try:
+        import cdflib  # an optional dependency
+    except ImportError:
+        raise ConfigError("Human3.6M's poses need cdflib: install with `pip install 'posegen[h36m]'`") from None
     if not path.is_file():
         raise FileNotFoundError(f"no poses at {path}")
     try:

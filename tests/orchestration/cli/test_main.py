@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.cli.parsing import Group
+from orchestration.cli.parsing import Group, options_of
 from tests.support.command_line import refuse, run
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,6 +31,31 @@ def test_help_teaches_in_80_columns(words, capsys, monkeypatch):
     code, out, _ = run(f"{words} --help", capsys)
     assert code == 0 and out.startswith(f"usage: posegen {words}".rstrip()) and len(out.splitlines()) > 5
     assert max(map(len, out.splitlines())) <= 80
+    assert "STR" not in out.split() and "options ─" not in out
+
+
+@pytest.mark.parametrize("words", commands(APP))
+@pytest.mark.parametrize("columns", [60, 100])
+def test_help_fits_narrow_and_wide_terminals(words, columns, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, out, _ = run(f"{words} --help", capsys)
+    assert max(map(len, out.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("words", commands(APP))
+def test_every_command_has_examples(words, capsys):
+    *groups, name = words.split()
+    group = APP
+    for word in groups:
+        group = group.commands[word]
+    command = group.commands[name]
+    if isinstance(command, Group):
+        return
+    _, out, _ = run(f"{words} --help", capsys)
+    shown = out.split("\nExamples:\n")[1]
+    function = next(iter(command.functions.values()))
+    least = 2 if options_of(function) else 1
+    assert shown.count("posegen ") >= least
 
 
 def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
@@ -82,21 +107,40 @@ class Reached(Exception):  # noqa: N818
     """The command was understood."""
 
 
-def readme_commands() -> list[str]:
-    """Every posegen command in a shell block of the README, without its comment."""
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def examples(group: Group) -> Iterator[str]:
+    """The examples in the help of every command below a group."""
+    for command in group.commands.values():
+        if isinstance(command, Group):
+            yield from examples(command)
+        else:
+            for function in command.functions:
+                yield from command.examples_of(function)
+
+
+def documented_commands() -> list[str]:
+    """Every posegen command in a help, or in a shell block of README and documentation, without its comment."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    blocks = [block for page in pages for block in re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL)]
     lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [line for line in lines if line.startswith("posegen ")]
+    return sorted({*(line for line in lines if line.startswith("posegen ")), *examples(APP)})
 
 
-@pytest.mark.parametrize("command", readme_commands())
-def test_commands_of_the_readme_are_understood(command, monkeypatch):
+@pytest.mark.parametrize("command", documented_commands())
+def test_documented_commands_are_parsed(command, monkeypatch):
     """Each reaches the function that does it."""
 
     def reach(*_: object, **__: object) -> None:
         raise Reached
 
     for target in (
+        "orchestration.cli.machine.diagnose",
+        "orchestration.cli.machine.completion_script",
+        "orchestration.search.dashboard.serve_dashboard",
+        "orchestration.tracking.register.register",
+        "posegen.weights.download.provide",
+        "posegen.weights.download.verify",
+        "posegen.weights.shipped.pack_shipped",
+        "posegen.checkpoints.checkpoint.find_checkpoint",
         "orchestration.data.prepare.prepare_videos",
         "orchestration.data.colorize.recolor_dataset",
         "orchestration.training.recipes.train_with_requirements",
@@ -107,7 +151,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
         "orchestration.generation.photo.animate_photo",
         "orchestration.generation.adapt.adapt",
         "orchestration.generation.preview.preview",
-        "orchestration.generation.colorways.colorways",
+        "orchestration.generation.colorways.write_colorways",
         "orchestration.reports.photo.evaluate_photos",
         "orchestration.reports.parsing.report_parsing",
         "orchestration.data.parsing.convert_photos",
@@ -154,7 +198,7 @@ def test_commands_of_the_readme_are_understood(command, monkeypatch):
 
 
 def test_readme_names_every_command():
-    assert {command.split()[1] for command in readme_commands()} >= set(APP.commands) - {
+    assert {command.split()[1] for command in documented_commands()} >= set(APP.commands) - {
         "demo",
         "studio",
     }  # which `make demo` runs

@@ -74,9 +74,9 @@ def rejected(folder: Path) -> dict[str, str]:
 def test_archives_become_runs(archives, ray_session, tmp_path, monkeypatch, capsys):
     """Extracted and processed on Ray, trained on and evaluated."""
     monkeypatch.chdir(tmp_path)
-    posegen(f"data h36m extract {archives} h36m --subjects S1 S9 --workers 2")
+    posegen(f"data h36m extract {archives} h36m --subjects S1 S9 --workers 1")
     Path("h36m/metadata.xml").write_text(metadata())
-    posegen("data h36m process h36m --size 64x64 --workers 2")
+    posegen("data h36m process h36m --size 64x64 --workers 1")
     told = capsys.readouterr().out
     assert "4 views with 160 pictures" in told and "4 motions" in told and "2 held out" in told
     narrow = "--preset tiny --num-epochs 1 --no-track --workers 0"

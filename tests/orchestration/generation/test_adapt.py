@@ -10,7 +10,6 @@ import pytest
 
 from orchestration.generation import adapt as adaptation
 from orchestration.generation.adapt import AdaptSettings, adapt
-from orchestration.generation.photo import ShownPerson
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.refinement import RefinementDataset
 from posegen.errors import ConfigError
@@ -18,6 +17,7 @@ from posegen.features.matte import soft_matte
 from posegen.inference.body_measures import measure_body
 from posegen.inference.photo import Photo
 from posegen.inference.refined_person import load_refiner
+from posegen.inference.shown_person import ShownPerson
 from posegen.io.storage import StorageFolder
 from posegen.stages import Colorizer
 from posegen.synthetic.motions import make_subject, perform

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.generation.animate import MotionSettings, animate, read_motion_file, resolve_motions
-from orchestration.generation.colors import OWN_COLORS, ColorSettings
+from orchestration.generation.animate import animate
 from orchestration.generation.output import OutputSettings
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.errors import MotionError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.motion_to_pose import face_viewer
+from posegen.inference.requested_codes import OWN_COLORS, ColorSettings
+from posegen.inference.requested_motions import MotionSettings, read_motion_file, resolve_motions
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_video

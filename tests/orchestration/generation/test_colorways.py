@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.generation import colorways as module
-from orchestration.generation.colorways import ColorwaySettings, colorways
-from orchestration.generation.photo import CodedViewSettings
+from orchestration.generation.colorways import ColorwaySettings, write_colorways
 from posegen.errors import ColorError, ConfigError
+from posegen.inference import color_sheet as module
+from posegen.inference.shown_person import CodedViewSettings
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image
 from posegen.person_classes import PersonClass
@@ -39,7 +39,7 @@ def photo(tmp_path, monkeypatch):
 def test_a_sheet_has_each_combination_and_its_figures(photo, tmp_path):
     write_picture(tmp_path / "cloth.png", np.full((64, 64, 3), BLUE, np.uint8))
     upper = ("teal", str(tmp_path / "cloth.png"), "lab(60 120 0)")
-    made = colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=upper, lower=("keep", "black")))
+    made = write_colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=upper, lower=("keep", "black")))
     assert made.num_pictures == 6 and len(made.reports) == 3 + 2 * 3
     assert [note for note in made.notes if "no sRGB display has this colour" in note]
     rows = list(csv.DictReader(made.figures.open()))
@@ -51,21 +51,21 @@ def test_a_sheet_has_each_combination_and_its_figures(photo, tmp_path):
 
 def test_random_colours_of_a_run_are_shown_as_they_are_drawn(photo, untrained_run, tmp_path):
     view = CodedViewSettings(encoders=(untrained_run,))
-    drawn = colorways(photo, ColorwaySettings(out=tmp_path / "a.png", sample="fitted", samples=5, view=view))
+    drawn = write_colorways(photo, ColorwaySettings(out=tmp_path / "a.png", sample="fitted", samples=5, view=view))
     rows = list(csv.DictReader(drawn.figures.open()))
     assert drawn.num_pictures == 5 and [row["garment"] for row in rows] == ["lower", "upper"] * 5
     assert len({row["requested"] for row in rows}) > 7 and all(float(row["delta_e_median"]) < 1.5 for row in rows)
     both = ColorwaySettings(
         out=tmp_path / "b.png", upper=("keep", "teal"), sample="fitted", samples=3, seed=1, view=view
     )
-    rows = list(csv.DictReader(colorways(photo, both).figures.open()))
+    rows = list(csv.DictReader(write_colorways(photo, both).figures.open()))
     assert [row["garment"] for row in rows] == ["lower", "lower", "upper"] * 3
     with pytest.raises(ConfigError, match="name it with --encoders"):
-        colorways(photo, ColorwaySettings(out=tmp_path / "c.png", sample="prior"))
+        write_colorways(photo, ColorwaySettings(out=tmp_path / "c.png", sample="prior"))
 
 
 def test_what_keeps_its_colour_keeps_its_pixels(photo, tmp_path):
-    made = colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("keep",)))
+    made = write_colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("keep",)))
     sheet = read_image(made.sheet, size=None, crop="none").images[0]
     own = module.perceive_photo(None, 1).image
     assert (sheet[-96:, :64] == own).all() and (sheet[-96:, -64:] == own).all()
@@ -76,13 +76,13 @@ def test_no_input_is_replaced(photo, tmp_path, name):
     write_picture(tmp_path / "cloth.png", np.full((64, 64, 3), BLUE, np.uint8))
     before = (tmp_path / name).read_bytes()
     with pytest.raises(ConfigError, match="is read, expected another file to write"):
-        colorways(photo, ColorwaySettings(out=tmp_path / name, upper=(str(tmp_path / "cloth.png"),)))
+        write_colorways(photo, ColorwaySettings(out=tmp_path / name, upper=(str(tmp_path / "cloth.png"),)))
     assert (tmp_path / name).read_bytes() == before
 
 
 def test_bad_colours_write_nothing(photo, tmp_path):
     with pytest.raises(ColorError, match="unknown colour 'blurple'"):
-        colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("teal", "blurple")))
+        write_colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("teal", "blurple")))
     assert {path.name for path in tmp_path.iterdir()} == {"photo.png"}
 
 

@@ -29,7 +29,8 @@ def save_run(path, stage) -> StorageFolder:
 
 def tiny_stage(**changes) -> VideoGenerator:
     torch.manual_seed(0)
-    config = replace(VideoGenerator.presets["tiny"], **{"encoder_width": 4, "z_inject": "tile_masked"} | changes)
+    shallow = {"encoder_width": 4, "num_downs": 2, "num_blocks": 1, "num_local_blocks": 1, "z_inject": "tile_masked"}
+    config = replace(VideoGenerator.presets["tiny"], **shallow | changes)
     return VideoGenerator(config).eval()
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestration.generation.output import GeneratedVideos, OutputSettings, PlannedVideo, PoseSequence, write_frames
+from orchestration.generation.output import GeneratedVideos, OutputSettings, PlannedVideo, write_frames
 from posegen.errors import ConfigError
+from posegen.inference.run_video import PoseSequence
 from posegen.io.video_reader import read_video
 
 
@@ -53,10 +54,10 @@ def test_frames_go_to_the_file_at_once(tmp_path):
             most = max(most, sum(watch() is not None for watch in watches))
             yield {0: frame}
 
-    poses = make_poses(60)
-    [strip] = write_frames([PlannedVideo(tmp_path / "x.mp4", poses)], frames())
+    video = PlannedVideo(tmp_path / "x.mp4", make_poses(60))
+    [strip] = write_frames([video], frames())
     assert len(watches) == 60 and len(strip) == 10 and most <= 12
-    assert [int(frame[0, 0, 0]) for frame in strip] == poses.sheet_rows
+    assert [int(frame[0, 0, 0]) for frame in strip] == video.sheet_rows
     assert len(read_video(tmp_path / "x.mp4", size=None).images) == 60
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.generation.animate import MotionSettings
-from orchestration.generation.colors import OWN_COLORS, ColorSettings
 from orchestration.generation.output import OutputSettings
-from orchestration.generation.photo import PhotoSettings, animate_photo
+from orchestration.generation.photo import animate_photo
 from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.color.palette import parse_color
 from posegen.errors import ConfigError
+from posegen.inference.requested_codes import OWN_COLORS, ColorSettings
+from posegen.inference.requested_motions import MotionSettings
+from posegen.inference.shown_person import PhotoSettings
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image, read_video
 from posegen.io.video_writer import write_video

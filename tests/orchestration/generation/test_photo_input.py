@@ -10,11 +10,10 @@ import pytest
 from PIL import Image
 
 from orchestration.cli import main as cli
-from orchestration.generation import photo as module
-from orchestration.generation.photo import PhotoSettings, open_person
-from orchestration.output_files import OverwriteSettings
 from posegen.errors import ConfigError
+from posegen.inference.shown_person import Painter, PhotoSettings, open_person
 from posegen.io.images import shrink, write_picture, write_whole
+from posegen.io.output_files import OverwriteSettings
 from posegen.io.video_writer import write_video
 from posegen.person_classes import PersonClass
 from posegen.synthetic.studio import RenderSettings, render_action
@@ -172,7 +171,7 @@ def test_an_interruption_leaves_nothing(photo, tmp_path, monkeypatch):
         yield np.zeros((192, 128, 3), np.uint8)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Painter, "frames", interrupt)
+    monkeypatch.setattr(Painter, "frames", interrupt)
     with pytest.raises(SystemExit) as stop:
         run("animate", photo, "--action", "idle", "--frames", 4, *SMALL, "--out", tmp_path / "x.mp4")
     assert stop.value.code == 130 and names(tmp_path) == {"photo.png"}

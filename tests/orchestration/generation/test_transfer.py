@@ -16,16 +16,17 @@ from orchestration.generation.behavior import (
     interpolate_behavior,
     sample_behavior,
 )
-from orchestration.generation.colors import ColorSettings
 from orchestration.generation.output import OutputSettings
 from orchestration.generation.transfer import Transferred, TransferSettings, transfer
-from orchestration.training.runs import RunRecord, load_behavior, save_record
+from orchestration.training.runs import load_behavior
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
+from posegen.checkpoints.run_record import RunRecord, save_record
 from posegen.datasets.clips import ClipDataset
 from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.person import person_of_clip
 from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.renderers import load_renderer
+from posegen.inference.requested_codes import ColorSettings
 from posegen.io.images import write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image, read_video

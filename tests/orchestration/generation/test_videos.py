@@ -11,15 +11,16 @@ import pytest
 import torch
 
 from orchestration.cli import main as cli
-from orchestration.generation.colors import ColorSettings, choose_codes
 from orchestration.generation.output import OutputSettings, PoseSequence
-from orchestration.generation.pose_sources import Movement
-from orchestration.generation.videos import PoseSettings, RecoloredVideo, generate, plan_videos, render_batch
+from orchestration.generation.videos import RecoloredVideo, generate, plan_videos, render_batch
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from posegen.features.body_pose import BodyPoses
+from posegen.inference.movements import Movement
 from posegen.inference.person import person_of_clip
 from posegen.inference.renderers import load_renderer
+from posegen.inference.requested_codes import ColorSettings, choose_codes
+from posegen.inference.run_video import PoseSettings
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.video_reader import read_video
 from posegen.synthetic.studio import RenderSettings, render_action
@@ -69,7 +70,7 @@ def test_a_video_leads(generate_videos, tmp_path, monkeypatch):
     poses = render_action("luis", "squat", 5, RenderSettings(size=(96, 64)))
     (tmp_path / "dance.mp4").touch()
     movement = Movement("dance", BodyPoses.from_keypoints(poses.keypoints), 12.5, np.arange(5) / 12.5)
-    monkeypatch.setattr("orchestration.generation.videos.open_poses", lambda path, fps: movement)
+    monkeypatch.setattr("posegen.inference.run_video.open_poses", lambda path, fps: movement)
     made = generate_videos([str(tmp_path / "dance.mp4"), "luis/bow"], "led")
     assert sorted(path.name for path in made.videos) == ["dance.mp4", "luis-bow-0.mp4"]
     assert read_video(tmp_path / "led" / "dance.mp4", size=None).fps == pytest.approx(12.5)

@@ -23,7 +23,9 @@ from posegen.io.video_reader import read_video
 from posegen.metrics.statistics import PairedTest
 from posegen.stages import STAGES
 
-LITTLE = {"num_epochs": 1, "epoch_size": 8, "decay_epochs": 1}
+LITTLE = {"num_epochs": 1, "epoch_size": 8, "decay_epochs": 1, "num_blocks": 1, "num_local_blocks": 1, "width": 4}
+LITTLE |= {f"{network}_width": 4 for network in ("generator", "encoder", "restorer", "discriminator")}
+LITTLE |= {"restorer_blocks": 1}  # as many as num_blocks of the restorer's own stage
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+from orchestration.runtime import ray_session as module
+
 
 @pytest.mark.ray
 def test_its_processes_know_which_ray_is_theirs(ray_session):
@@ -33,3 +35,12 @@ def test_ray_writes_nothing_on_the_console_of_actors_that_may_restart(ray_sessio
     assert ray.get(actor.read.remote()) == 200_000
     ray.kill(actor)
     assert "core_worker.cc" not in capfd.readouterr().err
+
+
+def test_only_the_note_on_the_log_level_is_left_out(capfd):
+    with module._without_native_notes():
+        os.write(2, b"[logging.cc:303: Set ray log level from environment variable X to 3\nwarning: full\n")
+    with pytest.raises(KeyError), module._without_native_notes():
+        os.write(2, b"last words\n")
+        raise KeyError
+    assert capfd.readouterr().err == "warning: full\nlast words\n"

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+import socket
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cloudpickle
@@ -12,7 +17,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from orchestration.search.settings import EPOCH, TuneSettings, find_objectives
+from orchestration.search.settings import BEST, EPOCH, TuneSettings, find_constraints, find_objectives
 from orchestration.search.space_binding import Search
 from orchestration.search.study import StudyPruner, StudySearch, StudySettings, TrialCallbacks, open_study
 from posegen.errors import CapacityError, ConfigError, SearchError
@@ -243,3 +248,96 @@ def test_a_password_is_in_no_message(tmp_path):
     with pytest.raises(SearchError) as caught:
         open_study(SEARCH, replace(settings(tmp_path), storage="mysql+nothing://ann:hunter2@db.example/studies"))
     assert "mysql+nothing://db.example/studies" in str(caught.value) and "hunter2" not in str(caught.value)
+
+
+# ---- Constraints, metrics of the registry, and storages
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "kept"),
+    [
+        ("val/l1<=0.5", 0.4, True),
+        ("val/l1<=0.5", 0.6, False),
+        ("val/ssim >= 0.8", 0.9, True),
+        ("val/ssim>=.8", 0.7, False),
+    ],
+)
+def test_constraints_have_a_bound(text, value, kept):
+    [constraint] = find_constraints(VideoGenerator, [text])
+    assert (constraint.violation(value) <= 0) == kept
+
+
+@pytest.mark.parametrize("text", ["l1", "l1<0.5", "l1<=much", "<=3", "l1==2"])
+def test_what_is_no_constraint_is_refused(text):
+    with pytest.raises(SearchError, match="expected METRIC<=NUMBER or METRIC>=NUMBER"):
+        find_constraints(VideoGenerator, [text])
+    with pytest.raises(SearchError, match="'hops' is no objective of video_generator"):
+        find_constraints(VideoGenerator, ["hops<=3"])
+
+
+def test_any_metric_with_a_direction_is_an_objective():
+    [objective] = find_objectives(VideoGenerator, ("val/ms_ssim",))
+    assert objective.metric == "val/ms_ssim" and objective.mode == "max"
+    with pytest.raises(SearchError, match="or a metric such as val/ssim"):
+        find_objectives(VideoGenerator, ("val/hops",))
+
+
+def test_the_best_trials_keep_the_constraints(tmp_path):
+    [bound] = find_constraints(VideoGenerator, ["size<=4"])
+    how = settings(tmp_path, pruning="none", constraints=(bound,))
+    searcher = StudySearch(open_study(SEARCH, how), 12)
+    for number in range(12):
+        suggested = searcher.suggest(f"trial{number}")
+        size = suggested["point"]["video_generator.upper_latent_dim"]
+        result = {EPOCH: NUM_EPOCHS, "val/l1": 1 / size, bound.metric: float(size)}
+        searcher.on_trial_complete(f"trial{number}", result)
+    study = searcher.opened.study
+    sizes = [trial.params["video_generator.upper_latent_dim"] for trial in study.trials]
+    assert max(sizes) > 4  # which would be best without the constraint
+    assert study.best_trial.params["video_generator.upper_latent_dim"] == 4
+    for trial in study.trials:
+        too_large = trial.params["video_generator.upper_latent_dim"] > 4
+        assert trial.user_attrs["broken"] == (["size<=4"] if too_large else [])
+
+
+def test_a_constraint_that_nothing_reports_fails_the_trial(tmp_path):
+    how = settings(tmp_path, constraints=find_constraints(VideoGenerator, ["val/ssim>=0.5"]))
+    study = run(how, 1)
+    assert study.trials[0].state == TrialState.FAIL
+    assert "nothing for the constraint 'val/ssim>=0.5'" in study.trials[0].user_attrs["reason"]
+
+
+def test_the_best_epoch_counts(tmp_path):
+    searcher = StudySearch(open_study(SEARCH, settings(tmp_path, pruning="none")), 1)
+    searcher.suggest("trial")
+    searcher.on_trial_complete("trial", {EPOCH: NUM_EPOCHS, "val/l1": 0.9, f"{BEST}val/l1": 0.2})
+    assert searcher.opened.study.trials[0].value == 0.2
+
+
+def test_a_journal_on_a_disk_keeps_a_study(tmp_path):
+    how = settings(tmp_path, storage=f"journal://{tmp_path}/study.journal")
+    run(how, 3)
+    assert len(run(how, 5).trials) >= 5 and (tmp_path / "study.journal").is_file()
+
+
+def test_a_proxy_keeps_a_study(tmp_path):
+    backend = optuna.storages.RDBStorage(f"sqlite:///{tmp_path}/behind.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve = partial(optuna.storages.run_grpc_proxy_server, backend, host="127.0.0.1", port=port)
+    threading.Thread(target=serve, daemon=True).start()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            break
+        time.sleep(0.1)
+    run(settings(tmp_path, storage=f"grpc://127.0.0.1:{port}"), 3)
+    assert len(optuna.load_study(study_name="s", storage=backend).trials) >= 3
+
+
+@pytest.mark.parametrize("storage", ["grpc://nowhere", "grpc://127.0.0.1:1", "journal:///nowhere/at/all.log"])
+def test_storages_that_do_not_work_are_one_line(storage, tmp_path):
+    with pytest.raises(SearchError) as error:
+        open_study(SEARCH, settings(tmp_path, storage=storage))
+    assert storage in str(error.value) and "\n" not in str(error.value)

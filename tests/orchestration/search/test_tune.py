@@ -20,6 +20,10 @@ QUICK = (
     "video_generator.num_epochs=3",
     "video_generator.epoch_size=8",
     "video_generator.decay_epochs=1",
+    *(f"color_encoder.{name}_width=4" for name in ("generator", "discriminator")),
+    *(f"video_generator.{name}_width=4" for name in ("generator", "encoder", "discriminator")),
+    "video_generator.num_blocks=1",
+    "video_generator.num_local_blocks=1",
 )
 
 
@@ -90,16 +94,6 @@ def test_the_same_command_does_nothing_twice(found, dataset, place, capsys):
     assert [(t.number, t.values, t.point) for t in again.trials] == [
         (t.number, t.values, t.point) for t in found.trials
     ]
-    more = tune("latent_sizes", dataset, settings(trials=4, workers=1))
-    assert len(more.trials) == 4 and more.trials[:3] == again.trials
-
-
-@pytest.mark.ray
-def test_a_trial_that_fails_says_why_and_the_search_goes_on(dataset, place, ray_session):
-    hopeless = settings(name="hopeless", trials=2, set=(*QUICK, "video_generator.lr=1e30"), pruning="none")
-    result = tune("latent_sizes", dataset, hopeless)
-    assert [trial.state for trial in result.trials] == ["failed", "failed"] and not result.best
-    assert all("is not finite in epoch 0: lower lr" in trial.reason for trial in result.trials)
 
 
 @pytest.mark.parametrize(

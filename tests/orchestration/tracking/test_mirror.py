@@ -338,3 +338,32 @@ def test_commands_that_begin_at_once_share_a_new_store(place):
         command.join()
     assert [command.exitcode for command in commands] == [0, 0]
     assert {run.name for run in find_runs("e")} == {"a", "b"}
+
+
+def test_the_dataset_is_an_input_and_kept_checkpoints_are_models(store, place):
+    log = begin_run(place, dataset={"name": "data", "digest": "abc", "source": "/data", "kind": "local"})
+    for epoch in (1, 2):
+        finish_epoch(log, epoch, {"train/l1": 1 / epoch})
+    sync(log.folder)
+    run = run_of(store, log)
+    assert [(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs] == [("data", "abc")]
+    assert not store.search_logged_models([run.info.experiment_id])  # which of them stay is not known yet
+    log.finish()
+    sync(log.folder)
+    sync(log.folder)
+    models = store.search_logged_models([run.info.experiment_id])
+    assert sorted(model.tags["posegen.epoch"] for model in models) == [str(epoch) for epoch in log.kept_epochs()]
+    assert {metric.key for model in models for metric in model.metrics} >= {"train/l1"}
+    experiment = store.get_experiment(run.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert history(store, log) == sorted(set(history(store, log)))  # nothing twice
+
+
+def test_models_are_not_sent_twice_by_another_machine(store, place, monkeypatch):
+    log = begin_run(place)
+    finish_epoch(log, 1, {"train/l1": 1})
+    log.finish()
+    sync(log.folder)
+    monkeypatch.setenv("POSEGEN_CACHE", str(place / "other"))
+    sync(log.folder)
+    assert len(store.search_logged_models([run_of(store, log).info.experiment_id])) == len(log.kept_epochs()) == 1

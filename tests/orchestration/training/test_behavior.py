@@ -13,8 +13,8 @@ import torch
 from orchestration.cli import main as cli
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tune import tune
-from orchestration.training.runs import find_record
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
+from posegen.checkpoints.run_record import find_record
 from posegen.datasets.motions import MotionDataset
 from posegen.io.storage import StorageFolder
 from posegen.stages import Behavior, BehaviorFlow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,10 @@ def photos(tmp_path_factory) -> ParsingDataset:
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch, networks) -> Path:
+def place(new_store, tmp_path, monkeypatch, networks) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", new_store(tmp_path))
     return tmp_path
 
 
@@ -60,9 +61,26 @@ def test_a_run_is_measured_and_packed(photos, place, capsys):
     assert "is there already" in capsys.readouterr().err
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As many threads as the only worker has on a Ray of two CPUs: sums depend on their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.ray
-@pytest.mark.usefixtures("ray_session")
-def test_it_is_trained_on_ray(photos, place):
+@pytest.mark.usefixtures("ray_session", "two_threads")
+def test_a_worker_on_ray_ends_with_the_bits_of_this_process(photos, place):
     config = PersonParser.Config(num_epochs=1, epoch_size=4, batch_size=2, height=128, width=12, half_share=0.0)
-    run = train(config, str(photos.folder), TrainSettings(name="on-ray", track=False))
-    assert load_stage(find_checkpoint(run), PersonParser).get_buffer("num_steps") == 2
+    here, there = (
+        train(config, str(photos.folder), TrainSettings(name=f"workers-{workers}", workers=workers, track=False))
+        for workers in (0, 1)
+    )
+    one, other = (load_stage(find_checkpoint(run), PersonParser) for run in (here, there))
+    assert one.get_buffer("num_steps") == 2
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor), name
+    losses = [{name: x for name, x in history(run)[1].items() if name.startswith("train/")} for run in (here, there)]
+    assert losses[0] == losses[1]

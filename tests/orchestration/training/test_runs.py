@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.tracking.run_log import RunLog
-from orchestration.training.runs import RunRecord, dataset_of, save_record
+from posegen.checkpoints.run_record import RunRecord, dataset_of, save_record
 from posegen.errors import ConfigError, RunError
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from orchestration.generation.colors import ColorSettings
-from orchestration.generation.photo_colors import ColorReader, RequestedColors
 from posegen.color.lab import delta_e_2000, in_gamut, rgb_to_lab
 from posegen.color.palette import parse_color
 from posegen.errors import ColorError, ConfigError
 from posegen.inference.renderers import load_renderer
+from posegen.inference.requested_codes import ColorSettings
+from posegen.inference.requested_colors import ColorReader, RequestedColors
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from orchestration.generation.colors import ColorSettings, choose_codes, measure_cloth, recolor_garments
 from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from posegen.inference.person import person_of_clip
 from posegen.inference.renderers import load_renderer
+from posegen.inference.requested_codes import ColorSettings, choose_codes, measure_cloth, recolor_garments
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from orchestration.generation.people import find_clips, is_file, load_person, open_clips, shows_person
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError, DatasetError
 from posegen.features.parts import is_usable
+from posegen.inference.people import find_clips, is_file, load_person, open_clips, shows_person
 from posegen.inference.person import person_of_clip
 from posegen.io.images import write_picture
 from posegen.io.video_writer import write_video

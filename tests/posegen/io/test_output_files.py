@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.output_files import OverwriteSettings, require_no_input
 from posegen.errors import ConfigError
+from posegen.io.output_files import OverwriteSettings, require_no_input
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from orchestration.generation.people import is_image, shows_person
-from orchestration.option_types import RUN, used_with
 from posegen.color.lab import rgb_to_lab
 from posegen.color.palette import hex_color, parse_color
 from posegen.datasets.clips import DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError
 from posegen.inference.color_matching import ColorMatch, match_colors
+from posegen.inference.option_use import RUN, used_with
+from posegen.inference.people import is_image, shows_person
 from posegen.inference.person import Person, worn_color
-from posegen.inference.video_synthesizer import VideoSynthesizer
+from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
 from posegen.io.video_reader import read_image
 from posegen.samples import REGIONS
 
@@ -79,6 +79,13 @@ class ChosenCodes:
     """For each video the codes (Z,) of its first and of its last frame."""
     notes: dict[str, str]
     """For each garment that was given a colour, a note on it."""
+
+    def of_frames(self, video: int, num_frames: int) -> Tensor:
+        """Return the codes of a video's frames: (T, Z) where they change, otherwise (Z,)."""
+        start, end = self.ends[video]
+        if start is end or torch.equal(start, end):
+            return start
+        return interpolate_codes(start, end, num_frames)
 
 
 def choose_codes(

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from orchestration.generation.pose_sources import open_poses
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.motion_to_pose import face_viewer
+from posegen.inference.movements import open_poses
 from posegen.io.video_writer import VideoWriter
 from posegen.motion.cameras import front_camera
 from posegen.motion.to_openpose import project_motion

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orchestration.generation.colors import ColorSettings, SamplingSettings, measure_cloth
-from orchestration.generation.people import is_image
 from posegen.color.garment_recoloring import Garment, Lab, distinct_garments, require_separate
 from posegen.color.palette import color_name, hex_color, parse_color
 from posegen.errors import ColorError, ConfigError
 from posegen.inference.cloth_color import color_of_worn
 from posegen.inference.code_colors import CodeColors, load_code_colors
+from posegen.inference.people import is_image
+from posegen.inference.requested_codes import ColorSettings, SamplingSettings, measure_cloth
 from posegen.io.video_reader import read_image
 from posegen.metrics.garment_color import gamut_note
 

@@ -1,0 +1,359 @@
+"""The library's front door: a photo or a trained run in, videos out, by the rules of the command line.
+
+Everything here is a name of the package itself: ``import posegen as pg``, then ``pg.load()``.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import html
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TypeAlias, TypedDict, TypeVar, Unpack
+
+import numpy as np
+from PIL import Image
+
+from posegen.checkpoints.run_record import dataset_of
+from posegen.datasets.clips import ClipDataset
+from posegen.errors import ConfigError
+from posegen.inference.color_sheet import ColorSheet, ColorSheetSettings, draw_color_sheet
+from posegen.inference.option_use import PHOTO, RUN, is_used
+from posegen.inference.people import load_person, open_clips
+from posegen.inference.photo_video import plan_photo_videos
+from posegen.inference.renderers import load_renderer
+from posegen.inference.requested_codes import ColorSettings, choose_codes
+from posegen.inference.requested_motions import MotionSettings
+from posegen.inference.run_video import PersonOfRun, PoseSettings, sequences_of_motions, sequences_of_poses
+from posegen.inference.shown_person import CodedViewSettings, PhotoSettings
+from posegen.inference.video_synthesizer import VideoSynthesizer
+from posegen.io.images import write_picture
+from posegen.io.output_files import OverwriteSettings
+from posegen.io.video_writer import write_video
+from posegen.metrics.garment_color import ColorReport
+
+FilePath: TypeAlias = str | PathLike[str]
+"""A file: a text or anything path-like."""
+SettingsType = TypeVar("SettingsType")
+_INLINE_FRAMES = 300  # of a video in a notebook
+
+
+class RenderOptions(TypedDict, total=False):
+    """What a video shows; the options of ``posegen animate``, by the same names."""
+
+    action: str
+    """One action, such as ``"wave"``."""
+    actions: Sequence[str]
+    """Several in a row."""
+    motion: FilePath
+    """A motion file, .npz, BVH, or another that ``posegen motion convert`` reads."""
+    poses: FilePath
+    """A driving video, or for a run also a clip of its dataset."""
+    actor: str
+    """Run that generates the motions of actions."""
+    frames: int
+    fps: float
+    yaw: float
+    """Degrees by which the person is turned, positive to their left."""
+    upper: str
+    """Colour of the upper garment, ``#rrggbb``, a CSS name, ``lab(L a b)``, or a photo."""
+    lower: str
+    upper_to: str
+    """Colour in the last frame."""
+    lower_to: str
+    exact_color: bool
+    """With a run, correct the codes until the rendered garments have the colours given."""
+    size: str
+    """HEIGHTxWIDTH of a photo's video, 384x256 by default."""
+    person: int
+    """Which of several people of a photo, from 1 on."""
+    travel: str
+    """How far a photo's person goes, ``fit`` or ``full``."""
+    refiner: str
+    """Run of the stage refiner that corrects the frames of a photo."""
+    seed: int
+    """Seed of motions of actions."""
+
+
+class Video:
+    """A video that is drawn as its frames are asked for.
+
+    Iterating gives uint8 frames (H, W, 3) RGB in their order, anew each time.
+
+    Args:
+        draw: Draws the frames from the first one on.
+        num_frames: How many there are.
+        fps: Frames per second.
+        times: (T,) seconds, where the frame rate varies.
+        notes: What had to be changed or guessed, and the colours given, one line each.
+        inputs: Files that it is made from, which are never overwritten.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[], Iterator[np.ndarray]],
+        num_frames: int,
+        fps: float,
+        times: np.ndarray | None = None,
+        notes: Sequence[str] = (),
+        inputs: Sequence[object] = (),
+    ):
+        self._draw, self._num_frames, self._inputs = draw, num_frames, tuple(inputs)
+        self.fps, self.times, self.notes = fps, times, tuple(notes)
+
+    def __len__(self) -> int:
+        return self._num_frames
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self._draw()
+
+    def numpy(self) -> np.ndarray:
+        """Return all frames: (T, H, W, 3) uint8 RGB."""
+        return np.stack(list(self))
+
+    def still(self) -> np.ndarray:
+        """Return the first frame: (H, W, 3) uint8 RGB."""
+        return next(iter(self))
+
+    def save(self, path: FilePath, *, overwrite: bool = False) -> Path:
+        """Write the video as MP4 (H.264), whole or not at all.
+
+        Args:
+            path: The file to write, .mp4.
+            overwrite: Replace a file that is there. What the video is made from is never replaced.
+
+        Raises:
+            PosegenError: The file is there, is read, or cannot be written.
+        """
+        file = Path(path)
+        if file.suffix.lower() != ".mp4":
+            raise ConfigError(f"the video is written as .mp4, got {file.name!r}")
+        OverwriteSettings(overwrite=overwrite).require_writable([file], *self._inputs)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_video(file, self, fps=self.fps, times=self.times)
+        return file
+
+    def _repr_html_(self) -> str:
+        """The video itself, in notebooks; of a long one the first frame."""
+        if len(self) > _INLINE_FRAMES:
+            return _picture_tag(
+                self.still(), f"{len(self)} frames at {self.fps:g} frames per second: save() writes them"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            data = base64.b64encode(self.save(Path(folder) / "video.mp4").read_bytes()).decode()
+        return f'<video controls loop src="data:video/mp4;base64,{data}"></video>'
+
+    def __repr__(self) -> str:
+        return f"Video({len(self)} frames at {self.fps:g} frames per second)"
+
+
+class PhotoRenderer:
+    """Renders the person of any photo, by its own pixels: no training, exact colours. What ``load()`` gives."""
+
+    def render(self, photo: FilePath, **options: Unpack[RenderOptions]) -> Video:
+        """Render the person of a photo, or of a video of them.
+
+        Args:
+            photo: The file.
+            options: See `RenderOptions`: one of ``action``, ``actions``, ``motion`` and ``poses``, and colours.
+
+        Raises:
+            PosegenError: The photo shows no person, or an option cannot be read or does not fit.
+
+        Example:
+            >>> video = pg.load().render("ann.jpg", action="wave", upper="teal")
+            >>> video.save("wave.mp4")
+        """
+        asked = _Asked(options, PHOTO)
+        moves, colors, view = asked.read(MotionSettings), asked.read(ColorSettings), asked.read(PhotoSettings)
+        asked.require_all_known(unused=("exact_color",))
+        planned = plan_photo_videos(Path(photo), moves, colors, view)
+        [video] = planned.videos
+        movement = video.movement
+        notes = [*(f"{garment}: {note}" for garment, note in planned.color_notes.items()), *planned.findings]
+        inputs = Path(photo), moves, colors, view
+        return Video(video.frames, len(video.poses), movement.fps, movement.times, notes, inputs)
+
+
+class RunRenderer:
+    """Renders people by a trained run of the stage video_generator or end_to_end. What ``load(run)`` gives.
+
+    Args:
+        run: Folder of the run.
+        dataset: Clip dataset whose clips can be named; by default the run's own.
+    """
+
+    def __init__(self, run: FilePath, dataset: FilePath = ""):
+        self.run = fspath(run)
+        self._synthesizer = load_renderer(self.run, VideoSynthesizer)
+        self._dataset = fspath(dataset) or dataset_of(self.run)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels."""
+        return self._synthesizer.size
+
+    @property
+    def dataset(self) -> ClipDataset:
+        """The clips that can be named."""
+        return ClipDataset(self._dataset)
+
+    def render(self, photo: FilePath, **options: Unpack[RenderOptions]) -> Video:
+        """Render a person.
+
+        Args:
+            photo: A photo, a video, or a clip of the dataset, ``PERSON/ACTION`` or its id.
+            options: See `RenderOptions`; ``poses`` may be a clip of the dataset, too.
+
+        Raises:
+            PosegenError: The person cannot be found, or an option cannot be read or does not fit.
+        """
+        asked = _Asked(options, RUN)
+        poses = fspath(options.get("poses", ""))
+        asked.drop("poses")
+        moves, colors = asked.read(MotionSettings), asked.read(ColorSettings)
+        asked.require_all_known()
+        if poses and moves.is_given:
+            raise ConfigError("got poses and a motion, expected one of them")
+        data = open_clips(self._dataset, self.size)
+        subject = PersonOfRun(data, fspath(photo), load_person(data, fspath(photo), colors.garments))
+        if poses:
+            sequences = sequences_of_poses(subject, PoseSettings(poses=(poses,), fps=moves.fps))
+        else:
+            sequences = sequences_of_motions(subject, moves, colors.seed)
+        [sequence] = sequences
+        codes = choose_codes(self._synthesizer, subject.person, data.info, colors)
+        z = codes.of_frames(0, len(sequence.keypoints))
+        notes = [f"{garment}: {note}" for garment, note in codes.notes.items()]
+
+        def draw() -> Iterator[np.ndarray]:
+            return self._synthesizer.frames(subject.person, sequence.keypoints, z)
+
+        inputs = fspath(photo), poses, moves, colors
+        return Video(draw, len(sequence.keypoints), sequence.fps, sequence.times, notes, inputs)
+
+
+def load(run: FilePath | None = None, *, dataset: FilePath = "") -> PhotoRenderer | RunRenderer:
+    """Load what renders videos.
+
+    Args:
+        run: Folder of a trained run of the stage video_generator or end_to_end; None for the photo pipeline, which
+            needs no training.
+        dataset: With a run, clip dataset whose clips can be named; by default the run's own.
+
+    Raises:
+        PosegenError: There is no such run, or it renders no videos.
+    """
+    if run is None:
+        return PhotoRenderer()
+    return RunRenderer(run, dataset)
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A photo in many colours, as `colorways` draws it."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    reports: list[tuple[int, ColorReport]]
+    """For each garment with a new colour the number of its picture, from 1 on, and its ΔE2000 from the request."""
+    notes: list[str]
+    inputs: tuple[object, ...] = ()
+
+    def save(self, path: FilePath, *, overwrite: bool = False) -> Path:
+        """Write the sheet, .png. Raises PosegenError where that would replace a file, see `Video.save`."""
+        file = Path(path)
+        if file.suffix.lower() != ".png":
+            raise ConfigError(f"the sheet is written as .png, got {file.name!r}")
+        OverwriteSettings(overwrite=overwrite).require_writable([file], *self.inputs)
+        write_picture(file, self.image)
+        return file
+
+    def _repr_html_(self) -> str:
+        return _picture_tag(self.image, "; ".join(self.notes))
+
+
+def colorways(
+    photo: FilePath,
+    *,
+    upper: Sequence[str] = (),
+    lower: Sequence[str] = (),
+    action: str = "",
+    size: str = "384x256",
+    person: int = 1,
+) -> Sheet:
+    """Show a photo of a person in many colours on one sheet.
+
+    Args:
+        photo: The photo.
+        upper: Colours of the upper garment, as in `RenderOptions`, or ``keep`` for its own.
+        lower: Those of the lower one; each is combined with each of the upper one.
+        action: An action, of which moments are shown in each colour; by default the photo as it is.
+        size: HEIGHTxWIDTH of each moment of an action.
+        person: Which of several people of the photo, from 1 on.
+
+    Raises:
+        PosegenError: The photo shows no person or not the garment, or a colour cannot be read.
+
+    Example:
+        >>> pg.colorways("ann.jpg", upper=["teal", "black", "#ffd1dc"]).save("sheet.png")
+    """
+    settings = ColorSheetSettings(
+        upper=tuple(upper), lower=tuple(lower), action=action, view=CodedViewSettings(size=size, person=person)
+    )
+    made: ColorSheet = draw_color_sheet(Path(photo), settings)
+    return Sheet(made.image, made.reports, made.notes, (Path(photo), settings))
+
+
+class _Asked:
+    """Options by name, from which settings are read as the command line reads them.
+
+    Args:
+        options: The options.
+        subject: What they are for, see `option_use`.
+    """
+
+    def __init__(self, options: RenderOptions, subject: str):
+        self._options, self._subject = dict(options), subject
+        self._known: set[str] = set()
+
+    def read(self, settings: type[SettingsType]) -> SettingsType:
+        """Make settings of the options that they have."""
+        names = {one.name for one in fields(settings) if is_used(one, self._subject)}  # type: ignore[arg-type]
+        self._known |= names
+        return settings(**{name: _plain(name, x) for name, x in self._options.items() if name in names})
+
+    def drop(self, name: str) -> None:
+        """Leave an option out."""
+        self._options.pop(name, None)
+
+    def require_all_known(self, unused: Sequence[str] = ()) -> None:
+        """Raise ConfigError for an option that nothing has read, or of which what it is for makes no use."""
+        wrong = [name for name in self._options if name not in self._known or name in unused]
+        if wrong:
+            similar = difflib.get_close_matches(wrong[0], self._known - set(unused), n=1)
+            hint = f": did you mean {similar[0]!r}?" if similar else ""
+            raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}{hint}")
+
+
+def _plain(name: str, value: object) -> object:
+    """An option's value as settings have it: paths and tuples."""
+    if name == "action" and isinstance(value, str):
+        return (value,)
+    if name in ("motion", "poses"):
+        return Path(value)  # type: ignore[arg-type]
+    if isinstance(value, list):
+        return tuple(value)
+    return fspath(value) if isinstance(value, PathLike) else value
+
+
+def _picture_tag(image: np.ndarray, caption: str) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<figure><img src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}</figcaption></figure>'

@@ -1,0 +1,168 @@
+"""The motion that is asked for: generated for actions, or read from a file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
+from posegen.datasets import motion_formats
+from posegen.errors import ConfigError, MotionError
+from posegen.features.body_pose import BodyPoses
+from posegen.inference.motion_to_pose import face_viewer
+from posegen.inference.view_choice import choose_yaw, yaw_for
+from posegen.io.storage import StorageFolder
+from posegen.motion.editing import JOIN_SECONDS, first_frames, join, resample, with_rotations
+from posegen.motion.motion import MAX_FRAMES, Motion, read_motion
+from posegen.networks.device import default_device
+from posegen.stages import Actor
+from posegen.synthetic import motions as corpus
+
+_DEFAULT_FRAMES = 100  # of a motion that is generated
+_HIGHEST_RATE = 240.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionSettings:
+    """The motion of the person: generated for actions, or read from a file."""
+
+    action: tuple[str, ...] = ()
+    """An action, or several separated by commas; may be given again. Each gives one video."""
+    actions: tuple[str, ...] = ()
+    """Actions in a row, which give one video together."""
+    actor: str = ""
+    """Run of the stage actor that generates the motions; by default a procedure does, which knows 25 actions."""
+    motion: Path | None = None
+    """A motion file instead of an action: .npz, BVH, or another that `posegen motion convert` reads."""
+    frames: int | None = None
+    """Frames of each video; by default 100 of each action, and all of a file."""
+    fps: float | None = None
+    """Frames per second; by default those of the clip that the person is from, or of the dataset."""
+    yaw: float | None = None
+    """Degrees by which the person is turned from the viewer, positive to their left; by default 35 where the front
+    hides what the motion does, and otherwise 0."""
+    stick_figures: bool = False
+    """Show the motion as a stick figure in three dimensions beside the person."""
+
+    def __post_init__(self) -> None:
+        if self._num_sources > 1:
+            raise ConfigError("got several motions, expected one of --action, --actions and --motion")
+        if self.motion and self.actor:
+            raise ConfigError("an --actor makes motions of an --action, got a --motion file")
+        if self.frames is not None and not 1 <= self.frames <= MAX_FRAMES:
+            raise ConfigError(f"got frames {self.frames}, expected 1 to {MAX_FRAMES:,}")
+        if self.fps is not None and not 0 < self.fps <= _HIGHEST_RATE:
+            raise ConfigError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
+        if self.yaw is not None and not math.isfinite(self.yaw):
+            raise ConfigError(f"got yaw {self.yaw}, expected degrees")
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any motion is given."""
+        return self._num_sources > 0
+
+    @property
+    def _num_sources(self) -> int:
+        return sum((self.motion is not None, bool(self.action_names), bool(self.actions)))
+
+    @property
+    def action_names(self) -> list[str]:
+        """The names of actions with a video each, without repetitions."""
+        names = (name.strip() for given in self.action for name in given.split(","))
+        return list(dict.fromkeys(filter(None, names)))
+
+    @property
+    def num_motions(self) -> int:
+        """How many motions are resolved."""
+        return len(self.action_names) or 1
+
+
+def load_actor(run: str) -> Actor:
+    """Load the newest checkpoint of a run of the stage actor, on a GPU if there is one."""
+    return load_stage(find_checkpoint(run), Actor).to(default_device())
+
+
+def resolve_motions(
+    moves: MotionSettings, fps: float | None, seed: int, person: BodyPoses | None = None
+) -> dict[str, Motion]:
+    """Read or generate the motions of the videos, by name: resampled, turned to be seen, and with rotations.
+
+    Args:
+        moves: Which motions.
+        fps: Frames per second of the video; None keeps the motion's.
+        seed: Seed of generated motions, which depend on it, on their action and their length alone.
+        person: Who moves: somebody whom the photo shows from the side or from behind stays turned so by default.
+
+    Raises:
+        PosegenError: An action is unknown, or a file cannot be read or is too short.
+    """
+    if not moves.is_given:
+        raise ConfigError("say what the person does: --action NAME, --actions NAME NAME, or --motion FILE")
+    if moves.motion is not None:
+        found = {moves.motion.stem: read_motion_file(moves.motion, moves.fps)}
+    else:
+        found = _generate_actions(moves, fps, seed)
+    facing = {name: _turn(motion, moves.yaw, person) for name, motion in found.items()}
+    resampled = {name: with_rotations(resample(motion, fps or motion.fps)) for name, motion in facing.items()}
+    if moves.actions:
+        resampled = {"-".join(moves.actions): join([resampled[name] for name in moves.actions])}
+    return {name: _cut(motion, moves) for name, motion in resampled.items()}
+
+
+def read_motion_file(path: Path, fps: float | None = None) -> Motion:
+    """Read the motion in a file: posegen's own, BVH, or of another format of `posegen.datasets.motion_formats`.
+
+    Args:
+        path: The file.
+        fps: Frames per second of one that does not say them.
+
+    Raises:
+        MotionError: It cannot be read, holds several motions, or does not say its frame rate.
+        FileNotFoundError: There is none.
+    """
+    if path.suffix.lower() == ".npz" and motion_formats.detect(path) in (None, "motion"):
+        return read_motion(StorageFolder(path.parent), path.name)
+    sources = motion_formats.read(path, motion_formats.ImportOptions(fps=fps, overrule=False))
+    if len(sources) != 1:
+        raise MotionError(
+            f"{path} holds {len(sources)} motions, expected one: write it to a file with `posegen motion convert`"
+        )
+    return sources[0].load()
+
+
+def _turn(motion: Motion, yaw: float | None, person: BodyPoses | None) -> Motion:
+    """The motion as it is to be seen."""
+    facing = face_viewer(motion)
+    if yaw is None:
+        yaw = choose_yaw(facing) if person is None else yaw_for(facing, person)
+    return face_viewer(facing, yaw)
+
+
+def _cut(motion: Motion, moves: MotionSettings) -> Motion:
+    """The frames of a motion that are rendered."""
+    usual = len(motion) if moves.motion or moves.actions else _DEFAULT_FRAMES
+    wanted = moves.frames or usual
+    if len(motion) < wanted:
+        raise ConfigError(
+            f"{moves.motion} has {len(motion)} frames at {motion.fps:g} frames per second, expected {wanted}: "
+            "ask for fewer --frames, or for more --fps"
+        )
+    return first_frames(motion, wanted)
+
+
+def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
+    """Motions of all actions, as long as the video or a little longer, at the rate of the actor or the procedure."""
+    actor = load_actor(moves.actor) if moves.actor else None
+    own_fps = corpus.PROCEDURAL_FPS if actor is None else actor.config.fps
+    names = list(dict.fromkeys(moves.actions)) or moves.action_names
+    rate = fps or own_fps
+    wanted = moves.frames or _DEFAULT_FRAMES
+    if moves.actions and moves.frames:  # as many of each, and those in which two of them are blended
+        blends = (len(moves.actions) - 1) * int(JOIN_SECONDS * rate)
+        wanted = math.ceil((moves.frames + blends) / len(moves.actions))
+    length = wanted if fps is None else math.ceil((wanted - 1) * own_fps / fps - 1e-6) + 1
+    if actor is not None:
+        return {name: actor.generate([name], [length], seed=seed)[0] for name in names}
+    subject = corpus.make_subject(0, seed)
+    return {name: corpus.perform(name, subject, seed=seed, frames=length) for name in names}

@@ -1,0 +1,239 @@
+"""The person of a photo, or of a video, ready to be shown in other poses and colours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from posegen.color.garment_recoloring import Garment, GarmentPaint
+from posegen.errors import ConfigError
+from posegen.features.background import median_background
+from posegen.features.body_bones import has_trunk
+from posegen.features.body_pose import BodyPoses
+from posegen.inference.body_measures import BodyMeasures, measure_body
+from posegen.inference.clip_person import ClipPerson, choose_views
+from posegen.inference.movements import Movement
+from posegen.inference.option_use import PHOTO, used_with
+from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
+from posegen.inference.photo_report import find_hidden_hands, find_weaknesses
+from posegen.inference.refined_person import RefinedPerson
+from posegen.inference.requested_colors import ColorPath
+from posegen.io.images import shrink
+from posegen.io.media import is_video_source
+from posegen.io.video_reader import describe_source, iterate_frames, read_image
+from posegen.perception.body import FoundBody, find_body
+from posegen.perception.body_tracking import track_video
+from posegen.stages import Refiner
+
+_SIZE = "384x256"  # where none is given
+_SMALLEST, _LARGEST = 64, 1024  # pixels of a side
+_LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
+_BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """Who of a photo is shown, and how large."""
+
+    size: str = field(default="", metadata=used_with(PHOTO))
+    """HEIGHTxWIDTH of the video in pixels, up to 1024 each; by default 384x256."""
+    person: int = field(default=1, metadata=used_with(PHOTO))
+    """Which of several people in the photo: 1 for the most prominent, 2 for the next."""
+
+    def __post_init__(self) -> None:
+        if self.person < 1:
+            raise ConfigError(f"got person {self.person}, expected 1 or more")
+        if not self.height_and_width:
+            raise ConfigError(
+                f"got size {self.size!r}, expected HEIGHTxWIDTH such as {_SIZE}, {_SMALLEST} to {_LARGEST} pixels each"
+            )
+
+    @property
+    def height_and_width(self) -> tuple[int, int]:
+        """The size in pixels; empty where it is none."""
+        match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", self.size or _SIZE)
+        sides = tuple(map(int, match.groups())) if match else ()
+        return sides if all(_SMALLEST <= side <= _LARGEST for side in sides) else ()  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodedViewSettings(ViewSettings):
+    """How a photo is shown in colours that runs have codes of."""
+
+    encoders: tuple[str, ...] = field(default=(), metadata=used_with(PHOTO))
+    """With a photo, runs whose colour codes --sample draws from, and colours go through that change: color_encoder's of
+    the upper and of the lower garment, or one of video_generator or end_to_end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoSettings(CodedViewSettings):
+    """How the person of a photo is shown."""
+
+    poses: Path | None = None
+    """A video whose person leads, or a folder of OpenPose's JSON files (with --fps): the photo's person does the same.
+    Instead of an action or a motion file."""
+    travel: Literal["fit", "full"] = field(default="fit", metadata=used_with(PHOTO))
+    """How far actions go over the ground: as far as the person stays large in the picture, or all the way, with the
+    person as small as that takes."""
+    refiner: str = field(default="", metadata=used_with(PHOTO))
+    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
+
+
+@dataclass(frozen=True)
+class ShownPerson:
+    """The person to show, from one photo or from several frames of a video."""
+
+    photos: list[Photo]
+    """The first shows the person where they are shown; all are of one size and of one camera."""
+    background: np.ndarray
+    """(H, W, 3) uint8 without the person."""
+    measures: BodyMeasures
+    seen: BodyPoses
+    """The first one's pose as the whole picture shows it, in pixels of the photo: one pose."""
+    findings: list[str]
+    """What is seen badly, or had to be changed or guessed, one line each."""
+
+    @property
+    def photo(self) -> Photo:
+        """The first."""
+        return self.photos[0]
+
+
+@dataclass(frozen=True)
+class PhotoSubject:
+    """The person of a picture, as they are seen at first."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8: the whole picture, no larger than anything that is shown needs."""
+    found: FoundBody
+    """Where the person is in it."""
+    notes: tuple[str, ...]
+    """What had to be changed or guessed to read the file."""
+
+
+def find_subject(path: Path, view: ViewSettings) -> PhotoSubject:
+    """Read a picture and find the person in it.
+
+    Raises:
+        PosegenError: It cannot be read, or shows no such person.
+    """
+    footage = read_image(path, size=None)
+    image = shrink(footage.images[0], _LONGEST)
+    return PhotoSubject(image, find_body(image, view.person), footage.notes)
+
+
+def open_person(
+    path: Path, view: ViewSettings, movements: Sequence[Movement] = (), subject: PhotoSubject | None = None
+) -> ShownPerson:
+    """Read a photo or a video of a person, framed so that movements fit in.
+
+    Args:
+        path: The photo or video.
+        view: Size of the frame, and which person.
+        movements: What there has to be room for.
+        subject: The person of the photo, where it has been read already.
+
+    Raises:
+        PosegenError: It cannot be read, or shows no such person.
+    """
+    if is_video_source(path):
+        return _open_clip(path, view, movements)
+    subject = subject or find_subject(path, view)
+    found = subject.found
+    if not has_trunk(found.pose):
+        raise ConfigError("the photo does not show the trunk: choose one that shows shoulders and hips")
+    window = find_window(found, subject.image.shape[:2], view, movements)
+    framed, known = window.cut(subject.image)
+    seen = window.move(found.pose)
+    photo = perceive_photo(framed, known=known, region=window.move_region(found.region))
+    findings = [
+        *subject.notes,
+        *find_weaknesses(found.pose, found.others),
+        *find_hidden_hands(photo.pose, photo.labels),
+    ]
+    return ShownPerson([photo], photo.background, measure_body(photo.pose), seen, findings)
+
+
+def _open_clip(path: Path, view: ViewSettings, movements: Sequence[Movement]) -> ShownPerson:
+    """Take the frames of a video that show a person in different postures; the camera is taken to stand still."""
+    tracked = track_video(path)
+    chosen = choose_views(tracked.poses)
+    spread = np.linspace(0, len(tracked.poses) - 1, _BACKGROUND_FRAMES).round().astype(int).tolist()
+    frames = {
+        index: frame
+        for index, _, frame in iterate_frames(path)
+        if index in {*chosen, *spread} and index < len(tracked.poses)
+    }
+    first = frames[chosen[0]]
+    found_first = find_body(first, view.person)
+    window = find_window(found_first, first.shape[:2], view, movements)
+    cut = {index: window.cut(frame)[0] for index, frame in frames.items()}
+    found = {index: perceive_photo(image) for index, image in cut.items() if index in chosen}
+    masks = [find_body(cut[index]).mask for index in sorted(cut)]
+    background = median_background([cut[index] for index in sorted(cut)], masks)
+    measures = measure_body(window.move(tracked.poses))
+    findings = [*describe_source(path), *find_weaknesses(found_first.pose, found_first.others)]
+    return ShownPerson(
+        [found[index] for index in chosen], background, measures, window.move(found_first.pose), findings
+    )
+
+
+def find_window(
+    found: FoundBody, picture: tuple[int, int], view: ViewSettings, movements: Sequence[Movement]
+) -> PhotoFrame:
+    """Find the part of a picture, by its height and width, that shows a person and what they do."""
+    fitted = [movement.fit(found.pose, picture) for movement in movements]
+    return find_frame(found, picture, view.height_and_width, fitted)
+
+
+class Painter:
+    """Shows a person in any colours.
+
+    Args:
+        shown: The person.
+        garments: What is given colours.
+        refiner: What corrects each frame, if anything does.
+
+    Raises:
+        ColorError: A garment is not seen.
+    """
+
+    def __init__(self, shown: ShownPerson, garments: Iterable[Garment], refiner: Refiner | None = None):
+        self._subject, self._refiner = shown, refiner
+        self._person = ClipPerson([photo.layered() for photo in shown.photos], shown.background)
+        self._paints = {
+            garment: [GarmentPaint(photo.image, photo.labels, garment) for photo in shown.photos]
+            for garment in garments
+        }
+
+    def frames(self, poses: BodyPoses, colors: Mapping[Garment, ColorPath]) -> Iterator[np.ndarray]:
+        """Show one uint8 frame (H, W, 3) per pose of a sequence.
+
+        Args:
+            poses: The poses.
+            colors: Those of the garments that do not keep their own.
+        """
+        of_frames = {garment: path.colors(len(poses)) for garment, path in colors.items()}
+        person = self._person
+        for index in range(len(poses)):
+            if any(index == 0 or (of_frame[index] != of_frame[index - 1]).any() for of_frame in of_frames.values()):
+                person = self._person_in({garment: of_frame[index] for garment, of_frame in of_frames.items()})
+            if self._refiner is None:
+                yield person.frame(poses[index])
+            else:
+                yield RefinedPerson(person.views[0], self._refiner).frame(poses[index])
+
+    def _person_in(self, colors: Mapping[Garment, np.ndarray]) -> ClipPerson:
+        """The person with garments in colours, L, a, b each."""
+        views = []
+        for number, (photo, view) in enumerate(zip(self._subject.photos, self._person.views, strict=True)):
+            image = photo.image
+            for garment, (lightness, a, b) in colors.items():
+                image = self._paints[garment][number].apply((lightness, a, b), image)
+            views.append(view.recolored(image))
+        return self._person.with_views(views)

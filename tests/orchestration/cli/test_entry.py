@@ -1,0 +1,71 @@
+"""The program `posegen`: the version, and help screens that cost little."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from orchestration.cli import entry
+
+RUN = [sys.executable, "-c", "import sys; from orchestration.cli.entry import run; run(sys.argv[1:])"]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSEGEN_CACHE", str(tmp_path))
+    return tmp_path / "help"
+
+
+def show(*words: str) -> str:
+    return subprocess.run([*RUN, *words], check=True, capture_output=True, text=True).stdout
+
+
+def test_the_version_is_printed(capsys):
+    entry.run(["--version"])
+    assert capsys.readouterr().out == f"posegen {version('posegen')}\n"
+
+
+def test_a_help_screen_is_made_once(cache, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        entry.run(["colorways", "--help"])
+    made = capsys.readouterr().out
+    assert made.startswith("usage: posegen colorways") and len(list(cache.iterdir())) == 1
+    entry.run(["colorways", "--help"])
+    assert capsys.readouterr().out == made
+
+
+def test_a_cached_screen_imports_no_library(cache):
+    first = show("train", "actor", "--preset", "small", "--help")
+    check = "; assert not {'torch', 'numpy', 'rich', 'tyro', 'ray'} & set(sys.modules)"
+    second = subprocess.run(
+        [RUN[0], "-c", RUN[2] + check, "train", "actor", "--preset", "small", "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert second.stdout == first and "usage: posegen train actor" in first
+
+
+def test_another_width_and_other_files_have_screens_of_their_own(cache, monkeypatch):
+    show("--help")
+    monkeypatch.setenv("COLUMNS", "60")
+    show("--help")
+    assert len(list(cache.iterdir())) == 2
+    before = entry._cached(["--help"])
+    monkeypatch.setattr(entry, "_files", lambda: iter([("other.py", 1)]))
+    assert entry._cached(["--help"]) != before
+
+
+def test_mistakes_are_not_kept(cache):
+    failed = subprocess.run([*RUN, "gnerate", "--help"], capture_output=True, text=True)
+    assert failed.returncode == 2 and "did you mean generate?" in failed.stderr and not cache.exists()
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setitem(os.environ, "POSEGEN_CACHE", str(tmp_path / "file"))
+    assert "usage: posegen COMMAND" in show("--help")

@@ -1,0 +1,126 @@
+"""`import posegen as pg`: what the library gives is what the command line writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import posegen as pg
+from orchestration.cli import main as cli
+from posegen.io.images import write_picture
+from posegen.io.video_reader import read_image, read_video
+from posegen.synthetic.studio import RenderSettings, render_action
+
+SMALL = {"size": "192x128", "frames": 6}
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "bruno.png"
+    write_picture(path, render_action("bruno", "wave_one_hand", 8, RenderSettings(size=(384, 256))).images[0])
+    return path
+
+
+def test_every_public_name_is_there_and_documented():
+    assert sorted(pg.__all__) == pg.__all__ == dir(pg)
+    for name in set(pg.__all__) - {"__version__"}:
+        assert getattr(pg, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'rendr'"):
+        _ = pg.rendr
+
+
+def test_importing_the_package_loads_no_library():
+    code = "import posegen, sys; assert not {'torch', 'numpy', 'cv2'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_photo_is_rendered_as_by_the_command(photo, tmp_path):
+    video = pg.load().render(photo, action="wave", upper="teal", **SMALL)
+    by_command = tmp_path / "command.mp4"
+    command = f"animate {photo} --action wave --upper teal --size 192x128 --frames 6 --out {by_command}"
+    cli.main(command.split())
+    by_library = video.save(tmp_path / "library.mp4")
+    assert by_library.read_bytes() == by_command.read_bytes()
+    assert len(video) == 6 and video.fps > 0 and video.notes[0].startswith("upper: teal is #")
+
+
+def test_frames_are_drawn_anew_each_time(photo):
+    video = pg.load().render(photo, action="wave", **SMALL)
+    frames = video.numpy()
+    assert frames.shape == (6, 192, 128, 3) and frames.dtype == np.uint8
+    assert (frames == np.stack(list(video))).all() and (video.still() == frames[0]).all()
+
+
+def test_a_notebook_shows_the_video(photo, monkeypatch):
+    video = pg.load().render(photo, action="wave", **SMALL)
+    assert video._repr_html_().startswith('<video controls loop src="data:video/mp4;base64,')
+    monkeypatch.setattr("posegen.api._INLINE_FRAMES", 5)
+    assert '<img src="data:image/png;base64,' in video._repr_html_()
+
+
+def test_no_file_is_lost(photo, tmp_path):
+    video = pg.load().render(photo, action="wave", **SMALL)
+    out = tmp_path / "new" / "wave.mp4"
+    video.save(out)
+    with pytest.raises(pg.PosegenError, match="is there already"):
+        video.save(out)
+    video.save(out, overwrite=True)
+    led = pg.load().render(photo, poses=out, size="192x128")
+    with pytest.raises(pg.PosegenError, match="is read"):
+        led.save(out, overwrite=True)
+    with pytest.raises(pg.PosegenError, match=r"written as \.mp4"):
+        video.save(tmp_path / "wave.avi")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"action": "wavee"}, "unknown action 'wavee'"),
+        ({"action": "wave", "uper": "teal"}, "takes no option 'uper': did you mean 'upper'"),
+        ({"action": "wave", "exact_color": True}, "a photo takes no option 'exact_color'"),
+        ({"action": "wave", "upper": "teel"}, "teel"),
+        ({}, "say what the person does"),
+    ],
+)
+def test_mistakes_are_one_line(photo, options, message):
+    with pytest.raises(pg.PosegenError, match=message) as error:
+        pg.load().render(photo, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_colorways_draw_the_sheet_of_the_command(photo, tmp_path):
+    sheet = pg.colorways(photo, upper=["teal", "keep"])
+    cli.main(["colorways", str(photo), "--upper", "teal", "keep", "--out", str(tmp_path / "command.png")])
+    saved = sheet.save(tmp_path / "library.png")
+    assert (read_image(saved, size=None).images == read_image(tmp_path / "command.png", size=None).images).all()
+    assert [report.garment for _, report in sheet.reports] == ["upper"]
+    with pytest.raises(pg.PosegenError, match="is read"):
+        sheet.save(photo, overwrite=True)
+
+
+def test_a_run_is_rendered_as_by_the_command(untrained_run, two_people, tmp_path):
+    renderer = pg.load(untrained_run, dataset=two_people)
+    clip = renderer.dataset.clips[0]
+    name = f"{clip.info.person}/{clip.info.action}"
+    video = renderer.render(name, action="wave", upper="teal", frames=5)
+    out = tmp_path / "command.mp4"
+    command = f"animate {untrained_run} --content {name} --dataset {two_people} --action wave --upper teal --frames 5"
+    cli.main([*command.split(), "--out", str(out)])
+    assert video.save(tmp_path / "library.mp4").read_bytes() == out.read_bytes()
+    followed = renderer.render(name, poses=name)
+    assert followed.numpy().shape == (len(clip.keypoints), *renderer.size, 3)
+    with pytest.raises(pg.PosegenError, match="a run takes no option 'size'"):
+        renderer.render(name, action="wave", size="192x128")
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(pg.PosegenError, match=str(tmp_path)):
+        pg.load(tmp_path)
+
+
+def test_saved_videos_are_read_back(photo, tmp_path):
+    video = pg.load().render(photo, action="wave", **SMALL)
+    assert read_video(video.save(tmp_path / "x.mp4"), size=None).images.shape == (6, 192, 128, 3)
