@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from rich.logging import RichHandler
 
+from orchestration.cli import serve as _serve  # noqa: F401  # adds its command
+from orchestration.cli.app import APP_COMMANDS
 from orchestration.cli.behavior import BEHAVIOR_COMMANDS
 from orchestration.cli.cluster import cluster_commands
 from orchestration.cli.console import errors
@@ -76,6 +78,7 @@ def build_app() -> Group:
             training,
             SEARCH_COMMANDS,
             VIDEO_COMMANDS,
+            APP_COMMANDS,
             motions,
             REPORT_COMMANDS,
             weights,

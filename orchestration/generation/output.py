@@ -12,7 +12,7 @@ import numpy as np
 from posegen.errors import ConfigError
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.run_video import PoseSequence
-from posegen.io.images import grid, write_picture
+from posegen.io.images import titled_grid, write_picture
 from posegen.io.output_files import OverwriteSettings
 from posegen.io.video_writer import VideoWriter
 
@@ -125,10 +125,18 @@ def write_frames(videos: Sequence[PlannedVideo], frames: Iterable[Mapping[int, n
     return strips
 
 
-def make_contact_sheet(content: np.ndarray, poses: np.ndarray, strips: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Make a picture of the content image, the poses (K, 18, 3) below it, and a row of K frames for each video."""
-    figures = [rasterize_stick_figure(pose, content.shape[:2]) for pose in poses]
-    return grid([[content], figures, *strips])
+def make_contact_sheet(
+    content: np.ndarray, videos: Sequence[PlannedVideo], strips: Sequence[Sequence[np.ndarray]]
+) -> np.ndarray:
+    """Make a picture of the content image, the poses below it, and a row of frames for each video, with titles."""
+    first, rows = videos[0], videos[0].sheet_rows
+    figures = [rasterize_stick_figure(pose, content.shape[:2]) for pose in first.poses.keypoints[rows]]
+    times = (
+        first.poses.times if first.poses.times is not None else np.arange(len(first.poses.keypoints)) / first.poses.fps
+    )
+    seconds = " · ".join(f"{times[row]:.1f}" for row in rows)
+    titles = ["the person", f"poses at {seconds} s", *(video.path.stem for video in videos)]
+    return titled_grid([[content], figures, *strips], titles)
 
 
 def write_contact_sheet(
@@ -138,5 +146,5 @@ def write_contact_sheet(
     first = videos[0]
     name = first.path.stem if len(videos) == 1 else first.poses.name
     path = sheet_path(first.path.with_name(f"{name}.mp4"))
-    write_picture(path, make_contact_sheet(content, first.poses.keypoints[first.sheet_rows], strips))
+    write_picture(path, make_contact_sheet(content, videos, strips))
     return path

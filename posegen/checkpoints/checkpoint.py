@@ -191,6 +191,19 @@ def load_training_state(folder: StorageFolder, stage: Stage) -> None:
     stage.load_state_dict(networks)
     for name, optimizer in stage.optimizers.items():
         optimizer.load_state_dict({"state": slots.get(name, {}), "param_groups": groups[name]})
+        _lay_out_as_parameters(optimizer)
+
+
+def _lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimizer's state the memory layout of its parameters.
+
+    Tensors are read one row after the other, and fused optimizers go through memory: those of a network whose channels
+    lie last would be paired with other weights.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def latest_checkpoint(run: StorageFolder) -> StorageFolder | None:

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 
 from posegen.features.body_pose import BodyPoses
-from posegen.features.patch_fill import fill_by_patches, fill_smoothly
+from posegen.features.membrane import fill_smoothly
+from posegen.features.patch_fill import fill_by_patches
+from posegen.features.plain_fill import fill_plain_parts
 from posegen.skeletons import OPENPOSE_18, joint_indices
 
 _SURE = 40  # of 255: less is background
@@ -25,6 +27,8 @@ _MIN_SHADOW = 5.0  # levels by which shadows are darker
 _DARKEST = 0.35  # of the brightness around: darker is no soft shadow
 _TINT = 0.07  # by which the three channels of a shadow may be darkened differently
 _MIRRORED = 0.3  # of a picture's height, at its upper and lower border, which are continued
+_FRAME = 0.02  # of the height: lines of one colour around a picture are at most so wide
+_ONE_COLOR, _OTHER_COLOR = 24.0, 40.0  # levels within the outermost line, and between it and what it frames
 _MEDIAN_FRAMES = 48  # of a clip are looked at
 _MIN_SEEN = 0.05  # of them must show a pixel of the background
 
@@ -41,9 +45,11 @@ def fill_background(
         known: (H, W) bool: the rectangle that the picture takes; what lies beyond it is mirrored. Default: all.
     """
     hole = person_hole(image, person, pose)
-    rows, columns = _edges(hole.shape, known)
+    rows, columns = _without_frame(image, *_edges(hole.shape, known))
     inner = (slice(*rows), slice(*columns))
-    filled = fill_by_patches(image[inner], hole[inner], _dilate(hole, _RIM * len(image))[inner])
+    avoid = _dilate(hole, _RIM * len(image))[inner]
+    smooth, plain = fill_plain_parts(image[inner], hole[inner], avoid)
+    filled = fill_by_patches(smooth, hole[inner] & ~plain, avoid | plain)
     return mirror_beyond(filled, hole.shape, (rows[0], columns[0]))
 
 
@@ -78,6 +84,31 @@ def _edges(size: tuple[int, ...], known: np.ndarray | None) -> tuple[tuple[int, 
         return (0, size[0]), (0, size[1])
     rows, columns = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
     return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+
+
+def _without_frame(
+    image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the first and the last but one row, and column, within lines of one colour along the borders."""
+    inner = image[slice(*rows), slice(*columns)].astype(np.float32)
+    limit = round(_FRAME * len(image))
+    ends = []
+    for lines in (inner, inner.transpose(1, 0, 2)):
+        starts = [_count_frame_lines(one, limit) for one in (lines, lines[::-1])]
+        ends.append(starts if sum(starts) < len(lines) // 2 else [0, 0])
+    (top, bottom), (left, right) = ends
+    return (rows[0] + top, rows[1] - bottom), (columns[0] + left, columns[1] - right)
+
+
+def _count_frame_lines(lines: np.ndarray, limit: int) -> int:
+    """Return how many of the first lines (N, M, 3) are a frame: of one colour, and unlike what follows them."""
+    if len(lines) < 4 * limit or np.ptp(lines[0].reshape(-1, 3), axis=0).max() > _ONE_COLOR:
+        return 0
+    unlike = np.abs(lines[: 2 * limit + 1] - lines[0].mean(axis=0)).max(axis=-1) > _OTHER_COLOR  # (2L + 1, M)
+    others = np.flatnonzero(unlike.mean(axis=1) > 0.9)
+    if not len(others) or others[0] > limit:
+        return 0
+    return int(others[0]) + 1  # the first other line is mixed with the frame
 
 
 def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, smooth: bool = False) -> np.ndarray:

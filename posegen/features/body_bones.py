@@ -33,13 +33,13 @@ SOFT_BONES: tuple[str, ...] = (
 )
 """What moves on its own."""
 
-_PARENTS = {
-    name: SOFT_BONES.index("chest" if name.endswith("upper_arm") else "pelvis")
+PARENTS: dict[int, int] = {
+    SOFT_BONES.index(name): SOFT_BONES.index("chest" if name.endswith("upper_arm") else "pelvis")
     if name.endswith(("upper_arm", "thigh"))
     else SOFT_BONES.index(name) - 1
     for name in SOFT_BONES[3:]
 }
-"""For each bone of a limb the number of the one that it hangs from, which comes before it."""
+"""For each bone of a limb, by number, that of the one that it hangs from, which comes before it."""
 _MIRROR = joint_indices([swap_left_right(name) for name in OPENPOSE_18])
 _FACE = joint_indices(["nose", "right_eye", "left_eye", "right_ear", "left_ear"])
 _EYES_AND_EARS = (joint_indices(["right_eye", "left_eye"]), joint_indices(["right_ear", "left_ear"]))
@@ -198,7 +198,7 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
         fixed = (source.face, target.face) if name == "head" else (source.origins[index], target.origins[index])
         maps[index, :, 2] = fixed[1] - linear @ fixed[0]
         if not target.seen[index]:  # what is not to be seen goes along with what it hangs from
-            maps[index] = maps[_PARENTS[name]]
+            maps[index] = maps[PARENTS[index]]
     return maps
 
 

@@ -30,8 +30,9 @@ from posegen.features.body_bones import (
 from posegen.features.body_pose import BodyPoses
 from posegen.features.matte import nearest_known
 from posegen.features.mesh_warp import Mesh, grid_mesh, is_covered, sample_texture, target_positions, warp_texture
+from posegen.features.skinning import bone_turns, move_vertices
 from posegen.person_classes import PersonClass
-from posegen.skeletons import joint_indices
+from posegen.skeletons import joint_indices, swap_left_right
 
 LAYERS: tuple[str, ...] = ("head", "torso", "right_arm", "left_arm", "right_leg", "left_leg", "skirt")
 """What can lie before or behind something else."""
@@ -79,13 +80,22 @@ _MISFITS = {
     PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0, _NEVER),
     PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
 }
+_BARE, _CLOTH_AT_BARE_ARM = 0.8, 3.0  # share of skin along a bare arm, and half widths that cloth is less likely its
 _WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin before trousers is a hand's
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
 _FORESHORTENED = 0.45  # share of a bone's length that is seen, below which the other side's limb shows more
+_OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
+_LEG_REACH, _BEHIND_LEG = (
+    1.1,
+    3.0,
+)  # half widths that a leg before another takes, and how much less these are the other's
 _NOBODY, _SURE = 0.03, 0.9  # of the matte
 _HALF = 127  # of an opacity
+_RIM = 3  # pixels of clothes beside hands, whose colours mix with theirs
+_SPECK = 0.03  # of a layer's largest piece: smaller ones are others' pixels
 _FEWEST = 12  # pixels of a layer that is worth showing
 _CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
+_ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
 _HIDDEN_WIDTH = 1.5  # half widths across what a leg is behind others
 _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies before the body
 _SQUARES = 48  # of the mesh along the height of the picture
@@ -111,6 +121,8 @@ class Layer:
     mesh: Mesh
     weights: np.ndarray
     """(V, 15): how much each vertex follows each of `SOFT_BONES`; rows sum to 1."""
+    pivots: np.ndarray
+    """(V, 2): the joint around which each vertex bends, in pixels; itself where it bends around none."""
     bones: BoneFrame
     """The pose in which it was seen."""
     texture: np.ndarray
@@ -177,9 +189,12 @@ class LayeredPerson:
         """
         if not has_trunk(pose):
             raise ConfigError("the person's shoulders and hips are not all seen, expected both of both")
-        layers = _Division(image, pose, labels, matte).layers()
+        division = _Division(image, pose, labels, matte)
+        layers = division.layers()
         handless = {arm for arm, side in zip(_ARMS, ("right", "left"), strict=True) if hides_hand(pose, labels, side)}
         whole = {index for index in (*_ARMS, *_LEGS) if _shows_limb(layers, index, pose)} - handless
+        if division.front_leg in whole:
+            whole -= {_OTHER_SIDE[division.front_leg]}
         missing = [index for index in (*_ARMS, *_LEGS) if index not in whole]
         flipped = [np.ascontiguousarray(one[:, ::-1]) for one in (image, labels, matte)]
         mirrored = mirror_pose(pose, image.shape[1])
@@ -324,7 +339,7 @@ def draw_layers(
         record: Where it is written down what each pixel shows; its picture is the canvas.
     """
     targets: dict[int, BoneFrame] = {}
-    maps: dict[int, np.ndarray] = {}  # layers that were seen in one pose share them
+    maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # layers that were seen in one pose share them
     for index in order_by_depth(pose):
         if index not in views:
             continue
@@ -337,7 +352,8 @@ def draw_layers(
         layer = view.layer(shown, target.faces_viewer)
         if layer is not None:
             if id(layer.bones) not in maps:
-                maps[id(layer.bones)] = bone_maps(layer.bones, target, scale)
+                moved = bone_maps(layer.bones, target, scale)
+                maps[id(layer.bones)] = moved, bone_turns(moved, layer.bones, target)
             if record is None:
                 _lay_over(canvas, layer, maps[id(layer.bones)])
             else:
@@ -345,20 +361,28 @@ def draw_layers(
                 _record(record, layer, maps[id(layer.bones)], shown, is_own, shown in view.borrowed)
 
 
-def _lay_over(canvas: np.ndarray, layer: Layer, maps: np.ndarray) -> None:
+def _lay_over(canvas: np.ndarray, layer: Layer, maps: tuple[np.ndarray, np.ndarray]) -> None:
     """Draw a layer onto a canvas (H, W, 3) uint8."""
-    moved = _move(layer, maps)
+    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
     step = max(round(canvas.shape[0] / _SAMPLES), 2)
     warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
     if warped is not None:
         _blend(canvas, *warped)
 
 
-def _record(record: LayeredFrame, layer: Layer, maps: np.ndarray, index: int, is_own: bool, is_borrowed: bool) -> None:
+def _record(
+    record: LayeredFrame,
+    layer: Layer,
+    maps: tuple[np.ndarray, np.ndarray],
+    index: int,
+    is_own: bool,
+    is_borrowed: bool,
+) -> None:
     """Draw a layer onto the picture of a record, and write down where its pixels come from."""
     height, width = record.opacity.shape
     step = max(round(height / _SAMPLES), 2)
-    found = target_positions(layer.mesh, _move(layer, maps), (height, width), step)
+    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
+    found = target_positions(layer.mesh, moved, (height, width), step)
     if found is None:
         return
     positions, (left, top) = found
@@ -377,12 +401,6 @@ def _record(record: LayeredFrame, layer: Layer, maps: np.ndarray, index: int, is
     sure = np.full((height, width), 255, np.uint8)
     sure[layer.box] = np.where(layer.sure | (layer.opacity[layer.box] == 0), 255, 0)
     record.sure[window][takes] = (sample_texture(sure, positions) > _HALF)[takes] & is_own
-
-
-def _move(layer: Layer, maps: np.ndarray) -> np.ndarray:
-    """Where the vertices of a layer are in the target, (V, 2)."""
-    blended = np.tensordot(layer.weights, maps, axes=1)  # (V, 2, 3)
-    return np.einsum("vij,vj->vi", blended[..., :2], layer.mesh.vertices) + blended[..., 2]
 
 
 def _blend(canvas: np.ndarray, part: np.ndarray, corner: tuple[int, int]) -> None:
@@ -405,7 +423,9 @@ class _Division:
         inside = matte > _NOBODY
         # The soft border of a person has the class of the person beside it.
         self.classes = np.where(inside, labels.ravel()[nearest_known(labels > 0)], 0) if labels.any() else labels
+        self.hands = self._find_hands()
         self.has_skirt = self._finds_skirt()
+        self.front_leg = self._find_front_leg()
         self.parts = self._divide()
 
     def layers(self) -> dict[int, Layer]:
@@ -419,7 +439,7 @@ class _Division:
             shown = own | self._overlap(index)
             region = shown | self._hidden(index)
             opacity = _soften(region) * np.where(region & ~shown, 1, self.matte)
-            sure = self._own_colors(shown)
+            sure = self._own_colors(shown, _RIM if index in (_TORSO, *_LEGS, _SKIRT) else 1)
             if not sure.any():
                 continue  # a few pixels at most
             rows, columns = _bounding_box(opacity > 0, margin=3)
@@ -434,22 +454,24 @@ class _Division:
                 sure[rows, columns],
                 mesh,
                 weights,
+                self._pivots(index, mesh.vertices, weights),
                 self.bones,
                 np.zeros((0, 0, 4), np.uint8),
             )
             found[index] = layer.showing(self.image)
         return found
 
-    def _own_colors(self, shown: np.ndarray) -> np.ndarray:
+    def _own_colors(self, shown: np.ndarray, rim: int) -> np.ndarray:
         """Where the picture's colours are those of a layer, (H, W) bool.
 
-        Not at the border to the background or to another class, whose colours mix with it, but beyond the border to a
-        layer of the same cloth or skin, so that no seam is seen.
+        Not at the border to the background or to another class, by so many pixels of a rim to hands, whose colours mix
+        with it, but beyond the border to a layer of the same cloth or skin, so that no seam is seen.
         """
         near = cv2.dilate(shown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         same = self.classes == self.classes.ravel()[nearest_known(shown)]
         foreign = cv2.dilate((~same).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        return near & ~foreign & (self.matte > _SURE)
+        hands = cv2.dilate((self.hands & ~same).astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
+        return near & ~foreign & ~hands & (self.matte > _SURE)
 
     # ---- Which layer each pixel belongs to
 
@@ -459,7 +481,10 @@ class _Division:
         ys, xs = np.nonzero(self.classes)
         if len(ys):
             parts[ys, xs] = self._distances(ys, xs).argmin(axis=0) + 1
-        return np.where(self.classes > 0, cv2.medianBlur(parts, 5).astype(np.int8) - 1, -1)
+        smooth = cv2.medianBlur(parts, 5)
+        fingers = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in _ARMS])
+        smooth = np.where(fingers, parts, smooth)
+        return _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         """How far pixels (N,) are from each layer, in half widths: (7, N)."""
@@ -479,6 +504,8 @@ class _Division:
                     distance = self._bone_distance(points - offset, bone, beyond) / width
                     if layer in _ARMS and foreshortening(self.pose, name) > _IN_PLANE:
                         distance = distance + self._past_edge(points, bone)
+                    if layer in _ARMS and (self._classes_along((name,)) == PersonClass.SKIN).mean() > _BARE:
+                        distance = distance + _CLOTH_AT_BARE_ARM * np.isin(classes, _CLOTH)
                     distances[layer] = np.minimum(distances[layer], distance)
         is_clothed = bool(np.isin(self._classes_along(("right_thigh", "left_thigh")), _CLOTH).mean() > 0.5)
         for name in ("right_forearm", "left_forearm"):
@@ -491,6 +518,8 @@ class _Division:
                 if is_clothed:
                     wide = np.linalg.norm(points - wrist, axis=1) < _WHOLE_HAND * self.trunk
                     distances[list(_LEGS)] += _MISFITS[PersonClass.LOWER][2] * (wide & skin)
+        if self.front_leg >= 0:
+            distances[_OTHER_SIDE[self.front_leg]] += _BEHIND_LEG * (distances[self.front_leg] < _LEG_REACH)
         if self.has_skirt:
             below = self._share_along(points, "chest", 0.85, 1.0) > 0.5
             cloth = np.isin(classes, _CLOTH)
@@ -508,7 +537,16 @@ class _Division:
         outline: there it is as wide as on the other, within what people measure.
         """
         usual = _HALF_WIDTHS[SOFT_BONES[bone].split("_", 1)[1]] * self.trunk
-        _, normal, (first, second) = self._find_outline(bone, usual)
+        middles, normal, (first, second) = self._find_outline(bone, usual)
+        name = SOFT_BONES[bone]
+        if name.endswith(("calf", "foot")) and self.front_leg >= 0:  # the outline is that of both legs
+            first, second = min(first, usual), min(second, usual)
+        elif name.endswith(("calf", "foot")):  # up to the middle between both legs
+            other = SOFT_BONES.index(swap_left_right(name))
+            if self.bones.seen[other]:
+                apart = float(np.median((self._points_on(other) - middles) @ normal)) / 2
+                if abs(apart) > _SLIMMEST * usual / 2:
+                    first, second = (min(first, apart), second) if apart > 0 else (first, min(second, -apart))
         if np.isfinite(first) and np.isfinite(second):
             half, offset = (first + second) / 2, (first - second) / 2
         elif np.isfinite(first) or np.isfinite(second):
@@ -530,10 +568,9 @@ class _Division:
             (9, 2) points on the bone; (2,) the unit vector to its first side; and the distance in pixels on the first
             and the second side, infinite where there is no outline near.
         """
-        start, vector = self.bones.origins[bone], self.bones.along[bone]
+        vector, middles = self.bones.along[bone], self._points_on(bone)
         normal = np.array([vector[1], -vector[0]]) / max(np.hypot(*vector), 1e-6)
         reach = np.arange(0, _WIDEST_LIMB * usual, 0.5)
-        middles = start + np.linspace(0.25, 0.75, 9)[:, None] * vector
         sides = []
         for sign in (1, -1):
             points = middles[:, None] + sign * reach[:, None] * normal  # (9, R, 2)
@@ -544,6 +581,10 @@ class _Division:
             ends = np.where(person.all(axis=1), np.inf, reach[(~person).argmax(axis=1)])
             sides.append(float(np.median(ends)))
         return middles, normal, sides
+
+    def _points_on(self, bone: int) -> np.ndarray:
+        """Points (9, 2) in the middle of a bone."""
+        return self.bones.origins[bone] + np.linspace(0.25, 0.75, 9)[:, None] * self.bones.along[bone]
 
     def _past_edge(self, points: np.ndarray, bone: int) -> np.ndarray:
         """How many pixels points (N, 2) lie past an edge that ends an arm before the body, at most `_PAST`.
@@ -593,6 +634,27 @@ class _Division:
         knees = self._classes_along(("right_calf", "left_calf"))
         is_bare = bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
         return bool(between > 0.8 and is_bare)
+
+    def _find_hands(self) -> np.ndarray:
+        """Skin (H, W) bool around the wrists."""
+        near = np.zeros(self.labels.shape, np.uint8)
+        for bone in (SOFT_BONES.index("right_forearm"), SOFT_BONES.index("left_forearm")):
+            if self.bones.seen[bone]:
+                wrist = self.bones.origins[bone] + self.bones.along[bone]
+                cv2.circle(near, wrist.round().astype(int).tolist(), round(_WHOLE_HAND * self.trunk), 1, -1)
+        return (near > 0) & (self.classes == PersonClass.SKIN)
+
+    def _find_front_leg(self) -> int:
+        """The leg that hides the lower part of the other one, as with crossed legs; -1 where none does."""
+        depths = self.pose.depths[_ANKLES]
+        calves = [SOFT_BONES.index(_CHAINS[leg][1]) for leg in _LEGS]
+        if not np.isfinite(depths).all() or not all(self.bones.seen[calf] for calf in calves):
+            return -1
+        front = int(depths.argmax())
+        back = calves[1 - front]
+        points = self.bones.origins[back] + np.linspace(0.4, 1, 7)[:, None] * self.bones.along[back]
+        nearest = float(self._bone_distance(points, calves[front], self.trunk).min())
+        return _LEGS[front] if nearest < _OVERLAP * _HALF_WIDTHS["calf"] * self.trunk else -1
 
     def _classes_along(self, names: Iterable[str]) -> np.ndarray:
         """The classes of pixels along bones, between their ends; that of nobody where none is seen."""
@@ -678,7 +740,9 @@ class _Division:
         if not chain:
             weights[:, base] = 1
             return weights
-        later = _CROTCH * self._between_legs(points, index) if index in _LEGS else 0.0
+        later = (
+            _CROTCH * self._between_legs(points, index) if index in _LEGS else _ARMPIT * self._at_armpit(points, index)
+        )
         rest = self._share_along(points, SOFT_BONES[chain[0]], -0.1 + later, 0.3 + later)
         weights[:, base] = 1 - rest
         for near, far in pairwise(chain):
@@ -692,6 +756,23 @@ class _Division:
         weights[:, chain[-1]] = rest
         return weights
 
+    def _pivots(self, index: int, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Joints (V, 2) around which vertices bend: those of a limb's bones between which they lie."""
+        if index not in _CHAINS:
+            return points
+        joints = np.zeros((len(points), 2))
+        shares = np.zeros((len(points), 1))
+        near = SOFT_BONES.index("chest" if index in _ARMS else "pelvis")
+        for far in (SOFT_BONES.index(name) for name in _CHAINS[index]):
+            if self.bones.seen[far]:
+                share = (weights[:, near] * weights[:, far])[:, None]
+                joints, shares, near = joints + share * self.bones.origins[far], shares + share, far
+        joints = np.where(shares > 1e-6, joints / np.maximum(shares, 1e-6), points)
+        if index in _ARMS:  # cloth at the armpit is pulled together where that at the shoulder is stretched
+            inner = self._at_armpit(points, index)[:, None]
+            joints = inner * points + (1 - inner) * joints
+        return joints
+
     def _torso_weights(self, points: np.ndarray) -> np.ndarray:
         """Chest above, pelvis below; near shoulders and hips the limbs pull."""
         weights = np.zeros((len(points), len(SOFT_BONES)))
@@ -703,7 +784,8 @@ class _Division:
                 pull *= np.clip(1.5 - self._bone_distance(points, bone) / width, 0, 1)
                 if name.endswith("arm"):
                     from_joint = np.linalg.norm(points - self.bones.origins[bone], axis=1)
-                    pull *= np.clip(2 - from_joint / (0.15 * self.trunk), 0, 1)
+                    # Below an arm that is spread, a corner of the trunk reaches far along the sleeve.
+                    pull *= np.clip(2 + 2 * self._spread(bone) - from_joint / (0.15 * self.trunk), 0, 1)
                 weights[:, bone] = pull
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
         rest = 1 - weights.sum(axis=1)
@@ -711,6 +793,12 @@ class _Division:
         weights[:, SOFT_BONES.index("chest")] += rest * (1 - down)
         weights[:, SOFT_BONES.index("pelvis")] += rest * down
         return weights
+
+    def _spread(self, arm: int) -> float:
+        """How far an upper arm is spread from the trunk, 0 hanging to 1 at a right angle and beyond."""
+        along, down = self.bones.along[arm], self.bones.along[SOFT_BONES.index("chest")]
+        cosine = float(along @ down) / max(float(np.hypot(*along) * np.hypot(*down)), 1e-9)
+        return float(np.sqrt(1 - np.clip(cosine, 0, 1) ** 2))
 
     def _skirt_weights(self, points: np.ndarray) -> np.ndarray:
         """The pelvis at the hips, and further down both thighs, the nearer one more."""
@@ -739,6 +827,18 @@ class _Division:
         inwards = (other - own) / 2
         return np.clip((points - own) @ inwards / max(float(inwards @ inwards), 1e-9), 0, 1)
 
+    def _at_armpit(self, points: np.ndarray, arm: int) -> np.ndarray:
+        """How far points (N, 2) are from an arm's bone towards the armpit, 0 to 1 at the arm's edge."""
+        bone, chest = SOFT_BONES.index(_CHAINS[arm][0]), SOFT_BONES.index("chest")
+        along, down = self.bones.along[bone], self.bones.along[chest]
+        along, down = (vector / max(np.hypot(*vector), 1e-9) for vector in (along, down))
+        inwards = self.bones.origins[chest] - self.bones.origins[bone]
+        side = down + 0.5 * inwards / max(np.hypot(*inwards), 1e-9)
+        side -= (side @ along) * along
+        side *= np.clip(2 * (1 + along @ down), 0, 1) / max(np.hypot(*side), 1e-9)  # a raised arm has it elsewhere
+        half = _HALF_WIDTHS["upper_arm"] * self.trunk
+        return np.clip((points - self.bones.origins[bone]) @ side / half, 0, 1)
+
     def _share_along(
         self, points: np.ndarray, name: str, start: float | np.ndarray, stop: float | np.ndarray
     ) -> np.ndarray:
@@ -765,6 +865,18 @@ def _connected(region: np.ndarray, seed: np.ndarray) -> np.ndarray:
     """The parts of a region (H, W) bool that touch a seed."""
     _, numbers = cv2.connectedComponents((region | seed).astype(np.uint8))
     return region & np.isin(numbers, np.unique(numbers[seed]))
+
+
+def _without_specks(parts: np.ndarray) -> np.ndarray:
+    """Return parts (H, W) int8 whose small pieces, away from the rest of their layer, belong to what is beside them."""
+    specks = np.zeros(parts.shape, bool)
+    for index in np.unique(parts[parts >= 0]):
+        _, numbers, stats, _ = cv2.connectedComponentsWithStats((parts == index).astype(np.uint8))
+        areas = stats[:, cv2.CC_STAT_AREA]
+        small = np.flatnonzero(areas < _SPECK * areas[1:].max())
+        specks |= (parts == index) & np.isin(numbers, small[small > 0])
+    kept = (parts >= 0) & ~specks
+    return np.where(specks, parts.ravel()[nearest_known(kept)], parts) if kept.any() else parts
 
 
 def _bounding_box(region: np.ndarray, margin: int) -> tuple[slice, slice]:

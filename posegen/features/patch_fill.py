@@ -14,8 +14,20 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from posegen.features.membrane import fill_smoothly, join_gradients, shrink_known
+
 _RADIUS = 3  # of patches: 7 × 7
-_COMPONENTS = 20  # of patches without their mean colour, which are compared in place of 147 values
+_OPPONENTS = np.array([[3**-0.5] * 3, [2**-0.5, -(2**-0.5), 0], [6**-0.5, 6**-0.5, -2 * 6**-0.5]], np.float32)
+"""Lightness, red against green, yellow against blue: an orthonormal basis of colours."""
+_COSINES = np.cos(np.pi / (2 * _RADIUS + 1) * np.outer(np.arange(5), np.arange(2 * _RADIUS + 1) + 0.5)).astype(
+    np.float32
+)
+_COSINES /= np.linalg.norm(_COSINES, axis=1, keepdims=True)
+# Frequencies down and across by which patches are compared, and of how many of the three mixed channels.
+_FREQUENCIES = (
+    *(((down, across), 3) for down, across in ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0))),
+    *(((down, across), 1) for down, across in ((1, 2), (2, 1), (2, 2), (0, 3), (3, 0))),
+)
 _MEAN_WEIGHT = 0.7  # of the mean colours of patches, against what they show
 _MAX_BIAS = 14.0  # levels by which a patch may be brighter or darker where it is pasted than where it is taken from
 _COHERENCE = 2.5  # squared levels a neighbour that shows another place, per pixel of a patch
@@ -23,12 +35,10 @@ _NEARNESS = (1500.0, 150.0)  # squared levels per pixel of a patch that is taken
 _COARSEST_RADIUS = 11.0  # pixels to which the widest part of the hole is shrunk
 _COARSEST_AREA = 96 * 96  # pixels, at most, which are filled inwards
 _COARSEST_SIZE = 40  # pixels, of the smaller side
-_ITERATIONS = (3, 2, 1)  # at the coarsest scale, at the next ones, and at the finest
+_ITERATIONS = (3, 1)  # at the coarsest scale and at the next; finer ones copy by the offsets found
 _JUMPS = (1, 2, 8)  # pixels from which offsets are taken over
-_FINEST_HEIGHT = 256  # pixels: taller pictures take their offsets from a smaller copy
+_FINEST_HEIGHT = 384  # pixels: taller pictures take their offsets from a smaller copy
 _SHARPNESS = 0.3  # quantile of the distances that divides those that count from others
-_SCREEN = 0.01  # weight of the voted colours against the gradients
-_MAX_STEPS = 60  # of the solver
 _SEED = 7
 
 
@@ -56,7 +66,7 @@ def fill_by_patches(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray | Non
     height, width = hole.shape
     scale = max(height / _FINEST_HEIGHT, 1.0)
     size = (max(round(width / scale), 1), max(round(height / scale), 1))
-    small, seen = _shrink(image.astype(np.float32), (~avoid).astype(np.float32), size)
+    small, seen = shrink_known(image.astype(np.float32), (~avoid).astype(np.float32), size)
     hole_small = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
     small[seen <= 0] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)[seen <= 0]
     filled, offsets = _complete(small, hole_small, seen < 0.999)  # rounded sums of ones
@@ -65,48 +75,13 @@ def fill_by_patches(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray | Non
     return np.where(hole[..., None], np.clip(filled, 0, 255).round(), image).astype(np.uint8)
 
 
-def fill_smoothly(image: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Continue a picture where it is not known by a membrane: each pixel the mean of its neighbours.
-
-    Solved from coarse to fine, a few sweeps a scale.
-
-    Args:
-        image: (H, W, C) float32.
-        known: (H, W) float32 in [0, 1]: weight of each pixel; those of weight 1 keep their colours.
-
-    Returns:
-        (H, W, C) float32.
-    """
-    if min(known.shape) < 2 or known.min() >= 1:
-        mean = (image * known[..., None]).sum(axis=(0, 1)) / max(float(known.sum()), 1e-6)
-        return np.where(known[..., None] > 0, image, mean).astype(np.float32)
-    size = ((known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2)
-    coarse = fill_smoothly(*_shrink(image, known, size))
-    filled = cv2.resize(coarse, known.shape[::-1], interpolation=cv2.INTER_LINEAR).reshape(image.shape)
-    weight = known[..., None]
-    filled = image * weight + filled * (1 - weight)
-    kernel = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4
-    for _ in range(8):
-        mean = cv2.filter2D(filled, -1, kernel, borderType=cv2.BORDER_REPLICATE).reshape(image.shape)
-        filled = image * weight + mean * (1 - weight)
-    return filled
-
-
-def _shrink(image: np.ndarray, weights: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return a picture (H, W, C) float32 and its weights (H, W) at a smaller size: means of what has weight."""
-    if size == weights.shape[::-1]:
-        return image.copy(), weights
-    shrunk = cv2.resize(weights, size, interpolation=cv2.INTER_AREA)
-    values = cv2.resize(image * weights[..., None], size, interpolation=cv2.INTER_AREA)
-    return values.reshape(*shrunk.shape, -1) / np.maximum(shrunk, 1e-6)[..., None], shrunk
-
-
 @dataclass
 class _Scale:
     """One scale of a picture, its patches, and which of them may be copied."""
 
     image: np.ndarray  # (H, W, 3) float32; filled inside the hole
     hole: np.ndarray  # (H, W) bool
+    avoid: np.ndarray  # (H, W) bool
     sources: np.ndarray  # (H, W) bool: centres of patches that may be copied
     targets: np.ndarray  # (N,) flat positions of centres of patches that touch the hole
 
@@ -116,7 +91,7 @@ class _Scale:
         sources = cv2.dilate(avoid.astype(np.uint8), square) == 0
         inside = np.zeros_like(sources)
         inside[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS] = True
-        return cls(image, hole, sources & inside, np.flatnonzero(cv2.dilate(hole.astype(np.uint8), square)))
+        return cls(image, hole, avoid, sources & inside, np.flatnonzero(cv2.dilate(hole.astype(np.uint8), square)))
 
     def patches(self, centres: np.ndarray) -> np.ndarray:
         """Return the patches around flat positions, (N, 49, 3)."""
@@ -134,17 +109,20 @@ class _Scale:
         return (steps[:, None] * (self.hole.shape[1] + 2 * _RADIUS) + steps).ravel()
 
 
-def _describe_by(patches: np.ndarray) -> np.ndarray:
-    """Return the matrix (147, 23) that describes patches like those given by few values.
+def _describe(image: np.ndarray) -> np.ndarray:
+    """Return few values (H, W, 23) that describe the patch around each pixel of a picture (H, W, 3) float32.
 
-    Squared distances of descriptions are about those of patches. The last three values are weighted mean colours.
+    Squared distances of descriptions are about those of patches: lowest frequencies of the discrete cosine transform,
+    more of lightness than of colour. The last three values are weighted mean colours.
     """
-    count = patches.shape[1]
-    content = (patches - patches.mean(axis=1, keepdims=True)).reshape(len(patches), -1)
-    _, vectors = np.linalg.eigh(content.T @ content)
-    means = np.tile(np.eye(3), (count, 1)) * (_MEAN_WEIGHT / count**0.5)
-    # The components of what is left without the means see no means.
-    return np.concatenate([vectors[:, ::-1][:, :_COMPONENTS], means], axis=1).astype(np.float32)
+    mixed = cv2.transform(image, _OPPONENTS)
+    found = []
+    for (down, across), count in _FREQUENCIES:
+        kernels = _COSINES[across], _COSINES[down]
+        response = cv2.sepFilter2D(mixed, cv2.CV_32F, *kernels, borderType=cv2.BORDER_REFLECT_101)
+        found.append(response[..., :count])
+    means = cv2.blur(image, (2 * _RADIUS + 1,) * 2, borderType=cv2.BORDER_REFLECT_101)
+    return np.concatenate([*found, means * np.float32((2 * _RADIUS + 1) * _MEAN_WEIGHT)], axis=-1)
 
 
 def _complete(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,20 +141,51 @@ def _complete(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray) -> tuple[n
     if not scales:
         return np.where(hole[..., None], seed, image), np.zeros((*hole.shape, 2), int)
     random = np.random.default_rng(_SEED)
-    offsets = np.zeros((0, 0, 2), int)
+    offsets = _fill_inward(scales[0])
     for number, scale in enumerate(scales):
-        if number == 0:
-            offsets = _fill_inward(scale)
+        if number > 0:
+            offsets = _double(offsets, scale.hole.shape)
+        if number >= len(_ITERATIONS):
+            offsets = _copy(scale, offsets)
+            continue
         match = _Match(scale, random)
-        match.take_over(offsets if number == 0 else _double(offsets, scale.hole.shape))
+        match.take_over(offsets)
         if number > 0:
             match.vote(first=True)
-        last = number == len(scales) - 1 and number > 0
-        for _ in range(_ITERATIONS[-1] if last else _ITERATIONS[min(number, 1)]):
+        for _ in range(_ITERATIONS[number]):
             match.search()
             match.vote()
         offsets = match.offsets()
-    return _integrate(scales[-1], offsets), offsets
+    return join_gradients(scales[-1].image, hole, offsets), offsets
+
+
+def _copy(scale: _Scale, offsets: np.ndarray) -> np.ndarray:
+    """Copy a hole's pixels by offsets (H, W, 2) of a coarser scale, where these lead to a pixel that may be copied.
+
+    Others take over the offset of the nearest pixel for which it does.
+
+    Returns:
+        (H, W, 2) int: the offsets used.
+    """
+    height, width = scale.hole.shape
+    sources = ~scale.avoid
+    rows, columns = np.nonzero(scale.hole)
+    steps = offsets[rows, columns]
+    for attempt in range(2):
+        ys, xs = rows + steps[:, 0], columns + steps[:, 1]
+        valid = (ys >= 0) & (ys < height) & (xs >= 0) & (xs < width) & steps.any(axis=1)
+        valid[valid] = sources[ys[valid], xs[valid]]
+        if attempt or valid.all() or not valid.any():
+            break
+        usable = np.zeros_like(scale.hole)
+        usable[rows[valid], columns[valid]] = True
+        spread = np.zeros((height * width, 2), int)
+        spread[np.flatnonzero(usable)] = steps[valid]
+        steps = spread[_nearest(usable)[rows, columns]]
+    used = np.zeros_like(offsets)
+    used[rows[valid], columns[valid]] = steps[valid]
+    scale.image[rows[valid], columns[valid]] = scale.image[ys[valid], xs[valid]]
+    return used
 
 
 def _scales(image: np.ndarray, hole: np.ndarray, avoid: np.ndarray) -> list[_Scale]:
@@ -279,22 +288,16 @@ class _Match:
         self._scale, self._random = scale, random
         self._places = np.flatnonzero(scale.sources)
         height, width = scale.hole.shape
-        few = self._places[:: max(len(self._places) // 1500, 1)]
-        self._basis = _describe_by(scale.patches(few))
-        self._known = np.zeros((height * width, _COMPONENTS + 3), np.float32)
-        self._known[self._places] = self._describe(self._places)
+        self._known = _describe(scale.image).reshape(height * width, -1)
         self._area = (2 * _RADIUS + 1) ** 2
         # What each patch shows: -1 where it is no target; its distance does not count coherence.
         self._shown = np.full(height * width, -1)
         self._shown[scale.targets] = self._places[random.integers(len(self._places), size=len(scale.targets))]
         self._look()
 
-    def _describe(self, places: np.ndarray) -> np.ndarray:
-        return self._scale.patches(places).reshape(len(places), -1) @ self._basis
-
     def _look(self) -> None:
         """Compare what the hole shows by now with what its patches were found to show."""
-        self._wanted = self._describe(self._scale.targets)
+        self._wanted = _describe(self._scale.image).reshape(len(self._shown), -1)[self._scale.targets]
         self._distance = self._measure(self._shown[self._scale.targets])
 
     def _measure(self, places: np.ndarray) -> np.ndarray:
@@ -391,84 +394,6 @@ class _Match:
         shape = self._scale.hole.shape
         there = np.where(self._shown >= 0, self._shown, np.arange(len(self._shown)))
         return (np.stack(np.divmod(there, shape[1]), axis=-1)).reshape(*shape, 2) - np.indices(shape).transpose(1, 2, 0)
-
-
-def _integrate(scale: _Scale, offsets: np.ndarray) -> np.ndarray:
-    """Return the picture whose gradients in the hole are those of the pixels copied, near the colours voted for.
-
-    A screened Poisson equation (Bhat et al., 2008) with the hole's border as boundary, by conjugate gradients.
-    """
-    hole, voted = scale.hole, scale.image
-    height, width = hole.shape
-    inside = np.pad(hole, 1)
-    rows, columns = np.nonzero(hole)
-    target = _SCREEN * voted[hole]
-    degree = np.full(len(rows), _SCREEN, np.float32)
-    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
-        ys, xs = rows + dy, columns + dx
-        valid = (ys >= 0) & (ys < height) & (xs >= 0) & (xs < width)
-        ys, xs = ys.clip(0, height - 1), xs.clip(0, width - 1)
-        step = _copied_step(voted, offsets[rows, columns], (rows, columns), (dy, dx))
-        both = valid & hole[ys, xs]
-        step[both] = 0.5 * (step[both] - _copied_step(voted, offsets[ys, xs], (ys, xs), (-dy, -dx))[both])
-        target -= step * valid[:, None]
-        known = valid & ~hole[ys, xs]
-        target[known] += voted[ys[known], xs[known]]
-        degree += valid
-    filled = voted.copy()
-    filled[hole] = _solve(inside, degree, target, voted[hole])
-    return filled
-
-
-def _solve(inside: np.ndarray, degree: np.ndarray, target: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Solve degree × value - sum of the neighbours inside = target, by conjugate gradients.
-
-    Args:
-        inside: (H + 2, W + 2) bool: the unknown pixels, none at the border.
-        degree: (N,) float32, for each of them.
-        target: (N, 3) float32.
-        first: (N, 3) float32: where to begin.
-    """
-    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    box = (slice(rows[0] - 1, rows[-1] + 2), slice(columns[0] - 1, columns[-1] + 2))
-    inside = inside[box]
-
-    def dense(values: np.ndarray) -> np.ndarray:
-        field = np.zeros((*inside.shape, *values.shape[1:]), np.float32)
-        field[inside] = values
-        return field
-
-    mask, diagonal, solution = dense(np.ones((len(degree), 1))), dense(degree[:, None]), dense(first)
-
-    def apply(field: np.ndarray) -> np.ndarray:
-        product = diagonal * field
-        center = product[1:-1, 1:-1]
-        for part in (field[1:-1, 2:], field[1:-1, :-2], field[2:, 1:-1], field[:-2, 1:-1]):
-            center -= part
-        return product * mask
-
-    residual = dense(target) - apply(solution)
-    direction, power = residual, float(np.vdot(residual, residual))
-    enough = 1e-4 * power
-    for _ in range(_MAX_STEPS):
-        if power <= enough:
-            break
-        image = apply(direction)
-        length = power / float(np.vdot(direction, image))
-        solution += length * direction
-        residual = residual - length * image
-        before, power = power, float(np.vdot(residual, residual))
-        direction = residual + power / before * direction
-    return solution[inside]
-
-
-def _copied_step(
-    image: np.ndarray, offsets: np.ndarray, place: tuple[np.ndarray, np.ndarray], step: tuple[int, int]
-) -> np.ndarray:
-    """Return the difference (N, 3) between a neighbour and a pixel, where the pixels at places were copied from."""
-    ys, xs = place[0] + offsets[:, 0], place[1] + offsets[:, 1]
-    there = (ys + step[0]).clip(0, image.shape[0] - 1), (xs + step[1]).clip(0, image.shape[1] - 1)
-    return image[there] - image[ys, xs]
 
 
 def _add_details(image: np.ndarray, filled: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from posegen.features.background import fill_background
 from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
+from posegen.features.class_borders import settle_skin_borders
 from posegen.features.layered_person import LayeredPerson
 from posegen.features.matte import soft_matte
 from posegen.perception.blazepose import Region
@@ -78,7 +79,7 @@ def perceive_photo(
     found = find_body(image, person, region)
     if known is not None:
         found.mask[~known] = 0
-    labels = parse(image, found.pose.keypoints, found.mask)
+    labels = settle_skin_borders(image, parse(image, found.pose.keypoints, found.mask))
     covered = np.maximum(found.mask, (labels > 0).astype(np.uint8) * 255)
     background = fill_background(image, covered, found.pose, known)
     if known is not None:

@@ -21,6 +21,7 @@ from posegen.inference.shown_person import (
     Painter,
     PhotoSettings,
     PhotoSubject,
+    ShownPerson,
     find_subject,
     find_window,
     open_person,
@@ -48,6 +49,18 @@ class PhotoVideo:
     def frames(self) -> Iterator[np.ndarray]:
         """Show one uint8 frame (H, W, 3) RGB per pose."""
         return self.painter.frames(self.poses, self.colors)
+
+
+@dataclass(frozen=True)
+class PreparedPerson:
+    """A person, framed for what they are to do: what no colour changes."""
+
+    shown: ShownPerson
+    movements: list[Movement]
+    poses: list[BodyPoses]
+    """Of each movement those of its frames, in their pixels."""
+    findings: list[str]
+    """What is seen badly, or had to be changed or guessed, one line each."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,33 @@ def plan_photo_videos(path: Path, moves: MotionSettings, colors: ColorSettings, 
     requested = RequestedColors(colors, view.encoders)
     refiner = load_refiner(view.refiner) if view.refiner else None
     subject = None if is_video_source(path) else find_subject(path, view)
-    movements = find_movements(moves, view, colors.seed, subject)
+    prepared = prepare_person(path, moves, view, colors.seed, subject)
+    chosen = requested.choose(prepared.shown.photo.labels)
+    painter = Painter(prepared.shown, chosen.garments, refiner)
+    videos = [
+        PhotoVideo(name, movement, poses, of_video, painter)
+        for movement, poses in zip(prepared.movements, prepared.poses, strict=True)
+        for name, of_video in zip(_video_names(movement, colors), chosen.videos, strict=True)
+    ]
+    return PhotoVideos(prepared.shown.photo.image, videos, chosen.notes, prepared.findings)
+
+
+def prepare_person(
+    path: Path, moves: MotionSettings, view: PhotoSettings, seed: int, subject: PhotoSubject | None
+) -> PreparedPerson:
+    """Frame the person of a photo, or of a video, for what they are to do, whatever the colours.
+
+    Args:
+        path: The photo or video.
+        moves: The motions; none where the view has poses.
+        view: Size of the videos, which person, and a driving video.
+        seed: Seed of motions of actions.
+        subject: The person of the photo; None for a video.
+
+    Raises:
+        PosegenError: A motion cannot be found, or the photo cannot be read or does not fit.
+    """
+    movements = find_movements(moves, view, seed, subject)
     shown = open_person(path, view, movements, subject)
     fitted = [movement.fit(shown.photo.pose, view.height_and_width, shown.measures) for movement in movements]
     findings = [
@@ -89,14 +128,7 @@ def plan_photo_videos(path: Path, moves: MotionSettings, colors: ColorSettings, 
         *(note for movement in movements for note in movement.notes),
         *_judge_movements(shown.seen, movements, fitted),
     ]
-    chosen = requested.choose(shown.photo.labels)
-    painter = Painter(shown, chosen.garments, refiner)
-    videos = [
-        PhotoVideo(name, movement, poses, of_video, painter)
-        for movement, poses in zip(movements, fitted, strict=True)
-        for name, of_video in zip(_video_names(movement, colors), chosen.videos, strict=True)
-    ]
-    return PhotoVideos(shown.photo.image, videos, chosen.notes, findings)
+    return PreparedPerson(shown, movements, fitted, findings)
 
 
 def find_movements(

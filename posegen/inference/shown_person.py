@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment, GarmentPaint
+from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk
@@ -219,21 +219,37 @@ class Painter:
             colors: Those of the garments that do not keep their own.
         """
         of_frames = {garment: path.colors(len(poses)) for garment, path in colors.items()}
-        person = self._person
+        return self.moments(poses, of_frames)
+
+    def moments(self, poses: BodyPoses, colors: Mapping[Garment, np.ndarray]) -> Iterator[np.ndarray]:
+        """Show one uint8 frame (H, W, 3) per pose, in colours of which each frame has its own.
+
+        Args:
+            poses: (T) poses.
+            colors: (T, 3) L, a, b of the garments that do not keep their own.
+        """
+        person = start = ClipPerson(self._person.views, self._person.background)  # each sequence chooses views anew
         for index in range(len(poses)):
-            if any(index == 0 or (of_frame[index] != of_frame[index - 1]).any() for of_frame in of_frames.values()):
-                person = self._person_in({garment: of_frame[index] for garment, of_frame in of_frames.items()})
+            if any(index == 0 or (of_frame[index] != of_frame[index - 1]).any() for of_frame in colors.values()):
+                person = self._person_in(start, {garment: of_frame[index] for garment, of_frame in colors.items()})
             if self._refiner is None:
                 yield person.frame(poses[index])
             else:
                 yield RefinedPerson(person.views[0], self._refiner).frame(poses[index])
 
-    def _person_in(self, colors: Mapping[Garment, np.ndarray]) -> ClipPerson:
+    def photo_in(self, colors: Mapping[Garment, Lab], number: int = 0) -> np.ndarray:
+        """Return a photo of the person (H, W, 3) uint8 as it is, with garments in colours."""
+        image = self._subject.photos[number].image
+        for garment, lab in colors.items():
+            image = self._paints[garment][number].apply(lab, image)
+        return image
+
+    def cloth(self, garment: Garment) -> np.ndarray:
+        """Return where the first photo shows the prevailing cloth of a garment, (H, W) bool: what colours replace."""
+        return self._paints[garment][0].cloth
+
+    def _person_in(self, person: ClipPerson, colors: Mapping[Garment, np.ndarray]) -> ClipPerson:
         """The person with garments in colours, L, a, b each."""
-        views = []
-        for number, (photo, view) in enumerate(zip(self._subject.photos, self._person.views, strict=True)):
-            image = photo.image
-            for garment, (lightness, a, b) in colors.items():
-                image = self._paints[garment][number].apply((lightness, a, b), image)
-            views.append(view.recolored(image))
-        return self._person.with_views(views)
+        labs: dict[Garment, Lab] = {garment: (float(c[0]), float(c[1]), float(c[2])) for garment, c in colors.items()}
+        views = [view.recolored(self.photo_in(labs, number)) for number, view in enumerate(person.views)]
+        return person.with_views(views)

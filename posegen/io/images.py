@@ -8,10 +8,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from posegen.errors import ImageError
 from posegen.io.records import MAX_PIXELS
 from posegen.io.storage import scratch_name
+
+_TITLE_HEIGHT, _TITLE_LETTERS = 20, 13  # pixels
+_INK = (20, 20, 20)
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2) -> np.ndarray:
@@ -23,6 +27,18 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2) -> np.ndarray:
         for j, picture in enumerate(row):
             sheet[i * (height + gap) :, j * (width + gap) :][:height, :width] = picture
     return sheet
+
+
+def titled_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], gap: int = 2) -> np.ndarray:
+    """Lay pictures out as `grid` does, with a line of text above each row; what does not fit is cut off."""
+    bands = [grid([row], gap) for row in rows]
+    width = max(band.shape[1] for band in bands)
+    parts = []
+    for band, title in zip(bands, titles, strict=True):
+        line = Image.new("RGB", (width, _TITLE_HEIGHT), "white")
+        ImageDraw.Draw(line).text((2, 2), title, fill=_INK, font=ImageFont.load_default(_TITLE_LETTERS))
+        parts += [np.asarray(line), np.pad(band, ((0, gap), (0, width - band.shape[1]), (0, 0)), constant_values=255)]
+    return np.concatenate(parts)
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

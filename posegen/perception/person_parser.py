@@ -27,6 +27,8 @@ from posegen.weights.shipped import load_shipped
 
 PARSER_SIZE = (256, 192)
 """Height and width of the crop that the network sees, in pixels."""
+_SURE = 200  # of 255: of a mask that shows the person
+_RIM = 0.006  # of the height: what is thinner at the border of a mask may be background
 _LEAST_SHARE = 0.02  # of the largest connected part of the person, below which a part is taken for a mistake
 
 _CERTAIN = 20.0  # difference of scores outside the crop
@@ -50,7 +52,9 @@ class PictureParser:
 
     def __call__(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Label one picture, see `parse_person`."""
-        return label_classes(self.logits(image, keypoints, mask))
+        scores = self.logits(image, keypoints, mask)
+        labels = label_classes(scores)
+        return labels if mask is None else fill_person(labels, scores, mask)
 
     @torch.inference_mode()
     def logits(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
@@ -109,6 +113,28 @@ def label_classes(scores: np.ndarray) -> np.ndarray:
         small = areas < _LEAST_SHARE * areas[1:].max()
         labels[small[parts]] = PersonClass.BACKGROUND
     return labels
+
+
+def fill_person(labels: np.ndarray, scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Label what a mask is sure of and the parser took for background, such as a sleeve in front of a dark floor.
+
+    Args:
+        labels: (H, W) uint8 of `PersonClass`.
+        scores: (H, W, 8) of the classes.
+        mask: (H, W) uint8, probability × 255 of the person.
+
+    Returns:
+        (H, W) uint8. Thin rims, where the mask is wider than the person, stay background.
+    """
+    person = (mask > _SURE).astype(np.uint8)
+    missing = person * (labels == PersonClass.BACKGROUND)
+    width = 2 * max(round(_RIM * len(mask)), 1) + 1
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    inside = missing * cv2.erode(person, brush, borderValue=1)
+    filled = labels.copy()
+    where = (inside | cv2.morphologyEx(missing, cv2.MORPH_OPEN, brush)) > 0
+    filled[where] = scores[where][:, 1:].argmax(axis=-1) + 1
+    return filled
 
 
 def _check(image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None) -> None:

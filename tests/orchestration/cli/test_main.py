@@ -137,6 +137,8 @@ def test_documented_commands_are_parsed(command, monkeypatch):
         "orchestration.cli.machine.completion_script",
         "orchestration.search.dashboard.serve_dashboard",
         "orchestration.tracking.register.register",
+        "orchestration.serving.serve.serve_videos",
+        "orchestration.app.server.serve_app",
         "posegen.weights.download.provide",
         "posegen.weights.download.verify",
         "posegen.weights.shipped.pack_shipped",

@@ -62,8 +62,8 @@ def test_an_action_is_one_video(animate_person, tmp_path):
     assert frames_of(made.videos[0]).shape == (5, 96, 64, 3)
     assert read_video(made.videos[0], size=None).fps == pytest.approx(25)
     sheet = cv2.imread(str(made.sheets[0]))
-    assert sheet.shape == (3 * 98 - 2, 5 * 66 - 2, 3)
-    assert sheet[98:194].max(axis=(0, 2)).any()  # the poses
+    assert sheet.shape == (3 * 118, 5 * 66 - 2, 3)
+    assert sheet[138:234].max(axis=(0, 2)).any()  # the poses
 
 
 def test_several_actions_are_a_folder(animate_person, tmp_path):

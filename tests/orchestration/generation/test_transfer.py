@@ -156,7 +156,7 @@ def test_a_person_is_rendered_by_the_shape_and_posture_network(behavior_run, sha
     frames = frames_of(made.rendered.videos[0])
     assert frames.shape == (WINDOW + 1, 96, 64, 3)
     sheet = cv2.imread(str(made.rendered.sheets[0]))
-    assert sheet.shape == (3 * 98 - 2, 10 * 66 - 2, 3) and sheet[98:194].max(axis=(0, 2)).any()  # the poses
+    assert sheet.shape == (3 * 118, 10 * 66 - 2, 3) and sheet[138:234].max(axis=(0, 2)).any()  # the poses
     beside = run_transfer(
         behavior_run, tmp_path / "y.mp4", settings_for(**seen, stick_figures=True, yaw=30.0, frames=5)
     )
@@ -170,7 +170,7 @@ def test_frames_are_what_the_network_renders_of_the_projected_motion(behavior_ru
     poses = fit_motion(motion, person.body, (96, 64)).keypoints
     expected = np.hstack(list(load_renderer(shape_run).frames(person, poses)))
     sheet = read_image(tmp_path / "x.sheet.png", size=None).images[0]  # as it is, where the video is encoded
-    shown = np.hstack([sheet[-96:, left : left + 64] for left in range(0, 4 * 66, 66)])
+    shown = np.hstack([sheet[-98:-2, left : left + 64] for left in range(0, 4 * 66, 66)])
     np.testing.assert_array_equal(shown, expected)
 
 

@@ -52,7 +52,7 @@ def test_one_video(generate_videos, tmp_path):
     assert made.videos == [tmp_path / "x.mp4"] and made.sheets == [tmp_path / "x.sheet.png"]
     assert made.num_frames == 4 and frames_of(made.videos[0]).shape == (4, 96, 64, 3)
     sheet = cv2.imread(str(made.sheets[0]))
-    assert sheet.shape == (3 * 98 - 2, 4 * 66 - 2, 3)
+    assert sheet.shape == (3 * 118, 4 * 66 - 2, 3)
 
 
 def test_many_clips_as_one_batch_are_those_rendered_alone(generate_videos, tmp_path):
@@ -82,7 +82,7 @@ def test_random_colours(generate_videos, tmp_path):
     made = generate_videos(["grace/squat"], "random", batch=2, sample="fitted", samples=3, seed=5)
     assert [path.name for path in made.videos] == [f"grace-squat-0-{number}.mp4" for number in (1, 2, 3)]
     assert [path.name for path in made.sheets] == ["grace-squat-0.sheet.png"]
-    assert cv2.imread(str(made.sheets[0])).shape[0] == 5 * 98 - 2  # content, poses, three videos
+    assert cv2.imread(str(made.sheets[0])).shape[0] == 5 * 118  # content, poses, three videos
     one, two, three = map(frames_of, made.videos)
     assert (one != two).any() and (two != three).any()
     again = generate_videos(["grace/squat"], "again", batch=2, sample="fitted", samples=3, seed=5)

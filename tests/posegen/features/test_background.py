@@ -87,17 +87,30 @@ def test_clip_of_a_person_who_stands_is_filled():
     assert np.abs(found.astype(float) - wall()).mean() < 5
 
 
-def test_picture_is_mirrored_beyond_its_border():
-    """A dark line at the border, as of a ceiling, is not smeared, and the floor does not appear above it."""
-    picture = np.full((40, 30, 3), 200, np.uint8)
-    picture[:2] = 10
-    picture[30:] = (120, 60, 20)
+def framed_picture(picture: np.ndarray) -> np.ndarray:
+    """A picture of 40 × 30 pixels in the middle of a frame, and what is behind nobody there."""
     frame, known = np.zeros((100, 50, 3), np.uint8), np.zeros((100, 50), bool)
     frame[50:90, 10:40], known[50:90, 10:40] = picture, True
-    filled = fill_background(frame, np.zeros((100, 50), np.uint8), standing_pose(), known)
-    assert (filled[known] == frame[known]).all()
+    return fill_background(frame, np.zeros((100, 50), np.uint8), standing_pose(), known)
+
+
+def test_picture_is_mirrored_beyond_its_border():
+    """A dark strip at the border, as of a ceiling, is not smeared, and the floor does not appear above it."""
+    picture = np.full((40, 30, 3), 200, np.uint8)
+    picture[:6] = 10
+    picture[30:] = (120, 60, 20)
+    filled = framed_picture(picture)
+    assert (filled[50:90, 10:40] == picture).all()
     above = filled[:50, :, 0]
     assert set(np.unique(above)) == {10, 200}  # nothing between, and no floor
-    assert (above[48:50] == 10).all() and (above[40:48] == 200).all()
+    assert (above[44:50] == 10).all() and (above[38:44] == 200).all()
     assert (filled[50:90, :10] == filled[50:90, 19:9:-1]).all()
     assert (filled[90:, 10:40] == (120, 60, 20)).all()
+
+
+def test_frame_of_a_picture_is_not_mirrored():
+    picture = np.full((40, 30, 3), 200, np.uint8)
+    picture[:1], picture[:, :2] = 0, 10
+    assert (framed_picture(picture)[:, :, 0] == 200).all()
+    picture[0, 15:] = 90  # no frame: of two colours
+    assert (framed_picture(picture)[49, 25:35, 0] == 90).all()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from posegen.features.patch_fill import fill_by_patches, fill_smoothly
+from posegen.features.membrane import fill_smoothly
+from posegen.features.patch_fill import fill_by_patches
 
 
 def hole_of(height: int, width: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import nn
 from posegen.errors import ConfigError
 from posegen.perception.garment_guess import guess_garments, person_probability
 from posegen.perception.garments import garment_masks, garments_of_classes, label_garments
-from posegen.perception.person_parser import PictureParser, label_classes
+from posegen.perception.person_parser import PictureParser, fill_person, label_classes
 from posegen.perception.selfie import Selfie
 from posegen.person_classes import PersonClass
 from tests.support.labelled_photos import studio_photos
@@ -115,3 +115,20 @@ def test_garments_by_heuristic_and_by_parser(cached, photo, monkeypatch):
         labels = label_garments(*clip, method)
         assert labels.shape == (1, 384, 256) and set(np.unique(labels)) == {0, 1, 2}
         assert iou(labels[0] == 2, photo.labels == PersonClass.LOWER) > 0.5
+
+
+def test_what_the_mask_is_sure_of_gets_a_class_and_thin_rims_do_not():
+    mask = np.zeros((100, 60), np.uint8)
+    mask[20:80, 10:50] = 255
+    labels = np.where(mask > 0, PersonClass.UPPER, 0).astype(np.uint8)
+    labels[60:80, 30:50] = 0  # a hand that was taken for background
+    labels[40, 30] = 0  # a hole
+    labels[20:80, 10] = 0  # a rim, where the mask is wider than the person
+    scores = np.zeros((100, 60, len(PersonClass)), np.float32)
+    scores[..., PersonClass.BACKGROUND] = 5
+    scores[..., PersonClass.UPPER], scores[60:80, 30:50, PersonClass.SKIN] = 1, 2
+    filled = fill_person(labels, scores, mask)
+    assert (filled[62:78, 32:48] == PersonClass.SKIN).all() and filled[40, 30] == PersonClass.UPPER
+    assert not filled[20:80, 10].any() and not filled[mask == 0].any()
+    mask[:] = 150  # not sure
+    assert (fill_person(labels, scores, mask) == labels).all()

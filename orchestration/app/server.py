@@ -1,0 +1,136 @@
+"""``posegen app``: the server of the page, on 127.0.0.1 alone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import webbrowser
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware import Middleware
+
+from orchestration.app.guards import LocalOnly
+from orchestration.app.render_queue import RenderQueue, Steps
+from orchestration.app.routes import ROUTES, handle_errors
+from orchestration.app.sessions import SessionStore
+from orchestration.app.settings import AppSettings
+from posegen.errors import ConfigError, PosegenError
+
+_HOST = "127.0.0.1"
+_STATIC = Path(__file__).with_name("static")
+_LARGEST_REQUEST = 2**16  # bytes, but of uploads, which have limits of their own
+_SWEEP_SECONDS = 60.0
+_GOODBYE_SECONDS = 2  # that open connections have at the end
+
+
+def create_app() -> FastAPI:
+    """Return the page and what it asks for. Its sessions and its queue live as long as it is served."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        queue = RenderQueue()
+        sessions = SessionStore(queue)
+        app.state.queue, app.state.sessions = queue, sessions
+        queue.submit("server", _warm_up(), kind="")
+        sweeper = asyncio.create_task(_sweep(sessions))
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            await asyncio.to_thread(queue.close)
+            sessions.close()
+
+    app = FastAPI(
+        title="posegen",
+        docs_url=None,  # their pages load scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        max_body_size=_LARGEST_REQUEST,
+        lifespan=lifespan,
+        middleware=[Middleware(LocalOnly)],
+    )
+    handle_errors(app)
+    app.include_router(ROUTES)
+    app.mount("/", StaticFiles(directory=_STATIC, html=True))
+    return app
+
+
+def serve_app(settings: AppSettings, on_ready: Callable[[str], object]) -> None:
+    """Serve the page until it is interrupted.
+
+    Args:
+        settings: How.
+        on_ready: Called with the page's address.
+
+    Raises:
+        ConfigError: The port is taken.
+    """
+    listener = _listen(settings.port)
+    address = f"http://{_HOST}:{listener.getsockname()[1]}/"
+    config = uvicorn.Config(
+        create_app(),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GOODBYE_SECONDS,
+        ws="none",
+    )
+    server = _Server(config, lambda: _announce(address, settings, on_ready))
+    with listener, suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], object]):
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+
+def _announce(address: str, settings: AppSettings, on_ready: Callable[[str], object]) -> None:
+    on_ready(address)
+    if not settings.no_browser:
+        with suppress(webbrowser.Error):
+            webbrowser.open(address)
+
+
+def _listen(port: int) -> socket.socket:
+    """Take the port. Raises ConfigError where something else has it."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HOST, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"port {port} is taken or not allowed: choose another --port, or --port 0") from error
+    return listener
+
+
+async def _sweep(sessions: SessionStore) -> None:
+    """End sessions that nobody uses."""
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        sessions.end_idle()
+
+
+def _warm_up() -> Steps:
+    """Load the networks before the first photo comes; without them, the first photo says what is missing."""
+    import numpy as np
+
+    from posegen.inference.photo import perceive_photo
+
+    yield
+    with suppress(PosegenError, OSError):
+        perceive_photo(np.full((96, 64, 3), 128, np.uint8))

@@ -1,0 +1,23 @@
+"""How the page is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from posegen.errors import ConfigError
+
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppSettings:
+    """How the page is served."""
+
+    port: int = 8765
+    """Port on 127.0.0.1; 0 takes a free one. Other machines cannot reach it."""
+    no_browser: bool = False
+    """Print the address, and open no browser."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= _LAST_PORT:
+            raise ConfigError(f"got port {self.port}, expected 0 to {_LAST_PORT}")

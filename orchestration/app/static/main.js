@@ -1,0 +1,19 @@
+// The page: a session, and its four panels.
+
+import { begin } from "./api.js";
+import { setUpActions } from "./actions.js";
+import { setUpColors } from "./colors.js";
+import { complain } from "./dom.js";
+import { setUpPerson } from "./person.js";
+import { setUpPreview } from "./preview.js";
+
+try {
+  const facts = await begin();
+  setUpPreview();
+  setUpColors();
+  setUpActions(facts);
+  setUpPerson(facts);
+  document.body.dataset.ready = "true";
+} catch (error) {
+  complain(error);
+}

@@ -1,0 +1,149 @@
+"""``posegen serve``: videos by HTTP, rendered by replicas on Ray Serve."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from orchestration.runtime.ray_session import start_ray
+from orchestration.serving.gateway import Gateway
+from orchestration.serving.renderer import Renderer
+from orchestration.serving.settings import ServeSettings
+from posegen.errors import ConfigError
+
+APP = "posegen"
+"""The application's name in Ray Serve."""
+_RENDERER = "renderer"
+_MOST_CONNECTIONS = 1000
+_HEALTH_SECONDS = 5.0  # between two looks at a replica
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is served, and where."""
+
+    address: str
+    figures: str
+    """Where Prometheus finds figures; empty where Ray exports none."""
+
+
+def serve_videos(settings: ServeSettings, on_ready: Callable[[Served], object]) -> None:
+    """Serve videos until the process is interrupted.
+
+    Args:
+        settings: How.
+        on_ready: Called once requests are answered.
+
+    Raises:
+        ConfigError: Ray Serve, an optional dependency, is not installed, the port is taken, or there is no such run.
+    """
+    served = start_serving(settings)
+    from ray import serve
+
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        on_ready(served)
+        stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        serve.shutdown()
+
+
+def start_serving(settings: ServeSettings) -> Served:
+    """Start replicas and the HTTP interface, and return when they answer. Raises ConfigError, see `serve_videos`."""
+    try:
+        from ray import serve
+        from ray.serve.exceptions import RayServeException
+    except ImportError:
+        raise ConfigError("serving needs more packages: install with `pip install 'posegen[serve]'`") from None
+    token = settings.read_token()
+    _require_free_port(settings)
+    if settings.run:
+        import posegen as pg
+
+        pg.load(settings.run, dataset=settings.dataset)  # a run that is none is refused here, in one line
+    start_ray()
+    listen = serve.HTTPOptions(host=settings.host, port=settings.port)
+    serve.start(http_options=listen, logging_config={"log_level": "ERROR"})
+    try:
+        serve.run(_application(settings, token), name=APP, route_prefix="/")
+    except (RuntimeError, RayServeException) as error:
+        serve.shutdown()
+        raise ConfigError(f"serving did not start: {error}") from None
+    return Served(f"http://{settings.host}:{settings.port}", _figures())
+
+
+def _require_free_port(settings: ServeSettings) -> None:
+    import socket
+
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((settings.host, settings.port))
+        except OSError as error:
+            where = f"port {settings.port} of {settings.host}"
+            raise ConfigError(f"{where} is taken or not allowed ({error.strerror}): choose another --port") from None
+
+
+def _figures() -> str:
+    import ray
+
+    node: dict[str, Any] = next(iter(ray.nodes()), {})
+    port = node.get("MetricsExportPort")
+    return f"http://{node['NodeManagerAddress']}:{port}/metrics" if port else ""
+
+
+def _application(settings: ServeSettings, token: str) -> Any:
+    """The gateway in front of the replicas."""
+    from ray import serve
+    from ray.exceptions import RayActorError
+    from ray.serve.exceptions import BackPressureError
+
+    assert settings.fewest_and_most is not None
+    fewest, most = settings.fewest_and_most
+    replicas: Any = serve.deployment(
+        Renderer,
+        name=_RENDERER,
+        ray_actor_options={"num_cpus": settings.cpus, "num_gpus": settings.gpus},
+        max_ongoing_requests=1,  # a video keeps a replica busy
+        max_queued_requests=settings.queue,
+        autoscaling_config={"min_replicas": fewest, "max_replicas": most, "target_ongoing_requests": 1},
+        health_check_period_s=_HEALTH_SECONDS,
+    )
+
+    def build() -> Any:  # called where the gateway runs
+        def renderer() -> Any:
+            return serve.get_deployment_handle(_RENDERER, APP)
+
+        async def render(*arguments: Any) -> bytes | str:
+            return await renderer().render.remote(*arguments)
+
+        async def stream(*arguments: Any) -> AsyncIterator[bytes]:
+            async for part in renderer().options(stream=True).stream.remote(*arguments):
+                yield part
+
+        gateway = Gateway(
+            render,
+            stream,
+            token=token,
+            knows_clips=bool(settings.run),
+            is_lost=lambda error: isinstance(error, RayActorError),
+            is_full=lambda error: isinstance(error, BackPressureError),
+        )
+        return gateway.build()
+
+    @serve.deployment(name="gateway", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=_MOST_CONNECTIONS)
+    @serve.ingress(build)
+    class Ingress:
+        """Starts after the renderer, and has nothing else to say."""
+
+        def __init__(self, renderer: Any):
+            self._renderer = renderer
+
+    deployed: Any = Ingress
+    return deployed.bind(replicas.bind(settings.run, settings.dataset))
