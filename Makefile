@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_STAMP := .venv/.installed-without-tests
 
-.PHONY: setup demo docs package person-parser test test-slow chaos fuzz mutants cluster-test bench lint clean
+.PHONY: setup demo docs package person-parser test test-slow audit chaos fuzz mutants cluster-test bench lint clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/pytest -o faulthandler_timeout=0 -m slow
+
+# Looks the pinned versions up in an advisory database (OSV), where it answers.
+audit: $(STAMP)
+	.ci/audit
 
 # The documentation as a site: docs/_build/html/index.html
 docs: $(STAMP)

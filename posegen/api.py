@@ -23,13 +23,14 @@ from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from posegen.inference.color_sheet import ColorSheet, ColorSheetSettings, draw_color_sheet
+from posegen.inference.option_use import PHOTO, RUN, is_used
 from posegen.inference.people import load_person, open_clips
 from posegen.inference.photo_video import plan_photo_videos
 from posegen.inference.renderers import load_renderer
 from posegen.inference.requested_codes import ColorSettings, choose_codes
 from posegen.inference.requested_motions import MotionSettings
 from posegen.inference.run_video import PersonOfRun, PoseSettings, sequences_of_motions, sequences_of_poses
-from posegen.inference.shown_person import PhotoSettings
+from posegen.inference.shown_person import CodedViewSettings, PhotoSettings
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_picture
 from posegen.io.output_files import OverwriteSettings
@@ -168,9 +169,9 @@ class PhotoRenderer:
             >>> video = pg.load().render("ann.jpg", action="wave", upper="teal")
             >>> video.save("wave.mp4")
         """
-        asked = _Asked(options)
+        asked = _Asked(options, PHOTO)
         moves, colors, view = asked.read(MotionSettings), asked.read(ColorSettings), asked.read(PhotoSettings)
-        asked.require_all_known("a photo", unused=("exact_color",))
+        asked.require_all_known(unused=("exact_color",))
         _require_motion(moves, view.poses)
         planned = plan_photo_videos(Path(photo), moves, colors, view)
         [video] = planned.videos
@@ -213,11 +214,11 @@ class RunRenderer:
         Raises:
             PosegenError: The person cannot be found, or an option cannot be read or does not fit.
         """
-        asked = _Asked(options)
+        asked = _Asked(options, RUN)
         poses = fspath(options.get("poses", ""))
         asked.drop("poses")
         moves, colors = asked.read(MotionSettings), asked.read(ColorSettings)
-        asked.require_all_known("a run", unused=tuple(one.name for one in fields(PhotoSettings)))
+        asked.require_all_known()
         _require_motion(moves, poses)
         if poses and moves.is_given:
             raise ConfigError("got poses and a motion, expected one of them")
@@ -305,22 +306,27 @@ def colorways(
         >>> pg.colorways("ann.jpg", upper=["teal", "black", "#ffd1dc"]).save("sheet.png")
     """
     settings = ColorSheetSettings(
-        upper=tuple(upper), lower=tuple(lower), action=action, view=PhotoSettings(size=size, person=person)
+        upper=tuple(upper), lower=tuple(lower), action=action, view=CodedViewSettings(size=size, person=person)
     )
     made: ColorSheet = draw_color_sheet(Path(photo), settings)
     return Sheet(made.image, made.reports, made.notes, (Path(photo), settings))
 
 
 class _Asked:
-    """Options by name, from which settings are read as the command line reads them."""
+    """Options by name, from which settings are read as the command line reads them.
 
-    def __init__(self, options: RenderOptions):
-        self._options = dict(options)
+    Args:
+        options: The options.
+        subject: What they are for, see `option_use`.
+    """
+
+    def __init__(self, options: RenderOptions, subject: str):
+        self._options, self._subject = dict(options), subject
         self._known: set[str] = set()
 
     def read(self, settings: type[SettingsType]) -> SettingsType:
         """Make settings of the options that they have."""
-        names = {one.name for one in fields(settings)}  # type: ignore[arg-type]
+        names = {one.name for one in fields(settings) if is_used(one, self._subject)}  # type: ignore[arg-type]
         self._known |= names
         return settings(**{name: _plain(name, x) for name, x in self._options.items() if name in names})
 
@@ -328,13 +334,13 @@ class _Asked:
         """Leave an option out."""
         self._options.pop(name, None)
 
-    def require_all_known(self, source: str, unused: Sequence[str]) -> None:
-        """Raise ConfigError for an option that nothing has read, or that a source makes no use of."""
+    def require_all_known(self, unused: Sequence[str] = ()) -> None:
+        """Raise ConfigError for an option that nothing has read, or of which what it is for makes no use."""
         wrong = [name for name in self._options if name not in self._known or name in unused]
         if wrong:
             similar = difflib.get_close_matches(wrong[0], self._known - set(unused), n=1)
             hint = f": did you mean {similar[0]!r}?" if similar else ""
-            raise ConfigError(f"{source} takes no option {wrong[0]!r}{hint}")
+            raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}{hint}")
 
 
 def _plain(name: str, value: object) -> object:

@@ -167,7 +167,9 @@ def _options(scene: ResolvedScene) -> dict[str, object]:
         if color := getattr(scene.colors, name):
             options[name] = scene.shown.get(color, color)
     defaults = PhotoSettings()
-    for name in ("size", "person", "travel"):
+    if scene.view.height_and_width != defaults.height_and_width:
+        options["size"] = scene.view.size
+    for name in ("person", "travel"):
         if getattr(scene.view, name) != getattr(defaults, name):
             options[name] = getattr(scene.view, name)
     return options | ({"seed": request.seed} if request.seed else {})

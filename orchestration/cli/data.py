@@ -10,7 +10,7 @@ from orchestration.cli.progress import CountProgress
 from orchestration.data.colorize import ColorizeSettings
 from orchestration.data.h36m_extract import ExtractSettings
 from orchestration.data.h36m_process import ProcessSettings
-from orchestration.data.motion_conversion import ReadSettings
+from orchestration.data.motion_files import ReadSettings
 from orchestration.data.pairs import PairSettings
 from orchestration.data.parsing import ParsingSettings
 from orchestration.data.prepare import PrepareSettings

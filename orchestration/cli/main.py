@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from collections.abc import Sequence
 
 from rich.logging import RichHandler
@@ -24,8 +23,10 @@ from orchestration.cli.train import TRAINING_COMMANDS, train_group
 from orchestration.cli.video import VIDEO_COMMANDS
 from orchestration.cli.weights import WEIGHTS_COMMANDS
 from orchestration.errors import naming_system_errors
-from orchestration.runtime.termination import TERMINATED, exit_on_sigterm
+from orchestration.runtime.termination import TERMINATED, exiting_on_sigterm
+from orchestration.runtime.threads import one_thread
 from posegen.errors import PosegenError, hide_credentials, in_one_line
+from posegen.io.storage import without_user
 
 _STOPPED = "posegen: stopped; the same command goes on from what is finished"
 _INTERRUPTED = 130
@@ -44,11 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     for name in ("posegen.tracking", "posegen.checkpoints"):  # new files of MLflow, epochs that stand for runs
         logging.getLogger(name).setLevel(logging.INFO)
-    if threading.current_thread() is threading.main_thread():
-        exit_on_sigterm()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    own = given.index("--") if "--" in given else len(given)  # what follows is another machine's command
     try:
-        with naming_system_errors():
-            build_app().parse("posegen", sys.argv[1:] if arguments is None else arguments)()
+        with exiting_on_sigterm(), one_thread(), naming_system_errors():
+            build_app().parse("posegen", [*map(without_user, given[:own]), *given[own:]])()
     except PosegenError as error:
         errors.print("posegen:", in_one_line(error), markup=False)
         sys.exit(USAGE_ERROR)

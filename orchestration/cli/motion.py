@@ -15,8 +15,9 @@ from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section, arg
 from orchestration.cli.progress import CountProgress
-from orchestration.data.motion_conversion import ConversionSettings, ReadSettings, SplitSettings
+from orchestration.data.motion_conversion import ConversionSettings, SplitSettings
 from orchestration.data.motion_curation import BuildSettings
+from orchestration.data.motion_files import ReadSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.generation.motions import GenerateMotionSettings
 from posegen.errors import UsageError
@@ -195,7 +196,7 @@ def _show(
         posegen motion show walk.bvh pictures
         posegen motion show walk.bvh vibe_output.pkl pictures --fps 30
     """
-    from orchestration.data.motion_conversion import read_some
+    from orchestration.data.motion_files import read_some
     from orchestration.generation.motions import picture_files, write_pictures
 
     if len(paths) < 2:

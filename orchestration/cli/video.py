@@ -23,10 +23,11 @@ from orchestration.generation.transfer import TransferSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
 from posegen.checkpoints.run_record import dataset_of, is_run_folder
 from posegen.errors import ConfigError
+from posegen.inference.option_use import PHOTO, RUN, require_used
 from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_motions import MotionSettings
 from posegen.inference.run_video import PoseSettings
-from posegen.inference.shown_person import PhotoSettings
+from posegen.inference.shown_person import PhotoSettings, ViewSettings
 from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 
@@ -113,6 +114,7 @@ def _animate(
 
     is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))
     if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
+        require_used(PHOTO, source, colors)
         with CountProgress(console, "frames") as progress:
             made = animate_photo(
                 Path(run), moves=moves, output=output, colors=colors, view=view, on_frame=progress.update
@@ -120,6 +122,7 @@ def _animate(
     else:
         if Path(run).is_dir() and not is_run:
             raise ConfigError(f"{run} is a folder without a run, expected a photo, a video of the person or a run")
+        require_used(RUN, view)
         content, dataset = source.require_content(), source.dataset or dataset_of(run)
         if view.poses is None:
             made = animate(run, dataset, content=content, moves=moves, output=output, colors=colors)
@@ -156,7 +159,7 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
 
 
 @VIDEO_COMMANDS.command("preview")
-def _preview(photo: Positional[Path], out: Path, view: PhotoSettings, writing: OverwriteSettings) -> None:
+def _preview(photo: Positional[Path], out: Path, view: ViewSettings, writing: OverwriteSettings) -> None:
     """Show how posegen sees a photo, and which actions suit it.
 
     Writes a picture with photo, pose, classes of pixels, layers and background side by side. Prints what the photo

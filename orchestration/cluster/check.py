@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cluster.rules import RULES, Cluster, Finding, texts
+from orchestration.cluster.tokens import find_open_places
 from posegen.errors import ClusterError, first_line
 from posegen.io.records import parse_partial
 from posegen.io.storage import expand_home
@@ -123,11 +123,4 @@ def _still_open(cluster: Cluster, content: dict[str, Any]) -> Iterator[str]:
             hint = ": `ray get-auth-token --generate` makes it" if ".ray" in local else ""
             yield f"file_mounts: {local} is not there{hint}"
         elif ".ray" in local:
-            yield from _open_tokens(expand_home(local))
-
-
-def _open_tokens(place: Path) -> Iterator[str]:
-    """What others can read of a token, or of the folder that it is in."""
-    for path, mode in ((place, 0o700 if place.is_dir() else 0o600), (place / "auth_token", 0o600)):
-        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-            yield f"file_mounts: others can read {path}: `chmod {mode:o} {path}`"
+            yield from (f"file_mounts: {place}" for place in find_open_places(expand_home(local)))

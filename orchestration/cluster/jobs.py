@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import shlex
-import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestration.cluster.tokens import close_token
 from posegen.errors import ClusterError, first_line
 
 if TYPE_CHECKING:
@@ -292,21 +292,6 @@ def _token_headers() -> dict[str, str]:
         close_token(path)
         token = path.read_text().strip()
     return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def close_token(path: Path) -> None:
-    """Let a token's owner alone read it: who has it runs code on the cluster.
-
-    Raises ClusterError where others can read it and that cannot be changed.
-    """
-    for place, mode in ((path, 0o600), (path.parent, 0o700)):
-        if place == path.parent and place.name != ".ray":
-            continue  # a folder of something else, too
-        if stat.S_IMODE(place.stat().st_mode) & ~mode:
-            try:
-                place.chmod(mode)
-            except OSError as error:
-                raise ClusterError(f"others can read {place}: make it yours alone, `chmod {mode:o} {place}`") from error
 
 
 def _quote(argument: str) -> str:

@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from orchestration.data.incremental import describe_changes
+from orchestration.data.motion_files import FoundMotion, FoundMotions, ReadSettings, find_motions
 from orchestration.data.rejections import REJECTED, Rejection, save_rejections
-from orchestration.data.video_files import DEFAULT_PERSON, compile_pattern
+from orchestration.data.video_files import DEFAULT_PERSON
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
+from orchestration.runtime.threads import map_in_processes, num_processes, one_thread
 from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, SplitRule, hash_joints, write_motions
-from posegen.datasets.motion_formats import FORMATS, ImportOptions, MotionSource, detect, read
-from posegen.datasets.motion_formats.axes import UpAxis
+from posegen.datasets.motion_formats import FORMATS
 from posegen.datasets.motion_formats.bvh import write_bvh
-from posegen.datasets.motion_formats.contents import TORCH_SUFFIXES
 from posegen.datasets.motions import MotionDatasetInfo, MotionEntry
 from posegen.errors import ConfigError, MotionError, PosegenError
 from posegen.io.output_files import KEEP_FILES, OverwriteSettings
-from posegen.io.pickles import SUFFIXES
-from posegen.io.records import parse_json
-from posegen.io.storage import StorageFolder, expand_home
+from posegen.io.storage import StorageFolder
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro
 from posegen.motion.motion import Motion, write_motion
@@ -43,70 +38,10 @@ from posegen.synthetic.motions import NUM_SUBJECTS, generate_corpus
 CONVERSION_VERSION = 1
 """Part of every motion's key: counts the changes to the code that make another motion of the same file."""
 
-MOTION_SUFFIXES = frozenset((".bvh", ".npz", ".npy", *TORCH_SUFFIXES, *SUFFIXES))
-"""Files in folders with these endings are taken for motions; all others are passed over."""
-
-if TYPE_CHECKING:
-    FormatName = str
-else:
-    FormatName = Literal["", *FORMATS]
-"""A format of motion files, or nothing where their content decides."""
-
 _PARE_BETA = 1.0  # of its One-Euro filter; VIBE's is the default
 _NOTES = 12  # lines of a dataset's notes, the most frequent ones
-_WHOLE = ("dataset", "ntu13", "uestc")  # formats of folders
-
-
-@dataclass(frozen=True)
-class ReadSettings:
-    """How files of motions are read."""
-
-    format: FormatName = ""
-    """Format of the files; by default it is recognised by their content."""
-    fps: float | None = None
-    """Frames per second of files without a frame rate: VIBE's, PARE's, HumanAct12's. Where one file is given, it
-    overrules the rate that the file states; of several, those that state one keep it."""
-    root: Literal["zero", "weak-camera"] = "zero"
-    """Place of an estimator's person: the origin, or where each frame's weak-perspective camera puts them, which jumps
-    and has a depth only up to the focal length."""
-    unit: float | None = None
-    """Metres of a BVH file's unit; by default metres, centimetres, millimetres, inches, CMU's unit, decimetres or feet,
-    by the body's height."""
-    height: float | None = None
-    """Metres: height of the body, such as 1.7, which tells the unit where none of them fits."""
-    up: UpAxis = ""
-    """Axis that points up in the file: x, y or z; by default the body tells, from hips to head with the feet below."""
-    joints: Path | None = None
-    """JSON file with names of a BVH file's joints by SMPL's, {"left_hip": "bone_7", …}, for those not understood."""
-
-    def __post_init__(self) -> None:
-        for name in ("fps", "unit", "height"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise ConfigError(f"{name} is {value}, expected a positive number")
-
-    @property
-    def options(self) -> ImportOptions:
-        """What importers want to know. Raises ConfigError where the file of joints is none."""
-        return ImportOptions(
-            fps=self.fps,
-            root=self.root,
-            unit=self.unit,
-            height=self.height,
-            up=self.up,
-            joints=_read_joints(self.joints),
-        )
-
-
-def _read_joints(path: Path | None) -> dict[str, str]:
-    """Names of joints by those of SMPL-24."""
-    if path is None:
-        return {}
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--joints {path} cannot be read: {error}") from None
-    return parse_json(dict[str, str], text, f"--joints {path}", ConfigError)
+_AS_FOUND = ReadSettings()
+_SECONDS_EACH = 0.03  # of CPU to find rotations for a motion of three seconds
 
 
 @dataclass(frozen=True)
@@ -149,33 +84,12 @@ class SplitSettings:
 class ConversionSettings:
     """How files of motions become a dataset."""
 
-    reading: ReadSettings = ReadSettings()
+    reading: ReadSettings = _AS_FOUND
     """How the files are read."""
     edits: EditSettings = EditSettings()
     """How the motions are edited."""
     splits: SplitSettings = SplitSettings()
     """Person and action of each file, and the train/test split."""
-
-
-@dataclass(frozen=True)
-class FoundMotion:
-    """A motion of one of the files, with its format."""
-
-    format: str
-    motion: MotionSource
-
-
-@dataclass(frozen=True)
-class FoundMotions:
-    """What is in files and folders."""
-
-    motions: list[FoundMotion]
-    rejections: list[Rejection]
-    """Of files that are broken."""
-    inputs: frozenset[Path]
-    """The files that motions are in, or should be, and folders that are broken as a whole."""
-    overrule: bool = True
-    """Whether one file or dataset was given, whose own frame rate `ReadSettings.fps` overrules."""
 
 
 @dataclass
@@ -186,6 +100,13 @@ class Edited:
     """Metres between joints as they were and as rotations pose them, of each motion without rotations."""
     notes: Counter[str] = field(default_factory=Counter)
     """What had to be changed or guessed to read the motions, and of how many."""
+
+    def add(self, edited: EditedMotion) -> Motion:
+        """Note what was done to a motion, and return it."""
+        self.notes.update(edited.notes)
+        if edited.errors is not None:
+            self.errors.append(edited.errors)
+        return edited.motion
 
     def __str__(self) -> str:
         if not self.errors:
@@ -226,122 +147,40 @@ class Converted:
         return text + (f", {len(self.rejections):,} rejected (see {REJECTED})" if self.rejections else "")
 
 
-# ---- What there is
-
-
-def find_motions(
-    paths: Sequence[Path], settings: ReadSettings, pattern: str = "", leave_out: StorageFolder | None = None
-) -> FoundMotions:
-    """Find the motions in files and folders.
-
-    A folder is a dataset that an importer knows, or it is searched for files of motions; in it, what is broken is a
-    rejection, and a file that is named is not.
-
-    Args:
-        paths: Files and folders.
-        settings: How they are read.
-        pattern: How paths below a folder, or names of files that are given, tell person and action, see
-            `orchestration.data.video_files.find_videos`.
-        leave_out: A folder that is not searched: what was converted earlier.
-
-    Raises:
-        FileNotFoundError: There is nothing at one of the paths.
-        MotionError: A named file is broken, or there are no motions at all.
-    """
-    parse = compile_pattern(pattern) if pattern else None
-    outside = Path(leave_out.uri).resolve() if leave_out and leave_out.is_local else None
-    found: list[FoundMotion] = []
-    rejections: list[Rejection] = []
-    broken: list[Path] = []
-    alone = len(paths) == 1 and _is_one(expand_home(paths[0]), settings)
-    options = replace(settings.options, overrule=alone)
-    for path in map(expand_home, paths):
-        if path.is_dir() and _is_one(path, settings):
-            found += _read(path, settings.format, options)
-        elif not path.is_dir():
-            found += _rename(_read(path, settings.format, options), path, path.name, parse)
-        else:
-            for inside in _walk(path, outside):
-                try:
-                    motions = _read(inside, settings.format, options)
-                    found += _rename(motions, inside, inside.relative_to(path).as_posix(), parse)
-                except (PosegenError, OSError) as error:
-                    rejections.append(Rejection(str(inside), reason_of(error)))
-                    broken.append(inside)
-    if not found:
-        some = f": {rejections[0].reason}" if rejections else ""
-        raise MotionError(f"no motions in {', '.join(map(str, paths))}{some}")
-    files = {file for one in found for file in one.motion.files}
-    return FoundMotions(found, rejections, frozenset(files.union(broken)), alone)
-
-
-def read_some(paths: Sequence[Path], settings: ReadSettings, most: int) -> list[tuple[str, Motion]]:
-    """Read the first motions of files and folders, with their names. Raises ValueError where one of them is broken."""
-    found = find_motions(paths, settings).motions
-    return [(one.motion.name, one.motion.load()) for one in found[:most]]
-
-
-def _is_one(path: Path, settings: ReadSettings) -> bool:
-    """Whether a path is a file, or a folder that is one dataset or motion."""
-    return not path.is_dir() or settings.format in _WHOLE or bool(_format_of(path))
-
-
-def _read(path: Path, format: FormatName, options: ImportOptions) -> list[FoundMotion]:
-    name = format or detect(path)
-    motions = read(path, options, name)
-    return [FoundMotion(str(name), motion) for motion in motions]
-
-
-def _format_of(folder: Path) -> str | None:
-    """The format of a folder as a whole; None where only its files can have one."""
-    with suppress(MotionError):  # a file inside is broken, which is told when it is read
-        return detect(folder)
-    return None
-
-
-def _walk(folder: Path, leave_out: Path | None) -> Iterator[Path]:
-    """Files of motions, and folders that are one motion or a dataset, below a folder."""
-    for name, folders, files in os.walk(folder):
-        parent = Path(name)
-        folders[:] = sorted(
-            inside for inside in folders if not inside.startswith(".") and (parent / inside).resolve() != leave_out
-        )
-        whole = [inside for inside in folders if _format_of(parent / inside)]
-        yield from (parent / inside for inside in whole)
-        folders[:] = [inside for inside in folders if inside not in whole]
-        paths = (parent / file for file in sorted(files) if not file.startswith("."))
-        yield from (path for path in paths if path.suffix.lower() in MOTION_SUFFIXES)
-
-
-def _rename(found: list[FoundMotion], path: Path, relative: str, pattern: re.Pattern[str] | None) -> list[FoundMotion]:
-    """Give motions the person and the action that a pattern reads from a path. Raises MotionError where it does not."""
-    if pattern is None:
-        return found
-    match = pattern.fullmatch(unicodedata.normalize("NFC", relative))
-    if match is None:
-        raise MotionError(f"{path}: its name does not match the pattern")
-    person, action = match.groupdict().get("person"), match["action"]
-    return [
-        replace(one, motion=replace(one.motion, person=person or one.motion.person, action=action)) for one in found
-    ]
-
-
 # ---- What becomes of it
 
 
-def load_edited(found: FoundMotion, settings: EditSettings, edited: Edited) -> Motion:
+class EditedMotion(NamedTuple):
+    """A motion that was read and edited."""
+
+    motion: Motion
+    notes: tuple[str, ...]
+    """What had to be changed or guessed to read it."""
+    errors: np.ndarray | None
+    """(T, 24) metres between joints as they were and as rotations pose them; None where it came with rotations."""
+
+
+def load_edited(found: FoundMotion, settings: EditSettings) -> EditedMotion:
     """Read a motion and edit it. Raises PosegenError where it is broken."""
-    motion = found.motion.load()
-    edited.notes.update(motion.notes)
+    loaded = motion = found.motion.load()
     if settings.filter == "one-euro" and found.format == "pare":
         motion = one_euro(motion, beta=_PARE_BETA)
     elif settings.filter != "none":
         motion = FILTERS[settings.filter](motion)
+    errors = None
     if settings.rotations and motion.rot6d is None:
-        made = find_rotations(motion)
-        motion = made.motion
-        edited.errors.append(made.errors)
-    return motion if settings.rate is None else resample(motion, settings.rate)
+        motion, errors = find_rotations(motion)
+    if settings.rate is not None:
+        motion = resample(motion, settings.rate)
+    return EditedMotion(motion, loaded.notes, errors)
+
+
+def _try_to_edit(found: FoundMotion, settings: EditSettings) -> EditedMotion | str:
+    """The motion, or the reason why it is rejected, as both travel between processes."""
+    try:
+        return load_edited(found, settings)
+    except (PosegenError, OSError) as error:
+        return reason_of(error)
 
 
 def convert_one(
@@ -378,7 +217,8 @@ def convert_one(
         raise MotionError("a .bvh file has rotations: leave --no-rotations out")
     writing.require_writable([out], paths, [Path(file) for file in chosen[0].motion.files])
     edited = Edited()
-    motion = load_edited(chosen[0], edits, edited)
+    with one_thread():
+        motion = edited.add(load_edited(chosen[0], edits))
     if out.suffix == ".bvh":
         write_bvh(StorageFolder(out.parent), out.name, motion)
     else:
@@ -426,28 +266,8 @@ def write_found(
     actions = FORMATS[formats.pop()].actions if len(formats) == 1 and not settings.splits.pattern else ()
     build = MotionBuild(StorageFolder(out), actions, found.inputs)
     keys, unread = _find_keys(found, settings, actions)
-    edited, rejected, done = Edited(), [*found.rejections, *unread], 0
-    total = sum(build.find_converted(key) is None for key, _ in keys)
-    sources: dict[tuple[str, str, str], str] = {}
-    for key, one in keys:
-        source = one.motion
-        try:
-            entry = build.find_converted(key)
-            named = None if entry else _named(one, load_edited(one, settings.edits, edited), actions)
-            identity = _identity(entry, named)
-            if identity in sources:
-                raise MotionError(f"{source.source} is the same motion as {sources[identity]}")
-            sources[identity] = source.source
-        except (PosegenError, OSError) as error:
-            rejected.append(Rejection(source.source, reason_of(error)))
-        else:
-            if entry:
-                build.keep(entry, source.source, source.split)
-            if named:
-                build.write(named, key)
-        if not entry:
-            done += 1
-            on_progress(done, total)
+    edited = Edited()
+    rejected = [*found.rejections, *unread, *_add_all(build, keys, settings.edits, edited, on_progress)]
     if len(rejected) == len(found.motions) + len(found.rejections):
         raise MotionError(f"none of the motions can be used: {rejected[0].reason}")
     save_rejections(build.folder, rejected)
@@ -459,6 +279,47 @@ def write_found(
         f"{note} ({count:,} motions)" if count > 1 else note for note, count in edited.notes.most_common(_NOTES)
     )
     return Converted(build.folder, info, build.num_made, build.num_removed, rejected, edited if tells else None, notes)
+
+
+def _add_all(
+    build: MotionBuild,
+    keys: Sequence[tuple[str, FoundMotion]],
+    edits: EditSettings,
+    edited: Edited,
+    on_progress: ProgressCallback,
+) -> list[Rejection]:
+    """Keep or make the motions of a build, and return those that it cannot have, with their reasons."""
+    todo = [one for key, one in keys if build.find_converted(key) is None]
+    processes = num_processes(len(todo), _SECONDS_EACH)
+    rejected, done = [], 0
+    sources: dict[tuple[str, str, str], str] = {}
+    with closing(map_in_processes(partial(_try_to_edit, settings=edits), todo, processes)) as made:
+        for key, one in keys:
+            source, entry = one.motion, build.find_converted(key)
+            try:
+                named = None if entry else _named(one, edited.add(_made(next(made))), build.actions)
+                identity = _identity(entry, named)
+                if identity in sources:
+                    raise MotionError(f"{source.source} is the same motion as {sources[identity]}")
+                sources[identity] = source.source
+            except PosegenError as error:
+                rejected.append(Rejection(source.source, reason_of(error)))
+            else:
+                if entry:
+                    build.keep(entry, source.source, source.split)
+                if named:
+                    build.write(named, key)
+            if not entry:
+                done += 1
+                on_progress(done, len(todo))
+    return rejected
+
+
+def _made(result: EditedMotion | str) -> EditedMotion:
+    """The motion that was made. Raises MotionError where it was not."""
+    if isinstance(result, str):
+        raise MotionError(result)
+    return result
 
 
 def _find_keys(

@@ -14,15 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from orchestration.data.motion_conversion import (
-    ConversionSettings,
-    Converted,
-    FoundMotion,
-    FoundMotions,
-    ReadSettings,
-    find_motions,
-    write_found,
-)
+from orchestration.data.motion_conversion import ConversionSettings, Converted, write_found
+from orchestration.data.motion_files import FoundMotion, FoundMotions, ReadSettings, find_motions
 from orchestration.data.rejections import Rejection
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress

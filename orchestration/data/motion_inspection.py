@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestration.data.motion_conversion import ReadSettings
+from orchestration.data.motion_files import ReadSettings
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.motion_formats import FORMATS, MotionSource, detect, read
 from posegen.datasets.motion_formats.fields import Field, list_fields

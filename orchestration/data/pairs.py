@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from orchestration.data.motion_conversion import ReadSettings, find_motions
+from orchestration.data.motion_files import ReadSettings, find_motions
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from orchestration.runtime.progress import ProgressCallback, ignore_progress

@@ -7,6 +7,7 @@ no more, and what goes wrong with one video, down to the death of the process th
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from orchestration.data.clip_sheets import SHEETS, sheet_name
 from orchestration.data.incremental import ClipBuild, delete_clip, describe_changes
 from orchestration.data.preparation_page import PAGE, clip_of_key, write_preparation_page
 from orchestration.data.rejections import REJECTED, REJECTED_BEFORE, Rejection, load_rejections, save_rejections
-from orchestration.data.video_files import VideoContent, describe_passed_over, find_videos, read_contents
+from orchestration.data.video_files import VideoContent, find_videos, read_contents
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_data import Row, RowWork
 from posegen.datasets.clip_files import INDEX_FILE, ClipInfo
@@ -59,7 +60,6 @@ class PrepareSummary:
 
     def lines(self) -> list[str]:
         """The splits, what was rejected and why, and the notes, for people to read."""
-        splits = [f"{split}: {_few_of(groups)}" for split, groups in self.splits.items()]
         by_reason: dict[str, list[str]] = {}
         for one in self.rejections:
             by_reason.setdefault(_NUMBERS.sub("…", one.reason), []).append(one.source)
@@ -68,7 +68,11 @@ class PrepareSummary:
             f"rejected: {_few_of([_short(source) for source in sources])}: {first[kind]}"
             for kind, sources in by_reason.items()
         ]
-        return [*splits, *rejected, *self.notes]
+        return [*self.split_lines(_NAMED), *rejected, *self.notes]
+
+    def split_lines(self, most: int) -> list[str]:
+        """What is in each split, with so many names at most."""
+        return [f"{split}: {_few_of(groups, most)}" for split, groups in self.splits.items()]
 
     def __str__(self) -> str:
         share = 100 * self.num_usable / max(self.num_frames, 1)
@@ -80,10 +84,10 @@ class PrepareSummary:
         return text
 
 
-def _few_of(names: Sequence[str]) -> str:
+def _few_of(names: Sequence[str], most: int = _NAMED) -> str:
     """Names in one line: all of a few, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "") or "none"
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "") or "none"
 
 
 def _short(source: str) -> str:
@@ -115,50 +119,54 @@ def prepare_videos(
         WeightsError: Weights of a backend cannot be had.
     """
     videos, dataset = expand_home(videos).absolute(), StorageFolder(out)
-    sources, rejections = find_videos(videos, settings.pattern)
+    found = find_videos(videos, settings.pattern)
     if settings.restart:
         _clear(dataset)
     _check_same_settings(dataset, settings)
     beside = any(not backend.weights for backend in settings.backends().values())
-    contents, unread = read_contents(sources, beside=beside)
+    contents, unread = read_contents(found.sources, beside=beside)
     build, refused = ClipBuild(dataset), load_rejections(dataset)
     plan = _make_plan(contents, videos, build, refused, settings)
     results = _make_clips(plan.todo, build, settings, on_progress)
-    failures = [
-        Rejection(
-            plan.wanted[result.clip_id]["source"],
-            result.reason,
-            _key(result.clip_id, settings) if result.is_final else "",
-        )
-        for result in results
-        if result.reason
-    ]
+    failures = _reject_failures(results, plan, settings)
     unaccepted = _delete_stale(build, plan, settings)
-    rejections = sorted([*rejections, *unread, *plan.rejections, *failures, *unaccepted], key=lambda one: one.source)
+    rejections = sorted(
+        [*found.rejections, *unread, *plan.rejections, *failures, *unaccepted], key=lambda one: one.source
+    )
     info = _describe_dataset(build, settings)
     build.finish(info)
     others = [one for one in refused if not Path(one.source).is_relative_to(videos)]
     save_rejections(dataset, [*others, *rejections])
-    kept = build.entries.values()
-    passed_over = describe_passed_over(videos)
-    notes = {result.clip_id: result.notes for result in results if result.notes}
-    summary = PrepareSummary(
-        dataset=dataset,
-        num_clips=len(kept),
-        num_frames=sum(entry.info.num_frames for entry in kept),
-        num_usable=sum(entry.num_usable for entry in kept),
-        num_made=build.num_made,
-        num_removed=build.num_removed,
-        rejections=rejections,
-        splits=info.splits,
-        notes=tuple(dict.fromkeys(line for text in (*notes.values(), passed_over) for line in text.splitlines())),
-    )
+    notes = _lines_of(*(result.notes for result in results), found.passed_over)
+    summary = _summarize(build, info.splits, rejections, notes)
     if plan.todo or build.num_removed or not dataset.exists(PAGE):
         _write_page(build, [*others, *rejections], summary)
     if not build.entries.keys() & plan.wanted.keys():
         some = "; ".join(f"{Path(rejection.source).name}: {rejection.reason}" for rejection in rejections[:3])
         raise DatasetError(f"none of the videos in {videos} gives a clip ({some}); see {dataset}/{PAGE}")
     return summary
+
+
+def _summarize(
+    build: ClipBuild, splits: dict[str, list[str]], rejections: list[Rejection], notes: tuple[str, ...]
+) -> PrepareSummary:
+    kept = build.entries.values()
+    return PrepareSummary(
+        dataset=build.folder,
+        num_clips=len(kept),
+        num_frames=sum(entry.info.num_frames for entry in kept),
+        num_usable=sum(entry.num_usable for entry in kept),
+        num_made=build.num_made,
+        num_removed=build.num_removed,
+        rejections=rejections,
+        splits=splits,
+        notes=notes,
+    )
+
+
+def _lines_of(*texts: str) -> tuple[str, ...]:
+    """The lines of some texts, each once."""
+    return tuple(dict.fromkeys(line for text in texts for line in text.splitlines()))
 
 
 def _write_page(build: ClipBuild, rejections: Sequence[Rejection], summary: PrepareSummary) -> None:
@@ -171,7 +179,7 @@ def _write_page(build: ClipBuild, rejections: Sequence[Rejection], summary: Prep
     clips = [
         (entry.info, f"{entry.info.num_frames:,} frames, {entry.num_usable:,} with a usable pose") for entry in entries
     ]
-    splits = [f"{split}: {', '.join(groups) or 'none'}" for split, groups in summary.splits.items()]
+    splits = summary.split_lines(sys.maxsize)
     content = f"{summary.num_clips:,} clips, {summary.num_frames:,} frames, {summary.num_usable:,} with a usable pose"
     write_preparation_page(build.folder, clips, rejections, content, [*splits, *summary.notes])
 
@@ -268,6 +276,19 @@ def _make_clips(
             weights.fetch(backend.weights)  # here, where an error is one line, and once
     work = RowWork(ClipPreparer, (build.folder, settings), key="clip_id")
     return [ClipResult(**result) for result in build.make(rows, work, settings.workers, on_progress)]
+
+
+def _reject_failures(results: Sequence[ClipResult], plan: _Plan, settings: PrepareSettings) -> list[Rejection]:
+    """The videos that gave no clip now. What another try would give, too, has a key, and is not tried again."""
+    return [
+        Rejection(
+            plan.wanted[result.clip_id]["source"],
+            result.reason,
+            _key(result.clip_id, settings) if result.is_final else "",
+        )
+        for result in results
+        if result.reason
+    ]
 
 
 # ---- The dataset as a whole

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.data.motion_conversion import ReadSettings, find_motions
+from orchestration.data.motion_files import ReadSettings, find_motions
 from orchestration.option_types import FrameSize
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.errors import ConfigError

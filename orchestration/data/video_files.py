@@ -8,10 +8,11 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestration.data.rejections import Rejection
 from posegen.errors import DatasetError, VideoError
@@ -50,7 +51,17 @@ class VideoContent:
     """Of the files and folders beside the video that have its name: true poses, OpenPose's JSON."""
 
 
-def find_videos(folder: Path, pattern: str = "") -> tuple[list[VideoFile], list[Rejection]]:
+class FoundVideos(NamedTuple):
+    """What is in a folder of videos."""
+
+    sources: list[VideoFile]
+    rejections: list[Rejection]
+    """Of what does not match the pattern, and of folders with several series of pictures."""
+    passed_over: str
+    """How many files are no videos, and belong to none, in one line; empty without any."""
+
+
+def find_videos(folder: Path, pattern: str = "") -> FoundVideos:
     """Find the videos in a folder and in those inside it, sorted by path.
 
     Animated GIF and WebP are videos, and so is a folder of numbered pictures, whose name is the action.
@@ -64,9 +75,6 @@ def find_videos(folder: Path, pattern: str = "") -> tuple[list[VideoFile], list[
             is not, none of which crosses a slash: ``{person}_{action}.mp4``, ``*/{action}-{person}-*.avi``. A
             pattern without a suffix fits any. A field takes as little as it can; a second time it stands for the same
             text. Without ``{person}`` everybody is `DEFAULT_PERSON`.
-
-    Returns:
-        Sources, and rejections of what does not match the pattern and of folders with several series of pictures.
 
     Raises:
         DatasetError: There is no such folder, no video in it, or the pattern is not one.
@@ -85,16 +93,15 @@ def find_videos(folder: Path, pattern: str = "") -> tuple[list[VideoFile], list[
         else:
             names = match.groupdict()
             sources.append(VideoFile(path, relative, names.get("person") or DEFAULT_PERSON, names["action"]))
+    passed_over = _describe_passed_over(walk.passed_over())
     if not sources and not rejections:
-        others = describe_passed_over(folder)
         reason = f"no videos in {folder}, expected files like PERSON/ACTION.mp4"
-        raise DatasetError(f"{reason}; {others}" if others else reason)
-    return sources, rejections
+        raise DatasetError(f"{reason}; {passed_over}" if passed_over else reason)
+    return FoundVideos(sources, rejections, passed_over)
 
 
-def describe_passed_over(folder: Path) -> str:
-    """Say how many files of a folder are no videos, and belong to none, in one line; empty without any."""
-    counts = _Walk(folder).passed_over()
+def _describe_passed_over(counts: Mapping[str, int]) -> str:
+    """Say how many files are no videos, by suffix."""
     if not counts:
         return ""
     text = "passed over: " + ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in counts.items())

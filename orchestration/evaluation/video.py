@@ -136,21 +136,10 @@ def evaluate_video(
     if isinstance(renderer, PoseTransfer):
         left_out["colour"] = f"{renderer.stage.name} renders without colour codes"
     clips = _choose_clips(data, settings, left_out)
-    method, results = data.info.garment_method(settings.garments), _Results()
+    method = data.info.garment_method(settings.garments)
+    protocol = _Protocol(renderer, data, measures, identities, method, settings)
     with tempfile.TemporaryDirectory() as name:
-        local = Path(name)
-        for done, file in enumerate(clips):
-            on_progress(done, len(clips))
-            scores, clip, rendered = score_clip(renderer, file, measures, perceptual=identities)
-            labels = label_garments(clip.images, clip.keypoints, clip.masks, method)
-            results.clips.append(replace(scores, means=scores.means | score_look(clip, rendered, labels)))
-            _write_comparison(local, clip, rendered)
-            try:
-                swaps, asked = _recolor(renderer, data, _RenderedClip(file, clip, labels, rendered), settings)
-                results.recolorings[file.clip_id], results.asked[file.clip_id] = swaps, asked
-            except DatasetError as error:
-                left_out["colour"] = str(error)
-        on_progress(len(clips), len(clips))
+        results = _measure_clips(protocol, clips, Path(name), left_out, on_progress)
         record = EvaluationRecord(
             run=str(StorageFolder(run)),
             stage=renderer.stage.name,
@@ -170,9 +159,45 @@ def evaluate_video(
             left_out=left_out,
             details=asdict(results),
         )
-        StorageFolder(record.folder).upload(local)
+        StorageFolder(record.folder).upload(Path(name))
     save_evaluation(record)
     return record
+
+
+class _Protocol(NamedTuple):
+    """With what clips are rendered and measured."""
+
+    renderer: VideoSynthesizer | PoseTransfer
+    data: ClipDataset
+    measures: Mapping[str, Measure]
+    identities: dict[str, str]
+    method: GarmentMethod
+    settings: EvaluateSettings
+
+
+def _measure_clips(
+    protocol: _Protocol,
+    clips: Sequence[ClipFile],
+    pictures: Path,
+    left_out: dict[str, str],
+    on_progress: Callable[[int, int], None],
+) -> _Results:
+    """Render and measure clips, write a picture and a video of each, and note what cannot be measured."""
+    renderer, data, measures, identities, method, settings = protocol
+    results = _Results()
+    for done, file in enumerate(clips):
+        on_progress(done, len(clips))
+        scores, clip, rendered = score_clip(renderer, file, measures, perceptual=identities)
+        labels = label_garments(clip.images, clip.keypoints, clip.masks, method)
+        results.clips.append(replace(scores, means=scores.means | score_look(clip, rendered, labels)))
+        _write_comparison(pictures, clip, rendered)
+        try:
+            swaps, asked = _recolor(renderer, data, _RenderedClip(file, clip, labels, rendered), settings)
+            results.recolorings[file.clip_id], results.asked[file.clip_id] = swaps, asked
+        except DatasetError as error:
+            left_out["colour"] = str(error)
+    on_progress(len(clips), len(clips))
+    return results
 
 
 class _RenderedClip(NamedTuple):

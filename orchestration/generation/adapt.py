@@ -32,7 +32,7 @@ from posegen.features.body_pose import BodyPoses
 from posegen.inference.adaptation_pairs import pair_of_photos, there_and_back
 from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.pose_fitting import fit_motion
-from posegen.inference.shown_person import PhotoSettings, ShownPerson, open_person
+from posegen.inference.shown_person import ShownPerson, ViewSettings, open_person
 from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import Refiner
@@ -108,7 +108,7 @@ def adapt(
     """
     folder = StorageFolder(settings.runs) / f"{settings.name}.pairs"
     if not folder.exists("refinement.json"):
-        view = PhotoSettings(size=settings.size, person=settings.person)
+        view = ViewSettings(size=settings.size, person=settings.person)
         moved = int(np.clip(settings.minutes * _MOVED_A_MINUTE, _FEWEST_MOVED, _MOST_MOVED))
         _write_pairs(folder, _make_pairs(open_person(path, view), moved, settings.seed), on_pair)
     dataset = RefinementDataset(folder)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestration.generation.output import GeneratedVideos, OutputSettings
 from orchestration.generation.videos import render_recolored
 from posegen.errors import ConfigError
+from posegen.inference.option_use import RUN, used_with
 from posegen.inference.people import load_person, open_clips
 from posegen.inference.renderers import load_renderer
 from posegen.inference.requested_codes import OWN_COLORS, ColorSettings, choose_codes
@@ -19,10 +20,10 @@ from posegen.inference.video_synthesizer import VideoSynthesizer
 class PersonSettings:
     """The person whom a run renders."""
 
-    content: str = ""
+    content: str = field(default="", metadata=used_with(RUN))
     """With a run, the person: an image file, or a video file or a clip (its id or PERSON/ACTION), of which the first
     frame is taken."""
-    dataset: str = ""
+    dataset: str = field(default="", metadata=used_with(RUN))
     """With a run, clip dataset whose clips can be named, and whose backends process a new image; by default its own."""
 
     def require_content(self) -> str:

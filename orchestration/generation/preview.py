@@ -12,7 +12,7 @@ from posegen.features.layered_person import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
 from posegen.inference.photo_report import PhotoReport, assess_photo
-from posegen.inference.shown_person import PhotoSettings, open_person
+from posegen.inference.shown_person import ViewSettings, open_person
 from posegen.io.images import grid, write_picture
 from posegen.io.output_files import KEEP_FILES, OverwriteSettings
 from posegen.person_classes import CLASS_COLORS, PersonClass
@@ -36,7 +36,7 @@ class Preview:
     report: PhotoReport
 
 
-def preview(path: Path, out: Path, view: PhotoSettings, writing: OverwriteSettings = KEEP_FILES) -> Preview:
+def preview(path: Path, out: Path, view: ViewSettings, writing: OverwriteSettings = KEEP_FILES) -> Preview:
     """Draw what is seen in a photo, and judge what it is good for.
 
     Args:

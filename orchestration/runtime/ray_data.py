@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from orchestration.errors import DISK_FULL
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_session import start_ray
+from orchestration.runtime.threads import map_in_processes, set_threads
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder, scratch_name
 
@@ -66,7 +66,10 @@ def map_rows(
     if not rows:
         return
     manifest.require_writable()
-    results = _map_on_ray(rows, work, manifest, workers) if workers else iter(map(work.worker(*work.arguments), rows))
+    if workers:
+        results = _map_on_ray(rows, work, manifest, workers)
+    else:
+        results = map_in_processes(work.worker(*work.arguments), rows, 0)
     lost = {row[work.key] for row in rows}
     for result in results:
         if result.get("reason") == DISK_FULL:  # the others would be worked on for nothing
@@ -126,7 +129,7 @@ class _Actor:
     """A worker in a process of its own, which has one CPU."""
 
     def __init__(self, work: RowWork):
-        cv2.setNumThreads(1)  # Ray sees to torch, but OpenCV would take all CPUs in every process
+        set_threads(1)  # Ray sees to OpenMP, but OpenCV would take all CPUs in every process
         self._work = work.worker(*work.arguments)
 
     def __call__(self, row: Row) -> Row:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _WAKE = 0.5  # seconds
@@ -13,9 +14,20 @@ TERMINATED = 128 + signal.SIGTERM
 """Exit code of a command that SIGTERM ended."""
 
 
-def exit_on_sigterm() -> None:
-    """Have SIGTERM raise SystemExit, from now on and whatever Ray sets meanwhile, see `keep_sigterm`."""
-    signal.signal(signal.SIGTERM, _exit)
+@contextmanager
+def exiting_on_sigterm() -> Iterator[None]:
+    """Have SIGTERM raise SystemExit meanwhile, whatever Ray sets, see `keep_sigterm`; afterwards it does what it did.
+
+    Outside the main thread, where no signal arrives, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def keep_sigterm(call: Callable[[], Any]) -> None:
@@ -23,7 +35,7 @@ def keep_sigterm(call: Callable[[], Any]) -> None:
     is_ours = signal.getsignal(signal.SIGTERM) is _exit
     call()
     if is_ours and threading.current_thread() is threading.main_thread():
-        exit_on_sigterm()
+        signal.signal(signal.SIGTERM, _exit)
 
 
 def call_interruptibly(call: Callable[[], object]) -> None:

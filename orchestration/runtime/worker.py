@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,17 +28,6 @@ class Worker:
     def leads(self) -> bool:
         """Whether this worker writes what is written once."""
         return self.rank == 0
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many threads meanwhile; 0 leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def agree_on(checkpoint: StorageFolder | None, worker: Worker) -> StorageFolder | None:

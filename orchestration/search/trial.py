@@ -29,7 +29,7 @@ class TrialJob:
     """All that a trial's process needs to know. Picklable."""
 
     search: Search
-    dataset: str
+    dataset: StorageFolder
     folder: str
     """The search's."""
     settings: TuneSettings
@@ -59,7 +59,7 @@ def run_trial(config: dict[str, Any], job: TrialJob) -> None:
         reporter = _EpochReporter(run, job, report)
         reporter.catch_up()
         # The search's own process keeps MLflow up to date with the folders of all trials.
-        train(own, job.dataset, _settings(job, run.name), listener=reporter, recording=Recording(mirrored=False))
+        train(own, str(job.dataset), _settings(job, run.name), listener=reporter, recording=Recording(mirrored=False))
         reporter.catch_up()
     except PosegenError as error:
         report({"reason": str(error)})

@@ -233,7 +233,7 @@ def _run_tuner(
     with open_cache(dataset, data.full_fingerprint, shared, resources) as cache:
         job = TrialJob(
             search=searcher.opened.search,
-            dataset=dataset,
+            dataset=data.folder,
             folder=str(folder),
             settings=replace(settings, storage=""),  # the study is the driver's, and Ray writes down what it is given
             cache=cache,

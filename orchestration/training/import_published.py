@@ -93,7 +93,7 @@ def import_checkpoint(
         built.begin(built.open_samples(config, data, "train"))
     check_disk(run, built, keep=1)
     how = TrainSettings(name=settings.name, runs=settings.runs, experiment=settings.experiment, track=settings.track)
-    job = Job(config=config, dataset=str(data.folder), run=run, settings=how)
+    job = Job(config=config, dataset=data.folder, run=run, settings=how)
     with ExitStack() as stack:
         stack.enter_context(hold_folder(run, "take another --name"))
         open_run(job, data.fingerprint)

@@ -121,6 +121,6 @@ class Job:
     """All that a worker needs to know. Picklable."""
 
     config: Stage.Config
-    dataset: str
+    dataset: StorageFolder
     run: StorageFolder
     settings: TrainSettings

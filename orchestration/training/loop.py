@@ -55,7 +55,7 @@ class TrainingLoop:
         self.job, self.worker, self.config = job, worker, job.config
         require_precision(job.settings.precision, worker.device)
         with self._phase("opening the data"):
-            data = data or self.config.stage.reads(job.dataset)
+            data = data or self.config.stage.reads(str(job.dataset))
             self.samples = self.config.stage.open_samples(self.config, data, "train")
             self.loader = EpochLoader(
                 self.samples,

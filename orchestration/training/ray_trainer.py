@@ -18,6 +18,7 @@ from orchestration.runtime.ray_session import start_ray
 from orchestration.runtime.remote_debugging import open_breakpoints, passing_prints
 from orchestration.runtime.remote_progress import RemoteProgress
 from orchestration.runtime.termination import call_interruptibly
+from orchestration.runtime.threads import set_threads
 from orchestration.runtime.watchdog import Watchdog
 from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
@@ -150,7 +151,7 @@ def _run_worker(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     cpus = int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))
-    torch.set_num_threads(max(cpus, 1))  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
+    set_threads(max(cpus, 1))  # Ray sets OMP_NUM_THREADS too late for a torch that is imported already
     job, listener, rank = config["job"], config["listener"], context.get_world_rank()
     worker = Worker(
         rank=rank,

@@ -21,7 +21,8 @@ from datetime import datetime
 
 from orchestration.runtime.folder_lock import hold_folder
 from orchestration.runtime.progress import ProgressListener
-from orchestration.runtime.worker import Worker, threads
+from orchestration.runtime.threads import threads
+from orchestration.runtime.worker import Worker
 from orchestration.tracking.mirror import MirroringListener, settle, sync_pending
 from orchestration.tracking.run_log import RunLog
 from orchestration.training.job import Job, TrainSettings
@@ -73,7 +74,7 @@ def train(
     config = config.stage.adapt(config, data)
     job = Job(
         config=config,
-        dataset=str(data.folder),
+        dataset=data.folder,
         run=StorageFolder(settings.runs) / settings.name,
         settings=settings,
     )
@@ -106,7 +107,7 @@ def named(stage: str, settings: TrainSettings) -> TrainSettings:
 
 def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
     """Create the run's folder, or continue the run in it. Raises RunError where it is another run."""
-    record, known = RunRecord.of(job.config, job.dataset, fingerprint, str(job.run)), find_record(job.run)
+    record, known = RunRecord.of(job.config, str(job.dataset), fingerprint, str(job.run)), find_record(job.run)
     record = replace(record, launch=job.settings.launch(job.config))
     if known:
         known.check_continued_by(record, job.run)
@@ -123,13 +124,13 @@ def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
                 **asdict(job.config),
                 **{f"launch.{name}": value for name, value in record.launch.items()},
             },
-            tags={"posegen.dataset": job.dataset, "posegen.data_fingerprint": fingerprint},
+            tags={"posegen.dataset": str(job.dataset), "posegen.data_fingerprint": fingerprint},
             parent=parent,
             dataset={
-                "name": StorageFolder(job.dataset).name,
+                "name": job.dataset.name,
                 "digest": fingerprint[:_DIGEST_LENGTH],
-                "source": job.dataset,
-                "kind": "s3" if job.dataset.startswith("s3:") else "local",
+                "source": str(job.dataset),
+                "kind": "s3" if str(job.dataset).startswith("s3:") else "local",
             },
             mlflow_run_id=known.mlflow_run_id if known else "",
         )

@@ -12,7 +12,7 @@ from typing import Any
 from posegen.checkpoints.checkpoint import find_checkpoint
 from posegen.errors import CheckpointError, RunError
 from posegen.io.records import parse_json
-from posegen.io.storage import StorageFolder
+from posegen.io.storage import StorageFolder, without_user
 from posegen.stages import STAGES, Stage
 
 _RECORD = "run.json"
@@ -110,7 +110,9 @@ def find_moved(path: str, record: RunRecord, run: StorageFolder) -> str:
 
 
 def _plain(config: Stage.Config) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(config)))
+    """The settings as they are written: without key and secret of the addresses in them."""
+    values = {name: without_user(x) if isinstance(x, str) else x for name, x in asdict(config).items()}
+    return json.loads(json.dumps(values))
 
 
 def find_record(run: StorageFolder) -> RunRecord | None:

@@ -80,7 +80,8 @@ class MotionBuild(DatasetBuild[MotionEntry]):
             for entry in recorded.values()
             if entry.conversion and entry.conversion.num_bytes == sizes[entry.file_name]
         }
-        self._actions = list(actions)
+        self.actions = list(actions)
+        """In the order of their labels; empty where those that occur are taken."""
         self._inputs = {path.resolve() for path in inputs}
         self._fps = 0.0
         self._wanted: list[MotionEntry] = []
@@ -155,7 +156,7 @@ class MotionBuild(DatasetBuild[MotionEntry]):
         if not self._wanted:
             raise DatasetError(f"nothing to write to {self.folder}: no motion was found")
         info = MotionDatasetInfo(
-            actions=self._actions or sorted({entry.action for entry in self._wanted}),
+            actions=self.actions or sorted({entry.action for entry in self._wanted}),
             fps=self._fps,
             settings=dict(settings),
             motions=sorted(_divide(self._wanted, self._assigned, rule), key=lambda entry: entry.motion_id),
@@ -176,8 +177,8 @@ class MotionBuild(DatasetBuild[MotionEntry]):
         self._fps = self._fps or fps
         if not is_same_rate(fps, self._fps):
             raise DatasetError(f"{entry.source} has {fps:g} frames a second, others {self._fps:g}: say one --rate")
-        if self._actions and entry.action not in self._actions:
-            raise DatasetError(f"{entry.source} shows {entry.action!r}, expected one of {', '.join(self._actions)}")
+        if self.actions and entry.action not in self.actions:
+            raise DatasetError(f"{entry.source} shows {entry.action!r}, expected one of {', '.join(self.actions)}")
 
     def _is_input(self, entry: MotionEntry) -> bool:
         if not self.files.is_local:  # inputs are

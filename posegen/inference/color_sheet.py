@@ -27,7 +27,7 @@ from posegen.inference.photo import perceive_photo
 from posegen.inference.requested_codes import SamplingSettings
 from posegen.inference.requested_colors import ColorReader
 from posegen.inference.requested_motions import MotionSettings, resolve_motions
-from posegen.inference.shown_person import PhotoSettings, open_person
+from posegen.inference.shown_person import CodedViewSettings, open_person
 from posegen.io.images import grid, shrink
 from posegen.io.video_reader import read_image
 from posegen.metrics.garment_color import ColorReport, color_report
@@ -53,7 +53,7 @@ class ColorSheetSettings(SamplingSettings):
     """Colours of the lower garment, likewise; each is combined with each of the upper one."""
     action: str = ""
     """An action, of which moments are shown in each colour; by default the photo as it is."""
-    view: PhotoSettings = field(default_factory=PhotoSettings)
+    view: CodedViewSettings = field(default_factory=CodedViewSettings)
     """Which person, and with an action the size of each moment."""
 
     def __post_init__(self) -> None:
@@ -65,8 +65,6 @@ class ColorSheetSettings(SamplingSettings):
         number = max(len(self.upper), 1) * max(len(self.lower), 1) * self.num_videos
         if number > _MOST:
             raise ConfigError(f"{number} pictures are more than the {_MOST} of a sheet: ask for fewer colours")
-        if self.view.poses is not None:
-            raise ConfigError("got --poses, expected an --action: a sheet shows moments of one")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from posegen.color.palette import hex_color, parse_color
 from posegen.datasets.clips import DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError
 from posegen.inference.color_matching import ColorMatch, match_colors
+from posegen.inference.option_use import RUN, used_with
 from posegen.inference.people import is_image, shows_person
 from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
@@ -57,7 +58,7 @@ class ColorSettings(SamplingSettings):
     """The same for the lower garment."""
     exact_color: bool = False
     """Correct the codes until the rendered garments have the colours given; takes some seconds."""
-    garments: GarmentChoice = "dataset"
+    garments: GarmentChoice = field(default="dataset", metadata=used_with(RUN))
     """How the garments of the person are found: as the dataset was prepared, or by heuristic or parser."""
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.movements import Movement
+from posegen.inference.option_use import PHOTO, used_with
 from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
 from posegen.inference.photo_report import find_hidden_hands, find_weaknesses
 from posegen.inference.refined_person import RefinedPerson
@@ -29,45 +30,58 @@ from posegen.perception.body import FoundBody, find_body
 from posegen.perception.body_tracking import track_video
 from posegen.stages import Refiner
 
+_SIZE = "384x256"  # where none is given
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
 _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoSettings:
-    """How the person of a photo is shown."""
+class ViewSettings:
+    """Who of a photo is shown, and how large."""
 
-    poses: Path | None = None
-    """A driving video: the photo's person takes the poses of its person. Or a folder of OpenPose's JSON files (with
-    --fps). Instead of an action or a motion file."""
-    size: str = "384x256"
-    """HEIGHTxWIDTH of the video in pixels, up to 1024 each."""
-    person: int = 1
+    size: str = field(default="", metadata=used_with(PHOTO))
+    """HEIGHTxWIDTH of the video in pixels, up to 1024 each; by default 384x256."""
+    person: int = field(default=1, metadata=used_with(PHOTO))
     """Which of several people in the photo: 1 is the most prominent, 2 the next."""
-    travel: Literal["fit", "full"] = "fit"
-    """How far actions go over the ground: as far as the person stays large in the picture, or all the way, with the
-    person as small as that takes."""
-    refiner: str = ""
-    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
-    encoders: tuple[str, ...] = ()
-    """With a photo: runs whose colour codes --sample draws from, and --upper-to and --lower-to interpolate. Two runs of
-    color_encoder, one for each garment, or one of video_generator or end_to_end."""
 
     def __post_init__(self) -> None:
         if self.person < 1:
             raise ConfigError(f"got person {self.person}, expected 1 or more")
         if not self.height_and_width:
             raise ConfigError(
-                f"got size {self.size!r}, expected HEIGHTxWIDTH such as 384x256, {_SMALLEST} to {_LARGEST} pixels each"
+                f"got size {self.size!r}, expected HEIGHTxWIDTH such as {_SIZE}, {_SMALLEST} to {_LARGEST} pixels each"
             )
 
     @property
     def height_and_width(self) -> tuple[int, int]:
         """The size in pixels; empty where it is none."""
-        match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", self.size)
+        match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", self.size or _SIZE)
         sides = tuple(map(int, match.groups())) if match else ()
         return sides if all(_SMALLEST <= side <= _LARGEST for side in sides) else ()  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodedViewSettings(ViewSettings):
+    """How a photo is shown in colours that runs have codes of."""
+
+    encoders: tuple[str, ...] = field(default=(), metadata=used_with(PHOTO))
+    """With a photo: runs whose colour codes --sample draws from, and --upper-to and --lower-to interpolate. Two runs of
+    color_encoder, one for each garment, or one of video_generator or end_to_end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoSettings(CodedViewSettings):
+    """How the person of a photo is shown."""
+
+    poses: Path | None = None
+    """A driving video: the photo's person takes the poses of its person. Or a folder of OpenPose's JSON files (with
+    --fps). Instead of an action or a motion file."""
+    travel: Literal["fit", "full"] = field(default="fit", metadata=used_with(PHOTO))
+    """How far actions go over the ground: as far as the person stays large in the picture, or all the way, with the
+    person as small as that takes."""
+    refiner: str = field(default="", metadata=used_with(PHOTO))
+    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,7 @@ class PhotoSubject:
     """What had to be changed or guessed to read the file."""
 
 
-def find_subject(path: Path, view: PhotoSettings) -> PhotoSubject:
+def find_subject(path: Path, view: ViewSettings) -> PhotoSubject:
     """Read a picture and find the person in it.
 
     Raises:
@@ -114,7 +128,7 @@ def find_subject(path: Path, view: PhotoSettings) -> PhotoSubject:
 
 
 def open_person(
-    path: Path, view: PhotoSettings, movements: Sequence[Movement] = (), subject: PhotoSubject | None = None
+    path: Path, view: ViewSettings, movements: Sequence[Movement] = (), subject: PhotoSubject | None = None
 ) -> ShownPerson:
     """Read a photo or a video of a person, framed so that movements fit in.
 
@@ -145,7 +159,7 @@ def open_person(
     return ShownPerson([photo], photo.background, measure_body(photo.pose), seen, findings)
 
 
-def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -> ShownPerson:
+def _open_clip(path: Path, view: ViewSettings, movements: Sequence[Movement]) -> ShownPerson:
     """Take the frames of a video that show a person in different postures; the camera is taken to stand still."""
     tracked = track_video(path)
     chosen = choose_views(tracked.poses)
@@ -170,7 +184,7 @@ def _open_clip(path: Path, view: PhotoSettings, movements: Sequence[Movement]) -
 
 
 def find_window(
-    found: FoundBody, picture: tuple[int, int], view: PhotoSettings, movements: Sequence[Movement]
+    found: FoundBody, picture: tuple[int, int], view: ViewSettings, movements: Sequence[Movement]
 ) -> PhotoFrame:
     """Find the part of a picture, by its height and width, that shows a person and what they do."""
     fitted = [movement.fit(found.pose, picture) for movement in movements]

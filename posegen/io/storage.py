@@ -30,8 +30,11 @@ import pyarrow.fs as pafs
 from posegen.errors import StorageError, first_line
 
 _SCRATCH = re.compile(r"\.(?P<pid>\d+)@(?P<node>.+)\.[0-9a-f]{32}\.")
+_WITH_USER = re.compile(r"\b(?:s3|gs|gcs)://[^/\s@]+@[^/\s?@]+")  # and the bucket
 _PATIENCE = 5.0  # seconds for an object store's answer
 _SCRATCH_AGE = timedelta(days=1)
+_WITH_KEYS = ("s3", "gs", "gcs")  # elsewhere an @ may stand for something else
+_users: dict[tuple[str, str], str] = {}  # key and secret by scheme and bucket, as addresses gave them
 _OBJECT_STORE = "s3"
 """The type of file system in which a move is a copy, and a file appears when it is closed."""
 
@@ -40,14 +43,20 @@ class StorageFolder:
     """A folder anywhere that `pyarrow.fs` reaches: ``data/clips``, ``/mnt/share``, ``s3://bucket/key``.
 
     An address may end in options as pyarrow knows them, ``s3://bucket/key?region=eu-west-1``; folders inside have them
-    too. Cheap to make and to pickle; nothing is created before something is written.
+    too. Key and secret of ``s3://KEY:SECRET@bucket/key`` are kept in memory, for all folders of the bucket: no address
+    that is written or printed has them. Cheap to make and to pickle; nothing is created before something is written.
     """
 
     def __init__(self, uri: str | os.PathLike[str] | StorageFolder):
         text = uri.uri if isinstance(uri, StorageFolder) else os.fspath(uri)
         if "://" in text:
             place, mark, options = text.partition("?")
-            text = f"{place.rstrip('/')}{mark}{options}"
+            scheme, _, rest = place.partition("://")
+            host, mark_of_path, inside = rest.partition("/")
+            if scheme in _WITH_KEYS and "@" in host:
+                user, _, host = host.rpartition("@")
+                _users[scheme, host] = user
+            text = f"{scheme}://{host}{mark_of_path}{inside}".rstrip("/") + mark + options
         else:
             text = str(expand_home(text).absolute())
         self.uri: str = text
@@ -61,6 +70,16 @@ class StorageFolder:
 
     def __repr__(self) -> str:
         return f"StorageFolder({self.uri!r})"
+
+    def __getstate__(self) -> tuple[str, str]:
+        scheme, host, _ = self._parts()
+        return self.uri, _users.get((scheme, host), "")
+
+    def __setstate__(self, state: tuple[str, str]) -> None:
+        self.uri, user = state
+        scheme, host, _ = self._parts()
+        if user:
+            _users.setdefault((scheme, host), user)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StorageFolder) and other.uri == self.uri
@@ -83,11 +102,11 @@ class StorageFolder:
         if self.is_local:
             filesystem, path = pafs.LocalFileSystem(), self.uri
         else:
-            place, options = self._divide()
-            scheme, _, rest = place.partition("://")
-            host, _, inside = rest.partition("/")
+            _, options = self._divide()
+            scheme, host, inside = self._parts()
+            user = _users.get((scheme, host), "")
             # The path is no part of what is parsed, so that names may have any letters.
-            filesystem, root = _connect(f"{scheme}://{host}/{options}", os.getpid())
+            filesystem, root = _connect(f"{scheme}://{user and f'{user}@'}{host}/{options}", os.getpid())
             path = f"{root.rstrip('/')}/{inside}" if inside else root
         return filesystem, f"{path}/{name}" if name else path
 
@@ -197,6 +216,12 @@ class StorageFolder:
         place, mark, options = self.uri.partition("?")
         return place, mark + options
 
+    def _parts(self) -> tuple[str, str, str]:
+        """Scheme and host of an address, which a local folder has none of, and the path."""
+        scheme, _, rest = self._divide()[0].rpartition("://")
+        host, _, inside = rest.partition("/")
+        return (scheme, host, inside) if scheme else ("", "", self.uri)
+
 
 @cache
 def _connect(address: str, process: int) -> tuple[pafs.FileSystem, str]:
@@ -210,6 +235,11 @@ def _connect(address: str, process: int) -> tuple[pafs.FileSystem, str]:
         return pafs.FileSystem.from_uri(address)
     except pa.ArrowInvalid as error:
         raise StorageError(f"{address} is not an address: {first_line(error)}") from None
+
+
+def without_user(text: str) -> str:
+    """Take key and secret out of the addresses of buckets in a text. This process knows them from now on."""
+    return _WITH_USER.sub(lambda match: StorageFolder(match[0]).uri, text)
 
 
 def _require_answer(address: str) -> None:

@@ -250,17 +250,6 @@ def read_pose_files(path: Path) -> PoseFiles:
     return PoseFiles(str(path), people, canvases.pop() if canvases else None, len(frames), lists_all)
 
 
-def read_people(file: Path) -> np.ndarray:
-    """Return the keypoints (P, 18, 3) of all people in a file of one frame, P = 0 where it found nobody.
-
-    Raises PerceptionError for a file that holds something else.
-    """
-    _, frames = _read_file(file)
-    if len(frames) != 1:
-        raise PerceptionError(f"{file} holds {len(frames)} frames, expected one")
-    return _convert(frames[0].people, _choose_skeleton(frames, str(file)))
-
-
 def _read_file(file: Path) -> tuple[PoseLayout | None, list[PoseFrame]]:
     """Read a file of any of `POSE_LAYOUTS`; an empty list is of none. Raises PerceptionError for others."""
     try:

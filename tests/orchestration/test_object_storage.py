@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -25,7 +27,8 @@ from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, la
 from posegen.checkpoints.run_record import RunRecord
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import RunError
-from posegen.io.storage import StorageFolder
+from posegen.io import storage
+from posegen.io.storage import StorageFolder, without_user
 from posegen.samples import EpochLoader
 from posegen.stages import ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET
@@ -132,6 +135,35 @@ def test_options_of_an_address_hold_inside_of_it(bucket, store, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", store.endpoint)
     assert (bucket / "data" / "clips").read("x.bin") == b"content"
     assert folder.name == "data" and StorageFolder(str(folder / "clips")) == folder / "clips"
+
+
+def test_key_and_secret_of_an_address_stay_in_memory(bucket, store, monkeypatch):
+    """They serve every folder of the bucket, here and where one is unpickled, and stand in no address."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "wrong")
+    monkeypatch.setattr(storage, "_users", {})
+    given = f"s3://test:secret%2Fkey@{bucket.name}/runs"
+    run = StorageFolder(given) / "video"
+    assert [str(run), repr(run), run.uri, without_user(f"--runs={given}")] == [
+        f"s3://{bucket.name}/runs/video",
+        f"StorageFolder('s3://{bucket.name}/runs/video')",
+        f"s3://{bucket.name}/runs/video",
+        f"--runs=s3://{bucket.name}/runs",
+    ]
+    content = pickle.dumps(run)
+    storage._users.clear()
+    assert pickle.loads(content) == run == StorageFolder(f"s3://{bucket.name}/runs/video")
+    assert storage._users == {("s3", bucket.name): "test:secret%2Fkey"}
+    run.write_bytes("run.json", b"{}")
+    assert (bucket / "runs" / "video").read("run.json") == b"{}"
+    assert without_user("abfss://container@account/a s3://bucket/a@b") == "abfss://container@account/a s3://bucket/a@b"
+
+
+def test_a_run_is_written_without_key_and_secret(bucket):
+    config = VideoGenerator.Config(upper_encoder=f"s3://test:hunter2@{bucket.name}/runs/upper")
+    record = RunRecord.of(config, str(StorageFolder(f"s3://test:hunter2@{bucket.name}/data")), "")
+    text = json.dumps(asdict(record))
+    assert "hunter2" not in text and f"s3://{bucket.name}/runs/upper" in text
 
 
 def test_a_write_that_fails_leaves_what_was_there(bucket, client):

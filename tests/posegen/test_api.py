@@ -81,6 +81,7 @@ def test_no_file_is_lost(photo, tmp_path):
         ({"action": "wavee"}, "unknown action 'wavee'"),
         ({"action": "wave", "uper": "teal"}, "takes no option 'uper': did you mean 'upper'"),
         ({"action": "wave", "exact_color": True}, "a photo takes no option 'exact_color'"),
+        ({"action": "wave", "garments": "parser"}, "a photo takes no option 'garments'"),
         ({"action": "wave", "upper": "teel"}, "teel"),
         ({}, "no motion given, expected one of action, actions, motion and poses"),
     ],

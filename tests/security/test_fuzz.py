@@ -64,7 +64,7 @@ from posegen.io.tar import extract_members, list_members
 from posegen.motion.editing import first_frames
 from posegen.motion.motion import read_motion, write_motion
 from posegen.motion.rotations import matrix_to_axis_angle, rot6d_rows_to_matrix
-from posegen.perception.pose_files import read_people
+from posegen.perception.pose_files import read_pose_files
 from posegen.stages import ColorEncoder
 from posegen.synthetic.motions import make_subject, perform
 from tests.support import h36m_files
@@ -424,8 +424,8 @@ def test_poses(tmp_path_factory, data):
     file.write_bytes(data.draw(changed | spoiled(json.dumps(good).encode()) | st.binary(max_size=200)))
 
     def read() -> None:
-        people = read_people(file)
-        assert people.shape[1:] == (18, 3) and np.isfinite(people).all()
+        for people in read_pose_files(file).people.values():
+            assert people.shape[1:] == (18, 3) and np.isfinite(people).all()
 
     reads_or_refuses(ValueError, read)
 

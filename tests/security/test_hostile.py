@@ -57,7 +57,7 @@ from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image, read_video
 from posegen.io.video_writer import write_video
-from posegen.perception.pose_files import read_people
+from posegen.perception.pose_files import read_pose_files
 from posegen.stages import ColorEncoder
 from posegen.synthetic.studio import read_truth
 from posegen.weights import download as weights
@@ -325,7 +325,7 @@ def test_what_was_rejected_may_be_damaged(tmp_path):
 def test_a_pipe_named_like_a_video_is_not_waited_for(tmp_path):
     (tmp_path / "ann").mkdir()
     os.mkfifo(tmp_path / "ann" / "wave.mp4")
-    sources, _ = find_videos(tmp_path)
+    sources, _, _ = find_videos(tmp_path)
     contents, rejections = read_contents(sources, beside=False)
     assert not contents and "not a file" in rejections[0].reason
 
@@ -640,7 +640,7 @@ def test_poses_that_are_none(tmp_path, people):
     file = tmp_path / "a_keypoints.json"
     file.write_text(json.dumps({"people": people}))
     with pytest.raises(ValueError, match=r"a_keypoints.json") as error:
-        read_people(file)
+        read_pose_files(file)
     one_line(error)
 
 
@@ -649,7 +649,7 @@ def test_files_of_poses_that_are_none(tmp_path, content):
     file = tmp_path / "a_keypoints.json"
     file.write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(ValueError, match=r"a_keypoints.json") as error:
-        read_people(file)
+        read_pose_files(file)
     one_line(error)
 
 

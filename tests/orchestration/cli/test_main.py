@@ -180,7 +180,7 @@ def test_documented_commands_are_parsed(command, monkeypatch):
         "orchestration.data.motion_conversion.convert_motions",
         "orchestration.data.motion_conversion.convert_one",
         "orchestration.data.motion_conversion.synthesize",
-        "orchestration.data.motion_conversion.read_some",
+        "orchestration.data.motion_files.read_some",
         "orchestration.data.motion_curation.build_from_tracks",
         "orchestration.generation.motions.generate_motions",
         "orchestration.evaluation.motion.evaluate_motion",

@@ -16,6 +16,7 @@ import pytest
 
 from orchestration.cli import main as cli
 from orchestration.cluster import jobs
+from orchestration.cluster.tokens import close_token
 from orchestration.runtime.ray_data import _cluster_cpus
 from orchestration.tracking import run_log
 from orchestration.training.job import TrainSettings
@@ -375,7 +376,7 @@ def test_a_token_that_others_can_read_becomes_its_owners_alone(tmp_path):
     folder.mkdir(mode=0o755)
     token.write_text("secret")
     token.chmod(0o644)
-    jobs.close_token(token)
+    close_token(token)
     assert (token.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
 
 

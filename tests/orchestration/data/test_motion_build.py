@@ -16,10 +16,10 @@ from orchestration.data.motion_conversion import (
     ConversionSettings,
     Converted,
     EditSettings,
-    ReadSettings,
     SplitSettings,
     convert_motions,
 )
+from orchestration.data.motion_files import ReadSettings
 from posegen.datasets.motion_build import UNFINISHED, MotionBuild, NamedMotion, write_motions
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError, MotionError
@@ -53,9 +53,9 @@ def loads(monkeypatch) -> list[str]:
     names: list[str] = []
     convert = motion_conversion.load_edited
 
-    def note(found, settings, edited):
+    def note(found, settings):
         names.append(found.motion.name)
-        return convert(found, settings, edited)
+        return convert(found, settings)
 
     monkeypatch.setattr(motion_conversion, "load_edited", note)
     return names

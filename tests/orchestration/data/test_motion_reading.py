@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.data.motion_conversion import ConversionSettings, ReadSettings, SplitSettings, convert_motions
+from orchestration.data.motion_conversion import ConversionSettings, SplitSettings, convert_motions
 from orchestration.data.motion_curation import read_labels
+from orchestration.data.motion_files import ReadSettings
 from orchestration.data.motion_inspection import inspect_motions
 from posegen.datasets.motion_formats import read
 from posegen.errors import ConfigError, DatasetError, MotionError

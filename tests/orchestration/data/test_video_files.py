@@ -12,7 +12,6 @@ from PIL import Image
 from orchestration.data.video_files import (
     DEFAULT_PERSON,
     VideoFile,
-    describe_passed_over,
     find_videos,
     read_contents,
 )
@@ -30,7 +29,7 @@ def labels(sources: list[VideoFile]) -> list[tuple[str, str]]:
 
 def test_folders_are_people_and_files_are_actions(tmp_path):
     touch(tmp_path, "bob/wave.mp4", "ann/wave.MOV", "ann/bow.two.avi", "day1/eve/jump.webm")
-    sources, rejections = find_videos(tmp_path)
+    sources, rejections, _ = find_videos(tmp_path)
     assert labels(sources) == [("ann", "bow.two"), ("ann", "wave"), ("bob", "wave"), ("eve", "jump")]
     assert [source.relative for source in sources][-1] == "day1/eve/jump.webm"
     assert rejections == []
@@ -60,14 +59,14 @@ def test_other_and_hidden_files_are_passed_over(tmp_path):
 )
 def test_pattern(tmp_path, pattern, name, expected):
     touch(tmp_path, name)
-    sources, rejections = find_videos(tmp_path, pattern)
+    sources, rejections, _ = find_videos(tmp_path, pattern)
     assert labels(sources) == [expected]
     assert rejections == []
 
 
 def test_names_that_do_not_match_are_rejected_with_a_reason(tmp_path):
     touch(tmp_path, "ann_wave.mp4", "other.mp4", "sub/ann_bow.mp4", "ann_wave.mp4.bak.avi")
-    sources, rejections = find_videos(tmp_path, "{person}_{action}.mp4")
+    sources, rejections, _ = find_videos(tmp_path, "{person}_{action}.mp4")
     assert labels(sources) == [("ann", "wave")]
     assert [Path(rejection.source).name for rejection in rejections] == [
         "ann_wave.mp4.bak.avi",
@@ -124,7 +123,7 @@ def test_animations_and_folders_of_pictures_are_videos(tmp_path):
     first, second = (Image.fromarray(np.full((40, 40, 3), level, np.uint8)) for level in (0, 200))
     for name in ("wave.gif", "hop.webp"):
         first.save(tmp_path / "ann" / name, save_all=True, append_images=[second], duration=40)
-    sources, rejections = find_videos(tmp_path)
+    sources, rejections, _ = find_videos(tmp_path)
     assert labels(sources) == [("ann", "hop"), ("ann", "walk"), ("ann", "wave")] and rejections == []
     assert labels(find_videos(tmp_path, "{person}/{action}")[0]) == labels(sources)
     contents, unread = read_contents(sources, beside=True)
@@ -137,10 +136,10 @@ def test_animations_and_folders_of_pictures_are_videos(tmp_path):
 def test_what_is_passed_over_is_counted(tmp_path):
     touch(tmp_path, "ann/wave.mp4", "ann/wave.truth.parquet", "ann/wave_json/000_keypoints.json", "ann/.hidden.txt")
     touch(tmp_path, "ann/a.txt", "notes.txt", "ann/x.heic")
-    assert describe_passed_over(tmp_path).startswith("passed over: 1 .heic, 2 .txt; HEIC is not read: save such")
+    assert find_videos(tmp_path).passed_over.startswith("passed over: 1 .heic, 2 .txt; HEIC is not read: save such")
     (tmp_path / "ann" / "x.heic").unlink()
     write_pictures(tmp_path / "ann", "photo.jpg")
-    assert describe_passed_over(tmp_path).startswith("passed over: 1 .jpg, 2 .txt; two or more numbered pictures")
+    assert find_videos(tmp_path).passed_over.startswith("passed over: 1 .jpg, 2 .txt; two or more numbered pictures")
     (tmp_path / "bob").mkdir()
     touch(tmp_path / "bob", "y.heic")
     with pytest.raises(ValueError, match=r"no videos in .*/bob, expected .*; passed over: 1 \.heic; HEIC is not read"):
@@ -151,7 +150,7 @@ def test_pictures_beside_a_video_of_their_name_belong_to_it(tmp_path):
     touch(tmp_path, "ann/wave.mp4")
     write_pictures(tmp_path / "ann" / "wave", "f1.png", "f2.png")
     write_pictures(tmp_path / "bob" / "two", "a1.png", "a2.png", "b1.png", "b2.png")
-    sources, rejections = find_videos(tmp_path)
+    sources, rejections, _ = find_videos(tmp_path)
     assert labels(sources) == [("ann", "wave")]
     assert [rejection.reason.partition(" (")[0] for rejection in rejections] == ["holds several series of pictures"]
-    assert describe_passed_over(tmp_path).startswith("passed over: 4 .png")
+    assert find_videos(tmp_path).passed_over.startswith("passed over: 4 .png")

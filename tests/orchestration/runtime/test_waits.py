@@ -13,13 +13,14 @@ import pytest
 from orchestration.cli import main as cli
 from orchestration.runtime import watchdog
 from orchestration.runtime.ray_session import _require_answer, _require_short_folder
-from orchestration.runtime.termination import call_interruptibly, exit_on_sigterm, keep_sigterm
+from orchestration.runtime.termination import call_interruptibly, exiting_on_sigterm, keep_sigterm
 from orchestration.runtime.watchdog import Heartbeat, Watchdog
 from orchestration.training.job import TrainSettings
 from orchestration.training.ray_trainer import _require_fitting, num_places
 from posegen.errors import ConfigError, StorageError
 from posegen.io import storage
 from posegen.io.storage import StorageFolder
+from tests.support import command_line
 
 MACHINES = [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}]
 
@@ -97,11 +98,21 @@ def test_a_command_that_is_stopped_says_how_it_goes_on(number, code, signals, mo
 
 
 def test_rays_handler_does_not_stay_in_place_of_ours(signals):
-    exit_on_sigterm()
-    keep_sigterm(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
-    with pytest.raises(SystemExit) as stop:
-        signal.raise_signal(signal.SIGTERM)
+    with exiting_on_sigterm():
+        keep_sigterm(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+        with pytest.raises(SystemExit) as stop:
+            signal.raise_signal(signal.SIGTERM)
     assert stop.value.code == 143
+
+
+@pytest.mark.parametrize("line", ["weights list", "no-such-command", "--help"])
+def test_a_command_leaves_the_handlers_of_its_process(line, signals, capsys):
+    def own(number, frame):
+        raise AssertionError
+
+    signal.signal(signal.SIGTERM, own)
+    command_line.run(line, capsys)
+    assert signal.getsignal(signal.SIGTERM) is own
 
 
 def test_a_signal_reaches_who_waits_for_a_thread(signals):

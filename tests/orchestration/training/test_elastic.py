@@ -88,7 +88,7 @@ def test_two_workers_then_one_then_two(noise_clips, tmp_path):
     settings = TrainSettings(track=False, loader_processes=0, checkpoint_steps=2)
     job = Job(
         config=CONFIG,
-        dataset=noise_clips,
+        dataset=StorageFolder(noise_clips),
         run=StorageFolder(tmp_path / "run"),
         settings=settings,
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from posegen.perception.openpose_json import OpenposeJson, follow_person
-from posegen.perception.pose_files import people_of_frames, read_people, read_pose_files, to_pixels
+from posegen.perception.pose_files import people_of_frames, read_pose_files, to_pixels
 from posegen.skeletons import COCO_17, LIMBS, OPENPOSE_18, OPENPOSE_25, OPENPOSE_25B, convert_joints
 
 
@@ -29,13 +29,13 @@ def body(x, y, size=40.0, joints=18):
 def test_both_generations_of_files(tmp_path, key):
     person = body(50, 50)
     write(tmp_path, 0, [person], key)
-    np.testing.assert_allclose(read_people(tmp_path / "clip_000000000000_keypoints.json"), person[None])
+    np.testing.assert_allclose(read_pose_files(tmp_path / "clip_000000000000_keypoints.json").people[0], person[None])
 
 
 def test_body_25_loses_mid_hip_and_feet(tmp_path):
     person = body(50, 50, joints=25)
     write(tmp_path, 0, [person])
-    (read,) = read_people(tmp_path / "clip_000000000000_keypoints.json")
+    (read,) = read_pose_files(tmp_path / "clip_000000000000_keypoints.json").people[0]
     for name in OPENPOSE_18:
         np.testing.assert_allclose(read[OPENPOSE_18.index(name)], person[OPENPOSE_25.index(name)])
 
@@ -54,7 +54,7 @@ def test_other_files_are_refused(tmp_path, content, message):
     file = tmp_path / "a_keypoints.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=message):
-        read_people(file)
+        read_pose_files(file)
 
 
 @pytest.mark.parametrize("folder", ["clip_json", "clip"])
