@@ -256,7 +256,10 @@ def _evaluate(run: Positional[str], settings: EvaluateSettings, dataset: str = "
     """
     from orchestration.evaluation.evaluate import evaluate_run
     from orchestration.evaluation.tables import record_tables
+    from posegen.inference.people import is_file
 
+    if is_file(run):
+        raise ConfigError(f"{run} is no run: a photo or a video is measured by posegen evaluate --pipeline photo {run}")
     with CountProgress(console, "measuring") as progress:
         record = evaluate_run(run, dataset, settings, on_progress=progress.update)
     console.print(*record_tables(record))

@@ -9,13 +9,13 @@ import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from orchestration.runtime.termination import keep_sigterm
-from posegen.errors import ConfigError, first_line
+from posegen.errors import ConfigError, PosegenError, first_line
 
 _PATIENCE = 5.0  # seconds for a cluster's answer
 _LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # letters of a socket's path, of which the last is 0
@@ -56,11 +56,24 @@ def start_ray(num_cpus: int | None = None) -> None:
         _require_short_folder()
         with _known_address(), _without_native_notes():
             # Train and Tune ask the dashboard whether a run's driver is alive, to free what a dead one held.
-            keep_sigterm(partial(ray.init, "local", num_cpus=num_cpus, include_dashboard=True, **options))
+            _start(partial(ray.init, "local", num_cpus=num_cpus, include_dashboard=True, **options))
     else:
         _require_answer(os.environ["RAY_ADDRESS"])
         with _without_native_notes():
-            keep_sigterm(partial(ray.init, **options))
+            _start(partial(ray.init, **options))
+
+
+def _start(start: Callable[[], object]) -> None:
+    """Start Ray. Raises ConfigError where it gives up, which it does by a bare exception on a machine that is busy."""
+    try:
+        keep_sigterm(start)
+    except PosegenError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"Ray did not start ({first_line(error)}): the machine may be busy, try again, or work without Ray where a "
+            "command has --workers 0"
+        ) from error
 
 
 def _require_answer(address: str) -> None:

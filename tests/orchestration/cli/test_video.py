@@ -42,3 +42,8 @@ def test_a_photo_does_not_ignore_what_runs_have(option, capsys, tmp_path):
 @pytest.mark.parametrize("command", ["preview photo.jpg --out a.png", "colorways photo.jpg --upper red --out a.png"])
 def test_a_still_picture_has_no_options_of_motion(command, option, capsys):
     assert option.split()[0] in refuse(f"{command} {option}", capsys)
+
+
+def test_a_photo_is_measured_by_its_own_pipeline(tmp_path, capsys):
+    (tmp_path / "ann.jpg").touch()
+    assert f"posegen evaluate --pipeline photo {tmp_path}/ann.jpg" in refuse(f"evaluate {tmp_path}/ann.jpg", capsys)

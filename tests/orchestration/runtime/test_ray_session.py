@@ -7,6 +7,7 @@ import os
 import pytest
 
 from orchestration.runtime import ray_session as module
+from posegen.errors import ConfigError
 
 
 @pytest.mark.ray
@@ -44,3 +45,19 @@ def test_only_the_note_on_the_log_level_is_left_out(capfd):
         os.write(2, b"last words\n")
         raise KeyError
     assert capfd.readouterr().err == "warning: full\nlast words\n"
+
+
+def test_a_ray_that_gives_up_is_one_line(monkeypatch):
+    import ray
+
+    def give_up(*_: object, **__: object) -> None:
+        raise Exception("The current node timed out during startup.\nMore of it.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", give_up)
+    with pytest.raises(
+        ConfigError, match=r"Ray did not start \(The current node timed out during startup\.\)"
+    ) as error:
+        module.start_ray()
+    assert "\n" not in str(error.value)
