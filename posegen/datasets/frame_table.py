@@ -170,13 +170,13 @@ class FrameTable:
         group, offset = divmod(row, _ROW_GROUP)
         cached = opened.groups.get(column)
         if cached is None or cached[0] != group:
-            before = sum(map(len, cached[1])) if cached else 0
+            before = _num_bytes(cached[1]) if cached else 0
             with self._reading():
                 # A few pictures are read sooner by this thread than they are handed to others.
                 table = opened.file.read_row_group(group, [column], use_threads=False)
             cached = (group, table[column].to_pylist())
             opened.groups[column] = cached
-            OPENED_TABLES.grow(opened, sum(map(len, cached[1])) - before)
+            OPENED_TABLES.grow(opened, _num_bytes(cached[1]) - before)
         return cached[1][offset]
 
     def _read(self, column: str) -> pa.ChunkedArray:
@@ -226,3 +226,8 @@ class FrameTable:
             yield
         except (pa.ArrowException, OSError, MemoryError) as error:
             raise DatasetError(f"{self} cannot be read: {first_line(error)}; {REMEDY}") from error
+
+
+def _num_bytes(cells: Sequence[bytes | None]) -> int:
+    """Bytes of cells, of which a damaged table may lack some."""
+    return sum(len(cell) for cell in cells if cell is not None)

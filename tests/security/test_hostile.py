@@ -53,6 +53,7 @@ from posegen.datasets.clip_files import (
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.errors import CheckpointError, DatasetError, ImageError, RunError, TrackingError, VideoError, WeightsError
 from posegen.evaluation.metric_registry import metric_info
+from posegen.inference.movements import open_poses
 from posegen.io.images import decode_png, encode_png
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image, read_video
@@ -649,7 +650,7 @@ def test_files_of_poses_that_are_none(tmp_path, content):
     file = tmp_path / "a_keypoints.json"
     file.write_bytes(content.encode("utf-8", "surrogatepass"))
     with pytest.raises(ValueError, match=r"a_keypoints.json") as error:
-        read_pose_files(file)
+        open_poses(file, fps=25)
     one_line(error)
 
 

@@ -513,7 +513,7 @@ def test_real_people_on_the_default_backends(real_videos, out):
 def test_two_people_side_by_side_are_rejected_unless_the_crop_parts_them(networks, out, tmp_path, monkeypatch):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
     ada, bruno = (
-        render_action(person, "bow", 5, RenderSettings(size=(192, 128))).images for person in ("ada", "bruno")
+        render_action(person, "bow", 9, RenderSettings(size=(192, 128))).images for person in ("ada", "bruno")
     )
     (tmp_path / "real" / "ada").mkdir(parents=True)
     write_video(tmp_path / "real" / "ada" / "alone.mp4", ada, fps=25)

@@ -83,7 +83,7 @@ def make_samples(dataset, **changes) -> ShapePairs:
 @pytest.fixture
 def batch(dataset) -> dict[str, torch.Tensor]:
     """Two pairs of different frames."""
-    (batch,) = fixed_batch(make_samples(dataset, self_share=0.0, epoch_size=2, seed=2), 2, 2)
+    (batch,) = fixed_batch(make_samples(dataset, self_share=0.0, epoch_size=2, seed=1), 2, 2)
     assert not batch["source"].equal(batch["target"])
     return batch
 
