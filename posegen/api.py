@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import difflib
 import html
-import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
-from PIL import Image
 
 from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.clips import ClipDataset
@@ -32,7 +30,7 @@ from posegen.inference.requested_motions import MotionSettings
 from posegen.inference.run_video import PersonOfRun, PoseSettings, sequences_of_motions, sequences_of_poses
 from posegen.inference.shown_person import CodedViewSettings, PhotoSettings
 from posegen.inference.video_synthesizer import VideoSynthesizer
-from posegen.io.images import write_picture
+from posegen.io.images import encode_png, write_picture
 from posegen.io.output_files import OverwriteSettings
 from posegen.io.video_writer import write_video
 from posegen.metrics.garment_color import ColorReport
@@ -355,9 +353,7 @@ def _plain(name: str, value: object) -> object:
 
 
 def _picture_tag(image: np.ndarray, caption: str) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
+    data = base64.b64encode(encode_png(image)).decode()
     return f'<figure><img src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}</figcaption></figure>'
 
 

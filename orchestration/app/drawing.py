@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from orchestration.app.designer import Designer, DressedPerson, name_garment, outline_garment
-from orchestration.app.film import Film, encode_jpeg
+from orchestration.app.film import Film, page_jpeg
 from orchestration.app.render_queue import Steps
 from orchestration.app.scene import ResolvedScene, command_line, python_lines, read_color_choice
 from orchestration.app.uploads import StoredFile
@@ -57,7 +57,7 @@ def see_person(designer: Designer, scene: ResolvedScene) -> Steps:
     return {
         "name": designer.require_photo().shown_name,
         "isVideo": designer.require_photo().kind == "video",
-        "picture": _data_url(encode_jpeg(photo.image), "jpeg"),
+        "picture": _data_url(page_jpeg(photo.image), "jpeg"),
         "size": list(photo.labels.shape),
         "skeleton": _skeleton(photo.pose),
         "garments": garments,
@@ -94,8 +94,8 @@ def draw_still(designer: Designer, scene: ResolvedScene, as_png: bool = False) -
     before = _draw_moment(dressed, {}, index, num_frames)
     photo = designer.require_photo().shown_name
     return {
-        "after": _data_url(encode_jpeg(after), "jpeg"),
-        "before": _data_url(encode_jpeg(before), "jpeg"),
+        "after": _data_url(page_jpeg(after), "jpeg"),
+        "before": _data_url(page_jpeg(before), "jpeg"),
         "size": list(after.shape[:2]),
         "frame": index,
         "frames": num_frames,
@@ -167,7 +167,7 @@ def check_picture(file: StoredFile) -> Steps:
     height, width = image.shape[:2]
     scale = 96 / min(height, width)
     small = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-    return _data_url(encode_jpeg(small), "jpeg")
+    return _data_url(page_jpeg(small), "jpeg")
 
 
 def _draw_moment(dressed: DressedPerson, paths: dict[Garment, ColorPath], index: int, num_frames: int) -> np.ndarray:

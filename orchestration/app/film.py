@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+
+from posegen.io.images import encode_jpeg
 
 _META, _FRAME, _ERROR, _END = b"M", b"F", b"E", b"Z"
 _QUALITY = 92
@@ -44,7 +44,7 @@ class Film:
 
     def add(self, frame: np.ndarray) -> None:
         """Add a frame (H, W, 3) uint8 RGB."""
-        self.frames.append(encode_jpeg(frame))
+        self.frames.append(page_jpeg(frame))
         self._add(_FRAME, self.frames[-1])
 
     def finish(self) -> None:
@@ -94,8 +94,6 @@ class Film:
                     loop.call_soon_threadsafe(event.set)
 
 
-def encode_jpeg(image: np.ndarray) -> bytes:
-    """Encode a picture (H, W, 3) uint8 RGB as JPEG, colours as fine as lightness."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=_QUALITY, subsampling=0)
-    return buffer.getvalue()
+def page_jpeg(image: np.ndarray) -> bytes:
+    """Encode a picture (H, W, 3) uint8 RGB as the page shows it."""
+    return encode_jpeg(image, _QUALITY, full_color=True)

@@ -19,7 +19,8 @@ from orchestration.app.render_queue import RenderQueue, Steps
 from orchestration.app.routes import ROUTES, handle_errors
 from orchestration.app.sessions import SessionStore
 from orchestration.app.settings import AppSettings
-from posegen.errors import ConfigError, PosegenError
+from orchestration.runtime.ports import take_port
+from posegen.errors import PosegenError
 
 _HOST = "127.0.0.1"
 _STATIC = Path(__file__).with_name("static")
@@ -71,7 +72,7 @@ def serve_app(settings: AppSettings, on_ready: Callable[[str], object]) -> None:
     Raises:
         ConfigError: The port is taken.
     """
-    listener = _listen(settings.port)
+    listener = take_port(_HOST, settings.port, "choose another --port, or --port 0")
     address = f"http://{_HOST}:{listener.getsockname()[1]}/"
     config = uvicorn.Config(
         create_app(),
@@ -104,18 +105,6 @@ def _announce(address: str, settings: AppSettings, on_ready: Callable[[str], obj
     if not settings.no_browser:
         with suppress(webbrowser.Error):
             webbrowser.open(address)
-
-
-def _listen(port: int) -> socket.socket:
-    """Take the port. Raises ConfigError where something else has it."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((_HOST, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigError(f"port {port} is taken or not allowed: choose another --port, or --port 0") from error
-    return listener
 
 
 async def _sweep(sessions: SessionStore) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestration.runtime.ports import LAST_PORT
 from posegen.errors import ConfigError
-
-_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,5 +18,5 @@ class AppSettings:
     """Print the address, and open no browser."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= _LAST_PORT:
-            raise ConfigError(f"got port {self.port}, expected 0 to {_LAST_PORT}")
+        if not 0 <= self.port <= LAST_PORT:
+            raise ConfigError(f"got port {self.port}, expected 0 to {LAST_PORT}")

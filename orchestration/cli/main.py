@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from rich.logging import RichHandler
 
-from orchestration.cli import serve as _serve  # noqa: F401  # adds its command
 from orchestration.cli.app import APP_COMMANDS
 from orchestration.cli.behavior import BEHAVIOR_COMMANDS
 from orchestration.cli.cluster import cluster_commands

@@ -215,14 +215,20 @@ def options_of(function: Callable[..., object]) -> dict[str, bool]:
     length. Positional arguments are among them.
     """
     found: dict[str, bool] = {}
-    hints = {name: kind for name, kind in get_type_hints(function, include_extras=True).items() if name != "return"}
-    for name, kind in hints.items():
-        inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    for name, inner, marks in _parameters(function):
         if isinstance(inner, type) and is_dataclass(inner):
             found |= options_of(inner)
         else:
             found[f"--{_with_dashes(name)}"] = Ellipsis in get_args(inner) and UseAppendAction not in marks
     return found
+
+
+def _parameters(function: Callable[..., object]) -> Iterator[tuple[str, Any, list[Any]]]:
+    """Name, type and marks of each parameter of a command, or field of its settings."""
+    for name, kind in get_type_hints(function, include_extras=True).items():
+        if name != "return":
+            inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+            yield name, inner, marks
 
 
 def error_line(box: str, path: str, options: Iterable[str] = ()) -> str:
@@ -314,9 +320,7 @@ def _examples(function: Callable[..., None]) -> list[str]:
 def _titles(function: Callable[..., object]) -> dict[str, str]:
     """The first sentence on each group of settings of a command, by the name of its parameter or field."""
     found: dict[str, str] = {}
-    hints = {name: kind for name, kind in get_type_hints(function, include_extras=True).items() if name != "return"}
-    for name, kind in hints.items():
-        inner = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    for name, inner, _ in _parameters(function):
         if isinstance(inner, type) and is_dataclass(inner):
             sentence = " ".join((inspect.getdoc(inner) or "").split("\n\n")[0].split()).split(". ")[0]
             found |= {name: sentence.rstrip(".")} | _titles(inner)

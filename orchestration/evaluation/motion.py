@@ -102,6 +102,15 @@ class MotionBasis(Basis):
         return {"posegen.recognizer": self.recognizer_sha256}
 
 
+def _require_recognizer(name: str) -> str:
+    """Return the name of an action classifier. Raises EvaluationError where there is none."""
+    if name:
+        return name
+    raise EvaluationError(
+        "no action classifier is known: name one with --recognizer RUN, of the stage recognition, or gru-humanact12"
+    )
+
+
 def evaluate_motion(
     run: str,
     settings: MotionEvaluateSettings,
@@ -125,11 +134,7 @@ def evaluate_motion(
     check_protocol(run, "motion")
     stage = load_generator(run)
     name = settings.recognizer or stage.config.recognizer
-    if not name:
-        raise EvaluationError(
-            "no action classifier is known: name one with --recognizer RUN, of the stage recognition, or gru-humanact12"
-        )
-    recognizer = load_action_classifier(name, stage.device)
+    recognizer = load_action_classifier(_require_recognizer(name), stage.device)
     own = dataset_of(run)
     data = MotionDataset(dataset or own)
     window = Window(num_frames=settings.num_frames, min_frames=1, max_frames=settings.num_frames)
@@ -137,12 +142,11 @@ def evaluate_motion(
     protocol = MotionProtocol(
         seeds=settings.seeds, max_motions=settings.max_motions, random_state=settings.random_state
     )
-    rest = stage.get_buffer("rest")
     sources: dict[MotionSet, ComparedMotions] = {"generated": stage.generate_like}
     is_own = not dataset or StorageFolder(dataset) == StorageFolder(own)
     if is_own and settings.split == "test":  # a generator cannot be nearer to people whom it never saw
         sources = {"learned": MotionCrops(data, "train", actions=stage.config.actions, window=window), **sources}
-    values = score_motions(samples, recognizer, sources, rest, protocol, on_progress=on_progress)
+    values = score_motions(samples, recognizer, sources, stage.get_buffer("rest"), protocol, on_progress=on_progress)
     record = EvaluationRecord(
         run=str(StorageFolder(run)),
         stage=stage.name,

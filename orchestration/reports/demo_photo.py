@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from posegen.color.garment_recoloring import Garment
 from posegen.features.body_pose import BodyPoses
@@ -15,7 +14,7 @@ from posegen.inference.movements import Movement
 from posegen.inference.requested_colors import ColorPath, ColorReader
 from posegen.inference.requested_motions import MotionSettings, resolve_motions
 from posegen.inference.shown_person import Painter, PhotoSettings, ShownPerson, open_person
-from posegen.io.images import grid, write_picture
+from posegen.io.images import grid, text_line, write_picture
 from posegen.io.video_writer import VideoWriter
 from posegen.perception.body import find_body
 from posegen.synthetic.studio import RenderSettings, render_action
@@ -39,7 +38,6 @@ _PHOTO_SIZE = (576, 384)
 _FPS = 25.0
 _TEXT, _LINE = 15, 26  # pixels: height of letters, and of a line with its margins
 _COLUMNS = 4  # of the video
-_INK, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,4 @@ def _spaced(lines: Sequence[np.ndarray], gap: int = 2) -> Iterator[np.ndarray]:
 
 def _line(text: str, width: int, *, bold: bool = False) -> np.ndarray:
     """A line of text, (_LINE, width, 3) uint8."""
-    picture = Image.new("RGB", (width, _LINE), _PAPER)
-    font = ImageFont.load_default(_TEXT)
-    ImageDraw.Draw(picture).text((4, 4), text, fill=_INK, font=font, stroke_width=0.4 if bold else 0, stroke_fill=_INK)
-    return np.array(picture)
+    return text_line(text, width, _LINE, _TEXT, margin=4, bold=bold)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from wsgiref.simple_server import make_server
 
+from orchestration.runtime.ports import take_port
 from orchestration.search.study import open_storage
 from posegen.errors import ConfigError, SearchError
 
@@ -30,9 +30,7 @@ def serve_dashboard(search: str, port: int, on_ready: Callable[[str], None]) -> 
     except ImportError:
         raise ConfigError("Optuna's page needs a package: install with `pip install 'posegen[dashboard]'`") from None
     app = wsgi(open_storage(_address(search)))
-    with socket.socket() as tried:
-        if not tried.connect_ex((_HOST, port)):
-            raise ConfigError(f"port {port} is taken: choose another --port")
+    take_port(_HOST, port).close()
     with make_server(_HOST, port, app) as server:
         on_ready(f"http://{_HOST}:{port}")
         server.serve_forever()

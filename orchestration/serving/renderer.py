@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 import posegen as pg
 from posegen.errors import PosegenError
+from posegen.io.images import encode_jpeg
 
 _SECONDS = [1.0, 2.0, 5.0, 10.0, 30.0, 60.0]  # of the histogram
 _QUALITY = 85  # of JPEG frames
@@ -75,11 +73,10 @@ class Renderer:
                 return
             yield b""
             for frame in frames:
-                buffer = io.BytesIO()
-                Image.fromarray(frame).save(buffer, "JPEG", quality=_QUALITY)
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {buffer.tell()}\r\n\r\n"
+                picture = encode_jpeg(frame, _QUALITY)
+                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                 self._frames.inc()
-                yield head.encode() + buffer.getvalue() + b"\r\n"
+                yield head.encode() + picture + b"\r\n"
             yield f"--{BOUNDARY}--\r\n".encode()
 
     def check_health(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from orchestration.runtime.ports import take_port
 from orchestration.runtime.ray_session import start_ray
 from orchestration.serving.gateway import Gateway
 from orchestration.serving.renderer import Renderer
@@ -62,7 +63,7 @@ def start_serving(settings: ServeSettings) -> Served:
     except ImportError:
         raise ConfigError("serving needs more packages: install with `pip install 'posegen[serve]'`") from None
     token = settings.read_token()
-    _require_free_port(settings)
+    take_port(settings.host, settings.port).close()  # Ray Serve would say it in a page of lines
     if settings.run:
         import posegen as pg
 
@@ -76,18 +77,6 @@ def start_serving(settings: ServeSettings) -> Served:
         serve.shutdown()
         raise ConfigError(f"serving did not start: {error}") from None
     return Served(f"http://{settings.host}:{settings.port}", _figures())
-
-
-def _require_free_port(settings: ServeSettings) -> None:
-    import socket
-
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind((settings.host, settings.port))
-        except OSError as error:
-            where = f"port {settings.port} of {settings.host}"
-            raise ConfigError(f"{where} is taken or not allowed ({error.strerror}): choose another --port") from None
 
 
 def _figures() -> str:

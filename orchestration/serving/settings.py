@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.runtime.ports import LAST_PORT
 from posegen.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost")
-_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,8 @@ class ServeSettings:
     """Requests that may wait; more are told to come back later (503)."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.port <= _LAST_PORT:
-            raise ConfigError(f"got port {self.port}, expected 1 to {_LAST_PORT}")
+        if not 1 <= self.port <= LAST_PORT:
+            raise ConfigError(f"got port {self.port}, expected 1 to {LAST_PORT}")
         if not self.fewest_and_most:
             raise ConfigError(f"got replicas {self.replicas!r}, expected a number, or FEWEST:MOST such as 1:4")
         if self.host not in LOOPBACK and self.token_file is None:

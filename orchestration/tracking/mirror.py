@@ -293,17 +293,19 @@ class _Mirror:
         status = self.run.status
         if status is None or status.status == "RUNNING":
             return
-        experiment = find_experiment(self.client, self.uri, self.description.experiment)
         measured = self.run.metrics()
-        for epoch in self.run.kept_epochs():
-            if epoch in self.state.models or epoch not in measured:
-                continue
+        missing = [epoch for epoch in self.run.kept_epochs() if epoch in measured and epoch not in self.state.models]
+        if not missing:
+            return
+        experiment = find_experiment(self.client, self.uri, self.description.experiment)
+        found = self.client.search_logged_models([experiment], f"source_run_id = '{self.state.run_id}'")
+        known = {model.name: model for model in found}
+        kind = self.description.parameters.get("stage")
+        for epoch in missing:
             name = re.sub(r"[/:.%\"'\s]+", "-", f"{self.description.name}-epoch-{epoch}")
-            known = self.client.search_logged_models([experiment], f"source_run_id = '{self.state.run_id}'")
-            model = next((one for one in known if one.name == name), None)
+            model = known.get(name)
             if model is None:
                 tags = {KEY: self.description.key, "posegen.epoch": str(epoch)}
-                kind = self.description.parameters.get("stage")
                 model = self.client.create_logged_model(
                     experiment, name, source_run_id=self.state.run_id, tags=tags, model_type=kind
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,10 +36,32 @@ def titled_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], gap
     width = max(band.shape[1] for band in bands)
     parts = []
     for band, title in zip(bands, titles, strict=True):
-        line = Image.new("RGB", (width, _TITLE_HEIGHT), "white")
-        ImageDraw.Draw(line).text((2, 2), title, fill=_INK, font=ImageFont.load_default(_TITLE_LETTERS))
-        parts += [np.asarray(line), np.pad(band, ((0, gap), (0, width - band.shape[1]), (0, 0)), constant_values=255)]
+        parts += [
+            text_line(title, width, _TITLE_HEIGHT, _TITLE_LETTERS, margin=2),
+            np.pad(band, ((0, gap), (0, width - band.shape[1]), (0, 0)), constant_values=255),
+        ]
     return np.concatenate(parts)
+
+
+def text_line(text: str, width: int, height: int, letters: int, *, margin: int, bold: bool = False) -> np.ndarray:
+    """Draw a line of text on white, (height, width, 3) uint8, in letters of so many pixels; what is too long is cut."""
+    line = Image.new("RGB", (width, height), "white")
+    font, stroke = ImageFont.load_default(letters), 0.4 if bold else 0
+    ImageDraw.Draw(line).text((margin, margin), text, fill=_INK, font=font, stroke_width=stroke, stroke_fill=_INK)
+    return np.array(line)
+
+
+def encode_jpeg(picture: np.ndarray, quality: int, *, full_color: bool = False) -> bytes:
+    """Encode a picture (H, W, 3) uint8 RGB as JPEG.
+
+    Args:
+        picture: The picture.
+        quality: Of Pillow, 1 to 95.
+        full_color: Keep colours as fine as lightness (4:4:4), and not at half the resolution.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, **({"subsampling": 0} if full_color else {}))
+    return buffer.getvalue()
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
