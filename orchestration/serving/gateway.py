@@ -87,7 +87,7 @@ class Gateway:
         app = FastAPI(title="posegen", description="A photo, an action and colours in, a video out.", docs_url=None)
         app.middleware("http")(self._require_token)
         app.get("/health", summary="Whether the server answers")(lambda: {"status": "ok"})
-        app.get("/ready", summary="Whether a replica can render")(self._ready)
+        app.get("/ready", summary="Whether requests are taken")(self._ready)
         answers: dict[int | str, dict[str, Any]] = {
             200: {"content": {"video/mp4": {}}},
             **{code: {"description": text} for code, text in _ERRORS.items()},

@@ -79,9 +79,6 @@ class Renderer:
                 yield head.encode() + picture + b"\r\n"
             yield f"--{BOUNDARY}--\r\n".encode()
 
-    def check_health(self) -> None:
-        """Called by Ray Serve from time to time: nothing to check but that the process answers."""
-
     def _open(self, folder: Path, content: bytes, suffix: str, options: dict[str, Any]) -> pg.Video:
         if not suffix:
             return self._renderer.render(content.decode(), **options)
