@@ -153,7 +153,8 @@ class WorldCrops(MotionCrops):
     """Windows of motions as joints and axes in the world, besides what `MotionCrops` gives.
 
     ``world`` (T, 24, 9), see `posegen.motion.world_features`, on the mean body of all motions; behind a motion's end
-    its last frame stays. The whole motions are posed once and kept.
+    its last frame stays. The whole motions are posed once and kept. ``window`` () int64 numbers the windows of all
+    motions: equal numbers, equal windows.
     """
 
     def load(self, sample: Crop) -> Arrays:
@@ -161,7 +162,8 @@ class WorldCrops(MotionCrops):
         rows = sample.rows[np.minimum(np.arange(self.window.most_frames), len(sample.rows) - 1)]
         crop = world[rows]
         crop[..., :3] -= crop[0, 0, :3].copy()
-        return {**super().load(sample), "world": crop}
+        number = np.array(self._frames_before[sample.motion] + sample.rows[0])
+        return {**super().load(sample), "world": crop, "window": number}
 
     def world(self, index: int) -> np.ndarray:
         """World features (T, 24, 9) of a whole motion on the mean body, worked out once."""
@@ -170,6 +172,11 @@ class WorldCrops(MotionCrops):
             rest = torch.from_numpy(np.asarray(self.mean_rest, np.float32))
             self._posed[index] = world_features(torch.from_numpy(features)[None], rest[None])[0].numpy()
         return self._posed[index]
+
+    @cached_property
+    def _frames_before(self) -> np.ndarray:
+        """(M,) frames of all motions before each."""
+        return np.cumsum([0, *(entry.num_frames for entry in self.entries[:-1])])
 
     @cached_property
     def _posed(self) -> dict[int, np.ndarray]:
