@@ -13,7 +13,8 @@ import torch
 from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDataset, MotionEntry
 from posegen.errors import ConfigError, DatasetError, MotionError
-from posegen.motion.pose_features import NUM_FEATURES, NUM_ROWS, motion_features, rest_of
+from posegen.motion.kinematics import markers
+from posegen.motion.pose_features import NUM_FEATURES, NUM_ROWS, motion_features, pose_features, rest_of
 from posegen.motion.world_features import world_features
 from posegen.samples.epoch_plan import Arrays, shuffled
 
@@ -147,6 +148,31 @@ def _read_features(dataset: MotionDataset, entry: MotionEntry) -> tuple[np.ndarr
         return motion_features(motion), rest_of(motion)
     except MotionError as error:
         raise DatasetError(f"{dataset.folder}/motions/{entry.motion_id}.npz: {error}") from error
+
+
+class PosedCrops(MotionCrops):
+    """Windows of motions with the joints and markers of their bodies, besides what `MotionCrops` gives.
+
+    ``surface`` (T, 96, 3) metres about the root, 24 joints and then `posegen.motion.kinematics.markers`; zeros behind
+    a motion's end. The whole motions are posed once and kept.
+    """
+
+    def load(self, sample: Crop) -> Arrays:
+        surface = self._surface(sample.motion)
+        crop = np.zeros((self.window.most_frames, *surface.shape[1:]), np.float32)
+        crop[: len(sample.rows)] = surface[sample.rows]
+        return {**super().load(sample), "surface": crop}
+
+    def _surface(self, index: int) -> np.ndarray:
+        if index not in self._surfaces:
+            features, rest = (torch.from_numpy(x)[None] for x in self.features(index))
+            posed = pose_features(features, rest.float(), translate=False)
+            self._surfaces[index] = torch.cat([posed.joints, markers(posed)], dim=-2)[0].numpy()
+        return self._surfaces[index]
+
+    @cached_property
+    def _surfaces(self) -> dict[int, np.ndarray]:
+        return {}
 
 
 class WorldCrops(MotionCrops):

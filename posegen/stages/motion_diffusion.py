@@ -44,6 +44,7 @@ _FEET = ("left_ankle", "right_ankle", "left_foot", "right_foot")
 _FEET_PLACES = [3 * foot + axis for foot in joint_indices(_FEET, SMPL_24) for axis in range(3)]
 _FITTED = 3000  # windows that the linear code is made of
 _STILL = 0.01  # metres a frame below which a foot stands
+_SHIPPED = ("code.", "averaged.", "rest")  # beginnings of the names of what generates
 _REMEMBERED = 2**28  # numbers of codes that are kept, 1 GiB
 _MEASURED_NOISE = (0.1, 0.3, 1.0, 3.0)
 _TOLERANCE = 0.005  # metres that a window may be off the frames that it repeats
@@ -295,6 +296,29 @@ class MotionDiffusion(MotionGenerator):
         world = unflat_world(windows)
         features = plant_feet(world, self.get_buffer("rest"), mask, self.config.foot_strength, held)[0]
         return self.to_motion(features, actions[0] if len(set(actions)) == 1 else "")
+
+    def shipped_weights(self) -> dict[str, Tensor]:
+        """What generates: the code, the averaged weights and the body.
+
+        Raises ConfigError for sizes other than those of the preset compact.
+        """
+        shipped = self.presets["compact"]
+        assert isinstance(shipped, MotionDiffusion.Config)
+        for name in ("num_frames", "code_dim", "width", "num_blocks"):
+            if getattr(self.config, name) != getattr(shipped, name):
+                raise ConfigError(
+                    f"shipped motion models have the preset compact: {name} {getattr(shipped, name)}, "
+                    f"got {getattr(self.config, name)}"
+                )
+        return {name: tensor for name, tensor in self.state_dict().items() if name.startswith(_SHIPPED)}
+
+    @classmethod
+    def of_shipped(cls, config: Config, weights: dict[str, Tensor]) -> MotionDiffusion:
+        """A stage of a configuration that generates as one did that gave `shipped_weights`."""
+        stage = cls(config)
+        stage.load_state_dict({**stage.state_dict(), **weights})
+        stage.network.load_state_dict(stage.averaged.state_dict())
+        return stage
 
     def set_guidance(self, guidance: float) -> None:
         if guidance != 1 and not self.config.drop_action:
