@@ -258,11 +258,11 @@ def _mask(batch: Batch) -> Tensor:
 
 
 _REFERENCE = Actor.Config(repeat_last=True, skip_last_start=True, count_zeros=True)
-# What 50,000 steps on a CPU can do: as wide as keeps its cores busy, and a code that is free at first and later costs
+# What two cores do in two and a half hours: as wide as keeps them busy, and a code that is free at first and later costs
 # little, for codes that cost much freeze motion.
 _SMALL = Actor.Config(
     num_epochs=80,
-    epoch_size=20000,
+    epoch_size=15000,
     batch_size=32,
     lr=1e-3,
     lambda_kl=3e-5,
