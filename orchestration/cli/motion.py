@@ -81,7 +81,7 @@ def _convert(
     that no file gives any more are deleted.
 
     Args:
-        paths: Files, or folders of them; then OUT, a folder for the dataset, or a file for one motion: .npz, .bvh, .glb.
+        paths: Files, or folders of them; then OUT, a folder of a dataset, or a file for one motion, .npz, .bvh or .glb.
         name: Name of the motion to write to a file, where there are several.
 
     Examples:
@@ -220,7 +220,7 @@ def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMot
     Writes .npz files, strips, a video and a page on which the motions can be turned.
 
     Args:
-        run: Run of the stage actor or motion_diffusion.
+        run: Run of the stage actor or motion_diffusion; shipped for the one that comes with posegen.
         out: Folder for the files.
 
     Examples:

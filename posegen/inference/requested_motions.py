@@ -20,7 +20,7 @@ from posegen.stages import MotionDiffusion, MotionGenerator
 from posegen.synthetic import motions as corpus
 from posegen.weights.shipped import load_shipped
 
-SHIPPED = "shipped"
+SHIPPED_RUN = "shipped"
 """The name that stands for a run: motion_diffusion, trained on procedural motions, as it comes with posegen."""
 PROCEDURE = "procedure"
 """The name that stands for no run: procedural motions."""
@@ -87,8 +87,8 @@ class MotionSettings:
 
 
 def load_generator(run: str) -> MotionGenerator:
-    """Load the newest checkpoint of a run that generates motions, or what `SHIPPED` is, on a GPU if there is one."""
-    found = _shipped_generator() if run == SHIPPED else load_stage(find_checkpoint(run), MotionGenerator)
+    """Load the newest checkpoint of a run that generates motions, or `SHIPPED_RUN`, on a GPU if there is one."""
+    found = _shipped_generator() if run == SHIPPED_RUN else load_stage(find_checkpoint(run), MotionGenerator)
     return found.to(default_device())
 
 
@@ -169,7 +169,7 @@ def _cut(motion: Motion, moves: MotionSettings) -> Motion:
 
 def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
     """Motions of all actions, as long as the video or a little longer, at the rate of the actor or the procedure."""
-    actor = None if moves.actor == PROCEDURE else load_generator(moves.actor or SHIPPED)
+    actor = None if moves.actor == PROCEDURE else load_generator(moves.actor or SHIPPED_RUN)
     own_fps = corpus.PROCEDURAL_FPS if actor is None else actor.config.fps
     names = list(dict.fromkeys(moves.actions)) or moves.action_names
     rate = fps or own_fps

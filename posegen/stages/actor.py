@@ -258,8 +258,8 @@ def _mask(batch: Batch) -> Tensor:
 
 
 _REFERENCE = Actor.Config(repeat_last=True, skip_last_start=True, count_zeros=True)
-# What two cores do in two and a half hours: as wide as keeps them busy, and a code that is free at first and later costs
-# little, for codes that cost much freeze motion.
+# What two cores do in two and a half hours: as wide as keeps them busy, and a code that is free at first and later
+# costs little, for codes that cost much freeze motion.
 _SMALL = Actor.Config(
     num_epochs=80,
     epoch_size=15000,
