@@ -60,7 +60,7 @@ class PictureParser:
     def logits(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Score the classes of every pixel: (H, W, 8) float32; arguments are those of `parse_person`.
 
-        What lies outside the region around the pose is background.
+        What lies outside the region around the pose is background, and after that what is at the region's border.
         """
         _check(image, keypoints, mask)
         frame = (image.shape[0], image.shape[1])
@@ -146,7 +146,10 @@ def _check(image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None) ->
 
 
 def _scores_in_frame(scores: np.ndarray, affine: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
-    """Enlarge the scores of an upright crop (h, w, 8) to those of its frame (H, W, 8), bilinearly."""
+    """Enlarge the scores of an upright crop (h, w, 8) to those of its frame (H, W, 8), bilinearly.
+
+    Outside the crop is background; the other classes keep the order that they have at its border.
+    """
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     halves = [  # OpenCV warps up to four channels at once
         cv2.warpAffine(np.ascontiguousarray(half), affine, frame[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -156,5 +159,7 @@ def _scores_in_frame(scores: np.ndarray, affine: np.ndarray, frame: tuple[int, i
     y, x = (np.arange(length) * affine[axis, axis] + affine[axis, 2] for axis, length in ((1, frame[0]), (0, frame[1])))
     height, width = scores.shape[:2]
     outside = ((y < -0.5) | (y > height - 0.5))[:, None] | ((x < -0.5) | (x > width - 0.5))
-    enlarged[outside] = np.where(np.arange(len(PersonClass)) == PersonClass.BACKGROUND, 0.0, -_CERTAIN)
+    beyond = enlarged[outside][:, 1:]  # the crop's border, repeated: what is surely of the person beyond goes on so
+    enlarged[outside, 1:] = beyond - beyond.max(axis=-1, keepdims=True) - _CERTAIN
+    enlarged[outside, 0] = 0
     return enlarged

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from posegen.errors import ConfigError
+from posegen.features.parser_inputs import crop_affine, person_region
 from posegen.perception.garment_guess import guess_garments, person_probability
 from posegen.perception.garments import garment_masks, garments_of_classes, label_garments
 from posegen.perception.person_parser import PictureParser, fill_person, label_classes
@@ -62,6 +63,25 @@ def test_scores_beside_the_region_are_of_the_background(parser, photo):
     scores = parser.logits(wide, photo.keypoints, np.pad(photo.mask, ((0, 0), (0, 600)), constant_values=255))
     assert scores.shape == (384, 856, 8)
     assert (scores[:, 500:].argmax(axis=-1) == PersonClass.BACKGROUND).all()
+
+
+def test_what_the_mask_shows_below_the_region_is_as_its_border(cached, photo, monkeypatch):
+    """The toes of high shoes lie below it: they were hair, the first of equal scores, and stayed on the ground."""
+
+    class Shoes(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            scores = torch.zeros(len(inputs), 8, *inputs.shape[2:])
+            scores[:, PersonClass.SHOES] = 4 * inputs[:, 21] - 2
+            return scores
+
+    region = crop_affine(person_region(photo.keypoints, (384, 256)), (256, 192))
+    bottom = int((255 - region[1, 2]) / region[1, 1]) + 1
+    longer = np.pad(photo.image, ((0, 100), (0, 0), (0, 0)))
+    mask = np.pad(photo.mask, ((0, 100), (0, 0)))
+    mask[300 : bottom + 20, 100:140] = 255
+    labels = PictureParser(Shoes())(longer, photo.keypoints, mask)
+    assert bottom + 20 < len(longer)
+    assert (labels[bottom + 2 : bottom + 18, 102:138] == PersonClass.SHOES).all()
 
 
 def test_a_picture_is_parsed_without_a_pose(parser, photo):
