@@ -52,7 +52,9 @@ _STILL = 0.25  # share of the pairs in which both pictures have one view
 _FACES = 100.0  # degrees from the viewer up to which a picture A is taken
 _TURNED = 65.0  # the same of B, relative to the motion's own direction
 _POSE_NOISE, _DEPTH_NOISE = 0.012, 0.06  # lengths of the trunk: what estimators are off by
-_FARTHEST = 0.15  # lengths of the trunk: mean distance of joints found from the true ones; beyond it another body is seen
+_FARTHEST = (
+    0.15  # lengths of the trunk: mean distance of joints found from the true ones; beyond it another body is seen
+)
 _MOTION_FRAMES = 75
 
 
