@@ -27,6 +27,7 @@ from posegen.weights.shipped import load_shipped
 
 PARSER_SIZE = (256, 192)
 """Height and width of the crop that the network sees, in pixels."""
+_HALF = 127
 _SURE = 200  # of 255: of a mask that shows the person
 _RIM = 0.006  # of the height: what is thinner at the border of a mask may be background
 _LEAST_SHARE = 0.02  # of the largest connected part of the person, below which a part is taken for a mistake
@@ -54,7 +55,7 @@ class PictureParser:
         """Label one picture, see `parse_person`."""
         scores = self.logits(image, keypoints, mask)
         labels = label_classes(scores)
-        return labels if mask is None else fill_person(labels, scores, mask)
+        return labels if mask is None else fill_person(drop_strays(labels, mask), scores, mask)
 
     @torch.inference_mode()
     def logits(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
@@ -113,6 +114,21 @@ def label_classes(scores: np.ndarray) -> np.ndarray:
         small = areas < _LEAST_SHARE * areas[1:].max()
         labels[small[parts]] = PersonClass.BACKGROUND
     return labels
+
+
+def drop_strays(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Take connected parts that a mask of the person nowhere shows for background, such as leaves beside a leg.
+
+    Args:
+        labels: (H, W) uint8 of `PersonClass`.
+        mask: (H, W) uint8, probability × 255 of the person.
+
+    Returns:
+        (H, W) uint8. Where the mask shows nobody, the labels as they are.
+    """
+    _, parts = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=8)
+    shown = np.unique(parts[(mask > _HALF) & (parts > 0)])
+    return np.where(np.isin(parts, shown), labels, PersonClass.BACKGROUND).astype(np.uint8) if len(shown) else labels
 
 
 def fill_person(labels: np.ndarray, scores: np.ndarray, mask: np.ndarray) -> np.ndarray:

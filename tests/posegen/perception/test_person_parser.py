@@ -11,7 +11,7 @@ from posegen.errors import ConfigError
 from posegen.features.parser_inputs import crop_affine, person_region
 from posegen.perception.garment_guess import guess_garments, person_probability
 from posegen.perception.garments import garment_masks, garments_of_classes, label_garments
-from posegen.perception.person_parser import PictureParser, fill_person, label_classes
+from posegen.perception.person_parser import PictureParser, drop_strays, fill_person, label_classes
 from posegen.perception.selfie import Selfie
 from posegen.person_classes import PersonClass
 from tests.support.labelled_photos import studio_photos
@@ -135,6 +135,17 @@ def test_garments_by_heuristic_and_by_parser(cached, photo, monkeypatch):
         labels = label_garments(*clip, method)
         assert labels.shape == (1, 384, 256) and set(np.unique(labels)) == {0, 1, 2}
         assert iou(labels[0] == 2, photo.labels == PersonClass.LOWER) > 0.5
+
+
+def test_parts_that_the_mask_shows_nowhere_are_background():
+    labels, mask = np.zeros((60, 60), np.uint8), np.zeros((60, 60), np.uint8)
+    labels[10:50, 20:30] = PersonClass.LOWER
+    labels[20:30, 30:36] = PersonClass.CARRIED  # a bag at the body, which a mask of people leaves out
+    labels[40:50, 45:55] = PersonClass.CARRIED  # leaves
+    mask[10:50, 20:30] = 255
+    kept = drop_strays(labels, mask)
+    assert (kept[:, :40] == labels[:, :40]).all() and not kept[:, 40:].any()
+    assert (drop_strays(labels, np.zeros_like(mask)) == labels).all()
 
 
 def test_what_the_mask_is_sure_of_gets_a_class_and_thin_rims_do_not():
