@@ -1,4 +1,4 @@
-"""What the queue's thread does for the page, a step at a time: look at a photo, draw a still, a video, a sheet."""
+"""Steps of the queue's thread for the page: analyse a photo, draw a still, a video, a sheet."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _draw_moment(dressed: DressedPerson, paths: dict[Garment, ColorPath], index:
 
 
 def _moment(dressed: DressedPerson, scene: ResolvedScene) -> tuple[int, int]:
-    """Which frame a still shows, and of how many."""
+    """Return the index of the frame that a still shows, and the number of frames."""
     num_frames = len(dressed.prepared.poses[0]) if dressed.prepared.poses else 1
     return round(scene.request.moment * (num_frames - 1)), num_frames
 
@@ -195,7 +195,7 @@ def _choose_colors(dressed: DressedPerson, scene: ResolvedScene) -> dict[Garment
 def _report_colors(
     dressed: DressedPerson, scene: ResolvedScene, paths: dict[Garment, ColorPath]
 ) -> list[dict[str, Any]]:
-    """How near each garment comes to its colour, as the photo shows it."""
+    """Measure the colour errors of the garments in the photo."""
     reports = []
     labs = {garment: path.begin.lab for garment, path in paths.items()}
     picture = dressed.painter.photo_in(labs)[None]

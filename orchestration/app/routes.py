@@ -1,4 +1,4 @@
-"""What the page asks its server for."""
+"""Routes of the page's server."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def _download(content: bytes, media_type: str, name: str) -> Response:
 
 
 def _shown_names(request: Request) -> dict[str, str]:
-    """What files of the request's session were called, by their paths."""
+    """Return the original names of the session's files, by their paths."""
     session = request.path_params.get("session", "")
     try:
         files = _sessions(request).get(session).files.values()

@@ -1,4 +1,4 @@
-"""What is asked for on the page, and the same as settings, as a command line and as lines of Python."""
+"""Scene requested on the page, and its settings, command line and Python code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SceneRequest(BaseModel):
     travel: Literal["fit", "full"] = "fit"
     seed: int = Field(default=0, ge=0, le=10**6)
     moment: float = Field(default=0.0, ge=0, le=1)
-    """Which frame a still shows, as a share of the length."""
+    """Position of a still's frame, as a share of the length."""
     upper_colors: list[str] = Field(default_factory=list, max_length=_MOST_PICTURES)
     """Colours of a sheet."""
     lower_colors: list[str] = Field(default_factory=list, max_length=_MOST_PICTURES)
@@ -63,16 +63,16 @@ class ResolvedScene:
     colors: ColorSettings
     view: PhotoSettings
     shown: Mapping[str, str]
-    """What files were called, by the paths that stand for them."""
+    """Original names of files, by their paths on the server."""
 
     @property
     def has_motion(self) -> bool:
-        """Whether the person moves; otherwise the photo is shown as it is."""
+        """True if the person moves; otherwise the photo is shown as it is."""
         return self.motions.is_given or self.view.poses is not None
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells apart scenes for which the person is prepared differently: all but the colours."""
+        """Key of the preparation: everything that the prepared person depends on, which is all but the colours."""
         return self.motions, self.view, self.request.seed
 
 
@@ -150,7 +150,7 @@ def video_stem(scene: ResolvedScene) -> str:
 
 
 def _options(scene: ResolvedScene) -> dict[str, object]:
-    """What differs from the defaults, by the names of options."""
+    """Return the options that differ from the defaults, by name."""
     request, motions = scene.request, scene.motions
     options: dict[str, object] = {}
     if motions.action:

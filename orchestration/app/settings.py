@@ -1,4 +1,4 @@
-"""How the page is served."""
+"""Settings of the page's server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from posegen.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class AppSettings:
-    """How the page is served."""
+    """Settings of the page's server."""
 
     port: int = 8765
     """Port on 127.0.0.1; 0 takes a free one. Other machines cannot reach it."""

@@ -26,7 +26,7 @@ _CLIP = r"^[\w-]+(/[\w-]+){0,2}$"  # no ending and no way out: it names no file 
 
 
 class RenderRequest(BaseModel):
-    """What a video shows, as in `posegen animate`."""
+    """Content of a video, as in `posegen animate`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,12 +53,12 @@ class RenderRequest(BaseModel):
 
 
 def _reads_file(text: str | None) -> bool:
-    """Whether a colour would be read from a file of the server."""
+    """Return True if a colour would be read from a file of the server."""
     return text is not None and ("/" in text or "\\" in text or Path(text).suffix != "")
 
 
 class Gateway:
-    """What answers requests.
+    """HTTP gateway that answers requests.
 
     Args:
         render: Renders a video: bytes of an MP4, or the reason why there is none.

@@ -24,11 +24,11 @@ _HEALTH_SECONDS = 5.0  # between two looks at a replica
 
 @dataclass(frozen=True)
 class Served:
-    """What is served, and where."""
+    """Address and subject of a running server."""
 
     address: str
     figures: str
-    """Where Prometheus finds figures; empty where Ray exports none."""
+    """Address of Prometheus figures; empty if Ray exports none."""
 
 
 def serve_videos(settings: ServeSettings, on_ready: Callable[[Served], object]) -> None:

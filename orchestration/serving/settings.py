@@ -1,4 +1,4 @@
-"""How videos are served."""
+"""Settings of the video server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    """How videos are served."""
+    """Settings of the video server."""
 
     run: str = ""
     """Run of the stage video_generator or end_to_end that renders; by default the photo's own pixels are moved."""
@@ -27,7 +27,7 @@ class ServeSettings:
     token_file: Path | None = None
     """File with a token, which requests have to send as `Authorization: Bearer TOKEN`."""
     replicas: str = "1:4"
-    """How many processes render: a number, or FEWEST:MOST, between which they follow the load."""
+    """Number of rendering processes, or FEWEST:MOST, between which the number follows the load."""
     cpus: float = 1.0
     """CPUs of each replica."""
     gpus: float = 0.0

@@ -201,7 +201,7 @@ def _with_room(lab: np.ndarray) -> np.ndarray:
 
 
 def _room_above(lab: np.ndarray, fading: float = _FADING) -> float:
-    """How far light may rise, log q: to where the colour leaves the gamut, and part of the way from there to white."""
+    """Return the upper limit of light, log q: at the edge of the gamut, plus part of the way from there to white."""
     top = float(np.log((100 + 16) / (max(lab[0], 0) + 16)))
     steps = np.linspace(0, top, 33)
     shown = in_gamut(np.exp(steps)[:, None] * (lab + _BLACK) - _BLACK)
@@ -246,7 +246,7 @@ class _Cloth:
 
 @dataclass(frozen=True)
 class _ClothFacts:
-    """What is true of a whole garment."""
+    """Properties of a whole garment."""
 
     lightness: float
     """Of the cloth, the median."""
@@ -257,9 +257,9 @@ class _ClothFacts:
     above: float
     """Of those brighter than it."""
     weights: tuple[float, float]
-    """How much of the pattern is darker, and brighter."""
+    """Shares of the pattern that are darker, and brighter."""
     may_turn: bool
-    """Whether there is enough of a pattern to change its sign: a belt or a zip is darker than cloth of any colour."""
+    """True if the pattern is large enough to change its sign: a belt or a zip is darker than cloth of any colour."""
 
     def tone(self, cloth: _Cloth, lightness: float, room: float) -> np.ndarray:
         """The shading (N,), log q, on cloth of another lightness that has some room above it."""
@@ -321,7 +321,7 @@ _SCALE = 0.05  # of shading, in square roots of the garment's area
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """What the cloth looks like around each pixel of a picture."""
+    """Appearance of the cloth around each pixel of a picture."""
 
     lightness: np.ndarray
     """(H, W) float32 of the pixel itself."""
@@ -519,7 +519,7 @@ def _split_chroma(ab: np.ndarray, near: np.ndarray, cloth: np.ndarray) -> tuple[
 
 
 def _is_pattern(contrast: np.ndarray, chroma: np.ndarray) -> bool:
-    """Whether contrasts (K,) with chroma of their own are a pattern, rather than belts, zips and shadows."""
+    """Return True if contrasts (K,) with chroma of their own are a pattern, rather than belts, zips and shadows."""
     dark, print_like = contrast < -15, (contrast > 15) | ((contrast < -8) & (chroma > 15))
     return bool(dark.mean() > _TURNING[0] or print_like.mean() > _TURNING[1])
 
@@ -538,7 +538,7 @@ def _typical(contrast: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Matte:
-    """How much of each pixel is garment."""
+    """Share of the garment in each pixel."""
 
     alpha: np.ndarray
     """(H, W) float32."""
