@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import DatasetError, first_line
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LayeredFrame
+from posegen.features.layer_drawing import LayeredFrame
 from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
 

@@ -110,7 +110,7 @@ def _read_cameras(text: str, path: Path) -> dict[tuple[str, str], LensCamera]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calibration of a camera from a video and positions."""
+    """Keypoints, world positions and camera parameters of a video."""
 
     keypoints: np.ndarray
     """(T, 32, 2) pixels."""
