@@ -254,7 +254,7 @@ def load(run: FilePath | None = None, *, dataset: FilePath = "") -> PhotoRendere
     return RunRenderer(run, dataset)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sheet:
     """A photo in many colours, as `colorways` draws it."""
 
@@ -276,6 +276,10 @@ class Sheet:
 
     def _repr_html_(self) -> str:
         return _picture_tag(self.image, "; ".join(self.notes))
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"Sheet({height}x{width} pixels, {len(self.reports)} recoloured garments)"
 
 
 def colorways(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -87,11 +88,47 @@ def _figures() -> str:
     return f"http://{node['NodeManagerAddress']}:{port}/metrics" if port else ""
 
 
+class _ServedReplicas:
+    """Replicas on Ray Serve, as the gateway reaches them."""
+
+    def _handle(self) -> Any:
+        from ray import serve
+
+        return serve.get_deployment_handle(_RENDERER, APP)
+
+    async def render(self, content: bytes, suffix: str, options: dict[str, Any]) -> bytes | str:
+        return await self._handle().render.remote(content, suffix, options)
+
+    async def stream(self, content: bytes, suffix: str, options: dict[str, Any]) -> AsyncIterator[bytes]:
+        async for part in self._handle().options(stream=True).stream.remote(content, suffix, options):
+            yield part
+
+    async def ping(self) -> None:
+        await self._handle().ping.remote()
+
+    async def count_running(self) -> int:
+        from ray import serve
+
+        status = await asyncio.to_thread(serve.status)  # waits for Ray Serve's controller
+        application = status.applications.get(APP)
+        if application is None or _RENDERER not in application.deployments:
+            return 0
+        return application.deployments[_RENDERER].replica_states.get("RUNNING", 0)
+
+    def is_lost(self, error: Exception) -> bool:
+        from ray.exceptions import RayActorError
+
+        return isinstance(error, RayActorError)
+
+    def is_full(self, error: Exception) -> bool:
+        from ray.serve.exceptions import BackPressureError
+
+        return isinstance(error, BackPressureError)
+
+
 def _application(settings: ServeSettings, token: str) -> Any:
-    """The gateway in front of the replicas."""
+    """Return the application: the gateway in front of the replicas."""
     from ray import serve
-    from ray.exceptions import RayActorError
-    from ray.serve.exceptions import BackPressureError
 
     assert settings.fewest_and_most is not None
     fewest, most = settings.fewest_and_most
@@ -106,25 +143,7 @@ def _application(settings: ServeSettings, token: str) -> Any:
     )
 
     def build() -> Any:  # called where the gateway runs
-        def renderer() -> Any:
-            return serve.get_deployment_handle(_RENDERER, APP)
-
-        async def render(*arguments: Any) -> bytes | str:
-            return await renderer().render.remote(*arguments)
-
-        async def stream(*arguments: Any) -> AsyncIterator[bytes]:
-            async for part in renderer().options(stream=True).stream.remote(*arguments):
-                yield part
-
-        gateway = Gateway(
-            render,
-            stream,
-            token=token,
-            knows_clips=bool(settings.run),
-            is_lost=lambda error: isinstance(error, RayActorError),
-            is_full=lambda error: isinstance(error, BackPressureError),
-        )
-        return gateway.build()
+        return Gateway(_ServedReplicas(), token=token, knows_clips=bool(settings.run)).build()
 
     @serve.deployment(name="gateway", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=_MOST_CONNECTIONS)
     @serve.ingress(build)
