@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestration.runtime.ports import take_port
 from orchestration.runtime.ray_session import start_ray
+from orchestration.runtime.token_file import read_token
 from orchestration.serving.gateway import Gateway
 from orchestration.serving.renderer import Renderer
 from orchestration.serving.settings import ServeSettings
@@ -63,7 +64,7 @@ def start_serving(settings: ServeSettings) -> Served:
         from ray.serve.exceptions import RayServeException
     except ImportError:
         raise ConfigError("serving needs more packages: install with `pip install 'posegen[serve]'`") from None
-    token = settings.read_token()
+    token = read_token(settings.token_file)
     take_port(settings.host, settings.port).close()  # Ray Serve would say it in a page of lines
     if settings.run:
         import posegen as pg

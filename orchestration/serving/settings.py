@@ -54,20 +54,3 @@ class ServeSettings:
         fewest = int(match[1])
         most = int(match[2] or fewest)
         return (fewest, most) if fewest <= most else None
-
-    def read_token(self) -> str:
-        """Read the token; empty where none is wanted. Raises ConfigError where the file has none."""
-        if self.token_file is None:
-            return ""
-        try:
-            token = self.token_file.read_text().strip()
-        except OSError as error:
-            raise ConfigError(f"the token's file cannot be read: {error}") from None
-        if len(token) < _SHORTEST_TOKEN:
-            raise ConfigError(
-                f"{self.token_file} has {len(token)} letters, expected a token of {_SHORTEST_TOKEN} or more"
-            )
-        return token
-
-
-_SHORTEST_TOKEN = 16

@@ -182,14 +182,3 @@ def test_a_photo_beyond_the_limit_is_not_read(photo):
 def test_wrong_settings_are_one_line(changes, message):
     with pytest.raises(ConfigError, match=message):
         ServeSettings(**changes)
-
-
-def test_tokens_come_from_files(tmp_path):
-    file = tmp_path / "token"
-    file.write_text(f"{TOKEN}\n")
-    assert ServeSettings(host="0.0.0.0", token_file=file).read_token() == TOKEN
-    file.write_text("short")
-    with pytest.raises(ConfigError, match="expected a token of 16 or more"):
-        ServeSettings(token_file=file).read_token()
-    with pytest.raises(ConfigError, match="cannot be read"):
-        ServeSettings(token_file=tmp_path / "none").read_token()
