@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from posegen.color.lab import in_gamut, into_gamut
-from posegen.color.smoothstep import smoothstep
+from posegen.features.smoothstep import smoothstep
 
 _FADING = 0.2
 _PATTERN_RANGE = (3.0, 97.0)  # lightnesses of patterns

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from posegen.color.cloth import Cloth, ClothFacts
 from posegen.color.lab import rgb_to_lab
-from posegen.color.smoothstep import smoothstep
+from posegen.features.smoothstep import smoothstep
 
 _DARK_NOISE = 40.0
 _CLOTH_L, _CLOTH_AB = 20.0, 10.0  # how far a pixel of the cloth is from the shaded cloth around it

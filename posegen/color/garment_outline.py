@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from posegen.color.smoothstep import smoothstep
+from posegen.features.smoothstep import smoothstep
 
 _CONTRAST = (18.0, 60.0)  # of 8-bit RGB: below, garment and surroundings cannot be told by colour; above, they can
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from posegen.features.body_pose import BodyPoses
+from posegen.features.smoothstep import smoothstep
 from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 
 SOFT_BONES: tuple[str, ...] = (
@@ -217,13 +218,7 @@ def step_along_bone(
     index = SOFT_BONES.index(name)
     vector = bones.along[index]
     t = (points - bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
-    return smoothstep(2 * (t - start) / (stop - start) - 1)
-
-
-def smoothstep(x: np.ndarray) -> np.ndarray:
-    """Return 0 below -1, 1 above 1, and what is smooth between."""
-    t = np.clip((x + 1) / 2, 0, 1)
-    return t * t * (3 - 2 * t)
+    return smoothstep(t, start, stop)
 
 
 def _shows_face(pose: BodyPoses) -> bool:

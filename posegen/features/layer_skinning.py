@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from posegen.features.body_bones import SOFT_BONES, BoneFrame, distance_to_bone, smoothstep, step_along_bone
+from posegen.features.body_bones import SOFT_BONES, BoneFrame, distance_to_bone, step_along_bone
 from posegen.features.body_layers import ARMS, LEGS, LIMB_CHAINS, OTHER_SIDE, USUAL_HALF_WIDTHS, BodyLayer
 from posegen.features.mesh_warp import Mesh
+from posegen.features.smoothstep import smoothstep
 
 _CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
 _ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
@@ -66,7 +67,7 @@ class LayerSkinning:
                 closer = distance_to_bone(self.bones, near, points) - distance_to_bone(
                     self.bones, far, points, self.trunk
                 )
-                share = smoothstep(closer / (0.12 * self.trunk))
+                share = smoothstep(closer / (0.12 * self.trunk), -1, 1)
             weights[:, near] = rest * (1 - share)
             rest = rest * share
         weights[:, chain[-1]] = rest
@@ -122,7 +123,7 @@ class LayerSkinning:
         right, left = SOFT_BONES.index("right_thigh"), SOFT_BONES.index("left_thigh")
         from_right, from_left = (distance_to_bone(self.bones, one, points, self.trunk) for one in (right, left))
         side = (from_right - from_left) / np.maximum(from_right + from_left, 1e-6)  # -1 at the right thigh
-        on_left = smoothstep(1.2 * side)
+        on_left = smoothstep(1.2 * side, -1, 1)
         down = 0.85 * np.maximum(
             *(
                 step_along_bone(self.bones, SOFT_BONES[one], points, -0.1, 0.7) * self.bones.seen[one]
