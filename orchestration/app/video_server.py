@@ -126,7 +126,7 @@ def _parts(stream: BinaryIO | http.client.HTTPResponse) -> Iterator[bytes]:
         boundary = stream.readline().strip()
         if boundary.endswith(b"--"):
             return
-        headers = http.client.parse_headers(stream)  # type: ignore[arg-type]
+        headers = http.client.parse_headers(stream)
         length = int(headers["Content-Length"])
         body = stream.read(length)
         if len(body) != length:

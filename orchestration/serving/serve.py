@@ -114,7 +114,8 @@ class _ServedReplicas:
         application = status.applications.get(APP)
         if application is None or _RENDERER not in application.deployments:
             return 0
-        return application.deployments[_RENDERER].replica_states.get("RUNNING", 0)
+        states = application.deployments[_RENDERER].replica_states
+        return sum(count for state, count in states.items() if state.value == "RUNNING")
 
     def is_lost(self, error: Exception) -> bool:
         from ray.exceptions import RayActorError
