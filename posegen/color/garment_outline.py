@@ -1,4 +1,4 @@
-"""How much of each pixel at a garment's outline is garment."""
+"""Matte of a garment: the share of the garment in the pixels at its outline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONTRAST = (18.0, 60.0)  # of 8-bit RGB: below, garment and surroundings cannot
 
 @dataclass(frozen=True)
 class GarmentMatte:
-    """How much of each pixel is garment."""
+    """Share of the garment in each pixel."""
 
     alpha: np.ndarray
     """(H, W) float32."""
