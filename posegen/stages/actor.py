@@ -112,7 +112,7 @@ class Actor(MotionGenerator):
 
         @property
         def window(self) -> Window:
-            """Which frames are learned from. Raises PosegenError where there are none."""
+            """Frames of a motion that are learned from. Raises PosegenError if there are none."""
             return Window(
                 num_frames=self.num_frames,
                 min_frames=self.min_frames,
@@ -196,7 +196,7 @@ class Actor(MotionGenerator):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        """How near motions come through their mean codes, and how far random ones move.
+        """Measure the reconstruction of motions from their mean codes, and the movement of random ones.
 
         ``joint_error`` in metres, without the root's translation; ``root_error`` in metres; ``kl`` in nats;
         ``amplitude`` how far joints of generated motions move in relation to those of real ones: what is far below 1
@@ -237,12 +237,12 @@ class Actor(MotionGenerator):
         return self.decoder(z, actions, frame_mask(lengths, int(lengths.max())))
 
     def _real_surface(self, batch: Batch) -> Tensor:
-        """Joints and markers (N, T, 96, 3) of real motions, which the samples have posed."""
+        """Return joints and markers (N, T, 96, 3) of real motions, which the samples have posed."""
         root = batch["motion"][:, :, -1:, :3]  # (N, T, 1, 3)
         return batch["surface"] + root if self.config.translate else batch["surface"]
 
     def _smpl_surface(self, features: Tensor) -> Tensor:
-        """SMPL's vertices (N, T, 6890, 3)."""
+        """Compute SMPL's vertices (N, T, 6890, 3)."""
         if self._smpl is None:
             self._smpl = read_smpl(self.config.smpl).to(features.device)
         return pose_surface(self._smpl, *local_pose(features, translate=self.config.translate))

@@ -266,4 +266,4 @@ STAGED: dict[str, Perform] = {
         "dance": _dance,
     }.items()
 }  # fmt: skip
-"""What performs each of these actions, by name."""
+"""Performers of the staged actions, by name."""

@@ -9,8 +9,10 @@ import pytest
 from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.errors import ConfigError
 from posegen.features.body_bones import swap_sides
+from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LAYERS, LayeredPerson, hides_hand, order_by_depth
+from posegen.features.layer_drawing import order_by_depth
+from posegen.features.layered_person import LayeredPerson, hides_hand
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 from tests.support.drawn_person import COLORS, ROOM, draw_person, make_pose
@@ -114,6 +116,14 @@ def test_from_behind_there_is_hair_where_the_face_was(person):
     shown = person.layered().frame(behind)
     assert is_color(shown[20:32, 60:69], COLORS[PersonClass.HAIR], 12).mean() > 0.9
     assert is_color(shown[50:90, 55:74], COLORS[PersonClass.UPPER]).all()
+
+
+def test_a_face_that_is_guessed_on_the_back_of_a_head_is_not_shown(person):
+    """BlazePose finds nose and eyes there, too, behind the ears."""
+    depths = np.zeros(18, np.float32)
+    depths[joint_indices(["nose", "right_eye", "left_eye"])] = -20
+    shown = person.layered().frame(BodyPoses(swap_sides(make_pose()).keypoints, depths, make_pose().toes))
+    assert is_color(shown[20:32, 60:69], COLORS[PersonClass.HAIR], 12).mean() > 0.9
 
 
 def test_a_forearm_that_is_not_seen_is_the_mirrored_one_of_the_other_side(person):
