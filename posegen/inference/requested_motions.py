@@ -122,6 +122,8 @@ def resolve_motions(
     facing = {name: _turn(motion, moves.yaw, person) for name, motion in found.items()}
     resampled = {name: with_rotations(resample(motion, fps or motion.fps)) for name, motion in facing.items()}
     if moves.actions:
+        count = _frames_of_each(moves, fps or next(iter(resampled.values())).fps)
+        resampled = {name: first_frames(motion, count) for name, motion in resampled.items()}
         resampled = {"-".join(moves.actions): join([resampled[name] for name in moves.actions])}
     return {name: _cut(motion, moves) for name, motion in resampled.items()}
 
@@ -172,13 +174,17 @@ def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> di
     actor = None if moves.actor == PROCEDURE else load_generator(moves.actor or SHIPPED_RUN)
     own_fps = corpus.PROCEDURAL_FPS if actor is None else actor.config.fps
     names = list(dict.fromkeys(moves.actions)) or moves.action_names
-    rate = fps or own_fps
-    wanted = moves.frames or _DEFAULT_FRAMES
-    if moves.actions and moves.frames:  # as many of each, and those in which two of them are blended
-        blends = (len(moves.actions) - 1) * int(JOIN_SECONDS * rate)
-        wanted = math.ceil((moves.frames + blends) / len(moves.actions))
+    wanted = _frames_of_each(moves, fps or own_fps)
     length = wanted if fps is None else math.ceil((wanted - 1) * own_fps / fps - 1e-6) + 1
     if actor is not None:
         return {name: actor.generate([name], [length], seed=seed)[0] for name in names}
     subject = corpus.make_subject(0, seed)
     return {name: corpus.perform(name, subject, seed=seed, frames=length) for name in names}
+
+
+def _frames_of_each(moves: MotionSettings, rate: float) -> int:
+    """How many frames of each action a video of so many frames a second needs."""
+    if not (moves.actions and moves.frames):
+        return moves.frames or _DEFAULT_FRAMES
+    blends = (len(moves.actions) - 1) * int(JOIN_SECONDS * rate)  # those in which two of them are blended
+    return math.ceil((moves.frames + blends) / len(moves.actions))

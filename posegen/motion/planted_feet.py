@@ -27,7 +27,7 @@ _HELD = 1e3  # how much more the place of a foot counts in a frame that is given
 
 
 def plant_feet(world: Tensor, rest: Tensor, mask: Tensor, strength: float = 0.0, held: Tensor | None = None) -> Tensor:
-    """Pose features of any numbers, as `world_to_pose_features`, with ankles where the numbers have them.
+    """Return pose features of any numbers, as `world_to_pose_features`, with ankles where the numbers have them.
 
     Args:
         world: (N, T, 24, 9), see `posegen.motion.world_features`.
@@ -73,7 +73,7 @@ def reach_ankles(posed: Posed, ankles: Tensor) -> Tensor:
 
 
 def steady_ankles(joints: Tensor, mask: Tensor, strength: float, held: Tensor | None = None) -> Tensor:
-    """Where ankles (N, T, 2, 3) are to be for standing feet to slide less.
+    """Find where ankles (N, T, 2, 3) are to be for standing feet to slide less.
 
     The balls of the feet are moved along the floor so as to minimize how far, squared, and `strength` times the squared
     way between two frames in which they stand.

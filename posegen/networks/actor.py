@@ -52,7 +52,7 @@ class ActorSize:
         }
 
     def last_norm(self) -> nn.Module:
-        """What stands behind the last layer."""
+        """Make what stands behind the last layer."""
         return nn.LayerNorm(self.latent_dim) if self.norm_first else nn.Identity()
 
 

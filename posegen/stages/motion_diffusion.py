@@ -298,7 +298,7 @@ class MotionDiffusion(MotionGenerator):
         return self.to_motion(features, actions[0] if len(set(actions)) == 1 else "")
 
     def shipped_weights(self) -> dict[str, Tensor]:
-        """What generates: the code, the averaged weights and the body.
+        """Return what generates: the code, the averaged weights and the body.
 
         Raises ConfigError for sizes other than those of the preset compact.
         """
@@ -314,7 +314,7 @@ class MotionDiffusion(MotionGenerator):
 
     @classmethod
     def of_shipped(cls, config: Config, weights: dict[str, Tensor]) -> MotionDiffusion:
-        """A stage of a configuration that generates as one did that gave `shipped_weights`."""
+        """Make a stage of a configuration that generates as one did that gave `shipped_weights`."""
         stage = cls(config)
         stage.load_state_dict({**stage.state_dict(), **weights})
         stage.network.load_state_dict(stage.averaged.state_dict())

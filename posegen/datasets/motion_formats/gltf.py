@@ -79,7 +79,7 @@ class _Buffer:
 
 
 def _nodes(rest: np.ndarray) -> list[dict[str, Any]]:
-    """A node a joint, where its bone begins at rest."""
+    """Return a node a joint, where its bone begins at rest."""
     nodes = []
     for joint, parent in enumerate(SMPL_24_PARENTS):
         offset = rest[joint] - rest[parent] if parent >= 0 else rest[joint]
@@ -91,7 +91,7 @@ def _nodes(rest: np.ndarray) -> list[dict[str, Any]]:
 
 
 def _mesh(buffer: _Buffer, rest: np.ndarray) -> dict[str, Any]:
-    """A double pyramid for each bone, whose corners move with the joint at which it begins."""
+    """Make a double pyramid for each bone, whose corners move with the joint at which it begins."""
     corners, joints = [], []
     for joint in range(len(SMPL_24)):
         ends = [rest[child] for child, above in enumerate(SMPL_24_PARENTS) if above == joint]
@@ -120,7 +120,7 @@ def _mesh(buffer: _Buffer, rest: np.ndarray) -> dict[str, Any]:
 
 
 def _bone(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The six corners (6, 3) of a bone: its ends, and four around its waist."""
+    """Return the six corners (6, 3) of a bone: its ends, and four around its waist."""
     along = (end - start).astype(np.float64)
     length = max(float(np.linalg.norm(along)), 1e-6)
     aside = np.cross(along, np.eye(3)[np.abs(along).argmin()])
@@ -131,7 +131,7 @@ def _bone(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def _skin(buffer: _Buffer, rest: np.ndarray) -> dict[str, Any]:
-    """What takes the body at rest into the axes of each joint: matrices, column by column."""
+    """Return the skin: what takes the body at rest into the axes of each joint, matrices column by column."""
     back = np.tile(np.eye(4, dtype=np.float32), (len(SMPL_24), 1, 1))
     back[:, 3, :3] = -rest
     return {
@@ -142,7 +142,7 @@ def _skin(buffer: _Buffer, rest: np.ndarray) -> dict[str, Any]:
 
 
 def _animation(buffer: _Buffer, motion: Motion) -> dict[str, Any]:
-    """Rotations of all joints and the way of the root, at every frame."""
+    """Return rotations of all joints and the way of the root, at every frame."""
     assert motion.rot6d is not None
     times = buffer.add((np.arange(len(motion)) / motion.fps).astype(np.float32), "SCALAR", bounds=True)
     turns = rotations.matrix_to_quaternion(rotations.rot6d_rows_to_matrix(as_tensor(motion.rot6d))).numpy()
@@ -162,7 +162,7 @@ def _animation(buffer: _Buffer, motion: Motion) -> dict[str, Any]:
 
 
 def _pack(content: dict[str, Any], buffer: _Buffer) -> bytes:
-    """A file of two chunks: JSON, and the numbers."""
+    """Join a file of two chunks: JSON, and the numbers."""
     content |= {"accessors": buffer.accessors, "bufferViews": buffer.views}
     content |= {"buffers": [{"byteLength": len(buffer.data)}]}
     text = json.dumps(content, separators=(",", ":")).encode()

@@ -37,9 +37,7 @@ def test_the_motion_model_is_shipped():
 
 
 def test_unknown_weights_are_named():
-    with pytest.raises(
-        WeightsError, match="no weights of 'nothing' come with posegen, expected one of motion, "
-    ):
+    with pytest.raises(WeightsError, match="no weights of 'nothing' come with posegen, expected one of motion, "):
         load_shipped("nothing")
 
 
