@@ -92,6 +92,13 @@ class StorageFolder:
         """The last part of the path."""
         return self._divide()[0].rsplit("/", 1)[-1]
 
+    def contains(self, uri: str) -> bool:
+        """Return whether a path or an address is of something inside, or of the folder itself."""
+        if not uri:
+            return False
+        here, there = (StorageFolder(one)._divide()[0] for one in (self, uri))
+        return there == here or there.startswith(f"{here.rstrip('/')}/")
+
     @property
     def is_local(self) -> bool:
         """Whether ordinary file functions can open it."""
