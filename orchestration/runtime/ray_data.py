@@ -170,7 +170,7 @@ def _map(dataset: Dataset, stage: _Stage, retries: int) -> Dataset:
         return dataset.map_batches(
             _Actor,
             fn_constructor_args=(stage.steps,),
-            batch_size=None,
+            batch_size=1,  # a block is one value, see `_pack`
             batch_format="pyarrow",
             # One block at a time: those that wait for an actor would spend their retries when it dies.
             compute=ray.data.ActorPoolStrategy(size=stage.num_processes, max_tasks_in_flight_per_actor=1),

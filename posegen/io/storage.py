@@ -96,8 +96,13 @@ class StorageFolder:
         """Return whether a path or an address is of something inside, or of the folder itself."""
         if not uri:
             return False
-        here, there = (StorageFolder(one)._divide()[0] for one in (self, uri))
+        here, there = self.place, StorageFolder(uri).place
         return there == here or there.startswith(f"{here.rstrip('/')}/")
+
+    @property
+    def place(self) -> str:
+        """The address without its options, or the path."""
+        return self._divide()[0]
 
     @property
     def is_local(self) -> bool:
