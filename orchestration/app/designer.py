@@ -13,7 +13,7 @@ import numpy as np
 from orchestration.app.film import Film
 from orchestration.app.scene import ResolvedScene
 from orchestration.app.uploads import StoredFile
-from posegen.color.garment_recoloring import Garment, distinct_garments, garment_region
+from posegen.color.garment_regions import Garment, distinct_garments, garment_region
 from posegen.errors import ConfigError
 from posegen.inference.photo_video import PreparedPerson, prepare_person
 from posegen.inference.shown_person import Painter, PhotoSettings, PhotoSubject, find_subject, open_person

@@ -17,8 +17,8 @@ from orchestration.app.render_queue import Steps
 from orchestration.app.scene import ResolvedScene, command_line, python_lines, read_color_choice
 from orchestration.app.uploads import StoredFile
 from orchestration.app.wording import say_all_kindly, say_kindly
-from posegen.color.garment_recoloring import Garment, Lab, shown_color
-from posegen.color.lab import rgb_to_lab
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab, rgb_to_lab, shown_color
 from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError, PosegenError, in_one_line
 from posegen.features.body_pose import BodyPoses

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment
+from posegen.color.garment_regions import Garment
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.movements import Movement
 from posegen.inference.requested_colors import ColorPath, ColorReader

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, garment_region
-from posegen.color.lab import delta_e_2000, rgb_to_lab
+from posegen.color.garment_recoloring import GarmentPaint
+from posegen.color.garment_regions import Garment, garment_region
+from posegen.color.lab import Lab, delta_e_2000, rgb_to_lab
 from posegen.evaluation.photo_pipeline import WHOLE_PIPELINE, PhotoPipeline
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson

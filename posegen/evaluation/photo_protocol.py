@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment
+from posegen.color.garment_regions import Garment
 from posegen.color.palette import parse_color
 from posegen.errors import ColorError, PerceptionError
 from posegen.evaluation.photo_look import COLORS, ShownPhoto, evenly, own_look, score_color, score_wholeness

@@ -202,6 +202,30 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
     return maps
 
 
+def distance_to_bone(bones: BoneFrame, bone: int, points: np.ndarray, beyond: float = 0.0) -> np.ndarray:
+    """Return the distance (N,) in pixels of points (N, 2) from a bone that is prolonged at its end by some pixels."""
+    start, vector = bones.origins[bone], bones.along[bone]
+    length = max(float(np.hypot(*vector)), 1e-6)
+    t = np.clip((points - start) @ vector / length**2, 0, 1 + beyond / length)
+    return np.linalg.norm(points - start - t[:, None] * vector, axis=1)
+
+
+def step_along_bone(
+    bones: BoneFrame, name: str, points: np.ndarray, start: float | np.ndarray, stop: float | np.ndarray
+) -> np.ndarray:
+    """Return a soft step (N,) from 0 to 1 for points (N, 2) between two places along a bone, in its lengths."""
+    index = SOFT_BONES.index(name)
+    vector = bones.along[index]
+    t = (points - bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
+    return smoothstep(2 * (t - start) / (stop - start) - 1)
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """Return 0 below -1, 1 above 1, and what is smooth between."""
+    t = np.clip((x + 1) / 2, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
 def _shows_face(pose: BodyPoses) -> bool:
     """Whether nose or eyes are seen: estimators guess them on the back of a head, behind the ears."""
     nose_and_eyes, ears = _FACE[:3], _FACE[3:]

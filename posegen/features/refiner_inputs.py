@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from posegen.features.body_bones import trunk_length
+from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.person_classes import PersonClass
 from posegen.skeletons import OPENPOSE_18, joint_indices
@@ -33,7 +33,7 @@ _LIMIT = 4.0  # lengths of the trunk
 
 
 class ComposedView(NamedTuple):
-    """What layers show of a picture in another pose, see `posegen.features.layered_person.LayeredFrame`."""
+    """What layers show of a picture in another pose, see `posegen.features.layer_drawing.LayeredFrame`."""
 
     composed: np.ndarray
     """(H, W, 3) uint8 RGB."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from posegen.features.body_bones import has_trunk, limb_lengths, shows_front
+from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LAYERS, LayeredPerson, draw_layers
+from posegen.features.layered_person import LayeredPerson, draw_layers
 from posegen.skeletons import OPENPOSE_18, joint_indices
 
 _KEPT = 6  # views of a person

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_stage
-from posegen.color.garment_recoloring import Garment, Lab
-from posegen.color.lab import in_gamut, into_gamut
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab, in_gamut, into_gamut
 from posegen.errors import ConfigError
 from posegen.networks.codebook import Codebook
 from posegen.samples import to_network

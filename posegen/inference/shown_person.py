@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab
+from posegen.color.garment_recoloring import GarmentPaint
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment, Lab, shown_color
-from posegen.color.lab import delta_e_2000, rgb_to_lab
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab, delta_e_2000, rgb_to_lab, shown_color
 from posegen.color.palette import hex_color
 from posegen.errors import ConfigError
 
