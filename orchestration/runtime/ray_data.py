@@ -129,6 +129,7 @@ def _map_blocks(blocks: Iterable[list[Row]], work: RowWork, processes: int, retr
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # rows whose processes died: the caller misses them and goes on
+    context.max_consecutive_actor_init_deaths = _MAX_RETRIES  # such as with a machine; none by default
     context.target_max_block_size = 1  # what a process yields is sent at once
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     tables = [_pack(block) for block in blocks]
