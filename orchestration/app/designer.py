@@ -1,4 +1,4 @@
-"""What one session of the page has: its files, the person of its photo taken apart once, and its videos."""
+"""Session of the page: its files, the person of its photo, taken apart once, and its videos."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DressedPerson:
     prepared: PreparedPerson
     painter: Painter
     garments: list[Garment]
-    """Those that are seen and have a colour of their own; of a one-piece, the upper one."""
+    """Visible garments with a colour of their own; a one-piece counts as the upper one."""
 
 
 @dataclass

@@ -51,7 +51,7 @@ class Step:
 
 @dataclass(frozen=True)
 class RowWork:
-    """What is done with rows."""
+    """Work on rows."""
 
     steps: tuple[Step, ...]
     """The first gets rows, the others what those before give; all of it picklable."""

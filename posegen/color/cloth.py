@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from posegen.color.lab import in_gamut, into_gamut
-from posegen.color.smoothstep import smoothstep
+from posegen.features.smoothstep import smoothstep
 
 _FADING = 0.2
 _PATTERN_RANGE = (3.0, 97.0)  # lightnesses of patterns
@@ -54,7 +54,7 @@ class Cloth:
 
 @dataclass(frozen=True)
 class ClothFacts:
-    """What is true of a whole garment."""
+    """Properties of a whole garment."""
 
     lightness: float
     """Of the cloth, the median."""
@@ -65,9 +65,9 @@ class ClothFacts:
     above: float
     """Of those brighter than it."""
     weights: tuple[float, float]
-    """How much of the pattern is darker, and brighter."""
+    """Weights of the darker and of the brighter part of the pattern."""
     may_turn: bool
-    """Whether there is enough of a pattern to change its sign: a belt or a zip is darker than cloth of any colour."""
+    """True if the pattern is large enough to change its sign: a belt or a zip is darker than cloth of any colour."""
 
     def tone(self, cloth: Cloth, lightness: float, room: float) -> np.ndarray:
         """The shading (N,), log q, on cloth of another lightness that has some room above it."""
@@ -117,7 +117,7 @@ class ClothFacts:
 
 
 def room_above(lab: np.ndarray, fading: float = _FADING) -> float:
-    """How far light may rise, log q: to where the colour leaves the gamut, and part of the way from there to white."""
+    """Return the upper limit of light, log q: at the edge of the gamut, plus part of the way from there to white."""
     top = float(np.log((100 + 16) / (max(lab[0], 0) + 16)))
     steps = np.linspace(0, top, 33)
     shown = in_gamut(np.exp(steps)[:, None] * (lab + _BLACK) - _BLACK)

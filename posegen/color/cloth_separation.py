@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from posegen.color.cloth import Cloth, ClothFacts
 from posegen.color.lab import rgb_to_lab
-from posegen.color.smoothstep import smoothstep
+from posegen.features.smoothstep import smoothstep
 
 _DARK_NOISE = 40.0
 _CLOTH_L, _CLOTH_AB = 20.0, 10.0  # how far a pixel of the cloth is from the shaded cloth around it
@@ -25,7 +25,7 @@ _SCALE = 0.05  # of shading, in square roots of the garment's area
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the cloth looks like around each pixel of a picture."""
+    """Appearance of the cloth around each pixel of a picture."""
 
     lightness: np.ndarray
     """(H, W) float32 of the pixel itself."""
@@ -223,7 +223,7 @@ def _split_chroma(ab: np.ndarray, near: np.ndarray, cloth: np.ndarray) -> tuple[
 
 
 def _is_pattern(contrast: np.ndarray, chroma: np.ndarray) -> bool:
-    """Whether contrasts (K,) with chroma of their own are a pattern, rather than belts, zips and shadows."""
+    """Return True if contrasts (K,) with chroma of their own are a pattern, rather than belts, zips and shadows."""
     dark, print_like = contrast < -15, (contrast > 15) | ((contrast < -8) & (chroma > 15))
     return bool(dark.mean() > _TURNING[0] or print_like.mean() > _TURNING[1])
 

@@ -1,4 +1,4 @@
-"""How much of each pixel at a garment's outline is garment."""
+"""Matte of a garment: the share of the garment in the pixels at its outline."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from posegen.color.smoothstep import smoothstep
+from posegen.features.smoothstep import smoothstep
 
 _CONTRAST = (18.0, 60.0)  # of 8-bit RGB: below, garment and surroundings cannot be told by colour; above, they can
 
 
 @dataclass(frozen=True)
 class GarmentMatte:
-    """How much of each pixel is garment."""
+    """Share of the garment in each pixel."""
 
     alpha: np.ndarray
     """(H, W) float32."""

@@ -1,4 +1,4 @@
-"""Which pixels of a picture are a garment."""
+"""Find the pixels of a garment in a picture."""
 
 from __future__ import annotations
 

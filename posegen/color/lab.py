@@ -86,7 +86,7 @@ def _linear_rgb(f: np.ndarray) -> np.ndarray:
 
 
 def _is_shown(f: np.ndarray) -> np.ndarray:
-    """Whether linear RGB lies in the unit cube, for f of X, Y and Z (3, ...)."""
+    """Return True if linear RGB lies in the unit cube, for f of X, Y and Z (3, ...)."""
     return np.asarray((np.abs(_linear_rgb(f) - 0.5) <= 0.5 + _TOLERANCE).all(axis=0))
 
 

@@ -47,7 +47,7 @@ _REMEDY = "convert the photos again with `posegen data parsing`"
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoEntry:
-    """What the manifest says of a photo."""
+    """Entry of a photo in the manifest."""
 
     photo_id: str
     source: str
@@ -68,7 +68,7 @@ class ParsingDatasetInfo:
     """The content of ``parsing.json``."""
 
     settings: dict[str, Any]
-    """How the dataset was made, with the table of classes."""
+    """Settings that made the dataset, with the table of classes."""
     backends: dict[str, str]
     """sha256 of the weights that found poses and masks."""
     photos: list[PhotoEntry]

@@ -1,4 +1,4 @@
-"""What datasets of single pictures or pairs of them share: a manifest of entries, and a file of one row for each."""
+"""Common parts of datasets of single pictures or pairs: a manifest of entries, and a file of one row for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from posegen.io.storage import StorageFolder
 
 
 class PictureEntry(Protocol):
-    """What a manifest says of a file, in a dataclass."""
+    """Entry of a file in a manifest, as a dataclass."""
 
     @property
     def file_id(self) -> str:

@@ -49,11 +49,11 @@ _REMEDY = "make the pairs again with `posegen data pairs`"
 
 @dataclass(frozen=True, kw_only=True)
 class PairEntry:
-    """What the manifest says of a pair."""
+    """Entry of a pair in the manifest."""
 
     pair_id: str
     subject: str
-    """Whose pictures they are: all pairs of one are in one split."""
+    """Subject of the pictures; all pairs of a subject are in one split."""
     split: Split
     size: tuple[int, int]
     """Height and width in pixels."""
@@ -68,7 +68,7 @@ class RefinementInfo:
     """The content of ``refinement.json``."""
 
     settings: dict[str, Any]
-    """How the dataset was made."""
+    """Settings that made the dataset."""
     pairs: list[PairEntry]
     schema_version: int = _VERSION
 
@@ -104,7 +104,7 @@ class RefinementPair:
     poses: BodyPoses
     """Of A and B."""
     scale: float = 1.0
-    """How much larger the person is in B than in A."""
+    """Size of the person in B relative to A."""
 
     def cropped(self, window: tuple[slice, slice]) -> RefinementPair:
         """Return the part of B in rows and columns, and of what layers show of A there; A itself stays whole."""

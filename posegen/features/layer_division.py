@@ -1,4 +1,4 @@
-"""Which layer each pixel of a person belongs to, by bones, outlines and classes."""
+"""Assign each pixel of a person to a layer, by bones, outlines and classes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class LayerDivision:
     hands: np.ndarray
     """(H, W) bool: skin around the wrists."""
     has_skirt: bool
-    """Whether cloth hangs between the thighs."""
+    """True if cloth hangs between the thighs."""
     front_leg: int
     """The leg that hides the lower part of the other one, as with crossed legs; -1 where none does."""
     outlines: LimbOutlines
@@ -109,7 +109,7 @@ class LayerDivision:
         return _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
-        """How far pixels (N,) are from each layer, in half widths: (7, N)."""
+        """Measure the distance of pixels (N,) from each layer, in half widths: (7, N)."""
         points = np.stack([xs, ys], axis=1).astype(np.float64)
         classes = self.classes[ys, xs]
         distances = np.full((len(LAYERS), len(points)), 2 * _NEVER)
@@ -155,7 +155,7 @@ class LayerDivision:
         return distances + misfits[classes].T
 
     def _finds_skirt(self) -> bool:
-        """Whether cloth hangs between the thighs: a skirt, a dress or a long coat."""
+        """Return True if cloth hangs between the thighs: a skirt, a dress or a long coat."""
         seen = [self.bones.seen[SOFT_BONES.index(name)] for name in ("right_thigh", "left_thigh")]
         if not all(seen):
             return bool((self.labels == PersonClass.ONE_PIECE).any())

@@ -66,7 +66,7 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
 
 
 def _own_colors(division: LayerDivision, shown: np.ndarray, rim: int) -> np.ndarray:
-    """Where the picture's colours are those of a layer, (H, W) bool.
+    """Return the pixels in which the picture has a layer's colours, (H, W) bool.
 
     Not at the border to the background or to another class, by so many pixels of a rim to hands, whose colours mix
     with it, but beyond the border to a layer of the same cloth or skin, so that no seam is seen.
@@ -104,7 +104,8 @@ def _beyond_hips(division: LayerDivision, margin: float) -> np.ndarray:
 
 
 def _hidden(division: LayerDivision, index: int) -> np.ndarray:
-    """Where a layer goes on behind others: the trunk behind arms and hair, legs behind legs, arms and a skirt."""
+    """Return the extension of a layer behind others: the trunk behind arms and hair, legs behind legs, arms and a
+    skirt."""
     hidden = np.zeros(division.parts.shape, np.uint8)
     if index == BodyLayer.TORSO:
         cv2.fillConvexPoly(hidden, division.hull, 1)

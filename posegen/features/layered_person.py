@@ -65,7 +65,7 @@ class LayeredPerson:
     background: np.ndarray
     """(H, W, 3) uint8 without the person."""
     layers: dict[int, Layer]
-    """By their number in `LAYERS`."""
+    """Layers by their number in `LAYERS`."""
     borrowed: frozenset[int]
     """Limbs that are those of the other side, mirrored."""
 
@@ -174,7 +174,7 @@ class LayeredPerson:
 
 
 def _shows_limb(layers: Mapping[int, Layer], index: int, pose: BodyPoses) -> bool:
-    """Whether a picture shows a limb down to its last joint, and not from its end."""
+    """Return True if a picture shows a limb down to its last joint, and not from its end."""
     layer = layers.get(index)
     if layer is None or not all(layer.bones.seen[SOFT_BONES.index(name)] for name in LIMB_CHAINS[index][:2]):
         return False

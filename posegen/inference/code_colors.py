@@ -105,7 +105,7 @@ class CodeColors:
 
     @cached_property
     def _spread(self) -> Tensor:
-        """By what differences of codes are divided, (Z,)."""
+        """Scale of each code dimension, (Z,); differences of codes are divided by it."""
         std = self._codebook.std
         return std.clamp_min(max(_LEAST_SPREAD * float(std.max()), 1e-9))
 

@@ -48,7 +48,7 @@ class ColorSheetSettings(SamplingSettings):
     action: str = ""
     """An action, of which moments are shown in each colour; by default the photo as it is."""
     view: CodedViewSettings = field(default_factory=CodedViewSettings)
-    """Which person, and with an action the size of each moment."""
+    """Person to show and, with an action, the size of each moment."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
