@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork, map_rows
+from orchestration.runtime.ray_data import Row, RowWork, Step, map_rows
 from posegen.datasets.published.h36m_names import (
     H36M_SUBJECTS,
     IMAGE_POSES,
@@ -133,8 +133,8 @@ def extract_h36m(
         for archive, lacking in missing.items()
         if lacking
     ]
-    work = RowWork(_Extractor, (folder,), key="archive")
-    results = list(map_rows(rows, work, manifest=folder, workers=settings.workers, on_progress=on_progress))
+    work = RowWork((Step(_Extractor, (folder,)),), key="archive")
+    results = list(map_rows(rows, work, out=folder, workers=settings.workers, on_progress=on_progress))
     num_new = sum(result.get("count", 0) for result in results)
     reasons = [f"{result['archive']}: {result['reason']}" for result in results if result["reason"]]
     if reasons:

@@ -25,7 +25,7 @@ from orchestration.data.incremental import ClipBuild
 from orchestration.data.rejections import REJECTED, Rejection, first_of, save_rejections
 from orchestration.option_types import FrameSize
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork, map_rows
+from orchestration.runtime.ray_data import Row, RowWork, Step, map_rows
 from posegen.datasets.clip_files import ClipInfo
 from posegen.datasets.clips import DatasetInfo
 from posegen.datasets.dataset import Split
@@ -140,7 +140,7 @@ def process_h36m(
     check_clips(StorageFolder(out / "clips"), settings.size, _DATASET)
     build = ClipBuild(StorageFolder(out / "clips"))
     arguments = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
-    work = RowWork(ViewProcessor, arguments, key="view")
+    work = RowWork((Step(ViewProcessor, arguments),), key="view")
     results = build.make([plan.row() for plan in plans.values()], work, settings.workers, on_progress)
     done, broken = _sort_out(plans, results)
     rejections += broken
@@ -275,8 +275,8 @@ def _make_motions(
         views[view.take] = view
     plans = {view.name: ViewPlan(view, video="") for view in views.values()}
     rows = [plan.row() for plan in plans.values()]
-    work = RowWork(MotionMaker, (out, annotation, settings.fps), key="view")
-    results = map_rows(rows, work, manifest=StorageFolder(out), workers=settings.workers, on_progress=on_progress)
+    work = RowWork((Step(MotionMaker, (out, annotation, settings.fps)),), key="view")
+    results = map_rows(rows, work, out=StorageFolder(out), workers=settings.workers, on_progress=on_progress)
     done, rejections = _sort_out(plans, list(results))
     if not done:
         raise DatasetError(f"none of the takes in {annotation} is a motion: {first_of(rejections)}")

@@ -19,7 +19,7 @@ from orchestration.data.rejections import REJECTED, Rejection, first_of, save_re
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork
+from orchestration.runtime.ray_data import Row, RowWork, Step
 from posegen.datasets.clip_files import Clip, ClipEntry, ClipInfo, write_clip
 from posegen.datasets.clip_index import encode_entries
 from posegen.datasets.clips import DatasetInfo, derive_clip_id
@@ -119,7 +119,7 @@ def convert_index(
     todo = [clip for clip in clips if clip["clip_id"] not in build.entries]
     groups = [todo[start : start + _TOGETHER] for start in range(0, len(todo), _TOGETHER)]
     rows = [{"group": f"group-{number}", "clips": group} for number, group in enumerate(groups)]
-    work = RowWork(_ClipMaker, (source, folder, settings.size), key="group")
+    work = RowWork((Step(_ClipMaker, (source, folder, settings.size)),), key="group")
     for result in build.make(rows, work, settings.workers, on_progress):
         lost = json.loads(result["lost"]) if result.get("lost") else {result["group"]: result["reason"]}
         rejections += [Rejection(path, reason) for path, reason in lost.items()]
