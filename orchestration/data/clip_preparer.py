@@ -48,7 +48,7 @@ _STREAKS = 0.25  # of the frame that is its continued border, from which people 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings:
-    """How videos become clips."""
+    """Settings of the preparation of videos."""
 
     size: FrameSize = (384, 256)
     """Height and width of the frames, in pixels."""
@@ -62,8 +62,8 @@ class PrepareSettings:
     mask: str = "blazepose"
     """Mask backend, for the person's pixels: blazepose, selfie or truth."""
     garments: GarmentMethod = "heuristic"
-    """How colorize, generate and the metrics find garments: heuristic, by colours and places; or parser, a network that
-    also knows hair, skin, dresses, shoes and bags."""
+    """Method by which colorize, generate and the metrics find garments: heuristic, by colours and places; or parser, a
+    network that also knows hair, skin, dresses, shoes and bags."""
     pattern: str = ""
     """Pattern of person and action in paths, such as '{person}_{action}'; by default PERSON/ACTION.mp4."""
     split_by: Literal["action", "person"] = "action"
@@ -94,13 +94,14 @@ class PrepareSettings:
                 raise ConfigError(f"unknown {kind} {getattr(self, kind)!r}, expected one of {sorted(table)}")
 
     def backends(self) -> dict[str, Backend[Any]]:
-        """What sees the frames, by its use: ``pose``, ``edges``, ``mask``, and ``crop`` where it looks for people."""
+        """Backends that analyse the frames, by purpose: ``pose``, ``edges``, ``mask``, and ``crop`` if it looks for
+        people."""
         used = {kind: table[getattr(self, kind)] for kind, table in BACKENDS.items()}
         return used | ({"crop": POSE_ESTIMATORS["blazepose"]} if self.crop == "person" else {})
 
     @property
     def reads_beside(self) -> bool:
-        """Whether a backend reads files beside the video."""
+        """True if a backend reads files beside the video."""
         return any(not backend.weights for backend in self.backends().values())
 
     def record_backends(self) -> dict[str, dict[str, Any]]:
@@ -111,7 +112,8 @@ class PrepareSettings:
         }
 
     def clip_namer(self) -> Callable[[str, str, VideoContent], str]:
-        """What names clips, by person, action and the content of the video, after all that decides what is made."""
+        """Return the function that names clips, by person, action and content of the video, and by all settings of the
+        result."""
         making = {
             "version": PERCEPTION_VERSION,
             "size": list(self.size),
@@ -125,13 +127,13 @@ class PrepareSettings:
         return name
 
     def viewer(self) -> ClipViewer:
-        """What sees the frames, loaded when it is needed."""
+        """Viewer of the frames, loaded at the first use."""
         return ClipViewer({kind: getattr(self, kind) for kind in BACKENDS})
 
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What became of one video."""
+    """Result of one video."""
 
     source: str
     sha256: str = ""
@@ -140,13 +142,13 @@ class ClipResult:
     """Of the files beside it."""
     clip_id: str = ""
     entries: str = "[]"
-    """What the index says of the clip, see `posegen.datasets.clip_index.encode_entries`; none where none was made."""
+    """Index entries of the clip, see `posegen.datasets.clip_index.encode_entries`; none without a clip."""
     reason: str = ""
-    """Why there is no clip; empty if there is one."""
+    """Reason for the missing clip; empty if there is one."""
     is_final: bool = False
-    """Whether trying again gives the same."""
+    """True if another try would give the same result."""
     notes: str = ""
-    """What had to be changed or guessed, in lines."""
+    """Changes and guesses made, in lines."""
     seconds: float = 0.0
 
 
@@ -165,7 +167,7 @@ class Draft:
     video: Row
     result: ClipResult
     is_done: bool = False
-    """Whether no step has anything left to do with it."""
+    """True if no step has anything left to do with it."""
     path: Path | None = None
     """Of the video on this machine, or of what was its copy there."""
     footage: DetailedFootage | None = None
@@ -173,7 +175,7 @@ class Draft:
     masks: np.ndarray | None = None
     clip: Clip | None = None
     sheet: np.ndarray | None = None
-    """What is drawn of it."""
+    """Preview picture."""
 
     def update(self, **facts: Any) -> None:
         """Note facts of the result."""
@@ -363,7 +365,7 @@ class ClipWriter(_ClipStep):
 
 
 def clip_steps(dataset: StorageFolder, settings: PrepareSettings, known: Iterable[str] = ()) -> tuple[Step, ...]:
-    """What turns videos, by the fields of their `VideoFile`, into clips and the fields of their `ClipResult`.
+    """Return the steps that turn videos, as fields of `VideoFile`, into clips, as fields of `ClipResult`.
 
     Args:
         dataset: Where clips are written.

@@ -42,10 +42,10 @@ RECOLORING_VERSION = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ColorizeSettings:
-    """How clothes are recolored."""
+    """Settings of the recolouring of clothes."""
 
     scope: Scope = "frame"
-    """What shares a colour: a frame (for color_encoder), or all frames of a clip (for video_generator)."""
+    """Unit of one colour: a frame (for color_encoder), or all frames of a clip (for video_generator)."""
     region: GarmentRegion = "both"
     """Garments to recolor."""
     all_kinds: bool = False
@@ -55,7 +55,7 @@ class ColorizeSettings:
     """Method: lab shifts a and b inside the garment, and keeps lightness and texture; siggraph17 is a network that
     colours the garment by hints on the body."""
     garments: GarmentChoice = "dataset"
-    """How garments are found: as the dataset was prepared, or by heuristic or parser."""
+    """Method that finds garments: the one that prepared the dataset, heuristic or parser."""
     colorizer: str = ""
     """Network of siggraph17: a run of the stage colorizer, or published weights by name (by default siggraph17)."""
     recolorings: int | None = None
@@ -90,7 +90,8 @@ class ColorizeSettings:
         return f"{self.scope}-{self.region}"
 
     def record(self, network: str = "") -> bytes:
-        """What decides the pictures of a clip, for the file that holds them; `network` identifies the network."""
+        """Record of all settings that decide a clip's pictures, for the file that holds them; `network` identifies the
+        network."""
         facts: dict[str, Any] = {"method": self.method, "num_variants": self.num_recolorings, "seed": self.seed}
         if self.garments == "parser":  # files from before the parser do not say it
             facts["garments"] = shipped_sha256("person_parser")
@@ -101,7 +102,7 @@ class ColorizeSettings:
 
 @dataclass(frozen=True)
 class RecolorResult:
-    """What became of one clip."""
+    """Result of one clip."""
 
     file: str
     """``KIND/CLIP``: the kind of recoloring, and the clip's id."""
@@ -109,13 +110,13 @@ class RecolorResult:
     num_bytes: int = 0
     """Size of the file of its recolorings."""
     reason: str = ""
-    """Why it was not recolored; empty if it was."""
+    """Reason why it was not recolored; empty if it was."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class ColorizeSummary:
-    """What is in a dataset after it was recolored."""
+    """Summary of a recolored dataset."""
 
     folder: StorageFolder
     num_clips: int
@@ -322,7 +323,7 @@ class _Index:
 
 
 def _record_of(file: RecoloringFile) -> bytes:
-    """What a file says of how it was made; nothing if it is damaged, so that it is made again."""
+    """Return a file's record of its settings; empty if the file is damaged, so that it is made again."""
     try:
         return file.record
     except DatasetError:

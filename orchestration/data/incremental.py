@@ -35,7 +35,7 @@ class ClipBuild(DatasetBuild[ClipEntry]):
         super().__init__(folder, "clips", complete_entries(folder, self._indexed))
 
     def infos(self) -> list[ClipInfo]:
-        """What the clips are, by id in order."""
+        """Descriptions of the clips, in the order of their ids."""
         return [self.entries[clip_id].info for clip_id in sorted(self.entries)]
 
     def make(

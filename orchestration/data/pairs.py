@@ -60,7 +60,7 @@ _MOTION_FRAMES = 75
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings:
-    """What the pairs show."""
+    """Content of the pairs."""
 
     pairs: int = 2000
     """Number of pairs."""

@@ -43,7 +43,7 @@ _FARTHEST_SHIFT = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class ParsingSettings:
-    """How labelled photos become a dataset."""
+    """Settings that turn labelled photos into a dataset."""
 
     height: int = 384
     """Height of the photos in pixels; smaller ones stay as they are."""

@@ -40,7 +40,7 @@ _NAMED = 6  # actions or videos that are named in one line
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What is in a dataset after its preparation."""
+    """Summary of a prepared dataset."""
 
     dataset: StorageFolder
     num_clips: int
@@ -56,7 +56,7 @@ class PrepareSummary:
     splits: dict[str, list[str]]
     """``train`` and ``test``: the actions, or persons, of each."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed to make the clips that were made now, and what was passed over."""
+    """Changes and guesses made for the clips that were made now, and files that were passed over."""
 
     def lines(self) -> list[str]:
         """The splits, what was rejected and why, and the notes, for people to read."""
@@ -71,7 +71,7 @@ class PrepareSummary:
         return [*self.split_lines(_NAMED), *rejected, *self.notes]
 
     def split_lines(self, most: int) -> list[str]:
-        """What is in each split, with so many names at most."""
+        """Return a line about the content of each split, with at most so many names."""
         return [f"{split}: {_few_of(groups, most)}" for split, groups in self.splits.items()]
 
     def __str__(self) -> str:
@@ -197,7 +197,7 @@ def _write_page(build: ClipBuild, rejections: Sequence[Rejection], summary: Prep
 @dataclass(frozen=True)
 class _Plan:
     wanted: dict[str, _Wanted]
-    """By clip id, if they can be made."""
+    """Wanted clips that can be made, by id."""
     foreign: set[str]
     """Ids of the clips that came into the dataset from other folders."""
     todo: set[str]

@@ -1,4 +1,4 @@
-"""What is in the files of videos: hashed once, and known by size and time from then on, as rsync knows files."""
+"""Content of videos' files: hashed once, and afterwards recognised by size and time, as rsync does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PART = 1 << 20  # bytes that are copied at once
 
 @dataclass(frozen=True)
 class VideoContent:
-    """What is in the files of a video and, where asked for, in those that belong to it."""
+    """Content of a video's files and, if requested, of those that belong to it."""
 
     source: str
     """Path or address of the video."""

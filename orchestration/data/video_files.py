@@ -1,4 +1,4 @@
-"""Which videos there are in a folder, and who does what in each. Lists what is there, and reads no video."""
+"""List the videos in a folder, with the person and action of each, without reading any video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from posegen.io.picture_reader import ANIMATION_SUFFIXES, PICTURE_SUFFIXES
 from posegen.io.storage import StorageFolder
 
 DEFAULT_PERSON = "person"
-"""Who it is where neither a folder nor a pattern tells."""
+"""Person if neither a folder nor a pattern gives one."""
 
 _PICTURES = ".pictures"  # what a folder of pictures is called for a pattern, which has a suffix
 _HEIC_SUFFIXES = {".heic", ".heif"}
@@ -51,13 +51,13 @@ class VideoFile:
 
 
 class FoundVideos(NamedTuple):
-    """What is in a folder of videos."""
+    """Videos found in a folder."""
 
     sources: list[VideoFile]
     rejections: list[Rejection]
     """Of what cannot be read or does not match the pattern, and of folders with several series of pictures."""
     passed_over: str
-    """How many files are no videos, and belong to none, in one line; empty without any."""
+    """Number of files that are no videos and belong to none, in one line; empty if there are none."""
 
 
 def find_videos(folder: StorageFolder | Path | str, pattern: str = "") -> FoundVideos:
@@ -219,7 +219,7 @@ class _Listing:
         return {name: found[name] for name in sorted(found.keys() - own.keys(), key=lambda name: name.split("/"))}
 
     def passed_over(self) -> dict[str, int]:
-        """How many files are no videos, by suffix, without those beside a video that have its name."""
+        """Count files that are no videos, by suffix, without those beside a video that have its name."""
         stems = {(video.parent, video.stem) for video in self.videos} | {(video, "") for video in self.videos}
         return dict(sorted(Counter(path.suffix.lower() for path in self._others if not _belongs(path, stems)).items()))
 
@@ -233,12 +233,12 @@ def _belongs(path: PurePosixPath, videos: set[tuple[PurePosixPath, str]]) -> boo
 
 
 class _State(NamedTuple):
-    """What a list of files says of one."""
+    """State of a file in a list of files."""
 
     stamp: str
     """Size in bytes and time of the last change: those of a file that is changed differ."""
     reason: str = ""
-    """Why it cannot be read; empty if it can."""
+    """Reason why it cannot be read; empty if it can."""
 
 
 _Tree = dict[PurePosixPath, dict[str, _State]]

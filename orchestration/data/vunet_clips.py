@@ -38,7 +38,7 @@ _TOGETHER = 32  # clips that a process is given at once: they are small and many
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings:
-    """How pictures become clips."""
+    """Settings that turn pictures into clips."""
 
     size: FrameSize = (256, 256)
     """Height and width of the frames; pictures of other proportions are padded by repeating their borders."""
@@ -56,7 +56,7 @@ class IndexSettings:
 
 @dataclass(frozen=True)
 class Indexed:
-    """What was made of an index."""
+    """Summary of an indexed dataset."""
 
     folder: StorageFolder
     clips: list[ClipInfo]
@@ -174,7 +174,7 @@ def _sides(images: Sequence[IndexedImage], settings: IndexSettings) -> tuple[dic
 
 
 def _plan(images: Sequence[IndexedImage], source: Path, settings: IndexSettings) -> list[Row]:
-    """What to make: a row a clip."""
+    """Plan the clips, one row each."""
     groups: dict[tuple[str, str], list[IndexedImage]] = {}
     for image in images:
         groups.setdefault((image.person, image.clothes), []).append(image)

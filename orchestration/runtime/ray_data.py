@@ -147,7 +147,7 @@ class _Stage:
     steps: tuple[Step, ...]
     num_processes: int
     gpus: float = 0.0
-    """Share of a GPU that each process takes."""
+    """GPUs of each of them."""
 
 
 def _stages(steps: tuple[Step, ...], gpus: float, processes: int) -> list[_Stage]:

@@ -65,7 +65,7 @@ class Backend(Generic[B]):
     weights: tuple[str, ...] = ()
     """Names, in `posegen.weights.registry`, of what it runs on."""
     on_gpus: bool = False
-    """It runs on a GPU where there is one."""
+    """True if it runs on a GPU, if there is one."""
 
     def identity(self) -> dict[str, str]:
         """Return the sha256 of each of its weights by name, for the record of a dataset."""
