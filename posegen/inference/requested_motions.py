@@ -183,7 +183,7 @@ def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> di
 
 
 def _frames_of_each(moves: MotionSettings, rate: float) -> int:
-    """How many frames of each action a video of so many frames a second needs."""
+    """Count the frames of each action that a video of so many frames a second needs."""
     if not (moves.actions and moves.frames):
         return moves.frames or _DEFAULT_FRAMES
     blends = (len(moves.actions) - 1) * int(JOIN_SECONDS * rate)  # those in which two of them are blended
