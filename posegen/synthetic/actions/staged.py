@@ -250,7 +250,7 @@ def _dance(phase: Curve) -> Curves:
     bent = move(on * bounce, {"leg_flex": 16, "knee": 32}) | move(1, {"leg_yaw": 16})
     curves = bent | planted(bent, 9)
     for side, sign in (("left", 1), ("right", -1)):
-        arm = {"arm_lift": 84 + 46 * sign * sway, "arm_swing": 34, "elbow": 70, "arm_twist": 84, "wrist": 0}
+        arm: Curves = {"arm_lift": 84 + 46 * sign * sway, "arm_swing": 34, "elbow": 70, "arm_twist": 84, "wrist": 0}
         curves |= move(on, {f"{side}_{name}": angle for name, angle in arm.items()})
     trunk = {"pelvis_roll": 7, "abdomen_roll": -13, "chest_roll": -4, "chest_yaw": 12, "neck_roll": 6}
     return curves | move(sway, trunk)
