@@ -93,7 +93,9 @@ def load_generator(run: str) -> MotionGenerator:
 
 
 def _shipped_generator() -> MotionGenerator:
-    config = replace(MotionDiffusion.presets["compact"], actions=tuple(sorted(corpus.ACTIONS)), fps=_SHIPPED_FPS)
+    preset = MotionDiffusion.presets["compact"]
+    assert isinstance(preset, MotionDiffusion.Config)
+    config = replace(preset, actions=tuple(sorted(corpus.ACTIONS)), fps=_SHIPPED_FPS)
     return MotionDiffusion.of_shipped(config, load_shipped("motion"))
 
 

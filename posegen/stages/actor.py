@@ -186,11 +186,17 @@ class Actor(MotionGenerator):
             drawn = pose_features(fake, batch["rest"], translate=config.translate)
             real = self._real_surface(batch)  # (N, T, 96, 3)
             if config.lambda_vertex:
-                surfaces = (self._smpl_surface(x) for x in (fake, motion)) if config.smpl else (_surface(drawn), real)
-                losses["vertex"] = config.lambda_vertex * masked_mse(*surfaces, mask)
+                if config.smpl:
+                    found, wanted = self._smpl_surface(fake), self._smpl_surface(motion)
+                else:
+                    found, wanted = _surface(drawn), real
+                losses["vertex"] = config.lambda_vertex * masked_mse(found, wanted, mask)
             if config.lambda_velocity:
-                speeds = (joints.diff(dim=1) for joints in (drawn.joints, real[:, :, : len(SMPL_24)]))
-                losses["velocity"] = config.lambda_velocity * masked_mse(*speeds, mask[:, 1:])
+                speed, real_speed = (
+                    drawn.joints.diff(dim=1),
+                    real[:, :, : len(SMPL_24)].diff(dim=1),
+                )  # (N, T - 1, 24, 3)
+                losses["velocity"] = config.lambda_velocity * masked_mse(speed, real_speed, mask[:, 1:])
         self.update("network", sum_losses(losses))
         return detached(losses)
 
