@@ -53,6 +53,7 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
             name,
             opaque,
             origins,
+            division.classes.ravel()[origins],
             (rows, columns),
             sure[rows, columns],
             mesh,
