@@ -29,7 +29,7 @@ _LAYER_COLORS = np.array(
 
 @dataclass(frozen=True)
 class Preview:
-    """What was found."""
+    """Analysis of a photo."""
 
     picture: Path
     """Photo, pose, classes, layers and background side by side."""

@@ -22,7 +22,7 @@ _LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # letters of a socket
 _NATIVE_NOTE = b"Set ray log level from environment variable"
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker that reserves no GPU may still use one that is there
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker that reserves no GPU sees none
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # says "E" on our console of an actor pool's arguments, which is no error
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new tables are printed even where none are asked for
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that failed has a reason, and no metric

@@ -1,4 +1,4 @@
-"""How the bones of a person lie in a picture, and how each of them maps a picture of the person to another pose.
+"""Bones of a person in a picture, and the affine map of each bone to another pose.
 
 A bone carries what is around it rigidly across, and foreshortens it along its own direction alone: an affine map with
 bounded anisotropy, where a least-squares fit (Yang et al., 2020, Section 2.3) blows up a torso that is seen from the
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from posegen.features.body_pose import BodyPoses
+from posegen.features.smoothstep import smoothstep
 from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 
 SOFT_BONES: tuple[str, ...] = (
@@ -31,7 +32,7 @@ SOFT_BONES: tuple[str, ...] = (
     "left_calf",
     "left_foot",
 )
-"""What moves on its own."""
+"""Bones and other parts that move independently."""
 
 PARENTS: dict[int, int] = {
     SOFT_BONES.index(name): SOFT_BONES.index("chest" if name.endswith("upper_arm") else "pelvis")
@@ -79,8 +80,6 @@ class BoneFrame(NamedTuple):
     """(15,) bool: both joints of the bone are known."""
     face: np.ndarray
     """(2,) pixels: the middle of eyes, ears and nose."""
-    faces_viewer: bool
-    """Whether nose or eyes are seen."""
 
 
 def trunk_length(pose: BodyPoses) -> float:
@@ -120,6 +119,14 @@ def shows_front(pose: BodyPoses) -> bool:
     spine = points[_HIPS].mean(axis=0) - points[_SHOULDERS].mean(axis=0)
     across = sum((points[left] - points[right] for right, left in (_SHOULDERS, _HIPS)), np.zeros(2))
     return float(across @ _perpendicular(spine)) >= 0
+
+
+def shows_face(pose: BodyPoses) -> bool:
+    """Return True if the nose or the eyes are seen; estimators guess them on the back of a head, behind the ears."""
+    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
+    depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
+    behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
+    return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
 
 
 def swap_sides(pose: BodyPoses) -> BodyPoses:
@@ -172,7 +179,7 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    return BoneFrame(origins, along, across, seen, middle, _shows_face(pose))
+    return BoneFrame(origins, along, across, seen, middle)
 
 
 def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.ndarray:
@@ -217,21 +224,7 @@ def step_along_bone(
     index = SOFT_BONES.index(name)
     vector = bones.along[index]
     t = (points - bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
-    return smoothstep(2 * (t - start) / (stop - start) - 1)
-
-
-def smoothstep(x: np.ndarray) -> np.ndarray:
-    """Return 0 below -1, 1 above 1, and what is smooth between."""
-    t = np.clip((x + 1) / 2, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def _shows_face(pose: BodyPoses) -> bool:
-    """Whether nose or eyes are seen: estimators guess them on the back of a head, behind the ears."""
-    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
-    depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
-    behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
-    return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
+    return smoothstep(t, start, stop)
 
 
 def _trunk_width(pose: BodyPoses, pair: np.ndarray, spine: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from posegen.person_classes import PersonClass
 
 
 class BodyLayer(IntEnum):
-    """What can lie before or behind something else."""
+    """Parts of the body that lie before or behind each other."""
 
     HEAD = 0
     TORSO = 1
@@ -44,7 +44,7 @@ OTHER_SIDE: dict[int, BodyLayer] = {
 USUAL_HALF_WIDTHS = {"upper_arm": 0.12, "forearm": 0.09, "thigh": 0.18, "calf": 0.13, "foot": 0.1}
 """Of limbs, in lengths of the trunk."""
 HAND_LENGTH = 0.35
-"""How far beyond the wrist an arm reaches, in lengths of the trunk."""
+"""Length of an arm beyond the wrist, in lengths of the trunk."""
 CLOTH = (PersonClass.UPPER, PersonClass.LOWER, PersonClass.ONE_PIECE)
 """Classes of clothes."""
 _SMOOTHING = 2.0  # pixels, of colours that are continued

@@ -1,4 +1,4 @@
-"""Which layer each pixel of a person belongs to, by bones, outlines and classes."""
+"""Assign each pixel of a person to a layer, by bones, outlines and classes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class LayerDivision:
     hands: np.ndarray
     """(H, W) bool: skin around the wrists."""
     has_skirt: bool
-    """Whether cloth hangs between the thighs."""
+    """True if cloth hangs between the thighs."""
     front_leg: int
     """The leg that hides the lower part of the other one, as with crossed legs; -1 where none does."""
     outlines: LimbOutlines
@@ -110,7 +110,7 @@ class LayerDivision:
         return _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
-        """How far pixels (N,) are from each layer, in half widths: (7, N)."""
+        """Measure the distance of pixels (N,) from each layer, in half widths: (7, N)."""
         points = np.stack([xs, ys], axis=1).astype(np.float64)
         classes = self.classes[ys, xs]
         distances = np.full((len(LAYERS), len(points)), 2 * _NEVER)
@@ -158,9 +158,9 @@ class LayerDivision:
         return distances + misfits[classes].T
 
     def _in_armpit(self, points: np.ndarray, arm: int, distance: np.ndarray) -> np.ndarray:
-        """How much less points (N, 2) below an upper arm are its, by their distance (N,) from it in half widths.
+        """Return the half widths by which points (N, 2) below an upper arm are farther from it, by their distance (N,).
 
-        What turns around the shoulder is round there: a corner of cloth at the armpit would swing out as a wing.
+        An arm is round at the shoulder, around which it turns: a corner of cloth there would swing out as a wing.
         """
         along, down = self.bones.along[arm], self.bones.along[SOFT_BONES.index("chest")]
         share = (points - self.bones.origins[arm]) @ along / max(float(along @ along), 1e-9)
@@ -168,7 +168,7 @@ class LayerDivision:
         return _ARMPIT * np.maximum(distance - 1, 0) * (below & (share < _NEAR_SHOULDER))
 
     def _finds_skirt(self) -> bool:
-        """Whether cloth hangs between the thighs: a skirt, a dress or a long coat."""
+        """Return True if cloth hangs between the thighs: a skirt, a dress or a long coat."""
         seen = [self.bones.seen[SOFT_BONES.index(name)] for name in ("right_thigh", "left_thigh")]
         if not all(seen):
             return bool((self.labels == PersonClass.ONE_PIECE).any())

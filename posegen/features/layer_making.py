@@ -36,8 +36,6 @@ _SEAMS: dict[int, float] = {
 _SEAM_OF_SKIRT = 0.2
 _SURE = 0.9  # of the matte
 _RIM = 3  # pixels of clothes beside hands, whose colours mix with theirs
-_PLAIN = 7  # pixels across which a pattern is taken for its prevailing colour
-_CONTRAST = 40.0  # levels by which another piece of the same class differs
 _HIDDEN_WIDTH = 0.75  # half widths of a leg behind others on a side where its outline is nowhere seen
 _HIPS = 0.8  # usual half widths of a thigh that hips reach beside its joint at most
 _ABOVE_HIP = -0.05  # of a thigh: up to where it goes on behind the trunk
@@ -83,18 +81,13 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
 
 
 def _own_colors(division: LayerDivision, shown: np.ndarray, rim: int) -> np.ndarray:
-    """Where the picture's colours are those of a layer, (H, W) bool.
+    """Return the pixels in which the picture has a layer's colours, (H, W) bool.
 
     Not at the border to the background or to another class, by so many pixels of a rim to hands, whose colours mix
-    with it, but beyond the border to a layer of the same cloth or skin, by class and colour, so that no seam is seen.
+    with it, but beyond the border to a layer of the same cloth or skin, so that no seam is seen.
     """
     same = division.classes == division.classes.ravel()[nearest_known(shown)]
     hands = _dilate(division.hands & ~same, rim)
-    inner = _erode(shown, 2)
-    if inner.any():  # a sleeve beside a waistcoat
-        plain = cv2.medianBlur(division.image, _PLAIN).astype(np.float32)
-        unlike = np.linalg.norm(plain - plain.reshape(-1, 3)[nearest_known(inner)], axis=-1) > _CONTRAST
-        same &= shown | ~unlike
     return _dilate(shown, 2) & ~_dilate(~same, 1) & ~hands & (division.matte > _SURE)
 
 
@@ -124,7 +117,8 @@ def _beyond_hips(division: LayerDivision, margin: float) -> np.ndarray:
 
 
 def _hidden(division: LayerDivision, index: int) -> np.ndarray:
-    """Where a layer goes on behind others: the trunk behind arms and hair, legs behind legs, arms and a skirt."""
+    """Return the extension of a layer behind others: the trunk behind arms and hair, legs behind legs, arms and a
+    skirt."""
     hidden = np.zeros(division.parts.shape, bool)
     if index == BodyLayer.TORSO:
         trunk = cv2.fillConvexPoly(hidden.astype(np.uint8), _trunk_with_hips(division), 1) > 0
@@ -139,7 +133,7 @@ def _hidden(division: LayerDivision, index: int) -> np.ndarray:
 
 
 def _trunk_with_hips(division: LayerDivision) -> np.ndarray:
-    """Corners (K, 1, 2) int32 of the trunk down to the outer sides of the thighs: joints lie farther in."""
+    """Return the corners (K, 1, 2) int32 of the trunk, with the outer sides of the thighs: joints lie farther in."""
     corners = [division.hull[:, 0]]
     for leg in LEGS:
         thigh, other = (SOFT_BONES.index(LIMB_CHAINS[one][0]) for one in (leg, OTHER_SIDE[leg]))
@@ -153,7 +147,7 @@ def _trunk_with_hips(division: LayerDivision) -> np.ndarray:
 
 
 def _whole_bone(division: LayerDivision, index: int, name: str) -> np.ndarray:
-    """Where a leg is around one of its bones, (H, W) bool, also behind others: between its outlines where they show."""
+    """Return the pixels (H, W) bool of a leg around one of its bones, also behind others, between its outlines."""
     bone = SOFT_BONES.index(name)
     origin, vector = division.bones.origins[bone], division.bones.along[bone]
     length = max(float(np.hypot(*vector)), 1e-6)
@@ -190,11 +184,8 @@ def _soften(region: np.ndarray) -> np.ndarray:
 
 
 def _dilate(region: np.ndarray, pixels: int) -> np.ndarray:
+    """Return a region (H, W) bool grown by some pixels."""
     return cv2.dilate(region.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
-
-
-def _erode(region: np.ndarray, pixels: int) -> np.ndarray:
-    return cv2.erode(region.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
 
 
 def _connected(region: np.ndarray, seed: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How the vertices of a layer follow the bones: smoothly over joints, and as cloth hangs on them."""
+"""Skinning weights of a layer's vertices: smooth over joints, and with cloth hanging from them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from posegen.features.body_bones import SOFT_BONES, BoneFrame, distance_to_bone, smoothstep, step_along_bone
+from posegen.features.body_bones import SOFT_BONES, BoneFrame, distance_to_bone, step_along_bone
 from posegen.features.body_layers import ARMS, LEGS, LIMB_CHAINS, OTHER_SIDE, USUAL_HALF_WIDTHS, BodyLayer
 from posegen.features.mesh_warp import Mesh
+from posegen.features.smoothstep import smoothstep
 
 _CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
 _ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
@@ -39,7 +40,7 @@ class LayerSkinning:
         return mesh._replace(triangles=mesh.triangles[order]), weights, self._pivots(index, mesh.vertices, weights)
 
     def _weights(self, index: int, points: np.ndarray) -> np.ndarray:
-        """How much vertices (V, 2) of a layer follow each bone, (V, 15)."""
+        """Compute the skinning weights of vertices (V, 2) of a layer, (V, 15)."""
         weights = np.zeros((len(points), len(SOFT_BONES)))
         if index == BodyLayer.HEAD:
             up = step_along_bone(self.bones, "head", points, 0.15, 0.6)
@@ -66,7 +67,7 @@ class LayerSkinning:
                 closer = distance_to_bone(self.bones, near, points) - distance_to_bone(
                     self.bones, far, points, self.trunk
                 )
-                share = smoothstep(closer / (0.12 * self.trunk))
+                share = smoothstep(closer / (0.12 * self.trunk), -1, 1)
             weights[:, near] = rest * (1 - share)
             rest = rest * share
         weights[:, chain[-1]] = rest
@@ -111,7 +112,7 @@ class LayerSkinning:
         return weights
 
     def _spread(self, arm: int) -> float:
-        """How far an upper arm is spread from the trunk, 0 hanging to 1 at a right angle and beyond."""
+        """Measure how far an upper arm is spread from the trunk, 0 hanging to 1 at a right angle and beyond."""
         along, down = self.bones.along[arm], self.bones.along[SOFT_BONES.index("chest")]
         cosine = float(along @ down) / max(float(np.hypot(*along) * np.hypot(*down)), 1e-9)
         return float(np.sqrt(1 - np.clip(cosine, 0, 1) ** 2))
@@ -122,7 +123,7 @@ class LayerSkinning:
         right, left = SOFT_BONES.index("right_thigh"), SOFT_BONES.index("left_thigh")
         from_right, from_left = (distance_to_bone(self.bones, one, points, self.trunk) for one in (right, left))
         side = (from_right - from_left) / np.maximum(from_right + from_left, 1e-6)  # -1 at the right thigh
-        on_left = smoothstep(1.2 * side)
+        on_left = smoothstep(1.2 * side, -1, 1)
         down = 0.85 * np.maximum(
             *(
                 step_along_bone(self.bones, SOFT_BONES[one], points, -0.1, 0.7) * self.bones.seen[one]
@@ -134,13 +135,13 @@ class LayerSkinning:
         return weights
 
     def _between_legs(self, points: np.ndarray, leg: int) -> np.ndarray:
-        """How far points (N, 2) are from a leg's bone towards the other leg, 0 to 1 where the two meet."""
+        """Measure the position of points (N, 2) from a leg's bone towards the other leg, 0 to 1 where the two meet."""
         own, other = (self.bones.origins[SOFT_BONES.index(LIMB_CHAINS[one][0])] for one in (leg, OTHER_SIDE[leg]))
         inwards = (other - own) / 2
         return np.clip((points - own) @ inwards / max(float(inwards @ inwards), 1e-9), 0, 1)
 
     def _at_armpit(self, points: np.ndarray, arm: int) -> np.ndarray:
-        """How far points (N, 2) are from an arm's bone towards the armpit, 0 to 1 at the arm's edge."""
+        """Measure the position of points (N, 2) from an arm's bone towards the armpit, 0 to 1 at the arm's edge."""
         bone, chest = SOFT_BONES.index(LIMB_CHAINS[arm][0]), SOFT_BONES.index("chest")
         along, down = self.bones.along[bone], self.bones.along[chest]
         along, down = (vector / max(np.hypot(*vector), 1e-9) for vector in (along, down))

@@ -1,4 +1,4 @@
-"""How wide limbs are in a picture, and where an arm ends that lies before the body."""
+"""Measure the widths of limbs in a picture, and find the end of an arm that lies before the body."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDEST_LIMB = 2.5  # half widths: a limb whose outline is farther away lies bef
 
 
 class LimbOutlines:
-    """Where the limbs of a picture end."""
+    """Outlines of the limbs in a picture."""
 
     def __init__(self, image: np.ndarray, matte: np.ndarray, bones: BoneFrame, trunk: float, crossed: bool):
         """Look at a picture.

@@ -56,11 +56,11 @@ def refine_mask(image: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Take away what shows the background from the border of a matte, by colour.
+    """Clear the background from the border of a matte, by colour.
 
-    Masks close the gaps between legs and between arm and trunk, and are round where hands are. What is there of the
-    colour of the nearest pixels outside, or of the filled background, and not of that of the nearest inside, is not the
-    person. Where both are alike, or vary, nothing changes.
+    Masks close the gaps between legs and between arm and trunk, and are round at hands. A pixel there is not the person
+    if it has the colour of the nearest pixels outside, or of the filled background, and not that of the nearest inside.
+    Where both are alike, or vary, nothing changes.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -99,12 +99,12 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
 
 
 def _distance_to(region: np.ndarray) -> np.ndarray:
-    """How many pixels each pixel is from a region (H, W) bool."""
+    """Return the distance (H, W) float32 in pixels to a region (H, W) bool."""
     return cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def _core(region: np.ndarray, width: int) -> np.ndarray:
-    """A region (H, W) bool without a band at its border; of what is thinner than the band, its middle."""
+    """Return a region (H, W) bool without a band at its border; of parts thinner than the band, their middle."""
     distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     ridge = distance >= 0.8 * cv2.dilate(distance, np.ones((2 * width + 1,) * 2, np.uint8))
     return (distance > width) | (region & ridge)
@@ -113,7 +113,7 @@ def _core(region: np.ndarray, width: int) -> np.ndarray:
 def _colors_near(
     rgb: np.ndarray, known: np.ndarray, sigma: float, rows: np.ndarray, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean colours (N, 3) of known pixels (H, W) bool around those nearest to some, and how much they vary (N,)."""
+    """Return the mean colours (N, 3), and their spread (N,), around the known pixels (H, W) bool nearest to N others."""
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)[..., None]
     inside = rgb * known[..., None]
     mean = cv2.GaussianBlur(inside, (0, 0), sigma) / np.maximum(weight, 1e-6)
@@ -124,7 +124,7 @@ def _colors_near(
 
 
 def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 up to a low value, 1 from a high one on."""
+    """Return 0 up to a low value, 1 from a high one on."""
     return np.clip((values - low) / (high - low), 0, 1)
 
 

@@ -1,4 +1,4 @@
-"""What the refiner sees of a person in a pose: the composed picture, where its pixels come from, and both poses."""
+"""Inputs of the refiner: the composed picture, the source positions of its pixels, and both poses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LIMIT = 4.0  # lengths of the trunk
 
 
 class ComposedView(NamedTuple):
-    """What layers show of a picture in another pose, see `posegen.features.layer_drawing.LayeredFrame`."""
+    """Picture composed of layers in another pose, see `posegen.features.layer_drawing.LayeredFrame`."""
 
     composed: np.ndarray
     """(H, W, 3) uint8 RGB."""
@@ -50,7 +50,7 @@ class ComposedView(NamedTuple):
 
 
 class RefinerMaps(NamedTuple):
-    """What the network takes, and where it may change what."""
+    """Input maps of the refiner, and the mask of pixels that it may change."""
 
     inputs: np.ndarray
     """(24, H, W) float32."""

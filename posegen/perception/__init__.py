@@ -31,7 +31,7 @@ class Poses:
     others: np.ndarray = None  # type: ignore[assignment]  # its default, -1 everywhere, depends on T
     """(T,) int16: how many other people of comparable size a frame shows; -1 where nobody looked or could tell."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed, one line each, for people to read."""
+    """Changes and guesses made, one line each."""
 
     def __post_init__(self) -> None:
         if self.others is None:
@@ -64,6 +64,8 @@ class Backend(Generic[B]):
     """Loads the backend and, before, what it needs: nothing is imported for backends that nobody uses."""
     weights: tuple[str, ...] = ()
     """Names, in `posegen.weights.registry`, of what it runs on."""
+    on_gpus: bool = False
+    """True if it runs on a GPU, if there is one."""
 
     def identity(self) -> dict[str, str]:
         """Return the sha256 of each of its weights by name, for the record of a dataset."""
@@ -134,15 +136,15 @@ _BLAZEPOSE = ("blazepose-detector", "blazepose-landmark")
 
 POSE_ESTIMATORS: dict[str, Backend[PoseEstimator]] = {
     "blazepose": Backend(_blazepose, _BLAZEPOSE),
-    "openpose": Backend(_openpose, ("openpose",)),
+    "openpose": Backend(_openpose, ("openpose",), on_gpus=True),
     "openpose_json": Backend(_openpose_json),
     "truth": Backend(_truth),
 }
 """Ways to find the joints."""
 
 EDGE_DETECTORS: dict[str, Backend[EdgeDetector]] = {
-    "hed": Backend(_hed, ("hed",)),
-    "rcf": Backend(_rcf, ("rcf",)),
+    "hed": Backend(_hed, ("hed",), on_gpus=True),
+    "rcf": Backend(_rcf, ("rcf",), on_gpus=True),
     "truth": Backend(_truth_edges),
 }
 """Ways to find edges."""

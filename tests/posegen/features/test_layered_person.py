@@ -13,7 +13,6 @@ from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layer_division import LayerDivision
 from posegen.features.layer_drawing import order_by_depth
-from posegen.features.layer_making import make_layers
 from posegen.features.layered_person import LayeredPerson, hides_hand
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
@@ -124,19 +123,6 @@ def test_cloth_at_the_armpit_stays_with_the_trunk():
     assert (parts[50:53, 92:98] == LAYERS.index("left_arm")).all()
 
 
-def test_a_sleeve_beside_a_waistcoat_has_none_of_its_colour():
-    """Both are of one class, and pixels beyond a border within a class are a layer's own colours otherwise."""
-    person = draw_person()
-    image, labels = person.image.copy(), person.labels.copy()
-    labels[36:92, 84:94], labels[36:92, 94:] = PersonClass.UPPER, PersonClass.BACKGROUND
-    image[36:92, 48:84], image[36:92, 84:94] = (30, 30, 35), (240, 240, 240)
-    pose = make_pose({"left_shoulder": (84, 42), "left_elbow": (90, 64), "left_wrist": (90, 86)})
-    division = LayerDivision(image, pose, labels, (labels > 0).astype(np.float32))
-    division.parts[60:84, 83:94] = LAYERS.index("left_arm")  # a pixel of the waistcoat, too
-    sleeve = make_layers(division)[LAYERS.index("left_arm")].texture[66:82]
-    assert sleeve[..., :3].min(axis=-1)[sleeve[..., 3] > 0].min() > 200
-
-
 def test_a_thigh_behind_a_hand_ends_where_it_does_below():
     person = draw_person()
     labels, image = person.labels.copy(), person.image.copy()
@@ -202,6 +188,14 @@ def test_from_behind_there_is_hair_where_the_face_was(person):
     shown = person.layered().frame(behind)
     assert is_color(shown[20:32, 60:69], COLORS[PersonClass.HAIR], 12).mean() > 0.9
     assert is_color(shown[50:90, 55:74], COLORS[PersonClass.UPPER]).all()
+
+
+def test_a_face_that_is_guessed_on_the_back_of_a_head_is_not_shown(person):
+    """BlazePose finds nose and eyes there, too, behind the ears."""
+    depths = np.zeros(18, np.float32)
+    depths[joint_indices(["nose", "right_eye", "left_eye"])] = -20
+    shown = person.layered().frame(BodyPoses(swap_sides(make_pose()).keypoints, depths, make_pose().toes))
+    assert is_color(shown[20:32, 60:69], COLORS[PersonClass.HAIR], 12).mean() > 0.9
 
 
 def test_a_forearm_that_is_not_seen_is_the_mirrored_one_of_the_other_side(person):
