@@ -113,7 +113,7 @@ def _core(region: np.ndarray, width: int) -> np.ndarray:
 def _colors_near(
     rgb: np.ndarray, known: np.ndarray, sigma: float, rows: np.ndarray, columns: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean colours (N, 3), and their spread (N,), around the known pixels (H, W) bool nearest to N others."""
+    """Return the mean colours (N, 3) and their spread (N,) around known pixels, (H, W) bool, nearest to N others."""
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)[..., None]
     inside = rgb * known[..., None]
     mean = cv2.GaussianBlur(inside, (0, 0), sigma) / np.maximum(weight, 1e-6)
