@@ -20,6 +20,9 @@ _log = logging.getLogger("posegen.tracking")
 DEFAULT_STORE, ARTIFACTS = "mlflow.db", "mlartifacts"
 _KIND, _TRAINS_MODELS = "mlflow.experimentKind", "custom_model_development"
 """The tag by which MLflow's page chooses its columns: it is one of language models otherwise."""
+_LOCKED = {"CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED"}
+"""Error codes of a server that wants other credentials."""
+_USER_VARIABLES = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """Error codes of a server that is away, or overloaded."""
 
@@ -30,6 +33,10 @@ class AwayError(Exception):
 
 class RefusedError(Exception):
     """MLflow answers, and does not take what it was sent."""
+
+
+class LockedError(RefusedError):
+    """MLflow wants other credentials."""
 
 
 class UnusableError(RefusedError):
@@ -61,6 +68,8 @@ def naming_errors() -> Iterator[None]:
     except OSError as error:
         raise AwayError(first_line(error)) from error
     except MlflowException as error:
+        if error.error_code in _LOCKED:
+            raise LockedError(f"it refuses the credentials: set {_USER_VARIABLES}") from error
         kind = AwayError if error.error_code in _PASSING else RefusedError
         raise kind(first_line(error)) from error
 
@@ -70,8 +79,24 @@ def require_store() -> None:
     try:
         with naming_errors():
             connect(tracking_uri()).search_experiments(max_results=1)
+    except LockedError as error:
+        raise TrackingError(f"MLflow at {shown_store()}: {error}") from None
     except (AwayError, RefusedError) as error:
         raise TrackingError(f"MLflow at {shown_store()} does not answer: {error}") from None
+
+
+def require_access() -> None:
+    """Raise TrackingError where a server of MLflow refuses the credentials; for one that is away nothing is raised."""
+    uri = tracking_uri()
+    if not uri.startswith(("http:", "https:")):
+        return
+    try:
+        with naming_errors():
+            connect(uri).search_experiments(max_results=1)
+    except LockedError as error:
+        raise TrackingError(f"MLflow at {shown_store()}: {error}; or leave it out with --no-track") from None
+    except (AwayError, RefusedError):
+        pass
 
 
 def connect(uri: str) -> Any:
