@@ -402,7 +402,7 @@ def _protocol(settings: PhotoEvaluateSettings) -> dict[str, Any]:
         "colors": list(photo_look.COLORS),
         "changed": photo_look.CHANGED,
         "whole_limb": photo_look.WHOLE_LIMB,
-        "version": 1,
+        "version": 2,  # since surfaces are found to the pixel
     }
 
 
