@@ -24,7 +24,7 @@ from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import is_out_of_memory, naming_memory, suggest_less_memory
-from posegen.errors import ConfigError, RunError
+from posegen.errors import ConfigError, DivergenceError, RunError
 from posegen.stages import Stage
 
 _NO_CUDA = ("doesn't have NCCL built in", "ProcessGroupNCCL is only supported with GPUs")
@@ -61,9 +61,11 @@ def train_on_ray(job: Job, listener: ProgressListener) -> None:
             ),
         )
         try:
-            call_interruptibly(trainer.fit)
+            diverged = call_interruptibly(trainer.fit).return_value
         except ray.train.TrainingFailedError as error:
             raise RunError(f"run {job.run.name} failed: {_reason(error, job.config)}") from error
+    if diverged:
+        raise DivergenceError(f"run {job.run.name} failed: {diverged}")
 
 
 @contextmanager
@@ -144,8 +146,11 @@ def takes_gpus(settings: TrainSettings, gpus_now: float) -> bool:
     return asked or gpus_now >= settings.workers * (settings.gpus or 1)
 
 
-def _run_worker(config: dict[str, Any]) -> None:
-    """The function that Ray Train runs in each worker process."""
+def _run_worker(config: dict[str, Any]) -> str:
+    """The function that Ray Train runs in each worker process; returns how the training diverged, if it did.
+
+    All workers find that out in the same step. Ray would start them again on an error, to the same end.
+    """
     import ray.train
     import ray.train.torch
 
@@ -168,8 +173,11 @@ def _run_worker(config: dict[str, Any]) -> None:
             say = partial(listener.on_warning, job.run.name, None)
             stack.enter_context(open_breakpoints(f"worker {rank}", say, partial(listener.on_pause, rank)))
             TrainingLoop(job, worker).run()
+    except DivergenceError as error:
+        return str(error)
     finally:
         listener.on_heartbeat(rank, "")
+    return ""
 
 
 def _reason(error: BaseException, config: Stage.Config) -> str:

@@ -99,6 +99,13 @@ STYLES: dict[str, BvhStyle] = {
                                       "{}Shoulder,{}UArm,{}FArm,{}Hand,-", ("L", "R")), unit=0.001, up="x"),
     "knees-of-legs": BvhStyle(name_joints("Hips,-,Spine,Chest,Neck,Head", "{} leg,{} knee,{} ankle,{} toe",
                                           "{} shoulder,{} arm,{} elbow,{} wrist,-")),
+    "maya": BvhStyle(name_joints("hip_jnt,spine1_jnt,spine2_jnt,spine3_jnt,neck_jnt,head_jnt",
+                                 "{}_thigh_jnt,{}_knee_jnt,{}_ankle_jnt,{}_ball_jnt",
+                                 "{}_clavicle_jnt,{}_shoulder_jnt,{}_elbow_jnt,{}_wrist_jnt,-", ("lf", "rt"))),
+    "arm-below-shoulder": BvhStyle(name_joints("Root,spine3,spine2,spine1,neck,head",
+                                               "upperleg.{},lowerleg.{},foot.{},toe.{}",
+                                               "shoulder.{},upperarm.{},lowerarm.{},wrist.{},-", ("L", "R"))),
+    "two-in-the-spine": BvhStyle(name_joints("hips,lower,-,upper,neck,head", *_MIXAMO)),
     "without-neck": BvhStyle(name_joints("Hips,Spine,Spine1,Spine2,-,Head", *_MIXAMO)),
 }  # fmt: skip
 """Programs and data sets, and some files of nobody's."""

@@ -121,3 +121,4 @@ def test_a_signal_reaches_who_waits_for_a_thread(signals):
         call_interruptibly(lambda: time.sleep(3))
     with pytest.raises(ZeroDivisionError):
         call_interruptibly(lambda: 1 / 0)
+    assert call_interruptibly(lambda: 3) == 3
