@@ -50,8 +50,8 @@ _PELVIS = ("hips", "pelvis", "hip")
 _HEAD = ("head",)
 _SIDES = dict.fromkeys(("left", "l", "lf", "lt", "lft"), "left") | dict.fromkeys(("right", "r", "rt", "rgt"), "right")
 _MIDDLE = {"c", "m", "center", "centre", "mid"}
-_NOISE = {"joint", "bone", "jnt", "jt", "bind", "def", "org", "skin", "ctrl", "rig"}
-_TOKEN = re.compile(r"(?<![A-Za-z])[LR](?=[A-Z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_NOISE = {"joint", "bone", "jnt", "jt", "bind", "def", "org", "skin", "ctrl", "rig", "stretch"}
+_TOKEN = re.compile(r"(?<![A-Za-z])[LR](?=[A-Z]{1,2}[a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LONGEST = 12  # joints of a limb that are looked at
 _UPPER_ARMS = ("upperarm", "uparm", "armupper", "uarm", "humerus")
 _TRUNK = ("spine1", "spine2", "spine3", "neck", "head")
@@ -144,7 +144,7 @@ def _tokens(name: str) -> list[str]:
         return []
     plain = re.sub(r"\.\d{3}$", "", name.rpartition(":")[2])
     found = []
-    for word in _TOKEN.findall(plain):
+    for word in _TOKEN.findall(plain.lower() if plain.isupper() else plain):
         lower = word.lower()
         side = next((side for side in ("left", "right") if lower.startswith(side) and lower != side), "")
         found += [side, lower.removeprefix(side)] if side else [lower]
