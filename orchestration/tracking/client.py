@@ -65,8 +65,14 @@ def naming_errors() -> Iterator[None]:
         raise kind(first_line(error)) from error
 
 
-def require_store() -> None:
-    """Raise TrackingError where MLflow does not answer."""
+def require_store(*, of_runs: bool = False) -> None:
+    """Raise TrackingError where MLflow does not answer; or, `of_runs`, where there is no file of it, and make none."""
+    file = Path(tracking_uri().removeprefix("sqlite:///"))
+    if of_runs and tracking_uri().startswith("sqlite:///") and not file.exists():
+        raise TrackingError(
+            f"no runs are recorded here: {file} is not there; give the command where they were, or set "
+            "MLFLOW_TRACKING_URI to their store"
+        )
     try:
         with naming_errors():
             connect(tracking_uri()).search_experiments(max_results=1)
