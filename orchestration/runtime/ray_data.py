@@ -103,6 +103,7 @@ def _read(folder: StorageFolder, name: str, num_blocks: int) -> Dataset:
     context.use_datasource_v2 = False  # many times slower for small files, and takes the file as one block
     context.enable_progress_bars = False
     context.max_errored_blocks = -1  # a row whose workers died: the caller misses it and goes on
+    context.execution_no_progress_timeout_s = -1  # a long video of full size is worked on for hours
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     filesystem, path = folder.resolve(name)
     # Reading reserves no CPU: the pool may then take them all, even a single one, without a deadlock.

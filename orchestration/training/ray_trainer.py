@@ -32,13 +32,12 @@ _NO_CUDA = ("doesn't have NCCL built in", "ProcessGroupNCCL is only supported wi
 
 def train_on_ray(job: Job, listener: ProgressListener) -> None:
     """Train on the cluster's workers, again from the last checkpoint if one is lost. Raises RunError."""
-    start_ray()
     import ray.train
     from ray.train.torch import TorchTrainer
 
     from orchestration.runtime.process_group import NodeNetwork
 
-    scaling = _scale(job.settings)
+    scaling = find_scaling(job.settings)
     wanted = f"{scaling.resources_per_worker} × {scaling.num_workers}"
     watchdog = Watchdog(
         job.settings.patience,
@@ -81,11 +80,12 @@ def _stopping_ray() -> Iterator[None]:
         raise
 
 
-def _scale(settings: TrainSettings) -> Any:
-    """Ray's scaling configuration: the workers, and the CPUs and GPUs of each.
+def find_scaling(settings: TrainSettings) -> Any:
+    """Ray's scaling configuration: the workers, and the CPUs and GPUs of each. Starts Ray.
 
     Raises ConfigError where this machine has less. A cluster may start machines for work that waits.
     """
+    start_ray()
     import ray.train
 
     use_gpu = takes_gpus(settings, ray.cluster_resources().get("GPU", 0))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -305,7 +305,7 @@ def _spread_spine(spine: Sequence[int], lengths: Mapping[int, float], top: tuple
         return dict(zip(_TRUNK[3 - len(spine) : 3], spine, strict=True))
     unit = _HEIGHTS[name] / max(lengths[end], 1e-9)
 
-    def misfit(names: Sequence[str]) -> float:
+    def misfit(names: Iterable[str]) -> float:
         return sum(abs(lengths[joint] * unit - _HEIGHTS[each]) for each, joint in zip(names, spine, strict=True))
 
     return dict(zip(min(combinations(_TRUNK[:3], len(spine)), key=misfit), spine, strict=True))

@@ -7,8 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from orchestration.tracking import client
 from orchestration.tracking.client import connect
+from posegen.errors import TrackingError
 
 
 def test_a_process_that_is_killed_while_it_makes_a_store_leaves_none(tmp_path):
@@ -27,6 +30,15 @@ def test_a_process_that_is_killed_while_it_makes_a_store_leaves_none(tmp_path):
     assert client.create_experiment("mine", artifact_location=(tmp_path / "artifacts").as_uri())
     assert (tmp_path / "mlflow.db").exists() and not unfinished.exists()
     assert {one.name for one in connect(uri).search_experiments()} == {"Default", "mine"}
+
+
+def test_whether_a_store_can_be_used_is_told_without_making_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    client.require_store()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
+    with pytest.raises(TrackingError, match=r"/proc/nowhere/mlflow.db cannot be made in /proc: change MLFLOW_TRACKING"):
+        client.require_store()
 
 
 def test_a_store_that_is_made_is_announced_once(tmp_path, monkeypatch, caplog):

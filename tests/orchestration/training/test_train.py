@@ -339,6 +339,11 @@ class TestOnRay:
         for name in ("val/flicker", "val/hit_upper"):
             assert together.epochs[0][name] == pytest.approx(alone.epochs[0][name], rel=0.05)
 
+    def test_workers_that_do_not_fit_leave_nothing(self, dataset, tmp_path):
+        with pytest.raises(ConfigError, match="1 workers with 4000 CPUs and 0 GPUs each do not fit this machine"):
+            train(CONFIG, dataset, replace(QUIET, runs=str(tmp_path), workers=1, cpus=4000))
+        assert not list(tmp_path.iterdir())
+
     def test_losses_that_are_not_finite_end_a_run_at_once(self, dataset, tmp_path):
         """Every retry would end in the same way: each of the two workers begins once."""
         begun = []
