@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_STAMP := .venv/.installed-without-tests
 
-.PHONY: setup demo docs package person-parser test test-slow audit chaos fuzz mutants cluster-test bench lint clean
+.PHONY: setup demo docs notebooks package person-parser test test-slow audit chaos fuzz mutants cluster-test bench lint clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,10 @@ audit: $(STAMP)
 # The documentation as a site: docs/_build/html/index.html
 docs: $(STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+# Executes the notebooks of the documentation and stores them with their outputs: minutes.
+notebooks: $(STAMP)
+	$(BIN)/python -m tests.support.notebooks
 
 # Wheel and sdist as they are published, tried in an empty environment outside the checkout: 3 minutes.
 package: $(STAMP)

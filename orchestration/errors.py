@@ -1,4 +1,4 @@
-"""What commands and summaries print of errors."""
+"""Texts of errors for commands and summaries."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ Workers = Annotated[
         str_from_instance=lambda workers: [format_workers(workers)],
     ),
 ]
-"""How many workers there are, or between which numbers."""
+"""Number of workers, or its bounds."""
 
 FrameSize = Annotated[
     tuple[int, int],

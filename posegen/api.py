@@ -42,7 +42,7 @@ _INLINE_FRAMES = 300  # of a video in a notebook
 
 
 class RenderOptions(TypedDict, total=False):
-    """What a video shows; the options of ``posegen animate``, by the same names."""
+    """Content of a video; the options of ``posegen animate``, by the same names."""
 
     action: str
     """One action, such as ``"wave"``."""
@@ -69,9 +69,9 @@ class RenderOptions(TypedDict, total=False):
     size: str
     """HEIGHTxWIDTH of a photo's video, 384x256 by default."""
     person: int
-    """Which of several people of a photo, from 1 on."""
+    """Person of a photo that shows several, from 1 on."""
     travel: str
-    """How far a photo's person goes, ``fit`` or ``full``."""
+    """Distance that a photo's person covers, ``fit`` or ``full``."""
     refiner: str
     """Run of the stage refiner that corrects the frames of a photo."""
     seed: int
@@ -254,7 +254,7 @@ def load(run: FilePath | None = None, *, dataset: FilePath = "") -> PhotoRendere
     return RunRenderer(run, dataset)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sheet:
     """A photo in many colours, as `colorways` draws it."""
 
@@ -276,6 +276,10 @@ class Sheet:
 
     def _repr_html_(self) -> str:
         return _picture_tag(self.image, "; ".join(self.notes))
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"Sheet({height}x{width} pixels, {len(self.reports)} recoloured garments)"
 
 
 def colorways(

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class PersonClass(IntEnum):
-    """What a pixel of a picture shows; its value is the pixel's label."""
+    """Classes of a picture's pixels; the value is the pixel's label."""
 
     BACKGROUND = 0
     HAIR = 1
@@ -21,7 +21,7 @@ class PersonClass(IntEnum):
     SHOES = 6
     """Footwear: shoes and boots with socks and stockings."""
     CARRIED = 7
-    """What is carried or worn beside clothes: bag, hat, glasses, belt, scarf, jewellery."""
+    """Objects carried or worn beside clothes: bag, hat, glasses, belt, scarf, jewellery."""
 
 
 CLASS_COLORS: dict[PersonClass, tuple[int, int, int]] = {

@@ -197,7 +197,7 @@ H36M_17: tuple[str, ...] = (
 """Joints of Human3.6M as behaviour-driven synthesis orders them (Blattmann et al., 2021): one of three orders."""
 
 H36M_17_INDICES: tuple[int, ...] = (1, 2, 3, 6, 7, 8, 11, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
-"""Where the joints of `H36M_17` are among Human3.6M's 32."""
+"""Indices of the joints of `H36M_17` among Human3.6M's 32."""
 
 H36M_17_BONES: tuple[tuple[str, str], ...] = (
     ("right_hip", "right_knee"),

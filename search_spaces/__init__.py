@@ -1,4 +1,4 @@
-"""What is worth searching: plain declarations over the fields of the stages' configurations, a file for each space.
+"""Search spaces: plain declarations over the fields of the stages' configurations, a file for each space.
 
 A new file with a `SPACE` in it is a new space: ``posegen tune NAME`` finds it by the file's name.
 """

@@ -1,4 +1,4 @@
-"""How deep and how wide the flow of behaviour codes is.
+"""Depth and width of the flow of behaviour codes.
 
 Its published size is 57 times that of the network whose codes it learns. The behaviour net is the same in all trials,
 so it is trained once.

@@ -1,4 +1,4 @@
-"""How much a behaviour's code may say, how hard posture is kept out of it, and how large it is.
+"""Information in a behaviour's code, penalty of posture in it, and its size.
 
 The bound I_max and the weight w_aux pull the same way: a code that carries less tells less of posture, and less of what
 is done. Early stopping by ``joint_error`` alone would favour loose codes: with ``--objectives joint_error

@@ -1,4 +1,4 @@
-"""How many numbers a colour takes.
+"""Sizes of the colour codes.
 
 The paper has 16 for the upper and 8 for the lower garment and gives no reason. A colour without its lightness has
 two, so a probe of the codes, their leakage and the time of stage I say how many of the others are of use.

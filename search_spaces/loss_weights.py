@@ -1,4 +1,4 @@
-"""What the losses of both stages weigh.
+"""Weights of the losses of both stages.
 
 The ranges reach a tenfold to both sides of the paper's values and of the small presets'. λ_KL is the weight of a sum
 over the batch, as in BicycleGAN: with means, as in ACTOR, equal weights mean other things.

@@ -1,4 +1,4 @@
-"""How much a motion's code may say, and how large the networks are that read it.
+"""Information in a motion's code, and the size of the networks that read it.
 
 λ_KL is the weight of the mean over the batch: the 1e-5 to 5e-5 that theses and papers name are of the sum over 20
 motions, 2e-4 to 1e-3 here. Far above them the decoder learns to do without the code, and then without motion.

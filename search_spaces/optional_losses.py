@@ -1,4 +1,4 @@
-"""Which losses stage II needs at all, and how much of those.
+"""Optional losses of stage II, and their weights.
 
 A weight exists only when its loss is on; the contrast of two colourings only when there are two.
 """

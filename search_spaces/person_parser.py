@@ -1,4 +1,4 @@
-"""How the person parser is trained: learning rate, size, and what keeps a few hundred photos from being memorized."""
+"""Training of the person parser: learning rate, size, and regularization against memorizing a few hundred photos."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 

@@ -1,4 +1,4 @@
-"""How the refiner is trained: learning rate, size, and what counts among colours, correspondence and opacity."""
+"""Training of the refiner: learning rate, size, and weights of colours, correspondence and opacity."""
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 

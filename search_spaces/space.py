@@ -1,4 +1,4 @@
-"""How a search space is declared."""
+"""Declaration of a search space."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class When:
     values: tuple[Value, ...]
     """Its values with which this one is searched."""
     distribution: Distribution
-    """Where."""
+    """Range while the condition holds."""
     otherwise: Value
-    """What the field has with other values."""
+    """Value of the field while the condition does not hold."""
 
 
 Parameter = Distribution | Switched | When
@@ -37,7 +37,7 @@ Parameter = Distribution | Switched | When
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """What is searched.
+    """Search space.
 
     A key is ``STAGE.FIELD``, a field of that stage's configuration, and holds for every run of the stage that a
     trial needs: ``color_encoder.lambda_kl`` for both encoders.
@@ -48,8 +48,8 @@ class Space:
     stage: str
     """The stage whose metrics are compared; what it needs is trained before it."""
     parameters: Mapping[str, Parameter]
-    """What is searched, in order: a parameter that `When` names comes first."""
+    """Searched parameters, in order: a parameter that `When` names comes first."""
     settings: Mapping[str, Value] = field(default_factory=dict)
-    """What is fixed, and differs from the preset."""
+    """Fixed values that differ from the preset."""
     starts: tuple[Mapping[str, Value], ...] = ()
     """Points to try first, after the preset's own; a key that is not named keeps the preset's value."""

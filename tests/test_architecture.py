@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.metadata import packages_distributions
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -283,6 +284,36 @@ def test_public_names_are_documented():
         and not ast.get_docstring(node)
     ]
     assert not bare
+
+
+_RIDDLES = {"what", "that", "those", "whether", "who", "whose", "how", "where", "when", "which", "why", "as", "by"}
+_UNREAD = ("orchestration/data/", "posegen/stages/motion_diffusion.py", "search_spaces/motion_diffusion.py")
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Docstrings of modules, classes, functions and fields, with their lines."""
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and (text := ast.get_docstring(node)):
+            yield node.body[0].lineno, text
+        if isinstance(node, ast.Module | ast.ClassDef):
+            for before, after in pairwise(node.body):
+                is_field = isinstance(before, ast.Assign | ast.AnnAssign)
+                if is_field and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                    yield after.lineno, str(after.value.value)
+
+
+def test_docstrings_begin_with_a_verb_or_the_thing():
+    """No relative clause stands for a thing: "Length of the bones", not "How long the bones are"."""
+    riddles = [
+        f"{name}:{line} begins with {text.split()[0]!r}"
+        for package in LAYERS
+        for path in modules(package)
+        if not (name := str(path.relative_to(ROOT))).startswith(_UNREAD)
+        for line, text in docstrings(parse(path))
+        if text.split()[0].strip(",.:;").lower() in _RIDDLES
+    ]
+    assert not riddles
 
 
 def test_every_config_field_has_its_sentence():

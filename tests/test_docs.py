@@ -47,7 +47,8 @@ def test_the_architecture_names_every_package(package):
 def test_every_page_is_in_the_table_of_contents():
     index = (ROOT / "docs" / "index.md").read_text()
     listed = set(re.findall(r"^([\w/-]+)$", index, flags=re.MULTILINE))
-    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in (ROOT / "docs").rglob("*.md")}
+    files = [page for ending in ("md", "ipynb") for page in (ROOT / "docs").rglob(f"*.{ending}")]
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in files}
     assert pages - {"index"} <= listed
 
 

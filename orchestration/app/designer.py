@@ -1,4 +1,4 @@
-"""What one session of the page has: its files, the person of its photo taken apart once, and its videos."""
+"""Session of the page: its files, the person of its photo, taken apart once, and its videos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from orchestration.app.film import Film
 from orchestration.app.scene import ResolvedScene
 from orchestration.app.uploads import StoredFile
-from posegen.color.garment_recoloring import Garment, distinct_garments, garment_region
+from posegen.color.garment_regions import Garment, distinct_garments, garment_region
 from posegen.errors import ConfigError
 from posegen.inference.photo_video import PreparedPerson, prepare_person
 from posegen.inference.shown_person import Painter, PhotoSettings, PhotoSubject, find_subject, open_person
@@ -32,7 +32,7 @@ class DressedPerson:
     prepared: PreparedPerson
     painter: Painter
     garments: list[Garment]
-    """Those that are seen and have a colour of their own; of a one-piece, the upper one."""
+    """Visible garments with a colour of their own; a one-piece counts as the upper one."""
 
 
 @dataclass

@@ -1,9 +1,10 @@
-"""What the queue's thread does for the page, a step at a time: look at a photo, draw a still, a video, a sheet."""
+"""Steps of the queue's thread for the page: analyse a photo, draw a still, a video, a sheet."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -16,9 +17,10 @@ from orchestration.app.film import Film, page_jpeg
 from orchestration.app.render_queue import Steps
 from orchestration.app.scene import ResolvedScene, command_line, python_lines, read_color_choice
 from orchestration.app.uploads import StoredFile
+from orchestration.app.video_server import VideoServer
 from orchestration.app.wording import say_all_kindly, say_kindly
-from posegen.color.garment_recoloring import Garment, Lab, shown_color
-from posegen.color.lab import rgb_to_lab
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab, rgb_to_lab, shown_color
 from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError, PosegenError, in_one_line
 from posegen.features.body_pose import BodyPoses
@@ -106,8 +108,15 @@ def draw_still(designer: Designer, scene: ResolvedScene, as_png: bool = False) -
     }
 
 
-def draw_film(designer: Designer, scene: ResolvedScene, film: Film) -> Steps:
-    """Draw a video: its frames go to those who watch and into its MP4."""
+def draw_film(designer: Designer, scene: ResolvedScene, film: Film, server: VideoServer | None = None) -> Steps:
+    """Draw a video: send its frames to the page and write its MP4.
+
+    Args:
+        designer: The session.
+        scene: The scene to draw.
+        film: Receives the frames.
+        server: Server that draws the scenes that it can draw; all others are drawn here.
+    """
     try:
         if not scene.has_motion:
             raise ConfigError("Choose an action first.")
@@ -118,9 +127,15 @@ def draw_film(designer: Designer, scene: ResolvedScene, film: Film) -> Steps:
         facts = {"frames": len(poses), "colors": _report_colors(dressed, scene, paths)}
         film.begin(movement.fps, facts)
         with VideoWriter(film.path, fps=movement.fps, times=movement.times) as video:
-            for frame in dressed.painter.frames(poses, paths):
-                video.write(frame)
-                film.add(frame)
+            photo = designer.require_photo()
+            if server and server.can_draw(photo, scene):
+                frames: Iterator[np.ndarray | None] = server.frames(photo, scene)
+            else:
+                frames = dressed.painter.frames(poses, paths)
+            for frame in frames:
+                if frame is not None:  # the server has drawn one
+                    video.write(frame)
+                    film.add(frame)
                 yield
         film.finish()
     except PosegenError as error:
@@ -180,7 +195,7 @@ def _draw_moment(dressed: DressedPerson, paths: dict[Garment, ColorPath], index:
 
 
 def _moment(dressed: DressedPerson, scene: ResolvedScene) -> tuple[int, int]:
-    """Which frame a still shows, and of how many."""
+    """Return the index of the frame that a still shows, and the number of frames."""
     num_frames = len(dressed.prepared.poses[0]) if dressed.prepared.poses else 1
     return round(scene.request.moment * (num_frames - 1)), num_frames
 
@@ -195,7 +210,7 @@ def _choose_colors(dressed: DressedPerson, scene: ResolvedScene) -> dict[Garment
 def _report_colors(
     dressed: DressedPerson, scene: ResolvedScene, paths: dict[Garment, ColorPath]
 ) -> list[dict[str, Any]]:
-    """How near each garment comes to its colour, as the photo shows it."""
+    """Measure the colour errors of the garments in the photo."""
     reports = []
     labs = {garment: path.begin.lab for garment, path in paths.items()}
     picture = dressed.painter.photo_in(labs)[None]

@@ -1,4 +1,4 @@
-"""Who may speak with the page: this machine's browsers, from the page itself; and what the page may do."""
+"""Access to the page: only browsers on this machine, from the page itself, and restrictions on the page."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class LocalOnly:
 
 
 def _refusal(headers: Headers) -> str:
-    """Why a request is refused; empty where it is not."""
+    """Return the reason for refusing a request; empty if it is accepted."""
     host = headers.get("host", "")
     if host.rpartition(":")[0] not in _LOCAL and host not in _LOCAL:
         return "This page answers on 127.0.0.1 only."

@@ -1,9 +1,10 @@
-"""What the page asks its server for."""
+"""Routes of the page's server."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ from orchestration.app.drawing import (
 )
 from orchestration.app.example import EXAMPLE_PEOPLE, write_example
 from orchestration.app.film import Film
+from orchestration.app.motion_models import BUILT_IN, MotionModel, find_model
 from orchestration.app.render_queue import JobCancelledError, QueueFullError, RenderQueue, Steps
 from orchestration.app.scene import SIZES, ResolvedScene, SceneRequest, resolve_scene, video_stem
 from orchestration.app.sessions import SessionEndedError, SessionStore
@@ -37,9 +39,9 @@ from orchestration.app.uploads import (
     UploadTooLargeError,
     store_upload,
 )
+from orchestration.app.video_server import VideoServer
 from orchestration.app.wording import say_kindly
 from posegen.errors import ConfigError, PosegenError, in_one_line
-from posegen.synthetic.motions import ACTIONS
 
 ROUTES = APIRouter(prefix="/api")
 """All of them."""
@@ -84,7 +86,11 @@ async def begin(request: Request) -> dict[str, Any]:
     return {
         "session": designer.name,
         "largest": LARGEST_UPLOAD,
-        "actions": [{"id": name, "label": name.replace("_", " ")} for name in ACTIONS],
+        "models": [
+            {"id": name, "label": model.label, "fps": model.fps, "actions": [_labelled(one) for one in model.actions]}
+            for name, model in _models(request).items()
+        ],
+        "server": server.address if (server := _server(request)) else "",
         "stripFrames": STRIP_FRAMES,
         "sizes": SIZES,
         "examples": list(EXAMPLE_PEOPLE),
@@ -104,11 +110,12 @@ async def end(request: Request, session: str) -> None:
 
 
 @ROUTES.get("/actions/{action}.webp")
-async def action_strip(request: Request, action: str) -> Response:
-    """The moving picture of an action."""
-    if action not in ACTIONS:
+async def action_strip(request: Request, action: str, model: str = BUILT_IN) -> Response:
+    """Return the animated thumbnail of an action."""
+    source = find_model(_models(request), model)
+    if action not in source.actions:
         raise ConfigError("There is no such action.")
-    return Response(await run_in_threadpool(draw_strip, action), media_type="image/webp")
+    return Response(await run_in_threadpool(draw_strip, source, action), media_type="image/webp")
 
 
 @ROUTES.post("/sessions/{session}/person", max_body_size=_UPLOAD)
@@ -139,7 +146,7 @@ async def choose_person(request: Request, session: str, number: int) -> dict[str
 async def suitability(request: Request, session: str) -> dict[str, Any]:
     """Judge which actions suit the photo."""
     designer = _sessions(request).get(session)
-    scene = _resolve(designer, SceneRequest())
+    scene = _resolve(request, designer, SceneRequest())
     fits: dict[str, Any] = await _draw(request, designer, judge_actions(designer, scene), kind="suitability")
     return fits
 
@@ -165,7 +172,7 @@ async def take_file(request: Request, session: str, role: str, name: str = "file
 async def still(request: Request, session: str, asked: SceneRequest) -> dict[str, Any]:
     """Draw one frame."""
     designer = _sessions(request).get(session)
-    steps = draw_still(designer, _resolve(designer, asked))
+    steps = draw_still(designer, _resolve(request, designer, asked))
     drawn: dict[str, Any] = await _draw(request, designer, steps, kind="still", urgent=True)
     return drawn
 
@@ -174,7 +181,7 @@ async def still(request: Request, session: str, asked: SceneRequest) -> dict[str
 async def still_png(request: Request, session: str, asked: SceneRequest) -> Response:
     """Draw one frame as PNG."""
     designer = _sessions(request).get(session)
-    scene = _resolve(designer, asked)
+    scene = _resolve(request, designer, asked)
     png = await _draw(request, designer, draw_still(designer, scene, as_png=True), kind="", urgent=True)
     return _download(png, "image/png", f"{video_stem(scene)}.png")
 
@@ -183,20 +190,20 @@ async def still_png(request: Request, session: str, asked: SceneRequest) -> Resp
 async def sheet_png(request: Request, session: str, asked: SceneRequest) -> Response:
     """Draw a sheet of colours."""
     designer = _sessions(request).get(session)
-    scene = _resolve(designer, asked)
+    scene = _resolve(request, designer, asked)
     png = await _draw(request, designer, draw_sheet(designer, scene), kind="sheet")
     return _download(png, "image/png", "posegen-colours.png")
 
 
 @ROUTES.post("/sessions/{session}/videos")
 async def begin_video(request: Request, session: str, asked: SceneRequest) -> dict[str, str]:
-    """Begin to draw a video."""
+    """Start drawing a video, here or on the server of videos."""
     designer = _sessions(request).get(session)
-    scene = _resolve(designer, asked)
+    scene = _resolve(request, designer, asked)
     designer.require_photo()
     film = Film(designer.folder / f"{secrets.token_urlsafe(16)}.mp4", video_stem(scene))
     token = designer.add_film(film)
-    job = _queue(request).submit(session, draw_film(designer, scene, film), kind="video")
+    job = _queue(request).submit(session, draw_film(designer, scene, film, _server(request)), kind="video")
     job.result.add_done_callback(lambda _: film.fail("The video was cancelled."))  # also of one that never began
     return {"video": token}
 
@@ -246,7 +253,7 @@ async def _look(request: Request, designer: Designer, photo: StoredFile, number:
 
     def steps() -> Steps:
         tried = designer.with_person(photo, number)
-        seen = yield from see_person(tried, _resolve(tried, SceneRequest()))
+        seen = yield from see_person(tried, _resolve(request, tried, SceneRequest()))
         designer.take_person(tried)
         return seen
 
@@ -269,8 +276,12 @@ async def _draw(request: Request, designer: Designer, steps: Steps, *, kind: str
         raise
 
 
-def _resolve(designer: Designer, asked: SceneRequest) -> ResolvedScene:
-    return resolve_scene(asked, designer.files, designer.person)
+def _resolve(request: Request, designer: Designer, asked: SceneRequest) -> ResolvedScene:
+    return resolve_scene(asked, designer.files, designer.person, _models(request))
+
+
+def _labelled(action: str) -> dict[str, str]:
+    return {"id": action, "label": action.replace("_", " ")}
 
 
 def _film(request: Request, session: str, video: str) -> Film:
@@ -293,7 +304,7 @@ def _download(content: bytes, media_type: str, name: str) -> Response:
 
 
 def _shown_names(request: Request) -> dict[str, str]:
-    """What files of the request's session were called, by their paths."""
+    """Return the original names of the session's files, by their paths."""
     session = request.path_params.get("session", "")
     try:
         files = _sessions(request).get(session).files.values()
@@ -305,6 +316,16 @@ def _shown_names(request: Request) -> dict[str, str]:
 def _sessions(request: Request) -> SessionStore:
     sessions: SessionStore = request.app.state.sessions
     return sessions
+
+
+def _models(request: Request) -> Mapping[str, MotionModel]:
+    models: Mapping[str, MotionModel] = request.app.state.models
+    return models
+
+
+def _server(request: Request) -> VideoServer | None:
+    server: VideoServer | None = request.app.state.server
+    return server
 
 
 def _queue(request: Request) -> RenderQueue:

@@ -1,4 +1,4 @@
-"""What is asked for on the page, and the same as settings, as a command line and as lines of Python."""
+"""Scene requested on the page, and its settings, command line and Python code."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from orchestration.app.motion_models import BUILT_IN, MotionModel, find_model
 from orchestration.app.uploads import StoredFile
 from posegen.color.palette import parse_color
 from posegen.errors import ConfigError
 from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_motions import MotionSettings
 from posegen.inference.shown_person import PhotoSettings
-from posegen.synthetic.motions import ACTIONS
 
 SIZES = {"384x256": "Small, 256 × 384", "576x384": "Medium, 384 × 576", "768x512": "Large, 512 × 768",
          "512x512": "Square, 512 × 512", "432x768": "Wide, 768 × 432"}  # fmt: skip
@@ -36,6 +36,8 @@ class SceneRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     actions: list[str] = Field(default_factory=list, max_length=_MOST_ACTIONS)
+    model: str = Field(default=BUILT_IN, max_length=64)
+    """Identifier of the source of the actions' motions."""
     motion: str = Field(default="", max_length=64)
     driving: str = Field(default="", max_length=64)
     frames: int | None = Field(default=None, ge=8, le=_MOST_FRAMES)
@@ -48,7 +50,7 @@ class SceneRequest(BaseModel):
     travel: Literal["fit", "full"] = "fit"
     seed: int = Field(default=0, ge=0, le=10**6)
     moment: float = Field(default=0.0, ge=0, le=1)
-    """Which frame a still shows, as a share of the length."""
+    """Position of a still's frame, as a share of the length."""
     upper_colors: list[str] = Field(default_factory=list, max_length=_MOST_PICTURES)
     """Colours of a sheet."""
     lower_colors: list[str] = Field(default_factory=list, max_length=_MOST_PICTURES)
@@ -63,33 +65,37 @@ class ResolvedScene:
     colors: ColorSettings
     view: PhotoSettings
     shown: Mapping[str, str]
-    """What files were called, by the paths that stand for them."""
+    """Original names of files, by their paths on the server."""
 
     @property
     def has_motion(self) -> bool:
-        """Whether the person moves; otherwise the photo is shown as it is."""
+        """True if the person moves; otherwise the photo is shown as it is."""
         return self.motions.is_given or self.view.poses is not None
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells apart scenes for which the person is prepared differently: all but the colours."""
+        """Key of the preparation: everything that the prepared person depends on, which is all but the colours."""
         return self.motions, self.view, self.request.seed
 
 
-def resolve_scene(request: SceneRequest, files: Mapping[str, StoredFile], person: int) -> ResolvedScene:
-    """Find the files of a scene and check what is asked for.
+def resolve_scene(
+    request: SceneRequest, files: Mapping[str, StoredFile], person: int, models: Mapping[str, MotionModel]
+) -> ResolvedScene:
+    """Find the files and the motion model of a scene, and check its options.
 
     Args:
         request: The scene.
         files: The session's files by their tokens: no other file can be named.
-        person: Which person of the photo.
+        person: Number of the person in the photo, from 1 on.
+        models: Sources of actions, by identifier.
 
     Raises:
         PosegenError: Something is unknown or does not fit.
     """
     if sum(map(bool, (request.actions, request.motion, request.driving))) > 1:
         raise ConfigError("Choose actions, a motion file or a driving video: one of them.")
-    unknown = [action for action in request.actions if action not in ACTIONS]
+    model = find_model(models, request.model)
+    unknown = [action for action in request.actions if action not in model.actions]
     if unknown:
         raise ConfigError(f"There is no action {unknown[0]!r}.")
     if request.size not in SIZES:
@@ -98,6 +104,7 @@ def resolve_scene(request: SceneRequest, files: Mapping[str, StoredFile], person
     motions = MotionSettings(
         action=tuple(request.actions) if len(request.actions) == 1 else (),
         actions=tuple(request.actions) if len(request.actions) > 1 else (),
+        actor=model.run if request.actions else "",
         motion=motion.path if motion else None,
         frames=None if driving else request.frames,
         yaw=None if driving else request.yaw,
@@ -127,7 +134,7 @@ def read_color_choice(text: str, files: Mapping[str, StoredFile]) -> str:
 def command_line(scene: ResolvedScene, photo: str) -> str:
     """Return the ``posegen animate`` that makes the same video."""
     words = ["posegen", "animate", photo]
-    for name, value in _options(scene).items():
+    for name, value in scene_options(scene).items():
         values = [str(one) for one in value] if isinstance(value, tuple) else [str(value)]
         words += [f"--{name.replace('_', '-')}", *values]
     return shlex.join([*words, "--out", f"{video_stem(scene)}.mp4"])
@@ -136,7 +143,7 @@ def command_line(scene: ResolvedScene, photo: str) -> str:
 def python_lines(scene: ResolvedScene, photo: str) -> str:
     """Return the lines of Python that make the same video."""
     arguments = [repr(photo)]
-    for name, value in _options(scene).items():
+    for name, value in scene_options(scene).items():
         arguments.append(f"{name}={list(value)!r}" if isinstance(value, tuple) else f"{name}={value!r}")
     return f"import posegen as pg\npg.load().render({', '.join(arguments)}).save({video_stem(scene) + '.mp4'!r})"
 
@@ -149,14 +156,16 @@ def video_stem(scene: ResolvedScene) -> str:
     return "-".join(["posegen", name, *filter(None, colors)])[:80]
 
 
-def _options(scene: ResolvedScene) -> dict[str, object]:
-    """What differs from the defaults, by the names of options."""
+def scene_options(scene: ResolvedScene) -> dict[str, object]:
+    """Return the options that differ from the defaults, by name."""
     request, motions = scene.request, scene.motions
     options: dict[str, object] = {}
     if motions.action:
         options["action"] = motions.action[0]
     if motions.actions:
         options["actions"] = motions.actions
+    if motions.actor:
+        options["actor"] = motions.actor
     for name, path in (("motion", motions.motion), ("poses", scene.view.poses)):
         if path:
             options[name] = _name(scene, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import webbrowser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 
 from orchestration.app.guards import LocalOnly
+from orchestration.app.motion_models import MotionModel, open_models
 from orchestration.app.render_queue import RenderQueue, Steps
 from orchestration.app.routes import ROUTES, handle_errors
 from orchestration.app.sessions import SessionStore
 from orchestration.app.settings import AppSettings
+from orchestration.app.video_server import VideoServer, open_video_server
 from orchestration.runtime.ports import take_port
 from posegen.errors import PosegenError
 
@@ -29,14 +31,20 @@ _SWEEP_SECONDS = 60.0
 _GOODBYE_SECONDS = 2  # that open connections have at the end
 
 
-def create_app() -> FastAPI:
-    """Return the page and what it asks for. Its sessions and its queue live as long as it is served."""
+def create_app(models: Mapping[str, MotionModel] | None = None, server: VideoServer | None = None) -> FastAPI:
+    """Return the page's application. Its sessions and its queue live as long as it is served.
+
+    Args:
+        models: Sources of actions by identifier; by default the built-in actions.
+        server: Server that draws videos; by default this process draws them.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         queue = RenderQueue()
         sessions = SessionStore(queue)
         app.state.queue, app.state.sessions = queue, sessions
+        app.state.models, app.state.server = models or open_models(()), server
         queue.submit("server", _warm_up(), kind="")
         sweeper = asyncio.create_task(_sweep(sessions))
         try:
@@ -70,12 +78,14 @@ def serve_app(settings: AppSettings, on_ready: Callable[[str], object]) -> None:
         on_ready: Called with the page's address.
 
     Raises:
-        ConfigError: The port is taken.
+        PosegenError: The port is taken, a run generates no motions, or the server of videos does not answer.
     """
+    models = open_models(settings.actors)
+    server_of_videos = open_video_server(settings.server, settings.token_file) if settings.server else None
     listener = take_port(_HOST, settings.port, "choose another --port, or --port 0")
     address = f"http://{_HOST}:{listener.getsockname()[1]}/"
     config = uvicorn.Config(
-        create_app(),
+        create_app(models, server_of_videos),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -1,4 +1,4 @@
-"""What people give the page: taken in pieces up to a limit, known by its content, and refused in plain words.
+"""Uploads to the page: read in pieces up to a limit, identified by content, and refused in plain words.
 
 A name is shown and never used as a path: files lie under random names. Nothing is decoded before its header was looked
 at, and what is refused is deleted.
@@ -67,11 +67,11 @@ class StoredFile:
     """A file that somebody gave the page."""
 
     token: str
-    """What the page calls it: random."""
+    """Random token by which the page refers to it."""
     path: Path
     kind: FileKind
     shown_name: str
-    """What it was called, for people to read: not a path."""
+    """Original name, for display only: not a path."""
 
 
 async def store_upload(

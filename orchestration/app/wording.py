@@ -1,4 +1,4 @@
-"""What the library says, as the page says it: without options of the command line and without paths."""
+"""Messages of the library in the words of the page: without options of the command line and without paths."""
 
 from __future__ import annotations
 

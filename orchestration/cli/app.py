@@ -20,12 +20,13 @@ APP_COMMANDS = Section("In the browser")
 def _app(settings: AppSettings) -> None:
     """Open a page: a photo, colours and an action in, a video out.
 
-    The page is served on this machine alone, and nothing leaves it: photos lie in a temporary folder and are deleted
-    when the page is closed. Several people may use it at once.
+    Only this machine can open the page, and without --server nothing leaves the machine. Photos lie in a temporary
+    folder and are deleted when the page is closed. Several people can use it at once.
 
     Examples:
         posegen app
         posegen app --port 0 --no-browser
+        posegen app --actors runs/actor --server http://gpu-box:8000 --token-file token
     """
     from orchestration.app.server import serve_app
 
@@ -39,8 +40,8 @@ def _app(settings: AppSettings) -> None:
 def _serve(settings: ServeSettings) -> None:
     """Serve videos to programs by HTTP, on Ray Serve.
 
-    POST /videos takes a photo and gives an MP4, POST /frames gives its frames as they are drawn, and /openapi.json
-    describes both. Replicas follow the load. A request whose replica dies is asked of another one.
+    POST /videos takes a photo and returns an MP4, POST /frames streams its frames as they are drawn, and /openapi.json
+    describes both. The number of replicas follows the load. If a replica dies, another one takes its request.
 
     Examples:
         posegen serve

@@ -32,7 +32,7 @@ class MachineCheck:
     state: State
     found: str
     advice: str = ""
-    """What to do; empty where nothing is to be done."""
+    """Advice; empty if nothing is to be done."""
 
 
 def diagnose() -> Iterator[MachineCheck]:
@@ -134,7 +134,7 @@ def _mlflow() -> Iterator[MachineCheck]:
 
 
 def _reach(name: str, variable: str, address: str, describe: Callable[[bool], str] | None = None) -> MachineCheck:
-    """Whether a server answers."""
+    """Check whether a server answers."""
     parts = urlsplit(address if "://" in address else f"//{address}")
     where = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     try:

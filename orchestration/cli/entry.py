@@ -75,7 +75,8 @@ class _Copied(io.StringIO):
 
 
 def _cached(words: Sequence[str]) -> Path:
-    """Where a help screen is kept: it depends on the words, the terminal, and the files of this version."""
+    """Return the cache file of a help screen, which depends on the words, the terminal, and the files of this
+    version."""
     terminal = (shutil.get_terminal_size().columns, sys.stdout.isatty(), sys.stdout.encoding)
     facts = repr((list(words), terminal, sys.version, sorted(_files())))
     return cache_folder() / "help" / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.txt"

@@ -41,7 +41,7 @@ class _Box:
 
 @dataclass(frozen=True)
 class HelpParts:
-    """What a help screen shows beside what tyro knows."""
+    """Additions to tyro's help screen."""
 
     titles: Mapping[str, str]
     """Of groups of settings: the first sentence on each, by the name of its parameter."""
@@ -144,7 +144,7 @@ def _entry(text: str, box: _Box, width: int) -> list[str]:
 
 
 def _column(entry: Sequence[str]) -> int:
-    """Where the description of an option begins; 0 where that is not known."""
+    """Return the column at which the description of an option begins; 0 if it is not known."""
     if len(entry) > 1 and entry[1].strip():
         return len(entry[1]) - len(entry[1].lstrip())
     found = re.match(r"\S+(?:, \S+| \S+)* {2,}", entry[0])

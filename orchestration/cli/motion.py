@@ -292,7 +292,7 @@ def _field_table(found: Inspection) -> Table:
 
 
 def _motion_table(found: Inspection) -> Table:
-    """What is known of a file's motions: counts, and figures of quality as medians over those that were measured."""
+    """Table of a file's motions: counts, and figures of quality as medians over those that were measured."""
     table = Table(show_header=False)
     table.add_row("motions", f"{len(found.motions):,}")
     if found.people:

@@ -68,7 +68,7 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """What it does, in one sentence."""
+        """Description in one sentence."""
         return _paragraphs(next(iter(self.functions.values())))[0]
 
     def parse(self, path: str, arguments: Sequence[str]) -> partial[None]:
@@ -157,10 +157,10 @@ class Group:
     """All that can follow one word, such as ``posegen motion``."""
 
     summary: str
-    """What its commands are about."""
+    """Topic of its commands."""
     sections: Sequence[Section]
     word: str = "command"
-    """What its commands are called."""
+    """Noun for its commands."""
 
     @property
     def commands(self) -> dict[str, Command | Group]:
@@ -398,7 +398,7 @@ def _with_plain_help(kind: Any, name: str) -> Any:
 
 
 def _metavar(kind: Any, name: str) -> str | None:
-    """What the values of an option are called in its help; None leaves it to tyro."""
+    """Return the placeholder of an option's values in help; None leaves it to tyro."""
     given = [one for one in get_args(kind) if one is not type(None)] if type(None) in get_args(kind) else [kind]
     if len(given) != 1:
         return None

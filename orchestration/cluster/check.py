@@ -21,11 +21,11 @@ _MAX_BYTES = 2**17
 
 @dataclass(frozen=True)
 class Checked:
-    """What a cluster file looks like before it is used."""
+    """Result of checking a cluster file before it is used."""
 
     findings: list[Finding]
     open: list[str]
-    """What its owner still has to see to: values of the example, files that are not there yet."""
+    """Items left to the owner: values of the example, files that are missing."""
 
 
 def check_cluster_file(path: Path) -> Checked:
@@ -89,7 +89,7 @@ def _too_long(path: Path) -> ClusterError:
 
 
 def _defaults(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """What Ray fills in where a file of this provider says nothing."""
+    """Return Ray's defaults for missing values of this provider."""
     import yaml
 
     provider = content.get("provider")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobDetails, JobSubmissionClient
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-"""Where `ray dashboard cluster.yaml` brings a cluster's dashboard."""
+"""Address of a cluster's dashboard after `ray dashboard cluster.yaml`."""
 MAX_TREE = 100 * 2**20
 """Bytes of a working tree. Every node fetches it, and nobody's code is that large: it is data."""
 _STORAGE = "$POSEGEN_STORAGE"
@@ -40,7 +40,7 @@ _START = 60.0  # seconds in which a cluster that was just started gets ready for
 
 @dataclass(frozen=True)
 class Tree:
-    """What git keeps, or would keep, of a working tree."""
+    """Files of a working tree that git keeps, or would keep."""
 
     folder: Path
     files: Sequence[str]
@@ -54,7 +54,7 @@ class Tree:
 
 @dataclass(frozen=True)
 class End:
-    """How a job ended."""
+    """End of a job."""
 
     code: int
     """0 when it did what it should, or else its exit code, or 1 where it has none."""
@@ -159,7 +159,7 @@ def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[
 
 
 def _taken(submit: Callable[[], object], job: str, *, may_wait: bool) -> bool:
-    """Whether the cluster takes a job; one that has just been started asks to be tried again."""
+    """Return True if the cluster accepts a job; a newly started cluster asks to try again."""
     try:
         submit()
     except OSError as error:
@@ -210,12 +210,12 @@ def follow_job(
 
 
 def reattach(job: str) -> str:
-    """How to come back to a job."""
+    """Return the command that attaches to a job again."""
     return f"to see it again: posegen submit --attach {job}"
 
 
 class _Log:
-    """How much of a log was shown: each connection sends it from its beginning. Ray's own lines are left out."""
+    """Position in a log: each connection sends it from its beginning. Ray's own lines are left out."""
 
     def __init__(self, show: Callable[[str], object]):
         self.shown = 0
@@ -280,7 +280,7 @@ def _refused(error: Exception) -> ClusterError:
 
 
 def _token_headers() -> dict[str, str]:
-    """What proves to the job server who asks, from where Ray would look for it.
+    """Return the headers with the token for the job server, read from Ray's places.
 
     Ray itself looks only if ``RAY_AUTH_MODE`` says so before it is first imported.
     """

@@ -1,5 +1,5 @@
-"""What protects a cluster, each rule a function from a cluster file to its findings: the token, ports, storage, secrets
-and pinned versions.
+"""Security rules of a cluster, each a function from a cluster file to its findings: token, ports, storage, secrets and
+pinned versions.
 
 What a file leaves out is Ray's choice, and Ray's choices (an open dashboard, a nightly build) hurt as well: rules read
 a file that is completed with its provider's defaults. Whether the rest of it is right, `ray up` says.
@@ -53,7 +53,7 @@ class Docker:
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """Where nodes come from."""
+    """Provider of nodes."""
 
     type: str
     security_group: dict[str, Any] = field(default_factory=dict)
@@ -69,12 +69,12 @@ class NodeType(Commands):
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster(Commands):
-    """What the rules read of a cluster file."""
+    """Parts of a cluster file that the rules read."""
 
     provider: Provider
     docker: Docker = field(default_factory=Docker)
     file_mounts: dict[str, str] = field(default_factory=dict)
-    """Where it lies on every node: where it lies here."""
+    """Local path of each mounted file, by its path on the nodes."""
     available_node_types: dict[str, NodeType] = field(default_factory=dict)
     content: dict[str, Any]
     """The whole file."""
@@ -94,7 +94,7 @@ class Finding:
 
     rule: str
     place: str
-    """Where in the file: keys with dots between."""
+    """Location in the file: keys with dots between."""
     problem: str
     fix: str
 
@@ -143,7 +143,7 @@ def open_ports(cluster: Cluster) -> Iterator[Finding]:
 
 
 def open_security_groups(cluster: Cluster) -> Iterator[Finding]:
-    """Who may knock at an AWS node at all."""
+    """Find security groups that open an AWS node to everyone."""
     if cluster.provider.type != "aws":
         return
     rules = str(cluster.provider.security_group.get("IpPermissions", []))
@@ -182,7 +182,7 @@ def unpinned_images(cluster: Cluster) -> Iterator[Finding]:
 
 
 def unpinned_packages(cluster: Cluster) -> Iterator[Finding]:
-    """What pip chooses by itself is another version on a node that starts tomorrow."""
+    """Find packages without a version: pip would install another one on a node that starts tomorrow."""
     for place, command in _commands(cluster):
         for words in _pip_installs(command):
             if any(word.startswith(("-c", "--constraint")) for word in words):
@@ -237,7 +237,7 @@ def _has_docker(cluster: Cluster) -> bool:
 
 
 def _variable(cluster: Cluster, setting: str) -> str:
-    """How a file sets a variable on all nodes."""
+    """Return the command with which a file sets a variable on all nodes."""
     if _has_docker(cluster):
         return f'docker.run_options: ["--env {setting}"]'
     return f"export {setting} in setup_commands, to ~/.bashrc"
@@ -282,7 +282,7 @@ def _requirements(words: Sequence[str]) -> Iterator[str]:
 
 
 def _local_path(mounts: Mapping[str, str], remote: str) -> Path | None:
-    """Where a file of the nodes lies here; None where no mount brings it."""
+    """Return the local path of a file of the nodes; None if no mount brings it."""
     for target, local in mounts.items():
         folder = target.rstrip("/")
         if remote.startswith(f"{folder}/"):

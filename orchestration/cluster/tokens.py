@@ -1,4 +1,4 @@
-"""Who may read a cluster's token: whoever has it runs code there."""
+"""Permissions of a cluster's token: anyone who can read it can run code on the cluster."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ class OpenPlace(NamedTuple):
 
     path: Path
     mode: int
-    """That it should have."""
+    """Mode that it should have."""
 
     def __str__(self) -> str:
         return f"others can read {self.path}: `chmod {self.mode:o} {self.path}`"
 
 
 def find_open_places(place: Path) -> Iterator[OpenPlace]:
-    """What others can read of a token, given as the file or as the folder ``.ray``; other folders are left out."""
+    """Find places that make a token readable to others, given the file or the folder ``.ray``; other folders are left
+    out."""
     places = (place, place / _TOKEN) if place.is_dir() else (place, place.parent)
     for path in places:
         if path.exists() and not (path.is_dir() and path.name != _FOLDER):

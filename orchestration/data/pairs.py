@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -27,14 +28,16 @@ from posegen.datasets.refinement import (
     write_pair,
     write_refinement_manifest,
 )
-from posegen.errors import ConfigError, DatasetError
+from posegen.errors import ConfigError, DatasetError, PerceptionError
 from posegen.features.background import fill_background
-from posegen.features.body_bones import trunk_length
+from posegen.features.body_bones import has_trunk, trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.features.matte import soft_matte
+from posegen.inference.adaptation_pairs import stack_poses
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion
+from posegen.perception.body import find_body
 from posegen.synthetic.actions import ACTIONS
 from posegen.synthetic.motions import make_subject, perform
 from posegen.synthetic.studio.pairs import StudioPair, facing, pair_motion, render_pair, vary_person
@@ -49,6 +52,9 @@ _STILL = 0.25  # share of the pairs in which both pictures have one view
 _FACES = 100.0  # degrees from the viewer up to which a picture A is taken
 _TURNED = 65.0  # the same of B, relative to the motion's own direction
 _POSE_NOISE, _DEPTH_NOISE = 0.012, 0.06  # lengths of the trunk: what estimators are off by
+_FARTHEST = (
+    0.15  # lengths of the trunk: mean distance of joints found from the true ones; beyond it another body is seen
+)
 _MOTION_FRAMES = 75
 
 
@@ -62,6 +68,9 @@ class PairSettings:
     """Height and width in pixels."""
     motion: tuple[Path, ...] = ()
     """Motions beside those of the actions: files or folders of any kind that `posegen motion inspect` reads."""
+    poses: Literal["studio", "blazepose"] = "studio"
+    """Poses that the layers are moved by: the true ones, disturbed a little, or those that BlazePose finds in the
+    pictures. The correspondence is the true one in both cases."""
     held_out: float = 0.1
     """Share of the people that is held out."""
     seed: int = 0
@@ -119,6 +128,7 @@ def make_pairs(
         "size": list(settings.size),
         "seed": settings.seed,
         "motions": sorted(motions),
+        "poses": settings.poses,
         "held_out": settings.held_out,
     }
     digest = hashlib.sha256(json.dumps(making, sort_keys=True).encode()).hexdigest()[:8]
@@ -180,6 +190,8 @@ class _PairMaker:
             fists=bool(rng.random() < 0.2),
         )
         pair = _cut_out(render_pair(person, motion, view), self.settings.size)
+        if self.settings.poses == "blazepose":
+            return show_layers(_with_found_poses(pair))
         return show_layers(pair, rng)
 
     def _motion(self, person: StudioPerson, rng: np.random.Generator) -> Motion:
@@ -243,6 +255,21 @@ def _cut_out(pair: StudioPair, size: tuple[int, int]) -> StudioPair:
         source=pair.source[window[1:]] - shift,
         visible=pair.visible[window[1:]],
     )
+
+
+def _with_found_poses(pair: StudioPair) -> StudioPair:
+    """The same pictures with the poses that BlazePose finds in them. Raises DatasetError where it finds others."""
+    try:
+        found = stack_poses(*(find_body(image).pose for image in pair.images))
+    except PerceptionError as error:
+        raise DatasetError("BlazePose sees nobody") from error
+    for index in range(2):
+        seen, true = found[index].keypoints, pair.poses[index].keypoints
+        both = (seen[:, 2] > 0) & (true[:, 2] > 0)
+        distance = np.linalg.norm(seen[both, :2] - true[both, :2], axis=1).mean()
+        if not has_trunk(found[index]) or distance > _FARTHEST * trunk_length(pair.poses[index]):
+            raise DatasetError("BlazePose sees another pose")
+    return replace(pair, poses=found)
 
 
 def _disturb(poses: BodyPoses, rng: np.random.Generator) -> BodyPoses:

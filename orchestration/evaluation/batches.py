@@ -20,7 +20,7 @@ from posegen.stages import Stage
 
 @dataclass(frozen=True, kw_only=True)
 class BatchesBasis(Basis):
-    """What means over batches depend on."""
+    """Settings that means over batches depend on."""
 
     kind = "batches"
     subject = "batches"

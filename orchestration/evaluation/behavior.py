@@ -44,7 +44,7 @@ _TRANSFERS, _STARTS, _FUTURES = 6, 2, 5  # in pictures; futures are of each star
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviorBasis(Basis):
-    """What the scores of behaviour depend on."""
+    """Settings that the scores of behaviour depend on."""
 
     kind = "behavior"
     command = "posegen behavior evaluate"
@@ -58,7 +58,7 @@ class BehaviorBasis(Basis):
     old_file = "behavior.json"
 
     actions: tuple[str, ...]
-    """Those of which there are held-out windows."""
+    """Actions with held-out windows."""
     num_frames: int
     """Of a window, its first one not counted."""
     canonical: bool

@@ -15,7 +15,7 @@ from posegen.evaluation.metric_registry import metric_info, objective_metric, ta
 from posegen.stages import STAGES, Stage
 
 _PHASES = ("objective", "test", "motion", "behavior", "val")
-"""Where the metric to compare is looked for unless one is asked for."""
+"""Groups of metrics in which the default metric is looked for, in this order."""
 _ENDS = ("low", "high")  # of intervals
 _BOOKKEEPING = ("stage", "seed", "upper_encoder", "lower_encoder", "restoration", "behavior")
 
@@ -29,11 +29,11 @@ class Entry:
     interval: tuple[float, float] | None
     """95 % interval of the value over clips, where an evaluation computed one."""
     parameters: Mapping[str, str]
-    """Those that vary."""
+    """Parameters that vary."""
 
     @property
     def state(self) -> str:
-        """How it ended: the trial's state, or MLflow's status."""
+        """Final state: the trial's, or MLflow's status."""
         return self.run.tags.get("posegen.state", self.run.status.lower())
 
 
@@ -54,7 +54,7 @@ class Comparison:
 
     @property
     def order(self) -> str:
-        """What comes first, in words."""
+        """Order of the entries in words."""
         name, info = self.info.name, self.info
         match info.direction:
             case "up" | "down":

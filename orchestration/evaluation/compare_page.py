@@ -42,7 +42,7 @@ class Shown:
 
     entry: Entry
     picture: str
-    """As a data address; empty for none."""
+    """Picture as a data address; empty for none."""
     videos: list[str]
 
 
@@ -179,7 +179,7 @@ def _goal_name(name: str) -> str:
 
 
 def _shade(comparison: Comparison) -> str:
-    """What the shade of a line says: darker lines have the values that the study's direction prefers."""
+    """Describe the shading of lines: darker lines have the values that the study's direction prefers."""
     return "darker ones are better" if comparison.info.is_ranked else f"darker ones have a lower {comparison.info.name}"
 
 

@@ -29,7 +29,7 @@ _PUBLISHED_MOTIONS = 1000  # of each set
 
 @dataclass(frozen=True, kw_only=True)
 class MotionEvaluateSettings:
-    """What generated motions are compared with, and how."""
+    """Reference and settings of the evaluation of generated motions."""
 
     recognizer: str = ""
     """The action classifier: a run of the stage recognition, or gru-humanact12 or gru-ntu13; by default that of the
@@ -51,7 +51,7 @@ class MotionEvaluateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionBasis(Basis):
-    """What the scores of generated motions depend on."""
+    """Settings that the scores of generated motions depend on."""
 
     kind = "motion"
     command = "posegen motion evaluate"
@@ -74,7 +74,7 @@ class MotionBasis(Basis):
     recognizer: str
     recognizer_sha256: str
     learned_from_all: bool = False
-    """Whether the run learned from all motions of the dataset."""
+    """True if the run was trained on all motions of the dataset."""
 
     @property
     def published(self) -> tuple[MotionResult, ...]:

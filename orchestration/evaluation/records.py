@@ -53,13 +53,13 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Basis(ABC):
-    """What the scores of a protocol depend on, besides the run and its data. A subclass adds the fields."""
+    """Settings that the scores of a protocol depend on, besides the run and its data. A subclass adds the fields."""
 
     kind: ClassVar[Protocol]
     command: ClassVar[str] = "posegen evaluate"
     """The command that writes such records."""
     subject: ClassVar[str]
-    """What is measured, for messages."""
+    """Subject of the measurement, for messages."""
     must_agree: ClassVar[Mapping[str, str]]
     """Fields that are equal in records that compare, and what differs where they are not."""
     old_file: ClassVar[str] = ""
@@ -88,7 +88,7 @@ class EvaluationRecord(Generic[_B]):
     data_fingerprint: str
     basis: _B
     scores: dict[str, Score]
-    """By metric, with the names of `posegen.evaluation.metric_registry`."""
+    """Scores by metric, with the names of `posegen.evaluation.metric_registry`."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Metrics that were not measured, with the reason."""
     details: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class EvaluationRecord(Generic[_B]):
 
     @property
     def notes(self) -> list[str]:
-        """What to know about the scores, in sentences."""
+        """Remarks on the scores, in sentences."""
         left_out = [f"{name} was not measured: {reason}" for name, reason in self.left_out.items()]
         return [*self.basis.describe(self.data_fingerprint), *left_out]
 

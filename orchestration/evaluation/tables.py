@@ -35,7 +35,7 @@ _COMPARED: tuple[tuple[BehaviorSource, str], ...] = (
     *((source, "realism") for source in ("reconstruction", "transfer", "prior", "flow")),
     *((source, name) for source in ("prior", "flow") for name in ("limb_drift", "asd", "fsd", "apd", "ade", "fde")),
 )
-"""What runs are compared by. Distances of codes are not among it: each run has codes of its own."""
+"""Figures that runs are compared by. Distances of codes are left out: each run has codes of its own."""
 
 
 def record_tables(record: EvaluationRecord[Any]) -> list[Table]:
@@ -153,7 +153,8 @@ def _source_table(
 
 
 def _posture_table(record: EvaluationRecord[BehaviorBasis]) -> Table:
-    """How well postures are predicted from codes, over all frames and frame by frame, beside the mean posture."""
+    """Table of the errors of postures predicted from codes, over all frames and frame by frame, beside the mean
+    posture."""
     r2, error = (metric_info(f"behavior/{name}") for name in ("posture_r2", "posture_error"))
     rows = []
     for suffix in ("", *(f"_{frame}" for frame in probed_frames(record.basis.num_frames))):

@@ -53,7 +53,7 @@ _STRIP = 8  # frames in a comparison picture
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
-    """What is measured. Stages that render no videos use only --split."""
+    """Settings of an evaluation. Stages that render no videos use only --split."""
 
     split: Split = "test"
     """Clips to reconstruct from their first frame; for other stages the samples to measure."""
@@ -64,14 +64,14 @@ class EvaluateSettings:
     asked: int = 0
     """Random target colours of each garment of each clip, matched by exact codes; seconds each."""
     garments: GarmentChoice = "dataset"
-    """How garments are found: as the dataset was prepared, or by heuristic or parser."""
+    """Method that finds garments: the one that prepared the dataset, heuristic or parser."""
     max_clips: int = 0
     """Clips to measure at most; 0 measures all."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoBasis(Basis):
-    """What the scores of reconstructed and recoloured clips depend on."""
+    """Settings that the scores of reconstructed and recoloured clips depend on."""
 
     kind = "video"
     subject = "videos"
@@ -97,7 +97,7 @@ class VideoBasis(Basis):
     weights: dict[str, str]
     """sha256 of the weights behind each perceptual distance."""
     garments: GarmentMethod = "heuristic"
-    """How garments were found."""
+    """Method that found the garments."""
 
     def describe(self, data: str) -> list[str]:
         height, width = self.size
@@ -261,13 +261,13 @@ class _RenderedClip(NamedTuple):
 
 @dataclass
 class _Results:
-    """What was measured of single clips."""
+    """Results of single clips."""
 
     clips: list[ClipScores] = field(default_factory=list)
     recolorings: dict[str, list[SwapResult]] = field(default_factory=dict)
-    """By clip, every swap of a code."""
+    """Every swap of a code, by clip."""
     asked: dict[str, list[SwapResult]] = field(default_factory=dict)
-    """By clip, every colour that was asked for."""
+    """Every requested colour, by clip."""
 
     def summarize(self) -> dict[str, Score]:
         """Each score over the clips that have it; medians are over all colours that were asked for."""

@@ -50,12 +50,12 @@ _CROP = 64  # pixels: heights of crops are multiples of it
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptSettings:
-    """How a refiner is adapted."""
+    """Settings of a refiner's adaptation."""
 
     name: str
     """Name of the run. A run of this name that exists is continued."""
     minutes: float = 10.0
-    """How long the training takes, about."""
+    """Approximate duration of the training in minutes."""
     start: str = ""
     """Run of the stage refiner to begin with; by default it begins with no change."""
     runs: str = "runs"
@@ -63,7 +63,7 @@ class AdaptSettings:
     size: str = "384x256"
     """HEIGHTxWIDTH of the pictures in pixels."""
     person: int = 1
-    """Which of several people: 1 for the most prominent, 2 for the next."""
+    """Person of several: 1 for the most prominent, 2 for the next."""
     seed: int = 0
     """Decides poses, order and crops."""
     track: bool = True
@@ -140,7 +140,7 @@ def _write_pairs(
 
 
 def _make_pairs(subject: ShownPerson, moved: int, seed: int) -> list[Callable[[], RefinementPair | None]]:
-    """What makes the pairs: of all pictures in turn there and back, and of two pictures each."""
+    """Return functions that make the pairs: of all pictures in turn there and back, and of two pictures each."""
     rng = np.random.default_rng(seed)
     photos = [photo for photo in subject.photos if has_trunk(photo.pose)]
     pairs: list[Callable[[], RefinementPair | None]] = []
@@ -189,7 +189,7 @@ def _plan(dataset: RefinementDataset, settings: AdaptSettings) -> Refiner.Config
 
 
 def _seconds_of_step(config: Refiner.Config, dataset: RefinementDataset) -> float:
-    """How long a step takes, with its samples, after the first one."""
+    """Measure the seconds of a step, with its samples, after the first one."""
     stage = Refiner(replace(config, start=""))
     batches = EpochLoader(stage.open_samples(config, dataset, "train"), config.batch_size).epoch(0)
     stage.step(next(batches))

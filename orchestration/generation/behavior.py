@@ -47,7 +47,7 @@ class InterpolationSettings(LengthSettings):
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """How near a reconstruction comes to its motion."""
+    """Error of a reconstructed motion."""
 
     name: str
     error: float

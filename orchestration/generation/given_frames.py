@@ -1,4 +1,4 @@
-"""What a user gives of a motion before it is generated: frames that are kept, and a path of the root."""
+"""User-given parts of a motion to generate: frames that are kept, and a path of the root."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _kept_rows(ranges: Sequence[str], length: int, count: int) -> list[int]:
 
 
 def _way(points: Sequence[str], count: int, fps: float) -> torch.Tensor:
-    """Where the root is over the ground (count, 2) since its first place, at one speed along points."""
+    """Compute root positions on the ground (count, 2) relative to the first, at constant speed along points."""
     try:
         corners = np.array([[float(x) for x in point.split(",")] for point in points])
     except ValueError:

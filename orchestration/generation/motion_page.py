@@ -110,7 +110,7 @@ def _step(frames: int) -> int:
 
 
 def _play(motions: Sequence[Motion]) -> dict[str, Any]:
-    """How plotly plays the motions in their own time."""
+    """Return plotly's play button settings, in the motions' own time."""
     fps = max(motion.fps for motion in motions)
     longest = max(round(len(motion) * fps / motion.fps) for motion in motions)
     duration = 1000 * _step(longest) / fps
@@ -167,7 +167,7 @@ def _label(captions: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _legend(captions: Sequence[str]) -> dict[str, Any]:
-    """What the numbers above the heads stand for, in the left upper corner."""
+    """Return the legend of the numbers above the heads, in the left upper corner."""
     lines = [f"<b>{number}</b>  {caption}" for number, caption in enumerate(captions, start=1)]
     corner = {"xref": "paper", "yref": "paper", "x": 0.01, "y": 0.98, "xanchor": "left", "yanchor": "top"}
     return {"text": "<br>".join(lines), "align": "left", "showarrow": False, **corner}

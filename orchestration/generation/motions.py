@@ -57,8 +57,7 @@ class GenerateMotionSettings(OverwriteSettings):
     """Way of the root over the ground, points X,Z in metres that are passed at one speed: 0,0 0,2 1,3. Runs of
     motion_diffusion."""
     guidance: float | None = None
-    """How far motions are pushed towards their action; by default as the run is configured. Runs of
-    motion_diffusion."""
+    """Strength of the guidance towards the action; by default as the run is configured. Runs of motion_diffusion."""
     seed: int = 0
     """Seed of the codes."""
 
@@ -73,7 +72,7 @@ class GenerateMotionSettings(OverwriteSettings):
 
     @property
     def is_composed(self) -> bool:
-        """Whether more is asked for than single actions from nothing."""
+        """True if the request has more than single actions from nothing."""
         return bool(self.then or self.keep or self.path)
 
 

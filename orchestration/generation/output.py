@@ -24,7 +24,7 @@ _SHEET_COLUMNS = 10  # frames in a row of the contact sheet, as in the paper's F
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSettings(OverwriteSettings):
-    """Where videos are written, and how many are rendered at once."""
+    """Folder of videos, and the number rendered at once."""
 
     out: Path
     """The video to write, .mp4, or the folder for several."""
@@ -79,7 +79,7 @@ class GeneratedVideos:
     colors: dict[str, str] = field(default_factory=dict)
     """For each garment that was given a colour, a note on it."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed, one line each."""
+    """Changes and guesses made, one line each."""
 
     @classmethod
     def of(

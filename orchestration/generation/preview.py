@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from posegen.errors import ConfigError
-from posegen.features.layered_person import LAYERS
+from posegen.features.body_layers import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
 from posegen.inference.photo_report import PhotoReport, assess_photo
@@ -29,7 +29,7 @@ _LAYER_COLORS = np.array(
 
 @dataclass(frozen=True)
 class Preview:
-    """What was found."""
+    """Analysis of a photo."""
 
     picture: Path
     """Photo, pose, classes, layers and background side by side."""

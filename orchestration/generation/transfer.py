@@ -158,7 +158,7 @@ def _require_outputs(settings: TransferSettings, output: OutputSettings, colors:
 
 
 def _motion_path(output: OutputSettings, name: str) -> Path:
-    """Where the motion lies that was generated for a posture: beside its video."""
+    """Return the file of a motion generated for a posture: beside its video."""
     return output.path(name).with_suffix(".npz")
 
 

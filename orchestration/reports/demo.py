@@ -51,7 +51,7 @@ SHEET_COLORS = ("#c8372d", "#d8a31a", "#2f9e44", "#1c7ed6", "#9c36b5")
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
-    """How large the demo is."""
+    """Size of the demo."""
 
     people: tuple[str, ...] = ("grace", "elena")
     """People of the studio."""
@@ -71,7 +71,7 @@ class DemoSettings:
 
 
 class DemoOutput(Protocol):
-    """Where the demo prints, and how it shows progress."""
+    """Output of the demo: text and progress."""
 
     def print(self, text: str) -> None:
         """Print a line, which may have rich's markup."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment
+from posegen.color.garment_regions import Garment
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.movements import Movement
 from posegen.inference.requested_colors import ColorPath, ColorReader
@@ -31,7 +31,7 @@ OUTFITS: tuple[tuple[str, str], ...] = (
 """Upper and lower colours: once round the wheel, then white and black. The person's own come before them."""
 
 DEMO_ACTIONS = ("wave", "jumping_jacks", "stretch")
-"""What the person of the photo does, one after the other."""
+"""Actions of the photo's person, one after the other."""
 
 _PERSON, _POSED, _POSED_FRAMES, _POSED_FRAME = "farid", "raise_arms", 13, 1  # arms apart from the trunk
 _PHOTO_SIZE = (576, 384)
@@ -42,7 +42,7 @@ _COLUMNS = 4  # of the video
 
 @dataclass(frozen=True)
 class PhotoDemo:
-    """What the demo makes of the photo."""
+    """Files that the demo makes of the photo."""
 
     photo: Path
     """.png, 576×384."""

@@ -36,8 +36,8 @@ class EstimatorSettings:
     """Estimators, runs and files of the comparison."""
 
     tracks: dict[str, str]
-    """By estimator, a folder of its motions: vibe=DIR pare=DIR, as `posegen motion convert` or
-    `posegen motion build-dataset` writes them; all with the same actions and frames per second."""
+    """Folder of motions by estimator: vibe=DIR pare=DIR, as `posegen motion convert` or `posegen motion build-dataset`
+    writes them; all with the same actions and frames per second."""
     runs: str = "runs"
     """Folder of the runs, named after the estimators; missing ones are trained."""
     out: Path | None = None
@@ -70,7 +70,7 @@ class EstimatorComparison:
     """Scores of each estimator's motions."""
 
     evaluations: dict[str, EvaluationRecord[MotionBasis]]
-    """By estimator, all by one action classifier."""
+    """Evaluations by estimator, all with one action classifier."""
 
     @property
     def rows(self) -> list[tuple[str, EvaluationRecord[MotionBasis], MotionSet]]:

@@ -1,4 +1,4 @@
-"""How well people in labelled photos are parsed: the person parser beside the heuristic."""
+"""Accuracy of person parsing in labelled photos: the person parser beside the heuristic."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IN_A_ROW = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ParsingReportSettings:
-    """What is measured on labelled photos."""
+    """Settings of the evaluation on labelled photos."""
 
     run: str = ""
     """Run of the stage person_parser; by default the shipped weights."""
@@ -40,7 +40,7 @@ class ParsingReport:
     """Scores by method, and by all photos or those without dresses."""
 
     scores: dict[str, dict[str, ParsingScore]]
-    """By column and by the name of the figure."""
+    """Scores by column and by the name of the figure."""
     notes: list[str]
 
     @property

@@ -57,7 +57,7 @@ _SECONDS_EACH = 8.0  # of a photo, or a clip, to show and measure it
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoEvaluateSettings:
-    """What is measured, and where the report is written."""
+    """Settings of the evaluation and the folder of the report."""
 
     photos: Path | None = None
     """Folder of photos that are shown in motion and in colours."""
@@ -107,11 +107,11 @@ class ProtocolRow:
     goal: float
     direction: Literal["up", "down"]
     method: str = OURS
-    """What is measured: the pipeline, or it with less or more."""
+    """Evaluated method: the pipeline, or the pipeline with fewer or more parts."""
 
     @property
     def reached(self) -> bool:
-        """Whether the mean is as good as it is to be."""
+        """True if the mean reaches the target."""
         return self.score.mean >= self.goal if self.direction == "up" else self.score.mean <= self.goal
 
 
@@ -125,16 +125,16 @@ class PhotoEvaluation:
     data_fingerprint: str
     rows: list[ProtocolRow]
     motion: dict[str, dict[str, dict[str, float]]]
-    """By clip, method and metric: means over the frames."""
+    """Means over the frames, by clip, method and metric."""
     tests: dict[str, dict[str, dict[str, PairedTest]]]
-    """By clip, other method and metric: the layers minus that method, over the clip's frames."""
+    """Tests of the layers minus another method over the clip's frames, by clip, other method and metric."""
     photos: dict[str, list[PhotoScores]]
-    """By method."""
+    """Scores of the photos, by method."""
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
-        """What to know about the figures, in sentences."""
+        """Remarks on the figures, in sentences."""
         left_out = [f"{name} was not measured: {reason}" for name, reason in self.left_out.items()]
         return [
             f"protocol {self.protocol_hash}, data {self.data_fingerprint}",
@@ -338,7 +338,7 @@ def _test(a: np.ndarray, b: np.ndarray) -> PairedTest:
 
 
 _WHATS = ("masks", "own look kept", "colour", "leak", "motion on clips", "pose", "whole person", "time")
-"""What is measured, in the order of the table."""
+"""Measured quantities, in the order of the table."""
 _PHOTO_ROWS: tuple[tuple[str, str, str, float, Literal["up", "down"]], ...] = (
     ("own look kept", "look_garments", "11", 1.0, "down"),
     ("own look kept", "look_hair", "", 1.0, "down"),
@@ -351,7 +351,7 @@ _PHOTO_ROWS: tuple[tuple[str, str, str, float, Literal["up", "down"]], ...] = (
     ("time", "speed", "4", 10.0, "up"),
     ("time", "preview", "", 0.5, "down"),
 )
-"""What, name, the figure that came before, what is to be reached, and which way."""
+"""Rows of the table: quantity, name, previous figure, target, and direction."""
 
 
 def _photo_rows(method: str, photos: Sequence[PhotoScores]) -> list[ProtocolRow]:
@@ -406,7 +406,7 @@ def _photo_files(settings: PhotoEvaluateSettings) -> list[Path]:
 
 
 def _protocol(settings: PhotoEvaluateSettings) -> dict[str, Any]:
-    """What figures depend on, beside the photos and clips."""
+    """Return the settings that figures depend on, beside the photos and clips."""
     return {
         "size": list(settings.size),
         "clip_size": list(settings.clip_size),

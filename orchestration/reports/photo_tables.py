@@ -17,7 +17,7 @@ DIGITS = 4
 
 
 def photo_folder(method: str) -> str:
-    """Where the pictures of photos lie, below the report's folder."""
+    """Return the folder of a method\'s pictures of photos, below the report\'s folder."""
     return "photos" + method.removeprefix(OURS).replace(" ", "-")
 
 

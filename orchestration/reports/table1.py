@@ -119,7 +119,7 @@ class Table1:
 
     @property
     def protocol(self) -> list[str]:
-        """What the scores depend on, in sentences."""
+        """Settings that the scores depend on, in sentences."""
         height, width = self.size
         lines = [
             f"{self.num_clips} clips of the {self.split} split of {self.dataset}, frames of {height}×{width}.",

@@ -32,12 +32,12 @@ _HANDOVER = 5.0  # seconds in which a process that was just killed is gone, or a
 
 @dataclass(frozen=True)
 class _Claim:
-    """Who works in a folder."""
+    """Process that works in a folder."""
 
     host: str
     pid: int
     started: float
-    """When the process began, since another one may get its number."""
+    """Start time of the process, since another one may get its number."""
     since: str
 
     @classmethod
@@ -47,7 +47,7 @@ class _Claim:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the process was on this machine and is there no more."""
+        """Return True if the process was on this machine and has ended."""
         if self.host != platform.node():
             return False
         try:
@@ -115,7 +115,7 @@ def _find_other(folder: StorageFolder, name: str) -> _Claim | None:
 
 
 def _is_renewed(folder: StorageFolder, file: str) -> bool:
-    """Whether the claim of a process on another machine is renewed: waits until that shows."""
+    """Wait until it is clear whether a process on another machine renews its claim; return True if it does."""
     first, begin = _written_at(folder, file), time.monotonic()
     while time.monotonic() - begin < _STALE:
         now = _written_at(folder, file)

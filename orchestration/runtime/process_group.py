@@ -1,4 +1,4 @@
-"""How the workers of Ray Train find each other. Imported where Ray is in use anyway."""
+"""Process group of Ray Train's workers. Imported only when Ray is in use anyway."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NodeNetwork(TorchConfig):
 
     @property
     def backend_cls(self) -> type:
-        """What sets the workers up."""
+        """Backend class that sets the workers up."""
         return _Backend
 
 

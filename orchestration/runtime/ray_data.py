@@ -28,7 +28,7 @@ _MAX_RETRIES = 3  # a video that kills its process must not do so for ever
 
 @dataclass(frozen=True)
 class RowWork:
-    """What is done with rows."""
+    """Work on rows."""
 
     worker: type
     """A class whose instances, made once per process, map one row to one result."""

@@ -1,4 +1,4 @@
-"""What ``print`` and ``breakpoint()`` do in a worker of Ray, whose console nobody sees."""
+"""``print`` and ``breakpoint()`` in a worker of Ray, whose console nobody sees."""
 
 from __future__ import annotations
 

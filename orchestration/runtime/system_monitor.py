@@ -1,4 +1,4 @@
-"""How busy a machine is while something runs on it."""
+"""Record the load of a machine while something runs on it."""
 
 from __future__ import annotations
 

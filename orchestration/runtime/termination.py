@@ -1,4 +1,4 @@
-"""What a signal does to a command: it ends as after Ctrl-C, with everything written down."""
+"""End a command on a signal as after Ctrl-C, with all results written."""
 
 from __future__ import annotations
 

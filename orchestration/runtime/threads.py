@@ -1,4 +1,4 @@
-"""How many threads a process computes in, and many small items worked on in several processes.
+"""Number of threads of a process, and work on many small items in several processes.
 
 Small operations that are shared out to threads waste ten times the CPU where other processes want it too: the threads
 wait for each other, and spin meanwhile. So a process computes in one thread, and who has many items works on them in

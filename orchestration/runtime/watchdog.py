@@ -23,7 +23,7 @@ class Heartbeat(NamedTuple):
     pid: int
     node_id: str
     activity: str
-    """What it began to do, such as "step 3 of epoch 1"; empty when it is done."""
+    """Current activity, such as "step 3 of epoch 1"; empty when it is done."""
 
 
 class Watchdog:

@@ -16,7 +16,7 @@ from posegen.samples import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """Where a worker function runs."""
+    """Environment of a worker function."""
 
     rank: int = 0
     world_size: int = 1
@@ -26,7 +26,7 @@ class Worker:
 
     @property
     def leads(self) -> bool:
-        """Whether this worker writes what is written once."""
+        """True if this worker writes the files that are written once."""
         return self.rank == 0
 
 

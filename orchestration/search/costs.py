@@ -1,4 +1,4 @@
-"""What a run costs before it is started: arithmetic, memory and disk, from shapes alone."""
+"""Cost of a run before it is started: arithmetic, memory and disk, from shapes alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from posegen.stages import Stage
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run, or several of them, costs."""
+    """Cost of one or several runs."""
 
     flops: float
     """Floating-point operations of the whole training, two for a multiplication with its addition."""

@@ -1,4 +1,4 @@
-"""What a search will cost and what there is room for, before anything runs."""
+"""Plan of a search: its cost, and the capacity of the machines, before anything runs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _MEMORY_SHARE = 0.8  # of a node's memory, what trials may take
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the cluster has for trials."""
+    """Capacity of the cluster for trials."""
 
     trials: int
-    """How many run at a time."""
+    """Number of trials at a time."""
     memory: float
     """Bytes that each of them has, of a GPU's where it is given one."""
 
@@ -67,7 +67,7 @@ def find_capacity(settings: TuneSettings) -> Capacity:
 
 
 class Costs:
-    """What runs cost on a dataset: found once for all settings that cost the same."""
+    """Costs of runs on a dataset; computed once for all settings that cost the same."""
 
     def __init__(self, data: Dataset):
         self._data = data
@@ -101,7 +101,7 @@ class PlannedRun:
     name: str
     cost: Cost
     is_new: bool
-    """Whether no trial before needs an equal one."""
+    """True if no earlier trial needs an equal one."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class PlannedTrial:
     point: dict[str, Value]
     runs: list[PlannedRun]
     unfit: str
-    """Why it would not be started; empty if it would."""
+    """Reason why it would not be started; empty if it would."""
 
     @cached_property
     def cost(self) -> Cost:
@@ -122,7 +122,7 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search costs at most: early stopping will make it less."""
+    """Maximum cost of a search: early stopping will make it less."""
 
     trials: list[PlannedTrial]
     capacity: Capacity
@@ -192,7 +192,7 @@ def _plan_trial(
 
 
 def _of_cost(config: Stage.Config) -> dict[str, Any]:
-    """What of a configuration decides its cost: of the weight of a loss, whether it is on."""
+    """Return the settings that decide a configuration's cost; of a loss weight, whether it is on."""
     values = {name: bool(x) if name.startswith("lambda_") else x for name, x in asdict(config).items()}
     return {name: x for name, x in values.items() if name not in ("lr", "seed", "z_noise")}
 

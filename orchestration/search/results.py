@@ -39,10 +39,10 @@ class TrialResult:
     """``complete``, ``pruned``, ``failed`` or ``running``, which goes on with the same command."""
     epochs: int
     values: dict[str, float]
-    """By objective; of a pruned trial what it had when it was stopped."""
+    """Values by objective; of a pruned trial those at the time it was stopped."""
     point: dict[str, Value]
     reason: str
-    """Why it failed."""
+    """Reason of the failure."""
     broken: tuple[str, ...]
     """Constraints that it does not keep."""
     trained: int

@@ -29,7 +29,7 @@ class CachedRun:
     run: str
     """Its folder."""
     reused: bool
-    """Whether it was there, or in the making, when it was asked for."""
+    """True if it existed, or was being trained, when it was requested."""
 
 
 def cached_name(config: Stage.Config, data: str) -> str:

@@ -28,7 +28,7 @@ class Objective:
     name: str
     """Short name, of the stage's `objectives`, or that of the metric."""
     metric: str
-    """As training reports it after every epoch."""
+    """Metric as training reports it after every epoch."""
     mode: Literal["min", "max"]
 
 
@@ -67,18 +67,18 @@ def find_metric(stage: type[Stage], name: str) -> str:
 
 @dataclass(frozen=True)
 class Constraint:
-    """What a trial must keep to be among the best."""
+    """Bound that a trial must keep to be among the best."""
 
     text: str
-    """As it was given."""
+    """Constraint as the user wrote it."""
     metric: str
-    """As training reports it."""
+    """Metric as training reports it."""
     is_upper: bool
-    """Whether the bound is the highest value, and not the lowest."""
+    """True if the bound is the highest value, False if it is the lowest."""
     bound: float
 
     def violation(self, value: float) -> float:
-        """By how much a value is beyond the bound: 0 or less where it is kept."""
+        """Return the distance of a value beyond the bound: 0 or less if it is kept."""
         return value - self.bound if self.is_upper else self.bound - value
 
 
@@ -99,7 +99,7 @@ def find_constraints(stage: type[Stage], texts: Sequence[str]) -> tuple[Constrai
 
 @dataclass(frozen=True, kw_only=True)
 class TuneSettings:
-    """How a search is run."""
+    """Settings of a search."""
 
     name: str = ""
     """Name of the search. A search of this name that exists is continued; by default the space's name."""
@@ -122,9 +122,9 @@ class TuneSettings:
     """Objectives of the space's stage, such as lpips, color or size of video_generator, or any metric that training
     reports, such as val/ms_ssim; by default the first. Several give a Pareto front."""
     constraint: tuple[str, ...] = ()
-    """What the best trials must keep, such as 'hit<=3' or 'val/ssim>=0.8'."""
+    """Bounds that the best trials must keep, such as 'hit<=3' or 'val/ssim>=0.8'."""
     sampler: SamplerName = "tpe"
-    """How trials are chosen."""
+    """Algorithm that chooses trials."""
     pruning: Pruning = "asha"
     """Stop bad trials early, by successive halving; several objectives need none."""
     grace: int = 2

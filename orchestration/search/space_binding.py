@@ -1,4 +1,4 @@
-"""Where search spaces and stages meet: by the names of fields."""
+"""Bind search spaces to stages, by the names of fields."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Search:
     preset: str
     method: str
     settings: Mapping[str, Value]
-    """What is fixed beside the space's own settings, and goes before them."""
+    """Fixed values, which override the space's own settings."""
 
     def __post_init__(self) -> None:
         for training in self.trainings.values():
@@ -127,7 +127,7 @@ class Search:
         return configs
 
     def _agreements(self) -> Iterator[tuple[str, str, str, str]]:
-        """Which settings must be equal: a run, one that it needs, the field of the one and that of the other."""
+        """List settings that must be equal: a run, a run that it needs, and the field in each of them."""
         for name, training in self.trainings.items():
             for need, run in training.needs.items():
                 for own, theirs in training.stage.requires[need].agree.items():
@@ -191,7 +191,7 @@ def _field(key: str) -> str:
 
 
 def distribution_of(parameter: Parameter) -> Distribution:
-    """Where a parameter is searched, while it is."""
+    """Return the range of a parameter while it is active."""
     match parameter:
         case Switched(weight):
             return weight

@@ -36,20 +36,20 @@ _PATIENCE = 10  # seconds that a storage has to answer
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
-    """How a study is kept and what it decides by."""
+    """Settings of a study: storage, objectives and algorithms."""
 
     name: str
     """Of the study in its storage."""
     storage: str
     """An address that SQLAlchemy can open: ``sqlite:///study.db``, ``postgresql://…``."""
     objectives: tuple[Objective, ...]
-    """What is optimized; several give a Pareto front."""
+    """Objectives; several give a Pareto front."""
     constraints: tuple[Constraint, ...] = ()
-    """What the best trials keep."""
+    """Bounds that the best trials keep."""
     sampler: SamplerName
-    """How points are chosen."""
+    """Algorithm that chooses points."""
     pruning: Pruning
-    """Whether trials that fall behind are stopped."""
+    """Rule that stops weak trials."""
     grace: int
     """Epochs that every trial is given."""
     reduction: int
@@ -57,7 +57,7 @@ class StudySettings:
     seed: int
     """Decides the points, with the number of the trial."""
     identity: Mapping[str, Any]
-    """What may not change while a study goes on: its space, its data, …"""
+    """Values that may not change while a study goes on: its space, its data, …"""
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -69,7 +69,7 @@ class StudySettings:
 
     @property
     def metrics(self) -> list[str]:
-        """What is compared."""
+        """Metrics that are compared."""
         return [objective.metric for objective in self.objectives]
 
     @property
@@ -104,7 +104,7 @@ class OpenStudy:
         return [trial.number for trial in trials]
 
     def num_begun(self) -> int:
-        """How many trials have been started, ended ones included."""
+        """Number of trials that were started, including ended ones."""
         return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
 
     def ask(self, most: int) -> optuna.Trial | None:
@@ -213,7 +213,7 @@ class StudySearch(Searcher):
         self._pruned: set[str] = set()
 
     def has_more(self) -> bool:
-        """Whether there is a trial to continue or to start."""
+        """True if there is a trial to continue or to start."""
         return bool(self._unfinished) or self.opened.num_begun() < self._num_trials
 
     def suggest(self, trial_id: str) -> Any:
@@ -243,7 +243,7 @@ class StudySearch(Searcher):
             trial.report(result[metrics[0]], epoch)
 
     def should_prune(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether a trial that reports this is not worth going on with."""
+        """Return True if a trial with this result should be stopped."""
         if self.opened.settings.pruning == "none":
             return False
         self.on_trial_result(trial_id, result)

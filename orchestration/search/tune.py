@@ -179,7 +179,7 @@ def _check_starts(search: Search, data: Dataset, settings: TuneSettings) -> None
 
 
 def _storage(settings: TuneSettings, folder: StorageFolder) -> str:
-    """Where the study is kept: the address that was given, or a file beside the runs."""
+    """Return the address of the study: the given one, or a file beside the runs."""
     if settings.storage:
         return settings.storage
     if not folder.is_local:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -20,13 +21,14 @@ MOST_FRAMES = 600
 _PICTURE: tuple[FileKind, ...] = ("picture",)
 _RETRIES = 2  # of a request whose replica died
 _OPEN_PATHS = ("/health", "/ready")
+_READY_SECONDS = 2.0  # in which a replica that is not busy answers
 
 
 _CLIP = r"^[\w-]+(/[\w-]+){0,2}$"  # no ending and no way out: it names no file of the server
 
 
 class RenderRequest(BaseModel):
-    """What a video shows, as in `posegen animate`."""
+    """Content of a video, as in `posegen animate`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,41 +55,50 @@ class RenderRequest(BaseModel):
 
 
 def _reads_file(text: str | None) -> bool:
-    """Whether a colour would be read from a file of the server."""
+    """Return True if a colour would be read from a file of the server."""
     return text is not None and ("/" in text or "\\" in text or Path(text).suffix != "")
 
 
+class Replicas(Protocol):
+    """Processes that render videos."""
+
+    async def render(self, content: bytes, suffix: str, options: dict[str, Any]) -> bytes | str:
+        """Render a video, see `Renderer.render`."""
+
+    def stream(self, content: bytes, suffix: str, options: dict[str, Any]) -> AsyncIterator[bytes]:
+        """Render frames, see `Renderer.stream`."""
+
+    async def ping(self) -> None:
+        """Return once a replica answers; a busy one answers after its video."""
+
+    async def count_running(self) -> int:
+        """Return the number of replicas that run, idle or busy."""
+
+    def is_lost(self, error: Exception) -> bool:
+        """Return True for the error of a request whose replica died."""
+
+    def is_full(self, error: Exception) -> bool:
+        """Return True for the error of a request that finds too many others waiting."""
+
+
 class Gateway:
-    """What answers requests.
+    """HTTP gateway that answers requests.
 
     Args:
-        render: Renders a video: bytes of an MP4, or the reason why there is none.
-        stream: Gives the parts of a stream, the first of which is the reason why there is none, or empty.
-        token: What requests have to send; empty where none is wanted.
-        knows_clips: Whether a run renders, whose dataset's clips can be named.
-        is_lost: Whether an error says that a replica died.
-        is_full: Whether an error says that too many requests wait.
+        replicas: Processes that render.
+        token: Token that requests must send; empty for none.
+        knows_clips: True if a run renders, whose dataset's clips can be named.
     """
 
-    def __init__(
-        self,
-        render: Callable[..., Awaitable[bytes | str]],
-        stream: Callable[..., AsyncIterator[bytes]],
-        *,
-        token: str = "",
-        knows_clips: bool = False,
-        is_lost: Callable[[Exception], bool] = lambda error: False,
-        is_full: Callable[[Exception], bool] = lambda error: False,
-    ):
-        self._render, self._stream, self._token, self._knows_clips = render, stream, token, knows_clips
-        self._is_lost, self._is_full = is_lost, is_full
+    def __init__(self, replicas: Replicas, *, token: str = "", knows_clips: bool = False):
+        self._replicas, self._token, self._knows_clips = replicas, token, knows_clips
 
     def build(self) -> FastAPI:
         """Return the interface, whose description is at ``/openapi.json``."""
         app = FastAPI(title="posegen", description="A photo, an action and colours in, a video out.", docs_url=None)
         app.middleware("http")(self._require_token)
-        app.get("/health", summary="Whether the server answers")(lambda: {"status": "ok"})
-        app.get("/ready", summary="Whether requests are taken")(self._ready)
+        app.get("/health", summary="Check that the server answers")(lambda: {"status": "ok"})
+        app.get("/ready", summary="Check that a replica runs")(self._ready)
         answers: dict[int | str, dict[str, Any]] = {
             200: {"content": {"video/mp4": {}}},
             **{code: {"description": text} for code, text in _ERRORS.items()},
@@ -103,38 +114,45 @@ class Gateway:
         return await proceed(request)
 
     async def _ready(self) -> dict[str, str]:
-        return {"status": "ready"}
+        """Ask a replica; one that does not answer in time is busy, or there is none."""
+        try:
+            await asyncio.wait_for(self._try(self._replicas.ping), _READY_SECONDS)
+            return {"status": "ready"}
+        except TimeoutError:
+            if await self._replicas.count_running():
+                return {"status": "busy"}
+            raise HTTPException(503, "no replica runs", {"Retry-After": "5"}) from None
 
     async def _post_video(self, request: Request, asked: Annotated[RenderRequest, Query()]) -> Response:
-        """Send the photo as the body, and what the video shows in the query; with a run, `clip` and no body will do."""
+        """Send the photo as the body and the options in the query; with a run, send `clip` in the query and no body."""
         photo = await self._take_photo(request, asked)
-        made = await self._try(lambda: self._render(*photo, asked.options()))
+        made = await self._try(lambda: self._replicas.render(*photo, asked.options()))
         if isinstance(made, str):
             raise HTTPException(422, made)
         return Response(made, media_type="video/mp4")
 
     async def _post_frames(self, request: Request, asked: Annotated[RenderRequest, Query()]) -> Response:
-        """The same as JPEGs, one after the other as they are drawn (multipart/x-mixed-replace)."""
+        """Stream the frames of `POST /videos` as JPEGs, each once it is drawn (multipart/x-mixed-replace)."""
         photo = await self._take_photo(request, asked)
-        parts = self._stream(*photo, asked.options())
+        parts = self._replicas.stream(*photo, asked.options())
         if reason := await self._try(lambda: anext(parts)):
             raise HTTPException(422, reason.decode())
         return StreamingResponse(parts, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
 
     async def _try(self, ask: Callable[[], Awaitable[Any]]) -> Any:
-        """Ask a replica, and another one where it died."""
+        """Ask a replica, and another one if it dies."""
         for attempt in range(_RETRIES + 1):
             try:
                 return await ask()
             except Exception as error:
-                if self._is_full(error):
+                if self._replicas.is_full(error):
                     raise HTTPException(503, "too many requests wait: try again later", {"Retry-After": "5"}) from error
-                if not self._is_lost(error) or attempt == _RETRIES:
+                if not self._replicas.is_lost(error) or attempt == _RETRIES:
                     raise
         raise AssertionError
 
     async def _take_photo(self, request: Request, asked: RenderRequest) -> tuple[bytes, str]:
-        """The photo and its ending, or the clip's name and nothing."""
+        """Return the photo and its suffix, or the clip's name and an empty suffix."""
         colors = (asked.upper, asked.lower, asked.upper_to, asked.lower_to)
         if any(map(_reads_file, colors)):
             raise HTTPException(422, "a colour is written as in CSS, not as a file")

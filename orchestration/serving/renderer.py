@@ -79,6 +79,9 @@ class Renderer:
                 yield head.encode() + picture + b"\r\n"
             yield f"--{BOUNDARY}--\r\n".encode()
 
+    def ping(self) -> None:
+        """Show that the process answers."""
+
     def _open(self, folder: Path, content: bytes, suffix: str, options: dict[str, Any]) -> pg.Video:
         if not suffix:
             return self._renderer.render(content.decode(), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 from orchestration.runtime.ports import take_port
 from orchestration.runtime.ray_session import start_ray
+from orchestration.runtime.token_file import read_token
 from orchestration.serving.gateway import Gateway
 from orchestration.serving.renderer import Renderer
 from orchestration.serving.settings import ServeSettings
@@ -24,11 +26,11 @@ _HEALTH_SECONDS = 5.0  # between two looks at a replica
 
 @dataclass(frozen=True)
 class Served:
-    """What is served, and where."""
+    """Address and subject of a running server."""
 
     address: str
     figures: str
-    """Where Prometheus finds figures; empty where Ray exports none."""
+    """Address of Prometheus figures; empty if Ray exports none."""
 
 
 def serve_videos(settings: ServeSettings, on_ready: Callable[[Served], object]) -> None:
@@ -62,7 +64,7 @@ def start_serving(settings: ServeSettings) -> Served:
         from ray.serve.exceptions import RayServeException
     except ImportError:
         raise ConfigError("serving needs more packages: install with `pip install 'posegen[serve]'`") from None
-    token = settings.read_token()
+    token = read_token(settings.token_file)
     take_port(settings.host, settings.port).close()  # Ray Serve would say it in a page of lines
     if settings.run:
         import posegen as pg
@@ -87,11 +89,48 @@ def _figures() -> str:
     return f"http://{node['NodeManagerAddress']}:{port}/metrics" if port else ""
 
 
+class _ServedReplicas:
+    """Replicas on Ray Serve, as the gateway reaches them."""
+
+    def _handle(self) -> Any:
+        from ray import serve
+
+        return serve.get_deployment_handle(_RENDERER, APP)
+
+    async def render(self, content: bytes, suffix: str, options: dict[str, Any]) -> bytes | str:
+        return await self._handle().render.remote(content, suffix, options)
+
+    async def stream(self, content: bytes, suffix: str, options: dict[str, Any]) -> AsyncIterator[bytes]:
+        async for part in self._handle().options(stream=True).stream.remote(content, suffix, options):
+            yield part
+
+    async def ping(self) -> None:
+        await self._handle().ping.remote()
+
+    async def count_running(self) -> int:
+        from ray import serve
+
+        status = await asyncio.to_thread(serve.status)  # waits for Ray Serve's controller
+        application = status.applications.get(APP)
+        if application is None or _RENDERER not in application.deployments:
+            return 0
+        states = application.deployments[_RENDERER].replica_states
+        return sum(count for state, count in states.items() if state.value == "RUNNING")
+
+    def is_lost(self, error: Exception) -> bool:
+        from ray.exceptions import RayActorError
+
+        return isinstance(error, RayActorError)
+
+    def is_full(self, error: Exception) -> bool:
+        from ray.serve.exceptions import BackPressureError
+
+        return isinstance(error, BackPressureError)
+
+
 def _application(settings: ServeSettings, token: str) -> Any:
-    """The gateway in front of the replicas."""
+    """Return the application: the gateway in front of the replicas."""
     from ray import serve
-    from ray.exceptions import RayActorError
-    from ray.serve.exceptions import BackPressureError
 
     assert settings.fewest_and_most is not None
     fewest, most = settings.fewest_and_most
@@ -106,25 +145,7 @@ def _application(settings: ServeSettings, token: str) -> Any:
     )
 
     def build() -> Any:  # called where the gateway runs
-        def renderer() -> Any:
-            return serve.get_deployment_handle(_RENDERER, APP)
-
-        async def render(*arguments: Any) -> bytes | str:
-            return await renderer().render.remote(*arguments)
-
-        async def stream(*arguments: Any) -> AsyncIterator[bytes]:
-            async for part in renderer().options(stream=True).stream.remote(*arguments):
-                yield part
-
-        gateway = Gateway(
-            render,
-            stream,
-            token=token,
-            knows_clips=bool(settings.run),
-            is_lost=lambda error: isinstance(error, RayActorError),
-            is_full=lambda error: isinstance(error, BackPressureError),
-        )
-        return gateway.build()
+        return Gateway(_ServedReplicas(), token=token, knows_clips=bool(settings.run)).build()
 
     @serve.deployment(name="gateway", ray_actor_options={"num_cpus": 0}, max_ongoing_requests=_MOST_CONNECTIONS)
     @serve.ingress(build)

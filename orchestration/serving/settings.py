@@ -1,4 +1,4 @@
-"""How videos are served."""
+"""Settings of the video server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 @dataclass(frozen=True, kw_only=True)
 class ServeSettings:
-    """How videos are served."""
+    """Settings of the video server."""
 
     run: str = ""
     """Run of the stage video_generator or end_to_end that renders; by default the photo's own pixels are moved."""
@@ -27,7 +27,7 @@ class ServeSettings:
     token_file: Path | None = None
     """File with a token, which requests have to send as `Authorization: Bearer TOKEN`."""
     replicas: str = "1:4"
-    """How many processes render: a number, or FEWEST:MOST, between which they follow the load."""
+    """Number of rendering processes, or FEWEST:MOST, between which the number follows the load."""
     cpus: float = 1.0
     """CPUs of each replica."""
     gpus: float = 0.0
@@ -54,20 +54,3 @@ class ServeSettings:
         fewest = int(match[1])
         most = int(match[2] or fewest)
         return (fewest, most) if fewest <= most else None
-
-    def read_token(self) -> str:
-        """Read the token; empty where none is wanted. Raises ConfigError where the file has none."""
-        if self.token_file is None:
-            return ""
-        try:
-            token = self.token_file.read_text().strip()
-        except OSError as error:
-            raise ConfigError(f"the token's file cannot be read: {error}") from None
-        if len(token) < _SHORTEST_TOKEN:
-            raise ConfigError(
-                f"{self.token_file} has {len(token)} letters, expected a token of {_SHORTEST_TOKEN} or more"
-            )
-        return token
-
-
-_SHORTEST_TOKEN = 16

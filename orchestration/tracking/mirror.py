@@ -55,7 +55,7 @@ _INTERVAL = 5.0  # seconds between two rounds in the background
 
 @dataclass
 class _Mirrored:
-    """What a store has of a run, as far as this machine sent it: only a cache, see `_Mirror._recall`."""
+    """State of a run in a store, as far as this machine sent it: only a cache, see `_Mirror._recall`."""
 
     folder: str
     run_id: str = ""
@@ -64,22 +64,22 @@ class _Mirrored:
     described: dict[str, str] = field(default_factory=dict)
     """Parameters and tags."""
     metrics: dict[str, dict[int, int]] = field(default_factory=dict)
-    """By group: when each step was measured."""
+    """Time of each step, by group."""
     pictures: list[str] = field(default_factory=list)
     """Single pictures of steps that are not sent as a whole."""
     pictured: list[int] = field(default_factory=list)
     """Steps whose pictures are all sent."""
     files: dict[str, str] = field(default_factory=dict)
-    """By place among the artifacts: size and date."""
+    """Size and date of sent files, by place among the artifacts."""
     has_inputs: bool = False
-    """Whether the dataset is sent."""
+    """True if the dataset is sent."""
     models: dict[int, str] = field(default_factory=dict)
-    """By epoch, the logged model of a kept checkpoint."""
+    """Logged model of a kept checkpoint, by epoch."""
     status_at: int = 0
     complete: bool = False
-    """Whether the run has ended, and nothing is left to send."""
+    """True if the run has ended, and nothing is left to send."""
     exact: bool = True
-    """Whether all that was sent is noted: not while it is sent, nor after a process was killed meanwhile."""
+    """True if all that was sent is noted: False while it is sent, and after a process was killed meanwhile."""
 
 
 def sync(folder: StorageFolder | str) -> bool:
@@ -329,7 +329,7 @@ class _Mirror:
                     sent[step] = measured.at
 
     def _time(self, at: int) -> int:
-        """When something was measured; version 0.1 did not write it."""
+        """Return the time of a measurement; version 0.1 did not write it."""
         return at or self.description.started_at
 
     def _send_pictures(self) -> None:
@@ -389,7 +389,7 @@ def _states(uri: str) -> Path:
 
 @contextmanager
 def _state(uri: str, key: str, folder: str) -> Iterator[_Mirrored]:
-    """What is known of a run in a store, for one update; no other process updates it meanwhile.
+    """Open the state of a run in a store for one update; no other process updates it meanwhile.
 
     What an update that is interrupted has sent is noted, too.
     """

@@ -30,7 +30,7 @@ class RegisteredModel:
 
     @property
     def uri(self) -> str:
-        """What `mlflow.pyfunc.load_model` takes."""
+        """Address for `mlflow.pyfunc.load_model`."""
         return f"models:/{self.name}/{self.version}"
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of a run, in the run's own folder.
+"""Log of a run, in the run's own folder.
 
 A recorded folder holds::
 
@@ -61,7 +61,7 @@ class RunDescription:
     parameters: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     dataset: dict[str, str] = field(default_factory=dict)
-    """What the run reads: ``name``, ``digest``, ``source`` and ``kind``; nothing for a search."""
+    """Dataset of the run: ``name``, ``digest``, ``source`` and ``kind``; empty for a search."""
     mlflow_run_id: str = ""
     """Of a run that version 0.1 began, which had no key."""
 
@@ -74,7 +74,7 @@ class RunStatus:
     at: int
     """Milliseconds since 1970."""
     reason: str = ""
-    """Why a run failed."""
+    """Reason of a failure."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Measured:
     """Metrics of one step."""
 
     at: int
-    """When they were measured, in milliseconds since 1970."""
+    """Time of the measurement, in milliseconds since 1970."""
     values: dict[str, float]
 
 
@@ -140,7 +140,7 @@ class RunLog:
 
     @property
     def description(self) -> RunDescription | None:
-        """What ``tracking.json`` says; None where the run is not to be mirrored. Raises TrackingError."""
+        """Content of ``tracking.json``; None if the run is not to be mirrored. Raises TrackingError."""
         description = self._read(RunDescription, _RECORD)
         # It becomes the name of a file, and a part of a query.
         if description is not None and not re.fullmatch("[0-9a-f]{32}", description.key):
@@ -280,7 +280,7 @@ def _with_time(row: Any) -> Any:
 
 @cache
 def _origin() -> dict[str, str]:
-    """What made a run: the commit of the working directory, and the versions that matter.
+    """Return the origin of a run: the commit of the working directory, and the versions that matter.
 
     A job's working directory has no history; ``POSEGEN_COMMIT`` says what was sent.
     """

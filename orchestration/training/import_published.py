@@ -50,7 +50,7 @@ class ImportSettings:
 
 @dataclass(frozen=True)
 class ImportedRun:
-    """What was made of what."""
+    """Imported run and its source."""
 
     run: StorageFolder
     config: Stage.Config

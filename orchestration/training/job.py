@@ -1,4 +1,4 @@
-"""How a stage is trained, and all that a worker needs to know of it."""
+"""Training settings of a stage, and the job that a worker runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHECKPOINT_SHARE = 0.015  # from a checkpoint's beginning to its end: what it s
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How a run is trained: processes, checkpoints and tracking."""
+    """Training settings of a run: processes, checkpoints and tracking."""
 
     name: str = ""
     """Name of the run. A run of this name that exists is continued; empty makes a new name."""
@@ -85,8 +85,7 @@ class TrainSettings:
         return self.workers.most if isinstance(self.workers, WorkerCount) else self.workers
 
     def launch(self, config: Stage.Config) -> dict[str, Any]:
-        """How a run of this configuration is started, for its record: of two runs that agree in all else, what is made
-        is the same to rounding."""
+        """Return the launch settings of a run for its record: two runs that agree in all else are equal to rounding."""
         workers = max(self.workers, 1)
         return {
             "workers": format_workers(self.workers) if self.most_workers > self.workers else self.workers,

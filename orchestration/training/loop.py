@@ -211,7 +211,7 @@ class TrainingLoop:
 
     @contextmanager
     def _phase(self, activity: str) -> Iterator[None]:
-        """What is done meanwhile has no steps: that this process works is a sign of life."""
+        """Report a phase without steps to the watchdog: a working process is a sign of life."""
         self._report_activity(activity)
         with pulse(partial(self._report_activity, activity)):
             yield

@@ -1,4 +1,4 @@
-"""What is checked before a run begins, so that it does not fail later: data, settings, required runs, disk, memory."""
+"""Checks before a run begins, so that it does not fail later: data, settings, required runs, disk, memory."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def naming_memory(config: Stage.Config) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: that of a GPU, that of the machine, or that which Ray allows."""
+    """Return True if memory ran out: that of a GPU, that of the machine, or Ray's limit."""
     return (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
         or type(error).__name__ == "OutOfMemoryError"

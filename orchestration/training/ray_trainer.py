@@ -126,7 +126,7 @@ def _require_kind(accelerator: str, machines: Sequence[Mapping[str, float]]) -> 
 
 
 def num_places(machines: Sequence[Mapping[str, float]], cpus: int, gpus: float) -> float:
-    """How many workers with so many CPUs and GPUs fit some machines, given by their resources."""
+    """Count the workers with the given CPUs and GPUs that fit into machines with the given resources."""
     places = ((one.get("CPU", 0) // cpus, one.get("GPU", 0) // gpus if gpus else math.inf) for one in machines)
     return sum(map(min, places))
 
@@ -141,7 +141,7 @@ def cpus_each(machines: Sequence[Mapping[str, float]], workers: int, gpus: float
 
 
 def takes_gpus(settings: TrainSettings, gpus_now: float) -> bool:
-    """Whether workers get GPUs: those that are there, or on a cluster those that are asked for and may yet start."""
+    """Return True if workers get GPUs: those that exist or, on an autoscaling cluster, those that are requested."""
     asked = settings.gpus > 0 and bool(os.environ.get("RAY_ADDRESS"))
     return asked or gpus_now >= settings.workers * (settings.gpus or 1)
 

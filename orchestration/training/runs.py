@@ -16,7 +16,7 @@ def load_behavior(run: str) -> BehaviorStage:
 
 
 def is_finished(run: StorageFolder, config: Stage.Config) -> bool:
-    """Whether nothing is left to train of a run."""
+    """Return True if a run has been trained for all its epochs."""
     checkpoint = latest_checkpoint(run)
     return checkpoint is not None and load_progress(checkpoint).epoch >= config.num_epochs
 

@@ -40,12 +40,12 @@ _DIGEST_LENGTH = 36  # letters of a dataset's fingerprint that MLflow has room f
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """How a run is recorded in MLflow, where it is."""
+    """Recording of a run in MLflow."""
 
     parent: RunLog | None = None
     """The run under which it is filed."""
     mirrored: bool = True
-    """Whether `train` keeps MLflow up to date; otherwise the caller does, see `orchestration.tracking.mirror`."""
+    """True if `train` keeps MLflow up to date; False if the caller does, see `orchestration.tracking.mirror`."""
 
 
 def train(

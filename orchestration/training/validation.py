@@ -1,4 +1,4 @@
-"""What is measured and shown after every epoch, always of the same samples."""
+"""Metrics and pictures after every epoch, always of the same samples."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REMEDIES = {
     "lambda_contrast": "raise lambda_contrast",
     "z_inject": "choose another z_inject",
 }
-"""What makes a code count, by the setting that it needs."""
+"""Advice for a code that is ignored, by the setting to change."""
 
 
 class Validation:

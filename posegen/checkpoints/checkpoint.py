@@ -36,14 +36,14 @@ _FACTS = "checkpoint.json"
 _BEST = "best.json"
 _log = logging.getLogger("posegen.checkpoints")
 LAST, BEST = "last", "best"
-"""What a run may stand for: its newest checkpoint, or the best one."""
+"""Checkpoint of a run to use: the newest, or the best one."""
 _choice: ContextVar[str] = ContextVar("checkpoint", default=LAST)
 _ADAM_SLOTS = 2  # moments that Adam keeps of every parameter
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingProgress:
-    """How far a run has come, and on what."""
+    """Progress of a run, and the data that it reads."""
 
     epoch: int
     """Epochs that are finished."""
@@ -68,7 +68,7 @@ class BestEpoch:
     value: float
 
     def is_beaten_by(self, value: float, *, is_raised: bool) -> bool:
-        """Whether a value is better."""
+        """Return True if a value is better."""
         return value > self.value if is_raised else value < self.value
 
 
@@ -88,7 +88,7 @@ class _Facts:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a checkpoint is written of."""
+    """State that a checkpoint is written from."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
@@ -135,7 +135,7 @@ def write_snapshot(folder: StorageFolder, snapshot: Snapshot) -> None:
 
 
 def checkpoint_bytes(stage: Stage) -> int:
-    """How large a checkpoint of a stage is once it is trained; a stage of shapes alone will do."""
+    """Estimate the bytes of a checkpoint of a stage once it is trained; a stage on the meta device will do."""
     trained = {
         id(parameter)
         for optimizer in stage.optimizers.values()
@@ -221,7 +221,8 @@ def epoch_folder(epoch: int) -> str:
 
 
 def find_best(run: StorageFolder) -> BestEpoch | None:
-    """What is noted of a run's best epoch; None where nothing is. Raises CheckpointError where the note is damaged."""
+    """Return the recorded best epoch of a run; None without a record. Raises CheckpointError if the record is
+    damaged."""
     if not run.exists(_BEST):
         return None
     return parse_json(BestEpoch, run.read(_BEST), f"{run}/{_BEST}", CheckpointError)

@@ -52,7 +52,7 @@ class _Data:
     spatial_size: PositiveInt | None = None
     """Height and width of frames in pixels."""
     crop_app: bool = False
-    """Whether pictures show what is near a person."""
+    """True if pictures show the surroundings of the person alone."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class _Training:
 
 @dataclass(frozen=True)
 class PublishedSettings:
-    """What is read of ``config.yaml``; where there is none, or it is silent, the published values."""
+    """Settings in ``config.yaml``; published values for missing ones, and without the file."""
 
     general: _General = field(default_factory=_General)
     data: _Data = field(default_factory=_Data)
@@ -75,7 +75,7 @@ class Published:
 
     file: Path
     tensors: dict[str, Tensor]
-    """By their published names."""
+    """Tensors by their published names."""
     settings: PublishedSettings
 
     def shape(self, name: str, dims: int) -> tuple[int, ...]:
@@ -102,7 +102,7 @@ class Published:
             raise CheckpointImportError(f"{self.file}: {name} does not hold {tensor.numel():,} {numbers} numbers")
 
     def count(self, pattern: str) -> int:
-        """How many tensors have such a name."""
+        """Count the tensors whose name matches a pattern."""
         return sum(re.fullmatch(pattern, name) is not None for name in self.tensors)
 
 
@@ -127,7 +127,7 @@ def open_published(stage: PublishedStageName, place: Path) -> Published:
 
 
 def has_flow(folder: Path) -> bool:
-    """Whether a folder has a checkpoint of a flow."""
+    """Return True if a folder has a checkpoint of a flow."""
     return any(folder.glob(f"*{_FLOW.prefix}*.pth"))
 
 
@@ -304,13 +304,13 @@ def _configure_shape_posture(published: Published) -> ShapePosture.Config:
 
 @dataclass(frozen=True)
 class _Layout:
-    """How that code has a network."""
+    """Layout of a network in the published code."""
 
     experiment: str
-    """What its settings call it."""
+    """Experiment name in its settings."""
     build: Callable[[Any], Stage]
     network: Callable[[Any], nn.Module]
-    """What of the stage the checkpoint has."""
+    """Return the part of the stage that the checkpoint holds."""
     configure: Callable[[Published], Stage.Config]
     names: tuple[tuple[str, str], ...]
     """Patterns of our tensors' names, and what stands there in the published ones."""
@@ -422,7 +422,8 @@ def _check(own: dict[str, Tensor], published: Published, layout: _Layout) -> Non
 
 
 def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
-    """What a shape comes to: weights of 1×1 convolutions are matrices, and gains of channels are vectors."""
+    """Reduce a shape to its dimensions above 1: weights of 1×1 convolutions become matrices, and gains of channels
+    vectors."""
     return tuple(side for side in shape if side != 1)
 
 

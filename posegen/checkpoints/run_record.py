@@ -1,4 +1,4 @@
-"""What a run says of itself: its stage, configuration and dataset, and whether it may be continued as asked."""
+"""Record of a run: its stage, configuration and dataset, and the check before it is continued."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class RunRecord:
     dataset: str
     data_fingerprint: str
     mlflow_run_id: str = ""
-    """As version 0.1 wrote it; now ``tracking.json`` has what MLflow needs."""
+    """MLflow run id as version 0.1 wrote it; ``tracking.json`` replaces it."""
     place: str = ""
-    """Where the run lay when it was last trained: what lies beside it is found from it after a move."""
+    """Folder of the run when it was last trained; neighbours of a moved run are found from it."""
     required: dict[str, str] = field(default_factory=dict)
     """Fingerprints of the runs that it began with, by the settings that name them."""
     launch: dict[str, Any] = field(default_factory=dict)
-    """How it was last started: workers, what each had, and the samples of a step in all and of each worker."""
+    """Last launch: workers, the resources of each, and the samples of a step in all and of each worker."""
 
     @classmethod
     def of(cls, config: Stage.Config, dataset: str, data_fingerprint: str, place: str = "") -> RunRecord:
@@ -81,7 +81,7 @@ class RunRecord:
             raise RunError(f"run {run.name} was started with other settings ({some}): {hint}{elsewhere}")
 
     def _is_moved(self, name: str, before: Any, asked: RunRecord) -> bool:
-        """Whether a setting names the same run or file as before, in another place."""
+        """Return True if a setting names the same run or file as before, in another place."""
         value = asked.config[name]
         if not (_is_path(before) and _is_path(value)):
             return False
@@ -102,7 +102,7 @@ def fingerprint_run(run: str) -> str:
 
 
 def find_moved(path: str, record: RunRecord, run: StorageFolder) -> str:
-    """Where something lies now that a run's record names: where it was, or beside the run if both were moved."""
+    """Find a file or run that a run's record names: at its old place, or beside the run if both were moved."""
     if not record.place or not run.is_local or "://" in record.place + path or StorageFolder(path).exists():
         return path
     beside = os.path.normpath(Path(run.uri) / os.path.relpath(path, record.place))
@@ -126,7 +126,7 @@ def find_record(run: StorageFolder) -> RunRecord | None:
 
 
 def is_run_folder(folder: StorageFolder) -> bool:
-    """Whether a folder is a run, or has a checkpoint: one that somebody copied has no record."""
+    """Return True if a folder is a run, or has a checkpoint; a copied checkpoint has no record."""
     if folder.exists(_RECORD):
         return True
     try:

@@ -23,7 +23,7 @@ NONE, UPPER, LOWER = 0, 1, 2
 """Labels of garments in a picture."""
 
 GarmentMethod = Literal["heuristic", "parser"]
-"""How garments are found: by `garment_labels`, or by the person parser."""
+"""Method that finds garments: `garment_labels`, or the person parser."""
 
 _NECK = joint_indices(["neck"])[0]
 _ARMS = [joint_indices([f"{side}_{joint}" for joint in ("shoulder", "elbow", "wrist")]) for side in ("right", "left")]
@@ -51,7 +51,7 @@ _SOFTNESS = 0.07  # of a garment's end, along the limb
 
 @dataclass(frozen=True)
 class _Pixels:
-    """Where on the body the N pixels of the person in one frame are, and their colours."""
+    """Positions on the body and colours of the N pixels of the person in one frame."""
 
     inside: np.ndarray
     """(H, W) bool, with N true values."""
@@ -77,7 +77,7 @@ class _Pixels:
 
 @dataclass(frozen=True)
 class _Ends:
-    """Where garments end: sleeves along the arm, the upper garment along the spine, legwear along the leg."""
+    """Ends of garments: sleeves along the arm, the upper garment along the spine, legwear along the leg."""
 
     sleeve: float
     waist: float
@@ -236,7 +236,7 @@ def _learn_colors(frames: list[_Pixels]) -> np.ndarray:
 
 
 def _sure_places(pixels: _Pixels) -> list[np.ndarray]:
-    """Where skin (face and hands), hair, shoes, upper and lower garment are sure to be, each (N,) bool."""
+    """Return pixels that are certainly skin (face and hands), hair, shoes, upper and lower garment, each (N,) bool."""
     head, torso = pixels.part == _HEAD, pixels.part == _TORSO
     arm, leg = pixels.part == _ARM, pixels.part == _LEG
     face = head & (pixels.distance < 0.45) & (pixels.neck > _COLLAR)

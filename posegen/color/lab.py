@@ -8,6 +8,9 @@ from skimage.color.colorconv import rgb_from_xyz
 
 from posegen.errors import ConfigError
 
+Lab = tuple[float, float, float]
+"""L in [0, 100], a and b."""
+
 _WHITE = np.array(xyz_tristimulus_values(illuminant="D65", observer="2", dtype=np.float64))
 _RGB_FROM_XYZ = rgb_from_xyz * _WHITE  # of X, Y, Z relative to white
 _GAMUT_STEPS = 7  # of bisection: chroma is found to 1 part in 128
@@ -83,5 +86,10 @@ def _linear_rgb(f: np.ndarray) -> np.ndarray:
 
 
 def _is_shown(f: np.ndarray) -> np.ndarray:
-    """Whether linear RGB lies in the unit cube, for f of X, Y and Z (3, ...)."""
+    """Return True if linear RGB lies in the unit cube, for f of X, Y and Z (3, ...)."""
     return np.asarray((np.abs(_linear_rgb(f) - 0.5) <= 0.5 + _TOLERANCE).all(axis=0))
+
+
+def shown_color(lab: Lab) -> np.ndarray:
+    """Return the colour (3,) of a display for L, a, b: the same, or one of its lightness and hue and less chroma."""
+    return into_gamut(np.array(lab, np.float64)[None])[0]

@@ -1,4 +1,4 @@
-"""Which colours clothes may take, and how people write a colour."""
+"""Palette of clothing colours, and the syntax of colours."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _MEAN_STEPS = 4  # of the fixed point: how often the shift is corrected for what
 
 @dataclass(frozen=True)
 class ColorPlan:
-    """Which colours one recoloring of one frame gets."""
+    """Colours of one recolouring of one frame."""
 
     frame: int
     recoloring: int
@@ -93,15 +93,15 @@ def feather(region: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class RecoloringSettings:
-    """How clips are recoloured. Raises ConfigError for an unknown scope or region."""
+    """Settings of recolouring. Raises ConfigError for an unknown scope or region."""
 
     scope: Scope
     """"frame" gives each frame colours of its own; "clip" gives all frames of a recoloring the same, and keeps the
     clothes of recoloring 0 as they are, so that the true clip is among the training data."""
     region: GarmentRegion
-    """Which garments are recoloured."""
+    """Garments to recolour."""
     num_recolorings: int
-    """How many recolourings each frame gets."""
+    """Number of recolourings of each frame."""
     seed: int
     """Of the whole data set."""
 

@@ -51,14 +51,14 @@ _FARTHEST = 1e5  # pixels from the corner of a picture in which a joint may be m
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInfo:
-    """What is known of a clip as a whole."""
+    """Description of a clip as a whole."""
 
     clip_id: str
     person: str
     action: str
     fps: float
     source: str
-    """Where the video was when it was prepared."""
+    """Path of the video when it was prepared."""
     source_sha256: str
     num_frames: int
     size: tuple[int, int]
@@ -67,14 +67,14 @@ class ClipInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class _RecordedInfo(ClipInfo):
-    """What a clip's file says of it: those that version 0.1 wrote have the split, too."""
+    """Description in a clip's file; files of version 0.1 have the split, too."""
 
     split: Split | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipEntry:
-    """What an index holds of a clip: all that a build or a training has to know before it reads frames."""
+    """Entry of a clip in an index: all that a build or a training needs before it reads frames."""
 
     info: ClipInfo
     usable: str
@@ -84,7 +84,7 @@ class ClipEntry:
 
     @property
     def num_usable(self) -> int:
-        """How many frames these are."""
+        """Number of these frames."""
         return int(self.usable_frames().sum())
 
     def usable_frames(self) -> np.ndarray:
@@ -94,7 +94,7 @@ class ClipEntry:
 
 
 def encode_usable(keypoints: np.ndarray) -> str:
-    """Which of the frames (T, 18, 3) have a usable pose, see `posegen.features.parts.is_usable`: a bit each, the first
+    """Encode which frames (T, 18, 3) have a usable pose, see `posegen.features.parts.is_usable`: a bit each, the first
     one the highest of its byte, as hexadecimal digits."""
     return np.packbits(is_usable(keypoints)).tobytes().hex()
 
@@ -170,7 +170,7 @@ class ClipFile:
 
     @cached_property
     def info(self) -> ClipInfo:
-        """What is known of the clip as a whole. Raises DatasetError where it is not what the file holds."""
+        """Description of the clip as a whole. Raises DatasetError if it is not that of the file."""
         if self._indexed:
             return self._indexed.info
         recorded = asdict(self._recorded)
@@ -250,13 +250,13 @@ class ClipFile:
 
 @dataclass(frozen=True, kw_only=True)
 class RecoloringEntry:
-    """What an index holds of the recoloured frames of a clip."""
+    """Entry of a clip's recoloured frames in an index."""
 
     clip_id: str
     num_recolorings: int
     """Of each frame."""
     record: bytes
-    """What decided the pictures, as `posegen colorize` noted it."""
+    """Settings that decided the pictures, as `posegen colorize` recorded them."""
     num_bytes: int
     """Size of the file."""
 
@@ -322,7 +322,7 @@ class RecoloringFile:
 
     @property
     def record(self) -> bytes:
-        """What decided these pictures, as `posegen colorize` noted it."""
+        """Settings that decided these pictures, as `posegen colorize` recorded them."""
         return self._indexed.record if self._indexed else self._table.metadata.get(METADATA_KEY, b"")
 
     def image(self, frame: int, recoloring: int) -> np.ndarray:

@@ -33,12 +33,12 @@ from posegen.io.records import check_size, parse_json
 from posegen.io.storage import StorageFolder
 
 ClipGroup = Literal["person", "action"]
-"""What is in one split as a whole."""
+"""Unit that is in one split as a whole."""
 CLIPS_VERSION = 2
 """Of the dataset's format. In version 1, which is read, each clip's file had its split, too."""
 _READABLE = (1, CLIPS_VERSION)
 GarmentChoice = Literal["dataset", "heuristic", "parser"]
-"""How garments are found: as the dataset says, by the heuristic of colours and places, or by the person parser."""
+"""Method that finds garments: the dataset's own, the heuristic of colours and places, or the person parser."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class DatasetInfo:
     schema_version: int = CLIPS_VERSION
 
     def garment_method(self, choice: GarmentChoice = "dataset") -> GarmentMethod:
-        """How garments are found in the clips. Raises DatasetError where the dataset names no known way.
+        """Return the method that finds garments in the clips. Raises DatasetError if the dataset names an unknown one.
 
         Datasets without a word on it are from before the person parser: theirs is the heuristic.
         """

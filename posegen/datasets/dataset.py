@@ -1,4 +1,4 @@
-"""What every dataset is, whatever it holds: a folder with a fingerprint, divided into training and test data.
+"""Common parts of all datasets: a folder with a fingerprint, divided into training and test data.
 
 And what every build of one is: what is there stays, what is missing is made, what is stale is deleted.
 """
@@ -42,7 +42,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def has(self, split: Split) -> bool:
-        """Whether a split is meant to have something in it."""
+        """Return True if a split is meant to have entries."""
 
 
 class DatasetBuild(ABC, Generic[_Entry]):

@@ -21,7 +21,7 @@ from posegen.io.images import decode_png
 from posegen.io.storage import StorageFolder
 
 REMEDY = "prepare or colorize the clip again"
-"""What helps against a damaged file."""
+"""Advice for a damaged file."""
 _ROW_GROUP = 16  # frames that are read together: small enough for random access, large enough for a stream
 _LEAST_PNG = 64  # bytes: no PNG is smaller, and each row has one
 _HANDLE_SHARE = 4  # of the files that a process may open, one in so many is a table: forks have their parent's, too
@@ -100,7 +100,7 @@ class _OpenedTables:
 
 
 OPENED_TABLES = _OpenedTables()
-"""Those of this process."""
+"""Open tables of this process."""
 
 
 def _most_handles() -> int:
@@ -129,7 +129,7 @@ class FrameTable:
 
     @property
     def metadata(self) -> dict[bytes, bytes]:
-        """What the file says of itself."""
+        """Metadata of the file."""
         return self._file.schema_arrow.metadata or {}
 
     @property
@@ -151,7 +151,7 @@ class FrameTable:
         return values.to_numpy(zero_copy_only=False)
 
     def remember(self, name: str, make: Callable[[], _T]) -> _T:
-        """What `make` returns, kept under a name as long as the file is open."""
+        """Return the result of `make`, cached under a name as long as the file is open."""
         opened = self._open()
         if name not in opened.derived:
             opened.derived[name] = made = make()

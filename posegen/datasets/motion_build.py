@@ -45,15 +45,15 @@ class NamedMotion(NamedTuple):
     action: str
     source: str
     split: Split | None = None
-    """Where it comes with one."""
+    """Split, if the source has one."""
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How motions that come without a split are divided."""
+    """Rule that splits motions without a split of their own."""
 
     split_by: SplitBy = "person"
-    """What is either learned from or held out, as a whole."""
+    """Unit that is either in training or held out, as a whole."""
     train_fraction: float = 0.8
     """Share of persons, actions or motions to learn from."""
     seed: int = 0
@@ -242,7 +242,7 @@ def _divide(entries: Sequence[MotionEntry], assigned: Mapping[str, Split], rule:
 
 
 def _load_recorded(folder: StorageFolder) -> list[MotionEntry]:
-    """What the manifest names, and after it what a build names that was killed."""
+    """Return the entries of the manifest, followed by those of a build that was interrupted."""
     recorded: list[MotionEntry] = []
     if folder.exists(MANIFEST):
         with suppress(DatasetError):

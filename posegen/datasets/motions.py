@@ -36,7 +36,7 @@ _RATE_TOLERANCE = 1e-3  # of frames per second, relative: 29.97 is not 30
 
 @dataclass(frozen=True, kw_only=True)
 class Conversion:
-    """What a motion was converted from, and what came out: enough to know it again without opening its file."""
+    """Source and result of a motion's conversion: enough to recognise it without opening its file."""
 
     key: str
     """Names the content of the source, the settings and the code that made the motion of it."""
@@ -50,7 +50,7 @@ class Conversion:
 
 @dataclass(frozen=True, kw_only=True)
 class MotionEntry:
-    """What the manifest says of a motion."""
+    """Entry of a motion in the manifest."""
 
     motion_id: str
     person: str
@@ -58,7 +58,7 @@ class MotionEntry:
     split: Split
     num_frames: int
     source: str
-    """Where it came from."""
+    """Source of the motion."""
     conversion: Conversion | None = None
     """None where the motion was not converted from a file, or by version 1."""
 
@@ -77,7 +77,7 @@ class MotionDatasetInfo:
     fps: float
     """Frames per second of every motion."""
     settings: dict[str, Any]
-    """How the dataset was made."""
+    """Settings that made the dataset."""
     motions: list[MotionEntry]
     schema_version: int = MOTIONS_VERSION
 
@@ -172,7 +172,7 @@ def motion_folder(dataset: StorageFolder) -> StorageFolder:
 
 
 def is_same_rate(fps: float, expected: float) -> bool:
-    """Whether two rates in frames per second are the same but for rounding."""
+    """Return True if two rates in frames per second are equal but for rounding."""
     return math.isclose(fps, expected, rel_tol=_RATE_TOLERANCE)
 
 

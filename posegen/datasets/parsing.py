@@ -12,21 +12,19 @@ same photos give the same dataset.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posegen.datasets.dataset import Dataset, Split
-from posegen.errors import DatasetError, ImageError, first_line
+from posegen.datasets.dataset import Split
+from posegen.datasets.picture_dataset import PictureDataset, check_entries, read_row
+from posegen.errors import DatasetError, ImageError
 from posegen.io.images import decode_png, encode_png
-from posegen.io.records import check_size, parse_json
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.person_classes import PersonClass
 
@@ -49,7 +47,7 @@ _REMEDY = "convert the photos again with `posegen data parsing`"
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoEntry:
-    """What the manifest says of a photo."""
+    """Entry of a photo in the manifest."""
 
     photo_id: str
     source: str
@@ -60,13 +58,17 @@ class PhotoEntry:
     pixels: list[int]
     """Pixels of each class."""
 
+    @property
+    def file_id(self) -> str:
+        return self.photo_id
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParsingDatasetInfo:
     """The content of ``parsing.json``."""
 
     settings: dict[str, Any]
-    """How the dataset was made, with the table of classes."""
+    """Settings that made the dataset, with the table of classes."""
     backends: dict[str, str]
     """sha256 of the weights that found poses and masks."""
     photos: list[PhotoEntry]
@@ -93,7 +95,7 @@ class LabelledPhoto:
     """(18, 3) float32 in pixels."""
 
 
-class ParsingDataset(Dataset):
+class ParsingDataset(PictureDataset[PhotoEntry]):
     """A folder of labelled photos, opened for reading."""
 
     def __init__(self, folder: StorageFolder | str):
@@ -105,24 +107,9 @@ class ParsingDataset(Dataset):
             )
         self.info = _load_info(self.folder)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        content = [json.dumps(asdict(entry), sort_keys=True) for entry in self.info.photos]
-        return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
-
     @property
-    def frame_size(self) -> None:
-        return None
-
-    def has(self, split: Split) -> bool:
-        return any(entry.split == split for entry in self.info.photos)
-
-    def split(self, split: Split) -> list[PhotoEntry]:
-        """The photos of one split. Raises DatasetError if there are none."""
-        entries = [entry for entry in self.info.photos if entry.split == split]
-        if not entries:
-            raise DatasetError(f"{self.folder} has no photos in the split {split!r}")
-        return entries
+    def entries(self) -> list[PhotoEntry]:
+        return self.info.photos
 
     def read(self, entry: PhotoEntry) -> LabelledPhoto:
         """Read a photo. Raises DatasetError where it is missing, damaged or not what the manifest says."""
@@ -152,14 +139,8 @@ def write_photo(folder: StorageFolder, photo_id: str, photo: LabelledPhoto) -> N
 
 def read_photo(folder: StorageFolder, entry: PhotoEntry) -> LabelledPhoto:
     """Read a photo of a dataset. Raises DatasetError where it is missing, damaged or not what the entry says."""
+    row = read_row(folder, f"photos/{entry.photo_id}.parquet", _SCHEMA, _REMEDY)
     place = f"{folder}/photos/{entry.photo_id}.parquet"
-    try:
-        table = pq.read_table(pa.BufferReader((folder / "photos").read(f"{entry.photo_id}.parquet")))
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{place} cannot be read: {first_line(error)}; {_REMEDY}") from error
-    if table.schema != _SCHEMA or table.num_rows != 1:
-        raise DatasetError(f"{place} is no labelled photo; {_REMEDY}")
-    row = table.to_pylist()[0]
     try:
         image = decode_png(row["image"], size=entry.size)
         maps = {
@@ -191,10 +172,8 @@ def _load_info(folder: StorageFolder) -> ParsingDatasetInfo:
     info = parse_json(ParsingDatasetInfo, folder.read(PARSING_MANIFEST), place, DatasetError)
     if info.schema_version != _VERSION:
         raise DatasetError(f"{place} has schema version {info.schema_version}, expected {_VERSION}")
+    check_entries(info.photos, place)
     for entry in info.photos:
-        check_size(entry.size, place, DatasetError)
-        if not re.fullmatch(r"[\w-][\w.-]*", entry.photo_id):  # it becomes the name of a file
-            raise DatasetError(f"{place} has a photo {entry.photo_id!r}, which is no name of a file")
         if len(entry.pixels) != len(PersonClass):
             raise DatasetError(f"{place} counts pixels of {len(entry.pixels)} classes, expected {len(PersonClass)}")
     return info

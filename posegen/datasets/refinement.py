@@ -11,23 +11,20 @@ written last and names what counts.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from posegen.datasets.dataset import Dataset, Split
-from posegen.errors import DatasetError, first_line
+from posegen.datasets.dataset import Split
+from posegen.datasets.picture_dataset import PictureDataset, check_entries, read_row
+from posegen.errors import DatasetError
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LayeredFrame
-from posegen.io.records import check_size, parse_json
+from posegen.features.layer_drawing import LayeredFrame
+from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 
 REFINEMENT_MANIFEST = "refinement.json"
@@ -52,14 +49,18 @@ _REMEDY = "make the pairs again with `posegen data pairs`"
 
 @dataclass(frozen=True, kw_only=True)
 class PairEntry:
-    """What the manifest says of a pair."""
+    """Entry of a pair in the manifest."""
 
     pair_id: str
     subject: str
-    """Whose pictures they are: all pairs of one are in one split."""
+    """Subject of the pictures; all pairs of a subject are in one split."""
     split: Split
     size: tuple[int, int]
     """Height and width in pixels."""
+
+    @property
+    def file_id(self) -> str:
+        return self.pair_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class RefinementInfo:
     """The content of ``refinement.json``."""
 
     settings: dict[str, Any]
-    """How the dataset was made."""
+    """Settings that made the dataset."""
     pairs: list[PairEntry]
     schema_version: int = _VERSION
 
@@ -103,7 +104,7 @@ class RefinementPair:
     poses: BodyPoses
     """Of A and B."""
     scale: float = 1.0
-    """How much larger the person is in B than in A."""
+    """Size of the person in B relative to A."""
 
     def cropped(self, window: tuple[slice, slice]) -> RefinementPair:
         """Return the part of B in rows and columns, and of what layers show of A there; A itself stays whole."""
@@ -132,7 +133,7 @@ def pair_of_frame(
     }
 
 
-class RefinementDataset(Dataset):
+class RefinementDataset(PictureDataset[PairEntry]):
     """A folder of pairs, opened for reading."""
 
     def __init__(self, folder: StorageFolder | str):
@@ -143,24 +144,9 @@ class RefinementDataset(Dataset):
             )
         self.info = _load_info(self.folder)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        content = [json.dumps(asdict(entry), sort_keys=True) for entry in self.info.pairs]
-        return hashlib.sha256("\n".join(content).encode()).hexdigest()[:16]
-
     @property
-    def frame_size(self) -> None:
-        return None
-
-    def has(self, split: Split) -> bool:
-        return any(entry.split == split for entry in self.info.pairs)
-
-    def split(self, split: Split) -> list[PairEntry]:
-        """The pairs of one split. Raises DatasetError if there are none."""
-        entries = [entry for entry in self.info.pairs if entry.split == split]
-        if not entries:
-            raise DatasetError(f"{self.folder} has no pairs in the split {split!r}")
-        return entries
+    def entries(self) -> list[PairEntry]:
+        return self.info.pairs
 
     def read(self, entry: PairEntry) -> RefinementPair:
         """Read a pair. Raises DatasetError where it is missing, damaged or not what the manifest says."""
@@ -196,21 +182,16 @@ def _pack(positions: np.ndarray) -> np.ndarray:
 
 
 def _read_pair(folder: StorageFolder, entry: PairEntry) -> RefinementPair:
-    place = f"{folder}/pairs/{entry.pair_id}.parquet"
-    try:
-        table = pq.read_table(pa.BufferReader((folder / "pairs").read(f"{entry.pair_id}.parquet")))
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{place} cannot be read: {first_line(error)}; {_REMEDY}") from error
-    if table.schema != _SCHEMA or table.num_rows != 1:
-        raise DatasetError(f"{place} is no pair; {_REMEDY}")
-    row = table.to_pylist()[0]
+    row = read_row(folder, f"pairs/{entry.pair_id}.parquet", _SCHEMA, _REMEDY)
     try:
         arrays = {name: np.frombuffer(row[name], np.uint8).reshape(*entry.size, 3) for name in _IMAGES}
         arrays |= {name: np.frombuffer(row[name], np.uint8).reshape(entry.size) for name in _MAPS}
         packed = {name: np.frombuffer(row[name], np.int16).reshape(*entry.size, 2) for name in _POSITIONS}
         poses = BodyPoses(**{name: np.array(row[name], np.float32).reshape(shape) for name, shape in _POSES})
     except (ValueError, TypeError) as error:
-        raise DatasetError(f"{place} has arrays of other sizes than {entry.size}; {_REMEDY}") from error
+        raise DatasetError(
+            f"{folder}/pairs/{entry.pair_id}.parquet has arrays of other sizes than {entry.size}; {_REMEDY}"
+        ) from error
     arrays |= {
         name: np.where(values == _UNKNOWN, np.nan, values.astype(np.float32) / _STEPS).astype(np.float32)
         for name, values in packed.items()
@@ -224,8 +205,5 @@ def _load_info(folder: StorageFolder) -> RefinementInfo:
     info = parse_json(RefinementInfo, folder.read(REFINEMENT_MANIFEST), place, DatasetError)
     if info.schema_version != _VERSION:
         raise DatasetError(f"{place} has schema version {info.schema_version}, expected {_VERSION}")
-    for entry in info.pairs:
-        check_size(entry.size, place, DatasetError)
-        if not re.fullmatch(r"[\w-][\w.-]*", entry.pair_id):  # it becomes the name of a file
-            raise DatasetError(f"{place} has a pair {entry.pair_id!r}, which is no name of a file")
+    check_entries(info.pairs, place)
     return info

@@ -62,7 +62,7 @@ _PROBED = (0, 10, 20, 30, 40, 49)  # frames of fifty whose postures are predicte
 
 @dataclass(frozen=True, kw_only=True)
 class BehaviorProtocol:
-    """How a behaviour net is measured."""
+    """Evaluation protocol of a behaviour net."""
 
     seeds: int = 3
     """Repeats, each with other windows, pairs, codes and probes."""

@@ -36,7 +36,7 @@ class Realism(NamedTuple):
 
 
 class PostureProbe(NamedTuple):
-    """How well a probe predicts postures (N, D) from held-out codes."""
+    """Accuracy of a probe that predicts postures (N, D) from held-out codes."""
 
     error: float
     """Mean Euclidean distance of predictions, in standard deviations."""

@@ -24,7 +24,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSampling:
-    """Which recoloured frames are encoded."""
+    """Selection of the recoloured frames that are encoded."""
 
     split: Split = "train"
     """Clips that they are of."""

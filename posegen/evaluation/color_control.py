@@ -57,7 +57,7 @@ class ColorControlCase:
 
 @dataclass(frozen=True)
 class SwapResult:
-    """How the rendered clip changed with one garment's code."""
+    """Change of the rendered clip with one garment's code."""
 
     region: str
     start: tuple[float, float]

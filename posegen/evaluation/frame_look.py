@@ -1,4 +1,4 @@
-"""What people see at a glance in rendered frames: clothes in their own colours, whole limbs, nobody a second time."""
+"""Errors that people see at a glance in rendered frames: wrong colours of clothes, broken limbs, a second person."""
 
 from __future__ import annotations
 

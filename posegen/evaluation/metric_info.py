@@ -1,4 +1,4 @@
-"""How a metric is read: its title, unit and direction, and which of its values are better."""
+"""Description of a metric: its title, unit and direction, and the comparison of its values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Direction = Literal["up", "down", "target", "none"]
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """How a metric is read: what it is called, in which unit it is printed, and which values are better.
+    """Description of a metric: title, printed unit and direction.
 
     Raises ConfigError for a target without the direction ``target``.
     """
@@ -22,7 +22,7 @@ class MetricInfo:
     unit: str = ""
     """Of printed values, which are `scale` times the logged ones."""
     direction: Direction = "none"
-    """Whether higher values are better (``up``), lower ones (``down``) or those nearest to `target` (``target``)."""
+    """Direction of better values: higher (``up``), lower (``down``) or nearest to `target` (``target``)."""
     _: KW_ONLY
     target: float | None = None
     """The best logged value; None with the direction ``target`` stands for the value of real data, which differs from
@@ -41,7 +41,7 @@ class MetricInfo:
 
     @property
     def is_ranked(self) -> bool:
-        """Whether of two values one can be called better."""
+        """True if one of two values can be called better."""
         return self.direction in ("up", "down") or self.target is not None
 
     @property
@@ -58,14 +58,14 @@ class MetricInfo:
 
     @property
     def order(self) -> str:
-        """Which values are better, in words: ``lowest``, ``highest``, ``nearest to 1``; empty where none are."""
+        """Direction of better values in words: ``lowest``, ``highest``, ``nearest to 1``; empty without a direction."""
         if self.target is not None:
             return f"nearest to {self.scale * self.target:g}"
         return {"up": "highest", "down": "lowest"}.get(self.direction, "")
 
     @property
     def mode(self) -> Literal["min", "max"]:
-        """What an optimizer does with it. Raises ConfigError for a metric that is neither up nor down."""
+        """Direction of the optimizer. Raises ConfigError for a metric that is neither up nor down."""
         if self.direction not in ("up", "down"):
             raise ConfigError(f"{self.name} is neither to be raised nor lowered and cannot be an objective")
         return "max" if self.direction == "up" else "min"

@@ -371,7 +371,7 @@ class _Qualifier(NamedTuple):
     title: str
     """Of the qualified metric, by the ``{title}`` of the other and group 2."""
     is_reference: bool = False
-    """Whether values are of the data or of chance, not of what is evaluated: they have no direction."""
+    """True if values are of the data or of chance, not of the evaluated run; they have no direction."""
     phase: str = ""
     """Phase whose entries apply instead of that of the name."""
     group: str = ""

@@ -50,12 +50,12 @@ GenerateMotions = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """From actions (N,) int64, as indices of the samples' own list, lengths (N,) and the generator of random codes to
 motions (N, T, 25, 6)."""
 ComparedMotions = GenerateMotions | MotionCrops
-"""Where motions come from that are compared with real ones: a generator, or other real ones."""
+"""Source of motions that are compared with real ones: a generator, or other real ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MotionProtocol:
-    """How motions are measured."""
+    """Evaluation protocol of generated motions."""
 
     seeds: int = 20
     """Repeats, each with other windows, codes and pairs."""
@@ -76,7 +76,7 @@ class MotionProtocol:
 
 @dataclass(frozen=True)
 class _Predictions:
-    """What the classifier predicts for a set of motions."""
+    """Predictions of the classifier for a set of motions."""
 
     features: np.ndarray
     """(N, D)."""
@@ -236,7 +236,7 @@ class _Judge:
 
     @torch.no_grad()
     def predict(self, batches: Iterable[Batch], seed: int, origins: tuple[int, ...] = ()) -> _Predictions:
-        """What the classifier predicts for batches of motions."""
+        """Return the predictions of the classifier for batches of motions."""
         generator = torch.Generator().manual_seed(seed) if self.protocol.random_state else None
         features, logits, labels, joints, lengths = [], [], [], [], []
         for batch in batches:

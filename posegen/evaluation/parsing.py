@@ -1,4 +1,4 @@
-"""How well people in labelled photos are parsed, at the photos' own size, with intervals over photos."""
+"""Accuracy of person parsing in labelled photos, at the photos' own size, with intervals over photos."""
 
 from __future__ import annotations
 

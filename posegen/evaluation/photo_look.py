@@ -1,4 +1,4 @@
-"""What becomes of a photo's surfaces, colours and limbs when its person is shown in motion.
+"""Fidelity of a photo's surfaces, colours and limbs when its person is shown in motion.
 
 Which pixel of the photo a pixel of a frame shows is found by the renderer itself: the same layers are drawn in the same
 pose with a texture of coordinates instead of colours. So no renderer gains by what it draws elsewhere.
@@ -13,8 +13,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab, garment_region
-from posegen.color.lab import delta_e_2000, rgb_to_lab
+from posegen.color.garment_recoloring import GarmentPaint
+from posegen.color.garment_regions import Garment, garment_region
+from posegen.color.lab import Lab, delta_e_2000, rgb_to_lab
 from posegen.evaluation.photo_pipeline import WHOLE_PIPELINE, PhotoPipeline
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
@@ -43,7 +44,7 @@ _PLACE = 0.02  # of the height, around a person: what may belong to them
 
 
 class ShownSurface(NamedTuple):
-    """Which pixels of a photo a frame shows."""
+    """Pixels of a photo that a frame shows."""
 
     rows: np.ndarray
     """(H, W) int, of the photo."""
@@ -87,7 +88,7 @@ class ShownPhoto:
     """(T, H, W, 3) uint8, in the photo's own colours."""
     surfaces: list[ShownSurface]
     pipeline: PhotoPipeline = WHOLE_PIPELINE
-    """What shows them."""
+    """Pipeline that shows the photo."""
 
     @classmethod
     def of(cls, photo: Photo, poses: BodyPoses, pipeline: PhotoPipeline = WHOLE_PIPELINE) -> ShownPhoto:
@@ -139,7 +140,7 @@ def _inner(region: np.ndarray, rim: int = _RIM) -> np.ndarray:
 
 
 class ColorScores(NamedTuple):
-    """How well a garment has a colour that is asked for."""
+    """Accuracy of a garment's requested colour."""
 
     distances: np.ndarray
     """(T,) CIEDE2000 of the garment's median L, a and b in each frame; NaN where it is not seen."""
@@ -175,7 +176,7 @@ def score_color(shown: ShownPhoto, garment: Garment, color: Lab, labels: np.ndar
 
 
 class WholenessScores(NamedTuple):
-    """Whether a person is drawn once, and as a whole."""
+    """Scores of completeness: whether a person is drawn once, and whole."""
 
     ghosts: float
     """Pixels of the person that are left in the photo's own place where nobody is drawn, as a share of the person's."""

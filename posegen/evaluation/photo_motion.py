@@ -116,7 +116,7 @@ def layer_frames_of(photo: Photo, clip: RealClip, pipeline: PhotoPipeline = WHOL
 
 
 def relative_size(poses: BodyPoses, source: BodyPoses) -> float:
-    """How much larger a person is in poses than in one pose: the median ratio of the trunks' lengths."""
+    """Measure the size of a person in poses relative to one pose: the median ratio of the trunks' lengths."""
     lengths = [trunk_length(poses[row]) for row in range(len(poses)) if has_trunk(poses[row])]
     return float(np.median(lengths)) / max(trunk_length(source), 1.0)
 
@@ -163,12 +163,12 @@ def seen_background(clip: RealClip, rows: np.ndarray, otherwise: np.ndarray) -> 
 
 
 BEFORE: Mapping[str, Callable[[RealClip], np.ndarray]] = {"copy": copy_frames, "parts": part_frames}
-"""What rendered the later frames of a clip from its first one before layers did, by name."""
+"""Earlier methods that rendered the later frames of a clip from its first one, by name."""
 ABLATIONS: Mapping[str, Callable[[RealClip], np.ndarray]] = {
     "layers, true background": layer_frames_before_truth,
     "layers of a clip": clip_frames,
 }
-"""What is given more than the first frame."""
+"""Ablations: pipelines that are given more than the first frame, by name."""
 
 
 def score_motion(clip: RealClip, frames: np.ndarray, measures: Mapping[str, Measure]) -> dict[str, np.ndarray]:

@@ -17,17 +17,17 @@ from posegen.perception.selfie import clean_mask
 from posegen.stages import Refiner
 
 PipelinePart = Literal["parser", "refiner"]
-"""What the pipeline can do without: garments are then found by heuristic, frames are shown as they are composed."""
+"""Parts that the pipeline can do without: garments are then found by the heuristic, or frames stay as composed."""
 
 
 @dataclass(frozen=True)
 class PhotoPipeline:
-    """How a photo is perceived and shown."""
+    """Parts of the pipeline that parses and renders a photo."""
 
     parser: bool = True
     """Find classes of pixels by the person parser; otherwise garments by the heuristic, and all else is skin."""
     refiner: Refiner | None = None
-    """What corrects each frame, if anything does."""
+    """Refiner that corrects each frame, if any."""
 
     def without(self, part: PipelinePart) -> PhotoPipeline:
         """Return the pipeline without one of its parts."""
@@ -52,7 +52,7 @@ class PhotoPipeline:
 
 
 WHOLE_PIPELINE = PhotoPipeline()
-"""What `posegen animate PHOTO` does without a refiner."""
+"""Pipeline of `posegen animate PHOTO` without a refiner."""
 
 
 def _guess_classes(image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray) -> np.ndarray:

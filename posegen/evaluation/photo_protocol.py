@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment
+from posegen.color.garment_regions import Garment
 from posegen.color.palette import parse_color
 from posegen.errors import ColorError, PerceptionError
 from posegen.evaluation.photo_look import COLORS, ShownPhoto, evenly, own_look, score_color, score_wholeness
@@ -34,14 +34,14 @@ _GARMENTS: tuple[Garment, ...] = ("upper", "lower")
 
 @dataclass
 class PhotoScores:
-    """What was measured of one photo."""
+    """Scores of one photo."""
 
     name: str
     scores: dict[str, float] = field(default_factory=dict)
     """``look_garments``, ``look_hair``, ``look_skin``; ``leak``; ``pck``; ``ghosts``, ``smears``, ``whole_limbs``;
     seconds of ``preview``, frames a second as ``speed``, both of one CPU, whatever else the machine does."""
     color_distances: dict[str, list[float]] = field(default_factory=dict)
-    """By garment and colour, CIEDE2000 in each frame."""
+    """Colour errors by garment and colour, CIEDE2000 in each frame."""
     pck_by_action: dict[str, float] = field(default_factory=dict)
 
 

@@ -11,16 +11,17 @@ TABLE1_RESULTS: dict[str, dict[str, float]] = {
     "deformable_gan": {"ms_ssim_masked": 0.8975, "lpips_masked": 0.0706},
     "proposed": {"ms_ssim_masked": 0.9146, "lpips_masked": 0.0590},
 }
-"""By method and metric, Table 1 of Yang et al. (2020): other people, 384×256, weights that were never published."""
+"""Published results by method and metric, Table 1 of Yang et al. (2020): other people, 384×256, weights that were never
+published."""
 
 
 class MotionResult(NamedTuple):
     """One row of a published table of generated motions."""
 
     title: str
-    """What was measured, and where it is published."""
+    """Evaluated generator and data, and the publication."""
     values: dict[str, tuple[float, float]]
-    """By metric, the value and the number printed behind ±, in the units in which tables print the metric."""
+    """Values by metric, with the number printed behind ±, in the units in which tables print the metric."""
 
 
 def _row(title: str, fid: str, accuracy: str, diversity: str, multimodality: str) -> MotionResult:
@@ -48,6 +49,6 @@ MOTION_RESULTS: dict[str, tuple[MotionResult, ...]] = {
         _row("Gen, VIBE, 1800 epochs", "0.15±0.00", "96.7±0.31", "7.13±0.02", "2.12±0.01"),
     ),
 }
-"""By action classifier: generators that learned from all motions, measured on all of them, with `PUBLISHED_SEEDS`
-seeds. MDM: Tevet et al., 2023, arXiv:2209.14916. ``gru-ntu13``: Table 1 of the comparison of VIBE and
-PARE. What stands behind ± is 1.96 times the variance over seeds, as the published code prints it."""
+"""Published results by action classifier: generators trained on all motions and measured on all of them, with
+`PUBLISHED_SEEDS` seeds. MDM: Tevet et al., 2023, arXiv:2209.14916. ``gru-ntu13``: Table 1 of the comparison of VIBE and
+PARE. The number behind ± is 1.96 times the variance over seeds, as the published code prints it."""

@@ -29,9 +29,9 @@ class ClipScores:
     num_frames: int
     """Frames that were compared: all but the first, which is the content image."""
     means: dict[str, float]
-    """By metric: means over these frames, ``…_masked`` with both images black outside the true mask; ``flicker`` of the
-    rendered and ``flicker_real`` of the real clip, NaN where poses and mask explain no pixel; and ``t_NAME``, tLPIPS by
-    the distance NAME. Metrics of time use all pairs of neighbouring frames, that of the first frame included."""
+    """Means over these frames by metric, ``…_masked`` with both images black outside the true mask; ``flicker`` of the
+    rendered and ``flicker_real`` of the real clip, NaN if poses and mask explain no pixel; and ``t_NAME``, tLPIPS by
+    the distance NAME. Metrics of time use all pairs of neighbouring frames, including that of the first frame."""
 
 
 def structural_measures(size: tuple[int, int]) -> dict[str, Measure]:

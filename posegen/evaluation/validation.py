@@ -1,4 +1,4 @@
-"""What is measured after every epoch besides single batches: rendered excerpts of clips, generated motions.
+"""Validation after every epoch beyond single batches: rendered excerpts of clips, generated motions.
 
 A stage of one's own that needs more than `Stage.evaluate` defines `Stage.validate`; what is here needs renderers and
 classifiers, which stages do not know.

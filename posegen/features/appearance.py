@@ -1,4 +1,4 @@
-"""What one frame of a person shows of the person in other poses: the parts in their colours, before the background."""
+"""Warp the body parts of one frame of a person, in their colours, to other poses, without the background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is behind a person: seen in other frames, or made up from what is around."""
+"""Background behind a person: seen in other frames, or inpainted from the surroundings."""
 
 from __future__ import annotations
 

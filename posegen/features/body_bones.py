@@ -1,4 +1,4 @@
-"""How the bones of a person lie in a picture, and how each of them maps a picture of the person to another pose.
+"""Bones of a person in a picture, and the affine map of each bone to another pose.
 
 A bone carries what is around it rigidly across, and foreshortens it along its own direction alone: an affine map with
 bounded anisotropy, where a least-squares fit (Yang et al., 2020, Section 2.3) blows up a torso that is seen from the
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from posegen.features.body_pose import BodyPoses
+from posegen.features.smoothstep import smoothstep
 from posegen.skeletons import OPENPOSE_18, joint_indices, swap_left_right
 
 SOFT_BONES: tuple[str, ...] = (
@@ -31,7 +32,7 @@ SOFT_BONES: tuple[str, ...] = (
     "left_calf",
     "left_foot",
 )
-"""What moves on its own."""
+"""Bones and other parts that move independently."""
 
 PARENTS: dict[int, int] = {
     SOFT_BONES.index(name): SOFT_BONES.index("chest" if name.endswith("upper_arm") else "pelvis")
@@ -80,7 +81,7 @@ class BoneFrame(NamedTuple):
     face: np.ndarray
     """(2,) pixels: the middle of eyes, ears and nose."""
     faces_viewer: bool
-    """Whether nose or eyes are seen."""
+    """True if the nose or the eyes are seen."""
 
 
 def trunk_length(pose: BodyPoses) -> float:
@@ -202,8 +203,26 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
     return maps
 
 
+def distance_to_bone(bones: BoneFrame, bone: int, points: np.ndarray, beyond: float = 0.0) -> np.ndarray:
+    """Return the distance (N,) in pixels of points (N, 2) from a bone that is prolonged at its end by some pixels."""
+    start, vector = bones.origins[bone], bones.along[bone]
+    length = max(float(np.hypot(*vector)), 1e-6)
+    t = np.clip((points - start) @ vector / length**2, 0, 1 + beyond / length)
+    return np.linalg.norm(points - start - t[:, None] * vector, axis=1)
+
+
+def step_along_bone(
+    bones: BoneFrame, name: str, points: np.ndarray, start: float | np.ndarray, stop: float | np.ndarray
+) -> np.ndarray:
+    """Return a soft step (N,) from 0 to 1 for points (N, 2) between two places along a bone, in its lengths."""
+    index = SOFT_BONES.index(name)
+    vector = bones.along[index]
+    t = (points - bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
+    return smoothstep(t, start, stop)
+
+
 def _shows_face(pose: BodyPoses) -> bool:
-    """Whether nose or eyes are seen: estimators guess them on the back of a head, behind the ears."""
+    """Return True if the nose or the eyes are seen; estimators guess them on the back of a head, behind the ears."""
     nose_and_eyes, ears = _FACE[:3], _FACE[3:]
     depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
     behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)

@@ -44,7 +44,7 @@ class Estimate(NamedTuple):
 
 
 class ContentFeatures:
-    """What one frame of a person tells about the feature maps of the person's other poses.
+    """Body parts of one frame, which are warped to give the feature maps of other poses.
 
     The frame is taken apart once, then each target pose costs one warp of its parts.
 

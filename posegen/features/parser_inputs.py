@@ -1,4 +1,4 @@
-"""What the network that parses a person sees: a crop around the person, its joints and a first guess."""
+"""Inputs of the person parser: a crop around the person, joint maps and a first guess of the classes."""
 
 from __future__ import annotations
 

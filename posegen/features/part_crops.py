@@ -14,7 +14,7 @@ from posegen.features.stick_figure import require_one_pose
 from posegen.skeletons import PART_LIMBS, joint_indices
 
 Torso = Literal["corners", "neck"]
-"""How the torso is cropped: by its four corners, or up to the neck."""
+"""Crop of the torso: by its four corners, or from the hips up to the neck."""
 CROPPED_PARTS: tuple[str, ...] = (
     "torso",
     "head",

@@ -54,7 +54,7 @@ def torso_size(keypoints: np.ndarray) -> np.ndarray:
 
 
 def is_usable(keypoints: np.ndarray) -> np.ndarray:
-    """Whether poses (..., 18, 3) have both shoulders and both hips, without which no body can be taken apart."""
+    """Return True for each pose (..., 18, 3) with both shoulders and both hips, which all parts need."""
     return np.asarray((keypoints[..., TORSO_JOINTS, 2] > 0).all(axis=-1))
 
 
@@ -121,7 +121,7 @@ def part_shapes(keypoints: np.ndarray, size: tuple[int, int], *, torso: Literal[
 
 
 def part_distances(keypoints: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """How far from each part of one pose the pixels are, in the part's usual half widths.
+    """Measure the distance of each pixel from each part of one pose, in the part's usual half widths.
 
     Args:
         keypoints: (18, 3).

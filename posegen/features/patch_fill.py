@@ -282,7 +282,7 @@ def _lines(image: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 
 class _Match:
-    """Which known patch is shown where: a position for each target of a scale."""
+    """Known patch chosen for each target of a scale, by its position."""
 
     def __init__(self, scale: _Scale, random: np.random.Generator) -> None:
         self._scale, self._random = scale, random

@@ -1,4 +1,4 @@
-"""What the refiner sees of a person in a pose: the composed picture, where its pixels come from, and both poses."""
+"""Inputs of the refiner: the composed picture, the source positions of its pixels, and both poses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from posegen.features.body_bones import trunk_length
+from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.person_classes import PersonClass
 from posegen.skeletons import OPENPOSE_18, joint_indices
@@ -33,7 +33,7 @@ _LIMIT = 4.0  # lengths of the trunk
 
 
 class ComposedView(NamedTuple):
-    """What layers show of a picture in another pose, see `posegen.features.layered_person.LayeredFrame`."""
+    """Picture composed of layers in another pose, see `posegen.features.layer_drawing.LayeredFrame`."""
 
     composed: np.ndarray
     """(H, W, 3) uint8 RGB."""
@@ -50,7 +50,7 @@ class ComposedView(NamedTuple):
 
 
 class RefinerMaps(NamedTuple):
-    """What the network takes, and where it may change what."""
+    """Input maps of the refiner, and the mask of pixels that it may change."""
 
     inputs: np.ndarray
     """(24, H, W) float32."""

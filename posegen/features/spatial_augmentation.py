@@ -97,7 +97,7 @@ AUGMENTATIONS: dict[Augmentation, Callable[[np.ndarray, np.ndarray, np.random.Ge
     "affine": _move_affinely,
     "rotation": _turn,
 }
-"""What may be done to a frame at random: that of DeepFashion, that of Market, or nothing."""
+"""Random spatial augmentations of a frame: DeepFashion's, Market's, or none."""
 
 
 def _move(image: np.ndarray, keypoints: np.ndarray, matrix: np.ndarray, border: int) -> Moved:

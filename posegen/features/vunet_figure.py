@@ -33,7 +33,7 @@ _FEWEST_CORNERS = 3
 
 @dataclass(frozen=True)
 class FigureLayout:
-    """What is drawn of a skeleton."""
+    """Limbs and points that are drawn for a skeleton."""
 
     joints: tuple[str, ...]
     torso: tuple[str, ...]
@@ -45,8 +45,8 @@ class FigureLayout:
     """Lines that are drawn where they are shorter than the throat, from the middle of the shoulders to the nose, which
     is drawn with them; none draws no throat."""
     derived: Mapping[str, tuple[_Mean, ...]] = field(default_factory=dict)
-    """What stands for joints in OpenPose's skeleton: the first of these means whose joints are all seen. All others
-    have the same name there."""
+    """Substitutes for joints of OpenPose's skeleton: the first of these means whose joints are all seen. All other
+    joints have the same name in both skeletons."""
 
 
 _TOP = 0.7  # from between the ears to the top of the head, as a share of the way there from the neck
@@ -109,7 +109,7 @@ OPENPOSE_FIGURE = FigureLayout(
 """Of OpenPose's 18 joints."""
 
 FIGURES: dict[Figure, FigureLayout] = {"openpose18": OPENPOSE_FIGURE, "h36m17": H36M_FIGURE}
-"""What is drawn, by the skeleton."""
+"""Figure layouts by skeleton."""
 
 
 def find_joints(keypoints: np.ndarray, layout: FigureLayout) -> np.ndarray:

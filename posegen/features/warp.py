@@ -24,7 +24,7 @@ _SINGULAR = 1e-9
 
 
 class PartAffines(NamedTuple):
-    """How each part of a target pose samples the source."""
+    """Affine map from each part of a target pose to the source."""
 
     matrices: np.ndarray
     """(..., 10, 2, 3) float64: (x, y) in the source is M @ (x, y, 1) in the target; zeros where not valid."""

@@ -75,7 +75,7 @@ def stack_poses(first: BodyPoses, second: BodyPoses) -> BodyPoses:
 
 
 def _invert(positions: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where pixels went, from where pixels came from.
+    """Invert a map of pixel positions: return the target position of each source pixel.
 
     Args:
         positions: (H, W, 2): where each pixel comes from.

@@ -1,4 +1,4 @@
-"""How long the limbs of a person are, in pixels, as pictures of the person tell."""
+"""Limb lengths of a person in pixels, measured in pictures of the person."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _LIMB_BOUNDS = (0.8, 1.2, 1.45)
 
 @dataclass(frozen=True)
 class BodyMeasures:
-    """What a person's pictures tell of the size of their body, in pixels, and of where they stand."""
+    """Body size in pixels and position of a person, measured in pictures of the person."""
 
     lengths: dict[str, float]
     """Of each bone of `posegen.features.body_points.USUAL_LENGTHS`, both sides alike."""
@@ -182,7 +182,7 @@ def _face_layout(face: np.ndarray, head: HeadPose) -> np.ndarray:
 
 
 def _measure_pitch(points: np.ndarray, foot: float) -> float:
-    """How steeply the camera looks down on the feet, from how far the toes are below the ankles."""
+    """Measure the pitch of the camera at the feet, from the distance of the toes below the ankles."""
     below = (points[0, ANKLES, 1] - points[0, TOES, 1]) / foot
     known = below[np.isfinite(below)]
     if not len(known):

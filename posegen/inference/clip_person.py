@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from posegen.features.body_bones import has_trunk, limb_lengths, shows_front
+from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LAYERS, LayeredPerson, draw_layers
+from posegen.features.layered_person import LayeredPerson, draw_layers
 from posegen.skeletons import OPENPOSE_18, joint_indices
 
 _KEPT = 6  # views of a person
@@ -63,7 +64,7 @@ class ClipPerson:
 
     @property
     def pose(self) -> BodyPoses:
-        """Where and how the person is in the first view."""
+        """Pose and position of the person in the first view."""
         return self.views[0].pose
 
     def with_views(self, views: Sequence[LayeredPerson]) -> ClipPerson:
@@ -86,7 +87,7 @@ class ClipPerson:
 
 
 def _cost(view: LayeredPerson, pose: BodyPoses, name: str) -> float:
-    """How badly a view shows a layer of one pose."""
+    """Return the cost of drawing a layer of one pose from a view; lower is better."""
     swapped = view.shows_other_side(pose)
     turn = abs(np.log(_width(pose) / _width(view.pose))) * _TURN_COST + _OTHER_SIDE_COST * swapped
     if name not in _CHAINS:
@@ -112,7 +113,7 @@ def _width(pose: BodyPoses) -> float:
 
 
 def _describe(pose: BodyPoses) -> np.ndarray:
-    """Where the joints are about the hips, in lengths of the trunk, and which way the trunk faces."""
+    """Describe a pose by the joints relative to the hips, in trunk lengths, and the direction that the trunk faces."""
     points = pose.keypoints[:, :2].astype(np.float64)
     hips = points[_TRUNK[2:]].mean(axis=0)
     length = max(float(np.linalg.norm(points[_TRUNK[:2]].mean(axis=0) - hips)), 1.0)

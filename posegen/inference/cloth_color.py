@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab
-from posegen.color.lab import rgb_to_lab
+from posegen.color.garment_recoloring import GarmentPaint
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab, rgb_to_lab
 from posegen.errors import PerceptionError
 from posegen.io.images import shrink
 from posegen.perception.body import find_body

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_stage
-from posegen.color.garment_recoloring import Garment, Lab
-from posegen.color.lab import in_gamut, into_gamut
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab, in_gamut, into_gamut
 from posegen.errors import ConfigError
 from posegen.networks.codebook import Codebook
 from posegen.samples import to_network
@@ -105,7 +105,7 @@ class CodeColors:
 
     @cached_property
     def _spread(self) -> Tensor:
-        """By what differences of codes are divided, (Z,)."""
+        """Scale of each code dimension, (Z,); differences of codes are divided by it."""
         std = self._codebook.std
         return std.clamp_min(max(_LEAST_SPREAD * float(std.max()), 1e-9))
 

@@ -42,7 +42,7 @@ class ColorMatch:
 
     @property
     def is_reached(self) -> bool:
-        """Whether the garment's colour looks like the target beside it."""
+        """True if the garment's colour is indistinguishable from the target in a side-by-side comparison."""
         return self.after <= _REACHED
 
 
@@ -137,7 +137,7 @@ class _Problem:
         return -torch.linalg.solve(jacobian @ jacobian.T, jacobian @ residuals)
 
     def compare(self, z: Tensor) -> dict[str, _Compared]:
-        """What is rendered with a code (Z,), by region."""
+        """Compare the picture rendered with a code (Z,) with the target, by region."""
         frames, compared = self._render(z[None]), {}
         for region, target in self.targets.items():
             lab = self._lab(frames, region)[0]  # (P, 3)

@@ -10,15 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from posegen.color.garment_recoloring import (
-    Garment,
-    GarmentPaint,
-    Lab,
-    distinct_garments,
-    require_separate,
-    shown_color,
-)
-from posegen.color.lab import lab_to_rgb
+from posegen.color.garment_recoloring import GarmentPaint
+from posegen.color.garment_regions import Garment, distinct_garments, require_separate
+from posegen.color.lab import Lab, lab_to_rgb, shown_color
 from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError
 from posegen.inference.movements import Movement
@@ -54,7 +48,7 @@ class ColorSheetSettings(SamplingSettings):
     action: str = ""
     """An action, of which moments are shown in each colour; by default the photo as it is."""
     view: CodedViewSettings = field(default_factory=CodedViewSettings)
-    """Which person, and with an action the size of each moment."""
+    """Person to show and, with an action, the size of each moment."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

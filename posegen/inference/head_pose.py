@@ -1,4 +1,4 @@
-"""How a head is turned, from the five points of its face."""
+"""Head position and rotation from the five landmarks of the face."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FEWEST = 3  # points that tell how a head is turned; four where their depths ar
 
 
 class HeadPose(NamedTuple):
-    """Where a head is and how it is turned."""
+    """Position and rotation of a head."""
 
     origin: np.ndarray
     """(3,) the head joint, from which `posegen.motion.anatomy.FACE` is measured."""

@@ -1,4 +1,4 @@
-"""What a person is to do, from any file: poses of a video or of JSON files, or a motion."""
+"""Movements read from any file: poses of a video or of JSON files, or a motion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from posegen.perception.smoothing import smooth
 
 @dataclass(frozen=True)
 class Movement:
-    """What the person is to do, from whatever source."""
+    """Movement that a person is to perform, from any source."""
 
     name: str
     """Stem for the files that are made of it."""
@@ -31,7 +31,7 @@ class Movement:
     times: np.ndarray | None = None
     """(T,) seconds, where the frame rate varies."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed to read it, a line each."""
+    """Changes and guesses made while reading it, one line each."""
 
     def fit(self, person: BodyPoses, size: tuple[int, int], measures: BodyMeasures | None = None) -> BodyPoses:
         """Fit it to a person (one pose) in a picture of a size."""

@@ -21,7 +21,7 @@ def used_with(subject: str) -> Mapping[str, Any]:
 
 
 def is_used(option: Field[Any], subject: str) -> bool:
-    """Whether an option of settings is used with a subject."""
+    """Return True if an option of settings applies to a subject."""
     return option.metadata.get(_KEY, subject) == subject
 
 

@@ -31,7 +31,7 @@ class Person:
     mask: np.ndarray
     """(H, W) uint8, 255 on the person."""
     garments: GarmentMethod = "heuristic"
-    """How the garments are found."""
+    """Method that finds the garments."""
 
     @property
     def body(self) -> BodyPoses:

@@ -46,7 +46,7 @@ class Photo:
     background: np.ndarray
     """(H, W, 3) uint8 RGB: the image without the person."""
     others: int = 0
-    """How many other people of comparable size the image shows."""
+    """Number of other people of comparable size in the image."""
 
     def layered(self) -> LayeredPerson:
         """Take the person apart. Raises ConfigError where the pose lacks a shoulder or a hip."""
@@ -172,7 +172,8 @@ def _shown_joints(pose: BodyPoses) -> np.ndarray:
 
 
 def _cover(start: float, length: float, frame: float) -> float:
-    """Where a picture of a length begins in a frame, so that it covers the frame if it is long enough."""
+    """Return the offset of a picture of a given length in a frame, such that it covers the frame if it is long
+    enough."""
     if length < frame:
         return start
     return min(max(start, frame - length), 0.0)

@@ -1,4 +1,4 @@
-"""What a photo of a person is good for: what is seen badly in it, and which actions suit it."""
+"""Assess a photo of a person: problems that affect the video, and the actions that suit the photo."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _USUAL_HEIGHT = 3.3  # of a body, in lengths of the trunk
 
 @dataclass(frozen=True)
 class ActionFit:
-    """How well an action can be shown from a photo."""
+    """Suitability of a photo for an action."""
 
     suitability: Suitability
     reason: str
@@ -46,10 +46,10 @@ class ActionFit:
 
 @dataclass(frozen=True)
 class PhotoReport:
-    """What a photo is good for."""
+    """Assessment of a photo."""
 
     findings: list[str]
-    """What is seen badly, and what it means for a video; empty where nothing is wrong."""
+    """Problems of the photo and their effect on a video; empty if there are none."""
     actions: dict[str, ActionFit]
 
 
@@ -185,7 +185,7 @@ def _point(pose: BodyPoses, joint: str) -> np.ndarray:
 
 
 def _lies_on_trunk(pose: BodyPoses, joint: str) -> bool:
-    """Whether a joint lies well within the quadrangle of shoulders and hips."""
+    """Return True if a joint lies well within the quadrangle of shoulders and hips."""
     neck, hips = _point(pose, "neck"), (_point(pose, "right_hip") + _point(pose, "left_hip")) / 2
     down = hips - neck
     t = (_point(pose, joint) - neck) @ down / max(down @ down, 1e-9)
@@ -195,7 +195,7 @@ def _lies_on_trunk(pose: BodyPoses, joint: str) -> bool:
 
 
 def _folds_arms(pose: BodyPoses) -> bool:
-    """Whether both wrists lie before the trunk, at or beyond its middle as seen from their own shoulder."""
+    """Return True if both wrists lie before the trunk, at or beyond its middle as seen from their own shoulder."""
     if not all(_sees(pose, f"{side}_wrist") and _lies_on_trunk(pose, f"{side}_wrist") for side in _SIDES):
         return False
     right, left = (_point(pose, f"{side}_shoulder") for side in _SIDES)
@@ -205,7 +205,7 @@ def _folds_arms(pose: BodyPoses) -> bool:
 
 
 def _crosses_legs(pose: BodyPoses) -> bool:
-    """Whether the knees or the ankles of a person who is not seen from the side are on the other's side."""
+    """Return True if knees or ankles lie on the other side, in a person who is not seen from the side."""
     if abs(facing_yaw(pose)) > _SIDE_VIEW:
         return False
     across = _point(pose, "left_hip") - _point(pose, "right_hip")
@@ -234,7 +234,8 @@ def _movement(poses: BodyPoses, limb: str) -> float:
 
 
 def _stretch(photo: BodyPoses, poses: BodyPoses, near: str, far: str) -> np.ndarray:
-    """How much longer a bone is in each pose than in the photo, (T,); 1 where the photo does not show it."""
+    """Return the length of a bone in each pose over its length in the photo, (T,); 1 if the photo does not show the
+    bone."""
     if not (_sees(photo, near) and _sees(photo, far)):
         return np.ones(len(poses))
     own = np.linalg.norm(_point(photo, far) - _point(photo, near))

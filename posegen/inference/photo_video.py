@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment
+from posegen.color.garment_regions import Garment
 from posegen.errors import ConfigError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.movements import Movement, open_poses
@@ -41,7 +41,7 @@ class PhotoVideo:
     name: str
     movement: Movement
     poses: BodyPoses
-    """Those of the frames, in their pixels."""
+    """Pose of each frame, in pixels of the frame."""
     colors: dict[Garment, ColorPath]
     """Of the garments that do not keep their own."""
     painter: Painter
@@ -60,7 +60,7 @@ class PreparedPerson:
     poses: list[BodyPoses]
     """Of each movement those of its frames, in their pixels."""
     findings: list[str]
-    """What is seen badly, or had to be changed or guessed, one line each."""
+    """Problems of the photo, and changes and guesses made, one line each."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class PhotoVideos:
     color_notes: dict[str, str]
     """For each garment that was given a colour, a note on it."""
     findings: list[str]
-    """What is seen badly, or had to be changed or guessed, one line each."""
+    """Problems of the photo, and changes and guesses made, one line each."""
 
 
 def plan_photo_videos(path: Path, moves: MotionSettings, colors: ColorSettings, view: PhotoSettings) -> PhotoVideos:

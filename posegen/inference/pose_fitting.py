@@ -66,7 +66,7 @@ class Margins:
 
 @dataclass(frozen=True)
 class _Source:
-    """What fitting takes of a source, whatever it is: T frames in the viewer's axes."""
+    """Inputs of the fit from any source: T frames in the viewer's axes."""
 
     directions: np.ndarray
     """(T, B, 3): of each bone, as long as its share of the whole length that is seen: 1 with depth. z may be NaN."""
@@ -258,7 +258,7 @@ def _bone_directions(points: np.ndarray, own: np.ndarray, whole: np.ndarray) -> 
 
 
 def _rest_of(flat: np.ndarray) -> np.ndarray:
-    """What (T, 1) directions of length 1 have beside their parts (T, 2) in the picture."""
+    """Return the depth part (T, 1) of unit directions, given their parts (T, 2) in the picture plane."""
     return np.sqrt(np.maximum(1 - (flat**2).sum(axis=-1, keepdims=True), 0))
 
 
@@ -333,7 +333,7 @@ def _walk(directions: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def _place(source: _Source, points: np.ndarray, measures: BodyMeasures) -> np.ndarray:
-    """Where mid-hips are (T, 2), so that the foot that stands moves as the source's does."""
+    """Compute mid-hip positions (T, 2) for which the standing foot moves as the source's does."""
     pixels = measures.leg / source.leg
     ankles = points[:, ANKLES, :2]  # of the person, from mid-hips
     if source.has_feet:
@@ -351,7 +351,7 @@ def _place(source: _Source, points: np.ndarray, measures: BodyMeasures) -> np.nd
 
 
 def _keep_inside(hips: np.ndarray, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Where mid-hips are (T,) in x if a way that would leave the picture is made as short as it takes to stay."""
+    """Compute mid-hip x positions (T,), scaling a path that leaves the picture just enough to stay inside."""
     body = points[:, _NO_ARMS, 0]
     left, right = np.nanmin(body, axis=1), np.nanmax(body, axis=1)
     way = hips - hips[0]

@@ -1,4 +1,4 @@
-"""What all renderers share, and the one way to open a run that renders."""
+"""Common interface of renderers, and the loader of runs that render."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class VideoRenderer(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """Device that holds the networks."""
 
     def frames(self, person: Person, poses: np.ndarray) -> Iterator[np.ndarray]:
         """Render one uint8 frame (H, W, 3) per pose of (T, 18, 3), in the colours of the person's image."""

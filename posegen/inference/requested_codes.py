@@ -30,7 +30,7 @@ class SamplingSettings:
     """Sample random colours: from the distribution in training (fitted), or from N(0, I) as in the paper (prior). With
     a photo, those of the run in --encoders."""
     samples: int = 4
-    """How many random colours: videos of each pose sequence, or pictures."""
+    """Number of random colours: videos of each pose sequence, or pictures."""
     seed: int = 0
     """Seed of random colours, and of the motion that is generated for an action."""
 
@@ -59,7 +59,7 @@ class ColorSettings(SamplingSettings):
     exact_color: bool = False
     """Correct the codes until the rendered garments have the colours given; takes some seconds."""
     garments: GarmentChoice = field(default="dataset", metadata=used_with(RUN))
-    """How the garments of the person are found: as the dataset was prepared, or by heuristic or parser."""
+    """Method that finds the garments: the one that prepared the dataset, heuristic or parser."""
 
     @property
     def files(self) -> list[Path]:

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posegen.color.garment_recoloring import Garment, Lab, distinct_garments, require_separate
+from posegen.color.garment_regions import Garment, distinct_garments, require_separate
+from posegen.color.lab import Lab
 from posegen.color.palette import color_name, hex_color, parse_color
 from posegen.errors import ColorError, ConfigError
 from posegen.inference.cloth_color import color_of_worn

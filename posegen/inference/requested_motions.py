@@ -59,7 +59,7 @@ class MotionSettings:
 
     @property
     def is_given(self) -> bool:
-        """Whether any motion is given."""
+        """True if any motion is given."""
         return self._num_sources > 0
 
     @property
@@ -74,7 +74,7 @@ class MotionSettings:
 
     @property
     def num_motions(self) -> int:
-        """How many motions are resolved."""
+        """Number of motions that `resolve` returns."""
         return len(self.action_names) or 1
 
 

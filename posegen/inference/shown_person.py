@@ -10,7 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment, GarmentPaint, Lab
+from posegen.color.garment_recoloring import GarmentPaint
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk
@@ -38,12 +40,12 @@ _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
 @dataclass(frozen=True, kw_only=True)
 class ViewSettings:
-    """Who of a photo is shown, and how large."""
+    """Person of a photo to show, and the size of the frames."""
 
     size: str = field(default="", metadata=used_with(PHOTO))
     """HEIGHTxWIDTH of the video in pixels, up to 1024 each; by default 384x256."""
     person: int = field(default=1, metadata=used_with(PHOTO))
-    """Which of several people in the photo: 1 is the most prominent, 2 the next."""
+    """Person in a photo of several: 1 is the most prominent, 2 the next."""
 
     def __post_init__(self) -> None:
         if self.person < 1:
@@ -63,7 +65,7 @@ class ViewSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class CodedViewSettings(ViewSettings):
-    """How a photo is shown in colours that runs have codes of."""
+    """Person and size of a photo, and the runs whose codes represent its colours."""
 
     encoders: tuple[str, ...] = field(default=(), metadata=used_with(PHOTO))
     """With a photo: runs whose colour codes --sample draws from, and --upper-to and --lower-to interpolate. Two runs of
@@ -72,14 +74,14 @@ class CodedViewSettings(ViewSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSettings(CodedViewSettings):
-    """How the person of a photo is shown."""
+    """Person, size and placement of a photo's video."""
 
     poses: Path | None = None
     """A driving video: the photo's person takes the poses of its person. Or a folder of OpenPose's JSON files (with
     --fps). Instead of an action or a motion file."""
     travel: Literal["fit", "full"] = field(default="fit", metadata=used_with(PHOTO))
-    """How far actions go over the ground: as far as the person stays large in the picture, or all the way, with the
-    person as small as that takes."""
+    """Distance that actions cover on the ground: as far as the person stays large in the picture, or in full, with a
+    smaller person."""
     refiner: str = field(default="", metadata=used_with(PHOTO))
     """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
 
@@ -96,7 +98,7 @@ class ShownPerson:
     seen: BodyPoses
     """The first one's pose as the whole picture shows it, in pixels of the photo: one pose."""
     findings: list[str]
-    """What is seen badly, or had to be changed or guessed, one line each."""
+    """Problems of the photo, and changes and guesses made, one line each."""
 
     @property
     def photo(self) -> Photo:
@@ -111,9 +113,9 @@ class PhotoSubject:
     image: np.ndarray
     """(H, W, 3) uint8: the whole picture, no larger than anything that is shown needs."""
     found: FoundBody
-    """Where the person is in it."""
+    """Pose and mask of the person in the photo."""
     notes: tuple[str, ...]
-    """What had to be changed or guessed to read the file."""
+    """Changes and guesses made while reading the file, one line each."""
 
 
 def find_subject(path: Path, view: ViewSettings) -> PhotoSubject:

@@ -21,7 +21,7 @@ from posegen.samples import REGIONS, to_image, to_network, to_unit
 from posegen.stages.video_stage import VideoStage
 
 _SAME_CODE = 1e-4
-"""How far codes of one image may differ."""
+"""Tolerance between codes of the same image."""
 
 
 class _Conditions(NamedTuple):
@@ -35,7 +35,7 @@ class _Conditions(NamedTuple):
 
 
 class _Shown(NamedTuple):
-    """What a person's image gives to the generator in other poses, whichever the colours."""
+    """Inputs of the generator that depend on a person's image and target poses, but not on the colours."""
 
     features: Tensor
     """(T, 4, H, W) in [-1, 1], restored where the run has a restorer."""
@@ -187,7 +187,7 @@ class VideoSynthesizer:
         return self.stage.start_of({"content": image, "start": image}).expand(count, -1, -1, -1)
 
     def _warp(self, conditions: _Conditions, poses: Sequence[np.ndarray]) -> _Shown:
-        """What the generator is conditioned on in other poses, before codes are known."""
+        """Warp the generator's conditions to other poses, before codes are known."""
         affines = [estimate_affines(conditions.features.keypoints, pose) for pose in poses]
         maps, support = zip(*map(conditions.features.merge, poses, affines), strict=True)
         estimated = self._stack([to_network(feature) for feature in maps])  # (T, 4, H, W)
@@ -214,7 +214,7 @@ class VideoSynthesizer:
         return torch.cat([shown.features, 2 * kept - 1, shown.appearance], dim=1)
 
     def _regions(self, poses: Iterable[np.ndarray]) -> Tensor:
-        """Where the garments are in poses, (N, 2, H, W) in [0, 1]."""
+        """Rasterize the garment regions in poses, (N, 2, H, W) in [0, 1]."""
         return self._stack([to_unit(target_regions(pose, self.size)) for pose in poses])
 
     def _stack(self, arrays: Sequence[np.ndarray]) -> Tensor:

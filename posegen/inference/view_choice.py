@@ -27,7 +27,7 @@ _MOVING = joint_indices(
 
 
 class Views(NamedTuple):
-    """What a motion shows of its movement from three views."""
+    """Share of a motion's movement that is visible from each of three views."""
 
     front: float
     """Share of the joints' movement that is seen in the picture: 1 where nothing goes to or from the viewer."""
@@ -82,7 +82,8 @@ def _turned(vectors: np.ndarray, yaw: float) -> np.ndarray:
 
 
 def _steps(motion: Motion) -> np.ndarray:
-    """How far joints go from frame to frame (T - 1, J, 3): those of the limbs about the pelvis."""
+    """Measure joint displacements between frames (T - 1, J, 3), in metres; those of limbs are relative to the
+    pelvis."""
     about = motion.joints[:, _MOVING] - motion.joints[:, _PELVIS, None] * (1.0, 0.0, 1.0)
     return np.diff(about, axis=0)
 
@@ -94,7 +95,7 @@ def _visible_share(motion: Motion, yaw: float) -> float:
 
 
 def _nearness(motion: Motion, yaw: float) -> float:
-    """How far in front of the pelvis joints are while they move, in metres."""
+    """Measure the distance of moving joints in front of the pelvis, in metres."""
     steps = np.linalg.norm(_steps(motion), axis=-1)
     about = _turned(motion.joints[1:, _MOVING] - motion.joints[1:, _PELVIS, None], yaw)
     return float((steps * about[..., 2]).sum() / max(steps.sum(), 1e-9))

@@ -1,4 +1,4 @@
-"""What a path is: a picture, or a video, which is also an animation or a folder of numbered pictures."""
+"""Media type of a path: a picture, or a video, which may also be an animation or a folder of numbered pictures."""
 
 from __future__ import annotations
 

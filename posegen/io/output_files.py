@@ -12,7 +12,7 @@ from posegen.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class OverwriteSettings:
-    """Whether existing files may be replaced."""
+    """Permission to replace existing files."""
 
     overwrite: bool = False
     """Replace existing files. Inputs of the command are never replaced."""
@@ -71,7 +71,7 @@ def _is_file(name: str) -> bool:
 
 
 def _is_same(file: Path, other: Path) -> bool:
-    """Whether two paths are the same file, also by links."""
+    """Return True if two paths are the same file, also through links."""
     if file.exists() and other.exists():
         return file.samefile(other)
     return file.resolve() == other.resolve()

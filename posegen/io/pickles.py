@@ -40,13 +40,13 @@ _COMPRESSIONS: dict[bytes, Callable[[], Any]] = {
 
 
 SUFFIXES = frozenset((".pkl", ".pickle", ".joblib"))
-"""How files of pickles are called; those of new protocols, or compressed, are also told by how they start."""
+"""Suffixes of pickle files; files of new protocols, and compressed ones, are also recognised by their first bytes."""
 
 _PROTOCOL = b"\x80"  # how pickles start since protocol 2
 
 
 def may_be_pickle(path: Path) -> bool:
-    """Whether a file is called like a pickle or starts as one."""
+    """Return True if a file has the suffix of a pickle or starts as one."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -106,7 +106,7 @@ class _Reader(pickle.Unpickler):
         self._names = _allowed(stream)
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a pickle may name. Raises PickleError for all else."""
+        """Return an allowed name. Raises PickleError for all others."""
         try:
             return self._names[module, name]
         except KeyError:
@@ -120,7 +120,8 @@ class _Reader(pickle.Unpickler):
 
 
 def _allowed(stream: io.BytesIO) -> dict[tuple[str, str], Any]:
-    """What a pickle may name, by module and name, for one reading: it can change these, and spoils nothing by it."""
+    """Return the names that a pickle may use, by module and name, fresh for each reading, since a pickle could change
+    them."""
 
     class JoblibArray(_JoblibArray):
         file = stream
@@ -237,7 +238,7 @@ def _scalar(dtype: Any, content: Any) -> Any:
 
 
 def _to_bytes(content: Any) -> bytes:
-    """What Python 2 and old protocols write as text, and never as many zeros as a number says."""
+    """Convert content that Python 2 and old protocols write as text to bytes; never allocate zeros for a number."""
     if isinstance(content, str):
         return content.encode("latin1")
     if isinstance(content, bytes | bytearray):
@@ -246,7 +247,7 @@ def _to_bytes(content: Any) -> bytes:
 
 
 def _num_bytes(shape: Any, dtype: np.dtype) -> int:
-    """What an array takes. Python's own integers do not overflow."""
+    """Return the bytes of an array, in Python's integers, which do not overflow."""
     if not all(isinstance(size, int) and size >= 0 for size in shape):
         raise PickleError(f"is damaged: an array has the shape {shape}")
     return math.prod(shape) * dtype.itemsize

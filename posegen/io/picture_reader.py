@@ -41,7 +41,7 @@ class Picture:
     image: np.ndarray
     """(H, W, 3) uint8 sRGB."""
     notes: tuple[str, ...]
-    """What had to be changed or guessed, one line each; empty for most files."""
+    """Changes and guesses made while reading, one line each; empty for most files."""
 
 
 def decode_picture(content: bytes, name: str) -> Picture:
@@ -68,7 +68,7 @@ def decode_picture(content: bytes, name: str) -> Picture:
 
 
 def count_frames(content: bytes, name: str) -> int:
-    """How many frames a picture or an animation has. Raises VideoError where it is neither."""
+    """Count the frames of a picture or an animation. Raises VideoError for other content."""
     return int(getattr(_open(content, name), "n_frames", 1))
 
 

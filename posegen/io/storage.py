@@ -94,7 +94,7 @@ class StorageFolder:
 
     @property
     def is_local(self) -> bool:
-        """Whether ordinary file functions can open it."""
+        """True if ordinary file functions can open it."""
         return "://" not in self.uri
 
     def resolve(self, name: str = "") -> tuple[pafs.FileSystem, str]:

@@ -24,7 +24,7 @@ class Member:
     """A file in an archive."""
 
     name: str
-    """As the archive has it, with folders."""
+    """Name in the archive, with folders."""
     file: str
     """Its name without them."""
     size: int
@@ -93,7 +93,7 @@ def extract_members(path: Path, members: Sequence[Member], folder: StorageFolder
 
 
 def is_there(folder: StorageFolder, member: Member) -> bool:
-    """Whether a file was extracted in full."""
+    """Return True if a file was extracted in full."""
     filesystem, path = folder.resolve(member.file)
     return filesystem.get_file_info(path).size == member.size
 

@@ -51,7 +51,7 @@ _KNEE = 0.9  # of white, from which brighter light is rolled off
 
 @dataclass(frozen=True)
 class ColorTags:
-    """What a video says of its colours, with what is missing filled in: numbers of ITU-T H.273."""
+    """Colour tags of a video, with missing ones filled in: numbers of ITU-T H.273."""
 
     primaries: int
     transfer: int
@@ -71,12 +71,12 @@ class ColorTags:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the levels are sRGB's, once the matrix is undone."""
+        """True if the levels are sRGB's, once the matrix is undone."""
         known = _is_known(self.primaries, _CHROMATICITIES) and _is_known(self.transfer, _CURVES)
         return not known or (self.primaries in _PLAIN_PRIMARIES and self.transfer in _PLAIN_CURVES)
 
     def describe(self) -> str:
-        """What people should know of how the colours are read, in one line; empty for plain ones."""
+        """Describe the conversion of the colours in one line; empty for sRGB."""
         if not _is_known(self.primaries, _CHROMATICITIES) and self.primaries not in _PLAIN_PRIMARIES:
             return f"primaries of kind {self.primaries} (H.273) are not known: colours are taken as sRGB's"
         if not _is_known(self.transfer, _CURVES):
@@ -112,7 +112,7 @@ def convert_frame(frame: av.VideoFrame, tags: ColorTags, name: str) -> np.ndarra
 
 
 _SWSCALE_MATRIX = {4: 4, 5: 5, 6: 5, 7: 7, BT709: 1, _BT2020: 9}
-"""How swscale numbers the matrices."""
+"""Matrix numbers of swscale, by the numbers of H.273."""
 
 
 def _roll_off(light: np.ndarray) -> np.ndarray:
@@ -177,7 +177,7 @@ _CURVES: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     17: _power(2.6),
     _HLG: _hlg,
 }
-"""By the number of the transfer characteristics."""
+"""Transfer curves, by their numbers in H.273."""
 
 
 @cache

@@ -55,7 +55,7 @@ class Footage:
     transform: np.ndarray
     """(2, 3) float64 affine from (upright) source pixels to pixels of `images`: [x, y] = A @ [x_src, y_src, 1]."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed to read the file, one line each, for people to read."""
+    """Changes and guesses made while reading the file, one line each."""
     source_size: tuple[int, int] | None = None
     """Height and width of the upright source in pixels, where somebody knows them."""
     padded_share: float = 0.0
@@ -67,9 +67,9 @@ class DetailedFootage:
     """One window of one video in two sizes."""
 
     small: Footage
-    """As it is kept."""
+    """Footage at the working size."""
     detail: Footage
-    """As it is looked at: in the source's pixels, with a longer side of `DETAIL_SIDES`."""
+    """Footage for analysis: in the source's pixels, with a longer side within `DETAIL_SIDES`."""
 
     @property
     def to_small(self) -> np.ndarray:
@@ -227,7 +227,7 @@ def video_rate(path: Path) -> float:
 
 
 def describe_source(path: Path) -> tuple[str, ...]:
-    """What is changed or guessed to read a video, one line each, for people to read.
+    """List changes and guesses needed to read a video, one line each.
 
     Raises VideoError where it cannot be opened.
     """

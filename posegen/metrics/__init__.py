@@ -1,1 +1,1 @@
-"""How good results are: functions of arrays and tensors, with reference values in their tests."""
+"""Quality metrics: functions of arrays and tensors, with reference values in their tests."""

@@ -1,4 +1,4 @@
-"""How varied, how near and how well separated behaviour is (Blattmann et al., 2021, arXiv:2103.04677, Section 4).
+"""Diversity, accuracy and separation of behaviour (Blattmann et al., 2021, arXiv:2103.04677, Section 4).
 
 Distances are Euclidean norms of whole postures, all joints at once, not of single joints, as in the published code: of
 17 joints they are about four times the distance of one. Postures may come as (..., D) or as joints (..., J, 3).
@@ -17,7 +17,7 @@ _LIMBS = [bone for bone in H36M_17_BONES if bone[1].endswith(("knee", "ankle", "
 
 
 class SelfDistance(NamedTuple):
-    """How far random futures are from their nearest neighbour, in the mean over all."""
+    """Distance of random futures from their nearest neighbour, as a mean over all."""
 
     average: float
     """ASD: mean over the frames."""
@@ -26,7 +26,7 @@ class SelfDistance(NamedTuple):
 
 
 class DisplacementError(NamedTuple):
-    """How far the nearest of random futures is from what happened, in the mean over sequences."""
+    """Distance of the nearest random future from the real one, as a mean over sequences."""
 
     average: float
     """ADE: mean over the frames."""
@@ -35,7 +35,7 @@ class DisplacementError(NamedTuple):
 
 
 class CodeDistance(NamedTuple):
-    """How far codes are from others."""
+    """Distance of codes from other codes."""
 
     mean: float
     std: float
@@ -112,7 +112,7 @@ def code_distance(codes: np.ndarray, others: np.ndarray) -> CodeDistance:
 
 
 def limb_drift(motions: np.ndarray) -> float:
-    """How much thighs, shins, upper arms and forearms of motions (N, T, 17, 3) change their length: 0 in real bodies.
+    """Measure length changes of thighs, shins, upper arms and forearms in motions (N, T, 17, 3): 0 in real bodies.
 
     Standard deviation over the frames / mean, in the mean over limbs and motions. What joints of `H36M_17` lie on the
     trunk has no fixed distances in real bodies either. Raises ConfigError where shapes are not these, or a number is

@@ -1,4 +1,4 @@
-"""How well a colour is hit, and how much else changes with it."""
+"""Accuracy of a requested colour, and side effects of the recolouring."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def mean_lab(images: np.ndarray, region: np.ndarray) -> np.ndarray:
 
 
 def hit(images: np.ndarray, region: np.ndarray, target_ab: np.ndarray) -> float:
-    """How far a garment is from its target (a, b): CIEDE2000, 0 is a hit, about 1 is just noticeable.
+    """Measure the distance of a garment from its target (a, b): CIEDE2000, 0 is a hit, about 1 is just noticeable.
 
     A code changes a and b and leaves the lightness as it is, so the target is taken at the garment's own L.
 
@@ -57,7 +57,8 @@ def hit(images: np.ndarray, region: np.ndarray, target_ab: np.ndarray) -> float:
 
 
 def share_of_way(before: np.ndarray, after: np.ndarray, target: np.ndarray) -> float:
-    """How far (a, b) went from `before` to `target`: 1 is there, 0 is nowhere, negative is away from it."""
+    """Measure the share of the way that (a, b) went from `before` to `target`: 1 is there, 0 is nowhere, negative is
+    away from it."""
     way = target - before
     return float((after - before) @ way / max(way @ way, 1e-12))
 
@@ -68,7 +69,7 @@ def mean_change(before: np.ndarray, after: np.ndarray, region: np.ndarray) -> fl
 
 
 def areas_beside(garment: int, labels: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Where a recoloured garment is not: the areas that `leakage` measures.
+    """Return the areas outside a recoloured garment that `leakage` measures.
 
     Args:
         garment: `UPPER` or `LOWER`, the one that is recoloured.
@@ -90,7 +91,7 @@ def areas_beside(garment: int, labels: np.ndarray, masks: np.ndarray) -> dict[st
 
 
 def leakage(before: np.ndarray, after: np.ndarray, areas: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """How much recolouring changed what it should have left alone: mean CIEDE2000 over each area's pixels.
+    """Measure unwanted changes by recolouring: mean CIEDE2000 over each area's pixels.
 
     Args:
         before: (T, H, W, 3) uint8.
@@ -107,7 +108,7 @@ def leakage(before: np.ndarray, after: np.ndarray, areas: Mapping[str, np.ndarra
 
 
 def texture_kept(before: np.ndarray, after: np.ndarray, region: np.ndarray) -> float:
-    """How much of a garment's folds and pattern survives recolouring: the correlation of the gradients of L.
+    """Measure how much of a garment's folds and pattern survives recolouring: the correlation of the gradients of L.
 
     The region is eroded by a pixel, so that its outline, which both have, does not count.
 

@@ -1,4 +1,4 @@
-"""How far a garment is from the colour that was asked for, in every frame of a video.
+"""Distance of a garment's colour from the requested one, in every frame of a video.
 
 The colour of a garment in a frame is the median of L, of a and of b over the pixels of its cloth: where it has its
 prevailing colour, so without prints, and without what is seen of others at its outline. Light and shade on the cloth
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posegen.color.garment_recoloring import Garment, Lab, shown_color
-from posegen.color.lab import delta_e_2000, rgb_to_lab
+from posegen.color.garment_regions import Garment
+from posegen.color.lab import Lab, delta_e_2000, rgb_to_lab, shown_color
 from posegen.color.palette import hex_color
 from posegen.errors import ConfigError
 
@@ -21,11 +21,11 @@ _SHOWN = 0.5  # ΔE2000 from the colour of a display: less is rounding
 
 @dataclass(frozen=True)
 class ColorReport:
-    """How well one garment has a requested colour. Differences are CIEDE2000; about 1 is just noticeable."""
+    """Accuracy of one garment's requested colour. Differences are CIEDE2000; about 1 is just noticeable."""
 
     garment: Garment
     requested: str
-    """As it was written."""
+    """Requested colour, as written by the user."""
     lab: Lab
     median: float
     """Of the frames' differences."""
@@ -34,9 +34,9 @@ class ColorReport:
     per_pixel: float
     """Median difference of single pixels, over all frames: of light and shade for the most part."""
     frames: int
-    """How many frames show the garment."""
+    """Number of frames that show the garment."""
     note: str = ""
-    """Where no display has the colour: what was taken instead."""
+    """Replacement colour, if no display has the requested one."""
 
 
 def color_report(garment: Garment, requested: str, lab: Lab, images: np.ndarray, cloth: np.ndarray) -> ColorReport:

@@ -1,4 +1,4 @@
-"""How alike two images are.
+"""Similarity of two images.
 
 Every measure takes a generated and a real batch (N, 3, H, W) in [0, 1] and gives one number each, (N,). It raises
 ValueError for other shapes and values, because images in [-1, 1] would give a number that looks plausible.

@@ -11,7 +11,7 @@ _CONSTANT = 1e-12  # squared units of (a, b), for rounding
 
 
 def probe_r2(codes: np.ndarray, ab: np.ndarray, groups: np.ndarray) -> float:
-    """How well a linear map reads a garment's colour from its code (a linear probe: Alain and Bengio, 2016).
+    """Measure how well a linear map predicts a garment's colour from its code (a linear probe: Alain and Bengio, 2016).
 
     Least squares is fitted on some clips and asked about the others, because frames of a clip are so alike that a
     map could learn them by heart. Clips are dealt into five folds, or one each where there are fewer.
@@ -77,7 +77,7 @@ def active_units(means: np.ndarray, threshold: float = 0.01) -> int:
 
 
 def code_sensitivity(images: np.ndarray, other_images: np.ndarray, codes: np.ndarray, other_codes: np.ndarray) -> float:
-    """How much a picture changes per unit of distance between codes; near 0 where the generator ignores them.
+    """Measure the change of a picture per unit of distance between codes; near 0 if the generator ignores them.
 
     Args:
         images: (N, H, W, 3) uint8, generated with `codes`.

@@ -1,4 +1,4 @@
-"""How real, how varied and how much of their action generated motions are (Guo et al., 2020, arXiv:2007.15240).
+"""Realism, diversity and action accuracy of generated motions (Guo et al., 2020, arXiv:2007.15240).
 
 All but accuracy compare features (N, D) that one recogniser gave: figures of different recognisers do not compare.
 Neither diversity nor multimodality is better for being higher: what real motions have is to be met.
@@ -113,7 +113,8 @@ def multimodality(features: np.ndarray, labels: np.ndarray, rng: np.random.Gener
 
 
 def amplitude(joints: np.ndarray) -> float:
-    """How far a motion's joints (T, J, 3) move: their standard deviation over time, without the root, in metres.
+    """Measure the movement of a motion's joints (T, J, 3): their standard deviation over time, without the root, in
+    metres.
 
     The first joint is the root. A motion that stands still has 0.
     """
@@ -122,7 +123,7 @@ def amplitude(joints: np.ndarray) -> float:
 
 
 def jerk(joints: np.ndarray, fps: float) -> float:
-    """How suddenly joints (T, J, 3) are accelerated, in metres per second cubed; NaN for fewer than four frames.
+    """Measure the jerk of joints (T, J, 3), in metres per second cubed; NaN for fewer than four frames.
 
     The mean length of third differences. What is smoother than real motion has less, what trembles has more.
     """

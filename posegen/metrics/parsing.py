@@ -1,4 +1,4 @@
-"""How well label maps of people agree with the truth: intersection over union of pixels, pooled over photos."""
+"""Agreement of label maps of people with the truth: intersection over union of pixels, pooled over photos."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a person is drawn in a frame: inside the person's outline, and what is left or wrong beside it."""
+"""Quality of a person in a frame: errors inside the person's outline, and remains or artefacts beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How near the poses that are seen in a video come to those that were asked for."""
+"""Distance of the poses seen in a video from the requested ones."""
 
 from __future__ import annotations
 

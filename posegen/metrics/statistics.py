@@ -1,4 +1,4 @@
-"""How sure a mean over clips is, and whether two methods differ by more than chance."""
+"""Confidence intervals of means over clips, and paired tests of two methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from posegen.errors import ConfigError
 
 
 class PairedTest(NamedTuple):
-    """How two methods differ on the same clips."""
+    """Difference of two methods on the same clips."""
 
     mean_difference: float
     """Mean of a − b."""

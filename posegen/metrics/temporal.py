@@ -1,4 +1,4 @@
-"""How steady a video is from frame to frame."""
+"""Temporal stability of a video."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK = 8  # frames that are compared together: a perceptual distance holds man
 
 
 class ImpliedFlow(NamedTuple):
-    """Where the pixels of each frame but the first were in the frame before."""
+    """Optical flow implied by poses: the position of each pixel in the previous frame, for all frames but the first."""
 
     offsets: np.ndarray
     """(T - 1, H, W, 2) float32, in pixels: what is at (x, y) was at (x, y) + (dx, dy)."""

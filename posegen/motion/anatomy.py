@@ -1,4 +1,4 @@
-"""What is known of human bodies without anyone's data: a rest skeleton, the points of a face, and a body's height."""
+"""Anatomy without anyone's data: a rest skeleton, the points of a face, and a body's height."""
 
 from __future__ import annotations
 

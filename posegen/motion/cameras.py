@@ -26,7 +26,7 @@ class WeakCamera:
     """Pixels per metre."""
     tx: float
     ty: float
-    """Where the origin of the world is, in pixels."""
+    """Image row of the world's origin, in pixels."""
     canvas: tuple[int, int]
     """Height and width of the image."""
     kind: Literal["weak"] = "weak"
@@ -85,7 +85,7 @@ class PinholeCamera:
 
 
 Camera = WeakCamera | PinholeCamera
-"""What projects: both kinds have the same methods."""
+"""Camera models, which have the same methods."""
 
 
 def _check(canvas: tuple[int, int], scale_x: float, scale_y: float, *numbers: float) -> None:

@@ -19,11 +19,11 @@ from posegen.motion.motion import MAX_FRAMES, Motion
 from posegen.skeletons import SMPL_24, joint_indices
 
 JOIN_SECONDS = 0.4
-"""How long two motions in a row are blended."""
+"""Seconds over which two motions in a row are blended."""
 
 
 class FoundRotations(NamedTuple):
-    """What inverse kinematics makes of a motion."""
+    """Rotations that inverse kinematics found for a motion."""
 
     motion: Motion
     """With rotations, the rest skeleton, and the joints that they pose."""
@@ -158,7 +158,7 @@ def first_frames(motion: Motion, count: int) -> Motion:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where on the ground what is canonical stands in the world, and where it looks."""
+    """Position and heading on the ground of a canonical motion in the world."""
 
     x: float
     z: float

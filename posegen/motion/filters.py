@@ -66,10 +66,10 @@ def _one_euro(values: np.ndarray, min_cutoff: float, beta: float, speed_cutoff: 
 
 
 def _share(cutoff: np.ndarray) -> np.ndarray:
-    """How much a new value counts, at a cutoff in cycles per frame."""
+    """Return the weight of a new value at a cutoff in cycles per frame."""
     turn = 2 * np.pi * cutoff
     return turn / (turn + 1)
 
 
 FILTERS: dict[str, Callable[[Motion], Motion]] = {"one-euro": one_euro, "savitzky-golay": savitzky_golay}
-"""By name, with their defaults."""
+"""Filters by name, with their default parameters."""

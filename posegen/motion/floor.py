@@ -1,4 +1,4 @@
-"""Where the floor is, as feet tell it."""
+"""Estimate the floor from the feet."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ _TOE_WEIGHT, _REST_WEIGHT = 0.2, 0.1
 
 
 class Posed(NamedTuple):
-    """What forward kinematics gives."""
+    """Result of forward kinematics."""
 
     joints: Tensor
     """(..., J, 3) metres in the world."""
@@ -86,7 +86,7 @@ def forward_kinematics(local: Tensor, rest: Tensor, root: Tensor, parents: Seque
 
 @cache
 def _levels(parents: tuple[int, ...]) -> tuple[list[int], list[tuple[list[int], list[int]]]]:
-    """Where each joint is when all are sorted by depth, and by depth the joints and their parents' rows."""
+    """Sort joints by depth: return the place of each joint, and for each depth the joints and their parents' rows."""
     level, found = [0], [0]
     levels: list[tuple[list[int], list[int]]] = []
     while True:
@@ -220,7 +220,7 @@ def _limb_twist(name: str, along: Tensor, bone: Tensor, seen: Tensor, offsets: T
 
 
 def _bones(joints: Tensor) -> Tensor:
-    """What leads to each SMPL-24 joint (..., 24, 3) from its parent; nothing to the root."""
+    """Return the vector from the parent to each SMPL-24 joint (..., 24, 3); zero for the root."""
     return joints - joints[..., _PARENTS, :]
 
 

@@ -42,7 +42,7 @@ MAX_FRAMES = 100_000
 """An hour at 27 frames per second. A file that claims more is refused before it fills the memory."""
 
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
-"""What Python raises for a broken ``.npz``."""
+"""Exceptions that Python raises for a broken ``.npz``."""
 
 _FARTHEST = 1e5  # metres
 _AGREEMENT = 1e-3  # metres between the root and its joint
@@ -69,9 +69,9 @@ class Motion:
     camera: Camera | None = None
     """The projection that the motion came from."""
     meta: dict[str, Any] = field(default_factory=dict)
-    """Where the motion came from: source, checkpoint hash, seed, command. What JSON can hold."""
+    """Origin of the motion: source, checkpoint hash, seed, command, in values that JSON can hold."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed to read it, one line each, for people to read. No file holds them."""
+    """Changes and guesses made while reading it, one line each. They are not written to files."""
 
     def __post_init__(self) -> None:
         frames = len(self.joints) if np.ndim(self.joints) else 0

@@ -24,7 +24,7 @@ from posegen.skeletons import A2M_18, SMPL_24, SMPL_24_PARENTS
 NUM_ROWS = len(SMPL_24) + 1
 NUM_FEATURES = 6
 JointSet = Literal["smpl24", "a2m18"]
-"""What recognisers see: SMPL's joints, or those of Action2Motion."""
+"""Joints that recognisers take: SMPL's, or those of Action2Motion."""
 
 _HEEL = (0.0, -0.05, -0.04)
 """Metres from the ankle to the heel, in the ankle's axes, of the body `REST`."""

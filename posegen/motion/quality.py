@@ -1,4 +1,4 @@
-"""What is wrong with a motion: jitter, feet that slide, limbs that change their length."""
+"""Artefacts of a motion: jitter, sliding feet, and limbs that change their length."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def skate(joints: np.ndarray, valid: np.ndarray, fps: float) -> float:
 
 
 def bone_drift(joints: np.ndarray) -> float:
-    """How much the bones of joints (T, 24, 3) change their length, see `Quality.limb_drift`; NaN without a frame."""
+    """Measure length changes of the bones of joints (T, 24, 3), see `Quality.limb_drift`; NaN without a frame."""
     if not len(joints):
         return float("nan")
     lengths = bone_lengths(joints)

@@ -54,7 +54,7 @@ _CAPTION, _GAP, _LETTERS = 22, 6, 14  # pixels: height of a caption, margin abou
 
 @dataclass(frozen=True, kw_only=True)
 class GridLayout:
-    """How several motions are rendered beside each other. Raises MotionError where `columns` is not positive."""
+    """Layout of several motions beside each other. Raises MotionError if `columns` is not positive."""
 
     size: tuple[int, int] = (256, 256)
     """Height and width of each motion's cell, without its caption."""

@@ -95,7 +95,8 @@ def project_body(body: OpenPoseBody, camera: Camera) -> np.ndarray:
 
 
 def is_near_canvas(points: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:
-    """Whether points (..., 2) in pixels are on a canvas, or at most its height or width beyond a border: (...) bool."""
+    """Return True for points (..., 2) in pixels on a canvas, or at most its height or width beyond a border: (...)
+    bool."""
     size = np.array(canvas[::-1])
     return np.asarray((np.abs(points - (size - 1) / 2) <= (0.5 + _MARGIN) * size).all(axis=-1))
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, kw_only=True)
 class ActorSize:
-    """How large encoder and decoder are; by default as published."""
+    """Size of encoder and decoder; by default as published."""
 
     num_joints: int = 25
     """J, rows of a frame."""

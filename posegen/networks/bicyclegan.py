@@ -20,12 +20,12 @@ from posegen.networks.layers import check_divisible, halve, tile
 
 @dataclass(frozen=True, kw_only=True)
 class UNetVariant:
-    """What the published code lets choose of a U-Net."""
+    """Options of a U-Net in the published code."""
 
     upsample: Literal["basic", "bilinear"] = "basic"
     """Transposed convolutions, or bilinear upsampling and a convolution."""
     where_add: Literal["all", "input"] = "all"
-    """Where the code enters."""
+    """Layers that take the code."""
     dropout: bool = False
     """Drop half of the decoder's activations in the levels between the four outer ones and the innermost."""
 

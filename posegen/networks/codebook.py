@@ -17,7 +17,7 @@ def reparameterize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
 
 
 class Codebook(nn.Module):
-    """How the codes of training frames are spread, and how they follow from the colours of the recoloured garments.
+    """Distribution of the codes of training frames, and a regression from garment colours to codes.
 
     Nothing but the KL term pulls the codes to N(0, I), since stage I never decodes a random one (Section 3.1), so
     codes are sampled from a diagonal Gaussian that is fitted to the training codes. The code of a colour comes from
@@ -43,7 +43,7 @@ class Codebook(nn.Module):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether `fit` was given recoloured frames, on this object or on the one whose state it loaded."""
+        """True if `fit` was given recoloured frames, on this object or on the one whose state it loaded."""
         return bool((self.highest > self.lowest).any())
 
     def fit(self, codes: Tensor, lab: Tensor) -> None:

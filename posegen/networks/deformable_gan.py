@@ -71,7 +71,7 @@ def warp_features(features: Tensor, affines: Tensor, masks: Tensor) -> Tensor:
 
 
 def _sampling_grid(affines: Tensor, size: Sequence[int], stride: float) -> Tensor:
-    """Where each pixel of each part samples the source, (N, 10, h, w, 2) in grid_sample's [-1, 1].
+    """Compute the source position of each pixel of each part, (N, 10, h, w, 2) in grid_sample's [-1, 1].
 
     At a coarser scale the translations shrink and the linear maps stay. Element by element and not by a matrix
     product, which may run in TF32: wrong by a tenth of a pixel.

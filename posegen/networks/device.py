@@ -40,7 +40,7 @@ def require_precision(precision: Precision, device: torch.device) -> None:
 
 @cache
 def _cpu_has_bf16() -> bool:
-    """Whether the processor has instructions for bf16, as Linux lists them."""
+    """Return True if the processor has instructions for bf16, as Linux lists them."""
     if not _CPU_INFO.exists():
         return False
     flags = re.search(r"^flags\s*:(.*)$", _CPU_INFO.read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What several networks need."""
+"""Layers that several networks use."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class _Block(nn.Module):
 
 
 class Denoised(NamedTuple):
-    """What a network makes of noisy codes."""
+    """Output of a network for noisy codes."""
 
     code: Tensor
     """D, (N, K)."""

@@ -21,7 +21,7 @@ from posegen.networks.initialization import init_normal
 from posegen.networks.layers import check_divisible, halve, tile
 
 ZInject = Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"]
-"""How the code enters a generator.
+"""Injection of the code into a generator.
 
 A code that is equal at all pixels adds a constant to every channel of a convolution with reflection padding, and
 the instance norm after it subtracts that constant: a generator with ``tile`` cannot see its code.
@@ -39,7 +39,7 @@ tile                tiled and concatenated, and erased; kept to show that.
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorSize:
-    """How large a generator is."""
+    """Size of a generator."""
 
     width: int
     """Channels of the first convolution, doubled by each halving. Of a `LocalEnhancer` those of the fine scale; its
@@ -185,7 +185,7 @@ class LocalEnhancer(nn.Module):
 
 
 class _Conditions(NamedTuple):
-    """What a generator sees of its code, in one of three places."""
+    """Conditions of a generator by its code, at one of three places."""
 
     x: Tensor
     """The input (N, C, H, W), with the code's channels if it has any."""

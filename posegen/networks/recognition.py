@@ -15,7 +15,7 @@ from posegen.weights import download as weights
 
 
 class ActionPrediction(NamedTuple):
-    """What a recogniser makes of a batch."""
+    """Prediction of a recogniser for a batch."""
 
     logits: Tensor
     """(N, A), one per action."""

@@ -18,7 +18,7 @@ _LARGEST_RESIDUAL = 0.3  # of colours in [0, 1]
 
 
 class Refinement(NamedTuple):
-    """How a composed picture is changed; all zeros change nothing."""
+    """Changes to a composed picture; all zeros change nothing."""
 
     shift: Tensor
     """(N, 2, H, W): x and y in the source, in lengths of the trunk, to be added to where pixels come from."""

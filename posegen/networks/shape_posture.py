@@ -23,7 +23,7 @@ _FEWEST_SCALES = _LATENT_SCALES + 1
 
 
 class ShapeCode(NamedTuple):
-    """What an appearance was read as, at each latent scale, coarsest first: the posterior N(mean, exp(logstd)²)."""
+    """Posterior N(mean, exp(logstd)²) of an appearance, at each latent scale, coarsest first."""
 
     z: tuple[Tensor, ...]
     """Drawn from the posterior, or its mean, (N, D, h, w) each."""

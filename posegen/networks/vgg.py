@@ -22,7 +22,7 @@ _WIDTHS = (64, 128, 256, 512, 512)
 
 @dataclass(frozen=True)
 class _Trained:
-    """What must be known of published weights to run them."""
+    """Properties of published weights that are needed to run them."""
 
     architecture: Literal["vgg16", "vgg19"]
     normalization: Literal["none", "imagenet", "caffe"]

@@ -31,7 +31,7 @@ class Poses:
     others: np.ndarray = None  # type: ignore[assignment]  # its default, -1 everywhere, depends on T
     """(T,) int16: how many other people of comparable size a frame shows; -1 where nobody looked or could tell."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed, one line each, for people to read."""
+    """Changes and guesses made, one line each."""
 
     def __post_init__(self) -> None:
         if self.others is None:

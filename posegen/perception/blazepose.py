@@ -154,7 +154,7 @@ class Sighting:
     mask: np.ndarray
     """(256, 256) uint8 probability × 255 of the person's pixels in the region."""
     region: Region
-    """Where the landmarks were searched."""
+    """Region in which the landmarks were searched."""
 
     def next_region(self) -> Region:
         """Return where to search in the next frame."""
@@ -322,7 +322,7 @@ def _end_of(sightings: Sequence[Sighting | None]) -> int:
 
 
 def _presence(sightings: Sequence[Sighting | None]) -> float:
-    """How long, and how large, a person is seen."""
+    """Return the presence of a person: the number of frames, weighted by size."""
     return sum(sighting.next_region().size for sighting in sightings if sighting is not None)
 
 

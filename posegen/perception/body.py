@@ -35,14 +35,14 @@ _LOOKS = 2  # the second begins with the square that the first one found, which 
 
 @dataclass(frozen=True)
 class FoundBody:
-    """What BlazePose finds of the person in a picture."""
+    """Pose and mask of a person that BlazePose found in a picture."""
 
     pose: BodyPoses
     """One pose, in pixels of the picture; joints outside it, or hardly visible, are missing."""
     mask: np.ndarray
     """(H, W) uint8 probability × 255 of the person's pixels."""
     others: int
-    """How many other people of comparable size the picture shows."""
+    """Number of other people of comparable size in the picture."""
     region: Region
     """The square around the person, in pixels of the picture."""
 

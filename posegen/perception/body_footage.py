@@ -21,7 +21,7 @@ _WINDOW = 3  # frames of the median
 
 @dataclass(frozen=True)
 class BodyFootage:
-    """What BlazePose finds in the frames of a clip."""
+    """BlazePose's results for the frames of a clip."""
 
     poses: BodyPoses
     """Of T frames, without single frames that jump; joints that are hardly visible are missing."""

@@ -1,4 +1,4 @@
-"""How the camera pans and zooms in a clip, found from what is not the person."""
+"""Estimate the pan and zoom of the camera in a clip from the pixels outside the person."""
 
 from __future__ import annotations
 

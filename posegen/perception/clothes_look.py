@@ -1,4 +1,4 @@
-"""How much two sightings look like one person: by the colours of hair, skin and clothes."""
+"""Similarity of two sightings of people, by the colours of hair, skin and clothes."""
 
 from __future__ import annotations
 

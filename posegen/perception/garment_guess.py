@@ -1,4 +1,4 @@
-"""What is known of a person in a picture before it is parsed: a mask, and a first guess of the garments."""
+"""Prior of the person parser: a person mask and a first guess of the garments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pose backends do to keypoints of any source: map them into the footage, and choose whom to follow."""
+"""Postprocess keypoints of all pose backends: map them into the footage, and choose the person to follow."""
 
 from __future__ import annotations
 

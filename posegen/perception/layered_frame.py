@@ -19,7 +19,7 @@ _NUM_GARMENTS = 2
 
 
 class FrameContents(NamedTuple):
-    """What is where in a frame: slow to find, and small enough to be kept."""
+    """Pose, classes and matte of a frame: slow to compute, and small enough to cache."""
 
     labels: np.ndarray
     """(kH, kW) uint8 of `posegen.person_classes.PersonClass`, of the frame enlarged k times."""

@@ -45,13 +45,13 @@ _PELVIS = -(_at_rest("left_hip") + _at_rest("right_hip")) / 2
 _FOOT = float(np.linalg.norm(_at_rest("left_foot") - _at_rest("left_ankle")))
 """Metres from an ankle to the ball of the foot, of a body of `HEIGHT`."""
 _SPINE = float(_at_rest("spine2")[1] / _at_rest("neck")[1])
-"""How far up the trunk the middle joint of the spine is."""
+"""Height of the middle spine joint, as a share of the neck's."""
 _FACE = np.array(list(FACE.values()))
 _FACE_LANDMARKS = joint_indices(list(FACE), BLAZEPOSE_33)
 
 
 class Landmarks(NamedTuple):
-    """What the network says of every frame."""
+    """Landmarks that the network predicts for each frame."""
 
     world: np.ndarray
     """(T, 33, 3) metres from the middle of the hips, y up."""

@@ -143,7 +143,7 @@ def find_peaks(heat: np.ndarray) -> Peaks:
 
 
 def _centroids(heat: np.ndarray, joints: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Where the mean of the heat around every pixel is, (K, 2) relative to the pixel."""
+    """Compute the centroid of the heat around every pixel, (K, 2) relative to the pixel."""
     padded = np.pad(heat.clip(0), ((_REACH, _REACH), (_REACH, _REACH), (0, 0)))
     window = np.arange(2 * _REACH + 1)
     rows, columns = y[:, None, None] + window[:, None], x[:, None, None] + window

@@ -1,4 +1,4 @@
-"""Where the person is in a video, for cropping before anything else is done with it."""
+"""Bounding box of the person in a video, for the crop before all other steps."""
 
 from __future__ import annotations
 

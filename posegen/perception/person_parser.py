@@ -27,6 +27,7 @@ from posegen.weights.shipped import load_shipped
 
 PARSER_SIZE = (256, 192)
 """Height and width of the crop that the network sees, in pixels."""
+_HALF = 127
 _SURE = 200  # of 255: of a mask that shows the person
 _RIM = 0.006  # of the height: what is thinner at the border of a mask may be background
 _LEAST_SHARE = 0.02  # of the largest connected part of the person, below which a part is taken for a mistake
@@ -54,13 +55,13 @@ class PictureParser:
         """Label one picture, see `parse_person`."""
         scores = self.logits(image, keypoints, mask)
         labels = label_classes(scores)
-        return labels if mask is None else fill_person(labels, scores, mask)
+        return labels if mask is None else fill_person(drop_strays(labels, mask), scores, mask)
 
     @torch.inference_mode()
     def logits(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
         """Score the classes of every pixel: (H, W, 8) float32; arguments are those of `parse_person`.
 
-        What lies outside the region around the pose is background.
+        What lies outside the region around the pose is background, and after that what is at the region's border.
         """
         _check(image, keypoints, mask)
         frame = (image.shape[0], image.shape[1])
@@ -115,6 +116,21 @@ def label_classes(scores: np.ndarray) -> np.ndarray:
     return labels
 
 
+def drop_strays(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Take connected parts that a mask of the person nowhere shows for background, such as leaves beside a leg.
+
+    Args:
+        labels: (H, W) uint8 of `PersonClass`.
+        mask: (H, W) uint8, probability × 255 of the person.
+
+    Returns:
+        (H, W) uint8. Where the mask shows nobody, the labels as they are.
+    """
+    _, parts = cv2.connectedComponents((labels > 0).astype(np.uint8), connectivity=8)
+    shown = np.unique(parts[(mask > _HALF) & (parts > 0)])
+    return np.where(np.isin(parts, shown), labels, PersonClass.BACKGROUND).astype(np.uint8) if len(shown) else labels
+
+
 def fill_person(labels: np.ndarray, scores: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Label what a mask is sure of and the parser took for background, such as a sleeve in front of a dark floor.
 
@@ -146,7 +162,10 @@ def _check(image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None) ->
 
 
 def _scores_in_frame(scores: np.ndarray, affine: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
-    """Enlarge the scores of an upright crop (h, w, 8) to those of its frame (H, W, 8), bilinearly."""
+    """Enlarge the scores of an upright crop (h, w, 8) to those of its frame (H, W, 8), bilinearly.
+
+    Outside the crop is background; the other classes keep the order that they have at its border.
+    """
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     halves = [  # OpenCV warps up to four channels at once
         cv2.warpAffine(np.ascontiguousarray(half), affine, frame[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -156,5 +175,7 @@ def _scores_in_frame(scores: np.ndarray, affine: np.ndarray, frame: tuple[int, i
     y, x = (np.arange(length) * affine[axis, axis] + affine[axis, 2] for axis, length in ((1, frame[0]), (0, frame[1])))
     height, width = scores.shape[:2]
     outside = ((y < -0.5) | (y > height - 0.5))[:, None] | ((x < -0.5) | (x > width - 0.5))
-    enlarged[outside] = np.where(np.arange(len(PersonClass)) == PersonClass.BACKGROUND, 0.0, -_CERTAIN)
+    beyond = enlarged[outside][:, 1:]  # the crop's border, repeated: what is surely of the person beyond goes on so
+    enlarged[outside, 1:] = beyond - beyond.max(axis=-1, keepdims=True) - _CERTAIN
+    enlarged[outside, 0] = 0
     return enlarged

@@ -1,4 +1,4 @@
-"""What of a pose in a clip cannot be true: limbs that are too long, and bodies that grow or jump within a frame.
+"""Reject implausible joints of a clip: limbs that are too long, and bodies that grow or jump within a frame.
 
 Joints that are dropped are bridged by `posegen.perception.smoothing` where the gap is short.
 """

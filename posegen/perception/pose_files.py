@@ -54,7 +54,7 @@ _LIMB_ENDS = tuple(joint_indices(ends) for ends in zip(*LIMBS, strict=True))
 
 
 class PoseFrame(NamedTuple):
-    """What a file says of a frame."""
+    """People and keypoints that a file has for one frame."""
 
     number: int | None
     """Of the frame, where the content says it."""
@@ -69,13 +69,13 @@ class PoseLayout:
     """A way to write people's joints down."""
 
     summary: str
-    """What writes it, in a few words."""
+    """Short description of the programs that write it."""
     matches: Callable[[Any], bool]
-    """Whether a file has it, by its content."""
+    """Return True if a file has this layout, by its content."""
     frames: Callable[[Any], Iterator[PoseFrame]]
     """The frames in a file. May raise what `_BROKEN` lists."""
     lists_all: bool = True
-    """Whether frames that show nobody are written, too."""
+    """True if frames without a person are written, too."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ class PoseFiles:
     count: int
     """Files, or frames in the one file."""
     lists_all: bool
-    """Whether frames that show nobody are among them."""
+    """True if frames without a person are listed."""
 
 
 # ---- Layouts
 
 
 def _has(*keys: str) -> Callable[[Any], bool]:
-    """Whether something is an object with one of these keys."""
+    """Return a predicate that is True for objects with one of these keys."""
     return lambda content: isinstance(content, dict) and any(key in content for key in keys)
 
 

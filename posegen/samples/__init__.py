@@ -1,4 +1,4 @@
-"""What a training step sees: one file per kind of sample, and the plans and loaders that all kinds share."""
+"""Samples of training steps: one file per kind of sample, and the plans and loaders that all kinds share."""
 
 from posegen.samples.behavior_windows import BehaviorWindows
 from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings, Samples, fixed_batch, share_batch

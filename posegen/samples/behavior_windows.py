@@ -32,7 +32,7 @@ class WindowTriple:
 
 @dataclass(frozen=True)
 class Scale:
-    """What postures are normalized by."""
+    """Mean and standard deviation that normalize postures."""
 
     mean: np.ndarray
     """(17, 3) metres."""

@@ -24,7 +24,7 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class EpochSettings:
-    """What an epoch takes."""
+    """Size and seed of an epoch."""
 
     epoch_size: int = 0
     """Samples in it; 0 takes all that there are once."""
@@ -135,7 +135,7 @@ class _StepSampler:
 
 
 class _LoadedSamples(Dataset):
-    """What an entry of a plan stands for."""
+    """Samples of an entry of a plan."""
 
     def __init__(self, samples: Samples):
         self.samples = samples

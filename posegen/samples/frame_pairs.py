@@ -27,21 +27,20 @@ _CACHED_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class FramePairSettings(EpochSettings):
-    """Which pairs an epoch takes, and in which colours."""
+    """Selection and colours of an epoch's pairs of frames."""
 
     true_feature_share: float
     """Share of the pairs that see their own feature maps and not estimated ones."""
     recolored: bool = True
-    """Whether recoloured clips are seen, or the original ones alone."""
+    """True for recoloured clips, False for the original ones alone."""
     num_recolorings: int = 0
-    """How many recolourings of each clip are seen beside the original, the first ones; 0 takes all."""
+    """Number of recolourings of each clip beside the original, the first ones; 0 takes all."""
     colors_per_pair: int = 1
     """Different recolourings of each pair, which follow one another in the plan; `epoch_size` counts each of them."""
     rollout_len: int = 2
     """T, the frames that are generated one after another to the end of the pair."""
     appearance: Literal["none", "parts", "layered"] = "none"
-    """How the content frame is shown in the poses of the frames: not at all, as an `Appearance`, or as a
-    `LayeredContent`."""
+    """Appearance of the content frame in the poses of the frames: none, an `Appearance`, or a `LayeredContent`."""
     unchanged_share: float = 0.0
     """With ``layered``, share of the samples that are shown in the colours that they have, whichever these are."""
 
@@ -146,7 +145,7 @@ class FramePairs:
         }
 
     def _pair(self, sample: Sample) -> _Pair:
-        """What all recolourings of a pair share; it is made once for those that follow one another."""
+        """Return the data that all recolourings of a pair share; computed once for consecutive ones."""
         if self._newest is None or self._newest[0] != sample:
             self._newest = sample, self._load_pair(sample)
         return self._newest[1]
@@ -191,7 +190,8 @@ class FramePairs:
         return _Pair(image, target_regions(clip.keypoints[sample.content], size) > 0, arrays, layered)
 
     def _unchanged(self, sample: Sample, pair: _Pair, content: np.ndarray) -> Arrays:
-        """What a sample is shown in the colours that it has, what it goes on from, and what is kept of it."""
+        """Return the arrays of a sample that do not depend on new colours: its own appearance, the frame before, and
+        the region to keep."""
         clip, recolorings = self.clips[sample.clip], self.recolorings[sample.clip]
         rows = range(sample.row - sample.lead, sample.row + 2)
         start = {"start": to_network(content)} if self.with_start else {}
@@ -222,7 +222,7 @@ class FramePairs:
 
 
 class _Pair(NamedTuple):
-    """What all recolourings of a pair of frames share."""
+    """Data of a pair of frames that all its recolourings share."""
 
     content: np.ndarray
     """(H, W, 3) uint8, its content frame before it was painted."""

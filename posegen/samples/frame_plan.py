@@ -24,13 +24,13 @@ class Sample:
     recoloring: int
     """The recolouring of both."""
     estimate: bool
-    """Whether the feature map is estimated from the content frame, or taken from the frame itself."""
+    """True if the feature map is estimated from the content frame, False if it is taken from the frame itself."""
     seed: tuple[int, ...]
-    """Where the sample's noise comes from."""
+    """Seed of the sample's noise."""
     lead: int = 0
-    """How many of the frames before it are generated first."""
+    """Number of earlier frames that are generated first."""
     unchanged: bool = False
-    """Whether the person is shown in the recolouring's colours, so that there is nothing to change."""
+    """True if the person is shown in the recolouring's colours, so that there is nothing to change."""
 
 
 _COLUMNS = np.dtype(

@@ -32,7 +32,7 @@ class Crop:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """Which frames of a motion are taken (Petrovich et al., 2021, published code)."""
+    """Selection of a motion's frames (Petrovich et al., 2021, published code)."""
 
     num_frames: int = 60
     """Frames; 0 takes another number each time, from `min_frames` to `max_frames`."""

@@ -32,7 +32,7 @@ _TURNED_FAR = 0.1  # share of the samples that are turned by up to three standar
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedPhotoSettings(EpochSettings):
-    """How photos become samples."""
+    """Settings of samples of photos."""
 
     size: tuple[int, int]
     """Height and width of the crops in pixels."""
@@ -41,7 +41,7 @@ class ParsedPhotoSettings(EpochSettings):
     three_quarter_epochs: int = 0
     """Epochs after them whose crops have three quarters of the size."""
     disturbed: bool = True
-    """Whether crops are disturbed, as for training; otherwise they are those that the parser makes of a photo."""
+    """True to disturb crops, as for training; False for the parser's own crops of a photo."""
     pose_drop: float = 0.05
     """Probability that all joints and the first guess are missing."""
     recolored_share: float = 0.3
@@ -57,7 +57,7 @@ class PhotoSample:
     size: tuple[int, int]
     """Height and width of the crop."""
     seed: tuple[int, ...]
-    """Where the sample's chance comes from."""
+    """Seed of the sample's random numbers."""
 
 
 class ParsedPhotos:

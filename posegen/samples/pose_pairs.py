@@ -16,7 +16,7 @@ from posegen.samples.tensors import to_network
 
 
 def transfer_inputs(image: np.ndarray, pose: np.ndarray, target_pose: np.ndarray) -> Arrays:
-    """What Deformable GAN is told to draw a person in another pose.
+    """Return the inputs of Deformable GAN for a person in another pose.
 
     Args:
         image: (H, W, 3) uint8 of the person.

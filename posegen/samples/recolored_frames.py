@@ -18,12 +18,12 @@ from posegen.samples.tensors import REGIONS, count_used, to_network, to_unit
 
 @dataclass(frozen=True, kw_only=True)
 class ColoredFrameSettings(EpochSettings):
-    """Which frames an epoch takes, and in which colours."""
+    """Selection and colours of an epoch's frames."""
 
     recolored: bool = True
-    """Whether recoloured frames are seen, or the original ones."""
+    """True for recoloured frames, False for the original ones."""
     num_recolorings: int = 0
-    """How many recolourings of each frame are seen, the first ones; 0 takes all."""
+    """Number of recolourings of each frame, the first ones; 0 takes all."""
 
 
 class ColoredFrames:

@@ -19,12 +19,12 @@ _MULTIPLE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class RefinementSettings(EpochSettings):
-    """What is seen of pairs."""
+    """Crop and disturbance of pairs."""
 
     crop: tuple[int, int] = (128, 96)
     """Height and width of a crop, multiples of 16; (0, 0) takes whole pictures."""
     disturbed: bool = True
-    """Whether light and the order of the colours are varied."""
+    """True to vary light and the order of the colours."""
 
     def __post_init__(self) -> None:
         if any(side % _MULTIPLE or side < 0 for side in self.crop):
@@ -37,7 +37,7 @@ class PairSample:
 
     entry: PairEntry
     seed: tuple[int, ...]
-    """Where crop and colours come from."""
+    """Seed of crop and colours."""
 
 
 class RefinementPairs:
@@ -98,7 +98,7 @@ class RefinementPairs:
 
 
 def composition_arrays(pair: RefinementPair) -> Arrays:
-    """What the refiner sees of a pair, and what a picture is put together from.
+    """Return the inputs of the refiner for a pair, and the layers that a picture is composed of.
 
     Returns:
         ``inputs`` (24, H, W) and ``pose`` (144,) of `posegen.features.refiner_inputs`; ``composed``, ``background`` and

@@ -20,22 +20,22 @@ from posegen.samples.tensors import to_network
 
 @dataclass(frozen=True)
 class View:
-    """How frames show a person to the network."""
+    """Presentation of a person's frames to the network."""
 
     window: tuple[int, int] | None = None
     """Height and width of part crops; None shows frames, to which alone the last two apply."""
     torso: Torso = "corners"
-    """How part crops show the torso, see `posegen.features.part_crops.crop_homographies`."""
+    """Crop of the torso in part crops, see `posegen.features.part_crops.crop_homographies`."""
     crop: bool = False
     """Show what is near the person, see `posegen.features.spatial_augmentation.box_of_pose`."""
     augmentation: Augmentation = "none"
-    """How frames are moved in training."""
+    """Random augmentation of frames in training."""
 
 
 def appearance_of(
     image: np.ndarray, keypoints: np.ndarray, view: View, rng: np.random.Generator | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What shows a person to the network, and where joints are in it.
+    """Return the picture of a person for the network, and the joints in it.
 
     Args:
         image: (H, W, 3) uint8.
@@ -63,7 +63,7 @@ def posture_of(keypoints: np.ndarray, size: tuple[int, int], figure: Figure) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapePairSettings(EpochSettings):
-    """Which frames an epoch takes."""
+    """Selection of an epoch's frames."""
 
     self_share: float
     """Share of the samples whose source is the target itself."""
@@ -142,7 +142,7 @@ class ShapePairs:
         }
 
     def _show(self, clip: ClipFile, row: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """What a frame shows of a person, and where the figure's joints are in it."""
+        """Return the picture of a person in a frame, and the figure's joints in it."""
         pose = clip.keypoints[row].astype(np.float32)
         appearance, pose = appearance_of(clip.image(row), pose, self.view, rng if self.augment else None)
         return appearance, find_joints(pose, FIGURES[self.figure])

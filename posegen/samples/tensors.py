@@ -13,7 +13,7 @@ REGIONS = ("upper", "lower")
 
 
 def content_features(clip: ClipFile, row: int) -> ContentFeatures:
-    """What a frame of a clip gives to the feature maps of other poses."""
+    """Return the source of feature maps of other poses, from a frame of a clip."""
     return ContentFeatures(clip.keypoints[row], clip.edges(row), clip.mask(row))
 
 
@@ -23,7 +23,7 @@ def usable_rows(clip: ClipFile) -> np.ndarray:
 
 
 def count_used(recolorings: RecoloringFile, most: int) -> int:
-    """How many recolourings are looked at: at most so many, or all if `most` is 0."""
+    """Count the recolourings to use: at most `most`, or all if `most` is 0."""
     return min(most or recolorings.num_recolorings, recolorings.num_recolorings)
 
 

@@ -18,7 +18,7 @@ from posegen.samples.tensors import content_features, to_network, to_unit
 
 @dataclass(frozen=True, kw_only=True)
 class WarpedMapSettings(EpochSettings):
-    """Which pairs of frames an epoch takes, and how their parts are disturbed."""
+    """Selection of an epoch's pairs of frames, and the disturbance of their parts."""
 
     identity_share: float
     """Share of the samples that are estimated from the very frame; of the others, the distance between the two frames

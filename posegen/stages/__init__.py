@@ -1,4 +1,4 @@
-"""What can be trained: each stage's configuration, networks, losses, evaluation and preview.
+"""Trainable stages: configuration, networks, losses, evaluation and preview of each.
 
 A stage in a file of its own, imported below, is known everywhere by its name. Loading trained stages belongs in
 `posegen.checkpoints`, generating with them in `posegen.inference`.

@@ -111,7 +111,7 @@ class Actor(MotionGenerator):
 
         @property
         def window(self) -> Window:
-            """Which frames are learned from. Raises PosegenError where there are none."""
+            """Frames of a motion that are learned from. Raises PosegenError if there are none."""
             return Window(
                 num_frames=self.num_frames,
                 min_frames=self.min_frames,
@@ -193,7 +193,7 @@ class Actor(MotionGenerator):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        """How near motions come through their mean codes, and how far random ones move.
+        """Measure the reconstruction of motions from their mean codes, and the movement of random ones.
 
         ``joint_error`` in metres, without the root's translation; ``root_error`` in metres; ``kl`` in nats;
         ``amplitude`` how far joints of generated motions move in relation to those of real ones: what is far below 1
@@ -234,7 +234,8 @@ class Actor(MotionGenerator):
         return self.decoder(z, actions, frame_mask(lengths, int(lengths.max())))
 
     def _surface(self, features: Tensor, posed: Posed) -> Tensor:
-        """What L_V compares: SMPL's vertices (N, T, 6890, 3), or joints and markers (N, T, 96, 3) of a posed body."""
+        """Compute the points that L_V compares: SMPL's vertices (N, T, 6890, 3), or joints and markers (N, T, 96, 3) of
+        a posed body."""
         if not self.config.smpl:
             return torch.cat([posed.joints, markers(posed)], dim=-2)
         if self._smpl is None:

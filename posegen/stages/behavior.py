@@ -46,7 +46,7 @@ class Behavior(BehaviorStage):
         information_max: float = 100.0
         """I_max: nats that a code may carry before the weight of the KL divergence rises."""
         gamma_rate: float = 1e-5
-        """How far that weight moves in a step, for each nat above or below; 0 keeps it at gamma_init."""
+        """Change of that weight per step, for each nat above or below; 0 keeps it at gamma_init."""
         gamma_init: float = 0.0
         """The weight of the KL divergence to begin with."""
         lambda_auxiliary: float = 0.01
@@ -152,7 +152,7 @@ class Behavior(BehaviorStage):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        """How near motions come through their mean codes, what codes carry, and what is left of them in transfers.
+        """Measure reconstruction from mean codes, the information in codes, and transfers.
 
         ``joint_error`` in metres; ``information`` in nats and ``information_share`` of what is allowed; with a posture
         decoder ``posture_error``, 1 or more where codes do not predict posture; ``cross_displacement`` of transfers

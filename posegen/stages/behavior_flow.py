@@ -91,7 +91,7 @@ class BehaviorFlow(BehaviorStage):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        """How likely codes of real motions are, and what futures they give.
+        """Measure the likelihood of codes of real motions, and the futures decoded from codes of the flow.
 
         ``nll``, minus the logarithm of their likelihood in nats, and ``prior_nll``, the same under N(0, I) itself; and
         what `measure_futures` gives for codes of the flow.

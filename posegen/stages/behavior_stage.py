@@ -1,4 +1,4 @@
-"""What the stages of the behaviour net and of the flow of its codes share: settings, data, and metrics of futures.
+"""Settings, data and metrics of futures shared by the behaviour net and the flow of its codes.
 
 Motions are encoded and generated with either of them by `posegen.inference.behavior`.
 """
@@ -74,7 +74,7 @@ class BehaviorStage(MotionStage):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device that holds the networks."""
         return self.network.mean.device
 
     def sample_codes(self, count: int, generator: torch.Generator) -> Tensor:

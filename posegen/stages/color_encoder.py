@@ -52,7 +52,7 @@ class ColorEncoder(Stage):
         recolorings: int = 0
         """Recolourings of each frame to learn from; 0 takes all that the dataset has."""
         latent_reg: Literal["reconstruction", "random", "both"] = "reconstruction"
-        """What the code is regressed on: the reconstruction (paper), a random sample (BicycleGAN), or both."""
+        """Source of the latent regression: the reconstruction (paper), a random sample (BicycleGAN), or both."""
         lambda_gan: float = 1.0
         """Weight of the adversarial loss on reconstructions."""
         lambda_gan_random: float = 1.0
@@ -195,7 +195,7 @@ class ColorEncoder(Stage):
         return detached({**losses, "latent": latent if again is None else latent + again})
 
     def _reconstruction_losses(self, picture: Tensor, scores: list[Tensor], batch: Batch) -> Losses:
-        """What generator and encoder learn from a reconstruction together."""
+        """Compute the losses of a reconstruction that train generator and encoder together."""
         return {
             "gan": self.config.lambda_gan * lsgan(scores, real=True),
             "l1": self.config.lambda_l1 * self._l1(picture, batch),

@@ -99,7 +99,7 @@ class Colorizer(Stage):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        """How near the colours come.
+        """Measure the error of predicted colours.
 
         ``psnr`` in dB, of RGB; ``ab_error`` the mean distance of (a, b), which is within ±110; ``hint_hit`` the
         share of the hinted pixels that come out within 10 units of their hint.

@@ -65,7 +65,7 @@ class DeformableGAN(PoseTransferStage):
         lambda_l1: float = 0.0
         """Weight of the plain pixel difference, of which the paper's full method has none."""
         change_weight: float = 0.0
-        """What the difference between source and target adds to a pixel's weight within the pixel difference."""
+        """Additional weight of a pixel within the pixel difference, per difference between source and target."""
 
         def __post_init__(self) -> None:
             super().__post_init__()

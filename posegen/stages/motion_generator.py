@@ -1,4 +1,4 @@
-"""What stages share that generate motions of named actions: lengths, codes, bodies and checks."""
+"""Common parts of stages that generate motions of named actions: lengths, codes, bodies and checks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN = 3  # motions that a preview shows
 
 
 class GivenFrames(NamedTuple):
-    """What is known of frames of a motion before it is generated, as numbers of `flat_world`."""
+    """Known frames of a motion before it is generated, as numbers of `flat_world`."""
 
     weights: Tensor
     """(F, 216) how much each number counts, 1 / metres that it may be off; 0 for what is free."""
@@ -65,7 +65,7 @@ class MotionGenerator(MotionStage):
 
         @property
         def window(self) -> Window:
-            """Which frames are learned from. Raises PosegenError where there are none."""
+            """Frames of a motion that are learned from. Raises PosegenError if there are none."""
             raise NotImplementedError
 
         def check_reports(self, metric: str) -> None:
@@ -203,7 +203,7 @@ class MotionGenerator(MotionStage):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device that holds the networks."""
         return self.get_buffer("rest").device
 
     def label(self, action: str) -> int:

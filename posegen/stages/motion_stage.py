@@ -1,4 +1,4 @@
-"""What all stages share that learn from motions."""
+"""Common parts of all stages that learn from motions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a step is taken: optimizers, gradients over all workers, and sums of named losses."""
+"""Optimization steps: optimizers, gradients over all workers, and sums of named losses."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ class Refiner(Stage):
 
 
 def composition_of(batch: Batch) -> Composition:
-    """What the pictures of a batch are made of."""
+    """Return the composition of the pictures of a batch."""
     return Composition(**{name: batch[name] for name in Composition._fields})
 
 
@@ -195,7 +195,7 @@ def _weights(batch: Batch) -> Tensor:
 
 
 def _distances(positions: Tensor, batch: Batch) -> Tensor:
-    """How far positions are from the true ones, in lengths of the trunk: (N, 1, H, W)."""
+    """Measure the distance of positions from the true ones, in lengths of the trunk: (N, 1, H, W)."""
     off = (positions - batch["truth"]) / batch["trunk"][:, None, None, None]
     return torch.sqrt((off * off).sum(dim=1, keepdim=True) + 1e-8)
 

@@ -71,8 +71,8 @@ class ShapePosture(PoseTransferStage):
         figure: Figure = "openpose18"
         """The joints of posture figures: OpenPose's 18, or Human3.6M's 17, derived from OpenPose's."""
         augmentation: Augmentation = "none"
-        """How frames that show the person are moved in training, by turns, shifts and sizes (affine) or by turns of up
-        to 90 degrees (rotation). Part crops are not."""
+        """Random augmentation of the person's frames in training: rotation, shift and scale (affine), or rotation by up
+        to 90 degrees (rotation). Part crops are not augmented."""
         bottleneck_factor: int = 2
         """The coarsest maps of a frame whose shorter side is a power of 2 are 2 to this power on that side."""
         box_factor: int = 2
@@ -94,7 +94,7 @@ class ShapePosture(PoseTransferStage):
         information_max: float = 1000.0
         """Nats that the code may hold, mean of its two scales."""
         gamma_step: float = 1e-5
-        """How much the weight of the KL divergence changes in a step, for each nat too many or too few."""
+        """Change of the KL divergence's weight per step, for each nat above or below the target."""
         noise_steps: int = 0
         """Steps over which the codes' noise grows from none to all: few steps are enough if the code is of use before
         it is blurred. The published code has all of it from the first one."""
@@ -138,7 +138,7 @@ class ShapePosture(PoseTransferStage):
 
         @property
         def view(self) -> View:
-            """How frames show a person."""
+            """Presentation of a person's frames to the network."""
             height, width = (side // 2**self.box_factor for side in self.frame_size)
             window = (height, width) if self.inplane_normalize else None
             return View(window, self.torso_crop, self.crop_person, self.augmentation)
@@ -275,7 +275,7 @@ class ShapePosture(PoseTransferStage):
         return (misses.square().sum(dim=(1, 2)) + 1e-12).sqrt().mean()
 
     def _noise(self) -> Tensor:
-        """How much of the codes' noise there is by now."""
+        """Share of the codes' noise at the current step, in [0, 1]."""
         return ((self.num_steps + 1) / (self.config.noise_steps + 1)).clamp(max=1)
 
     def _has_started(self) -> Tensor:
@@ -371,7 +371,8 @@ class ShapePosture(PoseTransferStage):
 
 
 def _near_person(images: Tensor, poses: Tensor) -> list[Tensor]:
-    """What is near the person in images (N, 3, H, W), (1, 3, h, w) each; all of one where that is too little to see."""
+    """Crop images (N, 3, H, W) to the surroundings of the person, (1, 3, h, w) each; an image whose crop would be too
+    small stays whole."""
     height, width = images.shape[-2:]
     crops = []
     for image, pose in zip(images, poses.cpu().numpy(), strict=True):

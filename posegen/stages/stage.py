@@ -38,9 +38,9 @@ class Requirement:
     agree: Mapping[str, str] = field(default_factory=dict)
     """Settings that must be equal: a field of the requiring stage, and the field of the required run."""
     optional: bool = False
-    """Whether the stage can be trained without it."""
+    """True if the stage can be trained without it."""
     trained_first: bool = False
-    """Whether `posegen train` trains such a run itself where none is named."""
+    """True if `posegen train` trains such a run itself when none is named."""
 
     def check(self, config: Stage.Config, name: str, run: str, other: Stage.Config) -> None:
         """Raise ConfigError where a run is not what a configuration requires.
@@ -67,7 +67,7 @@ class Requirement:
 
 
 def _describe_preset(other: Stage.Config, config: Stage.Config) -> str:
-    """How two runs would fit where each is of another preset; empty where they are of one."""
+    """Describe how to combine two runs of different presets; empty if they have the same."""
     theirs, own = (one.stage.nearest_preset(asdict(one)) for one in (other, config))
     if theirs == own:
         return ""
@@ -99,17 +99,17 @@ class Stage(nn.Module, ABC):
     requires: ClassVar[Mapping[str, Requirement]] = {}
     """Runs that it begins with, by the field of its configuration that names each."""
     presets: ClassVar[dict[str, Stage.Config]]
-    """By name; the first one has the defaults."""
+    """Presets by name; the first one has the defaults."""
     protocol: ClassVar[Protocol] = "batches"
-    """How `posegen evaluate` measures its runs: by the mean of `evaluate` over batches, or by a protocol of videos,
+    """Evaluation of its runs by `posegen evaluate`: the mean of `evaluate` over batches, or a protocol of videos,
     motions or behaviour in `posegen.evaluation`."""
     objectives: ClassVar[Mapping[str, str]] = {}
-    """What a search can optimize: short names and their metrics, such as ``val/psnr``; the first is the default. The
-    registry of metrics says which are raised and which lowered; a metric that is not in it is lowered."""
+    """Objectives of a search: short names and their metrics, such as ``val/psnr``; the first is the default. The
+    registry of metrics has the direction of each; a metric that is not in it is minimized."""
     validation_samples: ClassVar[int] = 16
     """Samples that are measured after every epoch."""
     accumulates: ClassVar[bool] = True
-    """Whether a step may be taken in parts, see `step_in_parts`: not where one optimizer steps several times in it."""
+    """True if a step can be taken in parts, see `step_in_parts`; False if an optimizer steps several times in it."""
     optimizers: dict[str, torch.optim.Optimizer]
 
     @classmethod

@@ -1,5 +1,5 @@
-"""What the decoupled method and its end-to-end baseline share: a generator of the next frame from a feature
-map, the last frame and a colour code (Yang et al., 2020, Section 3.2)."""
+"""Common parts of the decoupled method and its end-to-end baseline: a generator of the next frame from a feature map,
+the last frame and a colour code (Yang et al., 2020, Section 3.2)."""
 
 from __future__ import annotations
 
@@ -90,15 +90,15 @@ class VideoStage(Stage):
         true_feature_share: float = 0.2
         """Share of the pairs that see their own feature maps and not maps warped from the content frame."""
         v0: Literal["black", "content"] = "black"
-        """What the first frame continues from: black (the paper's), or the content frame in the clothes' own colours,
-        which shows the room and the person that a feature map and a code only hint at."""
+        """Frame before the first one: black (the paper's), or the content frame in the clothes' own colours, which
+        shows the room and the person in more detail than a feature map and a code."""
         train_rollout_len: int = 2
         """Most frames that training generates one after another up to the end of a pair; their number is random. Losses
         are those of the pair. With more than 2 (the paper's) the generator trains on its own imperfect frames."""
         generator: Literal["local", "global"] = "local"
         """Coarse-to-fine (``local``, the paper's) or coarse alone (``global``, for little memory)."""
         z_inject: Literal["tile_nonorm_stem", "tile_masked", "adain", "spade", "tile"] = "tile_nonorm_stem"
-        """How the code enters; a plainly tiled one is erased by the norm that follows the first layer."""
+        """Injection of the code; a plainly tiled one is erased by the norm that follows the first layer."""
         appearance: Literal["none", "parts", "layered"] = "none"
         """Show the generator the content frame, too, as it was filmed and moved to each pose, as ``parts`` or as the
         ``layered`` person of `posegen animate PHOTO`: it need not guess texture, shades, skin and the room from edges.
@@ -220,7 +220,7 @@ class VideoStage(Stage):
         )
 
     def generating_parameters(self) -> list[nn.Parameter]:
-        """What the generator's optimizer moves."""
+        """Parameters of the generator's optimizer."""
         return list(self.generator.parameters())
 
     def compiled_networks(self) -> list[nn.Module]:

@@ -46,7 +46,7 @@ class Subject:
     """(24, 3) metres, the pelvis at the origin."""
     tempo: float
     amplitude: float
-    """How fast and how far they move, in relation to others."""
+    """Speed and range of the movement, relative to other people."""
 
 
 def make_subject(number: int, seed: int = 0) -> Subject:
@@ -137,7 +137,7 @@ def _pose(action: str, take: ActionTake, rest: np.ndarray) -> Motion:
 
 
 def _stand(soles: np.ndarray, rise: np.ndarray) -> np.ndarray:
-    """Where the root (T, 3) must be for the lowest of the soles (T, 4, 3) to touch the floor and to stay there."""
+    """Compute root positions (T, 3) for which the lowest of the soles (T, 4, 3) touches the floor and stays there."""
     height = soles[..., 1] - _SOLE_HEIGHTS
     lowest = height.min(axis=1)
     weight = np.exp((lowest[:, None] - height) / _STANDS)
@@ -149,7 +149,7 @@ def _stand(soles: np.ndarray, rise: np.ndarray) -> np.ndarray:
 
 
 def _step(still: np.ndarray, rest: np.ndarray, footing: Footing, jump: np.ndarray) -> np.ndarray:
-    """Where the root (T, 3) must be for the supporting foot to stay and the lowest sole to touch the floor.
+    """Compute root positions (T, 3) for which the supporting foot stays and the lowest sole touches the floor.
 
     Feet stand where straight legs have them, moved by the footing's anchors, so that people of all sizes step without
     sliding though all of them follow the same angles.

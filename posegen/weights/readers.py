@@ -19,7 +19,7 @@ _VGG_DEPTHS = (2, 2, 3, 3, 3)  # convolutions of VGG-16's five blocks
 
 
 def read_torch(file: Path) -> dict[str, Tensor]:
-    """What a pickle of PyTorch holds. Raises WeightsError for one that holds more than tensors, which may be code."""
+    """Read the tensors of a PyTorch pickle. Raises WeightsError for other content, which may be code."""
     import torch
 
     try:

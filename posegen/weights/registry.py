@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: one table, and what of it this machine has in its cache.
+"""Sources of pretrained weights, in one table, and the state of this machine's cache.
 
 The cache is a folder with one file a weight: ``~/.cache/posegen``, or what the environment variable ``POSEGEN_CACHE``
 says. `posegen.weights.download` fills it.
@@ -59,7 +59,7 @@ class UserFile:
     """A file that only the user can give, by `provide`."""
 
     hint: str
-    """Where people get it."""
+    """Place where people get it."""
 
     def __str__(self) -> str:
         return self.hint
@@ -249,7 +249,7 @@ WEIGHTS: dict[str, Weight] = {weight.name: weight for weight in _TABLE}
 
 
 DEFAULTS = ("blazepose-detector", "blazepose-landmark", "selfie", "hed", "st_lpips")
-"""What the defaults of preparing and evaluating use."""
+"""Weights that the defaults of preparing and evaluating use."""
 
 
 def is_cached(name: str) -> bool:

@@ -94,6 +94,7 @@ def test_mistakes_are_one_line(photo, options, message):
 
 def test_colorways_draw_the_sheet_of_the_command(photo, tmp_path):
     sheet = pg.colorways(photo, upper=["teal", "keep"])
+    assert repr(sheet).endswith("pixels, 1 recoloured garments)")
     cli.main(["colorways", str(photo), "--upper", "teal", "keep", "--out", str(tmp_path / "command.png")])
     saved = sheet.save(tmp_path / "library.png")
     assert (read_image(saved, size=None).images == read_image(tmp_path / "command.png", size=None).images).all()

@@ -1,4 +1,4 @@
-// The panel Action: one of the actions, several in a row, a video to follow, or a motion file.
+// The panel Action: an action of one of the motion models, several in a row, a video to follow, or a motion file.
 
 import { ask, upload } from "./api.js";
 import { $, calm, complain, make, say } from "./dom.js";
@@ -6,24 +6,17 @@ import { on, scene, tell } from "./scene.js";
 
 const SUITS = { fair: ["~", "possible with flaws"], poor: ["!", "does not suit this photo"] };
 let fits = {};
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries.filter((one) => one.isIntersecting)) {
+    const action = encodeURIComponent(entry.target.dataset.action);
+    entry.target.style.backgroundImage = `url("api/actions/${action}.webp?model=${encodeURIComponent(scene.model)}")`;
+    seen.unobserve(entry.target);
+  }
+});
 
 export function setUpActions(facts) {
-  const seen = new IntersectionObserver((entries) => {
-    for (const entry of entries.filter((one) => one.isIntersecting)) {
-      entry.target.style.backgroundImage = `url("api/actions/${entry.target.dataset.action}.webp")`;
-      seen.unobserve(entry.target);
-    }
-  });
-  for (const { id, label } of facts.actions) {
-    const strip = make("span", { className: "strip" });
-    strip.dataset.action = id;
-    const button = make("button", { type: "button", className: "action" }, strip, make("span", { textContent: label }));
-    button.dataset.action = id;
-    button.setAttribute("aria-pressed", "false");
-    button.addEventListener("click", () => choose(id));
-    $("actions").append(button);
-    seen.observe(strip);
-  }
+  listActions(facts.models[0]);
+  setUpModels(facts.models);
   setUpPause();
   for (const [value, label] of Object.entries(facts.sizes)) $("size").append(make("option", { value, textContent: label }));
   $("in-a-row").addEventListener("change", () => {
@@ -38,6 +31,35 @@ export function setUpActions(facts) {
   });
   setUpView();
   on("person", judge);
+}
+
+/** Show the actions of a model. */
+function listActions(model) {
+  scene.model = model.id;
+  scene.fps = model.fps;
+  scene.actions = [];
+  $("actions").replaceChildren();
+  for (const { id, label } of model.actions) {
+    const strip = make("span", { className: "strip" });
+    strip.dataset.action = id;
+    const button = make("button", { type: "button", className: "action" }, strip, make("span", { textContent: label }));
+    button.dataset.action = id;
+    button.setAttribute("aria-pressed", "false");
+    button.addEventListener("click", () => choose(id));
+    $("actions").append(button);
+    seen.observe(strip);
+  }
+}
+
+function setUpModels(models) {
+  $("model-label").hidden = models.length === 1;
+  for (const { id, label } of models) $("model").append(make("option", { value: id, textContent: label }));
+  $("model").addEventListener("change", () => {
+    listActions(models.find((model) => model.id === $("model").value));
+    $("action-why").textContent = "";
+    changed();
+    judge();
+  });
 }
 
 function choose(id) {
@@ -133,6 +155,7 @@ function setUpPause() {
 async function judge() {
   fits = {};
   mark();
+  if (scene.model) return; // the built-in actions alone are judged
   try {
     fits = await ask("suitability");
     mark();

@@ -3,7 +3,7 @@
 import { begin } from "./api.js";
 import { setUpActions } from "./actions.js";
 import { setUpColors } from "./colors.js";
-import { complain } from "./dom.js";
+import { $, complain } from "./dom.js";
 import { setUpPerson } from "./person.js";
 import { setUpPreview } from "./preview.js";
 
@@ -12,6 +12,7 @@ try {
   setUpPreview();
   setUpColors();
   setUpActions(facts);
+  if (facts.server) $("privacy").textContent = `Photos are sent to ${facts.server}, which draws the videos.`;
   setUpPerson(facts);
   document.body.dataset.ready = "true";
 } catch (error) {

@@ -2,6 +2,8 @@
 
 export const scene = {
   actions: [],
+  model: "",
+  fps: 25, // of the model's motions
   motion: "",
   driving: "",
   seconds: 4,
@@ -14,7 +16,6 @@ export const scene = {
   moment: 0.35,
 };
 export const tried = { upper: new Set(), lower: new Set() };
-const FPS = 25; // of motions of actions
 const listeners = new Map();
 
 export function on(event, listener) {
@@ -32,9 +33,10 @@ export function asked(garments) {
   const fade = (garment) => (color("colors", garment) ? color("fades", garment) : "");
   return {
     actions: scene.motion || scene.driving ? [] : scene.actions,
+    model: scene.model,
     motion: scene.motion,
     driving: scene.driving,
-    frames: scene.actions.length && !scene.motion && !scene.driving ? Math.round(scene.seconds * FPS) : null,
+    frames: scene.actions.length && !scene.motion && !scene.driving ? Math.round(scene.seconds * scene.fps) : null,
     yaw: scene.yaw,
     upper: color("colors", "upper"),
     lower: color("colors", "lower"),

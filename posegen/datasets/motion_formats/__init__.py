@@ -47,7 +47,7 @@ FORMATS: dict[str, Format] = {
     "pare": Format("PARE's tracks of a video, or folder of an image each", estimators.is_pare, estimators.find_vibe),
     "vibe": Format("VIBE's tracks of a video", estimators.is_vibe, estimators.find_vibe),
 }
-"""By name; the first that matches is it."""
+"""Formats by name; the first that matches is taken."""
 
 __all__ = ["FORMATS", "Format", "ImportOptions", "MotionSource", "detect", "read"]
 
@@ -92,11 +92,11 @@ _REFUSED: dict[bytes, str] = {
     b":FULLY-SPECIFIED": "an AMC file, which needs an ASF skeleton: take the BVH version of the data set",
     b"PathFileType": "a TRC file of markers: fit a skeleton to them and export BVH",
 }
-"""What is known and not read, by how its files start, with what to do."""
+"""Known formats that are not read, by the first bytes of their files, with advice."""
 
 
 def _why_unknown(probe: Probe) -> str:
-    """Why a file is of no format, in one line: what is known of it, whether it is cut off, or what it holds."""
+    """Explain in one line why a file has no known format: a refused format, a truncated file, or its content."""
     path = probe.path
     if path.is_dir():
         return f"{path} is of no known format: expected one of {', '.join(FORMATS)}"

@@ -1,4 +1,4 @@
-"""Which way is up in a file of motions: told by the body, from hips to head with the feet below."""
+"""Find the vertical axis of a file of motions, from the body: from hips to head with the feet below."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TO_Y_UP: dict[str, np.ndarray] = {
     "-z": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
     "-x": np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
 }
-"""By the axis that is up in a file: the rotation (3, 3) to the world's axes, y up."""
+"""Rotations (3, 3) to the world's axes, y up, by the axis that is up in a file."""
 
 _NAMES = tuple(TO_Y_UP)
 _AXES = np.stack([TO_Y_UP[name].T @ (0.0, 1.0, 0.0) for name in _NAMES])  # (6, 3): what is up, in the file's axes
@@ -36,14 +36,14 @@ _LYING = 0.3  # of the body's height: how far the pelvis of who lies is above it
 
 @dataclass(frozen=True)
 class Up:
-    """Which axis of a file is up."""
+    """Vertical axis of a file."""
 
     axis: str
     """One of `TO_Y_UP`."""
     reason: str
-    """Who says so, in a few words."""
+    """Reason for the choice, in a few words."""
     note: str = ""
-    """What people should know, in one line; empty where everything is as usual."""
+    """Remark for the user, in one line; empty in the usual case."""
 
 
 def tell_up(joints: np.ndarray, usual: str, asked: UpAxis = "", rest: np.ndarray | None = None) -> Up:
@@ -103,14 +103,14 @@ def _heights(joints: np.ndarray, axis: str) -> np.ndarray:
 
 
 def _feet_on_floor(joints: np.ndarray, axis: str) -> bool:
-    """Whether feet are the lowest joints, at the height 0."""
+    """Return True if feet are the lowest joints, at the height 0."""
     heights = _heights(joints, axis)
     lowest = np.isin(heights.argmin(axis=1), _FEET).mean() > 0.8
     return bool(lowest) and abs(np.quantile(heights[:, _FEET].min(axis=1), 0.05)) < _ON_FLOOR
 
 
 def _lies(joints: np.ndarray, axis: str) -> bool:
-    """Whether a body lies on the height 0."""
+    """Return True if a body lies on the height 0."""
     heights = _heights(joints, axis)
     return abs(np.median(heights.min(axis=1))) < _ON_FLOOR and 0 < np.median(heights[:, 0]) < _LYING
 

@@ -74,7 +74,7 @@ class Bvh:
     """(T, number of channels) float64: degrees and the file's unit."""
     fps: float
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed to read it."""
+    """Changes and guesses made while reading it."""
 
     @property
     def parents(self) -> list[int]:
@@ -84,7 +84,7 @@ class Bvh:
 
 @dataclass(frozen=True)
 class PosedBvh:
-    """What the file's skeleton does."""
+    """Posed skeleton of the file."""
 
     places: np.ndarray
     """(T, J, 3) of each joint, in the file's unit."""
@@ -96,7 +96,7 @@ class PosedBvh:
 
 
 def is_bvh(probe: Probe) -> bool:
-    """Whether a file starts as BVH does."""
+    """Return True if a file starts as BVH does."""
     if not probe.path.is_file():
         return False
     with probe.path.open("rb") as file:
@@ -373,7 +373,7 @@ def _rest(offsets: Sequence[Sequence[float]]) -> np.ndarray:
 
 
 def _is_tpose(rest: np.ndarray) -> bool:
-    """Whether the bones of a skeleton at rest go where those of a T-pose do: its rotations are SMPL's."""
+    """Return True if the bones of a skeleton at rest have the directions of a T-pose: its rotations are SMPL's."""
     bones, usual = (joints[1:] - joints[list(SMPL_24_PARENTS[1:])] for joints in (rest, REST))
     lengths = np.linalg.norm(bones, axis=-1) * np.linalg.norm(usual, axis=-1)
     return bool(((bones * usual).sum(axis=-1) > _TPOSE * lengths).all())
@@ -398,7 +398,7 @@ _AT_ENDS["head"] = "neck"
 
 
 def _end(bvh: Bvh, places: np.ndarray, joint: int) -> np.ndarray | None:
-    """Where the bone (T, 3) from a joint ends, if it has any length."""
+    """Return the end (T, 3) of the bone from a joint; None without a length."""
     for index in np.flatnonzero(np.array(bvh.parents) == joint):
         if np.abs(bvh.joints[index].offset).max() > 0:
             return places[:, index]

@@ -1,4 +1,4 @@
-"""Which joints of a BVH file are those of SMPL-24: told by words in their names, and by how they hang on each other.
+"""Match the joints of a BVH file to SMPL-24, by words in their names and by the hierarchy.
 
 A name is taken apart to words: a namespace, a character's name and a number that all joints share go, and so does the
 side. What is left is looked up among the words of programs and data sets for parts of the body. A word may stand for
@@ -63,7 +63,7 @@ _THIGHS = ("upleg", "upperleg", "thigh", "femur")
 
 @dataclass(frozen=True)
 class Naming:
-    """Which joint of a file each of SMPL-24 is."""
+    """Joint of the file for each joint of SMPL-24."""
 
     joints: dict[str, int]
     """Index in the file by SMPL-24 name; those that the file lacks are missing."""
@@ -71,7 +71,7 @@ class Naming:
 
 @dataclass(frozen=True)
 class _Word:
-    """What a joint's name says."""
+    """Meaning of a joint's name."""
 
     side: str
     """left, right or nothing."""
@@ -111,7 +111,7 @@ def understand(names: Sequence[str], parents: Sequence[int], offsets: np.ndarray
 
 
 END_SITE = "End Site"
-"""What the end of a bone is called, which is no joint."""
+"""Name of the end of a bone, which is no joint."""
 
 
 def _find_given(names: Sequence[str], given: Mapping[str, str]) -> dict[str, int]:

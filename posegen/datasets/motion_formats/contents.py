@@ -1,4 +1,4 @@
-"""What is in a file of arrays, not run: ``.npz``, ``.npy``, a pickle or PyTorch's ``.pt``."""
+"""Read files of arrays without running their code: ``.npz``, ``.npy``, a pickle or PyTorch's ``.pt``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from posegen.io.pickles import MAX_BYTES, may_be_pickle, read_pickle, read_pickl
 from posegen.motion.motion import ARCHIVE_ERRORS, read_array_header
 
 TORCH_SUFFIXES = frozenset((".pt", ".pth"))
-"""How files of PyTorch are called."""
+"""Suffixes of PyTorch's files."""
 
 
 class NpzFields(Mapping[str, Any]):
@@ -50,7 +50,7 @@ class NpzFields(Mapping[str, Any]):
 
 
 def _is_pickled(archive: zipfile.ZipFile, entry: str) -> bool:
-    """Whether an array is one of objects, which NumPy pickles."""
+    """Return True if an array has objects, which NumPy pickles."""
     try:
         with archive.open(entry) as stream:
             return read_array_header(stream)[1].kind == "O"
@@ -59,7 +59,7 @@ def _is_pickled(archive: zipfile.ZipFile, entry: str) -> bool:
 
 
 def _unpickle(content: bytes, place: str) -> Any:
-    """What an array of objects holds; of a single one, the object itself."""
+    """Return the content of an array of objects; of a single one, the object itself."""
     stream = io.BytesIO(content)
     shape, _ = read_array_header(stream)
     try:

@@ -1,4 +1,4 @@
-"""What VIBE and PARE write: a joblib pickle ``{track: {field: array}}`` a video, or PARE's one file an image.
+"""Files of VIBE and PARE: a joblib pickle ``{track: {field: array}}`` per video, or PARE's one file per image.
 
 Fields that are read: ``pose`` or ``pred_pose`` (see `posegen.datasets.motion_formats.smpl_poses`), ``frame_ids`` (n,),
 ``bboxes`` (n, 4) with the centre first, ``orig_cam`` (n, 4) sx, sy, tx, ty of the weak camera in the whole image, and
@@ -46,12 +46,12 @@ _GENERIC = ("vibe_output", "pare_output")  # files that are called so in a folde
 
 
 def is_vibe(probe: Probe) -> bool:
-    """Whether a file has tracks, and not PARE's."""
+    """Return True if a file has tracks that are not PARE's."""
     return bool(_tracks(probe.pickled)) and not is_pare(probe)
 
 
 def is_pare(probe: Probe) -> bool:
-    """Whether a file has tracks with PARE's fields, or a folder has one such file an image."""
+    """Return True if a file has tracks with PARE's fields, or a folder has one such file per image."""
     if probe.path.is_dir():
         images = _images(probe.path)
         return bool(images) and "pred_pose" in _mapping(read_motion_pickle(images[0]))
@@ -179,7 +179,7 @@ def root_places(track: Track, options: ImportOptions, place: str) -> np.ndarray:
 
 
 def is_phalp(probe: Probe) -> bool:
-    """Whether a file has, by picture, the people that PHALP or 4D-Humans found in it."""
+    """Return True if a file lists, by picture, the people that PHALP or 4D-Humans found."""
     frames = list(_mapping(probe.pickled).values())
     return bool(frames) and all(isinstance(frame, dict) and {"smpl", "time"} <= frame.keys() for frame in frames)
 

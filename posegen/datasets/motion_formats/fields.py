@@ -1,4 +1,4 @@
-"""What fields a file of motions has, with shapes, types and units: what its readers rely on, for people to see."""
+"""List the fields of a file of motions, with shapes, types and units, as far as its readers rely on them."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _NAME = re.compile(r"(P\d+)G\d+R\d+F\d+T\d+A\d+")
 
 
 def is_humanact12(probe: Probe) -> bool:
-    """Whether a file is one of the two."""
+    """Return True if a file is one of the two."""
     return probe.arrays >= _ARRAYS or (isinstance(probe.pickled, dict) and probe.pickled.keys() >= _LISTS)
 
 

@@ -87,7 +87,7 @@ JOINT_LAYOUTS: tuple[JointLayout, ...] = (
     JointLayout("MotionBERT's joints", (17, 3), _from_h36m, "-y"),
     JointLayout("HumanML3D's features", (_NUM_FEATURES,), _from_features),
 )
-"""By the shape of an array with an entry a frame."""
+"""Layouts by the shape of an array's entry per frame."""
 
 REFUSED: dict[tuple[int, ...], str] = {
     (251,): "KIT-ML's 251 features: make joints of them (recover_from_ric) of SMPL's 22 or 24 joints",
@@ -95,7 +95,7 @@ REFUSED: dict[tuple[int, ...], str] = {
     (25, 6): "rotations of MDM or ACTOR: write joints, (n, 22, 3)",
     (18, 3): "Action2Motion's 18 joints of NTU: write SMPL's 24 joints, or take the files that NTU13 is made of",
 }
-"""What is known and not read, by shape, with what to do."""
+"""Known shapes that are not read, with advice."""
 
 
 def _layout_of(value: Any) -> JointLayout | None:
@@ -118,13 +118,13 @@ def _arrays(content: Any) -> dict[str, np.ndarray]:
 
 
 def is_joint_array(probe: Probe) -> bool:
-    """Whether a file is an array of joints, or MDM's results."""
+    """Return True if a file is an array of joints, or MDM's results."""
     arrays = _arrays(probe.content)
     return bool(arrays) and (_layout_of(next(iter(arrays.values()))) is not None)
 
 
 def refusal(probe: Probe) -> str:
-    """Why an array that is known is not read, and what to do; nothing where it is not known."""
+    """Explain why a known array is not read, with advice; empty for unknown ones."""
     arrays = _arrays(probe.content)
     shape = next(iter(arrays.values())).shape if arrays else ()
     return REFUSED.get(shape[1:], "")

@@ -18,14 +18,14 @@ from posegen.errors import MotionError
 from posegen.motion.motion import Motion
 
 NTU13_ACTIONS = dict(zip(NTU13_CODES, NTU13, strict=True))
-"""By NTU RGB+D's number; a label is the place in this order."""
+"""Actions by NTU RGB+D's number; a label is the index in this order."""
 
 _LIST = "ntu_vibe_list.txt"
 _NAME = re.compile(r".*?(P\d{3})?(?:R\d{3})?A(\d{3})\D*", re.DOTALL)
 
 
 def is_ntu13(probe: Probe) -> bool:
-    """Whether a folder has the list."""
+    """Return True if a folder has the list."""
     return (probe.path / _LIST).is_file()
 
 

@@ -13,7 +13,7 @@ from posegen.motion.motion import Motion, read_motion
 
 
 def is_own(probe: Probe) -> bool:
-    """Whether a file has a motion's arrays."""
+    """Return True if a file has a motion's arrays."""
     return probe.arrays >= {"joints", "valid", "fps"}
 
 
@@ -34,7 +34,7 @@ def _at_rate(motion: Motion, options: ImportOptions, place: str) -> Motion:
 
 
 def is_dataset(probe: Probe) -> bool:
-    """Whether a folder has a dataset's manifest."""
+    """Return True if a folder has a dataset's manifest."""
     return (probe.path / MANIFEST).is_file()
 
 

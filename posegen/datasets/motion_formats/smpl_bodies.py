@@ -38,23 +38,23 @@ from posegen.skeletons import SMPL_24
 
 @dataclass(frozen=True)
 class SmplLayout:
-    """What a program calls its fields."""
+    """Field names of a program."""
 
     pose: str
     """Rotations of the joints; with those of the root where `root` is empty."""
     root: str = ""
     """Rotation of the root."""
     trans: tuple[str, ...] = ()
-    """Where the root goes, in metres; the first that is there. Without one it stays where it is."""
+    """Field of the root's position, in metres; the first that exists. Without one the root stays in place."""
     up: str = "y"
     """The axis that is up, usually: ``-y`` in a camera's axes."""
     scale: str = ""
-    """What `trans` is divided by."""
+    """Field that `trans` is divided by."""
     needed: tuple[str, ...] = ()
     """Other fields that tell it from others."""
 
     def fits(self, fields: Any) -> bool:
-        """Whether something has these fields."""
+        """Return True if an object has these fields."""
         names = [name for name in (self.pose, self.root, *self.needed) if name]
         return isinstance(fields, Mapping) and all(fields.get(name) is not None for name in names)
 
@@ -69,7 +69,7 @@ SMPL_LAYOUTS: dict[str, SmplLayout] = {
     "TRAM": SmplLayout("pred_rotmat", trans=("pred_trans",), up="-y"),
     "ROMP": SmplLayout("smpl_thetas", trans=("cam_trans",), up="-y"),
 }
-"""By who writes it; the first that fits is it."""
+"""Layouts by the program that writes them; the first that fits is taken."""
 
 _WORLD_FIRST = ("smpl_params_global", "pred_smpl_params_global", "smpl_params_incam", "pred_smpl_params_incam")
 _Y_UP = _WORLD_FIRST[:2]  # GVHMR's world
@@ -85,26 +85,26 @@ class _Body:
     """A body in a file."""
 
     name: str
-    """Where it is: the keys that lead to it."""
+    """Location in the file: the keys that lead to it."""
     layout: SmplLayout
     fields: Mapping[str, Any]
     up: str
     person: int | None = None
-    """Which of several in the same arrays."""
+    """Index of the person, if several are in the same arrays."""
 
 
 def is_smpl(probe: Probe) -> bool:
-    """Whether a file has the fields of one of `SMPL_LAYOUTS`, at its top or in dicts inside."""
+    """Return True if a file has the fields of one of `SMPL_LAYOUTS`, at its top or in dicts inside."""
     return next(_find_bodies(probe.content), None) is not None
 
 
 def is_amass(probe: Probe) -> bool:
-    """Whether a file is an ``.npz`` with AMASS' arrays."""
+    """Return True if a file is an ``.npz`` with AMASS' arrays."""
     return probe.arrays >= {"poses", "trans"}
 
 
 def is_wham(probe: Probe) -> bool:
-    """Whether a file has WHAM's tracks with their places in the world."""
+    """Return True if a file has WHAM's tracks with their positions in the world."""
     return any(body.layout.needed == ("trans_world",) for body in _find_bodies(probe.content))
 
 
@@ -173,7 +173,7 @@ def _split_people(body: _Body, place: str) -> Iterator[_Body]:
 
 
 def _has_people(pose: np.ndarray) -> bool:
-    """Whether the first axis of rotations is that of people."""
+    """Return True if the first axis of rotations is that of people."""
     if pose.shape[-2:] == (3, 3):
         return pose.ndim == 5
     return pose.ndim == 4 or (pose.ndim == 3 and pose.shape[-1] in (*_AXIS_ANGLES[1:], *_SIX[1:]))
@@ -245,7 +245,7 @@ def _as_smpl(parts: list[np.ndarray], place: str, layout: SmplLayout) -> np.ndar
 
 
 def _are_columns(joints: np.ndarray) -> bool:
-    """Whether six numbers (T, J, 6) are no rows of rotations."""
+    """Return True if six numbers (T, J, 6) are columns of rotations, not rows."""
     rows = joints.reshape(*joints.shape[:-1], 2, 3)
     return bool(np.abs(rows @ rows.swapaxes(-1, -2) - np.eye(2)).max() > 0.05)
 

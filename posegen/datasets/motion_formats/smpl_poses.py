@@ -14,7 +14,7 @@ from posegen.motion.motion import MAX_FRAMES
 from posegen.skeletons import SMPL_24, joint_indices
 
 POSE_SHAPES = "(n, 72), (n, 24, 3), (n, 24, 3, 3) or (n, 24, 6)"
-"""What a pose may look like: axis-angles, matrices, or two rows or columns of them."""
+"""Accepted shapes of a pose: axis-angles, matrices, or two rows or columns of them."""
 
 _LARGEST_ANGLE = 2 * np.pi + 0.01  # radians
 _FULL_TURNS = 0.05  # share of angles beyond it: those of a root that turns on and on, or of a joint that was fitted so
@@ -61,7 +61,8 @@ def _from_axis_angles(value: np.ndarray, place: str, field: str) -> np.ndarray:
 
 
 def _is_body(points: np.ndarray) -> bool:
-    """Whether (n, 24, 3) are joints: limbs keep their lengths, are alike on both sides and in a body's proportions."""
+    """Return True if (n, 24, 3) are joints: limbs keep their lengths, are alike on both sides and in a body's
+    proportions."""
     lengths = bone_lengths(points)[:, _LIMBS]  # (n, 8)
     typical = np.median(lengths, axis=0)
     if not typical.all():
@@ -107,5 +108,5 @@ _READERS: dict[tuple[int, ...], Callable[[np.ndarray, str, str], np.ndarray]] = 
 
 
 def _distance(rows: np.ndarray) -> float:
-    """How far vectors (..., K, 3) are from orthonormal ones."""
+    """Measure the distance of vectors (..., K, 3) from orthonormal ones."""
     return float(np.abs(rows @ rows.swapaxes(-1, -2) - np.eye(rows.shape[-2])).max())

@@ -1,4 +1,4 @@
-"""What all importers share: where a motion comes from, what the user says of it, and axes."""
+"""Common parts of all importers: the source of a motion, the user's options, and axes."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ CAMERA_TO_WORLD: np.ndarray = np.diag((1.0, -1.0, -1.0))
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
-    """What files do not say of themselves."""
+    """Options for values that files do not state."""
 
     fps: float | None = None
     """Frames per second of what has no rate of its own."""
     overrule: bool = True
-    """Whether `fps` takes the place of the rate that a file states: not where it is said of several files."""
+    """True if `fps` overrides the rate that a file states; False if it is given for several files."""
     root: Literal["zero", "weak-camera"] = "zero"
-    """Where the root of an estimator's motion is: at one place, or where the camera that was fitted to each frame puts
-    it. The camera's depth is known up to the focal length alone, and jumps as boxes do."""
+    """Root of an estimator's motion: at one place, or at the position of the camera that was fitted to each frame. The
+    camera's depth is known up to the focal length alone, and jumps as boxes do."""
     unit: float | None = None
     """Metres of a BVH file's unit; by default the usual one that the body's height tells."""
     height: float | None = None
     """Metres: of the body, which then tells the unit of a BVH file or of joints without one."""
     guess_height: bool = False
-    """Whether a body of nobody's height in any unit is taken for one of 1.70 m, instead of an error."""
+    """True to take a body of implausible height in every unit for one of 1.70 m, instead of raising an error."""
     up: UpAxis = ""
     """The axis that is up in files that stand in the world; by default the body tells."""
     joints: Mapping[str, str] = field(default_factory=dict)
@@ -63,9 +63,9 @@ class MotionSource:
     """Reads it. Raises MotionError, in one line with file and field, where it is broken."""
     person: str | None = None
     action: str | None = None
-    """Where the file, or its name, says so."""
+    """Action, if the file or its name states it."""
     split: Split | None = None
-    """Where those who made the data say so."""
+    """Split, if the publisher of the data states it."""
 
 
 class Probe:
@@ -81,12 +81,12 @@ class Probe:
 
     @cached_property
     def pickled(self) -> Any:
-        """What is in a pickle, None for anything else. Raises MotionError where it would run something."""
+        """Content of a pickle, None for other files. Raises MotionError if it would run code."""
         return self.content if self.path.suffix.lower() not in (".npy", *TORCH_SUFFIXES) and not self.arrays else None
 
     @cached_property
     def content(self) -> Any:
-        """What is in a file of arrays, see `read_content`."""
+        """Content of a file of arrays, see `read_content`."""
         return read_content(self.path)
 
 
@@ -95,9 +95,9 @@ class Format:
     """A format of motion files."""
 
     summary: str
-    """What it is, in a few words."""
+    """Short description."""
     matches: Callable[[Probe], bool]
-    """Whether a file or folder, by its content, has this format."""
+    """Return True if a file or folder has this format, by its content."""
     find: Callable[[Path, ImportOptions], list[MotionSource]]
     """The motions in it. Raises MotionError where it is broken as a whole."""
     actions: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ _BOX = 2  # a box' centre comes first
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """What an estimator saw of somebody, in n frames of a video."""
+    """Track of a person by an estimator, in n frames of a video."""
 
     frames: np.ndarray
     """(n,) int: increasing numbers of the frames in the video."""

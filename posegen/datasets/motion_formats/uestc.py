@@ -54,7 +54,7 @@ _ALL_AROUND = 8  # the view of a camera that goes around: it has no front
 
 
 def is_uestc(probe: Probe) -> bool:
-    """Whether a folder has the pickle and the names."""
+    """Return True if a folder has the pickle and the names."""
     return (probe.path / _CACHE).is_file() and (probe.path / "info" / "names.txt").is_file()
 
 
@@ -129,7 +129,7 @@ def _plain(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Clip:
-    """What the lists say of a clip."""
+    """Entry of a clip in the lists."""
 
     place: str
     count: int
@@ -163,6 +163,6 @@ def _load(fields: dict[str, Any], clip: _Clip, options: ImportOptions) -> Motion
 
 
 def _turn(view: int) -> np.ndarray:
-    """What turns a view to the front (3, 3): 45 degrees a view about y, in the camera's axes."""
+    """Return the rotation (3, 3) of a view to the front: 45 degrees per view about y, in the camera's axes."""
     axis = torch.tensor((0.0, 1.0, 0.0), dtype=torch.float64)
     return rotations.twist(axis, torch.tensor(-view * torch.pi / 4, dtype=torch.float64)).numpy()

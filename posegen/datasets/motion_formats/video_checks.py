@@ -1,4 +1,4 @@
-"""What can be told of a video from an estimator's tracks: whether one person is in view and the camera stands still."""
+"""Check a video by an estimator's tracks: a single person in view, and a still camera."""
 
 from __future__ import annotations
 

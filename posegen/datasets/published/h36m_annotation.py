@@ -75,7 +75,7 @@ _MAX_BYTES = 2**27  # of the annotation of one view
 
 @dataclass(frozen=True)
 class ViewRows:
-    """What is known of a view."""
+    """Rows of a view in the annotation."""
 
     world: np.ndarray
     """(T, 32, 3) millimetres in the world."""
@@ -88,7 +88,7 @@ class ViewRows:
     frames: np.ndarray
     """(T,): numbers of the frames in the video, from 1."""
     measured: bool = True
-    """Whether `world` is where the person was."""
+    """True if `world` is the measured position of the person."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -219,7 +219,7 @@ class Annotation:
 
     @cached_property
     def views(self) -> dict[CameraView, np.ndarray]:
-        """By view, the numbers (T,) of its rows in the order of its frames. Views that nobody knows are left out."""
+        """Row numbers (T,) of each view in the order of its frames. Unknown views are left out."""
         with self._open() as file:
             person, action, subaction, camera, frame = (
                 file[name][:].astype(np.int64) for name in ("p_ids", "action", "subaction", "camera_id", "f_ids")
@@ -276,7 +276,7 @@ def motion_of_view(rows: ViewRows) -> Motion:
 
 
 def picture_path(view: CameraView, frame: int, folder: str = "imageSequence") -> PurePosixPath:
-    """Where published code has a picture, inside the dataset's folder; frames count from 1."""
+    """Return the path of a picture in published code, inside the dataset's folder; frames count from 1."""
     take = view.take
     place = PurePosixPath("processed", "all", take.subject, take.folder, folder, view.camera)
     return place / f"img_{frame:06}.jpg"

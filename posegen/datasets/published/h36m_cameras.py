@@ -57,12 +57,12 @@ class LensCamera:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What ``metadata.xml`` says."""
+    """Content of ``metadata.xml``."""
 
     names: dict[Take, str]
-    """How files are called, without camera and ending."""
+    """File names, without camera and ending."""
     cameras: dict[tuple[str, str], LensCamera]
-    """By person and camera."""
+    """Cameras by person and name."""
 
 
 def read_metadata(path: Path) -> Metadata:
@@ -110,7 +110,7 @@ def _read_cameras(text: str, path: Path) -> dict[tuple[str, str], LensCamera]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a video's cameras and positions come to."""
+    """Keypoints, world positions and camera parameters of a video."""
 
     keypoints: np.ndarray
     """(T, 32, 2) pixels."""

@@ -1,4 +1,4 @@
-"""How Human3.6M (Ionescu et al., 2014) names its people, actions, cameras and files."""
+"""Names of people, actions, cameras and files in Human3.6M (Ionescu et al., 2014)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ H36M_SUBJECTS: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8", "S9", "S11")
 """People whose poses are published."""
 
 TEST_SUBJECTS: tuple[str, ...] = ("S9", "S11")
-"""Those who are held out by everybody."""
+"""Subjects that are held out in all publications."""
 
 CAMERAS: tuple[str, ...] = ("54138969", "55011271", "58860488", "60457274")
 """Around the room; the same ones for everybody, in other places."""
@@ -35,7 +35,7 @@ H36M_ACTIONS: dict[int, str] = {
     15: "WalkingDog",
     16: "WalkingTogether",
 }
-"""By number; 1 is a calibration that nobody learns."""
+"""Actions by number; 1 is a calibration that is not learned."""
 
 H36M_FPS = 50.0
 H36M_JOINTS = 32
@@ -66,7 +66,7 @@ _ALL_WORDS = {"_ALL", "_All", *H36M_ACTIONS.values(), *(word for words in _WORDS
 
 @dataclass(frozen=True, order=True)
 class Take:
-    """What one person does once, seen by four cameras."""
+    """Take: one performance of one person, seen by four cameras."""
 
     subject: str
     action: int
@@ -129,7 +129,7 @@ def names_of(take: Take) -> list[str]:
 
 
 def belongs(name: str, subject: str, kind: str) -> bool:
-    """Whether a file, by its name and the folders that it is in, is one of an archive of a person."""
+    """Return True if a file belongs to an archive of a person, by its name and folders."""
     place = PurePosixPath(name)
     match = _FILE.fullmatch(place.name)
     others = [part for part in place.parts[:-1] if re.fullmatch(r"S\d+", part) and part != subject]
@@ -143,5 +143,5 @@ def belongs(name: str, subject: str, kind: str) -> bool:
 
 
 def example(kind: str) -> str:
-    """What files of an archive look like, for messages."""
+    """Return an example of an archive's file names, for messages."""
     return {VIDEOS: "'Walking 1.54138969.mp4'", WORLD_POSES: "'Walking 1.cdf'"}.get(kind, "'Walking 1.54138969.cdf'")

@@ -36,7 +36,8 @@ _KNOWN: dict[PersonClass, str] = {
     ),
 }
 CLASS_TABLE: dict[str, PersonClass] = {name: kind for kind, names in _KNOWN.items() for name in names.split()}
-"""What each class of a set is to the person parser. Suits are jackets in Clothing Co-Parsing, and jumpers sweaters."""
+"""Class of the person parser for each class of a set. Suits are jackets in Clothing Co-Parsing, and jumpers
+sweaters."""
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 

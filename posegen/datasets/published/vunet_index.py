@@ -52,7 +52,7 @@ _NOBODY = ("-1", "0000")  # Market's pictures of no person, or of parts of sever
 class _Layout:
     joints: tuple[str, ...]
     name: re.Pattern[str]
-    """How a picture's name tells who it shows, and in which clothes."""
+    """Pattern of a picture's name, with the person and the clothes."""
 
 
 _LAYOUTS: dict[DatasetName, _Layout] = {
@@ -77,7 +77,7 @@ class IndexedImage:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether the picture's name does not tell who it shows."""
+        """True if the picture's name does not tell the person."""
         return bool(self.person) and self.person == _without_ending(self.path)
 
 
@@ -146,7 +146,7 @@ def _check_names(images: list[str], dataset: DatasetName, path: Path) -> None:
 
 
 def _joint_names(content: dict[str, Any], usual: tuple[str, ...], count: int, path: Path) -> tuple[str, ...]:
-    """What the index calls its joints, or the dataset's own order."""
+    """Return the index's names of its joints, or the dataset's own order."""
     order = content.get("joint_order")
     names = usual if order is None else tuple(_full_name(str(name)) for name in order)
     if len(names) != count:

@@ -13,16 +13,16 @@ __all__ = ["ACTIONS", "Action", "ActionTake", "Footing", "Performance"]
 
 @dataclass(frozen=True)
 class Action:
-    """What somebody can do, facing +z to begin with."""
+    """Action of a person who faces +z at the beginning."""
 
     perform: Perform
     yaw: float = 0.0
     """Degrees from the camera to their left by which they are turned in the studio: what would point into the camera
     is seen from the side."""
     fists: bool = False
-    """Whether the hands are closed."""
+    """True if the hands are closed."""
     seconds: float = ActionTake.period
-    """How long the studio shows it: whole repetitions, from rest to rest."""
+    """Length of the action in the studio: whole repetitions, from rest to rest."""
 
 
 _YAWS = {

@@ -14,7 +14,7 @@ from posegen.skeletons import SMPL_24
 from posegen.synthetic.actions.take import SIDES
 
 STANCE = np.radians(4.0)
-"""How far straight legs are spread at rest."""
+"""Angle of straight legs at rest, in radians from the vertical."""
 
 BodyAngles = dict[str, np.ndarray]
 """Curves by channel name: (T,) float64 radians."""

@@ -1,4 +1,4 @@
-"""What choreography is written with: curves over a clip's phase, and channels that leave their rest and return.
+"""Building blocks of choreography: curves over a clip's phase, and channels that leave their rest and return.
 
 A curve is an array (T,) over the frames, or a number that holds throughout. Angles are in degrees here.
 """

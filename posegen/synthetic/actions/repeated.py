@@ -183,4 +183,4 @@ REPEATED: dict[str, Perform] = {
         "bend": _bend, "raise_arms": _raise_arms, "punch": _punch, "turn": _turn_around, "idle": _idle,
     }.items()
 }  # fmt: skip
-"""What performs each of these actions, by name."""
+"""Performers of the repeated actions, by name."""

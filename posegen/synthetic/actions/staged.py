@@ -199,4 +199,4 @@ STAGED: dict[str, Perform] = {
         "boxing_guard": _boxing_guard,
     }.items()
 }  # fmt: skip
-"""What performs each of these actions, by name."""
+"""Performers of the staged actions, by name."""

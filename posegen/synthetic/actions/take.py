@@ -14,7 +14,7 @@ SIDES = ("left", "right")
 
 @dataclass(frozen=True)
 class ActionTake:
-    """How an action is done. The defaults are those of a performer who varies nothing, as in the studio."""
+    """Variation of an action. The defaults are those of a performer who varies nothing, as in the studio."""
 
     time: np.ndarray
     """(T,) seconds of each frame."""
@@ -22,9 +22,9 @@ class ActionTake:
     """Seconds from rest to rest, of actions that begin and end there."""
     tempo: float = 1.0
     size: float = 1.0
-    """How fast and how far the performer moves, in relation to others."""
+    """Speed and range of the movement, relative to other performers."""
     side: str = "right"
-    """Which arm or leg does what one of them does."""
+    """Side of the arm or leg that acts, if only one does."""
     start: float = 0.0
     """Radians: the phase at which actions that repeat begin."""
     noise: np.ndarray | float = 0.0
@@ -48,7 +48,7 @@ class ActionTake:
 
 
 class Footing(NamedTuple):
-    """Which foot stands, and where."""
+    """Standing foot and its position."""
 
     support: np.ndarray
     """(T,): 1 where the left foot stands, 0 where the right one does, 0.5 where both do."""
@@ -57,7 +57,7 @@ class Footing(NamedTuple):
 
 
 class Performance(NamedTuple):
-    """What an action makes of a take."""
+    """Body angles and footing of a take of an action."""
 
     rotations: Tensor
     """(T, 24, 3, 3) float64 of each joint of SMPL-24 in its parent's axes; the root's in the world's."""

@@ -19,7 +19,7 @@ Vector = tuple[float, float, float]
 
 
 class Material(IntEnum):
-    """What a surface is made of; 0 is kept for the background."""
+    """Materials of surfaces; 0 is kept for the background."""
 
     SKIN = 1
     FACE = 2
@@ -42,7 +42,7 @@ class Part:
     stretch: Vector = (1.0, 1.0, 1.0)
     """Factors along the shape's own x, y (from start to end) and z."""
     cut: float = np.inf
-    """Where the shape is cut off flat, as an open sleeve is: distance from the start along its axis."""
+    """Position of the flat cut of an open end, such as a sleeve's: distance from the start along its axis."""
 
 
 @dataclass(frozen=True)

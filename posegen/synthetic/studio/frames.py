@@ -156,7 +156,7 @@ def _wide_blur(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 class _Layers(NamedTuple):
-    """What is laid over the backdrop, as images (h, w, ...) of samples of the window."""
+    """Layers over the backdrop, as images (h, w, ...) of samples of the window."""
 
     color: np.ndarray
     """(h, w, 4) linear RGB and how much of it there is."""

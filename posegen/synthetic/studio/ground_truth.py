@@ -29,7 +29,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of a studio video, frame by frame; shapes and values as in `StudioClip`."""
+    """Ground truth of a studio video, frame by frame; shapes and values as in `StudioClip`."""
 
     keypoints: np.ndarray
     """(T, 18, 3) float32."""
@@ -47,7 +47,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class _Facts:
-    """What the file says of the video as a whole."""
+    """Ground truth of the video as a whole."""
 
     person: str
     action: str

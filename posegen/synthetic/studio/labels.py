@@ -1,4 +1,4 @@
-"""What the studio knows of every frame: joints, person mask, garments and edges."""
+"""Labels of the studio's frames: joints, person mask, garments and edges."""
 
 from __future__ import annotations
 

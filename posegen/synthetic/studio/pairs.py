@@ -71,7 +71,7 @@ class StudioPair:
 
 
 class _Cast(NamedTuple):
-    """What the centres of the pixels of one picture see, as images."""
+    """Surface points seen at the centres of the pixels of one picture, as images."""
 
     shape: np.ndarray
     """(H, W) int: number of the part, -1 beside the person."""
@@ -210,7 +210,7 @@ def _spread(surface: Surface, body: Body, room: Room, frame: int) -> _Cast:
 
 
 def _correspondence(surface: Surface, shapes: Shapes, casts: list[_Cast], room: Room) -> tuple[np.ndarray, np.ndarray]:
-    """Where A has each point of B, (H, W, 2), and whether it shows it, (H, W)."""
+    """Find each point of B in A: positions (H, W, 2), and True where A shows it, (H, W)."""
     height, width = room.camera.canvas
     num_parts = len(shapes.lengths) // 2
     later = surface.pixels >= height * width

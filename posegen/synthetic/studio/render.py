@@ -36,7 +36,7 @@ def require_size(size: tuple[int, int]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class RenderSettings:
-    """How a clip is rendered."""
+    """Settings of a rendered clip."""
 
     size: tuple[int, int] = (384, 256)
     """Height and width in pixels."""
@@ -45,7 +45,7 @@ class RenderSettings:
     yaw: float = 0.0
     """Degrees by which the person is turned from the camera, to their left where it is positive."""
     fists: bool = False
-    """Whether the hands are closed."""
+    """True if the hands are closed."""
     upper_color: Rgb | None = None
     """sRGB, 0 to 255, of the upper garment; the person's own by default."""
     lower_color: Rgb | None = None

@@ -93,7 +93,7 @@ def _turn_like(source: Motion, rest: np.ndarray) -> Tensor:
 
 
 def _follow_feet(source: Motion, still: Motion, person: StudioPerson) -> np.ndarray:
-    """Where the root must be (T, 3) for the feet to stand as they do in the source."""
+    """Compute root positions (T, 3) for which the feet stand as in the source."""
     scale = _leg_length(person.rest) / _leg_length(source.rest)
     heights = _heights(source, floor_height(source.joints))  # (T, 4)
     feet = np.minimum(heights[:, :2], heights[:, 2:])  # (T, 2)
@@ -108,14 +108,14 @@ def _follow_feet(source: Motion, still: Motion, person: StudioPerson) -> np.ndar
 
 
 def _root_height(rise: np.ndarray, still: Motion, person: StudioPerson) -> np.ndarray:
-    """How high the root must be (T,) for the lower sole to be so high (T,), and for nothing to be below the floor."""
+    """Compute root heights (T,) for which the lower sole has the given height (T,), and nothing is below the floor."""
     height = person.height
     root = np.maximum(rise, 0.0) - sole_heights(skeleton_of(still, height), height)
     return np.maximum(root, _FLESH * height - still.joints[:, _OTHERS, 1].min(axis=1))
 
 
 def _heights(source: Motion, floor: float) -> np.ndarray:
-    """How high (T, 4) balls of the feet and ankles are above where they are on a body that stands on the floor."""
+    """Measure the heights (T, 4) of balls of the feet and ankles above their heights on a standing body."""
     assert source.rest is not None
     raised = source.rest[_SOLES, 1] - source.rest[FEET, 1].min()
     return source.joints[:, _SOLES, 1].astype(float) - floor - raised

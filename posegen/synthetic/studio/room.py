@@ -1,4 +1,4 @@
-"""Where a clip is filmed: a level camera before the person, a wall behind, and as much floor as the motion needs."""
+"""Room of a clip: a level camera before the person, a wall behind, and as much floor as the motion needs."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def build_room(joints: np.ndarray, canvas: tuple[int, int]) -> Room:
 
 
 def _sees(camera: PinholeCamera, joints: np.ndarray) -> bool:
-    """Whether all joints are in the image, and not at its very border."""
+    """Return True if all joints are in the image, and not at its very border."""
     x, y, depth = np.moveaxis(camera.project(joints), -1, 0)
     height, width = camera.canvas
     inside = (np.abs(x / (width - 1) - 0.5) < 0.5 - _BORDER) & (np.abs(y / (height - 1) - 0.5) < 0.5 - _BORDER)

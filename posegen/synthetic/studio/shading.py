@@ -75,7 +75,7 @@ def paint(surface: Surface, body: Body, wardrobe: Wardrobe) -> tuple[np.ndarray,
 
 
 def _pattern(pattern: Pattern, bones: np.ndarray, position: np.ndarray, height: float) -> np.ndarray:
-    """How much of the second colour is at each point: 0, 0.5 or 1."""
+    """Return the share of the second colour at each point: 0, 0.5 or 1."""
     if pattern == "plain":
         return np.zeros(len(bones), np.float32)
     x, y, z = position

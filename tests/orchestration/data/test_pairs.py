@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from orchestration.data import pairs
 from orchestration.data.pairs import PairSettings, make_pairs
 from posegen.datasets.refinement import RefinementDataset
 from posegen.errors import ConfigError, DatasetError
@@ -32,6 +34,36 @@ def test_what_is_there_stays(tmp_path):
     made = make_pairs(str(tmp_path), replace(FEW, pairs=3))
     assert made.num_new == 1 and len(made.info.pairs) == 3
     assert all(file.stat().st_mtime_ns == time for file, time in before.items())
+
+
+def test_layers_can_be_moved_by_the_poses_that_are_found(tmp_path, monkeypatch):
+    studio, cut_out = [], pairs._cut_out
+
+    def cut(pair, size):
+        studio.append(cut_out(pair, size))
+        return studio[-1]
+
+    def find(image):
+        index = next(k for k in range(2) if np.array_equal(studio[-1].images[k], image))
+        pose = studio[-1].poses[index]
+        keypoints = pose.keypoints + np.array([off, 0, 0], np.float32) * (pose.keypoints[:, 2:] > 0)
+        return SimpleNamespace(pose=replace(pose, keypoints=keypoints))
+
+    monkeypatch.setattr(pairs, "_cut_out", cut)
+    monkeypatch.setattr(pairs, "find_body", find)
+    off, found = 1.0, replace(FEW, pairs=1, poses="blazepose")
+    make_pairs(str(tmp_path / "near"), found)
+    dataset = RefinementDataset(str(tmp_path / "near"))
+    [entry] = dataset.info.pairs
+    pair = dataset.read(entry)
+    seen = studio[0].poses.keypoints[..., 2] > 0
+    assert np.allclose((pair.poses.keypoints - studio[0].poses.keypoints)[seen], [off, 0, 0], atol=1e-4)
+    assert np.array_equal(pair.target, studio[0].images[1])
+    truth, true = pair.truth, studio[0].source
+    assert np.nanmax(np.abs(truth - true)) < 0.05
+    off = 40.0
+    with pytest.raises(DatasetError, match="sees another pose"):
+        make_pairs(str(tmp_path / "far"), found)
 
 
 def test_equal_settings_give_equal_pairs(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 import numpy as np
@@ -27,8 +28,8 @@ class FullError(Exception):
 class Replicas:
     """Answer what was asked of them, after some failures."""
 
-    def __init__(self, *failures: Exception):
-        self.failures, self.asked = list(failures), []
+    def __init__(self, *failures: Exception, idle: int = 1, busy: int = 0):
+        self.failures, self.asked, self.idle, self.busy = list(failures), [], idle, busy
 
     async def render(self, content, suffix, options):
         self.asked.append((content, suffix, options))
@@ -41,16 +42,24 @@ class Replicas:
         yield b"--frame first"
         yield b"--frame--"
 
+    async def ping(self):
+        if self.failures:
+            raise self.failures.pop(0)
+        if not self.idle:
+            await asyncio.sleep(60)
+
+    async def count_running(self):
+        return self.idle + self.busy
+
+    def is_lost(self, error):
+        return isinstance(error, LostError)
+
+    def is_full(self, error):
+        return isinstance(error, FullError)
+
 
 def client(replicas: Replicas, **options) -> TestClient:
-    gateway = Gateway(
-        replicas.render,
-        replicas.stream,
-        is_lost=lambda error: isinstance(error, LostError),
-        is_full=lambda error: isinstance(error, FullError),
-        **options,
-    )
-    return TestClient(gateway.build(), raise_server_exceptions=False)
+    return TestClient(Gateway(replicas, **options).build(), raise_server_exceptions=False)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +134,23 @@ def test_too_many_requests_are_told_to_come_back(photo):
     assert answer.status_code == 503 and answer.headers["retry-after"] == "5"
 
 
+@pytest.mark.parametrize(
+    ("replicas", "code", "status"),
+    [
+        (Replicas(), 200, "ready"),
+        (Replicas(LostError()), 200, "ready"),  # another replica answers
+        (Replicas(idle=0, busy=2), 200, "busy"),
+        (Replicas(idle=0), 503, "no replica runs"),
+        (Replicas(FullError()), 503, "too many requests wait"),
+    ],
+)
+def test_readiness_asks_a_replica(replicas, code, status, monkeypatch):
+    monkeypatch.setattr("orchestration.serving.gateway._READY_SECONDS", 0.1)
+    answer = client(replicas).get("/ready")
+    assert answer.status_code == code and status in answer.text
+    assert client(replicas).get("/health").status_code == 200
+
+
 def test_a_token_is_wanted_where_there_is_one(photo):
     replicas = Replicas()
     http = client(replicas, token=TOKEN)
@@ -156,14 +182,3 @@ def test_a_photo_beyond_the_limit_is_not_read(photo):
 def test_wrong_settings_are_one_line(changes, message):
     with pytest.raises(ConfigError, match=message):
         ServeSettings(**changes)
-
-
-def test_tokens_come_from_files(tmp_path):
-    file = tmp_path / "token"
-    file.write_text(f"{TOKEN}\n")
-    assert ServeSettings(host="0.0.0.0", token_file=file).read_token() == TOKEN
-    file.write_text("short")
-    with pytest.raises(ConfigError, match="expected a token of 16 or more"):
-        ServeSettings(token_file=file).read_token()
-    with pytest.raises(ConfigError, match="cannot be read"):
-        ServeSettings(token_file=tmp_path / "none").read_token()

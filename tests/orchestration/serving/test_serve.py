@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import socket
@@ -33,6 +34,12 @@ def renderer_processes() -> list[int]:
     return [actor.pid for actor in actors if "ServeReplica:posegen:renderer" in actor.class_name]
 
 
+def status_of(address: str) -> str:
+    """What `/ready` tells."""
+    with urllib.request.urlopen(f"{address}/ready") as answer:
+        return json.load(answer)["status"]
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(280)
 def test_videos_are_served_though_a_replica_dies(ray_session):
@@ -44,7 +51,7 @@ def test_videos_are_served_though_a_replica_dies(ray_session):
     )
     served = start_serving(ServeSettings(port=free_port(), replicas="1", cpus=0.5))
     try:
-        assert urllib.request.urlopen(f"{served.address}/ready").status == 200
+        assert status_of(served.address) == "ready"
         answers = []
 
         def ask(frames: int) -> None:
@@ -56,6 +63,7 @@ def test_videos_are_served_though_a_replica_dies(ray_session):
         asking = threading.Thread(target=ask, args=(400,))
         asking.start()
         time.sleep(1.0)
+        assert status_of(served.address) == "busy"  # its one replica renders
         [renderer] = renderer_processes()
         os.kill(renderer, signal.SIGKILL)
         asking.join(timeout=240)

@@ -8,14 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from posegen.color.garment_recoloring import (
-    GarmentPaint,
-    garment_region,
-    paint_garments,
-    require_separate,
-    shown_color,
-)
-from posegen.color.lab import delta_e_2000, lab_to_linear_rgb, rgb_to_lab
+from posegen.color.garment_recoloring import GarmentPaint, paint_garments
+from posegen.color.garment_regions import garment_region, require_separate
+from posegen.color.lab import delta_e_2000, lab_to_linear_rgb, rgb_to_lab, shown_color
 from posegen.color.palette import parse_color
 from posegen.errors import ColorError, ConfigError
 from posegen.person_classes import PersonClass

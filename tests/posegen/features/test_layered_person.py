@@ -9,8 +9,10 @@ import pytest
 from posegen.color.lab import delta_e_2000, rgb_to_lab
 from posegen.errors import ConfigError
 from posegen.features.body_bones import swap_sides
+from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
-from posegen.features.layered_person import LAYERS, LayeredPerson, hides_hand, order_by_depth
+from posegen.features.layer_drawing import order_by_depth
+from posegen.features.layered_person import LayeredPerson, hides_hand
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 from tests.support.drawn_person import COLORS, ROOM, draw_person, make_pose

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from posegen.errors import ConfigError
+from posegen.features.parser_inputs import crop_affine, person_region
 from posegen.perception.garment_guess import guess_garments, person_probability
 from posegen.perception.garments import garment_masks, garments_of_classes, label_garments
-from posegen.perception.person_parser import PictureParser, fill_person, label_classes
+from posegen.perception.person_parser import PictureParser, drop_strays, fill_person, label_classes
 from posegen.perception.selfie import Selfie
 from posegen.person_classes import PersonClass
 from tests.support.labelled_photos import studio_photos
@@ -64,6 +65,25 @@ def test_scores_beside_the_region_are_of_the_background(parser, photo):
     assert (scores[:, 500:].argmax(axis=-1) == PersonClass.BACKGROUND).all()
 
 
+def test_what_the_mask_shows_below_the_region_is_as_its_border(cached, photo, monkeypatch):
+    """The toes of high shoes lie below it: they were hair, the first of equal scores, and stayed on the ground."""
+
+    class Shoes(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            scores = torch.zeros(len(inputs), 8, *inputs.shape[2:])
+            scores[:, PersonClass.SHOES] = 4 * inputs[:, 21] - 2
+            return scores
+
+    region = crop_affine(person_region(photo.keypoints, (384, 256)), (256, 192))
+    bottom = int((255 - region[1, 2]) / region[1, 1]) + 1
+    longer = np.pad(photo.image, ((0, 100), (0, 0), (0, 0)))
+    mask = np.pad(photo.mask, ((0, 100), (0, 0)))
+    mask[300 : bottom + 20, 100:140] = 255
+    labels = PictureParser(Shoes())(longer, photo.keypoints, mask)
+    assert bottom + 20 < len(longer)
+    assert (labels[bottom + 2 : bottom + 18, 102:138] == PersonClass.SHOES).all()
+
+
 def test_a_picture_is_parsed_without_a_pose(parser, photo):
     labels = parser(photo.image, np.zeros((18, 3), np.float32), photo.mask)
     assert iou(labels > 0, photo.labels > 0) > 0.9 and not (labels == PersonClass.UPPER).any()
@@ -115,6 +135,17 @@ def test_garments_by_heuristic_and_by_parser(cached, photo, monkeypatch):
         labels = label_garments(*clip, method)
         assert labels.shape == (1, 384, 256) and set(np.unique(labels)) == {0, 1, 2}
         assert iou(labels[0] == 2, photo.labels == PersonClass.LOWER) > 0.5
+
+
+def test_parts_that_the_mask_shows_nowhere_are_background():
+    labels, mask = np.zeros((60, 60), np.uint8), np.zeros((60, 60), np.uint8)
+    labels[10:50, 20:30] = PersonClass.LOWER
+    labels[20:30, 30:36] = PersonClass.CARRIED  # a bag at the body, which a mask of people leaves out
+    labels[40:50, 45:55] = PersonClass.CARRIED  # leaves
+    mask[10:50, 20:30] = 255
+    kept = drop_strays(labels, mask)
+    assert (kept[:, :40] == labels[:, :40]).all() and not kept[:, 40:].any()
+    assert (drop_strays(labels, np.zeros_like(mask)) == labels).all()
 
 
 def test_what_the_mask_is_sure_of_gets_a_class_and_thin_rims_do_not():

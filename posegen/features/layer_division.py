@@ -1,0 +1,217 @@
+"""Assign each pixel of a person to a layer, by bones, outlines and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from posegen.features.body_bones import (
+    SOFT_BONES,
+    distance_to_bone,
+    find_bones,
+    foreshortening,
+    step_along_bone,
+    trunk_length,
+)
+from posegen.features.body_layers import (
+    ARMS,
+    CLOTH,
+    HAND_LENGTH,
+    LAYERS,
+    LEGS,
+    LIMB_CHAINS,
+    OTHER_SIDE,
+    USUAL_HALF_WIDTHS,
+    BodyLayer,
+)
+from posegen.features.body_pose import BodyPoses
+from posegen.features.limb_outlines import LimbOutlines
+from posegen.features.matte import nearest_known
+from posegen.person_classes import PersonClass
+from posegen.skeletons import joint_indices
+
+_TRUNK_JOINTS = joint_indices(["right_shoulder", "left_shoulder", "left_hip", "right_hip"])
+_ANKLES = joint_indices(["right_ankle", "left_ankle"])
+
+_IN_PLANE = 0.6  # share of an arm's length that is seen, below which its sides are not straight
+_HEAD_RADIUS, _TRUNK_MARGIN, _WITHIN_TRUNK = 0.3, 0.1, 0.8
+_BARE, _CLOTH_AT_BARE_ARM = 0.8, 3.0  # share of skin along a bare arm, and half widths that cloth is less likely its
+_WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin before trousers is a hand's
+_IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
+_OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
+_LEG_REACH = 1.1  # half widths around a leg before another that are its own
+_BEHIND_LEG = 3.0  # half widths that they are farther from the other
+_NOBODY = 0.03  # of the matte
+_SPECK = 0.03  # of a layer's largest piece: smaller ones are others' pixels
+
+# How much less a class of pixels belongs to a layer than its place says, in half widths.
+_NEVER = 50.0
+_MISFITS = {
+    #                      head   torso  arms   legs   skirt
+    PersonClass.HAIR: (0.0, 1.5, 3.0, _NEVER, _NEVER),
+    PersonClass.SKIN: (0.0, 0.8, 0.0, 0.0, _NEVER),
+    PersonClass.UPPER: (1.5, 0.0, 0.0, 1.0, 0.5),
+    PersonClass.LOWER: (_NEVER, 0.3, 5.0, 0.0, 0.0),
+    PersonClass.ONE_PIECE: (1.5, 0.0, 0.3, 0.5, 0.0),
+    PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0, _NEVER),
+    PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
+}
+
+
+class LayerDivision:
+    """A picture of a person, divided into layers."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    labels: np.ndarray
+    """(H, W) uint8 of `PersonClass`."""
+    matte: np.ndarray
+    """(H, W) float32 in [0, 1], opacity of the person."""
+    classes: np.ndarray
+    """(H, W) uint8 of `PersonClass`: labels that reach as far as the matte."""
+    hull: np.ndarray
+    """(K, 1, 2) int32 corners of the trunk."""
+    hands: np.ndarray
+    """(H, W) bool: skin around the wrists."""
+    has_skirt: bool
+    """True if cloth hangs between the thighs."""
+    front_leg: int
+    """The leg that hides the lower part of the other one, as with crossed legs; -1 where none does."""
+    outlines: LimbOutlines
+    parts: np.ndarray
+    """(H, W) int8: the number of the layer of each pixel; -1 where there is nobody."""
+
+    def __init__(self, image: np.ndarray, pose: BodyPoses, labels: np.ndarray, matte: np.ndarray):
+        """Divide a picture; see `LayeredPerson.take_apart`."""
+        self.image, self.pose, self.labels, self.matte = image, pose, labels, matte
+        self.bones, self.trunk = find_bones(pose), trunk_length(pose)
+        self.hull = cv2.convexHull(pose.keypoints[_TRUNK_JOINTS, :2].round().astype(np.int32))
+        inside = matte > _NOBODY
+        # The soft border of a person has the class of the person beside it.
+        self.classes = np.where(inside, labels.ravel()[nearest_known(labels > 0)], 0) if labels.any() else labels
+        self.hands = self._find_hands()
+        self.has_skirt = self._finds_skirt()
+        self.front_leg = self._find_front_leg()
+        self.outlines = LimbOutlines(image, matte, self.bones, self.trunk, self.front_leg >= 0)
+        self.parts = self._divide()
+
+    def _divide(self) -> np.ndarray:
+        """Number of the layer of each pixel, (H, W) int8; -1 where there is nobody."""
+        parts = np.zeros(self.labels.shape, np.uint8)
+        ys, xs = np.nonzero(self.classes)
+        if len(ys):
+            parts[ys, xs] = self._distances(ys, xs).argmin(axis=0) + 1
+        smooth = cv2.medianBlur(parts, 5)
+        fingers = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in ARMS])
+        smooth = np.where(fingers, parts, smooth)
+        return _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
+
+    def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
+        """Measure the distance of pixels (N,) from each layer, in half widths: (7, N)."""
+        points = np.stack([xs, ys], axis=1).astype(np.float64)
+        classes = self.classes[ys, xs]
+        distances = np.full((len(LAYERS), len(points)), 2 * _NEVER)
+        outside = cv2.fillConvexPoly(np.ones(self.labels.shape, np.uint8), self.hull, 0)
+        from_hull = cv2.distanceTransform(outside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[ys, xs]
+        distances[BodyLayer.TORSO] = _WITHIN_TRUNK + from_hull / (_TRUNK_MARGIN * self.trunk)
+        distances[BodyLayer.HEAD] = np.linalg.norm(points - self.bones.face, axis=1) / (_HEAD_RADIUS * self.trunk)
+        for layer, chain in LIMB_CHAINS.items():
+            for name in chain:
+                bone = SOFT_BONES.index(name)
+                if self.bones.seen[bone] and not name.endswith("hand"):
+                    beyond = HAND_LENGTH * self.trunk if name.endswith("forearm") else 0.0
+                    offset, width = self.outlines.measure(bone)
+                    distance = distance_to_bone(self.bones, bone, points - offset, beyond) / width
+                    if layer in ARMS and foreshortening(self.pose, name) > _IN_PLANE:
+                        distance = distance + self.outlines.past_edge(points, bone)
+                    if layer in ARMS and (self._classes_along((name,)) == PersonClass.SKIN).mean() > _BARE:
+                        distance = distance + _CLOTH_AT_BARE_ARM * np.isin(classes, CLOTH)
+                    distances[layer] = np.minimum(distances[layer], distance)
+        is_clothed = bool(np.isin(self._classes_along(("right_thigh", "left_thigh")), CLOTH).mean() > 0.5)
+        for name in ("right_forearm", "left_forearm"):
+            bone = SOFT_BONES.index(name)
+            if self.bones.seen[bone]:
+                wrist = self.bones.origins[bone] + self.bones.along[bone]
+                near = np.linalg.norm(points - wrist, axis=1) < HAND_LENGTH * self.trunk
+                skin = classes == PersonClass.SKIN
+                distances[[BodyLayer.TORSO, *LEGS]] += _IN_HAND * (near & skin)
+                if is_clothed:
+                    wide = np.linalg.norm(points - wrist, axis=1) < _WHOLE_HAND * self.trunk
+                    distances[list(LEGS)] += _MISFITS[PersonClass.LOWER][2] * (wide & skin)
+        if self.front_leg >= 0:
+            distances[OTHER_SIDE[self.front_leg]] += _BEHIND_LEG * (distances[self.front_leg] < _LEG_REACH)
+        if self.has_skirt:
+            below = step_along_bone(self.bones, "chest", points, 0.85, 1.0) > 0.5
+            cloth = np.isin(classes, CLOTH)
+            distances[BodyLayer.SKIRT] = np.where(
+                below, np.minimum(distances[BodyLayer.RIGHT_LEG], distances[BodyLayer.LEFT_LEG]), 2 * _NEVER
+            )
+            distances[[BodyLayer.TORSO, *LEGS]] += 4.0 * (below & cloth)
+        misfits = np.zeros((len(PersonClass), len(LAYERS)))
+        for kind, (head, torso, arms, legs, skirt) in _MISFITS.items():
+            misfits[kind] = (head, torso, arms, arms, legs, legs, skirt)
+        return distances + misfits[classes].T
+
+    def _finds_skirt(self) -> bool:
+        """Return True if cloth hangs between the thighs: a skirt, a dress or a long coat."""
+        seen = [self.bones.seen[SOFT_BONES.index(name)] for name in ("right_thigh", "left_thigh")]
+        if not all(seen):
+            return bool((self.labels == PersonClass.ONE_PIECE).any())
+        right, left = (SOFT_BONES.index(name) for name in ("right_thigh", "left_thigh"))
+        shares = np.linspace(0.35, 0.7, 12)[:, None]
+        points = [self.bones.origins[one] + shares * self.bones.along[one] for one in (right, left)]
+        middle = ((points[0] + points[1]) / 2).round().astype(int)
+        height, width = self.labels.shape
+        middle = middle[(middle >= 0).all(axis=1) & (middle[:, 0] < width) & (middle[:, 1] < height)]
+        cloth = np.isin(self.labels, CLOTH)
+        between = cloth[middle[:, 1], middle[:, 0]].mean() if len(middle) else 0.0
+        knees = self._classes_along(("right_calf", "left_calf"))
+        is_bare = bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
+        return bool(between > 0.8 and is_bare)
+
+    def _find_hands(self) -> np.ndarray:
+        """Skin (H, W) bool around the wrists."""
+        near = np.zeros(self.labels.shape, np.uint8)
+        for bone in (SOFT_BONES.index("right_forearm"), SOFT_BONES.index("left_forearm")):
+            if self.bones.seen[bone]:
+                wrist = self.bones.origins[bone] + self.bones.along[bone]
+                cv2.circle(near, wrist.round().astype(int).tolist(), round(_WHOLE_HAND * self.trunk), 1, -1)
+        return (near > 0) & (self.classes == PersonClass.SKIN)
+
+    def _find_front_leg(self) -> int:
+        """The leg that hides the lower part of the other one, as with crossed legs; -1 where none does."""
+        depths = self.pose.depths[_ANKLES]
+        calves = [SOFT_BONES.index(LIMB_CHAINS[leg][1]) for leg in LEGS]
+        if not np.isfinite(depths).all() or not all(self.bones.seen[calf] for calf in calves):
+            return -1
+        front = int(depths.argmax())
+        back = calves[1 - front]
+        points = self.bones.origins[back] + np.linspace(0.4, 1, 7)[:, None] * self.bones.along[back]
+        nearest = float(distance_to_bone(self.bones, calves[front], points, self.trunk).min())
+        return LEGS[front] if nearest < _OVERLAP * USUAL_HALF_WIDTHS["calf"] * self.trunk else -1
+
+    def _classes_along(self, names: Iterable[str]) -> np.ndarray:
+        """The classes of pixels along bones, between their ends; that of nobody where none is seen."""
+        found = [np.zeros(1, np.uint8)]
+        for name in names:
+            bone = SOFT_BONES.index(name)
+            if self.bones.seen[bone]:
+                points = self.bones.origins[bone] + np.linspace(0.3, 0.8, 10)[:, None] * self.bones.along[bone]
+                xs, ys = points.round().astype(int).T
+                ok = (xs >= 0) & (ys >= 0) & (xs < self.labels.shape[1]) & (ys < self.labels.shape[0])
+                found.append(self.classes[ys[ok], xs[ok]])
+        return np.concatenate(found)
+
+
+def _without_specks(parts: np.ndarray) -> np.ndarray:
+    """Return parts (H, W) int8 whose small pieces, away from the rest of their layer, belong to what is beside them."""
+    specks = np.zeros(parts.shape, bool)
+    for index in np.unique(parts[parts >= 0]):
+        _, numbers, stats, _ = cv2.connectedComponentsWithStats((parts == index).astype(np.uint8))
+        areas = stats[:, cv2.CC_STAT_AREA]
+        small = np.flatnonzero(areas < _SPECK * areas[1:].max())
+        specks |= (parts == index) & np.isin(numbers, small[small > 0])
+    kept = (parts >= 0) & ~specks
+    return np.where(specks, parts.ravel()[nearest_known(kept)], parts) if kept.any() else parts

@@ -1,0 +1,110 @@
+"""Draws layers onto a canvas, from back to front, and writes down where each pixel comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from posegen.features.body_bones import trunk_length
+from posegen.features.body_layers import ARMS, LAYERS, LEGS, BodyLayer, Layer
+from posegen.features.body_pose import BodyPoses
+from posegen.features.mesh_warp import is_covered, sample_texture, target_positions, warp_texture
+from posegen.features.skinning import move_vertices
+from posegen.skeletons import joint_indices
+
+_WRISTS = joint_indices(["right_wrist", "left_wrist"])
+_ELBOWS = joint_indices(["right_elbow", "left_elbow"])
+_KNEES = joint_indices(["right_knee", "left_knee"])
+_ANKLES = joint_indices(["right_ankle", "left_ankle"])
+
+# Depths in lengths of the trunk at which an arm is behind it, and a thigh before it.
+_BEHIND, _LIFTED = -0.3, 0.45
+_HALF = 127  # of an opacity
+_SAMPLES = 96  # of the coarse map along the height of the target
+
+
+@dataclass(frozen=True)
+class LayeredFrame:
+    """A person in one pose, with where each pixel comes from."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    opacity: np.ndarray
+    """(H, W) uint8: how much of each pixel is the person."""
+    layers: np.ndarray
+    """(H, W) int8: the front layer's number in `LAYERS`, also a few pixels beyond its border; -1 where none is near."""
+    positions: np.ndarray
+    """(H, W, 2) float32: x and y in the picture where that layer has the pixel from; its own place where none is."""
+    sure: np.ndarray
+    """(H, W) bool: the pixel shows, or beyond the border would show, the picture itself at that position; not what was
+    filled in, borrowed hair or nobody."""
+
+
+def order_by_depth(pose: BodyPoses) -> list[int]:
+    """Return the numbers of `LAYERS` from back to front, by the pose's depths; unknown, arms are in front."""
+    trunk = max(trunk_length(pose), 1e-9)
+    depths = np.nan_to_num(pose.depths) / trunk
+    known = bool(np.isfinite(pose.depths).any())
+    keys = np.zeros(len(LAYERS))
+    keys[[BodyLayer.TORSO, BodyLayer.SKIRT, BodyLayer.HEAD]] = 0.0, -0.1, 0.1
+    for side in range(2):
+        arm = (depths[_ELBOWS[side]] + 2 * depths[_WRISTS[side]]) / 3
+        hidden = known and arm < _BEHIND
+        keys[ARMS[side]] = (-0.5 if hidden else 0.4) + 0.05 * np.tanh(arm)
+        leg = (depths[_KNEES[side]] + depths[_ANKLES[side]]) / 2
+        lifted = known and depths[_KNEES[side]] > _LIFTED
+        keys[LEGS[side]] = (0.05 if lifted else -1.0) + 0.02 * np.tanh(leg) - 0.001 * side
+    return np.argsort(keys, kind="stable").tolist()
+
+
+def lay_over(canvas: np.ndarray, layer: Layer, maps: tuple[np.ndarray, np.ndarray]) -> None:
+    """Draw a layer onto a canvas (H, W, 3) uint8, by the maps and turns of `bone_maps` and `bone_turns`."""
+    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
+    step = max(round(canvas.shape[0] / _SAMPLES), 2)
+    warped = warp_texture(layer.texture, layer.mesh, moved, canvas.shape[:2], step)
+    if warped is not None:
+        _blend(canvas, *warped)
+
+
+def record_layer(
+    record: LayeredFrame,
+    layer: Layer,
+    maps: tuple[np.ndarray, np.ndarray],
+    index: int,
+    is_own: bool,
+    is_borrowed: bool,
+) -> None:
+    """Draw a layer onto the picture of a record, and write down where its pixels come from."""
+    height, width = record.opacity.shape
+    step = max(round(height / _SAMPLES), 2)
+    moved = move_vertices(layer.mesh.vertices, layer.weights, layer.pivots, *maps)
+    found = target_positions(layer.mesh, moved, (height, width), step)
+    if found is None:
+        return
+    positions, (left, top) = found
+    part = sample_texture(layer.texture, positions)
+    _blend(record.image, part, (left, top))
+    window = (slice(top, top + part.shape[0]), slice(left, left + part.shape[1]))
+    opacity = part[..., 3]
+    behind = record.opacity[window]
+    takes = (opacity > _HALF) | ((behind <= _HALF) & (opacity >= behind) & is_covered(positions))
+    record.opacity[window] = 255 - ((255 - behind.astype(int)) * (255 - opacity) / 255).round().astype(np.uint8)
+    record.layers[window][takes] = index
+    places = positions.copy()
+    if is_borrowed:
+        places[..., 0] = width - 1 - places[..., 0]
+    record.positions[window][takes] = places[takes]
+    sure = np.full((height, width), 255, np.uint8)
+    sure[layer.box] = np.where(layer.sure | (layer.opacity[layer.box] == 0), 255, 0)
+    record.sure[window][takes] = (sample_texture(sure, positions) > _HALF)[takes] & is_own
+
+
+def _blend(canvas: np.ndarray, part: np.ndarray, corner: tuple[int, int]) -> None:
+    """Lay a part (h, w, 4) uint8 RGB and opacity over a canvas, from a left and top on."""
+    left, top = corner
+    region = canvas[top : top + part.shape[0], left : left + part.shape[1]]
+    opacity = cv2.merge([part[..., 3]] * 3)
+    shown = cv2.multiply(part[..., :3], opacity, scale=1 / 255)
+    cv2.add(shown, cv2.multiply(region, 255 - opacity, scale=1 / 255), dst=region)

@@ -1,0 +1,153 @@
+"""Skinning weights of a layer's vertices: smooth over joints, and with cloth hanging from them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from posegen.features.body_bones import SOFT_BONES, BoneFrame, distance_to_bone, step_along_bone
+from posegen.features.body_layers import ARMS, LEGS, LIMB_CHAINS, OTHER_SIDE, USUAL_HALF_WIDTHS, BodyLayer
+from posegen.features.mesh_warp import Mesh
+from posegen.features.smoothstep import smoothstep
+
+_CROTCH = 0.3  # of a thigh by which the inner side follows it later than the outer side
+_ARMPIT = 0.35  # of an upper arm by which the side of the armpit follows it later than the outer side
+
+
+class LayerSkinning:
+    """Binds the layers of a picture to bones."""
+
+    def __init__(self, bones: BoneFrame, trunk: float):
+        """Take the bones of the picture, and the length of the trunk in pixels."""
+        self.bones, self.trunk = bones, trunk
+
+    def bind(self, index: int, mesh: Mesh) -> tuple[Mesh, np.ndarray, np.ndarray]:
+        """Bind a layer to the bones.
+
+        Args:
+            index: Its number.
+            mesh: Over its part of the picture.
+
+        Returns:
+            The mesh with what lies in front where it folds last (a face before the neck); weights (V, 15) and pivots
+            (V, 2) as a `Layer` has them.
+        """
+        weights = self._weights(index, mesh.vertices)
+        # Bones are in order along a chain.
+        distance = (weights @ np.arange(len(SOFT_BONES)))[mesh.triangles].mean(axis=1)
+        order = np.argsort(-distance if index in (BodyLayer.TORSO, *LEGS) else distance, kind="stable")
+        return mesh._replace(triangles=mesh.triangles[order]), weights, self._pivots(index, mesh.vertices, weights)
+
+    def _weights(self, index: int, points: np.ndarray) -> np.ndarray:
+        """Compute the skinning weights of vertices (V, 2) of a layer, (V, 15)."""
+        weights = np.zeros((len(points), len(SOFT_BONES)))
+        if index == BodyLayer.HEAD:
+            up = step_along_bone(self.bones, "head", points, 0.15, 0.6)
+            weights[:, SOFT_BONES.index("head")], weights[:, SOFT_BONES.index("chest")] = up, 1 - up
+            return weights
+        if index == BodyLayer.TORSO:
+            return self._torso_weights(points)
+        if index == BodyLayer.SKIRT:
+            return self._skirt_weights(points)
+        chain = [SOFT_BONES.index(name) for name in LIMB_CHAINS[index] if self.bones.seen[SOFT_BONES.index(name)]]
+        base = SOFT_BONES.index("chest" if index in ARMS else "pelvis")
+        if not chain:
+            weights[:, base] = 1
+            return weights
+        later = (
+            _CROTCH * self._between_legs(points, index) if index in LEGS else _ARMPIT * self._at_armpit(points, index)
+        )
+        rest = step_along_bone(self.bones, SOFT_BONES[chain[0]], points, -0.1 + later, 0.3 + later)
+        weights[:, base] = 1 - rest
+        for near, far in pairwise(chain):
+            if SOFT_BONES[far].endswith(("foot", "hand")):
+                share = step_along_bone(self.bones, SOFT_BONES[near], points, 0.9, 1.05)
+            else:
+                closer = distance_to_bone(self.bones, near, points) - distance_to_bone(
+                    self.bones, far, points, self.trunk
+                )
+                share = smoothstep(closer / (0.12 * self.trunk), -1, 1)
+            weights[:, near] = rest * (1 - share)
+            rest = rest * share
+        weights[:, chain[-1]] = rest
+        return weights
+
+    def _pivots(self, index: int, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Joints (V, 2) around which vertices bend: those of a limb's bones between which they lie."""
+        if index not in LIMB_CHAINS:
+            return points
+        joints = np.zeros((len(points), 2))
+        shares = np.zeros((len(points), 1))
+        near = SOFT_BONES.index("chest" if index in ARMS else "pelvis")
+        for far in (SOFT_BONES.index(name) for name in LIMB_CHAINS[index]):
+            if self.bones.seen[far]:
+                share = (weights[:, near] * weights[:, far])[:, None]
+                joints, shares, near = joints + share * self.bones.origins[far], shares + share, far
+        joints = np.where(shares > 1e-6, joints / np.maximum(shares, 1e-6), points)
+        if index in ARMS:  # cloth at the armpit is pulled together where that at the shoulder is stretched
+            inner = self._at_armpit(points, index)[:, None]
+            joints = inner * points + (1 - inner) * joints
+        return joints
+
+    def _torso_weights(self, points: np.ndarray) -> np.ndarray:
+        """Chest above, pelvis below; near shoulders and hips the limbs pull."""
+        weights = np.zeros((len(points), len(SOFT_BONES)))
+        for name in ("right_upper_arm", "left_upper_arm", "right_thigh", "left_thigh"):
+            bone = SOFT_BONES.index(name)
+            if self.bones.seen[bone]:
+                width = USUAL_HALF_WIDTHS[name.split("_", 1)[1]] * self.trunk
+                pull = step_along_bone(self.bones, name, points, -0.1, 0.3)
+                pull *= np.clip(1.5 - distance_to_bone(self.bones, bone, points) / width, 0, 1)
+                if name.endswith("arm"):
+                    from_joint = np.linalg.norm(points - self.bones.origins[bone], axis=1)
+                    # Below an arm that is spread, a corner of the trunk reaches far along the sleeve.
+                    pull *= np.clip(2 + 2 * self._spread(bone) - from_joint / (0.15 * self.trunk), 0, 1)
+                weights[:, bone] = pull
+        weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
+        rest = 1 - weights.sum(axis=1)
+        down = step_along_bone(self.bones, "chest", points, 0.25, 0.95)
+        weights[:, SOFT_BONES.index("chest")] += rest * (1 - down)
+        weights[:, SOFT_BONES.index("pelvis")] += rest * down
+        return weights
+
+    def _spread(self, arm: int) -> float:
+        """Measure how far an upper arm is spread from the trunk, 0 hanging to 1 at a right angle and beyond."""
+        along, down = self.bones.along[arm], self.bones.along[SOFT_BONES.index("chest")]
+        cosine = float(along @ down) / max(float(np.hypot(*along) * np.hypot(*down)), 1e-9)
+        return float(np.sqrt(1 - np.clip(cosine, 0, 1) ** 2))
+
+    def _skirt_weights(self, points: np.ndarray) -> np.ndarray:
+        """The pelvis at the hips, and further down both thighs, the nearer one more."""
+        weights = np.zeros((len(points), len(SOFT_BONES)))
+        right, left = SOFT_BONES.index("right_thigh"), SOFT_BONES.index("left_thigh")
+        from_right, from_left = (distance_to_bone(self.bones, one, points, self.trunk) for one in (right, left))
+        side = (from_right - from_left) / np.maximum(from_right + from_left, 1e-6)  # -1 at the right thigh
+        on_left = smoothstep(1.2 * side, -1, 1)
+        down = 0.85 * np.maximum(
+            *(
+                step_along_bone(self.bones, SOFT_BONES[one], points, -0.1, 0.7) * self.bones.seen[one]
+                for one in (right, left)
+            )
+        )
+        weights[:, right], weights[:, left] = down * (1 - on_left), down * on_left
+        weights[:, SOFT_BONES.index("pelvis")] = 1 - down
+        return weights
+
+    def _between_legs(self, points: np.ndarray, leg: int) -> np.ndarray:
+        """Measure the position of points (N, 2) from a leg's bone towards the other leg, 0 to 1 where the two meet."""
+        own, other = (self.bones.origins[SOFT_BONES.index(LIMB_CHAINS[one][0])] for one in (leg, OTHER_SIDE[leg]))
+        inwards = (other - own) / 2
+        return np.clip((points - own) @ inwards / max(float(inwards @ inwards), 1e-9), 0, 1)
+
+    def _at_armpit(self, points: np.ndarray, arm: int) -> np.ndarray:
+        """Measure the position of points (N, 2) from an arm's bone towards the armpit, 0 to 1 at the arm's edge."""
+        bone, chest = SOFT_BONES.index(LIMB_CHAINS[arm][0]), SOFT_BONES.index("chest")
+        along, down = self.bones.along[bone], self.bones.along[chest]
+        along, down = (vector / max(np.hypot(*vector), 1e-9) for vector in (along, down))
+        inwards = self.bones.origins[chest] - self.bones.origins[bone]
+        side = down + 0.5 * inwards / max(np.hypot(*inwards), 1e-9)
+        side -= (side @ along) * along
+        side *= np.clip(2 * (1 + along @ down), 0, 1) / max(np.hypot(*side), 1e-9)  # a raised arm has it elsewhere
+        half = USUAL_HALF_WIDTHS["upper_arm"] * self.trunk
+        return np.clip((points - self.bones.origins[bone]) @ side / half, 0, 1)
