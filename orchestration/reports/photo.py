@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from posegen.evaluation.parsing import count_photos, score_parsing
 from posegen.evaluation.photo_motion import (
     ABLATIONS,
     BEFORE,
+    RealClip,
     layer_frames,
     read_real_clip,
     score_motion,
@@ -52,7 +53,7 @@ from posegen.motion.motion import Motion
 from posegen.networks.device import default_device
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_SECONDS_EACH = 8.0  # of a photo, or a clip, to show and measure it
+_SECONDS_EACH = 8.0  # of a photo, to show and measure it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +181,8 @@ def evaluate_photos(
     count = _Count(on_progress, len(clips) + len(pipelines) * (len(files) + num_labelled))
     with recorded_report("photo", settings.out, settings) as log:
         motion = _Motion(settings, pipelines, left_out)
-        for found in map_in_processes(motion.measure, clips, num_processes(len(clips), _SECONDS_EACH)):
-            motion.add(found)
+        for path in clips:
+            motion.add(path)
             count.add()
         rows, photos = motion.rows(), {}
         for method, pipeline in pipelines.items():
@@ -263,16 +264,6 @@ def _open_labels(settings: PhotoEvaluateSettings) -> ParsingDataset | None:
     return dataset
 
 
-class _ClipMotion(NamedTuple):
-    """What was measured of a clip."""
-
-    name: str
-    scores: dict[str, dict[str, np.ndarray]]
-    """By method and metric: of each frame."""
-    picture: np.ndarray
-    """(H, W, 3) uint8: frames of all methods."""
-
-
 class _Motion:
     """Scores of all methods on the clips."""
 
@@ -291,25 +282,23 @@ class _Motion:
         self.means: dict[str, dict[str, dict[str, float]]] = {}
         self.tests: dict[str, dict[str, dict[str, PairedTest]]] = {}
 
-    def measure(self, path: Path) -> _ClipMotion:
-        """Measure a clip, in whatever process."""
+    def add(self, path: Path) -> None:
+        """Measure a clip."""
         clip = read_real_clip(path, self._settings.clip_size)
         frames = {name: render(clip) for name, render in self._methods.items()}
         scores = {name: score_motion(clip, of_method, self._measures) for name, of_method in frames.items()}
-        return _ClipMotion(clip.name, scores, side_by_side(clip, frames))
-
-    def add(self, clip: _ClipMotion) -> None:
-        """Take in what was measured of a clip."""
         self.means[clip.name] = {
-            name: {metric: _mean(values) for metric, values in of_method.items()}
-            for name, of_method in clip.scores.items()
+            name: {metric: _mean(values) for metric, values in of_method.items()} for name, of_method in scores.items()
         }
         self.tests[clip.name] = {
-            name: {metric: _test(clip.scores[OURS][metric], values) for metric, values in of_method.items()}
-            for name, of_method in clip.scores.items()
+            name: {metric: _test(scores[OURS][metric], values) for metric, values in of_method.items()}
+            for name, of_method in scores.items()
             if name != OURS
         }
-        write_picture(self._settings.out / "clips" / f"{clip.name}.png", clip.picture)
+        self._draw(clip, frames)
+
+    def _draw(self, clip: RealClip, frames: Mapping[str, np.ndarray]) -> None:
+        write_picture(self._settings.out / "clips" / f"{clip.name}.png", side_by_side(clip, frames))
 
     def rows(self) -> list[ProtocolRow]:
         """Each method's means over clips; to reach is the best of what came before."""
