@@ -1,4 +1,4 @@
-"""How large the denoiser of motions is, what it is taught besides noise, and how far its motions are pushed.
+"""Size of the motion denoiser, its training losses besides noise, and its guidance.
 
 Guidance changes nothing of training: it is among the rest because the best of it depends on how much was learned.
 """

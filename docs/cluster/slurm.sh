@@ -12,7 +12,7 @@ set -euo pipefail
 source "${POSEGEN_VENV:-.venv}/bin/activate" # on a file system that all machines share
 
 # The token is for this job alone, and no command line shows it.
-export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
+export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=1
 umask 077
 export RAY_AUTH_TOKEN_PATH="$PWD/.ray-token-$SLURM_JOB_ID"
 python -c 'import secrets; print(secrets.token_hex(32))' > "$RAY_AUTH_TOKEN_PATH"

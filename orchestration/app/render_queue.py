@@ -28,6 +28,7 @@ class RenderJob:
     def __init__(self, session: str, steps: Steps, kind: str):
         self.session, self.kind = session, kind
         self.result: Future[Any] = Future()
+        self.result.set_running_or_notify_cancel()  # who waits cannot cancel it behind the thread's back: see `cancel`
         self._steps, self._is_cancelled = steps, threading.Event()
 
     def cancel(self) -> None:

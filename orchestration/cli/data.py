@@ -50,7 +50,7 @@ def _studio(out: Positional[Path], settings: StudioSettings, reading: ReadSettin
 
 
 @DATA_COMMANDS.command("prepare")
-def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSettings) -> None:
+def _prepare(videos: Positional[str], out: Positional[str], settings: PrepareSettings) -> None:
     """Make a clip dataset from a folder of videos.
 
     A clip has cropped frames, keypoints, edges and masks. Videos lie in VIDEOS/PERSON/ACTION.mp4, or --pattern says how
@@ -59,12 +59,13 @@ def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSe
     clip, and the frames of what was rejected.
 
     Args:
-        videos: Folder of videos.
-        out: Folder of the dataset: local, a shared mount or an address such as s3://bucket/data.
+        videos: Folder of videos: local, a shared mount or an address such as s3://bucket/videos.
+        out: Folder of the dataset, likewise.
 
     Examples:
         posegen prepare VIDEOS data --crop person
         posegen prepare VIDEOS data --pattern "{person}_{action}" --split-by person --size 192x128
+        posegen prepare s3://bucket/videos s3://bucket/data
     """
     from orchestration.data.preparation_page import PAGE
     from orchestration.data.prepare import prepare_videos
@@ -75,21 +76,21 @@ def _prepare(videos: Positional[Path], out: Positional[str], settings: PrepareSe
     for line in summary.lines():
         console.print(line, markup=False)
     console.print(f"look at the poses and masks: {summary.dataset}/{PAGE}", markup=False)
-    console.print(f"next: posegen colorize {out} --scope frame --region upper")
+    console.print(f"next: posegen colorize {out} --all-kinds")
 
 
 @DATA_COMMANDS.command("colorize")
 def _colorize(dataset: Positional[str], settings: ColorizeSettings) -> None:
     """Recolor the clothes of every clip, to train encoders on.
 
-    Encoders learn the colour of a garment from recolored frames (Section 3.1). All stages together need three calls:
-    --scope frame --region upper, --scope frame --region lower, and --scope clip --region both.
+    Encoders learn the colour of a garment from recolored frames (Section 3.1), the generator from recolored clips. All
+    stages together need --all-kinds.
 
     Args:
         dataset: Folder of a clip dataset.
 
     Examples:
-        posegen colorize data --scope frame --region upper
+        posegen colorize data --all-kinds
         posegen colorize data --scope clip --region both --recolorings 8
     """
     from orchestration.data.colorize import recolor_dataset

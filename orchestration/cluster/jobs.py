@@ -150,7 +150,11 @@ def send(client: JobSubmissionClient, job: str, tree: Tree, arguments: Sequence[
         runtime_env={
             "working_dir": str(tree.folder),
             "excludes": list(tree.excludes),
-            "env_vars": {"POSEGEN_COMMIT": tree.commit, "PYTHONUNBUFFERED": "1"},
+            "env_vars": {
+                "POSEGEN_COMMIT": tree.commit,
+                "PYTHONUNBUFFERED": "1",
+                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # what reserves no GPU sees none
+            },
         },
     )
     begin = time.monotonic()

@@ -45,6 +45,6 @@ def check_clips(folder: StorageFolder, size: tuple[int, int], dataset: str) -> N
 
 
 def describe_backends(pose: str) -> dict[str, dict[str, Any]]:
-    """What `DatasetInfo.backends` says of datasets of posed clips, the keypoints of which are from `pose`."""
+    """Return `DatasetInfo.backends` of datasets of posed clips with keypoints from `pose`."""
     names = {"pose": pose, "edges": "none", "mask": "parts"}
     return {kind: {"weights": {}, "name": name} for kind, name in names.items()}

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork, map_rows
+from orchestration.runtime.ray_data import Row, RowWork, Step, map_rows
 from posegen.color.recoloring import GarmentRegion, RecoloringSettings, Scope, plan_clip, recolor_clip
-from posegen.datasets.clip_files import METADATA_KEY, RECOLORING_SCHEMA, ClipFile, RecoloringEntry, RecoloringFile
+from posegen.datasets.clip_files import METADATA_KEY, RECOLORING_SCHEMA, Clip, ClipFile, RecoloringEntry, RecoloringFile
 from posegen.datasets.clips import ClipDataset, GarmentChoice, load_dataset_info
 from posegen.datasets.frame_table import write_table
 from posegen.datasets.recoloring_index import (
@@ -33,23 +34,28 @@ from posegen.weights.shipped import shipped_sha256
 if TYPE_CHECKING:
     from posegen.inference.hint_recolorer import HintRecolorer
 
+_ALL_KINDS: tuple[tuple[Scope, GarmentRegion], ...] = (("frame", "upper"), ("frame", "lower"), ("clip", "both"))
+_GPU_SHARE = 0.25  # of a GPU for a process that runs a network
 RECOLORING_VERSION = 3
 """Part of what every file records: counts the changes to the code that give another picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColorizeSettings:
-    """How clothes are recolored."""
+    """Settings of the recolouring of clothes."""
 
     scope: Scope = "frame"
-    """What shares a colour: a frame (for color_encoder), or all frames of a clip (for video_generator)."""
+    """Unit of one colour: a frame (for color_encoder), or all frames of a clip (for video_generator)."""
     region: GarmentRegion = "both"
     """Garments to recolor."""
+    all_kinds: bool = False
+    """Make the three kinds that the stages learn from together: frames by their upper garment, frames by their lower
+    one, and clips by both."""
     method: Literal["lab", "siggraph17"] = "lab"
     """Method: lab shifts a and b inside the garment, and keeps lightness and texture; siggraph17 is a network that
     colours the garment by hints on the body."""
     garments: GarmentChoice = "dataset"
-    """How garments are found: as the dataset was prepared, or by heuristic or parser."""
+    """Method that finds garments: the one that prepared the dataset, heuristic or parser."""
     colorizer: str = ""
     """Network of siggraph17: a run of the stage colorizer, or published weights by name (by default siggraph17)."""
     recolorings: int | None = None
@@ -62,8 +68,16 @@ class ColorizeSettings:
     def __post_init__(self) -> None:
         if self.recolorings is not None and self.recolorings < 1:
             raise ConfigError(f"recolorings must be at least 1, got {self.recolorings}")
+        if self.all_kinds and (self.scope, self.region) != ("frame", "both"):
+            raise ConfigError("all kinds have their own scopes and regions: leave out scope and region, or all_kinds")
         if self.colorizer and self.method != "siggraph17":
             raise ConfigError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
+
+    def kinds(self) -> tuple[ColorizeSettings, ...]:
+        """The settings of each kind."""
+        if not self.all_kinds:
+            return (self,)
+        return tuple(replace(self, all_kinds=False, scope=scope, region=region) for scope, region in _ALL_KINDS)
 
     @property
     def num_recolorings(self) -> int:
@@ -76,7 +90,8 @@ class ColorizeSettings:
         return f"{self.scope}-{self.region}"
 
     def record(self, network: str = "") -> bytes:
-        """What decides the pictures of a clip, for the file that holds them; `network` identifies the network."""
+        """Record of all settings that decide a clip's pictures, for the file that holds them; `network` identifies the
+        network."""
         facts: dict[str, Any] = {"method": self.method, "num_variants": self.num_recolorings, "seed": self.seed}
         if self.garments == "parser":  # files from before the parser do not say it
             facts["garments"] = shipped_sha256("person_parser")
@@ -87,20 +102,21 @@ class ColorizeSettings:
 
 @dataclass(frozen=True)
 class RecolorResult:
-    """What became of one clip."""
+    """Result of one clip."""
 
-    clip_id: str
+    file: str
+    """``KIND/CLIP``: the kind of recoloring, and the clip's id."""
     num_images: int = 0
     num_bytes: int = 0
     """Size of the file of its recolorings."""
     reason: str = ""
-    """Why it was not recolored; empty if it was."""
+    """Reason why it was not recolored; empty if it was."""
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class ColorizeSummary:
-    """What is in a dataset after it was recolored."""
+    """Summary of a recolored dataset."""
 
     folder: StorageFolder
     num_clips: int
@@ -112,51 +128,49 @@ class ColorizeSummary:
     def __str__(self) -> str:
         text = f"{self.num_images:,} images of {self.num_clips:,} clips in {self.folder}, {self.num_made:,} clips new"
         for failure in self.failures[:3]:
-            text += f"\n{failure.clip_id}: {failure.reason}"
+            text += f"\n{failure.file}: {failure.reason}"
         return text + (f"\n{len(self.failures)} clips failed" if self.failures else "")
 
 
 class ClipRecolorer:
-    """Recolors one clip at a time."""
+    """Recolors one clip at a time, in one of several ways.
 
-    def __init__(self, dataset: StorageFolder, settings: ColorizeSettings):
-        self.dataset = dataset
-        self.settings = settings
-        self.recolorer = _load_recolorer(settings)
-        self.record = settings.record(self.recolorer.identity if self.recolorer else "")
+    Args:
+        dataset: Where the clips are.
+        ways: By kind, how they are recolored; with the same network.
+    """
+
+    def __init__(self, dataset: StorageFolder, ways: dict[str, ColorizeSettings]):
+        self.dataset, self.ways = dataset, ways
+        self.recolorer = _load_recolorer(next(iter(ways.values())))
+        self._last: tuple[str, Clip, np.ndarray] | None = None
 
     def __call__(self, row: Row) -> Row:
         """Recolor a clip and write the file of its recolorings. Whatever goes wrong becomes its reason.
 
         Args:
-            row: ``clip_id``.
+            row: ``file``, see `RecolorResult`.
 
         Returns:
             The fields of a `RecolorResult`.
         """
         start = time.perf_counter()
-        result = RecolorResult(row["clip_id"])
+        result = RecolorResult(row["file"])
         try:
-            table = self.recolor(row["clip_id"]).replace_schema_metadata({METADATA_KEY: self.record})
-            folder = self.dataset / "colors" / self.settings.kind
-            num_bytes = write_table(folder, f"{row['clip_id']}.parquet", table)
+            kind, clip_id = row["file"].split("/")
+            record = self.ways[kind].record(self.recolorer.identity if self.recolorer else "")
+            table = self.recolor(clip_id, self.ways[kind]).replace_schema_metadata({METADATA_KEY: record})
+            num_bytes = write_table(self.dataset / "colors" / kind, f"{clip_id}.parquet", table)
             result = replace(result, num_images=table.num_rows, num_bytes=num_bytes)
         except Exception as error:
             result = replace(result, reason=reason_of(error))
         return asdict(replace(result, seconds=time.perf_counter() - start))
 
-    def recolor(self, clip_id: str) -> pa.Table:
+    def recolor(self, clip_id: str, way: ColorizeSettings) -> pa.Table:
         """Return all recolorings of a clip, of `RECOLORING_SCHEMA`; a frame that shows no garment stays as it is."""
-        from posegen.perception.garments import label_garments
-
-        clip = ClipFile(self.dataset, clip_id).read()
-        method = load_dataset_info(self.dataset).garment_method(self.settings.garments)
-        garments = label_garments(clip.images, clip.keypoints, clip.masks, method)
+        clip, garments = self._read(clip_id, way)
         settings = RecoloringSettings(
-            scope=self.settings.scope,
-            region=self.settings.region,
-            num_recolorings=self.settings.num_recolorings,
-            seed=self.settings.seed,
+            scope=way.scope, region=way.region, num_recolorings=way.num_recolorings, seed=way.seed
         )
         plan = plan_clip(clip.images, garments, settings, clip_id)
         recolored = (
@@ -177,6 +191,16 @@ class ClipRecolorer:
         ]
         return pa.Table.from_pylist(rows, RECOLORING_SCHEMA)
 
+    def _read(self, clip_id: str, way: ColorizeSettings) -> tuple[Clip, np.ndarray]:
+        """A clip and its garments, which are the same for all kinds."""
+        if self._last is None or self._last[0] != clip_id:
+            from posegen.perception.garments import label_garments
+
+            clip = ClipFile(self.dataset, clip_id).read()
+            method = load_dataset_info(self.dataset).garment_method(way.garments)
+            self._last = clip_id, clip, label_garments(clip.images, clip.keypoints, clip.masks, method)
+        return self._last[1:]
+
 
 def recolor_dataset(
     dataset: StorageFolder | str, settings: ColorizeSettings, *, on_progress: ProgressCallback = ignore_progress
@@ -188,7 +212,7 @@ def recolor_dataset(
     Args:
         dataset: Folder of a clip dataset.
         settings: How.
-        on_progress: Called after every clip.
+        on_progress: Called after every clip of a kind.
 
     Raises:
         DatasetError: There is no dataset, no clip in it, or none could be recolored.
@@ -197,29 +221,42 @@ def recolor_dataset(
     data = ClipDataset(dataset)
     if not data.clips:
         raise DatasetError(f"{data.folder} has no clips; make them with `posegen prepare`")
-    folder = data.folder / "colors" / settings.kind
     settings = _fix_network(replace(settings, garments=data.info.garment_method(settings.garments)))
     recolorer = _load_recolorer(settings)
-    record = settings.record(recolorer.identity if recolorer else "")
-    index = _Index(data.folder, settings, record)
-    todo = [{"clip_id": clip.clip_id} for clip in data.clips if clip.clip_id not in index.entries]
-    work = RowWork(ClipRecolorer, (data.folder, settings), key="clip_id")
-    answers = map_rows(todo, work, manifest=data.folder, workers=settings.workers, on_progress=on_progress)
+    ways = {way.kind: way for way in settings.kinds()}
+    network = recolorer.identity if recolorer else ""
+    indexes = {kind: _Index(data.folder, way, way.record(network)) for kind, way in ways.items()}
+    files = [f"{kind}/{clip.clip_id}" for clip in data.clips for kind in ways]  # clips that are read are used at once
+    todo = [{"file": file} for file in files if _clip_of(file) not in indexes[_kind_of(file)].entries]
+    step = Step(ClipRecolorer, (data.folder, ways), gpus=_GPU_SHARE if recolorer else 0.0)
+    work = RowWork((step,), key="file")
+    answers = map_rows(todo, work, out=data.folder, workers=settings.workers, on_progress=on_progress)
     results = [RecolorResult(**answer) for answer in answers]
-    index.add(results)
-    for place in (data.folder, folder):
-        place.sweep()
+    for kind, index in indexes.items():
+        index.add([result for result in results if _kind_of(result.file) == kind])
+        (data.folder / "colors" / kind).sweep()
+    data.folder.sweep()
     failures = [result for result in results if result.reason]
-    recolored = [clip for clip in data.clips if clip.clip_id not in {failure.clip_id for failure in failures}]
-    if not recolored:
+    lost = {failure.file for failure in failures}
+    there = [file for file in files if file not in lost]
+    if not there:
         raise DatasetError(f"no clip of {data.folder} could be recolored: {failures[0].reason}")
+    num_frames = {clip.clip_id: clip.info.num_frames for clip in data.clips}
     return ColorizeSummary(
-        folder=folder,
-        num_clips=len(recolored),
-        num_images=sum(clip.info.num_frames for clip in recolored) * settings.num_recolorings,
-        num_made=len(todo) - len(failures),
+        folder=data.folder / ("colors" if settings.all_kinds else f"colors/{settings.kind}"),
+        num_clips=len({_clip_of(file) for file in there}),
+        num_images=sum(num_frames[_clip_of(file)] * ways[_kind_of(file)].num_recolorings for file in there),
+        num_made=len({_clip_of(row["file"]) for row in todo if row["file"] not in lost}),
         failures=failures,
     )
+
+
+def _kind_of(file: str) -> str:
+    return file.partition("/")[0]
+
+
+def _clip_of(file: str) -> str:
+    return file.partition("/")[2]
 
 
 def _fix_network(settings: ColorizeSettings) -> ColorizeSettings:
@@ -268,8 +305,8 @@ class _Index:
 
     def add(self, results: Sequence[RecolorResult]) -> None:
         """Take in what was made."""
-        made = {result.clip_id: self._entry(result.clip_id, result.num_bytes) for result in results if result.num_bytes}
-        self.entries |= made
+        made = [self._entry(_clip_of(result.file), result.num_bytes) for result in results if result.num_bytes]
+        self.entries |= {entry.clip_id: entry for entry in made}
         if made:
             self._save()
 
@@ -286,7 +323,7 @@ class _Index:
 
 
 def _record_of(file: RecoloringFile) -> bytes:
-    """What a file says of how it was made; nothing if it is damaged, so that it is made again."""
+    """Return a file's record of its settings; empty if the file is damaged, so that it is made again."""
     try:
         return file.record
     except DatasetError:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork, map_rows
+from orchestration.runtime.ray_data import Row, RowWork, Step, map_rows
 from posegen.datasets.published.h36m_names import (
     H36M_SUBJECTS,
     IMAGE_POSES,
@@ -37,7 +37,7 @@ _THREADS = 4  # that look through archives: enough to keep a disk busy
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractSettings:
-    """What is extracted."""
+    """Settings of the extraction."""
 
     subjects: tuple[str, ...] = H36M_SUBJECTS
     """People whose archives there are."""
@@ -52,12 +52,12 @@ class ExtractSettings:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What was unpacked."""
+    """Summary of the extraction."""
 
     folder: Path
     num_archives: int
     num_files: int
-    """That are there now."""
+    """Number of files that exist now."""
     num_new: int
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Extracted:
 
 @dataclass(frozen=True)
 class Known:
-    """What is remembered of an archive."""
+    """Record of an archive."""
 
     size: int
     """Bytes."""
@@ -133,8 +133,8 @@ def extract_h36m(
         for archive, lacking in missing.items()
         if lacking
     ]
-    work = RowWork(_Extractor, (folder,), key="archive")
-    results = list(map_rows(rows, work, manifest=folder, workers=settings.workers, on_progress=on_progress))
+    work = RowWork((Step(_Extractor, (folder,)),), key="archive")
+    results = list(map_rows(rows, work, out=folder, workers=settings.workers, on_progress=on_progress))
     num_new = sum(result.get("count", 0) for result in results)
     reasons = [f"{result['archive']}: {result['reason']}" for result in results if result["reason"]]
     if reasons:
@@ -164,7 +164,7 @@ def _find(archives: Path, subjects: Sequence[str]) -> list[_Archive]:
 
 
 def _read_record(folder: StorageFolder) -> dict[str, Known]:
-    """What is remembered of archives by their names."""
+    """Read the records of archives, by their names."""
     if not folder.exists(_RECORD):
         return {}
     return parse_json(dict[str, Known], folder.read(_RECORD), f"{folder}/{_RECORD}")
@@ -173,7 +173,7 @@ def _read_record(folder: StorageFolder) -> dict[str, Known]:
 def _look_through(
     found: Sequence[_Archive], record: dict[str, Known], on_progress: ProgressCallback
 ) -> dict[_Archive, list[Member]]:
-    """What is in each archive. Raises PosegenError where one cannot be what its name says."""
+    """List the members of each archive. Raises PosegenError if one does not match its name."""
 
     def look(archive: _Archive) -> list[Member]:
         known = record.get(archive.path.name)

@@ -25,7 +25,7 @@ from orchestration.data.incremental import ClipBuild
 from orchestration.data.rejections import REJECTED, Rejection, first_of, save_rejections
 from orchestration.option_types import FrameSize
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork, map_rows
+from orchestration.runtime.ray_data import Row, RowWork, Step, map_rows
 from posegen.datasets.clip_files import ClipInfo
 from posegen.datasets.clips import DatasetInfo
 from posegen.datasets.dataset import Split
@@ -60,7 +60,7 @@ _METADATA = "metadata.xml"
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSettings:
-    """How sequences become pictures, motions and clips."""
+    """Settings that turn sequences into pictures, motions and clips."""
 
     size: FrameSize = (256, 256)
     """Height and width of the clips' frames, to which whole pictures are shrunk."""
@@ -94,7 +94,7 @@ class ProcessSettings:
 
 @dataclass(frozen=True)
 class Processed:
-    """What was made."""
+    """Summary of the processing."""
 
     out: Path
     annotation: Path
@@ -140,7 +140,7 @@ def process_h36m(
     check_clips(StorageFolder(out / "clips"), settings.size, _DATASET)
     build = ClipBuild(StorageFolder(out / "clips"))
     arguments = (out, settings.size, settings.fps, metadata.cameras if metadata else {}, given)
-    work = RowWork(ViewProcessor, arguments, key="view")
+    work = RowWork((Step(ViewProcessor, arguments),), key="view")
     results = build.make([plan.row() for plan in plans.values()], work, settings.workers, on_progress)
     done, broken = _sort_out(plans, results)
     rejections += broken
@@ -167,7 +167,7 @@ def _find_metadata(out: Path, settings: ProcessSettings) -> Metadata | None:
 
 
 def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], list[Rejection]]:
-    """What to make of which extracted files, by the names of views, and what there is no file of."""
+    """Plan the results of extracted files, by the names of views, and list missing files."""
     extracted = out / "extracted"
     subjects = [subject for subject in H36M_SUBJECTS if (extracted / subject).is_dir()]
     if not subjects:
@@ -198,7 +198,7 @@ def _plan(out: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], li
 
 
 def _rejection_of_view(plan: ViewPlan, folder: Path) -> str:
-    """Why a view is left out; empty if it is not."""
+    """Return the reason why a view is left out; empty if it is not."""
     if plan.view in CORRUPT:
         return "its published video is damaged"
     names = " or ".join(f"'{name}.{plan.view.camera}" for name in names_of(plan.view.take))
@@ -209,7 +209,7 @@ def _rejection_of_view(plan: ViewPlan, folder: Path) -> str:
 
 
 def _plan_given(out: Path, path: Path, metadata: Metadata | None) -> tuple[dict[str, ViewPlan], list[Rejection]]:
-    """What to make of the views of an annotation."""
+    """Plan the results of an annotation's views."""
     views = sorted(Annotation(path).views)
     files = {subject: _Files(out / "extracted" / subject, metadata) for subject in H36M_SUBJECTS}
     plans = {
@@ -245,7 +245,7 @@ class _Files:
 
 
 def _sort_out(plans: dict[str, ViewPlan], results: Sequence[Row]) -> tuple[dict[CameraView, Row], list[Rejection]]:
-    """What was made of the views, and what nothing was made of."""
+    """Separate the results of processed views from the rejected ones."""
     done, rejections = {}, []
     for result in results:
         view = plans[result["view"]].view
@@ -275,8 +275,8 @@ def _make_motions(
         views[view.take] = view
     plans = {view.name: ViewPlan(view, video="") for view in views.values()}
     rows = [plan.row() for plan in plans.values()]
-    work = RowWork(MotionMaker, (out, annotation, settings.fps), key="view")
-    results = map_rows(rows, work, manifest=StorageFolder(out), workers=settings.workers, on_progress=on_progress)
+    work = RowWork((Step(MotionMaker, (out, annotation, settings.fps)),), key="view")
+    results = map_rows(rows, work, out=StorageFolder(out), workers=settings.workers, on_progress=on_progress)
     done, rejections = _sort_out(plans, list(results))
     if not done:
         raise DatasetError(f"none of the takes in {annotation} is a motion: {first_of(rejections)}")
@@ -315,5 +315,5 @@ def _finish_clips(build: ClipBuild, done: Sequence[Row], settings: ProcessSettin
 
 
 def _recorded(settings: ProcessSettings) -> dict[str, Any]:
-    """What the datasets remember of how they were made."""
+    """Return the settings that datasets record."""
     return {"dataset": _DATASET, "fps": settings.fps, "test": list(settings.test)}

@@ -50,7 +50,7 @@ _FOLDERS = ("imageSequence", "ImageSequence")  # published code says the one, it
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """Where a view's data lie."""
+    """Files of a view."""
 
     view: CameraView
     video: str
@@ -115,7 +115,7 @@ class ViewProcessor:
             return done | {"reason": reason_of(error)}
 
     def _describe(self, plan: ViewPlan) -> tuple[ViewRows, list[Path]]:
-        """What is known of a view, from the annotation or else for it, and its pictures."""
+        """Return the rows of a view, from the annotation or from the view's own files, and its pictures."""
         view = plan.view
         if self.annotation:
             rows = self.annotation.read(view)

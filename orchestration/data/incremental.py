@@ -35,7 +35,7 @@ class ClipBuild(DatasetBuild[ClipEntry]):
         super().__init__(folder, "clips", complete_entries(folder, self._indexed))
 
     def infos(self) -> list[ClipInfo]:
-        """What the clips are, by id in order."""
+        """Descriptions of the clips, in the order of their ids."""
         return [self.entries[clip_id].info for clip_id in sorted(self.entries)]
 
     def make(
@@ -53,7 +53,7 @@ class ClipBuild(DatasetBuild[ClipEntry]):
             The results of all rows; those of rows whose processes died have a key and a ``reason`` alone.
         """
         results = []
-        for result in map_rows(rows, work, manifest=self.folder, workers=workers, on_progress=on_progress):
+        for result in map_rows(rows, work, out=self.folder, workers=workers, on_progress=on_progress):
             self.add({entry.info.clip_id: entry for entry in decode_entries(result.get("entries", "[]"))})
             results.append(result)
         if rows:  # a process that died, or another build, may have written clips that no result names

@@ -46,7 +46,7 @@ _SECONDS_EACH = 0.03  # of CPU to find rotations for a motion of three seconds
 
 @dataclass(frozen=True)
 class EditSettings:
-    """How motions are edited."""
+    """Settings of motion editing."""
 
     rate: float | None = None
     """Frames per second to resample to; by default as they are."""
@@ -76,30 +76,30 @@ class SplitSettings:
 
     @property
     def rule(self) -> SplitRule:
-        """How motions are divided that come without a split."""
+        """Rule that splits motions without a split of their own."""
         return SplitRule(self.split_by, self.train_fraction, self.seed)
 
 
 @dataclass(frozen=True)
 class ConversionSettings:
-    """How files of motions become a dataset."""
+    """Settings that turn files of motions into a dataset."""
 
     reading: ReadSettings = _AS_FOUND
-    """How the files are read."""
+    """Settings of reading the files."""
     edits: EditSettings = EditSettings()
-    """How the motions are edited."""
+    """Settings of editing the motions."""
     splits: SplitSettings = SplitSettings()
     """Person and action of each file, and the train/test split."""
 
 
 @dataclass
 class Edited:
-    """What inverse kinematics did to all motions."""
+    """Effect of inverse kinematics on all motions."""
 
     errors: list[np.ndarray] = field(default_factory=list)
     """Metres between joints as they were and as rotations pose them, of each motion without rotations."""
     notes: Counter[str] = field(default_factory=Counter)
-    """What had to be changed or guessed to read the motions, and of how many."""
+    """Changes and guesses made while reading the motions, with the number of motions."""
 
     def add(self, edited: EditedMotion) -> Motion:
         """Note what was done to a motion, and return it."""
@@ -133,7 +133,7 @@ class Converted:
     edited: Edited | None
     """Of the motions that were converted now; None where rotations were not asked for, or there is nothing to say."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed to read the motions that were converted now, a line each."""
+    """Changes and guesses made while reading the motions that were converted now, one line each."""
 
     def __str__(self) -> str:
         frames = sum(entry.num_frames for entry in self.info.motions)
@@ -164,7 +164,7 @@ class EditedMotion(NamedTuple):
 
     motion: Motion
     notes: tuple[str, ...]
-    """What had to be changed or guessed to read it."""
+    """Changes and guesses made while reading it."""
     errors: np.ndarray | None
     """(T, 24) metres between joints as they were and as rotations pose them; None where it came with rotations."""
 
@@ -372,7 +372,7 @@ def _hash_files(files: tuple[Path, ...]) -> str:
 
 
 def _identity(entry: MotionEntry | None, named: NamedMotion | None) -> tuple[str, str, str]:
-    """What is equal for two sources of one motion: who does what, and where the joints are."""
+    """Return a key that is equal for two sources of one motion: person, action, and joint positions."""
     if named:
         return named.person, named.action, hash_joints(named.motion)
     if entry and entry.conversion:

@@ -45,7 +45,7 @@ class BuildSettings:
     faster. 0 accepts any camera; so do tracks without a camera (no orig_cam)."""
 
     def reasons(self, checks: VideoChecks) -> list[str]:
-        """Why a video is rejected; empty if it is not."""
+        """Return the reasons for rejecting a video; empty if it is accepted."""
         reasons = []
         if checks.frames < self.min_frames:
             reasons.append(f"{checks.frames} frames, expected at least {self.min_frames}")
@@ -60,7 +60,7 @@ class BuildSettings:
 
 @dataclass(frozen=True)
 class Label:
-    """What a row of the labels says."""
+    """Row of the labels."""
 
     action: str
     person: str | None
@@ -74,11 +74,11 @@ class Reviewed:
     checks: VideoChecks
     reasons: list[str]
     answers: dict[str, str] = field(default_factory=dict)
-    """By question: yes, no, or nothing yet."""
+    """Answers by question: yes, no, or nothing yet."""
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody still has to look at it."""
+        """True if a person still has to review it."""
         return not self.reasons and not all(self.answers.get(question) for question in _QUESTIONS)
 
 

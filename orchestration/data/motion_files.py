@@ -37,7 +37,7 @@ _WHOLE = ("dataset", "ntu13", "uestc")  # formats of folders
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """How files of motions are read."""
+    """Settings of reading files of motions."""
 
     format: FormatName = ""
     """Format of the files; by default it is recognised by their content."""
@@ -65,7 +65,7 @@ class ReadSettings:
 
     @property
     def options(self) -> ImportOptions:
-        """What importers want to know. Raises ConfigError where the file of joints is none."""
+        """Options for importers. Raises ConfigError if the file of joints is invalid."""
         return ImportOptions(
             fps=self.fps,
             root=self.root,
@@ -97,7 +97,7 @@ class FoundMotion:
 
 @dataclass(frozen=True)
 class FoundMotions:
-    """What is in files and folders."""
+    """Motions found in files and folders."""
 
     motions: list[FoundMotion]
     rejections: list[Rejection]
@@ -105,7 +105,7 @@ class FoundMotions:
     inputs: frozenset[Path]
     """The files that motions are in, or should be, and folders that are broken as a whole."""
     overrule: bool = True
-    """Whether one file or dataset was given, whose own frame rate `ReadSettings.fps` overrules."""
+    """True if a single file or dataset was given, whose own frame rate `ReadSettings.fps` overrides."""
 
 
 def find_motions(
@@ -161,7 +161,7 @@ def read_some(paths: Sequence[Path], settings: ReadSettings, most: int) -> list[
 
 
 def _is_one(path: Path, settings: ReadSettings) -> bool:
-    """Whether a path is a file, or a folder that is one dataset or motion."""
+    """Return True if a path is a file, or a folder that is one dataset or motion."""
     return not path.is_dir() or settings.format in _WHOLE or bool(_format_of(path))
 
 

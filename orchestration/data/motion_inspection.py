@@ -23,12 +23,12 @@ MOST = 200
 
 @dataclass(frozen=True)
 class MeasuredMotion:
-    """What one motion is like."""
+    """Measurements of one motion."""
 
     frames: int
     fps: float
     tracks: int
-    """That an estimator found."""
+    """Number of tracks that an estimator found."""
     gaps: int
     """Runs of frames that are filled in."""
     longest_gap: int
@@ -44,7 +44,7 @@ class MeasuredMotion:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is in a file or folder."""
+    """Content of a file or folder."""
 
     path: Path
     format: str
@@ -55,18 +55,18 @@ class Inspection:
     broken: dict[str, str]
     """Reasons by motion."""
     notes: list[str]
-    """What had to be changed or guessed to read the motions, a line each."""
+    """Changes and guesses made while reading the motions, one line each."""
     unknown_rate: str
-    """Why nothing could be measured, where the frame rate is not known."""
+    """Reason why nothing could be measured, if the frame rate is unknown."""
 
     @property
     def summary(self) -> str:
-        """What the format is, in words."""
+        """Format in words."""
         return FORMATS[self.format].summary
 
     @property
     def people(self) -> int:
-        """How many there are, 0 where nobody says."""
+        """Number of people, 0 if it is unknown."""
         return len({motion.person for motion in self.motions if motion.person})
 
     def counts(self) -> dict[str, Counter[str]]:

@@ -18,7 +18,7 @@ from orchestration.data.motion_files import ReadSettings, find_motions
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork, map_rows
+from orchestration.runtime.ray_data import Row, RowWork, Step, map_rows
 from posegen.datasets.dataset import Split
 from posegen.datasets.refinement import (
     PairEntry,
@@ -60,7 +60,7 @@ _MOTION_FRAMES = 75
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings:
-    """What the pairs show."""
+    """Content of the pairs."""
 
     pairs: int = 2000
     """Number of pairs."""
@@ -137,9 +137,9 @@ def make_pairs(
     rows = [{"pair_id": pair_id, "number": number} for pair_id, number in planned.items() if pair_id not in there]
     made = [pair_id for pair_id in planned if pair_id in there]
     num_known = len(made)
-    work = RowWork(_PairMaker, (folder, settings, motions), key="pair_id")
+    work = RowWork((Step(_PairMaker, (folder, settings, motions)),), key="pair_id")
     rejections = []
-    for result in map_rows(rows, work, manifest=folder, workers=settings.workers, on_progress=on_progress):
+    for result in map_rows(rows, work, out=folder, workers=settings.workers, on_progress=on_progress):
         if result.get("reason"):
             rejections.append(f"{result['pair_id']}: {result['reason']}")
         else:

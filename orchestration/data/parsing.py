@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from orchestration.data.rejections import REJECTED, Rejection, first_of, save_rejections
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork, map_rows
+from orchestration.runtime.ray_data import Row, RowWork, Step, map_rows
 from posegen.datasets.dataset import readable_id
 from posegen.datasets.parsing import (
     PARSING_MANIFEST,
@@ -43,7 +43,7 @@ _FARTHEST_SHIFT = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class ParsingSettings:
-    """How labelled photos become a dataset."""
+    """Settings that turn labelled photos into a dataset."""
 
     height: int = 384
     """Height of the photos in pixels; smaller ones stay as they are."""
@@ -134,10 +134,10 @@ def convert_photos(
             entries.append(known[photo_id])
         else:
             rows.append({"photo_id": photo_id, **{key: str(value) for key, value in asdict(file).items()}})
-    work = RowWork(_PhotoMaker, (folder, photos.table, settings.height, settings.shift), key="photo_id")
+    work = RowWork((Step(_PhotoMaker, (folder, photos.table, settings.height, settings.shift)),), key="photo_id")
     rejections, names = [], {row["photo_id"]: row["name"] for row in rows}
     num_known = len(entries)
-    for result in map_rows(rows, work, manifest=folder, workers=settings.workers, on_progress=on_progress):
+    for result in map_rows(rows, work, out=folder, workers=settings.workers, on_progress=on_progress):
         if result.get("reason"):
             rejections.append(Rejection(names[result["photo_id"]], result["reason"]))
         else:

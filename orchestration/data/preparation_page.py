@@ -27,7 +27,7 @@ class _Shown:
     title: str
     text: str
     picture: str
-    """As a data address; empty for none."""
+    """Picture as a data address; empty for none."""
 
 
 def write_preparation_page(

@@ -8,30 +8,30 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestration.data.clip_preparer import (
-    PERCEPTION_VERSION,
-    ClipPreparer,
     ClipResult,
     PrepareSettings,
+    clip_steps,
     rejection_of_clip,
 )
 from orchestration.data.clip_sheets import SHEETS, sheet_name
 from orchestration.data.incremental import ClipBuild, delete_clip, describe_changes
 from orchestration.data.preparation_page import PAGE, clip_of_key, write_preparation_page
 from orchestration.data.rejections import REJECTED, REJECTED_BEFORE, Rejection, load_rejections, save_rejections
-from orchestration.data.video_files import VideoContent, find_videos, read_contents
+from orchestration.data.video_contents import CONTENTS, VideoContent, load_contents, save_contents, stamp_of
+from orchestration.data.video_files import VideoFile, find_videos
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork
+from orchestration.runtime.ray_data import RowWork
 from posegen.datasets.clip_files import INDEX_FILE, ClipInfo
-from posegen.datasets.clips import DatasetInfo, derive_clip_id, load_dataset_info
+from posegen.datasets.clips import DatasetInfo, load_dataset_info
 from posegen.datasets.dataset import assign_splits
 from posegen.errors import DatasetError
-from posegen.io.storage import StorageFolder, expand_home
+from posegen.io.storage import StorageFolder
 from posegen.weights import download as weights
 
 _NUMBERS = re.compile(r"\d[\d.,]*")
@@ -40,7 +40,7 @@ _NAMED = 6  # actions or videos that are named in one line
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What is in a dataset after its preparation."""
+    """Summary of a prepared dataset."""
 
     dataset: StorageFolder
     num_clips: int
@@ -56,7 +56,7 @@ class PrepareSummary:
     splits: dict[str, list[str]]
     """``train`` and ``test``: the actions, or persons, of each."""
     notes: tuple[str, ...] = ()
-    """What had to be changed or guessed to make the clips that were made now, and what was passed over."""
+    """Changes and guesses made for the clips that were made now, and files that were passed over."""
 
     def lines(self) -> list[str]:
         """The splits, what was rejected and why, and the notes, for people to read."""
@@ -71,7 +71,7 @@ class PrepareSummary:
         return [*self.split_lines(_NAMED), *rejected, *self.notes]
 
     def split_lines(self, most: int) -> list[str]:
-        """What is in each split, with so many names at most."""
+        """Return a line about the content of each split, with at most so many names."""
         return [f"{split}: {_few_of(groups, most)}" for split, groups in self.splits.items()]
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ def _short(source: str) -> str:
 
 
 def prepare_videos(
-    videos: Path,
+    videos: StorageFolder | Path | str,
     out: StorageFolder | str,
     settings: PrepareSettings,
     *,
@@ -104,11 +104,11 @@ def prepare_videos(
 ) -> PrepareSummary:
     """Make the clips of all videos in a folder, except those that are there, and delete those of vanished videos.
 
-    Clips in the dataset that come from other folders stay. Without anything to make, Ray is not started and no clip
-    is opened.
+    Clips in the dataset that come from other folders stay. Without anything to make, Ray is not started and neither a
+    video nor a clip is opened: a video whose size and time are known has the content that is known.
 
     Args:
-        videos: Folder of videos, see `find_videos`.
+        videos: Folder of videos, a path or an address such as ``s3://bucket/videos``, see `find_videos`.
         out: Folder of the dataset; made if need be.
         settings: How.
         on_progress: Called after every video.
@@ -118,32 +118,39 @@ def prepare_videos(
         DatasetError: The dataset was made with other settings, or none of the videos gives a clip.
         WeightsError: Weights of a backend cannot be had.
     """
-    videos, dataset = expand_home(videos).absolute(), StorageFolder(out)
-    found = find_videos(videos, settings.pattern)
+    folder, dataset = StorageFolder(videos), StorageFolder(out)
+    found = find_videos(folder, settings.pattern)
     if settings.restart:
         _clear(dataset)
     _check_same_settings(dataset, settings)
-    beside = any(not backend.weights for backend in settings.backends().values())
-    contents, unread = read_contents(found.sources, beside=beside)
-    build, refused = ClipBuild(dataset), load_rejections(dataset)
-    plan = _make_plan(contents, videos, build, refused, settings)
-    results = _make_clips(plan.todo, build, settings, on_progress)
+    build, refused, before = ClipBuild(dataset), load_rejections(dataset), load_contents(dataset)
+    stamps = {video.source: stamp_of(video, beside=settings.reads_beside) for video in found.sources}
+    known = {source: before[source] for source in stamps if source in before and before[source].stamp == stamps[source]}
+    plan = _make_plan(_describe(found.sources, known, settings), folder, build, refused, settings)
+    todo = [video for video in found.sources if video.source not in known or video.source in plan.todo]
+    results = _make_clips(todo, build, refused, settings, on_progress)
+    for result in results:
+        if result.sha256:
+            source = result.source
+            known[source] = VideoContent(source, stamps[source], result.sha256, result.beside_sha256)
+    plan = _make_plan(_describe(found.sources, known, settings), folder, build, refused, settings)
     failures = _reject_failures(results, plan, settings)
     unaccepted = _delete_stale(build, plan, settings)
-    rejections = sorted(
-        [*found.rejections, *unread, *plan.rejections, *failures, *unaccepted], key=lambda one: one.source
-    )
+    rejections = sorted([*found.rejections, *plan.rejections, *failures, *unaccepted], key=lambda one: one.source)
     info = _describe_dataset(build, settings)
     build.finish(info)
-    others = [one for one in refused if not Path(one.source).is_relative_to(videos)]
+    others = [one for one in refused if not folder.contains(one.source)]
     save_rejections(dataset, [*others, *rejections])
+    elsewhere = {source: content for source, content in before.items() if not folder.contains(source)}
+    if elsewhere | known != before:
+        save_contents(dataset, (elsewhere | known).values())
     notes = _lines_of(*(result.notes for result in results), found.passed_over)
     summary = _summarize(build, info.splits, rejections, notes)
-    if plan.todo or build.num_removed or not dataset.exists(PAGE):
+    if todo or build.num_removed or not dataset.exists(PAGE):
         _write_page(build, [*others, *rejections], summary)
     if not build.entries.keys() & plan.wanted.keys():
         some = "; ".join(f"{Path(rejection.source).name}: {rejection.reason}" for rejection in rejections[:3])
-        raise DatasetError(f"none of the videos in {videos} gives a clip ({some}); see {dataset}/{PAGE}")
+        raise DatasetError(f"none of the videos in {folder} gives a clip ({some}); see {dataset}/{PAGE}")
     return summary
 
 
@@ -189,76 +196,69 @@ def _write_page(build: ClipBuild, rejections: Sequence[Rejection], summary: Prep
 
 @dataclass(frozen=True)
 class _Plan:
-    wanted: dict[str, Row]
-    """By clip id: what the clips of these videos are, if they can be made."""
+    wanted: dict[str, _Wanted]
+    """Wanted clips that can be made, by id."""
     foreign: set[str]
     """Ids of the clips that came into the dataset from other folders."""
-    todo: list[Row]
-    """The rows of `wanted` that are neither there nor refused."""
+    todo: set[str]
+    """Sources of what is `wanted`, and is neither there nor refused."""
     rejections: list[Rejection]
     """Duplicates, and what was refused earlier."""
 
 
+class _Wanted(NamedTuple):
+    """The clip of a video whose content is known."""
+
+    clip_id: str
+    source: str
+    sha256: str
+
+
 def _make_plan(
-    contents: Sequence[VideoContent],
-    videos: Path,
+    contents: Sequence[_Wanted],
+    videos: StorageFolder,
     build: ClipBuild,
     earlier: Sequence[Rejection],
     settings: PrepareSettings,
 ) -> _Plan:
-    rows = _describe(contents, settings)
-    ids = {row["clip_id"] for row in rows}
+    ids = {one.clip_id for one in contents}
     foreign = {
-        info.clip_id: info
-        for info in build.infos()
-        if info.clip_id not in ids and not Path(info.source).is_relative_to(videos)
+        info.clip_id: info for info in build.infos() if info.clip_id not in ids and not videos.contains(info.source)
     }
-    unique, rejections = _drop_duplicates(rows, foreign.values())
+    unique, rejections = _drop_duplicates(contents, foreign.values())
     refused = {rejection.key: rejection for rejection in earlier if rejection.key}
     wanted = {}
-    for row in unique:
-        if before := refused.get(_key(row["clip_id"], settings)):
-            rejections.append(replace(before, source=row["source"]))
+    for one in unique:
+        if before := refused.get(_key(one.clip_id, settings)):
+            rejections.append(replace(before, source=one.source))
         else:
-            wanted[row["clip_id"]] = row
-    todo = [row for clip_id, row in wanted.items() if clip_id not in build.entries]
+            wanted[one.clip_id] = one
+    todo = {one.source for clip_id, one in wanted.items() if clip_id not in build.entries}
     return _Plan(wanted, set(foreign), todo, rejections)
 
 
-def _describe(contents: Sequence[VideoContent], settings: PrepareSettings) -> list[Row]:
-    making = {
-        "version": PERCEPTION_VERSION,
-        "size": list(settings.size),
-        "crop": settings.crop,
-        "backends": settings.record_backends(),
-    }
+def _describe(
+    videos: Sequence[VideoFile], contents: Mapping[str, VideoContent], settings: PrepareSettings
+) -> list[_Wanted]:
+    """The clips of all videos whose content is known."""
+    name = settings.clip_namer()
     return [
-        {
-            "clip_id": derive_clip_id(
-                content.source.person,
-                content.source.action,
-                content.sha256,
-                {**making, "beside": content.beside_sha256},
-            ),
-            "source": str(content.source.path),
-            "source_sha256": content.sha256,
-            "person": content.source.person,
-            "action": content.source.action,
-        }
-        for content in contents
+        _Wanted(name(video.person, video.action, content), video.source, content.sha256)
+        for video in videos
+        if (content := contents.get(video.source))
     ]
 
 
-def _drop_duplicates(rows: Sequence[Row], foreign: Iterable[ClipInfo]) -> tuple[list[Row], list[Rejection]]:
+def _drop_duplicates(contents: Sequence[_Wanted], foreign: Iterable[ClipInfo]) -> tuple[list[_Wanted], list[Rejection]]:
     """Take each content once, or training and test could share it under two names."""
     first = {info.source_sha256: info.source for info in foreign}
     unique, rejections = [], []
-    for row in rows:
-        if row["source_sha256"] in first:
-            rejections.append(Rejection(row["source"], f"the same video as {first[row['source_sha256']]}"))
+    for one in contents:
+        if one.sha256 in first:
+            rejections.append(Rejection(one.source, f"the same video as {first[one.sha256]}"))
         else:
-            first[row["source_sha256"]] = row["source"]
-            unique.append(row)
+            first[one.sha256] = one.source
+            unique.append(one)
     return unique, rejections
 
 
@@ -268,26 +268,29 @@ def _key(clip_id: str, settings: PrepareSettings) -> str:
 
 
 def _make_clips(
-    rows: Sequence[Row], build: ClipBuild, settings: PrepareSettings, on_progress: ProgressCallback
+    videos: Sequence[VideoFile],
+    build: ClipBuild,
+    refused: Sequence[Rejection],
+    settings: PrepareSettings,
+    on_progress: ProgressCallback,
 ) -> list[ClipResult]:
-    """Make clips, and return what became of each."""
-    if rows:
+    """Make clips, except those that are there or refused under another name, and return what became of each."""
+    if videos:
         for backend in settings.backends().values():
             weights.fetch(backend.weights)  # here, where an error is one line, and once
-    work = RowWork(ClipPreparer, (build.folder, settings), key="clip_id")
+    known = {clip_of_key(one.key) for one in refused if one.key == _key(clip_of_key(one.key), settings)}
+    work = RowWork(clip_steps(build.folder, settings, known | build.entries.keys()), key="source")
+    rows = [asdict(video) for video in videos]
     return [ClipResult(**result) for result in build.make(rows, work, settings.workers, on_progress)]
 
 
 def _reject_failures(results: Sequence[ClipResult], plan: _Plan, settings: PrepareSettings) -> list[Rejection]:
     """The videos that gave no clip now. What another try would give, too, has a key, and is not tried again."""
+    duplicates = {one.source for one in plan.rejections}
     return [
-        Rejection(
-            plan.wanted[result.clip_id]["source"],
-            result.reason,
-            _key(result.clip_id, settings) if result.is_final else "",
-        )
+        Rejection(result.source, result.reason, _key(result.clip_id, settings) if result.is_final else "")
         for result in results
-        if result.reason
+        if result.reason and result.source not in duplicates
     ]
 
 
@@ -298,13 +301,13 @@ def _delete_stale(build: ClipBuild, plan: _Plan, settings: PrepareSettings) -> l
     """Delete clips that are not wanted or that the limits of length and usable frames refuse now: return the latter."""
     refused = []
     stale = [clip_id for clip_id in build.entries if clip_id not in plan.wanted.keys() | plan.foreign]
-    for clip_id, row in plan.wanted.items():
+    for clip_id, one in plan.wanted.items():
         entry = build.entries.get(clip_id)
         if entry and (reason := rejection_of_clip(entry.info.num_frames, entry.num_usable, settings)):
-            refused.append(Rejection(row["source"], reason, _key(clip_id, settings)))
+            refused.append(Rejection(one.source, reason, _key(clip_id, settings)))
             stale.append(clip_id)
     build.delete(stale)
-    build.move_sources({clip_id: row["source"] for clip_id, row in plan.wanted.items() if clip_id in build.entries})
+    build.move_sources({clip_id: one.source for clip_id, one in plan.wanted.items() if clip_id in build.entries})
     return refused
 
 
@@ -360,6 +363,6 @@ def _clear(dataset: StorageFolder) -> None:
         delete_clip(dataset, name.removesuffix(".parquet"))
     for name in (dataset / SHEETS).files(".jpg"):
         (dataset / SHEETS).delete(name)
-    for name in ("dataset.json", INDEX_FILE, REJECTED, REJECTED_BEFORE, PAGE):
+    for name in ("dataset.json", INDEX_FILE, CONTENTS, REJECTED, REJECTED_BEFORE, PAGE):
         if dataset.exists(name):
             dataset.delete(name)

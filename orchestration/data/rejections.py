@@ -1,4 +1,4 @@
-"""What was left out of a dataset, and why: ``rejected.json``, for datasets of every kind."""
+"""Rejections: what a dataset leaves out, and why, in ``rejected.json``, for datasets of every kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REJECTED = "rejected.json"
 """The file, in a dataset's folder."""
 
 REJECTED_BEFORE = "rejected.parquet"
-"""What datasets of clips that version 0.1 prepared have in its place."""
+"""File of rejections in clip datasets of version 0.1."""
 
 _COLUMNS = ["source", "reason", "key"]
 

@@ -55,7 +55,7 @@ class StudioSettings:
 
     @property
     def view(self) -> RenderSettings:
-        """How clips are rendered."""
+        """Settings of the rendering."""
         return RenderSettings(size=self.size, seed=self.seed, yaw=self.yaw)
 
 

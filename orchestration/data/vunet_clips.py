@@ -19,7 +19,7 @@ from orchestration.data.rejections import REJECTED, Rejection, first_of, save_re
 from orchestration.errors import reason_of
 from orchestration.option_types import FrameSize
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.ray_data import Row, RowWork
+from orchestration.runtime.ray_data import Row, RowWork, Step
 from posegen.datasets.clip_files import Clip, ClipEntry, ClipInfo, write_clip
 from posegen.datasets.clip_index import encode_entries
 from posegen.datasets.clips import DatasetInfo, derive_clip_id
@@ -38,7 +38,7 @@ _TOGETHER = 32  # clips that a process is given at once: they are small and many
 
 @dataclass(frozen=True, kw_only=True)
 class IndexSettings:
-    """How pictures become clips."""
+    """Settings that turn pictures into clips."""
 
     size: FrameSize = (256, 256)
     """Height and width of the frames; pictures of other proportions are padded by repeating their borders."""
@@ -56,7 +56,7 @@ class IndexSettings:
 
 @dataclass(frozen=True)
 class Indexed:
-    """What was made of an index."""
+    """Summary of an indexed dataset."""
 
     folder: StorageFolder
     clips: list[ClipInfo]
@@ -119,7 +119,7 @@ def convert_index(
     todo = [clip for clip in clips if clip["clip_id"] not in build.entries]
     groups = [todo[start : start + _TOGETHER] for start in range(0, len(todo), _TOGETHER)]
     rows = [{"group": f"group-{number}", "clips": group} for number, group in enumerate(groups)]
-    work = RowWork(_ClipMaker, (source, folder, settings.size), key="group")
+    work = RowWork((Step(_ClipMaker, (source, folder, settings.size)),), key="group")
     for result in build.make(rows, work, settings.workers, on_progress):
         lost = json.loads(result["lost"]) if result.get("lost") else {result["group"]: result["reason"]}
         rejections += [Rejection(path, reason) for path, reason in lost.items()]
@@ -174,7 +174,7 @@ def _sides(images: Sequence[IndexedImage], settings: IndexSettings) -> tuple[dic
 
 
 def _plan(images: Sequence[IndexedImage], source: Path, settings: IndexSettings) -> list[Row]:
-    """What to make: a row a clip."""
+    """Plan the clips, one row each."""
     groups: dict[tuple[str, str], list[IndexedImage]] = {}
     for image in images:
         groups.setdefault((image.person, image.clothes), []).append(image)

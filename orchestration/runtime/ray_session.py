@@ -24,7 +24,7 @@ _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0,
 _SETTINGS = 4  # type of the frame with which a server of HTTP/2 answers, at byte 3
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker that reserves no GPU may still use one that is there
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker that reserves no GPU sees none
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # says "E" on our console of an actor pool's arguments, which is no error
     "RAY_AIR_NEW_OUTPUT": "0",  # Tune's new tables are printed even where none are asked for
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial that failed has a reason, and no metric

@@ -115,7 +115,7 @@ class _ServedReplicas:
         if application is None or _RENDERER not in application.deployments:
             return 0
         states = application.deployments[_RENDERER].replica_states
-        return sum(count for state, count in states.items() if state.value == "RUNNING")
+        return sum(count for state, count in states.items() if state == "RUNNING")
 
     def is_lost(self, error: Exception) -> bool:
         from ray.exceptions import RayActorError

@@ -59,22 +59,27 @@ class DatasetBuild(ABC, Generic[_Entry]):
         self.files = folder / files
         self.entries = dict(entries)
         """The entries of the files that are there, by id."""
-        self.num_made = 0
-        """Files that were made by this build."""
+        self._made: set[str] = set()
         self.num_removed = 0
-        """Files that this build deleted."""
+        """Files that this build deleted, and had not made."""
+
+    @property
+    def num_made(self) -> int:
+        """Files that were made by this build, and not deleted."""
+        return len(self._made)
 
     def add(self, entries: Mapping[str, _Entry]) -> None:
         """Take in the entries, by id, of files that were made."""
         self.entries |= entries
-        self.num_made += len(entries)
+        self._made |= entries.keys()
 
     def delete(self, ids: Iterable[str]) -> None:
         """Delete files that are stale, with all that was derived from them."""
         for name in ids:
             self.delete_files(name)
             del self.entries[name]
-            self.num_removed += 1
+            self.num_removed += name not in self._made
+            self._made.discard(name)
 
     @abstractmethod
     def delete_files(self, entry_id: str) -> None:

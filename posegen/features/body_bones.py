@@ -80,8 +80,6 @@ class BoneFrame(NamedTuple):
     """(15,) bool: both joints of the bone are known."""
     face: np.ndarray
     """(2,) pixels: the middle of eyes, ears and nose."""
-    faces_viewer: bool
-    """True if the nose or the eyes are seen."""
 
 
 def trunk_length(pose: BodyPoses) -> float:
@@ -121,6 +119,14 @@ def shows_front(pose: BodyPoses) -> bool:
     spine = points[_HIPS].mean(axis=0) - points[_SHOULDERS].mean(axis=0)
     across = sum((points[left] - points[right] for right, left in (_SHOULDERS, _HIPS)), np.zeros(2))
     return float(across @ _perpendicular(spine)) >= 0
+
+
+def shows_face(pose: BodyPoses) -> bool:
+    """Return True if the nose or the eyes are seen; estimators guess them on the back of a head, behind the ears."""
+    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
+    depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
+    behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
+    return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
 
 
 def swap_sides(pose: BodyPoses) -> BodyPoses:
@@ -173,7 +179,7 @@ def find_bones(pose: BodyPoses) -> BoneFrame:
         seen[SOFT_BONES.index(name)] = known[ankle] and toe[2] > 0
         vector = toe[:2] - points[ankle] if toe[2] > 0 else np.array([0.0, _FOOT_LENGTH * trunk])
         put(name, points[ankle], vector.astype(np.float64), _perpendicular(vector))
-    return BoneFrame(origins, along, across, seen, middle, _shows_face(pose))
+    return BoneFrame(origins, along, across, seen, middle)
 
 
 def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.ndarray:
@@ -219,14 +225,6 @@ def step_along_bone(
     vector = bones.along[index]
     t = (points - bones.origins[index]) @ vector / max(float(vector @ vector), 1e-9)
     return smoothstep(t, start, stop)
-
-
-def _shows_face(pose: BodyPoses) -> bool:
-    """Return True if the nose or the eyes are seen; estimators guess them on the back of a head, behind the ears."""
-    nose_and_eyes, ears = _FACE[:3], _FACE[3:]
-    depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
-    behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
-    return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
 
 
 def _trunk_width(pose: BodyPoses, pair: np.ndarray, spine: np.ndarray) -> np.ndarray:

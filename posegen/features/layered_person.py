@@ -24,6 +24,7 @@ from posegen.features.body_bones import (
     foreshortening,
     has_trunk,
     mirror_pose,
+    shows_face,
     shows_front,
     swap_sides,
     trunk_length,
@@ -144,10 +145,10 @@ class LayeredPerson:
         """
         return shows_front(pose) != shows_front(self.pose)
 
-    def layer(self, index: int, faces_viewer: bool) -> Layer | None:
+    def layer(self, index: int, face_is_seen: bool) -> Layer | None:
         """Return a layer by its number in `LAYERS`: the head's is without a face where that is not to be seen."""
         layer = self.layers.get(index)
-        if index == BodyLayer.HEAD and layer is not None and layer.bones.faces_viewer and not faces_viewer:
+        if index == BodyLayer.HEAD and layer is not None and shows_face(self.pose) and not face_is_seen:
             return self.back_of_head
         return layer
 
@@ -221,6 +222,7 @@ def draw_layers(
     """
     targets: dict[int, BoneFrame] = {}
     maps: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # layers that were seen in one pose share them
+    face_is_seen = shows_face(pose)
     for index in order_by_depth(pose):
         if index not in views:
             continue
@@ -230,7 +232,7 @@ def draw_layers(
             targets[id(view)] = find_bones(swap_sides(pose) if other_side else pose)
         target = targets[id(view)]
         shown = OTHER_SIDE.get(index, index) if other_side else index
-        layer = view.layer(shown, target.faces_viewer)
+        layer = view.layer(shown, face_is_seen)
         if layer is not None:
             if id(layer.bones) not in maps:
                 moved = bone_maps(layer.bones, target, scale)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePath
 
 from posegen.errors import VideoError
 from posegen.io.picture_reader import ANIMATION_SUFFIXES, PICTURE_SUFFIXES, count_frames
@@ -35,8 +36,16 @@ def is_animation(path: Path) -> bool:
     if path.suffix.lower() not in ANIMATION_SUFFIXES or not path.is_file():
         return False
     try:
-        return count_frames(path.read_bytes(), str(path)) > 1
-    except (VideoError, OSError):
+        return is_animated(path.read_bytes(), str(path))
+    except OSError:
+        return False
+
+
+def is_animated(content: bytes, name: str) -> bool:
+    """Return whether a picture has several frames; False where it is none."""
+    try:
+        return count_frames(content, name) > 1
+    except VideoError:
         return False
 
 
@@ -45,13 +54,20 @@ def list_numbered_pictures(folder: Path) -> list[Path]:
 
     Raises VideoError where there are several series, such as of pictures and of masks.
     """
-    series: dict[tuple[str, str], list[tuple[int, Path]]] = defaultdict(list)
-    for path in folder.iterdir():
+    names = (path.name for path in folder.iterdir() if path.is_file())
+    return [folder / name for name in numbered_names(names, folder)]
+
+
+def numbered_names(names: Iterable[str], folder: object) -> list[str]:
+    """Return the same of names, which are those of files in a folder. Raises VideoError."""
+    series: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+    for name in names:
+        path = PurePath(name)
         match = _NUMBERED.fullmatch(path.stem)
-        if match and path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file():
-            series[match[1], path.suffix.lower()].append((int(match[2]), path))
+        if match and path.suffix.lower() in PICTURE_SUFFIXES and not name.startswith("."):
+            series[match[1], path.suffix.lower()].append((int(match[2]), name))
     found = {key: one for key, one in series.items() if len(one) > 1}
     if len(found) > 1:
-        names = ", ".join(sorted(min(one)[1].name for one in found.values()))
-        raise VideoError(f"{folder} holds several series of pictures ({names}, …), expected one: give each a folder")
-    return [path for _, path in sorted(*found.values())] if found else []
+        shown = ", ".join(sorted(min(one)[1] for one in found.values()))
+        raise VideoError(f"{folder} holds several series of pictures ({shown}, …), expected one: give each a folder")
+    return [name for _, name in sorted(*found.values())] if found else []

@@ -92,6 +92,18 @@ class StorageFolder:
         """The last part of the path."""
         return self._divide()[0].rsplit("/", 1)[-1]
 
+    def contains(self, uri: str) -> bool:
+        """Return whether a path or an address is of something inside, or of the folder itself."""
+        if not uri:
+            return False
+        here, there = self.place, StorageFolder(uri).place
+        return there == here or there.startswith(f"{here.rstrip('/')}/")
+
+    @property
+    def place(self) -> str:
+        """The address without its options, or the path."""
+        return self._divide()[0]
+
     @property
     def is_local(self) -> bool:
         """True if ordinary file functions can open it."""

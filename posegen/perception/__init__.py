@@ -64,6 +64,8 @@ class Backend(Generic[B]):
     """Loads the backend and, before, what it needs: nothing is imported for backends that nobody uses."""
     weights: tuple[str, ...] = ()
     """Names, in `posegen.weights.registry`, of what it runs on."""
+    on_gpus: bool = False
+    """True if it runs on a GPU, if there is one."""
 
     def identity(self) -> dict[str, str]:
         """Return the sha256 of each of its weights by name, for the record of a dataset."""
@@ -134,15 +136,15 @@ _BLAZEPOSE = ("blazepose-detector", "blazepose-landmark")
 
 POSE_ESTIMATORS: dict[str, Backend[PoseEstimator]] = {
     "blazepose": Backend(_blazepose, _BLAZEPOSE),
-    "openpose": Backend(_openpose, ("openpose",)),
+    "openpose": Backend(_openpose, ("openpose",), on_gpus=True),
     "openpose_json": Backend(_openpose_json),
     "truth": Backend(_truth),
 }
 """Ways to find the joints."""
 
 EDGE_DETECTORS: dict[str, Backend[EdgeDetector]] = {
-    "hed": Backend(_hed, ("hed",)),
-    "rcf": Backend(_rcf, ("rcf",)),
+    "hed": Backend(_hed, ("hed",), on_gpus=True),
+    "rcf": Backend(_rcf, ("rcf",), on_gpus=True),
     "truth": Backend(_truth_edges),
 }
 """Ways to find edges."""

@@ -26,16 +26,23 @@ class ClipViewer:
     """
 
     def __init__(self, names: Mapping[str, str]):
-        backends = {kind: table[names[kind]] for kind, table in BACKENDS.items()}
-        self._from_files = {kind for kind, backend in backends.items() if not backend.weights}
-        self._estimate_poses: Any = backends["pose"].make()
-        self._detect_edges: Any = backends["edges"].make()
-        self._segment: Any = backends["mask"].make()
+        self._backends = {kind: table[names[kind]] for kind, table in BACKENDS.items()}
+        self._made: dict[str, Any] = {}
+
+    def reads_files(self, *kinds: str) -> bool:
+        """Return whether one of these backends reads files beside the video."""
+        return any(not self._backends[kind].weights for kind in kinds)
+
+    def _backend(self, kind: str) -> Any:
+        """The backend, which is loaded when it is needed first."""
+        if kind not in self._made:
+            self._made[kind] = self._backends[kind].make()
+        return self._made[kind]
 
     def find_poses(self, footage: DetailedFootage) -> Poses:
         """Find the poses; their masks have the size in which they were found."""
         seen = self._choose("pose", footage)
-        poses: Poses = self._estimate_poses(seen)
+        poses: Poses = self._backend("pose")(seen)
         if seen is footage.small:
             return poses
         keypoints = drop_outside(map_keypoints(poses.keypoints, footage.to_small), *footage.small.images.shape[1:3])
@@ -46,27 +53,27 @@ class ClipViewer:
         size = footage.small.images.shape[1:3]
         seen = self._choose("edges", footage)
         if seen is footage.small:
-            return np.asarray(self._detect_edges(seen))
+            return np.asarray(self._backend("edges")(seen))
         own = round(max(seen.images.shape[1:3]) / float(seen.transform[0, 0]))  # an enlarged frame has no more edges
         longest = max(min(_EDGE_SIDE, own), *size)
         edges = []
         for start in range(0, len(seen.images), _EDGE_FRAMES):
             rows = slice(start, start + _EDGE_FRAMES)
-            found = self._detect_edges(_shrunk(seen, rows, longest))
+            found = self._backend("edges")(_shrunk(seen, rows, longest))
             edges += [_resize(one, size) for one in found]
         return np.stack(edges)
 
     def find_masks(self, footage: DetailedFootage, poses: Poses) -> np.ndarray:
         """Find the person's pixels: (T, H, W) uint8, 0 or 255, in the small frames."""
         seen = self._choose("mask", footage)
-        masks = self._segment(seen, poses)
+        masks = self._backend("mask")(seen, poses)
         if seen is footage.small:
             return np.asarray(masks)
         size = footage.small.images.shape[1:3]
         return np.stack([np.where(_resize(mask, size) > 127, 255, 0).astype(np.uint8) for mask in masks])
 
     def _choose(self, kind: str, footage: DetailedFootage) -> Footage:
-        return footage.small if kind in self._from_files else footage.detail
+        return footage.small if self.reads_files(kind) else footage.detail
 
 
 def _shrunk(footage: Footage, rows: slice, longest: int) -> Footage:

@@ -1,8 +1,9 @@
 """What Ray costs `posegen prepare`, against a bare pool of processes: ``python tests/benchmarks/bench_prepare.py``.
 
 Prints, for both over the same videos and without the start of Ray itself, the frames per second and how busy the
-workers were: the share of their time from start to end that they spent on clips. And how the driver's memory grows
-with the number of clips.
+workers were: the share of their time from start to end that they spent on clips. The same again from an object store
+of this machine, which takes CPU of its own; how the driver's memory grows with the number of clips; and what Ray takes
+for a clip that costs nothing.
 
 Where other programs want the CPUs, frames per second say who got more of them (the pool and Ray's processes are
 in different sessions, with different niceness), so compare how busy the workers were. On a quiet machine both
@@ -18,28 +19,34 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import multiprocessing
 import shutil
 import struct
+import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import boto3
 import cv2
 import psutil  # type: ignore[import-untyped]
 import ray
 
-from orchestration.data.clip_preparer import ClipPreparer
+from orchestration.data.clip_preparer import clip_steps
 from orchestration.data.incremental import ClipBuild
 from orchestration.data.prepare import PrepareSettings, prepare_videos
-from orchestration.runtime.ray_data import Row
+from orchestration.data.video_files import find_videos
+from orchestration.runtime.ray_data import Row, RowWork, Step, map_rows
 from orchestration.runtime.ray_session import start_ray
 from posegen.io.storage import StorageFolder
 from posegen.synthetic.studio import render_action, truth_path, write_studio_clip
+from tests.support.object_store import serve_objects
 
 WORKERS = 2
 NUM_FRAMES = 100
 NUM_CLIPS = 100
+NUM_ROWS = 5000
 SETTINGS = PrepareSettings(pose="truth", edges="truth", mask="truth", workers=WORKERS)
 
 
@@ -73,9 +80,10 @@ class Measurement:
         return f"{speed:.1f} frames/s in {self.seconds:.1f} s, workers {100 * self.busy:.0f} % busy"
 
 
-def measure_ray(videos: Path, out: Path) -> Measurement:
+def measure_ray(videos: Path | StorageFolder, out: Path) -> Measurement:
     """Prepare a folder as the product does."""
-    process, memory, seconds = psutil.Process(), 0, []
+    process, memory = psutil.Process(), 0
+    seconds: list[float] = []
 
     def watch(done: int, total: int) -> None:
         nonlocal memory
@@ -94,16 +102,7 @@ def measure_ray(videos: Path, out: Path) -> Measurement:
 
 def measure_pool(videos: Path, out: Path) -> Measurement:
     """Make the same clips with a pool of processes."""
-    rows = [
-        {
-            "clip_id": path.stem,
-            "source": str(path),
-            "source_sha256": "",
-            "person": path.parent.name,
-            "action": path.stem,
-        }
-        for path in sorted(videos.glob("*/*.mp4"))
-    ]
+    rows = [asdict(video) for video in find_videos(videos).sources]
     start = time.perf_counter()
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit locks that threads of Arrow hold
     with spawn.Pool(WORKERS, _open_worker, (str(out),)) as pool:
@@ -112,17 +111,48 @@ def measure_pool(videos: Path, out: Path) -> Measurement:
     return Measurement.since(start, [result["seconds"] for result in results])
 
 
-_preparer: ClipPreparer
+_prepare: Callable[[Row], Row]
 
 
 def _open_worker(out: str) -> None:
-    global _preparer
+    global _prepare
     cv2.setNumThreads(1)
-    _preparer = ClipPreparer(StorageFolder(out), replace(SETTINGS, workers=0))
+    _prepare = RowWork(clip_steps(StorageFolder(out), SETTINGS), "source").load()
 
 
-def _work(row: dict[str, Any]) -> dict[str, Any]:
-    return _preparer(row)
+def _work(row: Row) -> Row:
+    return _prepare(row)
+
+
+class Echo:
+    """Costs nothing."""
+
+    def __call__(self, row: Row) -> Row:
+        return {"key": row["key"], "reason": ""}
+
+
+def measure_rows(folder: Path) -> float:
+    """Seconds that a row costs on Ray, beyond the start of processes and a loop."""
+    rows, seconds = [{"key": number, "source": f"{folder}/{number}.mp4"} for number in range(NUM_ROWS)], {}
+    for count, workers in ((WORKERS, WORKERS), (NUM_ROWS, WORKERS), (NUM_ROWS, 0)):
+        start = time.perf_counter()
+        work = RowWork((Step(Echo),), "key")
+        assert len(list(map_rows(rows[:count], work, out=StorageFolder(folder), workers=workers))) == count
+        seconds[count, workers] = time.perf_counter() - start
+    begin, there, loop = seconds.values()
+    return (there - begin - loop) / NUM_ROWS
+
+
+def measure_store(videos: Path, folder: Path) -> Measurement:
+    """Prepare the same videos from an object store; its Ray is another one, whose processes know the keys."""
+    (folder / "store").mkdir()
+    with serve_objects(folder / "store") as store, patch.dict(os.environ, store.environment):
+        boto3.client("s3").create_bucket(Bucket="videos")
+        StorageFolder("s3://videos").upload(videos)
+        start_ray(num_cpus=WORKERS)
+        measurement = measure_ray(StorageFolder("s3://videos"), folder / "ray-store")
+        ray.shutdown()
+    return measurement
 
 
 def main() -> None:
@@ -139,13 +169,18 @@ def main() -> None:
         start = time.perf_counter()
         prepare_videos(folder / "many", StorageFolder(folder / "ray-many"), SETTINGS)
         again = time.perf_counter() - start
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        a_row = measure_rows(folder)
         ray.shutdown()
+        remote = measure_store(folder / "many", folder)
     print(f"pool of {WORKERS}: {pool}")
     print(f"Ray Data:  {many}")
     print(
         f"ratio:     {pool.seconds / many.seconds:.2f} by speed, {many.busy / pool.busy:.2f} by busy workers; ", end=""
     )
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    print(f"from s3:// {remote}, {many.seconds / remote.seconds:.2f} of the speed of local files")
+    print(f"a clip:    {1000 * a_row:.2f} ms of Ray, of {NUM_ROWS:,} that cost nothing")
     print(f"again:     {again:.2f} s, {many.seconds / again:.0f} times as fast")
     print(f"driver:    {few.memory / 2**20:.0f} MiB with {NUM_CLIPS // 10} clips, ", end="")
     print(f"{many.memory / 2**20:.0f} MiB with {NUM_CLIPS}")

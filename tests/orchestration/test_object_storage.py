@@ -17,10 +17,13 @@ from datetime import datetime
 from pathlib import Path
 
 import boto3
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from orchestration.cli import main as cli
+from orchestration.data import clip_preparer
 from orchestration.runtime import folder_lock
 from orchestration.training.train import train
 from posegen.checkpoints.checkpoint import TrainingProgress, find_checkpoint, latest_checkpoint, save_checkpoint
@@ -28,6 +31,7 @@ from posegen.checkpoints.run_record import RunRecord
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import RunError
 from posegen.io import storage
+from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder, without_user
 from posegen.samples import EpochLoader
 from posegen.stages import ColorEncoder, VideoGenerator
@@ -235,6 +239,34 @@ def test_what_is_prepared_and_painted_is_what_a_local_folder_gets(bucket, client
     assert written(client, bucket) == before and len(before) == 28  # with sheets of clips, and indexes of recolorings
 
 
+def test_videos_of_a_store_become_the_clips_of_a_folder(bucket, studio_videos, dataset, tmp_path, capsys, monkeypatch):
+    videos, data = bucket / "videos", tmp_path / "data"
+    videos.upload(Path(studio_videos))
+    write_gif(tmp_path / "wave.gif")
+    videos.write_bytes("ada/wave.gif", (tmp_path / "wave.gif").read_bytes())
+    for number in range(2):
+        videos.write_bytes(f"ada/walk/{number}.png", encode_png(np.full((40, 40, 3), 99 * number, np.uint8)))
+    command = f"prepare {videos} {data} {TRUTH} --workers 0"
+    assert ", 5 new, 2 rejected" in run(command, capsys)
+    sources = {clip.clip_id: clip.info.source for clip in ClipDataset(data).clips}
+    assert f"{videos}/ada/bow.mp4" in sources.values()
+    for clip, local in zip(ClipDataset(data).clips, ClipDataset(dataset).clips, strict=True):
+        assert clip.info == replace(local.info, source=sources[clip.clip_id])
+        assert np.array_equal(clip.read().edges, local.read().edges)
+    reasons = {Path(one["source"]).name: one["reason"] for one in json.loads((data / "rejected.json").read_text())}
+    assert reasons.keys() == {"walk", "wave.gif"} and "no true poses of s3://" in reasons["walk"]
+    with monkeypatch.context() as patch:  # what is known by size and time is not asked for
+        patch.setattr(clip_preparer, "on_this_machine", None)
+        assert ", 0 new, 2 rejected" in run(command, capsys)
+    videos.delete("ada/bow.mp4")
+    assert ", 0 new, 1 removed" in run(command, capsys)
+
+
+def write_gif(path: Path) -> None:
+    first, second = (Image.fromarray(np.full((40, 40, 3), level, np.uint8)) for level in (0, 200))
+    first.save(path, save_all=True, append_images=[second], duration=40)
+
+
 def written(client, bucket: StorageFolder) -> dict[str, datetime]:
     """When every clip and every file of colours was written."""
     found = client.list_objects_v2(Bucket=bucket.name)["Contents"]
@@ -329,6 +361,7 @@ def test_a_search_keeps_its_runs_there(bucket, dataset, tmp_path):
     [
         ("train color_encoder s3://no-bucket/data --workers 0", "no dataset in s3://no-bucket/data"),
         ("prepare VIDEOS s3://no-bucket/data --workers 0 " + TRUTH, "NO_SUCH_BUCKET"),
+        ("prepare s3://no-bucket/videos data --workers 0 " + TRUTH, "no folder of videos at s3://no-bucket/videos"),
         ("train color_encoder DATA --runs s3://no-bucket/runs --workers 0 --no-track " + NARROW, "NO_SUCH_BUCKET"),
         ("evaluate s3://no-bucket/runs/x", "no run in s3://no-bucket/runs/x"),
         (

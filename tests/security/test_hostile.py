@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save, save_file
 from orchestration.cli import main as cli
 from orchestration.cluster.check import check_cluster_file, read_cluster_file
 from orchestration.data.rejections import load_rejections
-from orchestration.data.video_files import find_videos, read_contents
+from orchestration.data.video_files import find_videos
 from orchestration.evaluation import compare_page
 from orchestration.evaluation.compare import Comparison, Entry
 from orchestration.evaluation.compare_page import _step_of, as_study, write_page
@@ -326,9 +326,8 @@ def test_what_was_rejected_may_be_damaged(tmp_path):
 def test_a_pipe_named_like_a_video_is_not_waited_for(tmp_path):
     (tmp_path / "ann").mkdir()
     os.mkfifo(tmp_path / "ann" / "wave.mp4")
-    sources, _, _ = find_videos(tmp_path)
-    contents, rejections = read_contents(sources, beside=False)
-    assert not contents and "not a file" in rejections[0].reason
+    sources, rejections, _ = find_videos(tmp_path)
+    assert not sources and "not a file" in rejections[0].reason
 
 
 def test_names_in_paths_become_no_paths(tmp_path):

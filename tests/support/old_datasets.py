@@ -16,7 +16,7 @@ from posegen.io.storage import StorageFolder
 
 def make_old(folder: StorageFolder, sides: Mapping[str, str], schema_version: int = 1) -> None:
     """Turn a dataset into an old one: no index, no page, and each clip's split, by its action, in its file."""
-    for name in ("index.parquet", "preview.html"):
+    for name in ("index.parquet", "preview.html", "videos.parquet"):
         if folder.exists(name):
             folder.delete(name)
     shutil.rmtree(Path(folder.uri) / "preview", ignore_errors=True)

@@ -107,6 +107,15 @@ def test_a_failure_ends_its_own_job_alone(queue):
         broken.result.result(10)
 
 
+def test_a_waiter_that_gives_up_leaves_the_thread_alive(queue):
+    """A request that ends cancels its future, which asyncio passes on to the job's."""
+    gate, log = threading.Event(), []
+    held = queue.submit("gate", hold(gate), kind="")
+    assert not held.result.cancel()
+    gate.set()
+    assert queue.submit("a", note(log, "next", 1), kind="").result.result(10) == "next"
+
+
 def test_a_session_may_not_fill_the_queue(queue):
     gate = threading.Event()
     queue.submit("gate", hold(gate), kind="")

@@ -11,7 +11,7 @@ def test_a_studio_becomes_a_dataset_with_recolorings(capsys, tmp_path, monkeypat
     assert "next: posegen prepare videos DATASET --pose truth --edges truth --mask truth" in out
     truth = "--pose truth --edges truth --mask truth"
     _, out, _ = run(f"prepare videos data {truth} --size 64x48 --workers 0", capsys)
-    assert "preparing 2/2" in out and "next: posegen colorize data --scope frame --region upper" in out
+    assert "preparing 2/2" in out and "next: posegen colorize data --all-kinds" in out
     code, out, _ = run("colorize data --scope frame --region upper --recolorings 2 --workers 0", capsys)
     assert code == 0 and "16 images of 2 clips" in out and "2 clips new" in out
 

@@ -21,7 +21,7 @@ from posegen.color.lab import rgb_to_lab
 from posegen.datasets.clip_files import RECOLORING_SCHEMA
 from posegen.datasets.clips import ClipDataset, DatasetInfo, save_dataset_info
 from posegen.datasets.recoloring_index import load_recoloring_entries
-from posegen.errors import CheckpointError, DatasetError, WeightsError
+from posegen.errors import CheckpointError, ConfigError, DatasetError, WeightsError
 from posegen.inference.hint_recolorer import HintRecolorer, blend_colors, load_colorizer
 from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, Colorizer
@@ -133,6 +133,20 @@ def test_the_index_says_what_is_painted(data, monkeypatch):
     assert load_recoloring_entries(folder, "frame-both") == entries
 
 
+def test_all_kinds_at_once_are_those_of_three_calls(data, tmp_path):
+    copy = Path(shutil.copytree(data, tmp_path / "copy"))
+    for scope, region in (("frame", "upper"), ("frame", "lower"), ("clip", "both")):
+        recolor_dataset(data, replace(HERE, scope=scope, region=region))
+    summary = recolor_dataset(copy, replace(HERE, all_kinds=True))
+    assert (summary.num_clips, summary.num_made, summary.num_images) == (5, 5, 5 * 10 * (4 + 4 + 5))
+    for path in (data / "colors").rglob("*.parquet"):
+        assert path.read_bytes() == (copy / path.relative_to(data)).read_bytes(), path
+    (copy / "colors" / "frame-lower.parquet").unlink()  # its index
+    assert recolor_dataset(copy, replace(HERE, all_kinds=True)).num_made == 0
+    with pytest.raises(ConfigError, match="leave out scope and region"):
+        ColorizeSettings(all_kinds=True, region="upper")
+
+
 def test_same_seed_same_colours(data, tmp_path):
     copy = Path(shutil.copytree(data, tmp_path / "copy"))
     recolor_dataset(data, HERE)
@@ -149,7 +163,7 @@ def test_a_broken_clip_has_its_reason_and_stops_nothing(data):
     pq.write_table(table.set_column(2, table.schema.field("image"), [images]), path)
     summary = recolor_dataset(data, HERE)
     assert (summary.num_clips, summary.num_made, summary.num_images) == (4, 4, 160)
-    assert [failure.clip_id for failure in summary.failures] == [broken]
+    assert [failure.file for failure in summary.failures] == [f"frame-both/{broken}"]
     assert "does not decode" in summary.failures[0].reason and "1 clips failed" in str(summary)
 
 
@@ -306,5 +320,5 @@ def test_ray_paints_the_same(ray_session, data, tmp_path):
     assert summary.num_made == len(heard) == 5
     for name in files(data, "frame-both"):
         assert (data / "colors/frame-both" / name).read_bytes() == (copy / "colors/frame-both" / name).read_bytes()
-    names = ["clips", "colors", "dataset.json", "index.parquet", "preview", "preview.html"]
+    names = ["clips", "colors", "dataset.json", "index.parquet", "preview", "preview.html", "videos.parquet"]
     assert sorted(path.name for path in copy.iterdir()) == names

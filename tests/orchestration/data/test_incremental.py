@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestration.data.clip_preparer import ClipPreparer, PrepareSettings
+from orchestration.data.clip_preparer import PoseFinder, PrepareSettings, clip_steps
 from orchestration.data.incremental import ClipBuild
 from orchestration.data.prepare import prepare_videos
 from orchestration.data.rejections import Rejection, load_rejections, save_rejections
-from orchestration.runtime.ray_data import RowWork, map_rows
+from orchestration.data.video_files import find_videos
+from orchestration.runtime.ray_data import RowWork, Step, map_rows
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clip_index import load_index
 from posegen.datasets.clips import ClipDataset
@@ -54,12 +55,12 @@ def test_a_dataset_of_version_0_1_is_taken_over(videos, out, monkeypatch):
     assert sorted(path.name for path in out.iterdir()) == ["clips", "dataset.json", "rejected.parquet"]
     assert splits(out) == before
     with monkeypatch.context() as patch:
-        patch.setattr(ClipPreparer, "__init__", None)  # neither clips nor what was refused is tried again
+        patch.setattr(PoseFinder, "work", pytest.fail)  # neither clips nor what was refused is tried again
         summary = prepare_videos(videos, out, TINY)
     assert (summary.num_clips, summary.num_made, summary.num_removed, len(summary.rejections)) == (5, 0, 0, 2)
     assert files(out) == written and splits(out) == before
     assert (out / "rejected.json").read_text() == rejected
-    names = ["clips", "dataset.json", "index.parquet", "preview.html", "rejected.json"]
+    names = ["clips", "dataset.json", "index.parquet", "preview.html", "rejected.json", "videos.parquet"]
     assert sorted(path.name for path in out.iterdir()) == names
     assert ClipDataset(out).info.schema_version == 2
 
@@ -121,28 +122,25 @@ def test_a_killed_preparation_neither_loses_nor_doubles_a_clip(videos, out, tmp_
 
 
 class Forgetful:
-    """Makes clips as `ClipPreparer` does, and dies before it says so."""
+    """Makes clips as `prepare` does, and dies before it says so."""
 
     def __init__(self, *arguments: object):
-        self.make = ClipPreparer(*arguments)
+        self.make = RowWork(clip_steps(*arguments), "source").load()
 
     def __call__(self, row: dict[str, object]) -> dict[str, object]:
         self.make(row)
-        return {"clip_id": row["clip_id"], "reason": "the process that worked on it died 4 times"}
+        return {"source": row["source"], "reason": "the process that worked on it died 4 times"}
 
 
 def test_clips_of_processes_that_died_are_found(videos, out):
     prepare_videos(videos, out, TINY)
     entries = load_index(StorageFolder(out))
-    rows = [
-        {name: getattr(entry.info, name) for name in ("clip_id", "source", "source_sha256", "person", "action")}
-        for entry in entries.values()
-    ]
+    rows = [asdict(video) for video in find_videos(videos).sources]
     other = StorageFolder(out.parent / "other")
     build = ClipBuild(other)
-    build.make(rows, RowWork(Forgetful, (other, TINY), "clip_id"), workers=0)
+    build.make(rows, RowWork((Step(Forgetful, (other, TINY)),), "source"), workers=0)
     assert build.entries == entries
-    build.delete([rows[0]["clip_id"]])
+    build.delete([min(entries)])
     assert len(build.entries) == 4 == len((other / "clips").files())
 
 
@@ -156,16 +154,16 @@ class Doubler:
 def test_rows_of_any_key_are_mapped(tmp_path):
     rows = [{"number": number} for number in range(4)]
     heard: list[tuple[int, int]] = []
-    work = RowWork(Doubler, (), key="number")
+    work = RowWork((Step(Doubler),), key="number")
     results = map_rows(
         rows,
         work,
-        manifest=StorageFolder(tmp_path),
+        out=StorageFolder(tmp_path),
         workers=0,
         on_progress=lambda done, total: heard.append((done, total)),
     )
     assert [result["twice"] for result in results] == [0, 2, 4, 6] and heard == [(done, 4) for done in (1, 2, 3, 4)]
-    assert list(map_rows([], work, manifest=StorageFolder("/nowhere"), workers=0)) == []
+    assert list(map_rows([], work, out=StorageFolder("/nowhere"), workers=0)) == []
 
 
 def test_rejections_come_back(tmp_path):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from orchestration.data.clip_preparer import (
-    ClipPreparer,
+    PoseFinder,
     PrepareSettings,
     rejection_of_clip,
     rejection_of_company,
@@ -26,7 +26,7 @@ from orchestration.data.clip_preparer import (
 )
 from orchestration.data.prepare import prepare_videos
 from orchestration.runtime import ray_data
-from orchestration.runtime.ray_data import RowWork, map_rows
+from orchestration.runtime.ray_data import RowWork, Step, map_rows
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
@@ -49,9 +49,9 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail when a clip is made, or opened."""
 
     def refuse(*arguments: object, **keywords: object) -> None:
-        raise AssertionError("a clip was made, or opened, that was there already")
+        pytest.fail("a clip was made, or opened, that was there already")  # which is no exception that has a reason
 
-    monkeypatch.setattr(ClipPreparer, "__init__", refuse)
+    monkeypatch.setattr(PoseFinder, "work", refuse)
     monkeypatch.setattr(ClipFile, "_table", property(refuse))
 
 
@@ -75,7 +75,7 @@ def test_every_video_becomes_a_clip(studio_videos, out):
     assert heard == [(i + 1, NUM_VIDEOS) for i in range(NUM_VIDEOS)]
     assert str(summary).startswith("5 clips (50 frames, 100.0 % with a usable pose) in ")
     assert sorted(path.name for path in out.iterdir()) == [
-        *("clips", "dataset.json", "index.parquet", "preview", "preview.html")
+        *("clips", "dataset.json", "index.parquet", "preview", "preview.html", "videos.parquet")
     ]
 
 
@@ -342,11 +342,11 @@ def test_no_videos_is_an_error_that_writes_nothing(tmp_path, out):
 
 
 def test_what_failed_for_want_of_resources_is_tried_again(videos, out, monkeypatch):
-    def fail(self: ClipPreparer, row: dict[str, object]) -> None:
+    def fail(self: PoseFinder, draft: object) -> None:
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ClipPreparer, "make_clip", fail)
+        patch.setattr(PoseFinder, "work", fail)
         with pytest.raises(DatasetError, match="Too many open files"):
             prepare_videos(videos, out, TINY)
     assert prepare_videos(videos, out, TINY).num_made == 5
@@ -434,7 +434,7 @@ def test_a_video_whose_middle_shows_nobody_is_cropped_to_the_person(networks, ou
 
 
 class Doomed:
-    """Works like `ClipPreparer` does, but for one clip it dies with its process."""
+    """Works like a step does, but for one clip it dies with its process."""
 
     def __call__(self, row: dict[str, object]) -> dict[str, object]:
         if row["clip_id"] == "clip-1":
@@ -462,7 +462,7 @@ def test_ray_makes_the_same_clips(ray_session, videos, out, tmp_path):
     assert summary.num_made == summary.num_clips == 5
     assert [done for done, _ in heard] == list(range(1, heard[-1][1] + 1))
     assert sorted(path.name for path in out.iterdir()) == [
-        *("clips", "dataset.json", "index.parquet", "preview", "preview.html", "rejected.json")
+        *("clips", "dataset.json", "index.parquet", "preview", "preview.html", "rejected.json", "videos.parquet")
     ]
     start = time.perf_counter()
     prepare_videos(videos, out, replace(settings, workers=-1))
@@ -478,9 +478,9 @@ def test_a_clip_that_kills_its_process_costs_no_other(ray_session, tmp_path, mon
     rows = [{"clip_id": f"clip-{number}"} for number in range(5)]
     results = {
         row["clip_id"]: row["reason"]
-        for row in map_rows(rows, RowWork(Doomed, (), "clip_id"), manifest=StorageFolder(tmp_path), workers=2)
+        for row in map_rows(rows, RowWork((Step(Doomed),), "clip_id"), out=StorageFolder(tmp_path), workers=2)
     }
-    assert results.pop("clip-1") == "the process that worked on it died 2 times"
+    assert results.pop("clip-1") == "the process that worked on it died 3 times"
     assert results == {f"clip-{number}": "" for number in (0, 2, 3, 4)}
 
 
@@ -501,7 +501,8 @@ def test_a_clip_that_takes_hours_is_waited_for(ray_session, tmp_path, monkeypatc
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     monkeypatch.setattr(ray.data.DataContext.get_current(), "execution_no_progress_timeout_s", 1.0)
     rows = [{"clip_id": "clip"}]
-    assert list(map_rows(rows, RowWork(Slow, (), "clip_id"), manifest=StorageFolder(tmp_path), workers=1)) == rows
+    work = RowWork((Step(Slow),), "clip_id")
+    assert list(map_rows(rows, work, out=StorageFolder(tmp_path), workers=1)) == rows
 
 
 # ---- Real people

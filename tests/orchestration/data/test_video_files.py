@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from orchestration.data.video_contents import hash_video, stamp_of
 from orchestration.data.video_files import (
     DEFAULT_PERSON,
     VideoFile,
     find_videos,
-    read_contents,
 )
 
 
@@ -90,9 +90,15 @@ def test_linked_folders_are_followed_once(tmp_path):
     assert labels(find_videos(videos)[0]) == [("ann", "wave")]
 
 
-def test_folder_named_like_a_video_is_not_lost(tmp_path):
-    touch(tmp_path, "ann/wave.mp4/readme.txt")
-    assert labels(find_videos(tmp_path)[0]) == [("ann", "wave")]
+def test_what_is_named_like_a_video_and_is_none_is_not_lost(tmp_path):
+    touch(tmp_path, "ann/wave.mp4/readme.txt", "ann/bow.mp4")
+    (tmp_path / "ann" / "bend.mp4").symlink_to(tmp_path / "nowhere")
+    sources, rejections, _ = find_videos(tmp_path)
+    assert labels(sources) == [("ann", "bow")]
+    assert {Path(one.source).name: one.reason for one in rejections} == {
+        "wave.mp4": "cannot be read (Is a directory)",
+        "bend.mp4": "cannot be read (No such file or directory)",
+    }
 
 
 @pytest.mark.parametrize(
@@ -126,11 +132,14 @@ def test_animations_and_folders_of_pictures_are_videos(tmp_path):
     sources, rejections, _ = find_videos(tmp_path)
     assert labels(sources) == [("ann", "hop"), ("ann", "walk"), ("ann", "wave")] and rejections == []
     assert labels(find_videos(tmp_path, "{person}/{action}")[0]) == labels(sources)
-    contents, unread = read_contents(sources, beside=True)
-    assert len({content.sha256 for content in contents}) == 3 and unread == []
-    before = contents[1].sha256
+    before = [hash_video(Path(source.folder), source.files) for source in sources]
+    assert len(set(before)) == 3 and list(sources[1].files) == ["walk/f1.png", "walk/f2.png"]
     (tmp_path / "ann" / "walk" / "f2.png").write_bytes((tmp_path / "ann" / "walk" / "f1.png").read_bytes())
-    assert read_contents(sources, beside=False)[0][1].sha256 != before
+    after = find_videos(tmp_path).sources
+    assert hash_video(Path(after[1].folder), after[1].files) != before[1]
+    assert [
+        stamp_of(one, beside=True) == stamp_of(other, beside=True) for one, other in zip(sources, after, strict=True)
+    ] == [*(True, False, True)]
 
 
 def test_what_is_passed_over_is_counted(tmp_path):

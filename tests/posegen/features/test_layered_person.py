@@ -118,6 +118,14 @@ def test_from_behind_there_is_hair_where_the_face_was(person):
     assert is_color(shown[50:90, 55:74], COLORS[PersonClass.UPPER]).all()
 
 
+def test_a_face_that_is_guessed_on_the_back_of_a_head_is_not_shown(person):
+    """BlazePose finds nose and eyes there, too, behind the ears."""
+    depths = np.zeros(18, np.float32)
+    depths[joint_indices(["nose", "right_eye", "left_eye"])] = -20
+    shown = person.layered().frame(BodyPoses(swap_sides(make_pose()).keypoints, depths, make_pose().toes))
+    assert is_color(shown[20:32, 60:69], COLORS[PersonClass.HAIR], 12).mean() > 0.9
+
+
 def test_a_forearm_that_is_not_seen_is_the_mirrored_one_of_the_other_side(person):
     keypoints, labels, image = person.pose.keypoints.copy(), person.labels.copy(), person.image.copy()
     keypoints[joint_indices(["left_wrist"])] = 0
