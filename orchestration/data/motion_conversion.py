@@ -148,7 +148,7 @@ class Converted:
 
     @property
     def _has_one_group(self) -> bool:
-        """Whether something was to be held out, and there is but one person, action or motion to divide by."""
+        """True where something was to be held out, and there is but one person, action or motion to divide by."""
         split_by, fraction = (self.info.settings.get(name) for name in ("split_by", "train_fraction"))
         groups = {
             entry.motion_id if split_by == "motion" else getattr(entry, str(split_by)) for entry in self.info.motions

@@ -183,18 +183,18 @@ class _Protocol(NamedTuple):
 
 
 class _MeasuredClip(NamedTuple):
-    """What was measured of a clip."""
+    """Measurements of a clip."""
 
     scores: ClipScores
     recolorings: list[SwapResult]
     asked: list[SwapResult]
     no_colour: str
-    """Why nothing was measured of its colours, where that is so."""
+    """Reason that nothing was measured of its colours, if so."""
 
 
 @lru_cache(maxsize=1)
 def _open_once(run: str, dataset: str, settings: EvaluateSettings, pictures: Path) -> _Protocol:
-    """What a process needs for all clips of one evaluation, which its folder of pictures names."""
+    """Settings and networks of one evaluation, which a process keeps for all clips; its folder of pictures names it."""
     return _Protocol.open(run, dataset, settings)
 
 

@@ -22,7 +22,10 @@ DEFAULT_STORE, ARTIFACTS = "mlflow.db", "mlartifacts"
 _KIND, _TRAINS_MODELS = "mlflow.experimentKind", "custom_model_development"
 """The tag by which MLflow's page chooses its columns: it is one of language models otherwise."""
 _SYSTEM = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(Read timed out|timed out)")
-"""What the system says of a connection, inside of what the libraries above make of it."""
+"""Words of the system about a connection, inside those of the libraries above it."""
+_LOCKED = {"CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED"}
+"""Error codes of a server that wants other credentials."""
+_USER_VARIABLES = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
 _PASSING = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """Error codes of a server that is away, or overloaded."""
 
@@ -33,6 +36,10 @@ class AwayError(Exception):
 
 class RefusedError(Exception):
     """MLflow answers, and does not take what it was sent."""
+
+
+class LockedError(RefusedError):
+    """MLflow wants other credentials."""
 
 
 class UnusableError(RefusedError):
@@ -64,12 +71,14 @@ def naming_errors() -> Iterator[None]:
     except OSError as error:
         raise AwayError(first_line(error)) from error
     except MlflowException as error:
+        if error.error_code in _LOCKED:
+            raise LockedError(f"it refuses the credentials: set {_USER_VARIABLES}") from error
         kind = AwayError if error.error_code in _PASSING else RefusedError
         raise kind(_reason(error)) from error
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a store: of a server that is away the system's words, and what to do."""
+    """Reason of a store's error: of a server that is away the system's words, and what to do."""
     text = first_line(error)
     found = _SYSTEM.search(text)
     return f"{found[1] or found[2]}: see to the server, or change MLFLOW_TRACKING_URI" if found else text
@@ -84,6 +93,8 @@ def require_store(*, of_runs: bool = False) -> None:
                 _require_openable(uri)
             else:
                 connect(uri).search_experiments(max_results=1)
+    except LockedError as error:
+        raise TrackingError(f"MLflow at {shown_store()}: {error}") from None
     except (AwayError, RefusedError) as error:
         raise TrackingError(f"MLflow at {shown_store()} does not answer: {error}") from None
     if of_runs and _is_new(uri):
@@ -94,7 +105,7 @@ def require_store(*, of_runs: bool = False) -> None:
 
 
 def _is_new(uri: str) -> bool:
-    """Whether an address is that of a file which is not there."""
+    """True for the address of a file that is not there."""
     return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
 
 
@@ -104,6 +115,20 @@ def _require_openable(uri: str) -> None:
         require_database(uri, "MLFLOW_TRACKING_URI")
     except OSError as error:
         raise UnusableError(f"it is not a store of MLflow: {first_line(error)}") from error
+
+
+def require_access() -> None:
+    """Raise TrackingError where a server of MLflow refuses the credentials; for one that is away nothing is raised."""
+    uri = tracking_uri()
+    if not uri.startswith(("http:", "https:")):
+        return
+    try:
+        with naming_errors():
+            connect(uri).search_experiments(max_results=1)
+    except LockedError as error:
+        raise TrackingError(f"MLflow at {shown_store()}: {error}; or leave it out with --no-track") from None
+    except (AwayError, RefusedError):
+        pass
 
 
 def connect(uri: str) -> Any:

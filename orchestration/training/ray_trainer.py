@@ -60,11 +60,11 @@ def train_on_ray(job: Job, listener: ProgressListener) -> None:
             ),
         )
         try:
-            diverged = call_interruptibly(trainer.fit).return_value
+            result: Any = call_interruptibly(trainer.fit)
         except ray.train.TrainingFailedError as error:
             raise RunError(f"run {job.run.name} failed: {_reason(error, job.config)}") from error
-    if diverged:
-        raise DivergenceError(f"run {job.run.name} failed: {diverged}")
+    if result.return_value:
+        raise DivergenceError(f"run {job.run.name} failed: {result.return_value}")
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def takes_gpus(settings: TrainSettings, gpus_now: float) -> bool:
     return asked or gpus_now >= settings.workers * (settings.gpus or 1)
 
 
-def _run_worker(config: dict[str, Any]) -> str:
+def _run_worker(config: dict[str, Any]) -> Any:
     """The function that Ray Train runs in each worker process; returns how the training diverged, if it did.
 
     All workers find that out in the same step. Ray would start them again on an error, to the same end.

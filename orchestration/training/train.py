@@ -23,6 +23,7 @@ from orchestration.runtime.folder_lock import hold_folder
 from orchestration.runtime.progress import ProgressListener
 from orchestration.runtime.threads import threads
 from orchestration.runtime.worker import Worker
+from orchestration.tracking.client import require_access
 from orchestration.tracking.mirror import MirroringListener, settle, sync_pending
 from orchestration.tracking.run_log import RunLog
 from orchestration.training.job import Job, TrainSettings
@@ -88,6 +89,8 @@ def train(
         from orchestration.training.ray_trainer import find_scaling
 
         find_scaling(settings)  # or they do not fit this machine
+    if settings.track and recording.mirrored:
+        require_access()
     with ExitStack() as stack:
         stack.enter_context(hold_folder(job.run, "take another --name"))
         open_run(job, data.fingerprint, recording.parent)

@@ -246,7 +246,7 @@ def _find_trunk(
     hips, chest = (_last_common(left[:-1], right[:-1]) for left, right in both)
 
     def way(start: int, end: int) -> float:
-        """How long the bones are between two joints, of which one hangs on the other."""
+        """Length of the bones between two joints, of which one hangs on the other."""
         return float(
             np.linalg.norm(offsets[[joint for joint in chains[end] if joint not in chains[start]]], axis=1).sum()
         )
