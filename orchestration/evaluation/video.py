@@ -33,7 +33,7 @@ from posegen.evaluation.reconstruction import ClipScores, Measure, gather, score
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
-from posegen.io.images import grid, write_picture
+from posegen.io.images import titled_grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
@@ -331,7 +331,8 @@ def _recolor(
 
 def _write_comparison(folder: Path, clip: Clip, rendered: np.ndarray) -> None:
     rows = np.linspace(0, len(clip) - 1, _STRIP).round().astype(int)
-    picture = grid([[images[row] for row in rows] for images in (clip.images, rendered)])
+    strips = [[images[row] for row in rows] for images in (clip.images, rendered)]
+    picture = titled_grid(strips, ["real", "generated"])
     write_picture(folder / f"{clip.info.clip_id}.png", picture)
     both = np.concatenate([clip.images, rendered], axis=2)
     write_video(folder / f"{clip.info.clip_id}.mp4", both, fps=clip.info.fps, times=clip.times)
