@@ -89,6 +89,10 @@ class RunError(PosegenError):
     """A run that cannot be started, continued or used as asked."""
 
 
+class DivergenceError(RunError):
+    """Losses that are not finite any more, of which all workers know: training again ends in the same way."""
+
+
 class EvaluationError(PosegenError):
     """Evaluations that are missing, or that cannot be compared."""
 

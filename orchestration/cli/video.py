@@ -285,7 +285,8 @@ def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluat
         posegen evaluate --pipeline photo clips/a.mp4 clips/b.mp4
         posegen evaluate --pipeline photo clips/a.mp4 --photos people --max-photos 4 --ablations
     """
-    from orchestration.reports.photo import evaluate_photos, motion_cells, table_cells
+    from orchestration.reports.photo import evaluate_photos
+    from orchestration.reports.photo_tables import motion_cells, table_cells
 
     with CountProgress(console, "measuring") as progress:
         evaluation = evaluate_photos(clips, settings, on_progress=progress.update)

@@ -139,13 +139,22 @@ class Converted:
     def __str__(self) -> str:
         frames = sum(entry.num_frames for entry in self.info.motions)
         held_out = sum(entry.split == "test" for entry in self.info.motions)
-        hint = "" if held_out else ": there is one to divide by, say another --split-by"
+        hint = "" if held_out or not self._has_one_group else ": there is one to divide by, say another --split-by"
         text = (
             f"{len(self.info.motions):,} motions ({frames:,} frames, {self.info.fps:g} a second) of "
             f"{len({entry.person for entry in self.info.motions}):,} people and {len(self.info.actions)} actions in "
             f"{self.folder}, {describe_changes(self.num_made, self.num_removed)}, {held_out:,} held out{hint}"
         )
         return text + (f", {len(self.rejections):,} rejected (see {REJECTED})" if self.rejections else "")
+
+    @property
+    def _has_one_group(self) -> bool:
+        """True where something was to be held out, and there is but one person, action or motion to divide by."""
+        split_by, fraction = (self.info.settings.get(name) for name in ("split_by", "train_fraction"))
+        groups = {
+            entry.motion_id if split_by == "motion" else getattr(entry, str(split_by)) for entry in self.info.motions
+        }
+        return fraction != 1 and len(groups) == 1
 
 
 # ---- What becomes of it

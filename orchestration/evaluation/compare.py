@@ -78,7 +78,7 @@ def compare_runs(targets: Sequence[str], metric: str = "", title: str = "") -> C
     Raises:
         EvaluationError: There is no such run, or none has the metric.
     """
-    require_store()
+    require_store(of_runs=True)
     sync_pending()
     runs = {run.run_id: run for target in targets for run in find_runs(target)}
     known = sorted({name for run in runs.values() for name in run.metrics})

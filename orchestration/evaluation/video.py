@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
+from orchestration.runtime.threads import map_in_processes, num_processes
 from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import Clip, ClipFile
 from posegen.datasets.clips import ClipDataset, GarmentChoice
@@ -31,7 +33,7 @@ from posegen.evaluation.reconstruction import ClipScores, Measure, gather, score
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
-from posegen.io.images import grid, write_picture
+from posegen.io.images import titled_grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
@@ -45,6 +47,7 @@ PERCEPTUAL: dict[str, tuple[type[STLPIPS] | type[LPIPS], str]] = {
 }
 """Each perceptual distance, and the name of its weights."""
 _ASKED = ("hit", "leakage", "background_delta_e")  # metrics of colours asked for: others say nothing of them
+_SECONDS_EACH = 2.0  # of a small clip, to render and measure it
 _STRIP = 8  # frames in a comparison picture
 
 
@@ -128,18 +131,13 @@ def evaluate_video(
         DatasetError: The split has no clip of two frames or more.
     """
     check_protocol(run, "video")
-    renderer = load_renderer(run)
-    data = ClipDataset(dataset)
-    if data.info.size != renderer.size:
-        raise EvaluationError(f"{dataset} has frames of {data.info.size}, the run was trained at {renderer.size}")
-    measures, identities, left_out = open_measures(settings.perceptual, renderer.size, renderer.device)
+    protocol = _Protocol.open(run, dataset, settings)
+    renderer, data, _, identities, left_out, _ = protocol
     if isinstance(renderer, PoseTransfer):
         left_out["colour"] = f"{renderer.stage.name} renders without colour codes"
     clips = _choose_clips(data, settings, left_out)
-    method = data.info.garment_method(settings.garments)
-    protocol = _Protocol(renderer, data, measures, identities, method, settings)
     with tempfile.TemporaryDirectory() as name:
-        results = _measure_clips(protocol, clips, Path(name), left_out, on_progress)
+        results = _measure_clips(protocol, clips, run, Path(name), on_progress)
         record = EvaluationRecord(
             run=str(StorageFolder(run)),
             stage=renderer.stage.name,
@@ -153,7 +151,7 @@ def evaluate_video(
                 swaps=settings.swaps,
                 asked=settings.asked,
                 weights=identities,
-                garments=method,
+                garments=data.info.garment_method(settings.garments),
             ),
             scores=results.summarize(),
             left_out=left_out,
@@ -171,32 +169,82 @@ class _Protocol(NamedTuple):
     data: ClipDataset
     measures: Mapping[str, Measure]
     identities: dict[str, str]
-    method: GarmentMethod
+    left_out: dict[str, str]
     settings: EvaluateSettings
+
+    @classmethod
+    def open(cls, run: str, dataset: str, settings: EvaluateSettings) -> _Protocol:
+        """Open a run, its data and the metrics. Raises EvaluationError where the frames have another size."""
+        renderer, data = load_renderer(run), ClipDataset(dataset)
+        if data.info.size != renderer.size:
+            raise EvaluationError(f"{dataset} has frames of {data.info.size}, the run was trained at {renderer.size}")
+        measures, identities, left_out = open_measures(settings.perceptual, renderer.size, renderer.device)
+        return cls(renderer, data, measures, identities, left_out, settings)
+
+
+class _MeasuredClip(NamedTuple):
+    """Measurements of a clip."""
+
+    scores: ClipScores
+    recolorings: list[SwapResult]
+    asked: list[SwapResult]
+    no_colour: str
+    """Reason that nothing was measured of its colours, if so."""
+
+
+@lru_cache(maxsize=1)
+def _open_once(run: str, dataset: str, settings: EvaluateSettings, pictures: Path) -> _Protocol:
+    """Settings and networks of one evaluation, which a process keeps for all clips; its folder of pictures names it."""
+    return _Protocol.open(run, dataset, settings)
+
+
+def _measure_in_process(clip: str, run: str, dataset: str, settings: EvaluateSettings, pictures: Path) -> _MeasuredClip:
+    protocol = _open_once(run, dataset, settings, pictures)
+    return _measure_clip(next(file for file in protocol.data.clips if file.clip_id == clip), protocol, pictures)
+
+
+def _measure_clip(file: ClipFile, protocol: _Protocol, pictures: Path) -> _MeasuredClip:
+    """Render and measure a clip, and write a picture and a video of it."""
+    renderer, data, measures, identities, _, settings = protocol
+    scores, clip, rendered = score_clip(renderer, file, measures, perceptual=identities)
+    labels = label_garments(clip.images, clip.keypoints, clip.masks, data.info.garment_method(settings.garments))
+    scores = replace(scores, means=scores.means | score_look(clip, rendered, labels))
+    _write_comparison(pictures, clip, rendered)
+    try:
+        swaps, asked = _recolor(renderer, data, _RenderedClip(file, clip, labels, rendered), settings)
+    except DatasetError as error:
+        return _MeasuredClip(scores, [], [], str(error))
+    return _MeasuredClip(scores, swaps, asked, "")
 
 
 def _measure_clips(
     protocol: _Protocol,
     clips: Sequence[ClipFile],
+    run: str,
     pictures: Path,
-    left_out: dict[str, str],
     on_progress: Callable[[int, int], None],
 ) -> _Results:
-    """Render and measure clips, write a picture and a video of each, and note what cannot be measured."""
-    renderer, data, measures, identities, method, settings = protocol
+    """Measure clips, on CPUs in a process for each, and note in the protocol what cannot be measured."""
     results = _Results()
-    for done, file in enumerate(clips):
+    renderer = protocol.renderer
+    processes = num_processes(len(clips), _SECONDS_EACH)
+    # A GPU is one, and a stage of one's own is known to this process alone.
+    if processes and renderer.device.type == "cpu" and type(renderer.stage).__module__.startswith("posegen."):
+        work = partial(
+            _measure_in_process, run=run, dataset=str(protocol.data.folder), settings=protocol.settings,
+            pictures=pictures,
+        )  # fmt: skip
+        measured: Iterator[_MeasuredClip] = map_in_processes(work, [file.clip_id for file in clips], processes)
+    else:
+        measured = (_measure_clip(file, protocol, pictures) for file in clips)
+    on_progress(0, len(clips))
+    for done, (file, found) in enumerate(zip(clips, measured, strict=True), start=1):
+        results.clips.append(found.scores)
+        if found.no_colour:
+            protocol.left_out["colour"] = found.no_colour
+        else:
+            results.recolorings[file.clip_id], results.asked[file.clip_id] = found.recolorings, found.asked
         on_progress(done, len(clips))
-        scores, clip, rendered = score_clip(renderer, file, measures, perceptual=identities)
-        labels = label_garments(clip.images, clip.keypoints, clip.masks, method)
-        results.clips.append(replace(scores, means=scores.means | score_look(clip, rendered, labels)))
-        _write_comparison(pictures, clip, rendered)
-        try:
-            swaps, asked = _recolor(renderer, data, _RenderedClip(file, clip, labels, rendered), settings)
-            results.recolorings[file.clip_id], results.asked[file.clip_id] = swaps, asked
-        except DatasetError as error:
-            left_out["colour"] = str(error)
-    on_progress(len(clips), len(clips))
     return results
 
 
@@ -283,7 +331,8 @@ def _recolor(
 
 def _write_comparison(folder: Path, clip: Clip, rendered: np.ndarray) -> None:
     rows = np.linspace(0, len(clip) - 1, _STRIP).round().astype(int)
-    picture = grid([[images[row] for row in rows] for images in (clip.images, rendered)])
+    strips = [[images[row] for row in rows] for images in (clip.images, rendered)]
+    picture = titled_grid(strips, ["real", "generated"])
     write_picture(folder / f"{clip.info.clip_id}.png", picture)
     both = np.concatenate([clip.images, rendered], axis=2)
     write_video(folder / f"{clip.info.clip_id}.mp4", both, fps=clip.info.fps, times=clip.times)

@@ -228,7 +228,7 @@ def _buttons(play: dict[str, Any]) -> dict[str, Any]:
 
 def _slider(names: Sequence[str]) -> dict[str, Any]:
     steps = [{"label": name, "method": "animate", "args": [[name], _AT_ONCE]} for name in names]
-    return {"steps": steps, "x": 0.2, "len": 0.78, "pad": {"t": 10}, "currentvalue": {"suffix": " s"}}
+    return {"steps": steps, "x": 0.2, "len": 0.78, "pad": {"t": 10, "b": 20}, "currentvalue": {"suffix": " s"}}
 
 
 _AT_ONCE = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}

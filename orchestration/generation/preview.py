@@ -13,7 +13,7 @@ from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
 from posegen.inference.photo_report import PhotoReport, assess_photo
 from posegen.inference.shown_person import ViewSettings, open_person
-from posegen.io.images import grid, write_picture
+from posegen.io.images import grid, titled_grid, write_picture
 from posegen.io.output_files import KEEP_FILES, OverwriteSettings
 from posegen.person_classes import CLASS_COLORS, PersonClass
 from posegen.synthetic import motions as corpus
@@ -60,7 +60,7 @@ def preview(path: Path, out: Path, view: ViewSettings, writing: OverwriteSetting
 
 
 def _draw(photo: Photo) -> np.ndarray:
-    """Photo, pose, classes, layers and background in a row."""
+    """Draw photo, pose, classes, layers and background in a row, each with its title."""
     figure = rasterize_stick_figure(photo.pose.keypoints, photo.image.shape[:2])
     posed = np.where(figure.max(axis=-1, keepdims=True) > 0, figure, photo.image)
     pictures = [photo.image, posed, _tint(photo.image, _CLASS_COLORS[photo.labels], photo.labels > 0)]
@@ -71,7 +71,9 @@ def _draw(photo: Photo) -> np.ndarray:
             here = layers[index].opacity > 127
             covered |= here
             colors[here] = _LAYER_COLORS[index]
-    return grid([[*pictures, _tint(photo.image, colors, covered), photo.background]])
+    pictures += [_tint(photo.image, colors, covered), photo.background]
+    titles = ["photo", "pose", "classes", "layers", "background"]
+    return grid([[titled_grid([[one]], [title]) for one, title in zip(pictures, titles, strict=True)]])
 
 
 def _tint(image: np.ndarray, colors: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.person import person_of_clip, worn_color
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
-from posegen.io.images import enlarge, grid, write_picture
+from posegen.io.images import enlarge, titled_grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.samples import REGIONS
@@ -242,7 +242,7 @@ def wheel(hue: float, lightness: float, chroma: float = 45.0) -> tuple[float, fl
 
 def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: int = 8) -> np.ndarray:
     """For a test clip of each person: poses, real frames, generated frames, and generated frames in other colours."""
-    rows: list[list[np.ndarray]] = []
+    rows: dict[str, list[np.ndarray]] = {}
     clips = {clip.info.person: clip for clip in data.split("test")}
     for clip in clips.values():
         content, poses = person_of_clip(clip), clip.keypoints
@@ -252,10 +252,13 @@ def _contact_sheet(synthesizer: VideoSynthesizer, data: ClipDataset, columns: in
         targets = [(lightness, *parse_color(color)[1:]) for color in SHEET_COLORS]
         codes = [own] + [synthesizer.recolor(own, {"upper": target}) for target in targets]
         generated = [list(synthesizer.frames(content, poses, z)) for z in codes]
-        rows.append([rasterize_stick_figure(poses[row], synthesizer.size) for row in shown])
-        rows.append([clip.image(int(row)) for row in shown])
-        rows += [[frames[row] for row in shown] for frames in generated]
-    return enlarge(grid(rows), max(1, 144 // synthesizer.size[0]))
+        name = f"{clip.info.person}, {clip.info.action.replace('_', ' ')}"
+        rows[f"{name}: poses"] = [rasterize_stick_figure(poses[row], synthesizer.size) for row in shown]
+        rows[f"{name}: real"] = [clip.image(int(row)) for row in shown]
+        for color, frames in zip(("own colours", *SHEET_COLORS), generated, strict=True):
+            rows[f"{name}: generated, {color}"] = [frames[row] for row in shown]
+    factor = max(1, 144 // synthesizer.size[0])
+    return titled_grid([[enlarge(picture, factor) for picture in row] for row in rows.values()], list(rows))
 
 
 def _print_results(output: DemoOutput, video: Path, sheet: Path, run: str, clip: str) -> None:

@@ -22,7 +22,7 @@ from posegen.evaluation.metric_registry import metric_info
 from posegen.inference.person import person_of_clip
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
-from posegen.io.images import enlarge, grid, write_picture
+from posegen.io.images import enlarge, titled_grid, write_picture
 from posegen.io.video_writer import write_video
 from posegen.metrics.latent import principal_components
 from posegen.samples import REGIONS, usable_rows
@@ -74,7 +74,7 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
     """Make Figure 2: frames beside recolourings of the upper garment, the lower one and both. Returns its path."""
     data = ClipDataset(dataset)
     rng = np.random.default_rng(settings.seed)
-    rows = []
+    rows, titles = [], []
     for clip in _different_people(data.clips, settings.clips):
         frame = int(rng.choice(usable_rows(clip)))
         row = [clip.image(frame)]
@@ -84,9 +84,10 @@ def figure2(dataset: str, settings: Figure2Settings) -> Path:
             numbers = range(recolored.num_recolorings)[first:][: settings.recolorings]
             row += [recolored.image(frame, number) for number in numbers]
         rows.append(row)
+        titles.append(f"{_name(clip)}: frame; upper garment, lower garment, both recoloured")
     path = settings.out / "figure2.png"
     with recorded_report("figure2", settings.out, settings) as log:
-        write_picture(path, _enlarged(grid(rows), data.info.size[0]))
+        write_picture(path, _enlarged(rows, titles))
         log.log_file(path)
     return path
 
@@ -113,18 +114,19 @@ def figure4(
     with recorded_report("figure4", settings.folder, settings) as log:
         taken = run or ensure_methods(dataset, settings, ["proposed"], listener=listener, parent=log)["proposed"]
         synthesizer = load_renderer(taken, VideoSynthesizer)
-        rows, videos = [], []
+        rows, titles, videos = [], [], []
         for done, clip in enumerate(clips):
             on_progress(done, len(clips))
             frames = _change_color(synthesizer, clip, generator)
             shown = np.linspace(0, len(frames) - 1, min(settings.key_frames, len(frames))).round().astype(int)
             rows.append([frames[row] for row in shown])
+            titles.append(f"{_name(clip)}: from one random colour code to another")
             videos.append(settings.folder / f"figure4-{done + 1}.mp4")
             videos[-1].parent.mkdir(parents=True, exist_ok=True)
             write_video(videos[-1], frames, fps=clip.info.fps, times=clip.times)
         on_progress(len(clips), len(clips))
         path = settings.folder / "figure4.png"
-        write_picture(path, _enlarged(grid(rows), synthesizer.size[0]))
+        write_picture(path, _enlarged(rows, titles))
         for file in (path, *videos):
             log.log_file(file)
     return path, videos
@@ -238,5 +240,11 @@ def _different_people(clips: list[ClipFile], count: int) -> list[ClipFile]:
     return [clips[number] for number in np.argsort(ranks, kind="stable")[:count]]
 
 
-def _enlarged(picture: np.ndarray, frame_height: int) -> np.ndarray:
-    return enlarge(picture, max(1, _MIN_HEIGHT // frame_height))
+def _enlarged(rows: list[list[np.ndarray]], titles: list[str]) -> np.ndarray:
+    """Lay frames out in titled rows; small frames are enlarged, the letters are not."""
+    factor = max(1, _MIN_HEIGHT // rows[0][0].shape[0])
+    return titled_grid([[enlarge(frame, factor) for frame in row] for row in rows], titles)
+
+
+def _name(clip: ClipFile) -> str:
+    return f"{clip.info.person}, {clip.info.action.replace('_', ' ')}"

@@ -20,7 +20,9 @@ from orchestration.data.parsing import ParsingSettings, convert_photos
 from orchestration.evaluation.records import Score
 from orchestration.evaluation.video import Perceptual, open_measures
 from orchestration.option_types import FrameSize
+from orchestration.reports.photo_tables import DIGITS, OURS, RAISED, photo_folder, to_markdown
 from orchestration.reports.table1 import recorded_report
+from orchestration.runtime.threads import map_in_processes, num_processes
 from orchestration.tracking.run_log import RunLog
 from posegen.datasets.parsing import PARSING_MANIFEST, ParsingDataset
 from posegen.errors import ConfigError, PosegenError, first_line
@@ -47,12 +49,11 @@ from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import read_image
 from posegen.metrics.person import WRONG
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
+from posegen.motion.motion import Motion
 from posegen.networks.device import default_device
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_OURS = "layers"
-_UP = {"ms_ssim", "ssim"}
-_DIGITS = 4
+_SECONDS_EACH = 8.0  # of a photo, to show and measure it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ class PhotoEvaluateSettings:
     def pipelines(self) -> dict[str, PhotoPipeline]:
         """Load the pipeline, and those without single parts, by the names of their rows."""
         whole = PhotoPipeline(refiner=load_refiner(self.refiner) if self.refiner else None)
-        return {_OURS: whole} | {f"{_OURS} without {part}": whole.without(part) for part in self.without}
+        return {OURS: whole} | {f"{OURS} without {part}": whole.without(part) for part in self.without}
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class ProtocolRow:
     """The figure that came before."""
     goal: float
     direction: Literal["up", "down"]
-    method: str = _OURS
+    method: str = OURS
     """Evaluated method: the pipeline, or the pipeline with fewer or more parts."""
 
     @property
@@ -171,7 +172,7 @@ def evaluate_photos(
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"{settings.out} is a file, expected a folder for the report")
     pipelines = settings.pipelines()
-    folders = {_photo_folder(method): files for method in pipelines} | {"clips": clips}
+    folders = {photo_folder(method): files for method in pipelines} | {"clips": clips}
     pictures = [settings.out / folder / f"{path.stem}.png" for folder, paths in folders.items() for path in paths]
     require_no_input(pictures, clips, files)
     labelled = _open_labels(settings)
@@ -227,18 +228,27 @@ def _score_photos(
     count: _Count,
 ) -> list[PhotoScores]:
     """Measure a pipeline, by its name, on photos, and write their pictures; what cannot be shown is left out."""
-    photos, motions = [], protocol_motions()
-    for path in files:
-        try:
-            image = read_image(path, size=None).images[0]
-            scores, picture = score_photo(path.stem, image, settings.size, motions, pipeline[1])
-        except PosegenError as error:
-            left_out[path.name] = first_line(error)
+    photos = []
+    work = partial(_try_photo, size=settings.size, motions=protocol_motions(), pipeline=pipeline[1])
+    scored = map_in_processes(work, files, num_processes(len(files), _SECONDS_EACH))
+    for path, found in zip(files, scored, strict=True):
+        if isinstance(found, str):
+            left_out[path.name] = found
         else:
-            photos.append(scores)
-            write_picture(settings.out / _photo_folder(pipeline[0]) / f"{path.stem}.png", picture)
+            photos.append(found[0])
+            write_picture(settings.out / photo_folder(pipeline[0]) / f"{path.stem}.png", found[1])
         count.add()
     return photos
+
+
+def _try_photo(
+    path: Path, size: tuple[int, int], motions: Mapping[str, Motion], pipeline: PhotoPipeline
+) -> tuple[PhotoScores, np.ndarray] | str:
+    """Measure a pipeline on a photo, see `score_photo`; or say why it cannot be shown."""
+    try:
+        return score_photo(path.stem, read_image(path, size=None).images[0], size, motions, pipeline)
+    except PosegenError as error:
+        return first_line(error)
 
 
 def _open_labels(settings: PhotoEvaluateSettings) -> ParsingDataset | None:
@@ -252,11 +262,6 @@ def _open_labels(settings: PhotoEvaluateSettings) -> ParsingDataset | None:
     dataset = ParsingDataset(folder)
     dataset.split("test")  # or a DatasetError
     return dataset
-
-
-def _photo_folder(method: str) -> str:
-    """Return the folder of a method's pictures of photos, below the report's folder."""
-    return "photos" + method.removeprefix(_OURS).replace(" ", "-")
 
 
 class _Motion:
@@ -286,9 +291,9 @@ class _Motion:
             name: {metric: _mean(values) for metric, values in of_method.items()} for name, of_method in scores.items()
         }
         self.tests[clip.name] = {
-            name: {metric: _test(scores[_OURS][metric], values) for metric, values in of_method.items()}
+            name: {metric: _test(scores[OURS][metric], values) for metric, values in of_method.items()}
             for name, of_method in scores.items()
-            if name != _OURS
+            if name != OURS
         }
         self._draw(clip, frames)
 
@@ -298,12 +303,12 @@ class _Motion:
     def rows(self) -> list[ProtocolRow]:
         """Each method's means over clips; to reach is the best of what came before."""
         found = []
-        for metric in next(iter(self.means.values()), {}).get(_OURS, {}):
+        for metric in next(iter(self.means.values()), {}).get(OURS, {}):
             by_method = {name: [of_clip[name][metric] for of_clip in self.means.values()] for name in self._methods}
-            direction: Literal["up", "down"] = "up" if metric in _UP else "down"
+            direction: Literal["up", "down"] = "up" if metric in RAISED else "down"
             before = {name: float(np.mean(by_method.pop(name))) for name in BEFORE}
             best = max(before.values()) if direction == "up" else min(before.values())
-            today = " / ".join(f"{value:.{_DIGITS}f}" for value in before.values())
+            today = " / ".join(f"{value:.{DIGITS}f}" for value in before.values())
             for name, values in by_method.items():
                 score = Score.of_clips(values)
                 found.append(ProtocolRow("motion on clips", metric, score, len(values), today, best, direction, name))
@@ -402,7 +407,7 @@ def _protocol(settings: PhotoEvaluateSettings) -> dict[str, Any]:
         "colors": list(photo_look.COLORS),
         "changed": photo_look.CHANGED,
         "whole_limb": photo_look.WHOLE_LIMB,
-        "version": 1,
+        "version": 2,  # since surfaces are found to the pixel
     }
 
 
@@ -422,10 +427,10 @@ def _file(evaluation: PhotoEvaluation, out: Path, log: RunLog) -> None:
     for name, content in files.items():
         (out / name).write_text(content)
         log.log_file(out / name)
-    for folder in ("clips", *map(_photo_folder, evaluation.photos)):
+    for folder in ("clips", *map(photo_folder, evaluation.photos)):
         for picture in sorted((out / folder).glob("*.png")):
             log.log_file(picture, folder)
-    ours = [row for row in evaluation.rows if row.method == _OURS]
+    ours = [row for row in evaluation.rows if row.method == OURS]
     means = {f"test/{row.metric}": row.score.mean for row in ours}
     ends = {
         f"test/{row.metric}.{end}": x
@@ -434,65 +439,3 @@ def _file(evaluation: PhotoEvaluation, out: Path, log: RunLog) -> None:
         for end, x in zip(("low", "high"), row.score.interval, strict=True)
     }
     log.log_metrics(means | ends, step=0, group="test")
-
-
-def table_cells(evaluation: PhotoEvaluation) -> list[tuple[str, ...]]:
-    """Return the lines of the protocol's table, the first with its heads."""
-    lines: list[tuple[str, ...]] = [
-        ("what", "metric", "method", "mean", "95 % interval", "of", "before", "to reach", "reached")
-    ]
-    for row in evaluation.rows:
-        interval = " – ".join(f"{x:.{_DIGITS}f}" for x in row.score.interval or ())
-        sign = "≥" if row.direction == "up" else "≤"
-        lines.append(
-            (
-                row.what,
-                row.metric,
-                row.method,
-                f"{row.score.mean:.{_DIGITS}f}",
-                interval,
-                str(row.count),
-                row.today,
-                f"{sign} {row.goal:.4g}",
-                "yes" if row.reached else "no",
-            )
-        )
-    return lines
-
-
-def motion_cells(evaluation: PhotoEvaluation) -> list[tuple[str, ...]]:
-    """Return the lines of the table of clips and methods; behind another method's value is the layers' p value."""
-    metrics = next(iter(next(iter(evaluation.motion.values()), {}).values()), {})
-    lines: list[tuple[str, ...]] = [("clip", "method", *metrics)]
-    for clip, methods in evaluation.motion.items():
-        for method, values in methods.items():
-            cells = []
-            for metric, value in values.items():
-                test = evaluation.tests[clip].get(method, {}).get(metric)
-                ahead = test is not None and (test.mean_difference > 0) == (metric in _UP)
-                note = "" if test is None else f" ({'ahead' if ahead else 'behind'}, p {test.p_value:.4f})"
-                cells.append(f"{value:.{_DIGITS}f}{note}")
-            lines.append((clip, method, *cells))
-    return lines
-
-
-def to_markdown(evaluation: PhotoEvaluation) -> str:
-    """Write the report as a page."""
-    parts = ["# Photos in motion", "", *(f"- {note}" for note in evaluation.notes)]
-    for title, lines in (("Protocol", table_cells(evaluation)), ("Clips", motion_cells(evaluation))):
-        if len(lines) > 1:
-            parts += ["", f"## {title}", "", _line(lines[0]), _line(["---"] * len(lines[0]))]
-            parts += [_line(cells) for cells in lines[1:]]
-    if evaluation.motion:
-        parts += ["", f"In brackets: whether {_OURS} are ahead of the method, and the paired p value."]
-    parts += ["", *(f"![{clip}](clips/{clip}.png)" for clip in evaluation.motion)]
-    parts += [
-        f"![{photo.name}, {method}]({_photo_folder(method)}/{photo.name}.png)"
-        for method, photos in evaluation.photos.items()
-        for photo in photos
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

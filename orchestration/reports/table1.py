@@ -28,7 +28,7 @@ from posegen.evaluation.metric_registry import metric_info
 from posegen.evaluation.published_results import TABLE1_RESULTS
 from posegen.evaluation.reconstruction import Measure, gather, score_clip
 from posegen.inference.renderers import VideoRenderer, load_renderer
-from posegen.io.images import grid, write_picture
+from posegen.io.images import titled_grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
 
@@ -178,7 +178,7 @@ def table1(
         for done, file in enumerate(clips):
             on_progress(done, len(clips))
             scores[file.clip_id], rows = _compare(renderers, file, measures)
-            write_picture(settings.folder / "clips" / f"{file.clip_id}.png", grid(rows))
+            write_picture(settings.folder / "clips" / f"{file.clip_id}.png", titled_grid(rows, ["real", *renderers]))
         on_progress(len(clips), len(clips))
         # A score is missing because of the clip, for all methods alike, so the methods' lists stay paired.
         by_method = {method: gather(of_clip[method] for of_clip in scores.values()) for method in runs}

@@ -131,6 +131,7 @@ def _map_blocks(blocks: Iterable[list[Row]], work: RowWork, processes: int, retr
     context.max_errored_blocks = -1  # rows whose processes died: the caller misses them and goes on
     context.max_consecutive_actor_init_deaths = _MAX_RETRIES  # such as with a machine; none by default
     context.target_max_block_size = 1  # what a process yields is sent at once
+    context.execution_no_progress_timeout_s = -1  # a long video of full size is worked on for hours
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     tables = [_pack(block) for block in blocks]
     results: Dataset = ray.data.from_arrow(tables)

@@ -19,7 +19,9 @@ from posegen.errors import ConfigError, PosegenError, first_line
 
 _PATIENCE = 5.0  # seconds for a cluster's answer
 _LONGEST_SOCKET = 107 if sys.platform == "linux" else 103  # letters of a socket's path, of which the last is 0
-_NATIVE_NOTE = b"Set ray log level from environment variable"
+_NATIVE_NOTE = re.compile(rb"Set ray log level from environment variable|Failed to get cluster ID from GCS server")
+_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # of HTTP/2, with no settings
+_SETTINGS = 4  # type of the frame with which a server of HTTP/2 answers, at byte 3
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker that reserves no GPU sees none
@@ -58,36 +60,56 @@ def start_ray(num_cpus: int | None = None) -> None:
             # Train and Tune ask the dashboard whether a run's driver is alive, to free what a dead one held.
             _start(partial(ray.init, "local", num_cpus=num_cpus, include_dashboard=True, **options))
     else:
-        _require_answer(os.environ["RAY_ADDRESS"])
+        address = os.environ["RAY_ADDRESS"]
+        _require_answer(address)
         with _without_native_notes():
-            _start(partial(ray.init, **options))
+            _start(partial(ray.init, **options), address)
 
 
-def _start(start: Callable[[], object]) -> None:
-    """Start Ray. Raises ConfigError where it gives up, which it does by a bare exception on a machine that is busy."""
+def _start(start: Callable[[], object], address: str = "") -> None:
+    """Start Ray, or join that of an address.
+
+    Raises ConfigError where it gives up, which it does by a bare exception: on a machine that is busy, or where what
+    answers is no cluster of this version.
+    """
     try:
         keep_sigterm(start)
     except PosegenError:
         raise
     except Exception as error:
+        if address:
+            raise ConfigError(_no_cluster(address, first_line(error))) from error
         raise ConfigError(
             f"Ray did not start ({first_line(error)}): the machine may be busy, try again, or work without Ray where a "
             "command has --workers 0"
         ) from error
 
 
+def _no_cluster(address: str, reason: str) -> str:
+    return (
+        f"no cluster answers at {address}, which RAY_ADDRESS names ({reason}): "
+        "start it, or unset RAY_ADDRESS to use this machine alone"
+    )
+
+
 def _require_answer(address: str) -> None:
-    """Raise ConfigError where nobody listens at a cluster's address, for which Ray would wait a quarter of an hour."""
+    """Raise ConfigError where no server of HTTP/2, as those of Ray are, answers at a cluster's address.
+
+    Ray would wait a quarter of an hour for it.
+    """
     match = re.fullmatch(r"(?:ray://)?\[?(?P<host>[^/]+?)\]?:(?P<port>\d+)", address)
     if not match:
         return
     try:
-        socket.create_connection((match["host"], int(match["port"])), timeout=_PATIENCE).close()
+        with socket.create_connection((match["host"], int(match["port"])), timeout=_PATIENCE) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") not in ("0", ""):
+                return
+            connection.sendall(_GREETING)
+            answer = connection.recv(9, socket.MSG_WAITALL)
     except OSError as error:
-        raise ConfigError(
-            f"no cluster answers at {address}, which RAY_ADDRESS names ({first_line(error)}): "
-            "start it, or unset RAY_ADDRESS to use this machine alone"
-        ) from None
+        raise ConfigError(_no_cluster(address, first_line(error))) from None
+    if answer[3:4] != bytes((_SETTINGS,)):
+        raise ConfigError(_no_cluster(address, "what listens there is not Ray"))
 
 
 def _require_short_folder() -> None:
@@ -115,7 +137,7 @@ def _without_native_notes() -> Iterator[None]:
             os.dup2(own, 2)
             os.close(own)
             written.seek(0)
-            os.write(2, b"".join(line for line in written if _NATIVE_NOTE not in line))
+            os.write(2, b"".join(line for line in written if not _NATIVE_NOTE.search(line)))
 
 
 @contextmanager

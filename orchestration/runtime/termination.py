@@ -7,7 +7,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
 
 _WAKE = 0.5  # seconds
 TERMINATED = 128 + signal.SIGTERM
@@ -38,19 +40,19 @@ def keep_sigterm(call: Callable[[], Any]) -> None:
         signal.signal(signal.SIGTERM, _exit)
 
 
-def call_interruptibly(call: Callable[[], object]) -> None:
+def call_interruptibly(call: Callable[[], _Result]) -> _Result:
     """Call something that would handle Ctrl-C in its own way, from a thread, where it does not.
 
-    Raises what it raises, and what signals raise meanwhile.
+    Returns what it returns, and raises what it raises, and what signals raise meanwhile.
     """
     if threading.current_thread() is not threading.main_thread():  # where no signal arrives
-        call()
-        return
+        return call()
+    result: list[_Result] = []
     failure: list[BaseException] = []
 
     def run() -> None:
         try:
-            call()
+            result.append(call())
         except BaseException as error:
             failure.append(error)
 
@@ -60,6 +62,7 @@ def call_interruptibly(call: Callable[[], object]) -> None:
         thread.join(_WAKE)  # a signal that another thread gets wakes nobody
     if failure:
         raise failure[0]
+    return result[0]
 
 
 def _exit(number: int, frame: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ _log = logging.getLogger("posegen.tracking")
 DEFAULT_STORE, ARTIFACTS = "mlflow.db", "mlartifacts"
 _KIND, _TRAINS_MODELS = "mlflow.experimentKind", "custom_model_development"
 """The tag by which MLflow's page chooses its columns: it is one of language models otherwise."""
+_SYSTEM = re.compile(r"\[Errno -?\d+\] ([^'\")]+)|(Read timed out|timed out)")
+"""Words of the system about a connection, inside those of the libraries above it."""
 _LOCKED = {"CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED", "UNAUTHENTICATED"}
 """Error codes of a server that wants other credentials."""
 _USER_VARIABLES = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
@@ -71,18 +74,47 @@ def naming_errors() -> Iterator[None]:
         if error.error_code in _LOCKED:
             raise LockedError(f"it refuses the credentials: set {_USER_VARIABLES}") from error
         kind = AwayError if error.error_code in _PASSING else RefusedError
-        raise kind(first_line(error)) from error
+        raise kind(_reason(error)) from error
 
 
-def require_store() -> None:
-    """Raise TrackingError where MLflow does not answer."""
+def _reason(error: Exception) -> str:
+    """Reason of a store's error: of a server that is away the system's words, and what to do."""
+    text = first_line(error)
+    found = _SYSTEM.search(text)
+    return f"{found[1] or found[2]}: see to the server, or change MLFLOW_TRACKING_URI" if found else text
+
+
+def require_store(*, of_runs: bool = False) -> None:
+    """Raise TrackingError where MLflow does not answer; or, `of_runs`, where no run was recorded. Makes no file."""
+    uri = tracking_uri()
     try:
         with naming_errors():
-            connect(tracking_uri()).search_experiments(max_results=1)
+            if _is_new(uri):
+                _require_openable(uri)
+            else:
+                connect(uri).search_experiments(max_results=1)
     except LockedError as error:
         raise TrackingError(f"MLflow at {shown_store()}: {error}") from None
     except (AwayError, RefusedError) as error:
         raise TrackingError(f"MLflow at {shown_store()} does not answer: {error}") from None
+    if of_runs and _is_new(uri):
+        raise TrackingError(
+            f"no runs are recorded here: {uri.removeprefix('sqlite:///')} is not there; give the command where they "
+            "were, or set MLFLOW_TRACKING_URI to their store"
+        )
+
+
+def _is_new(uri: str) -> bool:
+    """True for the address of a file that is not there."""
+    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+
+
+def _require_openable(uri: str) -> None:
+    """Raise UnusableError where an address is that of a database that does not open."""
+    try:
+        require_database(uri, "MLFLOW_TRACKING_URI")
+    except OSError as error:
+        raise UnusableError(f"it is not a store of MLflow: {first_line(error)}") from error
 
 
 def require_access() -> None:
@@ -113,11 +145,9 @@ def connect(uri: str) -> Any:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # each try of a server that is away
     if uri not in _made:
-        try:
-            require_database(uri, "MLFLOW_TRACKING_URI")
-        except OSError as error:
-            raise UnusableError(f"it is not a store of MLflow: {first_line(error)}") from error
+        _require_openable(uri)
     if uri.startswith("sqlite:") and uri not in _made:
         # Two commands that begin in an empty folder would make the same tables at once, which fails.
         with FileLock(Path(tempfile.gettempdir()) / f"posegen-{store_name(uri)}.lock"):

@@ -32,7 +32,7 @@ from posegen.checkpoints.checkpoint import (
     save_best,
 )
 from posegen.datasets.dataset import Dataset
-from posegen.errors import RunError
+from posegen.errors import DivergenceError
 from posegen.evaluation.metric_registry import metric_info
 from posegen.networks.device import autocast, fit_to_device, require_precision
 from posegen.samples import Batch, EpochLoader
@@ -223,7 +223,7 @@ class TrainingLoop:
 def _require_finite(losses: Mapping[str, float], epoch: int) -> None:
     broken = [name for name, value in losses.items() if not np.isfinite(value)]
     if broken:
-        raise RunError(f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term")
+        raise DivergenceError(f"{', '.join(broken)} is not finite in epoch {epoch}: lower lr or the weight of the term")
 
 
 def _timed(batches: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:

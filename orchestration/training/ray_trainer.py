@@ -24,7 +24,7 @@ from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import is_out_of_memory, naming_memory, suggest_less_memory
-from posegen.errors import ConfigError, RunError
+from posegen.errors import ConfigError, DivergenceError, RunError
 from posegen.stages import Stage
 
 _NO_CUDA = ("doesn't have NCCL built in", "ProcessGroupNCCL is only supported with GPUs")
@@ -32,13 +32,12 @@ _NO_CUDA = ("doesn't have NCCL built in", "ProcessGroupNCCL is only supported wi
 
 def train_on_ray(job: Job, listener: ProgressListener) -> None:
     """Train on the cluster's workers, again from the last checkpoint if one is lost. Raises RunError."""
-    start_ray()
     import ray.train
     from ray.train.torch import TorchTrainer
 
     from orchestration.runtime.process_group import NodeNetwork
 
-    scaling = _scale(job.settings)
+    scaling = find_scaling(job.settings)
     wanted = f"{scaling.resources_per_worker} × {scaling.num_workers}"
     watchdog = Watchdog(
         job.settings.patience,
@@ -61,9 +60,11 @@ def train_on_ray(job: Job, listener: ProgressListener) -> None:
             ),
         )
         try:
-            call_interruptibly(trainer.fit)
+            result: Any = call_interruptibly(trainer.fit)
         except ray.train.TrainingFailedError as error:
             raise RunError(f"run {job.run.name} failed: {_reason(error, job.config)}") from error
+    if result.return_value:
+        raise DivergenceError(f"run {job.run.name} failed: {result.return_value}")
 
 
 @contextmanager
@@ -79,11 +80,12 @@ def _stopping_ray() -> Iterator[None]:
         raise
 
 
-def _scale(settings: TrainSettings) -> Any:
-    """Ray's scaling configuration: the workers, and the CPUs and GPUs of each.
+def find_scaling(settings: TrainSettings) -> Any:
+    """Ray's scaling configuration: the workers, and the CPUs and GPUs of each. Starts Ray.
 
     Raises ConfigError where this machine has less. A cluster may start machines for work that waits.
     """
+    start_ray()
     import ray.train
 
     use_gpu = takes_gpus(settings, ray.cluster_resources().get("GPU", 0))
@@ -144,8 +146,11 @@ def takes_gpus(settings: TrainSettings, gpus_now: float) -> bool:
     return asked or gpus_now >= settings.workers * (settings.gpus or 1)
 
 
-def _run_worker(config: dict[str, Any]) -> None:
-    """The function that Ray Train runs in each worker process."""
+def _run_worker(config: dict[str, Any]) -> Any:
+    """The function that Ray Train runs in each worker process; returns how the training diverged, if it did.
+
+    All workers find that out in the same step. Ray would start them again on an error, to the same end.
+    """
     import ray.train
     import ray.train.torch
 
@@ -168,8 +173,11 @@ def _run_worker(config: dict[str, Any]) -> None:
             say = partial(listener.on_warning, job.run.name, None)
             stack.enter_context(open_breakpoints(f"worker {rank}", say, partial(listener.on_pause, rank)))
             TrainingLoop(job, worker).run()
+    except DivergenceError as error:
+        return str(error)
     finally:
         listener.on_heartbeat(rank, "")
+    return ""
 
 
 def _reason(error: BaseException, config: Stage.Config) -> str:

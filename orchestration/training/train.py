@@ -85,6 +85,10 @@ def train(
     if latest_checkpoint(job.run) is None:
         check_required_runs(config)
     check_disk(job.run, built, settings.keep)
+    if settings.workers and not is_finished(job.run, config):
+        from orchestration.training.ray_trainer import find_scaling
+
+        find_scaling(settings)  # or they do not fit this machine
     if settings.track and recording.mirrored:
         require_access()
     with ExitStack() as stack:

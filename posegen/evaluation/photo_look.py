@@ -1,7 +1,8 @@
 """Fidelity of a photo's surfaces, colours and limbs when its person is shown in motion.
 
-Which pixel of the photo a pixel of a frame shows is found by the renderer itself: the same layers are drawn in the same
-pose with a texture of coordinates instead of colours. So no renderer gains by what it draws elsewhere.
+Which pixel of the photo a pixel of a frame shows is found by the renderer itself, which writes down where it has its
+pixels from. Where it shows colours that were filled in, the same layers are drawn in the same pose with a texture of
+coordinates instead of colours. So no renderer gains by what it draws elsewhere.
 """
 
 from __future__ import annotations
@@ -64,15 +65,20 @@ class SurfaceMap:
         ys, xs = np.mgrid[:height, :width]
         texture = np.stack([xs * (255 / (width - 1)), ys * (255 / (height - 1)), np.full(xs.shape, 255)], axis=-1)
         recolored = person.recolored(texture.round().astype(np.uint8))
-        self._person = replace(recolored, background=np.zeros_like(person.background))
+        self._person, self._coordinates = person, replace(recolored, background=np.zeros_like(person.background))
         self._size = height, width
 
     def of(self, pose: BodyPoses, scale: float = 1.0) -> ShownSurface:
         """Find it in one pose; see `LayeredPerson.frame`."""
-        frame = self._person.frame(pose, scale).astype(np.float64)
+        found = self._person.frame_with_map(pose, scale)
+        frame = self._coordinates.frame(pose, scale).astype(np.float64)
         share = np.maximum(frame[..., 2], 1)
         columns, rows = (
-            (frame[..., axis] / share * (length - 1)).round().clip(0, length - 1).astype(int)
+            # A byte holds coordinates of what was filled in to a pixel or two only.
+            np.where(found.sure, found.positions[..., axis], frame[..., axis] / share * (length - 1))
+            .round()
+            .clip(0, length - 1)
+            .astype(int)
             for axis, length in ((0, self._size[1]), (1, self._size[0]))
         )
         return ShownSurface(rows, columns, frame[..., 2] >= _OPAQUE, frame[..., 2] >= 128)

@@ -47,6 +47,7 @@ HAND_LENGTH = 0.35
 """Length of an arm beyond the wrist, in lengths of the trunk."""
 CLOTH = (PersonClass.UPPER, PersonClass.LOWER, PersonClass.ONE_PIECE)
 """Classes of clothes."""
+_SMOOTHING = 2.0  # pixels, of colours that are continued
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Layer:
     """(H, W) uint8, of the whole picture."""
     origins: np.ndarray
     """(h, w) int32 within `box`: the number of the pixel of the picture whose colour each pixel has."""
+    classes: np.ndarray
+    """(h, w) uint8 within `box`: the `PersonClass` of that pixel."""
     box: tuple[slice, slice]
     """Rows and columns of the picture that hold the layer and its surroundings."""
     sure: np.ndarray
@@ -75,7 +78,18 @@ class Layer:
     def showing(self, image: np.ndarray) -> Layer:
         """Return the layer of another picture (H, W, 3) uint8 of the same pose, with other colours."""
         colors = image.reshape(-1, 3)[self.origins]
-        smooth = cv2.GaussianBlur(colors, (0, 0), 2)
+        smooth = _smooth_each(colors, self.classes)
         texture = np.dstack([image, self.opacity])
         texture[self.box][..., :3] = np.where(self.sure[..., None], colors, smooth)
         return replace(self, texture=texture)
+
+
+def _smooth_each(colors: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Smooth colours (h, w, 3) uint8 within each class (h, w) uint8: cloth of a new colour must not run into skin."""
+    found = np.empty_like(colors)
+    for kind in np.unique(classes):
+        inside = classes == kind
+        weight = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), _SMOOTHING)
+        total = cv2.GaussianBlur((colors * inside[..., None]).astype(np.float32), (0, 0), _SMOOTHING)
+        found[inside] = (total[inside] / weight[inside, None]).round()
+    return found

@@ -40,6 +40,7 @@ _HEAD_RADIUS, _TRUNK_MARGIN, _WITHIN_TRUNK = 0.3, 0.1, 0.8
 _BARE, _CLOTH_AT_BARE_ARM = 0.8, 3.0  # share of skin along a bare arm, and half widths that cloth is less likely its
 _WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin before trousers is a hand's
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
+_ARMPIT, _NEAR_SHOULDER = 4.0, 0.6  # how much steeper an arm ends below, and up to which share of the upper arm
 _OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
 _LEG_REACH = 1.1  # half widths around a leg before another that are its own
 _BEHIND_LEG = 3.0  # half widths that they are farther from the other
@@ -128,6 +129,8 @@ class LayerDivision:
                         distance = distance + self.outlines.past_edge(points, bone)
                     if layer in ARMS and (self._classes_along((name,)) == PersonClass.SKIN).mean() > _BARE:
                         distance = distance + _CLOTH_AT_BARE_ARM * np.isin(classes, CLOTH)
+                    if name.endswith("upper_arm"):
+                        distance = distance + self._in_armpit(points, bone, distance)
                     distances[layer] = np.minimum(distances[layer], distance)
         is_clothed = bool(np.isin(self._classes_along(("right_thigh", "left_thigh")), CLOTH).mean() > 0.5)
         for name in ("right_forearm", "left_forearm"):
@@ -153,6 +156,16 @@ class LayerDivision:
         for kind, (head, torso, arms, legs, skirt) in _MISFITS.items():
             misfits[kind] = (head, torso, arms, arms, legs, legs, skirt)
         return distances + misfits[classes].T
+
+    def _in_armpit(self, points: np.ndarray, arm: int, distance: np.ndarray) -> np.ndarray:
+        """Return the half widths by which points (N, 2) below an upper arm are farther from it, by their distance (N,).
+
+        An arm is round at the shoulder, around which it turns: a corner of cloth there would swing out as a wing.
+        """
+        along, down = self.bones.along[arm], self.bones.along[SOFT_BONES.index("chest")]
+        share = (points - self.bones.origins[arm]) @ along / max(float(along @ along), 1e-9)
+        below = (points - self.bones.origins[arm]) @ down > share * float(along @ down)
+        return _ARMPIT * np.maximum(distance - 1, 0) * (below & (share < _NEAR_SHOULDER))
 
     def _finds_skirt(self) -> bool:
         """Return True if cloth hangs between the thighs: a skirt, a dress or a long coat."""

@@ -6,7 +6,17 @@ import cv2
 import numpy as np
 
 from posegen.features.body_bones import SOFT_BONES
-from posegen.features.body_layers import ARMS, CLOTH, LAYERS, LEGS, LIMB_CHAINS, USUAL_HALF_WIDTHS, BodyLayer, Layer
+from posegen.features.body_layers import (
+    ARMS,
+    CLOTH,
+    LAYERS,
+    LEGS,
+    LIMB_CHAINS,
+    OTHER_SIDE,
+    USUAL_HALF_WIDTHS,
+    BodyLayer,
+    Layer,
+)
 from posegen.features.layer_division import LayerDivision
 from posegen.features.layer_skinning import LayerSkinning
 from posegen.features.matte import nearest_known
@@ -26,7 +36,11 @@ _SEAMS: dict[int, float] = {
 _SEAM_OF_SKIRT = 0.2
 _SURE = 0.9  # of the matte
 _RIM = 3  # pixels of clothes beside hands, whose colours mix with theirs
-_HIDDEN_WIDTH = 1.5  # half widths across what a leg is behind others
+_HIDDEN_WIDTH = 0.75  # half widths of a leg behind others on a side where its outline is nowhere seen
+_HIPS = 0.8  # usual half widths of a thigh that hips reach beside its joint at most
+_ABOVE_HIP = -0.05  # of a thigh: up to where it goes on behind the trunk
+_STEPS = 16  # along a leg's bone, in which its outline is looked for
+_BEYOND = 2.5  # pixels beyond it, where nobody is
 _SQUARES = 48  # of the mesh along the height of the picture
 
 
@@ -53,6 +67,7 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
             name,
             opaque,
             origins,
+            division.classes.ravel()[origins],
             (rows, columns),
             sure[rows, columns],
             mesh,
@@ -71,11 +86,9 @@ def _own_colors(division: LayerDivision, shown: np.ndarray, rim: int) -> np.ndar
     Not at the border to the background or to another class, by so many pixels of a rim to hands, whose colours mix
     with it, but beyond the border to a layer of the same cloth or skin, so that no seam is seen.
     """
-    near = cv2.dilate(shown.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     same = division.classes == division.classes.ravel()[nearest_known(shown)]
-    foreign = cv2.dilate((~same).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    hands = cv2.dilate((division.hands & ~same).astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
-    return near & ~foreign & ~hands & (division.matte > _SURE)
+    hands = _dilate(division.hands & ~same, rim)
+    return _dilate(shown, 2) & ~_dilate(~same, 1) & ~hands & (division.matte > _SURE)
 
 
 def _overlap(division: LayerDivision, index: int) -> np.ndarray:
@@ -106,29 +119,73 @@ def _beyond_hips(division: LayerDivision, margin: float) -> np.ndarray:
 def _hidden(division: LayerDivision, index: int) -> np.ndarray:
     """Return the extension of a layer behind others: the trunk behind arms and hair, legs behind legs, arms and a
     skirt."""
-    hidden = np.zeros(division.parts.shape, np.uint8)
+    hidden = np.zeros(division.parts.shape, bool)
     if index == BodyLayer.TORSO:
-        cv2.fillConvexPoly(hidden, division.hull, 1)
-        return (hidden > 0) & np.isin(division.parts, (BodyLayer.HEAD, *ARMS))
+        trunk = cv2.fillConvexPoly(hidden.astype(np.uint8), _trunk_with_hips(division), 1) > 0
+        return trunk & np.isin(division.parts, (BodyLayer.HEAD, *ARMS))
     if index in LEGS:
         for name in LIMB_CHAINS[index][:2]:
-            bone = SOFT_BONES.index(name)
-            if division.bones.seen[bone]:
-                first = 0.5 if division.has_skirt and name.endswith("thigh") else -0.05
-                ends = division.bones.origins[bone] + np.array([[first], [1.0]]) * division.bones.along[bone]
-                usual = USUAL_HALF_WIDTHS[name.split("_", 1)[1]] * division.trunk
-                width = max(round(_HIDDEN_WIDTH * min(division.outlines.measure(bone)[1], usual)), 1)
-                start, stop = ends.round().astype(int).tolist()
-                cv2.line(hidden, start, stop, 1, width)
+            if division.bones.seen[SOFT_BONES.index(name)]:
+                hidden |= _whole_bone(division, index, name)
         others = [*ARMS, *(leg for leg in LEGS if leg != index), BodyLayer.SKIRT]
-        return _connected((hidden > 0) & np.isin(division.parts, others), division.parts == index)
-    return hidden > 0
+        return _connected(hidden & np.isin(division.parts, others), division.parts == index)
+    return hidden
+
+
+def _trunk_with_hips(division: LayerDivision) -> np.ndarray:
+    """Return the corners (K, 1, 2) int32 of the trunk, with the outer sides of the thighs: joints lie farther in."""
+    corners = [division.hull[:, 0]]
+    for leg in LEGS:
+        thigh, other = (SOFT_BONES.index(LIMB_CHAINS[one][0]) for one in (leg, OTHER_SIDE[leg]))
+        outwards = division.bones.origins[thigh] - division.bones.origins[other]
+        outwards = outwards / max(np.hypot(*outwards), 1e-6)
+        usual = USUAL_HALF_WIDTHS["thigh"] * division.trunk
+        offset, half = division.outlines.measure(thigh)
+        beside = min(float(offset @ outwards) + half, _HIPS * usual)
+        corners.append((division.bones.origins[thigh] + beside * outwards)[None].round().astype(np.int32))
+    return cv2.convexHull(np.concatenate(corners))
+
+
+def _whole_bone(division: LayerDivision, index: int, name: str) -> np.ndarray:
+    """Return the pixels (H, W) bool of a leg around one of its bones, also behind others, between its outlines."""
+    bone = SOFT_BONES.index(name)
+    origin, vector = division.bones.origins[bone], division.bones.along[bone]
+    length = max(float(np.hypot(*vector)), 1e-6)
+    normal = np.array([vector[1], -vector[0]]) / length
+    height, width = division.parts.shape
+    ys, xs = np.mgrid[:height, :width]
+    along = ((xs - origin[0]) * vector[0] + (ys - origin[1]) * vector[1]) / length**2
+    across = (xs - origin[0]) * normal[0] + (ys - origin[1]) * normal[1]
+    first = 0.0 if name.endswith("calf") else 0.5 if division.has_skirt else _ABOVE_HIP
+    inside = (along >= first) & (along <= 1)
+    own = inside & (division.parts == index)
+    steps = (along[own] * _STEPS).astype(int).clip(0, _STEPS - 1)
+    centers = (np.arange(_STEPS) + 0.5) / _STEPS
+    usual = USUAL_HALF_WIDTHS[name.split("_", 1)[1]] * division.trunk
+    for sign in (1, -1):
+        ends = np.full(_STEPS, -np.inf)
+        np.maximum.at(ends, steps, sign * across[own])
+        seen = np.flatnonzero(ends > 0)
+        beyond = origin + centers[seen, None] * vector + sign * (ends[seen, None] + _BEYOND) * normal
+        columns, rows = beyond.round().astype(int).T
+        seen = seen[division.parts[rows.clip(0, height - 1), columns.clip(0, width - 1)] < 0]
+        if len(seen):
+            most = np.interp(along, centers[seen], ends[seen])
+        else:
+            most = np.full(own.shape, _HIDDEN_WIDTH * min(division.outlines.measure(bone)[1], usual))
+        inside &= sign * across <= most
+    return inside
 
 
 def _soften(region: np.ndarray) -> np.ndarray:
     """Opacity (H, W) float32 in [0, 1] of a region: a pixel wider, with a soft border."""
     wider = cv2.dilate(region.astype(np.float32), np.ones((3, 3), np.uint8))
     return cv2.GaussianBlur(wider, (0, 0), 0.8)
+
+
+def _dilate(region: np.ndarray, pixels: int) -> np.ndarray:
+    """Return a region (H, W) bool grown by some pixels."""
+    return cv2.dilate(region.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
 
 
 def _connected(region: np.ndarray, seed: np.ndarray) -> np.ndarray:

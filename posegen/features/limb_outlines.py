@@ -44,11 +44,13 @@ class LimbOutlines:
         name = SOFT_BONES[bone]
         if name.endswith(("calf", "foot")) and self.crossed:  # the outline is that of both legs
             first, second = min(first, usual), min(second, usual)
-        elif name.endswith(("calf", "foot")):  # up to the middle between both legs
+        elif name.endswith(("thigh", "calf", "foot")):  # up to the middle between both legs
             other = SOFT_BONES.index(swap_left_right(name))
             if self.bones.seen[other]:
                 apart = float(np.median((self._points_on(other) - middles) @ normal)) / 2
-                if abs(apart) > _SLIMMEST * usual / 2:
+                inner = first if apart > 0 else second
+                # Thighs that touch have no outline between them, or none but the other one's.
+                if abs(apart) > _SLIMMEST * usual / 2 and (np.isfinite(inner) or not name.endswith("thigh")):
                     first, second = (min(first, apart), second) if apart > 0 else (first, min(second, -apart))
         if np.isfinite(first) and np.isfinite(second):
             half, offset = (first + second) / 2, (first - second) / 2

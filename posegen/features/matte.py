@@ -8,6 +8,14 @@ import numpy as np
 _EPSILON = 1e-3  # of squared intensities in [0, 1]: smaller differences of colour are no edges
 _RADIUS = 1 / 192  # of the height of the picture
 _CONTRAST = 2.0
+_BAND = 1 / 64  # of the height: how wide the border is that is not looked at for the colours inside
+_RIM = 1 / 192  # of the height: how exact labels are
+_ROUNDS = 3  # each from where the last one ended, into a gap between legs
+_NOBODY, _SOMEBODY = 0.02, 0.98  # of an opacity
+_REACH = (4.0, 2.0)  # bands around what is surely outside, and surely inside, that are looked at
+_DISTINCT = (30.0, 70.0)  # levels between inside and outside: told apart by no pixel, and by each
+_SPREADS = 3.0  # that difference must be so many times how much both vary by themselves
+_UNLIKE = (0.2, 0.5)  # shares of it between outside and a pixel: it is outside, and it may be inside
 
 
 def soft_matte(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -45,6 +53,79 @@ def refine_mask(image: np.ndarray, mask: np.ndarray, radius: int) -> np.ndarray:
     offset = mean_target - (slope * mean_guide).sum(axis=-1)
     refined = (_mean(slope, radius) * guide).sum(axis=-1) + _mean(offset, radius)
     return np.clip(refined, 0, 1)
+
+
+def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Clear the background from the border of a matte, by colour.
+
+    Masks close the gaps between legs and between arm and trunk, and are round at hands. A pixel there is not the person
+    if it has the colour of the nearest pixels outside, or of the filled background, and not that of the nearest inside.
+    Where both are alike, or vary, nothing changes.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        matte: (H, W) float32 in [0, 1].
+        labels: (H, W) uint8 of `PersonClass`, by another network than the matte.
+        background: (H, W, 3) uint8 without the person.
+
+    Returns:
+        (H, W) float32, nowhere more than the matte.
+    """
+    band, rim = (max(round(image.shape[0] * share), least) for share, least in ((_BAND, 2), (_RIM, 1)))
+    rgb, filled = (cv2.GaussianBlur(one, (0, 0), 0.5).astype(np.float32) for one in (image, background))
+    near_nobody = cv2.dilate((labels == 0).astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
+    doubtful = near_nobody | (matte < _SOMEBODY)
+    found = matte.copy()
+    for _ in range(_ROUNDS):
+        outside, inside = found < _NOBODY, _core(found > _SOMEBODY, band) & ~near_nobody
+        if not outside.any() or not inside.any():
+            break
+        near = (_distance_to(outside) <= _REACH[0] * band) & (_distance_to(inside) <= _REACH[1] * band)
+        rows, columns = np.nonzero(doubtful & near & ~outside & ~inside)
+        (own, own_spread), (behind, spread) = (
+            _colors_near(rgb, known, band / 2, rows, columns) for known in (inside, outside)
+        )
+        colors, shown = rgb[rows, columns], np.zeros(len(rows), np.float32)
+        for other, varies in ((behind, own_spread + spread), (filled[rows, columns], own_spread)):
+            contrast = np.linalg.norm(own - other, axis=1)
+            unlike = np.linalg.norm(colors - other, axis=1) / np.maximum(contrast, 1)
+            trust = _ramp(contrast, *_DISTINCT) * (contrast > _SPREADS * varies)
+            shown = np.maximum(shown, trust * (1 - _ramp(unlike, *_UNLIKE)))
+        taken = np.zeros_like(found)
+        taken[rows, columns] = shown
+        # A border of one pixel is a mixture, and is as soft as it should be.
+        found *= 1 - cv2.morphologyEx(taken, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    return found
+
+
+def _distance_to(region: np.ndarray) -> np.ndarray:
+    """Return the distance (H, W) float32 in pixels to a region (H, W) bool."""
+    return cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _core(region: np.ndarray, width: int) -> np.ndarray:
+    """Return a region (H, W) bool without a band at its border; of parts thinner than the band, their middle."""
+    distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    ridge = distance >= 0.8 * cv2.dilate(distance, np.ones((2 * width + 1,) * 2, np.uint8))
+    return (distance > width) | (region & ridge)
+
+
+def _colors_near(
+    rgb: np.ndarray, known: np.ndarray, sigma: float, rows: np.ndarray, columns: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean colours (N, 3) and their spread (N,) around known pixels, (H, W) bool, nearest to N others."""
+    weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma)[..., None]
+    inside = rgb * known[..., None]
+    mean = cv2.GaussianBlur(inside, (0, 0), sigma) / np.maximum(weight, 1e-6)
+    square = cv2.GaussianBlur(inside * rgb, (0, 0), sigma) / np.maximum(weight, 1e-6)
+    spread = np.sqrt(np.maximum(square - mean**2, 0).sum(axis=-1))
+    numbers = nearest_known(known)[rows, columns]
+    return mean.reshape(-1, 3)[numbers], spread.ravel()[numbers]
+
+
+def _ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return 0 up to a low value, 1 from a high one on."""
+    return np.clip((values - low) / (high - low), 0, 1)
 
 
 def nearest_known(known: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.losses import kl_to_standard_normal, lsgan
 from posegen.networks.bicyclegan import MultiscalePatchDiscriminator, ResNetEncoder, UNet
 from posegen.networks.codebook import Codebook, reparameterize
@@ -248,7 +248,8 @@ class ColorEncoder(Stage):
             self.generator(features, mean),
             self.generator(features, mean.roll(1, dims=0)),
         ]
-        return {"reconstruction": grid([[to_image(image) for image in row] for row in rows])}
+        titles = ["recoloured frame", "pose", "reconstruction", "swapped codes"]
+        return {"reconstruction": titled_grid([[to_image(image) for image in row] for row in rows], titles)}
 
     @torch.no_grad()
     def finish_epoch(self, samples: Samples) -> None:

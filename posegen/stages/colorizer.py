@@ -15,7 +15,7 @@ from posegen.color.lab import lab_to_rgb
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.metrics.image import psnr
 from posegen.networks.siggraph17 import AB_SCALE, SIGGRAPH17, color_bins
 from posegen.samples import Batch, HintedFrames, Samples
@@ -120,7 +120,7 @@ class Colorizer(Stage):
         """Rows: the input, gray but for the hints; the prediction; and the true frames."""
         colors = (batch["hints"], self.colorize(batch), batch["ab"])
         rows = [np.rint(to_rgb(batch["lightness"], ab) * 255).astype(np.uint8) for ab in colors]
-        return {"colors": grid([list(row) for row in rows])}
+        return {"colors": titled_grid([list(row) for row in rows], ["hints", "predicted", "true"])}
 
 
 def to_rgb(lightness: Tensor, ab: Tensor) -> np.ndarray:

@@ -15,7 +15,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
 from posegen.features.stick_figure import rasterize_stick_figure
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.losses import log_loss, nearest_neighbor
 from posegen.metrics.image import psnr, ssim
 from posegen.networks.deformable_gan import DeformableGenerator, PairDiscriminator, heat_maps
@@ -153,7 +153,8 @@ class DeformableGAN(PoseTransferStage):
         source, target, fake = (
             [to_image(image) for image in images] for images in (batch["source"], batch["target"], self.generate(batch))
         )
-        return {"generated": grid([source, figures, target, fake])}
+        titles = ["source", "target pose", "target", "generated"]
+        return {"generated": titled_grid([source, figures, target, fake], titles)}
 
     @torch.no_grad()
     def render(self, image: np.ndarray, keypoints: np.ndarray, poses: Iterable[np.ndarray]) -> Iterator[Tensor]:

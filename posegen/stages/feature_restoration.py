@@ -11,7 +11,7 @@ from torch import Tensor
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.losses import feature_matching, last, lsgan
 from posegen.networks.pix2pixhd import MultiscaleDiscriminator
 from posegen.networks.restoration import FeatureRestorer
@@ -145,7 +145,8 @@ class FeatureRestoration(Stage):
         """Rows: edges as they were warped, restored, and true."""
         restored = self.restorer(batch["warped"], batch["support"])
         rows = [batch["warped"], restored, batch["target"]]
-        return {"restored": grid([[to_image(image[3:].expand(3, -1, -1)) for image in row] for row in rows])}
+        pictures = [[to_image(image[3:].expand(3, -1, -1)) for image in row] for row in rows]
+        return {"restored": titled_grid(pictures, ["edges, warped", "restored", "true"])}
 
 
 def edge_error(maps: Tensor, target: Tensor) -> Tensor:

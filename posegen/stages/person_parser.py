@@ -16,7 +16,7 @@ from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.parsing import ParsingDataset
 from posegen.errors import ConfigError
 from posegen.features.parser_inputs import NO_LABEL
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.metrics.parsing import class_ious, count_pairs, painted_share
 from posegen.networks.person_parser import PersonParserNetwork
 from posegen.person_classes import CLASS_COLORS, PersonClass
@@ -214,7 +214,7 @@ class PersonParser(Stage):
         photos = [to_image(inputs[:3]) for inputs in batch["inputs"]]
         guesses = [to_image(2 * inputs[-3:] - 1) for inputs in batch["inputs"]]
         rows = [photos, guesses, [*map(color_classes, found)], [*map(color_classes, batch["labels"].cpu().numpy())]]
-        return {"classes": grid(rows)}
+        return {"classes": titled_grid(rows, ["photo", "first guess", "found classes", "labels"])}
 
 
 def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:

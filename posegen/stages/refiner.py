@@ -15,7 +15,7 @@ from posegen.datasets.dataset import Dataset, Split
 from posegen.datasets.refinement import RefinementDataset
 from posegen.errors import ConfigError
 from posegen.features.refiner_inputs import POSE_NUMBERS, REFINER_CHANNELS
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.losses import gradient_difference, lab_colors, weighted_mean
 from posegen.metrics.image import psnr
 from posegen.networks.recomposition import Composition, Recomposed, recompose
@@ -181,7 +181,8 @@ class Refiner(Stage):
         refined, _ = self.refine(batch)
         height, width = batch["target"].shape[-2:]
         rows = [batch["source"][..., :height, :width], batch["composed"], refined.image, batch["target"]]
-        return {"refined": grid([[to_image(2 * image - 1) for image in row] for row in rows])}
+        titles = ["source", "layers", "refined", "target"]
+        return {"refined": titled_grid([[to_image(2 * image - 1) for image in row] for row in rows], titles)}
 
 
 def composition_of(batch: Batch) -> Composition:

@@ -19,7 +19,7 @@ from posegen.errors import ConfigError, DatasetError
 from posegen.features.part_crops import Torso
 from posegen.features.spatial_augmentation import Augmentation, box_of_pose
 from posegen.features.vunet_figure import FIGURES, Figure
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.losses import mean_kl_to_standard_normal, normalized_l1, perceptual
 from posegen.metrics.image import SSIM_MIN_SIZE, psnr, ssim
 from posegen.networks.shape_posture import PostureRegressor, ShapePostureNetwork
@@ -319,12 +319,21 @@ class ShapePosture(PoseTransferStage):
         fake = self.network(appearance, posture)
         generator = torch.Generator().manual_seed(self.config.seed)
         sampled = [posture, *(self.sample(posture, generator) for _ in range(_DRAWN_SHAPES))]
-        pictures = {
-            "generated": [batch["source"], posture, fake, batch["target"]],
-            "sampled": list(zip(*sampled, strict=True)),
-            "interpolated": [self.interpolate(appearance[0], appearance[-1], posture[0], _STEPS)],
+        rows_of = {
+            "generated": {"source": batch["source"], "posture": posture, "generated": fake, "target": batch["target"]},
+            "sampled": {
+                f"posture {i}, random shapes": row for i, row in enumerate(zip(*sampled, strict=True), start=1)
+            },
+            "interpolated": {
+                "shape of the first to that of the last person": self.interpolate(
+                    appearance[0], appearance[-1], posture[0], _STEPS
+                )
+            },
         }
-        return {name: grid([[to_image(image) for image in row] for row in rows]) for name, rows in pictures.items()}
+        return {
+            name: titled_grid([[to_image(image) for image in row] for row in rows.values()], list(rows))
+            for name, rows in rows_of.items()
+        }
 
     @torch.no_grad()
     def sample(self, posture: Tensor, generator: torch.Generator) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Dataset, Split
 from posegen.errors import ConfigError
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.losses import feature_matching, last, lsgan, perceptual
 from posegen.metrics.image import psnr
 from posegen.networks.bicyclegan import ResNetEncoder
@@ -365,7 +365,8 @@ class VideoStage(Stage):
         fake = self.generate_pair(batch, features, z)[:, 1]
         recolored = self.generate_pair(batch, self.other_conditions(batch), z.roll(1, dims=0))[:, 1]
         rows = [batch["content"], features[:, -1, :3], real[:, 1], fake, recolored]
-        return {"generated": grid([[to_image(image) for image in row] for row in rows])}
+        titles = ["content", "pose", "target", "generated", "next one's colours"]
+        return {"generated": titled_grid([[to_image(image) for image in row] for row in rows], titles)}
 
 
 def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhancer | Compositor:

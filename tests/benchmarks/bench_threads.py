@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+import psutil
 import torch
 
 from orchestration.runtime.threads import map_in_processes, threads
@@ -40,11 +41,12 @@ def motions() -> list[Motion]:
 
 
 def measure(count: int, work: Callable[[], object]) -> Cost:
-    """CPU of this process and of those that it started and that have ended, and time."""
+    """CPU of this process and of those that it started, and time."""
 
     def spent() -> float:
         both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        return sum(usage.ru_utime + usage.ru_stime for usage in both)
+        alive = (one.cpu_times() for one in psutil.Process().children(recursive=True))
+        return sum(usage.ru_utime + usage.ru_stime for usage in both) + sum(one.user + one.system for one in alive)
 
     cpu, start = spent(), time.perf_counter()
     work()
@@ -59,12 +61,8 @@ def convert(some: Sequence[Motion], count: int) -> None:
 
 
 def convert_in_processes(some: Sequence[Motion], count: int) -> list[FoundRotations]:
-    """In so many processes of one thread each, which end."""
-    from joblib.externals.loky import get_reusable_executor
-
-    found = list(map_in_processes(find_rotations, some, count))
-    get_reusable_executor().shutdown()
-    return found
+    """In so many processes of one thread each, which go on to wait for more."""
+    return list(map_in_processes(find_rotations, some, count))
 
 
 def main() -> None:
@@ -73,7 +71,9 @@ def main() -> None:
     convert(given[:2], 1)
     one = measure(len(given), partial(convert, given, 1))
     several = measure(IN_SEVERAL_THREADS, partial(convert, given[:IN_SEVERAL_THREADS], cpus))
+    start = measure(cpus, partial(convert_in_processes, given[:cpus], cpus))
     pool = measure(len(given), partial(convert_in_processes, given, cpus))
+    print(f"a process starts in {start.cpu / 1000:.1f} s of CPU")
     for name, cost in ((f"{cpus} threads", several), ("one thread", one), (f"{cpus} processes", pool)):
         print(f"{name}: {cost.cpu:.0f} CPU-ms and {cost.wall:.0f} ms a motion; ", end="")
         print(f"{cost.cpu / one.cpu:.1f} and {cost.wall / one.wall:.1f} times one thread's")

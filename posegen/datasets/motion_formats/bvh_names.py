@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 
 from posegen.errors import MotionError
+from posegen.motion.anatomy import REST, bone_lengths
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
 
 LIMB_JOINTS: dict[str, tuple[str, ...]] = {
@@ -46,11 +48,16 @@ _WORDS: dict[str, tuple[str, ...]] = {
 _WORDS["leg"] = ("hip", "knee")  # with a joint called knee below it is the thigh
 _PELVIS = ("hips", "pelvis", "hip")
 _HEAD = ("head",)
-_SIDES = {"left": "left", "l": "left", "lft": "left", "right": "right", "r": "right", "rt": "right", "rgt": "right"}
+_SIDES = dict.fromkeys(("left", "l", "lf", "lt", "lft"), "left") | dict.fromkeys(("right", "r", "rt", "rgt"), "right")
 _MIDDLE = {"c", "m", "center", "centre", "mid"}
-_NOISE = {"joint", "bone", "jnt", "jt", "bind", "def", "org", "skin", "ctrl", "rig"}
-_TOKEN = re.compile(r"(?<![A-Za-z])[LR](?=[A-Z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_NOISE = {"joint", "bone", "jnt", "jt", "bind", "def", "org", "skin", "ctrl", "rig", "stretch"}
+_TOKEN = re.compile(r"(?<![A-Za-z])[LR](?=[A-Z]{1,2}[a-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _LONGEST = 12  # joints of a limb that are looked at
+_UPPER_ARMS = ("upperarm", "uparm", "armupper", "uarm", "humerus")
+_TRUNK = ("spine1", "spine2", "spine3", "neck", "head")
+_HEIGHTS = dict(zip(_TRUNK, np.cumsum(bone_lengths(REST)[[SMPL_24.index(name) - 1 for name in _TRUNK]]), strict=True))
+_SPINE2 = (_HEIGHTS["spine2"] - _HEIGHTS["spine1"]) / (_HEIGHTS["spine3"] - _HEIGHTS["spine1"])
+_LEAST_NECK = 0.2  # of the way from the chest to the head: where CMU's first neck is, the chest ends
 _THIGHS = ("upleg", "upperleg", "thigh", "femur")
 
 
@@ -137,7 +144,7 @@ def _tokens(name: str) -> list[str]:
         return []
     plain = re.sub(r"\.\d{3}$", "", name.rpartition(":")[2])
     found = []
-    for word in _TOKEN.findall(plain):
+    for word in _TOKEN.findall(plain.lower() if plain.isupper() else plain):
         lower = word.lower()
         side = next((side for side in ("left", "right") if lower.startswith(side) and lower != side), "")
         found += [side, lower.removeprefix(side)] if side else [lower]
@@ -201,7 +208,11 @@ def _find_limb(
         if any(words[above].part in _THIGHS for above in path):  # CMU has a joint of the hip above that of the thigh
             path = [above for above in path if words[above].part != "hip"]
         path = path[:_LONGEST]
-        chosen = _assign(tuple(known[above] for above in path), needed)
+        meanings = [known[above] for above in path]
+        if any(words[above].part in _UPPER_ARMS for above in path):  # what is called a shoulder then is above it
+            meanings = [meant[:1] if words[above].part == "shoulder" else meant
+                        for above, meant in zip(path, meanings, strict=True)]  # fmt: skip
+        chosen = _assign(tuple(meanings), needed)
         score = (sum(needed[role] for _, role in chosen), len(chosen), -len(path))
         if score > best[0]:
             best = (score, {roles[role]: path[place] for place, role in chosen})
@@ -233,6 +244,13 @@ def _find_trunk(
     """Pelvis, spine, neck and head, by where legs and arms hang on the tree."""
     both = [(chains[limbs[f"left_{role}"]], chains[limbs[f"right_{role}"]]) for role in ("hip", "shoulder")]
     hips, chest = (_last_common(left[:-1], right[:-1]) for left, right in both)
+
+    def way(start: int, end: int) -> float:
+        """Length of the bones between two joints, of which one hangs on the other."""
+        return float(
+            np.linalg.norm(offsets[[joint for joint in chains[end] if joint not in chains[start]]], axis=1).sum()
+        )
+
     pelvis = next(
         (joint for joint in reversed(chains[hips]) if not words[joint].side and words[joint].part in _PELVIS), hips
     )
@@ -250,8 +268,13 @@ def _find_trunk(
     if head is not None:
         necks = [joint for joint in chains[head][:-1] if joint in above]
     if neck is None and necks:
-        neck = necks[0]
-    found = {"pelvis": pelvis} | _spread_spine(spine, offsets, neck, chains)
+        necks = [joint for joint in necks if "neck" in words[joint].part] or necks  # the trunk may go on above the arms
+        least = _LEAST_NECK * way(chest, necks[-1] if head is None else head)
+        neck = next((joint for joint in necks if way(chest, joint) >= least), necks[-1])
+    top = ("neck", neck) if neck is not None else ("head", head)
+    base = _last_common(chains[pelvis], chains[chest])
+    lengths = {joint: way(base, joint) for joint in (*spine, top[1]) if joint is not None}
+    found = {"pelvis": pelvis} | _spread_spine(spine, lengths, top)
     return found | {name: joint for name, joint in (("neck", neck), ("head", head)) if joint is not None}
 
 
@@ -265,19 +288,27 @@ def _below(joint: int, chains: Sequence[list[int]]) -> Iterator[int]:
     yield from sorted(found, key=lambda index: len(chains[index]))
 
 
-def _spread_spine(
-    spine: Sequence[int], offsets: np.ndarray, neck: int | None, chains: Sequence[list[int]]
-) -> dict[str, int]:
-    """The joints of a spine of any number as SMPL's three; a single one is whichever it is near."""
-    if len(spine) == 1 and neck is not None:
-        lengths = np.linalg.norm(
-            offsets[[*spine, *(joint for joint in chains[neck] if joint not in chains[spine[0]])]], axis=1
-        )
-        share = lengths[0] / max(lengths.sum(), 1e-9)
-        return {"spine1" if share < 0.35 else "spine2" if share < 0.55 else "spine3": spine[0]}
-    if len(spine) < 3:
-        return dict(zip(("spine2", "spine3")[-len(spine) or 2 :], spine, strict=True))
-    return {"spine1": spine[0], "spine2": spine[len(spine) // 2], "spine3": spine[-1]}
+def _spread_spine(spine: Sequence[int], lengths: Mapping[int, float], top: tuple[str, int | None]) -> dict[str, int]:
+    """The joints of a spine of any number as SMPL's three, by where they are.
+
+    Args:
+        spine: The joints, from below.
+        lengths: Of the trunk from the pelvis to joints.
+        top: Name and joint of what the trunk ends in: neck or head, or None where there is neither.
+    """
+    if len(spine) > 2:
+        first, last = (lengths[joint] for joint in (spine[0], spine[-1]))
+        middle = min(spine[1:-1], key=lambda joint: abs(lengths[joint] - first - _SPINE2 * (last - first)))
+        return {"spine1": spine[0], "spine2": middle, "spine3": spine[-1]}
+    name, end = top
+    if end is None:
+        return dict(zip(_TRUNK[3 - len(spine) : 3], spine, strict=True))
+    unit = _HEIGHTS[name] / max(lengths[end], 1e-9)
+
+    def misfit(names: Iterable[str]) -> float:
+        return sum(abs(lengths[joint] * unit - _HEIGHTS[each]) for each, joint in zip(names, spine, strict=True))
+
+    return dict(zip(min(combinations(_TRUNK[:3], len(spine)), key=misfit), spine, strict=True))
 
 
 def is_smpl_tree(naming: Naming, parents: Sequence[int]) -> bool:

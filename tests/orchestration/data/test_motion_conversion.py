@@ -130,6 +130,21 @@ def test_one_of_several_is_chosen_by_name(run):
 
 
 @pytest.mark.parametrize(
+    ("options", "ends"),
+    [
+        ("", ", 0 held out: there is one to divide by, say another --split-by"),
+        ("--split-by motion --train-fraction 0.9", ", 1 held out"),
+        ("--train-fraction 1", ", 0 held out"),
+    ],
+)
+def test_what_is_held_out_is_told_and_why_nothing_is(run, options, ends):
+    write_tracks("in/walk", ann=vibe(walking()))
+    write_tracks("in/run", ann=vibe(walking("run")))
+    code, out, _ = run(f"convert in out --fps 25 --pattern {{action}}/{{person}} {options}")
+    assert code == 0 and f"{ends}\n" in " ".join(out.split(" ")), out
+
+
+@pytest.mark.parametrize(
     ("content", "options", "message"),
     [
         ({1: vibe(walking())}, "", "fps is not in such files"),

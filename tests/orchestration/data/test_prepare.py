@@ -484,6 +484,27 @@ def test_a_clip_that_kills_its_process_costs_no_other(ray_session, tmp_path, mon
     assert results == {f"clip-{number}": "" for number in (0, 2, 3, 4)}
 
 
+class Slow:
+    """Takes longer than Ray Data waits for a sign of progress."""
+
+    def __call__(self, row):
+        time.sleep(4)
+        return row
+
+
+@pytest.mark.ray
+def test_a_clip_that_takes_hours_is_waited_for(ray_session, tmp_path, monkeypatch):
+    """Ray Data gives up after half an hour without a result, which a long video of full size may take."""
+    import ray.cloudpickle
+    import ray.data
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(ray.data.DataContext.get_current(), "execution_no_progress_timeout_s", 1.0)
+    rows = [{"clip_id": "clip"}]
+    work = RowWork((Step(Slow),), "clip_id")
+    assert list(map_rows(rows, work, out=StorageFolder(tmp_path), workers=1)) == rows
+
+
 # ---- Real people
 
 

@@ -14,6 +14,7 @@ from orchestration.evaluation.compare import compare_runs
 from orchestration.evaluation.compare_page import as_study, write_page
 from orchestration.tracking.mirror import sync
 from orchestration.tracking.queries import find_runs
+from posegen.errors import TrackingError
 from tests.support.recorded_runs import begin_run, finish_epoch
 
 
@@ -176,6 +177,14 @@ def test_values_are_printed_as_the_registry_says(measured, capsys):
     out = capsys.readouterr().out
     assert "52.0" in out and "0.52" not in out
     assert "prior: discriminator accuracy, % → 50" in (measured / "page.html").read_text()
+
+
+def test_what_does_not_exist_is_not_made_by_being_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(TrackingError, match=rf"no runs are recorded here: {tmp_path}/mlflow.db is not there"):
+        compare_runs(["nobody"])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")

@@ -16,7 +16,9 @@ from orchestration.cli import main as cli
 from orchestration.cli.console import console
 from orchestration.data.colorize import ColorizeSettings, recolor_dataset
 from orchestration.data.prepare import PrepareSettings, prepare_videos
+from orchestration.evaluation import video
 from orchestration.evaluation.video import EvaluateSettings, evaluate_video
+from orchestration.runtime.threads import one_thread
 from orchestration.tracking.queries import find_runs
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import Clip, write_clip
@@ -89,6 +91,18 @@ def test_every_stage_that_draws_videos_is_measured(stage, dataset, tmp_path):
         # A few swaps say nothing of a garment that one of the two clips hides.
         low, high = score.interval or (score.mean, score.mean)
         assert low <= score.mean <= high
+
+
+def test_clips_in_processes_have_the_same_scores(dataset, tmp_path, monkeypatch):
+    run = str(write_run(tmp_path, "video_generator"))
+    found = []
+    for processes in (0, 2):
+        monkeypatch.setattr(video, "num_processes", lambda *_, processes=processes: processes)
+        with one_thread():
+            found.append(evaluate_video(run, dataset, NO_WEIGHTS))
+    here, there = found
+    assert here.details == there.details and here.scores == there.scores and here.left_out == there.left_out
+    assert len(here.details["clips"]) > 1
 
 
 def test_scores_are_filed_with_the_run(dataset, tmp_path, store):

@@ -201,7 +201,7 @@ def test_preview_draws_and_judges(photo, tmp_path, capsys):
     cli.main(["preview", str(photo), "--out", str(tmp_path / "seen.png"), "--size", "192x128"])
     out = " ".join(capsys.readouterr().out.split())
     assert "good: wave_one_hand" in out and "poor: turn" in out
-    assert read_image(tmp_path / "seen.png", size=None).images[0].shape == (192, 5 * 128 + 8, 3)
+    assert read_image(tmp_path / "seen.png", size=None).images[0].shape == (20 + 194, 5 * 128 + 8, 3)
     before = photo.read_bytes()
     with pytest.raises(SystemExit) as stop:
         cli.main(["preview", str(photo), "--out", str(photo)])

@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 from orchestration.cli import main as cli
 from orchestration.evaluation.records import Score
 from orchestration.reports import photo as report
-from orchestration.reports.photo import PhotoEvaluation, ProtocolRow, motion_cells, table_cells, to_markdown
+from orchestration.reports.photo import PhotoEvaluation, ProtocolRow
+from orchestration.reports.photo_tables import motion_cells, table_cells, to_markdown
 from orchestration.reports.table1 import REPORT_EXPERIMENT
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.evaluation.photo_protocol import PhotoScores
@@ -41,6 +42,7 @@ def refused(line: str, capsys: pytest.CaptureFixture[str]) -> str:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setattr(report, "num_processes", lambda *_: 0)  # they would not know what a test puts in place
     return tmp_path
 
 
@@ -157,6 +159,17 @@ def deformable_gan(tmp_path_factory) -> str:
     progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=(96, 64))
     save_checkpoint(folder / "checkpoints" / "000001", stage, progress)
     return str(folder)
+
+
+def test_photos_are_measured_in_processes(place, capsys, monkeypatch):
+    """Each in one; what is wrong with one costs no other."""
+    monkeypatch.setattr(report, "num_processes", lambda *_: 2)
+    (place / "photos").mkdir()
+    for name in ("ann", "bob"):
+        (place / "photos" / f"{name}.png").write_bytes(b"no picture")
+    cli.main(shlex.split("evaluate --pipeline photo --photos photos --perceptual"))
+    left_out = json.loads((place / "photo-evaluation/photo.json").read_text())["left_out"]
+    assert set(left_out) == {"ann.png", "bob.png"} and all(name in reason for name, reason in left_out.items())
 
 
 def test_a_clip_is_shown_by_every_method(place, capsys, deformable_gan):

@@ -99,7 +99,7 @@ def test_settings_that_cannot_work_are_refused(dataset, options, complaint, caps
 def test_figure2_shows_every_kind_of_colouring(dataset, place, capsys):
     run(f"report figure2 {dataset} --clips 2 --recolorings 2", capsys)
     # Two rows of the frame, two of each garment and the one variant of both that there is, all twice as large.
-    assert cv2.imread("runs/report/figure2.png").shape == (2 * (2 * 98 - 2), 2 * (7 * 66 - 2), 3)
+    assert cv2.imread("runs/report/figure2.png").shape == (2 * (20 + 2 * 96 + 2), 7 * (2 * 64 + 2) - 2, 3)
 
 
 def test_figure4_goes_from_one_colour_to_another(dataset, place, capsys):

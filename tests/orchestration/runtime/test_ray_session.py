@@ -41,6 +41,7 @@ def test_ray_writes_nothing_on_the_console_of_actors_that_may_restart(ray_sessio
 def test_only_the_note_on_the_log_level_is_left_out(capfd):
     with module._without_native_notes():
         os.write(2, b"[logging.cc:303: Set ray log level from environment variable X to 3\nwarning: full\n")
+        os.write(2, b"gcs_client.cc:210: Failed to get cluster ID from GCS server: RpcError: RPC error\n")
     with pytest.raises(KeyError), module._without_native_notes():
         os.write(2, b"last words\n")
         raise KeyError
@@ -61,3 +62,6 @@ def test_a_ray_that_gives_up_is_one_line(monkeypatch):
     ) as error:
         module.start_ray()
     assert "\n" not in str(error.value)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    with pytest.raises(ConfigError, match=r"^no cluster answers at auto, which RAY_ADDRESS names \(The current"):
+        module.start_ray()

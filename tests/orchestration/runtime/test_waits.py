@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import threading
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.runtime import watchdog
+from orchestration.runtime import ray_session, watchdog
 from orchestration.runtime.ray_session import _require_answer, _require_short_folder
 from orchestration.runtime.termination import call_interruptibly, exiting_on_sigterm, keep_sigterm
 from orchestration.runtime.watchdog import Heartbeat, Watchdog
@@ -25,14 +26,45 @@ from tests.support import command_line
 MACHINES = [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 2.0}]
 
 
+def answering(reply: bytes) -> Iterator[str]:
+    """The address of a server that says one thing to whoever connects."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    connection.sendall(reply)
+                    connections.append(connection)
+
+        connections: list[socket.socket] = []
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)  # for the thread that waits in it
+        for connection in connections:
+            connection.close()
+
+
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_a_cluster_that_is_gone_is_named_with_its_variable(scheme):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"{scheme}127.0.0.1:{server.getsockname()[1]}"
-        _require_answer(address)
-    with pytest.raises(ConfigError, match=rf"at {address}, which RAY_ADDRESS names .*unset RAY_ADDRESS"):
-        _require_answer(address)
+    for address in answering(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))):
+        _require_answer(scheme + address)
+    with pytest.raises(ConfigError, match=rf"at {scheme}{address}, which RAY_ADDRESS names .*unset RAY_ADDRESS"):
+        _require_answer(scheme + address)
     _require_answer("auto")
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "what listens there is not Ray"), (b"", "timed out")]
+)
+def test_what_is_no_cluster_is_named_with_its_variable(reply, reason, monkeypatch):
+    """Another port of the cluster, another service, or one that never answers."""
+    monkeypatch.setattr(ray_session, "_PATIENCE", 0.3)
+    for address in answering(reply):
+        with pytest.raises(
+            ConfigError, match=rf"at {address}, which RAY_ADDRESS names \({reason}\): start it, or unset"
+        ):
+            _require_answer(address)
 
 
 def test_a_temporary_folder_too_deep_for_sockets_is_named(monkeypatch):
@@ -121,3 +153,4 @@ def test_a_signal_reaches_who_waits_for_a_thread(signals):
         call_interruptibly(lambda: time.sleep(3))
     with pytest.raises(ZeroDivisionError):
         call_interruptibly(lambda: 1 / 0)
+    assert call_interruptibly(lambda: 3) == 3

@@ -35,6 +35,16 @@ def test_a_process_that_is_killed_while_it_makes_a_store_leaves_none(tmp_path):
     assert {one.name for one in connect(uri).search_experiments()} == {"Default", "mine"}
 
 
+def test_whether_a_store_can_be_used_is_told_without_making_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    client.require_store()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/file/mlflow.db")
+    with pytest.raises(TrackingError, match=r"mlflow.db cannot be made in .*/file: change MLFLOW_TRACKING_URI$"):
+        client.require_store()
+
+
 def test_a_store_that_is_made_is_announced_once(tmp_path, monkeypatch, caplog):
     with caplog.at_level("INFO", logger="posegen.tracking"):
         for _ in range(2):

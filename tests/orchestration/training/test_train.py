@@ -36,7 +36,7 @@ from posegen.checkpoints.checkpoint import (
 )
 from posegen.checkpoints.run_record import find_record
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import ConfigError, DatasetError, PosegenError, RunError
+from posegen.errors import ConfigError, DatasetError, DivergenceError, PosegenError, RunError
 from posegen.io.storage import StorageFolder
 from posegen.stages import STAGES, ColorEncoder, VideoGenerator
 from tests.support.narrow import CONFIG, QUIET
@@ -338,6 +338,24 @@ class TestOnRay:
             assert trained(together.epochs[epoch]) == pytest.approx(trained(alone.epochs[epoch]), rel=1e-4)
         for name in ("val/flicker", "val/hit_upper"):
             assert together.epochs[0][name] == pytest.approx(alone.epochs[0][name], rel=0.05)
+
+    def test_workers_that_do_not_fit_leave_nothing(self, dataset, tmp_path):
+        with pytest.raises(ConfigError, match="1 workers with 4000 CPUs and 0 GPUs each do not fit this machine"):
+            train(CONFIG, dataset, replace(QUIET, runs=str(tmp_path), workers=1, cpus=4000))
+        assert not list(tmp_path.iterdir())
+
+    def test_losses_that_are_not_finite_end_a_run_at_once(self, dataset, tmp_path):
+        """Every retry would end in the same way: each of the two workers begins once."""
+        begun = []
+
+        class Steps(ProgressListener):
+            def on_step(self, step):
+                begun.append(step.step)
+
+        settings = replace(QUIET, runs=str(tmp_path), name="broken", workers=2, cpus=1)
+        with pytest.raises(DivergenceError, match=r"^run broken failed: .*l1.* is not finite in epoch 0: lower lr"):
+            train(replace(CONFIG, lr=1e30), dataset, settings, listener=Steps())
+        assert begun.count(1) == 2
 
     @pytest.mark.slow
     def test_a_worker_that_is_stuck_is_named_and_started_again(self, dataset, tmp_path):

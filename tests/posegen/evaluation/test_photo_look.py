@@ -52,6 +52,17 @@ def test_surfaces_are_where_they_were_in_the_own_pose(photo, shown):
     assert np.median(moved.columns[ys, xs] - xs) == pytest.approx(-12, abs=1)
 
 
+def test_surfaces_are_found_to_the_pixel(photo):
+    """Stripes of one pixel keep their look only where no pixel is taken for the one below."""
+    image = photo.image.copy()
+    image[::2][photo.labels[::2] > 0] //= 3
+    striped = replace(photo, image=image)
+    shown = ShownPhoto.of(striped, BodyPoses.from_keypoints(photo.pose.keypoints[None]))
+    surface, sure = shown.surfaces[0], striped.layered().frame_with_map(photo.pose).sure
+    there = image[surface.rows, surface.columns].astype(int)
+    assert np.abs(there - shown.frames[0])[surface.opaque & sure].mean() < 2
+
+
 def test_a_person_who_only_moves_keeps_the_look(shown):
     look = own_look(shown)
     assert look.keys() == {"garments", "skin"}  # nothing is called hair in this photo

@@ -11,11 +11,12 @@ from posegen.errors import ConfigError
 from posegen.features.body_bones import swap_sides
 from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
+from posegen.features.layer_division import LayerDivision
 from posegen.features.layer_drawing import order_by_depth
 from posegen.features.layered_person import LayeredPerson, hides_hand
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
-from tests.support.drawn_person import COLORS, ROOM, draw_person, make_pose
+from tests.support.drawn_person import COLORS, ROOM, SIZE, draw_person, make_pose
 
 ARM_UP = {"left_elbow": (92, 30), "left_wrist": (98, 12)}
 SKIRT = LAYERS.index("skirt")
@@ -94,6 +95,77 @@ def test_an_arm_before_the_trunk_leaves_cloth_where_it_was():
     taken = LayeredPerson.take_apart(image, before, labels, (labels > 0).astype(np.float32), folded.background)
     shown = taken.frame(make_pose(ARM_UP))
     assert is_color(shown[60:80, 58:72], COLORS[PersonClass.UPPER], 12).mean() > 0.9
+
+
+def test_legs_that_touch_are_divided_in_the_middle():
+    """Their outline is that of both, on either side of each."""
+    person = draw_person()
+    labels, image = person.labels.copy(), person.image.copy()
+    labels[96:] = PersonClass.BACKGROUND
+    labels[96:166, 52:77] = PersonClass.LOWER
+    close = {f"{side}_{joint}": (64 + sign * 4, y) for side, sign in (("right", -1), ("left", 1))
+             for joint, y in (("hip", 92), ("knee", 126), ("ankle", 160))}  # fmt: skip
+    parts = LayerDivision(image, make_pose(close), labels, (labels > 0).astype(np.float32)).parts
+    assert (parts[102:150, 54:62] == LAYERS.index("right_leg")).all()
+    assert (parts[102:150, 67:75] == LAYERS.index("left_leg")).all()
+
+
+def test_cloth_at_the_armpit_stays_with_the_trunk():
+    """Of the arm it would swing out as a wing when that is raised."""
+    person, pose = draw_person(), make_pose({"left_elbow": (98, 52), "left_wrist": (118, 62)})
+    labels = person.labels.copy()
+    labels[:, 80:] = PersonClass.BACKGROUND
+    for near, far in (((77, 44), (98, 52)), ((98, 52), (118, 62))):
+        cv2.line(labels, near, far, int(PersonClass.UPPER), 10)
+    cv2.fillConvexPoly(labels, np.array([(76, 46), (94, 54), (76, 76)], np.int32), int(PersonClass.UPPER))
+    parts = LayerDivision(person.image, pose, labels, (labels > 0).astype(np.float32)).parts
+    assert (parts[58:60, 83:85] == LAYERS.index("torso")).all()
+    assert (parts[50:53, 92:98] == LAYERS.index("left_arm")).all()
+
+
+def test_a_thigh_behind_a_hand_ends_where_it_does_below():
+    person = draw_person()
+    labels, image = person.labels.copy(), person.image.copy()
+    cv2.circle(labels, (82, 106), 8, int(PersonClass.SKIN), -1)
+    image[labels == PersonClass.SKIN] = COLORS[PersonClass.SKIN]
+    pose = make_pose({"left_elbow": (88, 74), "left_wrist": (84, 98)})
+    taken = LayeredPerson.take_apart(image, pose, labels, (labels > 0).astype(np.float32), person.background)
+    opacity = taken.layers[LAYERS.index("left_leg")].opacity > 127
+    outer = [int(np.flatnonzero(opacity[row]).max()) for row in (104, 108, 118)]
+    assert abs(outer[0] - outer[2]) <= 2 and abs(outer[1] - outer[2]) <= 2
+    assert opacity[106, 76:80].all()  # it goes on behind the hand
+
+
+def test_a_trunk_behind_arms_is_as_wide_as_the_hips():
+    person = draw_person()
+    labels, image = person.labels.copy(), person.image.copy()
+    labels[44:92, 40:88] = PersonClass.UPPER
+    image[labels == PersonClass.UPPER] = COLORS[PersonClass.UPPER]
+    hanging = {f"{side}_{joint}": (64 + sign * x, y) for side, sign in (("right", -1), ("left", 1))
+               for joint, x, y in (("shoulder", 17, 44), ("elbow", 20, 66), ("wrist", 20, 86))}  # fmt: skip
+    taken = LayeredPerson.take_apart(
+        image, make_pose(hanging), labels, (labels > 0).astype(np.float32), person.background
+    )
+    torso = taken.layers[LAYERS.index("torso")].opacity > 127
+    assert torso[60].sum() >= 34 and torso[86].sum() >= 34
+
+
+def test_new_colours_of_cloth_do_not_run_into_skin():
+    """What is continued behind a hand that hangs at the hem of shorts is smooth, but not across the hem."""
+    person = draw_person()
+    labels = person.labels.copy()
+    labels[(labels == PersonClass.LOWER) & (np.arange(SIZE[0])[:, None] > 110)] = PersonClass.SKIN
+    cv2.circle(labels, (76, 110), 9, int(PersonClass.SKIN), -1)
+    image = person.image.copy()
+    for kind, color in COLORS.items():
+        image[labels == kind] = color
+    pose = make_pose({"left_elbow": (86, 76), "left_wrist": (78, 102)})
+    taken = LayeredPerson.take_apart(image, pose, labels, (labels > 0).astype(np.float32), person.background)
+    leg = taken.layers[LAYERS.index("left_leg")]
+    other = image.copy()
+    other[labels == PersonClass.LOWER] = (250, 250, 20)
+    changed = (leg.showing(other).texture != leg.texture).any(axis=-1)[leg.box]
+    np.testing.assert_array_equal(changed, leg.classes == PersonClass.LOWER)
 
 
 def test_a_skirt_follows_both_legs_and_is_not_split():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posegen.features.matte import nearest_known, refine_mask
+from posegen.features.matte import clear_matte, nearest_known, refine_mask
 
 
 def test_the_nearest_known_pixel():
@@ -23,3 +23,48 @@ def test_a_mask_follows_the_edge_of_the_picture():
     refined = refine_mask(image, mask, 6)
     assert refined[20:40, 31:33].mean() > 0.5 > 0.2 > refined[20:40, 26:29].mean()
     assert refined.min() >= 0 and refined.max() <= 1
+
+
+WALL, TROUSERS = (235, 236, 238), (40, 42, 48)
+
+
+def two_legs(gap: tuple[int, int, int] = (226, 228, 231)) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, matte, labels and background of two legs, whose gap of three pixels is half opaque in the matte."""
+    background = np.full((192, 128, 3), WALL, np.uint8)
+    image = background.copy()
+    image[40:150, 40:88] = TROUSERS
+    image[120:150, 62:65] = gap
+    labels = np.zeros((192, 128), np.uint8)
+    labels[40:150, 40:88] = 4
+    labels[120:150, 62:65] = 0
+    matte = (labels > 0).astype(np.float32)
+    matte[120:150, 62:65] = 0.6
+    return image, matte, labels, background
+
+
+def test_a_gap_between_legs_is_not_the_person():
+    image, matte, labels, background = two_legs()
+    cleared = clear_matte(image, matte, labels, background)
+    assert cleared[122:148, 63].max() < 0.1
+    assert (cleared <= matte).all()
+    np.testing.assert_array_equal(cleared[45:145, 50:58], matte[45:145, 50:58])
+
+
+def test_a_fold_between_legs_stays():
+    image, matte, labels, background = two_legs(gap=(75, 76, 80))
+    cleared = clear_matte(image, matte, labels, background)
+    np.testing.assert_array_equal(cleared[122:148, 63], matte[122:148, 63])
+
+
+def test_what_has_the_colour_of_the_wall_stays_where_cloth_varies():
+    """Stripes as bright as the wall go up to the outline."""
+    image, matte, labels, background = two_legs(gap=TROUSERS)
+    image[40:150:6, 40:88] = image[41:150:6, 40:88] = image[42:150:6, 40:88] = WALL
+    matte[:, 40:43] *= 0.9
+    np.testing.assert_array_equal(clear_matte(image, matte, labels, background)[45:145, 40:60], matte[45:145, 40:60])
+
+
+def test_people_as_bright_as_the_wall_stay():
+    image, matte, labels, background = two_legs()
+    image[(matte == 1) & (labels > 0)] = (225, 224, 222)
+    np.testing.assert_array_equal(clear_matte(image, matte, labels, background), matte)

@@ -90,9 +90,9 @@ def test_network_units_are_those_of_lab():
 
 def test_preview_shows_hints_colours_and_truth():
     picture = make_stage().eval().preview(make_batch())["colors"]
-    assert picture.shape == (3 * 34 - 2, 4 * 34 - 2, 3)
-    assert np.ptp(picture[20, 2:8].astype(int), axis=-1).max() == 0  # gray where no hint is
-    assert np.ptp(picture[8:15, 8:15].astype(int), axis=-1).max() > 0
+    assert picture.shape == (3 * (20 + 34), 4 * 34 - 2, 3)  # a title above each row
+    assert np.ptp(picture[40, 2:8].astype(int), axis=-1).max() == 0  # gray where no hint is
+    assert np.ptp(picture[28:35, 8:15].astype(int), axis=-1).max() > 0
 
 
 def test_impossible_settings_are_refused():

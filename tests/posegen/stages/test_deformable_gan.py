@@ -152,7 +152,7 @@ def test_metrics_of_a_perfect_frame(batch):
 
 def test_preview_has_four_rows(batch):
     picture = make_stage().eval().preview(batch)["generated"]
-    assert picture.shape == (4 * 96 + 3 * 2, 2 * 64 + 2, 3)
+    assert picture.shape == (4 * (20 + 96 + 2), 2 * 64 + 2, 3)
 
 
 def test_sample_is_a_pair_of_frames_in_equal_colours(dataset, drawn):

@@ -115,7 +115,7 @@ def test_metrics_tell_whether_restoring_helps():
 
 def test_preview_has_three_rows():
     picture = make_stage().preview(make_batch())["restored"]
-    assert picture.shape == (3 * 32 + 2 * 2, 2 * 32 + 2, 3)
+    assert picture.shape == (3 * (20 + 32 + 2), 2 * 32 + 2, 3)
 
 
 def test_sample_is_the_estimate_from_the_content_frame(dataset):

@@ -69,7 +69,7 @@ def test_learns(dataset):
 def test_preview_has_four_rows(dataset):
     stage = make_stage()
     batch = first_batch(dataset, stage)
-    assert stage.preview(batch)["refined"].shape == (4 * 64 + 3 * 2, 2 * 48 + 2, 3)
+    assert stage.preview(batch)["refined"].shape == (4 * (20 + 64 + 2), 2 * 48 + 2, 3)
     assert set(stage.evaluate(batch)) == {"psnr"}
 
 

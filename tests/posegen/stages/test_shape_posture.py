@@ -323,13 +323,13 @@ def test_shapes_go_over_from_one_person_to_another(batch):
 
 def test_preview_has_four_rows(batch):
     pictures = make_stage().preview(batch)
-    assert pictures["sampled"].shape == (2 * 96 + 2, 4 * 64 + 3 * 2, 3)
-    np.testing.assert_array_equal(pictures["sampled"][98:, :64], to_image(batch["posture"][1]))
-    assert pictures["interpolated"].shape == (96, 6 * 64 + 5 * 2, 3)
+    assert pictures["sampled"].shape == (2 * 118, 4 * 64 + 3 * 2, 3)  # a title above each row
+    np.testing.assert_array_equal(pictures["sampled"][138:234, :64], to_image(batch["posture"][1]))
+    assert pictures["interpolated"].shape == (118, 6 * 64 + 5 * 2, 3)
     picture = pictures["generated"]
-    assert picture.shape == (4 * 96 + 3 * 2, 2 * 64 + 2, 3)
-    np.testing.assert_array_equal(picture[:96, :64], to_image(batch["source"][0]))
-    np.testing.assert_array_equal(picture[98:194, :64], to_image(batch["posture"][0]))
+    assert picture.shape == (4 * 118, 2 * 64 + 2, 3)
+    np.testing.assert_array_equal(picture[20:116, :64], to_image(batch["source"][0]))
+    np.testing.assert_array_equal(picture[138:234, :64], to_image(batch["posture"][0]))
 
 
 @pytest.mark.parametrize(("epoch", "factor"), [(0, 1.0), (10, 0.5), (19, 0.05)])

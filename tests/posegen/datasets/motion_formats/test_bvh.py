@@ -12,9 +12,10 @@ import pytest
 
 from posegen.datasets.motion_formats import ImportOptions, detect, read
 from posegen.datasets.motion_formats.bvh import pose, read_bvh, write_bvh
+from posegen.datasets.motion_formats.bvh_names import understand
 from posegen.errors import MotionError
 from posegen.io.storage import StorageFolder
-from posegen.motion.anatomy import body_height
+from posegen.motion.anatomy import REST, body_height
 from posegen.motion.editing import find_rotations
 from posegen.motion.motion import Motion
 from posegen.skeletons import SMPL_24, SMPL_24_PARENTS
@@ -110,6 +111,70 @@ def test_files_of_other_programs_are_the_same_walk(tmp_path, name):
     axis = style.up if style.up != "y" else style.turned_root
     assert motion.meta["up"] == f"{axis}, as the body stands"
     assert any("is up" in note for note in motion.notes) == (axis != "y")
+
+
+@pytest.mark.parametrize(
+    ("below", "name", "share"),
+    [
+        ("spine2", "Chest", 0.3),  # the middle one of a spine of many is the nearest to SMPL's
+        ("spine2", "Chest", 0.9),
+        ("neck", "T8", 0.3),  # the spine goes on above the arms
+        ("neck", "neck_0", 0.05),  # as CMU's, where the chest ends
+        ("head", "neck_2", 0.5),
+        ("left_shoulder", "left_shoulder_0", 0.6),
+        ("left_knee", "left_thigh_2", 0.5),
+        ("left_elbow", "left_upperarm_2", 0.5),
+    ],
+)
+def test_a_joint_more_changes_none(tmp_path, below, name, share):
+    """Programs split bones in two, or begin the neck below where it is one."""
+    style = STYLES["arm-below-shoulder"]
+    text, truth = write_style(style)
+    text = text.replace(f" {style.names['left_shoulder']}\n", " left_upperarm\n")
+    written = {"left_shoulder": "left_upperarm"}.get(below, style.names[below])
+    (tmp_path / "m.bvh").write_text(with_joint_above(text, written, name, share))
+    known = [joint for joint, each in enumerate(SMPL_24) if each in style.names]
+    found = load(tmp_path / "m.bvh").joints
+    np.testing.assert_allclose(found[:, known], truth.joints[: len(found), known], atol=1e-4)
+
+
+@pytest.mark.parametrize("missing", [{"neck"}, {"head"}, {"neck", "head"}, set()])
+@pytest.mark.parametrize("spine", ["spine1", "spine2", "spine3", "spine1 spine2", "spine1 spine3", "spine2 spine3"])
+def test_a_short_spine_is_told_by_where_it_is(spine, missing):
+    """Whatever its joints are called; where the trunk has no end, they are taken for the upper ones."""
+    left_out = ({"spine1", "spine2", "spine3"} - set(spine.split())) | missing
+    kept = [joint for joint, name in enumerate(SMPL_24) if name not in left_out]
+    parents, offsets = [], []
+    for joint in kept:
+        above = SMPL_24_PARENTS[joint]
+        while above >= 0 and above not in kept:
+            above = SMPL_24_PARENTS[above]
+        parents.append(kept.index(above) if above >= 0 else -1)
+        offsets.append(REST[joint] - (REST[above] if above >= 0 else 0))
+    names = [{"spine1": "a", "spine2": "b", "spine3": "c"}.get(SMPL_24[joint], SMPL_24[joint]) for joint in kept]
+    found = understand(names, parents, np.array(offsets), {}).joints
+    expected = spine if missing != {"neck", "head"} else " ".join(("spine2", "spine3")[-len(spine.split()) :])
+    assert [name for name in SMPL_24 if name.startswith("spine") and name in found] == expected.split()
+    assert all(found[SMPL_24[joint]] == index for index, joint in enumerate(kept) if names[index] == SMPL_24[joint])
+
+
+def with_joint_above(text: str, below: str, name: str, share: float) -> str:
+    """A file with a joint more, which does not turn, at a share of the way to another one."""
+    head, values = text.split("MOTION\n")
+    before, _, behind = head.partition(f"JOINT {below}\n")
+    place = before.count("CHANNELS 3") * 3 + 6  # values of the joints before it: the root has 6
+    tab = before.rpartition("\n")[2]
+    x, y, z = (float(n) for n in re.search(r"OFFSET (\S+) (\S+) (\S+)", behind).groups())
+    offset = "OFFSET " + " ".join(f"{share * n:.6f}" for n in (x, y, z))
+    depths = np.cumsum([{"{": 1, "}": -1}.get(char, 0) for char in behind])
+    end = behind.index("{") + int(np.argmin(depths[behind.index("{") :] > 0))
+    rest = "OFFSET " + " ".join(f"{(1 - share) * n:.6f}" for n in (x, y, z))
+    body = re.sub(r"OFFSET \S+ \S+ \S+", rest, behind[: end + 1], count=1)
+    channels = "CHANNELS 3 Zrotation Xrotation Yrotation"
+    more = f"JOINT {name}\n{tab}{{\n{offset}\n{channels}\n{tab}JOINT {below}\n{body}\n{tab}}}"
+    titles, rows = values.split("Frame Time: 0.04\n")
+    still = [" ".join([*row.split()[:place], "0", "0", "0", *row.split()[place:]]) for row in rows.splitlines()]
+    return f"{before}{more}{behind[end + 1 :]}MOTION\n{titles}Frame Time: 0.04\n" + "\n".join(still) + "\n"
 
 
 def test_joints_can_be_named(tmp_path, text):
