@@ -125,7 +125,7 @@ def test_yaw_turns_the_motion():
 
 def test_what_the_front_hides_is_seen_from_three_quarters():
     """And somebody whom a photo shows from the side stays turned."""
-    moves = MotionSettings(action=("wave", "bow"))
+    moves = MotionSettings(action=("wave", "bow"), actor="procedure")
     wave, bow = (placement(motion).yaw for motion in resolve_motions(moves, 25.0, 0).values())
     assert (wave, abs(bow)) == pytest.approx((0, np.radians(35)), abs=1e-3)
     front = resolve_motions(replace(moves, yaw=0.0), 25.0, 0)["bow"]
