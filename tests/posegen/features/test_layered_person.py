@@ -120,6 +120,7 @@ def test_cloth_at_the_armpit_stays_with_the_trunk():
     cv2.fillConvexPoly(labels, np.array([(76, 46), (94, 54), (76, 76)], np.int32), int(PersonClass.UPPER))
     parts = LayerDivision(person.image, pose, labels, (labels > 0).astype(np.float32)).parts
     assert (parts[58:60, 83:85] == LAYERS.index("torso")).all()
+    assert (parts[[47, 48, 49], [82, 83, 84]] == LAYERS.index("torso")).all()  # nearer to the arm, yet below its side
     assert (parts[50:53, 92:98] == LAYERS.index("left_arm")).all()
 
 

@@ -65,6 +65,6 @@ def test_what_has_the_colour_of_the_wall_stays_where_cloth_varies():
 
 
 def test_people_as_bright_as_the_wall_stay():
-    image, matte, labels, background = two_legs()
+    image, matte, labels, background = two_legs(gap=WALL)
     image[(matte == 1) & (labels > 0)] = (225, 224, 222)
     np.testing.assert_array_equal(clear_matte(image, matte, labels, background), matte)
