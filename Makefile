@@ -4,7 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEMO_STAMP := .venv/.installed-without-tests
 
-.PHONY: setup demo docs notebooks package person-parser test test-slow audit chaos fuzz mutants cluster-test bench lint clean
+.PHONY: setup demo docs notebooks package person-parser motion-model test test-slow audit chaos fuzz mutants \
+	cluster-test bench lint clean
 
 setup: $(STAMP)
 
@@ -66,6 +67,13 @@ person-parser: $(STAMP)
 	$(BIN)/posegen train person_parser parsing/labelled --runs parsing/runs --name parser
 	$(BIN)/posegen weights pack parsing/runs/parser parsing/person_parser.safetensors
 	$(BIN)/posegen report parsing parsing/labelled --run parsing/runs/parser --out parsing/pages
+
+# Trains the motion model again as it is shipped, of procedural motions. Ten minutes on one core.
+motion-model: $(STAMP)
+	$(BIN)/posegen motion synth motion/takes --subjects 30 --takes 3
+	$(BIN)/posegen motion convert motion/takes motion/corpus --rate 12.5
+	$(BIN)/posegen train motion_diffusion motion/corpus --preset compact --workers 0 --runs motion/runs --name motion
+	$(BIN)/posegen weights pack motion/runs/motion motion/motion.safetensors
 
 # Kills training and preparation twenty times each and prints what became of them.
 chaos: $(STAMP)

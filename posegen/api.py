@@ -53,7 +53,7 @@ class RenderOptions(TypedDict, total=False):
     poses: FilePath
     """A driving video, or for a run also a clip of its dataset."""
     actor: str
-    """Run that generates the motions of actions."""
+    """Run that generates the motions of actions, instead of the model that comes with posegen; ``procedure``: none."""
     frames: int
     fps: float
     yaw: float

@@ -28,7 +28,6 @@ from posegen.synthetic.motions import NUM_SUBJECTS
 if TYPE_CHECKING:
     from orchestration.data.motion_inspection import Inspection
 
-_FILES = (".npz", ".bvh")  # endings of files with one motion
 _files = Section("Files and datasets")
 _runs = Section("Runs of the stages actor and motion_diffusion")
 MOTION_COMMANDS = Group("Convert, inspect, generate and measure 3-D motions.", (_files, _runs))
@@ -82,14 +81,15 @@ def _convert(
     that no file gives any more are deleted.
 
     Args:
-        paths: Files, or folders of them; then OUT, a folder for the dataset, or a file for one motion, .npz or .bvh.
+        paths: Files, or folders of them; then OUT, a folder of a dataset, or a file for one motion, .npz, .bvh or .glb.
         name: Name of the motion to write to a file, where there are several.
 
     Examples:
         posegen motion convert captured motions --pattern '*_{action}_{person}_*' --rate 25
         posegen motion convert kick.bvh kick.npz
+        posegen motion convert kick.npz kick.glb
     """
-    from orchestration.data.motion_conversion import convert_motions, convert_one
+    from orchestration.data.motion_conversion import MOTION_FILES, convert_motions, convert_one
 
     if len(paths) < 2:
         raise UsageError("say what to convert, and where to: posegen motion convert FILE … OUT")
@@ -98,7 +98,7 @@ def _convert(
         if "://" in source:
             raise UsageError(f"got {source}, expected a local file or folder: only the dataset may lie elsewhere")
     files = list(map(Path, sources))
-    if out.endswith(_FILES):
+    if out.endswith(MOTION_FILES):
         motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits, writing)
         for note in motion.notes:
             console.print(f"note: {note}", markup=False)
@@ -106,7 +106,7 @@ def _convert(
         console.print(str(edited))
         return
     if name:
-        raise UsageError(f"--name chooses one motion, for a file {' or '.join(_FILES)}: got the folder {out}")
+        raise UsageError(f"--name chooses one motion, for a file {', '.join(MOTION_FILES)}: got the folder {out}")
     with CountProgress(console, "converting") as progress:
         converted = convert_motions(files, out, settings, on_progress=progress.update)
     for note in converted.notes:
@@ -158,7 +158,7 @@ def _build_dataset(
 
 @_files.command("synth")
 def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJECTS, takes: int = 1) -> None:
-    """Make a dataset of procedural motions: 25 actions.
+    """Make a dataset of procedural motions: 30 actions.
 
     Each action is a set of curves of joint angles, with other amplitudes and speeds for each person and take.
 
@@ -220,7 +220,7 @@ def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMot
     Writes .npz files, strips, a video and a page on which the motions can be turned.
 
     Args:
-        run: Run of the stage actor or motion_diffusion.
+        run: Run of the stage actor or motion_diffusion; shipped for the one that comes with posegen.
         out: Folder for the files.
 
     Examples:

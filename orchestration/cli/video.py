@@ -45,7 +45,8 @@ class _MotionOptions(MotionSettings):
     action: UseAppendAction[tuple[str, ...]] = ()
     """An action, or several separated by commas; may be given again. Each gives one video. Without --actor: wave,
     wave_one_hand, wave_both_hands, jumping_jacks, side_step, squat, arm_circles, salute, stretch, march_in_place,
-    point, bow, kick, clap, turn_torso, punch, boxing_guard, jump, sit, bend, raise_arms, turn, idle, walk or run."""
+    point, bow, kick, clap, turn_torso, punch, boxing_guard, jump, sit, bend, raise_arms, turn, idle, drink, phone,
+    throw, lunge, dance, walk or run."""
 
 
 @VIDEO_COMMANDS.command("generate")
@@ -94,9 +95,9 @@ def _animate(
     With a photo, the person's own pixels move, the clothes take exactly the colours given, and no training is needed:
     posegen animate photo.jpg --action wave --upper teal --out wave.mp4
 
-    The motion comes from an action (--action; procedural, or from a trained ACTOR with --actor), from a motion file
-    (--motion) or from a video of somebody else (--poses), and is fitted to the person's size and place. One action
-    gives one video. Several, or --sample, give a folder of videos.
+    The motion comes from an action (--action; of the motion model that comes with posegen, or of --actor), from a
+    motion file (--motion) or from a video of somebody else (--poses), and is fitted to the person's size and place. One
+    action gives one video. Several, or --sample, give a folder of videos.
 
     Args:
         run: A photo, a video of the person, or a run of the stage video_generator or end_to_end (with --content).

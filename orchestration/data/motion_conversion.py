@@ -25,6 +25,7 @@ from orchestration.runtime.threads import map_in_processes, num_processes, one_t
 from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, SplitRule, hash_joints, write_motions
 from posegen.datasets.motion_formats import FORMATS
 from posegen.datasets.motion_formats.bvh import write_bvh
+from posegen.datasets.motion_formats.gltf import write_glb
 from posegen.datasets.motions import MotionDatasetInfo, MotionEntry
 from posegen.errors import ConfigError, MotionError, PosegenError
 from posegen.io.output_files import KEEP_FILES, OverwriteSettings
@@ -192,6 +193,11 @@ def _try_to_edit(found: FoundMotion, settings: EditSettings) -> EditedMotion | s
         return reason_of(error)
 
 
+_WRITERS = {".npz": write_motion, ".bvh": write_bvh, ".glb": write_glb}
+MOTION_FILES = tuple(_WRITERS)
+"""Endings of files with one motion that can be written."""
+
+
 def convert_one(
     paths: Sequence[Path],
     out: Path,
@@ -200,7 +206,7 @@ def convert_one(
     edits: EditSettings,
     writing: OverwriteSettings = KEEP_FILES,
 ) -> tuple[Motion, Edited]:
-    """Convert one motion to ``.npz`` or ``.bvh``, as the ending says.
+    """Convert one motion to ``.npz``, ``.bvh`` or ``.glb``, as the ending says.
 
     Args:
         paths: Where it is.
@@ -222,16 +228,14 @@ def convert_one(
             f"{out.name} takes one motion and there are {len(chosen)} of {len(found)}: "
             f"say --name (such as {names}), or a folder for all"
         )
-    if out.suffix == ".bvh" and not edits.rotations:
-        raise MotionError("a .bvh file has rotations: leave --no-rotations out")
+    write = _WRITERS[out.suffix]
+    if write is not write_motion and not edits.rotations:
+        raise MotionError(f"a {out.suffix} file has rotations: leave --no-rotations out")
     writing.require_writable([out], paths, [Path(file) for file in chosen[0].motion.files])
     edited = Edited()
     with one_thread():
         motion = edited.add(load_edited(chosen[0], edits))
-    if out.suffix == ".bvh":
-        write_bvh(StorageFolder(out.parent), out.name, motion)
-    else:
-        write_motion(StorageFolder(out.parent), out.name, motion)
+    write(StorageFolder(out.parent), out.name, motion)
     return motion, edited
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
@@ -16,9 +16,16 @@ from posegen.io.storage import StorageFolder
 from posegen.motion.editing import JOIN_SECONDS, first_frames, join, resample, with_rotations
 from posegen.motion.motion import MAX_FRAMES, Motion, read_motion
 from posegen.networks.device import default_device
-from posegen.stages import MotionGenerator
+from posegen.stages import MotionDiffusion, MotionGenerator
 from posegen.synthetic import motions as corpus
+from posegen.weights.shipped import load_shipped
 
+SHIPPED_RUN = "shipped"
+"""The name that stands for a run: motion_diffusion, trained on procedural motions, as it comes with posegen."""
+PROCEDURE = "procedure"
+"""The name that stands for no run: procedural motions."""
+
+_SHIPPED_FPS = 12.5
 _DEFAULT_FRAMES = 100  # of a motion that is generated
 _HIGHEST_RATE = 240.0
 
@@ -32,7 +39,8 @@ class MotionSettings:
     actions: tuple[str, ...] = ()
     """Actions in a row, which give one video together."""
     actor: str = ""
-    """Run of actor or motion_diffusion that generates the motions; by default a procedure, which knows 25 actions."""
+    """Run of actor or motion_diffusion that generates the motions; by default the one that comes with posegen, which
+    knows 30 actions. procedure: curves of joint angles instead, without a network."""
     motion: Path | None = None
     """A motion file instead of an action: .npz, BVH, or another that `posegen motion convert` reads."""
     frames: int | None = None
@@ -79,8 +87,16 @@ class MotionSettings:
 
 
 def load_generator(run: str) -> MotionGenerator:
-    """Load the newest checkpoint of a run that generates motions, on a GPU if there is one."""
-    return load_stage(find_checkpoint(run), MotionGenerator).to(default_device())
+    """Load the newest checkpoint of a run that generates motions, or `SHIPPED_RUN`, on a GPU if there is one."""
+    found = _shipped_generator() if run == SHIPPED_RUN else load_stage(find_checkpoint(run), MotionGenerator)
+    return found.to(default_device())
+
+
+def _shipped_generator() -> MotionGenerator:
+    preset = MotionDiffusion.presets["compact"]
+    assert isinstance(preset, MotionDiffusion.Config)
+    config = replace(preset, actions=tuple(sorted(corpus.ACTIONS)), fps=_SHIPPED_FPS)
+    return MotionDiffusion.of_shipped(config, load_shipped("motion"))
 
 
 def resolve_motions(
@@ -99,6 +115,8 @@ def resolve_motions(
     """
     if not moves.is_given:
         raise ConfigError("no motion given: use --action NAME, --actions NAME NAME, --motion FILE or --poses VIDEO")
+    if not moves.motion and not moves.actor:
+        fps = fps or corpus.PROCEDURAL_FPS  # the shipped model's own rate is that of slow films
     if moves.motion is not None:
         found = {moves.motion.stem: read_motion_file(moves.motion, moves.fps)}
     else:
@@ -106,6 +124,8 @@ def resolve_motions(
     facing = {name: _turn(motion, moves.yaw, person) for name, motion in found.items()}
     resampled = {name: with_rotations(resample(motion, fps or motion.fps)) for name, motion in facing.items()}
     if moves.actions:
+        count = _frames_of_each(moves, fps or next(iter(resampled.values())).fps)
+        resampled = {name: first_frames(motion, count) for name, motion in resampled.items()}
         resampled = {"-".join(moves.actions): join([resampled[name] for name in moves.actions])}
     return {name: _cut(motion, moves) for name, motion in resampled.items()}
 
@@ -153,16 +173,20 @@ def _cut(motion: Motion, moves: MotionSettings) -> Motion:
 
 def _generate_actions(moves: MotionSettings, fps: float | None, seed: int) -> dict[str, Motion]:
     """Motions of all actions, as long as the video or a little longer, at the rate of the actor or the procedure."""
-    actor = load_generator(moves.actor) if moves.actor else None
+    actor = None if moves.actor == PROCEDURE else load_generator(moves.actor or SHIPPED_RUN)
     own_fps = corpus.PROCEDURAL_FPS if actor is None else actor.config.fps
     names = list(dict.fromkeys(moves.actions)) or moves.action_names
-    rate = fps or own_fps
-    wanted = moves.frames or _DEFAULT_FRAMES
-    if moves.actions and moves.frames:  # as many of each, and those in which two of them are blended
-        blends = (len(moves.actions) - 1) * int(JOIN_SECONDS * rate)
-        wanted = math.ceil((moves.frames + blends) / len(moves.actions))
+    wanted = _frames_of_each(moves, fps or own_fps)
     length = wanted if fps is None else math.ceil((wanted - 1) * own_fps / fps - 1e-6) + 1
     if actor is not None:
         return {name: actor.generate([name], [length], seed=seed)[0] for name in names}
     subject = corpus.make_subject(0, seed)
     return {name: corpus.perform(name, subject, seed=seed, frames=length) for name in names}
+
+
+def _frames_of_each(moves: MotionSettings, rate: float) -> int:
+    """Count the frames of each action that a video of so many frames a second needs."""
+    if not (moves.actions and moves.frames):
+        return moves.frames or _DEFAULT_FRAMES
+    blends = (len(moves.actions) - 1) * int(JOIN_SECONDS * rate)  # those in which two of them are blended
+    return math.ceil((moves.frames + blends) / len(moves.actions))

@@ -34,6 +34,13 @@ def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     return roma.unitquat_to_rotmat(roma.quat_wxyz_to_xyzw(F.normalize(quaternion, dim=-1)))
 
 
+def matrix_to_quaternion(matrix: Tensor) -> Tensor:
+    """Return unit quaternions (..., 4), the real part first, of rotation matrices (..., 3, 3), either sign."""
+    import roma
+
+    return roma.quat_xyzw_to_wxyz(roma.rotmat_to_unitquat(matrix))
+
+
 def matrix_to_euler_zxy(matrix: Tensor) -> Tensor:
     """Return intrinsic z-x-y Euler angles (..., 3) in degrees, in this order, of rotation matrices (..., 3, 3)."""
     import roma

@@ -36,7 +36,7 @@ class ActorSize:
     """Share of activations that training drops."""
     norm_first: bool = False
     """Normalize what goes into each part of a layer (Xiong et al., 2020, arXiv:2002.04745) instead of what comes out,
-    as published: it learns in fewer steps, and takes larger ones."""
+    as published, and once more behind the last layer: it learns in fewer steps, and takes larger ones."""
 
     @property
     def layer_options(self) -> dict[str, Any]:
@@ -50,6 +50,10 @@ class ActorSize:
             "batch_first": True,
             "norm_first": self.norm_first,
         }
+
+    def last_norm(self) -> nn.Module:
+        """Make what stands behind the last layer."""
+        return nn.LayerNorm(self.latent_dim) if self.norm_first else nn.Identity()
 
 
 _PUBLISHED = ActorSize()
@@ -72,6 +76,7 @@ class ActorEncoder(nn.Module):
         self.embedding = nn.Linear(size.num_joints * size.num_features, size.latent_dim)
         self.dropout = nn.Dropout(size.dropout)
         self.layers = nn.ModuleList(nn.TransformerEncoderLayer(**size.layer_options) for _ in range(size.num_layers))
+        self.norm = size.last_norm()
 
     def forward(self, motion: Tensor, action: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Motion (N, T, J, C), action (N,) int64 in [0, A) and mask (N, T) bool to mean and logvar (N, Z).
@@ -85,6 +90,7 @@ class ActorEncoder(nn.Module):
         padding = torch.cat([mask.new_zeros(len(mask), 2), ~mask], dim=1)  # (N, 2 + T)
         for layer in self.layers:
             x = layer(x, src_key_padding_mask=padding)  # (N, 2 + T, Z)
+        x = self.norm(x[:, :2])  # (N, 2, Z)
         return x[:, 0], x[:, 1]  # (N, Z), (N, Z)
 
 
@@ -102,6 +108,7 @@ class ActorDecoder(nn.Module):
         self.action_biases = nn.Parameter(torch.randn(num_actions, size.latent_dim))
         self.dropout = nn.Dropout(size.dropout)
         self.layers = nn.ModuleList(nn.TransformerDecoderLayer(**size.layer_options) for _ in range(size.num_layers))
+        self.norm = size.last_norm()
         self.head = nn.Linear(size.latent_dim, size.num_joints * size.num_features)
 
     def forward(self, z: Tensor, action: Tensor, mask: Tensor) -> Tensor:
@@ -118,7 +125,7 @@ class ActorDecoder(nn.Module):
         x = self.dropout(x + sinusoidal_positions(x))  # (N, T, Z)
         for layer in self.layers:
             x = layer(x, memory, tgt_key_padding_mask=~mask)  # (N, T, Z)
-        motion = self.head(x).unflatten(2, (-1, self.num_features))  # (N, T, J, C)
+        motion = self.head(self.norm(x)).unflatten(2, (-1, self.num_features))  # (N, T, J, C)
         return motion.masked_fill(~mask[..., None, None], 0.0)  # (N, T, J, C)
 
 

@@ -5,7 +5,7 @@ from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings
 from posegen.samples.frame_pairs import FramePairs, FramePairSettings
 from posegen.samples.frame_plan import Sample
 from posegen.samples.hinted_frames import HintedFrames
-from posegen.samples.motion_windows import MotionCrops, Window, WorldCrops
+from posegen.samples.motion_windows import MotionCrops, PosedCrops, Window, WorldCrops
 from posegen.samples.parsed_photos import ParsedPhotos, ParsedPhotoSettings
 from posegen.samples.pose_pairs import PosePairs, transfer_inputs
 from posegen.samples.recolored_frames import ColoredFrames, ColoredFrameSettings
@@ -30,6 +30,7 @@ __all__ = [
     "ParsedPhotoSettings",
     "ParsedPhotos",
     "PosePairs",
+    "PosedCrops",
     "RefinementPairs",
     "RefinementSettings",
     "Sample",

@@ -13,7 +13,8 @@ import torch
 from posegen.datasets.dataset import Split
 from posegen.datasets.motions import MotionDataset, MotionEntry
 from posegen.errors import ConfigError, DatasetError, MotionError
-from posegen.motion.pose_features import NUM_FEATURES, NUM_ROWS, motion_features, rest_of
+from posegen.motion.kinematics import markers
+from posegen.motion.pose_features import NUM_FEATURES, NUM_ROWS, motion_features, pose_features, rest_of
 from posegen.motion.world_features import world_features
 from posegen.samples.epoch_plan import Arrays, shuffled
 
@@ -149,11 +150,37 @@ def _read_features(dataset: MotionDataset, entry: MotionEntry) -> tuple[np.ndarr
         raise DatasetError(f"{dataset.folder}/motions/{entry.motion_id}.npz: {error}") from error
 
 
+class PosedCrops(MotionCrops):
+    """Windows of motions with the joints and markers of their bodies, besides what `MotionCrops` gives.
+
+    ``surface`` (T, 96, 3) metres about the root, 24 joints and then `posegen.motion.kinematics.markers`; zeros behind
+    a motion's end. The whole motions are posed once and kept.
+    """
+
+    def load(self, sample: Crop) -> Arrays:
+        surface = self._surface(sample.motion)
+        crop = np.zeros((self.window.most_frames, *surface.shape[1:]), np.float32)
+        crop[: len(sample.rows)] = surface[sample.rows]
+        return {**super().load(sample), "surface": crop}
+
+    def _surface(self, index: int) -> np.ndarray:
+        if index not in self._surfaces:
+            features, rest = (torch.from_numpy(x)[None] for x in self.features(index))
+            posed = pose_features(features, rest.float(), translate=False)
+            self._surfaces[index] = torch.cat([posed.joints, markers(posed)], dim=-2)[0].numpy()
+        return self._surfaces[index]
+
+    @cached_property
+    def _surfaces(self) -> dict[int, np.ndarray]:
+        return {}
+
+
 class WorldCrops(MotionCrops):
     """Windows of motions as joints and axes in the world, besides what `MotionCrops` gives.
 
     ``world`` (T, 24, 9), see `posegen.motion.world_features`, on the mean body of all motions; behind a motion's end
-    its last frame stays. The whole motions are posed once and kept.
+    its last frame stays. The whole motions are posed once and kept. ``window`` () int64 numbers the windows of all
+    motions: equal numbers, equal windows.
     """
 
     def load(self, sample: Crop) -> Arrays:
@@ -161,7 +188,8 @@ class WorldCrops(MotionCrops):
         rows = sample.rows[np.minimum(np.arange(self.window.most_frames), len(sample.rows) - 1)]
         crop = world[rows]
         crop[..., :3] -= crop[0, 0, :3].copy()
-        return {**super().load(sample), "world": crop}
+        number = np.array(self._frames_before[sample.motion] + sample.rows[0])
+        return {**super().load(sample), "world": crop, "window": number}
 
     def world(self, index: int) -> np.ndarray:
         """World features (T, 24, 9) of a whole motion on the mean body, worked out once."""
@@ -170,6 +198,11 @@ class WorldCrops(MotionCrops):
             rest = torch.from_numpy(np.asarray(self.mean_rest, np.float32))
             self._posed[index] = world_features(torch.from_numpy(features)[None], rest[None])[0].numpy()
         return self._posed[index]
+
+    @cached_property
+    def _frames_before(self) -> np.ndarray:
+        """(M,) frames of all motions before each."""
+        return np.cumsum([0, *(entry.num_frames for entry in self.entries[:-1])])
 
     @cached_property
     def _posed(self) -> dict[int, np.ndarray]:

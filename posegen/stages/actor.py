@@ -18,8 +18,9 @@ from posegen.motion.kinematics import Posed, markers
 from posegen.motion.pose_features import local_pose, pose_features
 from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
 from posegen.networks.actor import ActorDecoder, ActorEncoder, ActorSize, frame_mask
-from posegen.samples import Batch, MotionCrops, Samples, Window
+from posegen.samples import Batch, PosedCrops, Samples, Window
 from posegen.samples.motion_windows import Choice
+from posegen.skeletons import SMPL_24
 from posegen.stages.motion_generator import MotionGenerator
 from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.stage import Metrics, Stage
@@ -151,7 +152,7 @@ class Actor(MotionGenerator):
     @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
-        return MotionCrops(
+        return PosedCrops(
             dataset,
             split,
             actions=dataset.actions(config.actions),
@@ -182,12 +183,20 @@ class Actor(MotionGenerator):
             distance = masked_mse if config.count_zeros else masked_motion_mse
             losses["rotation"] = config.lambda_rotation * distance(fake, motion, mask)
         if config.lambda_vertex or config.lambda_velocity:
-            drawn, real = (pose_features(x, batch["rest"], translate=config.translate) for x in (fake, motion))
+            drawn = pose_features(fake, batch["rest"], translate=config.translate)
+            real = self._real_surface(batch)  # (N, T, 96, 3)
             if config.lambda_vertex:
-                surfaces = self._surface(fake, drawn), self._surface(motion, real)
-                losses["vertex"] = config.lambda_vertex * masked_mse(*surfaces, mask)
+                if config.smpl:
+                    found, wanted = self._smpl_surface(fake), self._smpl_surface(motion)
+                else:
+                    found, wanted = _surface(drawn), real
+                losses["vertex"] = config.lambda_vertex * masked_mse(found, wanted, mask)
             if config.lambda_velocity:
-                losses["velocity"] = config.lambda_velocity * masked_mse(_speed(drawn), _speed(real), mask[:, 1:])
+                speed, real_speed = (
+                    drawn.joints.diff(dim=1),
+                    real[:, :, : len(SMPL_24)].diff(dim=1),
+                )  # (N, T - 1, 24, 3)
+                losses["velocity"] = config.lambda_velocity * masked_mse(speed, real_speed, mask[:, 1:])
         self.update("network", sum_losses(losses))
         return detached(losses)
 
@@ -233,35 +242,39 @@ class Actor(MotionGenerator):
     def decode(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
         return self.decoder(z, actions, frame_mask(lengths, int(lengths.max())))
 
-    def _surface(self, features: Tensor, posed: Posed) -> Tensor:
-        """Compute the points that L_V compares: SMPL's vertices (N, T, 6890, 3), or joints and markers (N, T, 96, 3) of
-        a posed body."""
-        if not self.config.smpl:
-            return torch.cat([posed.joints, markers(posed)], dim=-2)
+    def _real_surface(self, batch: Batch) -> Tensor:
+        """Return joints and markers (N, T, 96, 3) of real motions, which the samples have posed."""
+        root = batch["motion"][:, :, -1:, :3]  # (N, T, 1, 3)
+        return batch["surface"] + root if self.config.translate else batch["surface"]
+
+    def _smpl_surface(self, features: Tensor) -> Tensor:
+        """Compute SMPL's vertices (N, T, 6890, 3)."""
         if self._smpl is None:
             self._smpl = read_smpl(self.config.smpl).to(features.device)
         return pose_surface(self._smpl, *local_pose(features, translate=self.config.translate))
+
+
+def _surface(posed: Posed) -> Tensor:
+    """Joints and markers (N, T, 96, 3) of a posed body."""
+    return torch.cat([posed.joints, markers(posed)], dim=-2)
 
 
 def _mask(batch: Batch) -> Tensor:
     return frame_mask(batch["length"], batch["motion"].shape[1])
 
 
-def _speed(posed: Posed) -> Tensor:
-    """(N, T − 1, 24, 3) metres from a frame to the next."""
-    return posed.joints.diff(dim=1)
-
-
 _REFERENCE = Actor.Config(repeat_last=True, skip_last_start=True, count_zeros=True)
-# What 20,000 steps on a CPU can do: a small network of large steps, whose code is free at first.
+# What two cores do in two and a half hours: as wide as keeps them busy, and a code that is free at first and later
+# costs little, for codes that cost much freeze motion.
 _SMALL = Actor.Config(
     num_epochs=80,
-    epoch_size=2000,
-    batch_size=8,
-    lr=2e-3,
-    latent_dim=64,
+    epoch_size=15000,
+    batch_size=32,
+    lr=1e-3,
+    lambda_kl=3e-5,
+    latent_dim=128,
     num_layers=4,
-    feedforward_dim=256,
+    feedforward_dim=512,
     dropout=0.0,
     norm_first=True,
     warmup_epochs=1,
@@ -273,6 +286,14 @@ Actor.presets = {
     "reference": _REFERENCE,
     "small": _SMALL,
     "tiny": replace(
-        _SMALL, num_epochs=3, epoch_size=0, latent_dim=32, num_layers=2, feedforward_dim=64, decay_epochs=2, kl_epochs=0
+        _SMALL,
+        num_epochs=3,
+        epoch_size=0,
+        batch_size=8,
+        latent_dim=32,
+        num_layers=2,
+        feedforward_dim=64,
+        decay_epochs=2,
+        kl_epochs=0,
     ),
 }

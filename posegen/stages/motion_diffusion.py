@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.optim import AdamW
 
 from posegen.datasets.dataset import Dataset, Split
@@ -19,8 +20,9 @@ from posegen.losses import masked_mse
 from posegen.metrics.motion import amplitude
 from posegen.motion.floor import FEET
 from posegen.motion.motion import Motion
+from posegen.motion.planted_feet import plant_feet
 from posegen.motion.pose_features import pose_features
-from posegen.motion.world_features import PLACES, WORLD_FEATURES, flat_world, unflat_world, world_to_pose_features
+from posegen.motion.world_features import PLACES, WORLD_FEATURES, flat_world, unflat_world
 from posegen.networks.actor import frame_mask
 from posegen.networks.code_constraint import CodeConstraint
 from posegen.networks.motion_denoiser import (
@@ -39,8 +41,11 @@ from posegen.stages.stage import Metrics, Stage
 
 _ANY = -1  # the label of no action in particular
 _FEET = ("left_ankle", "right_ankle", "left_foot", "right_foot")
+_FEET_PLACES = [3 * foot + axis for foot in joint_indices(_FEET, SMPL_24) for axis in range(3)]
 _FITTED = 3000  # windows that the linear code is made of
 _STILL = 0.01  # metres a frame below which a foot stands
+_SHIPPED = ("code.", "averaged.", "rest")  # beginnings of the names of what generates
+_REMEMBERED = 2**28  # numbers of codes that are kept, 1 GiB
 _MEASURED_NOISE = (0.1, 0.3, 1.0, 3.0)
 _TOLERANCE = 0.005  # metres that a window may be off the frames that it repeats
 
@@ -81,8 +86,10 @@ class MotionDiffusion(MotionGenerator):
         """Of AdamW."""
         num_frames: int = 60
         """Frames of a window. Shorter motions are learned as they are; longer ones are made of several windows."""
-        code_dim: int = 512
+        code_dim: int = 1024
         """Principal components of a window that are kept: with few of them motion is smooth."""
+        foot_strength: float = 1.0
+        """How much feet of generated motions that stand are kept from sliding; 0 leaves them as they are."""
         foot_weight: float = 3.0
         """Weight of the places of ankles and feet in the components: feet that slide are seen."""
         width: int = 1024
@@ -126,8 +133,9 @@ class MotionDiffusion(MotionGenerator):
                 raise ConfigError(f"num_frames must be at least 2, got {self.num_frames}")
             if not 1 <= self.overlap < self.num_frames:
                 raise ConfigError(f"overlap must be at least 1 and below num_frames, got {self.overlap}")
-            if self.guidance < 0:
-                raise ConfigError(f"guidance must be 0 or more, got {self.guidance}")
+            for name in ("guidance", "foot_strength"):
+                if getattr(self, name) < 0:
+                    raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
             if not self.noise_std > 0:
                 raise ConfigError(f"noise_std must be positive, got {self.noise_std}")
 
@@ -145,6 +153,7 @@ class MotionDiffusion(MotionGenerator):
         self.averaged = deepcopy(self.network).requires_grad_(False)
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.long))
         self.register_buffer("mean_speed", torch.ones(()))
+        self._codes: dict[int, Tensor] = {}  # of windows that were learned from, by number
         self.optimizers = {
             "network": AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
         }
@@ -176,6 +185,7 @@ class MotionDiffusion(MotionGenerator):
         weights = torch.ones(windows.shape[-1])
         for foot in joint_indices(_FEET, SMPL_24):
             weights[3 * foot : 3 * foot + 3] = self.config.foot_weight
+        self._codes.clear()
         self.code.fit(windows.to(self.device), actions.to(self.device), weights.to(self.device))
         self.get_buffer("mean_speed").copy_(windows[..., PLACES].diff(dim=1).square().mean())
 
@@ -189,7 +199,7 @@ class MotionDiffusion(MotionGenerator):
     def step(self, batch: Batch) -> Losses:
         """Squared errors of the network's output, weighted as Karras et al. do, and those of velocities."""
         config = self.config
-        code, action = self.encode(batch), batch["action"]  # (N, K), (N,)
+        code, action = self._encode_once(batch), batch["action"]  # (N, K), (N,)
         sigma = torch.exp(torch.randn(len(code), device=code.device) * config.noise_std + config.noise_mean)  # (N,)
         noisy = code + sigma[:, None] * torch.randn_like(code)  # (N, K)
         dropped = torch.rand(len(code), device=code.device) < config.drop_action
@@ -243,14 +253,26 @@ class MotionDiffusion(MotionGenerator):
         return self.code.encode(flat_world(batch["world"]))
 
     @torch.no_grad()
+    def _encode_once(self, batch: Batch) -> Tensor:
+        """`encode` of windows of the training split, which come again and again: their codes are kept."""
+        numbers = batch["window"].tolist()
+        if len(self._codes) * self.code_dim > _REMEMBERED:
+            return self.encode(batch)
+        new = [row for row, number in enumerate(numbers) if number not in self._codes]
+        if new:
+            codes = self.code.encode(flat_world(batch["world"][new]))
+            self._codes |= {numbers[row]: code for row, code in zip(new, codes, strict=True)}
+        return torch.stack([self._codes[number] for number in numbers])
+
+    @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
-        return self._to_features(self.code.decode(self.encode(batch)), batch["length"])
+        return self._to_features(self.code.decode(self.encode(batch)), batch["length"], 0.0)
 
     @torch.no_grad()
     def decode(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
         """See `MotionGenerator.decode`. What is longer than a window is continued from its last frames."""
         windows = self._extend(None, _Part(actions, int(lengths.max())), z, lengths=lengths)
-        return self._to_features(windows, lengths)
+        return self._to_features(windows, lengths, self.config.foot_strength)
 
     @torch.no_grad()
     def compose(
@@ -266,8 +288,37 @@ class MotionDiffusion(MotionGenerator):
             part = _Part(torch.tensor([label], device=self.device), count)
             windows = self._extend(windows, part, z, given=given)
         assert windows is not None
-        features = world_to_pose_features(unflat_world(windows))[0]
+        count = windows.shape[1]
+        held = None if given is None else given.weights[:count, _FEET_PLACES].any(dim=1)
+        if held is not None:
+            held = F.pad(held, (0, count - len(held)))
+        mask = torch.ones(1, count, dtype=torch.bool, device=self.device)
+        world = unflat_world(windows)
+        features = plant_feet(world, self.get_buffer("rest"), mask, self.config.foot_strength, held)[0]
         return self.to_motion(features, actions[0] if len(set(actions)) == 1 else "")
+
+    def shipped_weights(self) -> dict[str, Tensor]:
+        """Return what generates: the code, the averaged weights and the body.
+
+        Raises ConfigError for sizes other than those of the preset compact.
+        """
+        shipped = self.presets["compact"]
+        assert isinstance(shipped, MotionDiffusion.Config)
+        for name in ("num_frames", "code_dim", "width", "num_blocks"):
+            if getattr(self.config, name) != getattr(shipped, name):
+                raise ConfigError(
+                    f"shipped motion models have the preset compact: {name} {getattr(shipped, name)}, "
+                    f"got {getattr(self.config, name)}"
+                )
+        return {name: tensor for name, tensor in self.state_dict().items() if name.startswith(_SHIPPED)}
+
+    @classmethod
+    def of_shipped(cls, config: Config, weights: dict[str, Tensor]) -> MotionDiffusion:
+        """Make a stage of a configuration that generates as one did that gave `shipped_weights`."""
+        stage = cls(config)
+        stage.load_state_dict({**stage.state_dict(), **weights})
+        stage.network.load_state_dict(stage.averaged.state_dict())
+        return stage
 
     def set_guidance(self, guidance: float) -> None:
         if guidance != 1 and not self.config.drop_action:
@@ -341,11 +392,11 @@ class MotionDiffusion(MotionGenerator):
         plain = self._denoise(self.averaged, z, levels, anything, lengths).code
         return plain + self.config.guidance * (found - plain)
 
-    def _to_features(self, windows: Tensor, lengths: Tensor) -> Tensor:
+    def _to_features(self, windows: Tensor, lengths: Tensor, foot_strength: float) -> Tensor:
         """Pose features (N, T, 25, 6) of windows, T the largest length, zeros behind each end."""
-        windows = windows[:, : int(lengths.max())]
-        features = world_to_pose_features(unflat_world(windows))
-        return features * frame_mask(lengths, windows.shape[1])[..., None, None]
+        world = unflat_world(windows[:, : int(lengths.max())])
+        mask = frame_mask(lengths, world.shape[1])
+        return plant_feet(world, self.get_buffer("rest"), mask, foot_strength) * mask[..., None, None]
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
@@ -393,10 +444,21 @@ def _moved(windows: Tensor, by: Tensor) -> Tensor:
     return torch.cat([places, windows[..., PLACES.stop :].expand(len(places), -1, -1)], dim=2)
 
 
-_SMALL = MotionDiffusion.Config(num_epochs=24, width=768, num_blocks=4)
+_SMALL = MotionDiffusion.Config(num_epochs=25, epoch_size=25600, batch_size=128, width=768, num_blocks=4)
 MotionDiffusion.presets = {
     "posegen": MotionDiffusion.Config(),
     "small": _SMALL,
+    # Small enough to be shipped, and windows of six seconds at 12.5 frames a second: whole takes of procedural motions.
+    "compact": MotionDiffusion.Config(
+        num_epochs=20,
+        epoch_size=25600,
+        batch_size=128,
+        num_frames=75,
+        code_dim=160,
+        width=448,
+        num_blocks=3,
+        dropout=0.0,
+    ),
     "gpu": MotionDiffusion.Config(num_epochs=400, epoch_size=204800, batch_size=1024, width=2048, num_blocks=8),
     "tiny": replace(
         _SMALL,

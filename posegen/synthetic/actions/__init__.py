@@ -27,7 +27,7 @@ class Action:
 
 _YAWS = {
     "march_in_place": 24.0, "bow": 42.0, "kick": -34.0, "punch": 34.0, "squat": 40.0, "sit": 40.0, "bend": 42.0,
-    "jump": 25.0,
+    "jump": 25.0, "throw": 34.0, "lunge": 42.0, "drink": -25.0,
 }  # fmt: skip
 _SECONDS = {
     "kick": 2 / 0.6, "punch": 4 / 1.1, "wave": 6 / 1.6, "jump": 3 / 0.7, "sit": 1 / 0.2, "bend": 2 / 0.4,
@@ -37,7 +37,8 @@ _FISTS = {"boxing_guard", "march_in_place", "punch", "run"}
 _ORDER = (
     "wave_one_hand", "wave_both_hands", "jumping_jacks", "side_step", "squat", "arm_circles", "salute", "stretch",
     "march_in_place", "point", "bow", "kick", "clap", "turn_torso", "punch", "boxing_guard",
-    "wave", "jump", "sit", "bend", "raise_arms", "turn", "idle", "walk", "run",
+    "wave", "jump", "sit", "bend", "raise_arms", "turn", "idle", "drink", "phone", "throw", "lunge", "dance",
+    "walk", "run",
 )  # fmt: skip
 
 ACTIONS: dict[str, Action] = {

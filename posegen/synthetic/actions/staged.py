@@ -190,13 +190,80 @@ def _boxing_guard(phase: Curve) -> Curves:
     return _guard(hold(phase, rise=0.12), np.abs(sway)) | move(sway, rolls)
 
 
+def _drink(phase: Curve) -> Curves:
+    """Two sips; the head goes back with the glass."""
+    up, sips = hold(phase, rise=0.16), pulses(phase, 2, 0.2, 0.84).sum(axis=0)
+    arm = {"arm_lift": 40 + 16 * sips, "arm_swing": 66, "elbow": 132, "arm_twist": 46, "wrist": 0}
+    curves = move(up, {f"right_{name}": angle for name, angle in arm.items()})
+    return curves | {"neck_pitch": -16 * sips, "chest_pitch": -5 * sips}
+
+
+def _phone(phase: Curve) -> Curves:
+    """A hand at the ear, and weight that goes from foot to foot while somebody listens."""
+    up, sway = hold(phase, rise=0.12), wave(phase, 1.5, 0.1, 0.9)
+    arm = {"arm_lift": 62, "arm_swing": 22, "elbow": 148, "arm_twist": 58, "wrist": 0, "forearm_roll": 30}
+    curves = move(up, {f"right_{name}": angle for name, angle in arm.items()})
+    return curves | {"neck_roll": 9 * up, "neck_yaw": 12 * sway, "abdomen_roll": 3 * sway, "chest_yaw": 6 * sway}
+
+
+def _throw(phase: Curve) -> Curves:
+    """Twice: the arm goes back over the shoulder, and forward with the trunk."""
+    curves: Curves = {name: np.zeros_like(phase) for name in ("abdomen_yaw", "chest_yaw", "chest_pitch")}
+    back, out = np.zeros_like(phase), np.zeros_like(phase)
+    for start in (0.02, 0.5):
+        drawn, thrown = ramp(phase, start, start + 0.16), ramp(phase, start + 0.2, start + 0.29)
+        back += drawn - thrown
+        out += thrown - ramp(phase, start + 0.33, start + 0.47)
+    drawn_arm = {"arm_lift": 98, "arm_swing": -12, "elbow": 100, "arm_twist": 88, "wrist": 0}
+    thrown_arm = {"arm_lift": 78, "arm_swing": 82, "elbow": 10, "arm_twist": 60, "wrist": 10}
+    for name in drawn_arm:
+        key = f"right_{name}"
+        curves[key] = blend(key, back, drawn_arm[name]) + out * (thrown_arm[name] - STANDING[key])
+    curves |= {"abdomen_yaw": 16 * (out - back), "chest_yaw": 20 * (out - back), "chest_pitch": 12 * out - 5 * back}
+    return curves | move(back, {"left_arm_lift": 60, "left_arm_swing": 70}) | {"neck_yaw": -24 * (out - back)}
+
+
+def _lunge(phase: Curve) -> Curves:
+    """A step forward and down with one leg and back, and with the other; the foot behind stays."""
+    support: Curve = np.full_like(phase, 0.5)
+    curves: Curves = dict(move(hold(phase, rise=0.1), {"arm_lift": 40, "elbow": 95, "arm_twist": -40, "arm_swing": 20}))
+    downs = []
+    for lead, other, start, sign in (("right", "left", 0.02, 1.0), ("left", "right", 0.51, -1.0)):
+        out, home = ramp(phase, start + 0.01, start + 0.15), ramp(phase, start + 0.31, start + 0.45)
+        down = out - home
+        air = np.sin(np.pi * out) ** 2 + np.sin(np.pi * home) ** 2
+        ahead = {"leg_flex": 55 * down + 22 * air, "knee": 70 * down + 44 * air}
+        behind = {"leg_flex": -25 * down, "knee": 33 * down, "foot_pitch": 34 * down}
+        for side, bent in ((lead, ahead), (other, behind)):
+            for name, angle in bent.items():
+                key = f"{side}_{name}"
+                curves[key] = curves.get(key, STANDING[key]) + angle
+        support += 0.5 * sign * (ramp(phase, start, start + 0.01) - ramp(phase, start + 0.45, start + 0.46))
+        downs.append(down)
+    return curves | {"chest_pitch": 6 * sum(downs), "support": support}
+
+
+def _dance(phase: Curve) -> Curves:
+    """Hips from side to side, knees that give twice as often, and arms that rise by turns."""
+    on, sway = hold(phase, rise=0.1), wave(phase, 4, 0.06, 0.94)
+    bounce = pulses(phase, 8, 0.06, 0.94).sum(axis=0)
+    bent = move(on * bounce, {"leg_flex": 16, "knee": 32}) | move(1, {"leg_yaw": 16})
+    curves = bent | planted(bent, 9)
+    for side, sign in (("left", 1), ("right", -1)):
+        arm: Curves = {"arm_lift": 84 + 46 * sign * sway, "arm_swing": 34, "elbow": 70, "arm_twist": 84, "wrist": 0}
+        curves |= move(on, {f"{side}_{name}": angle for name, angle in arm.items()})
+    trunk = {"pelvis_roll": 7, "abdomen_roll": -13, "chest_roll": -4, "chest_yaw": 12, "neck_roll": 6}
+    return curves | move(sway, trunk)
+
+
 STAGED: dict[str, Perform] = {
     name: _staged(action)
     for name, action in {
         "wave_one_hand": _wave_one_hand, "wave_both_hands": _wave_both_hands, "jumping_jacks": _jumping_jacks,
         "side_step": _side_step, "arm_circles": _arm_circles, "salute": _salute, "stretch": _stretch,
         "march_in_place": _march_in_place, "point": _point, "bow": _bow, "clap": _clap, "turn_torso": _turn_torso,
-        "boxing_guard": _boxing_guard,
+        "boxing_guard": _boxing_guard, "drink": _drink, "phone": _phone, "throw": _throw, "lunge": _lunge,
+        "dance": _dance,
     }.items()
 }  # fmt: skip
 """Performers of the staged actions, by name."""

@@ -44,10 +44,10 @@ def write_tracks(folder: str, **clips) -> None:
 
 def test_the_corpus_becomes_a_data_set(run):
     code, out, _ = run("synth syn --subjects 2 --seed 3")
-    assert code == 0 and "50 motions of 2 people and 25 actions in syn" in out
+    assert code == 0 and "60 motions of 2 people and 30 actions in syn" in out
     dataset = MotionDataset("syn")
     assert dataset.info.actions == list(ACTIONS)
-    assert len(dataset.split("train")) == len(dataset.split("test")) == 25
+    assert len(dataset.split("train")) == len(dataset.split("test")) == 30
     run("synth again --subjects 2 --seed 3")
     assert MotionDataset("again").fingerprint == dataset.fingerprint
     code, out, _ = run("inspect syn")
@@ -110,10 +110,19 @@ def test_one_motion_becomes_a_file(run):
     assert code == 0 and "degrees" in out and "again.bvh: bvh" in out and "m.npz: motion" in out
 
 
+def test_a_motion_becomes_a_gltf_file(run):
+    write_bvh(StorageFolder("."), "m.bvh", walking())
+    code, out, _ = run("convert m.bvh m.glb")
+    assert code == 0 and "122 frames, 25 a second, in m.glb" in out
+    assert Path("m.glb").read_bytes()[:4] == b"glTF"
+    code, _, err = run("convert m.bvh other.glb --no-rotations")
+    assert code == 2 and "a .glb file has rotations: leave --no-rotations out" in err
+
+
 def test_one_of_several_is_chosen_by_name(run):
     run("synth syn --subjects 1")
     code, _, err = run("convert syn one.npz")
-    assert code == 2 and "one.npz takes one motion and there are 25 of 25: say --name" in err
+    assert code == 2 and "one.npz takes one motion and there are 30 of 30: say --name" in err
     assert not Path("one.npz").exists()
     name = MotionDataset("syn").info.motions[3].motion_id
     assert run(f"convert syn one.npz --name {name}")[0] == 0

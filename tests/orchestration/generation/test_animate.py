@@ -27,7 +27,7 @@ from posegen.motion.motion import Motion, encode_motion, write_motion
 from posegen.motion.to_openpose import openpose_body, project_motion, smpl_head_axes
 from posegen.skeletons import SMPL_24
 from posegen.stages import Actor
-from posegen.synthetic.motions import make_subject, perform
+from posegen.synthetic.motions import PROCEDURAL_FPS, make_subject, perform
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_yaw_turns_the_motion():
 
 def test_what_the_front_hides_is_seen_from_three_quarters():
     """And somebody whom a photo shows from the side stays turned."""
-    moves = MotionSettings(action=("wave", "bow"))
+    moves = MotionSettings(action=("wave", "bow"), actor="procedure")
     wave, bow = (placement(motion).yaw for motion in resolve_motions(moves, 25.0, 0).values())
     assert (wave, abs(bow)) == pytest.approx((0, np.radians(35)), abs=1e-3)
     front = resolve_motions(replace(moves, yaw=0.0), 25.0, 0)["bow"]
@@ -145,6 +145,17 @@ def test_actions_in_a_row_are_one_motion(frames, expected):
     lengths = np.linalg.norm(motion.joints[:, 4] - motion.joints[:, 1], axis=-1)
     np.testing.assert_allclose(lengths, lengths[0], rtol=1e-4)
     assert np.linalg.norm(np.diff(motion.joints, axis=0), axis=-1).max() < 0.3
+
+
+def test_actions_are_learned_and_vary_with_the_seed_or_procedural():
+    """The model that comes with posegen, at the rate of procedural motions, unless curves of angles are asked for."""
+    first, again, other = (resolve_motions(MotionSettings(action=("walk",)), None, seed)["walk"] for seed in (0, 0, 1))
+    assert len(first) == 100 and first.fps == PROCEDURAL_FPS
+    np.testing.assert_array_equal(first.joints, again.joints)
+    assert np.abs(first.joints - other.joints).max() > 0.05
+    curves = resolve_motions(MotionSettings(action=("walk",), actor="procedure"), None, 0)["walk"]
+    expected = perform("walk", make_subject(0), frames=100)
+    np.testing.assert_allclose(np.diff(curves.joints[:, 0, 1]), np.diff(expected.joints[:, 0, 1]), atol=1e-4)
 
 
 def test_a_row_of_an_actor_may_repeat_actions(actor):
@@ -181,7 +192,8 @@ def test_a_photo_is_animated_at_the_rate_of_the_dataset(untrained_run, two_peopl
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--action fly --out x.mp4", "unknown action 'fly', expected one of wave_one_hand, wave_both_hands"),
+        ("--action fly --out x.mp4", "unknown action 'fly', expected one of arm_circles, bend, bow"),
+        ("--action fly --actor procedure --out x.mp4", "unknown action 'fly', expected one of wave_one_hand"),
         ("--action fly --actor ACTOR --out x.mp4", "unknown action 'fly', expected one of wave, salute"),
         ("--action wave --actor RUN --out x.mp4", "is of the stage 'video_generator', expected 'actor'"),
         ("--action wave --actor nowhere --out x.mp4", "nowhere; train one with `posegen train`"),

@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from posegen.datasets.motion_build import NamedMotion, write_motions
 from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion
-from posegen.samples import EpochLoader, MotionCrops, Window, fixed_batch
+from posegen.motion.pose_features import pose_features
+from posegen.samples import EpochLoader, MotionCrops, PosedCrops, Window, fixed_batch
 from posegen.synthetic.motions import make_subject, perform
 
 LENGTH = 23
@@ -112,6 +114,15 @@ def test_batches_have_their_keys_shapes_and_zeros_behind_the_last_frame(corpus):
     assert batch["length"].min() < 120 == batch["length"].max()
     for motion, length in zip(batch["motion"], batch["length"], strict=True):
         assert not motion[length:].any() and motion[:length, 0].any(dim=-1).all()
+
+
+def test_bodies_are_posed_once_and_cropped(corpus):
+    samples = PosedCrops(corpus, "train", actions=("walk",), window=Window(num_frames=200), seed=1)
+    batch = fixed_batch(samples, 4, 4)[0]
+    posed = pose_features(batch["motion"], batch["rest"], translate=False)
+    for surface, joints, length in zip(batch["surface"], posed.joints, batch["length"], strict=True):
+        torch.testing.assert_close(surface[:length, :24], joints[:length], atol=1e-5, rtol=0)
+        assert surface.shape[1] == 96 and not surface[length:].any()
 
 
 def test_windows_are_a_function_of_seed_and_epoch(corpus):

@@ -65,7 +65,7 @@ def learned(corpus) -> MotionDiffusion:
 
 def test_stage_is_known():
     assert STAGES["motion_diffusion"] is MotionDiffusion
-    assert list(MotionDiffusion.presets) == ["posegen", "small", "gpu", "tiny"]
+    assert list(MotionDiffusion.presets) == ["posegen", "small", "compact", "gpu", "tiny"]
     assert MotionDiffusion.presets["posegen"] == MotionDiffusion.Config()
 
 
@@ -73,6 +73,19 @@ def test_loss_of_the_first_step_is_that_of_gaussians(corpus, batch):
     """The network's output is 0 at first: what is left is the mean squared distance from each action's Gaussian."""
     stage = make_stage(corpus)
     assert stepped(stage, batch)["denoising"] == pytest.approx(1, abs=0.4)
+
+
+def test_windows_are_encoded_once_and_equal_numbers_are_equal_windows(corpus, monkeypatch):
+    stage, samples = make_stage(corpus), open_samples(corpus)
+    epochs = [fixed_batch(samples, 1000, 1000, epoch=epoch)[0] for epoch in range(3)]
+    worlds = {}
+    for batch in epochs:
+        torch.testing.assert_close(stage._encode_once(batch), stage.encode(batch), atol=1e-4, rtol=1e-4)
+        for number, world in zip(batch["window"].tolist(), batch["world"], strict=True):
+            torch.testing.assert_close(worlds.setdefault(number, world), world)
+    assert len(worlds) == len(stage._codes) < sum(len(batch["window"]) for batch in epochs)
+    monkeypatch.setattr(stage.code, "encode", None)
+    stage._encode_once(epochs[0])
 
 
 def test_steps_lower_the_losses_and_move_the_averaged_weights_behind(corpus, batch):

@@ -29,10 +29,10 @@ def of(corpus, action):
 
 
 def test_the_corpus_has_every_action_of_everyone(corpus):
-    assert len(ACTIONS) == 25
-    assert len(corpus) == 25 * 8 * 2
+    assert len(ACTIONS) == 30
+    assert len(corpus) == 30 * 8 * 2
     assert {(motion.meta["subject"], motion.label) for motion in corpus} == {
-        (subject, label) for subject in range(8) for label in range(25)
+        (subject, label) for subject in range(8) for label in range(30)
     }
     assert all(3 * 25 - 1 <= len(motion) <= 6 * 25 and motion.fps == 25 for motion in corpus)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from posegen.errors import WeightsError
+from posegen.inference.requested_motions import SHIPPED_RUN, load_generator
 from posegen.networks.person_parser import PersonParserNetwork
+from posegen.skeletons import SMPL_24
 from posegen.weights import shipped
 from posegen.weights.shipped import SHIPPED, load_shipped, pack_shipped, shipped_file, shipped_sha256
 
@@ -19,8 +22,22 @@ def test_the_person_parser_is_shipped():
     assert shipped_sha256("person_parser") == SHIPPED["person_parser"]
 
 
+def test_the_motion_model_is_shipped():
+    """It generates what its actions are called, others with each seed: the weights are those of the code's names."""
+    assert shipped_file("motion").stat().st_size <= 10_000_000
+    stage = load_generator(SHIPPED_RUN)
+    names = ["walk", "wave_both_hands", "sit", "idle"]
+    walk, wave, sit, idle = stage.generate(names, [50] * 4, seed=1)
+    head, wrists = SMPL_24.index("head"), [SMPL_24.index(f"{side}_wrist") for side in ("left", "right")]
+    assert walk.trans[-1, 2] > 1.5 > abs(idle.trans[-1, 2])
+    assert (wave.joints[:, wrists, 1].max(axis=0) > wave.joints[:, head, 1].mean()).all()
+    assert np.ptp(sit.trans[:, 1]) > 0.2 > np.ptp(idle.trans[:, 1])
+    [other] = stage.generate(["walk"], [50], seed=2)
+    assert np.abs(other.joints - walk.joints).max() > 0.05
+
+
 def test_unknown_weights_are_named():
-    with pytest.raises(WeightsError, match="no weights of 'nothing' come with posegen, expected one of person_parser"):
+    with pytest.raises(WeightsError, match="no weights of 'nothing' come with posegen, expected one of motion, "):
         load_shipped("nothing")
 
 
