@@ -43,6 +43,8 @@ class MotionEvaluateSettings:
     """Repeats, each with other windows, codes and pairs."""
     max_motions: int = 3000
     """Motions of each set at most."""
+    guidance: float | None = None
+    """Strength of the guidance towards the action; by default as the run is configured. Runs of motion_diffusion."""
     random_state: bool = False
     """Start published classifiers from random states, as published: their scores contain that noise."""
     pictures: bool = True
@@ -73,6 +75,8 @@ class MotionBasis(Basis):
     random_state: bool
     recognizer: str
     recognizer_sha256: str
+    guidance: float | None = None
+    """Strength that was asked for instead of the run's own."""
     learned_from_all: bool = False
     """True if the run was trained on all motions of the dataset."""
 
@@ -88,6 +92,7 @@ class MotionBasis(Basis):
             f"(data {data}), as many generated with the same actions and lengths, {self.seeds} seeds",
             f"action classifier {self.recognizer}, sha256 {self.recognizer_sha256[:16]}, "
             f"{'random' if self.random_state else 'zero'} first states; all motions on the run's mean body",
+            *([] if self.guidance is None else [f"guidance {self.guidance:g}"]),
             "± half of the 95 % confidence interval of the mean, 1.96 s/√n; in brackets what ACTOR prints, 1.96 s²",
         ]
         if self.recognizer in MOTION_RESULTS and not self.published:
@@ -133,6 +138,8 @@ def evaluate_motion(
     """
     check_protocol(run, "motion")
     stage = load_generator(run)
+    if settings.guidance is not None:
+        stage.set_guidance(settings.guidance)
     name = settings.recognizer or stage.config.recognizer
     recognizer = load_action_classifier(_require_recognizer(name), stage.device)
     own = dataset_of(run)
@@ -158,6 +165,7 @@ def evaluate_motion(
             num_frames=settings.num_frames,
             seeds=settings.seeds,
             random_state=settings.random_state,
+            guidance=settings.guidance,
             recognizer=recognizer.name,
             recognizer_sha256=recognizer.sha256,
             learned_from_all=is_own and not data.has("test"),

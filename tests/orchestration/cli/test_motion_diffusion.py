@@ -88,6 +88,12 @@ def test_runs_are_measured_beside_real_motions(capsys):
     for name in ("nearest", "coverage", "jerk", "foot_skate", "limb_drift"):
         assert np.isfinite(scores[name].mean) and np.isfinite(scores[f"real_{name}"].mean)
     assert scores["limb_drift"].mean < 1e-5
+    code, out, err = run(f"{line} --guidance 3", capsys)
+    record = read_evaluation("runs/made", MotionBasis)
+    assert code == 0 and "guidance 3" in out and record.basis.guidance == 3, err
+    assert record.scores["jerk"].mean != scores["jerk"].mean
+    code, _, err = run(f"{line} --guidance -1", capsys)
+    assert code == 2 and "guidance must be 0 or more" in err
     code, out, _ = run("motion compare runs/made runs/made", capsys)
     assert code == 0 and out.count("made") >= 4
 
