@@ -48,7 +48,7 @@ def test_every_page_is_in_the_table_of_contents():
     index = (ROOT / "docs" / "index.md").read_text()
     listed = set(re.findall(r"^([\w/-]+)$", index, flags=re.MULTILINE))
     files = [page for ending in ("md", "ipynb") for page in (ROOT / "docs").rglob(f"*.{ending}")]
-    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in files}
+    pages = {str(page.relative_to(ROOT / "docs").with_suffix("")) for page in files if "_build" not in page.parts}
     assert pages - {"index"} <= listed
 
 

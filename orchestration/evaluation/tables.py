@@ -82,7 +82,7 @@ def motion_tables(rows: Sequence[MotionRow], title: str = "") -> list[Table]:
     likeness, movement = (_motion_cells(rows, names, published=names == _LIKENESS) for names in (_LIKENESS, _MOVEMENT))
     for result in published if is_alike else ():
         values = (result.values.get(metric) for metric in _LIKENESS)
-        likeness.append([f"{result.title} (published)", *("{:g} [{:g}]".format(*x) if x else "" for x in values)])
+        likeness.append([f"{result.title} (published)", *map(_published_cell, values)])
     heads = [("", *(metric_info(f"motion/{name}").heading for name in names)) for names in (_LIKENESS, _MOVEMENT)]
     tables = [_grid(heads[0], likeness, title=title, divide_at=len(rows))]
     return [*tables, _grid(heads[1], movement)] if any(any(cells[1:]) for cells in movement) else tables
@@ -178,6 +178,14 @@ def _cell(score: Score | None, info: MetricInfo, *, published: bool = False) -> 
     return info.format(score.mean) + spread
 
 
+def _published_cell(printed: tuple[float, float | None] | None) -> str:
+    """A published value, with the number printed behind ± in brackets."""
+    if printed is None:
+        return ""
+    value, spread = printed
+    return f"{value:g}" if spread is None else f"{value:g} [{spread:g}]"
+
+
 def _grid(
     heads: Sequence[str],
     rows: Iterable[Sequence[str]],
@@ -187,10 +195,13 @@ def _grid(
     divide_at: int | None = None,
 ) -> Table:
     """A table whose first columns have names and whose others have numbers; rows of one cell begin a section."""
-    table = Table(title=title or None)
+    table, rows = Table(title=title or None), list(rows)
     for number, head in enumerate(heads):
-        is_name = number < names
-        table.add_column(head, justify="left" if is_name else "right", no_wrap=is_name and names > 1, overflow="fold")
+        if number < names:  # words of names stay whole
+            longest = max((len(word) for row in rows for word in row[number].split()), default=0)
+            table.add_column(head, no_wrap=names > 1, overflow="fold", min_width=longest)
+        else:
+            table.add_column(head, justify="right", overflow="fold")
     for number, row in enumerate(rows):
         if len(row) == 1 or number == divide_at:
             table.add_section()

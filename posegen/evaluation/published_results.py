@@ -20,8 +20,8 @@ class MotionResult(NamedTuple):
 
     title: str
     """Evaluated generator and data, and the publication."""
-    values: dict[str, tuple[float, float]]
-    """Values by metric, with the number printed behind ±, in the units in which tables print the metric."""
+    values: dict[str, tuple[float, float | None]]
+    """Values by metric, with the number printed behind ± if any, in the units in which tables print the metric."""
 
 
 def _row(title: str, fid: str, accuracy: str, diversity: str, multimodality: str) -> MotionResult:
@@ -29,9 +29,9 @@ def _row(title: str, fid: str, accuracy: str, diversity: str, multimodality: str
     return MotionResult(title, {name: _parse(text) for name, text in texts.items()})
 
 
-def _parse(text: str) -> tuple[float, float]:
+def _parse(text: str) -> tuple[float, float | None]:
     value, _, interval = text.partition("±")
-    return float(value), float(interval)
+    return float(value), float(interval) if interval else None
 
 
 PUBLISHED_SEEDS = 20
@@ -41,6 +41,8 @@ MOTION_RESULTS: dict[str, tuple[MotionResult, ...]] = {
         _row("real (MDM, Table 3)", "0.020±0.010", "99.7±0.1", "6.850±0.050", "2.450±0.040"),
         _row("Action2Motion (MDM, Table 3)", "0.338±0.015", "91.7±0.3", "6.879±0.066", "2.511±0.023"),
         _row("ACTOR (MDM, Table 3)", "0.120±0.000", "95.5±0.8", "6.840±0.030", "2.530±0.020"),
+        _row("INR (MDM, Table 3)", "0.088", "97.3", "6.881", "2.569"),
+        _row("MDM (MDM, Table 3)", "0.100", "99.0", "6.860", "2.520"),
     ),
     "gru-ntu13": (
         _row("GT, paper", "0.02±0.00", "99.8±0.01", "7.09±0.03", "2.27±0.01"),

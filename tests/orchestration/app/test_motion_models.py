@@ -41,7 +41,7 @@ def client(actor, tmp_path, monkeypatch):
 
 def test_the_page_lists_the_actions_of_each_model(client):
     built_in, learned = client.post("/api/sessions").json()["models"]
-    assert built_in["id"] == "" and len(built_in["actions"]) == 25 and built_in["fps"] == 25
+    assert built_in["id"] == "" and len(built_in["actions"]) == 30 and built_in["fps"] == 25
     assert (learned["id"], learned["label"], learned["fps"]) == (MODEL, "two-actions", 20)
     assert [one["id"] for one in learned["actions"]] == ["wave", "tai chi"]
 

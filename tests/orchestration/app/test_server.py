@@ -275,7 +275,7 @@ def test_a_request_that_is_too_long_is_refused(client, session):
 @pytest.mark.parametrize(
     ("scene", "words"),
     [
-        ({"actions": ["dance"]}, "no action 'dance'"),
+        ({"actions": ["swim"]}, "no action 'swim'"),
         ({"size": "9999x9999"}, "no size"),
         ({"actions": ["wave"], "motion": "x"}, "one of them"),
         ({"frames": 10**9}, "does not fit"),

@@ -116,7 +116,7 @@ def test_random_colours_of_a_run_are_those_that_are_shown(photo, untrained_run, 
 
 def test_a_person_who_walks_stays_large(photo, tmp_path):
     """The studio's walk goes metres: a frame that holds all of it shows somebody small."""
-    moves = {"action": ("walk",), "frames": 40}
+    moves = {"action": ("walk",), "frames": 40, "actor": "procedure"}
     here, far = (
         animate_photo(
             photo,

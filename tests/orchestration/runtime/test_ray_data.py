@@ -79,9 +79,10 @@ def start_with_gpu() -> str:
 
 
 def test_nothing_sees_a_gpu_that_it_did_not_ask_for(tmp_path):
-    """In a process of its own, whose Ray has a GPU."""
+    """In a process of its own, whose Ray has a GPU, and knows nothing of the Ray of other tests."""
     line = f"from tests.orchestration.runtime.test_ray_data import look_around; look_around({str(tmp_path)!r})"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment["PYTHONPATH"] = str(ROOT)
     subprocess.run([sys.executable, "-c", line], cwd=ROOT, env=environment, check=True, timeout=300)
 
 

@@ -13,7 +13,7 @@ from orchestration.cli import main as cli
 from orchestration.option_types import WorkerCount, format_workers, parse_workers
 from orchestration.training.job import TrainSettings
 from orchestration.training.preflight import check
-from orchestration.training.ray_trainer import _reason, _scale
+from orchestration.training.ray_trainer import _reason, find_scaling
 from posegen.datasets.clips import ClipDataset
 from posegen.errors import ConfigError
 from tests.support.narrow import CONFIG
@@ -61,16 +61,16 @@ def test_every_number_of_workers_must_share_the_batch(noise_clips):
 
 
 def test_ray_gets_the_range(machines):
-    scaling = _scale(TrainSettings(workers=WorkerCount(2, 4), gpus=1.0))
+    scaling = find_scaling(TrainSettings(workers=WorkerCount(2, 4), gpus=1.0))
     assert scaling.num_workers == (2, 4)
     assert scaling.resources_per_worker == {"CPU": 4, "GPU": 1.0}  # so that four fit
-    assert _scale(TrainSettings(workers=2)).num_workers == 2
+    assert find_scaling(TrainSettings(workers=2)).num_workers == 2
 
 
 def test_a_kind_of_gpu_is_asked_for_by_name(machines):
-    assert _scale(TrainSettings(workers=2, gpus=1.0, accelerator="L4")).accelerator_type == "L4"
+    assert find_scaling(TrainSettings(workers=2, gpus=1.0, accelerator="L4")).accelerator_type == "L4"
     with pytest.raises(ConfigError, match="no machine here has GPUs of the kind H100, only L4"):
-        _scale(TrainSettings(workers=2, gpus=1.0, accelerator="H100"))
+        find_scaling(TrainSettings(workers=2, gpus=1.0, accelerator="H100"))
     with pytest.raises(ConfigError, match="accelerator H100 is a kind of GPU: set gpus, too"):
         TrainSettings(accelerator="H100")
 
@@ -85,4 +85,4 @@ def test_a_gpu_that_pytorch_cannot_use_is_said_plainly():
 
 def test_a_kind_may_yet_start_on_a_cluster(machines, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    assert _scale(TrainSettings(workers=9, gpus=1.0, accelerator="H100")).accelerator_type == "H100"
+    assert find_scaling(TrainSettings(workers=9, gpus=1.0, accelerator="H100")).accelerator_type == "H100"
