@@ -9,7 +9,7 @@ from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError
 from posegen.motion.editing import posture_placement
 from posegen.motion.to_openpose import h36m_joints
-from posegen.samples import BehaviorWindows, EpochLoader, EpochSettings, fixed_batch
+from posegen.samples import BehaviorWindows, EpochLoader, EpochSettings, WindowSettings, fixed_batch
 from posegen.skeletons import H36M_17
 from tests.support.samples import make_samples as collect
 
@@ -17,7 +17,10 @@ FRAMES = 20
 
 
 def windows(dataset: MotionDataset, **changes) -> BehaviorWindows:
-    options = {"actions": ("walk", "sit", "turn"), "num_frames": FRAMES}
+    settings = {
+        name: changes.pop(name) for name in ("num_frames", "least_frames", "even", "canonical") if name in changes
+    }
+    options = {"actions": ("walk", "sit", "turn"), "windows": WindowSettings(**({"num_frames": FRAMES} | settings))}
     return collect(BehaviorWindows, EpochSettings, dataset, changes.pop("split", "train"), **(options | changes))
 
 
@@ -78,7 +81,7 @@ def test_canonical_windows_start_at_the_origin_and_face_the_front(corpus):
 def test_batches_have_what_the_stages_take(corpus):
     samples = windows(corpus)
     batch = fixed_batch(samples, 4, 4)[0]
-    assert batch.keys() == {"motion", "matched", "paired", "action"}
+    assert batch.keys() == {"motion", "length", "matched", "matched_length", "paired", "action"}
     for name in ("motion", "matched", "paired"):
         assert batch[name].shape == (4, FRAMES + 1, 17, 3) and str(batch[name].dtype) == "torch.float32"
     assert batch["action"].tolist() == [samples._labels[sample.window] for sample in samples.plan(0)[:4]]
