@@ -66,8 +66,9 @@ class BehaviorWindows:
     """Windows of consecutive postures, one for each frame at which one can begin (Blattmann et al., 2021).
 
     Keys: ``motion`` (num_frames + 1, 17, 3) metres, joints of `posegen.skeletons.H36M_17`, and ``length`` its frames
-    that are not filled up; ``matched`` and ``matched_length`` a window of the same action; ``paired`` a window of another action, or of any where there is but one; ``action`` the action's place in
-    `actions`. Motions that are too short are left out, see `describe_left_out`.
+    that are not filled up; ``matched`` and ``matched_length`` a window of the same action; ``paired`` a window of
+    another action, or of any where there is but one; ``action`` the action's place in `actions`. Motions that are too
+    short are left out, see `describe_left_out`.
 
     Args:
         dataset: Motions.
