@@ -49,7 +49,7 @@ class DiffusionSize:
     """Of the hidden layers that clean."""
     num_blocks: int = 4
     """Residual blocks of them."""
-    blend_frames: int = 16
+    blend_frames: int = 20
     """Frames after which nothing is left of what a foreign first posture adds to a motion."""
 
 

@@ -29,6 +29,7 @@ _CEILINGS = (0.45, 0.70)  # of the posture decoder's error: below either, the en
 _DECAY = 0.3  # of the learning rate, each time
 _FITTED = 1500  # windows that the principal components are made of
 _DROPPED_STARTS = 0.1  # share of motions that diffusion learns without their first posture
+_PAIRED = 0.4  # share of motions that diffusion learns by the code of their pair
 _NOISES = 2  # levels of noise at which each motion is cleaned in a step
 _SHOWN = 2  # transfers that a preview shows
 
@@ -65,7 +66,7 @@ class Behavior(BehaviorStage):
         """Weight of the difference of the code after a transfer from the one before; the paper trains without."""
         lambda_contrast: float = 0.0
         """Weight of the contrast of codes by their actions; the paper trains without."""
-        foreign_starts: float = 0.6
+        foreign_starts: float = 0.7
         """Share of motions that diffusion learns from the first posture of another one."""
         drop_code: float = 0.12
         """Share of motions that diffusion learns without their code, which guidance needs."""
@@ -178,7 +179,7 @@ class Behavior(BehaviorStage):
         mean, logstd = network.encode(motions[:, :-1], lengths)  # (2 N, Z), (2 N, Z)
         information = mean_kl_to_standard_normal(mean, 2 * logstd)
         code = mean + logstd.exp() * torch.randn_like(mean)
-        code = torch.where(_chosen(code, 0.5), code.roll(count, dims=0), code)  # of the pair's other one
+        code = torch.where(_chosen(code, _PAIRED), code.roll(count, dims=0), code)  # of the pair's other one
         features = network.features(motions)  # (2 N, T + 1, D)
         foreign = network.features(_mirror_half(batch["paired"][:, :1]))[:, 0].repeat(2, 1)  # (2 N, D)
         start = torch.where(_chosen(code, config.foreign_starts), foreign, features[:, 0])
@@ -320,7 +321,7 @@ Behavior.presets = {
         weight_decay=0.01,
         decay_at=(0.6, 0.8, 0.92),
         latent_dim=64,
-        gamma_init=1e-3,
+        gamma_init=5e-4,
         gamma_rate=0.0,
         lambda_auxiliary=0.0,
         lambda_contrast=0.3,

@@ -20,7 +20,8 @@ from posegen.stages.behavior_stage import BehaviorStage
 from posegen.stages.optimization import Losses, detached
 from posegen.stages.stage import Metrics, Pictures, Requirement, Stage
 
-_SHARED = ("latent_dim", "num_frames", "canonical", "fps", "decoder", "num_components", "width", "num_blocks")
+_NETWORK = ("decoder", "num_components", "decoder_width", "decoder_blocks")
+_SHARED = ("latent_dim", "num_frames", "canonical", "fps", *_NETWORK)
 _FITTED = 512  # windows from whose codes the flow takes its first norms
 _SHOWN = 2  # starts whose futures a preview shows
 

@@ -59,11 +59,11 @@ class BehaviorStage(MotionStage):
         """Size of the code and of the recurrent states, a multiple of 4."""
         num_components: int = 192
         """Principal components of a window that diffusion knows: with few of them motion is smooth."""
-        width: int = 512
+        decoder_width: int = 512
         """Width of diffusion's hidden layers."""
-        num_blocks: int = 4
+        decoder_blocks: int = 4
         """Residual blocks of diffusion's network."""
-        guidance: float = 2.0
+        guidance: float = 3.5
         """Strength of diffusion's push towards what the code says: 1 samples what was learned, more is clearer and less
         varied."""
 
@@ -75,7 +75,7 @@ class BehaviorStage(MotionStage):
                 raise ConfigError(f"latent_dim must be a positive multiple of 4, got {self.latent_dim}")
             if self.least_frames is not None and not 2 <= self.least_frames <= self.num_frames + 1:
                 raise ConfigError(f"least_frames must be from 2 to num_frames + 1, got {self.least_frames}")
-            for name in ("num_components", "width", "num_blocks"):
+            for name in ("num_components", "decoder_width", "decoder_blocks"):
                 if getattr(self, name) < 1:
                     raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
             if not self.guidance >= 0:
@@ -89,8 +89,8 @@ class BehaviorStage(MotionStage):
                 latent_dim=self.latent_dim,
                 num_frames=self.num_frames,
                 num_components=self.num_components,
-                width=self.width,
-                num_blocks=self.num_blocks,
+                width=self.decoder_width,
+                num_blocks=self.decoder_blocks,
             )
             return BehaviorDiffusion(size, self.guidance)
 
