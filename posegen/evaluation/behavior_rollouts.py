@@ -89,9 +89,8 @@ def sample_windows(samples: BehaviorWindows, count: int, rng: np.random.Generato
         rows = (labels[chosen] == label) & (people[chosen] == person)
         others = np.flatnonzero((labels != label) & (people != person))
         others = others if len(others) else np.flatnonzero(labels != label)
-        for row in np.flatnonzero(rows):
-            of_action = others[labels[others] == rng.choice(np.unique(labels[others]))]
-            targets[row] = rng.choice(of_action)
+        by_action = [others[labels[others] == other] for other in np.unique(labels[others])]
+        targets[rows] = [rng.choice(by_action[rng.integers(len(by_action))]) for _ in range(rows.sum())]
         same[rows] = rng.choice(np.flatnonzero(labels == label), rows.sum())
     return PairedWindows(
         joints=read_windows(samples, chosen),

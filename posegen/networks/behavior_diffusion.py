@@ -65,6 +65,7 @@ class BehaviorDiffusion(NormalizedPostures):
         sampling_steps: Steps from noise to a motion, each of which takes the network twice.
     """
 
+    blend: Tensor
     feature_mean: Tensor
     feature_std: Tensor
 
