@@ -14,12 +14,12 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 
 from posegen.networks.behavior_probes import ActionJudge, PostureMLP, RealismGRU
 
-_BATCH, _LR = 64, 1e-3
+_BATCH, _LR, _DECAY = 64, 1e-3, 0.01
 _CHUNK = 256  # sequences of one forward pass
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -72,9 +72,7 @@ def train_action_classifier(
     def loss(rows: Tensor) -> Tensor:
         return F.cross_entropy(network(postures[rows], lengths[rows]), labels[rows], label_smoothing=0.05)
 
-    optimizer = AdamW(network.parameters(), lr=_LR, weight_decay=0.01, fused=True)
-    schedule = OneCycleLR(optimizer, 2 * _LR, max(steps, 2))
-    return _fit(network, loss, len(postures), steps, seed, optimizer, schedule)
+    return _fit(network, loss, len(postures), steps, seed, annealed=True)
 
 
 def predict_actions(classifier: ActionJudge, postures: Tensor, lengths: Tensor) -> Tensor:
@@ -127,17 +125,15 @@ def _seeded(make: Callable[[], Network], seed: int) -> Network:
 
 @torch.enable_grad()
 def _fit(
-    network: Network,
-    loss: Callable[[Tensor], Tensor],
-    count: int,
-    steps: int,
-    seed: int,
-    optimizer: Optimizer | None = None,
-    schedule: LRScheduler | None = None,
+    network: Network, loss: Callable[[Tensor], Tensor], count: int, steps: int, seed: int, *, annealed: bool = False
 ) -> Network:
-    """Take steps, each on a random batch of the first `count` rows; by default of Adam."""
+    """Take steps of Adam, each on a random batch of the first `count` rows.
+
+    Annealed are weights that decay, and a learning rate that falls to nothing.
+    """
     generator = torch.Generator().manual_seed(seed)
-    optimizer = optimizer or Adam(network.parameters(), lr=_LR, fused=True)
+    optimizer = AdamW(network.parameters(), lr=_LR, weight_decay=_DECAY if annealed else 0, fused=True)
+    schedule = OneCycleLR(optimizer, 2 * _LR, max(steps, 2)) if annealed else None
     device = next(network.parameters()).device
     with torch.random.fork_rng(devices=[]):  # of dropout
         torch.manual_seed(seed)

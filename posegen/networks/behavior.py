@@ -63,7 +63,7 @@ class BehaviorDecoder(nn.Module):
 
 
 class NormalizedPostures(nn.Module):
-    """What all behaviour nets have: codes of motions, motions from codes, and the scale of postures.
+    """Base of behaviour nets: codes of motions, motions from codes, and the scale of postures.
 
     Postures are joints in metres. `mean` and `std` (17, 3) hold the mean and the standard deviation of each coordinate,
     0 and 1 until they are set; probes see postures by them, and so does the published net.

@@ -19,8 +19,8 @@ from posegen.networks.actor import frame_mask
 from posegen.networks.behavior import NormalizedPostures
 from posegen.networks.bone_directions import (
     DIRECTION_FEATURES,
-    bone_lengths,
-    facing,
+    bone_sizes,
+    find_facing,
     from_directions,
     to_directions,
 )
@@ -94,9 +94,9 @@ class BehaviorDiffusion(NormalizedPostures):
         The noise is always the same: equal codes and postures give equal motions.
         """
         generator, made = torch.Generator().manual_seed(0), [start[:, None]]
-        lengths = bone_lengths(start)  # (N, 16)
+        lengths = bone_sizes(start)  # (N, 16)
         while sum(window.shape[1] for window in made) <= num_frames:
-            place = facing(made[-1][:, -1])
+            place = find_facing(made[-1][:, -1])
             front = self.features(made[-1][:, -1:])[:, 0]  # (N, D)
             noise = torch.randn((len(code), self.size.num_components), generator=generator).to(front)
             features = self._sample(code, front, noise)
@@ -106,7 +106,7 @@ class BehaviorDiffusion(NormalizedPostures):
 
     def features(self, joints: Tensor) -> Tensor:
         """Joints (N, T, 17, 3) in metres as the networks see them, (N, T, D), from where their first postures look."""
-        return (to_directions(facing(joints[:, 0]).to_front(joints)) - self.feature_mean) / self.feature_std
+        return (to_directions(find_facing(joints[:, 0]).to_front(joints)) - self.feature_mean) / self.feature_std
 
     def begin_at(self, features: Tensor, start: Tensor) -> Tensor:
         """Let motions (N, T + 1, D) begin with other postures (N, D): the difference fades over the first frames.
@@ -118,7 +118,7 @@ class BehaviorDiffusion(NormalizedPostures):
     @torch.no_grad()
     def fit(self, windows: Tensor) -> None:
         """Take scale and principal components from windows (M, T + 1, 17, 3) of real motions."""
-        directions = to_directions(facing(windows[:, 0]).to_front(windows))
+        directions = to_directions(find_facing(windows[:, 0]).to_front(windows))
         self.feature_mean.copy_(directions.mean(dim=(0, 1)))
         self.feature_std.copy_(directions.std(dim=(0, 1)).clamp_min(_LEAST_STD))
         own = (directions - self.feature_mean) / self.feature_std

@@ -31,7 +31,7 @@ DIRECTION_FEATURES = 3 * len(_BONES) + 3
 
 
 class Facing(NamedTuple):
-    """Where bodies stand and look."""
+    """Place and heading of bodies."""
 
     origin: Tensor
     """(N, 3) metres: the pelvis on the ground."""
@@ -48,7 +48,7 @@ class Facing(NamedTuple):
         return _turn(joints, self.cosine, self.sine) + _spread(self.origin, joints)
 
 
-def facing(postures: Tensor) -> Facing:
+def find_facing(postures: Tensor) -> Facing:
     """Find where postures (N, 17, 3) of `H36M_17` stand and look."""
     left, right = joint_indices(["left_hip", "right_hip"], H36M_17)
     across = postures[:, left] - postures[:, right]  # (N, 3)
@@ -57,7 +57,7 @@ def facing(postures: Tensor) -> Facing:
     return Facing(origin, across[:, 0] / length, -across[:, 2] / length)
 
 
-def bone_lengths(postures: Tensor) -> Tensor:
+def bone_sizes(postures: Tensor) -> Tensor:
     """Lengths (..., 16) in metres of the bones of postures (..., 17, 3)."""
     return (postures[..., _FAR, :] - postures[..., _NEAR, :]).norm(dim=-1)
 
@@ -65,7 +65,7 @@ def bone_lengths(postures: Tensor) -> Tensor:
 def to_directions(joints: Tensor) -> Tensor:
     """Directions (N, T, 51) of motions (N, T, 17, 3) in metres, each by the legs of its own first posture."""
     bones = F.normalize(joints[..., _FAR, :] - joints[..., _NEAR, :], dim=-1)  # (N, T, 16, 3)
-    legs = _leg(bone_lengths(joints[:, 0]))[:, None, None]
+    legs = _leg(bone_sizes(joints[:, 0]))[:, None, None]
     return torch.cat([bones.flatten(-2), joints[..., _ROOT, :] / legs], dim=-1)
 
 

@@ -42,7 +42,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSettings:
-    """Which windows there are, and how they are drawn."""
+    """Choice of windows, and the odds of each."""
 
     num_frames: int = 50
     """Frames of a window after its first."""

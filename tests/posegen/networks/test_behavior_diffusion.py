@@ -10,7 +10,7 @@ from torch import Tensor
 from posegen.metrics.behavior import limb_drift
 from posegen.motion.to_openpose import h36m_joints
 from posegen.networks.behavior_diffusion import BehaviorDiffusion, DiffusionSize, calm, emphasize
-from posegen.networks.bone_directions import bone_lengths
+from posegen.networks.bone_directions import bone_sizes
 from posegen.synthetic.motions import make_subject, perform
 
 FRAMES = 12
@@ -64,7 +64,7 @@ def test_limbs_keep_their_length_for_any_number_of_frames(num_frames, network, w
     made = network.decode(network.encode(windows)[0], start, num_frames)
     assert made.shape == (8, num_frames, 17, 3) and made.isfinite().all()
     assert limb_drift(torch.cat([start[:, None], made], dim=1).numpy()) < 1e-4
-    torch.testing.assert_close(bone_lengths(made[:, -1]), bone_lengths(start), atol=1e-4, rtol=0)
+    torch.testing.assert_close(bone_sizes(made[:, -1]), bone_sizes(start), atol=1e-4, rtol=0)
 
 
 def test_motions_start_at_their_posture_wherever_it_stands(network, windows):

@@ -10,7 +10,7 @@ from torch import Tensor
 from posegen.metrics.behavior import limb_drift
 from posegen.motion.editing import posture_placement
 from posegen.motion.to_openpose import h36m_joints
-from posegen.networks.bone_directions import bone_lengths, facing, from_directions, mirror, to_directions
+from posegen.networks.bone_directions import bone_sizes, find_facing, from_directions, mirror, to_directions
 from posegen.skeletons import H36M_17
 from posegen.synthetic.motions import make_subject, perform
 
@@ -25,21 +25,21 @@ def joints() -> Tensor:
 
 
 def test_bodies_come_back_from_their_directions(joints):
-    front = facing(joints[:, 0]).to_front(joints)
-    back = from_directions(to_directions(front), bone_lengths(front[:, 0]))
+    front = find_facing(joints[:, 0]).to_front(joints)
+    back = from_directions(to_directions(front), bone_sizes(front[:, 0]))
     torch.testing.assert_close(back[:, 0], front[:, 0], atol=1e-5, rtol=0)
     assert (back - front).norm(dim=-1).mean() < 0.02  # bones of the trunk are not of one length in real bodies
 
 
 def test_limbs_are_as_long_as_they_shall_be_whatever_the_directions(joints):
-    lengths = bone_lengths(joints[:, 0])
+    lengths = bone_sizes(joints[:, 0])
     made = from_directions(torch.randn(2, 9, 51, generator=torch.Generator().manual_seed(0)), lengths)
-    torch.testing.assert_close(bone_lengths(made), lengths[:, None].expand(-1, 9, -1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(bone_sizes(made), lengths[:, None].expand(-1, 9, -1), atol=1e-5, rtol=0)
     assert limb_drift(made.numpy()) < 1e-5
 
 
 def test_the_front_is_where_placements_have_it(joints):
-    place = facing(joints[:, 0])
+    place = find_facing(joints[:, 0])
     for number, motion in enumerate(joints.numpy()):
         expected = posture_placement(motion[0], H36M_17).to_canonical(motion)
         np.testing.assert_allclose(place.to_front(joints)[number], expected, atol=1e-5)
