@@ -81,8 +81,8 @@ def _convert(
     that no file gives any more are deleted.
 
     Args:
-        paths: Files, or folders of them; then OUT, a folder of a dataset, or a file for one motion: .npz, .bvh, .glb, or
-            .npy for HumanML3D's 263 features.
+        paths: Files, or folders of them; then OUT, a folder of a dataset, or a file for one motion: .npz, .bvh, .glb,
+            or .npy for HumanML3D's 263 features.
         name: Name of the motion to write to a file, where there are several.
 
     Examples:

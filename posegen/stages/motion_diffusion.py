@@ -101,8 +101,8 @@ class MotionDiffusion(MotionGenerator):
         average: float = 0.999
         """Share of the averaged weights, which generate, that a step keeps, at most."""
         blend: float = 0.0
-        """How far samples lie around motions, by the difference of two others of the same action: with more, single
-        motions are less learned by heart, see `MotionCode.blend`."""
+        """Distance of samples from motions, in differences of two others of the same action: with more, single motions
+        are less learned by heart, see `MotionCode.blend`."""
         drop_action: float = 0.1
         """Probability that a sample is learned without its action, which guidance needs
         (Ho and Salimans, 2022, arXiv:2207.12598)."""

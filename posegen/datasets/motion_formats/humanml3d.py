@@ -134,6 +134,6 @@ def _bone_rotations(joints: np.ndarray, turn: np.ndarray) -> np.ndarray:
 
 
 def _direction_at_rest(joint: str) -> np.ndarray:
-    """Where the bone that ends in a joint points in HumanML3D's pose at rest, arms and legs down."""
+    """Direction (3,) of the bone that ends in a joint, in HumanML3D's pose at rest: arms and legs down."""
     side, _, end = joint.rpartition("_")
     return _ENDS.get(end, -_Y) * (-1 if side == "right" and end in ("hip", "collar") else 1)

@@ -94,7 +94,8 @@ def test_a_page_shows_the_motion_beside_its_video(animate_person, tmp_path):
     assert made.pages == (tmp_path / "many #1" / "wave.html", tmp_path / "many #1" / "sit.html")
     page = made.pages[0].read_text()
     assert '<video src="wave.mp4" autoplay loop muted' in page and page.count('"0.08"') >= 2  # frames, and their names
-    assert "updatemenus" not in page[page.index('id="motion"') :].split("Plotly.addFrames")[0]  # one button: the video's
+    drawn = page[page.index('id="motion"') :].split("Plotly.addFrames")[0]
+    assert "updatemenus" not in drawn  # one button: the video's
     with pytest.raises(ConfigError, match=r"wave\.html"):
         (tmp_path / "many #1" / "wave.mp4").unlink()
         (tmp_path / "many #1" / "wave.sheet.png").unlink()

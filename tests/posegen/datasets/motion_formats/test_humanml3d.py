@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -26,7 +28,7 @@ def at_20_fps(action: str, frames: int = 80) -> Motion:
 
 
 def turns_of(features: np.ndarray) -> Rotation:
-    """The root's turns into its heading, summed up from the first number, which is half of an angle (`recover_root`)."""
+    """The root's turns into its heading, summed up from the first number, which is half of an angle."""
     halves = np.concatenate([[0], np.cumsum(features[:-1, 0])])
     return Rotation.from_quat(np.stack([0 * halves, np.sin(halves), 0 * halves, np.cos(halves)], axis=-1))
 
@@ -89,7 +91,7 @@ def test_rotations_pose_the_bones():
     np.testing.assert_allclose(np.linalg.det(local), 1, atol=1e-6)
     for chain in CHAINS:
         turned = (into_heading * begin.inv()).as_matrix()
-        for above, joint in zip(chain, chain[1:], strict=False):
+        for above, joint in pairwise(chain):
             turned = turned @ local[:, joint - 1]
             bone = posed[:, joint] - posed[:, above]
             length = np.linalg.norm(bone, axis=-1, keepdims=True)
