@@ -118,17 +118,28 @@ def settle_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray) -> np
         (H, W) float32.
     """
     band = max(round(image.shape[0] * _BAND), 2)
-    outside, inside = matte < _NOBODY, matte > _SOMEBODY
+    left, top, width, height = cv2.boundingRect((matte >= _NOBODY).astype(np.uint8))
+    window = (
+        slice(max(top - 2 * band, 0), top + height + 2 * band),
+        slice(max(left - 2 * band, 0), left + width + 2 * band),
+    )
+    outside, inside = matte[window] < _NOBODY, matte[window] > _SOMEBODY
     if not outside.any() or not inside.any():
         return matte
-    rgb = cv2.GaussianBlur(image, (0, 0), 0.5).astype(np.float32)
     rows, columns = np.nonzero(~outside & ~inside)
-    own, behind = (_colors_near(rgb, known, band / 2, rows, columns)[0] for known in (inside, outside))
+    own, behind = (_mean_near(image[window], known, band)[rows, columns] for known in (inside, outside))
     alike = 1 - _ramp(np.linalg.norm(own - behind, axis=1), *_ALIKE)
-    ends = cv2.GaussianBlur((labels > 0).astype(np.float32), (0, 0), _SOFT)[rows, columns]
+    ends = cv2.GaussianBlur((labels[window] > 0).astype(np.float32), (0, 0), _SOFT)[rows, columns]
     settled = matte.copy()
-    settled[rows, columns] += alike * (ends - settled[rows, columns])
+    settled[window][rows, columns] += alike * (ends - settled[window][rows, columns])
     return settled
+
+
+def _mean_near(rgb: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
+    """Return the mean colours (H, W, 3) float32 around the known pixel, (H, W) bool, that is nearest to each pixel."""
+    weight = cv2.blur(known.astype(np.float32), (size, size))[..., None]
+    mean = cv2.blur((rgb * known[..., None]).astype(np.float32), (size, size)) / np.maximum(weight, 1e-6)
+    return mean.reshape(-1, 3)[nearest_known(known)]
 
 
 def _distance_to(region: np.ndarray) -> np.ndarray:
