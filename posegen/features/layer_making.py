@@ -199,9 +199,6 @@ def _whole_bone(division: LayerDivision, index: int, name: str) -> np.ndarray:
         beyond = origin + centers[seen, None] * vector + sign * (ends[seen, None] + _BEYOND) * normal
         columns, rows = beyond.round().astype(int).T
         seen = seen[division.parts[rows.clip(0, height - 1), columns.clip(0, width - 1)] < 0]
-        # Where what hides it ends, pixels around fingertips may count as the leg's.
-        inner = seen[np.isin(seen - 1, [*seen, -1]) & np.isin(seen + 1, [*seen, _STEPS])]
-        seen = inner if len(inner) else seen
         if len(seen):
             most = np.interp(along, centers[seen], ends[seen])
         else:

@@ -138,18 +138,6 @@ def test_a_thigh_behind_a_hand_ends_where_it_does_below():
     assert opacity[106, 76:80].all()  # it goes on behind the hand
 
 
-def test_pixels_around_fingertips_do_not_widen_a_thigh():
-    person = draw_person()
-    labels, image = person.labels.copy(), person.image.copy()
-    cv2.circle(labels, (82, 106), 8, int(PersonClass.SKIN), -1)
-    labels[114:117, 76:92] = PersonClass.LOWER
-    pose = make_pose({"left_elbow": (88, 74), "left_wrist": (84, 98)})
-    taken = LayeredPerson.take_apart(image, pose, labels, (labels > 0).astype(np.float32), person.background)
-    opacity = taken.layers[LAYERS.index("left_leg")].opacity > 127
-    outer = [int(np.flatnonzero(opacity[row]).max()) for row in (104, 108, 126)]
-    assert abs(outer[0] - outer[2]) <= 2 and abs(outer[1] - outer[2]) <= 2
-
-
 def test_a_hand_before_trousers_shows_none_of_them():
     """What the hand hides of itself would have their colour, and a new one more so."""
     person = draw_person()
@@ -214,7 +202,7 @@ def test_a_leg_before_the_other_one_is_no_wider_for_it():
     taken = LayeredPerson.take_apart(image, crossed, labels, (labels > 0).astype(np.float32), person.background)
     assert taken.borrowed == {LAYERS.index("left_leg")}
     opacity = taken.layers[LAYERS.index("right_leg")].opacity > 127
-    assert opacity[136:156].sum(axis=1).max() <= 22
+    assert opacity[136:156].sum(axis=1).max() <= 15  # 11, and soft borders
 
 
 def test_a_trunk_behind_arms_is_as_wide_as_the_hips():
