@@ -183,7 +183,7 @@ def _read_motions(paths: tuple[Path, ...], reading: ReadSettings) -> dict[str, M
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a pair shows."""
+    """Content of a pair."""
 
     subject: str
     number: int
