@@ -30,6 +30,7 @@ LAYERS = {
 ROOMS = {
     "posegen": (
         "errors.py",
+        "parallel.py",
         "person_classes.py",
         "skeletons.py",
         "losses.py",

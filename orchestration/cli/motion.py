@@ -255,7 +255,8 @@ def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: s
     console.print(*record_tables(found))
     for line in found.notes:
         console.print(line, markup=False)
-    console.print(f"strips, a video, a page and a map of codes: {found.run}/motions", markup=False)
+    if settings.pictures:
+        console.print(f"strips, a video, a page and a map of codes: {found.run}/motions", markup=False)
 
 
 @_runs.command("compare")

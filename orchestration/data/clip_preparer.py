@@ -34,7 +34,7 @@ from posegen.io.video_reader import Box, DetailedFootage, iterate_frames, read_w
 from posegen.perception import BACKENDS, POSE_ESTIMATORS, Backend, Poses
 from posegen.perception.clip_viewer import ClipViewer
 
-PERCEPTION_VERSION = 2
+PERCEPTION_VERSION = 3
 """Part of every clip's id: counts the changes to the code that make another clip of the same video."""
 
 _BOX_STEP = 8  # frames from one that is searched for the person's box to the next

@@ -18,13 +18,13 @@ from orchestration.runtime.ray_session import start_ray
 from orchestration.runtime.remote_debugging import open_breakpoints, passing_prints
 from orchestration.runtime.remote_progress import RemoteProgress
 from orchestration.runtime.termination import call_interruptibly
-from orchestration.runtime.threads import set_threads
 from orchestration.runtime.watchdog import Watchdog
 from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import is_out_of_memory, naming_memory, suggest_less_memory
 from posegen.errors import ConfigError, DivergenceError, RunError
+from posegen.parallel import set_threads
 from posegen.stages import Stage
 
 _NO_CUDA = ("doesn't have NCCL built in", "ProcessGroupNCCL is only supported with GPUs")
