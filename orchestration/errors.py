@@ -45,7 +45,7 @@ def is_read_no_further(stream: TextIO) -> bool:
 
 
 def reason_of(error: Exception) -> str:
-    """The reason, in one line, why one clip of many was rejected."""
+    """Return the reason, in one line, why one clip of many was rejected."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DISK_FULL
     return str(error) if isinstance(error, PosegenError) else f"failed: {error!r}"

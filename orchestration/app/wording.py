@@ -10,7 +10,7 @@ from posegen.errors import hide_credentials
 
 _KINDER: tuple[tuple[str, str], ...] = (
     (
-        r"nobody is seen in the picture.*",
+        r"no person is found in the picture.*",
         "We could not find a person in this picture. Choose a photo that shows somebody from head to hips or further.",
     ),
     (r"no person is seen in .*", "We could not find a person in this video. Choose one that shows somebody."),

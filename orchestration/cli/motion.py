@@ -50,7 +50,7 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
     from orchestration.data.motion_inspection import inspect_motions
 
     if not files:
-        raise UsageError("say what to inspect: posegen motion inspect FILE …")
+        raise UsageError("no file given, expected posegen motion inspect FILE …")
     for file in files:
         with CountProgress(console, "measuring") as progress:
             found = inspect_motions(file, settings, alone=len(files) == 1, on_progress=progress.update)
@@ -92,7 +92,7 @@ def _convert(
     from orchestration.data.motion_conversion import MOTION_FILES, convert_motions, convert_one
 
     if len(paths) < 2:
-        raise UsageError("say what to convert, and where to: posegen motion convert FILE … OUT")
+        raise UsageError("expected files and an output: posegen motion convert FILE … OUT")
     *sources, out = paths
     for source in sources:
         if "://" in source:
@@ -200,7 +200,7 @@ def _show(
     from orchestration.generation.motions import picture_files, write_pictures
 
     if len(paths) < 2:
-        raise UsageError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
+        raise UsageError("expected files and a folder for the pictures: posegen motion show FILE … OUT")
     if most < 1:
         raise UsageError(f"most must be at least 1, got {most}")
     *files, out = paths
@@ -276,7 +276,7 @@ def _compare(runs: Positional[tuple[str, ...]]) -> None:
     from orchestration.evaluation.tables import MotionRow, motion_tables, real_rows
 
     if not runs:
-        raise UsageError("say which runs to compare")
+        raise UsageError("no runs given, expected one or more to compare")
     found = [read_evaluation(run, MotionBasis) for run in runs]
     check_comparable(found)
     generated: list[MotionRow] = [(StorageFolder(one.run).name, one, "generated") for one in found]

@@ -391,7 +391,7 @@ def _read(path: Path, crop: Literal["center", "person", "none"], settings: Prepa
         frames = (frame for _, _, frame in iterate_frames(path, max_frames=limit))
         box = person_box(islice(frames, 0, None, _BOX_STEP), aspect=size[1] / size[0])
         if box is None:
-            raise RefusedClipError("no person: nobody is seen in any frame")
+            raise RefusedClipError("no person is found in any frame")
     else:
         box = crop
     return read_with_detail(path, size=size, crop=box, max_frames=limit)

@@ -52,7 +52,7 @@ def write_sheet(dataset: StorageFolder, clip_id: str, sheet: np.ndarray) -> None
 
 
 def sheet_name(clip_id: str) -> str:
-    """The name of a clip's sheet."""
+    """Return the name of a clip's sheet."""
     return f"{clip_id}.jpg"
 
 

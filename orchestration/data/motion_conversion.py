@@ -388,7 +388,7 @@ def _named(found: FoundMotion, motion: Motion, actions: Sequence[str]) -> NamedM
     source = found.motion
     action = source.action or motion.label_name
     if not action:
-        raise MotionError(f"{source.source}: nobody says its action: say --pattern, such as '{{action}}_*'")
+        raise MotionError(f"{source.source}: no action is known for it: give --pattern, such as '{{action}}_*'")
     if actions and action not in actions:
         raise MotionError(f"{source.source}: its action is {action!r}, expected one of {', '.join(actions)}")
     label = actions.index(action) if actions else None

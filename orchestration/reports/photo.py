@@ -265,7 +265,7 @@ def _open_labels(settings: PhotoEvaluateSettings) -> ParsingDataset | None:
 
 
 class _Methods(NamedTuple):
-    """What clips are measured with."""
+    """Methods and measures of clips."""
 
     measures: dict[str, Measure]
     render: dict[str, Callable[[RealClip], np.ndarray]]
@@ -290,9 +290,9 @@ class _MeasuredClip(NamedTuple):
 
     name: str
     means: dict[str, dict[str, float]]
-    """By method and metric."""
+    """Means over the frames, by method and metric."""
     tests: dict[str, dict[str, PairedTest]]
-    """Of the layers minus another method, by that and metric."""
+    """Tests of the layers minus another method, by that method and metric."""
     picture: np.ndarray
     """Frames of all methods, (H, W, 3) uint8."""
 

@@ -132,7 +132,8 @@ def num_places(machines: Sequence[Mapping[str, float]], cpus: int, gpus: float) 
 
 
 def cpus_each(machines: Sequence[Mapping[str, float]], workers: int, gpus: float = 0) -> int:
-    """The most CPUs that all workers can have on some machines, given by their resources; 1 where they are too few.
+    """Return the most CPUs that all workers can have on some machines, given by their resources; 1 where they are too
+    few.
 
     A worker is on one machine: it would wait for ever for a share of all CPUs that none of them has.
     """

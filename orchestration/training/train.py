@@ -108,7 +108,7 @@ def train(
 
 
 def named(stage: str, settings: TrainSettings) -> TrainSettings:
-    """The settings with a name for a run that has none."""
+    """Return the settings with a name for a run that has none."""
     return replace(settings, name=settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}")
 
 

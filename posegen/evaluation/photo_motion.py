@@ -83,7 +83,7 @@ def read_real_clip(path: Path, size: tuple[int, int]) -> RealClip:
         rows = np.linspace(0, len(frames) - 1, _LOOKS).round().astype(int)
         found = person_box(frames[row] for row in rows)
         if found is None:
-            raise VideoError(f"{path}: no person is seen in it")
+            raise VideoError(f"{path}: no person is found in it")
         box = found
     del frames
     video = read_video(path, size=size, crop=box)

@@ -17,7 +17,7 @@ _KEPT = 4  # sets of colours that the person is kept in
 
 
 class Moment(NamedTuple):
-    """What one frame shows."""
+    """Content of one frame."""
 
     pose: BodyPoses
     views: Sequence[int]

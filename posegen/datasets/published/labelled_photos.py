@@ -83,7 +83,7 @@ def open_photo_set(folder: Path, classes: Mapping[str, str]) -> PhotoSet:
 
 
 def class_table(names: Sequence[str], classes: Mapping[str, str]) -> np.ndarray:
-    """The `PersonClass` (K,) uint8 of each of a set's classes. Raises DatasetError for one that is unknown."""
+    """Return the `PersonClass` (K,) uint8 of each of a set's classes. Raises DatasetError for one that is unknown."""
     by_name = {kind.name.lower(): kind for kind in PersonClass}
     wrong = [kind for kind in classes.values() if kind.lower() not in by_name]
     if wrong:

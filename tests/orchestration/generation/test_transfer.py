@@ -279,7 +279,7 @@ def test_motions_are_reconstructed(behavior_run, tmp_path, capsys):
         ("sample RUN out --observed s0/wave s0-wave.npz", "two motions would have files of one name"),
         ("interpolate RUN out --first s0/wave --second SHORT --target s1/sit", "short.npz has 11 frames at 25 frames"),
         ("interpolate RUN out --first s0/sit --second s0/wave --target s1/sit --count 1", "count must be at least 2"),
-        ("reconstruct RUN out", "say which motions: files, or names in the run's dataset"),
+        ("reconstruct RUN out", "no motions given, expected files, or names in the run's dataset"),
         ("reconstruct RUN out SHORT", "has 11 frames at 25 frames per second, expected the 12 or more"),
         ("reconstruct RUN out s0/wave --motions CLIPS", "holds clips, expected motions"),
         ("dream RUN", "unknown command 'dream', expected one of sample, interpolate"),

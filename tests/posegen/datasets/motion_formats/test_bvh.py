@@ -242,7 +242,7 @@ def test_a_unit_of_ones_own(tmp_path, text):
     path = tmp_path / "m.bvh"
     path.write_text(scaled(text, 0.3))
     with pytest.raises(
-        MotionError, match=r"m\.bvh: its joints make a body of .* units, .*\(--unit\), .*\(--height 1\.7\)"
+        MotionError, match=r"m\.bvh: the joints span a body of .* units, .*\(--unit\), .*\(--height 1\.7\)"
     ):
         load(path)
     np.testing.assert_allclose(load(path, unit=0.01 / 0.3).joints, walking().joints, atol=1e-4)
