@@ -13,7 +13,7 @@ _KINDER: tuple[tuple[str, str], ...] = (
         r"no person is found in the picture.*",
         "We could not find a person in this picture. Choose a photo that shows somebody from head to hips or further.",
     ),
-    (r"no person is seen in .*", "We could not find a person in this video. Choose one that shows somebody."),
+    (r"no person is found in .*", "We could not find a person in this video. Choose one that shows somebody."),
     (
         r"(?:one person is|\d+ people are) seen in the picture, expected (\d+).*",
         r"There is no person number \1 in this picture. Choose a lower number.",

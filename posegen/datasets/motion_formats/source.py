@@ -153,7 +153,7 @@ def check_height(places: np.ndarray, options: ImportOptions, place: str) -> tupl
     if options.guess_height:
         return HEIGHT / height, (
             f"a body of {height:.4g} units is no person's height in any usual unit: scaled to {HEIGHT:.2f} m to "
-            "look at it, to convert it say --unit or --height",
+            "look at it, to convert it give --unit or --height",
         )
     raise MotionError(
         f"{place}: the joints span a body of {height:.4g} units, which is no person's height in "

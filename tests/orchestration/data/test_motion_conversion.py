@@ -303,7 +303,7 @@ def test_videos_are_checked_and_reviewed(run):
     (entry,) = MotionDataset("out").info.motions
     assert (entry.person, entry.action) == ("good", "split jump")
     assert review()["fine"]["resolution"] == "no"
-    assert "resolution: no, says review.csv" in Path("out/rejected.json").read_text()
+    assert "resolution: no, by review.csv" in Path("out/rejected.json").read_text()
 
 
 def test_checks_can_be_loosened(run):
@@ -341,7 +341,7 @@ def test_answers_that_are_neither_yes_nor_no_are_refused(run):
     assert code == 2 and "review.csv, line 2: whole_movement is 'perhaps', expected yes, no or nothing" in err
     Path("out/review.csv").write_text("name,whole_movement,resolution\ngood,no,yes\n")
     code, _, err = run(COMMAND)
-    assert code == 2 and "is left: whole movement: no, says review.csv" in err
+    assert code == 2 and "is left: whole movement: no, by review.csv" in err
 
 
 def test_the_frame_rate_is_asked_for_first(run):

@@ -53,7 +53,7 @@ def test_inspect_says_what_was_guessed_and_needs_no_unit(folder, capsys):
     offset = re.compile(r"(OFFSET) (\S+) (\S+) (\S+)")
     text = offset.sub(lambda m: " ".join([m[1], *(f"{float(x) * 0.3:.6f}" for x in m.groups()[1:])]), file.read_text())
     file.write_text(text)
-    assert any("taken for one of 1.70 m" in note for note in inspect_motions(file, ReadSettings()).notes)
+    assert any("scaled to 1.70 m" in note for note in inspect_motions(file, ReadSettings()).notes)
     with pytest.raises(MotionError, match=r"a_walk\.bvh: the joints span a body of .*--height"):
         read(file, ReadSettings().options)[0].load()
 

@@ -360,7 +360,7 @@ def test_mistakes_end_with_one_line(
 def test_a_video_without_a_person_is_refused(behavior_run, networks, tmp_path, monkeypatch):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
     write_video(tmp_path / "empty.mp4", np.full((4, 128, 96, 3), 130, np.uint8), fps=25)
-    with pytest.raises(ValueError, match=r"no person is seen in .*empty.mp4"):
+    with pytest.raises(ValueError, match=r"no person is found in .*empty.mp4"):
         run_transfer(behavior_run, tmp_path / "x.mp4", settings_for(posture=(str(tmp_path / "empty.mp4"),)))
     assert [path.name for path in tmp_path.iterdir()] == ["empty.mp4"]
 
