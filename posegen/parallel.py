@@ -36,7 +36,7 @@ START_SECONDS = 4.0
 """CPU seconds until a process has imported what networks need."""
 LIGHT_START_SECONDS = 0.8
 """CPU seconds until a process has imported what works without PyTorch."""
-_IDLE_SECONDS = 30.0  # after which a process ends that has nothing to do
+_IDLE_SECONDS = 300.0  # after which a process ends that has nothing to do; loky warns of shorter ones
 _AHEAD = 2  # items of each process that are worked on or done before their turn
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _own_threads = 0  # of PyTorch before `one_thread`, for training that is called in it
@@ -113,8 +113,8 @@ def map_in_processes(
     """Call a function with each item, in processes of one thread each, and yield the results in order.
 
     The function travels to each process once, and a few items at a time: whatever their number, no more than two
-    results of each process wait to be read. The processes end soon after the work, and with this process however it
-    ends.
+    results of each process wait to be read. Processes stay for the next work for some minutes, and end with this one
+    however it ends.
 
     Args:
         function: It, items and results are picklable.

@@ -108,12 +108,13 @@ def test_an_action_of_a_trained_model_becomes_a_video(page, bruno, actor):
     assert page.locator(".action").count() == 2 < built_in
     page.fill("#length", "1")
     page.click('.action[data-action="tai chi"]')
-    page.locator("#cli", has_text=f"--action 'tai chi' --frames 20 --actor {actor}").wait_for(state="attached")
+    page.locator("#cli", has_text=f"--action 'tai chi' --actor {actor} --frames 20").wait_for(state="attached")
     page.click("#draw")
     page.wait_for_selector("#film-video:visible")
     page.select_option("#model", index=0)
     assert page.locator(".action").count() == built_in
-    assert page.locator("#cli", has_text="--actor").count() == 0
+    page.click('.action[data-action="wave"]')
+    page.locator("#cli", has_text="--action wave --frames 25").wait_for(state="attached")
     assert not page.faults
 
 
