@@ -315,6 +315,23 @@ def test_docstrings_begin_with_a_verb_or_the_thing():
     assert not riddles
 
 
+_RIDDLE = re.compile(
+    r"\b(say (which|what|how|who)|nobody|whoever|hears|is told)\b|\bwants? (to|another)\b", re.IGNORECASE
+)
+
+
+def test_messages_state_what_is_expected():
+    """ "no runs given, expected one or more", not "say which"; and programs want and hear nothing."""
+    found = []
+    for path in (path for package in LAYERS for path in modules(package)):
+        documents = {id(node.value) for node in ast.walk(parse(path)) if isinstance(node, ast.Expr)}
+        texts = (node for node in ast.walk(parse(path)) if isinstance(node, ast.Constant) and id(node) not in documents)
+        for node in texts:
+            if isinstance(node.value, str) and (match := _RIDDLE.search(node.value)):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {match[0]!r} in {node.value[:80]!r}")
+    assert not found
+
+
 _ARTICLES = {"the", "a", "an", "of", "all", "every", "some", "each", "from", "it", "this"}
 
 

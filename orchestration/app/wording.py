@@ -43,7 +43,7 @@ _KINDER: tuple[tuple[str, str], ...] = (
     (r".*truncated: .*", "This video is cut off. Export it again as MP4."),
     (
         r".*cannot fetch weights.*|weights .* cannot be fetched.*",
-        "The network that finds people is not on this machine yet. Ask whoever installed posegen to run "
+        "The network that finds people is not on this machine yet. Ask the person who installed posegen to run "
         "`posegen weights fetch`, then try again.",
     ),
 )  # fmt: skip

@@ -92,7 +92,7 @@ def class_table(names: Sequence[str], classes: Mapping[str, str]) -> np.ndarray:
     unknown = [name for name in names if name.strip().lower() not in known]
     if unknown:
         raise DatasetError(
-            f"unknown class {unknown[0]!r}: say what it is with --classes {unknown[0]}=CLASS, "
+            f"unknown class {unknown[0]!r}: map it with --classes {unknown[0]}=CLASS, "
             f"where CLASS is one of {', '.join(by_name)}"
         )
     return np.array([known[name.strip().lower()] for name in names], np.uint8)
