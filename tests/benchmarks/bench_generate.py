@@ -1,4 +1,4 @@
-"""Frames per second of drawing, and of what is done to frames around it: ``python tests/benchmarks/bench_generate.py``.
+"""Frames per second of drawing, and of what is done to frames around it: ``python -m tests.benchmarks.bench_generate``.
 
 All at the paper's sizes, with weights that were not trained, on one core and in its seconds. The generator's rate of
 arithmetic is printed as a share of what one plain convolution reaches in the same process.
