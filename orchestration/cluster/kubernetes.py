@@ -15,7 +15,7 @@ from orchestration.cluster.rules import Finding, find_in_image, holds_secret, la
 from posegen.errors import ClusterError
 
 API = "ray.io/"
-"""How ``apiVersion`` begins in files of KubeRay."""
+"""Beginning of ``apiVersion`` in files of KubeRay."""
 _CLUSTER = (
     "authOptions autoscalerOptions enableInTreeAutoscaling gcsFaultToleranceOptions headGroupSpec "
     "headServiceAnnotations managedBy rayVersion suspend upgradeStrategy workerGroupSpecs"
@@ -94,7 +94,7 @@ def _unknown_fields(given: Mapping[str, Any], known: str, place: str) -> Iterato
 
 
 def _open_head(head: Mapping[str, Any], place: str) -> Iterator[Finding]:
-    """What shows the head's ports to those outside of the cluster."""
+    """Find settings that show the head's ports to those outside of the cluster."""
     if head.get("enableIngress"):
         yield Finding("open_port", f"{place}.enableIngress", "shows the dashboard outside", "kubectl port-forward")
     if head.get("serviceType") in _OUTSIDE:
@@ -109,7 +109,7 @@ def _unreachable(head: Mapping[str, Any], place: str) -> Iterator[Finding]:
 
 
 def _group(group: Mapping[str, Any], place: str) -> Iterator[Finding]:
-    """What hurts in the pods of a group."""
+    """Look over the pods of a group."""
     for name, value in (group.get("rayStartParams") or {}).items():
         if not isinstance(value, str):
             problem = f"{value!r} is no text, which KubeRay's API asks for"

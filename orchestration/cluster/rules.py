@@ -189,7 +189,7 @@ def images_without_posegen(cluster: Cluster) -> Iterator[Finding]:
 
 
 def find_in_image(place: str, image: str) -> Iterator[Finding]:
-    """What is wrong with the name of an image: no version, or another one of Ray."""
+    """Find fault with the name of an image: no version, or another one of Ray."""
     ray = version("ray")
     name = re.sub(r":[^/:]*$", "", image)
     release = re.match(r":(\d+\.\d+\.\d+)(?:$|-)", image.removeprefix(name))
