@@ -8,10 +8,11 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from search_spaces.space import Space
 
 SPACE = Space(
-    summary="guidance, width and the weights of velocities of motion diffusion",
+    summary="guidance, width, blending and the weights of velocities of motion diffusion",
     stage="motion_diffusion",
     parameters={
         "motion_diffusion.guidance": FloatDistribution(1.0, 3.0),
+        "motion_diffusion.blend": FloatDistribution(0.0, 0.8),
         "motion_diffusion.width": IntDistribution(256, 1024, step=256),
         "motion_diffusion.lambda_velocity": FloatDistribution(1e-3, 1.0, log=True),
         "motion_diffusion.lambda_contact": FloatDistribution(1e-2, 10.0, log=True),

@@ -81,13 +81,15 @@ def _convert(
     that no file gives any more are deleted.
 
     Args:
-        paths: Files, or folders of them; then OUT, a folder of a dataset, or a file for one motion, .npz, .bvh or .glb.
+        paths: Files, or folders of them; then OUT, a folder of a dataset, or a file for one motion: .npz, .bvh, .glb,
+            or .npy for HumanML3D's 263 features.
         name: Name of the motion to write to a file, where there are several.
 
     Examples:
         posegen motion convert captured motions --pattern '*_{action}_{person}_*' --rate 25
         posegen motion convert kick.bvh kick.npz
         posegen motion convert kick.npz kick.glb
+        posegen motion convert kick.npz kick.npy
     """
     from orchestration.data.motion_conversion import MOTION_FILES, convert_motions, convert_one
 

@@ -335,7 +335,8 @@ def _print_table(lines: Sequence[tuple[str, ...]], names: int) -> None:
 def _print_videos(made: GeneratedVideos, out: Path) -> None:
     videos = made.videos[0] if len(made.videos) == 1 else f"{len(made.videos)} videos in the folder {out}"
     sheets = f"a contact sheet in {made.sheets[0]}" if len(made.sheets) == 1 else f"{len(made.sheets)} contact sheets"
-    console.print(f"{made.num_frames} frames in {videos}, {sheets}", markup=False)
+    pages = f", a page in {made.pages[0]}" if len(made.pages) == 1 else f", {len(made.pages)} pages" * bool(made.pages)
+    console.print(f"{made.num_frames} frames in {videos}, {sheets}{pages}", markup=False)
     for region, note in made.colors.items():
         console.print(f"{region}: {note}", markup=False)
     for note in made.notes:

@@ -1,4 +1,4 @@
-"""Converts files of motions: to a dataset of motions, or one motion to ``.npz`` or BVH."""
+"""Converts files of motions: to a dataset of motions, or one motion to a file."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, Spl
 from posegen.datasets.motion_formats import FORMATS
 from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motion_formats.gltf import write_glb
+from posegen.datasets.motion_formats.humanml3d import write_humanml3d
 from posegen.datasets.motions import MotionDatasetInfo, MotionEntry
 from posegen.errors import ConfigError, MotionError, PosegenError
 from posegen.io.output_files import KEEP_FILES, OverwriteSettings
@@ -193,7 +194,7 @@ def _try_to_edit(found: FoundMotion, settings: EditSettings) -> EditedMotion | s
         return reason_of(error)
 
 
-_WRITERS = {".npz": write_motion, ".bvh": write_bvh, ".glb": write_glb}
+_WRITERS = {".npz": write_motion, ".bvh": write_bvh, ".glb": write_glb, ".npy": write_humanml3d}
 MOTION_FILES = tuple(_WRITERS)
 """Endings of files with one motion that can be written."""
 
@@ -206,7 +207,7 @@ def convert_one(
     edits: EditSettings,
     writing: OverwriteSettings = KEEP_FILES,
 ) -> tuple[Motion, Edited]:
-    """Convert one motion to ``.npz``, ``.bvh`` or ``.glb``, as the ending says.
+    """Convert one motion to ``.npz``, ``.bvh``, ``.glb`` or ``.npy`` (HumanML3D's features), as the ending says.
 
     Args:
         paths: Where it is.
@@ -229,7 +230,7 @@ def convert_one(
             f"say --name (such as {names}), or a folder for all"
         )
     write = _WRITERS[out.suffix]
-    if write is not write_motion and not edits.rotations:
+    if write in (write_bvh, write_glb) and not edits.rotations:
         raise MotionError(f"a {out.suffix} file has rotations: leave --no-rotations out")
     writing.require_writable([out], paths, [Path(file) for file in chosen[0].motion.files])
     edited = Edited()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import json
 import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -55,7 +59,9 @@ def _make_head() -> np.ndarray:
 _HEAD = _make_head()
 
 
-def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[str] = (), title: str = "") -> Path:
+def write_motion_page(
+    path: Path, motions: Sequence[Motion], captions: Sequence[str] = (), title: str = "", video: str = ""
+) -> Path:
     """Write a page on which motions play beside each other, and can be turned and zoomed.
 
     They begin to play by themselves. The page needs no network and no server. It takes 5 MB for plotly.js, and 2.5 kB
@@ -68,6 +74,7 @@ def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[
         motions: The motions, from left to right.
         captions: One for each, or none at all.
         title: Title of the page.
+        video: Video of the motion, relative to the page: it plays beside it, over and over, and leads it.
 
     Raises:
         PosegenError: There are no motions, or captions are not one each.
@@ -75,10 +82,29 @@ def write_motion_page(path: Path, motions: Sequence[Motion], captions: Sequence[
     captions = require_captions(motions, captions)
     figure = make_motion_figure(motions, captions).update_layout(title=title)
     path.parent.mkdir(parents=True, exist_ok=True)
-    page = figure.to_html(include_plotlyjs=True, animation_opts=_play(motions), default_height="100vh")
-    page = page.replace("<body>", '<body style="margin: 0; overflow: hidden">')
+    if video:
+        page = _page_with_video(figure, title, video)
+    else:
+        page = figure.to_html(include_plotlyjs=True, animation_opts=_play(motions), default_height="100vh")
+        page = page.replace("<body>", '<body style="margin: 0; overflow: hidden">')
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _page_with_video(figure: Any, title: str, video: str) -> str:
+    """Return a page of a figure and a video, whose time is the figure's: one clock, and one button."""
+    figure.layout.updatemenus = figure.layout.sliders = None
+    figure.update_layout(title="", margin={"l": 0, "r": 0, "t": 0, "b": 0})
+    plot = figure.to_html(
+        include_plotlyjs=True,
+        full_html=False,
+        auto_play=False,
+        config={"responsive": True},
+        default_height="100%",
+        div_id="motion",
+    )
+    names = json.dumps([frame.name for frame in figure.frames])
+    return _VIDEO_PAGE.substitute(title=html.escape(title), video=quote(video), plot=plot, names=names)
 
 
 def make_motion_figure(motions: Sequence[Motion], captions: Sequence[str]) -> Any:
@@ -230,5 +256,34 @@ def _slider(names: Sequence[str]) -> dict[str, Any]:
     steps = [{"label": name, "method": "animate", "args": [[name], _AT_ONCE]} for name in names]
     return {"steps": steps, "x": 0.2, "len": 0.78, "pad": {"t": 10, "b": 20}, "currentvalue": {"suffix": " s"}}
 
+
+_VIDEO_PAGE = Template("""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>$title</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { margin: 0; height: 100vh; display: grid; grid-template: 100% / 3fr 2fr; font-family: sans-serif; }
+#plot { min-width: 0; overflow: hidden; }
+#plot > div { height: 100%; }
+figure { min-width: 0; margin: 0; display: flex; flex-direction: column; }
+video { flex: 1; min-height: 0; width: 100%; object-fit: contain; background: #f0f0f0; }
+figcaption { padding: .5rem 1rem; }
+@media (max-width: 45rem) { body { grid-template: 50% 50% / 100%; } }
+</style></head><body>
+<div id="plot">$plot</div>
+<figure><video src="$video" autoplay loop muted playsinline controls></video><figcaption>$title</figcaption></figure>
+<script>
+const video = document.querySelector("video"), plot = document.getElementById("motion"), names = $names;
+let shown = "";
+function follow() {
+  const name = names.findLast(one => parseFloat(one) <= video.currentTime + 1e-3);
+  if (name && name !== shown) {
+    shown = name;
+    Plotly.animate(plot, [name], {mode: "immediate", frame: {duration: 0, redraw: true}, transition: {duration: 0}});
+  }
+  requestAnimationFrame(follow);
+}
+addEventListener("load", () => { Plotly.Plots.resize(plot); follow(); });
+</script></body></html>
+""")
 
 _AT_ONCE = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}

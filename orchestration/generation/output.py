@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from orchestration.generation.motion_page import write_motion_page
 from posegen.errors import ConfigError
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.option_use import RUN, used_with
@@ -48,9 +49,10 @@ class OutputSettings(OverwriteSettings):
         if num_videos > 1 and self.out.suffix:
             raise ConfigError(f"{num_videos} videos are written to a folder, got {self.out.name!r}")
 
-    def require_videos(self, videos: Sequence[Path], *inputs: object) -> None:
-        """Raise ConfigError where a video, or its contact sheet, cannot be written or would replace another file."""
-        self.require_writable([*videos, *map(sheet_path, videos)], *inputs)
+    def require_videos(self, videos: Sequence[Path], *inputs: object, pages: bool = False) -> None:
+        """Raise ConfigError where a video, its contact sheet or its page cannot be written or would replace a file."""
+        with_pages = [page_path(video) for video in videos if pages]
+        self.require_writable([*videos, *map(sheet_path, videos), *with_pages], *inputs)
 
     def path(self, name: str) -> Path:
         """Return the path of a video: `out` itself where it is a file, otherwise ``NAME.mp4`` in the folder."""
@@ -84,6 +86,8 @@ class GeneratedVideos:
     """For each garment that was given a colour, a note on it."""
     notes: tuple[str, ...] = ()
     """Changes and guesses made, one line each."""
+    pages: tuple[Path, ...] = ()
+    """Of each video whose motion is shown on a page."""
 
     @classmethod
     def of(
@@ -93,14 +97,28 @@ class GeneratedVideos:
         colors: dict[str, str] | None = None,
         notes: Sequence[str] = (),
     ) -> GeneratedVideos:
-        """List the files of videos that are written."""
+        """Write the pages of videos that are written, and list the files."""
         num_frames = sum(len(video.poses.keypoints) for video in videos)
-        return cls([video.path for video in videos], sheets, num_frames, colors or {}, tuple(notes))
+        pages = write_pages(videos)
+        return cls([video.path for video in videos], sheets, num_frames, colors or {}, tuple(notes), pages)
 
 
 def sheet_path(video: Path) -> Path:
     """Return the path of a video's contact sheet."""
     return video.with_name(f"{video.stem}{SHEET_SUFFIX}")
+
+
+def page_path(video: Path) -> Path:
+    """Return the path of the page beside a video."""
+    return video.with_suffix(".html")
+
+
+def write_pages(videos: Sequence[PlannedVideo]) -> tuple[Path, ...]:
+    """Write the page of each video that has a motion for it: the motion in three dimensions, and the video."""
+    shown = [(video.path, video.poses.motion) for video in videos if video.poses.motion is not None]
+    return tuple(
+        write_motion_page(page_path(path), [motion], title=path.stem, video=path.name) for path, motion in shown
+    )
 
 
 def write_frames(videos: Sequence[PlannedVideo], frames: Iterable[Mapping[int, np.ndarray]]) -> list[list[np.ndarray]]:

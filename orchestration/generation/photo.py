@@ -50,10 +50,10 @@ def animate_photo(
     if colors.num_videos == 1:  # before the work is done; with --sample, what is wrong with it is named first
         output.require_place_for(moves.num_motions if view.poses is None else 1)
     if output.out.suffix:  # before the work is done
-        output.require_videos([output.out], *inputs)
+        output.require_videos([output.out], *inputs, pages=moves.page)
     planned = plan_photo_videos(path, moves, colors, view)
     output.require_place_for(len(planned.videos))
-    output.require_videos([output.path(video.name) for video in planned.videos], *inputs)
+    output.require_videos([output.path(video.name) for video in planned.videos], *inputs, pages=moves.page)
     videos, sheets, done = [], [], count(1)
     total = sum(len(video.poses.keypoints) for video in planned.videos)
     for _, of_movement in groupby(planned.videos, key=lambda video: id(video.movement)):
@@ -73,7 +73,13 @@ def _counted(video: PhotoVideo, on_frame: Callable[[], None]) -> Iterator[dict[i
 
 
 def _poses(video: PhotoVideo, moves: MotionSettings, view: PhotoSettings) -> PoseSequence:
-    movement, figure = video.movement, None
-    if moves.stick_figures and isinstance(movement.source, Motion):
-        figure = MotionRenderer(movement.source, view.height_and_width)
-    return PoseSequence(movement.name, video.poses.keypoints, movement.fps, movement.times, figure)
+    movement = video.movement
+    motion = movement.source if isinstance(movement.source, Motion) else None
+    return PoseSequence(
+        movement.name,
+        video.poses.keypoints,
+        movement.fps,
+        movement.times,
+        figure=MotionRenderer(motion, view.height_and_width) if motion and moves.stick_figures else None,
+        motion=motion if moves.page else None,
+    )

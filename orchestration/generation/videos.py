@@ -79,7 +79,8 @@ def render_recolored(
     """
     videos, count = plan_videos(sequences, codes, output), len(codes.ends)
     firsts = [output.path(poses.name) for poses in sequences]  # whose names the sheets have
-    output.require_videos([*(video.path for video in videos), *firsts], *inputs)
+    pages = any(poses.motion is not None for poses in sequences)
+    output.require_videos([*(video.path for video in videos), *firsts], *inputs, pages=pages)
     strips = [
         strip
         for start in range(0, len(videos), output.batch)

@@ -52,6 +52,8 @@ class MotionSettings:
     hides what the motion does, and otherwise 0."""
     stick_figures: bool = False
     """Show the motion as a stick figure in three dimensions beside the person."""
+    page: bool = False
+    """Write a page beside each video, .html, on which the motion can be turned while the video plays."""
 
     def __post_init__(self) -> None:
         if self._num_sources > 1:

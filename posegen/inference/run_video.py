@@ -18,6 +18,7 @@ from posegen.inference.person import Person, body_with_trunk
 from posegen.inference.pose_fitting import fit_motion, fit_poses
 from posegen.inference.requested_motions import MotionSettings, resolve_motions
 from posegen.io.video_reader import video_rate
+from posegen.motion.motion import Motion
 from posegen.motion.rendering import MotionRenderer
 
 
@@ -47,6 +48,8 @@ class PoseSequence:
     """(T,) seconds, where the frame rate varies."""
     figure: MotionRenderer | None = None
     """The motion that is rendered beside the person, frame by frame."""
+    motion: Motion | None = None
+    """The motion for a page beside the video."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def sequences_of_motions(subject: PersonOfRun, moves: MotionSettings, seed: int)
             fit_motion(motion, body, subject.size).keypoints,
             motion.fps,
             figure=MotionRenderer(motion, subject.size) if moves.stick_figures else None,
+            motion=motion if moves.page else None,
         )
         for name, motion in motions.items()
     ]

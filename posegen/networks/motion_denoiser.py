@@ -88,6 +88,20 @@ class MotionCode(nn.Module):
         weighted = ((codes * self.get_buffer("scale")) @ basis.flatten(1)).unflatten(1, basis.shape[1:])
         return weighted / self.get_buffer("weights")[rows]
 
+    def blend(self, codes: Tensor, action: Tensor, strength: float) -> Tensor:
+        """Draw codes around codes (N, K) of actions (N,): a smoothed bootstrap (Silverman and Young, 1987).
+
+        The difference of two others of the same action is added, so many times, and the action's spread is kept. It is
+        drawn from the codes themselves, with the global generator; a code that is alone stays in place.
+        """
+        count = torch.bincount(action, minlength=len(self.get_buffer("action_mean")))  # (A,)
+        first, order = count.cumsum(0) - count, action.argsort()
+        one, other = (
+            codes[order[first[action] + (torch.rand_like(codes[:, 0]) * count[action]).long()]] for _ in range(2)
+        )
+        mean = self.get_buffer("action_mean")[action]
+        return mean + (codes - mean + strength * (one - other) / 2**0.5) / (1 + strength**2) ** 0.5
+
     def gaussian(self, action: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variances (N, K) of codes of actions: (N,) int64, −1 for any, or (N, A) weights that sum to 1."""
         mean, variance = self.get_buffer("action_mean"), self.get_buffer("action_variance")

@@ -11,6 +11,12 @@ from typing import Any
 import numpy as np
 
 from posegen.datasets.motion_formats.axes import set_upright
+from posegen.datasets.motion_formats.humanml3d import (
+    HUMANML3D_FEATURES,
+    HUMANML3D_FPS,
+    HUMANML3D_JOINTS,
+    joints_of_features,
+)
 from posegen.datasets.motion_formats.source import (
     ImportOptions,
     MotionSource,
@@ -19,6 +25,7 @@ from posegen.datasets.motion_formats.source import (
     check_numbers,
     known_fps,
     put_on_floor,
+    rate_notes,
 )
 from posegen.errors import MotionError
 from posegen.motion.completion import complete_body
@@ -30,8 +37,6 @@ _MOTIONBERT_17: tuple[str, ...] = (
     "pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "spine", "neck_base",
     "nose", "head_top", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
 )  # fmt: skip
-_NUM_FEATURES = 263  # of HumanML3D
-_BODY = 22  # joints of HumanML3D: SMPL's without hands
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class JointLayout:
     """From (T, …) to SMPL-24's joints (T, 24, 3)."""
     up: str = "y"
     """The axis that is up, usually."""
+    fps: float | None = None
+    """Frames a second of all such files, where they are alike."""
 
 
 def _from_smpl_22(joints: np.ndarray) -> np.ndarray:
@@ -55,25 +62,6 @@ def _from_h36m(joints: np.ndarray) -> np.ndarray:
     return smpl_joints(joints[:, [_MOTIONBERT_17.index(name) for name in H36M_17]])
 
 
-def joints_of_features(features: np.ndarray) -> np.ndarray:
-    """Return joints (T, 22, 3) in metres from HumanML3D's features (T, 263) (Guo et al., 2022), y up.
-
-    The first four are the root's turn about y, its steps in its own axes, and its height; then come the places of the
-    other joints in the root's axes.
-    """
-    angle = 2 * np.concatenate([[0], np.cumsum(features[:-1, 0])])  # (T,) the quaternion has half of it
-    cos, sin = np.cos(-angle), np.sin(-angle)
-    turn = np.zeros((len(features), 3, 3))
-    turn[:, 0, 0], turn[:, 0, 2], turn[:, 1, 1], turn[:, 2, 0], turn[:, 2, 2] = cos, sin, 1, -sin, cos
-    steps = np.zeros((len(features), 3))
-    steps[1:, 0], steps[1:, 2] = features[:-1, 1], features[:-1, 2]
-    root = np.cumsum((turn @ steps[..., None])[..., 0], axis=0)
-    others = features[:, 4 : 4 + 3 * (_BODY - 1)].reshape(len(features), -1, 3)
-    others = np.einsum("tij,tkj->tki", turn, others) + root[:, None]
-    root[:, 1] = features[:, 3]
-    return np.concatenate([root[:, None], others], axis=1)
-
-
 def _from_features(features: np.ndarray) -> np.ndarray:
     joints = joints_of_features(features)
     if not 0.3 < np.median(joints[:, 0, 1]) < 1.5:
@@ -82,10 +70,10 @@ def _from_features(features: np.ndarray) -> np.ndarray:
 
 
 JOINT_LAYOUTS: tuple[JointLayout, ...] = (
-    JointLayout("HumanML3D's joints", (_BODY, 3), _from_smpl_22),
+    JointLayout("HumanML3D's joints", (HUMANML3D_JOINTS, 3), _from_smpl_22),
     JointLayout("SMPL's joints: Action2Motion, HumanAct12", (len(SMPL_24), 3), lambda joints: joints, "-y"),
     JointLayout("MotionBERT's joints", (17, 3), _from_h36m, "-y"),
-    JointLayout("HumanML3D's features", (_NUM_FEATURES,), _from_features),
+    JointLayout("HumanML3D's features", (HUMANML3D_FEATURES,), _from_features, fps=HUMANML3D_FPS),
 )
 """Layouts by the shape of an array's entry per frame."""
 
@@ -154,5 +142,6 @@ def _load(path: Path, name: str, layout: JointLayout, options: ImportOptions) ->
     except MotionError as error:
         raise MotionError(f"{place}: {error}") from None
     unit, notes = check_height(joints, options, place)
-    motion = replace(Motion.from_joints(joints * unit, known_fps(options, place)), meta={"source": place}, notes=notes)
+    motion = Motion.from_joints(joints * unit, known_fps(options, place, layout.fps))
+    motion = replace(motion, meta={"source": place}, notes=(*notes, *rate_notes(options, layout.fps)))
     return put_on_floor(set_upright(motion, layout.up, options.up))

@@ -115,6 +115,10 @@ def test_a_motion_becomes_a_gltf_file(run):
     code, out, _ = run("convert m.bvh m.glb")
     assert code == 0 and "122 frames, 25 a second, in m.glb" in out
     assert Path("m.glb").read_bytes()[:4] == b"glTF"
+    code, out, _ = run("convert m.bvh features.npy --no-rotations")
+    assert code == 0 and np.load("features.npy").shape == (96, 263)
+    code, out, _ = run("convert features.npy again.npz")
+    assert code == 0 and "96 frames, 20 a second" in out
     code, _, err = run("convert m.bvh other.glb --no-rotations")
     assert code == 2 and "a .glb file has rotations: leave --no-rotations out" in err
 

@@ -12,7 +12,7 @@ from orchestration.cli import main as cli
 from orchestration.generation.animate import animate
 from orchestration.generation.output import OutputSettings
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
-from posegen.errors import MotionError
+from posegen.errors import ConfigError, MotionError
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.requested_codes import OWN_COLORS, ColorSettings
@@ -87,6 +87,19 @@ def test_stick_figures_stand_beside(animate_person):
     left, right = np.split(frames_of(beside.videos[0]), 2, axis=2)
     assert np.abs(right - frames_of(alone.videos[0])).mean() < 8  # encoded with a neighbour
     assert np.percentile(left, 30) > 230 and (left[1].max(axis=-1) - left[1].min(axis=-1)).max() > 60
+
+
+def test_a_page_shows_the_motion_beside_its_video(animate_person, tmp_path):
+    made = animate_person("many #1", action=("wave", "sit"), frames=3, page=True)
+    assert made.pages == (tmp_path / "many #1" / "wave.html", tmp_path / "many #1" / "sit.html")
+    page = made.pages[0].read_text()
+    assert '<video src="wave.mp4" autoplay loop muted' in page and page.count('"0.08"') >= 2  # frames, and their names
+    drawn = page[page.index('id="motion"') :].split("Plotly.addFrames")[0]
+    assert "updatemenus" not in drawn  # one button: the video's
+    with pytest.raises(ConfigError, match=r"wave\.html"):
+        (tmp_path / "many #1" / "wave.mp4").unlink()
+        (tmp_path / "many #1" / "wave.sheet.png").unlink()
+        animate_person("many #1/wave.mp4", action=("wave",), frames=3, page=True)
 
 
 def test_the_same_seed_makes_the_same_motion_whatever_else_is_made(actor):

@@ -109,3 +109,31 @@ def test_given_numbers_come_out_and_the_rest_stays_near(windows):
     assert not torch.allclose(code.decode(moved)[:, 3], windows[3:6, 3], atol=0.1)  # six directions, four numbers
     kept = CodeConstraint(code, weights, windows[:3])(z)
     torch.testing.assert_close(kept, z, atol=1e-3, rtol=0)
+
+
+def test_blended_codes_lie_around_those_of_their_action_and_keep_its_spread(windows):
+    code = fitted(windows, code_dim=6)
+    codes, actions = code.encode(windows).repeat(50, 1), ACTIONS.repeat(50)
+    torch.manual_seed(3)
+    blended = code.blend(codes, actions, 0.5)
+    for action in (0, 1):
+        own, new = codes[actions == action], blended[actions == action]
+        torch.testing.assert_close(new.mean(dim=0), own.mean(dim=0), atol=0.05, rtol=0)
+        torch.testing.assert_close(new.std(dim=0), own.std(dim=0), atol=0.05, rtol=0.05)
+    far = (blended - codes).norm(dim=1).mean() / (codes - codes[torch.randperm(len(codes))]).norm(dim=1).mean()
+    assert 0.2 < far < 0.5
+    torch.testing.assert_close(code.blend(codes, actions, 0.0), codes)
+
+
+def test_blending_takes_nothing_from_other_actions(windows):
+    code = fitted(windows, code_dim=6)
+    codes = code.encode(windows)[:9]
+    actions = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 1])
+    torch.manual_seed(0)
+    moved = code.blend(codes, actions, 0.5)
+    far = codes.clone()
+    far[:8] += 100
+    torch.manual_seed(0)
+    assert torch.equal(code.blend(far, actions, 0.5)[8], moved[8])
+    mean = code.get_buffer("action_mean")[1]
+    torch.testing.assert_close(moved[8], mean + (codes[8] - mean) / 1.25**0.5)

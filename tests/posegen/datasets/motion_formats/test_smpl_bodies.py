@@ -14,7 +14,7 @@ import torch
 from posegen.datasets.motion_formats import ImportOptions, detect, read
 from posegen.datasets.motion_formats.axes import TO_Y_UP, tell_up
 from posegen.datasets.motion_formats.fields import list_fields
-from posegen.datasets.motion_formats.joint_arrays import joints_of_features
+from posegen.datasets.motion_formats.humanml3d import joints_of_features
 from posegen.datasets.motion_formats.source import CAMERA_TO_WORLD, as_tensor
 from posegen.errors import MotionError
 from posegen.motion import rotations
