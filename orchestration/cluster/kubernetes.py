@@ -134,4 +134,4 @@ def _group(group: Mapping[str, Any], place: str) -> Iterator[Finding]:
 
 
 def _secret(place: str) -> Finding:
-    return Finding("secret", place, "holds a secret, which whoever reads this file then has", "valueFrom: secretKeyRef")
+    return Finding("secret", place, "holds a secret, readable by anyone who can read this file", "valueFrom: secretKeyRef")
