@@ -65,7 +65,7 @@ def _findings(content: Mapping[str, Any], is_job: bool) -> Iterator[Finding]:
         spec, place = spec["rayClusterSpec"], "spec.rayClusterSpec"
     yield from _unknown_fields(spec, _CLUSTER, place)
     if (spec.get("authOptions") or {}).get("mode") != "token":
-        problem = "no token is asked for, so whoever reaches a port of Ray runs code there"
+        problem = "no token is asked for: anyone who can reach a port of Ray can run code there"
         yield Finding("token_mode", f"{place}.authOptions", problem, "mode: token")
     if spec.get("rayVersion") not in (None, version("ray")):
         problem = f"Ray {spec['rayVersion']} is named, and posegen runs with {version('ray')} here"
@@ -134,4 +134,6 @@ def _group(group: Mapping[str, Any], place: str) -> Iterator[Finding]:
 
 
 def _secret(place: str) -> Finding:
-    return Finding("secret", place, "holds a secret, readable by anyone who can read this file", "valueFrom: secretKeyRef")
+    return Finding(
+        "secret", place, "holds a secret, readable by anyone who can read this file", "valueFrom: secretKeyRef"
+    )
