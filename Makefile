@@ -95,7 +95,8 @@ mutants: $(STAMP)
 	$(BIN)/python tests/mutants.py
 
 bench: $(STAMP)
-	for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for name in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do \
+		echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf .venv posegen-demo mlflow.db mlartifacts .mypy_cache .pytest_cache .ruff_cache

@@ -17,10 +17,11 @@ _files = Section("Commands")
 
 @_files.command("check")
 def _check_file(file: Positional[Path]) -> None:
-    """Check a cluster's file before `ray up` spends money on it.
+    """Check a cluster's file before `ray up` or `kubectl apply` spends money on it.
 
     It is searched for missing tokens, open ports and security groups, unnamed storage, secrets and unpinned versions.
-    Each finding names its cure. No cloud is contacted; the rest of the file is validated by `ray up`. Ends with code 0
+    Each finding names its cure. No cloud is contacted; the rest of the file is validated by `ray up`. A RayCluster or
+    RayJob of KubeRay is searched for the same, and for fields that its API does not have. Ends with code 0
     when nothing is found, 1 when something is, and 2 when the file cannot be read.
 
     Args:
@@ -36,7 +37,7 @@ def _check_file(file: Positional[Path]) -> None:
     for finding in checked.findings:
         console.print(f"{file}: {finding}", markup=False)
     for remark in checked.open:
-        console.print(f"to do before ray up: {remark}", markup=False)
+        console.print(f"to do before it starts: {remark}", markup=False)
     if checked.findings:
         sys.exit(_FOUND)
     console.print(f"{file}: nothing found that would hurt", markup=False)

@@ -9,7 +9,7 @@ from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
-from posegen.errors import UsageError
+from posegen.errors import SearchError, UsageError
 from posegen.io.output_files import OverwriteSettings
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
         console.print(f"no trial keeps {' and '.join(settings.constraint)}", markup=False)
     for trial in found.best:
         console.print(f"best: {describe_trial(trial)}; its run: {trial.run}", markup=False)
+    if found.trials and counts["failed"] == len(found.trials):
+        raise SearchError(f"every trial of {found.name} failed, trial 0 because {found.trials[0].reason}")
 
 
 @SEARCH_COMMANDS.command("compare")

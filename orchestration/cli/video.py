@@ -115,7 +115,7 @@ def _animate(
 
     is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))
     if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
-        require_used(PHOTO, source, colors)
+        require_used(PHOTO, source, colors, output)
         with CountProgress(console, "frames") as progress:
             made = animate_photo(
                 Path(run), moves=moves, output=output, colors=colors, view=view, on_frame=progress.update

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from orchestration.cluster.kubernetes import API, check_kubernetes
 from orchestration.cluster.rules import RULES, Cluster, Finding, texts
 from orchestration.cluster.tokens import find_open_places
 from posegen.errors import ClusterError, first_line
@@ -29,13 +30,15 @@ class Checked:
 
 
 def check_cluster_file(path: Path) -> Checked:
-    """Look a cluster file over, without asking any cloud. Folders in it are looked up from the working directory.
+    """Look a file of `ray up` or KubeRay over, and ask no cloud. Its folders are looked up from the working directory.
 
     Raises:
         OSError: The file cannot be read.
         ClusterError: It is no YAML, has tags, or holds something else than a cluster.
     """
     content = read_cluster_file(path)
+    if str(content.get("apiVersion", "")).startswith(API):
+        return Checked(_fold(check_kubernetes(content, str(path))), list(_examples(content)))
     filled = {**_defaults(path, content), **content}
     cluster = parse_partial(Cluster, {**filled, "content": filled}, str(path), ClusterError)
     return Checked(_fold(finding for rule in RULES for finding in rule(cluster)), list(_still_open(cluster, content)))
@@ -110,7 +113,8 @@ def _fold(findings: Iterable[Finding]) -> list[Finding]:
     return [replace(finding, place=", ".join(where)) for finding, where in places.items()]
 
 
-def _still_open(cluster: Cluster, content: dict[str, Any]) -> Iterator[str]:
+def _examples(content: dict[str, Any]) -> Iterator[str]:
+    """The values of the example that are left."""
     seen = set()
     for place, text in texts(content):
         for value in re.findall(r"[^\s'\"=]+", text):
@@ -118,6 +122,10 @@ def _still_open(cluster: Cluster, content: dict[str, Any]) -> Iterator[str]:
             if is_example and value not in seen:  # what stands in `metadata` is used elsewhere
                 seen.add(value)
                 yield f"{place}: {value} is the example's"
+
+
+def _still_open(cluster: Cluster, content: dict[str, Any]) -> Iterator[str]:
+    yield from _examples(content)
     for local in cluster.file_mounts.values():
         if not expand_home(local).exists():
             hint = ": `ray get-auth-token --generate` makes it" if ".ray" in local else ""

@@ -19,6 +19,7 @@ from posegen.io.storage import expand_home
 
 _EVERYWHERE = ("0.0.0.0", "::", "[::]", "*")
 _PIP_OPTIONS_WITH_VALUE = ("-c", "--constraint", "-r", "--requirement", "-i", "--index-url", "--extra-index-url", "-f")
+_INSTALLS = re.compile(r"\bpip3? install\b.*(?:posegen|\s['\"]?\.|-e\s)")
 _SECRETS = (
     r"AKIA[0-9A-Z]{16}",
     r"(?i)(secret_access_key|secret_key|password|passwd|auth_token|api_key|tracking_token)\s*[=:]\s*['\"]?[^\s$'\"]",
@@ -161,25 +162,56 @@ def open_security_groups(cluster: Cluster) -> Iterator[Finding]:
 def secrets_in_the_file(cluster: Cluster) -> Iterator[Finding]:
     """Find secrets: a cluster file is committed, and lies on every head."""
     for place, text in texts(cluster.content):
-        named = f"{place.rpartition('.')[2]}={text}"
-        if not place.startswith("file_mounts.") and any(re.search(secret, named) for secret in _SECRETS):
+        if not place.startswith("file_mounts.") and holds_secret(place, text):
             fix = "an instance profile, or a file outside the checkout in file_mounts"
             yield Finding("secret", place, "holds a secret, readable by anyone who can read this file", fix)
 
 
 def unpinned_images(cluster: Cluster) -> Iterator[Finding]:
     """Find images that change under their names, or have another Ray: such nodes do not understand each other."""
-    ray = version("ray")
     for place, image in _images(cluster):
-        name = re.sub(r":[^/:]*$", "", image)
-        release = re.match(r":(\d+\.\d+\.\d+)(?:$|-)", image.removeprefix(name))
-        if "@sha256:" in image:
+        yield from find_in_image(place, image)
+
+
+def images_without_posegen(cluster: Cluster) -> Iterator[Finding]:
+    """Find images without posegen: a command that is sent to their nodes fails there, with the machines running."""
+    roles = {"head": ("head",), "worker": ("worker",)}
+    for place, image in _images(cluster):
+        if not lacks_posegen(image):
             continue
-        if not release:
-            yield Finding("unpinned", place, f"{image} is another image tomorrow", f"{name}:{ray}-py311-gpu")
-        elif name.endswith("rayproject/ray") and release[1] != ray:
-            problem = f"{image} has Ray {release[1]}, and posegen runs with {ray} here"
-            yield Finding("ray_version", place, problem, image.replace(release[1], ray, 1))
+        key = place.rpartition(".")[2].partition("_")[0]
+        for role in roles.get(key, ("head", "worker")):
+            commands = [*cluster.setup_commands, *getattr(cluster, f"{role}_setup_commands")]
+            commands += [command for node in cluster.available_node_types.values() for command in node.setup_commands]
+            if not any(_INSTALLS.search(command) for command in commands):
+                fix = "an image of docs/cluster/Dockerfile, or pip install of the checkout in setup_commands"
+                yield Finding("image", place, f"{image} has no posegen, and no command installs it", fix)
+                break
+
+
+def find_in_image(place: str, image: str) -> Iterator[Finding]:
+    """Find fault with the name of an image: no version, or another one of Ray."""
+    ray = version("ray")
+    name = re.sub(r":[^/:]*$", "", image)
+    release = re.match(r":(\d+\.\d+\.\d+)(?:$|-)", image.removeprefix(name))
+    if "@sha256:" in image:
+        return
+    if not release:
+        yield Finding("unpinned", place, f"{image} is another image tomorrow", f"{name}:{ray}-py311-gpu")
+    elif name.endswith("rayproject/ray") and release[1] != ray:
+        problem = f"{image} has Ray {release[1]}, and posegen runs with {ray} here"
+        yield Finding("ray_version", place, problem, image.replace(release[1], ray, 1))
+
+
+def lacks_posegen(image: str) -> bool:
+    """Return True for Ray's own images: what others hold, their names do not say."""
+    return "rayproject/ray" in image or not image
+
+
+def holds_secret(place: str, text: str) -> bool:
+    """Return True if a string, at a place in a file, looks like a secret."""
+    named = f"{place.rpartition('.')[2]}={text}"
+    return any(re.search(secret, named) for secret in _SECRETS)
 
 
 def unpinned_packages(cluster: Cluster) -> Iterator[Finding]:
@@ -215,6 +247,7 @@ RULES: Sequence[Callable[[Cluster], Iterable[Finding]]] = (
     open_security_groups,
     secrets_in_the_file,
     unpinned_images,
+    images_without_posegen,
     unpinned_packages,
     missing_constraints,
     nodes_without_storage,

@@ -6,7 +6,6 @@ A clip is all pictures of one person in the same clothes. What is there is not m
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +32,6 @@ from posegen.io.video_reader import read_image
 TITLES: dict[DatasetName, str] = {"deepfashion": "DeepFashion", "market": "Market"}
 
 _VERSION = 1
-_TOGETHER = 32  # clips that a process is given at once: they are small and many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +99,7 @@ def convert_index(
         out: Folder of the dataset.
         dataset: Which one it is.
         settings: How.
-        on_progress: Called after every group of clips.
+        on_progress: Called after every clip.
 
     Raises:
         ArchiveError: The index is missing, damaged or of another dataset.
@@ -117,12 +115,11 @@ def convert_index(
     clips = _plan(usable, source, settings)
     build = ClipBuild(folder)
     todo = [clip for clip in clips if clip["clip_id"] not in build.entries]
-    groups = [todo[start : start + _TOGETHER] for start in range(0, len(todo), _TOGETHER)]
-    rows = [{"group": f"group-{number}", "clips": group} for number, group in enumerate(groups)]
-    work = RowWork((Step(_ClipMaker, (source, folder, settings.size)),), key="group")
-    for result in build.make(rows, work, settings.workers, on_progress):
-        lost = json.loads(result["lost"]) if result.get("lost") else {result["group"]: result["reason"]}
-        rejections += [Rejection(path, reason) for path, reason in lost.items()]
+    pictures = {clip["clip_id"]: clip["images"] for clip in todo}
+    work = RowWork((Step(_ClipMaker, (source, folder, settings.size)),), key="clip_id")
+    for result in build.make(todo, work, settings.workers, on_progress):
+        lost = result.get("lost") or dict.fromkeys(pictures[result["clip_id"]], result.get("reason", ""))
+        rejections += [Rejection(path, reason) for path, reason in lost.items() if reason]
     wanted = {clip["clip_id"] for clip in clips}
     stale = [info for info in build.infos() if info.clip_id not in wanted and Path(info.source).is_relative_to(source)]
     build.delete(info.clip_id for info in stale)
@@ -204,23 +201,18 @@ def _content(images: Sequence[IndexedImage], source: Path) -> str:
 
 
 class _ClipMaker:
-    """Makes one group of clips after the other."""
+    """Makes one clip after the other."""
 
     def __init__(self, source: Path, folder: StorageFolder, size: tuple[int, int]):
         self.source, self.folder, self.size = source, folder, size
 
     def __call__(self, row: Row) -> Row:
-        """Make the clips of a group; what is wrong with pictures is in the result by their paths."""
+        """Make a clip; what is wrong with its pictures is in the result by their paths."""
         lost: dict[str, str] = {}
-        made: list[ClipEntry] = []
-        reason = ""
         try:
-            for clip in row["clips"]:
-                made += self._make(clip, lost)
+            return {"clip_id": row["clip_id"], "entries": encode_entries(self._make(row, lost)), "lost": lost}
         except Exception as error:
-            reason = reason_of(error)
-            lost[row["group"]] = reason
-        return {"group": row["group"], "entries": encode_entries(made), "lost": json.dumps(lost), "reason": reason}
+            return {"clip_id": row["clip_id"], "reason": reason_of(error)}
 
     def _make(self, row: Row, lost: dict[str, str]) -> list[ClipEntry]:
         """Make a clip and return its entry, none where no picture can be read."""

@@ -6,7 +6,7 @@ import base64
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from posegen.evaluation.metric_info import MetricInfo
 from posegen.evaluation.metric_registry import metric_info, objective_metric
 
 _CURVES = 20  # runs whose learning curves are plotted
+_PLOTTED = 500  # runs that are plotted: of 10,000, lines are a blot, and Optuna takes half a minute
 _SHOWN = 3  # runs whose pictures and videos are shown
 _LEAST_RUNS = 4  # with fewer, the importance of parameters cannot be estimated
 _LOG_RATIO = 20.0  # a parameter whose highest value is so many times its lowest is plotted on a log scale
@@ -65,10 +66,14 @@ def write_page(comparison: Comparison, path: Path) -> Path:
 
 
 def plot_comparison(comparison: Comparison) -> list[Plot]:
-    """Make the plots that these runs allow, with Optuna's functions."""
+    """Make the plots that these runs allow, with Optuna's functions; of very many some, but for Pareto fronts."""
     import optuna.visualization as visual
 
-    study = as_study(comparison)
+    some = _thin_out(comparison)
+    share = (
+        "" if some is comparison else f" {len(some.entries):,} of the {len(comparison.entries):,} runs, evenly by rank."
+    )
+    study = as_study(some)
     name = _goal_name(comparison.info.name)
     several = len(comparison.objectives) > 1
     target: dict[str, Any] = {"target_name": name}
@@ -80,21 +85,21 @@ def plot_comparison(comparison: Comparison) -> list[Plot]:
             (
                 "Parallel coordinates",
                 f"Each line is a run; {_shade(comparison)}. Runs that were stopped early have their last values. "
-                "Drag along an axis to select some.",
-                visual.plot_parallel_coordinate(as_study(comparison, with_stopped=True), **target),
+                f"Drag along an axis to select some.{share}",
+                visual.plot_parallel_coordinate(as_study(some, with_stopped=True), **target),
             )
         )
     if comparison.varied and len(study.get_trials(states=[TrialState.COMPLETE])) >= _LEAST_RUNS:
         figures.append(
             (
                 "Importance",
-                "The share of the differences that each parameter explains.",
+                f"The share of the differences that each parameter explains.{share}",
                 visual.plot_param_importances(study, **target),
             )
         )
     if comparison.varied:
         slices = visual.plot_slice(study, **target)
-        figures.append(("Slices", "The metric against each parameter by itself; each dot is a run.", slices))
+        figures.append(("Slices", f"The metric against each parameter by itself; each dot is a run.{share}", slices))
     if several:
         names = [_goal_name(one) for one in comparison.objectives]
         if len(names) <= 3:
@@ -102,7 +107,7 @@ def plot_comparison(comparison: Comparison) -> list[Plot]:
                 (
                     "Pareto front",
                     "No run is better than those on the front in one objective without being worse in another.",
-                    visual.plot_pareto_front(study, target_names=names),
+                    visual.plot_pareto_front(as_study(comparison), target_names=names),
                 )
             )
     curves = _plot_curves(comparison)
@@ -112,6 +117,12 @@ def plot_comparison(comparison: Comparison) -> list[Plot]:
         Plot(title, explanation, figure.to_html(full_html=False, include_plotlyjs=False, default_height="480px"))
         for title, explanation, figure in figures
     ]
+
+
+def _thin_out(comparison: Comparison) -> Comparison:
+    """The comparison, or one of as many of its runs as can be plotted, evenly by rank."""
+    step = math.ceil(len(comparison.entries) / _PLOTTED)
+    return replace(comparison, entries=comparison.entries[::step]) if step > 1 else comparison
 
 
 def as_study(comparison: Comparison, *, with_stopped: bool = False) -> optuna.Study:

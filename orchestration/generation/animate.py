@@ -56,7 +56,7 @@ def animate(
         PosegenError: The run, a motion, an image or a colour cannot be found or does not fit. Nothing is written then.
     """
     output.require_place_for(moves.num_motions * colors.num_videos)
-    synthesizer = load_renderer(run, VideoSynthesizer)
+    synthesizer = load_renderer(run, VideoSynthesizer, precision=output.precision)
     data = open_clips(dataset, synthesizer.size)
     subject = PersonOfRun(data, content, load_person(data, content, colors.garments))
     sequences = sequences_of_motions(subject, moves, colors.seed)

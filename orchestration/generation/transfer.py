@@ -30,6 +30,7 @@ from posegen.io.storage import StorageFolder
 from posegen.motion.editing import first_frames, resample, with_rotations
 from posegen.motion.motion import MAX_FRAMES, Motion, write_motion
 from posegen.motion.rendering import GridLayout, MotionRenderer, render_strips, write_motion_video
+from posegen.networks.device import Precision
 
 _HIGHEST_RATE = 240.0
 
@@ -134,13 +135,15 @@ def transfer(
     output.require_place_for(len(settings.postures) * colors.num_videos)
     if not settings.renderer:
         _require_own_colors(colors, "stick figures have no colours to choose")
+        if output.precision != "fp32":
+            raise ConfigError("stick figures are drawn without a network: leave --precision out")
     _require_outputs(settings, output, colors)
     behavior = load_behavior_generator(run)
     finder = MotionFinder(run, behavior.ground, settings)
     source = behavior.prepare(finder.find(settings.behavior))
     behavior.require_window(source, settings.behavior)
     targets = {name: behavior.prepare(finder.find(posture)) for name, posture in settings.postures.items()}
-    renderer = _open_renderer(settings, colors) if settings.renderer else None
+    renderer = _open_renderer(settings, colors, output.precision) if settings.renderer else None
     transfers = _transfer(behavior, source, targets, settings)
     if renderer is None:
         rendered = _render_stick_figures(transfers, output)
@@ -225,9 +228,9 @@ def _render_stick_figures(transfers: Mapping[str, _Transfer], output: OutputSett
 # ---- People
 
 
-def _open_renderer(settings: TransferSettings, colors: ColorSettings) -> _Renderer:
+def _open_renderer(settings: TransferSettings, colors: ColorSettings, precision: Precision) -> _Renderer:
     """Load the renderer, its dataset and the person. Raises PosegenError where they do not fit."""
-    network = load_renderer(settings.renderer)
+    network = load_renderer(settings.renderer, precision=precision)
     if isinstance(network, PoseTransfer):
         _require_own_colors(colors, f"the stage {network.stage.name} renders the picture's own colours")
     data = open_clips(settings.clips or dataset_of(settings.renderer), network.size)

@@ -56,7 +56,7 @@ def generate(
     Raises:
         PosegenError: The run, a clip, an image or a colour cannot be found or does not fit. Nothing is written then.
     """
-    synthesizer = load_renderer(run, VideoSynthesizer)
+    synthesizer = load_renderer(run, VideoSynthesizer, precision=output.precision)
     data = open_clips(dataset, synthesizer.size)
     subject = PersonOfRun(data, content, load_person(data, content, colors.garments))
     sequences = sequences_of_poses(subject, driving)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,19 +92,33 @@ def _search_everywhere(query: str) -> list[Recorded]:
 def _search_runs(client: Any, experiments: list[str], query: str) -> list[Recorded]:
     runs: list[Recorded] = []
     token = None
-    while True:
-        page = client.search_runs(experiments, query, max_results=_PAGE, page_token=token)
-        runs += [
-            Recorded(
-                run.info.run_id,
-                run.info.run_name,
-                run.info.status,
-                run.data.params,
-                run.data.metrics,
-                run.data.tags,
-            )
-            for run in page
-        ]
-        token = page.token
-        if not token:
-            return runs
+    with _uncollected():
+        while True:
+            page = client.search_runs(experiments, query, max_results=_PAGE, page_token=token)
+            runs += [
+                Recorded(
+                    run.info.run_id,
+                    run.info.run_name,
+                    run.info.status,
+                    run.data.params,
+                    run.data.metrics,
+                    run.data.tags,
+                )
+                for run in page
+            ]
+            token = page.token
+            if not token:
+                return runs
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the collection of cycles, which would go through the hundred objects of each run again and again: three
+    fifths of the time of 10,000 runs."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()

@@ -15,7 +15,7 @@ from posegen.features.feature_map import ContentFeatures, target_regions
 from posegen.features.warp import estimate_affines
 from posegen.inference.person import Person
 from posegen.networks.codebook import Codebook
-from posegen.networks.device import default_device
+from posegen.networks.device import Precision, autocast, default_device, require_precision
 from posegen.perception.layered_frame import LayeredContent
 from posegen.samples import REGIONS, to_image, to_network, to_unit
 from posegen.stages.video_stage import VideoStage
@@ -56,6 +56,10 @@ class VideoSynthesizer:
         stage: The trained networks.
         size: Height and width of the frames that it was trained on.
         device: Where it runs; by default a GPU if there is one.
+        precision: Numbers in the generator. Codes are always found in fp32, which they are compared in.
+
+    Raises:
+        ConfigError: The device has no arithmetic of this precision.
 
     Example:
         >>> synthesizer = load_renderer("runs/video_generator-1", VideoSynthesizer)
@@ -65,8 +69,15 @@ class VideoSynthesizer:
 
     stage_type: ClassVar[type[VideoStage]] = VideoStage
 
-    def __init__(self, stage: VideoStage, size: tuple[int, int], device: torch.device | None = None):
-        self.device = device or default_device()
+    def __init__(
+        self,
+        stage: VideoStage,
+        size: tuple[int, int],
+        device: torch.device | None = None,
+        precision: Precision = "fp32",
+    ):
+        self.device, self.precision = device or default_device(), precision
+        require_precision(precision, self.device)
         self.stage, self.size = stage.to(self.device).eval(), size
 
     def frames(self, person: Person, poses: np.ndarray, z: Tensor | None = None) -> Iterator[np.ndarray]:
@@ -106,7 +117,8 @@ class VideoSynthesizer:
             at_t = [poses[number][t] for number in active]
             z = torch.stack([expanded[number][t] for number in active])  # (N, Z)
             features = self._for_codes(self._warp(conditions, at_t), conditions.own, z)  # (N, F, H, W)
-            images = self.stage.generator(features, previous[active], z, self._regions(at_t))
+            with autocast(self.precision, self.device):
+                images = self.stage.generator(features, previous[active], z, self._regions(at_t)).float()
             previous[active] = images  # (N, 3, H, W)
             yield {number: to_image(image) for number, image in zip(active, images, strict=True)}
 
@@ -127,7 +139,8 @@ class VideoSynthesizer:
         features = torch.stack([self._for_codes(shown, conditions.own, z) for z in codes])  # (N, T, F, H, W)
         count = len(codes)
         regions = self._regions(poses).expand(count, -1, -1, -1, -1)  # (N, T, 2, H, W)
-        return self.stage.roll_out(features, codes, regions, self._start(person, count))
+        with autocast(self.precision, self.device):
+            return self.stage.roll_out(features, codes, regions, self._start(person, count)).float()
 
     @torch.no_grad()
     def encode(self, image: np.ndarray) -> Tensor:

@@ -31,6 +31,7 @@ from posegen.errors import StorageError, first_line
 
 _SCRATCH = re.compile(r"\.(?P<pid>\d+)@(?P<node>.+)\.[0-9a-f]{32}\.")
 _WITH_USER = re.compile(r"\b(?:s3|gs|gcs)://[^/\s@]+@[^/\s?@]+")  # and the bucket
+_OPTIONS = re.compile(r"\?(?:\w+=[^?&]*(?:&\w+=[^?&]*)*)?$")
 _PATIENCE = 5.0  # seconds for an object store's answer
 _SCRATCH_AGE = timedelta(days=1)
 _WITH_KEYS = ("s3", "gs", "gcs")  # elsewhere an @ may stand for something else
@@ -43,26 +44,30 @@ class StorageFolder:
     """A folder anywhere that `pyarrow.fs` reaches: ``data/clips``, ``/mnt/share``, ``s3://bucket/key``.
 
     An address may end in options as pyarrow knows them, ``s3://bucket/key?region=eu-west-1``; folders inside have them
-    too. Key and secret of ``s3://KEY:SECRET@bucket/key`` are kept in memory, for all folders of the bucket: no address
-    that is written or printed has them. Cheap to make and to pickle; nothing is created before something is written.
+    too. All other letters stand for themselves, and so does another question mark; behind a name that looks like
+    options, one more says that it has none. Key and secret of ``s3://KEY:SECRET@bucket/key`` are kept in memory, for
+    all folders of the bucket: no address that is written or printed has them. Cheap to make and to pickle; nothing is
+    created before something is written.
     """
 
     def __init__(self, uri: str | os.PathLike[str] | StorageFolder):
         text = uri.uri if isinstance(uri, StorageFolder) else os.fspath(uri)
         if "://" in text:
-            place, mark, options = text.partition("?")
+            place, options = _divide(text)
             scheme, _, rest = place.partition("://")
             host, mark_of_path, inside = rest.partition("/")
             if scheme in _WITH_KEYS and "@" in host:
                 user, _, host = host.rpartition("@")
                 _users[scheme, host] = user
-            text = f"{scheme}://{host}{mark_of_path}{inside}".rstrip("/") + mark + options
+            text = f"{scheme}://{host}{mark_of_path}{inside}".rstrip("/") + options
         else:
             text = str(expand_home(text).absolute())
         self.uri: str = text
 
     def __truediv__(self, name: str) -> StorageFolder:
         place, options = self._divide()
+        if not self.is_local and not options and _divide(name)[1]:
+            options = "?"
         return StorageFolder(f"{place}/{name}{options}")
 
     def __str__(self) -> str:
@@ -118,7 +123,7 @@ class StorageFolder:
             scheme, host, inside = self._parts()
             user = _users.get((scheme, host), "")
             # The path is no part of what is parsed, so that names may have any letters.
-            filesystem, root = _connect(f"{scheme}://{user and f'{user}@'}{host}/{options}", os.getpid())
+            filesystem, root = _connect(f"{scheme}://{user and f'{user}@'}{host}/{options.rstrip('?')}", os.getpid())
             path = f"{root.rstrip('/')}/{inside}" if inside else root
         return filesystem, f"{path}/{name}" if name else path
 
@@ -223,16 +228,19 @@ class StorageFolder:
 
     def _divide(self) -> tuple[str, str]:
         """The address, or the path, and the options behind it with their question mark."""
-        if self.is_local:
-            return self.uri, ""
-        place, mark, options = self.uri.partition("?")
-        return place, mark + options
+        return (self.uri, "") if self.is_local else _divide(self.uri)
 
     def _parts(self) -> tuple[str, str, str]:
         """Scheme and host of an address, which a local folder has none of, and the path."""
         scheme, _, rest = self._divide()[0].rpartition("://")
         host, _, inside = rest.partition("/")
         return (scheme, host, inside) if scheme else ("", "", self.uri)
+
+
+def _divide(address: str) -> tuple[str, str]:
+    """An address, and the options behind it with their question mark."""
+    options = _OPTIONS.search(address)
+    return (address[: options.start()], options[0]) if options else (address, "")
 
 
 @cache

@@ -35,7 +35,7 @@ class Compositor(nn.Module):
         Args and errors as in `GlobalGenerator.forward`, but the last three channels of the features (N, F, H, W) are
         the picture.
         """
-        drawn = self.generator(features, previous, z, regions)  # (N, 4, H, W)
+        drawn = self.generator(features, previous, z, regions).to(features.dtype)  # (N, 4, H, W)
         opacity = (drawn[:, 3:] + 1) / 2  # (N, 1, H, W)
         if self.keeps:
             opacity = opacity * (1 - features[:, -4:-3]) / 2

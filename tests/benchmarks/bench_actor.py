@@ -1,4 +1,4 @@
-"""ACTOR: a training step against a straightforward one, and generation: ``python tests/benchmarks/bench_actor.py``.
+"""ACTOR: a training step against a straightforward one, and generation: ``python -m tests.benchmarks.bench_actor``.
 
 Straightforward is what the published code does: PyTorch's transformer with its plain attention, frames first, bodies
 posed joint by joint, and AdamW as it comes. Both must give the same losses and weights, in double precision and without
@@ -17,7 +17,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
-from bench_steps import arithmetic, measure
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim import AdamW
@@ -34,6 +33,8 @@ from posegen.stages import Actor
 from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.synthetic.actions import ACTIONS
 from posegen.synthetic.motions import make_subject, perform
+from tests.benchmarks.arithmetic import arithmetic
+from tests.benchmarks.bench_steps import measure
 
 REFERENCE = replace(Actor.presets["reference"], actions=tuple(ACTIONS), fps=25.0)
 TINY = replace(REFERENCE, latent_dim=32, num_layers=2, feedforward_dim=64, dropout=0.0)

@@ -1,4 +1,4 @@
-"""Seconds that several people wait for the page at once: ``python tests/benchmarks/bench_app.py``, or with a number.
+"""Seconds that several people wait for the page at once: ``python -m tests.benchmarks.bench_app``, or with a number.
 
 Each gives a photo, asks for a still of an action and for three more in other colours, and watches a short video.
 """

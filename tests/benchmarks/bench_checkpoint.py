@@ -1,4 +1,4 @@
-"""What checkpoints cost at the paper's size: ``python tests/benchmarks/bench_checkpoint.py``.
+"""What checkpoints cost at the paper's size: ``python -m tests.benchmarks.bench_checkpoint``.
 
 A checkpoint stops the training while its tensors are copied, and a thread writes the copy. Prints both, the share of
 the time that both take together if nothing of the writing were hidden, and the share that the training loses, by the
@@ -13,14 +13,14 @@ import time
 from dataclasses import replace
 
 import torch
-from bench_steps import Case, random_batch
-from straightforward import step_color_encoder, step_video_generator
 
 from orchestration.training.checkpoint_writer import CheckpointWriter
 from orchestration.training.job import TrainSettings
 from posegen.checkpoints.checkpoint import TrainingProgress, checkpoint_bytes
 from posegen.io.storage import StorageFolder
 from posegen.stages import ColorEncoder, VideoGenerator
+from tests.benchmarks.bench_steps import Case, random_batch
+from tests.benchmarks.straightforward import step_color_encoder, step_video_generator
 
 STEPS = 3
 SIZE = (384, 256)

@@ -1,4 +1,4 @@
-"""Frames per second of drawing, and of what is done to frames around it: ``python tests/benchmarks/bench_generate.py``.
+"""Frames per second of drawing, and of what is done to frames around it: ``python -m tests.benchmarks.bench_generate``.
 
 All at the paper's sizes, with weights that were not trained, on one core and in its seconds. The generator's rate of
 arithmetic is printed as a share of what one plain convolution reaches in the same process.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from posegen.errors import WeightsError
+from posegen.errors import ConfigError, WeightsError
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -24,6 +24,7 @@ from posegen.inference.person import Person
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.metrics.temporal import implied_flow, warp_error
+from posegen.networks.device import Precision, autocast, require_precision
 from posegen.networks.restoration import FeatureRestorer
 from posegen.perception.openpose import find_people, load_network
 from posegen.stages import DeformableGAN, VideoGenerator
@@ -60,19 +61,20 @@ def convolution_rate(channels: int = 256) -> float:
 
 
 @torch.inference_mode()
-def bench_generator(stage: VideoGenerator, batch_size: int) -> None:
+def bench_generator(stage: VideoGenerator, batch_size: int, precision: Precision) -> None:
     latent_dim = stage.config.upper_latent_dim + stage.config.lower_latent_dim
     features, previous = torch.randn(batch_size, 4, *SIZE), torch.randn(batch_size, 3, *SIZE)
     z = torch.randn(batch_size, latent_dim)
 
     def draw() -> torch.Tensor:
-        return stage.generator(features, previous, z)
+        with autocast(precision, CPU):
+            return stage.generator(features, previous, z)
 
     work, rate, time_per_batch = flops(draw), convolution_rate(), seconds(draw)
     print(
-        f"generator, batch {batch_size}: {batch_size / time_per_batch:.2f} frames/s, "
+        f"generator, {precision}, batch {batch_size}: {batch_size / time_per_batch:.2f} frames/s, "
         f"{work / batch_size / 1e9:.1f} GFLOP/frame, {work / time_per_batch / 1e9:.0f} GFLOP/s, "
-        f"{100 * work / time_per_batch / rate:.0f} % of the {rate / 1e9:.0f} that a convolution reaches"
+        f"{100 * work / time_per_batch / rate:.0f} % of the {rate / 1e9:.0f} that a convolution in fp32 reaches"
     )
 
 
@@ -120,8 +122,14 @@ def main() -> None:
     torch.manual_seed(0)
     clip = render_action("bruno", "jumping_jacks", NUM_FRAMES, RenderSettings(size=SIZE))
     stage = VideoGenerator(VideoGenerator.presets["paper"]).eval()
-    for batch_size in (1, 4):
-        bench_generator(stage, batch_size)
+    for precision in ("fp32", "bf16"):
+        try:
+            require_precision(precision, CPU)
+        except ConfigError as error:
+            print(f"{precision}: {error}")
+            continue
+        for batch_size in (1, 4):
+            bench_generator(stage, batch_size, precision)
     bench_methods(clip, stage)
     bench_restoration()
     bench_openpose(clip)

@@ -1,4 +1,4 @@
-"""What a GPU makes of both stages at the paper's size, in under 8 minutes: ``python tests/benchmarks/bench_gpu.py``.
+"""What a GPU makes of both stages at the paper's size, in under 8 minutes: ``python -m tests.benchmarks.bench_gpu``.
 
 Prints, for stage I and stage II at 384×256: frames a second, memory, and the share of the GPU's limit for bf16, of
 plain fp32 and of bf16 with channels last and compiled networks; and how far apart the pictures of both are after 200
@@ -16,8 +16,6 @@ from pathlib import Path
 
 import psutil
 import torch
-from arithmetic import arithmetic
-from bench_train import make_dataset
 from torch import Tensor
 
 from orchestration.runtime.worker import prefetch, to_device
@@ -29,6 +27,8 @@ from posegen.samples import Batch, EpochLoader, fixed_batch
 from posegen.stages import ColorEncoder, VideoGenerator
 from posegen.stages.stage import Stage
 from posegen.stages.video_stage import to_unit_range
+from tests.benchmarks.arithmetic import arithmetic
+from tests.benchmarks.bench_train import make_dataset
 
 LIMIT = 790e12  # FLOP/s of bf16 that an H200 was seen to reach
 WARM_UP, MEASURED = 5, 20  # steps

@@ -1,4 +1,4 @@
-"""What the index of a clip dataset saves when it is opened: ``python tests/benchmarks/bench_open_dataset.py``.
+"""What the index of a clip dataset saves when it is opened: ``python -m tests.benchmarks.bench_open_dataset``.
 
 Opens a dataset of many small clips as a training does, up to knowing people, actions, lengths and splits of all clips,
 with its index and without, in turns; prints the times and their ratio, which is what compares between machines.

@@ -1,4 +1,4 @@
-"""Speed of the photo pipeline by size: ``python tests/benchmarks/bench_photo.py``, or with photos.
+"""Speed of the photo pipeline by size: ``python -m tests.benchmarks.bench_photo``, or with photos.
 
 For each size: CPU seconds from a read photo to the first frame, in a warm process, and what takes them; then of a
 frame, beside ten rigid parts of the same person; of a video of five seconds, in this process and in one for each CPU;

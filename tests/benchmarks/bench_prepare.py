@@ -1,4 +1,4 @@
-"""What Ray costs `posegen prepare`, against a bare pool of processes: ``python tests/benchmarks/bench_prepare.py``.
+"""What Ray costs `posegen prepare`, against a bare pool of processes: ``python -m tests.benchmarks.bench_prepare``.
 
 Prints, for both over the same videos and without the start of Ray itself, the frames per second and how busy the
 workers were: the share of their time from start to end that they spent on clips. The same again from an object store

@@ -1,4 +1,4 @@
-"""What a dataset of many clips costs before the first step: ``python tests/benchmarks/bench_scale.py``.
+"""What a dataset of many clips costs before the first step: ``python -m tests.benchmarks.bench_scale``.
 
 Opens, splits and plans a dataset of 20,000 clips and a million frames in a process that may have 1,024 files open, and
 plans an epoch of both stages. The clips are links to one file, with an index: nothing of this opens a clip. Compared

@@ -1,7 +1,7 @@
 """What early stopping and TPE are worth: error found against epochs trained, over many seeds.
 
 The searches are replayed on learning curves of real runs: the tiny video generator at 90 settings, its error on
-held-out clips after each of nine short epochs. ``python tests/benchmarks/bench_search.py --record DATASET RUNS`` makes
+held-out clips after each of nine short epochs. ``python -m tests.benchmarks.bench_search --record DATASET RUNS`` makes
 that recording, with the encoders of ``RUNS``, in some 20 minutes, and goes on with one that was stopped.
 """
 

@@ -1,4 +1,4 @@
-"""Training steps of both stages against straightforward ones: ``python tests/benchmarks/bench_steps.py``.
+"""Training steps of both stages against straightforward ones: ``python -m tests.benchmarks.bench_steps``.
 
 Prints the ratio of their times in turns on one core, that of their arithmetic, and where the time goes. Both must
 give the same losses and weights, in double precision: in single precision Adam makes a full step of the rounding
@@ -18,14 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from arithmetic import arithmetic
-from straightforward import plain_adam, step_color_encoder, step_video_generator
 from torch.profiler import ProfilerActivity, profile
 
 from posegen.samples import Batch
 from posegen.stages import ColorEncoder, VideoGenerator
 from posegen.stages.optimization import Losses
 from posegen.stages.stage import Stage
+from tests.benchmarks.arithmetic import arithmetic
+from tests.benchmarks.straightforward import plain_adam, step_color_encoder, step_video_generator
 
 ROUNDS = 5
 KINDS = {  # of operations, by the names that the profiler has for them

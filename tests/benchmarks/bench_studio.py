@@ -1,4 +1,4 @@
-"""Frames per second that one core renders, with all labels: ``python tests/benchmarks/bench_studio.py``."""
+"""Frames per second that one core renders, with all labels: ``python -m tests.benchmarks.bench_studio``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CPU and time of small operations in one thread and in several: ``python tests/benchmarks/bench_threads.py``.
+"""CPU and time of small operations in one thread and in several: ``python -m tests.benchmarks.bench_threads``.
 
 Rotations of motions are found as `posegen motion convert` does. On a busy machine several threads take ten times the
 CPU; processes of one thread each take as much as one.

@@ -1,6 +1,7 @@
 """What training costs beside its steps: loading samples at the paper's size, and running under Ray Train.
 
-Run it with ``make bench``; it prints ratios, which hold on any machine, and takes some minutes.
+Run it with ``python -m tests.benchmarks.bench_train``; it prints ratios, which hold on any machine, and takes some
+minutes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a search costs beside the training of its trials: ``python tests/benchmarks/bench_tune.py``.
+"""What a search costs beside the training of its trials: ``python -m tests.benchmarks.bench_tune``.
 
 A trial against `train` with the same settings and as many workers, from the end of the first epoch to the end of the
 last, so without the start of processes, which is printed apart. It takes some minutes.
@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import mlflow
-from bench_train import make_dataset
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -25,6 +24,7 @@ from orchestration.training.job import TrainSettings
 from orchestration.training.train import train
 from posegen.io.storage import StorageFolder
 from posegen.samples import REGIONS
+from tests.benchmarks.bench_train import make_dataset
 
 NUM_EPOCHS = 6
 SETTINGS = TuneSettings(

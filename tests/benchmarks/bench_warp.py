@@ -1,4 +1,4 @@
-"""Speed of feature maps at the paper's size, against plain loops: ``python tests/benchmarks/bench_warp.py``."""
+"""Speed of feature maps at the paper's size, against plain loops: ``python -m tests.benchmarks.bench_warp``."""
 
 from __future__ import annotations
 

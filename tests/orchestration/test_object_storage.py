@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder, without_user
 from posegen.samples import EpochLoader
 from posegen.stages import ColorEncoder, VideoGenerator
+from posegen.synthetic.studio import truth_path
 from tests.support.narrow import CONFIG, QUIET
 from tests.support.object_store import ObjectStore, serve_objects
 
@@ -260,6 +262,33 @@ def test_videos_of_a_store_become_the_clips_of_a_folder(bucket, studio_videos, d
         assert ", 0 new, 2 rejected" in run(command, capsys)
     videos.delete("ada/bow.mp4")
     assert ", 0 new, 1 removed" in run(command, capsys)
+
+
+LETTERS = ("who?", "a?b=c", "#1 100%", "%3F", "ä + ö, it's (not) [so] & so")
+"""Names in which an address has letters with a meaning, or others that HTTP writes otherwise."""
+
+
+def test_keys_may_have_any_letters(bucket, studio_videos, tmp_path, capsys):
+    """As in a local folder: what is found is the same, and is not made again."""
+    local, videos = tmp_path / "local", bucket / "v?deos"
+    given = sorted(Path(studio_videos).glob("*/*.mp4"))
+    for video, person, letters in zip(given, LETTERS, reversed(LETTERS), strict=True):
+        (local / person).mkdir(parents=True)
+        shutil.copy(video, local / person / f"{letters}.mp4")
+        shutil.copy(truth_path(video), truth_path(local / person / f"{letters}.mp4"))
+    videos.upload(local)
+    found = {}
+    for source, data in ((local, tmp_path / "data"), (videos, bucket / "d#ta 100%?")):
+        command = ["prepare", str(source), str(data), *TRUTH.split(), "--workers", "0"]
+        cli.main(command)
+        assert f", {len(LETTERS)} new" in capsys.readouterr().out
+        cli.main(command)
+        assert ", 0 new" in capsys.readouterr().out
+        clips = ClipDataset(str(data)).clips
+        found[str(source)] = {(clip.info.person, clip.info.action, len(clip.read().images)) for clip in clips}
+        assert all(StorageFolder(source).contains(clip.info.source) for clip in clips)
+    of_folder, of_store = found.values()
+    assert of_folder == of_store and {person for person, *_ in of_store} == set(LETTERS)
 
 
 def write_gif(path: Path) -> None:

@@ -18,7 +18,7 @@ from orchestration.cluster.rules import RULES
 from posegen.errors import ClusterError
 
 ROOT = Path(__file__).resolve().parents[3]
-AWS, LOCAL = "cluster.yaml", "docs/cluster-local.yaml"
+AWS, LOCAL, KUBERAY = "cluster.yaml", "docs/cluster-local.yaml", "docs/cluster/raycluster.yaml"
 Config = dict[str, Any]
 
 
@@ -123,6 +123,7 @@ CASES = [
     ("secret", replace_in("setup_commands", "sudo", "export RAY_AUTH_TOKEN=abc; sudo"), "^setup_commands"),
     ("unpinned", set_key("docker", "worker_image", value="rayproject/ray:latest-gpu"), "ray:2.60.0-py311-gpu$"),
     ("unpinned", set_key("docker", "head_image", value="rayproject/ray"), "^docker.head_image"),
+    ("image", set_key("setup_commands", value=[]), "has no posegen, and no command installs it"),
     ("unpinned", set_key("docker", "head_image", value="host:5000/rayproject/ray"), "host:5000/rayproject/ray:2.60.0"),
     (
         "unpinned",
@@ -178,7 +179,7 @@ def test_the_token_may_lie_elsewhere(found):
 def test_what_a_file_leaves_to_ray_is_looked_at_too(found):
     """Ray's own commands install a nightly build and open the dashboard."""
     lines = found(lambda config: [config.pop(key) for key in ("setup_commands", "head_start_ray_commands")])
-    assert {"open_port", "unpinned"} == set(lines) and "ray-wheels" in lines["unpinned"]
+    assert {"open_port", "unpinned", "image"} == set(lines) and "ray-wheels" in lines["unpinned"]
 
 
 def test_constraints_that_do_not_exist(checkout, found):
@@ -199,7 +200,7 @@ def test_what_is_left_to_fill_in_is_said(file, capsys):
     cli.main(["cluster", "check", file])
     out = capsys.readouterr().out
     assert f"{file}: nothing found that would hurt" in out and "~/.ray" not in out
-    todo = [line for line in out.splitlines() if line.startswith("to do before ray up: ")]
+    todo = [line for line in out.splitlines() if line.startswith("to do before it starts: ")]
     assert len(todo) >= 5 and all("is the example's" in line for line in todo)
 
 
@@ -220,7 +221,7 @@ def places(value: object, place: tuple = ()) -> Iterator[tuple]:
         yield from places(inner, (*place, key))
 
 
-@pytest.mark.parametrize("file", [AWS, LOCAL])
+@pytest.mark.parametrize("file", [AWS, LOCAL, KUBERAY])
 @pytest.mark.parametrize("odd", [None, 3, [3], {"a": 3}], ids=str)
 def test_no_value_whatever_makes_it_stumble(file, odd):
     """It answers, in lines, or the file is not a cluster's."""

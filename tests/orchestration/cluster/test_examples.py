@@ -29,13 +29,16 @@ def test_the_cluster_on_google_cloud_is_checked():
 
 
 @pytest.mark.parametrize("name", ["raycluster.yaml", "rayjob.yaml"])
-def test_kubernetes_files_ask_for_a_token_and_show_no_dashboard(name):
+def test_kubernetes_files_ask_for_a_token(name):
     content = yaml.safe_load((FILES / name).read_text())
     spec = content["spec"].get("rayClusterSpec", content["spec"])
     assert content["apiVersion"] == "ray.io/v1" and content["kind"] in ("RayCluster", "RayJob")
     assert spec["authOptions"] == {"mode": "token"} and spec["rayVersion"] == RAY
     head = spec["headGroupSpec"]["rayStartParams"]
-    assert head["num-cpus"] == "0" and head["dashboard-host"] == "127.0.0.1"
+    # A job is submitted from a pod of its own.
+    assert head["num-cpus"] == "0" and head["dashboard-host"] == ("0.0.0.0" if "job" in name else "127.0.0.1")
+    checked = check_cluster_file(FILES / name)
+    assert not checked.findings and any("EXAMPLE-REGISTRY" in line for line in checked.open)
     for group in pods(content):
         [container] = group["template"]["spec"]["containers"]
         assert re.fullmatch(r"EXAMPLE-REGISTRY/posegen:[\d.]+-(cpu|gpu)", container["image"])

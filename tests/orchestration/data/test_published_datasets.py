@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from orchestration.cli import main as cli
+from orchestration.data import vunet_clips
+from orchestration.data.vunet_clips import IndexSettings, convert_index
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.motions import MotionDataset
 from posegen.datasets.published.h36m_names import CAMERAS, POSES, VIDEOS, Take
@@ -382,6 +384,25 @@ def test_two_indexes_share_a_dataset_and_keep_their_splits(tmp_path, capsys):
         "train": ["id00000000"],
         "test": ["id00000001", "id00000002", "id00000003"],
     }
+
+
+def test_a_clip_that_fails_costs_its_own_pictures(tmp_path, monkeypatch):
+    names = [f"img/id_0000000{item}/01_{view}_x.jpg" for item in (1, 2, 3) for view in (1, 2)]
+    write_index(tmp_path / "fashion", names, (128, 128), OPENPOSE_18, [True] * 6)
+
+    def write(folder, clip, original=vunet_clips.write_clip):
+        if clip.info.person == "id00000002":
+            raise OSError(5, "Input/output error")
+        return original(folder, clip)
+
+    monkeypatch.setattr(vunet_clips, "write_clip", write)
+    settings = IndexSettings(size=(64, 64), workers=0)
+    made = convert_index(tmp_path / "fashion", tmp_path / "clips", "deepfashion", settings)
+    assert {info.person for info in made.clips} == {"id00000001", "id00000003"} and made.num_new == 2
+    assert {rejection.source for rejection in made.rejections} == set(names[2:4])
+    assert "Input/output error" in made.rejections[0].reason
+    monkeypatch.undo()
+    assert convert_index(tmp_path / "fashion", tmp_path / "clips", "deepfashion", settings).num_new == 1
 
 
 def test_market_is_widened_to_squares(tmp_path, capsys):

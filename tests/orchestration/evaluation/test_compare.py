@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from orchestration.cli import main as cli
+from orchestration.evaluation import compare_page
 from orchestration.evaluation.compare import compare_runs
-from orchestration.evaluation.compare_page import as_study, write_page
+from orchestration.evaluation.compare_page import as_study, plot_comparison, write_page
 from orchestration.tracking.mirror import sync
 from orchestration.tracking.queries import find_runs
 from posegen.errors import TrackingError
@@ -85,6 +88,33 @@ def test_the_command_prints_a_table_and_writes_the_page(store, capsys):
     assert "Parallel coordinates" in page and "Importance" in page and "Learning curves" in page
     assert page.count('<img src="data:image/png;base64') == 3
     assert not re.search(r'src="https?:|<link', page)
+
+
+def test_of_very_many_runs_some_are_plotted(store, monkeypatch):
+    found = compare_runs(["weights"])
+    plots = {plot.title: plot.explanation for plot in plot_comparison(found)}
+    assert not any("evenly by rank" in explanation for explanation in plots.values())
+    monkeypatch.setattr(compare_page, "_PLOTTED", 4)
+    studies = []
+    monkeypatch.setattr(
+        compare_page, "as_study", lambda *args, **kw: studies.append(as_study(*args, **kw)) or studies[-1]
+    )
+    thinned = {plot.title: plot.explanation for plot in plot_comparison(found)}
+    assert max(len(study.trials) for study in studies) == 4
+    assert thinned["Slices"] == plots["Slices"] + " 4 of the 7 runs, evenly by rank."
+
+
+def test_cycles_are_not_collected_while_runs_are_read(store, monkeypatch):
+    """The collector would go through all objects of MLflow's answer again and again."""
+    seen = []
+
+    def search(self, *args, original=MlflowClient.search_runs, **kw):
+        seen.append(gc.isenabled())
+        return original(self, *args, **kw)
+
+    monkeypatch.setattr(MlflowClient, "search_runs", search)
+    find_runs("posegen-search")
+    assert seen and not any(seen) and gc.isenabled()
 
 
 MEASURED = {

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import psutil
 import pytest
+
+from tests.support.ray_cluster import start_cluster
 
 TRIALS = 4
 COMMAND = (
@@ -61,9 +63,10 @@ def in_the_middle(name: str, trial: int, place: Path) -> Callable[[], bool]:
     return lambda: (place / f"runs/{name}/trial-{trial:04d}/checkpoints/epoch-0001").exists()
 
 
-def processes(words: str) -> list[psutil.Process]:
-    """Those whose command line has these words."""
-    return [p for p in psutil.process_iter(["cmdline"]) if words in " ".join(p.info["cmdline"] or [])]
+def processes_of(search: subprocess.Popen[bytes], words: str) -> list[psutil.Process]:
+    """Those of a search, and of the Ray that it started, whose command line has these words."""
+    family = psutil.Process(search.pid).children(recursive=True)
+    return [process for process in family if words in " ".join(process.cmdline())]
 
 
 def kill(process: psutil.Process | subprocess.Popen[bytes]) -> None:
@@ -83,22 +86,6 @@ def calm(dataset, place) -> list[tuple[object, ...]]:
     found = outcome("calm", place)
     assert len(found) == TRIALS and {state for _, state, *_ in found} <= {"COMPLETE", "PRUNED"}
     return found
-
-
-@pytest.fixture
-def cluster(monkeypatch) -> Iterator[dict[str, str]]:
-    """A Ray of a head, which runs nothing, and a node of two CPUs."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    address = "127.0.0.1:6399"
-    head = "start --head --port=6399 --num-cpus=0 --node-ip-address=127.0.0.1 --dashboard-port=8299"
-    subprocess.run([BIN / "ray", *head.split()], check=True, capture_output=True)
-    add_node(address)
-    yield {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "disabled"}
-    subprocess.run([BIN / "ray", "stop", "--force"], check=True, capture_output=True)
-
-
-def add_node(address: str) -> None:
-    subprocess.run([BIN / "ray", "start", f"--address={address}", "--num-cpus=2"], check=True, capture_output=True)
 
 
 @pytest.mark.slow
@@ -121,7 +108,7 @@ def test_processes_of_a_trial_are_killed(calm, dataset, place):
     process = start("trial", dataset, place)
     for trial, kind in ((0, "ray::ImplicitFunc"), (1, "ray::RayTrainWorker")):
         wait_for(in_the_middle("trial", trial, place), f"trial {trial}")
-        victims = processes(kind)
+        victims = processes_of(process, kind)
         assert victims
         kill(victims[0])
     assert process.wait(PATIENCE) == 0, (place / "trial.log").read_text()
@@ -131,12 +118,13 @@ def test_processes_of_a_trial_are_killed(calm, dataset, place):
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(1800)
-def test_a_node_is_killed(calm, dataset, place, cluster):
+def test_a_node_is_killed(calm, dataset, place, tmp_path):
     """The node on which everything runs but the driver; another one comes in its place."""
-    process = start("node", dataset, place, **cluster)
-    wait_for(in_the_middle("node", 1, place), "trial 1")
-    _, node = sorted(processes("raylet/raylet"), key=lambda p: p.create_time())
-    kill(node)
-    add_node(cluster["RAY_ADDRESS"])
-    assert process.wait(PATIENCE) == 0, (place / "node.log").read_text()
+    with start_cluster(tmp_path) as cluster:
+        node = cluster.add_node(cpus=2)
+        process = start("node", dataset, place, **cluster.environment)
+        wait_for(in_the_middle("node", 1, place), "trial 1")
+        cluster.kill_node(node)
+        cluster.add_node(cpus=2)
+        assert process.wait(PATIENCE) == 0, (place / "node.log").read_text()
     assert outcome("node", place) == calm

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from posegen.color.lab import rgb_to_lab
+from posegen.errors import ConfigError
 from posegen.inference.person import Person, worn_color
 from posegen.inference.video_synthesizer import VideoSynthesizer, interpolate_codes
 from posegen.metrics.color import mean_ab, mean_change, share_of_way
 from posegen.perception.layered_frame import LayeredContent
+from posegen.samples import to_image
 from posegen.stages import VideoGenerator
 from posegen.synthetic.studio import RenderSettings, render_action
 
@@ -54,6 +56,25 @@ def test_frames_come_one_by_one(synthesizer, content, clip):
     np.testing.assert_array_equal(
         render(synthesizer, content, clip.keypoints[:2]), render(synthesizer, content, clip.keypoints)[:2]
     )
+
+
+def test_bf16_draws_nearly_the_same(synthesizer, content, clip, monkeypatch):
+    monkeypatch.setattr("posegen.networks.device._cpu_has_bf16", lambda: True)  # slow where it lacks it, but right
+    half = VideoSynthesizer(synthesizer.stage, SIZE, torch.device("cpu"), "bf16")
+    z = synthesizer.encode(content.image)
+    assert torch.equal(half.encode(content.image), z)
+    whole, rounded = render(synthesizer, content, clip.keypoints), render(half, content, clip.keypoints)
+    difference = np.abs(whole.astype(int) - rounded)
+    assert 0 < difference.mean() < 2
+    rolled = half.roll_out(content, clip.keypoints, z[None])
+    assert rolled.dtype == torch.float32
+    np.testing.assert_array_equal(rounded, np.stack([to_image(image) for image in rolled[0]]))
+
+
+def test_bf16_is_refused_where_the_processor_lacks_it(synthesizer, monkeypatch):
+    monkeypatch.setattr("posegen.networks.device._cpu_has_bf16", lambda: False)
+    with pytest.raises(ConfigError, match="no bf16 arithmetic"):
+        VideoSynthesizer(synthesizer.stage, SIZE, torch.device("cpu"), "bf16")
 
 
 def test_a_code_for_every_frame(synthesizer, content, clip):

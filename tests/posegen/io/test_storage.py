@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -75,3 +76,18 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 def age(path: Path, hours: float) -> None:
     then = path.stat().st_mtime - 3600 * hours
     os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize("options", ["", "?region=eu-west-1&scheme=http"])
+@pytest.mark.parametrize(
+    "name", ["who?.mp4", "who?", "who??", "a?b=c.mp4", "a?b=c&d=e", "a?b?c=d", "100%.mp4", "%3F", "a#b", "a+b c", "ä"]
+)
+def test_every_letter_of_a_key_stands_for_itself(name, options, monkeypatch):
+    monkeypatch.setattr(storage, "_connect", lambda address, process: (address, "bucket"))
+    folder = StorageFolder(f"s3://bucket/videos{options}") / name / "inside"
+    assert folder.resolve("x?y") == (f"s3://bucket/{options}", f"bucket/videos/{name}/inside/x?y")
+    for again in (StorageFolder(str(folder)), pickle.loads(pickle.dumps(folder))):
+        assert again == folder and again.resolve() == folder.resolve()
+    file = StorageFolder(f"s3://bucket/videos{options}") / name
+    assert StorageFolder(str(file)).name == name == StorageFolder(str(file)).resolve()[1].rpartition("/")[2]
+    assert StorageFolder(f"s3://bucket/videos{options}").contains(str(file))
