@@ -50,6 +50,19 @@ def kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * (1 + logvar - mean.square() - logvar.exp()).sum()
 
 
+def supervised_contrast(codes: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
+    """Contrast of codes (N, Z) by their labels (N,): 0 where those of a label point one way, and no others do.
+
+    That is the supervised contrastive loss (Khosla et al., 2020, arXiv:2004.11362, Equation 2). A code whose label no
+    other one has counts as 0.
+    """
+    unit = F.normalize(codes, dim=1)
+    itself = torch.eye(len(codes), dtype=torch.bool, device=codes.device)
+    likeness = (unit @ unit.T / temperature).masked_fill(itself, -torch.inf).log_softmax(dim=1)
+    alike = (labels[:, None] == labels) & ~itself  # (N, N)
+    return -(likeness.masked_fill(~alike, 0).sum(dim=1) / alike.sum(dim=1).clamp_min(1)).mean()
+
+
 def mean_kl_to_standard_normal(mean: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mean, exp(logvar)) ‖ N(0, I)), summed over the code (N, Z) and averaged over the batch.
 

@@ -67,15 +67,17 @@ class BehaviorBasis(Basis):
     futures_from: FuturesFrom
     protocol: BehaviorProtocol
     left_out: str = ""
-    """Held-out motions that are shorter than a window, by action."""
+    """Held-out motions that are too short to be measured, by action."""
 
     def describe(self, data: str) -> list[str]:
         protocol = self.protocol
-        left_out = f"; shorter than a window, and left out: {self.left_out}" if self.left_out else ""
+        least = min(protocol.least_frames, self.num_frames + 1)
+        left_out = f"; shorter than {least} frames, and left out: {self.left_out}" if self.left_out else ""
         start = "observed windows" if self.futures_from == "last frame" else "the real futures"
         return [
             f"{protocol.windows:,} windows of {self.num_frames} frames from {self.num_held_out:,} held-out motions "
-            f"(data {data}), evenly over {len(self.actions)} actions, {protocol.seeds} seeds{left_out}",
+            f"(data {data}), evenly over {len(self.actions)} actions ({', '.join(self.actions)}), {protocol.seeds} "
+            f"seeds{left_out}",
             f"probes trained on {protocol.training_windows:,} windows of the training split: action classifiers for "
             f"{protocol.action_steps} steps, discriminators {protocol.realism_steps}, posture probes "
             f"{protocol.posture_steps}",
@@ -110,7 +112,7 @@ def evaluate_behavior(
     check_protocol(run, "behavior")
     stage = load_behavior(run)
     data = MotionDataset(dataset or dataset_of(run))
-    training, held_out = _open_windows(stage, data)
+    training, held_out = _open_windows(stage, data, protocol.least_frames)
     values = score_behavior(stage, training, held_out, protocol, on_progress=on_progress)
     record = EvaluationRecord(
         run=str(StorageFolder(run)),
@@ -147,7 +149,7 @@ def show_behavior(run: str, stage: BehaviorStage, held_out: BehaviorWindows) -> 
         _render_futures(local / "futures", stage, shown)
         windows = sample_windows(held_out, _MAPPED, np.random.default_rng(0))
         actions = [stage.config.actions[label] for label in windows.labels.tolist()]
-        codes = encode_windows(stage.network, windows.joints).cpu().numpy()
+        codes = encode_windows(stage.network, windows.joints, windows.lengths).cpu().numpy()
         plot_action_map(local / "codes.png", codes, actions, title="codes of held-out motions")
         folder.upload(local)
     with recorded(run) as log:
@@ -155,10 +157,12 @@ def show_behavior(run: str, stage: BehaviorStage, held_out: BehaviorWindows) -> 
     return str(folder)
 
 
-def _open_windows(stage: BehaviorStage, data: MotionDataset) -> tuple[BehaviorWindows, BehaviorWindows]:
-    """Open all windows of the training and of the test split."""
+def _open_windows(
+    stage: BehaviorStage, data: MotionDataset, least_frames: int
+) -> tuple[BehaviorWindows, BehaviorWindows]:
+    """Open all windows of the training and of the test split, of motions with so many frames or more."""
     data.rate(stage.config.fps)
-    config = replace(stage.config, epoch_size=0)
+    config = replace(stage.config, epoch_size=0, least_frames=min(least_frames, stage.config.num_frames + 1))
     training, held_out = (stage.open_samples(config, data, split) for split in ("train", "test"))
     assert isinstance(training, BehaviorWindows) and isinstance(held_out, BehaviorWindows)
     return training, held_out
@@ -167,7 +171,7 @@ def _open_windows(stage: BehaviorStage, data: MotionDataset) -> tuple[BehaviorWi
 def _render_transfers(folder: Path, stage: BehaviorStage, windows: PairedWindows) -> None:
     """Render sources, targets and transfers, of actions from the first to the last."""
     rows = np.linspace(0, len(windows.labels) - 1, min(_TRANSFERS, len(windows.labels))).astype(int)
-    codes = encode_windows(stage.network, windows.joints[rows])
+    codes = encode_windows(stage.network, windows.joints[rows], windows.lengths[rows])
     transfers = roll_out(stage, codes, windows.targets[rows, 0]).with_starts.cpu()
     motions, captions = [], []
     for number, row in enumerate(rows):

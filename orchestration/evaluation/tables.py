@@ -20,6 +20,7 @@ from posegen.io.storage import StorageFolder
 
 _LIKENESS = ("fid", "accuracy", "diversity", "multimodality")
 _MOVEMENT = ("coverage", "nearest", "amplitude", "jerk", "foot_skate", "limb_drift")
+_JUDGES = ("accuracy", "movement_accuracy")
 _ACTIONS = ("accuracy", "target_accuracy", "movement_accuracy", "target_movement_accuracy")
 _TRANSFER_ROWS = (*_ACTIONS, "first_step", "joint_error", "cross_displacement", "consistency")
 _TRANSFER_COLUMNS: tuple[BehaviorSource, ...] = ("real", "chance", "reconstruction", "transfer", "late")
@@ -28,7 +29,7 @@ _REALISM_COLUMNS: tuple[BehaviorSource, ...] = ("real", "reconstruction", "trans
 _COMPARED: tuple[tuple[BehaviorSource, str], ...] = (
     ("reconstruction", "accuracy"),
     ("reconstruction", "joint_error"),
-    *(("transfer", name) for name in (*_ACTIONS, "first_step", "cross_displacement")),
+    *(("transfer", name) for name in (*_ACTIONS, "first_step", "limb_drift", "cross_displacement")),
     ("late", "accuracy"),
     ("code", "posture_error"),
     ("code", "posture_r2"),
@@ -104,8 +105,10 @@ def _motion_cells(rows: Sequence[MotionRow], metrics: Sequence[str], *, publishe
 
 
 def behavior_tables(record: EvaluationRecord[BehaviorBasis]) -> list[Table]:
-    """Make the tables of one behaviour net: its transfers, its realism and diversity, and postures in its codes."""
+    """Make the tables of one behaviour net: how well the judges know real motions, its transfers, its realism and
+    diversity, and postures in its codes."""
     return [
+        _source_table(record, _JUDGES, ("real", "chance")),
         _source_table(record, _TRANSFER_ROWS, _TRANSFER_COLUMNS),
         _source_table(record, _REALISM_ROWS, _REALISM_COLUMNS),
         _posture_table(record),

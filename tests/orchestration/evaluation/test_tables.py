@@ -105,7 +105,9 @@ BEHAVIOR_SCORES = {
 
 
 def test_sources_beside_each_other():
-    transfers, realism, postures = map(cells, record_tables(make_record("n", BEHAVIOR, scores=BEHAVIOR_SCORES)))
+    tables = record_tables(make_record("n", BEHAVIOR, scores=BEHAVIOR_SCORES))
+    judges, transfers, realism, postures = map(cells, tables)
+    assert judges[:2] == [["", "real", "chance"], ["action of the code, % ↑", "50.0 ± 10.0", "50.0"]]
     assert transfers[0] == ["", "real", "chance", "transfer"]
     assert transfers[1] == ["action of the code, % ↑", "50.0 ± 10.0", "50.0", "50.0 ± 10.0"]
     assert transfers[2] == ["action of the target, % ↓", "", "", "50.0 ± 10.0"]

@@ -17,7 +17,7 @@ from posegen.evaluation.behavior_rollouts import sample_late_starts, sample_wind
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import posture_placement
 from posegen.networks.behavior import BehaviorNet
-from posegen.samples import BehaviorWindows, EpochSettings
+from posegen.samples import BehaviorWindows, EpochSettings, WindowSettings
 from posegen.skeletons import H36M_17
 from posegen.stages import Behavior
 from posegen.synthetic.motions import make_subject, perform
@@ -42,7 +42,7 @@ PROTOCOL = BehaviorProtocol(
 class Copying(BehaviorNet):
     """Its codes are the postures themselves, whatever it shall start from."""
 
-    def encode(self, joints: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, joints: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         code = self.normalize(joints).flatten(1)
         return code, torch.zeros_like(code)
 
@@ -53,7 +53,7 @@ class Copying(BehaviorNet):
 class Standing(BehaviorNet):
     """Its codes say nothing, and people stay as they are."""
 
-    def encode(self, joints: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, joints: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return torch.zeros(2, len(joints), CONFIG.latent_dim).unbind()
 
     def decode(self, code: Tensor, start: Tensor, num_frames: int) -> Tensor:
@@ -65,7 +65,7 @@ class Naming(BehaviorNet):
 
     actions: dict[bytes, int]
 
-    def encode(self, joints: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, joints: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         code = torch.zeros(len(joints), CONFIG.latent_dim)
         for row, window in enumerate(joints.numpy()):
             if window.tobytes() in self.actions:
@@ -92,9 +92,8 @@ def people(tmp_path_factory) -> MotionDataset:
 
 
 def windows(data: MotionDataset, split: str, **changes) -> BehaviorWindows:
-    return collect(
-        BehaviorWindows, EpochSettings, data, split, **({"actions": ACTIONS, "num_frames": FRAMES} | changes)
-    )
+    options = {"actions": ACTIONS, "windows": WindowSettings(num_frames=changes.pop("num_frames", FRAMES))}
+    return collect(BehaviorWindows, EpochSettings, data, split, **(options | changes))
 
 
 def stage_with(kind: type[BehaviorNet], data: MotionDataset) -> Behavior:

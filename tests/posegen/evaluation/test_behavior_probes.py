@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from posegen.evaluation.behavior_probes import (
+    ActionWindows,
     evaluate_posture_probe,
     measure_realism,
     predict_actions,
@@ -31,16 +32,31 @@ def test_two_actions_are_told_apart():
         return torch.cat([swings(50, seed), 0.3 * noise(50, 1, 6, seed=seed).expand(-1, 12, -1)])
 
     labels = torch.arange(2).repeat_interleave(50)
-    classifier = train_action_classifier(example(0), labels, 2, hidden_dim=32, steps=100, seed=0)
-    assert (predict_actions(classifier, example(10)) == labels).float().mean() > 0.97
+    lengths = torch.full((100,), 12)
+    classifier = train_action_classifier(
+        ActionWindows(example(0), lengths, labels), 2, hidden_dim=32, steps=100, seed=0
+    )
+    assert (predict_actions(classifier, example(10), lengths) == labels).float().mean() > 0.97
+
+
+def test_frames_that_are_filled_up_do_not_count():
+    postures, labels = swings(100), torch.arange(2).repeat_interleave(50)
+    postures[50:, 6:] += 3.0  # only behind the end tells them apart
+    lengths = torch.full((100,), 6)
+    classifier = train_action_classifier(ActionWindows(postures, lengths, labels), 2, hidden_dim=16, steps=60, seed=0)
+    changed = postures.clone()
+    changed[:, 6:] = noise(100, 6, 6, seed=3)
+    assert torch.equal(predict_actions(classifier, changed, lengths), predict_actions(classifier, postures, lengths))
 
 
 def test_what_was_learned_by_heart_is_not_known_of_others():
     postures, labels = noise(40, 5, 6), torch.randint(4, (40,), generator=torch.Generator().manual_seed(0))
-    classifier = train_action_classifier(postures, labels, 4, hidden_dim=64, steps=150, seed=0)
-    assert (predict_actions(classifier, postures) == labels).float().mean() > 0.95
+    lengths = torch.full((400,), 5)
+    windows = ActionWindows(postures, lengths[:40], labels)
+    classifier = train_action_classifier(windows, 4, hidden_dim=64, steps=300, seed=0)
+    assert (predict_actions(classifier, postures, lengths[:40]) == labels).float().mean() > 0.95
     others, other_labels = noise(400, 5, 6, seed=1), torch.arange(4).repeat_interleave(100)
-    assert (predict_actions(classifier, others) == other_labels).float().mean() < 0.4
+    assert (predict_actions(classifier, others, lengths) == other_labels).float().mean() < 0.4
 
 
 def test_real_motions_look_half_real_beside_others_and_noise_does_not():

@@ -9,7 +9,8 @@ from posegen.datasets.motions import MotionDataset
 from posegen.errors import DatasetError
 from posegen.motion.editing import posture_placement
 from posegen.motion.to_openpose import h36m_joints
-from posegen.samples import BehaviorWindows, EpochLoader, EpochSettings, fixed_batch
+from posegen.samples import BehaviorWindows, EpochLoader, EpochSettings, WindowSettings, fixed_batch
+from posegen.samples.behavior_windows import back_and_forth
 from posegen.skeletons import H36M_17
 from tests.support.samples import make_samples as collect
 
@@ -17,7 +18,10 @@ FRAMES = 20
 
 
 def windows(dataset: MotionDataset, **changes) -> BehaviorWindows:
-    options = {"actions": ("walk", "sit", "turn"), "num_frames": FRAMES}
+    settings = {
+        name: changes.pop(name) for name in ("num_frames", "least_frames", "even", "canonical") if name in changes
+    }
+    options = {"actions": ("walk", "sit", "turn"), "windows": WindowSettings(**({"num_frames": FRAMES} | settings))}
     return collect(BehaviorWindows, EpochSettings, dataset, changes.pop("split", "train"), **(options | changes))
 
 
@@ -78,7 +82,7 @@ def test_canonical_windows_start_at_the_origin_and_face_the_front(corpus):
 def test_batches_have_what_the_stages_take(corpus):
     samples = windows(corpus)
     batch = fixed_batch(samples, 4, 4)[0]
-    assert batch.keys() == {"motion", "matched", "paired", "action"}
+    assert batch.keys() == {"motion", "length", "matched", "matched_length", "paired", "action"}
     for name in ("motion", "matched", "paired"):
         assert batch[name].shape == (4, FRAMES + 1, 17, 3) and str(batch[name].dtype) == "torch.float32"
     assert batch["action"].tolist() == [samples._labels[sample.window] for sample in samples.plan(0)[:4]]
@@ -119,3 +123,26 @@ def test_motions_that_are_too_short_are_left_out_and_refused_where_none_is_left(
 
 def test_any_length_of_window(corpus):
     assert windows(corpus, num_frames=1).window(5).shape == (2, 17, 3)
+
+
+def test_short_motions_go_back_and_forth_and_are_told_by_their_length(corpus):
+    lengths = sorted(entry.num_frames for entry in windows(corpus).entries)
+    longer = lengths[-1] + 10
+    samples = windows(corpus, num_frames=longer, least_frames=8)
+    assert len(samples.entries) == len(samples.labels) == len(lengths) and samples.describe_left_out() == ""
+    assert sorted(samples.lengths.tolist()) == lengths
+    window, length = samples.window(0), int(samples.lengths[0])
+    assert window.shape == (longer + 1, 17, 3) and samples.load(samples.plan(0)[0])["length"] <= lengths[-1]
+    np.testing.assert_array_equal(window[length : length + 5], window[length - 2 : length - 7 : -1])
+    assert np.isfinite(samples.scale().std).all()
+    assert back_and_forth(3, 8).tolist() == [0, 1, 2, 1, 0, 1, 2, 1] and back_and_forth(1, 3).tolist() == [0, 0, 0]
+
+
+def test_actions_are_drawn_as_often_as_each_other_and_pairs_are_by_two_people(corpus):
+    samples = windows(corpus, even=True, epoch_size=300)
+    plan = samples.plan(1)
+    counts = np.bincount(samples.labels[[sample.window for sample in plan]])
+    assert counts.tolist() == [100, 100, 100] and plan == samples.plan(1) != samples.plan(2)
+    for sample in plan:
+        assert samples.labels[sample.matched] == samples.labels[sample.window] != samples.labels[sample.paired]
+        assert samples.people[sample.matched] != samples.people[sample.window]

@@ -63,7 +63,7 @@ def stepped(stage: Behavior, batch: Batch, seed: int = 5) -> dict[str, Tensor]:
 
 def test_stage_is_known_and_its_first_preset_has_the_defaults():
     assert STAGES["behavior"] is Behavior
-    assert list(Behavior.presets) == ["posegen", "reference", "small", "tiny"]
+    assert list(Behavior.presets) == ["posegen", "reference", "small", "tiny", "transfer"]
     assert Behavior.presets["posegen"] == Behavior.Config()
     with torch.device("meta"):
         network = Behavior(Behavior.presets["reference"]).network

@@ -134,7 +134,7 @@ def test_flow_learns_the_codes_and_leaves_the_network_alone(stage, batch, sample
 def test_norms_start_with_the_codes_of_the_training_data(stage, samples):
     batches = fixed_batch(samples, 200, 100)
     with torch.no_grad():
-        codes = torch.cat([stage._codes(batch["motion"]) for batch in batches])
+        codes = torch.cat([stage._codes(batch) for batch in batches])
         noise, _ = stage.flow.blocks[0].norm(codes)
     assert noise.mean(dim=0).abs().max() < 0.3 and (noise.std(dim=0) - 1).abs().max() < 0.3
 
