@@ -195,7 +195,8 @@ def _market(index: Positional[Path], out: Positional[str], settings: IndexSettin
 def _pairs(out: Positional[str], settings: PairSettings, reading: ReadSettings) -> None:
     """Pairs of pictures of the studio's people with exact correspondence: make a dataset for the refiner.
 
-    The same command again makes only pairs that are missing.
+    With --photos, people of photos are moved to poses of actions and back, too; the photo is what a refiner has to
+    find. The same command again makes only pairs that are missing.
 
     Args:
         out: Folder of the dataset.
@@ -203,6 +204,7 @@ def _pairs(out: Positional[str], settings: PairSettings, reading: ReadSettings) 
     Examples:
         posegen data pairs PAIRS --pairs 2000
         posegen data pairs PAIRS --pairs 2000 --motion walk.bvh
+        posegen data pairs PAIRS --pairs 700 --poses blazepose --photos people
     """
     from orchestration.data.pairs import make_pairs
 

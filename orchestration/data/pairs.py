@@ -1,4 +1,5 @@
-"""``posegen data pairs``: the studio renders pairs of pictures with exact correspondence, to train the refiner.
+"""``posegen data pairs``: pairs of pictures with exact correspondence, of the studio and of photos that are moved there
+and back, to train the refiner.
 
 What is there is not made again.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -34,7 +36,10 @@ from posegen.features.body_bones import has_trunk, trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.features.matte import soft_matte
-from posegen.inference.adaptation_pairs import stack_poses
+from posegen.inference.adaptation_pairs import draw_pose, stack_poses, there_and_back
+from posegen.inference.photo import Photo
+from posegen.inference.shown_person import ViewSettings, open_person
+from posegen.io.picture_reader import PICTURE_SUFFIXES
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion
 from posegen.perception.body import find_body
@@ -63,7 +68,11 @@ class PairSettings:
     """Content of the pairs."""
 
     pairs: int = 2000
-    """Number of pairs."""
+    """Number of pairs of the studio."""
+    photos: Path | None = None
+    """Folder of photos of people, whose pairs are added: each person is moved to poses of actions, and back."""
+    poses_of_photo: int = 4
+    """Pairs of each photo."""
     size: FrameSize = (224, 160)
     """Height and width in pixels."""
     motion: tuple[Path, ...] = ()
@@ -79,8 +88,10 @@ class PairSettings:
     """Processes that render; -1 takes all CPUs of the cluster, 0 works in this process, without Ray."""
 
     def __post_init__(self) -> None:
-        if self.pairs < 1:
-            raise ConfigError(f"pairs is {self.pairs}, expected at least 1")
+        if self.pairs < (0 if self.photos else 1):
+            raise ConfigError(f"pairs is {self.pairs}, expected at least 1, or 0 with --photos")
+        if self.poses_of_photo < 1:
+            raise ConfigError(f"poses_of_photo is {self.poses_of_photo}, expected at least 1")
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"held_out must be at least 0 and less than 1, got {self.held_out}")
         if min(self.size) < 96:
@@ -108,7 +119,8 @@ def make_pairs(
     reading: ReadSettings | None = None,
     on_progress: ProgressCallback = ignore_progress,
 ) -> MadePairs:
-    """Render pairs of the studio. Equal settings give equal pairs, and more of them begin with the same.
+    """Render pairs of the studio, and move photos there and back. Equal settings give equal pairs, and more of them
+    begin with the same.
 
     Args:
         out: Folder of the dataset.
@@ -117,7 +129,8 @@ def make_pairs(
         on_progress: Called after every pair.
 
     Raises:
-        PosegenError: A motion is broken, no pair can be made, or `out` is a dataset of something else.
+        PosegenError: A motion is broken, there are no photos, no pair can be made, or `out` is a dataset of something
+            else.
     """
     folder = StorageFolder(out)
     if folder.exists("dataset.json") or folder.exists("motions.json"):
@@ -132,21 +145,31 @@ def make_pairs(
         "held_out": settings.held_out,
     }
     digest = hashlib.sha256(json.dumps(making, sort_keys=True).encode()).hexdigest()[:8]
-    planned = {f"studio-{number:06}-{digest}": number for number in range(settings.pairs)}
+    planned = {
+        f"studio-{number:06}-{digest}": _Plan(f"{number // _PAIRS_OF_PERSON:05}", number)
+        for number in range(settings.pairs)
+    }
+    planned |= _plan_photos(settings)
     there = {name.removesuffix(".parquet") for name in (folder / "pairs").files(".parquet")}
-    rows = [{"pair_id": pair_id, "number": number} for pair_id, number in planned.items() if pair_id not in there]
+    rows = [
+        {"pair_id": pair_id, "number": plan.number, "photo": plan.photo}
+        for pair_id, plan in planned.items()
+        if pair_id not in there
+    ]
     made = [pair_id for pair_id in planned if pair_id in there]
     num_known = len(made)
     work = RowWork((Step(_PairMaker, (folder, settings, motions)),), key="pair_id")
     rejections = []
     for result in map_rows(rows, work, out=folder, workers=settings.workers, on_progress=on_progress):
         if result.get("reason"):
-            rejections.append(f"{result['pair_id']}: {result['reason']}")
+            rejections.append(f"{planned[result['pair_id']].photo or result['pair_id']}: {result['reason']}")
         else:
             made.append(result["pair_id"])
     if not made:
         raise DatasetError(f"none of the pairs could be made: {rejections[0]}")
     entries = [_entry(pair_id, planned[pair_id], settings) for pair_id in made]
+    if settings.photos:
+        making |= {"photos": str(settings.photos), "poses_of_photo": settings.poses_of_photo}
     info = write_refinement_manifest(folder, entries, making)
     return MadePairs(folder, info, len(made) - num_known, rejections)
 
@@ -158,9 +181,37 @@ def _read_motions(paths: tuple[Path, ...], reading: ReadSettings) -> dict[str, M
     return {one.motion.name: one.motion.load() for one in found.motions}
 
 
-def _entry(pair_id: str, number: int, settings: PairSettings) -> PairEntry:
-    subject = number // _PAIRS_OF_PERSON
-    return PairEntry(pair_id=pair_id, subject=f"{subject:05}", split=_split_of(subject, settings), size=settings.size)
+@dataclass(frozen=True)
+class _Plan:
+    """Content of a pair."""
+
+    subject: str
+    number: int
+    """Of the pair, or of a photo's pose."""
+    photo: str = ""
+    """File of the photo; empty for the studio."""
+
+
+def _plan_photos(settings: PairSettings) -> dict[str, _Plan]:
+    """Return what pairs of photos show, by their id: it says what is in the file, and not its name."""
+    if settings.photos is None:
+        return {}
+    files = sorted(settings.photos.iterdir()) if settings.photos.is_dir() else []
+    files = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
+    if not files:
+        raise DatasetError(f"no photos in {settings.photos}: expected a folder of pictures")
+    height, width = settings.size
+    plans = {}
+    for file in files:
+        subject = f"photo{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+        for number in range(settings.poses_of_photo):
+            plans[f"{subject}-{number}-{height}x{width}-{settings.seed}"] = _Plan(subject, number, str(file))
+    return plans
+
+
+def _entry(pair_id: str, plan: _Plan, settings: PairSettings) -> PairEntry:
+    split = _split_of(plan.subject if plan.photo else str(int(plan.subject)), settings)
+    return PairEntry(pair_id=pair_id, subject=plan.subject, split=split, size=settings.size)
 
 
 class _PairMaker:
@@ -169,14 +220,29 @@ class _PairMaker:
     def __init__(self, folder: StorageFolder, settings: PairSettings, motions: dict[str, Motion]):
         self.folder, self.settings = folder, settings
         self.motions = sorted(motions.items())
+        self._photo: tuple[str, Photo] | None = None  # the last one: its pairs follow one another
 
     def __call__(self, row: Row) -> Row:
         """Make a pair; why it cannot be made is its ``reason``."""
         try:
-            write_pair(self.folder, row["pair_id"], self._make(row["number"] // _PAIRS_OF_PERSON, row["number"]))
+            number = row["number"]
+            pair = self._move(row["photo"], number) if row["photo"] else self._make(number // _PAIRS_OF_PERSON, number)
+            write_pair(self.folder, row["pair_id"], pair)
             return {"pair_id": row["pair_id"], "reason": ""}
         except Exception as error:
             return {"pair_id": row["pair_id"], "reason": reason_of(error)}
+
+    def _move(self, file: str, number: int) -> RefinementPair:
+        """Move the person of a photo to a pose and back. Raises PosegenError where that is not possible."""
+        height, width = self.settings.size
+        if self._photo is None or self._photo[0] != file:
+            self._photo = file, open_person(Path(file), ViewSettings(size=f"{height}x{width}")).photo
+        photo = self._photo[1]
+        rng = np.random.default_rng([self.settings.seed, 3, number, zlib.crc32(Path(file).read_bytes())])
+        pair = there_and_back(photo, draw_pose(photo.pose, self.settings.size, rng))
+        if pair is None:
+            raise DatasetError("the person is not in the picture in the pose drawn")
+        return pair
 
     def _make(self, subject: int, number: int) -> RefinementPair:
         seed = self.settings.seed
@@ -283,6 +349,6 @@ def _disturb(poses: BodyPoses, rng: np.random.Generator) -> BodyPoses:
     return BodyPoses(keypoints, depths.astype(np.float32), toes)
 
 
-def _split_of(subject: int, settings: PairSettings) -> Split:
+def _split_of(subject: str, settings: PairSettings) -> Split:
     digest = hashlib.sha256(f"{settings.seed}/{subject}".encode()).digest()
     return "test" if int.from_bytes(digest[:8], "big") / 2**64 < settings.held_out else "train"

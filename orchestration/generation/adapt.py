@@ -28,21 +28,14 @@ from posegen.datasets.refinement import (
 )
 from posegen.errors import ConfigError, RunError
 from posegen.features.body_bones import has_trunk
-from posegen.features.body_pose import BodyPoses
-from posegen.inference.adaptation_pairs import pair_of_photos, there_and_back
-from posegen.inference.motion_to_pose import face_viewer
-from posegen.inference.pose_fitting import fit_motion
+from posegen.inference.adaptation_pairs import draw_pose, pair_of_photos, there_and_back
 from posegen.inference.shown_person import ShownPerson, ViewSettings, open_person
 from posegen.io.storage import StorageFolder
 from posegen.samples import EpochLoader
 from posegen.stages import Refiner
-from posegen.synthetic.actions import ACTIONS
-from posegen.synthetic.motions import make_subject, perform
 
 _FEWEST_MOVED, _MOST_MOVED, _MOVED_A_MINUTE = 24, 120, 12  # pairs there and back
 _HELD_OUT = 6  # of them
-_FRAMES = 40  # of a motion that poses are taken from
-_TURN = 15.0  # degrees: standard deviation of the views
 _EPOCH_STEPS = 40
 _TIMED_STEPS = 3
 _CROP = 64  # pixels: heights of crops are multiples of it
@@ -146,19 +139,10 @@ def _make_pairs(subject: ShownPerson, moved: int, seed: int) -> list[Callable[[]
     pairs: list[Callable[[], RefinementPair | None]] = []
     for number in range(moved):
         photo = photos[number % len(photos)]
-        pose = _draw_pose(photo.pose, (photo.image.shape[0], photo.image.shape[1]), rng)
+        pose = draw_pose(photo.pose, (photo.image.shape[0], photo.image.shape[1]), rng)
         pairs.append(partial(there_and_back, photo, pose))
     pairs += [partial(pair_of_photos, *both) for both in permutations(photos, 2)]
     return pairs
-
-
-def _draw_pose(person: BodyPoses, size: tuple[int, int], rng: np.random.Generator) -> BodyPoses:
-    """A pose of an action at random, fitted to the person."""
-    action = str(rng.choice(list(ACTIONS)))
-    motion = perform(action, make_subject(int(rng.integers(30))), int(rng.integers(100)), frames=_FRAMES)
-    yaw = float(_TURN * rng.standard_normal())
-    poses = fit_motion(face_viewer(motion, yaw), person, size)
-    return poses[int(rng.integers(len(poses)))]
 
 
 def _plan(dataset: RefinementDataset, settings: AdaptSettings) -> Refiner.Config:

@@ -46,7 +46,9 @@ def make_matte(image: np.ndarray, region: np.ndarray, bare: np.ndarray, band: in
     by_place = np.clip(0.5 + np.where(region, inside - 0.5, 0.5 - outside), 0, 1)
     trust = smoothstep(contrast, *_CONTRAST)
     alpha = trust * np.clip(by_color, 0, 1) + (1 - trust) * by_place
-    alpha = np.where(core, 1, np.where(beside, 0, alpha))
+    alpha = np.where(core, 1, np.where(beside, 0, alpha)).astype(np.float32)
+    # A light along the outline is no gap where cloth is seen beyond it.
+    alpha = np.where(region, cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), alpha)
     near_it = np.where(outside < 1.2, smoothstep(alpha, 0.02, 0.1), smoothstep(alpha, 0.1, 0.5))
     beyond = np.where(bare, smoothstep(alpha, 0.4, 0.8) * (outside < 1.2), near_it)
     alpha = np.where(region, alpha, beyond * alpha).astype(np.float32)

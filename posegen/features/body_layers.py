@@ -65,6 +65,8 @@ class Layer:
     """Rows and columns of the picture that hold the layer and its surroundings."""
     sure: np.ndarray
     """(h, w) bool within `box`: where it shows the picture itself."""
+    copied: np.ndarray
+    """(h, w) bool within `box`: where it shows single pixels, of here or elsewhere; other colours are smoothed."""
     mesh: Mesh
     weights: np.ndarray
     """(V, 15): how much each vertex follows each of `SOFT_BONES`; rows sum to 1."""
@@ -80,7 +82,7 @@ class Layer:
         colors = image.reshape(-1, 3)[self.origins]
         smooth = _smooth_each(colors, self.classes)
         texture = np.dstack([image, self.opacity])
-        texture[self.box][..., :3] = np.where(self.sure[..., None], colors, smooth)
+        texture[self.box][..., :3] = np.where(self.copied[..., None], colors, smooth)
         return replace(self, texture=texture)
 
 

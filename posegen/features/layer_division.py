@@ -42,9 +42,10 @@ _WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin befo
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
 _ARMPIT, _NEAR_SHOULDER = 4.0, 0.6  # how much steeper an arm ends below, and up to which share of the upper arm
 _OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
-_LEG_REACH = 1.1  # half widths around a leg before another that are its own
+_LEG_REACH = 0.75  # half widths around a leg before another that are its own
 _BEHIND_LEG = 3.0  # half widths that they are farther from the other
 _NOBODY = 0.03  # of the matte
+_AS_NEAR = 1.5  # half widths by which a pixel may be farther from a layer than from another for a smooth border
 _SPECK = 0.03  # of a layer's largest piece: smaller ones are others' pixels
 
 # How much less a class of pixels belongs to a layer than its place says, in half widths.
@@ -102,11 +103,16 @@ class LayerDivision:
         """Number of the layer of each pixel, (H, W) int8; -1 where there is nobody."""
         parts = np.zeros(self.labels.shape, np.uint8)
         ys, xs = np.nonzero(self.classes)
+        distances = self._distances(ys, xs)
         if len(ys):
-            parts[ys, xs] = self._distances(ys, xs).argmin(axis=0) + 1
+            parts[ys, xs] = distances.argmin(axis=0) + 1
         smooth = cv2.medianBlur(parts, 5)
-        fingers = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in ARMS])
-        smooth = np.where(fingers, parts, smooth)
+        # A pixel of trousers on a hand would colour all of it that is hidden.
+        pixels = np.arange(len(ys))
+        much_farther = distances[smooth[ys, xs].astype(int) - 1, pixels] > distances.min(axis=0) + _AS_NEAR
+        kept = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in ARMS])
+        kept[ys, xs] |= much_farther & (smooth[ys, xs] > 0)
+        smooth = np.where(kept, parts, smooth)
         return _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from posegen.features.body_bones import SOFT_BONES
 from posegen.features.body_layers import (
@@ -35,6 +36,8 @@ _SEAMS: dict[int, float] = {
 }
 _SEAM_OF_SKIRT = 0.2
 _SURE = 0.9  # of the matte
+_ALONG = 4.0  # times that a colour of another height of the trunk is farther than one beside a hidden place
+_SLIVER = 0.06  # lengths of the trunk: skin beside an arm that is thinner is the arm's
 _RIM = 3  # pixels of clothes beside hands, whose colours mix with theirs
 _HIDDEN_WIDTH = 0.75  # half widths of a leg behind others on a side where its outline is nowhere seen
 _HIPS = 0.8  # usual half widths of a thigh that hips reach beside its joint at most
@@ -56,11 +59,15 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
         shown = own | _overlap(division, index)
         region = shown | _hidden(division, index)
         opacity = _soften(region) * np.where(region & ~shown, 1, division.matte)
-        sure = _own_colors(division, shown, _RIM if index in (BodyLayer.TORSO, *LEGS, BodyLayer.SKIRT) else 1)
+        sure = _own_colors(division, index, shown)
         if not sure.any():
             continue  # a few pixels at most
         rows, columns = _bounding_box(opacity > 0, margin=3)
         origins = _origins(sure, (rows, columns))
+        copied = sure[rows, columns].copy()
+        if index in (BodyLayer.TORSO, *LEGS):
+            origins, reflected = _reflect(division, sure, origins, region & ~shown, (rows, columns))
+            copied |= reflected
         opaque = (opacity * 255).round().astype(np.uint8)
         mesh, weights, pivots = skinning.bind(index, grid_mesh(opacity > 0, spacing))
         layer = Layer(
@@ -70,6 +77,7 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
             division.classes.ravel()[origins],
             (rows, columns),
             sure[rows, columns],
+            copied,
             mesh,
             weights,
             pivots,
@@ -80,15 +88,36 @@ def make_layers(division: LayerDivision) -> dict[int, Layer]:
     return found
 
 
-def _own_colors(division: LayerDivision, shown: np.ndarray, rim: int) -> np.ndarray:
+def _own_colors(division: LayerDivision, index: int, shown: np.ndarray) -> np.ndarray:
     """Return the pixels in which the picture has a layer's colours, (H, W) bool.
 
     Not at the border to the background or to another class, by so many pixels of a rim to hands, whose colours mix
     with it, but beyond the border to a layer of the same cloth or skin, so that no seam is seen.
+
+    Args:
+        division: The picture.
+        index: Number of the layer.
+        shown: (H, W) bool, what the layer shows.
     """
+    rim = 1 if index in (BodyLayer.HEAD, *ARMS) else _RIM
     same = division.classes == division.classes.ravel()[nearest_known(shown)]
     hands = _dilate(division.hands & ~same, rim)
-    return _dilate(shown, 2) & ~_dilate(~same, 1) & ~hands & (division.matte > _SURE)
+    mixed = hands | ~same
+    if index in ARMS:  # a sleeve's or a bag's pixels beside trousers have some of their colour, too
+        trousers = division.classes == PersonClass.LOWER
+        mixed |= trousers | (_dilate(trousers, _RIM) & (division.classes != PersonClass.SKIN))
+    if index == BodyLayer.TORSO:
+        mixed |= _slivers_of_arms(division, shown)
+    return _dilate(shown, 2) & ~_dilate(~same, 1) & ~mixed & (division.matte > _SURE)
+
+
+def _slivers_of_arms(division: LayerDivision, shown: np.ndarray) -> np.ndarray:
+    """Return thin strips of skin (H, W) bool that the trunk shows beside bare arms: the cloth behind is no skin."""
+    skin = division.classes == PersonClass.SKIN
+    width = max(round(_SLIVER * division.trunk), 1)
+    wide = cv2.morphologyEx((skin & shown).astype(np.uint8), cv2.MORPH_OPEN, np.ones((width, width), np.uint8)) > 0
+    beside = _dilate(np.isin(division.parts, ARMS) & skin, _RIM)
+    return skin & _dilate(skin & shown & beside & ~_dilate(wide, 1), 2)
 
 
 def _overlap(division: LayerDivision, index: int) -> np.ndarray:
@@ -127,7 +156,8 @@ def _hidden(division: LayerDivision, index: int) -> np.ndarray:
         for name in LIMB_CHAINS[index][:2]:
             if division.bones.seen[SOFT_BONES.index(name)]:
                 hidden |= _whole_bone(division, index, name)
-        others = [*ARMS, *(leg for leg in LEGS if leg != index), BodyLayer.SKIRT]
+        behind_leg = [] if index == division.front_leg else [OTHER_SIDE[index]]
+        others = [*ARMS, *behind_leg, BodyLayer.SKIRT]
         return _connected(hidden & np.isin(division.parts, others), division.parts == index)
     return hidden
 
@@ -197,6 +227,37 @@ def _connected(region: np.ndarray, seed: np.ndarray) -> np.ndarray:
 def _bounding_box(region: np.ndarray, margin: int) -> tuple[slice, slice]:
     left, top, width, height = cv2.boundingRect(region.astype(np.uint8))
     return slice(max(top - margin, 0), top + height + margin), slice(max(left - margin, 0), left + width + margin)
+
+
+def _reflect(
+    division: LayerDivision, sure: np.ndarray, origins: np.ndarray, hidden: np.ndarray, box: tuple[slice, slice]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Continue a layer behind arms: a hem goes on at its height, and a pattern as its mirror image.
+
+    Args:
+        division: The picture.
+        sure: (H, W) bool, where the picture has the layer's colours.
+        origins: (h, w) int32 within the box, see `Layer`.
+        hidden: (H, W) bool, what of the layer is behind others.
+        box: Rows and columns.
+
+    Returns:
+        The origins of all pixels, and those pixels (h, w) bool that have those of mirror images.
+    """
+    known = sure[box]
+    chest = division.bones.along[SOFT_BONES.index("chest")]
+    upright = abs(chest[1]) > abs(chest[0])
+    near = distance_transform_edt(
+        ~known, sampling=(_ALONG, 1) if upright else (1, _ALONG), return_distances=False, return_indices=True
+    )
+    place = np.indices(known.shape)
+    mirrored = (2 * near - place).clip(0, np.array(known.shape)[:, None, None] - 1)
+    numbers = np.arange(sure.size, dtype=np.int32).reshape(sure.shape)[box]
+    classes = division.classes[box]
+    nearest, reflection = numbers[tuple(near)], numbers[tuple(mirrored)]
+    fits = hidden[box] & known[tuple(mirrored)] & (classes[tuple(mirrored)] == classes[tuple(near)])
+    beside = _dilate(hidden, 3)[box] & ~known  # with its soft border
+    return np.where(fits, reflection, np.where(beside, nearest, origins)), fits
 
 
 def _origins(known: np.ndarray, box: tuple[slice, slice]) -> np.ndarray:

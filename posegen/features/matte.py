@@ -13,6 +13,9 @@ _RIM = 1 / 192  # of the height: how exact labels are
 _ROUNDS = 3  # each from where the last one ended, into a gap between legs
 _NOBODY, _SOMEBODY = 0.02, 0.98  # of an opacity
 _REACH = (4.0, 2.0)  # bands around what is surely outside, and surely inside, that are looked at
+_OUTLINE = 3  # rims from outside, within which what is no wider than two of them is no gap
+_ALIKE = (15.0, 30.0)  # levels between inside and outside: no border is seen, and one is seen
+_SOFT = 0.8  # pixels, of the border of labels
 _DISTINCT = (30.0, 70.0)  # levels between inside and outside: told apart by no pixel, and by each
 _SPREADS = 3.0  # that difference must be so many times how much both vary by themselves
 _UNLIKE = (0.2, 0.5)  # shares of it between outside and a pixel: it is outside, and it may be inside
@@ -95,7 +98,48 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
         taken[rows, columns] = shown
         # A border of one pixel is a mixture, and is as soft as it should be.
         found *= 1 - cv2.morphologyEx(taken, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    return found
+    # A light along the outline of a sleeve has the colour of a bright wall, too.
+    closed = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((2 * rim + 1,) * 2, np.uint8))
+    at_outline = _distance_to(matte < _NOBODY) <= _OUTLINE * rim
+    return np.where(at_outline, np.minimum(matte, closed), found)
+
+
+def settle_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """End a person where labels do, where the picture shows no border: a white shirt before a white wall.
+
+    A mask is soft there, and with another colour the shirt would have a halo.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        matte: (H, W) float32 in [0, 1].
+        labels: (H, W) uint8 of `PersonClass`.
+
+    Returns:
+        (H, W) float32.
+    """
+    band = max(round(image.shape[0] * _BAND), 2)
+    left, top, width, height = cv2.boundingRect((matte >= _NOBODY).astype(np.uint8))
+    window = (
+        slice(max(top - 2 * band, 0), top + height + 2 * band),
+        slice(max(left - 2 * band, 0), left + width + 2 * band),
+    )
+    outside, inside = matte[window] < _NOBODY, matte[window] > _SOMEBODY
+    if not outside.any() or not inside.any():
+        return matte
+    rows, columns = np.nonzero(~outside & ~inside)
+    own, behind = (_mean_near(image[window], known, band)[rows, columns] for known in (inside, outside))
+    alike = 1 - _ramp(np.linalg.norm(own - behind, axis=1), *_ALIKE)
+    ends = cv2.GaussianBlur((labels[window] > 0).astype(np.float32), (0, 0), _SOFT)[rows, columns]
+    settled = matte.copy()
+    settled[window][rows, columns] += alike * (ends - settled[window][rows, columns])
+    return settled
+
+
+def _mean_near(rgb: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
+    """Return the mean colours (H, W, 3) float32 around the known pixel, (H, W) bool, that is nearest to each pixel."""
+    weight = cv2.blur(known.astype(np.float32), (size, size))[..., None]
+    mean = cv2.blur((rgb * known[..., None]).astype(np.float32), (size, size)) / np.maximum(weight, 1e-6)
+    return mean.reshape(-1, 3)[nearest_known(known)]
 
 
 def _distance_to(region: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pairs of pictures of one person, made of a photo or of frames of a clip, to adapt a refiner to that person."""
+"""Pairs of pictures of one person, made of a photo or of frames of a clip, to train a refiner or to adapt one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,31 @@ import numpy as np
 from posegen.datasets.refinement import RefinementPair, pair_of_frame
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
+from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.photo import Photo
+from posegen.inference.pose_fitting import fit_motion
+from posegen.synthetic.actions import ACTIONS
+from posegen.synthetic.motions import make_subject, perform
 
+_FRAMES = 40  # of a motion that poses are taken from
+_TURN = 15.0  # degrees: standard deviation of the views
 _OPAQUE = 250  # of 255
 _HALF = 127
+
+
+def draw_pose(person: BodyPoses, size: tuple[int, int], rng: np.random.Generator) -> BodyPoses:
+    """Draw a pose of an action at random, fitted to a person.
+
+    Args:
+        person: Their pose.
+        size: Height and width of the picture.
+        rng: Decides the action, the moment and the view.
+    """
+    action = str(rng.choice(list(ACTIONS)))
+    motion = perform(action, make_subject(int(rng.integers(30))), int(rng.integers(100)), frames=_FRAMES)
+    yaw = float(_TURN * rng.standard_normal())
+    poses = fit_motion(face_viewer(motion, yaw), person, size)
+    return poses[int(rng.integers(len(poses)))]
 
 
 def there_and_back(photo: Photo, pose: BodyPoses) -> RefinementPair | None:

@@ -14,7 +14,7 @@ from posegen.features.body_bones import trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.class_borders import settle_skin_borders
 from posegen.features.layered_person import LayeredPerson
-from posegen.features.matte import clear_matte, soft_matte
+from posegen.features.matte import clear_matte, settle_matte, soft_matte
 from posegen.perception.blazepose import Region
 from posegen.perception.body import FAINTEST, FoundBody, find_body
 from posegen.perception.keypoint_maps import map_keypoints
@@ -85,7 +85,8 @@ def perceive_photo(
     if known is not None:
         person_there = covered > _MASK_THRESHOLD
         image = np.where((known | person_there)[..., None], image, background)
-    matte = clear_matte(image, soft_matte(image, found.mask), labels, background)
+    matte = settle_matte(image, soft_matte(image, found.mask), labels)
+    matte = clear_matte(image, matte, labels, background)
     return Photo(image, found.pose, labels, matte, background, found.others)
 
 

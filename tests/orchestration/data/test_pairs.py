@@ -11,7 +11,9 @@ import pytest
 from orchestration.data import pairs
 from orchestration.data.pairs import PairSettings, make_pairs
 from posegen.datasets.refinement import RefinementDataset
-from posegen.errors import ConfigError, DatasetError
+from posegen.errors import ConfigError, DatasetError, PerceptionError
+from posegen.inference.photo import Photo
+from tests.support.drawn_person import draw_person
 from tests.support.refinement import SMALL
 
 FEW = replace(SMALL, pairs=2)
@@ -72,7 +74,7 @@ def test_equal_settings_give_equal_pairs(tmp_path):
     assert one.info == other.info and files[0].read_bytes() == files[1].read_bytes()
 
 
-@pytest.mark.parametrize("change", [{"pairs": 0}, {"held_out": 1.0}, {"size": (64, 64)}])
+@pytest.mark.parametrize("change", [{"pairs": 0}, {"held_out": 1.0}, {"size": (64, 64)}, {"poses_of_photo": 0}])
 def test_impossible_settings_are_refused(change):
     with pytest.raises(ConfigError):
         replace(PairSettings(), **change)
@@ -82,3 +84,54 @@ def test_datasets_of_another_kind_stay(tmp_path):
     (tmp_path / "dataset.json").write_text("{}")
     with pytest.raises(DatasetError, match="another kind"):
         make_pairs(str(tmp_path), FEW)
+
+
+def _photos(folder, names, monkeypatch):
+    """A folder of photos, as which a drawn person is seen; broken.jpg is not readable. Returns what was opened."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(name.encode())
+    opened = []
+
+    def open_person(path, view):
+        opened.append((path.name, view.size))
+        if path.name == "broken.jpg":
+            raise PerceptionError("nobody is seen")
+        return SimpleNamespace(photo=Photo(*draw_person()))
+
+    monkeypatch.setattr(pairs, "open_person", open_person)
+    return opened
+
+
+def test_photos_are_moved_there_and_back(tmp_path, monkeypatch):
+    opened = _photos(tmp_path / "people", ["ann.jpg", "bob.png", "broken.jpg", "notes.txt"], monkeypatch)
+    settings = replace(FEW, pairs=1, size=(192, 128), photos=tmp_path / "people", poses_of_photo=2)
+    made = make_pairs(str(tmp_path / "out"), settings)
+    assert {name for name, _ in opened} == {"ann.jpg", "bob.png", "broken.jpg"} and opened[0][1] == "192x128"
+    assert made.num_new == 5 and len(made.rejections) == 2 and "broken.jpg: nobody is seen" in made.rejections[0]
+    dataset = RefinementDataset(str(tmp_path / "out"))
+    of_photos = [entry for entry in dataset.info.pairs if entry.subject.startswith("photo")]
+    assert len(of_photos) == 4 and len({entry.subject for entry in of_photos}) == 2
+    for subject in {entry.subject for entry in of_photos}:
+        assert len({entry.split for entry in of_photos if entry.subject == subject}) == 1
+    one, other = (dataset.read(entry) for entry in of_photos[:2])
+    np.testing.assert_array_equal(one.target, draw_person().image)
+    assert (one.poses.keypoints[0] != other.poses.keypoints[0]).any()  # they were moved elsewhere
+    again = make_pairs(str(tmp_path / "out"), replace(settings, pairs=2))
+    assert again.num_new == 1 and len(again.info.pairs) == 6
+
+
+def test_photos_do_without_the_studio(tmp_path, monkeypatch):
+    _photos(tmp_path / "people", ["ann.jpg"], monkeypatch)
+    made = make_pairs(
+        str(tmp_path / "out"), replace(FEW, pairs=0, size=(192, 128), photos=tmp_path / "people", poses_of_photo=1)
+    )
+    assert [entry.subject[:5] for entry in made.info.pairs] == ["photo"]
+
+
+def test_a_folder_without_photos_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("none")
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DatasetError, match="no photos in"):
+            make_pairs(str(tmp_path / "out"), replace(FEW, photos=folder))
+    assert not (tmp_path / "out").exists()

@@ -180,6 +180,15 @@ def test_no_rim_of_the_old_colour_is_left(own, target):
     assert np.quantile(away, 0.99) < 4
 
 
+def test_a_light_along_the_outline_is_cloth():
+    """Where the sun meets the side of a sleeve, cloth goes on beyond what is as bright as the wall."""
+    image, labels = render(parse_color("#8a8f5a"), np.ones((HEIGHT, WIDTH)))
+    image[50:85, 26] = WALL
+    painted = GarmentPaint(image, labels, "upper").apply(parse_color("navy"))
+    away = delta_e_2000(rgb_to_lab(painted[52:83, 26]), np.array(parse_color("navy")))
+    assert np.median(away) < 15
+
+
 def test_without_colours_every_pixel_stays():
     image, labels = render((40.0, 20.0, 20.0))
     assert paint_garments(image, labels, {}) is image

@@ -13,6 +13,7 @@ from posegen.features.body_layers import LAYERS
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layer_division import LayerDivision
 from posegen.features.layer_drawing import order_by_depth
+from posegen.features.layer_making import make_layers
 from posegen.features.layered_person import LayeredPerson, hides_hand
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
@@ -135,6 +136,73 @@ def test_a_thigh_behind_a_hand_ends_where_it_does_below():
     outer = [int(np.flatnonzero(opacity[row]).max()) for row in (104, 108, 118)]
     assert abs(outer[0] - outer[2]) <= 2 and abs(outer[1] - outer[2]) <= 2
     assert opacity[106, 76:80].all()  # it goes on behind the hand
+
+
+def test_a_hand_before_trousers_shows_none_of_them():
+    """What the hand hides of itself would have their colour, and a new one more so."""
+    person = draw_person()
+    labels, image = person.labels.copy(), person.image.copy()
+    labels[84:93, 70:84] = PersonClass.UPPER
+    labels[93:98, 70:84] = PersonClass.LOWER
+    cv2.circle(labels, (82, 106), 9, int(PersonClass.SKIN), -1)
+    labels[105:107, 83:85] = PersonClass.LOWER
+    pose = make_pose({"left_elbow": (88, 74), "left_wrist": (84, 98)})
+    taken = LayeredPerson.take_apart(image, pose, labels, (labels > 0).astype(np.float32), person.background)
+    arm = taken.layers[LAYERS.index("left_arm")]
+    assert (arm.classes[arm.opacity[arm.box] > 0] != PersonClass.LOWER).all()
+    from_trousers = cv2.dilate((labels == PersonClass.LOWER).astype(np.uint8), np.ones((5, 5))) > 0
+    cloth = arm.origins[(arm.opacity[arm.box] > 0) & (arm.classes == PersonClass.UPPER)]
+    assert len(cloth) and not from_trousers.ravel()[cloth].any()
+
+
+def test_a_pattern_goes_on_behind_an_arm_at_its_height():
+    person = draw_person()
+    labels, image = person.labels.copy(), person.image.copy()
+    stripes = (np.arange(SIZE[0]) // 3 % 2 == 0)[:, None] & (labels == PersonClass.UPPER)
+    image[stripes] = (240, 240, 240)
+    cv2.line(labels, (77, 48), (92, 60), 0, 14)
+    before = make_pose({"left_elbow": (80, 64), "left_wrist": (76, 92)})
+    for canvas, color in ((image, COLORS[PersonClass.SKIN]), (labels, int(PersonClass.SKIN))):
+        cv2.line(canvas, (80, 56), (76, 92), color, 9)
+    taken = LayeredPerson.take_apart(image, before, labels, (labels > 0).astype(np.float32), person.background)
+    torso = taken.layers[LAYERS.index("torso")].texture
+    seen, behind = torso[62:82, 64, :3], torso[62:82, 75, :3]
+    assert (labels[62:82, 75] == PersonClass.SKIN).all()
+    assert np.median(delta_e_2000(rgb_to_lab(seen), rgb_to_lab(behind))) < 4
+
+
+def test_skin_beside_a_bare_arm_is_not_the_trunks():
+    person = draw_person()
+    labels, image = person.labels.copy(), person.image.copy()
+    labels[50:90, 82:92] = PersonClass.SKIN
+    hanging = make_pose({"left_elbow": (87, 68), "left_wrist": (87, 88)})
+    division = LayerDivision(image, hanging, labels, (labels > 0).astype(np.float32))
+    division.parts[52:86, 82:84] = LAYERS.index("torso")
+    division.parts[52:86, 84:92] = LAYERS.index("left_arm")
+    torso = make_layers(division)[LAYERS.index("torso")]
+    side = np.zeros(SIZE, bool)
+    side[56:82, 76:92] = True
+    shown = (torso.opacity > 0) & side
+    assert shown[:, 82:84].any() and (torso.classes[shown[torso.box]] == PersonClass.UPPER).all()
+
+
+def test_a_leg_before_the_other_one_is_no_wider_for_it():
+    person = draw_person()
+    labels, image = person.labels.copy(), person.image.copy()
+    labels[96:] = PersonClass.BACKGROUND
+    joints = {"right_hip": (57, 92), "left_hip": (71, 92), "right_knee": (54, 126), "left_knee": (74, 122),
+              "right_ankle": (62, 166), "left_ankle": (46, 158)}  # fmt: skip
+    for side, width in (("left", 9), ("right", 11)):
+        for near, far in (("hip", "knee"), ("knee", "ankle")):
+            cv2.line(labels, joints[f"{side}_{near}"], joints[f"{side}_{far}"], int(PersonClass.LOWER), width)
+    pose = make_pose(joints)
+    depths = pose.depths.copy()
+    depths[joint_indices(["right_ankle"])] = 10
+    crossed = BodyPoses(pose.keypoints, depths, pose.toes)
+    taken = LayeredPerson.take_apart(image, crossed, labels, (labels > 0).astype(np.float32), person.background)
+    assert taken.borrowed == {LAYERS.index("left_leg")}
+    opacity = taken.layers[LAYERS.index("right_leg")].opacity > 127
+    assert opacity[136:156].sum(axis=1).max() <= 15  # 11, and soft borders
 
 
 def test_a_trunk_behind_arms_is_as_wide_as_the_hips():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from posegen.features.matte import clear_matte, nearest_known, refine_mask
+from posegen.features.matte import clear_matte, nearest_known, refine_mask, settle_matte
 
 
 def test_the_nearest_known_pixel():
@@ -68,3 +68,22 @@ def test_people_as_bright_as_the_wall_stay():
     image, matte, labels, background = two_legs(gap=WALL)
     image[(matte == 1) & (labels > 0)] = (225, 224, 222)
     np.testing.assert_array_equal(clear_matte(image, matte, labels, background), matte)
+
+
+def test_a_light_along_the_outline_is_no_gap():
+    """A sleeve that is lit from the side is as bright as the wall in places, with cloth beyond."""
+    image, matte, labels, background = two_legs(gap=TROUSERS)
+    image[50:140, 42:44][np.arange(90) % 8 < 3] = WALL
+    cleared = clear_matte(image, matte, labels, background)
+    np.testing.assert_array_equal(cleared[45:145, 40:60], matte[45:145, 40:60])
+
+
+def test_a_white_shirt_before_a_white_wall_ends_where_labels_do():
+    image, matte, labels, _ = two_legs()
+    image[:] = WALL
+    image[100:150, 40:88] = TROUSERS
+    matte = np.clip((np.arange(128, dtype=np.float32)[None] - 36) / 8, 0, 1) * np.ones((192, 1), np.float32)
+    matte[:, 88:] = 0
+    settled = settle_matte(image, matte, labels)
+    assert settled[50:90, 37:39].max() < 0.1 and settled[50:90, 42:].min(axis=0)[: 88 - 44].min() > 0.9
+    np.testing.assert_array_equal(settled[115:140], matte[115:140])  # a border is seen there
