@@ -114,21 +114,23 @@ class ClusterError(PosegenError):
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where it has none."""
+    """Return the first line of an error's message, or its type where it has none."""
     return hide_credentials((str(error).strip() or type(error).__name__).splitlines()[0])
 
 
 def in_one_line(error: BaseException) -> str:
-    """An error's whole message in one line, or its type where it has none."""
+    """Return an error's whole message in one line, or its type where it has none."""
     return hide_credentials(" ".join(str(error).split()) or type(error).__name__)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The known word that is most like an unknown one, as `` (did you mean wave?)``; empty where none is like it."""
+    """Return the known word that is most like an unknown one, as `` (did you mean wave?)``; empty where none is like
+    it."""
     similar = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {similar[0]}?)" if similar else ""
 
 
 def hide_credentials(text: str) -> str:
-    """The text without user and password in its addresses, such as those of ``postgresql://ann:secret@host/studies``."""
+    """Return the text without user and password in its addresses, such as those of
+    ``postgresql://ann:secret@host/studies``."""
     return _SECRET_OPTION.sub(r"\1…", _USER.sub("", text))

@@ -33,7 +33,7 @@ def lsgan(predictions: Sequence[Tensor], real: bool) -> Tensor:
 
 
 def last(activations: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-    """The predictions of each scale of a discriminator, without the activations before them."""
+    """Return the predictions of each scale of a discriminator, without the activations before them."""
     return [scale[-1] for scale in activations]
 
 
@@ -212,7 +212,7 @@ def lab_colors(images: Tensor) -> Tensor:
 
 
 def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """The mean of values (N, C, H, W) with weights (N, 1, H, W); 0 where no weight is above 0."""
+    """Return the mean of values (N, C, H, W) with weights (N, 1, H, W); 0 where no weight is above 0."""
     return (values * weights).sum() / (weights.sum() * values.shape[1]).clamp(min=1e-6)
 
 

@@ -12,7 +12,7 @@ from search_spaces.space import Space
 
 
 def names() -> list[str]:
-    """The names of all spaces."""
+    """Return the names of all spaces."""
     return sorted(module.name for module in iter_modules(__path__) if module.name != "space")
 
 

@@ -30,6 +30,7 @@ LAYERS = {
 ROOMS = {
     "posegen": (
         "errors.py",
+        "parallel.py",
         "person_classes.py",
         "skeletons.py",
         "losses.py",
@@ -312,6 +313,49 @@ def test_docstrings_begin_with_a_verb_or_the_thing():
         if text.split()[0].strip(",.:;").lower() in _RIDDLES
     ]
     assert not riddles
+
+
+_RIDDLE = re.compile(
+    r"\b(say (which|what|how|who)|nobody|whoever|hears|is told)\b|\bwants? (to|another)\b", re.IGNORECASE
+)
+
+
+def test_messages_state_what_is_expected():
+    """ "no runs given, expected one or more", not "say which"; and programs want and hear nothing."""
+    found = []
+    for path in (path for package in LAYERS for path in modules(package)):
+        documents = {id(node.value) for node in ast.walk(parse(path)) if isinstance(node, ast.Expr)}
+        texts = (node for node in ast.walk(parse(path)) if isinstance(node, ast.Constant) and id(node) not in documents)
+        for node in texts:
+            if isinstance(node.value, str) and (match := _RIDDLE.search(node.value)):
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno} {match[0]!r} in {node.value[:80]!r}")
+    assert not found
+
+
+_ARTICLES = {"the", "a", "an", "of", "all", "every", "some", "each", "from", "it", "this"}
+
+
+def public_functions(node: ast.AST, is_public: bool = True) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions and methods of a file that others may call; properties are things, not actions."""
+    for child in getattr(node, "body", []):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            is_own = is_public and not child.name.startswith("_")
+            is_property = any("property" in ast.unparse(one) for one in child.decorator_list)
+            if is_own and not is_property and not isinstance(child, ast.ClassDef):
+                yield child
+            yield from public_functions(child, is_own)
+
+
+def test_docstrings_of_public_functions_begin_with_a_verb():
+    """ "Return the split of a clip", not "The split of a clip": a function does something."""
+    nouns = [
+        f"{path.relative_to(ROOT)}:{function.lineno} {function.name}: {text.splitlines()[0]}"
+        for package in LAYERS
+        for path in modules(package)
+        for function in public_functions(parse(path))
+        if (text := ast.get_docstring(function)) and text.split()[0].strip(",.:;").lower() in _ARTICLES
+    ]
+    assert not nouns
 
 
 def test_every_config_field_has_its_sentence():

@@ -48,7 +48,7 @@ class Film:
         self._add(_FRAME, self.frames[-1])
 
     def finish(self) -> None:
-        """The MP4 is written."""
+        """Tell the page that the MP4 is written."""
         self.is_whole = True
         self._end(_END, b"{}")
 

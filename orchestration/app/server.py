@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -98,7 +99,7 @@ def serve_app(settings: AppSettings, on_ready: Callable[[str], object]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it answers."""
+    """A server that reports when it answers, and breaks requests off in silence when it is stopped."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], object]):
         super().__init__(config)
@@ -108,6 +109,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # a traceback of each cancelled request
+        await super().shutdown(sockets)
 
 
 def _announce(address: str, settings: AppSettings, on_ready: Callable[[str], object]) -> None:

@@ -10,10 +10,10 @@ from posegen.errors import hide_credentials
 
 _KINDER: tuple[tuple[str, str], ...] = (
     (
-        r"nobody is seen in the picture.*",
+        r"no person is found in the picture.*",
         "We could not find a person in this picture. Choose a photo that shows somebody from head to hips or further.",
     ),
-    (r"no person is seen in .*", "We could not find a person in this video. Choose one that shows somebody."),
+    (r"no person is found in .*", "We could not find a person in this video. Choose one that shows somebody."),
     (
         r"(?:one person is|\d+ people are) seen in the picture, expected (\d+).*",
         r"There is no person number \1 in this picture. Choose a lower number.",
@@ -43,7 +43,7 @@ _KINDER: tuple[tuple[str, str], ...] = (
     (r".*truncated: .*", "This video is cut off. Export it again as MP4."),
     (
         r".*cannot fetch weights.*|weights .* cannot be fetched.*",
-        "The network that finds people is not on this machine yet. Ask whoever installed posegen to run "
+        "The network that finds people is not on this machine yet. Ask the person who installed posegen to run "
         "`posegen weights fetch`, then try again.",
     ),
 )  # fmt: skip

@@ -147,7 +147,7 @@ def _compare(runs: Positional[tuple[str, ...]]) -> None:
     from orchestration.evaluation.tables import behavior_comparison
 
     if not runs:
-        raise UsageError("say which runs to compare")
+        raise UsageError("no runs given, expected one or more to compare")
     found = [read_evaluation(run, BehaviorBasis) for run in runs]
     check_comparable(found)
     console.print(behavior_comparison(found))

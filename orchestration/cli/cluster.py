@@ -73,7 +73,7 @@ def cluster_commands(parse: Callable[[Sequence[str]], partial[None]]) -> Section
             posegen submit --attach train-20260807-101500-3fa9
         """
         if bool(command) == bool(attach):
-            raise UsageError("say what to run, posegen submit -- COMMAND …, or which job to show, --attach JOB")
+            raise UsageError("no command given, expected posegen submit -- COMMAND …, or --attach JOB to show a job")
         if command:
             _check_storage(parse(command))
             _check_secrets(command)

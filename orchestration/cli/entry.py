@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from orchestration.errors import is_read_no_further
 from posegen.io.cache import cache_folder
 
 _HELP = {"-h", "--help"}
@@ -28,7 +29,11 @@ def run(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Words behind the program's name; by default those of this process.
     """
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    with _leaving_quietly():
+        _run(sys.argv[1:] if arguments is None else list(arguments))
+
+
+def _run(words: list[str]) -> None:
     if words == ["--version"]:
         print(f"posegen {version('posegen')}")
         return
@@ -37,7 +42,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
         return
     file = _cached(words)
     with contextlib.suppress(OSError, UnicodeError):
-        sys.stdout.write(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        text.encode(sys.stdout.encoding or "utf-8")
+        print(text, end="")
         return
     kept = _Copied()
     try:
@@ -47,6 +54,24 @@ def run(arguments: Sequence[str] | None = None) -> None:
         if stop.code in (0, None):
             _store(file, kept.getvalue())
         raise
+
+
+@contextlib.contextmanager
+def _leaving_quietly() -> Iterator[None]:
+    """End without a word where the output is read no further, as in ``posegen --help | head``.
+
+    As Python's documentation of SIGPIPE recommends, which is no signal that a library may handle.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        for stream in (sys.stdout, sys.stderr):  # what is left of it goes nowhere
+            if is_read_no_further(stream):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(1)
 
 
 def _main(words: Sequence[str]) -> None:
@@ -68,6 +93,9 @@ class _Copied(io.StringIO):
 
     def isatty(self) -> bool:
         return self._shown.isatty()
+
+    def fileno(self) -> int:
+        return self._shown.fileno()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]

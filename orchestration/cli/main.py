@@ -23,9 +23,9 @@ from orchestration.cli.video import VIDEO_COMMANDS
 from orchestration.cli.weights import WEIGHTS_COMMANDS
 from orchestration.errors import naming_system_errors
 from orchestration.runtime.termination import TERMINATED, exiting_on_sigterm
-from orchestration.runtime.threads import one_thread
 from posegen.errors import PosegenError, hide_credentials, in_one_line
 from posegen.io.storage import without_user
+from posegen.parallel import one_thread
 
 _STOPPED = "posegen: stopped; the same command goes on from what is finished"
 _INTERRUPTED = 130

@@ -50,7 +50,7 @@ def _inspect(files: Positional[tuple[Path, ...]], settings: ReadSettings) -> Non
     from orchestration.data.motion_inspection import inspect_motions
 
     if not files:
-        raise UsageError("say what to inspect: posegen motion inspect FILE …")
+        raise UsageError("no file given, expected posegen motion inspect FILE …")
     for file in files:
         with CountProgress(console, "measuring") as progress:
             found = inspect_motions(file, settings, alone=len(files) == 1, on_progress=progress.update)
@@ -94,7 +94,7 @@ def _convert(
     from orchestration.data.motion_conversion import MOTION_FILES, convert_motions, convert_one
 
     if len(paths) < 2:
-        raise UsageError("say what to convert, and where to: posegen motion convert FILE … OUT")
+        raise UsageError("expected files and an output: posegen motion convert FILE … OUT")
     *sources, out = paths
     for source in sources:
         if "://" in source:
@@ -202,7 +202,7 @@ def _show(
     from orchestration.generation.motions import picture_files, write_pictures
 
     if len(paths) < 2:
-        raise UsageError("say what to show, and where to put the pictures: posegen motion show FILE … OUT")
+        raise UsageError("expected files and a folder for the pictures: posegen motion show FILE … OUT")
     if most < 1:
         raise UsageError(f"most must be at least 1, got {most}")
     *files, out = paths
@@ -257,7 +257,8 @@ def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: s
     console.print(*record_tables(found))
     for line in found.notes:
         console.print(line, markup=False)
-    console.print(f"strips, a video, a page and a map of codes: {found.run}/motions", markup=False)
+    if settings.pictures:
+        console.print(f"strips, a video, a page and a map of codes: {found.run}/motions", markup=False)
 
 
 @_runs.command("compare")
@@ -277,7 +278,7 @@ def _compare(runs: Positional[tuple[str, ...]]) -> None:
     from orchestration.evaluation.tables import MotionRow, motion_tables, real_rows
 
     if not runs:
-        raise UsageError("say which runs to compare")
+        raise UsageError("no runs given, expected one or more to compare")
     found = [read_evaluation(run, MotionBasis) for run in runs]
     check_comparable(found)
     generated: list[MotionRow] = [(StorageFolder(one.run).name, one, "generated") for one in found]

@@ -87,7 +87,7 @@ def _compare(
     from orchestration.evaluation.tables import comparison_table
 
     if not targets:
-        raise UsageError("say what to compare: posegen compare RUN …")
+        raise UsageError("no runs given, expected posegen compare RUN …")
     if out is not None:
         writing.require_writable([out])
     found = compare_runs(targets, metric)

@@ -87,12 +87,13 @@ def working_tree(folder: Path) -> Tree:
 
 
 def entrypoint(arguments: Sequence[str]) -> str:
-    """The shell command of a job. ``$POSEGEN_STORAGE`` is what the cluster knows by it; all else is meant literally."""
+    """Return the shell command of a job. ``$POSEGEN_STORAGE`` is what the cluster knows by it; all else is meant
+    literally."""
     return " ".join(["posegen", *map(_quote, arguments)])
 
 
 def name_job(arguments: Sequence[str]) -> str:
-    """A name that no other job has: its verb, the time and some letters."""
+    """Return a name that no other job has: its verb, the time and some letters."""
     return f"{arguments[0]}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
@@ -279,7 +280,7 @@ def _end(details: JobDetails) -> End:
 
 def _refused(error: Exception) -> ClusterError:
     return ClusterError(
-        f"the cluster wants another token ({first_line(error)}); it has to be the one of `ray up`, in ~/.ray/auth_token"
+        f"the cluster expects another token ({first_line(error)}): that of `ray up`, in ~/.ray/auth_token"
     )
 
 

@@ -80,7 +80,8 @@ class Cluster(Commands):
     """The whole file."""
 
     def environment(self, *roles: str) -> str:
-        """All that sets variables on every node, and where Ray starts on nodes of these roles, ``head``, ``worker``."""
+        """Return all that sets variables on every node, and where Ray starts on nodes of these roles, ``head``,
+        ``worker``."""
         lines = [*self.docker.run_options, *self.setup_commands]
         for role in roles:
             lines += getattr(self.docker, f"{role}_run_options")
@@ -109,7 +110,7 @@ def nodes_without_token_mode(cluster: Cluster) -> Iterator[Finding]:
         modes = set(re.findall(r"RAY_AUTH_MODE=['\"]?(\w+)", cluster.environment(role)))
         if modes != {"token"}:
             got = f"RAY_AUTH_MODE is {' and '.join(sorted(modes))}" if modes else "RAY_AUTH_MODE is not set"
-            problem = f"{got} where Ray starts, so whoever reaches its ports runs code there"
+            problem = f"{got} where Ray starts, so anyone who reaches its ports can run code there"
             yield Finding("token_mode", f"{role}_start_ray_commands", problem, fix)
 
 
@@ -158,16 +159,16 @@ def open_security_groups(cluster: Cluster) -> Iterator[Finding]:
 
 
 def secrets_in_the_file(cluster: Cluster) -> Iterator[Finding]:
-    """A cluster file is committed, and lies on every head."""
+    """Find secrets: a cluster file is committed, and lies on every head."""
     for place, text in texts(cluster.content):
         named = f"{place.rpartition('.')[2]}={text}"
         if not place.startswith("file_mounts.") and any(re.search(secret, named) for secret in _SECRETS):
             fix = "an instance profile, or a file outside the checkout in file_mounts"
-            yield Finding("secret", place, "holds a secret, which whoever reads this file then has", fix)
+            yield Finding("secret", place, "holds a secret, readable by anyone who can read this file", fix)
 
 
 def unpinned_images(cluster: Cluster) -> Iterator[Finding]:
-    """An image that changes under its name, or has another Ray, makes nodes that do not understand each other."""
+    """Find images that change under their names, or have another Ray: such nodes do not understand each other."""
     ray = version("ray")
     for place, image in _images(cluster):
         name = re.sub(r":[^/:]*$", "", image)
@@ -221,7 +222,7 @@ RULES: Sequence[Callable[[Cluster], Iterable[Finding]]] = (
 
 
 def texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every string of a file with its place."""
+    """Return every string of a file with its place."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, dict):

@@ -14,7 +14,7 @@ from posegen.io.storage import StorageFolder
 
 
 def posed_clip(info: ClipInfo, frames: np.ndarray, images: np.ndarray, keypoints: np.ndarray) -> Clip:
-    """A clip of which nothing but the pose was seen: no edges, and the person is where the body's parts are.
+    """Return a clip of which nothing but the pose was seen: no edges, and the person is where the body's parts are.
 
     Args:
         info: What it is.

@@ -34,7 +34,7 @@ from posegen.io.video_reader import Box, DetailedFootage, iterate_frames, read_w
 from posegen.perception import BACKENDS, POSE_ESTIMATORS, Backend, Poses
 from posegen.perception.clip_viewer import ClipViewer
 
-PERCEPTION_VERSION = 2
+PERCEPTION_VERSION = 3
 """Part of every clip's id: counts the changes to the code that make another clip of the same video."""
 
 _BOX_STEP = 8  # frames from one that is searched for the person's box to the next
@@ -391,7 +391,7 @@ def _read(path: Path, crop: Literal["center", "person", "none"], settings: Prepa
         frames = (frame for _, _, frame in iterate_frames(path, max_frames=limit))
         box = person_box(islice(frames, 0, None, _BOX_STEP), aspect=size[1] / size[0])
         if box is None:
-            raise RefusedClipError("no person: nobody is seen in any frame")
+            raise RefusedClipError("no person is found in any frame")
     else:
         box = crop
     return read_with_detail(path, size=size, crop=box, max_frames=limit)

@@ -7,7 +7,7 @@ import numpy as np
 
 from posegen.datasets.clip_files import Clip
 from posegen.features.stick_figure import rasterize_stick_figure
-from posegen.io.images import grid
+from posegen.io.images import titled_grid
 from posegen.io.storage import StorageFolder
 
 SHEETS = "preview"
@@ -20,17 +20,14 @@ _QUALITY = 80
 
 
 def draw_clip(clip: Clip) -> np.ndarray:
-    """Draw frames of a clip with stick figure and mask's outline, and the edges below: (H, W, 3) uint8."""
+    """Draw frames of a clip with stick figure and mask's outline, and the edges below, titled: (H, W, 3) uint8."""
     rows = _spread(len(clip))
     pictures = [_draw(clip.images[row], clip.keypoints[row], clip.masks[row]) for row in rows]
     scale = pictures[0].shape[0] / clip.images.shape[1] / 2
     edges = [cv2.resize(clip.edges[row], None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST) for row in rows]
     below = [cv2.cvtColor(one, cv2.COLOR_GRAY2RGB) for one in edges]
-    upper, lower = grid([pictures]), grid([below])
-    sheet = np.full((upper.shape[0] + lower.shape[0] + 2, upper.shape[1], 3), 255, np.uint8)
-    sheet[: upper.shape[0]] = upper
-    sheet[-lower.shape[0] :, : lower.shape[1]] = lower
-    return sheet
+    seconds = " · ".join(f"{clip.times[row] - clip.times[0]:.1f}" for row in rows)
+    return titled_grid([pictures, below], [f"stick figure and outline of the mask, at {seconds} s", "edges"])
 
 
 def draw_frames(images: np.ndarray, size: tuple[int, ...], keypoints: np.ndarray | None) -> np.ndarray:
@@ -42,7 +39,8 @@ def draw_frames(images: np.ndarray, size: tuple[int, ...], keypoints: np.ndarray
             scale = images.shape[2] / size[1], images.shape[1] / size[0], 1
             pose = keypoints[row] * np.array(scale, np.float32)
         pictures.append(_draw(images[row], pose, None))
-    return grid([pictures])
+    found = "without a pose" if keypoints is None else "with the pose that was found"
+    return titled_grid([pictures], [f"frames {' · '.join(map(str, _spread(len(images))))}, {found}"])
 
 
 def write_sheet(dataset: StorageFolder, clip_id: str, sheet: np.ndarray) -> None:
@@ -52,7 +50,7 @@ def write_sheet(dataset: StorageFolder, clip_id: str, sheet: np.ndarray) -> None
 
 
 def sheet_name(clip_id: str) -> str:
-    """The name of a clip's sheet."""
+    """Return the name of a clip's sheet."""
     return f"{clip_id}.jpg"
 
 

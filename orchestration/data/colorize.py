@@ -74,7 +74,7 @@ class ColorizeSettings:
             raise ConfigError(f"method {self.method!r} takes no colorizer, got {self.colorizer!r}: use siggraph17")
 
     def kinds(self) -> tuple[ColorizeSettings, ...]:
-        """The settings of each kind."""
+        """Return the settings of each kind."""
         if not self.all_kinds:
             return (self,)
         return tuple(replace(self, all_kinds=False, scope=scope, region=region) for scope, region in _ALL_KINDS)

@@ -88,7 +88,7 @@ class ProcessSettings:
             raise ConfigError(f"test must name some of {', '.join(known)}, got {', '.join(unknown) or 'none'}")
 
     def side(self, group: str) -> Split:
-        """The split of a person, or of an action, as `split_by` says."""
+        """Return the split of a person, or of an action, as `split_by` says."""
         return "test" if group in self.test else "train"
 
 

@@ -62,7 +62,7 @@ class ViewPlan:
     """Empty where they were not measured."""
 
     def row(self) -> dict[str, Any]:
-        """The same as Arrow has it."""
+        """Return the same as Arrow has it."""
         take = self.view.take
         return {
             "view": self.view.name,
@@ -75,7 +75,7 @@ class ViewPlan:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> ViewPlan:
-        """The inverse of `row`."""
+        """Return the inverse of `row`."""
         view = CameraView(Take(row["subject"], row["action"], row["subaction"]), row["camera"])
         return cls(view, row["video"], row["positions"], row["keypoints"], row["world"])
 

@@ -75,7 +75,7 @@ class ClipBuild(DatasetBuild[ClipEntry]):
         return {split: [group for group in groups if side(group) == split] for split in ("train", "test")}
 
     def split_before(self) -> Callable[[str], Split | None]:
-        """The rule by which the dataset is divided until now."""
+        """Return the rule by which the dataset is divided until now."""
         if not self.folder.exists("dataset.json"):
             return lambda group: None
         return load_dataset_info(self.folder).split_of_group

@@ -21,7 +21,6 @@ from orchestration.data.rejections import REJECTED, Rejection, save_rejections
 from orchestration.data.video_files import DEFAULT_PERSON
 from orchestration.errors import reason_of
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
-from orchestration.runtime.threads import map_in_processes, num_processes, one_thread
 from posegen.datasets.motion_build import MotionBuild, NamedMotion, SplitBy, SplitRule, hash_joints, write_motions
 from posegen.datasets.motion_formats import FORMATS
 from posegen.datasets.motion_formats.bvh import write_bvh
@@ -34,6 +33,7 @@ from posegen.io.storage import StorageFolder
 from posegen.motion.editing import find_rotations, resample
 from posegen.motion.filters import FILTERS, one_euro
 from posegen.motion.motion import Motion, write_motion
+from posegen.parallel import map_in_processes, num_processes, one_thread
 from posegen.synthetic.actions import ACTIONS
 from posegen.synthetic.motions import NUM_SUBJECTS, generate_corpus
 
@@ -389,7 +389,7 @@ def _named(found: FoundMotion, motion: Motion, actions: Sequence[str]) -> NamedM
     source = found.motion
     action = source.action or motion.label_name
     if not action:
-        raise MotionError(f"{source.source}: nobody says its action: say --pattern, such as '{{action}}_*'")
+        raise MotionError(f"{source.source}: no action is known for it: give --pattern, such as '{{action}}_*'")
     if actions and action not in actions:
         raise MotionError(f"{source.source}: its action is {action!r}, expected one of {', '.join(actions)}")
     label = actions.index(action) if actions else None

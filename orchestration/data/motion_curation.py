@@ -135,7 +135,7 @@ def build_from_tracks(
     kept: list[FoundMotion] = []
     for video in reviewed:
         refused = [question for question, answer in video.answers.items() if answer == "no"]
-        reasons = video.reasons + [f"{question.replace('_', ' ')}: no, says {REVIEW}" for question in refused]
+        reasons = video.reasons + [f"{question.replace('_', ' ')}: no, by {REVIEW}" for question in refused]
         if reasons:
             rejections.append(Rejection(video.found.motion.source, "; ".join(reasons)))
         else:

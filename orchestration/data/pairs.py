@@ -301,7 +301,7 @@ def _cut_out(pair: StudioPair, size: tuple[int, int]) -> StudioPair:
     """The part of a size (H, W) of both pictures that holds the person best."""
     ys, xs = np.nonzero(pair.masks.any(axis=0))
     if not len(ys):
-        raise DatasetError("nobody is seen")
+        raise DatasetError("no person is found")
     corner = []
     for places, side, whole in ((ys, size[0], pair.masks.shape[1]), (xs, size[1], pair.masks.shape[2])):
         corner.append(int(np.clip((places.min() + places.max() - side) // 2, 0, whole - side)))
@@ -328,7 +328,7 @@ def _with_found_poses(pair: StudioPair) -> StudioPair:
     try:
         found = stack_poses(*(find_body(image).pose for image in pair.images))
     except PerceptionError as error:
-        raise DatasetError("BlazePose sees nobody") from error
+        raise DatasetError("BlazePose finds no person") from error
     for index in range(2):
         seen, true = found[index].keypoints, pair.poses[index].keypoints
         both = (seen[:, 2] > 0) & (true[:, 2] > 0)

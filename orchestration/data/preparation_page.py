@@ -62,7 +62,7 @@ def write_preparation_page(
 
 
 def clip_of_key(key: str) -> str:
-    """The clip id in a rejection's key; empty where it has none."""
+    """Return the clip id in a rejection's key; empty where it has none."""
     return key.partition("/")[0]
 
 

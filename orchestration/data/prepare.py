@@ -59,7 +59,7 @@ class PrepareSummary:
     """Changes and guesses made for the clips that were made now, and files that were passed over."""
 
     def lines(self) -> list[str]:
-        """The splits, what was rejected and why, and the notes, for people to read."""
+        """Return the splits, what was rejected and why, and the notes, for people to read."""
         by_reason: dict[str, list[str]] = {}
         for one in self.rejections:
             by_reason.setdefault(_NUMBERS.sub("…", one.reason), []).append(one.source)

@@ -53,7 +53,7 @@ def save_rejections(folder: StorageFolder, rejections: Iterable[Rejection]) -> N
 
 
 def first_of(rejections: Sequence[Rejection], most: int = 3) -> str:
-    """The first of what was left out, for one line."""
+    """Return the first of what was left out, for one line."""
     shown = "; ".join(f"{one.source}: {one.reason}" for one in rejections[:most])
     return f"{shown}; …" if len(rejections) > most else shown
 

@@ -44,7 +44,7 @@ class StudioSettings:
         if self.frames < 1:
             raise ConfigError(f"frames is {self.frames}, expected at least 1")
         if not (self.motion or self.action_names):
-            raise ConfigError("nobody does anything: say how many --actions, or a --motion")
+            raise ConfigError("there is nothing to render, expected a number of --actions, or a --motion")
         require_size(self.size)
 
     @property

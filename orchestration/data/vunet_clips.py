@@ -150,7 +150,7 @@ def _sort_out(images: Sequence[IndexedImage], source: Path) -> tuple[list[Indexe
     for image in images:
         reason = ""
         if not image.person:
-            reason = "shows nobody in particular"
+            reason = "shows no distinct person"
         elif not is_usable(image.joints):
             reason = "no torso: both shoulders and both hips are not seen"
         elif not (source / image.path).is_file():

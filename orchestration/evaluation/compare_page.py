@@ -16,6 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 
 from orchestration.evaluation.compare import Comparison, Entry
+from orchestration.generation.code_plots import DISTINCT_COLORS
 from orchestration.tracking.mirror import PICTURE
 from orchestration.tracking.queries import list_files, metric_history, read_file
 from posegen.evaluation.metric_info import MetricInfo
@@ -198,7 +199,7 @@ def _plot_curves(comparison: Comparison) -> Any:
             figure.add_scatter(x=epochs, y=[history[epoch] for epoch in epochs], name=entry.run.name)
     if not figure.data:
         return None
-    return figure.update_layout(xaxis_title="epoch", yaxis_title=metric)
+    return figure.update_layout(xaxis_title="epoch", yaxis_title=metric, colorway=DISTINCT_COLORS)
 
 
 def _show(entry: Entry) -> Shown:

@@ -111,7 +111,7 @@ class EvaluationRecord(Generic[_B]):
         return [*self.basis.describe(self.data_fingerprint), *left_out]
 
     def logged(self) -> dict[str, float]:
-        """The scores and the ends of their intervals, as MLflow has them: ``test/ssim``, ``test/ssim.low``, …"""
+        """Return the scores and the ends of their intervals, as MLflow has them: ``test/ssim``, ``test/ssim.low``, …"""
         means = {f"{self.phase}/{name}": score.mean for name, score in self.scores.items()}
         intervals = {f"{self.phase}/{name}": score.interval for name, score in self.scores.items() if score.interval}
         ends = {

@@ -67,7 +67,7 @@ MotionRow = tuple[str, EvaluationRecord[MotionBasis], MotionSet]
 
 
 def real_rows(record: EvaluationRecord[MotionBasis]) -> list[MotionRow]:
-    """The rows of real motions, those of the people that the run learned from if others were held out."""
+    """Return the rows of real motions, those of the people that the run learned from if others were held out."""
     rows: list[MotionRow] = [("real", record, "real"), ("real people it learned from", record, "learned")]
     return [row for row in rows if score_name(row[2], "fid") in record.scores or row[2] == "real"]
 

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
-from orchestration.runtime.threads import map_in_processes, num_processes
 from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import Clip, ClipFile
 from posegen.datasets.clips import ClipDataset, GarmentChoice
@@ -37,6 +36,7 @@ from posegen.io.images import titled_grid, write_picture
 from posegen.io.storage import StorageFolder
 from posegen.io.video_writer import write_video
 from posegen.metrics.image import LPIPS, STLPIPS
+from posegen.parallel import map_in_processes, num_processes
 from posegen.perception.garments import label_garments
 from posegen.weights import download as weights
 

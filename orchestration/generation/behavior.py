@@ -140,7 +140,7 @@ def _require_outputs(out: Path, names: Sequence[str], settings: LengthSettings, 
 def _by_file_name(names: Sequence[str]) -> dict[str, str]:
     """Names of motions by the stems of their files. Raises ConfigError where there are none, or two stems are equal."""
     if not names:
-        raise ConfigError("say which motions: files, or names in the run's dataset")
+        raise ConfigError("no motions given, expected files, or names in the run's dataset")
     found = {short_name(name): name for name in names}
     if len(found) < len(names):
         raise ConfigError(f"two motions would have files of one name, got {', '.join(names)}")

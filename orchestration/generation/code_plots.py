@@ -11,7 +11,12 @@ import numpy as np
 from posegen.errors import ConfigError
 from posegen.metrics.latent import principal_components
 
-_QUALITATIVE = 20  # colours that are easy to distinguish
+_LEGEND_ROWS = 20
+DISTINCT_COLORS: tuple[str, ...] = (
+    "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#000000", "#b8a800",
+)  # fmt: skip
+"""Colours that colour-blind people tell apart (Okabe and Ito, 2008), the yellow darker, for white paper."""
+_MARKERS = "os^DvPX*<>hp"
 
 
 def scatter_codes(axes: Any, codes: np.ndarray, rgb: np.ndarray, size: float = 6.0) -> np.ndarray:
@@ -28,13 +33,17 @@ def scatter_codes(axes: Any, codes: np.ndarray, rgb: np.ndarray, size: float = 6
     """
     coordinates, explained = principal_components(codes)
     axes.scatter(*coordinates.T, c=rgb, s=size, linewidths=0)
-    axes.set(xticks=[], yticks=[])
-    axes.set_aspect("equal", adjustable="datalim")
+    _hide_ticks(axes)
     return explained
 
 
+def _hide_ticks(axes: Any) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.set_aspect("equal", adjustable="datalim")
+
+
 def plot_action_map(path: Path, codes: np.ndarray, actions: Sequence[str], title: str = "") -> None:
-    """Write a scatter plot of codes, each dot in the colour of its action.
+    """Write a scatter plot of codes, each dot in the colour and shape of its action.
 
     Args:
         path: The file to write, .png.
@@ -45,24 +54,27 @@ def plot_action_map(path: Path, codes: np.ndarray, actions: Sequence[str], title
     Raises:
         ConfigError: There are not as many actions as codes, or codes are not finite or fewer than two.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     if len(codes) != len(actions):
         raise ConfigError(f"got {len(codes)} codes and {len(actions)} actions, expected one each")
     names = list(dict.fromkeys(actions))
-    few = len(names) <= _QUALITATIVE
-    shades = colormaps["tab20" if few else "turbo"](np.arange(len(names)) if few else np.linspace(0, 1, len(names)))
-    rgb = {name: shade[:3] for name, shade in zip(names, shades, strict=True)}
     figure = Figure(figsize=(7.5, 5.5), layout="constrained")
     axes = figure.subplots()
-    explained = 100 * scatter_codes(axes, codes, np.array([rgb[action] for action in actions]), size=14)
+    coordinates, shares = principal_components(codes)
+    explained, dots = 100 * shares, []
+    for number, name in enumerate(names):
+        turn = number // len(DISTINCT_COLORS)  # colours come again with another shape
+        color, marker = DISTINCT_COLORS[number % len(DISTINCT_COLORS)], _MARKERS[turn % len(_MARKERS)]
+        own = coordinates[np.array(actions) == name]
+        axes.scatter(own[:, 0], own[:, 1], s=14, linewidths=0, color=color, marker=marker)
+        dots.append(Line2D([], [], linestyle="", label=name, color=color, marker=marker))
+    _hide_ticks(axes)
     axes.set_title(title)
     axes.set_xlabel(
         f"{len(codes):,} codes; the axes explain {explained[0]:.0f} and {explained[1]:.0f} % of the variance"
     )
-    dots = [Line2D([], [], color=rgb[name], marker="o", linestyle="", label=name) for name in names]
-    figure.legend(handles=dots, loc="outside right upper", ncols=-(-len(dots) // _QUALITATIVE), frameon=False)
+    figure.legend(handles=dots, loc="outside right upper", ncols=-(-len(dots) // _LEGEND_ROWS), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

@@ -49,7 +49,7 @@ class Colorways:
     notes: list[str] = field(default_factory=list)
 
     def table(self) -> Table:
-        """The reports, for the console."""
+        """Return the reports, for the console."""
         table = Table("picture", "garment", "requested", "name", "ΔE2000", "per pixel")
         for number, report in self.reports:
             figures = (f"{report.median:.2f}", f"{report.per_pixel:.1f}")

@@ -102,7 +102,7 @@ def _way(points: Sequence[str], count: int, fps: float) -> torch.Tensor:
     if passed[-1] > _FASTEST * seconds:
         least = math.ceil(passed[-1] / _FASTEST * fps) + 1
         raise ConfigError(
-            f"the path is {passed[-1]:.1f} m long and the motion {seconds:.1f} s: nobody is that fast; "
+            f"the path is {passed[-1]:.1f} m long and the motion {seconds:.1f} s: faster than a person can move; "
             f"take at least {least} frames"
         )
     at = np.linspace(0, passed[-1], count)

@@ -66,7 +66,7 @@ class GenerateMotionSettings(OverwriteSettings):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.keep_frames and not self.keep:
-            raise ConfigError("--keep-frames says which frames of --keep MOTION are kept, and there is none")
+            raise ConfigError("--keep-frames selects frames of --keep MOTION, which is missing")
         if self.is_composed and (self.to_action or self.between_codes):
             raise ConfigError("--then, --keep and --path make one motion, --to-action and --between-codes several")
 

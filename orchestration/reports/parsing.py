@@ -49,7 +49,7 @@ class ParsingReport:
         return list(self.scores)
 
     def rows(self) -> Iterator[list[str]]:
-        """A row a figure."""
+        """Return a row a figure."""
         for name in next(iter(self.scores.values())):
             yield [name.replace("_", " "), *(str(scores[name]) for scores in self.scores.values())]
 
@@ -97,7 +97,7 @@ def report_parsing(
 
 
 def load_photo_parser(run: str) -> Callable[..., np.ndarray]:
-    """A parser of labelled photos, by a run or, without one, by the shipped weights."""
+    """Return a parser of labelled photos, by a run or, without one, by the shipped weights."""
     from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
     from posegen.perception.person_parser import PictureParser
     from posegen.stages import PersonParser

@@ -10,9 +10,9 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from orchestration.evaluation.video import Perceptual, open_measures
 from orchestration.option_types import FrameSize
 from orchestration.reports.photo_tables import DIGITS, OURS, RAISED, photo_folder, to_markdown
 from orchestration.reports.table1 import recorded_report
-from orchestration.runtime.threads import map_in_processes, num_processes
 from orchestration.tracking.run_log import RunLog
 from posegen.datasets.parsing import PARSING_MANIFEST, ParsingDataset
 from posegen.errors import ConfigError, PosegenError, first_line
@@ -40,6 +39,7 @@ from posegen.evaluation.photo_motion import (
 from posegen.evaluation.photo_pipeline import PhotoPipeline, PipelinePart
 from posegen.evaluation.photo_protocol import PhotoScores, protocol_motions, score_photo
 from posegen.evaluation.pose_transfer_clips import transfer_frames
+from posegen.evaluation.reconstruction import Measure
 from posegen.inference.pose_transfer import PoseTransfer
 from posegen.inference.refined_person import load_refiner
 from posegen.inference.renderers import load_renderer
@@ -51,9 +51,11 @@ from posegen.metrics.person import WRONG
 from posegen.metrics.statistics import PairedTest, paired_bootstrap
 from posegen.motion.motion import Motion
 from posegen.networks.device import default_device
+from posegen.parallel import map_in_processes, num_processes
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _SECONDS_EACH = 8.0  # of a photo, to show and measure it
+_SECONDS_OF_METHOD = 6.0  # of a clip, to show and measure it by one method
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,11 +182,9 @@ def evaluate_photos(
     num_labelled = len(labelled.split("test")) if labelled else 0
     count = _Count(on_progress, len(clips) + len(pipelines) * (len(files) + num_labelled))
     with recorded_report("photo", settings.out, settings) as log:
-        motion = _Motion(settings, pipelines, left_out)
-        for path in clips:
-            motion.add(path)
-            count.add()
-        rows, photos = motion.rows(), {}
+        left_out |= _open_methods(settings).left_out
+        measured = _measure_clips(clips, settings, count)
+        rows, photos = _motion_rows(measured), {}
         for method, pipeline in pipelines.items():
             photos[method] = _score_photos(files, settings, (method, pipeline), left_out, count)
             rows += _photo_rows(method, photos[method])
@@ -198,8 +198,8 @@ def evaluate_photos(
             protocol_hash=_digest(json.dumps(protocol, sort_keys=True).encode()),
             data_fingerprint=_digest(*(path.read_bytes() for path in [*clips, *files]), *labels),
             rows=sorted(rows, key=lambda row: _WHATS.index(row.what)),
-            motion=motion.means,
-            tests=motion.tests,
+            motion={clip.name: clip.means for clip in measured},
+            tests={clip.name: clip.tests for clip in measured},
             photos=photos,
             left_out=left_out,
         )
@@ -264,55 +264,81 @@ def _open_labels(settings: PhotoEvaluateSettings) -> ParsingDataset | None:
     return dataset
 
 
-class _Motion:
-    """Scores of all methods on the clips."""
+class _Methods(NamedTuple):
+    """Methods and measures of clips."""
 
-    def __init__(
-        self, settings: PhotoEvaluateSettings, pipelines: Mapping[str, PhotoPipeline], left_out: dict[str, str]
-    ):
-        self._settings = settings
-        self._measures, _, missing = open_measures(settings.perceptual, settings.clip_size, default_device())
-        left_out |= missing
-        self._methods = dict(BEFORE)
-        self._methods |= {name: partial(layer_frames, pipeline=pipeline) for name, pipeline in pipelines.items()}
-        self._methods |= ABLATIONS if settings.ablations else {}
-        if settings.deformable_gan:
-            renderer = load_renderer(settings.deformable_gan, PoseTransfer)
-            self._methods["Deformable GAN"] = lambda clip: transfer_frames(renderer, clip)
-        self.means: dict[str, dict[str, dict[str, float]]] = {}
-        self.tests: dict[str, dict[str, dict[str, PairedTest]]] = {}
+    measures: dict[str, Measure]
+    render: dict[str, Callable[[RealClip], np.ndarray]]
+    """Frames of a clip by each method, those that came before first."""
+    left_out: dict[str, str]
 
-    def add(self, path: Path) -> None:
-        """Measure a clip."""
-        clip = read_real_clip(path, self._settings.clip_size)
-        frames = {name: render(clip) for name, render in self._methods.items()}
-        scores = {name: score_motion(clip, of_method, self._measures) for name, of_method in frames.items()}
-        self.means[clip.name] = {
-            name: {metric: _mean(values) for metric, values in of_method.items()} for name, of_method in scores.items()
-        }
-        self.tests[clip.name] = {
-            name: {metric: _test(scores[OURS][metric], values) for metric, values in of_method.items()}
-            for name, of_method in scores.items()
-            if name != OURS
-        }
-        self._draw(clip, frames)
 
-    def _draw(self, clip: RealClip, frames: Mapping[str, np.ndarray]) -> None:
-        write_picture(self._settings.out / "clips" / f"{clip.name}.png", side_by_side(clip, frames))
+@lru_cache(maxsize=1)
+def _open_methods(settings: PhotoEvaluateSettings) -> _Methods:
+    """Open methods and measures, which a process keeps for all clips."""
+    measures, _, left_out = open_measures(settings.perceptual, settings.clip_size, default_device())
+    render = dict(BEFORE)
+    render |= {name: partial(layer_frames, pipeline=pipeline) for name, pipeline in settings.pipelines().items()}
+    render |= ABLATIONS if settings.ablations else {}
+    if settings.deformable_gan:
+        render["Deformable GAN"] = partial(transfer_frames, load_renderer(settings.deformable_gan, PoseTransfer))
+    return _Methods(measures, render, left_out)
 
-    def rows(self) -> list[ProtocolRow]:
-        """Each method's means over clips; to reach is the best of what came before."""
-        found = []
-        for metric in next(iter(self.means.values()), {}).get(OURS, {}):
-            by_method = {name: [of_clip[name][metric] for of_clip in self.means.values()] for name in self._methods}
-            direction: Literal["up", "down"] = "up" if metric in RAISED else "down"
-            before = {name: float(np.mean(by_method.pop(name))) for name in BEFORE}
-            best = max(before.values()) if direction == "up" else min(before.values())
-            today = " / ".join(f"{value:.{DIGITS}f}" for value in before.values())
-            for name, values in by_method.items():
-                score = Score.of_clips(values)
-                found.append(ProtocolRow("motion on clips", metric, score, len(values), today, best, direction, name))
-        return found
+
+class _MeasuredClip(NamedTuple):
+    """Scores of all methods on a clip."""
+
+    name: str
+    means: dict[str, dict[str, float]]
+    """Means over the frames, by method and metric."""
+    tests: dict[str, dict[str, PairedTest]]
+    """Tests of the layers minus another method, by that method and metric."""
+    picture: np.ndarray
+    """Frames of all methods, (H, W, 3) uint8."""
+
+
+def _measure_clip(path: Path, settings: PhotoEvaluateSettings) -> _MeasuredClip:
+    methods = _open_methods(settings)
+    clip = read_real_clip(path, settings.clip_size)
+    frames = {name: render(clip) for name, render in methods.render.items()}
+    scores = {name: score_motion(clip, of_method, methods.measures) for name, of_method in frames.items()}
+    means = {
+        name: {metric: _mean(values) for metric, values in of_method.items()} for name, of_method in scores.items()
+    }
+    tests = {
+        name: {metric: _test(scores[OURS][metric], values) for metric, values in of_method.items()}
+        for name, of_method in scores.items()
+        if name != OURS
+    }
+    return _MeasuredClip(clip.name, means, tests, side_by_side(clip, frames))
+
+
+def _measure_clips(clips: Sequence[Path], settings: PhotoEvaluateSettings, count: _Count) -> list[_MeasuredClip]:
+    """Measure clips, on CPUs in a process each, and write their pictures."""
+    of_clip = _SECONDS_OF_METHOD * len(_open_methods(settings).render)
+    processes = num_processes(len(clips), of_clip) if default_device().type == "cpu" else 0
+    measured = []
+    for found in map_in_processes(partial(_measure_clip, settings=settings), clips, processes):
+        write_picture(settings.out / "clips" / f"{found.name}.png", found.picture)
+        measured.append(found)
+        count.add()
+    return measured
+
+
+def _motion_rows(measured: Sequence[_MeasuredClip]) -> list[ProtocolRow]:
+    """Each method's means over clips; to reach is the best of what came before."""
+    found = []
+    names = list(measured[0].means) if measured else []
+    for metric in measured[0].means[OURS] if measured else ():
+        by_method = {name: [clip.means[name][metric] for clip in measured] for name in names}
+        direction: Literal["up", "down"] = "up" if metric in RAISED else "down"
+        before = {name: float(np.mean(by_method.pop(name))) for name in BEFORE}
+        best = max(before.values()) if direction == "up" else min(before.values())
+        today = " / ".join(f"{value:.{DIGITS}f}" for value in before.values())
+        for name, values in by_method.items():
+            score = Score.of_clips(values)
+            found.append(ProtocolRow("motion on clips", metric, score, len(values), today, best, direction, name))
+    return found
 
 
 def _mean(values: np.ndarray) -> float:

@@ -22,9 +22,9 @@ import pyarrow as pa
 from orchestration.errors import DISK_FULL
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from orchestration.runtime.ray_session import start_ray
-from orchestration.runtime.threads import map_in_processes, set_threads
 from posegen.errors import ConfigError
 from posegen.io.storage import StorageFolder
+from posegen.parallel import map_in_processes, set_threads
 
 if TYPE_CHECKING:
     from ray.data import Dataset

@@ -31,7 +31,8 @@ class SystemMonitor:
         self._thread.join()
 
     def take(self) -> dict[str, float]:
-        """The means since the last call, named as MLflow names them; nothing where there was no time for a sample."""
+        """Return the means since the last call, named as MLflow names them; nothing where there was no time for a
+        sample."""
         with self._lock:
             means = {name: total / self._count for name, total in self._sums.items()}
             self._sums.clear()

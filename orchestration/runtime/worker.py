@@ -31,7 +31,7 @@ class Worker:
 
 
 def agree_on(checkpoint: StorageFolder | None, worker: Worker) -> StorageFolder | None:
-    """The leader's choice of checkpoint: another may have become visible since."""
+    """Return the leader's choice of checkpoint: another may have become visible since."""
     if worker.world_size == 1:
         return checkpoint
     choice = [checkpoint]
@@ -71,7 +71,7 @@ def prefetch(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
 
 
 def average_metrics(values: Mapping[str, torch.Tensor], worker: Worker) -> dict[str, float]:
-    """The mean of every value, equal on all workers."""
+    """Return the mean of every value, equal on all workers."""
     if not values:
         return {}
     stacked = torch.stack([value.double().to(worker.device) for value in values.values()])

@@ -35,7 +35,7 @@ class Cost:
 
 
 def sum_costs(costs: Iterable[Cost]) -> Cost:
-    """Of several runs, one after another: their memory is that of the largest."""
+    """Sum the costs of several runs, one after another: their memory is that of the largest."""
     several = list(costs)
     return Cost(
         flops=sum(cost.flops for cost in several),

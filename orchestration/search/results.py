@@ -141,13 +141,13 @@ class SearchRecorder(TrialCallbacks):
         self._on_trial(result, self.best())
 
     def result(self, seconds: float) -> SearchResult:
-        """All trials by now."""
+        """Return all trials by now."""
         trials = self._opened.study.get_trials(deepcopy=False)
         known = [self._result(trial) for trial in trials if trial.state != TrialState.WAITING]
         return SearchResult(self._folder.name, str(self._folder), known, self.best(), seconds)
 
     def best(self) -> list[TrialResult]:
-        """The best trial, or the Pareto front; nothing before a trial is complete."""
+        """Return the best trial, or the Pareto front; nothing before a trial is complete."""
         study = self._opened.study
         complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
         return [self._result(trial) for trial in study.best_trials] if complete else []

@@ -33,7 +33,7 @@ class CachedRun:
 
 
 def cached_name(config: Stage.Config, data: str) -> str:
-    """The name of a run: equal for equal settings on equal data, and for no others.
+    """Return the name of a run: equal for equal settings on equal data, and for no others.
 
     Args:
         config: With the places of the runs that it needs, which count by their names, not by where they lie.

@@ -103,7 +103,7 @@ class Search:
                     chosen[key] = _sample(trial, key, parameter)
 
     def values(self, point: Mapping[str, Value]) -> dict[str, Value]:
-        """The value of every searched field at a point."""
+        """Return the value of every searched field at a point."""
         absent = {
             key: parameter.otherwise if isinstance(parameter, When) else 0.0
             for key, parameter in self.space.parameters.items()
@@ -111,7 +111,7 @@ class Search:
         return {key: point.get(key, absent[key]) for key in self.space.parameters}
 
     def configs(self, point: Mapping[str, Value]) -> dict[str, Stage.Config]:
-        """The configuration of every run at a point, in the order of `trainings`.
+        """Return the configuration of every run at a point, in the order of `trainings`.
 
         Fields that name other runs are empty. Raises PosegenError where a configuration refuses a value.
         """

@@ -91,15 +91,15 @@ class OpenStudy:
     settings: StudySettings
 
     def trial(self, number: int) -> optuna.Trial:
-        """A trial that is running, to be continued."""
+        """Return a trial that is running, to be continued."""
         return optuna.Trial(self.study, self._id(number))
 
     def frozen(self, number: int) -> FrozenTrial:
-        """A trial as it is in the storage now."""
+        """Return a trial as it is in the storage now."""
         return self.storage.get_trial(self._id(number))
 
     def unfinished(self) -> list[int]:
-        """The trials that a killed driver left running."""
+        """Return the trials that a killed driver left running."""
         trials = self.study.get_trials(deepcopy=False, states=[TrialState.RUNNING])
         return [trial.number for trial in trials]
 
@@ -108,7 +108,7 @@ class OpenStudy:
         return sum(trial.state != TrialState.WAITING for trial in self.study.get_trials(deepcopy=False))
 
     def ask(self, most: int) -> optuna.Trial | None:
-        """A new trial, whose sampler depends on its number alone; None where there are `most` already."""
+        """Return a new trial, whose sampler depends on its number alone; None where there are `most` already."""
         number = self.num_begun()
         if number >= most:
             return None
@@ -217,7 +217,7 @@ class StudySearch(Searcher):
         return bool(self._unfinished) or self.opened.num_begun() < self._num_trials
 
     def suggest(self, trial_id: str) -> Any:
-        """The next point, or `Searcher.FINISHED`."""
+        """Return the next point, or `Searcher.FINISHED`."""
         while (trial := self._next()) is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -327,7 +327,7 @@ class StudyPruner(FIFOScheduler):
 
 
 def make_sampler(search: Search, settings: StudySettings, number: int) -> BaseSampler:
-    """The sampler of one trial, whose random numbers depend on the seed and the trial's number alone."""
+    """Return the sampler of one trial, whose random numbers depend on the seed and the trial's number alone."""
     seed = (settings.seed * 1_000_003 + number) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -345,7 +345,7 @@ def make_sampler(search: Search, settings: StudySettings, number: int) -> BaseSa
 
 
 def grid_of(search: Search) -> dict[str, list[Value]]:
-    """The values of every parameter on a grid: all of a choice, and of a range both ends and the middle."""
+    """Return the values of every parameter on a grid: all of a choice, and of a range both ends and the middle."""
     grid: dict[str, list[Value]] = {}
     for key, parameter in search.space.parameters.items():
         if isinstance(parameter, Switched):

@@ -144,5 +144,5 @@ class _EpochReporter(ProgressListener):
 
 
 def trial_name(number: int) -> str:
-    """The run of a trial."""
+    """Return the run of a trial."""
     return f"trial-{number:04d}"

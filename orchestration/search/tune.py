@@ -134,7 +134,7 @@ def plan(space: str, dataset: str, settings: TuneSettings) -> SearchPlan:
 
 
 def complete(space: str, settings: TuneSettings) -> TuneSettings:
-    """The settings with what they leave to the space's stage."""
+    """Return the settings with what they leave to the space's stage."""
     stage = load_space(space).stage
     return replace(
         settings,
@@ -146,7 +146,8 @@ def complete(space: str, settings: TuneSettings) -> TuneSettings:
 
 
 def open_search(space: str, settings: TuneSettings) -> Search:
-    """The space over the runs of the method, with settings from `complete`. Raises SearchError if they do not fit."""
+    """Return the space over the runs of the method, with settings from `complete`. Raises SearchError if they do not
+    fit."""
     declared = load_space(space)
     methods = method_names(declared.stage)
     if settings.method not in methods:

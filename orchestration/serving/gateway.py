@@ -50,7 +50,7 @@ class RenderRequest(BaseModel):
     seed: int | None = Field(None, ge=0, description="Seed of the motion.")
 
     def options(self) -> dict[str, Any]:
-        """The options that are given, but the clip."""
+        """Return the options that are given, but the clip."""
         return self.model_dump(exclude_none=True, exclude={"clip"})
 
 

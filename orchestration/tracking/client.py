@@ -47,17 +47,17 @@ class UnusableError(RefusedError):
 
 
 def tracking_uri() -> str:
-    """The server of ``MLFLOW_TRACKING_URI``, or an sqlite file in the working directory."""
+    """Return the server of ``MLFLOW_TRACKING_URI``, or an sqlite file in the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path(DEFAULT_STORE).absolute()}"
 
 
 def shown_store() -> str:
-    """The address of the store for messages: without user and password."""
+    """Return the address of the store for messages: without user and password."""
     return hide_credentials(tracking_uri())
 
 
 def store_name(uri: str) -> str:
-    """A short name for a store, which reveals neither its address nor credentials."""
+    """Return a short name for a store, which reveals neither its address nor credentials."""
     return hashlib.sha256(uri.encode()).hexdigest()[:12]
 
 
@@ -132,7 +132,7 @@ def require_access() -> None:
 
 
 def connect(uri: str) -> Any:
-    """A client of a store, whose tables are made where it is a new sqlite file.
+    """Return a client of a store, whose tables are made where it is a new sqlite file.
 
     Raises UnusableError where the address leads to something else, or to a database that does not open.
     """
@@ -187,7 +187,7 @@ _made: set[str] = set()
 
 
 def find_experiment(client: Any, uri: str, name: str) -> str:
-    """The id of an experiment, which is made where there is none."""
+    """Return the id of an experiment, which is made where there is none."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)

@@ -139,7 +139,7 @@ def sync_pending() -> None:
 
 @contextmanager
 def recorded(run: StorageFolder | str) -> Iterator[RunLog]:
-    """The log of a run, to which something is added; MLflow is brought up to date at the end."""
+    """Return the log of a run, to which something is added; MLflow is brought up to date at the end."""
     log = RunLog(run)
     yield log
     sync(log.folder)

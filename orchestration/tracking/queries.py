@@ -35,7 +35,7 @@ class Recorded:
 
 
 def find_runs(target: str) -> list[Recorded]:
-    """The runs that a name stands for, newest first.
+    """Return the runs that a name stands for, newest first.
 
     Args:
         target: An experiment: all its runs. A run, by its folder, id or name: those filed under it, such as a
@@ -61,12 +61,12 @@ def find_runs(target: str) -> list[Recorded]:
 
 
 def children_of(run_id: str) -> list[Recorded]:
-    """The runs that are filed under one."""
+    """Return the runs that are filed under one."""
     return _search_everywhere(f"tags.`{PARENT}` = '{run_id}'")
 
 
 def metric_history(run_id: str, name: str) -> dict[int, float]:
-    """All values of a metric by step."""
+    """Return all values of a metric by step."""
     return {metric.step: metric.value for metric in connect(tracking_uri()).get_metric_history(run_id, name)}
 
 
@@ -77,7 +77,7 @@ def list_files(run_id: str, folder: str = "") -> list[str]:
 
 
 def read_file(run_id: str, path: str) -> bytes:
-    """The content of an artifact."""
+    """Return the content of an artifact."""
     with tempfile.TemporaryDirectory() as name:
         return Path(connect(tracking_uri()).download_artifacts(run_id, path, name)).read_bytes()
 

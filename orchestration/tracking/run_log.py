@@ -183,7 +183,7 @@ class RunLog:
         self.folder.write_json(_metrics_file(group), {number: asdict(steps[number]) for number in sorted(steps)})
 
     def metrics(self, group: str = TRAINING) -> dict[int, Measured]:
-        """The metrics of a group by step. Raises TrackingError where the file is damaged.
+        """Return the metrics of a group by step. Raises TrackingError where the file is damaged.
 
         Of training those epochs that the last checkpoint holds: a later one is trained again.
         """
@@ -203,12 +203,12 @@ class RunLog:
         return parse_json(dict[int, Measured], json.dumps(rows), f"{self.folder}/{name}", TrackingError)
 
     def groups(self) -> list[str]:
-        """The groups that have metrics."""
+        """Return the groups that have metrics."""
         files = [name.removesuffix(".json") for name in self.folder.files(".json") if name.startswith("metrics")]
         return [name.removeprefix("metrics").removeprefix("-") or TRAINING for name in files]
 
     def kept_epochs(self) -> list[int]:
-        """The epochs of which a checkpoint is kept."""
+        """Return the epochs of which a checkpoint is kept."""
         names = (self.folder / _CHECKPOINTS).folders()
         return sorted(int(name.removeprefix(_EPOCH)) for name in names if name.removeprefix(_EPOCH).isdecimal())
 
@@ -217,7 +217,7 @@ class RunLog:
         (self.folder / _PREVIEWS / f"epoch-{step:04d}").write_bytes(f"{name}.png", encode_png(picture))
 
     def pictures(self) -> dict[int, StorageFolder]:
-        """The folders of pictures by step; a file in them is called NAME.png."""
+        """Return the folders of pictures by step; a file in them is called NAME.png."""
         previews = self.folder / _PREVIEWS
         return {int(name.removeprefix("epoch-")): previews / name for name in previews.folders()}
 
@@ -250,7 +250,7 @@ class RunLog:
         self.folder.write_json(_ARTIFACTS, {**self.artifacts(), **{name: name for name in names}})
 
     def artifacts(self) -> dict[str, str]:
-        """The run's files: by their places among the artifacts, their places in the run's folder."""
+        """Return the run's files: by their places among the artifacts, their places in the run's folder."""
         files = self._read(dict[str, str], _ARTIFACTS) or {}
         for file in (*files, *files.values()):
             if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:

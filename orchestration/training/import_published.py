@@ -45,7 +45,7 @@ class ImportSettings:
     def __post_init__(self) -> None:
         require_name(self.name, "a run's")
         if not self.name:
-            raise ConfigError("--name is empty: say what the run is called")
+            raise ConfigError("--name is empty, expected a name for the run")
 
 
 @dataclass(frozen=True)

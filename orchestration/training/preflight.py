@@ -110,7 +110,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def suggest_less_memory(config: Stage.Config) -> str:
-    """The settings of a configuration that make a step take less memory."""
+    """Return the settings of a configuration that make a step take less memory."""
     remedies = []
     if config.batch_size > 1:
         remedies.append(f"lower batch_size (it is {config.batch_size})")

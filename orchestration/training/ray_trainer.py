@@ -18,13 +18,13 @@ from orchestration.runtime.ray_session import start_ray
 from orchestration.runtime.remote_debugging import open_breakpoints, passing_prints
 from orchestration.runtime.remote_progress import RemoteProgress
 from orchestration.runtime.termination import call_interruptibly
-from orchestration.runtime.threads import set_threads
 from orchestration.runtime.watchdog import Watchdog
 from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import is_out_of_memory, naming_memory, suggest_less_memory
 from posegen.errors import ConfigError, DivergenceError, RunError
+from posegen.parallel import set_threads
 from posegen.stages import Stage
 
 _NO_CUDA = ("doesn't have NCCL built in", "ProcessGroupNCCL is only supported with GPUs")
@@ -132,7 +132,8 @@ def num_places(machines: Sequence[Mapping[str, float]], cpus: int, gpus: float) 
 
 
 def cpus_each(machines: Sequence[Mapping[str, float]], workers: int, gpus: float = 0) -> int:
-    """The most CPUs that all workers can have on some machines, given by their resources; 1 where they are too few.
+    """Return the most CPUs that all workers can have on some machines, given by their resources; 1 where they are too
+    few.
 
     A worker is on one machine: it would wait for ever for a share of all CPUs that none of them has.
     """

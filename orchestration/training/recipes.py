@@ -70,14 +70,14 @@ class Training:
     """Fields that name other runs of the recipe, and which."""
 
     def config(self, preset: str) -> Stage.Config:
-        """The configuration by a preset, before the runs that it needs have places."""
+        """Return the configuration by a preset, before the runs that it needs have places."""
         presets = self.stage.presets
         if preset not in presets:
             raise ConfigError(f"unknown preset {preset!r} of {self.stage.name}, expected one of {', '.join(presets)}")
         return replace(presets[preset], **self.changes)
 
     def with_runs(self, config: Stage.Config, runs: Mapping[str, str]) -> Stage.Config:
-        """The configuration with the places of the runs that it needs; `runs` has them by name."""
+        """Return the configuration with the places of the runs that it needs; `runs` has them by name."""
         places: dict[str, Any] = {name: runs[need] for name, need in self.needs.items()}
         return replace(config, **places)
 
@@ -87,13 +87,14 @@ Recipe = Mapping[str, Training]
 
 
 def method_names(stage: str) -> list[str]:
-    """The methods that train a stage as it is meant, the cheapest first; a stage that no method names is its own."""
+    """Return the methods that train a stage as it is meant, the cheapest first; a stage that no method names is its
+    own."""
     named: list[str] = [name for name, method in METHODS.items() if method.stage == stage and not method.shared]
     return sorted(named, key=lambda name: len(recipe([name]))) or [stage]
 
 
 def recipe(methods: Sequence[str]) -> dict[str, Training]:
-    """Every run that methods, or stages by their names, take; the last run of each has its name."""
+    """Return every run that methods, or stages by their names, take; the last run of each has its name."""
     runs: dict[str, Training] = {}
     for name in methods:
         method = _METHODS_BY_NAME.get(name) or Method(title=name, stage=name)

@@ -22,5 +22,5 @@ def is_finished(run: StorageFolder, config: Stage.Config) -> bool:
 
 
 def history(run: StorageFolder) -> dict[int, dict[str, float]]:
-    """The metrics of every epoch that the last checkpoint of a run holds, by epoch; nothing before the first."""
+    """Return the metrics of every epoch that the last checkpoint of a run holds, by epoch; nothing before the first."""
     return {epoch: measured.values for epoch, measured in RunLog(run).metrics().items()}

@@ -21,7 +21,6 @@ from datetime import datetime
 
 from orchestration.runtime.folder_lock import hold_folder
 from orchestration.runtime.progress import ProgressListener
-from orchestration.runtime.threads import threads
 from orchestration.runtime.worker import Worker
 from orchestration.tracking.client import require_access
 from orchestration.tracking.mirror import MirroringListener, settle, sync_pending
@@ -34,6 +33,7 @@ from posegen.checkpoints.checkpoint import latest_checkpoint
 from posegen.checkpoints.run_record import RunRecord, find_record, save_record
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import default_device, require_precision
+from posegen.parallel import threads
 from posegen.stages import Stage
 
 _DIGEST_LENGTH = 36  # letters of a dataset's fingerprint that MLflow has room for
@@ -108,7 +108,7 @@ def train(
 
 
 def named(stage: str, settings: TrainSettings) -> TrainSettings:
-    """The settings with a name for a run that has none."""
+    """Return the settings with a name for a run that has none."""
     return replace(settings, name=settings.name or f"{stage}-{datetime.now():%Y%m%d-%H%M%S}")
 
 

@@ -46,7 +46,7 @@ class Validation:
         self._measure_more = open_validation(stage, data, self.split, worker.device) if worker.leads else dict
 
     def measure(self) -> Metrics:
-        """Every metric of the stage over the samples, and what its protocol adds."""
+        """Return every metric of the stage over the samples, and what its protocol adds."""
         self.stage.eval()
         metrics = self._measure_batches()
         if self.worker.leads:
@@ -55,7 +55,7 @@ class Validation:
         return metrics
 
     def preview(self) -> Pictures:
-        """The stage's preview, large enough to be looked at."""
+        """Return the stage's preview, large enough to be looked at."""
         if not self._batches:
             return {}
         batch = {key: value[:_PICTURES] for key, value in to_device(self._batches[0], self.worker.device).items()}

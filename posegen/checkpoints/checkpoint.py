@@ -207,7 +207,7 @@ def _lay_out_as_parameters(optimizer: torch.optim.Optimizer) -> None:
 
 
 def latest_checkpoint(run: StorageFolder) -> StorageFolder | None:
-    """The newest whole checkpoint of a run, None before the first."""
+    """Return the newest whole checkpoint of a run, None before the first."""
     checkpoints = run / "checkpoints"
     for name in reversed(checkpoints.folders()):
         if is_whole(checkpoints / name):
@@ -216,7 +216,7 @@ def latest_checkpoint(run: StorageFolder) -> StorageFolder | None:
 
 
 def epoch_folder(epoch: int) -> str:
-    """The name of the checkpoint at the end of an epoch, counted from 1; names sort as epochs do."""
+    """Return the name of the checkpoint at the end of an epoch, counted from 1; names sort as epochs do."""
     return f"epoch-{epoch:04d}"
 
 
@@ -275,7 +275,7 @@ def _tell_best(run: str, best: BestEpoch) -> None:
 
 
 def find_checkpoint(place: StorageFolder | str) -> StorageFolder:
-    """The checkpoint that a run folder stands for, see `choosing_checkpoint`, or a checkpoint folder itself.
+    """Return the checkpoint that a run folder stands for, see `choosing_checkpoint`, or a checkpoint folder itself.
 
     Without a choice it is the newest. Raises CheckpointError.
     """

@@ -79,7 +79,8 @@ class Published:
     settings: PublishedSettings
 
     def shape(self, name: str, dims: int) -> tuple[int, ...]:
-        """The shape of a tensor of so many dimensions. Raises CheckpointImportError where there is no such one."""
+        """Return the shape of a tensor of so many dimensions. Raises CheckpointImportError where there is no such
+        one."""
         found = tuple(self.tensors[name].shape) if name in self.tensors else None
         if found is None or len(found) != dims:
             has = "is missing" if found is None else f"has the shape {found}"
@@ -132,7 +133,7 @@ def has_flow(folder: Path) -> bool:
 
 
 def published_config(stage: PublishedStageName, published: Published) -> Stage.Config:
-    """The configuration of a stage whose network is that of a checkpoint.
+    """Return the configuration of a stage whose network is that of a checkpoint.
 
     What only training needs is the preset's: ``reference`` of `Behavior` and `BehaviorFlow`; of `ShapePosture` ``h36m``
     where whole pictures show the person, and ``market`` or ``deepfashion`` where crops do that are 2 or 4 times

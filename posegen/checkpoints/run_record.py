@@ -38,7 +38,7 @@ class RunRecord:
 
     @classmethod
     def of(cls, config: Stage.Config, dataset: str, data_fingerprint: str, place: str = "") -> RunRecord:
-        """The record of a run that begins, as it will be read."""
+        """Return the record of a run that begins, as it will be read."""
         runs = {name: getattr(config, name) for name in config.stage.requires}
         required = {name: fingerprint_run(run) for name, run in runs.items() if run}
         return cls(
@@ -96,7 +96,7 @@ def _is_path(value: Any) -> bool:
 
 
 def fingerprint_run(run: str) -> str:
-    """The fingerprint of a run's record; empty where it has none."""
+    """Return the fingerprint of a run's record; empty where it has none."""
     record = find_record(StorageFolder(run))
     return record.fingerprint if record else ""
 
@@ -116,7 +116,7 @@ def _plain(config: Stage.Config) -> dict[str, Any]:
 
 
 def find_record(run: StorageFolder) -> RunRecord | None:
-    """The record of a run; None where there is none yet. Raises RunError where the file is not a run's."""
+    """Return the record of a run; None where there is none yet. Raises RunError where the file is not a run's."""
     if not run.exists(_RECORD):
         return None
     record = parse_json(RunRecord, run.read(_RECORD), f"{run}/{_RECORD}", RunError)
@@ -142,7 +142,7 @@ def save_record(run: StorageFolder, record: RunRecord) -> None:
 
 
 def dataset_of(run: str) -> str:
-    """The dataset that a run was trained on. Raises RunError where there is no run."""
+    """Return the dataset that a run was trained on. Raises RunError where there is no run."""
     record = find_record(StorageFolder(run))
     if record is None:
         raise RunError(f"no run in {run}; train one with `posegen train`")

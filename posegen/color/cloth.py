@@ -37,7 +37,7 @@ class Cloth:
     facts: ClothFacts
 
     def at(self, index: np.ndarray) -> Cloth:
-        """Some of the pixels, by their number."""
+        """Return some of the pixels, by their number."""
         chroma = self.share[index], self.own_ab[index]
         return Cloth(self.shading[index], self.smooth[index], self.contrast[index], *chroma, facts=self.facts)
 
@@ -70,7 +70,7 @@ class ClothFacts:
     """True if the pattern is large enough to change its sign: a belt or a zip is darker than cloth of any colour."""
 
     def tone(self, cloth: Cloth, lightness: float, room: float) -> np.ndarray:
-        """The shading (N,), log q, on cloth of another lightness that has some room above it."""
+        """Return the shading (N,), log q, on cloth of another lightness that has some room above it."""
         own = self.lightness
         amplified = (lightness + 16) / (own + 16)
         black = (1 - smoothstep(lightness, 3.0, 22.0)) * smoothstep(own, *_DARK)
@@ -91,7 +91,7 @@ class ClothFacts:
         return np.minimum(u, 0) * np.float32(gain_down) + upper
 
     def fit_contrast(self, contrast: np.ndarray, lightness: float) -> np.ndarray:
-        """The pattern's contrast (N,) on cloth of another lightness.
+        """Return the pattern's contrast (N,) on cloth of another lightness.
 
         It is as it was, less where there's less room for it, and of the other sign where little would be left.
         """

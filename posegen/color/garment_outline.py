@@ -61,7 +61,7 @@ def make_matte(image: np.ndarray, region: np.ndarray, bare: np.ndarray, band: in
 
 
 def erode(region: np.ndarray, width: int) -> np.ndarray:
-    """A region without a band at its outline; of parts that are thinner than the band, their middle."""
+    """Return a region without a band at its outline; of parts that are thinner than the band, their middle."""
     distance = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
     middle = region & (distance >= 0.8 * cv2.dilate(distance, kernel))

@@ -188,9 +188,9 @@ class ClipFile:
         info = parse_json(_RecordedInfo, table.metadata.get(METADATA_KEY, b""), str(table), DatasetError)
         check_size(info.size, str(table), DatasetError)
         if info.clip_id != self.clip_id:  # it becomes the name of files
-            raise DatasetError(f"{table} says that it is the clip {info.clip_id!r}: give it its name back")
+            raise DatasetError(f"{table} contains the clip {info.clip_id!r}: rename it back to that")
         if info.num_frames != table.num_rows or not info.num_frames:
-            raise DatasetError(f"{table} has {table.num_rows} frames and says {info.num_frames}; {REMEDY}")
+            raise DatasetError(f"{table} has {table.num_rows} frames, expected {info.num_frames}; {REMEDY}")
         if not (math.isfinite(info.fps) and info.fps > 0):
             raise DatasetError(f"{table} has {info.fps} frames per second; {REMEDY}")
         return info

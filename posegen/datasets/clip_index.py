@@ -123,7 +123,7 @@ def encode_entries(entries: Iterable[ClipEntry]) -> str:
 
 
 def decode_entries(text: str) -> list[ClipEntry]:
-    """The inverse of `encode_entries`."""
+    """Return the inverse of `encode_entries`."""
     return parse_json(list[ClipEntry], text, "a worker's result")
 
 

@@ -68,7 +68,7 @@ class DatasetInfo:
         return method
 
     def split_of_group(self, group: str) -> Split | None:
-        """The split of a person, or action, None where it is in neither."""
+        """Return the split of a person, or action, None where it is in neither."""
         return self._split_by_group.get(group)
 
     @cached_property
@@ -104,14 +104,14 @@ class ClipDataset(Dataset):
         ]
 
     def split_of(self, clip: ClipFile) -> Split | None:
-        """The split of a clip, by ``dataset.json``; None where that does not name its person, or action.
+        """Return the split of a clip, by ``dataset.json``; None where that does not name its person, or action.
 
         Such a clip is of a preparation that was stopped; what version 0.1 wrote into its file counts.
         """
         return self.info.split_of_group(getattr(clip.info, self.info.split_by)) or clip.recorded_split
 
     def split(self, split: Split) -> list[ClipFile]:
-        """The clips of one split. Raises DatasetError if there are none."""
+        """Return the clips of one split. Raises DatasetError if there are none."""
         clips = [clip for clip in self.clips if self.split_of(clip) == split]
         if not clips:
             raise DatasetError(f"{self.folder} has no clips in the split {split!r}")
@@ -145,7 +145,7 @@ class ClipDataset(Dataset):
         return digest.hexdigest()[:16]
 
     def recolorings(self, scope: str, region: str, clip: ClipFile) -> RecoloringFile:
-        """The recoloured frames of a clip. Raises DatasetError where `posegen colorize` has not made them."""
+        """Return the recoloured frames of a clip. Raises DatasetError where `posegen colorize` has not made them."""
         kind = f"{scope}-{region}"
         if clip.clip_id not in self._recolored.get(kind, {}):  # not looked for yet, or made since
             self._recolored[kind] = load_recolorings(self.folder, kind, self.info.size)
@@ -158,7 +158,7 @@ class ClipDataset(Dataset):
         return file
 
     def find(self, name: str) -> ClipFile:
-        """The clip whose id is or begins with `name`, or that is ``PERSON/ACTION``.
+        """Return the clip whose id is or begins with `name`, or that is ``PERSON/ACTION``.
 
         Of several of one person and action, ``PERSON/ACTION/2`` is the second by id. Raises DatasetError.
         """

@@ -99,7 +99,7 @@ def find_labelled(name: str, labels: Sequence[str], folder: StorageFolder) -> li
     """
     same = [index for index, label in enumerate(labels) if label == name]
     if len(same) > 1:
-        raise DatasetError(f"{len(same)} times {name!r} in {folder}: say which, {name}/1 to {name}/{len(same)}")
+        raise DatasetError(f"{len(same)} times {name!r} in {folder}: choose one of {name}/1 to {name}/{len(same)}")
     if same:
         return same
     label, _, number = name.rpartition("/")
@@ -112,7 +112,7 @@ def find_labelled(name: str, labels: Sequence[str], folder: StorageFolder) -> li
 
 
 def readable_id(person: str, action: str, content: bytes) -> str:
-    """A file name that tells people who does what, and machines whether anything in the content changed."""
+    """Return a file name that tells people who does what, and machines whether anything in the content changed."""
     readable = "".join(c if c.isalnum() else "-" for c in f"{person}.{action}").strip("-")
     short = readable.encode()[:120].decode(errors="ignore")  # file systems allow 255 bytes, suffixes included
     return f"{short}-{hashlib.sha256(content).hexdigest()[:12]}"

@@ -138,11 +138,11 @@ class FrameTable:
         return self._file.metadata.num_rows
 
     def values(self, column: str) -> list[Any]:
-        """All values of a column."""
+        """Return all values of a column."""
         return self._read(column).to_pylist()
 
     def numbers(self, column: str) -> np.ndarray:
-        """All numbers of a column, one after another, of which none may be missing."""
+        """Return all numbers of a column, one after another, of which none may be missing."""
         values = self._read(column).combine_chunks()
         if values.null_count == 0 and pa.types.is_fixed_size_list(values.type):
             values = values.flatten()

@@ -89,7 +89,8 @@ class MotionBuild(DatasetBuild[MotionEntry]):
         self._noted = time.monotonic()
 
     def find_converted(self, key: str) -> MotionEntry | None:
-        """The motion that was converted under this key, if its file is there and has the size that it was given."""
+        """Return the motion that was converted under this key, if its file is there and has the size that it was
+        given."""
         return self._converted.get(key)
 
     def keep(self, entry: MotionEntry, source: str, split: Split | None) -> None:

@@ -120,20 +120,21 @@ class MotionDataset(Dataset):
         return tuple(names or self.info.actions)
 
     def rate(self, fps: float = 0.0) -> float:
-        """The frames per second of all motions. Raises DatasetError where others are asked for; 0 asks for none."""
+        """Return the frames per second of all motions. Raises DatasetError where others are asked for; 0 asks for
+        none."""
         if fps not in (0.0, self.info.fps):
             raise DatasetError(f"{self.folder} has {self.info.fps:g} frames per second, expected {fps:g}")
         return self.info.fps
 
     def split(self, split: Split) -> list[MotionEntry]:
-        """The motions of one split. Raises DatasetError if there are none."""
+        """Return the motions of one split. Raises DatasetError if there are none."""
         entries = [entry for entry in self.info.motions if entry.split == split]
         if not entries:
             raise DatasetError(f"{self.folder} has no motions in the split {split!r}")
         return entries
 
     def find(self, name: str) -> MotionEntry:
-        """The motion whose id is or begins with `name`, or that is ``PERSON/ACTION`` (``/2``: the second).
+        """Return the motion whose id is or begins with `name`, or that is ``PERSON/ACTION`` (``/2``: the second).
 
         Raises DatasetError.
         """
@@ -161,13 +162,13 @@ class MotionDataset(Dataset):
         if len(motion) != entry.num_frames or not is_same_rate(motion.fps, self.info.fps):
             raise DatasetError(
                 f"{folder / entry.file_name} has {len(motion)} frames, {motion.fps:g} a second, "
-                f"the manifest says {entry.num_frames} and {self.info.fps:g}; convert the motions again"
+                f"the manifest has {entry.num_frames} and {self.info.fps:g}; convert the motions again"
             )
         return motion
 
 
 def motion_folder(dataset: StorageFolder) -> StorageFolder:
-    """The folder of a dataset that has the files of its motions."""
+    """Return the folder of a dataset that has the files of its motions."""
     return dataset / "motions"
 
 

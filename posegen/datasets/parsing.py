@@ -117,7 +117,7 @@ class ParsingDataset(PictureDataset[PhotoEntry]):
 
 
 def split_of_photo(name: str, held_out: float) -> Split:
-    """The split of a photo by a hash of its name, so that others that come or go do not move it.
+    """Return the split of a photo by a hash of its name, so that others that come or go do not move it.
 
     Args:
         name: Of the photo in its set.

@@ -23,7 +23,7 @@ _LEAST_ROW = 20  # bytes: the lengths of two texts, a number of eight bytes, one
 def load_recolorings(
     dataset: StorageFolder, kind: str, size: tuple[int, int] | None = None
 ) -> dict[str, RecoloringFile]:
-    """The files of recoloured frames of one kind by their clips' ids, in order. None is opened.
+    """Return the files of recoloured frames of one kind by their clips' ids, in order. None is opened.
 
     Args:
         dataset: Folder of the dataset.

@@ -57,7 +57,7 @@ def count_photos(
 
 
 def without_one_piece(counts: np.ndarray) -> np.ndarray:
-    """The counts (M, 8, 8) of the photos in which nobody wears a dress or an overall."""
+    """Return the counts (M, 8, 8) of the photos in which nobody wears a dress or an overall."""
     return counts[counts[:, PersonClass.ONE_PIECE].sum(axis=-1) == 0]
 
 

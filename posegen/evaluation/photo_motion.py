@@ -83,7 +83,7 @@ def read_real_clip(path: Path, size: tuple[int, int]) -> RealClip:
         rows = np.linspace(0, len(frames) - 1, _LOOKS).round().astype(int)
         found = person_box(frames[row] for row in rows)
         if found is None:
-            raise VideoError(f"{path}: no person is seen in it")
+            raise VideoError(f"{path}: no person is found in it")
         box = found
     del frames
     video = read_video(path, size=size, crop=box)
@@ -140,7 +140,9 @@ def clip_frames(clip: RealClip) -> np.ndarray:
     photo = perceive_photo(clip.images[clip.source])
     person = ClipPerson([photo.layered(), *views[1:]], seen_background(clip, seen, photo.background))
     scale = relative_size(clip.footage.poses, photo.pose)
-    return np.stack([person.frame(clip.footage.poses[int(row)], scale) for row in clip.rows])
+    poses = clip.footage.poses[clip.rows]
+    chosen = enumerate(person.choose_views(poses))
+    return np.stack([person.frame(poses[row], views, scale) for row, views in chosen])
 
 
 def seen_background(clip: RealClip, rows: np.ndarray, otherwise: np.ndarray) -> np.ndarray:

@@ -64,6 +64,7 @@ _NARROWEST, _WIDEST = 0.55, 1.45  # across the trunk
 _LEAST_LENGTH = 2.0  # pixels; a bone that points to the viewer has no direction
 _MOST_SHEAR = 0.35  # of the trunk by shoulders or hips that tilt, as a tangent
 _MOST_TURN = np.radians(50.0)  # of the head, relative to the trunk
+_FACE_WINDOW = 5  # frames, of which most show a face or most do not
 _FOOT_LENGTH = 0.28  # of the trunk's
 
 
@@ -127,6 +128,18 @@ def shows_face(pose: BodyPoses) -> bool:
     depth = float(np.mean(pose.depths[nose_and_eyes]) - np.mean(pose.depths[ears]))
     behind = np.isfinite(depth) and depth < 0 and not shows_front(pose)
     return bool((pose.keypoints[nose_and_eyes, 2] > 0).any()) and not behind
+
+
+def drop_hidden_faces(poses: BodyPoses) -> np.ndarray:
+    """Return keypoints (T, 18, 3) of a sequence without the noses and eyes that are guessed on the back of a head.
+
+    Ears are seen from behind, too. Frames are taken with the two before and after, against flicker.
+    """
+    hidden = np.array([not shows_face(poses[row]) for row in range(len(poses))])
+    near = np.convolve(np.pad(hidden, _FACE_WINDOW // 2, mode="edge"), np.ones(_FACE_WINDOW), mode="valid")
+    keypoints = poses.keypoints.copy()
+    keypoints[np.ix_(near > _FACE_WINDOW / 2, _FACE[:3])] = 0
+    return keypoints
 
 
 def swap_sides(pose: BodyPoses) -> BodyPoses:

@@ -43,6 +43,6 @@ class BodyPoses:
         """Return the number of frames of a sequence."""
         return len(self.keypoints)
 
-    def __getitem__(self, frames: int | slice) -> BodyPoses:
+    def __getitem__(self, frames: int | slice | np.ndarray) -> BodyPoses:
         """Return one pose of a sequence, or some of them."""
         return BodyPoses(self.keypoints[frames], self.depths[frames], self.toes[frames])

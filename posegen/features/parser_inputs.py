@@ -21,7 +21,7 @@ _JOINT_SPREAD = 0.025  # standard deviation of a joint's heat, of the crop's hei
 
 
 def person_region(keypoints: np.ndarray, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The region around a pose in which hair, clothes and shoes are to be expected.
+    """Return the region around a pose in which hair, clothes and shoes are to be expected.
 
     Args:
         keypoints: (18, 3).
@@ -49,7 +49,7 @@ def person_region(keypoints: np.ndarray, size: tuple[int, int]) -> tuple[float, 
 
 
 def crop_affine(region: tuple[float, float, float, float], size: tuple[int, int]) -> np.ndarray:
-    """The (2, 3) affine from a picture to a crop (H, W) that holds a region in its middle, aspect kept."""
+    """Return the (2, 3) affine from a picture to a crop (H, W) that holds a region in its middle, aspect kept."""
     x, y, across, down = region
     height, width = size
     scale = min(width / across, height / down)
@@ -83,7 +83,7 @@ def warp_mask(mask: np.ndarray, affine: np.ndarray, size: tuple[int, int]) -> np
 
 
 def joint_heat(keypoints: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A Gaussian around every joint of (18, 3): (18, H, W) float32 in [0, 1], 0 for a missing joint."""
+    """Return a Gaussian around every joint of (18, 3): (18, H, W) float32 in [0, 1], 0 for a missing joint."""
     height, width = size
     spread = _JOINT_SPREAD * height
     x, y = keypoints[:, 0, None], keypoints[:, 1, None]

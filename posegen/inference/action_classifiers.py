@@ -50,7 +50,7 @@ class ActionClassifier:
         """
         if self.fps and not math.isclose(self.fps, fps, rel_tol=1e-3):
             raise ConfigError(
-                f"the action classifier {self.name} knows motions of {self.fps:g} frames per second, got {fps:g}: "
+                f"the action classifier {self.name} was trained at {self.fps:g} frames per second, got {fps:g}: "
                 f"convert them with --rate {self.fps:g}"
             )
         unknown = [action for action in actions if action not in self.actions]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -54,13 +54,10 @@ class ClipPerson:
     Args:
         views: The person in several frames of one clip, the first in the place where they are shown.
         background: (H, W, 3) uint8 without the person.
-        last: `shown_views` of another person of the same clip, which is shown in the same video.
     """
 
-    def __init__(self, views: Sequence[LayeredPerson], background: np.ndarray, last: dict[int, int] | None = None):
+    def __init__(self, views: Sequence[LayeredPerson], background: np.ndarray):
         self.views, self.background = list(views), background
-        self.shown_views = {} if last is None else last
-        """By number of `LAYERS`, the view that the last frame showed it from."""
 
     @property
     def pose(self) -> BodyPoses:
@@ -69,20 +66,33 @@ class ClipPerson:
 
     def with_views(self, views: Sequence[LayeredPerson]) -> ClipPerson:
         """Return the person with other colours: the same views of recoloured frames."""
-        return ClipPerson(views, self.background, self.shown_views)  # no part changes its view where colours fade
+        return ClipPerson(views, self.background)
 
-    def frame(self, pose: BodyPoses, scale: float = 1.0) -> np.ndarray:
-        """Show the person in one pose: (H, W, 3) uint8; frames are to be asked for in their order."""
+    def choose_views(self, poses: BodyPoses) -> Iterator[list[int]]:
+        """Choose for each pose of a sequence, and each layer of `LAYERS`, the view that it is drawn from.
+
+        A layer stays with its view until another one shows it clearly better.
+        """
+        shown, is_chosen = [0] * len(LAYERS), False
+        for row in range(len(poses)):
+            if len(self.views) > 1 and has_trunk(poses[row]):
+                costs = np.array([[_cost(view, poses[row], name) for view in self.views] for name in LAYERS])
+                if is_chosen:
+                    costs[range(len(LAYERS)), shown] -= _STAYS
+                shown, is_chosen = costs.argmin(axis=1).tolist(), True
+            yield shown
+
+    def frame(self, pose: BodyPoses, views: Sequence[int], scale: float = 1.0) -> np.ndarray:
+        """Show the person in one pose: (H, W, 3) uint8.
+
+        Args:
+            pose: In pixels of the picture. One without a trunk shows the background alone.
+            views: For each layer of `LAYERS` the number of its view, see `choose_views`.
+            scale: How much larger the person is than in the picture.
+        """
         canvas = self.background.copy()
         if has_trunk(pose):
-            chosen = {}
-            for index, name in enumerate(LAYERS):
-                costs = np.array([_cost(view, pose, name) for view in self.views])
-                if index in self.shown_views:
-                    costs[self.shown_views[index]] -= _STAYS
-                self.shown_views[index] = int(costs.argmin())
-                chosen[index] = self.views[self.shown_views[index]]
-            draw_layers(canvas, chosen, pose, scale)
+            draw_layers(canvas, {index: self.views[view] for index, view in enumerate(views)}, pose, scale)
         return canvas
 
 

@@ -54,7 +54,7 @@ class ColorSheetSettings(SamplingSettings):
         super().__post_init__()
         if not self.upper and not self.lower and self.sample == "none":
             raise ConfigError(
-                "say which colours: --upper '#2a6fdb' black, --lower navy, or --sample fitted --encoders RUN"
+                "no colours given, expected --upper '#2a6fdb' black, --lower navy, or --sample fitted --encoders RUN"
             )
         number = max(len(self.upper), 1) * max(len(self.lower), 1) * self.num_videos
         if number > _MOST:

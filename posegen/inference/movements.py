@@ -75,7 +75,7 @@ def _open_json(path: Path, fps: float | None) -> Movement:
     seen = [pose[pose[:, 2] > 0, :2] for poses in people for pose in poses]
     corners = np.concatenate(seen) if seen else np.zeros((0, 2))
     if not len(corners):
-        raise PerceptionError(f"no person is seen in {path}")
+        raise PerceptionError(f"no person is found in {path}")
     width, height = corners.max(axis=0)
     keypoints = smooth(follow_person(people, int(height) + 1, int(width) + 1))
     poses = BodyPoses.from_keypoints(keypoints.astype(np.float32))

@@ -103,7 +103,7 @@ def perceive_person(path: Path, info: DatasetInfo) -> Person:
     viewer = _viewer_of(info)
     footage, poses = _see_person(read_image(path, size=None, crop="none").images[0], path, info, viewer)
     if not poses.scores[0] > 0:
-        raise ConfigError(f"no person is seen in {path}")
+        raise ConfigError(f"no person is found in {path}")
     return _complete_person(footage, poses, viewer)
 
 

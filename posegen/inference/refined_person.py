@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,8 +14,10 @@ from posegen.features.body_bones import has_trunk
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import LayeredPerson
 from posegen.inference.adaptation_pairs import stack_poses
+from posegen.inference.painted_person import Moment, PaintedPerson
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import default_device
+from posegen.parallel import LIGHT_START_SECONDS, START_SECONDS
 from posegen.samples import composition_arrays, to_image
 from posegen.stages import Refiner
 
@@ -60,6 +64,18 @@ class RefinedPerson:
         device = next(self.refiner.parameters()).device
         batch = {name: torch.as_tensor(array)[None].to(device) for name, array in arrays.items()}
         return self.refiner.refine(batch)[0].image[0]
+
+
+def refined_frame(painted: PaintedPerson, refiner: Refiner, moment: Moment) -> np.ndarray:
+    """Show a person of one picture as they are at a moment, refined: (H, W, 3) uint8."""
+    return RefinedPerson(painted.dressed(moment.colors).views[0], refiner).frame(moment.pose)
+
+
+def seconds_to_start(refiner: Refiner | None) -> float:
+    """Return CPU seconds until another process draws frames that a refiner corrects; there is one GPU for all."""
+    if refiner is None:
+        return LIGHT_START_SECONDS
+    return START_SECONDS if next(refiner.parameters()).device.type == "cpu" else math.inf
 
 
 def load_refiner(run: StorageFolder | str, device: torch.device | None = None) -> Refiner:

@@ -113,7 +113,9 @@ class ColorReader:
             ConfigError: No run knows one of them.
         """
         if unknown := [garment for garment in garments if garment not in self.codes]:
-            raise ConfigError(f"no run of --encoders knows the {unknown[0]} garment: add one, or give --{unknown[0]}")
+            raise ConfigError(
+                f"no run of --encoders has learned the {unknown[0]} garment: add one, or give --{unknown[0]}"
+            )
         generator = torch.Generator().manual_seed(asked.seed)
         drawn = {
             garment: self.codes[garment].sample(asked.samples, generator, prior=asked.sample == "prior")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,11 +20,13 @@ from posegen.features.body_bones import has_trunk
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures, measure_body
 from posegen.inference.clip_person import ClipPerson, choose_views
+from posegen.inference.frame_drawing import draw_video
 from posegen.inference.movements import Movement
 from posegen.inference.option_use import PHOTO, used_with
+from posegen.inference.painted_person import Moment, PaintedPerson
 from posegen.inference.photo import Photo, PhotoFrame, find_frame, perceive_photo
 from posegen.inference.photo_report import find_hidden_hands, find_weaknesses
-from posegen.inference.refined_person import RefinedPerson
+from posegen.inference.refined_person import refined_frame, seconds_to_start
 from posegen.inference.requested_colors import ColorPath
 from posegen.io.images import shrink
 from posegen.io.media import is_video_source
@@ -206,12 +209,12 @@ class Painter:
     """
 
     def __init__(self, shown: ShownPerson, garments: Iterable[Garment], refiner: Refiner | None = None):
-        self._subject, self._refiner = shown, refiner
-        self._person = ClipPerson([photo.layered() for photo in shown.photos], shown.background)
-        self._paints = {
+        person = ClipPerson([photo.layered() for photo in shown.photos], shown.background)
+        paints = {
             garment: [GarmentPaint(photo.image, photo.labels, garment) for photo in shown.photos]
             for garment in garments
         }
+        self._person, self._refiner = PaintedPerson(person, paints), refiner
 
     def frames(self, poses: BodyPoses, colors: Mapping[Garment, ColorPath]) -> Iterator[np.ndarray]:
         """Show one uint8 frame (H, W, 3) per pose of a sequence.
@@ -230,28 +233,28 @@ class Painter:
             poses: (T) poses.
             colors: (T, 3) L, a, b of the garments that do not keep their own.
         """
-        person = start = ClipPerson(self._person.views, self._person.background)  # each sequence chooses views anew
-        for index in range(len(poses)):
-            if any(index == 0 or (of_frame[index] != of_frame[index - 1]).any() for of_frame in colors.values()):
-                person = self._person_in(start, {garment: of_frame[index] for garment, of_frame in colors.items()})
-            if self._refiner is None:
-                yield person.frame(poses[index])
-            else:
-                yield RefinedPerson(person.views[0], self._refiner).frame(poses[index])
+        draw, moments = self.drawing(poses, colors)
+        return draw_video(draw, moments, len(poses), seconds_to_start(self._refiner))
+
+    def drawing(
+        self, poses: BodyPoses, colors: Mapping[Garment, np.ndarray]
+    ) -> tuple[Callable[[Moment], np.ndarray], Iterator[Moment]]:
+        """Return what draws a frame, in any process and order, and what each frame shows; arguments as `moments`."""
+        moments = (
+            Moment(poses[row], views, {garment: _as_lab(of_frame[row]) for garment, of_frame in colors.items()})
+            for row, views in enumerate(self._person.person.choose_views(poses))
+        )
+        draw = self._person.frame if self._refiner is None else partial(refined_frame, self._person, self._refiner)
+        return draw, moments
 
     def photo_in(self, colors: Mapping[Garment, Lab], number: int = 0) -> np.ndarray:
         """Return a photo of the person (H, W, 3) uint8 as it is, with garments in colours."""
-        image = self._subject.photos[number].image
-        for garment, lab in colors.items():
-            image = self._paints[garment][number].apply(lab, image)
-        return image
+        return self._person.picture(colors, number)
 
     def cloth(self, garment: Garment) -> np.ndarray:
         """Return where the first photo shows the prevailing cloth of a garment, (H, W) bool: what colours replace."""
-        return self._paints[garment][0].cloth
+        return self._person.paints[garment][0].cloth
 
-    def _person_in(self, person: ClipPerson, colors: Mapping[Garment, np.ndarray]) -> ClipPerson:
-        """The person with garments in colours, L, a, b each."""
-        labs: dict[Garment, Lab] = {garment: (float(c[0]), float(c[1]), float(c[2])) for garment, c in colors.items()}
-        views = [view.recolored(self.photo_in(labs, number)) for number, view in enumerate(person.views)]
-        return person.with_views(views)
+
+def _as_lab(color: np.ndarray) -> Lab:
+    return float(color[0]), float(color[1]), float(color[2])

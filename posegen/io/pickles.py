@@ -115,8 +115,8 @@ class _Reader(pickle.Unpickler):
             raise PickleError("keeps its arrays in other files: write it again with joblib 0.10 or newer")
         if module.split(".")[0] == "torch":
             what = "PyTorch's tensors are read as NumPy's arrays, or of a .pt file that torch.save wrote"
-            raise PickleError(f"wants to run {module}.{name} and is not opened: {what}")
-        raise PickleError(f"wants to run {module}.{name} and is not opened: expected numbers, text, dicts and lists")
+            raise PickleError(f"would run {module}.{name} and is not opened: {what}")
+        raise PickleError(f"would run {module}.{name} and is not opened: expected numbers, text, dicts and lists")
 
 
 def _allowed(stream: io.BytesIO) -> dict[tuple[str, str], Any]:

@@ -322,6 +322,7 @@ def leaving_no_empty_folder(folder: StorageFolder) -> Iterator[None]:
 
 
 def free_space(place: Path) -> tuple[Path, int]:
-    """The nearest folder that is there of one that may still be made, and the bytes that are free on its disk."""
+    """Return the nearest folder that is there of one that may still be made, and the bytes that are free on its
+    disk."""
     disk = next(folder for folder in (place, *place.parents) if folder.is_dir())
     return disk, shutil.disk_usage(disk).free

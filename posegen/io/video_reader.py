@@ -232,7 +232,7 @@ def describe_source(path: Path) -> tuple[str, ...]:
     Raises VideoError where it cannot be opened.
     """
     if path.is_dir():
-        return (f"{path}: a folder of pictures says no frame rate: {_PICTURES_FPS} pictures a second are taken",)
+        return (f"{path}: a folder of pictures has no frame rate: {_PICTURES_FPS} pictures a second are assumed",)
     if is_animation(path):
         return ()
     with _open(path) as container:

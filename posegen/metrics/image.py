@@ -88,7 +88,7 @@ class LPIPS(nn.Module):
 
     @classmethod
     def pretrained(cls) -> LPIPS:
-        """The metric with torchvision's weights. Raises WeightsError where they cannot be had."""
+        """Return the metric with torchvision's weights. Raises WeightsError where they cannot be had."""
         try:
             with weights.loaded("lpips-alexnet") as tensors:
                 return cls(tensors)
@@ -147,7 +147,7 @@ class STLPIPS(nn.Module):
 
     @classmethod
     def pretrained(cls) -> STLPIPS:
-        """The metric with its published weights. Raises PosegenError where they cannot be had."""
+        """Return the metric with its published weights. Raises PosegenError where they cannot be had."""
         with weights.loaded("st_lpips") as tensors:
             return cls(tensors)
 

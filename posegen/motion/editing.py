@@ -177,7 +177,7 @@ class Placement:
         return ((points - (self.x, 0.0, self.z)) @ self.turn).astype(np.float32)
 
     def to_world(self, points: np.ndarray) -> np.ndarray:
-        """The inverse of `to_canonical`."""
+        """Return the inverse of `to_canonical`."""
         return (points @ self.turn.T + (self.x, 0.0, self.z)).astype(np.float32)
 
 

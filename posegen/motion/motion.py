@@ -155,7 +155,7 @@ def write_motion(folder: StorageFolder, name: str, motion: Motion) -> None:
 
 
 def encode_motion(motion: Motion) -> bytes:
-    """The content of a motion's file. The same motion gives the same bytes."""
+    """Return the content of a motion's file. The same motion gives the same bytes."""
     arrays: dict[str, Any] = {name: getattr(motion, name) for name in _KINDS}
     arrays["camera"] = None if motion.camera is None else json.dumps(asdict(motion.camera))
     arrays["meta"] = json.dumps(motion.meta, allow_nan=False)

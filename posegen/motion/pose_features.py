@@ -42,7 +42,7 @@ def motion_features(motion: Motion) -> np.ndarray:
 def rest_of(motion: Motion) -> np.ndarray:
     """Return the skeleton (24, 3) that a motion's rotations pose. Raises MotionError where it has none."""
     if motion.rest is None:
-        raise MotionError("rest is missing: the motion does not say which skeleton its rotations pose")
+        raise MotionError("rest is missing, the skeleton that the rotations pose")
     return motion.rest
 
 

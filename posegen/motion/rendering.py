@@ -269,7 +269,9 @@ def render_strips(
         last = len(renderer) - 1
         times = np.arange(0, last + 0.5, max(every * renderer.motion.fps, 1))  # no frame twice
         frames = [renderer.frame(min(round(number), last)) for number in times.tolist()]
-        rows.append(_captioned(_lay_out(frames, columns), caption))
+        seconds = max(every, 1 / renderer.motion.fps)
+        text = caption and f"{caption} · a picture every {seconds:.2g} s"
+        rows.append(_captioned(_lay_out(frames, columns), text))
     return _stack_rows(rows)
 
 

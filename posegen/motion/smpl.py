@@ -44,7 +44,7 @@ class SmplBody(NamedTuple):
     """(V, 24): how much of each joint a vertex follows; they sum to 1."""
 
     def to(self, device: torch.device) -> SmplBody:
-        """The same on a device."""
+        """Return the same on a device."""
         return SmplBody(*(tensor.to(device) for tensor in self))
 
 

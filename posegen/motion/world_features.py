@@ -34,7 +34,8 @@ def world_features(features: Tensor, rest: Tensor) -> Tensor:
 
 
 def world_to_pose_features(world: Tensor) -> Tensor:
-    """The inverse of `world_features`, (..., T, 24, 9) to (..., T, 25, 6), of any numbers: the nearest rotations."""
+    """Return the inverse of `world_features`, (..., T, 24, 9) to (..., T, 25, 6), of any numbers: the nearest
+    rotations."""
     turned = nearest_rotations(world[..., 3:6], world[..., 6:9])  # (..., T, 24, 3, 3)
     local = rotations.matrix_to_rot6d_rows(local_rotations(turned))  # (..., T, 24, 6)
     root = world[..., :1, :3] - world[..., :1, :1, :3]  # (..., T, 1, 3)
@@ -59,7 +60,7 @@ def flat_world(world: Tensor) -> Tensor:
 
 
 def unflat_world(numbers: Tensor) -> Tensor:
-    """The inverse of `flat_world`."""
+    """Return the inverse of `flat_world`."""
     places, axes = numbers[..., PLACES], numbers[..., PLACES.stop :]
     joints = len(SMPL_24)
     return torch.cat([places.unflatten(2, (joints, 3)), axes.unflatten(2, (joints, WORLD_FEATURES - 3))], dim=3)

@@ -93,7 +93,7 @@ class NormalizedPostures(nn.Module):
         return ((joints - self.mean) / self.std).flatten(-2)
 
     def denormalize(self, postures: Tensor) -> Tensor:
-        """The inverse of `normalize`."""
+        """Return the inverse of `normalize`."""
         return postures.unflatten(-1, (-1, 3)) * self.std + self.mean
 
 

@@ -169,7 +169,7 @@ def emphasize(motions: Tensor) -> Tensor:
 
 
 def calm(motions: Tensor) -> Tensor:
-    """The inverse of `emphasize`."""
+    """Return the inverse of `emphasize`."""
     frames = [motions[:, 0]]
     for frame in motions.unbind(dim=1)[1:]:
         frames.append((frame + _EMPHASIS * frames[-1]) / (1 + _EMPHASIS))

@@ -44,7 +44,7 @@ class Facing(NamedTuple):
         return _turn(joints - _spread(self.origin, joints), self.cosine, -self.sine)
 
     def to_world(self, joints: Tensor) -> Tensor:
-        """The inverse of `to_front`."""
+        """Return the inverse of `to_front`."""
         return _turn(joints, self.cosine, self.sine) + _spread(self.origin, joints)
 
 

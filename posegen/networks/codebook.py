@@ -64,7 +64,7 @@ class Codebook(nn.Module):
         self.weight.copy_(torch.linalg.solve(gram, features.T @ codes.double()))
 
     def predict(self, lab: Tensor) -> Tensor:
-        """The codes (..., Z) of the colours L, a, b (..., 3).
+        """Return the codes (..., Z) of the colours L, a, b (..., 3).
 
         What lies outside the range of the training colours is moved to its edge: a polynomial says nothing there.
         Raises ConfigError if it was fitted to no recoloured frames.

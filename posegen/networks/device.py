@@ -48,7 +48,7 @@ def _cpu_has_bf16() -> bool:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """A context in which networks run in this precision."""
+    """Return a context in which networks run in this precision."""
     if device.type not in ("cpu", "cuda"):  # shapes alone, which have none
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

@@ -103,7 +103,7 @@ class AffineCoupling(nn.Module):
         return x * log_scale.exp() + self.shift(other), log_scale.sum(dim=1)
 
     def inverse(self, y: Tensor, other: Tensor) -> Tensor:
-        """The first half (N, Z / 2) that `forward` changed to y."""
+        """Return the first half (N, Z / 2) that `forward` changed to y."""
         return (y - self.shift(other)) * (-self.log_scale(other)).exp()
 
 

@@ -28,7 +28,7 @@ def tile(z: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def halve(x: Tensor) -> Tensor:
-    """The next scale of an image pyramid, (N, C, ⌈H/2⌉, ⌈W/2⌉), with padding left out of the averages."""
+    """Return the next scale of an image pyramid, (N, C, ⌈H/2⌉, ⌈W/2⌉), with padding left out of the averages."""
     return F.avg_pool2d(x, kernel_size=3, stride=2, padding=1, count_include_pad=False)
 
 

@@ -70,7 +70,8 @@ class RCFNetwork(nn.Module):
 
 
 def bilinear_kernel(size: int) -> Tensor:
-    """The kernel (1, 1, size, size) with which a transposed convolution of stride size / 2 interpolates linearly."""
+    """Return the kernel (1, 1, size, size) with which a transposed convolution of stride size / 2 interpolates
+    linearly."""
     taps = 1 - (torch.arange(size) - (size - 1) / 2).abs() / (size / 2)
     return torch.outer(taps, taps)[None, None]
 

@@ -61,7 +61,7 @@ class GRURecognizer(nn.Module):
             return cls.from_state_dict(tensors)
 
     def random_state(self, num_motions: int, generator: torch.Generator) -> Tensor:
-        """A state to start from, (2, N, 128) of N(0, 1), where the network is; drawn where the generator is.
+        """Return a state to start from, (2, N, 128) of N(0, 1), where the network is; drawn where the generator is.
 
         The published code draws one at every call, also when it measures, and its published numbers hold that noise.
         """

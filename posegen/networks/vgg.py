@@ -71,7 +71,7 @@ class VGGFeatures(nn.Module):
 
     @classmethod
     def pretrained(cls, name: str, convolution: Literal[1, 2] = 1) -> VGGFeatures:
-        """The network with published weights: ``vgg19``, ``vgg16-hed`` or ``vgg16-stlpips``.
+        """Return the network with published weights: ``vgg19``, ``vgg16-hed`` or ``vgg16-stlpips``.
 
         ``vgg19`` sees images in [-1, 1], as in pix2pixHD, for the first activations, and with ImageNet's mean and
         deviation, as it was trained, for the second ones.
@@ -87,14 +87,14 @@ class VGGFeatures(nn.Module):
     def from_state_dict(
         cls, name: str, state_dict: Mapping[str, Tensor], convolution: Literal[1, 2] = 1
     ) -> VGGFeatures:
-        """The network `name`, as in `pretrained`, with its weights under their published names."""
+        """Return the network `name`, as in `pretrained`, with its weights under their published names."""
         network = cls.untrained(name, convolution)
         network.load_convolutions(state_dict, _TRAINED[name].prefix)
         return network
 
     @classmethod
     def untrained(cls, name: str, convolution: Literal[1, 2] = 1) -> VGGFeatures:
-        """The network `name`, as in `pretrained`, with random weights."""
+        """Return the network `name`, as in `pretrained`, with random weights."""
         trained = _TRAINED[name]
         normalization = trained.normalization
         if convolution == 2 and normalization == "none":

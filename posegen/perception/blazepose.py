@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 
 from posegen.errors import PerceptionError
+from posegen.features.body_bones import drop_hidden_faces
+from posegen.features.body_pose import BodyPoses
 from posegen.io.video_reader import Footage
 from posegen.perception import Poses
 from posegen.perception.clothes_look import LIKELY_SAME, SURELY_OTHER, LookMemory, look_of
@@ -23,7 +25,7 @@ from posegen.perception.plausibility import drop_implausible
 from posegen.perception.selfie import Selfie, clean_mask
 from posegen.perception.smoothing import smooth
 from posegen.perception.tflite import TFLite
-from posegen.skeletons import BLAZEPOSE_33, convert_joints
+from posegen.skeletons import BLAZEPOSE_33, OPENPOSE_18, convert_joints
 from posegen.weights import download as weights
 
 DETECTOR_SIZE = 224
@@ -159,6 +161,12 @@ class Sighting:
     def next_region(self) -> Region:
         """Return where to search in the next frame."""
         return Region.around(self.landmarks[_CENTER, :2], self.landmarks[_TOP, :2])
+
+    def depths(self) -> np.ndarray:
+        """Return how far the joints of OpenPose-18 are in front of the middle of the hips: (18,) metres."""
+        points = np.ones((len(BLAZEPOSE_33), 3))  # all of them, however visible
+        points[:, 0] = -self.world[: len(BLAZEPOSE_33), 2]
+        return convert_joints(points, BLAZEPOSE_33)[:, 0]
 
     def look_in(self, image: np.ndarray) -> np.ndarray | None:
         """Return the person's look in the frame (H, W, 3), see `posegen.perception.clothes_look.look_of`."""
@@ -358,7 +366,7 @@ class Blazepose:
         self._networks = BlazeposeNetworks()
 
     def __call__(self, footage: Footage) -> Poses:
-        """Return smoothed poses. Joints outside the picture, or hardly visible, are missing.
+        """Return smoothed poses. Joints outside the picture, or hardly visible, are missing, and faces from behind.
 
         Every eighth frame is searched for other people.
         """
@@ -366,16 +374,19 @@ class Blazepose:
         sightings = follow_both_ways(self._networks, list(images))
         num_frames, height, width = images.shape[:3]
         keypoints = np.zeros((num_frames, len(BLAZEPOSE_33), 3))
+        depths = np.full((num_frames, len(OPENPOSE_18)), np.nan, np.float32)
         scores = np.zeros(num_frames, np.float32)
         masks = np.zeros((num_frames, height, width), np.uint8)
         for frame, sighting in enumerate(sightings):
             if sighting is not None:
                 keypoints[frame] = sighting.landmarks[: len(BLAZEPOSE_33)]
+                depths[frame] = sighting.depths()
                 scores[frame] = sighting.score
                 masks[frame] = sighting.mask_in_frame(height, width)
         keypoints[keypoints[..., 2] < MIN_VISIBILITY] = 0
         sizes = np.array([0.0 if one is None else one.next_region().size for one in sightings])
         joints = smooth(drop_implausible(convert_joints(keypoints, BLAZEPOSE_33), sizes))
+        joints = drop_hidden_faces(BodyPoses(joints, depths, np.zeros((num_frames, 2, 3), np.float32)))
         others = self._look_around(images, sightings)
         return Poses(drop_outside(joints, height, width).astype(np.float32), scores, masks, others)
 

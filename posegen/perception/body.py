@@ -71,7 +71,9 @@ def find_body(image: np.ndarray, person: int = 1, region: Region | None = None) 
     else:
         sighting = networks.look(resized, _scaled(region, 1 / scale))
     if not is_person(sighting):
-        raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
+        raise PerceptionError(
+            "no person is found in the picture: choose one that shows a person at least from head to hips"
+        )
     pose = body_of_landmarks(sighting.landmarks, sighting.world, scale, image.shape[:2])
     return FoundBody(
         _with_guesses(pose, sighting.landmarks, scale),
@@ -89,7 +91,9 @@ def _shared_networks() -> BlazeposeNetworks:
 def _choose(regions: Sequence[Region], person: int, size: tuple[int, int]) -> Region:
     """Return the square around one of several people in a picture of a size, 1 for the most prominent."""
     if not regions:
-        raise PerceptionError("nobody is seen in the picture: choose one of a person, at least from head to hips")
+        raise PerceptionError(
+            "no person is found in the picture: choose one that shows a person at least from head to hips"
+        )
     if len(regions) < person:
         seen = "one person is" if len(regions) == 1 else f"{len(regions)} people are"
         raise PerceptionError(f"{seen} seen in the picture, expected {person}: give a smaller --person")

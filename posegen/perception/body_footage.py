@@ -49,7 +49,7 @@ def perceive_footage(images: Sequence[np.ndarray] | np.ndarray) -> BodyFootage:
             masks[frame] = clean_mask(sighting.mask_in_frame(height, width))
     seen = np.array([sighting is not None for sighting in sightings])
     if not seen.any():
-        raise PerceptionError("no person is seen in any frame")
+        raise PerceptionError("no person is found in any frame")
     swapped = swapped_frames(keypoints)
     keypoints[swapped], toes[swapped] = keypoints[swapped][:, _MIRROR], toes[swapped][:, ::-1]
     depths[swapped] = depths[swapped][:, _MIRROR]

@@ -164,7 +164,7 @@ def find_landmarks(frames: Iterable[np.ndarray], source: str) -> Landmarks:
     rows = [row for row, sighting in enumerate(sightings) if sighting is not None]
     found = [sighting for sighting in sightings if sighting is not None]
     if not found:
-        raise PerceptionError(f"no person is seen in {source}")
+        raise PerceptionError(f"no person is found in {source}")
     count = len(BLAZEPOSE_33)
     image = np.stack([sighting.landmarks[:count] for sighting in found])
     world = np.stack([sighting.world[:count] for sighting in found]) * _TO_WORLD

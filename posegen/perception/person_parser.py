@@ -106,7 +106,7 @@ def _shared_parser() -> PictureParser:
 
 
 def label_classes(scores: np.ndarray) -> np.ndarray:
-    """The best class of every pixel by scores (H, W, 8): (H, W) uint8, without parts that are too small."""
+    """Return the best class of every pixel by scores (H, W, 8): (H, W) uint8, without parts that are too small."""
     labels = scores.argmax(axis=-1).astype(np.uint8)
     count, parts, stats, _ = cv2.connectedComponentsWithStats((labels > 0).astype(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from posegen.errors import PerceptionError
+from posegen.errors import PerceptionError, first_line
 from posegen.skeletons import (
     COCO_17,
     HALPE_26,
@@ -43,6 +43,7 @@ those of the body come first; face and hands are left out."""
 MOST_OFF = 2
 """Files that a video may have more, or fewer, than frames: encoders lose a frame or two."""
 
+_HAND = 21  # joints
 _FARTHEST = 1e5  # no picture has so many pixels in a row
 _UNSEEN = 0.3  # confidence below which COCO's estimators guess: they give all joints some place
 _OTHER = 0.85  # of two skeletons the second one is it where its limbs are so much shorter than the first one's
@@ -120,7 +121,10 @@ def _first_of(content: Mapping[str, Any], keys: Sequence[str]) -> Any:
 
 
 def _openpose_frame(content: Any, number: int | None = None) -> PoseFrame:
-    poses = [_triples(_first_of(one, _OPENPOSE_KEYS)) for one in _first_of(content, _OPENPOSE_PEOPLE)]
+    people = _first_of(content, _OPENPOSE_PEOPLE)
+    if any("_keypoints_2d" in "".join(one) and not any(key in one for key in _OPENPOSE_KEYS) for one in people):
+        raise PerceptionError("it has hands or faces without a body, expected pose_keypoints_2d of each person")
+    poses = [_triples(_first_of(one, _OPENPOSE_KEYS)) for one in people]
     size = content.get("canvas_height"), content.get("canvas_width")
     canvas = (float(size[0]), float(size[1])) if all(size) else None
     return PoseFrame(number, poses, canvas)
@@ -256,16 +260,21 @@ def _read_file(file: Path) -> tuple[PoseLayout | None, list[PoseFrame]]:
         content = json.loads(file.read_bytes().decode("utf-8-sig"))
         layout = next((layout for layout in POSE_LAYOUTS if layout.matches(content)), None)
         if layout is None and content != []:
-            raise ValueError(f"expected one of {'; '.join(layout.summary for layout in POSE_LAYOUTS)}")
+            raise PerceptionError(f"expected one of {'; '.join(layout.summary for layout in POSE_LAYOUTS)}")
         frames = list(layout.frames(content)) if layout else []
+    except PerceptionError as error:
+        raise PerceptionError(f"{file} is not a file of people's poses: {error}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise PerceptionError(f"{file} is damaged, or no JSON: {first_line(error)}") from error
     except _BROKEN as error:
-        raise PerceptionError(f"{file} is not a file of OpenPose's people, nor of others: {error!r}") from error
+        raise PerceptionError(f"{file} is not a file of people's poses: {error!r}") from error
     for frame in frames:
         for pose in frame.people:
             if not (np.abs(pose) <= _FARTHEST).all():  # nor is NaN
                 raise PerceptionError(f"{file} is not a file of people: it has joints that lie in no picture")
             if len(pose) not in SKELETONS:
-                raise PerceptionError(f"{file} has {len(pose)} joints a person, expected one of {sorted(SKELETONS)}")
+                what = "the joints of a hand" if len(pose) == _HAND else f"{len(pose)} joints a person"
+                raise PerceptionError(f"{file} has {what}, expected a body of one of {sorted(SKELETONS)} joints")
     return layout, frames
 
 
@@ -291,7 +300,7 @@ def number_names(names: Sequence[str], place: str) -> dict[str, int]:
             numbers = [int(number[:18]) for number in column]
             if len(set(numbers)) == len(names):
                 return dict(sorted(zip(names, numbers, strict=True), key=lambda pair: pair[1]))
-    raise PerceptionError(f"{place}: no number tells the frames apart, of {names[0]}, {names[1]} and others")
+    raise PerceptionError(f"{place}: no number in the names orders the frames, of {names[0]}, {names[1]} and others")
 
 
 def _convert(people: Sequence[np.ndarray], skeleton: Mapping[int, tuple[str, ...]]) -> np.ndarray:

@@ -161,12 +161,12 @@ class BehaviorWindows:
         return self._lengths
 
     def locate(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Of windows (N,), which of the `entries` each is cut from, and the frame that it begins with."""
+        """Return which of the `entries` each of windows (N,) is cut from, and the frame that it begins with."""
         motions = np.searchsorted(self._ends, numbers, side="right")
         return motions, numbers - self._firsts[motions]
 
     def window(self, number: int) -> np.ndarray:
-        """The postures (num_frames + 1, 17, 3) of a window in metres."""
+        """Return the postures (num_frames + 1, 17, 3) of a window in metres."""
         motion, start = self.locate(np.array(number))
         return self._cut(int(motion), int(start))
 

@@ -36,7 +36,7 @@ class Samples(Protocol):
     """The samples of one split of a dataset, for one stage. Entries of its plan have a type of its own."""
 
     def plan(self, epoch: int) -> Sequence[Any]:
-        """Every sample of an epoch, in order: a function of the seed and the epoch."""
+        """Return every sample of an epoch, in order: a function of the seed and the epoch."""
         ...
 
     def load(self, sample: Any) -> Arrays:
@@ -45,7 +45,7 @@ class Samples(Protocol):
 
 
 def shuffled(population: int, epoch_size: int, rng: np.random.Generator) -> np.ndarray:
-    """A random order of all, or of `epoch_size` of them; a larger epoch goes through all more than once."""
+    """Return a random order of all, or of `epoch_size` of them; a larger epoch goes through all more than once."""
     rounds = max(-(-epoch_size // max(population, 1)), 1)
     order = np.concatenate([rng.permutation(population) for _ in range(rounds)])
     return order[: epoch_size or population]
@@ -107,7 +107,7 @@ class EpochLoader:
         )
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from `first_step` on; samples that fill no whole batch are left out."""
+        """Return the batches of an epoch from `first_step` on; samples that fill no whole batch are left out."""
         if self._planned[0] != epoch:
             self._planned = epoch, self.samples.plan(epoch)
         self._sampler.plan, self._sampler.first_step = self._planned[1], first_step
@@ -145,7 +145,7 @@ class _LoadedSamples(Dataset):
 
 
 def fixed_batch(samples: Samples, count: int, batch_size: int, epoch: int = 0) -> list[Batch]:
-    """The first `count` samples of an epoch, in batches: what previews and validation look at every time."""
+    """Return the first `count` samples of an epoch, in batches: what previews and validation look at every time."""
     plan = samples.plan(epoch)[:count]
     loaded = [samples.load(sample) for sample in plan]
     return [

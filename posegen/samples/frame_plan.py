@@ -130,7 +130,7 @@ class UsableFrames:
         return self.at(clips, rng.integers(self.counts[clips]))
 
     def sample_content(self, clips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """The same, of which half are the first of their clips, as in the evaluation."""
+        """Return the same, of which half are the first of their clips, as in the evaluation."""
         is_first = rng.random(len(clips)) < 0.5
         return np.where(is_first, self.at(clips, np.zeros_like(clips)), self.sample_any(clips, rng))
 

@@ -56,7 +56,7 @@ def appearance_of(
 
 
 def posture_of(keypoints: np.ndarray, size: tuple[int, int], figure: Figure) -> np.ndarray:
-    """The figure (3, H, W) in [-1, 1] that shows a posture (18, 3) to the network."""
+    """Return the figure (3, H, W) in [-1, 1] that shows a posture (18, 3) to the network."""
     layout = FIGURES[figure]
     return to_network(rasterize_posture(find_joints(keypoints, layout), size, layout))
 

@@ -172,7 +172,7 @@ class Actor(MotionGenerator):
         return decayed * min(1.0, (epoch + 1) / (self.config.warmup_epochs + 1))
 
     def step(self, batch: Batch) -> Losses:
-        """The losses of Section 3: L_P, L_V and the KL divergence."""
+        """Return the losses of Section 3: L_P, L_V and the KL divergence."""
         motion, action, mask = batch["motion"], batch["action"], _mask(batch)
         mean, logvar = self.encoder(motion, action, mask)  # (N, Z), (N, Z)
         z = mean + torch.exp(logvar / 2) * torch.randn_like(mean)  # (N, Z)
@@ -231,7 +231,7 @@ class Actor(MotionGenerator):
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
-        """The means of the posterior."""
+        """Return the means of the posterior."""
         return self.encoder(batch["motion"], batch["action"], _mask(batch))[0]
 
     @torch.no_grad()

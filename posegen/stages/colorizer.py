@@ -87,7 +87,7 @@ class Colorizer(Stage):
         return self.network(batch["lightness"], batch["hints"], batch["mask"])[1]
 
     def step(self, batch: Batch) -> Losses:
-        """The losses of Zhang et al. (2017): Equation 2 on a and b, and the side task's classification."""
+        """Return the losses of Zhang et al. (2017): Equation 2 on a and b, and the side task's classification."""
         logits, ab = self.network(batch["lightness"], batch["hints"], batch["mask"])
         bins = color_bins(batch["ab"][..., ::_CLASS_STRIDE, ::_CLASS_STRIDE])  # (N, H/4, W/4)
         losses = {

@@ -123,12 +123,12 @@ class DeformableGAN(PoseTransferStage):
         return detached(losses)
 
     def discriminate(self, batch: Batch, images: Tensor) -> Tensor:
-        """The probabilities (N, P) that the discriminator gives images for the targets of a batch."""
+        """Return the probabilities (N, P) that the discriminator gives images for the targets of a batch."""
         pose, target_pose = _heat_maps(batch)  # (N, 18, H, W), (N, 18, H, W)
         return self.discriminator(batch["source"], pose, images, target_pose)
 
     def nearest_neighbor(self, fake: Tensor, real: Tensor) -> Tensor:
-        """The nearest-neighbour loss of images (N, 3, H, W) in VGG's block1_conv2."""
+        """Return the nearest-neighbour loss of images (N, 3, H, W) in VGG's block1_conv2."""
         fine = self.vgg(fake.device).relu1_2
         with torch.no_grad():
             target = fine(real)  # (N, 64, H, W)

@@ -259,7 +259,7 @@ class MotionDiffusion(MotionGenerator):
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
-        """The components of each window."""
+        """Return the components of each window."""
         return self.code.encode(flat_world(batch["world"]))
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ class GivenFrames(NamedTuple):
     """(F, 216); what is free counts nothing."""
 
     def to(self, device: torch.device) -> GivenFrames:
-        """The same on a device."""
+        """Return the same on a device."""
         return GivenFrames(self.weights.to(device), self.values.to(device))
 
 
@@ -99,7 +99,7 @@ class MotionGenerator(MotionStage):
 
     @abstractmethod
     def encode(self, batch: Batch) -> Tensor:
-        """The codes (N, Z) of a batch of `open_samples`."""
+        """Return the codes (N, Z) of a batch of `open_samples`."""
 
     @abstractmethod
     def decode(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ class MotionGenerator(MotionStage):
         raise ConfigError(f"a run of the stage {self.name!r} has no guidance; runs of motion_diffusion have")
 
     def check_parts(self, actions: Sequence[str], frames: Sequence[int]) -> list[int]:
-        """The places of actions in a row. Raises ConfigError as `compose` says."""
+        """Return the places of actions in a row. Raises ConfigError as `compose` says."""
         if not actions or len(actions) != len(frames):
             raise ConfigError(f"got {len(actions)} actions and {len(frames)} lengths, expected as many, at least one")
         if min(frames) < 1:
@@ -207,7 +207,8 @@ class MotionGenerator(MotionStage):
         return self.get_buffer("rest").device
 
     def label(self, action: str) -> int:
-        """The place of an action. Raises ConfigError, with the nearest or all actions there are, for another one."""
+        """Return the place of an action. Raises ConfigError, with the nearest or all actions there are, for another
+        one."""
         if action not in self.config.actions:
             near = get_close_matches(action, self.config.actions)
             hint = f"did you mean {' or '.join(near)}" if near else f"expected one of {', '.join(self.config.actions)}"
@@ -215,13 +216,15 @@ class MotionGenerator(MotionStage):
         return self.config.actions.index(action)
 
     def to_motion(self, features: Tensor, action: str) -> Motion:
-        """The motion of features (T, 25, 6), on the mean body of the training data; unlabelled without an action."""
+        """Return the motion of features (T, 25, 6), on the mean body of the training data; unlabelled without an
+        action."""
         motion = features_to_motion(features.cpu().numpy(), self.get_buffer("rest").cpu().numpy(), self.config.fps)
         return replace(motion, label=self.label(action), label_name=action) if action else motion
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:
-        """Every third frame of real motions, of the same through their codes, and of others of the same actions."""
+        """Return every third frame of real motions, of the same through their codes, and of others of the same
+        actions."""
         batch = {name: x[:_SHOWN] for name, x in batch.items()}
         action, length = batch["action"], batch["length"]
         drawn = {
@@ -239,4 +242,4 @@ class MotionGenerator(MotionStage):
 
     @abstractmethod
     def reconstruct(self, batch: Batch) -> Tensor:
-        """The motions (N, T, 25, 6) of a batch through what the stage keeps of them."""
+        """Return the motions (N, T, 25, 6) of a batch through what the stage keeps of them."""

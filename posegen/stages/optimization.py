@@ -27,12 +27,13 @@ def adam(parameters: Iterable[nn.Parameter], lr: float) -> Adam:
 
 
 def cut(x: Tensor) -> Tensor:
-    """The same values as a leaf, at which a backward pass ends and leaves a gradient."""
+    """Return the same values as a leaf, at which a backward pass ends and leaves a gradient."""
     return x.detach().requires_grad_()
 
 
 def with_gradient(x: Tensor, gradient: Tensor) -> Tensor:
-    """A loss whose gradient with respect to x is `gradient`: it takes a backward pass up again behind a `cut`."""
+    """Return a loss whose gradient with respect to x is `gradient`: it takes a backward pass up again behind a
+    `cut`."""
     return (x * gradient).sum()
 
 
@@ -137,7 +138,7 @@ def _divide(parameters: Sequence[nn.Parameter], least: int) -> list[list[nn.Para
 
 
 def mean_over_workers(value: Tensor) -> Tensor:
-    """The mean of a value without a graph over all workers. The value itself in a single process."""
+    """Return the mean of a value without a graph over all workers. The value itself in a single process."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return value
     total = value.clone()
@@ -146,10 +147,10 @@ def mean_over_workers(value: Tensor) -> Tensor:
 
 
 def sum_losses(losses: Losses) -> Tensor:
-    """The sum of all terms."""
+    """Return the sum of all terms."""
     return torch.stack(list(losses.values())).sum()
 
 
 def detached(losses: Losses) -> Losses:
-    """The same values without their graphs."""
+    """Return the same values without their graphs."""
     return {name: loss.detach() for name, loss in losses.items()}

@@ -172,7 +172,7 @@ class PersonParser(Stage):
         return self.averaged(inputs.contiguous(memory_format=torch.channels_last))
 
     def shipped_weights(self) -> dict[str, Tensor]:
-        """The averaged weights. Raises ConfigError for a network of another width than that which is shipped."""
+        """Return the averaged weights. Raises ConfigError for a network of another width than that which is shipped."""
         if self.config.width != type(self).Config().width:
             raise ConfigError(f"shipped parsers have the width {type(self).Config().width}, got {self.config.width}")
         return self.averaged.state_dict()

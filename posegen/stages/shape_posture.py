@@ -213,7 +213,8 @@ class ShapePosture(PoseTransferStage):
         return 1.0 - epoch / self.config.num_epochs
 
     def step(self, batch: Batch) -> Losses:
-        """The losses as they enter the objective; and unweighted, ``divergence`` in nats and the regressor's error."""
+        """Return the losses as they enter the objective; and unweighted, ``divergence`` in nats and the regressor's
+        error."""
         config = self.config
         code = self.network.encode(batch["source_appearance"], noise=self._noise())
         fake = self.network.decode(code.z, batch["posture"])  # (N, 3, H, W)

@@ -114,7 +114,7 @@ class Stage(nn.Module, ABC):
 
     @classmethod
     def nearest_preset(cls, settings: Mapping[str, Any]) -> str:
-        """The preset that settings, by field, have most of; of equal ones the first."""
+        """Return the preset that settings, by field, have most of; of equal ones the first."""
 
         def distance(name: str) -> int:
             preset = asdict(cls.presets[name])
@@ -158,19 +158,20 @@ class Stage(nn.Module, ABC):
             return 1
 
         def value_of(self, name: str) -> Any:
-            """The value of a field, with what it leaves to other fields filled in."""
+            """Return the value of a field, with what it leaves to other fields filled in."""
             return getattr(self, name)
 
         @classmethod
         def upgrade(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-            """The fields of a configuration that an earlier version wrote, by their names of today."""
+            """Return the fields of a configuration that an earlier version wrote, by their names of today."""
             return {cls.renamed.get(name, name): value for name, value in values.items()}
 
         def check_reports(self, metric: str) -> None:
             """Raise ConfigError where training with these settings does not report a metric, and say what would."""
 
         def required_runs(self) -> dict[str, str]:
-            """The runs that are named, by field. Raises ConfigError where one that is not optional is missing."""
+            """Return the runs that are named, by field. Raises ConfigError where one that is not optional is
+            missing."""
             runs = {name: getattr(self, name) for name in self.stage.requires}
             for name, requirement in self.stage.requires.items():
                 if not runs[name] and not requirement.optional:
@@ -194,13 +195,14 @@ class Stage(nn.Module, ABC):
 
     @classmethod
     def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
-        """The configuration with what it leaves to the data. Raises DatasetError where the data is not for it."""
+        """Return the configuration with what it leaves to the data. Raises DatasetError where the data is not for
+        it."""
         return config
 
     @classmethod
     @abstractmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
-        """The samples that `step` and `evaluate` take. Raises DatasetError where the dataset lacks something."""
+        """Return the samples that `step` and `evaluate` take. Raises DatasetError where the dataset lacks something."""
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Raise PosegenError if the networks cannot take images of this height and width."""
@@ -238,7 +240,7 @@ class Stage(nn.Module, ABC):
                 group["lr"] = self.config.lr * self.lr_factor(epoch)
 
     def lr_factor(self, epoch: int) -> float:
-        """The learning rate of an epoch (counted from 0) as a share of the initial one."""
+        """Return the learning rate of an epoch (counted from 0) as a share of the initial one."""
         return 1.0
 
     @abstractmethod
@@ -284,7 +286,8 @@ class Stage(nn.Module, ABC):
         """Derive what a checkpoint carries besides trained weights. Called before each one is written."""
 
     def shipped_weights(self) -> dict[str, Tensor]:
-        """The weights that come with the package once it is trained. Raises ConfigError where none of a stage do."""
+        """Return the weights that come with the package once it is trained. Raises ConfigError where none of a stage
+        do."""
         raise ConfigError(f"no weights of the stage {self.name!r} come with posegen")
 
     def compile_networks(self) -> None:
@@ -295,7 +298,7 @@ class Stage(nn.Module, ABC):
             network.compile()
 
     def compiled_networks(self) -> list[nn.Module]:
-        """The networks that `compile_networks` compiles."""
+        """Return the networks that `compile_networks` compiles."""
         return []
 
     def update(self, name: str, loss: Tensor, *, retain_graph: bool = False) -> None:

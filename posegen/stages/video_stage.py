@@ -245,14 +245,14 @@ class VideoStage(Stage):
         return 1.0 - max(0, epoch - constant) / self.config.decay_epochs
 
     def encode(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The colour code (N, Z) of an image (N, 3, H, W), upper before lower: μ, or a sample with `noise`."""
+        """Return the colour code (N, Z) of an image (N, 3, H, W), upper before lower: μ, or a sample with `noise`."""
         codes = [self.encoders[region](image) for region in REGIONS]
         mean, logvar = (torch.cat(parts, dim=1) for parts in zip(*codes, strict=True))  # (N, Z), (N, Z)
         return mean if noise is None else reparameterize(mean, logvar, noise)
 
     @abstractmethod
     def codes(self, batch: Batch) -> Tensor:
-        """The codes (N, Z) that a training step generates with."""
+        """Return the codes (N, Z) that a training step generates with."""
 
     @torch.no_grad()
     def restore(self, features: Tensor, support: Tensor) -> Tensor:
@@ -260,8 +260,8 @@ class VideoStage(Stage):
         return features if self.restorer is None else self.restorer(features, support)
 
     def conditions(self, batch: Batch) -> Tensor:
-        """The generator's conditions, (N, T, F, H, W): true feature maps, or estimated and restored ones, and, if the
-        configuration has it, the content frame's appearance, behind where it is kept if it is layered."""
+        """Return the generator's conditions, (N, T, F, H, W): true feature maps, or estimated and restored ones, and,
+        if the configuration has it, the content frame's appearance, behind where it is kept if it is layered."""
         features = batch["features"]
         if self.restorer is not None:
             restored = self.restore(features.flatten(0, 1), batch["support"].flatten(0, 1)).view_as(features)
@@ -271,7 +271,7 @@ class VideoStage(Stage):
         return torch.cat([features, *kept, *shown], dim=2)
 
     def other_conditions(self, batch: Batch) -> Tensor:
-        """The conditions as `conditions` for codes of other colours: no garment is kept."""
+        """Return the conditions as `conditions` for codes of other colours: no garment is kept."""
         return self.conditions(batch | {"kept": torch.zeros_like(batch["kept"])} if "kept" in batch else batch)
 
     def roll_out(self, features: Tensor, z: Tensor, regions: Tensor, start: Tensor) -> Tensor:
@@ -339,7 +339,7 @@ class VideoStage(Stage):
         return detached(losses)
 
     def discriminate(self, features: Tensor, images: Tensor) -> list[list[Tensor]]:
-        """The discriminator's activations for pairs (N, 2, ·, H, W): conditions first, then frames."""
+        """Return the discriminator's activations for pairs (N, 2, ·, H, W): conditions first, then frames."""
         return self.discriminator(torch.cat([features.flatten(1, 2), images.flatten(1, 2)], dim=1))
 
     @torch.no_grad()
@@ -370,8 +370,8 @@ class VideoStage(Stage):
 
 
 def build_generator(config: VideoStage.Config) -> GlobalGenerator | LocalEnhancer | Compositor:
-    """The generator that a configuration asks for: feature map, what is shown beside it and the last frame in, a frame
-    out; one that sees an appearance draws over it."""
+    """Return the generator that a configuration asks for: feature map, what is shown beside it and the last frame in,
+    a frame out; one that sees an appearance draws over it."""
     shared: dict[str, Any] = {
         "in_channels": config.condition_channels + 3,
         "out_channels": 3 if config.appearance == "none" else 4,

@@ -29,7 +29,8 @@ def read_torch(file: Path) -> dict[str, Tensor]:
 
 
 def read_state_dict(file: Path) -> dict[str, Tensor]:
-    """The network's tensors in a file that may be a whole checkpoint, or of a network that ran on several GPUs."""
+    """Return the network's tensors in a file that may be a whole checkpoint, or of a network that ran on several
+    GPUs."""
     content: dict[str, Any] = read_torch(file)
     return {name.removeprefix("module."): tensor for name, tensor in content.get("state_dict", content).items()}
 
@@ -89,7 +90,7 @@ def read_siggraph17(file: Path, mask_cent: float) -> dict[str, Tensor]:
 
 
 def read_openpose(file: Path) -> dict[str, Tensor]:
-    """The network's tensors; an ONNX file becomes one tensor of its bytes, so that either is the same weight."""
+    """Return the network's tensors; an ONNX file becomes one tensor of its bytes, so that either is the same weight."""
     import torch
 
     if file.suffix == ".onnx":
@@ -98,7 +99,7 @@ def read_openpose(file: Path) -> dict[str, Tensor]:
 
 
 def read_gru_recognizer(file: Path, num_actions: int) -> dict[str, Tensor]:
-    """The network's tensors; the published files hold them beside the optimizer's.
+    """Return the network's tensors; the published files hold them beside the optimizer's.
 
     Raises WeightsError where they tell another number of actions: there are several files of nearly one name.
     """
@@ -107,5 +108,5 @@ def read_gru_recognizer(file: Path, num_actions: int) -> dict[str, Tensor]:
     if "linear2.bias" not in tensors:
         raise WeightsError("it lacks linear2.bias, expected the weights of a recogniser")
     if len(tensors["linear2.bias"]) != num_actions:
-        raise WeightsError(f"it tells {len(tensors['linear2.bias'])} actions, expected {num_actions}")
+        raise WeightsError(f"it distinguishes {len(tensors['linear2.bias'])} actions, expected {num_actions}")
     return tensors

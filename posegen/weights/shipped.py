@@ -25,14 +25,14 @@ SHIPPED: dict[str, str] = {
 
 
 def shipped_file(name: str) -> Path:
-    """The file of shipped weights. Raises WeightsError for an unknown name."""
+    """Return the file of shipped weights. Raises WeightsError for an unknown name."""
     if name not in SHIPPED:
         raise WeightsError(f"no weights of {name!r} come with posegen, expected one of {', '.join(SHIPPED)}")
     return PRETRAINED / f"{name}.safetensors"
 
 
 def shipped_sha256(name: str) -> str:
-    """The sha256 of shipped weights, for the record of what was made with them. Raises WeightsError."""
+    """Return the sha256 of shipped weights, for the record of what was made with them. Raises WeightsError."""
     shipped_file(name)
     return SHIPPED[name]
 

@@ -1,7 +1,8 @@
 """Speed of the photo pipeline by size: ``python tests/benchmarks/bench_photo.py``, or with photos.
 
 For each size: CPU seconds from a read photo to the first frame, in a warm process, and what takes them; then of a
-frame, beside ten rigid parts of the same person; and the process's memory.
+frame, beside ten rigid parts of the same person; of a video of five seconds, in this process and in one for each CPU;
+and the process's memory.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import cProfile
+import hashlib
 import pstats
 import resource
 import sys
@@ -27,10 +29,12 @@ from posegen.inference.photo_video import PreparedPerson, find_subject, prepare_
 from posegen.inference.requested_motions import MotionSettings
 from posegen.inference.shown_person import Painter, PhotoSettings
 from posegen.io.images import write_picture
+from posegen.parallel import map_in_processes
 from posegen.synthetic.studio import PEOPLE, RenderSettings, render_action
 
 SIZES = ("384x256", "768x512")
 FRAMES = 48
+VIDEO_FRAMES = 120
 STEPS = ("find_body", "parse_person", "settle_skin_borders", "fill_background", "soft_matte", "take_apart", "frame")
 """Functions whose shares of the first frame are told; they do not call one another."""
 
@@ -70,6 +74,25 @@ def frames_alone(person: PreparedPerson, painter: Painter) -> tuple[float, float
     return layers, (time.process_time() - start) / len(poses)
 
 
+def in_processes(person: PreparedPerson, painter: Painter, count: int) -> list[float]:
+    """Seconds of a video in this process, in processes that have to start, and in those that wait, each as written."""
+    poses = person.poses[0]
+    rows = [row % len(poses) for row in range(VIDEO_FRAMES)]
+    draw, moments = painter.drawing(poses, {})
+    every = list(moments)
+    shown = [every[row] for row in rows]
+    seconds, hashes = [], set()
+    for processes in (0, count, count):
+        found, start = hashlib.sha256(), time.perf_counter()
+        for frame in map_in_processes(draw, shown, processes):
+            found.update(frame.tobytes())
+        seconds.append(time.perf_counter() - start)
+        hashes.add(found.hexdigest())
+    if len(hashes) > 1:
+        raise SystemExit("frames of several processes differ from those of one")
+    return seconds
+
+
 def main(photos: list[Path]) -> None:
     cv2.setNumThreads(1)
     first_frame(photos[0], SIZES[0])  # networks are loaded
@@ -91,6 +114,12 @@ def main(photos: list[Path]) -> None:
         print("  of that, CPU-s:", ", ".join(f"{name} {np.median([one[name] for one in steps]):.2f}" for name in STEPS))
         print(f"  a frame: {1e3 * np.median(layers):.1f} CPU-ms, {1 / np.median(layers):.0f} a second", end="; ")
         print(f"ten parts {1e3 * np.median(parts):.1f} CPU-ms, ratio {np.median(layers) / np.median(parts):.1f}")
+        count = len(os.sched_getaffinity(0))
+        alone, started, waiting = in_processes(person, painter, count)
+        print(f"  {VIDEO_FRAMES} frames: {alone:.2f} s of wall here", end="; ")
+        for name, seconds in (("start", started), ("wait", waiting)):
+            print(f"{seconds:.2f} s in {count} processes that {name}, {alone / seconds:.2f} times as fast", end="; ")
+        print("the same bytes")
         print(f"  memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB", flush=True)
 
 

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import psutil
 import torch
 
-from orchestration.runtime.threads import map_in_processes, threads
 from posegen.motion.editing import FoundRotations, find_rotations
 from posegen.motion.motion import Motion
+from posegen.parallel import map_in_processes, threads
 from posegen.synthetic.actions import ACTIONS
 from posegen.synthetic.motions import make_subject, perform
 

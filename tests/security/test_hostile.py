@@ -158,8 +158,8 @@ def same(table: pa.Table) -> pa.Table:
         (lambda t: t.drop_columns(["mask"]), "has not mask as binary"),
         (replaced("frame", pa.array(["a"] * FRAMES)), r"has not frame as int32 \(string\)"),
         (lambda t: t.append_column("mask", t["edges"]), r"has not mask as binary \(it once\)"),
-        (lambda t: t.slice(0, 5), "has 5 frames and says 20"),
-        (lambda t: t.slice(0, 0), "has 0 frames and says 20"),
+        (lambda t: t.slice(0, 5), "has 5 frames, expected 20"),
+        (lambda t: t.slice(0, 0), "has 0 frames, expected 20"),
         (replaced("keypoints", [[math.nan] * 54] * FRAMES), "keypoints that are no places"),
         (replaced("keypoints", [[math.inf] * 54] * FRAMES), "keypoints that are no places"),
         (replaced("keypoints", [[1e30] * 54] * FRAMES), "keypoints that are no places"),
@@ -185,7 +185,7 @@ def test_tables_that_are_no_clip(dataset, change, message):
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"clip_id": "../../escaped"}, "says that it is the clip '../../escaped'"),
+        ({"clip_id": "../../escaped"}, "contains the clip '../../escaped'"),
         ({"num_frames": 10**12}, "says 1000000000000"),
         ({"num_frames": "20"}, "num_frames → Input should be a valid integer"),
         ({"size": [10**6, 10**6]}, "frames of 1000000×1000000 pixels"),

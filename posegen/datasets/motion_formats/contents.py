@@ -112,7 +112,7 @@ def _read_torch(path: Path) -> Any:
     try:
         return _to_arrays(torch.load(path, map_location="cpu", weights_only=True))
     except pickle.UnpicklingError as error:
-        raise MotionError(f"{path} wants to run something and is not opened: {first_line(error)}") from None
+        raise MotionError(f"{path} would run code and is not opened: {first_line(error)}") from None
     except Exception as error:  # a damaged file may raise any
         raise MotionError(f"{path} is damaged or is no file of PyTorch: {first_line(error)}") from None
 

@@ -39,7 +39,7 @@ def is_dataset(probe: Probe) -> bool:
 
 
 def find_dataset(path: Path, options: ImportOptions) -> list[MotionSource]:
-    """All motions of a dataset, with their splits. Raises DatasetError where the manifest is broken."""
+    """Return all motions of a dataset, with their splits. Raises DatasetError where the manifest is broken."""
     dataset = MotionDataset(StorageFolder(path))
     return [_source(dataset, entry, options) for entry in dataset.info.motions]
 

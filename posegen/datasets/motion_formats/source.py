@@ -105,7 +105,7 @@ class Format:
 
 
 def read_motion_pickle(path: Path) -> Any:
-    """The content of a pickle of motions, see `posegen.io.pickles.read_pickle`. Raises MotionError."""
+    """Return the content of a pickle of motions, see `posegen.io.pickles.read_pickle`. Raises MotionError."""
     try:
         return read_pickle(path)
     except PickleError as error:
@@ -122,12 +122,12 @@ def known_fps(options: ImportOptions, place: str, own: float | None = None) -> f
 
 
 def rate_notes(options: ImportOptions, own: float | None) -> tuple[str, ...]:
-    """A line for people where another rate than a file's own is taken; nothing otherwise."""
+    """Return a line for people where another rate than a file's own is taken; nothing otherwise."""
     if own is None or options.fps is None or abs(options.fps - own) <= 1e-3 * own:
         return ()
     if options.overrule:
-        return (f"the file says {own:g} frames a second: --fps {options.fps:g} overrules it",)
-    return (f"the file says {own:g} frames a second, which holds: --fps is for files that say none",)
+        return (f"the file has {own:g} frames a second: --fps {options.fps:g} overrules it",)
+    return (f"the file has {own:g} frames a second, which is kept: --fps is for files without a rate",)
 
 
 def check_height(places: np.ndarray, options: ImportOptions, place: str) -> tuple[float, tuple[str, ...]]:
@@ -152,11 +152,11 @@ def check_height(places: np.ndarray, options: ImportOptions, place: str) -> tupl
                 )
     if options.guess_height:
         return HEIGHT / height, (
-            f"a body of {height:.4g} units is nobody's height in any usual unit: taken for one of {HEIGHT:.2f} m to "
-            "look at it, to convert it say --unit or --height",
+            f"a body of {height:.4g} units is no person's height in any usual unit: scaled to {HEIGHT:.2f} m to "
+            "look at it, to convert it give --unit or --height",
         )
     raise MotionError(
-        f"{place}: its joints make a body of {height:.4g} units, which is nobody's height in "
+        f"{place}: the joints span a body of {height:.4g} units, which is no person's height in "
         f"{', '.join(_UNITS)}: say the metres of a unit (--unit), or of the body (--height 1.7)"
     )
 

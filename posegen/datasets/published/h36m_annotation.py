@@ -144,14 +144,14 @@ def view_columns(
 
 
 def encode_columns(columns: dict[str, np.ndarray]) -> bytes:
-    """A view's rows as the content of an ``.npz``."""
+    """Return a view's rows as the content of an ``.npz``."""
     content = io.BytesIO()
     np.savez(content, **columns)  # type: ignore[arg-type]  # numpy's annotation knows its own options only
     return content.getvalue()
 
 
 def decode_columns(content: bytes) -> dict[str, np.ndarray]:
-    """The inverse of `encode_columns`."""
+    """Return the inverse of `encode_columns`."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in _COLUMNS}
 

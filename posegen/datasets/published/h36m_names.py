@@ -103,7 +103,7 @@ CORRUPT: frozenset[CameraView] = frozenset({CameraView(Take("S11", 2, 2), "54138
 
 
 def takes(subject: str) -> list[Take]:
-    """All takes of a person."""
+    """Return all takes of a person."""
     return [Take(subject, action, subaction) for action in H36M_ACTIONS for subaction in (1, 2)]
 
 
@@ -122,7 +122,7 @@ def find_name(take: Take, known: Collection[str], said: str | None = None) -> st
 
 
 def names_of(take: Take) -> list[str]:
-    """The names that a take's files may have, the usual one first."""
+    """Return the names that a take's files may have, the usual one first."""
     number = _UNUSUAL.get((take.subject, take.action), _USUAL)[take.subaction - 1]
     words = _WORDS.get(take.action, (H36M_ACTIONS[take.action],))
     return [f"{word} {number}" if number else word for word in words]

@@ -83,7 +83,7 @@ def open_photo_set(folder: Path, classes: Mapping[str, str]) -> PhotoSet:
 
 
 def class_table(names: Sequence[str], classes: Mapping[str, str]) -> np.ndarray:
-    """The `PersonClass` (K,) uint8 of each of a set's classes. Raises DatasetError for one that is unknown."""
+    """Return the `PersonClass` (K,) uint8 of each of a set's classes. Raises DatasetError for one that is unknown."""
     by_name = {kind.name.lower(): kind for kind in PersonClass}
     wrong = [kind for kind in classes.values() if kind.lower() not in by_name]
     if wrong:
@@ -92,7 +92,7 @@ def class_table(names: Sequence[str], classes: Mapping[str, str]) -> np.ndarray:
     unknown = [name for name in names if name.strip().lower() not in known]
     if unknown:
         raise DatasetError(
-            f"unknown class {unknown[0]!r}: say what it is with --classes {unknown[0]}=CLASS, "
+            f"unknown class {unknown[0]!r}: map it with --classes {unknown[0]}=CLASS, "
             f"where CLASS is one of {', '.join(by_name)}"
         )
     return np.array([known[name.strip().lower()] for name in names], np.uint8)

@@ -19,7 +19,7 @@ Curves = dict[str, np.ndarray | float]
 
 
 def ramp(phase: Curve, start: float, end: float) -> Curve:
-    """From 0 to 1 between two phases, with zero velocity and acceleration at both (minimum jerk)."""
+    """Rise from 0 to 1 between two phases, with zero velocity and acceleration at both (minimum jerk)."""
     x = np.clip((phase - start) / (end - start), 0, 1)
     return x * x * x * (x * (6 * x - 15) + 10)
 
@@ -30,7 +30,7 @@ def hold(phase: Curve, start: float = 0.0, end: float = 1.0, rise: float = 0.14)
 
 
 def wave(phase: Curve, cycles: float, start: float = 0.14, end: float = 0.86) -> Curve:
-    """A sine of so many cycles between two phases, faded in and out."""
+    """Return a sine of so many cycles between two phases, faded in and out."""
     angle = 2 * np.pi * cycles * (phase - start) / (end - start)
     return np.sin(angle) * hold(phase, start, end, rise=0.08)
 
@@ -42,7 +42,7 @@ def pulses(phase: Curve, count: int, start: float, end: float) -> np.ndarray:
 
 
 def blend(name: str, weight: Curve | float, target: Curve | float) -> Curve | float:
-    """From rest (weight 0) to a target (weight 1) on one channel."""
+    """Blend from rest (weight 0) to a target (weight 1) on one channel."""
     return STANDING[name] + weight * (target - STANDING[name])
 
 

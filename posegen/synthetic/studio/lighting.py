@@ -39,7 +39,8 @@ class Lights:
 
 
 def studio_lights(rng: np.random.Generator) -> Lights:
-    """A warm key light from the upper left, a weaker cool fill from the right, and light from above and below."""
+    """Return a warm key light from the upper left, a weaker cool fill from the right, and light from above and
+    below."""
     key = np.array([-0.55, 0.75, 0.62]) + rng.uniform(-0.08, 0.08, 3)
     fill = np.array([0.85, 0.15, 0.5])
     return Lights(

@@ -157,6 +157,6 @@ def set_up_room(motion: Motion, size: tuple[int, int]) -> tuple[Motion, Room]:
 def _mean_lab(images: np.ndarray, where: np.ndarray) -> tuple[float, float, float]:
     pixels = images[where][:, None].astype(np.float32) / 255
     if not len(pixels):
-        raise ConfigError("a garment is nowhere to be seen, expected larger images")
+        raise ConfigError("a garment is not visible, expected larger images")
     lightness, a, b = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).mean(axis=(0, 1), dtype=np.float64)
     return float(lightness), float(a), float(b)

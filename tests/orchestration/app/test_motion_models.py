@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shlex
-from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -12,23 +11,10 @@ from starlette.testclient import TestClient
 
 from orchestration.app.motion_models import open_models
 from orchestration.app.server import create_app
-from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.errors import PosegenError
-from posegen.io.storage import StorageFolder
-from posegen.stages import Actor
 from tests.support.command_line import refuse
 
 MODEL = "model1"
-
-
-@pytest.fixture(scope="module")
-def actor(tmp_path_factory) -> str:
-    """A run of actor that knows two actions and was not trained."""
-    stage = Actor(replace(Actor.presets["tiny"], actions=("wave", "tai chi"), fps=20.0))
-    folder = tmp_path_factory.mktemp("runs") / "two-actions"
-    progress = TrainingProgress(epoch=1, step=1, data_fingerprint="", size=None)
-    save_checkpoint(StorageFolder(folder) / "checkpoints" / "epoch-0001", stage, progress)
-    return str(folder)
 
 
 @pytest.fixture

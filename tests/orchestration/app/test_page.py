@@ -25,8 +25,8 @@ _SLOWEST = 240_000  # milliseconds: machines with many tests at once
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory) -> Iterator[str]:
-    """A served page."""
+def address(tmp_path_factory, actor) -> Iterator[str]:
+    """A served page, with the actions of a trained model beside its own."""
     command = [
         sys.executable,
         "-c",
@@ -35,6 +35,8 @@ def address(tmp_path_factory) -> Iterator[str]:
         "--port",
         "0",
         "--no-browser",
+        "--actors",
+        actor,
     ]
     environment = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("app")), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
@@ -95,6 +97,24 @@ def test_a_photo_a_colour_an_action_and_a_download(page, bruno, tmp_path):
     with page.expect_download() as sheet:
         page.click("#get-sheet")
     assert sheet.value.suggested_filename == "posegen-colours.png"
+    assert not page.faults
+
+
+def test_an_action_of_a_trained_model_becomes_a_video(page, bruno, actor):
+    give_photo(page, bruno)
+    assert page.locator("#model option").all_text_contents()[1:] == ["two-actions"]
+    built_in = page.locator(".action").count()
+    page.select_option("#model", label="two-actions")
+    assert page.locator(".action").count() == 2 < built_in
+    page.fill("#length", "1")
+    page.click('.action[data-action="tai chi"]')
+    page.locator("#cli", has_text=f"--action 'tai chi' --actor {actor} --frames 20").wait_for(state="attached")
+    page.click("#draw")
+    page.wait_for_selector("#film-video:visible")
+    page.select_option("#model", index=0)
+    assert page.locator(".action").count() == built_in
+    page.click('.action[data-action="wave"]')
+    page.locator("#cli", has_text="--action wave --frames 25").wait_for(state="attached")
     assert not page.faults
 
 

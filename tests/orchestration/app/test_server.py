@@ -13,8 +13,10 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import httpx2 as httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -320,6 +322,37 @@ def test_it_is_served_until_it_is_stopped_and_leaves_nothing(tmp_path, stop):
     _, errors = server.communicate(timeout=60)
     assert server.returncode == 0 and not errors.count("stopped"), errors
     assert not list(tmp_path.glob("posegen-app-*"))
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_requests_under_way_are_broken_off_without_a_word(tmp_path, bruno, stop):
+    """Two readers of a video that is being drawn."""
+    command = [sys.executable, "-c", "from orchestration.cli.main import main; main()"]
+    command += ["app", "--port", "0", "--no-browser"]
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment(tmp_path)
+    )
+    assert server.stdout is not None
+    address = server.stdout.readline().removeprefix("the page: ").partition(";")[0].rstrip("/")
+    with httpx.Client(base_url=address, timeout=120) as browser:
+        session = f"/api/sessions/{browser.post('/api/sessions').json()['session']}"
+        browser.post(f"{session}/person", params={"name": "bruno.png"}, content=bruno)
+        video = browser.post(f"{session}/videos", json={"actions": ["wave"], "frames": 600}).json()["video"]
+        with browser.stream("GET", f"{session}/videos/{video}/frames") as watched:
+            next(watched.iter_bytes())
+            asking = threading.Thread(target=_ask_in_vain, args=(address, f"{session}/videos/{video}/frames"))
+            asking.start()
+            time.sleep(0.5)
+            server.send_signal(stop)
+            _, errors = server.communicate(timeout=60)
+            asking.join()
+    assert (server.returncode, errors) == (0, "")
+    assert not list(tmp_path.glob("posegen-app-*"))
+
+
+def _ask_in_vain(address: str, path: str) -> None:
+    with suppress(httpx.HTTPError):
+        httpx.get(f"{address}{path}", timeout=60)
 
 
 def _environment(folder: Path) -> dict[str, str]:

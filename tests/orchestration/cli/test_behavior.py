@@ -109,7 +109,7 @@ def test_scores_of_other_protocols_are_refused(capsys):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("behavior compare", "say which runs to compare"),
+        ("behavior compare", "no runs given"),
         ("behavior compare runs/judge", "no scores of behaviour: measure it with `posegen behavior evaluate"),
         ("behavior evaluate runs/judge", "of the stage 'recognition': measure it with `posegen evaluate runs/judge`"),
         ("behavior evaluate runs/nobody", "no checkpoint in"),

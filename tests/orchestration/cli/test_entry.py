@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from importlib.metadata import version
 import pytest
 
 from orchestration.cli import entry
+from orchestration.errors import naming_system_errors
+from posegen.errors import StorageError
 
 RUN = [sys.executable, "-c", "import sys; from orchestration.cli.entry import run; run(sys.argv[1:])"]
 
@@ -69,3 +72,26 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path, monkeyp
     (tmp_path / "file").touch()
     monkeypatch.setitem(os.environ, "POSEGEN_CACHE", str(tmp_path / "file"))
     assert "usage: posegen COMMAND" in show("--help")
+
+
+@pytest.mark.parametrize("words", [["--version"], ["weights", "--help"], ["weights", "list"], ["completion", "fish"]])
+def test_a_reader_that_goes_away_is_no_error(words, tmp_path):
+    """As in ``posegen --help | head -3``; a screen that is cached, and one that is not, print alike."""
+    for _ in range(2 if "--help" in words else 1):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with os.fdopen(writing, "wb") as closed:
+            done = subprocess.run([*RUN, *words], stdout=closed, stderr=subprocess.PIPE, text=True)
+        assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_broken_pipe_that_is_not_the_output_is_told(monkeypatch):
+    """Such as a connection that another program closed."""
+
+    def break_off(words):
+        with naming_system_errors():
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(entry, "_main", break_off)
+    with pytest.raises(StorageError, match="Broken pipe"):
+        entry.run(["weights", "list"])

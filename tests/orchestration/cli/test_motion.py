@@ -160,7 +160,7 @@ def test_estimators_are_compared_by_one_action_classifier(capsys, monkeypatch):
         ("motion evaluate runs/actor --recognizer gru-ntu13", "gru-ntu13"),
         ("motion evaluate runs/actor --seeds 1", "seeds must be at least 2"),
         ("motion compare runs/judge", "no scores of motion"),
-        ("motion compare", "say which runs"),
+        ("motion compare", "no runs given"),
         ("motion show data", "posegen motion show FILE"),
         ("motion show nothing.npz out", "nothing.npz"),
         ("tune motion_kl data --preset tiny --plan --set actor.batch_size=6", "--set actor.recognizer=RUN"),

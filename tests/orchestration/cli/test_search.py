@@ -9,5 +9,5 @@ test_bad_input_is_one_line_and_writes_nothing = refusals(
     ("tune nowhere d", "nowhere"),
     ("tune latent_sizes nowhere --preset tiny --plan", "no dataset in .*nowhere"),
     ("tune latent_sizes d --trials 0", "trials must be 1 or more, got 0"),
-    ("compare", "say what to compare: posegen compare RUN …"),
+    ("compare", "no runs given, expected posegen compare RUN …"),
 )

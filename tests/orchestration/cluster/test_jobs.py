@@ -261,12 +261,12 @@ def test_the_token_is_found_where_ray_looks(start, monkeypatch, tmp_path):
     monkeypatch.delenv("RAY_AUTH_TOKEN")
     jobs.connect_to_cluster(server.address)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "other"))
-    with pytest.raises(ValueError, match="the cluster wants another token"):
+    with pytest.raises(ValueError, match="the cluster expects another token"):
         jobs.connect_to_cluster(server.address)
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
     jobs.connect_to_cluster(server.address)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    with pytest.raises(ValueError, match="the cluster wants another token"):
+    with pytest.raises(ValueError, match="the cluster expects another token"):
         jobs.connect_to_cluster(server.address)
 
 

@@ -205,7 +205,7 @@ def refuse_strangers(site: Site, token: str) -> None:
     assert direct == "nobody"
     site.say(f"a job without a token: {without}, with a wrong one: {wrong}, not through the tunnel: {direct} answers")
     told = site.run("posegen submit -- weights list", code=2, HOME="/nowhere")
-    assert "the cluster wants another token" in told
+    assert "the cluster expects another token" in told
     site.say(f"posegen submit without a token: {told.splitlines()[-1]}")
     assert not (site.hosts["head"].folder / "tmp" / "stranger").exists()
 

@@ -71,7 +71,7 @@ def test_tracks_become_a_data_set_and_the_rest_is_listed(run):
     assert motion.fps == 20 and motion.label_name == dataset.info.motions[0].action
     reasons = {Path(one["source"]).name: one["reason"] for one in json.loads(Path("out/rejected.json").read_text())}
     assert "pose has shape (9, 69)" in reasons["eve.pkl"]
-    assert "wants to run posix.system" in reasons["code.pkl"]
+    assert "would run posix.system" in reasons["code.pkl"]
     assert not Path("marker").exists()
 
 
@@ -161,7 +161,7 @@ def test_what_is_held_out_is_told_and_why_nothing_is(run, options, ends):
         ({1: vibe(walking())}, "--fps 25 --train-fraction 0", "train_fraction is 0.0"),
         ({1: vibe(walking())}, "--fps 25 --rate -3", "fps is -3.0, expected a positive number"),
         ({"a": 3}, "--fps 25", "clip.pkl is of no known format"),
-        (b"cposix\nsystem\n(S'touch marker'\ntR.", "--fps 25", "wants to run posix.system and is not opened"),
+        (b"cposix\nsystem\n(S'touch marker'\ntR.", "--fps 25", "would run posix.system and is not opened"),
         (pickle.dumps({1: vibe(walking())})[:5000], "--fps 25", "clip.pkl is damaged"),
         (b"HIERARCHY", "", "clip.pkl: MOTION is missing"),
     ],
@@ -178,7 +178,7 @@ def test_what_cannot_be_converted_is_one_line_and_writes_nothing(run, here, cont
 def test_nobody_says_what_is_done(run, here):
     joblib.dump({1: vibe(walking())}, "clip.pkl")
     code, _, err = run("convert clip.pkl out --fps 25")
-    assert code == 2 and "nobody says its action: say --pattern" in err
+    assert code == 2 and "no action is known for it: give --pattern" in err
     assert [path.name for path in here.iterdir()] == ["clip.pkl"]
 
 
@@ -186,11 +186,11 @@ def test_nobody_says_what_is_done(run, here):
     ("line", "message"),
     [
         ("convert nowhere out", "no motion at nowhere"),
-        ("convert .", "say what to convert, and where to"),
+        ("convert .", "expected files and an output"),
         ("convert . out", "no motions in ."),
         ("convert s3://bucket/a out", "expected a local file or folder"),
         ("convert a out --name b", "--name chooses one motion"),
-        ("inspect", "say what to inspect"),
+        ("inspect", "no file given"),
         ("inspect nowhere", "no motion at nowhere"),
         ("convert a out --format fbx", "--format"),
         ("synth out --subjects 0", "subjects is 0"),
@@ -307,7 +307,7 @@ def test_videos_are_checked_and_reviewed(run):
     (entry,) = MotionDataset("out").info.motions
     assert (entry.person, entry.action) == ("good", "split jump")
     assert review()["fine"]["resolution"] == "no"
-    assert "resolution: no, says review.csv" in Path("out/rejected.json").read_text()
+    assert "resolution: no, by review.csv" in Path("out/rejected.json").read_text()
 
 
 def test_checks_can_be_loosened(run):
@@ -345,7 +345,7 @@ def test_answers_that_are_neither_yes_nor_no_are_refused(run):
     assert code == 2 and "review.csv, line 2: whole_movement is 'perhaps', expected yes, no or nothing" in err
     Path("out/review.csv").write_text("name,whole_movement,resolution\ngood,no,yes\n")
     code, _, err = run(COMMAND)
-    assert code == 2 and "is left: whole movement: no, says review.csv" in err
+    assert code == 2 and "is left: whole movement: no, by review.csv" in err
 
 
 def test_the_frame_rate_is_asked_for_first(run):

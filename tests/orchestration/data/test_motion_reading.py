@@ -36,7 +36,7 @@ def test_a_rate_that_is_said_is_of_one_file(folder, tmp_path, capsys):
     cli.main(f"motion convert {folder}/b_walk.bvh {tmp_path}/one.npz --fps 30".split())
     assert read_motion(StorageFolder(tmp_path), "one.npz").fps == 30
     printed = capsys.readouterr().out
-    assert "note: the file says 20 frames a second: --fps 30 overrules it" in printed
+    assert "note: the file has 20 frames a second: --fps 30 overrules it" in printed
     assert "note: its unit is taken for inches" in printed and "note: up: z is up" in printed
     settings = ConversionSettings(ReadSettings(fps=30.0), splits=SplitSettings(pattern="{person}_{action}.bvh"))
     with pytest.raises(
@@ -53,8 +53,8 @@ def test_inspect_says_what_was_guessed_and_needs_no_unit(folder, capsys):
     offset = re.compile(r"(OFFSET) (\S+) (\S+) (\S+)")
     text = offset.sub(lambda m: " ".join([m[1], *(f"{float(x) * 0.3:.6f}" for x in m.groups()[1:])]), file.read_text())
     file.write_text(text)
-    assert any("taken for one of 1.70 m" in note for note in inspect_motions(file, ReadSettings()).notes)
-    with pytest.raises(MotionError, match=r"a_walk\.bvh: its joints make a body of .*--height"):
+    assert any("scaled to 1.70 m" in note for note in inspect_motions(file, ReadSettings()).notes)
+    with pytest.raises(MotionError, match=r"a_walk\.bvh: the joints span a body of .*--height"):
         read(file, ReadSettings().options)[0].load()
 
 

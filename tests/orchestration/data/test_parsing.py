@@ -80,7 +80,7 @@ def test_a_set_is_converted_by_command(photo_set, tmp_path, weights, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(line.split())
     assert ended.value.code == 2
-    assert "unknown class 'kimono': say what it is with --classes kimono=CLASS" in capsys.readouterr().err
+    assert "unknown class 'kimono': map it with --classes kimono=CLASS" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
     cli.main(f"{line} --classes kimono=one_piece".split())
     assert "posegen train person_parser" in " ".join(capsys.readouterr().out.split())

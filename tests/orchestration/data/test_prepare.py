@@ -550,7 +550,7 @@ def test_crop_to_the_person(real_videos, out):
     settings = PrepareSettings(size=(96, 64), crop="person", edges="hed", mask="selfie", workers=0)
     summary = prepare_videos(real_videos, out, settings)
     assert "crop" in ClipDataset(out).info.backends
-    assert [rejection.reason for rejection in summary.rejections] == ["no person: nobody is seen in any frame"]
+    assert [rejection.reason for rejection in summary.rejections] == ["no person is found in any frame"]
     clip = ClipDataset(out).clips[0].read()
     rows = np.flatnonzero((clip.masks > 0).any(axis=(0, 2)))
     assert np.ptp(rows) > 0.8 * 96

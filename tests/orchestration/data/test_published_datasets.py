@@ -396,7 +396,7 @@ def test_market_is_widened_to_squares(tmp_path, capsys):
     assert len(clip) == 2
     x, y, _ = clip.keypoints[0, OPENPOSE_18.index("left_knee")]
     assert 64 < x < 80 and clip.images[0, round(y), round(x)].max() < 60
-    assert rejected(tmp_path / "clips") == {names[-1]: "shows nobody in particular"}
+    assert rejected(tmp_path / "clips") == {names[-1]: "shows no distinct person"}
     error = refused(f"data deepfashion {tmp_path}/market {tmp_path}/other --workers 0", capsys)
     assert "its pictures are called as those of market" in error and not (tmp_path / "other").exists()
 

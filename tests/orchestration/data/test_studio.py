@@ -59,7 +59,7 @@ def test_motions_and_actions_go_together(run):
     [
         ("--people 0", "people is 0, expected 1 to 13"),
         ("--actions 99", "actions is 99, expected 0 to 30"),
-        ("--actions 0", "nobody does anything"),
+        ("--actions 0", "there is nothing to render"),
         ("--frames 0", "frames is 0, expected at least 1"),
         ("--motion no.npz", "no.npz"),
         ("--motion text.npz", "text.npz"),

@@ -18,7 +18,6 @@ from orchestration.data.colorize import ColorizeSettings, recolor_dataset
 from orchestration.data.prepare import PrepareSettings, prepare_videos
 from orchestration.evaluation import video
 from orchestration.evaluation.video import EvaluateSettings, evaluate_video
-from orchestration.runtime.threads import one_thread
 from orchestration.tracking.queries import find_runs
 from posegen.checkpoints.checkpoint import TrainingProgress, save_checkpoint
 from posegen.datasets.clip_files import Clip, write_clip
@@ -26,6 +25,7 @@ from posegen.datasets.clips import ClipDataset
 from posegen.errors import DatasetError
 from posegen.evaluation.metric_registry import metric_info
 from posegen.io.storage import StorageFolder
+from posegen.parallel import one_thread
 from posegen.stages import DeformableGAN, EndToEnd, ShapePosture, VideoGenerator
 from tests.support.recorded_runs import begin_run
 

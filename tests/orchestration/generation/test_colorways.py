@@ -89,7 +89,7 @@ def test_bad_colours_write_nothing(photo, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"out": "a.png"}, "say which colours"),
+        ({"out": "a.png"}, "no colours given"),
         ({"out": "a.jpg", "upper": ("red",)}, "written as .png"),
         ({"out": "a.png", "upper": ("red",) * 20, "lower": ("red",) * 6}, "120 pictures are more than"),
     ],

@@ -44,7 +44,7 @@ def test_a_path_is_passed_at_one_speed_by_the_root_alone():
         ("nowhere.npz", (), (), "there is no motion"),
         ("", (), ("0,0",), "expected at least two points"),
         ("", (), ("0,0", "a,b"), "expected at least two points"),
-        ("", (), ("0,0", "0,99"), "nobody is that fast; take at least 249 frames"),
+        ("", (), ("0,0", "0,99"), "faster than a person can move; take at least 249 frames"),
         ("walk", ("9:3",), (), "'9:3' are no frames to keep, expected START:END with START < END ≤ 40"),
         ("walk", ("0:41",), (), "of 50 frames kept from and 40 generated"),
         ("walk", (), ("0,0", "9,0"), "contradict each other"),

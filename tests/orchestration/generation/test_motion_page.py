@@ -124,7 +124,7 @@ def test_codes_of_an_action_have_one_colour(tmp_path):
     codes = np.repeat(np.eye(3), 40, axis=0) + np.random.default_rng(0).normal(size=(120, 3)) / 50
     plot_action_map(tmp_path / "of" / "map.png", codes, ["wave"] * 40 + ["walk"] * 40 + ["sit"] * 40, "epoch 3")
     picture = cv2.imread(str(tmp_path / "of" / "map.png"))[..., ::-1]
-    for color in ((31, 119, 180), (174, 199, 232), (255, 127, 14)):
+    for color in ((0, 114, 178), (230, 159, 0), (0, 158, 115)):
         places = np.argwhere(np.abs(picture[:, :680].astype(int) - color).max(axis=-1) < 6)
         assert len(places) > 20 and np.ptp(places, axis=0).max() < 250  # a heap
     with pytest.raises(ValueError, match="got 120 codes and 1 actions, expected one each"):

@@ -193,7 +193,7 @@ def test_a_picture_of_nobody_is_refused(command, tmp_path, capsys):
     options = ["--action", "wave", "--out", str(tmp_path / "x.mp4")]
     with pytest.raises(SystemExit) as stop:
         cli.main([command, str(tmp_path / "wall.png"), *(options if command == "animate" else ["--out", "x.png"])])
-    assert stop.value.code == 2 and "nobody is seen" in " ".join(capsys.readouterr().err.split())
+    assert stop.value.code == 2 and "no person is found" in " ".join(capsys.readouterr().err.split())
     assert [path.name for path in tmp_path.iterdir()] == ["wall.png"]
 
 

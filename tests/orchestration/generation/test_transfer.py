@@ -279,7 +279,7 @@ def test_motions_are_reconstructed(behavior_run, tmp_path, capsys):
         ("sample RUN out --observed s0/wave s0-wave.npz", "two motions would have files of one name"),
         ("interpolate RUN out --first s0/wave --second SHORT --target s1/sit", "short.npz has 11 frames at 25 frames"),
         ("interpolate RUN out --first s0/sit --second s0/wave --target s1/sit --count 1", "count must be at least 2"),
-        ("reconstruct RUN out", "say which motions: files, or names in the run's dataset"),
+        ("reconstruct RUN out", "no motions given, expected files, or names in the run's dataset"),
         ("reconstruct RUN out SHORT", "has 11 frames at 25 frames per second, expected the 12 or more"),
         ("reconstruct RUN out s0/wave --motions CLIPS", "holds clips, expected motions"),
         ("dream RUN", "unknown command 'dream', expected one of sample, interpolate"),
@@ -360,7 +360,7 @@ def test_mistakes_end_with_one_line(
 def test_a_video_without_a_person_is_refused(behavior_run, networks, tmp_path, monkeypatch):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
     write_video(tmp_path / "empty.mp4", np.full((4, 128, 96, 3), 130, np.uint8), fps=25)
-    with pytest.raises(ValueError, match=r"no person is seen in .*empty.mp4"):
+    with pytest.raises(ValueError, match=r"no person is found in .*empty.mp4"):
         run_transfer(behavior_run, tmp_path / "x.mp4", settings_for(posture=(str(tmp_path / "empty.mp4"),)))
     assert [path.name for path in tmp_path.iterdir()] == ["empty.mp4"]
 

@@ -70,7 +70,7 @@ def test_photos_are_measured_recorded_and_drawn(place, capsys, monkeypatch):
 
     def score(name, image, size, motions, pipeline):
         if name == "nobody":
-            raise PerceptionError("nobody is seen in the picture, expected a person")
+            raise PerceptionError("no person is found in the picture, expected a person")
         scores = {"look_skin": 0.5, "pck": 0.99 if name == "ann" else 0.97, "speed": 20.0, "ghosts": float("nan")}
         return PhotoScores(name, scores, {"upper black": [1.0, 2.0], "upper white": [1.0]}), image
 

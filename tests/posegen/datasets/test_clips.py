@@ -92,7 +92,7 @@ def test_clips_of_one_action_are_numbered(tmp_path):
     assert [find_labelled(name, labels, folder) for name in ("P07/run", "P07/run/1", "P07/jump/3", "P08/run")] == [
         *([1], [1], [3], [])
     ]
-    with pytest.raises(DatasetError, match=r"3 times 'P07/jump' in .*: say which, P07/jump/1 to P07/jump/3$"):
+    with pytest.raises(DatasetError, match=r"3 times 'P07/jump' in .*: choose one of P07/jump/1 to P07/jump/3$"):
         find_labelled("P07/jump", labels, folder)
     with pytest.raises(DatasetError, match=r"3 times 'P07/jump' in .*, got number 4$"):
         find_labelled("P07/jump/4", labels, folder)

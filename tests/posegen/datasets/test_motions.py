@@ -89,7 +89,7 @@ def test_files_that_changed_are_refused(dataset):
     for entry in (first, second):
         with pytest.raises(DatasetError, match=entry.motion_id):
             data.read(entry)
-    with pytest.raises(DatasetError, match="the manifest says"):
+    with pytest.raises(DatasetError, match="the manifest has"):
         data.read(replace(data.info.motions[2], num_frames=3))
 
 

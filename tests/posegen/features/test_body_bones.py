@@ -8,6 +8,7 @@ import pytest
 from posegen.features.body_bones import (
     SOFT_BONES,
     bone_maps,
+    drop_hidden_faces,
     find_bones,
     foreshortening,
     has_trunk,
@@ -105,3 +106,16 @@ def test_without_a_hip_there_is_no_trunk():
     keypoints = make_pose().keypoints.copy()
     keypoints[8] = 0
     assert has_trunk(make_pose()) and not has_trunk(BodyPoses.from_keypoints(keypoints))
+
+
+def test_eyes_and_noses_are_dropped_from_behind_and_ears_stay():
+    """An estimator guesses a face on the back of a head, behind the ears; one frame among others is no turn."""
+    front = with_depths(make_pose(), nose=9, right_eye=8, left_eye=8, right_ear=1, left_ear=1)
+    behind = swap_sides(with_depths(make_pose(), nose=-9, right_eye=-8, left_eye=-8, right_ear=-1, left_ear=-1))
+    sequence = [front] * 4 + [behind] + [front] * 4 + [behind] * 6
+    poses = BodyPoses(*(np.stack([getattr(one, name) for one in sequence]) for name in ("keypoints", "depths", "toes")))
+    found = drop_hidden_faces(poses)[..., 2] > 0
+    seen = {name: found[:, joint_indices([name])[0]].tolist() for name in ("nose", "left_eye", "right_eye", "left_ear")}
+    assert seen["nose"] == seen["left_eye"] == seen["right_eye"] == [True] * 9 + [False] * 6
+    assert seen["left_ear"] == [True] * 15
+    assert (found[:, 1:14] == (poses.keypoints[:, 1:14, 2] > 0)).all()

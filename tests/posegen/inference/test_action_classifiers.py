@@ -82,7 +82,7 @@ def test_unknown_actions_are_named():
     recognizer = ActionClassifier("r", "", ("a", "b"), 25.0, lambda batch, generator: None)
     with pytest.raises(ValueError, match="the action classifier r does not know 'fly', expected one of a, b"):
         recognizer.labels(("a", "fly"), 25.0)
-    with pytest.raises(ValueError, match="knows motions of 25 frames per second, got 30"):
+    with pytest.raises(ValueError, match="was trained at 25 frames per second, got 30"):
         recognizer.labels(("a",), 30.0)
 
 

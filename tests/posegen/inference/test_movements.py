@@ -43,7 +43,7 @@ def test_openposes_files_drive_a_person(tmp_path):
 
 def test_openposes_files_of_nobody(tmp_path):
     (tmp_path / "a_keypoints.json").write_text('{"people": []}')
-    with pytest.raises(ValueError, match="no person is seen in"):
+    with pytest.raises(ValueError, match="no person is found in"):
         open_poses(tmp_path, fps=25.0)
 
 
@@ -71,7 +71,7 @@ def test_a_video_drives_a_person(tmp_path, networks, monkeypatch):
 def test_a_video_of_nobody_is_one_line(tmp_path, networks, monkeypatch):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
     write_frames(tmp_path / "x.mp4", [np.full((96, 64, 3), 127, np.uint8)] * 3)
-    with pytest.raises(ValueError, match=r"^no person is seen in .*x\.mp4$"):
+    with pytest.raises(ValueError, match=r"^no person is found in .*x\.mp4$"):
         open_poses(tmp_path / "x.mp4")
     (tmp_path / "y.mp4").write_text("no video")
     with pytest.raises(ValueError, match="not a video"):

@@ -43,7 +43,7 @@ def test_a_person_comes_from_a_clip_or_from_a_photo(two_people, tmp_path, networ
     seen = load_person(data, str(tmp_path / "photo.png"))
     assert seen.image.shape == (96, 64, 3) and seen.keypoints.shape == (18, 3) and seen.mask.any()
     write_picture(tmp_path / "empty.png", np.full((96, 64, 3), 130, np.uint8))
-    with pytest.raises(ConfigError, match=r"no person is seen in .*empty.png"):
+    with pytest.raises(ConfigError, match=r"no person is found in .*empty.png"):
         load_person(data, str(tmp_path / "empty.png"))
 
 

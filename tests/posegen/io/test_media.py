@@ -54,7 +54,7 @@ def test_a_folder_of_numbered_pictures_is_a_video(tmp_path):
     (tmp_path / "notes.txt").touch()
     video = read_video(tmp_path, size=None)
     assert video.images[:, 0, 0, 0].tolist() == list(LEVELS) and video.fps == 25
-    assert "says no frame rate: 25 pictures a second are taken" in video.notes[0]
+    assert "has no frame rate: 25 pictures a second are assumed" in video.notes[0]
     with pytest.raises(VideoError, match="4 frames, expected at most 3"):
         list(iterate_frames(tmp_path, max_frames=3))
 

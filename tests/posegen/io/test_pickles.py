@@ -99,7 +99,7 @@ class RunsCode:
 def test_code_in_a_pickle_never_runs(path, tmp_path, dump):
     marker = tmp_path / "marker"
     dump(RunsCode(marker), path)
-    with pytest.raises(PickleError, match=r"tracks\.pkl (wants to run \S*open and is not|has arrays of type)"):
+    with pytest.raises(PickleError, match=r"tracks\.pkl (would run \S*open and is not|has arrays of type)"):
         read_pickle(path)
     assert not marker.exists()
     joblib.load(path)  # which does run it
@@ -113,7 +113,7 @@ def test_code_in_a_pickle_never_runs(path, tmp_path, dump):
 )  # fmt: skip
 def test_what_is_not_allowed_is_named(path, module, name):
     path.write_bytes(f"c{module}\n{name}\n.".encode())
-    with pytest.raises(PickleError, match=rf"wants to run {module}\.{name} and is not opened"):
+    with pytest.raises(PickleError, match=rf"would run {module}\.{name} and is not opened"):
         read_pickle(path)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from posegen.io.video_reader import read_video
+from posegen.motion import rendering
 from posegen.motion.anatomy import REST
 from posegen.motion.editing import Placement, place, resample
 from posegen.motion.motion import Motion
@@ -224,3 +225,12 @@ def test_real_people_stand_upright_and_fill_the_frame(shared):
         assert np.ptp(limbs[:, 0]) > 0.3 * SIZE[0]
         shadow = np.argwhere((frame == 208).all(axis=-1))
         assert shadow[:, 0].mean() > np.median(limbs[:, 0])
+
+
+def test_strips_say_how_far_apart_in_time_their_pictures_are(monkeypatch):
+    captions = []
+    monkeypatch.setattr(rendering, "_captioned", lambda picture, caption: captions.append(caption) or picture)
+    render_strips([STANDING], ["stand"], size=SIZE)
+    render_strips([replace(STANDING, fps=5.0)], ["stand"], size=SIZE)
+    render_strips([STANDING], [], size=SIZE)
+    assert captions == ["stand · a picture every 0.1 s", "stand · a picture every 0.2 s", ""]

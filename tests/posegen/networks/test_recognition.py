@@ -94,7 +94,7 @@ def test_number_of_joints_is_that_of_the_weights():
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (GRURecognizer(34).state_dict(), "it tells 34 actions, expected 12"),
+        (GRURecognizer(34).state_dict(), "it distinguishes 34 actions, expected 12"),
         ({"conv.weight": torch.zeros(1)}, "it lacks linear2.bias"),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from posegen.io.video_reader import iterate_frames, read_video
+from posegen.io.video_reader import Footage, iterate_frames, read_video
 from posegen.perception import POSE_ESTIMATORS, SEGMENTERS, Poses
 from posegen.perception.blazepose import (
     Blazepose,
@@ -21,7 +24,7 @@ from posegen.perception.blazepose import (
     refine_landmarks,
 )
 from posegen.perception.person_box import person_box
-from posegen.skeletons import OPENPOSE_18, joint_indices
+from posegen.skeletons import BLAZEPOSE_33, OPENPOSE_18, joint_indices
 
 CORE = joint_indices(["right_shoulder", "left_shoulder", "right_hip", "left_hip"])
 
@@ -125,6 +128,37 @@ def test_finds_the_person_again_and_nobody_else():
 def test_others_are_apart_and_of_comparable_size(x, size, others):
     subject = Region(50, 50, 100, 0)
     assert count_others(subject, [subject, Region(x, 50, size, 0)]) == others
+
+
+def test_no_face_is_seen_on_the_back_of_a_head(monkeypatch):
+    """In frames of a person who has turned away, whose landmarks lie where a face would be."""
+    landmarks = np.zeros((39, 3))
+    landmarks[:33, 2] = 1
+    for names, x, y in (
+        (("shoulder", "elbow", "wrist"), 15, 40),
+        (("hip", "knee", "ankle"), 10, 70),
+        (("ear",), 6, 20),
+    ):
+        for number, name in enumerate(names):
+            for side, sign in (("left", -1), ("right", 1)):  # from behind the right side is on the right
+                landmarks[BLAZEPOSE_33.index(f"{side}_{name}")] = 50 + sign * x, y + 9 * number, 1
+    landmarks[[BLAZEPOSE_33.index(name) for name in ("nose", "left_eye", "right_eye")]] = 50, 18, 1
+    world = np.zeros((39, 3))
+    world[[BLAZEPOSE_33.index(name) for name in ("nose", "left_eye", "right_eye")], 2] = 0.1  # away
+    sighting = Sighting(landmarks, world, 0.9, np.zeros((256, 256), np.uint8), Region(50, 50, 90, 0))
+    turned = replace(sighting, world=-world)
+    monkeypatch.setattr("posegen.perception.blazepose.BlazeposeNetworks", lambda: ScriptedNetworks([[]]))
+    images, rows = np.zeros((6, 120, 100, 3), np.uint8), np.arange(6)
+    footage = Footage(images, rows / 25, rows.astype(np.int32), 25.0, Path("turned.mp4"), np.eye(2, 3))
+    faces = []
+    for one in (sighting, turned):
+        monkeypatch.setattr(
+            "posegen.perception.blazepose.follow_both_ways", lambda networks, images, one=one: [one] * 6
+        )
+        keypoints = Blazepose()(footage).keypoints
+        faces.append((keypoints[:, joint_indices(["nose", "right_eye", "left_eye"]), 2] > 0).any())
+        assert (keypoints[:, joint_indices(["right_ear", "left_ear"]), 2] > 0).all()
+    assert faces == [False, True]
 
 
 def test_tables_name_the_weights():

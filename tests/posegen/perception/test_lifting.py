@@ -126,7 +126,7 @@ def test_frames_that_take_left_for_right_are_turned_back(squat, monkeypatch):
 
 
 def test_nobody_is_nobody(squat, monkeypatch):
-    with pytest.raises(ValueError, match=r"^no person is seen in the video$"):
+    with pytest.raises(ValueError, match=r"^no person is found in the video$"):
         see(squat, monkeypatch, blind=range(len(squat)))
 
 

@@ -43,11 +43,15 @@ def test_body_25_loses_mid_hip_and_feet(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"people": [{"pose_keypoints_2d": [1, 2, 1]}]}', "1 joints a person, expected one of"),
-        ('{"people": [{"face": []}]}', "not a file of OpenPose"),
-        ('{"persons": []}', "not a file of OpenPose"),
-        ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "not a file of OpenPose"),
-        ("not json", "not a file of OpenPose"),
+        ('{"people": [{"pose_keypoints_2d": [1, 2, 1]}]}', "1 joints a person, expected a body of one of"),
+        ('{"people": [{"face": []}]}', "not a file of people's poses"),
+        ('{"persons": []}', "not a file of people's poses: expected one of OpenPose"),
+        ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "not a file of people's poses"),
+        ("not json", "is damaged, or no JSON: Expecting value"),
+        ('{"people": [{"pose_key', "is damaged, or no JSON: Unterminated string"),
+        ("[" * 100_000, "is damaged, or no JSON: maximum recursion depth"),
+        ('{"people": [{"hand_left_keypoints_2d": [1, 2, 1]}]}', "has hands or faces without a body"),
+        (json.dumps({"people": [{"pose_keypoints_2d": [1, 2, 1] * 21}]}), "has the joints of a hand, expected a body"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):
@@ -153,7 +157,7 @@ def test_numbers_order_files(tmp_path, pattern):
 def test_files_without_numbers_are_refused(tmp_path):
     for name in ("first", "second"):
         (tmp_path / f"{name}_keypoints.json").write_text('{"people": []}')
-    with pytest.raises(ValueError, match="no number tells the frames apart, of"):
+    with pytest.raises(ValueError, match="no number in the names orders the frames, of"):
         read_pose_files(tmp_path)
 
 

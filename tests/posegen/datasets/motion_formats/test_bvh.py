@@ -242,7 +242,7 @@ def test_a_unit_of_ones_own(tmp_path, text):
     path = tmp_path / "m.bvh"
     path.write_text(scaled(text, 0.3))
     with pytest.raises(
-        MotionError, match=r"m\.bvh: its joints make a body of .* units, .*\(--unit\), .*\(--height 1\.7\)"
+        MotionError, match=r"m\.bvh: the joints span a body of .* units, .*\(--unit\), .*\(--height 1\.7\)"
     ):
         load(path)
     np.testing.assert_allclose(load(path, unit=0.01 / 0.3).joints, walking().joints, atol=1e-4)
@@ -250,7 +250,7 @@ def test_a_unit_of_ones_own(tmp_path, text):
     np.testing.assert_allclose(load(path, height=height).joints, walking().joints, atol=1e-4)
     looked_at = load(path, guess_height=True)
     assert body_height(looked_at.joints) == pytest.approx(1.7) and any(
-        "taken for one of 1.70 m" in note for note in looked_at.notes
+        "scaled to 1.70 m" in note for note in looked_at.notes
     )
 
 
@@ -303,7 +303,7 @@ def test_frame_times_that_are_no_seconds(tmp_path, text, time, fps, note):
     overruled = load(path, fps=24.0)
     assert overruled.fps == 24 and any("--fps 24 overrules it" in note for note in overruled.notes)
     kept = load(path, fps=24.0, overrule=False)
-    assert kept.fps == motion.fps and any("--fps is for files that say none" in note for note in kept.notes)
+    assert kept.fps == motion.fps and any("--fps is for files without a rate" in note for note in kept.notes)
 
 
 def test_a_t_pose_is_known_by_its_bones(tmp_path, text):

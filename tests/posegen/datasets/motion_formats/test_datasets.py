@@ -310,7 +310,7 @@ def test_own_files_and_data_sets(tmp_path):
     (overruled,) = read(tmp_path / "m.npz", ImportOptions(fps=30.0))
     assert overruled.load().fps == 30
     (kept,) = read(tmp_path / "m.npz", ImportOptions(fps=30.0, overrule=False))
-    assert kept.load().fps == 25 and "--fps is for files that say none" in kept.load().notes[0]
+    assert kept.load().fps == 25 and "--fps is for files without a rate" in kept.load().notes[0]
     write_motions(StorageFolder(tmp_path / "set"), [NamedMotion(motion, "ann", "walk", "m.npz", "test")], settings={})
     assert detect(tmp_path / "set") == "dataset"
     (source,) = read(tmp_path / "set", ImportOptions())

@@ -132,7 +132,7 @@ def test_nothing_in_a_file_is_run(tmp_path, suffix, capsys):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(MotionError, match=rf"walk\.{suffix}.* wants to run") as error:
+    with pytest.raises(MotionError, match=rf"walk\.{suffix}.* would run") as error:
         read(path, OPTIONS)
     assert "\n" not in str(error.value) and "run\n" not in capsys.readouterr().out
 
@@ -215,7 +215,7 @@ def test_action2motions_and_motionberts_joints(tmp_path):
     wrists = motion.joints[:, 20:22] - motion.joints[:, :1]
     np.testing.assert_allclose(wrists, TRUTH.joints[:, 20:22] - TRUTH.joints[:, :1], atol=0.02)
     np.save(tmp_path / "X3D.npy", seen / 2.6)
-    with pytest.raises(MotionError, match=r"X3D\.npy: its joints make a body of .*--height 1\.7"):
+    with pytest.raises(MotionError, match=r"X3D\.npy: the joints span a body of .*--height 1\.7"):
         read(tmp_path / "X3D.npy", OPTIONS)[0].load()
     assert len(read(tmp_path / "X3D.npy", ImportOptions(fps=25.0, height=1.7))[0].load()) == FRAMES
 
@@ -281,6 +281,6 @@ def test_bones_at_rest_tell_up_where_the_body_stands_along_no_axis():
 def test_tensors_in_a_pickle_are_refused_with_what_to_do(tmp_path):
     joblib.dump({"body_pose": torch.zeros(3, 63)}, tmp_path / "a.pkl")
     with pytest.raises(
-        MotionError, match=r"a\.pkl wants to run torch.*PyTorch's tensors are read as NumPy's arrays, or of a \.pt"
+        MotionError, match=r"a\.pkl would run torch.*PyTorch's tensors are read as NumPy's arrays, or of a \.pt"
     ):
         read(tmp_path / "a.pkl", OPTIONS)

@@ -63,7 +63,7 @@ class Harm:
 
 def test_code_in_an_index_is_not_run(tmp_path):
     write(tmp_path, FASHION, more=Harm(tmp_path / "harm"))
-    with pytest.raises(ArchiveError, match=r"wants to run posix\.mkdir and is not opened"):
+    with pytest.raises(ArchiveError, match=r"would run posix\.mkdir and is not opened"):
         read_index(tmp_path, "deepfashion")
     assert not (tmp_path / "harm").exists()
 

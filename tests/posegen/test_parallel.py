@@ -8,10 +8,10 @@ import cv2
 import pytest
 import torch
 
-from orchestration.runtime.threads import map_in_processes, num_processes, one_thread, threads
 from posegen.errors import ConfigError, MotionError
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import write_motion
+from posegen.parallel import map_in_processes, num_processes, one_thread, threads
 from tests.support import command_line
 from tests.support.estimator_files import walking
 from tests.support.threads import where
@@ -79,6 +79,30 @@ def test_items_in_processes_in_order_and_an_error_as_it_is():
         list(map_in_processes(where, [1, 13, 2], 2))
     with pytest.raises(ConfigError, match="a process died"):
         list(map_in_processes(where, [1, 99, 2], 2))
+
+
+def test_few_items_are_ahead_of_their_reader():
+    """Results wait in memory, which those of a long video would fill."""
+    taken = []
+
+    def items():
+        for number in range(40):
+            taken.append(number)
+            yield number if number != 13 else 0
+
+    results = map_in_processes(where, items(), 2)
+    for _ in range(3):
+        next(results)
+    assert len(taken) <= 3 + 2 * 2
+    results.close()
+    assert [place.item for place in map_in_processes(where, [5, 6], 2)] == [5, 6]  # also after work that was left
+
+
+def test_two_readers_share_the_processes():
+    one, other = map_in_processes(where, range(8), 2), map_in_processes(where, range(10, 13), 2)
+    assert [next(one).item, next(other).item] == [0, 10]
+    one.close()
+    assert [place.item for place in other] == [11, 12]
 
 
 def test_a_command_computes_in_one_thread(tmp_path, monkeypatch, capsys):
