@@ -100,7 +100,7 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
         found *= 1 - cv2.morphologyEx(taken, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     # A light along the outline of a sleeve has the colour of a bright wall, too.
     closed = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((2 * rim + 1,) * 2, np.uint8))
-    at_outline = _distance_to(matte < _NOBODY) <= _OUTLINE * rim
+    at_outline = (_distance_to(matte < _NOBODY) <= _OUTLINE * rim) & (labels > 0)
     return np.where(at_outline, np.minimum(matte, closed), found)
 
 

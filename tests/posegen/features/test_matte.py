@@ -78,6 +78,13 @@ def test_a_light_along_the_outline_is_no_gap():
     np.testing.assert_array_equal(cleared[45:145, 40:60], matte[45:145, 40:60])
 
 
+def test_a_gap_that_the_mask_knows_further_down_stays_open():
+    image, matte, labels, background = two_legs()
+    matte[135:150, 62:65] = 0
+    cleared = clear_matte(image, matte, labels, background)
+    assert cleared[122:133, 63].max() < 0.1
+
+
 def test_a_white_shirt_before_a_white_wall_ends_where_labels_do():
     image, matte, labels, _ = two_legs()
     image[:] = WALL
