@@ -198,7 +198,7 @@ def test_every_rule_has_a_change_that_it_finds():
 def test_what_is_left_to_fill_in_is_said(file, capsys):
     cli.main(["cluster", "check", file])
     out = capsys.readouterr().out
-    assert f"{file}: nothing found that would hurt" in out and "~/.ray" not in out
+    assert f"{file}: no mistakes found" in out and "~/.ray" not in out
     todo = [line for line in out.splitlines() if line.startswith("to do before ray up: ")]
     assert len(todo) >= 5 and all("is the example's" in line for line in todo)
 
