@@ -37,6 +37,7 @@ _SEAMS: dict[int, float] = {
 _SEAM_OF_SKIRT = 0.2
 _SURE = 0.9  # of the matte
 _ALONG = 4.0  # times that a colour of another height of the trunk is farther than one beside a hidden place
+_ARMPITS = 0.3  # of the way from shoulders to hips
 _SLIVER = 0.06  # lengths of the trunk: skin beside an arm that is thinner is the arm's
 _RIM = 3  # pixels of clothes beside hands, whose colours mix with theirs
 _HIDDEN_WIDTH = 0.75  # half widths of a leg behind others on a side where its outline is nowhere seen
@@ -255,8 +256,12 @@ def _reflect(
     numbers = np.arange(sure.size, dtype=np.int32).reshape(sure.shape)[box]
     classes = division.classes[box]
     nearest, reflection = numbers[tuple(near)], numbers[tuple(mirrored)]
-    fits = hidden[box] & known[tuple(mirrored)] & (classes[tuple(mirrored)] == classes[tuple(near)])
-    beside = _dilate(hidden, 3)[box] & ~known  # with its soft border
+    ys, xs = place + np.array([box[0].start, box[1].start])[:, None, None]
+    origin = division.bones.origins[SOFT_BONES.index("chest")]
+    down = ((xs - origin[0]) * chest[0] + (ys - origin[1]) * chest[1]) / max(float(chest @ chest), 1e-9)
+    below = down > _ARMPITS  # at a shoulder a print would be seen twice
+    fits = hidden[box] & below & known[tuple(mirrored)] & (classes[tuple(mirrored)] == classes[tuple(near)])
+    beside = _dilate(hidden, 3)[box] & below & ~known  # with its soft border
     return np.where(fits, reflection, np.where(beside, nearest, origins)), fits
 
 

@@ -75,6 +75,14 @@ class Recognition(MotionStage):
         self.register_buffer("best_error", torch.tensor(torch.inf))
 
     @classmethod
+    def adapt(cls, config: Stage.Config, dataset: Dataset) -> Stage.Config:
+        adapted = super().adapt(config, dataset)
+        assert isinstance(adapted, cls.Config)
+        if len(adapted.actions) < 2:
+            raise ConfigError(f"a classifier tells actions apart, and there is one: {adapted.actions[0]}")
+        return adapted
+
+    @classmethod
     def open_samples(cls, config: Stage.Config, dataset: Dataset, split: Split) -> Samples:
         assert isinstance(config, cls.Config) and isinstance(dataset, MotionDataset)
         return MotionCrops(

@@ -171,6 +171,19 @@ def test_a_pattern_goes_on_behind_an_arm_at_its_height():
     assert np.median(delta_e_2000(rgb_to_lab(seen), rgb_to_lab(behind))) < 4
 
 
+def test_a_print_beside_a_shoulder_is_seen_once():
+    person = draw_person()
+    image, labels = person.image.copy(), person.labels.copy()
+    image[48:54, 68:72] = (240, 240, 240)
+    parts = LayerDivision(image, person.pose, labels, person.matte).parts
+    labels[parts == LAYERS.index("left_arm")] = PersonClass.SKIN
+    labels[46:58, 74:80] = PersonClass.SKIN
+    division = LayerDivision(image, person.pose, labels, person.matte)
+    division.parts[46:58, 74:80] = LAYERS.index("left_arm")
+    torso = make_layers(division)[LAYERS.index("torso")]
+    assert torso.opacity[50, 76] > 200 and not is_color(torso.texture[46:58, 74:80, :3], (240, 240, 240), 15).any()
+
+
 def test_skin_beside_a_bare_arm_is_not_the_trunks():
     person = draw_person()
     labels, image = person.labels.copy(), person.image.copy()

@@ -11,7 +11,7 @@ from torch import nn
 from orchestration.search.costs import cost_of_run
 from posegen.checkpoints.checkpoint import TrainingProgress, load_stage, load_training_state, save_checkpoint
 from posegen.datasets.motions import MotionDataset
-from posegen.errors import DatasetError
+from posegen.errors import ConfigError, DatasetError
 from posegen.io.storage import StorageFolder
 from posegen.motion.pose_features import recognized_joints
 from posegen.samples import Batch, EpochLoader, fixed_batch
@@ -163,6 +163,11 @@ def test_dataset_fills_in_the_actions(corpus):
     assert Recognition.adapt(SMALL, corpus) == replace(SMALL, fps=25.0)
     with pytest.raises(DatasetError, match="has no action 'fly'"):
         Recognition.adapt(Recognition.Config(actions=("fly",)), corpus)
+
+
+def test_one_action_is_none_to_tell_apart(corpus):
+    with pytest.raises(ConfigError, match="tells actions apart, and there is one: walk"):
+        Recognition.adapt(replace(Recognition.presets["tiny"], actions=("walk",)), corpus)
 
 
 @pytest.mark.parametrize("changes", [{}, {"joints": "a2m18"}, {"network": "stgcn"}])
