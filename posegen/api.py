@@ -67,8 +67,8 @@ class RenderOptions(TypedDict, total=False):
     lower_to: str
     exact_color: bool
     """With a run, correct the codes until the rendered garments have the colours given."""
-    size: str
-    """HEIGHTxWIDTH of a photo's video, 384x256 by default."""
+    size: str | tuple[int, int]
+    """Height and width of a photo's video, ``"384x256"`` by default, or ``(384, 256)``."""
     person: int
     """Person of a photo that shows several, from 1 on."""
     travel: str
@@ -294,7 +294,7 @@ def colorways(
     upper: Sequence[str] = (),
     lower: Sequence[str] = (),
     action: str = "",
-    size: str = "384x256",
+    size: str | tuple[int, int] = "384x256",
     person: int = 1,
 ) -> Sheet:
     """Show a photo of a person in many colours on one sheet.
@@ -304,7 +304,7 @@ def colorways(
         upper: Colours of the upper garment, as in `RenderOptions`, or ``keep`` for its own.
         lower: Those of the lower one; each is combined with each of the upper one.
         action: An action, of which moments are shown in each colour; by default the photo as it is.
-        size: HEIGHTxWIDTH of each moment of an action.
+        size: Height and width of each moment of an action, as in `RenderOptions`.
         person: Which of several people of the photo, from 1 on.
 
     Raises:
@@ -314,7 +314,10 @@ def colorways(
         >>> pg.colorways("ann.jpg", upper=["teal", "black", "#ffd1dc"]).save("sheet.png")
     """
     settings = ColorSheetSettings(
-        upper=tuple(upper), lower=tuple(lower), action=action, view=CodedViewSettings(size=size, person=person)
+        upper=tuple(upper),
+        lower=tuple(lower),
+        action=action,
+        view=CodedViewSettings(size=_size_text(size), person=person),
     )
     made: ColorSheet = draw_color_sheet(Path(photo), settings)
     return Sheet(made.image, made.reports, made.notes, (Path(photo), settings))
@@ -346,9 +349,10 @@ class _Asked:
         """Raise ConfigError for an option that nothing has read, or of which what it is for makes no use."""
         wrong = [name for name in self._options if name not in self._known or name in unused]
         if wrong:
-            similar = difflib.get_close_matches(wrong[0], self._known - set(unused), n=1)
-            hint = f": did you mean {similar[0]!r}?" if similar else ""
-            raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}{hint}")
+            known = sorted(self._known - set(unused))
+            similar = difflib.get_close_matches(wrong[0], known, n=1, cutoff=0.75)
+            hint = f"did you mean {similar[0]!r}?" if similar else f"expected one of {', '.join(known)}"
+            raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}: {hint}")
 
 
 def _plain(name: str, value: object) -> object:
@@ -357,9 +361,16 @@ def _plain(name: str, value: object) -> object:
         return (value,)
     if name in ("motion", "poses"):
         return Path(value)  # type: ignore[arg-type]
+    if name == "size":
+        return _size_text(value)  # type: ignore[arg-type]
     if isinstance(value, list):
         return tuple(value)
     return fspath(value) if isinstance(value, PathLike) else value
+
+
+def _size_text(size: str | Sequence[int]) -> str:
+    """Return a size as settings have it, HEIGHTxWIDTH."""
+    return size if isinstance(size, str) else "x".join(map(str, size))
 
 
 def _picture_tag(image: np.ndarray, caption: str) -> str:

@@ -40,7 +40,8 @@ def _check_file(file: Positional[Path]) -> None:
         console.print(f"to do before it starts: {remark}", markup=False)
     if checked.findings:
         sys.exit(_FOUND)
-    console.print(f"{file}: nothing found that would hurt", markup=False)
+    left = f", {len(checked.open)} things are left to do before it starts" if checked.open else ""
+    console.print(f"{file}: no mistakes found{left}", markup=False)
 
 
 def cluster_commands(parse: Callable[[Sequence[str]], partial[None]]) -> Section:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     handler = RichHandler(console=errors, show_path=False, show_time=False)
     handler.addFilter(_hide_credentials)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    for name in ("posegen.tracking", "posegen.checkpoints"):  # new files of MLflow, epochs that stand for runs
+    for name in ("posegen.tracking", "posegen.checkpoints", "posegen.weights"):  # new files, epochs taken, downloads
         logging.getLogger(name).setLevel(logging.INFO)
     given = list(sys.argv[1:] if arguments is None else arguments)
     own = given.index("--") if "--" in given else len(given)  # what follows is another machine's command

@@ -178,7 +178,7 @@ def _preview(photo: Positional[Path], out: Path, view: ViewSettings, writing: Ov
 
     with console.status("looking at the photo …"):
         made = preview(photo, out, view, writing)
-    for line in made.report.findings or ["nothing is hidden: the person stands well in the picture"]:
+    for line in made.report.findings or ["no problems found: the whole person is seen"]:
         console.print(line, markup=False)
     for suitability in ("good", "fair", "poor"):
         fits = {name: fit.reason for name, fit in made.report.actions.items() if fit.suitability == suitability}

@@ -29,7 +29,10 @@ class OverwriteSettings:
             if file.is_dir():
                 raise ConfigError(f"{file} is a folder, expected a file to write")
             if file.exists() and not self.overwrite:
-                raise ConfigError(f"{file} is there already: choose another name, or replace it with --overwrite")
+                raise ConfigError(
+                    f"{file} is there already: choose another name, or replace it with --overwrite "
+                    "(in Python overwrite=True)"
+                )
             parent = next(folder for folder in file.absolute().parents if folder.exists())
             if not parent.is_dir():
                 raise ConfigError(f"{parent} is no folder, nothing can be written into it")

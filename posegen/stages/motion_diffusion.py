@@ -86,6 +86,9 @@ class MotionDiffusion(MotionGenerator):
         """Of AdamW."""
         num_frames: int = 60
         """Frames of a window. Shorter motions are learned as they are; longer ones are made of several windows."""
+        shortest: int = 1
+        """Frames of the shortest motions that are generated whole: of a shorter one these are the first frames. As many
+        as the shortest motions learned from have: the network knows no others."""
         code_dim: int = 512
         """Principal components of a window that are kept: with few of them motion is smooth."""
         foot_strength: float = 1.0
@@ -134,6 +137,8 @@ class MotionDiffusion(MotionGenerator):
                     raise ConfigError(f"{name} must be in [0, 1), got {getattr(self, name)}")
             if self.num_frames < 2:
                 raise ConfigError(f"num_frames must be at least 2, got {self.num_frames}")
+            if not 1 <= self.shortest <= self.num_frames:
+                raise ConfigError(f"shortest must be from 1 to num_frames, got {self.shortest}")
             if not 1 <= self.overlap < self.num_frames:
                 raise ConfigError(f"overlap must be at least 1 and below num_frames, got {self.overlap}")
             for name in ("guidance", "foot_strength", "blend"):
@@ -353,7 +358,7 @@ class MotionDiffusion(MotionGenerator):
             start = 0 if windows is None else max(windows.shape[1] - overlap, 0)
             known = None if windows is None else windows[:, start:]
             held = self._hold(known, given, start)
-            count = (ends - start).clamp(1 if known is None else known.shape[1] + 1, most)
+            count = (ends - start).clamp(max(self.config.shortest, 1 if known is None else known.shape[1] + 1), most)
             added = self._sample(part.actions, count, z, held)[:, : min(most, end - start)]
             windows = added if windows is None else _append(windows, added, start)
             z = z.roll(1, dims=1) * (1 - 2 * (torch.arange(z.shape[1], device=z.device) % 2))  # still N(0, I)
@@ -463,6 +468,7 @@ MotionDiffusion.presets = {
         epoch_size=25600,
         batch_size=128,
         num_frames=75,
+        shortest=38,
         code_dim=160,
         width=448,
         num_blocks=3,

@@ -54,6 +54,15 @@ def test_frames_are_drawn_anew_each_time(photo):
     assert (frames == np.stack(list(video))).all() and (video.still() == frames[0]).all()
 
 
+def test_options_are_as_python_has_them(photo):
+    video = pg.load().render(photo, action="wave", size=(192, 128), frames=2)
+    assert video.numpy().shape == (2, 192, 128, 3)
+    with pytest.raises(pg.PosegenError, match="a photo takes no option 'tint': expected one of action, actions, actor"):
+        pg.load().render(photo, action="wave", tint="teal")
+    with pytest.raises(pg.PosegenError, match="got size '5', expected HEIGHTxWIDTH"):
+        pg.load().render(photo, action="wave", size=(5,))
+
+
 def test_a_notebook_shows_the_video(photo, monkeypatch):
     video = pg.load().render(photo, action="wave", **SMALL)
     assert video._repr_html_().startswith('<video controls loop src="data:video/mp4;base64,')

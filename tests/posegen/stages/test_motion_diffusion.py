@@ -143,6 +143,24 @@ def test_motions_of_any_length_are_generated_with_rigid_limbs(length, learned):
     assert bone_lengths(motion.joints).std(axis=0).max() < 1e-5
 
 
+def test_a_motion_shorter_than_all_that_were_learned_is_the_beginning_of_one(corpus):
+    stage = make_stage(corpus, foot_strength=0.0).eval()
+    torch.manual_seed(1)
+    for weight in stage.averaged.parameters():  # untrained layers begin at zero, and lengths count nothing
+        weight.data += 0.1 * torch.randn_like(weight)
+    whole, cut = (from_the_first_place(stage, frames) for frames in (12, 5))
+    stage.config = replace(stage.config, shortest=12)
+    np.testing.assert_allclose(from_the_first_place(stage, 5), whole[:5], atol=1e-5)
+    np.testing.assert_array_equal(from_the_first_place(stage, 12), whole)
+    assert np.abs(cut - whole[:5]).max() > 1e-4
+
+
+def from_the_first_place(stage: MotionDiffusion, frames: int) -> np.ndarray:
+    """Joints (T, 24, 3) of a motion, from where its hips are at first: the floor is that of all its frames."""
+    joints = stage.generate(["squat"], [frames], seed=3)[0].joints
+    return joints - joints[:1, :1]
+
+
 def test_generated_motions_follow_their_seed_and_not_their_company(learned):
     stage = learned
     actions, lengths = ["walk", "sit", "walk"], [9, 50, 4]
@@ -251,6 +269,7 @@ def test_short_motions_are_encoded_with_their_last_frame(corpus):
         ({"drop_action": 1.0}, r"drop_action must be in \[0, 1\)"),
         ({"noise_std": 0.0}, "noise_std must be positive"),
         ({"width": 0}, "width must be at least 1"),
+        ({"shortest": 21}, "shortest must be from 1 to num_frames"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes, message):
