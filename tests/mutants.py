@@ -191,8 +191,8 @@ MUTANTS = [
     ),
     Mutant(
         "posegen/evaluation/behavior.py",
-        '"chance": encode_windows(network, windows.targets)',
-        '"chance": encode_windows(network, windows.same)',
+        '"chance": encode_windows(network, windows.targets, windows.target_lengths)',
+        '"chance": encode_windows(network, windows.same, windows.same_lengths)',
         "consistency by chance is that of windows of one action",
     ),
     Mutant(

@@ -152,4 +152,4 @@ def test_python_of_the_readme_runs(made, monkeypatch):
     write_picture(folder / "photo.jpg", read_image(folder / "out" / "photo.png", size=None).images[0])
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     exec(compile(block[1], "README.md", "exec"), {})
-    assert len(read_video(folder / "wave.mp4", size=None).images) == 50 and (folder / "sheet.png").is_file()
+    assert len(read_video(folder / "teal.mp4", size=None).images) == 50 and (folder / "colors.png").is_file()

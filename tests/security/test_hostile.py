@@ -186,7 +186,7 @@ def test_tables_that_are_no_clip(dataset, change, message):
     ("facts", "message"),
     [
         ({"clip_id": "../../escaped"}, "contains the clip '../../escaped'"),
-        ({"num_frames": 10**12}, "says 1000000000000"),
+        ({"num_frames": 10**12}, "expected 1000000000000"),
         ({"num_frames": "20"}, "num_frames → Input should be a valid integer"),
         ({"size": [10**6, 10**6]}, "frames of 1000000×1000000 pixels"),
         ({"size": [-1, -1]}, "frames of -1×-1 pixels"),

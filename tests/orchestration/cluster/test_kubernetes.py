@@ -96,4 +96,4 @@ def test_others_are_refused(text, message, tmp_path):
 def test_the_command_lists_what_is_left_to_fill_in(capsys):
     cli.main(["cluster", "check", str(FILES / "raycluster.yaml")])
     out = capsys.readouterr().out
-    assert "nothing found that would hurt" in out and "EXAMPLE-REGISTRY" in out
+    assert "no mistakes found" in out and "EXAMPLE-REGISTRY" in out

@@ -28,9 +28,11 @@ def free_port() -> int:
 
 def renderer_processes() -> list[int]:
     """The processes of the replicas that render."""
+    import ray
     from ray.util.state import list_actors
 
-    actors = list_actors(filters=[("state", "=", "ALIVE")], detail=True)
+    own = ray.get_runtime_context().gcs_address  # other Rays may be there, or have left their address
+    actors = list_actors(own, filters=[("state", "=", "ALIVE")], detail=True)
     return [actor.pid for actor in actors if "ServeReplica:posegen:renderer" in actor.class_name]
 
 

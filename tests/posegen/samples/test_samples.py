@@ -225,7 +225,8 @@ def test_lab_is_what_the_garments_were_painted(dataset):
                 (recolorings.upper_ab, recolorings.lower_ab)[garment][row], abs=1e-4
             )
             assert lab[garment, 0] == pytest.approx(mean_lightness(image, labels == label), abs=4)
-            assert np.abs(rgb_to_lab(image[labels == label])[:, 1:].mean(0) - lab[garment, 1:]).max() < 6
+            off = np.abs(rgb_to_lab(image[labels == label])[:, 1:].mean(0) - lab[garment, 1:]).max()
+            assert off < 3 + 0.1 * np.abs(lab[garment, 1:]).max()  # folds are too dark for the most vivid colours
         seen.add(sample.recoloring)
     assert seen == {0, 1, 2}
 
