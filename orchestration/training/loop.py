@@ -172,8 +172,8 @@ class TrainingLoop:
         self.worker.report(metrics)
 
     def _note_best(self, metrics: Mapping[str, float]) -> bool:
-        """Note an epoch that is better than all before by the stage's first objective; return whether it is."""
-        metric = next(iter(self.stage.objectives.values()), "")
+        """Note an epoch that is better than all before by the stage's own metric; return whether it is."""
+        metric = self.stage.best_metric
         value = metrics.get(metric, math.nan)
         known = self.best
         if known and (known.metric != metric or known.epoch >= self.progress.epoch):  # of an epoch that was lost

@@ -231,6 +231,11 @@ class Behavior(BehaviorStage):
         decoded = self.network.decode(code, start, self.config.num_frames)  # (N, T, 17, 3)
         return self.network.encode(torch.cat([start[:, None], decoded[:, :-1]], dim=1))[0]
 
+    @property
+    def best_metric(self) -> str:
+        """See `Stage.best_metric`. Sampled motions are not those that were encoded: what they do is compared."""
+        return "val/consistency" if isinstance(self.network, BehaviorDiffusion) else super().best_metric
+
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """Measure reconstruction from mean codes, the information in codes, and transfers.

@@ -279,6 +279,11 @@ class Stage(nn.Module, ABC):
     def preview(self, batch: Batch) -> Pictures:
         """Pictures of one batch that people look at: name to uint8 (H, W, 3)."""
 
+    @property
+    def best_metric(self) -> str:
+        """The metric of a validation, ``val/name``, whose best value marks the best epoch; empty for none."""
+        return next(iter(self.objectives.values()), "")
+
     def after_validation(self, metrics: Metrics) -> None:
         """Use the metrics of an epoch's validation, ``val/name``, which are equal on all workers."""
 

@@ -58,6 +58,13 @@ def test_it_learns_and_generates_with_averaged_weights(samples):
     assert stage.preview(batches[0]).keys() == {"transfer"}
 
 
+def test_the_best_epoch_is_that_of_the_nearest_codes_where_motions_are_sampled(samples):
+    stage = begun(samples)
+    [batch] = fixed_batch(samples, 8, 8)
+    assert stage.best_metric == "val/consistency" and stage.eval().evaluate(batch)["consistency"] > 0
+    assert Behavior(Behavior.presets["tiny"]).best_metric == "val/joint_error"
+
+
 def test_training_goes_on_exactly(samples, tmp_path):
     stage, batch = begun(samples), fixed_batch(samples, 8, 8)[0]
     stage.step(batch)
