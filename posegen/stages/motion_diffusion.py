@@ -454,10 +454,10 @@ def _moved(windows: Tensor, by: Tensor) -> Tensor:
     return torch.cat([places, windows[..., PLACES.stop :].expand(len(places), -1, -1)], dim=2)
 
 
-# On HumanAct12 (docs/results.md), 15 CPU-minutes: without dropout FID is lower after as many steps, and guidance halves
-# it again.
+# On HumanAct12 (docs/results.md), 15 CPU-minutes: without dropout FID is lower after as many steps, guidance halves it
+# again, and samples around motions keep what is generated as far from them as they are from each other.
 _SMALL = MotionDiffusion.Config(
-    num_epochs=15, epoch_size=102400, width=768, num_blocks=4, dropout=0.0, drop_action=0.05, guidance=1.6
+    num_epochs=15, epoch_size=102400, width=768, num_blocks=4, dropout=0.0, blend=0.3, drop_action=0.05, guidance=1.6
 )
 MotionDiffusion.presets = {
     "posegen": MotionDiffusion.Config(),
@@ -487,6 +487,7 @@ MotionDiffusion.presets = {
         num_blocks=1,
         sampling_steps=4,
         dropout=0.1,
+        blend=0.0,
         drop_action=0.1,
         guidance=1.0,
     ),
