@@ -20,7 +20,7 @@ from orchestration.app.uploads import StoredFile
 from orchestration.app.video_server import VideoServer
 from orchestration.app.wording import say_all_kindly, say_kindly
 from posegen.color.garment_regions import Garment
-from posegen.color.lab import Lab, rgb_to_lab, shown_color
+from posegen.color.lab import Lab, as_lab, rgb_to_lab, shown_color
 from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError, PosegenError, in_one_line
 from posegen.features.body_pose import BodyPoses
@@ -189,7 +189,7 @@ def _draw_moment(dressed: DressedPerson, paths: dict[Garment, ColorPath], index:
     """One frame of the video, or the photo where nothing moves."""
     colors = {garment: path.colors(num_frames)[index : index + 1] for garment, path in paths.items()}
     if not dressed.prepared.poses:
-        return dressed.painter.photo_in({garment: _as_lab(one[0]) for garment, one in colors.items()})
+        return dressed.painter.photo_in({garment: as_lab(one[0]) for garment, one in colors.items()})
     [poses] = dressed.prepared.poses
     return next(dressed.painter.moments(poses[index : index + 1], colors))
 
@@ -221,7 +221,7 @@ def _report_colors(
             {
                 "id": garment,
                 "asked": hex_color(lab),
-                "shown": hex_color(_as_lab(shown_color(lab))),
+                "shown": hex_color(as_lab(shown_color(lab))),
                 "name": color_name(lab),
                 "difference": round(report.median, 2),
                 "note": say_kindly(report.note) if report.note else "",
@@ -232,7 +232,7 @@ def _report_colors(
 
 def _own_color(dressed: DressedPerson, garment: Garment) -> Lab:
     pixels = rgb_to_lab(dressed.prepared.shown.photo.image[dressed.painter.cloth(garment)])
-    return _as_lab(np.median(pixels, axis=0))
+    return as_lab(np.median(pixels, axis=0))
 
 
 def _skeleton(pose: BodyPoses) -> list[list[float]]:
@@ -255,11 +255,6 @@ def _count_people(designer: Designer, dressed: DressedPerson) -> int:
 def _action_motions() -> dict[str, Motion]:
     subject = corpus.make_subject(0, 0)
     return {name: corpus.perform(name, subject, frames=_JUDGED_FRAMES) for name in corpus.ACTIONS}
-
-
-def _as_lab(values: np.ndarray) -> Lab:
-    lightness, a, b = (float(value) for value in values)
-    return lightness, a, b
 
 
 def _data_url(content: bytes, kind: str) -> str:

@@ -220,7 +220,7 @@ class _PairMaker:
     def __init__(self, folder: StorageFolder, settings: PairSettings, motions: dict[str, Motion]):
         self.folder, self.settings = folder, settings
         self.motions = sorted(motions.items())
-        self._photo: tuple[str, Photo] | None = None  # the last one: its pairs follow one another
+        self._photo: tuple[str, int, Photo] | None = None  # the last one, its checksum: its pairs follow one another
 
     def __call__(self, row: Row) -> Row:
         """Make a pair; why it cannot be made is its ``reason``."""
@@ -236,9 +236,10 @@ class _PairMaker:
         """Move the person of a photo to a pose and back. Raises PosegenError where that is not possible."""
         height, width = self.settings.size
         if self._photo is None or self._photo[0] != file:
-            self._photo = file, open_person(Path(file), ViewSettings(size=f"{height}x{width}")).photo
-        photo = self._photo[1]
-        rng = np.random.default_rng([self.settings.seed, 3, number, zlib.crc32(Path(file).read_bytes())])
+            shown = open_person(Path(file), ViewSettings(size=f"{height}x{width}"))
+            self._photo = file, zlib.crc32(Path(file).read_bytes()), shown.photo
+        _, checksum, photo = self._photo
+        rng = np.random.default_rng([self.settings.seed, 3, number, checksum])
         pair = there_and_back(photo, draw_pose(photo.pose, self.settings.size, rng))
         if pair is None:
             raise DatasetError("the person is not in the picture in the pose drawn")

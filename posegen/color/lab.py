@@ -17,6 +17,12 @@ _GAMUT_STEPS = 7  # of bisection: chroma is found to 1 part in 128
 _TOLERANCE = 1e-6  # of linear RGB, for rounding: the corners of the cube are inside
 
 
+def as_lab(values: np.ndarray) -> Lab:
+    """Return a colour (3,) as plain numbers."""
+    lightness, a, b = (float(value) for value in values)
+    return lightness, a, b
+
+
 def rgb_to_lab(rgb: np.ndarray) -> np.ndarray:
     """Convert sRGB (..., 3), uint8 or floats in [0, 1], to float64 L in [0, 100] and a, b within ±110."""
     rgb = np.asarray(rgb)

@@ -13,7 +13,7 @@ import numpy as np
 
 from posegen.color.garment_recoloring import GarmentPaint
 from posegen.color.garment_regions import Garment
-from posegen.color.lab import Lab
+from posegen.color.lab import Lab, as_lab
 from posegen.errors import ConfigError
 from posegen.features.background import median_background
 from posegen.features.body_bones import has_trunk
@@ -241,7 +241,7 @@ class Painter:
     ) -> tuple[Callable[[Moment], np.ndarray], Iterator[Moment]]:
         """Return what draws a frame, in any process and order, and what each frame shows; arguments as `moments`."""
         moments = (
-            Moment(poses[row], views, {garment: _as_lab(of_frame[row]) for garment, of_frame in colors.items()})
+            Moment(poses[row], views, {garment: as_lab(of_frame[row]) for garment, of_frame in colors.items()})
             for row, views in enumerate(self._person.person.choose_views(poses))
         )
         draw = self._person.frame if self._refiner is None else partial(refined_frame, self._person, self._refiner)
@@ -254,7 +254,3 @@ class Painter:
     def cloth(self, garment: Garment) -> np.ndarray:
         """Return where the first photo shows the prevailing cloth of a garment, (H, W) bool: what colours replace."""
         return self._person.paints[garment][0].cloth
-
-
-def _as_lab(color: np.ndarray) -> Lab:
-    return float(color[0]), float(color[1]), float(color[2])

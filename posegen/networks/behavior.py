@@ -6,6 +6,7 @@ b goes on. A second decoder reads postures out of b, so that training can take t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import torch
@@ -62,7 +63,7 @@ class BehaviorDecoder(nn.Module):
         return torch.stack(postures, dim=1)  # (N, L, D)
 
 
-class NormalizedPostures(nn.Module):
+class NormalizedPostures(nn.Module, ABC):
     """Base of behaviour nets: codes of motions, motions from codes, and the scale of postures.
 
     Postures are joints in metres. `mean` and `std` (17, 3) hold the mean and the standard deviation of each coordinate,
@@ -77,16 +78,16 @@ class NormalizedPostures(nn.Module):
         self.register_buffer("mean", torch.zeros(num_joints, 3))
         self.register_buffer("std", torch.ones(num_joints, 3))
 
+    @abstractmethod
     def encode(self, joints: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Joints (N, T, 17, 3) in metres, of which the first `lengths` (N,) frames count, to their codes.
 
         Returns mean and logarithm of the standard deviation, (N, Z) each.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, code: Tensor, start: Tensor, num_frames: int) -> Tensor:
         """Code (N, Z) and joints (N, 17, 3) in metres to the joints (N, num_frames, 17, 3) in metres that follow."""
-        raise NotImplementedError
 
     def normalize(self, joints: Tensor) -> Tensor:
         """Joints (..., J, 3) in metres in standard deviations from the mean, (..., 3 J)."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from posegen.skeletons import H36M_17, joint_indices
+from posegen.skeletons import H36M_17, joint_indices, swap_left_right
 
 _ROOT = H36M_17.index("pelvis")
 _CHAINS = (
@@ -22,10 +22,7 @@ _CHAINS = (
 _BONES = tuple(bone for chain in _CHAINS for bone in pairwise(chain))  # parents before children
 _NEAR, _FAR = (joint_indices(ends, H36M_17) for ends in zip(*_BONES, strict=True))
 _LEGS = [row for row, (_, far) in enumerate(_BONES) if far.endswith(("knee", "ankle"))]
-_MIRRORED = [
-    name.replace("left_", "right_") if name.startswith("left_") else name.replace("right_", "left_") for name in H36M_17
-]
-_MIRROR = joint_indices(_MIRRORED, H36M_17)
+_MIRROR = joint_indices([swap_left_right(name) for name in H36M_17], H36M_17)
 DIRECTION_FEATURES = 3 * len(_BONES) + 3
 """Numbers of a posture: unit vectors along its 16 bones, then the pelvis in lengths of a leg."""
 

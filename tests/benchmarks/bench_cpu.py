@@ -18,11 +18,10 @@ from dataclasses import replace
 
 import torch
 
-from posegen.errors import ConfigError
-from posegen.networks.device import Precision, autocast, require_precision
+from posegen.networks.device import Precision, autocast
 from posegen.stages import ColorEncoder, VideoGenerator
 from tests.benchmarks.arithmetic import arithmetic
-from tests.benchmarks.bench_generate import CPU, SIZE, convolution_rate, seconds
+from tests.benchmarks.bench_generate import CPU, SIZE, convolution_rate, cpu_precisions, seconds
 from tests.benchmarks.bench_steps import Case, random_batch
 from tests.benchmarks.straightforward import step_color_encoder, step_video_generator
 
@@ -79,12 +78,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     for compiled in (False, True)[: 1 + given.compile]:
-        for precision in ("fp32", "bf16"):
-            try:
-                require_precision(precision, CPU)
-            except ConfigError as error:
-                print(f"{precision}: {error}")
-                continue
+        for precision in cpu_precisions():
             for batch_size in (1, 4) if given.only != "steps" else ():
                 report_frames(batch_size, precision, compiled)
             for case in CASES if given.only != "frames" else ():

@@ -13,7 +13,7 @@ from posegen.errors import ConfigError, WeightsError
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import torch
@@ -115,6 +115,18 @@ def bench_warp_error(clip: StudioClip) -> None:
     report("implied_flow and warp_error", len(clip.images), measure, repeats=3)
 
 
+def cpu_precisions() -> Iterator[Precision]:
+    """The precisions that this CPU has; prints why it lacks one."""
+    precisions: tuple[Precision, ...] = ("fp32", "bf16")
+    for precision in precisions:
+        try:
+            require_precision(precision, CPU)
+        except ConfigError as error:
+            print(f"{precision}: {error}")
+        else:
+            yield precision
+
+
 def main() -> None:
     """Print all speeds."""
     torch.set_num_threads(1)
@@ -122,12 +134,7 @@ def main() -> None:
     torch.manual_seed(0)
     clip = render_action("bruno", "jumping_jacks", NUM_FRAMES, RenderSettings(size=SIZE))
     stage = VideoGenerator(VideoGenerator.presets["paper"]).eval()
-    for precision in ("fp32", "bf16"):
-        try:
-            require_precision(precision, CPU)
-        except ConfigError as error:
-            print(f"{precision}: {error}")
-            continue
+    for precision in cpu_precisions():
         for batch_size in (1, 4):
             bench_generator(stage, batch_size, precision)
     bench_methods(clip, stage)
