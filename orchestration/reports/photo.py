@@ -20,8 +20,8 @@ from orchestration.data.parsing import ParsingSettings, convert_photos
 from orchestration.evaluation.records import Score
 from orchestration.evaluation.video import Perceptual, open_measures
 from orchestration.option_types import FrameSize
-from orchestration.reports.clip_files import ClipFile, find_clips
 from orchestration.reports.photo_tables import DIGITS, OURS, RAISED, photo_folder, to_markdown
+from orchestration.reports.real_videos import RealVideo, find_real_videos
 from orchestration.reports.table1 import recorded_report
 from orchestration.tracking.run_log import RunLog
 from posegen.datasets.parsing import PARSING_MANIFEST, ParsingDataset
@@ -136,7 +136,7 @@ class PhotoEvaluation:
     """Scores of the photos, by method."""
     left_out: dict[str, str] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)
-    """What folders of clips hold beside videos."""
+    """Files in folders of clips that are no videos, counted in one line each."""
 
     @property
     def notes(self) -> list[str]:
@@ -161,7 +161,7 @@ def evaluate_photos(
     """Measure the photo pipeline on real clips and on photos, and write ``photo.json``, ``photo.md`` and pictures.
 
     Args:
-        clips: Videos of one person each, and folders of them, see `find_clips`.
+        clips: Videos of one person each, and folders of them, see `find_real_videos`.
         settings: What is measured.
         on_progress: Called with the number of clips and photos that are done and the number of all.
 
@@ -173,7 +173,7 @@ def evaluate_photos(
     files = _photo_files(settings)
     if not clips and not files and not settings.labels:
         raise ConfigError("nothing to measure, expected clips, --photos FOLDER or --labels FOLDER")
-    found = find_clips(clips)
+    found = find_real_videos(clips)
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"{settings.out} is a file, expected a folder for the report")
     pipelines = settings.pipelines()
@@ -302,7 +302,7 @@ class _MeasuredClip(NamedTuple):
     """Frames of all methods, (H, W, 3) uint8."""
 
 
-def _try_clip(given: ClipFile, settings: PhotoEvaluateSettings) -> _MeasuredClip | str:
+def _try_clip(given: RealVideo, settings: PhotoEvaluateSettings) -> _MeasuredClip | str:
     """Measure all methods on a clip, or say why it cannot be measured."""
     try:
         return _measure_clip(given, settings)
@@ -310,7 +310,7 @@ def _try_clip(given: ClipFile, settings: PhotoEvaluateSettings) -> _MeasuredClip
         return first_line(error)
 
 
-def _measure_clip(given: ClipFile, settings: PhotoEvaluateSettings) -> _MeasuredClip:
+def _measure_clip(given: RealVideo, settings: PhotoEvaluateSettings) -> _MeasuredClip:
     methods = _open_methods(settings)
     clip = replace(read_real_clip(given.path, settings.clip_size), name=given.name)
     frames = {name: render(clip) for name, render in methods.render.items()}
@@ -327,7 +327,7 @@ def _measure_clip(given: ClipFile, settings: PhotoEvaluateSettings) -> _Measured
 
 
 def _measure_clips(
-    clips: Sequence[ClipFile], settings: PhotoEvaluateSettings, left_out: dict[str, str], count: _Count
+    clips: Sequence[RealVideo], settings: PhotoEvaluateSettings, left_out: dict[str, str], count: _Count
 ) -> list[_MeasuredClip]:
     """Measure clips, on CPUs in a process each, and write their pictures; some may be left out, but not all."""
     of_clip = _SECONDS_OF_METHOD * len(_open_methods(settings).render)

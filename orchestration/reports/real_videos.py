@@ -11,7 +11,7 @@ from orchestration.data.video_files import find_videos
 from posegen.errors import ConfigError
 
 
-class ClipFile(NamedTuple):
+class RealVideo(NamedTuple):
     """A clip, by its files."""
 
     path: Path
@@ -22,17 +22,17 @@ class ClipFile(NamedTuple):
     """Of no other clip."""
 
 
-class FoundClips(NamedTuple):
+class FoundRealVideos(NamedTuple):
     """Clips among the paths that are given."""
 
-    clips: list[ClipFile]
+    clips: list[RealVideo]
     rejected: dict[str, str]
-    """Why files of folders cannot be read, by path."""
+    """Reasons why files of folders cannot be read, by path."""
     notes: list[str]
-    """What folders hold beside videos, one line each."""
+    """Files of folders that are no videos, counted in one line for each folder."""
 
 
-def find_clips(paths: Sequence[Path]) -> FoundClips:
+def find_real_videos(paths: Sequence[Path]) -> FoundRealVideos:
     """Find the clips: a file is one, a folder has those that `find_videos` finds in it; each is taken once.
 
     A clip is called like its file without the suffix; those of one name like their folders, too: ``ann-wave``.
@@ -57,7 +57,7 @@ def find_clips(paths: Sequence[Path]) -> FoundClips:
     unique = {path.resolve(): path for path in reversed(found)}
     kept = [path for path in found if unique[path.resolve()] == path]
     names = _name_apart(kept)
-    return FoundClips([ClipFile(path, found[path], names[path]) for path in kept], rejected, notes)
+    return FoundRealVideos([RealVideo(path, found[path], names[path]) for path in kept], rejected, notes)
 
 
 def _name_apart(paths: Sequence[Path]) -> dict[Path, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.reports.clip_files import find_clips
+from orchestration.reports.real_videos import find_real_videos
 from posegen.errors import ConfigError, DatasetError
 
 
@@ -19,7 +19,7 @@ def touch(*paths: Path) -> None:
 def test_a_folder_stands_for_all_its_videos(tmp_path):
     touch(tmp_path / "ann/wave.mp4", tmp_path / "ann/kick.MOV", tmp_path / "ann/list.txt", tmp_path / "z.avi")
     touch(*(tmp_path / f"bob/turn/{number:03}.png" for number in range(3)))
-    found = find_clips([tmp_path])
+    found = find_real_videos([tmp_path])
     assert {clip.name: clip.path for clip in found.clips} == {
         "wave": tmp_path / "ann/wave.mp4",
         "kick": tmp_path / "ann/kick.MOV",
@@ -34,18 +34,20 @@ def test_a_folder_stands_for_all_its_videos(tmp_path):
 def test_what_cannot_be_read_is_said(tmp_path):
     touch(tmp_path / "a.mp4")
     (tmp_path / "lost.mp4").symlink_to(tmp_path / "nowhere.mp4")
-    assert find_clips([tmp_path]).rejected == {str(tmp_path / "lost.mp4"): "cannot be read (No such file or directory)"}
+    assert find_real_videos([tmp_path]).rejected == {
+        str(tmp_path / "lost.mp4"): "cannot be read (No such file or directory)"
+    }
 
 
 def test_each_clip_is_taken_once(tmp_path):
     touch(tmp_path / "a.mp4", tmp_path / "b.mp4")
-    found = find_clips([tmp_path / "b.mp4", tmp_path, tmp_path / "a.mp4"])
+    found = find_real_videos([tmp_path / "b.mp4", tmp_path, tmp_path / "a.mp4"])
     assert [clip.name for clip in found.clips] == ["b", "a"]
 
 
 def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path):
     touch(*(tmp_path / name for name in ("ann/wave.mp4", "bob/wave.mp4", "bob/wave.avi", "ann/bow.mp4")))
-    names = [clip.name for clip in find_clips([tmp_path]).clips]
+    names = [clip.name for clip in find_real_videos([tmp_path]).clips]
     assert len(set(names)) == 4 and {"bow", "ann-wave"} < set(names)
     assert all(name.endswith(("bob-wave.mp4", "bob-wave.avi")) for name in set(names) - {"bow", "ann-wave"})
 
@@ -53,6 +55,6 @@ def test_clips_of_one_name_are_told_apart_by_their_folders(tmp_path):
 def test_folders_without_videos_and_missing_files_are_refused(tmp_path):
     touch(tmp_path / "empty/list.txt")
     with pytest.raises(DatasetError, match=r"no videos in .*empty"):
-        find_clips([tmp_path / "empty"])
+        find_real_videos([tmp_path / "empty"])
     with pytest.raises(ConfigError, match="no such clip"):
-        find_clips([tmp_path / "nowhere.mp4"])
+        find_real_videos([tmp_path / "nowhere.mp4"])
