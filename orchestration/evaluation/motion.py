@@ -125,8 +125,8 @@ def evaluate_motion(
 ) -> EvaluationRecord[MotionBasis]:
     """Measure generated motions beside real ones, see `posegen.evaluation.motion_generation`, and save the record.
 
-    Strips, a video, a page and a map of codes go to ``RUN/motions`` and to MLflow. The model that comes with posegen has
-    no folder: its record is returned alone.
+    Strips, a video, a page and a map of codes go to ``RUN/motions`` and to MLflow. The model that comes with posegen
+    has no folder: its record is returned alone.
 
     Args:
         run: Run of the stage actor or motion_diffusion, or `SHIPPED_RUN`.
