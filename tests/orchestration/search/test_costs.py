@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestration.search.costs import cost_of_run
@@ -13,10 +14,14 @@ from orchestration.search.plan import Capacity, Costs, check_point, find_capacit
 from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
 from posegen.datasets.clips import ClipDataset
+from posegen.datasets.motion_build import NamedMotion, write_motions
+from posegen.datasets.motions import MotionDataset
 from posegen.errors import CapacityError
+from posegen.io.storage import StorageFolder
 from posegen.samples import fixed_batch
 from posegen.stages import STAGES
 from posegen.stages.stage import Stage
+from posegen.synthetic.motions import make_subject, perform
 from search_spaces.latent_sizes import SPACE
 
 
@@ -105,3 +110,19 @@ def test_what_takes_too_much_memory_is_not_tried(data):
     check_point(search, search.starts[0], Costs(data), Capacity(trials=1, memory=2**40))
     with pytest.raises(CapacityError, match=r"upper_encoder takes 0\.0 GiB of memory, a trial has 0\.0"):
         check_point(search, search.starts[0], Costs(data), Capacity(trials=1, memory=2**20))
+
+
+@pytest.mark.parametrize(("stage", "preset"), [("motion_diffusion", "small"), ("behavior", "transfer")])
+def test_a_step_that_reads_content_is_taken_with_content(stage, preset, tmp_path):
+    motions = (
+        NamedMotion(perform(action, make_subject(number)), f"s{number}", action, "corpus")
+        for number in range(3)
+        for action in ("walk", "wave")
+    )
+    write_motions(StorageFolder(tmp_path), motions, settings={})
+    config = replace(STAGES[stage].presets[preset], batch_size=6, num_epochs=1)
+    state = torch.get_rng_state()
+    once, twice = (cost_of_run(replace(config, num_epochs=epochs), MotionDataset(str(tmp_path))) for epochs in (1, 2))
+    assert twice.flops == pytest.approx(2 * once.flops) and once.flops > 0
+    assert once.memory > once.disk / 2 > 0 and once.parameters > 1000
+    assert torch.equal(torch.get_rng_state(), state)
