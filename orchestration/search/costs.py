@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -77,7 +77,7 @@ class _StepCost(NamedTuple):
     parameters: int
 
 
-def _take_step(config: Stage.Config, batch: Mapping[str, Tensor], device: str) -> _StepCost:
+def _take_step(config: Stage.Config, batch: dict[str, Tensor], device: str) -> _StepCost:
     with torch.random.fork_rng([]), torch.device(device):
         built = config.stage(config)
         built.leave_untrained()
@@ -97,7 +97,7 @@ def _take_step(config: Stage.Config, batch: Mapping[str, Tensor], device: str) -
     )
 
 
-def _one_batch(samples: Any, config: Stage.Config) -> Mapping[str, Tensor]:
+def _one_batch(samples: Any, config: Stage.Config) -> dict[str, Tensor]:
     return fixed_batch(samples, config.batch_size, config.batch_size)[0]
 
 
