@@ -170,7 +170,7 @@ class PhotoRenderer:
         """
         asked = _Asked(options, PHOTO)
         moves, colors, view = asked.read(MotionSettings), asked.read(ColorSettings), asked.read(PhotoSettings)
-        asked.require_all_known(unused=("exact_color",))
+        asked.require_all_known()
         _require_motion(moves, view.poses)
         planned = plan_photo_videos(Path(photo), moves, colors, view)
         [video] = planned.videos
@@ -345,11 +345,11 @@ class _Asked:
         """Leave an option out."""
         self._options.pop(name, None)
 
-    def require_all_known(self, unused: Sequence[str] = ()) -> None:
-        """Raise ConfigError for an option that nothing has read, or of which what it is for makes no use."""
-        wrong = [name for name in self._options if name not in self._known or name in unused]
+    def require_all_known(self) -> None:
+        """Raise ConfigError for an option that nothing has read."""
+        wrong = [name for name in self._options if name not in self._known]
         if wrong:
-            known = sorted(self._known - set(unused))
+            known = sorted(self._known)
             similar = difflib.get_close_matches(wrong[0], known, n=1, cutoff=0.75)
             hint = f"did you mean {similar[0]!r}?" if similar else f"expected one of {', '.join(known)}"
             raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}: {hint}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Table
 from tyro.conf import UseAppendAction
 
 from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
-from orchestration.cli.parsing import Command, Positional, Section
+from orchestration.cli.parsing import Command, Positional, Section, arg
 from orchestration.cli.progress import ConsoleProgress, CountProgress
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.adapt import AdaptSettings
@@ -83,7 +83,7 @@ def _generate(
 @VIDEO_COMMANDS.command("animate")
 @with_checkpoint
 def _animate(
-    run: Positional[str],
+    subject: Annotated[Positional[str], arg(metavar="PHOTO|VIDEO|RUN")],
     output: OutputSettings,
     moves: _MotionOptions,
     colors: ColorSettings,
@@ -100,7 +100,7 @@ def _animate(
     action gives one video. Several, or --sample, give a folder of videos.
 
     Args:
-        run: A photo, a video of the person, or a run of the stage video_generator or end_to_end (with --content).
+        subject: A photo, a video of the person, or a run of the stage video_generator or end_to_end (with --content).
 
     Examples:
         posegen animate photo.jpg --action wave --upper '#2a6fdb' --lower black --out wave.mp4
@@ -113,30 +113,29 @@ def _animate(
     from posegen.inference.people import is_image
     from posegen.io.media import is_video_source
 
-    is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))
-    if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
+    path = Path(subject)
+    is_run = path.is_dir() and is_run_folder(StorageFolder(subject))
+    if not is_run and (is_image(subject) or is_video_source(path) or path.is_file()):
         require_used(PHOTO, source, colors, output)
         with CountProgress(console, "frames") as progress:
-            made = animate_photo(
-                Path(run), moves=moves, output=output, colors=colors, view=view, on_frame=progress.update
-            )
+            made = animate_photo(path, moves=moves, output=output, colors=colors, view=view, on_frame=progress.update)
     else:
-        if Path(run).is_dir() and not is_run:
-            raise ConfigError(f"{run} is a folder without a run, expected a photo, a video of the person or a run")
+        if path.is_dir() and not is_run:
+            raise ConfigError(f"{subject} is a folder without a run, expected a photo, a video of the person or a run")
         require_used(RUN, view)
-        content, dataset = source.require_content(), source.dataset or dataset_of(run)
+        content, dataset = source.require_content(), source.dataset or dataset_of(subject)
         if view.poses is None:
-            made = animate(run, dataset, content=content, moves=moves, output=output, colors=colors)
+            made = animate(subject, dataset, content=content, moves=moves, output=output, colors=colors)
         elif moves.is_given:
             raise ConfigError("got --poses and a motion, expected one of them")
         else:
             driving = PoseSettings(poses=(str(view.poses),), fps=moves.fps)
-            made = generate(run, dataset, content=content, driving=driving, output=output, colors=colors)
+            made = generate(subject, dataset, content=content, driving=driving, output=output, colors=colors)
     _print_videos(made, output.out)
 
 
 @VIDEO_COMMANDS.command("adapt")
-def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
+def _adapt(photo: Annotated[Positional[Path], arg(metavar="PHOTO|VIDEO")], settings: AdaptSettings) -> None:
     """Adapt a refiner to the person of a photo or a video.
 
     The person is moved to other poses and back, which shows what is missing; a video gives pairs of its own frames,

@@ -87,9 +87,9 @@ class ConversionSettings:
     """Settings that turn files of motions into a dataset."""
 
     reading: ReadSettings = _AS_FOUND
-    """Settings of reading the files."""
+    """Settings of reading files of motions."""
     edits: EditSettings = EditSettings()
-    """Settings of editing the motions."""
+    """Settings of motion editing."""
     splits: SplitSettings = SplitSettings()
     """Person and action of each file, and the train/test split."""
 

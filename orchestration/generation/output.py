@@ -27,11 +27,11 @@ _SHEET_COLUMNS = 10  # frames in a row of the contact sheet, as in the paper's F
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSettings(OverwriteSettings):
-    """Folder of videos, and the number rendered at once."""
+    """The videos to write."""
 
     out: Path
     """The video to write, .mp4, or the folder for several."""
-    batch: int = 4
+    batch: int = field(default=4, metadata=used_with(RUN))
     """Videos that are rendered at once."""
     precision: Precision = field(default="fp32", metadata=used_with(RUN))
     """Numbers in the generator of a run: bf16 takes half the time on GPUs and on CPUs with AVX512-BF16 or AMX."""

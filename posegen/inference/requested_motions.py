@@ -46,7 +46,8 @@ class MotionSettings:
     frames: int | None = None
     """Frames of each video; by default 100 of each action, and all of a file."""
     fps: float | None = None
-    """Frames per second; by default those of the clip that the person is from, or of the dataset."""
+    """Frames per second; by default 25 of an action, and those of a motion file or of an --actor. With a run, those of
+    the clip that the person is from, or of its dataset."""
     yaw: float | None = None
     """Degrees by which the person is turned from the viewer, positive to their left; by default 35 where the front
     hides what the motion does, and otherwise 0."""

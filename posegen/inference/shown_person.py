@@ -71,13 +71,13 @@ class CodedViewSettings(ViewSettings):
     """Person and size of a photo, and the runs whose codes represent its colours."""
 
     encoders: tuple[str, ...] = field(default=(), metadata=used_with(PHOTO))
-    """With a photo: runs whose colour codes --sample draws from, and --upper-to and --lower-to interpolate. Two runs of
+    """Runs whose colour codes --sample draws from, and --upper-to and --lower-to interpolate: two runs of
     color_encoder, one for each garment, or one of video_generator or end_to_end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSettings(CodedViewSettings):
-    """Person, size and placement of a photo's video."""
+    """Poses from a driving video, and how a photo is shown."""
 
     poses: Path | None = None
     """A driving video: the photo's person takes the poses of its person. Or a folder of OpenPose's JSON files (with
@@ -86,7 +86,7 @@ class PhotoSettings(CodedViewSettings):
     """Distance that actions cover on the ground: as far as the person stays large in the picture, or in full, with a
     smaller person."""
     refiner: str = field(default="", metadata=used_with(PHOTO))
-    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
+    """Run of the stage refiner that corrects the frames, for example one of `posegen adapt`. For photos, not videos."""
 
 
 @dataclass(frozen=True)
