@@ -138,7 +138,7 @@ class Command:
 
     @property
     def vocabulary(self) -> dict[str, Any]:
-        """What `check_words` knows of the command."""
+        """Arguments of the command, as `check_words` takes them."""
         return command_words(self.option, {name: _words_of(one) for name, one in self.functions.items()})
 
 
@@ -184,7 +184,7 @@ class Group:
 
     @property
     def vocabulary(self) -> dict[str, Any]:
-        """What `check_words` knows of all commands."""
+        """All commands, as `check_words` takes them."""
         return {"word": self.word, "commands": {name: one.vocabulary for name, one in self.commands.items()}}
 
     def help(self, path: str) -> str:
@@ -358,7 +358,7 @@ def _group_by_subject(function: Callable[..., object]) -> Callable[[str], str] |
 
 
 def _subjects(function: Callable[..., object]) -> dict[str, str]:
-    """What options are used with, by their names, where that is one subject alone."""
+    """Return the subject of each option that is used with one alone, by its name."""
     found: dict[str, str] = {}
     for name, inner, marks in _parameters(function):
         if isinstance(inner, type) and is_dataclass(inner):

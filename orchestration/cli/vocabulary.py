@@ -39,7 +39,7 @@ class CommandWords:
     options: list[str]
     """All of them, such as ``--out`` and ``--no-overwrite``."""
     required: list[str]
-    """Those without which there is no call."""
+    """Options without which there is no call."""
     positionals: list[str]
     """Arguments without a name that have to be given, as the help calls them."""
 
@@ -78,7 +78,7 @@ def check_words(words: Sequence[str], path: str, known: Mapping[str, Any]) -> No
 
 
 def command_words(option: str, kinds: Mapping[str, CommandWords]) -> dict[str, Any]:
-    """Return what `check_words` knows of a command, as JSON writes it."""
+    """Return the arguments of a command as `check_words` takes them, in types that JSON has."""
     return {"option": option, "kinds": {name: asdict(words) for name, words in kinds.items()}}
 
 
