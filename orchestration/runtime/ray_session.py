@@ -51,7 +51,7 @@ def start_ray(num_cpus: int | None = None) -> None:
         os.environ.setdefault(name, value)
     import ray
 
-    if ray.is_initialized():
+    if is_ray_running():
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if private:
@@ -64,6 +64,12 @@ def start_ray(num_cpus: int | None = None) -> None:
         _require_answer(address)
         with _without_native_notes():
             _start(partial(ray.init, **options), address)
+
+
+def is_ray_running() -> bool:
+    """Return True if this process has started Ray, or joined a cluster. Does not import Ray."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
 
 
 def _start(start: Callable[[], object], address: str = "") -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from orchestration.runtime.progress import ProgressListener
-from orchestration.runtime.ray_session import start_ray
+from orchestration.runtime.ray_session import is_ray_running, start_ray
 from orchestration.runtime.remote_debugging import open_breakpoints, passing_prints
 from orchestration.runtime.remote_progress import RemoteProgress
 from orchestration.runtime.termination import call_interruptibly
@@ -85,6 +85,8 @@ def find_scaling(settings: TrainSettings) -> Any:
 
     Raises ConfigError where this machine has less. A cluster may start machines for work that waits.
     """
+    if not os.environ.get("RAY_ADDRESS") and not is_ray_running():
+        _require_fitting(settings, [_count_resources()], settings.cpus or 1)  # before Ray starts, which takes seconds
     start_ray()
     import ray.train
 
@@ -105,6 +107,11 @@ def find_scaling(settings: TrainSettings) -> Any:
     )
 
 
+def _count_resources() -> dict[str, float]:
+    """Count what a Ray of this machine has at most: it may be allowed fewer CPUs, and names the kinds of its GPUs."""
+    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+
+
 def _require_fitting(settings: TrainSettings, machines: Sequence[Mapping[str, float]], cpus: int) -> None:
     """Raise ConfigError where the workers that are asked for do not fit the machines that there are."""
     if settings.accelerator:
@@ -118,11 +125,13 @@ def _require_fitting(settings: TrainSettings, machines: Sequence[Mapping[str, fl
 
 
 def _require_kind(accelerator: str, machines: Sequence[Mapping[str, float]]) -> None:
-    """Raise ConfigError where no machine has GPUs of a kind."""
+    """Raise ConfigError where no machine has GPUs, or has them of known kinds and not of this one."""
     prefix = "accelerator_type:"
     kinds = sorted({name.removeprefix(prefix) for one in machines for name in one if name.startswith(prefix)})
-    if accelerator not in kinds:
-        raise ConfigError(f"no machine here has GPUs of the kind {accelerator}, only {', '.join(kinds) or 'none'}")
+    if not any(one.get("GPU") for one in machines):
+        raise ConfigError(f"--accelerator {accelerator}: this machine has no GPUs")
+    if kinds and accelerator not in kinds:
+        raise ConfigError(f"--accelerator {accelerator}: this machine has GPUs of the kind {', '.join(kinds)}")
 
 
 def num_places(machines: Sequence[Mapping[str, float]], cpus: int, gpus: float) -> float:

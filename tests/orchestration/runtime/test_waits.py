@@ -10,14 +10,16 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from orchestration.cli import main as cli
 from orchestration.runtime import ray_session, watchdog
 from orchestration.runtime.ray_session import _require_answer, _require_short_folder
 from orchestration.runtime.termination import call_interruptibly, exiting_on_sigterm, keep_sigterm
 from orchestration.runtime.watchdog import Heartbeat, Watchdog
+from orchestration.training import ray_trainer
 from orchestration.training.job import TrainSettings
-from orchestration.training.ray_trainer import _require_fitting, num_places
+from orchestration.training.ray_trainer import _require_fitting, find_scaling, num_places
 from posegen.errors import ConfigError, StorageError
 from posegen.io import storage
 from posegen.io.storage import StorageFolder
@@ -104,6 +106,23 @@ def test_workers_that_do_not_fit_are_refused():
         _require_fitting(TrainSettings(workers=3), MACHINES, 4)
     with pytest.raises(ConfigError, match="2 workers with 1 CPUs and 1 GPUs each do not fit"):
         _require_fitting(TrainSettings(workers=2, gpus=1), MACHINES, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (TrainSettings(workers=4000), "4000 workers with 1 CPUs and 0 GPUs each do not fit this machine"),
+        (TrainSettings(workers=1, gpus=1), "1 workers with 1 CPUs and 1 GPUs each do not fit this machine"),
+        (TrainSettings(workers=1, gpus=1, accelerator="H100"), "--accelerator H100: this machine has no GPUs"),
+    ],
+)
+def test_workers_that_cannot_fit_are_refused_before_ray_starts(settings, reason, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_trainer, "is_ray_running", lambda: False)
+    monkeypatch.setattr(ray_trainer, "start_ray", pytest.fail)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ConfigError, match=reason):
+        find_scaling(settings)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import ray
 
 from orchestration.cli import main as cli
 from orchestration.option_types import WorkerCount, format_workers, parse_workers
+from orchestration.training import ray_trainer
 from orchestration.training.job import TrainSettings
 from orchestration.training.preflight import check
 from orchestration.training.ray_trainer import _reason, find_scaling
@@ -24,6 +25,8 @@ MACHINES = [{"CPU": 16.0, "GPU": 4.0, "accelerator_type:L4": 1.0}, {"CPU": 32.0}
 @pytest.fixture
 def machines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray_trainer, "is_ray_running", lambda: True)
+    monkeypatch.setattr(ray_trainer, "start_ray", lambda: None)
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": one} for one in MACHINES])
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 48.0, "GPU": 4.0})
 
@@ -69,7 +72,7 @@ def test_ray_gets_the_range(machines):
 
 def test_a_kind_of_gpu_is_asked_for_by_name(machines):
     assert find_scaling(TrainSettings(workers=2, gpus=1.0, accelerator="L4")).accelerator_type == "L4"
-    with pytest.raises(ConfigError, match="no machine here has GPUs of the kind H100, only L4"):
+    with pytest.raises(ConfigError, match="--accelerator H100: this machine has GPUs of the kind L4"):
         find_scaling(TrainSettings(workers=2, gpus=1.0, accelerator="H100"))
     with pytest.raises(ConfigError, match="accelerator H100 is a kind of GPU: set gpus, too"):
         TrainSettings(accelerator="H100")
