@@ -19,7 +19,7 @@ import numpy as np
 
 from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, counted
 from posegen.inference.color_sheet import ColorSheet, ColorSheetSettings, draw_color_sheet
 from posegen.inference.option_use import PHOTO, RUN, is_used
 from posegen.inference.people import load_person, open_clips
@@ -141,14 +141,14 @@ class Video:
         """The video itself, in notebooks; of a long one the first frame."""
         if len(self) > _INLINE_FRAMES:
             return _picture_tag(
-                self.still(), f"{len(self)} frames at {self.fps:g} frames per second: save() writes them"
+                self.still(), f"{counted(len(self), 'frame')} at {self.fps:g} frames per second: save() writes them"
             )
         with tempfile.TemporaryDirectory() as folder:
             data = base64.b64encode(self.save(Path(folder) / "video.mp4").read_bytes()).decode()
         return f'<video controls loop src="data:video/mp4;base64,{data}"></video>'
 
     def __repr__(self) -> str:
-        return f"Video({len(self)} frames at {self.fps:g} frames per second)"
+        return f"Video({counted(len(self), 'frame')} at {self.fps:g} frames per second)"
 
 
 class PhotoRenderer:

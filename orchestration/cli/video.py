@@ -22,7 +22,7 @@ from orchestration.generation.output import OutputSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
 from posegen.checkpoints.run_record import dataset_of, is_run_folder
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, counted
 from posegen.inference.option_use import PHOTO, RUN, require_used
 from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_motions import MotionSettings
@@ -152,7 +152,9 @@ def _adapt(photo: Annotated[Positional[Path], arg(metavar="PHOTO|VIDEO")], setti
 
     with CountProgress(console, "pairs") as progress, ConsoleProgress(console) as listener:
         made = adapt(photo, settings, on_pair=progress.update, listener=listener)
-    console.print(f"{made.run.name} is trained on {made.num_pairs} pairs; it lies in {made.run}", markup=False)
+    console.print(
+        f"{made.run.name} is trained on {counted(made.num_pairs, 'pair')}; it lies in {made.run}", markup=False
+    )
     console.print(
         f"next: posegen animate {photo} --action wave_one_hand --refiner {made.run} --out wave.mp4", markup=False
     )
@@ -210,7 +212,9 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
     console.print(made.table())
     for note in made.notes:
         console.print(note, markup=False)
-    console.print(f"{made.num_pictures} pictures in {made.sheet}, their colours in {made.figures}", markup=False)
+    console.print(
+        f"{counted(made.num_pictures, 'picture')} in {made.sheet}, their colours in {made.figures}", markup=False
+    )
 
 
 @VIDEO_COMMANDS.command("transfer")
@@ -234,7 +238,7 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
 
     made = transfer(run, settings, output, colors=colors)
     _print_videos(made.rendered, output.out)
-    motions = made.motions[0] if len(made.motions) == 1 else f"{len(made.motions)} files in {output.out}"
+    motions = made.motions[0] if len(made.motions) == 1 else f"{counted(len(made.motions), 'file')} in {output.out}"
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
@@ -333,10 +337,10 @@ def _print_table(lines: Sequence[tuple[str, ...]], names: int) -> None:
 
 
 def _print_videos(made: GeneratedVideos, out: Path) -> None:
-    videos = made.videos[0] if len(made.videos) == 1 else f"{len(made.videos)} videos in the folder {out}"
+    videos = made.videos[0] if len(made.videos) == 1 else f"{counted(len(made.videos), 'video')} in the folder {out}"
     sheets = f"a contact sheet in {made.sheets[0]}" if len(made.sheets) == 1 else f"{len(made.sheets)} contact sheets"
     pages = f", a page in {made.pages[0]}" if len(made.pages) == 1 else f", {len(made.pages)} pages" * bool(made.pages)
-    console.print(f"{made.num_frames} frames in {videos}, {sheets}{pages}", markup=False)
+    console.print(f"{counted(made.num_frames, 'frame')} in {videos}, {sheets}{pages}", markup=False)
     for region, note in made.colors.items():
         console.print(f"{region}: {note}", markup=False)
     for note in made.notes:
