@@ -71,7 +71,7 @@ def _device() -> Iterator[MachineCheck]:
             f"; PyTorch is built for CUDA {built}" if built else "; PyTorch's CPU build"
         )
         advice = "check the driver with nvidia-smi" if built and shutil.which("nvidia-smi") else ""
-        yield MachineCheck("GPU", "note", found, advice or "photos need none; train with --preset small or medium")
+        yield MachineCheck("GPU", "note", found, advice or "nothing for photos; train with --preset small or medium")
         return
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
@@ -110,7 +110,7 @@ def _weights() -> Iterator[MachineCheck]:
 
     missing = [name for name in _NEEDED if not is_cached(name)]
     found = f"{', '.join(missing)} not downloaded yet" if missing else f"{', '.join(_NEEDED)} in {cache_folder()}"
-    advice = "nothing: the first use downloads them; before working offline: posegen weights fetch" if missing else ""
+    advice = "posegen weights fetch, before working offline; otherwise the first use downloads them" if missing else ""
     yield MachineCheck("weights", "note" if missing else "ok", found, advice)
 
 

@@ -183,10 +183,9 @@ def _preview(photo: Positional[Path], out: Path, view: ViewSettings, writing: Ov
         console.print(line, markup=False)
     for suitability in ("good", "fair", "poor"):
         fits = {name: fit.reason for name, fit in made.report.actions.items() if fit.suitability == suitability}
-        if fits:
-            console.print(f"{suitability}: " + ", ".join(fits), markup=False)
-        for reason in dict.fromkeys(filter(None, fits.values())):
-            console.print(f"  {reason}: " + ", ".join(n for n, why in fits.items() if why == reason), markup=False)
+        for reason in dict.fromkeys(fits.values()):
+            names = ", ".join(name for name, why in fits.items() if why == reason)
+            console.print(f"{suitability}: {names}" + f" ({reason})" * bool(reason), markup=False)
     console.print(f"picture: {made.picture}", markup=False)
 
 

@@ -120,7 +120,8 @@ def _require_fitting(settings: TrainSettings, machines: Sequence[Mapping[str, fl
         has = ", ".join(counted(sum(one.get(name, 0) for one in machines), name) for name in ("CPU", "GPU"))
         raise ConfigError(
             f"there is no room for {counted(settings.workers, 'worker')} with {counted(cpus, 'CPU')} and "
-            f"{counted(settings.gpus, 'GPU')} each on this machine, which has {has}: ask for fewer --workers, --cpus or --gpus"
+            f"{counted(settings.gpus, 'GPU')} each on this machine, which has {has}: "
+            "ask for fewer --workers, --cpus or --gpus"
         )
 
 

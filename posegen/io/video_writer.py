@@ -100,6 +100,14 @@ class VideoWriter:
         self._container.mux(self._stream.encode(None))
 
 
+def even_size_notes(size: tuple[int, int]) -> list[str]:
+    """Say that a video of this height and width is written larger, where one of them is odd."""
+    height, width = size
+    if height % 2 == width % 2 == 0:
+        return []
+    return [f"the sides of an MP4 are even: {height}x{width} is written as {height + height % 2}x{width + width % 2}"]
+
+
 def _ticks(times: np.ndarray) -> np.ndarray:
     """Seconds (T,) as ticks that count from the first on."""
     ticks = np.round((np.asarray(times, np.float64) - times[0]) * _CLOCK).astype(np.int64)
