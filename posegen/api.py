@@ -351,8 +351,8 @@ class _Asked:
         if wrong:
             known = sorted(self._known)
             similar = difflib.get_close_matches(wrong[0], known, n=1, cutoff=0.75)
-            hint = f"did you mean {similar[0]!r}?" if similar else f"expected one of {', '.join(known)}"
-            raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}: {hint}")
+            hint = f" (did you mean {similar[0]}?)" if similar else f", expected one of {', '.join(known)}"
+            raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}{hint}")
 
 
 def _plain(name: str, value: object) -> object:
