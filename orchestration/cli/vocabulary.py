@@ -31,6 +31,8 @@ _MEANT = {
     **dict.fromkeys(("--learning-rate",), ("--lr",)),
 }
 
+_OF_COLORS = ("--upper", "--lower", "--upper-to", "--lower-to")
+
 
 @dataclass(frozen=True)
 class CommandWords:
@@ -49,6 +51,8 @@ class CommandWords:
         if unknown := [one for one in dict.fromkeys(given) if one not in self.options]:
             noun = "option" if len(unknown) == 1 else "options"
             refuse(f"unknown {noun} {', '.join(unknown)}{_hint(unknown, self.options)}", path)
+        if arguments and arguments[-1] in _OF_COLORS:
+            refuse(f"missing value of {arguments[-1]}: a shell drops #2a6fdb and what follows; quote it, '#2a6fdb'", path)
         missing = [one for one in self.required if one not in given]
         if not arguments:
             missing = [*self.positionals, *missing]

@@ -116,6 +116,7 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
         ("train color_encoder a --epochs 3", "--epochs (did you mean --num-epochs or", "train color_encoder"),
         ("animate a.jpg --color red --out a.mp4", "--color (did you mean --upper or --lower?)", "animate"),
         ("animate a.jpg --action wave", "posegen: missing --out", "animate"),
+        ("animate a.jpg --action wave --upper", "missing value of --upper: a shell drops #2a6fdb", "animate"),
         ("animate", "posegen: missing PHOTO|VIDEO|RUN, --out", "animate"),
         ("animate my photo.jpg --action wave --out a.mp4", "unexpected photo.jpg (a name with spaces", "animate"),
         ("prepare a b c", "unexpected c", "prepare"),
