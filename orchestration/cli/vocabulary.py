@@ -52,7 +52,9 @@ class CommandWords:
             noun = "option" if len(unknown) == 1 else "options"
             refuse(f"unknown {noun} {', '.join(unknown)}{_hint(unknown, self.options)}", path)
         if arguments and arguments[-1] in _OF_COLORS:
-            refuse(f"missing value of {arguments[-1]}: a shell drops #2a6fdb and what follows; quote it, '#2a6fdb'", path)
+            refuse(
+                f"missing value of {arguments[-1]}: a shell drops #2a6fdb and what follows; quote it, '#2a6fdb'", path
+            )
         missing = [one for one in self.required if one not in given]
         if not arguments:
             missing = [*self.positionals, *missing]
