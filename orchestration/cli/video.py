@@ -279,10 +279,11 @@ def _evaluate_photos(clips: Positional[tuple[Path, ...]], settings: PhotoEvaluat
     garments are measured. --without and --ablations show what single parts are worth.
 
     Args:
-        clips: Videos of one person each.
+        clips: Videos of one person each, and folders of them.
 
     Examples:
         posegen evaluate --pipeline photo clips/a.mp4 clips/b.mp4
+        posegen evaluate --pipeline photo clips --photos people
         posegen evaluate --pipeline photo clips/a.mp4 --photos people --max-photos 4 --ablations
     """
     from orchestration.reports.photo import evaluate_photos

@@ -9,7 +9,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,10 +21,11 @@ from orchestration.evaluation.records import Score
 from orchestration.evaluation.video import Perceptual, open_measures
 from orchestration.option_types import FrameSize
 from orchestration.reports.photo_tables import DIGITS, OURS, RAISED, photo_folder, to_markdown
+from orchestration.reports.real_videos import RealVideo, find_real_videos
 from orchestration.reports.table1 import recorded_report
 from orchestration.tracking.run_log import RunLog
 from posegen.datasets.parsing import PARSING_MANIFEST, ParsingDataset
-from posegen.errors import ConfigError, PosegenError, first_line
+from posegen.errors import ConfigError, PosegenError, VideoError, first_line
 from posegen.evaluation import photo_look, photo_motion, photo_protocol
 from posegen.evaluation.parsing import count_photos, score_parsing
 from posegen.evaluation.photo_motion import (
@@ -134,6 +135,8 @@ class PhotoEvaluation:
     photos: dict[str, list[PhotoScores]]
     """Scores of the photos, by method."""
     left_out: dict[str, str] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
+    """Files in folders of clips that are no videos, counted in one line each."""
 
     @property
     def notes(self) -> list[str]:
@@ -145,6 +148,7 @@ class PhotoEvaluation:
             "over the clip",
             f"wrong pixels differ by more than ΔE2000 {WRONG:g}; those outside are seen by the photo's camera",
             *left_out,
+            *self.passed_over,
         ]
 
 
@@ -157,33 +161,33 @@ def evaluate_photos(
     """Measure the photo pipeline on real clips and on photos, and write ``photo.json``, ``photo.md`` and pictures.
 
     Args:
-        clips: Videos of one person each.
+        clips: Videos of one person each, and folders of them, see `find_real_videos`.
         settings: What is measured.
         on_progress: Called with the number of clips and photos that are done and the number of all.
 
     Raises:
         ConfigError: There is nothing to measure, or a clip is missing. Nothing is written then.
-        PosegenError: A clip cannot be read or shows nobody. The report is recorded as failed.
+        DatasetError: A folder has no videos. Nothing is written then.
+        PosegenError: None of the clips can be read and shows somebody. The report is recorded as failed.
     """
     files = _photo_files(settings)
     if not clips and not files and not settings.labels:
         raise ConfigError("nothing to measure, expected clips, --photos FOLDER or --labels FOLDER")
-    for path in clips:
-        if not path.is_file():
-            raise ConfigError(f"{path}: no such clip")
+    found = find_real_videos(clips)
     if settings.out.exists() and not settings.out.is_dir():
         raise ConfigError(f"{settings.out} is a file, expected a folder for the report")
     pipelines = settings.pipelines()
-    folders = {photo_folder(method): files for method in pipelines} | {"clips": clips}
-    pictures = [settings.out / folder / f"{path.stem}.png" for folder, paths in folders.items() for path in paths]
-    require_no_input(pictures, clips, files)
+    pictures = [_picture(settings, photo_folder(method), path.stem) for method in pipelines for path in files]
+    pictures += [_picture(settings, "clips", clip.name) for clip in found.clips]
+    clip_files = [file for clip in found.clips for file in clip.files]
+    require_no_input(pictures, clip_files, files)
     labelled = _open_labels(settings)
-    left_out: dict[str, str] = {}
+    left_out = dict(found.rejected)
     num_labelled = len(labelled.split("test")) if labelled else 0
-    count = _Count(on_progress, len(clips) + len(pipelines) * (len(files) + num_labelled))
+    count = _Count(on_progress, len(found.clips) + len(pipelines) * (len(files) + num_labelled))
     with recorded_report("photo", settings.out, settings) as log:
         left_out |= _open_methods(settings).left_out
-        measured = _measure_clips(clips, settings, count)
+        measured = _measure_clips(found.clips, settings, left_out, count)
         rows, photos = _motion_rows(measured), {}
         for method, pipeline in pipelines.items():
             photos[method] = _score_photos(files, settings, (method, pipeline), left_out, count)
@@ -196,12 +200,13 @@ def evaluate_photos(
         evaluation = PhotoEvaluation(
             protocol=protocol,
             protocol_hash=_digest(json.dumps(protocol, sort_keys=True).encode()),
-            data_fingerprint=_digest(*(path.read_bytes() for path in [*clips, *files]), *labels),
+            data_fingerprint=_digest(*(path.read_bytes() for path in [*clip_files, *files]), *labels),
             rows=sorted(rows, key=lambda row: _WHATS.index(row.what)),
             motion={clip.name: clip.means for clip in measured},
             tests={clip.name: clip.tests for clip in measured},
             photos=photos,
             left_out=left_out,
+            passed_over=found.notes,
         )
         _file(evaluation, settings.out, log)
     return evaluation
@@ -236,7 +241,7 @@ def _score_photos(
             left_out[path.name] = found
         else:
             photos.append(found[0])
-            write_picture(settings.out / photo_folder(pipeline[0]) / f"{path.stem}.png", found[1])
+            write_picture(_picture(settings, photo_folder(pipeline[0]), path.stem), found[1])
         count.add()
     return photos
 
@@ -297,9 +302,17 @@ class _MeasuredClip(NamedTuple):
     """Frames of all methods, (H, W, 3) uint8."""
 
 
-def _measure_clip(path: Path, settings: PhotoEvaluateSettings) -> _MeasuredClip:
+def _try_clip(given: RealVideo, settings: PhotoEvaluateSettings) -> _MeasuredClip | str:
+    """Measure all methods on a clip, or say why it cannot be measured."""
+    try:
+        return _measure_clip(given, settings)
+    except PosegenError as error:
+        return first_line(error)
+
+
+def _measure_clip(given: RealVideo, settings: PhotoEvaluateSettings) -> _MeasuredClip:
     methods = _open_methods(settings)
-    clip = read_real_clip(path, settings.clip_size)
+    clip = replace(read_real_clip(given.path, settings.clip_size), name=given.name)
     frames = {name: render(clip) for name, render in methods.render.items()}
     scores = {name: score_motion(clip, of_method, methods.measures) for name, of_method in frames.items()}
     means = {
@@ -313,15 +326,24 @@ def _measure_clip(path: Path, settings: PhotoEvaluateSettings) -> _MeasuredClip:
     return _MeasuredClip(clip.name, means, tests, side_by_side(clip, frames))
 
 
-def _measure_clips(clips: Sequence[Path], settings: PhotoEvaluateSettings, count: _Count) -> list[_MeasuredClip]:
-    """Measure clips, on CPUs in a process each, and write their pictures."""
+def _measure_clips(
+    clips: Sequence[RealVideo], settings: PhotoEvaluateSettings, left_out: dict[str, str], count: _Count
+) -> list[_MeasuredClip]:
+    """Measure clips, on CPUs in a process each, and write their pictures; some may be left out, but not all."""
     of_clip = _SECONDS_OF_METHOD * len(_open_methods(settings).render)
     processes = num_processes(len(clips), of_clip) if default_device().type == "cpu" else 0
-    measured = []
-    for found in map_in_processes(partial(_measure_clip, settings=settings), clips, processes):
-        write_picture(settings.out / "clips" / f"{found.name}.png", found.picture)
-        measured.append(found)
+    measured, reason = [], ""
+    for clip, found in zip(
+        clips, map_in_processes(partial(_try_clip, settings=settings), clips, processes), strict=True
+    ):
+        if isinstance(found, str):
+            left_out[clip.name] = reason = found
+        else:
+            write_picture(_picture(settings, "clips", clip.name), found.picture)
+            measured.append(found)
         count.add()
+    if reason and not measured:
+        raise VideoError(f"none of the clips can be measured: {reason}" if len(clips) > 1 else reason)
     return measured
 
 
@@ -406,6 +428,11 @@ def _mask_rows(method: str, counts: np.ndarray) -> list[ProtocolRow]:
         score = Score(found.value, (found.low, found.high))
         rows.append(ProtocolRow("masks", name, score, len(counts), today, goal, direction, method))
     return rows
+
+
+def _picture(settings: PhotoEvaluateSettings, folder: str, name: str) -> Path:
+    """Return where the picture of a clip or photo is written."""
+    return settings.out / folder / f"{name}.png"
 
 
 def _photo_files(settings: PhotoEvaluateSettings) -> list[Path]:

@@ -51,6 +51,7 @@ def test_what_cannot_be_measured_is_refused(place, capsys):
     (place / "file").write_text("")
     assert "nothing to measure" in refused("evaluate --pipeline photo", capsys)
     assert "dance.mp4: no such clip" in refused("evaluate --pipeline photo dance.mp4", capsys)
+    assert "expected files like PERSON/ACTION.mp4" in refused("evaluate --pipeline photo empty", capsys)
     assert "empty has no photos" in refused("evaluate --pipeline photo --photos empty", capsys)
     assert "--refiner, which is missing" in refused("evaluate --pipeline photo x --without refiner", capsys)
     assert "labels" in refused("evaluate --pipeline photo --labels empty", capsys)
@@ -170,6 +171,22 @@ def test_photos_are_measured_in_processes(place, capsys, monkeypatch):
     cli.main(shlex.split("evaluate --pipeline photo --photos photos --perceptual"))
     left_out = json.loads((place / "photo-evaluation/photo.json").read_text())["left_out"]
     assert set(left_out) == {"ann.png", "bob.png"} and all(name in reason for name, reason in left_out.items())
+
+
+def test_clips_of_a_folder_are_measured_and_others_left_out(place, capsys):
+    clip = render_action("bruno", "raise_arms", 6, RenderSettings(size=(96, 96)))
+    for person in ("ann", "bob"):
+        (place / "clips" / person).mkdir(parents=True)
+        write_video(place / "clips" / person / "raise.mp4", clip.images, fps=25)
+    write_video(place / "clips/wall.mp4", np.full_like(clip.images, 90), fps=25)
+    (place / "clips/words.txt").write_text("none")
+    cli.main(shlex.split("evaluate --pipeline photo clips --clip-size 96x96 --perceptual --out report"))
+    found = json.loads((place / "report/photo.json").read_text())
+    assert set(found["motion"]) == {"ann-raise", "bob-raise"} and list(found["left_out"]) == ["wall"]
+    assert {path.name for path in (place / "report/clips").iterdir()} == {"ann-raise.png", "bob-raise.png"}
+    out = " ".join(capsys.readouterr().out.split())
+    assert "wall was not measured: " in out and "clips: passed over: 1 .txt" in out
+    assert "no person" in refused("evaluate --pipeline photo clips/wall.mp4 --perceptual --out other", capsys)
 
 
 def test_a_clip_is_shown_by_every_method(place, capsys, deformable_gan):
