@@ -21,11 +21,13 @@ def _check_file(file: Positional[Path]) -> None:
 
     It is searched for missing tokens, open ports and security groups, unnamed storage, secrets and unpinned versions.
     Each finding names its cure. No cloud is contacted; the rest of the file is validated by `ray up`. A RayCluster or
-    RayJob of KubeRay is searched for the same, and for fields that its API does not have. Ends with code 0
-    when nothing is found, 1 when something is, and 2 when the file cannot be read.
+    RayJob of KubeRay is searched for the same, and for fields that its API does not have; a Dockerfile, a compose file
+    and a shell script, such as a Slurm job's, for secrets, open ports and unpinned versions; an IAM policy for rights
+    that nothing uses. Ends with code 0 when nothing is found, 1 when something is, and 2 when the file cannot be read.
 
     Args:
-        file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.
+        file: Such as cluster.yaml or docs/cluster/rayjob.yaml. Folders in it are looked up from the working directory,
+            as `ray up` does.
 
     Examples:
         posegen cluster check cluster.yaml

@@ -15,6 +15,7 @@ import psutil
 import torch
 from torch.nn import functional
 
+from orchestration.runtime.ray_session import count_resources, is_ray_running
 from orchestration.search.costs import Cost, cost_of_run, sum_costs
 from orchestration.search.run_cache import cached_name
 from orchestration.search.settings import TuneSettings
@@ -46,9 +47,7 @@ def find_capacity(settings: TuneSettings) -> Capacity:
     A cluster is taken at its word, that it starts machines for as many as are asked for; what memory those will have is
     not known. Raises SearchError where not even one fits.
     """
-    import ray
-
-    cluster = ray.cluster_resources()
+    cluster = count_resources()
     cpus, gpus = cluster.get("CPU", 1), cluster.get("GPU", 0)
     fitting = cpus // settings.cpus_per_trial
     if settings.gpus_per_trial:
@@ -63,7 +62,13 @@ def find_capacity(settings: TuneSettings) -> Capacity:
     trials = int(min(settings.concurrency or fitting, fitting))
     if settings.gpus_per_trial and torch.cuda.is_available():
         return Capacity(trials, torch.cuda.get_device_properties(0).total_memory * min(settings.gpus_per_trial, 1.0))
-    return Capacity(trials, psutil.virtual_memory().total * _MEMORY_SHARE * max(len(ray.nodes()), 1) / trials)
+    return Capacity(trials, psutil.virtual_memory().total * _MEMORY_SHARE * _count_machines() / trials)
+
+
+def _count_machines() -> int:
+    import ray
+
+    return max(len(ray.nodes()), 1) if is_ray_running() else 1
 
 
 class Costs:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from orchestration.runtime.progress import ProgressListener
-from orchestration.runtime.ray_session import is_ray_running, start_ray
+from orchestration.runtime.ray_session import count_resources, is_ray_running, start_ray
 from orchestration.runtime.remote_debugging import open_breakpoints, passing_prints
 from orchestration.runtime.remote_progress import RemoteProgress
 from orchestration.runtime.termination import call_interruptibly
@@ -86,7 +86,7 @@ def find_scaling(settings: TrainSettings) -> Any:
     Raises ConfigError where this machine has less. A cluster may start machines for work that waits.
     """
     if not os.environ.get("RAY_ADDRESS") and not is_ray_running():
-        _require_fitting(settings, [_count_resources()], settings.cpus or 1)  # before Ray starts, which takes seconds
+        _require_fitting(settings, [count_resources()], settings.cpus or 1)  # before Ray starts, which takes seconds
     start_ray()
     import ray.train
 
@@ -105,11 +105,6 @@ def find_scaling(settings: TrainSettings) -> Any:
         accelerator_type=settings.accelerator or None,
         resources_per_worker={"CPU": cpus, **({"GPU": gpus} if use_gpu else {})},
     )
-
-
-def _count_resources() -> dict[str, float]:
-    """Count what a Ray of this machine has at most: it may be allowed fewer CPUs, and names the kinds of its GPUs."""
-    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
 
 
 def _require_fitting(settings: TrainSettings, machines: Sequence[Mapping[str, float]], cpus: int) -> None:
