@@ -124,7 +124,7 @@ def test_the_shipped_model_is_measured_beside_motions_of_its_rate(capsys):
     ("line", "message"),
     [
         ("motion generate runs/judge out", "expected 'actor' or 'motion_diffusion'"),
-        ("motion generate runs/made out --actions wav", "unknown action 'wav', did you mean wave"),
+        ("motion generate runs/made out --actions wav", "unknown action 'wav' (did you mean wave"),
         ("motion generate runs/made out --path 0,0 0,90", "faster than a person can move"),
         ("motion generate runs/made out --keep-frames 0:3", "--keep MOTION"),
         ("motion generate runs/made out --then walk --to-action wave", "--then, --keep and --path make one motion"),
