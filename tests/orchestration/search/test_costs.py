@@ -78,12 +78,9 @@ def test_networks_that_are_compared_with_cost_and_are_not_fetched(data, stage, w
 
 @pytest.fixture
 def resources(monkeypatch):
-    """What Ray says that there is."""
-    import ray
-
+    """What machines there are."""
     found: dict[str, float] = {}
-    monkeypatch.setattr(ray, "cluster_resources", lambda: found)
-    monkeypatch.setattr(ray, "nodes", lambda: [None])
+    monkeypatch.setattr("orchestration.search.plan.count_resources", lambda: found)
     return found
 
 
@@ -97,7 +94,7 @@ def test_as_many_trials_at_a_time_as_fit(resources, monkeypatch, concurrency, ex
 def test_a_cluster_starts_machines_for_those_that_are_asked_for(resources, monkeypatch):
     """It may have none at first; a Ray of one machine stays as it is."""
     wanted = TuneSettings(cpus_per_trial=4, gpus_per_trial=1, concurrency=3)
-    with pytest.raises(ValueError, match="a trial needs 4 CPUs and 1 GPUs, the cluster has 1 and 0"):
+    with pytest.raises(ValueError, match="a trial needs 4 CPUs and 1 GPU, the cluster has 1 and 0"):
         find_capacity(wanted)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert find_capacity(wanted) == Capacity(3, math.inf)
