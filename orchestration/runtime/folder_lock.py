@@ -98,7 +98,7 @@ def _hold(folder: StorageFolder, name: str, own: dict[str, object], remedy: str)
 
 
 def is_abandoned(folder: StorageFolder) -> bool:
-    """Return True if a process of this machine worked in a folder and ended without a word, and none works there now."""
+    """Return True if a process of this machine worked in a folder and ended without a word, and none does now."""
     claims = [claim for _, claim in _claims(folder) if claim is not None]
     return bool(claims) and all(claim.is_dead for claim in claims)
 
