@@ -24,7 +24,7 @@ NARROW = (
     "--workers 2 --cpus 1 --preset tiny --generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-size 2"
 )
 LENGTH = "--epoch-size 16 --num-epochs 12 --checkpoint-steps 3"
-PATIENCE = 400.0  # seconds, of which Slurm waits 120 before it starts a job again
+PATIENCE = 900.0  # seconds, of which Slurm waits 120 before it starts a job again
 
 pytestmark = [
     pytest.mark.slow,
