@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestration.cli.console import console, errors
 from orchestration.cli.parsing import Group, Positional, Section
-from posegen.errors import UsageError, hide_credentials
+from posegen.errors import UsageError, counted, hide_credentials
 
 _FOUND = 1  # exit code where `cluster check` found something
 _files = Section("Commands")
@@ -94,7 +94,9 @@ def _run_job(command: tuple[str, ...], attach: str, gpus: float, address: str) -
         tree = jobs.working_tree(Path.cwd())
         attach = jobs.name_job(command)
         client = jobs.connect_to_cluster(address)
-        console.print(f"{len(tree.files)} files of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}")
+        console.print(
+            f"{counted(len(tree.files), 'file')} of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}"
+        )
         jobs.send(client, attach, tree, command, gpus)
     else:
         client = jobs.connect_to_cluster(address)

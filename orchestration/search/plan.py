@@ -22,7 +22,7 @@ from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
 from orchestration.search.study import StudySettings, make_sampler
 from posegen.datasets.dataset import Dataset
-from posegen.errors import CapacityError, PosegenError, SearchError
+from posegen.errors import CapacityError, PosegenError, SearchError, counted
 from posegen.networks.device import default_device
 from posegen.stages import Stage
 from search_spaces.space import Value
@@ -56,7 +56,7 @@ def find_capacity(settings: TuneSettings) -> Capacity:
         return Capacity(settings.concurrency, math.inf)
     if fitting < 1:
         raise SearchError(
-            f"a trial needs {settings.cpus_per_trial} CPUs and {settings.gpus_per_trial:g} GPUs, "
+            f"a trial needs {counted(settings.cpus_per_trial, 'CPU')} and {counted(settings.gpus_per_trial, 'GPU')}, "
             f"the cluster has {cpus:g} and {gpus:g}; where it starts machines for work that waits, say --concurrency"
         )
     trials = int(min(settings.concurrency or fitting, fitting))

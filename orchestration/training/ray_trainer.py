@@ -23,7 +23,7 @@ from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import is_out_of_memory, naming_memory, suggest_less_memory
-from posegen.errors import ConfigError, DivergenceError, RunError
+from posegen.errors import ConfigError, DivergenceError, RunError, counted
 from posegen.parallel import set_threads
 from posegen.stages import Stage
 
@@ -112,10 +112,11 @@ def _require_fitting(settings: TrainSettings, machines: Sequence[Mapping[str, fl
     if settings.accelerator:
         _require_kind(settings.accelerator, machines)
     if num_places(machines, cpus, settings.gpus) < settings.workers:
-        has = ", ".join(f"{sum(one.get(name, 0) for one in machines):g} {name}s" for name in ("CPU", "GPU"))
+        has = ", ".join(counted(sum(one.get(name, 0) for one in machines), name) for name in ("CPU", "GPU"))
         raise ConfigError(
-            f"{settings.workers} workers with {cpus} CPUs and {settings.gpus:g} GPUs each do not fit this machine, "
-            f"which has {has}: ask for fewer --workers, --cpus or --gpus"
+            f"there is no room for {counted(settings.workers, 'worker')} with {counted(cpus, 'CPU')} and "
+            f"{counted(settings.gpus, 'GPU')} each on this machine, which has {has}: "
+            "ask for fewer --workers, --cpus or --gpus"
         )
 
 

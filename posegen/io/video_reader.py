@@ -7,9 +7,11 @@ resizing stream, so memory is bounded by the frames that are kept. Decoding is d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -18,7 +20,7 @@ import av
 import cv2
 import numpy as np
 
-from posegen.errors import VideoError
+from posegen.errors import VideoError, counted
 from posegen.io.media import is_animation, list_numbered_pictures
 from posegen.io.picture_reader import count_frames, decode_animation, decode_picture, is_heic, name_format
 from posegen.io.records import MAX_PIXELS
@@ -164,7 +166,7 @@ def read_image(
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+        raise VideoError(_explain_unreadable(path, error)) from error
     picture = decode_picture(content, str(path))
     _check_shape(picture.image, picture.image.shape, path)
     return replace(cut_still(picture.image, path, size, crop), notes=picture.notes)
@@ -212,7 +214,7 @@ def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tup
     shape = None
     for index, (announced, time, frame) in enumerate(source):
         if max_frames is not None and max(announced, index + 1) > max_frames:
-            raise VideoError(f"{path}: {max(announced, index + 1)} frames, expected at most {max_frames}")
+            raise VideoError(f"{path}: {counted(max(announced, index + 1), 'frame')}, expected at most {max_frames}")
         shape = shape or frame.shape
         _check_shape(frame, shape, path)
         yield index, time, frame
@@ -285,7 +287,18 @@ def _open(path: Path) -> Iterator[av.container.InputContainer]:
         reason = "truncated: an MP4 without its index" if header[4:8] == b"ftyp" else "not a video"
         raise VideoError(f"{path}: {reason} ({error.strerror})") from error
     except OSError as error:
-        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+        raise VideoError(_explain_unreadable(path, error)) from error
+
+
+def _explain_unreadable(path: Path, error: OSError) -> str:
+    """Say why a file cannot be read, with the name of its folder that is most like one that is not there."""
+    if re.match(r"\w{2,}:/", str(path)):  # a path has one slash of an address left
+        return f"{path}: expected a local file: download it first"
+    near = ""
+    if isinstance(error, FileNotFoundError) and path.parent.is_dir():
+        names = get_close_matches(path.name, sorted(one.name for one in path.parent.iterdir()), n=1, cutoff=0.8)
+        near = f" (did you mean {names[0]}?)" if names else ""
+    return f"{path}: cannot be read ({error.strerror}){near}"
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
@@ -314,7 +327,7 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream, path
                 yield frame
     expected = max(_announced(container, stream), decoded + lost)
     if expected - decoded > max(1, _MAX_LOST * expected):
-        raise VideoError(f"{path}: truncated: {decoded} of {expected} frames decode")
+        raise VideoError(f"{path}: truncated: {decoded} of {counted(expected, 'frame')} decode")
 
 
 def _announced(container: av.container.InputContainer, stream: av.VideoStream) -> int:
