@@ -20,6 +20,7 @@ from tests.support.ray_cluster import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 DAEMONS = ("munged", "slurmctld", "slurmd")
+EPOCHS = 40  # more than workers finish while their driver stops
 NARROW = (
     "--workers 2 --cpus 1 --preset tiny --generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-size 2"
 )
