@@ -96,8 +96,12 @@ def known_name(words: Sequence[str], names: Sequence[str], noun: str, path: str)
     word = with_dashes(words[0])
     if word in spelled:
         return spelled[word]
-    similar = difflib.get_close_matches(word, spelled, n=1)
-    hint = f" (did you mean {spelled[similar[0]]}?)" if similar else f", expected one of {', '.join(names)}"
+    similar = [f"--{word}"] if word in ("help", "version") else difflib.get_close_matches(word, spelled, n=1)
+    hint = (
+        f" (did you mean {spelled.get(similar[0], similar[0])}?)"
+        if similar
+        else f", expected one of {', '.join(names)}"
+    )
     refuse(f"unknown {noun} {words[0]!r}{hint}", path)
 
 
