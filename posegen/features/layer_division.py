@@ -12,6 +12,7 @@ from posegen.features.body_bones import (
     distance_to_bone,
     find_bones,
     foreshortening,
+    place_at_bone,
     step_along_bone,
     trunk_length,
 )
@@ -44,6 +45,10 @@ _ARMPIT, _NEAR_SHOULDER = 4.0, 0.6  # how much steeper an arm ends below, and up
 _OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
 _LEG_REACH = 0.75  # half widths around a leg before another that are its own
 _BEHIND_LEG = 3.0  # half widths that they are farther from the other
+_BESIDE_HAND = 0.1  # lengths of the trunk around an arm, within which a leg's outline may be that of a shadow
+_STEPS = 16  # along a thigh, in which its outline is looked at
+_FEWEST_STEPS = 4  # that say where it goes on
+_BESIDE_LINE = 0.5  # pixels
 _NOBODY = 0.03  # of the matte
 _AS_NEAR = 1.5  # half widths by which a pixel may be farther from a layer than from another for a smooth border
 _SPECK = 0.03  # of a layer's largest piece: smaller ones are others' pixels
@@ -113,7 +118,38 @@ class LayerDivision:
         kept = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in ARMS])
         kept[ys, xs] |= much_farther & (smooth[ys, xs] > 0)
         smooth = np.where(kept, parts, smooth)
-        return _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
+        found = _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
+        for leg in LEGS:
+            found[self._beside_hand(found, leg)] = -1
+        return found
+
+    def _beside_hand(self, parts: np.ndarray, leg: int) -> np.ndarray:
+        """Return pixels (H, W) bool of a leg that are none: shadow, wall or fingers where a hand hangs beside it.
+
+        Above the end of the hand the leg's outline goes on straight, not around them.
+        """
+        own, beside = parts == leg, np.zeros(parts.shape, bool)
+        bone, other = (SOFT_BONES.index(LIMB_CHAINS[one][0]) for one in (leg, OTHER_SIDE[leg]))
+        reach = 2 * max(round(_BESIDE_HAND * self.trunk), 1) + 1
+        near = own & (cv2.dilate(np.isin(parts, ARMS).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0)
+        if not near.any() or not self.bones.seen[bone]:
+            return beside
+        pixels = np.nonzero(own)
+        along, across, normal = place_at_bone(self.bones, bone, np.array(pixels))
+        outer = across * np.sign(normal @ (self.bones.origins[bone] - self.bones.origins[other]))
+        start, end = along[near[pixels]].min(), along[near[pixels]].max()
+        seen = (along > end) & (along < 1)
+        steps = (along * _STEPS).astype(int)
+        places = np.unique(steps[seen])[1:]  # of the first a part may be behind the hand
+        if len(places) < _FEWEST_STEPS:
+            return beside
+        ends = np.array([outer[seen & (steps == step)].max() for step in places])
+        first, second = np.triu_indices(len(places), 1)
+        # The median of the slopes between any two (Theil and Sen); and no leg is narrower further up.
+        slope = min(float(np.median((ends[second] - ends[first]) / (places[second] - places[first]))), 0.0)
+        line = float(np.median(ends - slope * places)) + slope * (along * _STEPS - 0.5)
+        beside[pixels] = (along >= start) & (along <= end) & (outer > line + _BESIDE_LINE)
+        return beside
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         """Measure the distance of pixels (N,) from each layer, in half widths: (7, N)."""

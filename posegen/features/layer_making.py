@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from posegen.features.body_bones import SOFT_BONES
+from posegen.features.body_bones import SOFT_BONES, place_at_bone
 from posegen.features.body_layers import (
     ARMS,
     CLOTH,
@@ -181,12 +181,8 @@ def _whole_bone(division: LayerDivision, index: int, name: str) -> np.ndarray:
     """Return the pixels (H, W) bool of a leg around one of its bones, also behind others, between its outlines."""
     bone = SOFT_BONES.index(name)
     origin, vector = division.bones.origins[bone], division.bones.along[bone]
-    length = max(float(np.hypot(*vector)), 1e-6)
-    normal = np.array([vector[1], -vector[0]]) / length
     height, width = division.parts.shape
-    ys, xs = np.mgrid[:height, :width]
-    along = ((xs - origin[0]) * vector[0] + (ys - origin[1]) * vector[1]) / length**2
-    across = (xs - origin[0]) * normal[0] + (ys - origin[1]) * normal[1]
+    along, across, normal = place_at_bone(division.bones, bone, np.mgrid[:height, :width])
     first = 0.0 if name.endswith("calf") else 0.5 if division.has_skirt else _ABOVE_HIP
     inside = (along >= first) & (along <= 1)
     own = inside & (division.parts == index)

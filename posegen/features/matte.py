@@ -20,6 +20,11 @@ _DISTINCT = (30.0, 70.0)  # levels between inside and outside: told apart by no 
 _SPREADS = 3.0  # that difference must be so many times how much both vary by themselves
 _UNLIKE = (0.2, 0.5)  # shares of it between outside and a pixel: it is outside, and it may be inside
 
+_UNEXPLAINED = 0.25  # of it, beside the line between both: no mixture of the two
+_TIP = 2.0  # bands from nobody within which the tip of a gap is looked for
+_GAP = 2.0  # bands: wider gaps are known to masks
+_MIXED = (0.05, 0.9)  # shares of the person's colour in a pixel: nobody, and the person alone
+
 
 def soft_matte(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return the opacity (H, W) float32 in [0, 1] of a person of whom the mask (H, W) uint8 is roughly known.
@@ -76,7 +81,7 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
     """
     band, rim = (max(round(image.shape[0] * share), least) for share, least in ((_BAND, 2), (_RIM, 1)))
     rgb, filled = (cv2.GaussianBlur(one, (0, 0), 0.5).astype(np.float32) for one in (image, background))
-    near_nobody = cv2.dilate((labels == 0).astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
+    near_nobody = _dilate(labels == 0, rim)
     doubtful = near_nobody | (matte < _SOMEBODY)
     found = matte.copy()
     for _ in range(_ROUNDS):
@@ -101,7 +106,51 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
     # A light along the outline of a sleeve has the colour of a bright wall, too.
     closed = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((2 * rim + 1,) * 2, np.uint8))
     at_outline = (_distance_to(matte < _NOBODY) <= _OUTLINE * rim) & (labels > 0)
-    return np.where(at_outline, np.minimum(matte, closed), found)
+    return _unmix_border(image, np.where(at_outline, np.minimum(matte, closed), found), labels, background)
+
+
+def _unmix_border(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Return a matte (H, W) float32 that is no more than pixels beside nobody show of the person.
+
+    There a pixel is a mixture of both sides' colours, and masks are a pixel too wide; a gap between legs is one up to
+    its tip. Colours that no mixture explains, and sides that are alike or vary, change nothing.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        matte: (H, W) float32 in [0, 1].
+        labels: (H, W) uint8 of `PersonClass`.
+        background: (H, W, 3) uint8 without the person.
+    """
+    band = max(round(image.shape[0] * _BAND), 2)
+    reach = round(_TIP * band)
+    outside, inside = matte < _NOBODY, _core((matte > _SOMEBODY) & (labels > 0), reach)
+    if not outside.any() or not inside.any():
+        return matte
+    near = (_distance_to(outside) <= reach) & (_distance_to(inside) <= reach + _REACH[1] * band)
+    rows, columns = np.nonzero(near & ~outside)
+    rgb, filled = image.astype(np.float32), background.astype(np.float32)
+    (own, own_spread), (behind, spread) = (
+        _colors_near(one, known, band / 2, rows, columns)
+        for one, known in ((rgb, inside), (filled, np.ones_like(outside)))
+    )
+    across, offset = own - behind, rgb[rows, columns] - behind
+    contrast = np.linalg.norm(across, axis=1)
+    share = (offset * across).sum(axis=1) / np.maximum(contrast, 1) ** 2
+    beside = np.linalg.norm(offset - share[:, None] * across, axis=1) / np.maximum(contrast, 1)
+    kinds = labels.ravel()[nearest_known(labels > 0)]  # fingers before trousers look like trousers before a wall
+    same = (kinds == kinds.ravel()[nearest_known(inside)])[rows, columns]
+    trust = _ramp(contrast, *_DISTINCT) * (contrast > _SPREADS * (own_spread + spread))
+    trust = trust * (same & (beside < _UNEXPLAINED))
+    most = np.ones_like(matte)
+    most[rows, columns] = 1 - trust * (1 - _ramp(share, *_MIXED))
+    mixed = most < _MIXED[1]
+    # Legs stand beside each other: what has cloth on both sides is a gap, and what has not, as a sock, is none.
+    solid = (~mixed & (matte > 0.5)).astype(np.uint8)
+    between = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((1, 2 * round(_GAP * band / 2) - 1), np.uint8)) > 0
+    edge = outside | (mixed & between)
+    _, pieces = cv2.connectedComponents(edge.astype(np.uint8))
+    edge = (edge & np.isin(pieces, np.unique(pieces[outside]))) | _dilate(outside, 1)
+    return np.where(edge, np.minimum(matte, most), matte)
 
 
 def settle_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -140,6 +189,11 @@ def _mean_near(rgb: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
     weight = cv2.blur(known.astype(np.float32), (size, size))[..., None]
     mean = cv2.blur((rgb * known[..., None]).astype(np.float32), (size, size)) / np.maximum(weight, 1e-6)
     return mean.reshape(-1, 3)[nearest_known(known)]
+
+
+def _dilate(region: np.ndarray, pixels: int) -> np.ndarray:
+    """Return a region (H, W) bool grown by some pixels."""
+    return cv2.dilate(region.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
 
 
 def _distance_to(region: np.ndarray) -> np.ndarray:

@@ -138,6 +138,28 @@ def test_a_thigh_behind_a_hand_ends_where_it_does_below():
     assert opacity[106, 76:80].all()  # it goes on behind the hand
 
 
+def test_wall_between_a_hand_and_a_thigh_is_no_hip():
+    """A mask closes the gap between both, and the parser takes it for trousers."""
+    place = {"right_elbow": (41.0, 66.0), "right_wrist": (38.0, 98.0)}
+    pose, person = make_pose(place), draw_person()
+    labels = person.labels.copy()
+    labels[:, :42] = 0
+    cv2.line(labels, (41, 66), (38, 98), int(PersonClass.UPPER), 7)
+    cv2.circle(labels, (38, 103), 5, int(PersonClass.SKIN), -1)
+    gap = np.zeros_like(labels, bool)
+    gap[90:108, 38:52] = labels[90:108, 38:52] == 0
+    labels[gap] = PersonClass.LOWER
+    image = np.full((*labels.shape, 3), ROOM, np.uint8)
+    for kind, color in COLORS.items():
+        image[(labels == kind) & ~gap] = color
+    parts = LayerDivision(image, pose, labels, (labels > 0).astype(np.float32)).parts
+    leg = parts == LAYERS.index("right_leg")
+    lefts = [int(np.flatnonzero(leg[row]).min()) for row in range(96, 122)]
+    below = np.polyfit(np.arange(112, 122), lefts[16:], 1)
+    assert (np.array(lefts[:12]) >= np.polyval(below, np.arange(96, 108)) - 2).all()
+    assert (parts[gap] == -1).mean() > 0.5
+
+
 def test_a_hand_before_trousers_shows_none_of_them():
     """What the hand hides of itself would have their colour, and a new one more so."""
     person = draw_person()
