@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -79,7 +81,31 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
     Returns:
         (H, W) float32, nowhere more than the matte.
     """
-    band, rim = (max(round(image.shape[0] * share), least) for share, least in ((_BAND, 2), (_RIM, 1)))
+    band = max(round(image.shape[0] * _BAND), 2)
+    window = _window(matte, round(_REACH[0] * band))
+    seen = _Seen(image[window], labels[window], background[window], band)
+    cleared = matte.copy()
+    cleared[window] = _unmix_border(_clear_gaps(matte[window], seen), seen)
+    return cleared
+
+
+class _Seen(NamedTuple):
+    """What is around a person whose matte is cleared."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    labels: np.ndarray
+    """(H, W) uint8 of `PersonClass`."""
+    background: np.ndarray
+    """(H, W, 3) uint8 without the person."""
+    band: int
+    """Width of a border in pixels."""
+
+
+def _clear_gaps(matte: np.ndarray, seen: _Seen) -> np.ndarray:
+    """Return a matte (H, W) float32 without what looks like the background around it."""
+    image, labels, background, band = seen
+    rim = max(round(band * _RIM / _BAND), 1)
     rgb, filled = (cv2.GaussianBlur(one, (0, 0), 0.5).astype(np.float32) for one in (image, background))
     near_nobody = _dilate(labels == 0, rim)
     doubtful = near_nobody | (matte < _SOMEBODY)
@@ -106,22 +132,16 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
     # A light along the outline of a sleeve has the colour of a bright wall, too.
     closed = cv2.morphologyEx(found, cv2.MORPH_CLOSE, np.ones((2 * rim + 1,) * 2, np.uint8))
     at_outline = (_distance_to(matte < _NOBODY) <= _OUTLINE * rim) & (labels > 0)
-    return _unmix_border(image, np.where(at_outline, np.minimum(matte, closed), found), labels, background)
+    return np.where(at_outline, np.minimum(matte, closed), found)
 
 
-def _unmix_border(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, background: np.ndarray) -> np.ndarray:
+def _unmix_border(matte: np.ndarray, seen: _Seen) -> np.ndarray:
     """Return a matte (H, W) float32 that is no more than pixels beside nobody show of the person.
 
     There a pixel is a mixture of both sides' colours, and masks are a pixel too wide; a gap between legs is one up to
     its tip. Colours that no mixture explains, and sides that are alike or vary, change nothing.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        matte: (H, W) float32 in [0, 1].
-        labels: (H, W) uint8 of `PersonClass`.
-        background: (H, W, 3) uint8 without the person.
     """
-    band = max(round(image.shape[0] * _BAND), 2)
+    image, labels, background, band = seen
     reach = round(_TIP * band)
     outside, inside = matte < _NOBODY, _core((matte > _SOMEBODY) & (labels > 0), reach)
     if not outside.any() or not inside.any():
@@ -167,11 +187,7 @@ def settle_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray) -> np
         (H, W) float32.
     """
     band = max(round(image.shape[0] * _BAND), 2)
-    left, top, width, height = cv2.boundingRect((matte >= _NOBODY).astype(np.uint8))
-    window = (
-        slice(max(top - 2 * band, 0), top + height + 2 * band),
-        slice(max(left - 2 * band, 0), left + width + 2 * band),
-    )
+    window = _window(matte, 2 * band)
     outside, inside = matte[window] < _NOBODY, matte[window] > _SOMEBODY
     if not outside.any() or not inside.any():
         return matte
@@ -182,6 +198,12 @@ def settle_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray) -> np
     settled = matte.copy()
     settled[window][rows, columns] += alike * (ends - settled[window][rows, columns])
     return settled
+
+
+def _window(matte: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a matte (H, W) that hold the person and pixels around them."""
+    left, top, width, height = cv2.boundingRect((matte >= _NOBODY).astype(np.uint8))
+    return slice(max(top - margin, 0), top + height + margin), slice(max(left - margin, 0), left + width + margin)
 
 
 def _mean_near(rgb: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
