@@ -111,18 +111,38 @@ def test_legs_that_touch_are_divided_in_the_middle():
     assert (parts[102:150, 67:75] == LAYERS.index("left_leg")).all()
 
 
-def test_cloth_at_the_armpit_stays_with_the_trunk():
-    """Of the arm it would swing out as a wing when that is raised."""
+def test_cloth_at_the_armpit_folds_away():
+    """Of the arm it would swing out as a wing when that is raised, and of the trunk hang down as a flap."""
     person, pose = draw_person(), make_pose({"left_elbow": (98, 52), "left_wrist": (118, 62)})
     labels = person.labels.copy()
     labels[:, 80:] = PersonClass.BACKGROUND
     for near, far in (((77, 44), (98, 52)), ((98, 52), (118, 62))):
         cv2.line(labels, near, far, int(PersonClass.UPPER), 10)
     cv2.fillConvexPoly(labels, np.array([(76, 46), (94, 54), (76, 76)], np.int32), int(PersonClass.UPPER))
-    parts = LayerDivision(person.image, pose, labels, (labels > 0).astype(np.float32)).parts
-    assert (parts[58:60, 83:85] == LAYERS.index("torso")).all()
-    assert (parts[[47, 48, 49], [82, 83, 84]] == LAYERS.index("torso")).all()  # nearer to the arm, yet below its side
+    matte = (labels > 0).astype(np.float32)
+    parts = LayerDivision(person.image, pose, labels, matte).parts
+    assert (parts[58:60, 83:85] == -1).all()
+    assert (parts[[47, 48, 49], [82, 83, 84]] != LAYERS.index("left_arm")).all()  # nearer to it, yet below its side
     assert (parts[50:53, 92:98] == LAYERS.index("left_arm")).all()
+    assert (parts[50:88, 70:79] == LAYERS.index("torso")).all()
+    image = np.full((*labels.shape, 3), ROOM, np.uint8)
+    for kind, color in COLORS.items():
+        image[labels == kind] = color
+    raised = make_pose({"left_elbow": (90, 26), "left_wrist": (94, 6)})
+    frame = LayeredPerson.take_apart(image, pose, labels, matte, person.background).frame(raised)
+    assert np.abs(frame[56:84, 85:].astype(int) - ROOM).max() <= 2
+
+
+def test_a_collar_stays_with_the_trunk():
+    """With the head it would stick out when that bends, and with an arm when that moves."""
+    person = draw_person()
+    labels = person.labels.copy()
+    for x, towards in ((57, -1), (71, 1)):
+        corners = [(x, 36), (x, 46), (x + 6 * towards, 43)]
+        cv2.fillConvexPoly(labels, np.array(corners, np.int32), int(PersonClass.UPPER))
+    collar = (labels == PersonClass.UPPER) & (person.labels != PersonClass.UPPER)
+    parts = LayerDivision(person.image, person.pose, labels, (labels > 0).astype(np.float32)).parts
+    assert collar.sum() > 10 and (parts[collar] == LAYERS.index("torso")).mean() > 0.9
 
 
 def test_a_thigh_behind_a_hand_ends_where_it_does_below():
