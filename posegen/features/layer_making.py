@@ -147,8 +147,8 @@ def _beyond_hips(division: LayerDivision, margin: float) -> np.ndarray:
 
 
 def _hidden(division: LayerDivision, index: int) -> np.ndarray:
-    """Return the extension of a layer behind others: the trunk behind arms and hair, legs behind legs, arms and a
-    skirt."""
+    """Return the extension of a layer behind others: the trunk behind arms and hair, legs behind legs, arms, a hem and
+    a skirt."""
     hidden = np.zeros(division.parts.shape, bool)
     if index == BodyLayer.TORSO:
         trunk = cv2.fillConvexPoly(hidden.astype(np.uint8), _trunk_with_hips(division), 1) > 0
@@ -158,7 +158,7 @@ def _hidden(division: LayerDivision, index: int) -> np.ndarray:
             if division.bones.seen[SOFT_BONES.index(name)]:
                 hidden |= _whole_bone(division, index, name)
         behind_leg = [] if index == division.front_leg else [OTHER_SIDE[index]]
-        others = [*ARMS, *behind_leg, BodyLayer.SKIRT]
+        others = [BodyLayer.TORSO, *ARMS, *behind_leg, BodyLayer.SKIRT]
         return _connected(hidden & np.isin(division.parts, others), division.parts == index)
     return hidden
 

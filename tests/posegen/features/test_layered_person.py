@@ -241,6 +241,20 @@ def test_skin_beside_a_bare_arm_is_not_the_trunks():
     assert shown[:, 82:84].any() and (torso.classes[shown[torso.box]] == PersonClass.UPPER).all()
 
 
+def test_legs_go_on_behind_the_hem_of_a_trunk():
+    """No wall is seen between both when a thigh is raised."""
+    person = draw_person()
+    labels = person.labels.copy()
+    cv2.fillConvexPoly(labels, np.array([(47, 90), (81, 90), (64, 108)], np.int32), int(PersonClass.UPPER))
+    taken = LayeredPerson.take_apart(
+        person.image, person.pose, labels, (labels > 0).astype(np.float32), person.background
+    )
+    parts = LayerDivision(person.image, person.pose, labels, (labels > 0).astype(np.float32)).parts
+    for leg, columns in (("right_leg", slice(54, 61)), ("left_leg", slice(68, 75))):
+        assert (parts[92:96, columns] == LAYERS.index("torso")).any()
+        assert (taken.layers[LAYERS.index(leg)].opacity[92:96, columns] > 127).all()
+
+
 def test_a_leg_before_the_other_one_is_no_wider_for_it():
     person = draw_person()
     labels, image = person.labels.copy(), person.image.copy()
