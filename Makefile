@@ -80,11 +80,12 @@ chaos: $(STAMP)
 	POSEGEN_KILLS=20 $(BIN)/pytest -o faulthandler_timeout=0 --timeout 3600 tests/orchestration/training/test_chaos.py
 
 # `ray up` for real: the file for machines of one's own, on machines made of namespaces, one of which dies in the middle of
-# a training. Prints what happens. Needs Linux, root, sshd and rsync.
+# a training. Then Slurm for real, with a job that is stopped and queued again. Prints what happens. Needs Linux, root, sshd,
+# rsync and slurmctld.
 cluster-test: $(STAMP)
-	-test "$$(id -u)" != 0 || which sshd ssh rsync ip git >/dev/null || (apt-get update -qq && \
-		apt-get install -y -qq --no-install-recommends git iproute2 openssh-client openssh-server rsync)
-	$(BIN)/pytest -o faulthandler_timeout=0 tests/orchestration/cluster/test_ray_up.py
+	-test "$$(id -u)" != 0 || which sshd ssh rsync ip git slurmctld >/dev/null || (apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends git iproute2 munge openssh-client openssh-server rsync slurm-wlm)
+	$(BIN)/pytest -o faulthandler_timeout=0 tests/orchestration/cluster/test_ray_up.py tests/orchestration/cluster/test_slurm.py
 
 # Reads two thousand spoiled files of each kind, others each time.
 fuzz: $(STAMP)

@@ -19,7 +19,7 @@ import numpy as np
 
 from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, counted
 from posegen.inference.color_sheet import ColorSheet, ColorSheetSettings, draw_color_sheet
 from posegen.inference.option_use import PHOTO, RUN, is_used
 from posegen.inference.people import load_person, open_clips
@@ -141,14 +141,14 @@ class Video:
         """The video itself, in notebooks; of a long one the first frame."""
         if len(self) > _INLINE_FRAMES:
             return _picture_tag(
-                self.still(), f"{len(self)} frames at {self.fps:g} frames per second: save() writes them"
+                self.still(), f"{counted(len(self), 'frame')} at {self.fps:g} frames per second: save() writes them"
             )
         with tempfile.TemporaryDirectory() as folder:
             data = base64.b64encode(self.save(Path(folder) / "video.mp4").read_bytes()).decode()
         return f'<video controls loop src="data:video/mp4;base64,{data}"></video>'
 
     def __repr__(self) -> str:
-        return f"Video({len(self)} frames at {self.fps:g} frames per second)"
+        return f"Video({counted(len(self), 'frame')} at {self.fps:g} frames per second)"
 
 
 class PhotoRenderer:
@@ -170,7 +170,7 @@ class PhotoRenderer:
         """
         asked = _Asked(options, PHOTO)
         moves, colors, view = asked.read(MotionSettings), asked.read(ColorSettings), asked.read(PhotoSettings)
-        asked.require_all_known(unused=("exact_color",))
+        asked.require_all_known()
         _require_motion(moves, view.poses)
         planned = plan_photo_videos(Path(photo), moves, colors, view)
         [video] = planned.videos
@@ -345,14 +345,14 @@ class _Asked:
         """Leave an option out."""
         self._options.pop(name, None)
 
-    def require_all_known(self, unused: Sequence[str] = ()) -> None:
-        """Raise ConfigError for an option that nothing has read, or of which what it is for makes no use."""
-        wrong = [name for name in self._options if name not in self._known or name in unused]
+    def require_all_known(self) -> None:
+        """Raise ConfigError for an option that nothing has read."""
+        wrong = [name for name in self._options if name not in self._known]
         if wrong:
-            known = sorted(self._known - set(unused))
+            known = sorted(self._known)
             similar = difflib.get_close_matches(wrong[0], known, n=1, cutoff=0.75)
-            hint = f"did you mean {similar[0]!r}?" if similar else f"expected one of {', '.join(known)}"
-            raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}: {hint}")
+            hint = f" (did you mean {similar[0]}?)" if similar else f", expected one of {', '.join(known)}"
+            raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}{hint}")
 
 
 def _plain(name: str, value: object) -> object:

@@ -123,6 +123,22 @@ def in_one_line(error: BaseException) -> str:
     return hide_credentials(" ".join(str(error).split()) or type(error).__name__)
 
 
+_PLURALS = {"person": "people", "entry": "entries", "class": "classes"}
+
+
+def counted(number: float, noun: str) -> str:
+    """Return a number of things in words, such as ``1 clip`` or ``1,203 held-out motions``.
+
+    Args:
+        number: How many.
+        noun: One of them.
+    """
+    words, _, last = noun.rpartition(" ")
+    plural = _PLURALS.get(last, f"{last}s")
+    shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{shown} {noun}" if number == 1 else f"{shown} {words}{' ' * bool(words)}{plural}"
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return the known word that is most like an unknown one, as `` (did you mean wave?)``; empty where none is like
     it."""

@@ -370,3 +370,39 @@ def test_every_config_field_has_its_sentence():
                         if is_field and not isinstance(after, ast.Expr):
                             bare.append(f"{path.name}: {node.name}.{ast.unparse(field.target)}")
     assert not bare
+
+
+COUNTED = re.compile(
+    r" (?:(?:more|new|held-out|test|labelled) )?"
+    r"(clip|frame|video|picture|motion|pair|file|action|run|trial|photo|window)s\b(?!/| (?:a|per) second| are more)"
+)
+COUNTING_ROOMS = (
+    "orchestration/cli",
+    "orchestration/data",
+    "orchestration/evaluation",
+    "posegen/inference",
+    "posegen/io",
+)
+
+
+def test_counts_are_in_words_of_their_number():
+    """No message speaks of "1 clips": what counts things says `counted(number, "clip")`."""
+    wrong = []
+    for path in [file for room in COUNTING_ROOMS for file in sorted((ROOT / room).rglob("*.py"))]:
+        for text in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(text, ast.JoinedStr):
+                continue
+            for value, after in pairwise(text.values):
+                is_noun = isinstance(after, ast.Constant) and COUNTED.match(str(after.value))
+                if is_noun and isinstance(value, ast.FormattedValue) and _may_be_one(value):
+                    wrong.append(
+                        f"{path.relative_to(ROOT)}:{value.lineno} {ast.unparse(value.value)}{str(after.value)[:20]}"
+                    )
+    assert not wrong
+
+
+def _may_be_one(value: ast.FormattedValue) -> bool:
+    """A number that is not known beforehand, of which there may be one."""
+    spec = ast.unparse(value.format_spec) if value.format_spec else ""
+    is_known = isinstance(value.value, ast.Name) and value.value.id.isupper()
+    return not is_known and "g" not in spec and "f" not in spec

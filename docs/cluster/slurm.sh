@@ -8,6 +8,7 @@
 #SBATCH --time=24:00:00
 #SBATCH --signal=B:TERM@120
 #SBATCH --requeue
+#SBATCH --open-mode=append
 set -euo pipefail
 source "${POSEGEN_VENV:-.venv}/bin/activate" # on a file system that all machines share
 
@@ -18,22 +19,43 @@ export RAY_AUTH_TOKEN_PATH="$PWD/.ray-token-$SLURM_JOB_ID"
 python -c 'import secrets; print(secrets.token_hex(32))' > "$RAY_AUTH_TOKEN_PATH"
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | awk '{print $1}')
+address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname -I | awk '{print $1}')
 port=$((20000 + SLURM_JOB_ID % 20000)) # several jobs may share a machine
-cleanup() { rm -f "$RAY_AUTH_TOKEN_PATH"; kill 0; }
-trap cleanup EXIT
-# Slurm sends SIGTERM two minutes before the end: posegen saves, the job is queued again and goes on.
-trap 'kill -TERM "$command" 2>/dev/null; wait "$command"; scontrol requeue "$SLURM_JOB_ID"' TERM
-
-srun --nodes=1 --ntasks=1 -w "$head" \
-  ray start --head --node-ip-address="$address" --port="$port" --dashboard-host=127.0.0.1 --block &
-sleep 15
-if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
-  srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks=$((SLURM_JOB_NUM_NODES - 1)) --exclude="$head" \
-    ray start --address="$address:$port" --block &
-  sleep 15
-fi
 export RAY_ADDRESS="$address:$port"
+
+start() { # how many machines, which, and with what `ray start` begins there
+  env -u RAY_ADDRESS srun --overlap --nodes="$1" --ntasks="$1" "$2" ray start "${@:3}" --num-cpus="$SLURM_CPUS_PER_TASK" --block &
+}
+finish() {
+  status=$?
+  trap - EXIT TERM
+  rm -f "$RAY_AUTH_TOKEN_PATH"
+  for ray in $workers $leader; do
+    { kill "$ray" && wait "$ray"; } 2>/dev/null || true
+  done
+  exit "$status"
+}
+requeue() {
+  kill -TERM "$command"
+  wait "$command" || true # it saves
+  scontrol requeue "$SLURM_JOB_ID"
+}
+leader="" workers="" command=""
+trap finish EXIT
+# Slurm sends SIGTERM two minutes before the end. The job is queued again, and a command with a --name goes on.
+trap requeue TERM
+
+start 1 --nodelist="$head" --head --node-ip-address="$address" --port="$port" \
+  --dashboard-host=127.0.0.1 --dashboard-port=$((port + 20000))
+leader=$!
+until python -c 'import ray; ray.init()' >/dev/null 2>&1; do
+  kill -0 "$leader" # or it has failed
+  sleep 1
+done
+if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
+  start $((SLURM_JOB_NUM_NODES - 1)) --exclude="$head" --address="$RAY_ADDRESS"
+  workers=$!
+fi
 posegen "$@" &
 command=$!
 wait "$command"

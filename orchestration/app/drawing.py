@@ -25,7 +25,7 @@ from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError, PosegenError, in_one_line
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.color_sheet import KEEP, ColorSheetSettings, draw_color_sheet
-from posegen.inference.photo_report import ActionFit, assess_photo
+from posegen.inference.photo_report import ActionFit, assess_photo, hidden_hands
 from posegen.inference.requested_colors import ColorPath, RequestedColors
 from posegen.io.images import encode_png
 from posegen.io.video_reader import read_image
@@ -73,10 +73,10 @@ def judge_actions(designer: Designer, scene: ResolvedScene) -> Steps:
     """Judge which actions suit the photo: by name ``good``, ``fair`` or ``poor``, and why."""
     shown = designer.dress(scene).prepared.shown
     yield
-    size = scene.view.height_and_width
+    size, hidden = scene.view.height_and_width, hidden_hands(shown.photo.pose, shown.photo.labels)
     fits: dict[str, ActionFit] = {}
     for name, motion in _action_motions().items():  # a step each
-        fits |= assess_photo(shown.seen, size, {name: motion}, []).actions
+        fits |= assess_photo(shown.seen, size, {name: motion}, [], hidden).actions
         yield
     return {
         name: {"suits": fit.suitability, "why": say_kindly(fit.reason) if fit.reason else ""}

@@ -117,7 +117,7 @@ class _Server(uvicorn.Server):
 
 def _announce(address: str, settings: AppSettings, on_ready: Callable[[str], object]) -> None:
     on_ready(address)
-    if not settings.no_browser:
+    if settings.browser:
         with suppress(webbrowser.Error):
             webbrowser.open(address)
 

@@ -22,8 +22,8 @@ class AppSettings:
     Photos are then sent there."""
     token_file: Path | None = None
     """File with the server's token."""
-    no_browser: bool = False
-    """Print the address, and open no browser."""
+    browser: bool = True
+    """Open the page in the browser; without it, the address is printed alone."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= LAST_PORT:

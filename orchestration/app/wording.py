@@ -26,6 +26,10 @@ _KINDER: tuple[tuple[str, str], ...] = (
         r"the person is about (\d+) pixels tall.*",
         r"The person is small in this picture (about \1 pixels tall). A closer photo gives clearer faces and hands.",
     ),
+    (
+        r"the person is enlarged ([\d.]+) times.*",
+        r"The person is drawn \1 times as large as in your picture, which is blurred. A larger picture looks sharper.",
+    ),
     (r"1 more of comparable size.*", "There is one more person. Choose who is meant below the picture."),
     (r"(\d+) more of comparable size.*", r"There are \1 more people. Choose who is meant below the picture."),
     (

@@ -9,7 +9,7 @@ from orchestration.cli.console import console
 from orchestration.cli.parsing import Group, Positional, Section
 from orchestration.cli.progress import CountProgress
 from orchestration.generation.behavior import InterpolationSettings, LengthSettings
-from posegen.errors import UsageError
+from posegen.errors import UsageError, counted
 from posegen.evaluation.behavior import BehaviorProtocol
 
 _commands = Section("Commands")
@@ -46,7 +46,7 @@ def _sample(
     from orchestration.generation.behavior import sample_behavior
 
     made = sample_behavior(run, out, observed, samples=samples, seed=seed, settings=settings)
-    _print_made(f"{len(made)} futures of {len(made[0])} frames", out)
+    _print_made(f"{counted(len(made), 'future')} of {counted(len(made[0]), 'frame')}", out)
 
 
 @_commands.command("interpolate")
@@ -67,7 +67,7 @@ def _interpolate(run: Positional[str], out: Positional[Path], settings: Interpol
     from orchestration.generation.behavior import interpolate_behavior
 
     made = interpolate_behavior(run, out, settings)
-    _print_made(f"{len(made)} motions of {len(made[0])} frames", out)
+    _print_made(f"{counted(len(made), 'motion')} of {counted(len(made[0]), 'frame')}", out)
 
 
 @_commands.command("reconstruct")
@@ -97,7 +97,7 @@ def _reconstruct(
     for one in made:
         errors = f"mean joint error {100 * one.error:.1f} cm (standing still: {100 * one.still:.1f} cm)"
         console.print(f"{one.name}: {errors}", markup=False)
-    _print_made(f"{len(made)} motions", out)
+    _print_made(f"{counted(len(made), 'motion')}", out)
 
 
 @_commands.command("evaluate")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from orchestration.cli.console import console, errors
 from orchestration.cli.parsing import Group, Positional, Section
-from posegen.errors import UsageError, hide_credentials
+from posegen.errors import UsageError, counted, hide_credentials
 
 _FOUND = 1  # exit code where `cluster check` found something
 _files = Section("Commands")
@@ -21,11 +21,13 @@ def _check_file(file: Positional[Path]) -> None:
 
     It is searched for missing tokens, open ports and security groups, unnamed storage, secrets and unpinned versions.
     Each finding names its cure. No cloud is contacted; the rest of the file is validated by `ray up`. A RayCluster or
-    RayJob of KubeRay is searched for the same, and for fields that its API does not have. Ends with code 0
-    when nothing is found, 1 when something is, and 2 when the file cannot be read.
+    RayJob of KubeRay is searched for the same, and for fields that its API does not have; a Dockerfile, a compose file
+    and a shell script, such as a Slurm job's, for secrets, open ports and unpinned versions; an IAM policy for rights
+    that nothing uses. Ends with code 0 when nothing is found, 1 when something is, and 2 when the file cannot be read.
 
     Args:
-        file: Such as cluster.yaml. Folders in it are looked up from the working directory, as `ray up` does.
+        file: Such as cluster.yaml or docs/cluster/rayjob.yaml. Folders in it are looked up from the working directory,
+            as `ray up` does.
 
     Examples:
         posegen cluster check cluster.yaml
@@ -92,7 +94,9 @@ def _run_job(command: tuple[str, ...], attach: str, gpus: float, address: str) -
         tree = jobs.working_tree(Path.cwd())
         attach = jobs.name_job(command)
         client = jobs.connect_to_cluster(address)
-        console.print(f"{len(tree.files)} files of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}")
+        console.print(
+            f"{counted(len(tree.files), 'file')} of {tree.num_bytes / 2**20:.1f} MiB go along with the job {attach}"
+        )
         jobs.send(client, attach, tree, command, gpus)
     else:
         client = jobs.connect_to_cluster(address)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from orchestration.cli.parsing import Group, options_of
+from orchestration.cli.parsing import Group
 
 Shell = Literal["bash", "zsh", "fish"]
 
@@ -68,6 +68,6 @@ def _words(group: Group, path: str) -> Iterator[tuple[str, str]]:
         if isinstance(command, Group):
             yield from _words(command, f"{path} {name}")
         else:
-            options = {option for function in command.functions.values() for option in options_of(function)}
+            options = {option for kind in command.vocabulary["kinds"].values() for option in kind["options"]}
             presets = {command.option} if len(command.functions) > 1 else set()
-            yield f"{path} {name}", " ".join([*sorted(options | presets), "--help"])
+            yield f"{path} {name}", " ".join([*sorted((options | presets) - {"--help"}), "--help"])

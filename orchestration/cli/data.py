@@ -17,6 +17,7 @@ from orchestration.data.prepare import PrepareSettings
 from orchestration.data.studio import StudioSettings
 from orchestration.data.vunet_clips import TITLES, IndexSettings
 from posegen.datasets.published.vunet_index import DatasetName
+from posegen.errors import counted
 
 DATA_COMMANDS = Section("Prepare data")
 """The commands of this file."""
@@ -45,7 +46,7 @@ def _studio(out: Positional[Path], settings: StudioSettings, reading: ReadSettin
 
     with CountProgress(console, "rendering") as progress:
         count = render_studio(out, settings, reading, progress.update)
-    console.print(f"{count} videos in {out}", markup=False)
+    console.print(f"{counted(count, 'video')} in {out}", markup=False)
     console.print(f"next: posegen prepare {out} DATASET --pose truth --edges truth --mask truth", markup=False)
 
 

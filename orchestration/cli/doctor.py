@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from posegen.errors import PosegenError, in_one_line
+from posegen.errors import PosegenError, counted, in_one_line
 
 State = Literal["ok", "note", "bad"]
 
@@ -67,13 +67,15 @@ def _device() -> Iterator[MachineCheck]:
     cores = len(os.sched_getaffinity(0))
     if not torch.cuda.is_available():
         built = torch.version.cuda
-        found = f"none, {cores} CPUs" + (f"; PyTorch is built for CUDA {built}" if built else "; PyTorch's CPU build")
+        found = f"none, {counted(cores, 'CPU')}" + (
+            f"; PyTorch is built for CUDA {built}" if built else "; PyTorch's CPU build"
+        )
         advice = "check the driver with nvidia-smi" if built and shutil.which("nvidia-smi") else ""
-        yield MachineCheck("GPU", "note", found, advice or "photos need none; train with --preset small or medium")
+        yield MachineCheck("GPU", "note", found, advice or "nothing for photos; train with --preset small or medium")
         return
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
-        yield MachineCheck("GPU", "ok", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, {cores} CPUs")
+        yield MachineCheck("GPU", "ok", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, {counted(cores, 'CPU')}")
 
 
 def _memory() -> Iterator[MachineCheck]:
@@ -108,7 +110,7 @@ def _weights() -> Iterator[MachineCheck]:
 
     missing = [name for name in _NEEDED if not is_cached(name)]
     found = f"{', '.join(missing)} not downloaded yet" if missing else f"{', '.join(_NEEDED)} in {cache_folder()}"
-    advice = "nothing: the first use downloads them; before working offline: posegen weights fetch" if missing else ""
+    advice = "posegen weights fetch, before working offline; otherwise the first use downloads them" if missing else ""
     yield MachineCheck("weights", "note" if missing else "ok", found, advice)
 
 

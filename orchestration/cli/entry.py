@@ -1,7 +1,7 @@
-"""The program ``posegen``: help screens that were printed before come from a cache, anything else from `main`.
+"""The program ``posegen``: help screens and misspelt words are answered from a cache, anything else by `main`.
 
-Help is made of the settings of all stages, which need PyTorch, whose import takes seconds. The screens change with the
-files of the packages alone, so each is made once.
+Help is made of the settings of all stages, which need PyTorch, whose import takes seconds. The screens, and the words
+that commands know, change with the files of the packages alone, so each is made once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import shutil
 import sys
@@ -16,10 +17,11 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from orchestration.cli.vocabulary import HELP, USAGE_ERROR, check_words, own_words
 from orchestration.errors import is_read_no_further
+from posegen.errors import UsageError, in_one_line
 from posegen.io.cache import cache_folder
 
-_HELP = {"-h", "--help"}
 _PACKAGES = ("orchestration", "posegen", "search_spaces")
 
 
@@ -37,10 +39,11 @@ def _run(words: list[str]) -> None:
     if words == ["--version"]:
         print(f"posegen {version('posegen')}")
         return
-    if not _HELP & set(words[: words.index("--")] if "--" in words else words):
+    _check(words)
+    if not set(HELP) & set(own_words(words)):
         _main(words)
         return
-    file = _cached(words)
+    file = _screen(words)
     with contextlib.suppress(OSError, UnicodeError):
         text = file.read_text(encoding="utf-8")
         text.encode(sys.stdout.encoding or "utf-8")
@@ -74,9 +77,24 @@ def _leaving_quietly() -> Iterator[None]:
         sys.exit(1)
 
 
-def _main(words: Sequence[str]) -> None:
-    from orchestration.cli.main import main
+def _check(words: Sequence[str]) -> None:
+    """End with one line for words that no command has, where the words of all commands are kept."""
+    try:
+        known = json.loads(_vocabulary().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # the first time
+    try:
+        check_words(words, "posegen", known)
+    except UsageError as error:
+        print("posegen:", in_one_line(error), file=sys.stderr)
+        sys.exit(USAGE_ERROR)
 
+
+def _main(words: Sequence[str]) -> None:
+    from orchestration.cli.main import build_app, main
+
+    if not (file := _vocabulary()).exists():
+        _store(file, json.dumps(build_app().vocabulary))
     main(words)
 
 
@@ -102,12 +120,24 @@ class _Copied(io.StringIO):
         return self._shown.encoding or "utf-8"
 
 
-def _cached(words: Sequence[str]) -> Path:
-    """Return the cache file of a help screen, which depends on the words, the terminal, and the files of this
-    version."""
+def _screen(words: Sequence[str]) -> Path:
+    """Return the cache file of a help screen, which depends on the words and the terminal."""
     terminal = (shutil.get_terminal_size().columns, sys.stdout.isatty(), sys.stdout.encoding)
-    facts = repr((list(words), terminal, sys.version, sorted(_files())))
-    return cache_folder() / "help" / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.txt"
+    return _cached(f"{_digest((list(words), terminal))}.txt")
+
+
+def _vocabulary() -> Path:
+    """Return the cache file of the words that commands know."""
+    return _cached("words.json")
+
+
+def _cached(name: str) -> Path:
+    """Return a file of the cache of this version's files."""
+    return cache_folder() / "help" / f"{_digest((sys.version, sorted(_files())))}-{name}"
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
 
 
 def _files() -> Iterator[tuple[str, int]]:

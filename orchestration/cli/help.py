@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -15,15 +15,30 @@ _TYRO_TITLES = {"positional arguments": _ARGUMENTS, "options": _COMMON}
 _VALUES = {
     **dict.fromkeys(("upper", "lower", "upper-to", "lower-to"), "COLOR"),
     **dict.fromkeys(("actor", "refiner", "encoders", "renderer", "restoration", "recognizer", "colorizer"), "RUN"),
-    **dict.fromkeys(("encoder", "from", "run", "gan", "behavior-run", "start"), "RUN"),
+    **dict.fromkeys(("encoder", "from", "run", "gan", "behavior-run", "start", "actors"), "RUN"),
+    **dict.fromkeys(("decoupled", "end-to-end"), "RUN"),
     **dict.fromkeys(("runs", "folder", "clips", "photos", "out"), "PATH"),
-    **dict.fromkeys(("dataset", "labels"), "DATASET"),
-    **dict.fromkeys(("action", "actions", "to-action"), "ACTION"),
+    **dict.fromkeys(("dataset", "labels", "motions"), "DATASET"),
+    **dict.fromkeys(("action", "actions", "to-action", "then"), "ACTION"),
+    **dict.fromkeys(("behavior", "posture", "first", "second", "target", "keep", "observed"), "MOTION"),
+    **dict.fromkeys(("pose", "edges", "mask"), "BACKEND"),
     **dict.fromkeys(("objectives", "metric"), "METRIC"),
-    **dict.fromkeys(("name", "names", "experiment"), "NAME"),
+    **dict.fromkeys(("name", "names", "experiment", "people", "subjects", "test", "method", "preset"), "NAME"),
+    **dict.fromkeys(("content", "appearance"), "PERSON"),
+    **dict.fromkeys(("storage", "server", "host", "address"), "ADDRESS"),
     "size": "HxW",
-    "content": "PERSON",
-    "storage": "ADDRESS",
+    "checkpoint": "best|last|N",
+    "replicas": "N|MIN:MAX",
+    "keep-frames": "FROM:TO",
+    "path": "X,Z",
+    "constraint": "METRIC<=VALUE",
+    "set": "STAGE.FIELD=VALUE",
+    "classes": "NAME=CLASS",
+    "attach": "JOB",
+    "accelerator": "KIND",
+    "optuna": "STUDY",
+    "smpl": "PATH",
+    "poses": "POSES",
     "pattern": "PATTERN",
     "device": "DEVICE",
 }
@@ -48,14 +63,21 @@ class HelpParts:
     preset: Sequence[str] = ()
     """Lines on the option that chooses a preset."""
     group_of: Callable[[str], str] | None = None
-    """The title below which an option of a stage's configuration is listed."""
+    """The title below which an option is listed; empty for that of its settings."""
+    last: Sequence[str] = ()
+    """Titles that come last, in this order."""
     examples: Sequence[str] = ()
     """Command lines."""
 
 
+def without_markup(text: str) -> str:
+    """Return a docstring's text as a terminal shows it: names and commands without backticks."""
+    return text.replace("`", "")
+
+
 def value_name(option: str) -> str:
     """Return a word for the values of an option that are texts or paths, by its name; empty where none is known."""
-    parts = option.replace("_", "-").split("-")
+    parts = option.strip("_").replace("_", "-").split("-")
     ends = ("-".join(parts[start:]) for start in range(len(parts)))
     return next((_VALUES[end] for end in ends if end in _VALUES), "")
 
@@ -72,11 +94,12 @@ def format_help(text: str, parts: HelpParts, width: int, *, is_terminal: bool = 
     head, boxes = _parse(_ANSI.sub("", text))
     boxes = [_rename(box, parts.titles, width) for box in boxes]
     if parts.group_of is not None:
-        boxes = [split for box in boxes for split in _split(box, parts.group_of)]
+        boxes = _merged(split for box in boxes for split in _split(box, parts.group_of))
     if parts.preset:
         common = next(box for box in boxes if box.title == _COMMON)
         common.entries.insert(0, [line for text in parts.preset for line in _entry(text, common, width)])
-    order = sorted(boxes, key=lambda box: (box.title != _ARGUMENTS, box.title != _COMMON))
+    last = {title: number for number, title in enumerate(parts.last, 1)}
+    order = sorted(boxes, key=lambda box: (box.title != _ARGUMENTS, box.title != _COMMON, last.get(box.title, 0)))
     lines = [*head, *(line for box in order for line in _draw(box, width, is_terminal))]
     if parts.examples:
         lines += ["Examples:", *(f"  {line}" for example in parts.examples for line in _fold(example, width - 2))]
@@ -133,6 +156,15 @@ def _split(box: _Box, group_of: Callable[[str], str]) -> list[_Box]:
     if box.title in groups:
         groups[box.title].about = box.about
     return list(groups.values())
+
+
+def _merged(boxes: Iterable[_Box]) -> list[_Box]:
+    """Boxes of one title as one, in the place of the first; a box that is left without options goes."""
+    found: dict[str, _Box] = {}
+    for box in boxes:
+        kept = found.setdefault(box.title, _Box(box.title))
+        kept.about, kept.entries = kept.about or box.about, kept.entries + box.entries
+    return [box for box in found.values() if box.entries]
 
 
 def _entry(text: str, box: _Box, width: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from rich.table import Table
+from rich.markup import escape
 
 from orchestration.cli.completion import Shell, completion_script
 from orchestration.cli.console import console
@@ -33,12 +33,12 @@ def machine_commands(app: Callable[[], Group]) -> Section:
         Examples:
             posegen doctor
         """
-        table = Table("", "what", "found", "what to do", box=None)
         is_broken = False
-        for finding in diagnose():
-            table.add_row(_MARKS[finding.state], finding.name, finding.found, finding.advice)
+        for finding in diagnose():  # lines and no table, which cuts paths
+            console.print(_MARKS[finding.state], f"{escape(finding.name)}: {escape(finding.found)}")
+            if finding.advice:
+                console.print(f"    to do: {finding.advice}", markup=False)
             is_broken |= finding.state == "bad"
-        console.print(table)
         if is_broken:
             sys.exit(1)
 

@@ -15,11 +15,12 @@ from orchestration.cli.console import errors
 from orchestration.cli.data import DATA_COMMANDS
 from orchestration.cli.machine import machine_commands
 from orchestration.cli.motion import MOTION_COMMANDS
-from orchestration.cli.parsing import USAGE_ERROR, Group, Section
+from orchestration.cli.parsing import Group, Section
 from orchestration.cli.report import REPORT_COMMANDS
 from orchestration.cli.search import SEARCH_COMMANDS
 from orchestration.cli.train import TRAINING_COMMANDS, train_group
 from orchestration.cli.video import VIDEO_COMMANDS
+from orchestration.cli.vocabulary import USAGE_ERROR
 from orchestration.cli.weights import WEIGHTS_COMMANDS
 from orchestration.errors import naming_system_errors
 from orchestration.runtime.termination import TERMINATED, exiting_on_sigterm

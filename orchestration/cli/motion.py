@@ -20,7 +20,7 @@ from orchestration.data.motion_curation import BuildSettings
 from orchestration.data.motion_files import ReadSettings
 from orchestration.evaluation.motion import MotionBasis, MotionEvaluateSettings
 from orchestration.generation.motions import GenerateMotionSettings
-from posegen.errors import UsageError
+from posegen.errors import UsageError, counted
 from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.synthetic.motions import NUM_SUBJECTS
@@ -104,7 +104,7 @@ def _convert(
         motion, edited = convert_one(files, Path(out), name, settings.reading, settings.edits, writing)
         for note in motion.notes:
             console.print(f"note: {note}", markup=False)
-        console.print(f"{len(motion)} frames, {motion.fps:g} a second, in {out}", markup=False)
+        console.print(f"{counted(len(motion), 'frame')}, {motion.fps:g} a second, in {out}", markup=False)
         console.print(str(edited))
         return
     if name:
@@ -152,7 +152,7 @@ def _build_dataset(
         console.print(f"{len(built.without_video)} names in {labels} have no tracks, such as {some}", markup=False)
     if built.num_open:
         console.print(
-            f"next: look at {built.num_open} videos, write yes or no to whole_movement and resolution in "
+            f"next: look at {counted(built.num_open, 'video')}, write yes or no to whole_movement and resolution in "
             f"{out}/{REVIEW}, and run the command again",
             markup=False,
         )
@@ -178,7 +178,9 @@ def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJ
     with CountProgress(console, "performing") as progress:
         info = synthesize(out, splits, subjects=subjects, takes=takes, on_progress=progress.update)
     console.print(
-        f"{len(info.motions)} motions of {subjects} people and {len(info.actions)} actions in {out}", markup=False
+        f"{counted(len(info.motions), 'motion')} of {counted(subjects, 'person')} and "
+        f"{counted(len(info.actions), 'action')} in {out}",
+        markup=False,
     )
 
 
@@ -211,7 +213,9 @@ def _show(
     for note in dict.fromkeys(note for _, motion in shown for note in motion.notes):
         console.print(f"note: {note}", markup=False)
     write_pictures(out, [motion for _, motion in shown], [name for name, _ in shown], title=", ".join(map(str, files)))
-    console.print(f"{len(shown)} motions in {out}/strips.png, {out}/motions.mp4, {out}/motions.html", markup=False)
+    console.print(
+        f"{counted(len(shown), 'motion')} in {out}/strips.png, {out}/motions.mp4, {out}/motions.html", markup=False
+    )
 
 
 @_runs.command("generate")
@@ -232,7 +236,7 @@ def _generate(run: Positional[str], out: Positional[Path], settings: GenerateMot
     from orchestration.generation.motions import generate_motions
 
     motions = generate_motions(run, out, settings)
-    console.print(f"{len(motions)} motions of {settings.frames} frames in {out}", markup=False)
+    console.print(f"{counted(len(motions), 'motion')} of {counted(settings.frames, 'frame')} in {out}", markup=False)
     console.print(f"to look at: {out}/strips.png, {out}/motions.mp4, {out}/motions.html", markup=False)
 
 
@@ -320,7 +324,7 @@ def _motion_table(found: Inspection) -> Table:
     table.add_row("tracks", _spread([one.tracks for one in measured], "{:.0f}"))
     gaps = sum(one.gaps for one in measured)
     longest = max(one.longest_gap for one in measured)
-    table.add_row("gaps", f"{gaps:,}, of at most {longest} frames" if gaps else "none")
+    table.add_row("gaps", f"{gaps:,}, of at most {counted(longest, 'frame')}" if gaps else "none")
     table.add_row("coverage", _spread([one.quality.coverage for one in measured], "{:.3f}"))
     table.add_row("jitter, m/s²", _spread([one.quality.jitter for one in measured], "{:.2f}"))
     table.add_row("foot skate, m/s", _spread([one.quality.foot_skate for one in measured], "{:.3f}"))

@@ -7,7 +7,6 @@ annotations of the commands' functions. Nothing else uses tyro, except for types
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import io
 import os
@@ -17,10 +16,10 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro.conf import OmitArgPrefixes, PositionalMetavarFromFieldName, UseAppendAction
@@ -28,13 +27,23 @@ from tyro.conf import Positional as Positional
 from tyro.conf import arg as arg
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
-from orchestration.cli.help import HelpParts, format_help, value_name
+from orchestration.cli.help import HelpParts, format_help, value_name, without_markup
+from orchestration.cli.vocabulary import (
+    HELP,
+    USAGE_ERROR,
+    CommandWords,
+    choose_kind,
+    command_words,
+    known_name,
+    own_words,
+    refuse,
+    with_dashes,
+)
 from posegen.errors import UsageError, in_one_line
+from posegen.inference.option_use import PHOTO, RUN, subject_of
 
-USAGE_ERROR = 2
-"""Exit code where the user can put something right."""
-_HELP = ("-h", "--help")
 _WIDEST = 100  # columns of a help screen
+_SUBJECT_TITLES = {PHOTO: "Only with a photo or a video", RUN: "Only with a run"}
 # Patterns of messages of Python and tyro, and what they become.
 _PLAINER: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"invalid literal for int\(\) with base 10: (.+)": r"got \1, expected a whole number",
@@ -42,6 +51,7 @@ _PLAINER: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"no type matching .*<class '(?:int|float)'>: (.+)": r"\1",  # of an option that may be left out
     r"\. Expected one of \((.*?),?\)": lambda match: ", expected one of " + match[1].replace("'", ""),
     r"\. Expected 1 values": "",
+    r"[Uu]nrecognized options: (.*)": r"unexpected \1 (a name with spaces needs quotes)",
 }
 
 
@@ -82,8 +92,11 @@ class Command:
             UsageError: They stand for none. The message is one line, and names the help.
             SystemExit: They asked for help, which is printed.
         """
-        function, arguments = self._choose_preset(path, arguments)
+        kind, arguments = choose_kind(arguments, self.option, list(self.functions), path)
+        function = self.functions[kind]
         _require_no_repetition(function, path, arguments)
+        if not set(HELP) & set(own_words(arguments)):
+            _words_of(function).check(arguments, path)
         printed, complaint = _Captured(), io.StringIO()
         try:
             with redirect_stdout(printed), redirect_stderr(complaint), _narrow_terminal():
@@ -96,10 +109,10 @@ class Command:
                     registry=_REGISTRY,
                 )
         except UsageError as error:
-            _refuse(in_one_line(error), path)
+            refuse(in_one_line(error), path)
         except SystemExit as stop:
             if stop.code == USAGE_ERROR:
-                raise UsageError(error_line(complaint.getvalue(), path, options_of(function))) from None
+                raise UsageError(error_line(complaint.getvalue(), path)) from None
             text = _wrap_outside_boxes(printed.getvalue())
             text = format_help(text, self._help_parts(function), _width(), is_terminal=printed.isatty())
             encoding = sys.stdout.encoding or "utf-8"
@@ -111,7 +124,9 @@ class Command:
         shown = next(name for name, one in self.functions.items() if one is function)
         if names := [name for name in self.functions if name]:
             preset = [f"{self.option} {{{','.join(names)}}}  {self._preset_help(shown)}"]
-        return HelpParts(_titles(function), preset, self.group_of, self.examples_of(shown))
+        group_of = self.group_of or _group_by_subject(function)
+        last = tuple(_SUBJECT_TITLES.values())
+        return HelpParts(_titles(function), preset, group_of, last, self.examples_of(shown))
 
     def examples_of(self, name: str) -> Sequence[str]:
         """Return the examples in the help of the function of a preset."""
@@ -121,18 +136,10 @@ class Command:
         default = next(iter(self.functions))
         return f"Decides the defaults and options below, which are those of {shown}. (default: {default})"
 
-    def _choose_preset(self, path: str, arguments: Sequence[str]) -> tuple[Callable[..., None], list[str]]:
-        """The function of the preset that is asked for, and the arguments without it: a preset decides defaults."""
-        default, rest = next(iter(self.functions)), list(arguments)
-        if not default:
-            return self.functions[default], rest
-        preset, rest = take_option(rest, self.option, default)
-        names = ", ".join(sorted(self.functions))
-        if any(argument.partition("=")[0] == self.option for argument in rest):
-            _refuse(f"got {self.option} twice or without a value, expected one of {names}", path)
-        if preset not in self.functions:
-            _refuse(f"unknown {self.option.strip('-')} {preset!r}, expected one of {names}", path)
-        return self.functions[preset], rest
+    @property
+    def vocabulary(self) -> dict[str, Any]:
+        """Arguments of the command, as `check_words` takes them."""
+        return command_words(self.option, {name: _words_of(one) for name, one in self.functions.items()})
 
 
 @dataclass(frozen=True)
@@ -169,43 +176,30 @@ class Group:
 
     def parse(self, path: str, arguments: Sequence[str]) -> partial[None]:
         """Return the call that arguments stand for. The first names a command; see `Command.parse` for the rest."""
-        names = ", ".join(self.commands)
-        if not arguments:
-            _refuse(f"expected a {self.word}, one of {names}", path)
-        word, *rest = arguments
-        if word in _HELP:
+        if arguments and arguments[0] in HELP:
             print(self.help(path))
             raise SystemExit(0)
-        spelled = {_with_dashes(name): name for name in self.commands}
-        if name := spelled.get(_with_dashes(word)):
-            return self.commands[name].parse(f"{path} {name}", rest)
-        similar = difflib.get_close_matches(_with_dashes(word), spelled, n=1)
-        hint = f" (did you mean {spelled[similar[0]]}?)" if similar else f", expected one of {names}"
-        _refuse(f"unknown {self.word} {word!r}{hint}", path)
+        name = known_name(arguments, list(self.commands), self.word, path)
+        return self.commands[name].parse(f"{path} {name}", arguments[1:])
+
+    @property
+    def vocabulary(self) -> dict[str, Any]:
+        """All commands, as `check_words` takes them."""
+        return {"word": self.word, "commands": {name: one.vocabulary for name, one in self.commands.items()}}
 
     def help(self, path: str) -> str:
         """Return a page with all commands, each with its first sentence."""
         width, column = _width(), max(map(len, self.commands)) + 4
         lines = [f"usage: {path} {self.word.upper()} …"]
-        for paragraph in self.summary.split("\n\n"):
+        for paragraph in without_markup(self.summary).split("\n\n"):
             lines += ["", *textwrap.wrap(paragraph, width)]
         for section in self.sections:
             lines += ["", section.title]
             for name, command in section.commands.items():
                 lead = f"  {name}".ljust(column)
-                summary = command.summary.rstrip(".")
+                summary = without_markup(command.summary).rstrip(".")
                 lines += textwrap.wrap(summary, width, initial_indent=lead, subsequent_indent=" " * column)
         return "\n".join([*lines, "", f"{path} {self.word.upper()} --help explains a {self.word}."])
-
-
-def take_option(arguments: list[str], option: str, default: str) -> tuple[str, list[str]]:
-    """Take one ``--option VALUE`` or ``--option=VALUE`` out of the arguments."""
-    for index, argument in enumerate(arguments):
-        if argument == option and index + 1 < len(arguments):
-            return arguments[index + 1], arguments[:index] + arguments[index + 2 :]
-        if argument.startswith(f"{option}="):
-            return argument.removeprefix(f"{option}="), arguments[:index] + arguments[index + 1 :]
-    return default, arguments
 
 
 def options_of(function: Callable[..., object]) -> dict[str, bool]:
@@ -219,25 +213,57 @@ def options_of(function: Callable[..., object]) -> dict[str, bool]:
         if isinstance(inner, type) and is_dataclass(inner):
             found |= options_of(inner)
         else:
-            found[f"--{_with_dashes(name)}"] = Ellipsis in get_args(inner) and UseAppendAction not in marks
+            found[f"--{with_dashes(name)}"] = Ellipsis in get_args(inner) and UseAppendAction not in marks
     return found
 
 
 def _parameters(function: Callable[..., object]) -> Iterator[tuple[str, Any, list[Any]]]:
     """Name, type and marks of each parameter of a command, or field of its settings."""
+    own = {one.name for one in fields(function) if one.init} if is_dataclass(function) else None
     for name, kind in get_type_hints(function, include_extras=True).items():
-        if name != "return":
+        if name in own if own is not None else name != "return":
             inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
             yield name, inner, marks
 
 
-def error_line(box: str, path: str, options: Iterable[str] = ()) -> str:
+def _words_of(function: Callable[..., object]) -> CommandWords:
+    """The arguments of a command."""
+    options, required, positionals = ["--help"], [], []
+    for name, inner, marks in _parameters(function):
+        is_needed = _is_needed(function, name)
+        if isinstance(inner, type) and is_dataclass(inner):
+            below = _words_of(inner)
+            options += below.options
+            required += below.required if is_needed else []
+        elif any(mark in get_args(Positional[str]) for mark in marks):
+            shown = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), name.upper())
+            positionals += [shown] if is_needed and get_origin(inner) is not tuple else []
+        else:
+            option = f"--{with_dashes(_written_name(name, marks))}"
+            options += [option, f"--no-{option[2:]}"] if inner is bool else [option]
+            required += [option] if is_needed and UseAppendAction not in marks else []
+    return CommandWords(list(dict.fromkeys(options)), required, positionals)
+
+
+def _is_needed(function: Callable[..., object], name: str) -> bool:
+    """Return True for a parameter of a command, or a field of settings, without a default."""
+    if is_dataclass(function):
+        [one] = (one for one in fields(function) if one.name == name)
+        return one.default is MISSING and one.default_factory is MISSING
+    return inspect.signature(function).parameters[name].default is inspect.Parameter.empty
+
+
+def _written_name(name: str, marks: Iterable[Any]) -> str:
+    """The name of an option as the user writes it."""
+    return next((mark.name for mark in marks if getattr(mark, "name", None)), name)
+
+
+def error_line(box: str, path: str) -> str:
     """Fold the box in which tyro says what is wrong with the arguments into one line.
 
     Args:
         box: What tyro printed, with or without colours.
         path: The words before the arguments, whose help is named.
-        options: Options that there are, of which a similar one is proposed for one that there is not.
     """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     content = "\n".join(line[2:].rstrip("│╯ ") for line in plain.splitlines()[1:])  # below the title
@@ -246,10 +272,7 @@ def error_line(box: str, path: str, options: Iterable[str] = ()) -> str:
     message = re.sub(r"^Error parsing (?:(-\S+: )|\S+: )", r"\1", message)  # settings have no name that users see
     for detail in details:
         if detail.startswith("Unrecognized options"):
-            unknown = re.findall(r"--[\w-]+", detail)
-            near = [difflib.get_close_matches(_with_dashes(option), options, n=1) for option in unknown]
-            hints = [f" (did you mean {similar[0]}?)" for similar in near if similar]
-            message += f"; {detail[0].lower()}{detail[1:]}{''.join(hints[:1])}"
+            message += f"; {detail[0].lower()}{detail[1:]}"
         elif similar := re.match(r"(?:Perhaps you meant|Arguments similar to \S+): (--[\w-]+)", detail):
             message += f" (did you mean {similar[1]}?)"
     for pattern, plainer in _PLAINER.items():
@@ -265,19 +288,14 @@ def _missing(part: str) -> str:
     return f"missing {', '.join(names)}"
 
 
-def _refuse(message: str, path: str) -> NoReturn:
-    raise UsageError(f"{message}; see {path} --help") from None
-
-
 def _require_no_repetition(function: Callable[..., None], path: str, arguments: Sequence[str]) -> None:
     """Raise UsageError for an option of several values that is given twice: the last one alone would count."""
-    own = list(arguments)[: arguments.index("--") if "--" in arguments else None]
-    options = [_with_dashes(argument.partition("=")[0]) for argument in own if argument.startswith("--")]
+    options = [with_dashes(one.partition("=")[0]) for one in own_words(arguments) if one.startswith("--")]
     if len(set(options)) == len(options):
         return
     twice = [option for option, has_many in options_of(function).items() if has_many and options.count(option) > 1]
     if twice:
-        _refuse(f"got {twice[0]} twice: give it once, with all its values behind it", path)
+        refuse(f"got {twice[0]} twice: give it once, with all its values behind it", path)
 
 
 def _deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
@@ -293,7 +311,8 @@ def _deferred(command: Callable[..., None]) -> Callable[..., partial[None]]:
         return partial(command, *values, **options)
 
     # Not by functools.wraps, since tyro would read the docstring of the command itself, and keep its line breaks.
-    defer.__doc__ = re.sub(r"\n {5,}", " ", (inspect.getdoc(command) or "").partition("\nExamples:\n")[0])
+    text = without_markup((inspect.getdoc(command) or "").partition("\nExamples:\n")[0])
+    defer.__doc__ = re.sub(r"\n {5,}", " ", text)
     hints = get_type_hints(command, include_extras=True)
     defer.__annotations__ = {name: _with_plain_help(kind, name) for name, kind in hints.items()}
     vars(defer)["__signature__"] = inspect.signature(command)
@@ -322,20 +341,37 @@ def _titles(function: Callable[..., object]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, inner, _ in _parameters(function):
         if isinstance(inner, type) and is_dataclass(inner):
-            sentence = " ".join((inspect.getdoc(inner) or "").split("\n\n")[0].split()).split(". ")[0]
+            sentence = " ".join(without_markup(inspect.getdoc(inner) or "").split("\n\n")[0].split()).split(". ")[0]
             found |= {name: sentence.rstrip(".")} | _titles(inner)
     return found
+
+
+def _group_by_subject(function: Callable[..., object]) -> Callable[[str], str] | None:
+    """For a command that takes photos and runs: the title below which options are listed that one of them alone uses.
+
+    None for all other commands.
+    """
+    subjects = _subjects(function)
+    if set(subjects.values()) != set(_SUBJECT_TITLES):
+        return None
+    return lambda option: _SUBJECT_TITLES.get(subjects.get(option, ""), "")
+
+
+def _subjects(function: Callable[..., object]) -> dict[str, str]:
+    """Return the subject of each option that is used with one alone, by its name."""
+    found: dict[str, str] = {}
+    for name, inner, marks in _parameters(function):
+        if isinstance(inner, type) and is_dataclass(inner):
+            found |= {one.name: subject_of(one.metadata) for one in fields(inner)}
+        else:
+            found[name] = next((subject_of(mark) for mark in marks if isinstance(mark, Mapping)), "")
+    return {name: subject for name, subject in found.items() if subject}
 
 
 def _paragraphs(function: Callable[..., None]) -> list[str]:
     """The paragraphs of a docstring, each in one line, up to the list of arguments."""
     text = re.split(r"^(?:Args|Examples):$", inspect.getdoc(function) or "", flags=re.MULTILINE)[0]
-    return [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
-
-
-def _with_dashes(name: str) -> str:
-    """A name as tyro spells it: dashes and underscores count as the same."""
-    return name.replace("_", "-") if not name.startswith("--") else f"--{name[2:].replace('_', '-')}"
+    return [without_markup(" ".join(paragraph.split())) for paragraph in text.strip().split("\n\n")]
 
 
 def _width() -> int:
@@ -363,7 +399,8 @@ def _wrap_outside_boxes(text: str) -> str:
     for line in text.splitlines():
         indent = "    " if line.startswith("usage: ") else ""
         is_wide = len(line) > _width() and line[0].isalpha()
-        wrapped += textwrap.wrap(line, _width(), subsequent_indent=indent) if is_wide else [line]
+        lines = textwrap.wrap(line, _width(), subsequent_indent=indent, break_on_hyphens=False)
+        wrapped += lines if is_wide else [line]
     return "".join(f"{line}\n" for line in wrapped)
 
 
@@ -392,9 +429,15 @@ def _with_plain_help(kind: Any, name: str) -> Any:
         return kind
     if UseAppendAction in marks:
         return Annotated[kind, arg(metavar=value_name(name) or "TEXT")]
+    name = _written_name(name, marks)
     is_positional = any(mark in get_args(Positional[str]) for mark in marks)
-    metavar = None if is_positional else _metavar(inner, name)
+    metavar = _positional_metavar(inner, name) if is_positional else _metavar(inner, name)
     return Annotated[kind, arg(metavar=metavar, help_behavior_hint=_default_hint)]
+
+
+def _positional_metavar(kind: Any, name: str) -> str | None:
+    """Return the placeholder of a positional argument that takes any number of values; None leaves others to tyro."""
+    return f"{name.upper()} …" if get_origin(kind) is tuple and Ellipsis in get_args(kind) else None
 
 
 def _metavar(kind: Any, name: str) -> str | None:
@@ -403,6 +446,8 @@ def _metavar(kind: Any, name: str) -> str | None:
     if len(given) != 1:
         return None
     [one] = given
+    if get_origin(one) is Literal and "" in get_args(one):  # nothing is the default, and not to be typed
+        return f"{{{','.join(filter(None, get_args(one)))}}}"
     if get_origin(one) is dict:
         return "[NAME VALUE [NAME VALUE ...]]"
     is_list = get_origin(one) is tuple and Ellipsis in get_args(one)
@@ -439,7 +484,7 @@ def _with_whole_paragraphs(info: StructTypeInfo) -> StructConstructorSpec | None
 
     def unbroken(text: str | Callable[[], str | None] | None) -> str:
         text = text() if callable(text) else text
-        return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
+        return "\n\n".join(" ".join(paragraph.split()) for paragraph in without_markup(text or "").split("\n\n"))
 
     plain = [
         replace(one, helptext=unbroken(one.helptext), type=_with_plain_help(one.type, one.name))

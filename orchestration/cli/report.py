@@ -18,6 +18,7 @@ from orchestration.reports.figures import Figure2Settings, Figure4Settings, Figu
 from orchestration.reports.parsing import ParsingReportSettings
 from orchestration.reports.table1 import Table1Settings
 from orchestration.runtime.progress import ProgressCallback
+from posegen.errors import counted
 
 REPORT_COMMANDS = Section("Demo and reports")
 """The commands of this file."""
@@ -155,7 +156,7 @@ def _figure5(dataset: Positional[str], settings: Figure5Settings) -> None:
     with ConsoleProgress(console) as listener, CountProgress(console, "encoding") as count:
         path, summaries = figure5(dataset, settings, listener=listener, on_progress=count.update)
     for title, summary in summaries.items():
-        console.print(f"{title}: R² = {summary.probe_r2:.3f} over {summary.num_codes:,} codes", markup=False)
+        console.print(f"{title}: R² = {summary.probe_r2:.3f} over {counted(summary.num_codes, 'code')}", markup=False)
     console.print(f"Figure 5: {path}", markup=False)
 
 

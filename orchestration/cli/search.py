@@ -9,7 +9,7 @@ from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
-from posegen.errors import SearchError, UsageError
+from posegen.errors import SearchError, UsageError, counted
 from posegen.io.output_files import OverwriteSettings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _tune(space: Positional[str], dataset: Positional[str], settings: TuneSettin
     found = tune(space, dataset, settings, on_trial=_print_trial)
     counts = {state: found.count(state) for state in ("complete", "pruned", "failed", "running")}
     console.print(
-        f"{found.name}: {len(found.trials)} trials in {found.seconds / 60:.1f} min, "
+        f"{found.name}: {counted(len(found.trials), 'trial')} in {found.seconds / 60:.1f} min, "
         + ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     )
     trained, reused = (sum(getattr(trial, name) for trial in found.trials) for name in ("trained", "reused"))
@@ -95,7 +95,7 @@ def _compare(
     found = compare_runs(targets, metric)
     console.print(comparison_table(found, top))
     if found.without:
-        console.print(f"{found.without} more runs do not have {found.info.name}", markup=False)
+        console.print(f"{counted(found.without, 'more run')} without {found.info.name}", markup=False)
     console.print(f"with plots, pictures and videos: {write_page(found, out or Path('comparison.html'))}", markup=False)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Table
 from tyro.conf import UseAppendAction
 
 from orchestration.cli.checkpoint import with_checkpoint
 from orchestration.cli.console import console
-from orchestration.cli.parsing import Command, Positional, Section
+from orchestration.cli.parsing import Command, Positional, Section, arg
 from orchestration.cli.progress import ConsoleProgress, CountProgress
 from orchestration.evaluation.video import EvaluateSettings
 from orchestration.generation.adapt import AdaptSettings
@@ -22,7 +22,7 @@ from orchestration.generation.output import OutputSettings
 from orchestration.generation.transfer import TransferSettings
 from orchestration.reports.photo import PhotoEvaluateSettings
 from posegen.checkpoints.run_record import dataset_of, is_run_folder
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, counted
 from posegen.inference.option_use import PHOTO, RUN, require_used
 from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_motions import MotionSettings
@@ -83,7 +83,7 @@ def _generate(
 @VIDEO_COMMANDS.command("animate")
 @with_checkpoint
 def _animate(
-    run: Positional[str],
+    subject: Annotated[Positional[str], arg(metavar="PHOTO|VIDEO|RUN")],
     output: OutputSettings,
     moves: _MotionOptions,
     colors: ColorSettings,
@@ -100,7 +100,7 @@ def _animate(
     action gives one video. Several, or --sample, give a folder of videos.
 
     Args:
-        run: A photo, a video of the person, or a run of the stage video_generator or end_to_end (with --content).
+        subject: A photo, a video of the person, or a run of the stage video_generator or end_to_end (with --content).
 
     Examples:
         posegen animate photo.jpg --action wave --upper '#2a6fdb' --lower black --out wave.mp4
@@ -113,30 +113,29 @@ def _animate(
     from posegen.inference.people import is_image
     from posegen.io.media import is_video_source
 
-    is_run = Path(run).is_dir() and is_run_folder(StorageFolder(run))
-    if not is_run and (is_image(run) or is_video_source(Path(run)) or Path(run).is_file()):
+    path = Path(subject)
+    is_run = path.is_dir() and is_run_folder(StorageFolder(subject))
+    if not is_run and (is_image(subject) or is_video_source(path) or path.is_file()):
         require_used(PHOTO, source, colors, output)
         with CountProgress(console, "frames") as progress:
-            made = animate_photo(
-                Path(run), moves=moves, output=output, colors=colors, view=view, on_frame=progress.update
-            )
+            made = animate_photo(path, moves=moves, output=output, colors=colors, view=view, on_frame=progress.update)
     else:
-        if Path(run).is_dir() and not is_run:
-            raise ConfigError(f"{run} is a folder without a run, expected a photo, a video of the person or a run")
+        if path.is_dir() and not is_run:
+            raise ConfigError(f"{subject} is a folder without a run, expected a photo, a video of the person or a run")
         require_used(RUN, view)
-        content, dataset = source.require_content(), source.dataset or dataset_of(run)
+        content, dataset = source.require_content(), source.dataset or dataset_of(subject)
         if view.poses is None:
-            made = animate(run, dataset, content=content, moves=moves, output=output, colors=colors)
+            made = animate(subject, dataset, content=content, moves=moves, output=output, colors=colors)
         elif moves.is_given:
             raise ConfigError("got --poses and a motion, expected one of them")
         else:
             driving = PoseSettings(poses=(str(view.poses),), fps=moves.fps)
-            made = generate(run, dataset, content=content, driving=driving, output=output, colors=colors)
+            made = generate(subject, dataset, content=content, driving=driving, output=output, colors=colors)
     _print_videos(made, output.out)
 
 
 @VIDEO_COMMANDS.command("adapt")
-def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
+def _adapt(photo: Annotated[Positional[Path], arg(metavar="PHOTO|VIDEO")], settings: AdaptSettings) -> None:
     """Adapt a refiner to the person of a photo or a video.
 
     The person is moved to other poses and back, which shows what is missing; a video gives pairs of its own frames,
@@ -153,7 +152,9 @@ def _adapt(photo: Positional[Path], settings: AdaptSettings) -> None:
 
     with CountProgress(console, "pairs") as progress, ConsoleProgress(console) as listener:
         made = adapt(photo, settings, on_pair=progress.update, listener=listener)
-    console.print(f"{made.run.name} is trained on {made.num_pairs} pairs; it lies in {made.run}", markup=False)
+    console.print(
+        f"{made.run.name} is trained on {counted(made.num_pairs, 'pair')}; it lies in {made.run}", markup=False
+    )
     console.print(
         f"next: posegen animate {photo} --action wave_one_hand --refiner {made.run} --out wave.mp4", markup=False
     )
@@ -182,10 +183,9 @@ def _preview(photo: Positional[Path], out: Path, view: ViewSettings, writing: Ov
         console.print(line, markup=False)
     for suitability in ("good", "fair", "poor"):
         fits = {name: fit.reason for name, fit in made.report.actions.items() if fit.suitability == suitability}
-        if fits:
-            console.print(f"{suitability}: " + ", ".join(fits), markup=False)
-        for reason in dict.fromkeys(filter(None, fits.values())):
-            console.print(f"  {reason}: " + ", ".join(n for n, why in fits.items() if why == reason), markup=False)
+        for reason in dict.fromkeys(fits.values()):
+            names = ", ".join(name for name, why in fits.items() if why == reason)
+            console.print(f"{suitability}: {names}" + f" ({reason})" * bool(reason), markup=False)
     console.print(f"picture: {made.picture}", markup=False)
 
 
@@ -211,7 +211,9 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
     console.print(made.table())
     for note in made.notes:
         console.print(note, markup=False)
-    console.print(f"{made.num_pictures} pictures in {made.sheet}, their colours in {made.figures}", markup=False)
+    console.print(
+        f"{counted(made.num_pictures, 'picture')} in {made.sheet}, their colours in {made.figures}", markup=False
+    )
 
 
 @VIDEO_COMMANDS.command("transfer")
@@ -235,7 +237,7 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
 
     made = transfer(run, settings, output, colors=colors)
     _print_videos(made.rendered, output.out)
-    motions = made.motions[0] if len(made.motions) == 1 else f"{len(made.motions)} files in {output.out}"
+    motions = made.motions[0] if len(made.motions) == 1 else f"{counted(len(made.motions), 'file')} in {output.out}"
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
@@ -334,10 +336,10 @@ def _print_table(lines: Sequence[tuple[str, ...]], names: int) -> None:
 
 
 def _print_videos(made: GeneratedVideos, out: Path) -> None:
-    videos = made.videos[0] if len(made.videos) == 1 else f"{len(made.videos)} videos in the folder {out}"
+    videos = made.videos[0] if len(made.videos) == 1 else f"{counted(len(made.videos), 'video')} in the folder {out}"
     sheets = f"a contact sheet in {made.sheets[0]}" if len(made.sheets) == 1 else f"{len(made.sheets)} contact sheets"
     pages = f", a page in {made.pages[0]}" if len(made.pages) == 1 else f", {len(made.pages)} pages" * bool(made.pages)
-    console.print(f"{made.num_frames} frames in {videos}, {sheets}{pages}", markup=False)
+    console.print(f"{counted(made.num_frames, 'frame')} in {videos}, {sheets}{pages}", markup=False)
     for region, note in made.colors.items():
         console.print(f"{region}: {note}", markup=False)
     for note in made.notes:

@@ -78,8 +78,8 @@ def _provide_weights(name: Positional[str], file: Positional[Path]) -> None:
 def _pack_weights(run: Positional[str], file: Positional[Path], writing: OverwriteSettings) -> None:
     """Pack the weights of a run as posegen ships them.
 
-    They are written in half precision. A file of the stage person_parser replaces posegen/pretrained/person_parser
-    .safetensors, one of motion_diffusion motion.safetensors there, and its sha256 the one in
+    They are written in half precision. A file of the stage person_parser replaces person_parser.safetensors
+    in posegen/pretrained, one of motion_diffusion motion.safetensors there, and its sha256 the one in
     posegen/weights/shipped.py.
 
     Args:

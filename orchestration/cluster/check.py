@@ -11,6 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cluster.kubernetes import API, check_kubernetes
+from orchestration.cluster.other_files import (
+    find_in_dockerfile,
+    find_in_policy,
+    find_in_script,
+    find_in_services,
+    is_dockerfile,
+    is_script,
+)
 from orchestration.cluster.rules import RULES, Cluster, Finding, texts
 from orchestration.cluster.tokens import find_open_places
 from posegen.errors import ClusterError, first_line
@@ -30,13 +38,23 @@ class Checked:
 
 
 def check_cluster_file(path: Path) -> Checked:
-    """Look a file of `ray up` or KubeRay over, and ask no cloud. Its folders are looked up from the working directory.
+    """Look a file of a cluster over, and ask no cloud: of `ray up`, KubeRay, compose or IAM, a Dockerfile, a script.
+
+    Args:
+        path: Its path. Folders in the file are looked up from the working directory.
 
     Raises:
         OSError: The file cannot be read.
         ClusterError: It is no YAML, has tags, or holds something else than a cluster.
     """
+    text = _read_text(path)
+    for is_kind, find in ((is_script, find_in_script), (is_dockerfile, find_in_dockerfile)):
+        if is_kind(text):
+            return Checked(_fold(find(text)), list(_examples({"text": text})))
     content = read_cluster_file(path)
+    for key, find_in in (("services", find_in_services), ("Statement", find_in_policy)):
+        if key in content:
+            return Checked(_fold(find_in(content, str(path))), list(_examples(content)))
     if str(content.get("apiVersion", "")).startswith(API):
         return Checked(_fold(check_kubernetes(content, str(path))), list(_examples(content)))
     filled = {**_defaults(path, content), **content}
@@ -48,12 +66,9 @@ def read_cluster_file(path: Path) -> dict[str, Any]:
     """Read a cluster file as plain data: a tag, which could name any Python object, is refused. Raises ClusterError."""
     import yaml
 
-    with path.open("rb") as file:
-        content = file.read(_MAX_BYTES + 1)
-    if len(content) > _MAX_BYTES:
-        raise _too_long(path)
+    text = _read_text(path)
     try:
-        loader = yaml.SafeLoader(content.decode())
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         _check_aliases(path, root)
         config = None if root is None else loader.construct_document(root)
@@ -62,13 +77,25 @@ def read_cluster_file(path: Path) -> dict[str, Any]:
         raise ClusterError(f"{path}{line}: {error.problem}") from None
     except RecursionError:
         raise ClusterError(f"{path} is nested deeper than any cluster's file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise ClusterError(f"{path} is not YAML: {error}") from None
     except (ValueError, LookupError, AttributeError, TypeError, OverflowError) as error:  # of a scalar that is tagged
         raise ClusterError(f"{path} is not YAML as it should be: {first_line(error)}") from None
     if not isinstance(config, dict):
         raise ClusterError(f"{path} holds {type(config).__name__}, expected a cluster: cluster_name, provider, …")
     return config
+
+
+def _read_text(path: Path) -> str:
+    """Read a file of at most 128 KiB. Raises OSError, and ClusterError where it is longer, or no text in UTF-8."""
+    with path.open("rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise _too_long(path)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ClusterError(f"{path} is not YAML: {error}") from None
 
 
 def _check_aliases(path: Path, root: Any) -> None:

@@ -223,6 +223,8 @@ def unpinned_packages(cluster: Cluster) -> Iterator[Finding]:
             for requirement in _requirements(words):
                 if not re.search(r"==|@[0-9a-f]{40}", requirement):
                     is_path = "/" in requirement or requirement.startswith(".")
+                    if is_path and "--no-deps" in words:
+                        continue
                     package = re.split("[<>=!~@ ]", requirement)[0]
                     fix = "pip install -c constraints.txt …" if is_path else f"{package}==VERSION"
                     yield Finding("unpinned", place, f"pip chooses the version of {requirement}", fix)

@@ -27,7 +27,7 @@ from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import Clip, ClipInfo, write_clip
 from posegen.datasets.clip_index import encode_entries
 from posegen.datasets.clips import derive_clip_id
-from posegen.errors import ConfigError, DatasetError, PosegenError, first_line
+from posegen.errors import ConfigError, DatasetError, PosegenError, counted, first_line
 from posegen.features.parts import is_usable
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import Box, DetailedFootage, iterate_frames, read_with_detail
@@ -406,7 +406,7 @@ def rejection_of_company(others: np.ndarray) -> str:
     shared = int((looked > 0).sum())
     if shared and 2 * shared >= len(looked):
         return (
-            f"{_COMPANY}: in {shared} of {len(looked)} frames that were looked at there is another person "
+            f"{_COMPANY}: in {shared} of {counted(len(looked), 'frame')} that were looked at there is another person "
             f"of comparable size; crop the video to one of them, or choose --crop person"
         )
     return ""
@@ -415,10 +415,10 @@ def rejection_of_company(others: np.ndarray) -> str:
 def rejection_of_clip(num_frames: int, num_usable: int, settings: PrepareSettings) -> str:
     """Return why a clip is not accepted; empty if it is."""
     if num_frames > settings.max_frames:
-        return f"{num_frames} frames, expected at most {settings.max_frames}"
+        return f"{counted(num_frames, 'frame')}, expected at most {settings.max_frames}"
     if num_usable < max(settings.min_usable * num_frames, 1):
         return (
-            f"no person: both shoulders and both hips are seen in {num_usable} of {num_frames} frames, "
+            f"no person: both shoulders and both hips are seen in {num_usable} of {counted(num_frames, 'frame')}, "
             f"expected at least {settings.min_usable:.0%}"
         )
     return ""

@@ -26,7 +26,7 @@ from posegen.datasets.recoloring_index import (
     load_recolorings,
     save_recoloring_entries,
 )
-from posegen.errors import ConfigError, DatasetError
+from posegen.errors import ConfigError, DatasetError, counted
 from posegen.io.images import encode_png
 from posegen.io.storage import StorageFolder
 from posegen.weights.shipped import shipped_sha256
@@ -126,10 +126,13 @@ class ColorizeSummary:
     failures: list[RecolorResult]
 
     def __str__(self) -> str:
-        text = f"{self.num_images:,} images of {self.num_clips:,} clips in {self.folder}, {self.num_made:,} clips new"
+        text = (
+            f"{counted(self.num_images, 'image')} of {counted(self.num_clips, 'clip')} in "
+            f"{self.folder}, {counted(self.num_made, 'clip')} new"
+        )
         for failure in self.failures[:3]:
             text += f"\n{failure.file}: {failure.reason}"
-        return text + (f"\n{len(self.failures)} clips failed" if self.failures else "")
+        return text + (f"\n{counted(len(self.failures), 'clip')} failed" if self.failures else "")
 
 
 class ClipRecolorer:

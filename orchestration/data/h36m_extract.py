@@ -23,7 +23,7 @@ from posegen.datasets.published.h36m_names import (
     belongs,
     example,
 )
-from posegen.errors import ConfigError, DatasetError
+from posegen.errors import ConfigError, DatasetError, counted
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder, free_space
 from posegen.io.tar import Member, extract_members, is_there, list_members
@@ -61,7 +61,10 @@ class Extracted:
     num_new: int
 
     def __str__(self) -> str:
-        return f"{self.num_files:,} files of {self.num_archives} archives in {self.folder}, {self.num_new:,} new"
+        return (
+            f"{counted(self.num_files, 'file')} of {counted(self.num_archives, 'archive')} in "
+            f"{self.folder}, {self.num_new:,} new"
+        )
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ from posegen.datasets.published.h36m_names import (
     names_of,
     takes,
 )
-from posegen.errors import ConfigError, DatasetError
+from posegen.errors import ConfigError, DatasetError, counted
 from posegen.io.storage import StorageFolder, expand_home
 from posegen.motion.motion import read_motion
 
@@ -107,9 +107,9 @@ class Processed:
     def __str__(self) -> str:
         held_out = sum(entry.split == "test" for entry in self.motions.motions)
         text = (
-            f"{self.num_views:,} views with {self.num_pictures:,} pictures, annotated in {self.annotation}; "
-            f"{len(self.motions.motions):,} motions in {self.out}/motions, {held_out:,} held out; "
-            f"{len(self.clips):,} clips in {self.out}/clips"
+            f"{self.num_views:,} views with {counted(self.num_pictures, 'picture')}, annotated in {self.annotation}; "
+            f"{counted(len(self.motions.motions), 'motion')} in {self.out}/motions, {held_out:,} held out; "
+            f"{counted(len(self.clips), 'clip')} in {self.out}/clips"
         )
         if self.rejections:
             text += f"; {len(self.rejections):,} left out, see {self.out}/{REJECTED}: {first_of(self.rejections)}"

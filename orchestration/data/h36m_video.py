@@ -28,7 +28,7 @@ from posegen.datasets.published.h36m_annotation import (
 from posegen.datasets.published.h36m_cameras import LensCamera, calibrate
 from posegen.datasets.published.h36m_names import H36M_ACTIONS, H36M_FPS, CameraView, Take
 from posegen.datasets.published.h36m_poses import read_poses
-from posegen.errors import ArchiveError
+from posegen.errors import ArchiveError, counted
 from posegen.io.storage import StorageFolder
 from posegen.io.video_reader import iterate_frames, read_image
 from posegen.motion.editing import find_rotations, resample
@@ -161,13 +161,15 @@ class ViewProcessor:
                 StorageFolder(path.parent).write_bytes(path.name, content.tobytes())
             if count == last:
                 return
-        raise ArchiveError(f"{video} has {count:,} frames, its poses {last:,}")
+        raise ArchiveError(f"{video} has {counted(count, 'frame')}, its poses {last:,}")
 
     def _make_clips(self, view: CameraView, rows: ViewRows, pictures: list[Path]) -> tuple[list[str], list[ClipEntry]]:
         """Write a view's clips, those that are not there; return the ids of all and what was written."""
         chosen = np.arange(0, len(rows), round(H36M_FPS / self.fps))
         if len(chosen) < 2:
-            raise ArchiveError(f"{view} has {len(chosen)} frames at {self.fps:g} a second, expected at least 2")
+            raise ArchiveError(
+                f"{view} has {counted(len(chosen), 'frame')} at {self.fps:g} a second, expected at least 2"
+            )
         keypoints = fit_to(rows.keypoints()[chosen], rows.size, self.size)
         content = hashlib.sha256(b"".join(part.tobytes() for part in (rows.world, rows.intrinsics, rows.extrinsics)))
         pieces = np.array_split(np.arange(len(chosen)), math.ceil(len(chosen) / _PIECE))

@@ -27,7 +27,7 @@ from posegen.datasets.motion_formats.bvh import write_bvh
 from posegen.datasets.motion_formats.gltf import write_glb
 from posegen.datasets.motion_formats.humanml3d import write_humanml3d
 from posegen.datasets.motions import MotionDatasetInfo, MotionEntry
-from posegen.errors import ConfigError, MotionError, PosegenError
+from posegen.errors import ConfigError, MotionError, PosegenError, counted
 from posegen.io.output_files import KEEP_FILES, OverwriteSettings
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import find_rotations, resample
@@ -87,9 +87,9 @@ class ConversionSettings:
     """Settings that turn files of motions into a dataset."""
 
     reading: ReadSettings = _AS_FOUND
-    """Settings of reading the files."""
+    """Settings of reading files of motions."""
     edits: EditSettings = EditSettings()
-    """Settings of editing the motions."""
+    """Settings of motion editing."""
     splits: SplitSettings = SplitSettings()
     """Person and action of each file, and the train/test split."""
 
@@ -116,7 +116,7 @@ class Edited:
         errors = np.concatenate([motion.ravel() for motion in self.errors])
         median, most = np.quantile(errors, (0.5, 0.95)) * 1000
         return (
-            f"rotations found by inverse kinematics for {len(self.errors):,} motions: joints moved by "
+            f"rotations found by inverse kinematics for {counted(len(self.errors), 'motion')}: joints moved by "
             f"{median:.3g} mm (median), {most:.3g} mm (95th percentile)"
         )
 
@@ -142,8 +142,9 @@ class Converted:
         held_out = sum(entry.split == "test" for entry in self.info.motions)
         hint = "" if held_out or not self._has_one_group else ": there is one to divide by, say another --split-by"
         text = (
-            f"{len(self.info.motions):,} motions ({frames:,} frames, {self.info.fps:g} a second) of "
-            f"{len({entry.person for entry in self.info.motions}):,} people and {len(self.info.actions)} actions in "
+            f"{counted(len(self.info.motions), 'motion')} ({counted(frames, 'frame')}, {self.info.fps:g} a second) of "
+            f"{counted(len({entry.person for entry in self.info.motions}), 'person')} and "
+            f"{counted(len(self.info.actions), 'action')} in "
             f"{self.folder}, {describe_changes(self.num_made, self.num_removed)}, {held_out:,} held out{hint}"
         )
         return text + (f", {len(self.rejections):,} rejected (see {REJECTED})" if self.rejections else "")
@@ -290,7 +291,8 @@ def write_found(
     info = build.finish({**checks, **recorded}, settings.splits.rule)
     tells = settings.edits.rotations and (edited.errors or build.num_made == len(info.motions))
     notes = tuple(
-        f"{note} ({count:,} motions)" if count > 1 else note for note, count in edited.notes.most_common(_NOTES)
+        f"{note} ({counted(count, 'motion')})" if count > 1 else note
+        for note, count in edited.notes.most_common(_NOTES)
     )
     return Converted(build.folder, info, build.num_made, build.num_removed, rejected, edited if tells else None, notes)
 

@@ -22,7 +22,7 @@ from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.motion_formats.estimators import read_images, read_tracks
 from posegen.datasets.motion_formats.source import known_fps
 from posegen.datasets.motion_formats.video_checks import VideoChecks, check_video
-from posegen.errors import MotionError, PosegenError
+from posegen.errors import MotionError, PosegenError, counted
 from posegen.io.storage import StorageFolder
 
 REVIEW = "review.csv"
@@ -48,7 +48,7 @@ class BuildSettings:
         """Return the reasons for rejecting a video; empty if it is accepted."""
         reasons = []
         if checks.frames < self.min_frames:
-            reasons.append(f"{checks.frames} frames, expected at least {self.min_frames}")
+            reasons.append(f"{counted(checks.frames, 'frame')}, expected at least {self.min_frames}")
         if checks.coverage < self.min_coverage:
             reasons.append(f"the person was seen in {checks.coverage:.0%} of the frames")
         if self.single_person and checks.together > _MOST_TOGETHER:

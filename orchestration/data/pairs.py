@@ -30,7 +30,7 @@ from posegen.datasets.refinement import (
     write_pair,
     write_refinement_manifest,
 )
-from posegen.errors import ConfigError, DatasetError, PerceptionError
+from posegen.errors import ConfigError, DatasetError, PerceptionError, counted
 from posegen.features.background import fill_background
 from posegen.features.body_bones import has_trunk, trunk_length
 from posegen.features.body_pose import BodyPoses
@@ -109,7 +109,7 @@ class MadePairs:
 
     def __str__(self) -> str:
         held_out = sum(entry.split == "test" for entry in self.info.pairs)
-        text = f"{len(self.info.pairs):,} pairs in {self.folder}, {self.num_new:,} new, {held_out:,} held out"
+        text = f"{counted(len(self.info.pairs), 'pair')} in {self.folder}, {self.num_new:,} new, {held_out:,} held out"
         return f"{text}; {len(self.rejections):,} left out: {self.rejections[0]}" if self.rejections else text
 
 

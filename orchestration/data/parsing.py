@@ -31,7 +31,7 @@ from posegen.datasets.parsing import (
     write_photo,
 )
 from posegen.datasets.published.labelled_photos import LabelledFile, open_photo_set, read_label_map
-from posegen.errors import ArchiveError, ConfigError, DatasetError
+from posegen.errors import ArchiveError, ConfigError, DatasetError, counted
 from posegen.io.storage import StorageFolder, expand_home
 from posegen.io.video_reader import Footage, read_image
 from posegen.perception import SEGMENTERS
@@ -86,7 +86,7 @@ class ConvertedPhotos:
     def __str__(self) -> str:
         photos = self.info.photos
         held_out = sum(entry.split == "test" for entry in photos)
-        text = f"{len(photos):,} labelled photos in {self.folder}, {self.num_new:,} new, {held_out:,} held out"
+        text = f"{counted(len(photos), 'labelled photo')} in {self.folder}, {self.num_new:,} new, {held_out:,} held out"
         shares = np.sum([entry.pixels for entry in photos], axis=0, dtype=np.float64)
         shares = 100 * shares / max(shares.sum(), 1)
         text += "; " + ", ".join(

@@ -30,7 +30,7 @@ from orchestration.runtime.ray_data import RowWork
 from posegen.datasets.clip_files import INDEX_FILE, ClipInfo
 from posegen.datasets.clips import DatasetInfo, load_dataset_info
 from posegen.datasets.dataset import assign_splits
-from posegen.errors import DatasetError
+from posegen.errors import DatasetError, counted
 from posegen.io.storage import StorageFolder
 from posegen.weights import download as weights
 
@@ -76,9 +76,9 @@ class PrepareSummary:
 
     def __str__(self) -> str:
         share = 100 * self.num_usable / max(self.num_frames, 1)
-        frames = f"{self.num_frames:,} frames, {share:.1f} % with a usable pose"
+        frames = f"{counted(self.num_frames, 'frame')}, {share:.1f} % with a usable pose"
         changes = describe_changes(self.num_made, self.num_removed)
-        text = f"{self.num_clips:,} clips ({frames}) in {self.dataset}, {changes}"
+        text = f"{counted(self.num_clips, 'clip')} ({frames}) in {self.dataset}, {changes}"
         if self.rejections:
             text += f", {len(self.rejections):,} rejected (see {REJECTED})"
         return text
@@ -184,10 +184,14 @@ def _write_page(build: ClipBuild, rejections: Sequence[Rejection], summary: Prep
     for name in set(sheets.files(".jpg")) - known:
         sheets.delete(name)
     clips = [
-        (entry.info, f"{entry.info.num_frames:,} frames, {entry.num_usable:,} with a usable pose") for entry in entries
+        (entry.info, f"{counted(entry.info.num_frames, 'frame')}, {entry.num_usable:,} with a usable pose")
+        for entry in entries
     ]
     splits = summary.split_lines(sys.maxsize)
-    content = f"{summary.num_clips:,} clips, {summary.num_frames:,} frames, {summary.num_usable:,} with a usable pose"
+    content = (
+        f"{counted(summary.num_clips, 'clip')}, {counted(summary.num_frames, 'frame')}, "
+        f"{summary.num_usable:,} with a usable pose"
+    )
     write_preparation_page(build.folder, clips, rejections, content, [*splits, *summary.notes])
 
 

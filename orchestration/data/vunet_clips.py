@@ -24,7 +24,7 @@ from posegen.datasets.clip_index import encode_entries
 from posegen.datasets.clips import DatasetInfo, derive_clip_id
 from posegen.datasets.dataset import Split, assign_splits
 from posegen.datasets.published.vunet_index import INDEX_PICKLE, DatasetName, IndexedImage, read_index
-from posegen.errors import ConfigError, DatasetError, PosegenError
+from posegen.errors import ConfigError, DatasetError, PosegenError, counted
 from posegen.features.parts import is_usable
 from posegen.io.storage import StorageFolder, expand_home
 from posegen.io.video_reader import read_image
@@ -71,16 +71,17 @@ class Indexed:
         people = {info.person for info in self.clips}
         images = sum(info.num_frames for info in self.clips)
         text = (
-            f"{len(self.clips):,} clips ({images:,} pictures) of {len(people):,} people in {self.folder}, "
-            f"{self.num_new:,} new, {len(self.held_out):,} people held out"
+            f"{counted(len(self.clips), 'clip')} ({counted(images, 'picture')}) of "
+            f"{counted(len(people), 'person')} in {self.folder}, "
+            f"{self.num_new:,} new, {counted(len(self.held_out), 'person')} held out"
         )
         if self.num_both:
             text += f"; {self.num_both:,} people are in both splits of the index, and train (--train-fraction)"
         if self.num_anonymous:
-            text += f"; {self.num_anonymous:,} pictures without a person id, each a clip of its own"
+            text += f"; {counted(self.num_anonymous, 'picture')} without a person id, each a clip of its own"
         if self.rejections:
             count = len(self.rejections)
-            text += f"; {count:,} pictures left out, see {self.folder}/{REJECTED}: {first_of(self.rejections)}"
+            text += f"; {counted(count, 'picture')} left out, see {self.folder}/{REJECTED}: {first_of(self.rejections)}"
         return text
 
 

@@ -11,7 +11,7 @@ from orchestration.evaluation.records import Basis, EvaluationRecord, Score, che
 from posegen.checkpoints.checkpoint import find_checkpoint, load_progress, load_stage
 from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.dataset import Split
-from posegen.errors import DatasetError, EvaluationError
+from posegen.errors import DatasetError, EvaluationError, counted
 from posegen.evaluation.batches import MAX_BATCH, score_batches
 from posegen.io.storage import StorageFolder
 from posegen.networks.device import default_device
@@ -36,7 +36,7 @@ class BatchesBasis(Basis):
 
     def describe(self, data: str) -> list[str]:
         return [
-            f"{self.num_samples:,} samples of the {self.split} split (data {data}), "
+            f"{counted(self.num_samples, 'sample')} of the {self.split} split (data {data}), "
             f"in their order, in batches of {self.max_batch} at most"
         ]
 

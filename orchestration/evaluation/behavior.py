@@ -25,6 +25,7 @@ from orchestration.tracking.mirror import recorded
 from orchestration.training.runs import load_behavior
 from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.motions import MotionDataset
+from posegen.errors import counted
 from posegen.evaluation.behavior import BehaviorProtocol, FuturesFrom, futures_from, score_behavior
 from posegen.evaluation.behavior_rollouts import (
     PairedWindows,
@@ -72,16 +73,20 @@ class BehaviorBasis(Basis):
     def describe(self, data: str) -> list[str]:
         protocol = self.protocol
         least = min(protocol.least_frames, self.num_frames + 1)
-        left_out = f"; shorter than {least} frames, and left out: {self.left_out}" if self.left_out else ""
+        left_out = f"; shorter than {counted(least, 'frame')}, and left out: {self.left_out}" if self.left_out else ""
         start = "observed windows" if self.futures_from == "last frame" else "the real futures"
         return [
-            f"{protocol.windows:,} windows of {self.num_frames} frames from {self.num_held_out:,} held-out motions "
-            f"(data {data}), evenly over {len(self.actions)} actions ({', '.join(self.actions)}), {protocol.seeds} "
+            f"{counted(protocol.windows, 'window')} of {counted(self.num_frames, 'frame')} from "
+            f"{counted(self.num_held_out, 'held-out motion')} "
+            f"(data {data}), evenly over {counted(len(self.actions), 'action')} "
+            f"({', '.join(self.actions)}), {protocol.seeds} "
             f"seeds{left_out}",
-            f"probes trained on {protocol.training_windows:,} windows of the training split: action classifiers for "
+            f"probes trained on {counted(protocol.training_windows, 'window')} of the training "
+            "split: action classifiers for "
             f"{protocol.action_steps} steps, discriminators {protocol.realism_steps}, posture probes "
             f"{protocol.posture_steps}",
-            f"{protocol.futures} futures of each of at most {protocol.sequences} held-out windows, from the "
+            f"{counted(protocol.futures, 'future')} of each of at most "
+            f"{counted(protocol.sequences, 'held-out window')}, from the "
             f"{self.futures_from} of {start}",
             "± half of the 95 % confidence interval of the mean over seeds, 1.96 s/√n",
         ]

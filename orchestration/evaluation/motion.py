@@ -16,7 +16,7 @@ from orchestration.evaluation.records import (
 from orchestration.generation.motions import show_motions
 from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.motions import MotionDataset
-from posegen.errors import EvaluationError
+from posegen.errors import EvaluationError, counted
 from posegen.evaluation.motion_generation import ComparedMotions, MotionProtocol, MotionSet, score_motions
 from posegen.evaluation.published_results import MOTION_RESULTS, PUBLISHED_SEEDS, MotionResult
 from posegen.inference.action_classifiers import load_action_classifier
@@ -88,7 +88,8 @@ class MotionBasis(Basis):
 
     def describe(self, data: str) -> list[str]:
         lines = [
-            f"{self.num_motions:,} motions of up to {self.num_frames} frames of the split {self.split!r} "
+            f"{counted(self.num_motions, 'motion')} of up to {counted(self.num_frames, 'frame')} of "
+            f"the split {self.split!r} "
             f"(data {data}), as many generated with the same actions and lengths, {self.seeds} seeds",
             f"action classifier {self.recognizer}, sha256 {self.recognizer_sha256[:16]}, "
             f"{'random' if self.random_state else 'zero'} first states; all motions on the run's mean body",

@@ -12,6 +12,7 @@ from orchestration.evaluation.behavior import BehaviorBasis
 from orchestration.evaluation.compare import Comparison
 from orchestration.evaluation.motion import MotionBasis
 from orchestration.evaluation.records import EvaluationRecord, Score, score_name
+from posegen.errors import counted
 from posegen.evaluation.behavior import BehaviorSource, probed_frames
 from posegen.evaluation.metric_info import MetricInfo
 from posegen.evaluation.metric_registry import metric_info
@@ -140,7 +141,7 @@ def comparison_table(found: Comparison, top: int) -> Table:
         interval = [" – ".join(map(found.info.format, entry.interval or ()))] if measured else []
         varied = [_shorten(entry.parameters.get(name, "")) for name in found.varied]
         rows.append([entry.run.name, entry.state, *values, *interval, *varied])
-    return _grid(heads, rows, title=f"{len(found.entries)} runs, {found.order}", names=2)
+    return _grid(heads, rows, title=f"{counted(len(found.entries), 'run')}, {found.order}", names=2)
 
 
 def _source_table(

@@ -17,7 +17,7 @@ from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import Clip, ClipFile
 from posegen.datasets.clips import ClipDataset, GarmentChoice
 from posegen.datasets.dataset import Split
-from posegen.errors import DatasetError, EvaluationError, PosegenError
+from posegen.errors import DatasetError, EvaluationError, PosegenError, counted
 from posegen.evaluation.color_control import (
     SwapResult,
     match_target_colors,
@@ -102,7 +102,8 @@ class VideoBasis(Basis):
     def describe(self, data: str) -> list[str]:
         height, width = self.size
         return [
-            f"{self.num_clips:,} clips of the {self.split} split (data {data}), {self.num_frames:,} frames of "
+            f"{counted(self.num_clips, 'clip')} of the {self.split} split (data {data}), "
+            f"{counted(self.num_frames, 'frame')} of "
             f"{height}×{width}, each clip rendered from its first frame",
             "mean over frames, then over clips, with the 95 % bootstrap interval over clips",
         ]

@@ -21,10 +21,10 @@ class PersonSettings:
     """The person whom a run renders."""
 
     content: str = field(default="", metadata=used_with(RUN))
-    """With a run, the person: an image file, or a video file or a clip (its id or PERSON/ACTION), of which the first
-    frame is taken."""
+    """The person: an image file, or a video file or a clip (its id or PERSON/ACTION), of which the first frame is
+    taken. A run needs it."""
     dataset: str = field(default="", metadata=used_with(RUN))
-    """With a run, clip dataset whose clips can be named, and whose backends process a new image; by default its own."""
+    """Clip dataset whose clips can be named, and whose backends process a new image; by default the run's own."""
 
     def require_content(self) -> str:
         """Return `content`. Raises ConfigError where it is not given."""

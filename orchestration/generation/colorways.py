@@ -22,6 +22,10 @@ _COLUMN_NAMES = (
     *("delta_e_median", "delta_e_p95", "delta_e_pixels", "frames", "note"),
 )
 
+_CAPTION = (
+    "ΔE2000: how far the cloth is from the colour asked for; below 1 is hardly visible. Pixels have folds and shade."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ColorwaySettings(ColorSheetSettings, OverwriteSettings):
@@ -50,8 +54,10 @@ class Colorways:
 
     def table(self) -> Table:
         """Return the reports, for the console."""
-        table = Table("picture", "garment", "requested", "name", "ΔE2000", "per pixel")
-        for number, report in self.reports:
+        table = Table("picture", "garment", "asked for", "CSS name", caption=_CAPTION)
+        for head in ("ΔE2000", "of pixels"):
+            table.add_column(head, justify="right")
+        for number, report in sorted(self.reports, key=lambda one: (one[0], one[1].garment != "upper")):
             figures = (f"{report.median:.2f}", f"{report.per_pixel:.1f}")
             table.add_row(str(number), report.garment, report.requested, color_name(report.lab), *figures)
         return table

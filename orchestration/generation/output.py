@@ -27,11 +27,11 @@ _SHEET_COLUMNS = 10  # frames in a row of the contact sheet, as in the paper's F
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSettings(OverwriteSettings):
-    """Folder of videos, and the number rendered at once."""
+    """The videos to write."""
 
     out: Path
     """The video to write, .mp4, or the folder for several."""
-    batch: int = 4
+    batch: int = field(default=4, metadata=used_with(RUN))
     """Videos that are rendered at once."""
     precision: Precision = field(default="fp32", metadata=used_with(RUN))
     """Numbers in the generator of a run: bf16 takes half the time on GPUs and on CPUs with AVX512-BF16 or AMX."""
@@ -45,9 +45,11 @@ class OutputSettings(OverwriteSettings):
     def require_place_for(self, num_videos: int) -> None:
         """Raise ConfigError where `out` is a file and there are several videos, or a folder and there is one."""
         if num_videos == 1 and not self.out.suffix:
-            raise ConfigError(f"one video is written as .mp4, got {self.out.name!r}")
+            raise ConfigError(f"one video is written as .mp4, got {self.out.name!r}: take {self.out.name}.mp4")
         if num_videos > 1 and self.out.suffix:
-            raise ConfigError(f"{num_videos} videos are written to a folder, got {self.out.name!r}")
+            raise ConfigError(
+                f"{num_videos} videos are written to a folder, got {self.out.name!r}: take {self.out.stem}"
+            )
 
     def require_videos(self, videos: Sequence[Path], *inputs: object, pages: bool = False) -> None:
         """Raise ConfigError where a video, its contact sheet or its page cannot be written or would replace a file."""

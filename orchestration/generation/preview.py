@@ -11,7 +11,7 @@ from posegen.errors import ConfigError
 from posegen.features.body_layers import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
-from posegen.inference.photo_report import PhotoReport, assess_photo
+from posegen.inference.photo_report import PhotoReport, assess_photo, hidden_hands
 from posegen.inference.shown_person import ViewSettings, open_person
 from posegen.io.images import grid, titled_grid, write_picture
 from posegen.io.output_files import KEEP_FILES, OverwriteSettings
@@ -54,7 +54,8 @@ def preview(path: Path, out: Path, view: ViewSettings, writing: OverwriteSetting
     shown = open_person(path, view)
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
-    report = assess_photo(shown.seen, view.height_and_width, motions, shown.findings)
+    hidden = hidden_hands(shown.photo.pose, shown.photo.labels)
+    report = assess_photo(shown.seen, view.height_and_width, motions, shown.findings, hidden)
     write_picture(out, _draw(shown.photo))
     return Preview(out, report)
 

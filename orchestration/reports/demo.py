@@ -29,7 +29,7 @@ from orchestration.training.train import Recording, train
 from posegen.color.palette import parse_color
 from posegen.color.recoloring import GarmentRegion, Scope
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import ConfigError, WeightsError
+from posegen.errors import ConfigError, WeightsError, counted
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.person import person_of_clip, worn_color
 from posegen.inference.renderers import load_renderer
@@ -90,7 +90,7 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
     videos, dataset, runs = out / "videos", str(out / "dataset"), str(out / "runs")
     with timed(output, "1/7 photo: one person, three actions, eight outfits, without training"):
         photo = _animate_photo(out, settings, output)
-    with timed(output, f"2/7 studio: {' and '.join(settings.people)}, {settings.actions} actions"):
+    with timed(output, f"2/7 studio: {' and '.join(settings.people)}, {counted(settings.actions, 'action')}"):
         _render(videos, settings)
     with timed(output, "3/7 prepare: poses, edges and masks"), output.counting("preparing") as on_progress:
         truth = PrepareSettings(

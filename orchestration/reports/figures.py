@@ -17,6 +17,7 @@ from orchestration.tracking.run_log import RunLog
 from orchestration.training.recipes import MethodName
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
+from posegen.errors import counted
 from posegen.evaluation.color_codes import CodeMap, FrameSampling, map_color_codes
 from posegen.evaluation.metric_registry import metric_info
 from posegen.inference.person import person_of_clip
@@ -216,7 +217,7 @@ def plot_latent_maps(path: Path, maps: dict[str, CodeMap], summaries: dict[str, 
         axes.set_title(title)
         axes.set_xlabel(
             f"linear probe to (a, b): R² = {probe.format(summary.probe_r2)} on held-out clips\n"
-            f"{summary.num_codes:,} codes of {summary.num_clips} clips; "
+            f"{counted(summary.num_codes, 'code')} of {counted(summary.num_clips, 'clip')}; "
             f"the axes have {100 * summary.explained[0]:.0f} and {100 * summary.explained[1]:.0f} % of the variance"
         )
     figure.savefig(path, dpi=120)

@@ -12,7 +12,7 @@ import numpy as np
 from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.datasets.dataset import Split
 from posegen.datasets.parsing import ParsingDataset
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from posegen.evaluation.parsing import ParsingScore, PhotoParser
@@ -85,14 +85,18 @@ def report_parsing(
     for name, counts in by_method.items():
         plain = without_one_piece(counts)
         if len(plain):
-            scores[f"{name}, {len(plain)} photos without dresses"] = score_parsing(plain)
+            scores[f"{name}, {counted(len(plain), 'photo')} without dresses"] = score_parsing(plain)
     notes = [
-        f"{total // len(methods)} photos of the {settings.split} split (data {data.fingerprint}), pixels pooled, "
+        f"{counted(total // len(methods), 'photo')} of the {settings.split} split (data "
+        f"{data.fingerprint}), pixels pooled, "
         "95 % bootstrap intervals over photos"
     ]
     if settings.out is not None:
         pages = _write_pictures(data, settings, methods["parser"], by_method["parser"])
-        notes.append(f"photo, labels and what was found, the lowest agreement first: {settings.out} ({pages} pictures)")
+        notes.append(
+            f"photo, labels and what was found, the lowest agreement first: {settings.out} "
+            f"({counted(pages, 'picture')})"
+        )
     return ParsingReport(scores, notes)
 
 

@@ -22,7 +22,7 @@ from orchestration.training.train import Recording, train
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
 from posegen.datasets.dataset import Split
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, counted
 from posegen.evaluation.metric_info import MetricInfo
 from posegen.evaluation.metric_registry import metric_info
 from posegen.evaluation.published_results import TABLE1_RESULTS
@@ -122,8 +122,10 @@ class Table1:
         """Settings that the scores depend on, in sentences."""
         height, width = self.size
         lines = [
-            f"{self.num_clips} clips of the {self.split} split of {self.dataset}, frames of {height}×{width}.",
-            f"Each clip is rendered from its first frame in its own colours; the other {self.num_frames} frames count.",
+            f"{counted(self.num_clips, 'clip')} of the {self.split} split of {self.dataset}, frames "
+            f"of {height}×{width}.",
+            f"Each clip is rendered from its first frame in its own colours; the other "
+            f"{counted(self.num_frames, 'frame')} count.",
             f"Masked: both images are black outside the real frame's person mask (backend {self.mask}), which raises "
             "all scores (Section 4.3).",
             "Mean over frames, then over clips; in brackets the 95 % bootstrap interval over clips.",

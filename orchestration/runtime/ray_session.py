@@ -72,6 +72,15 @@ def is_ray_running() -> bool:
     return ray is not None and ray.is_initialized()
 
 
+def count_resources() -> dict[str, float]:
+    """Count what the cluster has, or what a Ray of this machine has at most: it may be allowed fewer CPUs."""
+    if is_ray_running():
+        return dict(sys.modules["ray"].cluster_resources())
+    import torch
+
+    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+
+
 def _start(start: Callable[[], object], address: str = "") -> None:
     """Start Ray, or join that of an address.
 

@@ -15,13 +15,14 @@ import psutil
 import torch
 from torch.nn import functional
 
+from orchestration.runtime.ray_session import count_resources, is_ray_running
 from orchestration.search.costs import Cost, cost_of_run, sum_costs
 from orchestration.search.run_cache import cached_name
 from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
 from orchestration.search.study import StudySettings, make_sampler
 from posegen.datasets.dataset import Dataset
-from posegen.errors import CapacityError, PosegenError, SearchError
+from posegen.errors import CapacityError, PosegenError, SearchError, counted
 from posegen.networks.device import default_device
 from posegen.stages import Stage
 from search_spaces.space import Value
@@ -46,9 +47,7 @@ def find_capacity(settings: TuneSettings) -> Capacity:
     A cluster is taken at its word, that it starts machines for as many as are asked for; what memory those will have is
     not known. Raises SearchError where not even one fits.
     """
-    import ray
-
-    cluster = ray.cluster_resources()
+    cluster = count_resources()
     cpus, gpus = cluster.get("CPU", 1), cluster.get("GPU", 0)
     fitting = cpus // settings.cpus_per_trial
     if settings.gpus_per_trial:
@@ -57,13 +56,19 @@ def find_capacity(settings: TuneSettings) -> Capacity:
         return Capacity(settings.concurrency, math.inf)
     if fitting < 1:
         raise SearchError(
-            f"a trial needs {settings.cpus_per_trial} CPUs and {settings.gpus_per_trial:g} GPUs, "
+            f"a trial needs {counted(settings.cpus_per_trial, 'CPU')} and {counted(settings.gpus_per_trial, 'GPU')}, "
             f"the cluster has {cpus:g} and {gpus:g}; where it starts machines for work that waits, say --concurrency"
         )
     trials = int(min(settings.concurrency or fitting, fitting))
     if settings.gpus_per_trial and torch.cuda.is_available():
         return Capacity(trials, torch.cuda.get_device_properties(0).total_memory * min(settings.gpus_per_trial, 1.0))
-    return Capacity(trials, psutil.virtual_memory().total * _MEMORY_SHARE * max(len(ray.nodes()), 1) / trials)
+    return Capacity(trials, psutil.virtual_memory().total * _MEMORY_SHARE * _count_machines() / trials)
+
+
+def _count_machines() -> int:
+    import ray
+
+    return max(len(ray.nodes()), 1) if is_ray_running() else 1
 
 
 class Costs:

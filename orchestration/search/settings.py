@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orchestration.option_types import require_name
-from posegen.errors import ConfigError, SearchError
+from posegen.errors import ConfigError, SearchError, counted
 from posegen.evaluation.metric_registry import find_metric_info, objective_info
 from posegen.stages import Stage
 
@@ -153,5 +153,7 @@ class TuneSettings:
                 raise ConfigError(f"{field} must be {least} or more, got {getattr(self, field)}")
         each = self.gpus_per_trial / max(self.workers, 1)
         if each > 1 and each % 1:
-            raise ConfigError(f"gpus_per_trial {self.gpus_per_trial:g} is {each:g} for each of {self.workers} workers")
+            raise ConfigError(
+                f"gpus_per_trial {self.gpus_per_trial:g} is {each:g} for each of {counted(self.workers, 'worker')}"
+            )
         require_name(self.name, "a search's")

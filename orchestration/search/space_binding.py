@@ -160,7 +160,7 @@ class Search:
         known = [field.name for field in fields(self._preset(_stage(key)))]
         if _field(key) not in known:
             near = get_close_matches(_field(key), known, n=1)
-            meant = f"; did you mean {_stage(key)}.{near[0]}?" if near else ""
+            meant = f" (did you mean {_stage(key)}.{near[0]}?)" if near else ""
             raise SearchError(f"{key!r} is no setting of {_stage(key)}{meant}")
         for name, run, own, theirs in self._agreements():
             if (self.trainings[run].stage.name, theirs) == (_stage(key), _field(key)):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from posegen.errors import counted
+
 if TYPE_CHECKING:
     from orchestration.search.plan import SearchPlan
     from orchestration.search.results import TrialResult
@@ -54,7 +56,7 @@ def _duration(hours: float) -> str:
 def describe_trial(trial: TrialResult) -> str:
     """Describe a trial in a line: its state, objectives and point."""
     values = "  ".join(f"{name} {value:.4g}" for name, value in trial.values.items())
-    ended = f"{trial.state} after {trial.epochs} epochs" if trial.epochs else trial.state
+    ended = f"{trial.state} after {counted(trial.epochs, 'epoch')}" if trial.epochs else trial.state
     reason = f": {trial.reason}" if trial.reason else ""
     reason += f", does not keep {' and '.join(trial.broken)}" if trial.broken else ""
     return f"trial {trial.number}  {ended}{reason}  {values}  {_describe_point(trial.point)}"

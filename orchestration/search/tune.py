@@ -12,6 +12,7 @@ The same name goes on with the same search: what is decided is in the study, wha
 from __future__ import annotations
 
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def mirrored(folder: StorageFolder, settings: TuneSettings) -> Iterator[None]:
 
 
 def plan(space: str, dataset: str, settings: TuneSettings) -> SearchPlan:
-    """See what a search would do and cost on the present cluster, and start nothing.
+    """See what a search would do and cost on the cluster at RAY_ADDRESS or on this machine, and start nothing.
 
     Raises PosegenError as `tune`.
     """
@@ -129,7 +130,8 @@ def plan(space: str, dataset: str, settings: TuneSettings) -> SearchPlan:
     data = STAGES[search.space.stage].reads(dataset)
     _check_starts(search, data, settings)
     how = _study_settings(search, space, data, settings, "sqlite://")
-    start_ray()
+    if os.environ.get("RAY_ADDRESS"):
+        start_ray()  # joins the cluster
     return plan_search(search, how, data, settings.trials, find_capacity(settings))
 
 

@@ -27,7 +27,7 @@ class ServeSettings:
     token_file: Path | None = None
     """File with a token, which requests have to send as `Authorization: Bearer TOKEN`."""
     replicas: str = "1:4"
-    """Number of rendering processes, or FEWEST:MOST, between which the number follows the load."""
+    """Number of rendering processes, or MIN:MAX, between which the number follows the load."""
     cpus: float = 1.0
     """CPUs of each replica."""
     gpus: float = 0.0
@@ -39,7 +39,7 @@ class ServeSettings:
         if not 1 <= self.port <= LAST_PORT:
             raise ConfigError(f"got port {self.port}, expected 1 to {LAST_PORT}")
         if not self.fewest_and_most:
-            raise ConfigError(f"got replicas {self.replicas!r}, expected a number, or FEWEST:MOST such as 1:4")
+            raise ConfigError(f"got replicas {self.replicas!r}, expected a number, or MIN:MAX such as 1:4")
         if self.host not in LOOPBACK and self.token_file is None:
             raise ConfigError(f"{self.host} is reached by other machines: give a token with --token-file")
         if self.queue < 1:

@@ -44,6 +44,8 @@ _log = logging.getLogger("posegen")
 
 KEY = "posegen.key"
 """The tag by which a run is found in MLflow."""
+MODEL_EPOCH = "posegen.epoch"
+"""The tag of a logged model with the epoch of its checkpoint."""
 PICTURE = re.compile(r"(?P<name>.+)[%~+]step[%~+](?P<step>\d+)[%~+]")
 """Names that MLflow gives to the pictures of a series."""
 PARENT, NAME = "mlflow.parentRunId", "mlflow.runName"
@@ -305,12 +307,15 @@ class _Mirror:
             name = re.sub(r"[/:.%\"'\s]+", "-", f"{self.description.name}-epoch-{epoch}")
             model = known.get(name)
             if model is None:
-                tags = {KEY: self.description.key, "posegen.epoch": str(epoch)}
+                tags = {KEY: self.description.key, MODEL_EPOCH: str(epoch)}
                 model = self.client.create_logged_model(
                     experiment, name, source_run_id=self.state.run_id, tags=tags, model_type=kind
                 )
             at = self._time(measured[epoch].at)
-            rows = [Metric(name, x, at, epoch, model_id=model.model_id) for name, x in measured[epoch].values.items()]
+            facts = self.description.dataset
+            linked = {"dataset_name": facts["name"], "dataset_digest": facts["digest"]} if facts else {}
+            linked["model_id"] = model.model_id
+            rows = [Metric(name, x, at, epoch, **linked) for name, x in measured[epoch].values.items()]
             self.client.log_batch(self.state.run_id, metrics=rows)
             self.client.log_outputs(self.state.run_id, [LoggedModelOutput(model.model_id, epoch)])
             self.client.finalize_logged_model(model.model_id, "READY")

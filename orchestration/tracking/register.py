@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from orchestration.tracking.client import connect, find_experiment, naming_errors, require_store, tracking_uri
-from orchestration.tracking.mirror import KEY, sync
+from orchestration.tracking.mirror import KEY, MODEL_EPOCH, sync
 from orchestration.tracking.run_log import RunLog
 from posegen.checkpoints.checkpoint import find_checkpoint, load_frame_stage, load_progress
 from posegen.checkpoints.run_record import dataset_of
@@ -17,6 +19,7 @@ from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.storage import StorageFolder
 
 EXPERIMENT = "posegen"
+_VERSIONS = "mlflow.modelVersions"  # tag of a logged model, by which MLflow's pages name its versions
 _COLUMNS = ("photo", "action", "poses", "upper", "lower")
 _EXAMPLE = {"photo": "photo.jpg", "action": "wave", "poses": "", "upper": "teal", "lower": "", "frames": 50}
 
@@ -57,15 +60,26 @@ def register(run: str, name: str, dataset: str = "") -> RegisteredModel:
         runs = client.search_runs([experiment], f"tags.`{KEY}` = '{description.key}'") if description else []
         source = runs[0].info.run_id if runs else None
         _write_model(Path(folder) / "model", checkpoint, dataset or dataset_of(run))
-        model = client.create_logged_model(
-            experiment, f"{name}-{load_progress(checkpoint).epoch}", source_run_id=source, model_type="pyfunc"
+        epoch = load_progress(checkpoint).epoch
+        model = _find_model(client, experiment, source, epoch) or client.create_logged_model(
+            experiment, f"{name}-{epoch}", source_run_id=source, model_type="pyfunc"
         )
         client.log_model_artifacts(model.model_id, str(Path(folder) / "model"))
         client.finalize_logged_model(model.model_id, "READY")
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name, description=f"posegen {version('posegen')}: videos of people")
         made = client.create_model_version(name, f"models:/{model.model_id}", source, model_id=model.model_id)
+        versions = [*json.loads(model.tags.get(_VERSIONS, "[]")), {"name": name, "version": str(made.version)}]
+        client.set_logged_model_tags(model.model_id, {_VERSIONS: json.dumps(versions)})
     return RegisteredModel(name, str(made.version))
+
+
+def _find_model(client: Any, experiment: str, run_id: str | None, epoch: int) -> Any:
+    """Find the model with the metrics of an epoch that was sent while the run was tracked; None if it was not kept."""
+    if run_id is None:
+        return None
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    return next((model for model in found if model.tags.get(MODEL_EPOCH) == str(epoch)), None)
 
 
 def _write_model(folder: Path, checkpoint: StorageFolder, dataset: str) -> None:

@@ -21,11 +21,13 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from getpass import getuser
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -288,6 +290,8 @@ def _origin() -> dict[str, str]:
     if not commit:
         asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
         commit = asked.stdout.strip() if asked.returncode == 0 else ""
-    known = {"mlflow.source.git.commit": commit} if commit else {}
+    known = {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.user": getuser()}
+    if commit:
+        known["mlflow.source.git.commit"] = commit
     versions = ", ".join(f"{name} {version(name)}" for name in ("posegen", "torch", "ray", "numpy", "optuna"))
     return {**known, "posegen.environment": f"python {platform.python_version()}, {versions}, {platform.platform()}"}

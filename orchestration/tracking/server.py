@@ -23,7 +23,7 @@ def serve_page(port: int, on_ready: Callable[[str], object]) -> None:
     """
     uri = tracking_uri()
     if uri.startswith("http"):
-        on_ready(shown_store())
+        on_ready(f"{shown_store().rstrip('/')}{_TRAINING_VIEW}")
         return
     address = f"http://127.0.0.1:{port}"
     if _answers(address):

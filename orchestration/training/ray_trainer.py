@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from orchestration.runtime.progress import ProgressListener
-from orchestration.runtime.ray_session import is_ray_running, start_ray
+from orchestration.runtime.ray_session import count_resources, is_ray_running, start_ray
 from orchestration.runtime.remote_debugging import open_breakpoints, passing_prints
 from orchestration.runtime.remote_progress import RemoteProgress
 from orchestration.runtime.termination import call_interruptibly
@@ -23,7 +23,7 @@ from orchestration.runtime.worker import Worker
 from orchestration.training.job import Job, TrainSettings
 from orchestration.training.loop import TrainingLoop
 from orchestration.training.preflight import is_out_of_memory, naming_memory, suggest_less_memory
-from posegen.errors import ConfigError, DivergenceError, RunError
+from posegen.errors import ConfigError, DivergenceError, RunError, counted
 from posegen.parallel import set_threads
 from posegen.stages import Stage
 
@@ -86,7 +86,7 @@ def find_scaling(settings: TrainSettings) -> Any:
     Raises ConfigError where this machine has less. A cluster may start machines for work that waits.
     """
     if not os.environ.get("RAY_ADDRESS") and not is_ray_running():
-        _require_fitting(settings, [_count_resources()], settings.cpus or 1)  # before Ray starts, which takes seconds
+        _require_fitting(settings, [count_resources()], settings.cpus or 1)  # before Ray starts, which takes seconds
     start_ray()
     import ray.train
 
@@ -107,20 +107,16 @@ def find_scaling(settings: TrainSettings) -> Any:
     )
 
 
-def _count_resources() -> dict[str, float]:
-    """Count what a Ray of this machine has at most: it may be allowed fewer CPUs, and names the kinds of its GPUs."""
-    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
-
-
 def _require_fitting(settings: TrainSettings, machines: Sequence[Mapping[str, float]], cpus: int) -> None:
     """Raise ConfigError where the workers that are asked for do not fit the machines that there are."""
     if settings.accelerator:
         _require_kind(settings.accelerator, machines)
     if num_places(machines, cpus, settings.gpus) < settings.workers:
-        has = ", ".join(f"{sum(one.get(name, 0) for one in machines):g} {name}s" for name in ("CPU", "GPU"))
+        has = ", ".join(counted(sum(one.get(name, 0) for one in machines), name) for name in ("CPU", "GPU"))
         raise ConfigError(
-            f"{settings.workers} workers with {cpus} CPUs and {settings.gpus:g} GPUs each do not fit this machine, "
-            f"which has {has}: ask for fewer --workers, --cpus or --gpus"
+            f"there is no room for {counted(settings.workers, 'worker')} with {counted(cpus, 'CPU')} and "
+            f"{counted(settings.gpus, 'GPU')} each on this machine, which has {has}: "
+            "ask for fewer --workers, --cpus or --gpus"
         )
 
 

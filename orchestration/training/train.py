@@ -14,6 +14,7 @@ Ray: with ``workers=0`` it runs in the calling process, under its debugger.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -124,6 +125,7 @@ def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
     log = RunLog(job.run)
     log.set_status("RUNNING")
     if job.settings.track:
+        summary = (inspect.getdoc(job.config.stage) or "").partition("\n")[0]
         log.open(
             experiment=job.settings.experiment,
             parameters={
@@ -131,7 +133,11 @@ def open_run(job: Job, fingerprint: str, parent: RunLog | None = None) -> None:
                 **asdict(job.config),
                 **{f"launch.{name}": value for name, value in record.launch.items()},
             },
-            tags={"posegen.dataset": str(job.dataset), "posegen.data_fingerprint": fingerprint},
+            tags={
+                "mlflow.note.content": f"{summary}\n\nDataset: {job.dataset}",
+                "posegen.dataset": str(job.dataset),
+                "posegen.data_fingerprint": fingerprint,
+            },
             parent=parent,
             dataset={
                 "name": job.dataset.name,

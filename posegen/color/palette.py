@@ -62,7 +62,8 @@ def parse_color(text: str) -> tuple[float, float, float]:
         ColorError: if the text is not a colour.
     """
     shown = text[:_LONGEST]
-    meant = suggestion(shown.lower(), ImageColor.colormap)
+    is_hex = re.fullmatch(r"[0-9a-fA-F]{3}|[0-9a-fA-F]{6}", shown)
+    meant = f" (did you mean '#{shown}'?)" if is_hex else suggestion(shown.lower(), ImageColor.colormap)
     unknown = (
         f"unknown colour {shown!r}{meant}, expected one like '#2a6fdb', 'teal', 'rgb(42 111 219)' or 'lab(60 40 -20)'"
     )

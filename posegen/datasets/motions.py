@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any
 
 from posegen.datasets.dataset import Dataset, Split, find_labelled
-from posegen.errors import DatasetError, MotionError
+from posegen.errors import DatasetError, MotionError, counted
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.motion.motion import Motion, read_motion
@@ -161,7 +161,7 @@ class MotionDataset(Dataset):
             raise DatasetError(f"{error}; convert the motions again") from error
         if len(motion) != entry.num_frames or not is_same_rate(motion.fps, self.info.fps):
             raise DatasetError(
-                f"{folder / entry.file_name} has {len(motion)} frames, {motion.fps:g} a second, "
+                f"{folder / entry.file_name} has {counted(len(motion), 'frame')}, {motion.fps:g} a second, "
                 f"the manifest has {entry.num_frames} and {self.info.fps:g}; convert the motions again"
             )
         return motion

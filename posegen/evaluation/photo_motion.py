@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from posegen.errors import PosegenError, VideoError
+from posegen.errors import PosegenError, VideoError, counted
 from posegen.evaluation.photo_pipeline import WHOLE_PIPELINE, PhotoPipeline
 from posegen.evaluation.reconstruction import Measure
 from posegen.features.appearance import Appearance
@@ -77,7 +77,7 @@ def read_real_clip(path: Path, size: tuple[int, int]) -> RealClip:
     """
     frames = [frame for _, _, frame in iterate_frames(path)]
     if len(frames) < 2:
-        raise VideoError(f"{path}: {len(frames)} frames, expected at least two")
+        raise VideoError(f"{path}: {counted(len(frames), 'frame')}, expected at least two")
     box = (0.0, 0.0, float(frames[0].shape[1]), float(frames[0].shape[0]))
     if frames[0].shape[:2] != size:
         rows = np.linspace(0, len(frames) - 1, _LOOKS).round().astype(int)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
-from posegen.errors import ConfigError, MotionError
+from posegen.errors import ConfigError, MotionError, counted
 from posegen.io.storage import StorageFolder
 from posegen.motion.editing import Placement, posture_placement, resample, with_rotations
 from posegen.motion.motion import Motion
@@ -93,7 +93,7 @@ class BehaviorGenerator:
         least = min(self.stage.config.least_frames or self.num_frames, self.num_frames)
         if len(motion) < least:
             raise MotionError(
-                f"{name} has {len(motion)} frames at {self.fps:g} frames per second, expected the "
+                f"{name} has {counted(len(motion), 'frame')} at {self.fps:g} frames per second, expected the "
                 f"{least} or more of the run's window: choose a longer one"
             )
 

@@ -14,7 +14,7 @@ from posegen.color.garment_recoloring import GarmentPaint
 from posegen.color.garment_regions import Garment, distinct_garments, require_separate
 from posegen.color.lab import Lab, lab_to_rgb, shown_color
 from posegen.color.palette import color_name, hex_color
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, counted
 from posegen.inference.movements import Movement
 from posegen.inference.people import is_image
 from posegen.inference.photo import perceive_photo
@@ -139,7 +139,7 @@ def draw_color_sheet(photo: Path, settings: ColorSheetSettings) -> ColorSheet:
             if settings.view.person == 1
             else f"person {settings.view.person} is taken"
         )
-        notes[f"{found.others} more people of comparable size: {whose}; choose with --person"] = None
+        notes[f"{counted(found.others, 'more person')} of comparable size: {whose}; choose with --person"] = None
     return ColorSheet(_lay_out(pictures, columns), len(pictures) - 1, reports, list(notes))
 
 

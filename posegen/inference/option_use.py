@@ -22,7 +22,12 @@ def used_with(subject: str) -> Mapping[str, Any]:
 
 def is_used(option: Field[Any], subject: str) -> bool:
     """Return True if an option of settings applies to a subject."""
-    return option.metadata.get(_KEY, subject) == subject
+    return subject_of(option.metadata) in (subject, "")
+
+
+def subject_of(metadata: Mapping[str, Any]) -> str:
+    """Return the one subject that an option is used with; empty where it is used with every one."""
+    return str(metadata.get(_KEY, ""))
 
 
 def require_used(subject: str, *settings: object) -> None:
@@ -36,7 +41,7 @@ def require_used(subject: str, *settings: object) -> None:
         for option in _given(group):
             if not is_used(option, subject):
                 name = f"--{option.name.replace('_', '-')}"
-                raise ConfigError(f"{name} is used with {option.metadata[_KEY]}, got {subject}: leave {name} out")
+                raise ConfigError(f"{name} is used with {subject_of(option.metadata)}, got {subject}: leave {name} out")
 
 
 def _given(settings: object) -> Iterator[Field[Any]]:

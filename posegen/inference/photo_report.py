@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,6 +32,7 @@ _SHORT = 0.5  # share of a bone's length that is seen
 _STRETCHED = 1.6  # how much longer than in the photo a limb is shown
 _OFTEN = 0.25  # of the frames
 _MOVES = 0.35  # lengths of the trunk by which a limb that an action needs moves
+_SHOWS = 0.8  # lengths of the trunk from where the photo has a hand, at which it is looked at
 _USUAL_HEIGHT = 3.3  # of a body, in lengths of the trunk
 
 
@@ -54,7 +55,11 @@ class PhotoReport:
 
 
 def assess_photo(
-    pose: BodyPoses, size: tuple[int, int], motions: Mapping[str, Motion], findings: list[str]
+    pose: BodyPoses,
+    size: tuple[int, int],
+    motions: Mapping[str, Motion],
+    findings: list[str],
+    hidden: Sequence[str] = (),
 ) -> PhotoReport:
     """Judge a photo by its pose, and by how far actions move the person from it.
 
@@ -63,6 +68,7 @@ def assess_photo(
         size: Height and width of the photo.
         motions: The actions, by name.
         findings: What is seen badly in the whole picture, from `find_weaknesses`.
+        hidden: Sides whose hand the photo hides, from `hidden_hands`.
     """
     if not has_trunk(pose):
         return PhotoReport(findings, {})
@@ -70,7 +76,7 @@ def assess_photo(
     for name, motion in motions.items():
         front = face_viewer(motion)
         poses = fit_motion(face_viewer(motion, choose_yaw(front)), pose, size)
-        actions[name] = judge_action(pose, poses)
+        actions[name] = judge_action(pose, poses, hidden)
     return PhotoReport(findings, actions)
 
 
@@ -119,14 +125,19 @@ def find_weaknesses(pose: BodyPoses, others: int = 0) -> list[str]:
     return found
 
 
-def find_hidden_hands(pose: BodyPoses, labels: np.ndarray) -> list[str]:
-    """Say which hands a picture does not show at the end of arms that it shows, one line for each.
+def hidden_hands(pose: BodyPoses, labels: np.ndarray) -> list[str]:
+    """Return the sides, ``right`` and ``left``, whose hand is not seen at the end of an arm that is.
 
     Args:
         pose: One pose.
         labels: (H, W) uint8 of `PersonClass`.
     """
-    hidden = [side for side in _SIDES if hides_hand(pose, labels, side)]
+    return [side for side in _SIDES if hides_hand(pose, labels, side)]
+
+
+def find_hidden_hands(pose: BodyPoses, labels: np.ndarray) -> list[str]:
+    """Say which hands a picture hides, one line for each; arguments as of `hidden_hands`."""
+    hidden = hidden_hands(pose, labels)
     if len(hidden) == len(_SIDES):
         return ["no hand is seen, as in pockets or behind the body: the arms end without hands"]
     return [
@@ -135,18 +146,24 @@ def find_hidden_hands(pose: BodyPoses, labels: np.ndarray) -> list[str]:
     ]
 
 
-def judge_action(photo: BodyPoses, poses: BodyPoses) -> ActionFit:
+def judge_action(photo: BodyPoses, poses: BodyPoses, hidden: Sequence[str] = ()) -> ActionFit:
     """Judge an action by the limbs that it moves, the stretch they need and how long it shows the other side.
 
     Args:
         photo: The pose in the photo.
         poses: What the action asks for, fitted to the person.
+        hidden: Sides whose hand the photo hides.
     """
     if limb := needed_limb(photo, poses):
         return ActionFit("poor", f"it needs {limb}s, which are not seen")
     turned = np.mean([shows_front(poses[index]) != shows_front(photo) for index in range(len(poses))])
     if turned > _OFTEN:
         return ActionFit("poor", "it shows the side of the person that the photo hides")
+    moved = [side for side in hidden if _reach(photo, poses, side) > _SHOWS * trunk_length(photo)]
+    if len(moved) == len(_SIDES):
+        return ActionFit("fair", "it moves both arms, whose hands the photo hides")
+    if moved:
+        return ActionFit("fair", f"it moves the {moved[0]} arm, whose hand the photo hides")
     stretched = []
     for limb in _LIMBS:
         for side in _SIDES:
@@ -224,6 +241,12 @@ def _knee_angle(pose: BodyPoses, side: str) -> float:
     hip, knee, ankle = (_point(pose, f"{side}_{name}") for name in _JOINTS["leg"])
     cosine = (hip - knee) @ (ankle - knee) / max(np.linalg.norm(hip - knee) * np.linalg.norm(ankle - knee), 1e-9)
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def _reach(photo: BodyPoses, poses: BodyPoses, side: str) -> float:
+    """Pixels between a wrist and its place in the photo, as seen from its shoulder, at most."""
+    of_photo, of_poses = (_point(one, f"{side}_wrist") - _point(one, f"{side}_shoulder") for one in (photo, poses))
+    return float(np.linalg.norm(of_poses - of_photo, axis=-1).max())
 
 
 def _movement(poses: BodyPoses, limb: str) -> float:

@@ -27,6 +27,7 @@ from posegen.inference.shown_person import (
     open_person,
 )
 from posegen.io.media import is_video_source
+from posegen.io.video_writer import even_size_notes
 from posegen.motion.editing import shorten_travel
 from posegen.motion.motion import Motion
 
@@ -102,7 +103,8 @@ def plan_photo_videos(path: Path, moves: MotionSettings, colors: ColorSettings, 
         for movement, poses in zip(prepared.movements, prepared.poses, strict=True)
         for name, of_video in zip(_video_names(movement, colors), chosen.videos, strict=True)
     ]
-    return PhotoVideos(prepared.shown.photo.image, videos, chosen.notes, prepared.findings)
+    findings = [*prepared.findings, *even_size_notes(view.height_and_width)]
+    return PhotoVideos(prepared.shown.photo.image, videos, chosen.notes, findings)
 
 
 def prepare_person(

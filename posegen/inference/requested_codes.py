@@ -56,7 +56,7 @@ class ColorSettings(SamplingSettings):
     """Colour of the upper garment in the last frame; it changes evenly from the first frame on."""
     lower_to: str = ""
     """The same for the lower garment."""
-    exact_color: bool = False
+    exact_color: bool = field(default=False, metadata=used_with(RUN))
     """Correct the codes until the rendered garments have the colours given; takes some seconds."""
     garments: GarmentChoice = field(default="dataset", metadata=used_with(RUN))
     """Method that finds the garments: the one that prepared the dataset, heuristic or parser."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
 from posegen.datasets import motion_formats
-from posegen.errors import ConfigError, MotionError
+from posegen.errors import ConfigError, MotionError, counted
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.motion_to_pose import face_viewer
 from posegen.inference.view_choice import choose_yaw, yaw_for
@@ -46,7 +46,8 @@ class MotionSettings:
     frames: int | None = None
     """Frames of each video; by default 100 of each action, and all of a file."""
     fps: float | None = None
-    """Frames per second; by default those of the clip that the person is from, or of the dataset."""
+    """Frames per second; by default 25 of an action, and those of a motion file or of an --actor. With a run, those of
+    the clip that the person is from, or of its dataset."""
     yaw: float | None = None
     """Degrees by which the person is turned from the viewer, positive to their left; by default 35 where the front
     hides what the motion does, and otherwise 0."""
@@ -148,7 +149,8 @@ def read_motion_file(path: Path, fps: float | None = None) -> Motion:
     sources = motion_formats.read(path, motion_formats.ImportOptions(fps=fps, overrule=False))
     if len(sources) != 1:
         raise MotionError(
-            f"{path} holds {len(sources)} motions, expected one: write it to a file with `posegen motion convert`"
+            f"{path} holds {counted(len(sources), 'motion')}, expected one: write it to a file with "
+            "`posegen motion convert`"
         )
     return sources[0].load()
 
@@ -167,7 +169,8 @@ def _cut(motion: Motion, moves: MotionSettings) -> Motion:
     wanted = moves.frames or usual
     if len(motion) < wanted:
         raise ConfigError(
-            f"{moves.motion} has {len(motion)} frames at {motion.fps:g} frames per second, expected {wanted}: "
+            f"{moves.motion} has {counted(len(motion), 'frame')} at {motion.fps:g} frames per "
+            f"second, expected {wanted}: "
             "ask for fewer --frames, or for more --fps"
         )
     return first_frames(motion, wanted)

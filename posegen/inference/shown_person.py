@@ -38,6 +38,7 @@ from posegen.stages import Refiner
 _SIZE = "384x256"  # where none is given
 _SMALLEST, _LARGEST = 64, 1024  # pixels of a side
 _LONGEST = 4096  # pixels of a picture's longer side: larger ones are made smaller first
+_SHARP = 1.5  # pixels of a frame for one of the picture: beyond, enlarging is seen
 _BACKGROUND_FRAMES = 24  # of a clip, of which the background is the median
 
 
@@ -71,13 +72,13 @@ class CodedViewSettings(ViewSettings):
     """Person and size of a photo, and the runs whose codes represent its colours."""
 
     encoders: tuple[str, ...] = field(default=(), metadata=used_with(PHOTO))
-    """With a photo: runs whose colour codes --sample draws from, and --upper-to and --lower-to interpolate. Two runs of
+    """Runs whose colour codes --sample draws from, and --upper-to and --lower-to interpolate: two runs of
     color_encoder, one for each garment, or one of video_generator or end_to_end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSettings(CodedViewSettings):
-    """Person, size and placement of a photo's video."""
+    """Poses from a driving video, and how a photo is shown."""
 
     poses: Path | None = None
     """A driving video: the photo's person takes the poses of its person. Or a folder of OpenPose's JSON files (with
@@ -86,7 +87,7 @@ class PhotoSettings(CodedViewSettings):
     """Distance that actions cover on the ground: as far as the person stays large in the picture, or in full, with a
     smaller person."""
     refiner: str = field(default="", metadata=used_with(PHOTO))
-    """Run of the stage refiner that corrects the frames of a photo, for example one of `posegen adapt`."""
+    """Run of the stage refiner that corrects the frames, for example one of `posegen adapt`. For photos, not videos."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def open_person(
         *find_weaknesses(found.pose, found.others),
         *find_hidden_hands(photo.pose, photo.labels),
     ]
+    findings += _note_enlargement(window.scale)
     return ShownPerson([photo], photo.background, measure_body(photo.pose), seen, findings)
 
 
@@ -182,10 +184,23 @@ def _open_clip(path: Path, view: ViewSettings, movements: Sequence[Movement]) ->
     masks = [find_body(cut[index]).mask for index in sorted(cut)]
     background = median_background([cut[index] for index in sorted(cut)], masks)
     measures = measure_body(window.move(tracked.poses))
-    findings = [*describe_source(path), *find_weaknesses(found_first.pose, found_first.others)]
+    findings = [
+        *describe_source(path),
+        *find_weaknesses(found_first.pose, found_first.others),
+        *_note_enlargement(window.scale),
+    ]
     return ShownPerson(
         [found[index] for index in chosen], background, measures, window.move(found_first.pose), findings
     )
+
+
+def _note_enlargement(scale: float) -> list[str]:
+    """Say that a frame shows a person so much larger than their picture does that it is blurred."""
+    if scale <= _SHARP:
+        return []
+    return [
+        f"the person is enlarged {scale:.1f} times, which is blurred: a larger photo, or a smaller --size, is sharp"
+    ]
 
 
 def find_window(

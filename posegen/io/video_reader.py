@@ -18,7 +18,7 @@ import av
 import cv2
 import numpy as np
 
-from posegen.errors import VideoError
+from posegen.errors import VideoError, counted
 from posegen.io.media import is_animation, list_numbered_pictures
 from posegen.io.picture_reader import count_frames, decode_animation, decode_picture, is_heic, name_format
 from posegen.io.records import MAX_PIXELS
@@ -212,7 +212,7 @@ def iterate_frames(path: Path, *, max_frames: int | None = None) -> Iterator[tup
     shape = None
     for index, (announced, time, frame) in enumerate(source):
         if max_frames is not None and max(announced, index + 1) > max_frames:
-            raise VideoError(f"{path}: {max(announced, index + 1)} frames, expected at most {max_frames}")
+            raise VideoError(f"{path}: {counted(max(announced, index + 1), 'frame')}, expected at most {max_frames}")
         shape = shape or frame.shape
         _check_shape(frame, shape, path)
         yield index, time, frame
@@ -314,7 +314,7 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream, path
                 yield frame
     expected = max(_announced(container, stream), decoded + lost)
     if expected - decoded > max(1, _MAX_LOST * expected):
-        raise VideoError(f"{path}: truncated: {decoded} of {expected} frames decode")
+        raise VideoError(f"{path}: truncated: {decoded} of {counted(expected, 'frame')} decode")
 
 
 def _announced(container: av.container.InputContainer, stream: av.VideoStream) -> int:

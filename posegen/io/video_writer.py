@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
-from posegen.errors import VideoError
+from posegen.errors import VideoError, counted
 from posegen.io.video_colors import BT709
 
 _CLOCK = 90_000  # ticks per second for variable frame rates, as in MPEG-2 systems
@@ -92,10 +92,20 @@ class VideoWriter:
     def _finish(self) -> None:
         """Check the number of frames and encode what the encoder still holds."""
         if self._ticks is not None and self._count != len(self._ticks):
-            raise VideoError(f"write_video got {self._count} images and {len(self._ticks)} times, expected one each")
+            raise VideoError(
+                f"write_video got {counted(self._count, 'image')} and {len(self._ticks)} times, expected one each"
+            )
         if self._stream is None:
             raise VideoError("write_video got no frames, expected at least one")
         self._container.mux(self._stream.encode(None))
+
+
+def even_size_notes(size: tuple[int, int]) -> list[str]:
+    """Say that a video of this height and width is written larger, where one of them is odd."""
+    height, width = size
+    if height % 2 == width % 2 == 0:
+        return []
+    return [f"the sides of an MP4 are even: {height}x{width} is written as {height + height % 2}x{width + width % 2}"]
 
 
 def _ticks(times: np.ndarray) -> np.ndarray:

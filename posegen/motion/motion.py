@@ -30,7 +30,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
-from posegen.errors import MotionError
+from posegen.errors import MotionError, counted
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
@@ -76,7 +76,7 @@ class Motion:
     def __post_init__(self) -> None:
         frames = len(self.joints) if np.ndim(self.joints) else 0
         if not 1 <= frames <= MAX_FRAMES:
-            raise MotionError(f"joints has {frames:,} frames, expected 1 to {MAX_FRAMES:,}")
+            raise MotionError(f"joints has {counted(frames, 'frame')}, expected 1 to {MAX_FRAMES:,}")
         for name, shape in _SHAPES.items():
             value = getattr(self, name)
             if value is not None:

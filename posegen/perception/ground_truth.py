@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from posegen.errors import PerceptionError
+from posegen.errors import PerceptionError, counted
 from posegen.io.video_reader import Footage
 from posegen.perception import Poses
 from posegen.perception.keypoint_maps import drop_outside, map_keypoints
@@ -48,7 +48,8 @@ def _read(footage: Footage) -> Truth:
     truth = read_truth(file)
     if footage.indices.max() >= len(truth.keypoints):
         raise PerceptionError(
-            f"{file} has {len(truth.keypoints)} frames, but frame {footage.indices.max()} of {footage.source} "
+            f"{file} has {counted(len(truth.keypoints), 'frame')}, but frame "
+            f"{footage.indices.max()} of {footage.source} "
             f"was read: they do not belong together"
         )
     return truth

@@ -16,7 +16,7 @@ import torch
 from scipy.ndimage import median_filter
 
 from posegen.datasets.clip_files import ClipFile
-from posegen.errors import PerceptionError, VideoError
+from posegen.errors import PerceptionError, VideoError, counted
 from posegen.io.video_reader import iterate_frames
 from posegen.motion import rotations
 from posegen.motion.anatomy import FACE, HEAD_TOP, HEIGHT, REST, body_height, head_axes
@@ -103,7 +103,7 @@ def lift_video(path: Path, seconds: float = 60.0) -> Motion:
         frames.append(fit_networks(frame))  # what is seen of large frames fits into memory
         times.append(time)
     if len(frames) < 2:
-        raise VideoError(f"{path}: {len(frames)} frames in {seconds:g} s, expected at least two")
+        raise VideoError(f"{path}: {counted(len(frames), 'frame')} in {seconds:g} s, expected at least two")
     return lift(frames, (len(times) - 1) / times[-1], str(path))
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from posegen.errors import PerceptionError, first_line
+from posegen.errors import PerceptionError, counted, first_line
 from posegen.skeletons import (
     COCO_17,
     HALPE_26,
@@ -238,7 +238,7 @@ def read_pose_files(path: Path) -> PoseFiles:
         several = next((file for file in files if len(read[file.name]) != 1), None)
         if several:
             raise PerceptionError(
-                f"{several} holds {len(read[several.name])} frames, expected one of each file in {path}"
+                f"{several} holds {counted(len(read[several.name]), 'frame')}, expected one of each file in {path}"
             )
         order = number_names(list(read), str(path))
         frames = [read[name][0] for name in order]
@@ -273,7 +273,7 @@ def _read_file(file: Path) -> tuple[PoseLayout | None, list[PoseFrame]]:
             if not (np.abs(pose) <= _FARTHEST).all():  # nor is NaN
                 raise PerceptionError(f"{file} is not a file of people: it has joints that lie in no picture")
             if len(pose) not in SKELETONS:
-                what = "the joints of a hand" if len(pose) == _HAND else f"{len(pose)} joints a person"
+                what = "the joints of a hand" if len(pose) == _HAND else f"{counted(len(pose), 'joint')} a person"
                 raise PerceptionError(f"{file} has {what}, expected a body of one of {sorted(SKELETONS)} joints")
     return layout, frames
 
@@ -375,14 +375,15 @@ def people_of_frames(
     notes = []
     if more > 0:
         notes.append(
-            f"{poses.place} has poses of {num_frames + more} frames, and the video has {num_frames}: "
+            f"{poses.place} has poses of {counted(num_frames + more, 'frame')}, and the video has {num_frames}: "
             "the rest is left out"
         )
     missing = [str(first + frame) for frame in range(num_frames) if first + frame not in poses.people]
     if missing:
         some = ", ".join(missing[:5]) + ", …" * (len(missing) > 5)
         notes.append(
-            f"{poses.place} has no poses of {len(missing)} of {num_frames} frames ({some}): the pose is missing there"
+            f"{poses.place} has no poses of {len(missing)} of {counted(num_frames, 'frame')} "
+            f"({some}): the pose is missing there"
         )
     return people, tuple(notes)
 

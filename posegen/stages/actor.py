@@ -27,7 +27,10 @@ from posegen.stages.stage import Metrics, Stage
 
 
 class Actor(MotionGenerator):
-    """Action-conditioned motion: a transformer VAE whose code is one vector for a motion of any length."""
+    """Learns to generate motions of an action, of any length, from labelled motions (ACTOR, a transformer VAE).
+
+    Its code is one vector for a whole motion.
+    """
 
     name = "actor"
     objectives: ClassVar = {**MotionGenerator.objectives, "joint_error": "val/joint_error"}

@@ -35,7 +35,10 @@ _SHOWN = 2  # transfers that a preview shows
 
 
 class Behavior(BehaviorStage):
-    """Behaviour net: a recurrent cVAE whose code carries a bounded amount of information and, best, no posture."""
+    """Learns a code of what a person does, apart from pose and place, from motions (behaviour net, a cVAE).
+
+    The code carries a bounded amount of information and, best, no posture.
+    """
 
     name = "behavior"
     objectives: ClassVar = {"joint_error": "val/joint_error", "posture_error": "val/posture_error", "ade": "val/ade"}

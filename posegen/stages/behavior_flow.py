@@ -27,7 +27,10 @@ _SHOWN = 2  # starts whose futures a preview shows
 
 
 class BehaviorFlow(BehaviorStage):
-    """Normalizing flow between N(0, I) and the codes of a behaviour net, which is not trained here."""
+    """Learns which codes of a trained behaviour net are likely, so that new ones can be drawn (normalizing flow).
+
+    It maps N(0, I) to the codes; the net itself is not trained here.
+    """
 
     name = "behavior_flow"
     objectives: ClassVar = {"nll": "val/nll", "ade": "val/ade"}

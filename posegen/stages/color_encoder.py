@@ -27,7 +27,9 @@ _SMALLEST = 48  # of its second scale, the last norm but one then sees 2 × 2 pi
 
 
 class ColorEncoder(Stage):
-    """BicycleGAN (Zhu et al., 2017, arXiv:1711.11586) on feature maps and recoloured frames.
+    """Learns a code for the colour of one garment from frames and their recoloured copies (stage I, BicycleGAN).
+
+    Zhu et al., 2017, arXiv:1711.11586.
 
     The generator renders the recoloured frame from the feature map of the original and a code z = E(recoloured frame);
     since the feature map has no colour, the code must. The paper regresses the code on the reconstruction, so the

@@ -27,7 +27,9 @@ _HIT = 10.0  # units of (a, b): one bin of the network's
 
 
 class Colorizer(Stage):
-    """User-guided colouring (Zhang et al., 2017, arXiv:1705.02999) without outside data.
+    """Learns to colour grey frames from a few coloured points, from your own clips; recolours clips for stage I.
+
+    Zhang et al., 2017, arXiv:1705.02999, without outside data.
 
     The network sees lightness and a few squares of true colour and predicts a and b of every pixel. The published one
     saw 1.3 million photos; a few people who always wear the same clothes teach it who wears what, and to overlook

@@ -27,7 +27,9 @@ from posegen.stages.stage import Metrics, Pictures, Stage
 
 
 class DeformableGAN(PoseTransferStage):
-    """Render a person from one frame in the pose of another: the baseline of Table 1 of Yang et al. (2020).
+    """Learns to render the person of one frame in another pose, from clips: a baseline without colour codes.
+
+    It is the baseline of Table 1 of Yang et al. (2020).
 
     It has no colour code and no memory of the frame before. The generator's objective is that of Siarohin et
     al. (Section 3.3): adversarial, and nearest-neighbour in the features of a frozen VGG.

@@ -16,7 +16,10 @@ _CODEBOOK_PAIRS = 256
 
 
 class EndToEnd(VideoStage):
-    """Stage II without stage I: the losses of the video are all that the encoders learn from, and z is their mean."""
+    """Learns to render videos and the codes of colours at once, from clips: a baseline for video_generator.
+
+    Stage II without stage I: the losses of the video are all that the encoders learn from, and z is their mean.
+    """
 
     name = "end_to_end"
 

@@ -21,7 +21,7 @@ from posegen.stages.stage import Metrics, Pictures, Stage
 
 
 class FeatureRestoration(Stage):
-    """Restores the edges of feature maps that were warped from another frame, adversarially.
+    """Learns to repair edges in feature maps that were moved to another pose, from clips (a GAN).
 
     The discriminator sees edges with the stick figure that they belong to. Edges are sparse, and a plain difference
     would blur them into nothing: feature matching (Wang et al., 2018, Section 3.2) and a weight on holes hold

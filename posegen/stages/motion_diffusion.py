@@ -59,7 +59,9 @@ class _Part(NamedTuple):
 
 
 class MotionDiffusion(MotionGenerator):
-    """Action-conditioned motion: diffusion of principal components of windows, limbs made rigid at the end.
+    """Learns to generate motions of an action, of any length, from labelled motions (diffusion).
+
+    It denoises principal components of windows; limbs are made rigid at the end.
 
     Places of joints and axes in the world are linear in the code, so one small network denoises a whole window, and
     frames that are given are linear constraints on it.

@@ -211,8 +211,9 @@ class MotionGenerator(MotionStage):
         one."""
         if action not in self.config.actions:
             near = get_close_matches(action, self.config.actions)
-            hint = f"did you mean {' or '.join(near)}" if near else f"expected one of {', '.join(self.config.actions)}"
-            raise ConfigError(f"unknown action {action!r}, {hint}")
+            expected = f", expected one of {', '.join(self.config.actions)}"
+            hint = f" (did you mean {' or '.join(near)}?)" if near else expected
+            raise ConfigError(f"unknown action {action!r}{hint}")
         return self.config.actions.index(action)
 
     def to_motion(self, features: Tensor, action: str) -> Motion:

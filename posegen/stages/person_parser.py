@@ -28,7 +28,7 @@ _NUM_CLASSES = len(PersonClass)
 
 
 class PersonParser(Stage):
-    """Parses photos of people, by labelled photos.
+    """Learns to tell hair, skin, each garment and shoes apart in a photo, from labelled photos.
 
     The weights that count are an average over the last steps (Polyak and Juditsky, 1992), which a few hundred photos
     make better and steadier than those of the last step.

@@ -26,7 +26,10 @@ _NUM_JOINTS: dict[JointSet, int] = {"smpl24": 24, "a2m18": 18}
 
 
 class Recognition(MotionStage):
-    """Recogniser of actions, with whose features motions are compared: a GRU on joints, or ST-GCN on rotations."""
+    """Learns to recognise actions, from labelled motions: generated motions are measured by it (GRU or ST-GCN).
+
+    A GRU on joints, or ST-GCN on rotations, whose features are compared.
+    """
 
     name = "recognition"
     objectives: ClassVar = {"cross_entropy": "val/cross_entropy", "classification_accuracy": "val/accuracy"}

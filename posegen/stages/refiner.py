@@ -30,7 +30,9 @@ _SHOWN = 128  # pairs of the validation
 
 
 class Refiner(Stage):
-    """Refines what the layers of a person show, by pairs of pictures with the true correspondence.
+    """Learns to repair frames of an animated photo (seams, holes, light) from pairs of pictures of a person.
+
+    The true correspondence of each pair is known.
 
     The losses are those that a few cores can pay: colours in CIELAB, their gradients, the endpoint error of where
     pixels come from, and the cross entropy of the person's opacity.

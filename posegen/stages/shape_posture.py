@@ -37,7 +37,9 @@ _STEPS = 6  # of a preview, from one shape to another
 
 
 class ShapePosture(PoseTransferStage):
-    """Shape and posture, parted: a code says what a person looks like, a stick figure how the person stands.
+    """Learns to render the person of one picture in the pose of another, from clips (a VAE of shape and pose).
+
+    A code says what a person looks like, a stick figure how the person stands.
 
     The reconstruction is compared by pixels and by a frozen VGG (Esser et al., 2018, arXiv:1804.04694). The code is
     held to `information_max` nats by a weight of the KL divergence that rises while there are more and falls while

@@ -15,7 +15,10 @@ from posegen.stages.video_stage import VideoStage
 
 
 class VideoGenerator(VideoStage):
-    """The decoupled method: a code says what two encoders learned in stage I, and is not trained here."""
+    """Learns to render videos of a person from poses and colour codes, from clips (stage II).
+
+    The decoupled method: codes come from two colour encoders of stage I, which are not trained here.
+    """
 
     name = "video_generator"
     requires: ClassVar = {

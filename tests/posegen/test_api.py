@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
 
@@ -57,7 +58,7 @@ def test_frames_are_drawn_anew_each_time(photo):
 def test_options_are_as_python_has_them(photo):
     video = pg.load().render(photo, action="wave", size=(192, 128), frames=2)
     assert video.numpy().shape == (2, 192, 128, 3)
-    with pytest.raises(pg.PosegenError, match="a photo takes no option 'tint': expected one of action, actions, actor"):
+    with pytest.raises(pg.PosegenError, match="a photo takes no option 'tint', expected one of action, actions, actor"):
         pg.load().render(photo, action="wave", tint="teal")
     with pytest.raises(pg.PosegenError, match="got size '5', expected HEIGHTxWIDTH"):
         pg.load().render(photo, action="wave", size=(5,))
@@ -88,7 +89,7 @@ def test_no_file_is_lost(photo, tmp_path):
     ("options", "message"),
     [
         ({"action": "wavee"}, "unknown action 'wavee'"),
-        ({"action": "wave", "uper": "teal"}, "takes no option 'uper': did you mean 'upper'"),
+        ({"action": "wave", "uper": "teal"}, r"takes no option 'uper' \(did you mean upper\?\)"),
         ({"action": "wave", "exact_color": True}, "a photo takes no option 'exact_color'"),
         ({"action": "wave", "garments": "parser"}, "a photo takes no option 'garments'"),
         ({"action": "wave", "upper": "teel"}, "teel"),
@@ -135,3 +136,19 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 def test_saved_videos_are_read_back(photo, tmp_path):
     video = pg.load().render(photo, action="wave", **SMALL)
     assert read_video(video.save(tmp_path / "x.mp4"), size=None).images.shape == (6, 192, 128, 3)
+
+
+def test_examples_of_docstrings_run(photo, tmp_path, monkeypatch):
+    """In a folder with the photo that they name."""
+    monkeypatch.chdir(tmp_path)
+    write_picture(tmp_path / "ann.jpg", read_image(photo, size=None).images[0])
+    texts = (pg.__doc__, pg.PhotoRenderer.render.__doc__, pg.colorways.__doc__)
+    written = []
+    for text in texts:
+        examples = doctest.DocTestParser().get_examples(text or "")
+        assert examples, text
+        exec("".join(example.source for example in examples), {"pg": pg})
+        written.append(sorted(path.name for path in tmp_path.iterdir() if path.name != "ann.jpg"))
+        for name in written[-1]:
+            (tmp_path / name).unlink()
+    assert written == [["wave.mp4"], ["wave.mp4"], ["sheet.png"]]

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from posegen.errors import PosegenError, TrackingError, first_line, hide_credentials, in_one_line, suggestion
+from posegen.errors import PosegenError, TrackingError, counted, first_line, hide_credentials, in_one_line, suggestion
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,20 @@ def test_every_error_hides_them_and_survives_pickling():
     assert str(error) == "MLflow at https://host is away" == str(pickle.loads(pickle.dumps(error)))
     other = OSError("could not connect to\npostgresql://ann:hunter2@host")
     assert "hunter2" not in first_line(other) + in_one_line(other) + str(PosegenError(other))
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [
+        (1, "clip", "1 clip"),
+        (0, "frame", "0 frames"),
+        (1203, "held-out motion", "1,203 held-out motions"),
+        (1, "more person", "1 more person"),
+        (2, "more person", "2 more people"),
+        (3, "entry", "3 entries"),
+        (0.5, "GPU", "0.5 GPUs"),
+        (1.0, "GPU", "1 GPU"),
+    ],
+)
+def test_counts_are_in_words(number, noun, words):
+    assert counted(number, noun) == words

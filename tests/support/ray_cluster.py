@@ -26,10 +26,10 @@ class RayCluster:
 
     def __init__(self, folder: Path, head_cpus: int):
         self.folder = folder
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.environment = {"RAY_ADDRESS": self.address, "RAY_AUTH_MODE": "disabled"}
         self._nodes: list[subprocess.Popen[bytes]] = []
-        port, dashboard = self.address.rpartition(":")[2], _free_port()
+        port, dashboard = self.address.rpartition(":")[2], free_port()
         self._start(f"--head --port={port} --dashboard-port={dashboard} --num-cpus={head_cpus}")
 
     def add_node(self, cpus: int) -> subprocess.Popen[bytes]:
@@ -80,7 +80,7 @@ def start_cluster(folder: Path, head_cpus: int = 0) -> Iterator[RayCluster]:
         cluster.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

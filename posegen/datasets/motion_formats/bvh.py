@@ -30,7 +30,7 @@ from posegen.datasets.motion_formats.source import (
     known_fps,
     rate_notes,
 )
-from posegen.errors import MissingRateError, MotionError
+from posegen.errors import MissingRateError, MotionError, counted
 from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST
@@ -227,7 +227,7 @@ def _parse_hierarchy(words: Iterator[str]) -> Iterator[Joint]:
     if open_joints:
         raise MotionError("HIERARCHY is cut off: brackets are open")
     if not 1 <= len(names) <= MAX_JOINTS or parents.count(-1) != 1:
-        found = f"{len(names)} joints and {parents.count(-1)} roots"
+        found = f"{counted(len(names), 'joint')} and {counted(parents.count(-1), 'root')}"
         raise MotionError(f"HIERARCHY has {found}, expected one root and at most {MAX_JOINTS} joints")
     for index, name in enumerate(names):
         if index not in offsets:
@@ -279,7 +279,8 @@ def _parse_motion(text: str, num_channels: int) -> tuple[np.ndarray, float, tupl
     count, rest = divmod(len(values), max(num_channels, 1))
     if rest or not count or abs(count - frames) > _FRAMES_OFF:
         raise MotionError(
-            f"MOTION has {len(values):,} numbers, expected {int(frames):,} frames of {num_channels}: is it cut off?"
+            f"MOTION has {counted(len(values), 'number')}, expected {counted(int(frames), 'frame')} "
+            f"of {num_channels}: is it cut off?"
         )
     values = values.reshape(count, num_channels)
     bad = ~np.isfinite(values).all(axis=1)

@@ -31,7 +31,7 @@ from posegen.datasets.motion_formats.source import (
     to_array,
 )
 from posegen.datasets.motion_formats.tracks import Track, join_tracks
-from posegen.errors import MotionError
+from posegen.errors import MotionError, counted
 from posegen.io.pickles import SUFFIXES
 from posegen.motion.anatomy import HEIGHT, REST, body_height
 from posegen.motion.kinematics import estimate_rest_skeleton
@@ -117,7 +117,9 @@ def _read_others(fields: Mapping[str, Any], frames: int, place: str) -> dict[str
         if fields.get(name) is not None:
             joints = check_numbers(fields[name], (frames, None, 3), place, name)
             if joints.shape[1] not in (24, len(VIBE_49)):
-                raise MotionError(f"{place}: {name} has {joints.shape[1]} joints, expected 24 or {len(VIBE_49)}")
+                raise MotionError(
+                    f"{place}: {name} has {counted(joints.shape[1], 'joint')}, expected 24 or {len(VIBE_49)}"
+                )
             others["joints3d"] = joints
     return others
 

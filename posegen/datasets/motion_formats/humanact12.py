@@ -31,7 +31,7 @@ from posegen.datasets.motion_formats.source import (
     put_on_floor,
     read_motion_pickle,
 )
-from posegen.errors import MotionError
+from posegen.errors import MotionError, counted
 from posegen.motion.motion import MAX_FRAMES, Motion
 
 _LISTS = {"poses", "joints3D", "y"}
@@ -112,7 +112,7 @@ def _find_joints(path: Path, options: ImportOptions) -> list[MotionSource]:
 
 def _load_joints(joints: np.ndarray, label: Any, place: str, options: ImportOptions) -> Motion:
     if not 1 <= len(joints) <= MAX_FRAMES:
-        raise MotionError(f"{place}: joints has {len(joints)} frames, expected 1 to {MAX_FRAMES:,}")
+        raise MotionError(f"{place}: joints has {counted(len(joints), 'frame')}, expected 1 to {MAX_FRAMES:,}")
     seen = check_numbers(joints, (None, 24, 3), place, "joints")
     motion = Motion.from_joints(seen @ CAMERA_TO_WORLD, known_fps(options, place))
     return _labelled(replace(motion, meta={"source": place}), label, place)

@@ -30,7 +30,7 @@ from posegen.datasets.motion_formats.source import (
     to_array,
 )
 from posegen.datasets.motion_formats.tracks import Track, join_tracks
-from posegen.errors import MotionError
+from posegen.errors import MotionError, counted
 from posegen.motion.anatomy import REST
 from posegen.motion.motion import Motion
 from posegen.skeletons import SMPL_24
@@ -237,7 +237,9 @@ def _as_smpl(parts: list[np.ndarray], place: str, layout: SmplLayout) -> np.ndar
     if joints.shape[1] == len(SMPL_24):
         return joints
     if joints.shape[1] < _BODY:
-        raise MotionError(f"{place}: {layout.pose} has rotations of {joints.shape[1]} joints, expected {_BODY} or more")
+        raise MotionError(
+            f"{place}: {layout.pose} has rotations of {counted(joints.shape[1], 'joint')}, expected {_BODY} or more"
+        )
     rest = {(3,): np.zeros(3), (6,): np.eye(3)[:2].ravel(), (3, 3): np.eye(3)}[joints.shape[2:]]
     if joints.shape[2:] == (6,) and _are_columns(joints):
         rest = np.eye(3)[:, :2].ravel()

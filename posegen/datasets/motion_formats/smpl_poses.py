@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from posegen.datasets.motion_formats.source import as_tensor, check_numbers, to_array
-from posegen.errors import MotionError
+from posegen.errors import MotionError, counted
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST, bone_lengths
 from posegen.motion.motion import MAX_FRAMES
@@ -39,7 +39,7 @@ def read_pose(value: object, place: str, field: str) -> np.ndarray:
     """
     pose = to_array(value, place, field)
     if pose.ndim and len(pose) > MAX_FRAMES:
-        raise MotionError(f"{place}: {field} has {len(pose):,} frames, expected at most {MAX_FRAMES:,}")
+        raise MotionError(f"{place}: {field} has {counted(len(pose), 'frame')}, expected at most {MAX_FRAMES:,}")
     if pose.shape[1:] not in _READERS:
         raise MotionError(f"{place}: {field} has shape {pose.shape}, expected {POSE_SHAPES}")
     return _READERS[pose.shape[1:]](check_numbers(pose, (None, *pose.shape[1:]), place, field), place, field)

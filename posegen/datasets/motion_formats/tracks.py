@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from posegen.datasets.motion_formats.source import as_tensor
-from posegen.errors import MotionError
+from posegen.errors import MotionError, counted
 from posegen.motion import rotations
 from posegen.motion.motion import MAX_FRAMES
 
@@ -102,7 +102,7 @@ def _fill(track: Track, place: str) -> FilledTrack:
     """Fill what lies between frames: rotations by slerp, all else linearly."""
     count = int(track.frames[-1] - track.frames[0]) + 1
     if count > MAX_FRAMES:
-        raise MotionError(f"{place}: frame_ids spans {count:,} frames, expected at most {MAX_FRAMES:,}")
+        raise MotionError(f"{place}: frame_ids spans {counted(count, 'frame')}, expected at most {MAX_FRAMES:,}")
     frames = np.arange(track.frames[0], track.frames[-1] + 1)
     after = np.searchsorted(track.frames, frames)  # rows of the track
     before = np.searchsorted(track.frames, frames, side="right") - 1

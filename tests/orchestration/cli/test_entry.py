@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,10 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "help"
 
 
+def screens(cache: Path) -> list[Path]:
+    return list(cache.glob("*.txt"))
+
+
 def show(*words: str) -> str:
     return subprocess.run([*RUN, *words], check=True, capture_output=True, text=True).stdout
 
@@ -36,7 +41,7 @@ def test_a_help_screen_is_made_once(cache, capsys):
     with pytest.raises(SystemExit, match="0"):
         entry.run(["colorways", "--help"])
     made = capsys.readouterr().out
-    assert made.startswith("usage: posegen colorways") and len(list(cache.iterdir())) == 1
+    assert made.startswith("usage: posegen colorways") and len(screens(cache)) == 1
     entry.run(["colorways", "--help"])
     assert capsys.readouterr().out == made
 
@@ -57,15 +62,36 @@ def test_another_width_and_other_files_have_screens_of_their_own(cache, monkeypa
     show("--help")
     monkeypatch.setenv("COLUMNS", "60")
     show("--help")
-    assert len(list(cache.iterdir())) == 2
-    before = entry._cached(["--help"])
+    assert len(screens(cache)) == 2
+    before = entry._screen(["--help"]), entry._vocabulary()
     monkeypatch.setattr(entry, "_files", lambda: iter([("other.py", 1)]))
-    assert entry._cached(["--help"]) != before
+    assert entry._screen(["--help"]) != before[0] and entry._vocabulary() != before[1]
 
 
 def test_mistakes_are_not_kept(cache):
     failed = subprocess.run([*RUN, "gnerate", "--help"], capture_output=True, text=True)
-    assert failed.returncode == 2 and "did you mean generate?" in failed.stderr and not cache.exists()
+    assert failed.returncode == 2 and "did you mean generate?" in failed.stderr and not screens(cache)
+
+
+def test_misspelt_words_import_no_library_and_have_the_answer_of_the_parser(cache):
+    careful = (
+        "import sys; from orchestration.cli.entry import run\n"
+        "try: run(sys.argv[1:])\n"
+        "finally: assert not {'torch', 'numpy', 'rich', 'tyro', 'ray'} & set(sys.modules)"
+    )
+    first = subprocess.run([*RUN, "trian"], capture_output=True, text=True)  # keeps the words of all commands
+    assert (
+        first.returncode == 2
+        and first.stderr == "posegen: unknown command 'trian' (did you mean train?); see posegen --help\n"
+    )
+    for line, message in {
+        "trian": first.stderr,
+        "animate a.jpg --color red --out b.mp4": "unknown option --color (did you mean --upper or --lower?)",
+        "motion": "expected a command, one of",
+        "animate": "missing PHOTO|VIDEO|RUN, --out; see posegen animate --help",
+    }.items():
+        again = subprocess.run([RUN[0], "-c", careful, *line.split()], capture_output=True, text=True)
+        assert again.returncode == 2 and message in again.stderr, line
 
 
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path, monkeypatch):

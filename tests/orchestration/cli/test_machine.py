@@ -25,6 +25,17 @@ def test_doctor_names_what_is_here(capsys, monkeypatch):
         assert word in out
 
 
+def test_doctor_cuts_no_path(capsys, monkeypatch, tmp_path):
+    """Paths of a narrow terminal are whole, to be copied."""
+    monkeypatch.setenv("COLUMNS", "60")
+    folder = tmp_path / ("a-long-name-of-a-folder-" * 3) / "below"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    cli.main(["doctor"])
+    out = capsys.readouterr().out
+    assert f"free in {folder}\n" in out and "…" not in out
+
+
 def test_doctor_names_what_does_not_answer(capsys, monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -11,6 +11,7 @@ import pytest
 
 from orchestration.cli import main as cli
 from orchestration.cli.parsing import Group, options_of
+from posegen.stages import STAGES
 from posegen.synthetic.motions import ACTIONS
 from tests.support.command_line import refuse, run
 
@@ -32,7 +33,8 @@ def test_help_teaches_in_80_columns(words, capsys, monkeypatch):
     code, out, _ = run(f"{words} --help", capsys)
     assert code == 0 and out.startswith(f"usage: posegen {words}".rstrip()) and len(out.splitlines()) > 5
     assert max(map(len, out.splitlines())) <= 80
-    assert "STR" not in out.split() and "options ─" not in out
+    assert "options ─" not in out and not {"STR", "TEXT", "[TEXT"} & set(out.split()), "values without a name"
+    assert "`" not in out and "{," not in out, "markup of docstrings, or a choice of nothing"
 
 
 @pytest.mark.parametrize("words", commands(APP))
@@ -65,6 +67,33 @@ def test_the_checkpoint_is_explained(words, capsys):
     assert "Which checkpoint of a run: best" in " ".join(re.sub("[│ \n]+", " ", out).split())
 
 
+def boxes(out: str) -> dict[str, str]:
+    """The options of a screen, below their titles."""
+    found = re.split(r"╭─ (.*?) ─+╮\n", out)[1:]
+    return dict(zip(found[::2], found[1::2], strict=True))
+
+
+def test_options_of_a_photo_and_of_a_run_have_a_box_each(capsys):
+    """What one of the two refuses stands in no other box."""
+    _, out, _ = run("animate --help", capsys)
+    assert "usage: posegen animate [-h] [OPTIONS] PHOTO|VIDEO|RUN" in out
+    listed = {title: set(re.findall(r"│ (--[\w-]+)", text)) for title, text in boxes(out).items()}
+    assert listed["Only with a photo or a video"] == {"--size", "--person", "--encoders", "--travel", "--refiner"}
+    of_runs = {"--checkpoint", "--batch", "--precision", "--exact-color", "--garments", "--content", "--dataset"}
+    assert listed["Only with a run"] == of_runs
+    assert list(listed)[-2:] == ["Only with a photo or a video", "Only with a run"]
+    _, out, _ = run("generate --help", capsys)
+    assert not [title for title in boxes(out) if title.startswith("Only")]
+
+
+def test_each_stage_says_what_it_learns_and_from_what(capsys):
+    _, out, _ = run("train --help", capsys)
+    lines = [" ".join(text.split()) for text in re.findall(r"^  \w+ ((?:.|\n {4})+)", out, flags=re.MULTILINE)]
+    assert len(lines) == len(STAGES)
+    for line in lines:
+        assert line.startswith("Learns ") and re.search(r"\b(from|of a trained)\b", line), line
+
+
 def test_help_lists_the_actions(capsys):
     _, out, _ = run("animate --help", capsys)
     words = re.findall(r"\w+", out.split("--action ACTION")[1].split("--actions")[0])
@@ -82,9 +111,15 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("line", "culprit", "help_of"),
     [
-        ("prepare a b --sise 96x64", "--sise, 96x64 (did you mean --size?)", "prepare"),
-        ("train video_generator a --epocs 3", "--epocs", "train video_generator"),
-        ("prepare a b c", "options: c", "prepare"),
+        ("prepare a b --sise 96x64", "unknown option --sise (did you mean --size?)", "prepare"),
+        ("train video_generator a --epocs 3", "--epocs (did you mean --num-epochs?)", "train video_generator"),
+        ("train color_encoder a --epochs 3", "--epochs (did you mean --num-epochs or", "train color_encoder"),
+        ("animate a.jpg --color red --out a.mp4", "--color (did you mean --upper or --lower?)", "animate"),
+        ("animate a.jpg --action wave", "posegen: missing --out", "animate"),
+        ("animate a.jpg --action wave --upper", "missing value of --upper: a shell drops #2a6fdb", "animate"),
+        ("animate", "posegen: missing PHOTO|VIDEO|RUN, --out", "animate"),
+        ("animate my photo.jpg --action wave --out a.mp4", "unexpected photo.jpg (a name with spaces", "animate"),
+        ("prepare a b c", "unexpected c", "prepare"),
         ("dance", "unknown command 'dance', expected one of studio, prepare", ""),
         ("genrate run", "unknown command 'genrate' (did you mean generate?)", ""),
         ("motion inspct a.npz", "unknown command 'inspct' (did you mean inspect?)", "motion"),
@@ -94,9 +129,9 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
         ("weights", "expected a command, one of list, fetch", "weights"),
         ("data h36m", "expected a command, one of extract, process", "data h36m"),
         ("prepare", "missing VIDEOS, OUT", "prepare"),
-        ("generate run --content a --poses b --oout c", "missing --out; unrecognized options: --oout c", "generate"),
-        ("animate run --content a --out b --action wave jump", "unrecognized options: jump", "animate"),
-        ("generate run --content a --poses b --oout=c", "options: --oout=c (did you mean --out?)", "generate"),
+        ("generate run --content a --poses b --oout c", "unknown option --oout (did you mean --out?)", "generate"),
+        ("animate run --content a --out b --action wave jump", "unexpected jump", "animate"),
+        ("generate run --content a --poses b --oout=c", "unknown option --oout (did you mean --out?)", "generate"),
         ("studio a --frames abc", "--frames: got 'abc', expected a whole number", "studio"),
         ("animate a.jpg --out b.mp4 --yaw left", "--yaw: got 'left', expected a number", "animate"),
         ("studio a --frames", "missing value for argument '--frames'", "studio"),
@@ -105,7 +140,7 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
         ("prepare a b --crop most", "'most' for argument '--crop', expected one of center, person, none", "prepare"),
         ("train video_generator a --colors-per-pair 3", "colors_per_pair must be 1 or 2", "train video_generator"),
         ("train actor a --preset", "got --preset twice or without a value, expected one of", "train actor"),
-        ("submit -- prepare a b --sise 96x64", "--sise, 96x64 (did you mean --size?)", "prepare"),
+        ("submit -- prepare a b --sise 96x64", "--sise (did you mean --size?)", "prepare"),
         ("submit -- train dancer a", "unknown stage 'dancer'", "train"),
         ("submit --gpus one -- weights list", "--gpus: got 'one', expected a number", "submit"),
         ("cluster", "expected a command, one of check", "cluster"),

@@ -102,7 +102,7 @@ def test_runs_are_measured_beside_real_motions(capsys):
     ("line", "message"),
     [
         ("motion generate runs/judge out", "expected 'actor' or 'motion_diffusion'"),
-        ("motion generate runs/made out --actions wav", "unknown action 'wav', did you mean wave"),
+        ("motion generate runs/made out --actions wav", "unknown action 'wav' (did you mean wave"),
         ("motion generate runs/made out --path 0,0 0,90", "faster than a person can move"),
         ("motion generate runs/made out --keep-frames 0:3", "--keep MOTION"),
         ("motion generate runs/made out --then walk --to-action wave", "--then, --keep and --path make one motion"),

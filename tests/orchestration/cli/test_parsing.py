@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from tyro.conf import UseAppendAction
 
-from orchestration.cli.parsing import Command, Group, Positional, Section, error_line, options_of, take_option
+from orchestration.cli.parsing import Command, Group, Positional, Section, error_line, options_of
+from orchestration.cli.vocabulary import check_words, take_option
 from orchestration.option_types import FrameSize
 from posegen.errors import UsageError
 
@@ -140,6 +142,23 @@ def test_sentences_of_helps_are_wrapped_and_not_broken(capsys, monkeypatch):
         "Whole turns of the body.",
     ):
         assert sentence in out
+
+
+def test_words_are_checked_as_the_parser_checks_them(capsys):
+    """What is kept of the commands is enough to refuse words, in the same way, and to pass all others on."""
+    known = json.loads(json.dumps(GROUP.vocabulary))
+    for words in (("spin-arond",), (), ("jump-up", "--preset", "middle"), ("spin-around", "a", "--turn", "3"), ("x",)):
+        with pytest.raises(UsageError) as parsed:
+            parse(*words)
+        with pytest.raises(UsageError) as checked:
+            check_words(words, "do", known)
+        assert str(parsed.value) == str(checked.value)
+    for words in (
+        ("jump_up", "--preset=low", "--height", "4"),
+        ("spin_around", "a", "--", "--turn"),
+        ("jump-up", "-h"),
+    ):
+        check_words(words, "do", known)
 
 
 def test_an_option_is_taken_out():

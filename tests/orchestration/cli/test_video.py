@@ -30,7 +30,10 @@ def test_a_run_does_not_ignore_what_photos_have(option, untrained_run, capsys, t
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("option", ["--content grace/bow", "--dataset clips", "--garments parser"])
+@pytest.mark.parametrize(
+    "option",
+    ["--content grace/bow", "--dataset clips", "--garments parser", "--exact-color", "--batch 2", "--precision bf16"],
+)
 def test_a_photo_does_not_ignore_what_runs_have(option, capsys, tmp_path):
     write_picture(tmp_path / "photo.png", np.zeros((96, 64, 3), np.uint8))
     name = option.split()[0]

@@ -256,7 +256,8 @@ def look_into_mlflow(site: Site) -> None:
     experiment = client.get_experiment_by_name("posegen")
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
-    written = json.loads((site.storage / "runs" / "video" / "metrics.json").read_text())
+    rows = json.loads((site.storage / "runs" / "video" / "metrics.json").read_text())
+    written = {epoch: row["values"] for epoch, row in rows.items()}
     names = {name for metrics in written.values() for name in metrics}
     recorded = {name: [one.step for one in client.get_metric_history(run.info.run_id, name)] for name in names}
     assert recorded["train/l1"] == [*range(1, EPOCHS + 1)]

@@ -164,7 +164,7 @@ def test_a_broken_clip_has_its_reason_and_stops_nothing(data):
     summary = recolor_dataset(data, HERE)
     assert (summary.num_clips, summary.num_made, summary.num_images) == (4, 4, 160)
     assert [failure.file for failure in summary.failures] == [f"frame-both/{broken}"]
-    assert "does not decode" in summary.failures[0].reason and "1 clips failed" in str(summary)
+    assert "does not decode" in summary.failures[0].reason and "1 clip failed" in str(summary)
 
 
 def test_nothing_to_paint(tmp_path):

@@ -226,7 +226,7 @@ def test_what_was_converted_earlier_is_not_converted_again(run):
     line = "convert . out --fps 25 --pattern '{action}/*'"
     for _ in range(2):
         code, out, _ = run(line)
-        assert code == 0 and "1 motions" in out and "say another --split-by" in out
+        assert code == 0 and "1 motion (" in out and "say another --split-by" in out
         (rejected,) = json.loads(Path("out/rejected.json").read_text())
         assert "copy.pkl is the same motion as" in rejected["reason"]
 
@@ -303,7 +303,7 @@ def test_videos_are_checked_and_reviewed(run):
     answers = answers.replace("good,split jump,,", "good,split jump,yes,yes")
     Path("out/review.csv").write_text(answers.replace("fine,split jump,,", "fine,split jump,yes,No"))
     code, out, _ = run(COMMAND)
-    assert code == 0 and "1 motions" in out and "look at" not in out
+    assert code == 0 and "1 motion (" in out and "look at" not in out
     (entry,) = MotionDataset("out").info.motions
     assert (entry.person, entry.action) == ("good", "split jump")
     assert review()["fine"]["resolution"] == "no"

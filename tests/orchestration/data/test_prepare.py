@@ -234,7 +234,7 @@ def test_limits_judge_clips_that_are_there(studio_videos, out, request):
         (100, 10, ""),
         (100, 9, "9 of 100 frames, expected at least 10%"),
         (4, 0, "0 of 4 frames"),
-        (3001, 3001, "3001 frames, expected at most 3000"),
+        (3001, 3001, "3,001 frames, expected at most 3000"),
     ],
 )
 def test_rejection_of_clips(num_frames, num_usable, expected):

@@ -348,7 +348,7 @@ def test_deepfashion_becomes_clips_of_one_person_in_the_same_clothes(tmp_path, c
         ("id00000003", "01", "test"),
         ("img/me", "still", "test"),
     }
-    assert "1 pictures without a person id, each a clip of its own" in told
+    assert "1 picture without a person id, each a clip of its own" in told
     pair = clips.find("id00000001/02").read()
     assert (pair.keypoints[0, OPENPOSE_18.index("left_wrist")] == 0).all()
     x, y, seen = pair.keypoints[1, OPENPOSE_18.index("left_knee")]
@@ -410,7 +410,7 @@ def test_market_is_widened_to_squares(tmp_path, capsys):
     names += ["-1_c1s1_000401_03.jpg"]
     write_index(tmp_path / "market", names, (128, 64), MARKET_18, [True] * 2 + [False] * 3)
     code, told, _ = run(f"data market {tmp_path}/market {tmp_path}/clips --workers 0", capsys)
-    assert code == 0 and "2 clips (4 pictures) of 2 people" in told and "1 people held out" in told
+    assert code == 0 and "2 clips (4 pictures) of 2 people" in told and "1 person held out" in told
     clips = ClipDataset(tmp_path / "clips")
     assert clips.info.size == (128, 128) and clips.info.splits == {"train": ["0002"], "test": ["0007"]}
     clip = clips.find("0007/still").read()

@@ -102,17 +102,19 @@ def test_what_workers_wait_for_is_told_until_one_begins(monkeypatch):
 def test_workers_that_do_not_fit_are_refused():
     assert num_places(MACHINES, 2, 0) == 3 and num_places(MACHINES, 1, 0.5) == 2
     _require_fitting(TrainSettings(workers=3), MACHINES, 2)
-    with pytest.raises(ConfigError, match=r"3 workers with 4 CPUs and 0 GPUs each do not .* has 6 CPUs, 1 GPUs: ask"):
+    with pytest.raises(
+        ConfigError, match=r"no room for 3 workers with 4 CPUs and 0 GPUs each .* has 6 CPUs, 1 GPU: ask"
+    ):
         _require_fitting(TrainSettings(workers=3), MACHINES, 4)
-    with pytest.raises(ConfigError, match="2 workers with 1 CPUs and 1 GPUs each do not fit"):
+    with pytest.raises(ConfigError, match="no room for 2 workers with 1 CPU and 1 GPU each"):
         _require_fitting(TrainSettings(workers=2, gpus=1), MACHINES, 1)
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        (TrainSettings(workers=4000), "4000 workers with 1 CPUs and 0 GPUs each do not fit this machine"),
-        (TrainSettings(workers=1, gpus=1), "1 workers with 1 CPUs and 1 GPUs each do not fit this machine"),
+        (TrainSettings(workers=4000), "no room for 4,000 workers with 1 CPU and 0 GPUs each on this machine"),
+        (TrainSettings(workers=1, gpus=1), "no room for 1 worker with 1 CPU and 1 GPU each on this machine"),
         (TrainSettings(workers=1, gpus=1, accelerator="H100"), "--accelerator H100: this machine has no GPUs"),
     ],
 )

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import pytest
 
+from orchestration.search import plan, tune
 from orchestration.search.settings import TuneSettings
-from orchestration.search.tune import complete, open_search, plan
 from tests.support.command_line import refuse, run
 
-pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_session")]
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two CPUs and no cluster: its plans start no Ray."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(tune, "start_ray", pytest.fail)
+    monkeypatch.setattr(plan, "is_ray_running", lambda: False)
+    monkeypatch.setattr(plan, "count_resources", lambda: {"CPU": 2, "GPU": 0})
 
 
 def test_plan_counts_what_is_shared(dataset, capsys):
     settings = TuneSettings(preset="tiny", trials=3, objectives=("l1",), workers=0)
-    planned = plan("latent_sizes", dataset, settings)
+    planned = tune.plan("latent_sizes", dataset, settings)
     assert [trial.number for trial in planned.trials] == [0, 1, 2] and planned.capacity.trials == 2
-    assert planned.trials[0].point == open_search("latent_sizes", complete("latent_sizes", settings)).starts[0]
+    assert (
+        planned.trials[0].point == tune.open_search("latent_sizes", tune.complete("latent_sizes", settings)).starts[0]
+    )
     assert planned.without_reuse.flops > planned.total.flops > 0
     said = run(f"tune latent_sizes {dataset} --preset tiny --trials 1 --plan --objectives l1", capsys).out
     assert "at a time on this cluster" in said and "TFLOP" in said

@@ -172,7 +172,7 @@ def test_a_photo_beyond_the_limit_is_not_read(photo):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"replicas": "4:2"}, "expected a number, or FEWEST:MOST"),
+        ({"replicas": "4:2"}, "expected a number, or MIN:MAX"),
         ({"replicas": "0"}, "expected a number"),
         ({"host": "0.0.0.0"}, "give a token with --token-file"),
         ({"port": 0}, "expected 1 to 65535"),

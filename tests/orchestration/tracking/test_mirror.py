@@ -355,7 +355,13 @@ def test_the_dataset_is_an_input_and_kept_checkpoints_are_models(store, place):
     sync(log.folder)
     models = store.search_logged_models([run.info.experiment_id])
     assert sorted(model.tags["posegen.epoch"] for model in models) == [str(epoch) for epoch in log.kept_epochs()]
-    assert {metric.key for model in models for metric in model.metrics} >= {"train/l1"}
+    measured = {
+        (metric.key, metric.dataset_name, metric.dataset_digest) for model in models for metric in model.metrics
+    }
+    assert ("train/l1", "data", "abc") in measured and {(name, digest) for _, name, digest in measured} == {
+        ("data", "abc")
+    }
+    assert run.data.tags["mlflow.source.name"] and run.data.tags["mlflow.user"]
     experiment = store.get_experiment(run.info.experiment_id)
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert history(store, log) == sorted(set(history(store, log)))  # nothing twice

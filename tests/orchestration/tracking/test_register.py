@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ from mlflow import MlflowClient
 from orchestration.cli import main as cli
 from posegen.errors import PosegenError
 from tests.support.command_line import refuse
+from tests.support.recorded_runs import begin_run
 
 DRAW = """
 import sys, mlflow, pandas
@@ -42,6 +45,19 @@ def test_a_registered_model_draws_what_the_library_draws(untrained_run, two_peop
     assert sorted(map(int, versions)) == [1, 2]
     experiments = [one.experiment_id for one in store.search_experiments()]
     assert {model.status for model in store.search_logged_models(experiments)} == {"READY"}
+
+
+def test_a_checkpoint_is_one_model_with_its_metrics_and_versions(untrained_run, two_people, store, tmp_path):
+    shutil.copytree(untrained_run, tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "000001").rename(tmp_path / "run" / "checkpoints" / "epoch-0001")
+    log = begin_run(tmp_path / "run")
+    log.log_metrics({"train/l1": 0.5}, 1)
+    log.finish()
+    for _ in range(2):
+        cli.main(["register", str(log.folder), "dancer", "--dataset", two_people])
+    [model] = store.search_logged_models([one.experiment_id for one in store.search_experiments()])
+    assert [metric.key for metric in model.metrics] == ["train/l1"]
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "dancer", "version": one} for one in ("1", "2")]
 
 
 def test_what_renders_no_videos_is_refused(recognizer_run, store, capsys):

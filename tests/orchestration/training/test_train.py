@@ -340,7 +340,7 @@ class TestOnRay:
             assert together.epochs[0][name] == pytest.approx(alone.epochs[0][name], rel=0.05)
 
     def test_workers_that_do_not_fit_leave_nothing(self, dataset, tmp_path):
-        with pytest.raises(ConfigError, match="1 workers with 4000 CPUs and 0 GPUs each do not fit this machine"):
+        with pytest.raises(ConfigError, match="no room for 1 worker with 4,000 CPUs and 0 GPUs each"):
             train(CONFIG, dataset, replace(QUIET, runs=str(tmp_path), workers=1, cpus=4000))
         assert not list(tmp_path.iterdir())
 

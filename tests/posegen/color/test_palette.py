@@ -116,3 +116,8 @@ def test_other_text_is_no_color(text):
 def test_a_misspelt_name_gets_the_nearest_colour():
     with pytest.raises(ValueError, match=r"unknown colour 'Teel' \(did you mean teal\?\), expected"):
         parse_color("Teel")
+
+
+def test_hexadecimal_digits_without_their_sign_are_told():
+    with pytest.raises(ValueError, match=r"unknown colour '2a6fdb' \(did you mean '#2a6fdb'\?\), expected"):
+        parse_color("2a6fdb")

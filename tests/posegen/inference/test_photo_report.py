@@ -91,3 +91,13 @@ def test_actions_are_judged_by_what_they_need():
         (make_pose().keypoints, make_pose().depths, make_pose().toes), (behind.keypoints, behind.depths, behind.toes),
         strict=True)))  # fmt: skip
     assert judge_action(make_pose(), turned).suitability == "poor"
+
+
+def test_actions_of_arms_whose_hands_are_hidden_are_fair():
+    wave = sequence({}, {"left_elbow": (92, 30), "left_wrist": (98, 12)}, {})
+    both = sequence({}, {f"{side}_wrist": (98 - 68 * (side == "right"), 12) for side in ("left", "right")}, {})
+    kick = sequence({}, {"right_knee": (30, 110), "right_ankle": (10, 100)}, {})
+    assert judge_action(make_pose(), wave, ["left"]).reason == "it moves the left arm, whose hand the photo hides"
+    assert judge_action(make_pose(), both, ["right", "left"]).reason.startswith("it moves both arms")
+    for poses, hidden in ((wave, ["right"]), (kick, ["right", "left"])):
+        assert judge_action(make_pose(), poses, hidden).suitability == "good"

@@ -175,7 +175,7 @@ def test_first_seconds_are_looked_at(networks, monkeypatch, tmp_path):
         fps=10,
     )
     assert len(lift_video(tmp_path / "x.mp4", seconds=0.45)) == 5
-    with pytest.raises(VideoError, match=r"x.mp4: 1 frames in 0.05 s, expected at least two"):
+    with pytest.raises(VideoError, match=r"x.mp4: 1 frame in 0.05 s, expected at least two"):
         lift_video(tmp_path / "x.mp4", seconds=0.05)
 
 

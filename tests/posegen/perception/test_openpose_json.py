@@ -43,7 +43,7 @@ def test_body_25_loses_mid_hip_and_feet(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"people": [{"pose_keypoints_2d": [1, 2, 1]}]}', "1 joints a person, expected a body of one of"),
+        ('{"people": [{"pose_keypoints_2d": [1, 2, 1]}]}', "1 joint a person, expected a body of one of"),
         ('{"people": [{"face": []}]}', "not a file of people's poses"),
         ('{"persons": []}', "not a file of people's poses: expected one of OpenPose"),
         ('{"people": [{"pose_keypoints_2d": [1, 2]}]}', "not a file of people's poses"),
