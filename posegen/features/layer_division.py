@@ -41,6 +41,9 @@ _HEAD_RADIUS, _TRUNK_MARGIN, _WITHIN_TRUNK = 0.3, 0.1, 0.8
 _BARE, _CLOTH_AT_BARE_ARM = 0.8, 3.0  # share of skin along a bare arm, and half widths that cloth is less likely its
 _WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin before trousers is a hand's
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
+_ACROSS_GAP = 3.0  # half widths that a pixel beyond a gap is farther from an arm
+_GAP = 0.3  # of the matte: less is one
+_LOOKS = 10  # on the way from a bone to a pixel
 _ARMPIT, _NEAR_SHOULDER = 4.0, 0.6  # how much steeper an arm ends below, and up to which share of the upper arm
 _OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
 _LEG_REACH = 0.75  # half widths around a leg before another that are its own
@@ -184,6 +187,9 @@ class LayerDivision:
                     beyond = HAND_LENGTH * self.trunk if name.endswith("forearm") else 0.0
                     offset, width = self.outlines.measure(bone)
                     distance = distance_to_bone(self.bones, bone, points - offset, beyond) / width
+                    if layer in ARMS:
+                        beside = distance < _ACROSS_GAP
+                        distance[beside] += _ACROSS_GAP * self._is_across_gap(points[beside], bone)
                     if layer in ARMS and foreshortening(self.pose, name) > _IN_PLANE:
                         distance = distance + self.outlines.past_edge(points, bone)
                     if layer in ARMS and (self._classes_along((name,)) == PersonClass.SKIN).mean() > _BARE:
@@ -215,6 +221,17 @@ class LayerDivision:
         for kind, (head, torso, arms, legs, skirt) in _MISFITS.items():
             misfits[kind] = (head, torso, arms, arms, legs, legs, skirt)
         return distances + misfits[classes].T
+
+    def _is_across_gap(self, points: np.ndarray, bone: int) -> np.ndarray:
+        """Return which points (N, 2) lie beyond a gap through which the background is seen, (N,) bool."""
+        origin, vector = self.bones.origins[bone], self.bones.along[bone]
+        share = np.clip((points - origin) @ vector / max(float(vector @ vector), 1e-9), 0, 1)
+        foot = origin + share[:, None] * vector
+        places = foot + np.linspace(0, 1, _LOOKS)[:, None, None] * (points - foot)
+        limit = np.array(self.matte.shape[::-1]) - 1
+        columns, rows = np.moveaxis(places.round().astype(int).clip(0, limit), -1, 0)
+        person = self.matte[rows, columns] > _GAP
+        return np.asarray((~person & np.logical_or.accumulate(person, axis=0)).any(axis=0))
 
     def _in_armpit(self, points: np.ndarray, arm: int, distance: np.ndarray) -> np.ndarray:
         """Return the half widths by which points (N, 2) below an upper arm are farther from it, by their distance (N,).

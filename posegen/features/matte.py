@@ -90,7 +90,7 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
 
 
 class _Seen(NamedTuple):
-    """What is around a person whose matte is cleared."""
+    """Picture of a person whose matte is cleared, within a box."""
 
     image: np.ndarray
     """(H, W, 3) uint8 RGB."""

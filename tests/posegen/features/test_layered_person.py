@@ -133,6 +133,18 @@ def test_cloth_at_the_armpit_folds_away():
     assert np.abs(frame[56:84, 85:].astype(int) - ROOM).max() <= 2
 
 
+def test_what_lies_beyond_a_gap_is_not_the_arms():
+    """A strip of the trunk would come along with the arm."""
+    person, pose = draw_person(), make_pose({"right_elbow": (43, 66), "right_wrist": (43, 94)})
+    labels = person.labels.copy()
+    labels[50:, :48] = PersonClass.BACKGROUND
+    labels[50:84, 47:60] = PersonClass.UPPER
+    labels[44:94, 38:46] = PersonClass.UPPER
+    parts = LayerDivision(person.image, pose, labels, (labels > 0).astype(np.float32)).parts
+    assert (parts[64:82, 48:51] == LAYERS.index("torso")).all()
+    assert (parts[64:82, 39:45] == LAYERS.index("right_arm")).all()
+
+
 def test_a_collar_stays_with_the_trunk():
     """With the head it would stick out when that bends, and with an arm when that moves."""
     person = draw_person()
