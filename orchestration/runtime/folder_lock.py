@@ -97,17 +97,30 @@ def _hold(folder: StorageFolder, name: str, own: dict[str, object], remedy: str)
         _delete(folder, name)
 
 
-def _find_other(folder: StorageFolder, name: str) -> _Claim | None:
-    """Somebody else's claim that counts; those that do not are deleted."""
+def is_abandoned(folder: StorageFolder) -> bool:
+    """Return True if a process of this machine worked in a folder and ended without a word, and none does now."""
+    claims = [claim for _, claim in _claims(folder) if claim is not None]
+    return bool(claims) and all(claim.is_dead for claim in claims)
+
+
+def _claims(folder: StorageFolder) -> Iterator[tuple[str, _Claim | None]]:
+    """Return the claims by their files; None for what none of ours has written."""
     for file in folder.files(".json"):
-        if file == name or not file.startswith(_PREFIX):
+        if not file.startswith(_PREFIX):
             continue
         try:
-            claim = parse_json(_Claim, folder.read(file), f"{folder}/{file}", RunError)
+            yield file, parse_json(_Claim, folder.read(file), f"{folder}/{file}", RunError)
         except FileNotFoundError:
             continue
         except PosegenError:
-            claim = None  # written by nobody who works here
+            yield file, None
+
+
+def _find_other(folder: StorageFolder, name: str) -> _Claim | None:
+    """Somebody else's claim that counts; those that do not are deleted."""
+    for file, claim in _claims(folder):
+        if file == name:
+            continue
         if claim is not None and not claim.is_dead and (claim.host == platform.node() or _is_renewed(folder, file)):
             return claim
         _delete(folder, file)

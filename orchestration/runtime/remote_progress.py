@@ -77,17 +77,27 @@ class RemoteProgress(ProgressListener):
         self._queue.actor.put.remote((method, arguments))  # type: ignore[attr-defined]  # without waiting for it, as `put` would
 
     def _deliver(self, listener: ProgressListener, watchdog: Watchdog) -> None:
+        from ray.exceptions import ActorUnavailableError, RayActorError
+
         while True:
             stopping = self._stop.is_set()
-            while not self._queue.empty():
-                method, arguments = self._queue.get()
-                if method == "on_heartbeat":
-                    watchdog.record(*arguments)
-                elif method == "on_pause":
-                    watchdog.pause(*arguments)
-                else:
-                    getattr(listener, method)(*arguments)
+            try:
+                self._take_all(listener, watchdog)
+            except ActorUnavailableError:  # for a moment, or the cluster is going
+                pass
+            except RayActorError:  # the cluster is gone, of which the trainer tells
+                return
             if stopping:
                 return
             watchdog.check()
             self._stop.wait(_QUIET)
+
+    def _take_all(self, listener: ProgressListener, watchdog: Watchdog) -> None:
+        while not self._queue.empty():
+            method, arguments = self._queue.get()
+            if method == "on_heartbeat":
+                watchdog.record(*arguments)
+            elif method == "on_pause":
+                watchdog.pause(*arguments)
+            else:
+                getattr(listener, method)(*arguments)

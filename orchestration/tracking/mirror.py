@@ -21,6 +21,7 @@ from typing import Any, Self
 
 from filelock import FileLock
 
+from orchestration.runtime.folder_lock import is_abandoned
 from orchestration.runtime.progress import ForwardingListener, ProgressListener
 from orchestration.tracking.client import (
     AwayError,
@@ -128,13 +129,19 @@ def settle(*folders: StorageFolder) -> None:
 
 
 def sync_pending() -> None:
-    """Sync the runs that earlier commands on this machine left incomplete in the present store."""
+    """Sync the runs that earlier commands on this machine left incomplete in the present store.
+
+    A run whose process was killed by SIGKILL, or with its machine, could not write how it ended: it is KILLED.
+    """
     for file in sorted(_states(tracking_uri()).glob("*.json")):
         state = _read_state(file)
         if state is None or not state.complete:
             with suppress(PosegenError, OSError):
-                if state is not None and StorageFolder(state.folder).exists():
-                    sync(state.folder)
+                if state is not None and (folder := StorageFolder(state.folder)).exists():
+                    log = RunLog(folder)
+                    if log.status is not None and log.status.status == "RUNNING" and is_abandoned(folder):
+                        log.set_status("KILLED")
+                    sync(folder)
                 else:
                     file.unlink(missing_ok=True)
 

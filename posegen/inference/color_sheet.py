@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -42,7 +43,8 @@ class ColorSheetSettings(SamplingSettings):
     """The colours of a sheet."""
 
     upper: tuple[str, ...] = ()
-    """Colours of the upper garment: #rrggbb, a CSS name, lab(L a b), a photo of cloth, or keep for its own."""
+    """Colours of the upper garment, with spaces or commas between them: #rrggbb, a CSS name, lab(L a b), a photo of
+    cloth, or keep for its own."""
     lower: tuple[str, ...] = ()
     """Colours of the lower garment, likewise; each is combined with each of the upper one."""
     action: str = ""
@@ -52,6 +54,8 @@ class ColorSheetSettings(SamplingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for garment in _ORDER:  # fields are frozen
+            object.__setattr__(self, garment, tuple(one for text in getattr(self, garment) for one in _split(text)))
         if not self.upper and not self.lower and self.sample == "none":
             raise ConfigError(
                 "no colours given, expected --upper '#2a6fdb' black, --lower navy, or --sample fitted --encoders RUN"
@@ -59,6 +63,11 @@ class ColorSheetSettings(SamplingSettings):
         number = max(len(self.upper), 1) * max(len(self.lower), 1) * self.num_videos
         if number > _MOST:
             raise ConfigError(f"{number} pictures are more than the {_MOST} of a sheet: ask for fewer colours")
+
+
+def _split(text: str) -> list[str]:
+    """Colours with commas between them; those of functions, such as rgb(1, 2, 3), part nothing."""
+    return [text] if is_image(text) else [one.strip() for one in re.split(r",(?![^(]*\))", text)]
 
 
 @dataclass(frozen=True)

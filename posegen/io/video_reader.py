@@ -7,9 +7,11 @@ resizing stream, so memory is bounded by the frames that are kept. Decoding is d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -164,7 +166,7 @@ def read_image(
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+        raise VideoError(_explain_unreadable(path, error)) from error
     picture = decode_picture(content, str(path))
     _check_shape(picture.image, picture.image.shape, path)
     return replace(cut_still(picture.image, path, size, crop), notes=picture.notes)
@@ -285,7 +287,18 @@ def _open(path: Path) -> Iterator[av.container.InputContainer]:
         reason = "truncated: an MP4 without its index" if header[4:8] == b"ftyp" else "not a video"
         raise VideoError(f"{path}: {reason} ({error.strerror})") from error
     except OSError as error:
-        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+        raise VideoError(_explain_unreadable(path, error)) from error
+
+
+def _explain_unreadable(path: Path, error: OSError) -> str:
+    """Say why a file cannot be read, with the name of its folder that is most like one that is not there."""
+    if re.match(r"\w{2,}:/", str(path)):  # a path has one slash of an address left
+        return f"{path}: expected a local file: download it first"
+    near = ""
+    if isinstance(error, FileNotFoundError) and path.parent.is_dir():
+        names = get_close_matches(path.name, sorted(one.name for one in path.parent.iterdir()), n=1, cutoff=0.8)
+        near = f" (did you mean {names[0]}?)" if names else ""
+    return f"{path}: cannot be read ({error.strerror}){near}"
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:

@@ -70,7 +70,7 @@ def measure(address: str, photo: bytes, killed_after: float = 0.0) -> str:
 
 def main() -> None:
     photo = encode_png(render_action("bruno", "wave_one_hand", 8, RenderSettings(size=(576, 384))).images[0])
-    ray.init(num_cpus=4, include_dashboard=True, log_to_driver=False)
+    ray.init("local", num_cpus=4, include_dashboard=True, log_to_driver=False)
     for replicas in (1, 2):
         served = start_serving(ServeSettings(port=free_port(), replicas=str(replicas), cpus=1))
         while len(renderers()) < replicas:

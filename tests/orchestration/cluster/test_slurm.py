@@ -24,7 +24,7 @@ NARROW = (
     "--workers 2 --cpus 1 --preset tiny --generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-size 2"
 )
 LENGTH = "--epoch-size 16 --num-epochs 12 --checkpoint-steps 3"
-PATIENCE = 400.0  # seconds, of which Slurm waits 120 before it starts a job again
+PATIENCE = 900.0  # seconds, of which Slurm waits 120 before it starts a job again
 
 pytestmark = [
     pytest.mark.slow,
@@ -82,7 +82,8 @@ def slurm(tmp_path: Path) -> Iterator[Callable[..., str]]:
         time.sleep(1)
 
     def run(*command: str) -> str:
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+        variables = {**os.environ, "SLURM_CONF": str(config)}
+        return subprocess.run(command, env=variables, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
 
     yield run
     subprocess.run(["scancel", "--full", "--user=root"], env=environment, check=False)
@@ -92,11 +93,13 @@ def slurm(tmp_path: Path) -> Iterator[Callable[..., str]]:
         process.wait(30)
 
 
-def wait_for(log: Path, text: str) -> None:
+def wait_for(text: str, read: Callable[[], str]) -> str:
+    """Wait until a text is in what is read, and return all of it."""
     end = time.monotonic() + PATIENCE
-    while text not in (log.read_text() if log.is_file() else ""):
-        assert time.monotonic() < end, f"no {text!r} in {log.read_text() if log.is_file() else log}"
+    while text not in (got := read()):
+        assert time.monotonic() < end and "JobState=FAILED" not in got, got
         time.sleep(1)
+    return got
 
 
 @pytest.mark.timeout(3 * PATIENCE)
@@ -114,13 +117,15 @@ def test_a_job_that_is_stopped_goes_on(slurm, noise_clips, tmp_path: Path, monke
     )
     script = str(ROOT / "docs" / "cluster" / "slurm.sh")
     job = slurm("sbatch", *machines.split(), f"--output={log}", script, *train.split()).strip()
-    wait_for(log, "epoch 2/12")
+
+    def state() -> str:
+        """What Slurm says of the job, and the job's own log."""
+        return slurm("scontrol", "show", "job", job) + (log.read_text() if log.is_file() else "")
+
+    wait_for("epoch 2/12", state)
     slurm("scancel", "--signal=TERM", "--batch", job)  # as Slurm does two minutes before the end
-    wait_for(log, "the same command goes on")
-    wait_for(log, "run is trained")
-    lines = log.read_text().splitlines()
-    assert sum("epoch 1/12" in line for line in lines) == 1  # it was not begun anew
-    while "JobState=COMPLETED" not in (state := slurm("scontrol", "show", "job", job)):
-        assert "FAILED" not in state, log.read_text()
-        time.sleep(1)
-    assert "ExitCode=0:0" in state and not list(tmp_path.glob(".ray-token-*"))
+    wait_for("the same command goes on", state)
+    wait_for("run is trained", state)
+    assert "ExitCode=0:0" in wait_for("JobState=COMPLETED", state)
+    assert log.read_text().count("epoch 1/12") == 1  # it was not begun anew
+    assert not list(tmp_path.glob(".ray-token-*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -108,3 +109,8 @@ def test_an_action_is_shown_in_each_colour(tmp_path, capsys):
     assert [row["requested"] for row in rows] == ["red", "navy"]
     assert all(int(row["frames"]) == 4 and float(row["delta_e_median"]) < 3 for row in rows)
     assert "2 pictures in" in capsys.readouterr().out
+
+
+def test_colours_may_have_commas_between_them():
+    one = ColorwaySettings(out=Path("a.png"), upper=("teal,black", "rgb(1, 2, 3), keep"), lower=("a,b.png",))
+    assert one.upper == ("teal", "black", "rgb(1, 2, 3)", "keep") and one.lower == ("a,b.png",)

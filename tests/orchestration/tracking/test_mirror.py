@@ -16,6 +16,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
+from orchestration.runtime.folder_lock import hold_folder
 from orchestration.tracking import mirror
 from orchestration.tracking.client import require_store
 from orchestration.tracking.mirror import BackgroundMirror, recorded, settle, sync, sync_pending
@@ -307,6 +308,25 @@ def test_pending_runs_whose_folder_is_gone_are_forgotten(store, place):
     shutil.rmtree(place / "run")
     sync_pending()
     assert not list((place / "cache/mlflow").rglob("*.json"))
+
+
+def leave_without_a_word(folder: Path) -> None:
+    """Begin a run, and end as SIGKILL ends a process."""
+    with hold_folder(StorageFolder(folder), "take another"):
+        sync(begin_run(folder).folder)
+        os._exit(1)
+
+
+def test_a_run_whose_process_is_gone_is_killed(store, place):
+    """Of two runs that are not finished one has a process: this one."""
+    processes.start(leave_without_a_word, place / "left").join()
+    with hold_folder(StorageFolder(place / "own"), "take another"):
+        own = begin_run(place / "own")
+        sync(own.folder)
+        assert run_of(store, RunLog(place / "left")).info.status == "RUNNING"
+        sync_pending()
+        assert run_of(store, own).info.status == "RUNNING"
+    assert run_of(store, RunLog(place / "left")).info.status == "KILLED"
 
 
 def test_the_background_mirrors_runs_that_come_later(store, place, monkeypatch):

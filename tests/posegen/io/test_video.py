@@ -253,6 +253,14 @@ def test_what_is_no_picture_says_why(tmp_path, content, reason):
         read_image(path)
 
 
+def test_a_name_that_is_nearly_right_and_an_address_are_told(tmp_path):
+    (tmp_path / "ann.jpg").touch()
+    with pytest.raises(VideoError, match=r"No such file or directory\) \(did you mean ann.jpg\?\)"):
+        read_image(tmp_path / "ann.jpeg")
+    with pytest.raises(VideoError, match="expected a local file: download it first"):
+        read_image(Path("https://example.com/ann.jpg"))
+
+
 def test_a_rotated_frame_with_unknown_side_data_is_turned(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
