@@ -125,12 +125,12 @@ class LayerDivision:
         kept = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in ARMS])
         kept[ys, xs] |= much_farther & (smooth[ys, xs] > 0)
         smooth = np.where(kept, parts, smooth)
-        found = _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
+        found = np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1)
         for leg in LEGS:
             found[self._beside_hand(found, leg)] = -1
         for side in (1, -1):
             found[self._under_arm(found, side)] = -1
-        return found
+        return _without_specks(found)
 
     def _beside_hand(self, parts: np.ndarray, leg: int) -> np.ndarray:
         """Return pixels (H, W) bool of a leg that are none: shadow, wall or fingers where a hand hangs beside it.
@@ -223,7 +223,7 @@ class LayerDivision:
         return distances + misfits[classes].T
 
     def _is_across_gap(self, points: np.ndarray, bone: int) -> np.ndarray:
-        """Return which points (N, 2) lie beyond a gap through which the background is seen, (N,) bool."""
+        """Return which points (N, 2) lie, towards the trunk, beyond a gap through which the background is seen."""
         origin, vector = self.bones.origins[bone], self.bones.along[bone]
         share = np.clip((points - origin) @ vector / max(float(vector @ vector), 1e-9), 0, 1)
         foot = origin + share[:, None] * vector
@@ -231,7 +231,10 @@ class LayerDivision:
         limit = np.array(self.matte.shape[::-1]) - 1
         columns, rows = np.moveaxis(places.round().astype(int).clip(0, limit), -1, 0)
         person = self.matte[rows, columns] > _GAP
-        return np.asarray((~person & np.logical_or.accumulate(person, axis=0)).any(axis=0))
+        beyond = (~person & np.logical_or.accumulate(person, axis=0)).any(axis=0)
+        chest = SOFT_BONES.index("chest")
+        towards = self.bones.origins[chest] + self.bones.along[chest] / 2 - foot
+        return np.asarray(beyond & (((points - foot) * towards).sum(axis=1) > 0))
 
     def _in_armpit(self, points: np.ndarray, arm: int, distance: np.ndarray) -> np.ndarray:
         """Return the half widths by which points (N, 2) below an upper arm are farther from it, by their distance (N,).
