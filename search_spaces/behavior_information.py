@@ -7,14 +7,14 @@ posture_error --pruning none`` the front shows what one costs of the other.
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from search_spaces.space import Space
+from search_spaces.space import Space, Switched
 
 SPACE = Space(
     summary="I_max of the behaviour net, w_aux of its posture decoder, and the size of the code",
     stage="behavior",
     parameters={
         "behavior.information_max": FloatDistribution(10.0, 1000.0, log=True),
-        "behavior.lambda_auxiliary": FloatDistribution(1e-3, 10.0, log=True),
+        "behavior.lambda_auxiliary": Switched(FloatDistribution(1e-3, 10.0, log=True)),
         "behavior.latent_dim": IntDistribution(64, 1024, step=64),
     },
     starts=tuple({"behavior.lambda_auxiliary": value} for value in (0.1, 1.0)),

@@ -5,7 +5,7 @@ Guidance changes nothing of training: it is among the rest because the best of i
 
 from optuna.distributions import FloatDistribution, IntDistribution
 
-from search_spaces.space import Space
+from search_spaces.space import Space, Switched
 
 SPACE = Space(
     summary="guidance, width, blending and the weights of velocities of motion diffusion",
@@ -14,8 +14,8 @@ SPACE = Space(
         "motion_diffusion.guidance": FloatDistribution(1.0, 3.0),
         "motion_diffusion.blend": FloatDistribution(0.0, 0.8),
         "motion_diffusion.width": IntDistribution(256, 1024, step=256),
-        "motion_diffusion.lambda_velocity": FloatDistribution(1e-3, 1.0, log=True),
-        "motion_diffusion.lambda_contact": FloatDistribution(1e-2, 10.0, log=True),
+        "motion_diffusion.lambda_velocity": Switched(FloatDistribution(1e-3, 1.0, log=True)),
+        "motion_diffusion.lambda_contact": Switched(FloatDistribution(1e-2, 10.0, log=True)),
     },
     starts=({"motion_diffusion.guidance": 1.0}, {"motion_diffusion.guidance": 1.5}),
 )

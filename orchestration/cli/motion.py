@@ -246,7 +246,8 @@ def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: s
     """Measure generated motions: FID, accuracy, diversity, nearest training motion, jerk, foot skate.
 
     Args:
-        run: Run of the stage actor or motion_diffusion.
+        run: Run of the stage actor or motion_diffusion; shipped for the one that comes with posegen, whose scores are
+            printed alone.
         dataset: Real motions to compare with; by default those that the run was trained on.
 
     Examples:
@@ -255,13 +256,14 @@ def _evaluate(run: Positional[str], settings: MotionEvaluateSettings, dataset: s
     """
     from orchestration.evaluation.motion import evaluate_motion
     from orchestration.evaluation.tables import record_tables
+    from posegen.inference.requested_motions import SHIPPED_RUN
 
     with CountProgress(console, "measuring") as progress:
         found = evaluate_motion(run, settings, dataset=dataset, on_progress=progress.update)
     console.print(*record_tables(found))
     for line in found.notes:
         console.print(line, markup=False)
-    if settings.pictures:
+    if settings.pictures and run != SHIPPED_RUN:
         console.print(f"strips, a video, a page and a map of codes: {found.run}/motions", markup=False)
 
 

@@ -20,7 +20,7 @@ from posegen.errors import EvaluationError, counted
 from posegen.evaluation.motion_generation import ComparedMotions, MotionProtocol, MotionSet, score_motions
 from posegen.evaluation.published_results import MOTION_RESULTS, PUBLISHED_SEEDS, MotionResult
 from posegen.inference.action_classifiers import load_action_classifier
-from posegen.inference.requested_motions import load_generator
+from posegen.inference.requested_motions import SHIPPED_RUN, load_generator
 from posegen.io.storage import StorageFolder
 from posegen.samples import MotionCrops, Window
 
@@ -126,25 +126,34 @@ def evaluate_motion(
 ) -> EvaluationRecord[MotionBasis]:
     """Measure generated motions beside real ones, see `posegen.evaluation.motion_generation`, and save the record.
 
-    Strips, a video, a page and a map of codes go to ``RUN/motions`` and to MLflow.
+    Strips, a video, a page and a map of codes go to ``RUN/motions`` and to MLflow. The model that comes with posegen
+    has no folder: its record is returned alone.
 
     Args:
-        run: Run of the stage actor.
+        run: Run of the stage actor or motion_diffusion, or `SHIPPED_RUN`.
         settings: How to measure.
-        dataset: Folder of real motions; by default those that the run was trained on.
+        dataset: Folder of real motions; by default those that the run was trained on, which the shipped model lacks.
         on_progress: Called with the number of seeds that are done and the number of all.
 
     Raises:
         EvaluationError: The run, data, actions and classifier do not fit each other.
+        DatasetError: The motions have another frame rate than the run's.
     """
-    check_protocol(run, "motion")
+    is_shipped = run == SHIPPED_RUN
+    if is_shipped and not dataset:
+        raise EvaluationError(
+            "the motion model that comes with posegen keeps no motions to compare with: name some with --dataset FOLDER"
+        )
+    if not is_shipped:
+        check_protocol(run, "motion")
     stage = load_generator(run)
     if settings.guidance is not None:
         stage.set_guidance(settings.guidance)
     name = settings.recognizer or stage.config.recognizer
     recognizer = load_action_classifier(_require_recognizer(name), stage.device)
-    own = dataset_of(run)
+    own = "" if is_shipped else dataset_of(run)
     data = MotionDataset(dataset or own)
+    data.rate(stage.config.fps)
     window = Window(num_frames=settings.num_frames, min_frames=1, max_frames=settings.num_frames)
     samples = MotionCrops(data, settings.split, actions=stage.config.actions, window=window)
     protocol = MotionProtocol(
@@ -156,7 +165,7 @@ def evaluate_motion(
         sources = {"learned": MotionCrops(data, "train", actions=stage.config.actions, window=window), **sources}
     values = score_motions(samples, recognizer, sources, stage.get_buffer("rest"), protocol, on_progress=on_progress)
     record = EvaluationRecord(
-        run=str(StorageFolder(run)),
+        run=run if is_shipped else str(StorageFolder(run)),
         stage=stage.name,
         dataset=str(data.folder),
         data_fingerprint=data.fingerprint,
@@ -173,6 +182,8 @@ def evaluate_motion(
         ),
         scores=scores_of_seeds(values),
     )
+    if is_shipped:
+        return record
     save_evaluation(record)
     if settings.pictures:
         show_motions(run)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,12 +48,37 @@ def sum_costs(costs: Iterable[Cost]) -> Cost:
 def cost_of_run(config: Stage.Config, data: Dataset, *, keep: int = 2) -> Cost:
     """Cost of training a stage, found by taking one step with tensors that have shapes and no content.
 
+    A stage whose steps read content takes it with a batch of the data, on the CPU.
+
     Raises PosegenError where the stage cannot be trained on this data.
     """
     config = config.stage.adapt(config, data)
     samples = config.stage.open_samples(config, data, "train")
-    batch = {name: torch.empty_like(x, device="meta") for name, x in _one_batch(samples, config).items()}
-    with torch.device("meta"):
+    batch = _one_batch(samples, config)
+    try:
+        step = _take_step(config, {name: torch.empty_like(x, device="meta") for name, x in batch.items()}, "meta")
+    except (NotImplementedError, RuntimeError):  # what PyTorch raises for the content of a tensor that has none
+        step = _take_step(config, batch, "cpu")
+    num_steps = config.num_epochs * math.ceil(len(samples.plan(0)) / config.batch_size)
+    return Cost(
+        flops=float(num_steps * step.flops),
+        memory=float(step.state + step.peak),
+        disk=float(keep * step.state),
+        parameters=float(step.parameters),
+    )
+
+
+class _StepCost(NamedTuple):
+    flops: int
+    peak: int
+    """Bytes of what the step computes."""
+    state: int
+    """Bytes of a checkpoint."""
+    parameters: int
+
+
+def _take_step(config: Stage.Config, batch: dict[str, Tensor], device: str) -> _StepCost:
+    with torch.random.fork_rng([]), torch.device(device):
         built = config.stage(config)
         built.leave_untrained()
     # Adam's step needs content; SGD's does not, and no optimizer's arithmetic counts beside the networks'.
@@ -61,20 +86,18 @@ def cost_of_run(config: Stage.Config, data: Dataset, *, keep: int = 2) -> Cost:
         name: torch.optim.SGD(optimizer.param_groups[0]["params"], lr=1.0)
         for name, optimizer in built.optimizers.items()
     }
-    with _FlopCounter() as counter, _PeakMemory() as memory:
+    with torch.random.fork_rng([]), _FlopCounter() as counter, _PeakMemory() as memory:
         built.train()
         built.step(batch)
-    steps = config.num_epochs * math.ceil(len(samples.plan(0)) / config.batch_size)
-    state = checkpoint_bytes(built)
-    return Cost(
-        flops=float(steps * counter.get_total_flops()),
-        memory=float(state + memory.peak),
-        disk=float(keep * state),
-        parameters=float(sum(x.numel() for x in built.parameters())),
+    return _StepCost(
+        flops=counter.get_total_flops(),
+        peak=memory.peak,
+        state=checkpoint_bytes(built),
+        parameters=sum(x.numel() for x in built.parameters()),
     )
 
 
-def _one_batch(samples: Any, config: Stage.Config) -> Mapping[str, Tensor]:
+def _one_batch(samples: Any, config: Stage.Config) -> dict[str, Tensor]:
     return fixed_batch(samples, config.batch_size, config.batch_size)[0]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import search_spaces
 from orchestration.search.space_files import SPACE_SUFFIXES, read_space_file
@@ -69,7 +69,7 @@ class Search:
             if key in self.settings:
                 raise ConfigError(f"{key} is searched by this space and cannot be set")
             self._check_range(key)
-        for point in self.starts:
+        for point in self._starting_points():
             self.configs(point)
 
     @cached_property
@@ -84,9 +84,9 @@ class Search:
 
     @property
     def starts(self) -> list[dict[str, Value]]:
-        """Points to try first: the preset's own, then the space's."""
-        own = {key: self._default(key) for key in self.space.parameters}
-        return [self._point({**own, **start}) for start in ({}, *self.space.starts)]
+        """Points to try first: the preset's own, then the space's. A value that its range lacks is left to the
+        sampler."""
+        return [self._in_range(point) for point in self._starting_points()]
 
     def suggest(self, trial: optuna.Trial) -> None:
         """Sample a point: every parameter under its key, and whether a `Switched` one is on under ``KEY.on``."""
@@ -132,6 +132,14 @@ class Search:
             for need, run in training.needs.items():
                 for own, theirs in training.stage.requires[need].agree.items():
                     yield name, run, own, theirs
+
+    def _starting_points(self) -> list[dict[str, Value]]:
+        own = {key: self._default(key) for key in self.space.parameters}
+        return [self._point({**own, **start}) for start in ({}, *self.space.starts)]
+
+    def _in_range(self, point: Mapping[str, Value]) -> dict[str, Value]:
+        ranges = {key: distribution_of(parameter) for key, parameter in self.space.parameters.items()}
+        return {key: value for key, value in point.items() if key not in ranges or _contains(ranges[key], value)}
 
     def _point(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """The point at which the searched fields have these values."""
@@ -199,6 +207,12 @@ def distribution_of(parameter: Parameter) -> Distribution:
             return parameter.distribution
         case _:
             return parameter
+
+
+def _contains(distribution: Distribution, value: Value) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    return distribution.low <= float(value) <= distribution.high
 
 
 def _sample(trial: optuna.Trial, key: str, distribution: Distribution) -> Value | None:

@@ -10,7 +10,9 @@ from orchestration.cli import main as cli
 from orchestration.evaluation.motion import MotionBasis
 from orchestration.evaluation.records import read_evaluation
 from posegen.datasets.motion_build import NamedMotion, write_motions
+from posegen.inference.requested_motions import SHIPPED_RUN, load_generator
 from posegen.io.storage import StorageFolder
+from posegen.motion.editing import resample
 from posegen.motion.motion import read_motion
 from posegen.synthetic.motions import make_subject, perform
 from tests.support.command_line import run
@@ -96,6 +98,26 @@ def test_runs_are_measured_beside_real_motions(capsys):
     assert code == 2 and "guidance must be 0 or more" in err
     code, out, _ = run("motion compare runs/made runs/made", capsys)
     assert code == 0 and out.count("made") >= 4
+
+
+def test_the_shipped_model_is_measured_beside_motions_of_its_rate(capsys):
+    actions = tuple(load_generator(SHIPPED_RUN).config.actions)
+    motions = (
+        NamedMotion(resample(perform(action, make_subject(number), frames=50), 12.5), f"s{number}", action, "corpus")
+        for number in range(5)
+        for action in actions
+    )
+    write_motions(StorageFolder("slow"), motions, settings={}, actions=actions)
+    train = "train recognition slow --preset tiny --num-epochs 1 --num-frames 24 --name slow-judge"
+    cli.main(f"{train} --workers 0 --no-track".split())
+    line = "motion evaluate shipped --recognizer runs/slow-judge --seeds 2 --num-frames 24 --max-motions 30"
+    code, out, err = run(f"{line} --dataset slow", capsys)
+    assert code == 0 and "generated" in out and "strips" not in out, err
+    assert not Path("shipped").exists()
+    code, _, err = run(line, capsys)
+    assert code == 2 and "--dataset FOLDER" in err
+    code, _, err = run(f"{line} --dataset data", capsys)
+    assert code == 2 and "25 frames per second, expected 12.5" in err
 
 
 @pytest.mark.parametrize(

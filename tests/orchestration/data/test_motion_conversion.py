@@ -54,6 +54,24 @@ def test_the_corpus_becomes_a_data_set(run):
     assert code == 0 and "1 train, 1 test" in out and "limb drift" in out
 
 
+def test_datasets_become_one_at_one_rate_and_what_each_held_out_stays_held_out(run):
+    run("synth syn --subjects 2")
+    for name in ("ann", "bob"):
+        write_tracks(f"in/{name}", hop=vibe(walking()), walk=vibe(walking("run")))
+    run("convert in tracks --fps 30 --pattern '{person}/{action}'")
+    code, _, err = run("convert syn tracks mixed")
+    assert code == 2 and "--rate" in err
+    code, out, err = run("convert syn tracks mixed --rate 20")
+    assert code == 0 and "64 motions" in out and "4 people and 31 actions" in out, err
+    mixed = MotionDataset("mixed")
+    assert mixed.info.fps == 20
+    splits = {entry.person: entry.split for entry in mixed.info.motions}
+    for name in ("syn", "tracks"):
+        for entry in MotionDataset(name).info.motions:
+            assert splits[entry.person] == entry.split
+            assert mixed.read(next(x for x in mixed.info.motions if x.source == entry.source)).rot6d is not None
+
+
 def test_tracks_become_a_data_set_and_the_rest_is_listed(run):
     write_tracks("in/walk", ann=vibe(walking()), bob=vibe(walking()), eve=vibe(walking(), pose=np.zeros((9, 69))))
     write_tracks("in/run", ann=vibe(walking("run")))

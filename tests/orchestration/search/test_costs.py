@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestration.search.costs import cost_of_run
@@ -13,10 +14,14 @@ from orchestration.search.plan import Capacity, Costs, check_point, find_capacit
 from orchestration.search.settings import TuneSettings
 from orchestration.search.space_binding import Search
 from posegen.datasets.clips import ClipDataset
+from posegen.datasets.motion_build import NamedMotion, write_motions
+from posegen.datasets.motions import MotionDataset
 from posegen.errors import CapacityError
+from posegen.io.storage import StorageFolder
 from posegen.samples import fixed_batch
 from posegen.stages import STAGES
 from posegen.stages.stage import Stage
+from posegen.synthetic.motions import make_subject, perform
 from search_spaces.latent_sizes import SPACE
 
 
@@ -73,12 +78,9 @@ def test_networks_that_are_compared_with_cost_and_are_not_fetched(data, stage, w
 
 @pytest.fixture
 def resources(monkeypatch):
-    """What Ray says that there is."""
-    import ray
-
+    """What machines there are."""
     found: dict[str, float] = {}
-    monkeypatch.setattr(ray, "cluster_resources", lambda: found)
-    monkeypatch.setattr(ray, "nodes", lambda: [None])
+    monkeypatch.setattr("orchestration.search.plan.count_resources", lambda: found)
     return found
 
 
@@ -92,7 +94,7 @@ def test_as_many_trials_at_a_time_as_fit(resources, monkeypatch, concurrency, ex
 def test_a_cluster_starts_machines_for_those_that_are_asked_for(resources, monkeypatch):
     """It may have none at first; a Ray of one machine stays as it is."""
     wanted = TuneSettings(cpus_per_trial=4, gpus_per_trial=1, concurrency=3)
-    with pytest.raises(ValueError, match="a trial needs 4 CPUs and 1 GPUs, the cluster has 1 and 0"):
+    with pytest.raises(ValueError, match="a trial needs 4 CPUs and 1 GPU, the cluster has 1 and 0"):
         find_capacity(wanted)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert find_capacity(wanted) == Capacity(3, math.inf)
@@ -105,3 +107,19 @@ def test_what_takes_too_much_memory_is_not_tried(data):
     check_point(search, search.starts[0], Costs(data), Capacity(trials=1, memory=2**40))
     with pytest.raises(CapacityError, match=r"upper_encoder takes 0\.0 GiB of memory, a trial has 0\.0"):
         check_point(search, search.starts[0], Costs(data), Capacity(trials=1, memory=2**20))
+
+
+@pytest.mark.parametrize(("stage", "preset"), [("motion_diffusion", "small"), ("behavior", "transfer")])
+def test_a_step_that_reads_content_is_taken_with_content(stage, preset, tmp_path):
+    motions = (
+        NamedMotion(perform(action, make_subject(number)), f"s{number}", action, "corpus")
+        for number in range(3)
+        for action in ("walk", "wave")
+    )
+    write_motions(StorageFolder(tmp_path), motions, settings={})
+    config = replace(STAGES[stage].presets[preset], batch_size=6, num_epochs=1)
+    state = torch.get_rng_state()
+    once, twice = (cost_of_run(replace(config, num_epochs=epochs), MotionDataset(str(tmp_path))) for epochs in (1, 2))
+    assert twice.flops == pytest.approx(2 * once.flops) and once.flops > 0
+    assert once.memory > once.disk / 2 > 0 and once.parameters > 1000
+    assert torch.equal(torch.get_rng_state(), state)

@@ -50,13 +50,33 @@ def test_every_space_fits_its_stages(name, preset):
     for method in method_names(space.stage):
         search = Search(space, preset, method, {})
         study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        for _ in range(20):
+        for point in search.starts:
+            study.enqueue_trial(point)
+        for number in range(20 + len(search.starts)):
             trial = study.ask()
             search.suggest(trial)
+            asked = search.starts[number] if number < len(search.starts) else {}
+            assert asked.items() <= trial.params.items()
             configs = search.configs(trial.params)
             assert list(configs) == list(search.trainings)
             for need, run in search.trainings[method].needs.items():
                 STAGES[space.stage].requires[need].check(configs[method], need, run, configs[run])
+
+
+def test_a_start_that_its_range_lacks_is_sampled():
+    """A preset's weight of 0 is in no logarithmic range; the other values stay."""
+    lr = FloatDistribution(1e-5, 1.0, log=True)
+    weight = FloatDistribution(1e-3, 1.0, log=True)
+    parameters = {"motion_diffusion.lr": lr, "motion_diffusion.lambda_velocity": weight}
+    search = Search(
+        Space(summary="for tests", stage="motion_diffusion", parameters=parameters), "small", "motion_diffusion", {}
+    )
+    assert search.starts == [{"motion_diffusion.lr": STAGES["motion_diffusion"].presets["small"].lr}]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.enqueue_trial(search.starts[0])
+    trial = study.ask()
+    search.suggest(trial)
+    assert 1e-3 <= search.configs(trial.params)["motion_diffusion"].lambda_velocity <= 1
 
 
 @pytest.mark.parametrize("stage", list(STAGES))
