@@ -220,12 +220,12 @@ class RunRenderer:
         moves, colors = asked.read(MotionSettings), asked.read(ColorSettings)
         asked.require_all_known()
         _require_motion(moves, poses)
-        if poses and moves.is_given:
-            raise ConfigError("got poses and a motion, expected one of them")
+        if poses:
+            moves.require_no_motion()
         data = open_clips(self._dataset, self.size)
         subject = PersonOfRun(data, fspath(photo), load_person(data, fspath(photo), colors.garments))
         if poses:
-            sequences = sequences_of_poses(subject, PoseSettings(poses=(poses,), fps=moves.fps))
+            sequences = sequences_of_poses(subject, PoseSettings(poses=(poses,), frames=moves.frames, fps=moves.fps))
         else:
             sequences = sequences_of_motions(subject, moves, colors.seed)
         [sequence] = sequences

@@ -126,10 +126,9 @@ def _animate(
         content, dataset = source.require_content(), source.dataset or dataset_of(subject)
         if view.poses is None:
             made = animate(subject, dataset, content=content, moves=moves, output=output, colors=colors)
-        elif moves.is_given:
-            raise ConfigError("got --poses and a motion, expected one of them")
         else:
-            driving = PoseSettings(poses=(str(view.poses),), fps=moves.fps)
+            moves.require_no_motion()
+            driving = PoseSettings(poses=(str(view.poses),), frames=moves.frames, fps=moves.fps)
             made = generate(subject, dataset, content=content, driving=driving, output=output, colors=colors)
     _print_videos(made, output.out)
 

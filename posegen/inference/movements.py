@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from posegen.errors import ConfigError, PerceptionError
+from posegen.errors import ConfigError, PerceptionError, counted
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures
 from posegen.inference.pose_fitting import fit_motion, fit_poses
@@ -32,6 +32,15 @@ class Movement:
     """(T,) seconds, where the frame rate varies."""
     notes: tuple[str, ...] = ()
     """Changes and guesses made while reading it, one line each."""
+
+    def beginning(self, num_frames: int | None) -> Movement:
+        """Return the first frames of poses; all of them for None. Raises ConfigError where there are fewer."""
+        if num_frames is None or not isinstance(self.source, BodyPoses):
+            return self
+        if len(self.source) < num_frames:
+            raise ConfigError(f"{self.name} has {counted(len(self.source), 'frame')}, got --frames {num_frames}")
+        times = self.times[:num_frames] if self.times is not None else None
+        return replace(self, source=self.source[:num_frames], times=times)
 
     def fit(self, person: BodyPoses, size: tuple[int, int], measures: BodyMeasures | None = None) -> BodyPoses:
         """Fit it to a person (one pose) in a picture of a size."""

@@ -138,9 +138,8 @@ def find_movements(
 ) -> list[Movement]:
     """Find what the person is to do: motions, or the poses of a driving video."""
     if view.poses is not None:
-        if moves.is_given:
-            raise ConfigError("got --poses and a motion, expected one of them")
-        return [open_poses(view.poses, moves.fps)]
+        moves.require_no_motion()
+        return [open_poses(view.poses, moves.fps).beginning(moves.frames)]
     motions = resolve_motions(moves, moves.fps, seed, subject.found.pose if subject else None)
     found = [Movement(name, motion, motion.fps, notes=motion.notes) for name, motion in motions.items()]
     return [_keep_large(one, subject, view) for one in found] if subject and view.travel == "fit" else found

@@ -44,7 +44,7 @@ class MotionSettings:
     motion: Path | None = None
     """A motion file instead of an action: .npz, BVH, or another that `posegen motion convert` reads."""
     frames: int | None = None
-    """Frames of each video; by default 100 of each action, and all of a file."""
+    """Frames of each video; by default 100 of each action, and all of a file or of --poses."""
     fps: float | None = None
     """Frames per second; by default 25 of an action, and those of a motion file or of an --actor. With a run, those of
     the clip that the person is from, or of its dataset."""
@@ -67,6 +67,15 @@ class MotionSettings:
             raise ConfigError(f"got fps {self.fps:g}, expected more than 0 and at most {_HIGHEST_RATE:g}")
         if self.yaw is not None and not math.isfinite(self.yaw):
             raise ConfigError(f"got yaw {self.yaw}, expected degrees")
+
+    def require_no_motion(self) -> None:
+        """Raise ConfigError where a motion, or an option of motions alone, is given beside poses to follow."""
+        if self.is_given:
+            raise ConfigError("got --poses and a motion, expected one of them")
+        for name in ("actor", "yaw", "stick_figures", "page"):
+            if getattr(self, name) not in ("", None, False):
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{option} is used with a motion, got --poses: leave {option} out")
 
     @property
     def is_given(self) -> bool:

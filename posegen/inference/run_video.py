@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from posegen.datasets.clip_files import ClipFile
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import ConfigError
+from posegen.errors import ConfigError, counted
 from posegen.inference.body_measures import BodyMeasures
 from posegen.inference.movements import has_poses, open_poses
 from posegen.inference.people import find_clips, is_file, is_video_file, measure_person
@@ -29,6 +29,8 @@ class PoseSettings:
     poses: tuple[str, ...]
     """The pose sequences: clips of the dataset, by id, PERSON/ACTION (/2 for the second of several) or a pattern such
     as '*/bow'; or videos whose person leads, or folders of OpenPose's JSON files."""
+    frames: int | None = None
+    """Frames of each video, the first ones of the poses; by default all."""
     fps: float | None = None
     """Frames per second of the video that OpenPose saw, whose JSON files do not say it."""
     verbatim: bool = False
@@ -50,6 +52,15 @@ class PoseSequence:
     """The motion that is rendered beside the person, frame by frame."""
     motion: Motion | None = None
     """The motion for a page beside the video."""
+
+    def beginning(self, num_frames: int | None) -> PoseSequence:
+        """Return the first frames; all of them for None. Raises ConfigError where there are fewer."""
+        if num_frames is None:
+            return self
+        if not 1 <= num_frames <= len(self.keypoints):
+            raise ConfigError(f"{self.name} has {counted(len(self.keypoints), 'frame')}, got --frames {num_frames}")
+        times = self.times[:num_frames] if self.times is not None else None
+        return replace(self, keypoints=self.keypoints[:num_frames], times=times)
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,8 @@ def sequences_of_poses(subject: PersonOfRun, driving: PoseSettings) -> list[Pose
         return fit_poses(clip.keypoints, person.body, subject.size, measures).keypoints
 
     of_clips = [PoseSequence(clip.clip_id, shown(clip), clip.info.fps, clip.times) for clip in clips]
-    return [*of_clips, *_fit_files(files, driving.fps, measures, subject)]
+    found = [*of_clips, *_fit_files(files, driving.fps, measures, subject)]
+    return [sequence.beginning(driving.frames) for sequence in found]
 
 
 def _fit_files(

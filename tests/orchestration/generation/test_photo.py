@@ -145,6 +145,10 @@ def test_a_video_leads(photo, clip, tmp_path):
     write_video(tmp_path / "lead.mp4", clip.images, fps=25)
     made = animate(photo, tmp_path / "x.mp4", poses=tmp_path / "lead.mp4")
     assert made.num_frames == len(clip.images)
+    beginning = animate(photo, tmp_path / "y.mp4", poses=tmp_path / "lead.mp4", frames=2)
+    assert beginning.num_frames == 2
+    with pytest.raises(ConfigError, match=r"lead has \d+ frames, got --frames 1000"):
+        animate(photo, tmp_path / "z.mp4", poses=tmp_path / "lead.mp4", frames=1000)
 
 
 def test_a_video_of_the_person_is_a_source(clip, tmp_path):
@@ -171,6 +175,8 @@ def test_the_photo_is_never_written_over(photo, tmp_path):
         ("--action wave --person 0", "got person 0"),
         ("--action wave --person 3", "expected 3"),
         ("--action wave --poses lead.mp4", "got --poses and a motion"),
+        ("--poses lead.mp4 --yaw 30", "--yaw is used with a motion, got --poses: leave --yaw out"),
+        ("--poses lead.mp4 --page", "--page is used with a motion"),
         ("--action wave --upper nocolour", "unknown colour 'nocolour'"),
         ("--action wave --upper-to red", "--upper-to fades from --upper, which is missing"),
         ("--action wave --sample fitted", "name it with --encoders"),

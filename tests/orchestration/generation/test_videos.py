@@ -30,12 +30,12 @@ from posegen.synthetic.studio import RenderSettings, render_action
 def generate_videos(untrained_run, two_people, tmp_path):
     """The command with a person, into the test's folder."""
 
-    def call(poses, out, batch=4, verbatim=False, **colors):
+    def call(poses, out, batch=4, verbatim=False, frames=None, **colors):
         return generate(
             untrained_run,
             two_people,
             content="grace/bow",
-            driving=PoseSettings(poses=tuple(poses), verbatim=verbatim),
+            driving=PoseSettings(poses=tuple(poses), frames=frames, verbatim=verbatim),
             output=OutputSettings(out=tmp_path / out, batch=batch),
             colors=ColorSettings(**colors),
         )
@@ -53,6 +53,12 @@ def test_one_video(generate_videos, tmp_path):
     assert made.num_frames == 4 and frames_of(made.videos[0]).shape == (4, 96, 64, 3)
     sheet = cv2.imread(str(made.sheets[0]))
     assert sheet.shape == (3 * 118, 4 * 66 - 2, 3)
+
+
+def test_the_first_frames_alone(generate_videos):
+    assert generate_videos(["luis/bow"], "x.mp4", frames=2).num_frames == 2
+    with pytest.raises(ConfigError, match="has 4 frames, got --frames 5"):
+        generate_videos(["luis/bow"], "y.mp4", frames=5)
 
 
 def test_many_clips_as_one_batch_are_those_rendered_alone(generate_videos, tmp_path):
