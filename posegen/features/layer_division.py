@@ -125,12 +125,12 @@ class LayerDivision:
         kept = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in ARMS])
         kept[ys, xs] |= much_farther & (smooth[ys, xs] > 0)
         smooth = np.where(kept, parts, smooth)
-        found = np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1)
+        found = _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
         for leg in LEGS:
             found[self._beside_hand(found, leg)] = -1
         for side in (1, -1):
             found[self._under_arm(found, side)] = -1
-        return _without_specks(found)
+        return _without_specks(found)  # of what was cut off
 
     def _beside_hand(self, parts: np.ndarray, leg: int) -> np.ndarray:
         """Return pixels (H, W) bool of a leg that are none: shadow, wall or fingers where a hand hangs beside it.
