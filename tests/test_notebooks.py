@@ -44,6 +44,7 @@ def test_the_notebook_of_a_photo_runs(networks, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != "photo"], ids=lambda path: path.stem)
 def test_other_notebooks_run(path, tmp_path):
     execute(path, tmp_path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ SIZE = (16, 16)
 NUM_RECOLORINGS = 3
 MOST_FILES = 1024
 T = TypeVar("T")
+_MOST_LINKS = 50_000  # of a file; file systems allow 65,000
 
 
 def write_dataset(folder: StorageFolder, num_clips: int, num_frames: int) -> None:
@@ -77,9 +79,15 @@ def write_recolorings(folder: StorageFolder, num_frames: int) -> int:
 
 
 def link(folder: Path, names: list[str]) -> None:
-    """Give the first file other names instead of its own."""
-    for name in names:
-        os.link(folder / "first.parquet", folder / f"{name}.parquet")
+    """Give the first file other names instead of its own, and copies of it, where there are too many for one."""
+    first = folder / "first.parquet"
+    for number, name in enumerate(names):
+        file = folder / f"{name}.parquet"
+        if number % _MOST_LINKS == 0:
+            shutil.copy(folder / "first.parquet", file)
+            first = file
+        else:
+            os.link(first, file)
     (folder / "first.parquet").unlink()
 
 

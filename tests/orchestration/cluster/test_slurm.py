@@ -20,10 +20,11 @@ from tests.support.ray_cluster import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 DAEMONS = ("munged", "slurmctld", "slurmd")
+EPOCHS = 40  # more than workers finish while their driver stops
 NARROW = (
     "--workers 2 --cpus 1 --preset tiny --generator-width 4 --encoder-width 4 --discriminator-width 4 --batch-size 2"
 )
-LENGTH = "--epoch-size 16 --num-epochs 12 --checkpoint-steps 3"
+LENGTH = f"--epoch-size 16 --num-epochs {EPOCHS} --checkpoint-steps 3"
 PATIENCE = 900.0  # seconds, of which Slurm waits 120 before it starts a job again
 
 pytestmark = [
@@ -122,10 +123,11 @@ def test_a_job_that_is_stopped_goes_on(slurm, noise_clips, tmp_path: Path, monke
         """What Slurm says of the job, and the job's own log."""
         return slurm("scontrol", "show", "job", job) + (log.read_text() if log.is_file() else "")
 
-    wait_for("epoch 2/12", state)
+    wait_for(f"epoch 2/{EPOCHS}", state)
     slurm("scancel", "--signal=TERM", "--batch", job)  # as Slurm does two minutes before the end
-    wait_for("the same command goes on", state)
+    stopped = wait_for("the same command goes on", state)
     wait_for("run is trained", state)
     assert "ExitCode=0:0" in wait_for("JobState=COMPLETED", state)
-    assert log.read_text().count("epoch 1/12") == 1  # it was not begun anew
+    assert f"epoch {EPOCHS}/{EPOCHS}" not in stopped and f"epoch {EPOCHS}/{EPOCHS}" in log.read_text()
+    assert log.read_text().count(f"epoch 1/{EPOCHS}") == 1  # it was not begun anew
     assert not list(tmp_path.glob(".ray-token-*"))
