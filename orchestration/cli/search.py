@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
+from orchestration.runtime.ports import LAST_PORT
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
 from posegen.errors import SearchError, UsageError, counted
@@ -111,6 +112,8 @@ def _ui(port: int = 5000, optuna: str = "") -> None:
         posegen ui
         posegen ui --optuna runs/codes_and_losses
     """
+    if not 1 <= port <= LAST_PORT:
+        raise UsageError(f"got port {port}, expected 1 to {LAST_PORT}; see posegen ui --help")
     if optuna:
         from orchestration.search.dashboard import serve_dashboard
 

@@ -96,8 +96,10 @@ def known_name(words: Sequence[str], names: Sequence[str], noun: str, path: str)
     word = with_dashes(words[0])
     if word in spelled:
         return spelled[word]
-    similar = difflib.get_close_matches(word, spelled, n=1)
-    hint = f" (did you mean {spelled[similar[0]]}?)" if similar else f", expected one of {', '.join(names)}"
+    meant = [spelled[one] for one in difflib.get_close_matches(word, spelled, n=1)]
+    if word == "help" or (word == "version" and path == "posegen"):
+        meant = [f"--{word}"]
+    hint = f" (did you mean {meant[0]}?)" if meant else f", expected one of {', '.join(names)}"
     refuse(f"unknown {noun} {words[0]!r}{hint}", path)
 
 

@@ -222,6 +222,26 @@ def bone_maps(source: BoneFrame, target: BoneFrame, scale: float = 1.0) -> np.nd
     return maps
 
 
+def place_at_bone(bones: BoneFrame, bone: int, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find where pixels are at a bone.
+
+    Args:
+        bones: Of one pose.
+        bone: Its number.
+        pixels: (2, ...) rows and columns.
+
+    Returns:
+        How far along the bone they are, 0 to 1 at its ends; how far beside it, in pixels; and the unit vector (2,) to
+        the side that counts as positive.
+    """
+    origin, vector = bones.origins[bone], bones.along[bone]
+    length = max(float(np.hypot(*vector)), 1e-6)
+    normal = np.array([vector[1], -vector[0]]) / length
+    rows, columns = pixels
+    along = ((columns - origin[0]) * vector[0] + (rows - origin[1]) * vector[1]) / length**2
+    return along, (columns - origin[0]) * normal[0] + (rows - origin[1]) * normal[1], normal
+
+
 def distance_to_bone(bones: BoneFrame, bone: int, points: np.ndarray, beyond: float = 0.0) -> np.ndarray:
     """Return the distance (N,) in pixels of points (N, 2) from a bone that is prolonged at its end by some pixels."""
     start, vector = bones.origins[bone], bones.along[bone]

@@ -12,6 +12,7 @@ from posegen.features.body_bones import (
     distance_to_bone,
     find_bones,
     foreshortening,
+    place_at_bone,
     step_along_bone,
     trunk_length,
 )
@@ -40,10 +41,21 @@ _HEAD_RADIUS, _TRUNK_MARGIN, _WITHIN_TRUNK = 0.3, 0.1, 0.8
 _BARE, _CLOTH_AT_BARE_ARM = 0.8, 3.0  # share of skin along a bare arm, and half widths that cloth is less likely its
 _WHOLE_HAND = 0.5  # lengths of the trunk around a wrist, within which skin before trousers is a hand's
 _IN_HAND = 1.5  # half widths by which skin near a wrist is less likely to be something else's
+_ACROSS_GAP = 3.0  # half widths that a pixel beyond a gap is farther from an arm
+_GAP = 0.3  # of the matte: less is one
+_LOOKS = 10  # on the way from a bone to a pixel
 _ARMPIT, _NEAR_SHOULDER = 4.0, 0.6  # how much steeper an arm ends below, and up to which share of the upper arm
 _OVERLAP = 0.5  # usual half widths: calves whose bones come nearer lie before each other
 _LEG_REACH = 0.75  # half widths around a leg before another that are its own
 _BEHIND_LEG = 3.0  # half widths that they are farther from the other
+_BESIDE_HAND = 0.1  # lengths of the trunk around an arm, within which a leg's outline may be that of a shadow
+_STEPS = 16  # along a bone, in which an outline is looked at
+_FEWEST_STEPS = 4  # that say where it goes on
+_BESIDE_LINE = 0.5  # pixels
+_WAIST = (0.55, 0.95)  # of the trunk, where its outline is looked at
+_TOP = 0.1  # of the trunk: above is the shoulder
+_BEYOND = 2.5  # pixels beyond it, where nobody is
+_CORNER = 0.03  # lengths of the trunk beyond that outline, from which cloth at the armpit folds away
 _NOBODY = 0.03  # of the matte
 _AS_NEAR = 1.5  # half widths by which a pixel may be farther from a layer than from another for a smooth border
 _SPECK = 0.03  # of a layer's largest piece: smaller ones are others' pixels
@@ -54,9 +66,9 @@ _MISFITS = {
     #                      head   torso  arms   legs   skirt
     PersonClass.HAIR: (0.0, 1.5, 3.0, _NEVER, _NEVER),
     PersonClass.SKIN: (0.0, 0.8, 0.0, 0.0, _NEVER),
-    PersonClass.UPPER: (1.5, 0.0, 0.0, 1.0, 0.5),
+    PersonClass.UPPER: (4.0, 0.0, 0.0, 1.0, 0.5),
     PersonClass.LOWER: (_NEVER, 0.3, 5.0, 0.0, 0.0),
-    PersonClass.ONE_PIECE: (1.5, 0.0, 0.3, 0.5, 0.0),
+    PersonClass.ONE_PIECE: (4.0, 0.0, 0.3, 0.5, 0.0),
     PersonClass.SHOES: (_NEVER, 8.0, 8.0, 0.0, _NEVER),
     PersonClass.CARRIED: (0.0, 0.0, 0.0, 0.5, 0.5),
 }
@@ -113,7 +125,51 @@ class LayerDivision:
         kept = (self.classes == PersonClass.SKIN) & np.isin(parts, [arm + 1 for arm in ARMS])
         kept[ys, xs] |= much_farther & (smooth[ys, xs] > 0)
         smooth = np.where(kept, parts, smooth)
-        return _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
+        found = _without_specks(np.where(self.classes > 0, smooth.astype(np.int8) - 1, -1))
+        for leg in LEGS:
+            found[self._beside_hand(found, leg)] = -1
+        for side in (1, -1):
+            found[self._under_arm(found, side)] = -1
+        return _without_specks(found)  # of what was cut off
+
+    def _beside_hand(self, parts: np.ndarray, leg: int) -> np.ndarray:
+        """Return pixels (H, W) bool of a leg that are none: shadow, wall or fingers where a hand hangs beside it.
+
+        Above the end of the hand the leg's outline goes on straight, not around them.
+        """
+        own, beside = parts == leg, np.zeros(parts.shape, bool)
+        bone, other = (SOFT_BONES.index(LIMB_CHAINS[one][0]) for one in (leg, OTHER_SIDE[leg]))
+        reach = 2 * max(round(_BESIDE_HAND * self.trunk), 1) + 1
+        near = own & (cv2.dilate(np.isin(parts, ARMS).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0)
+        if not near.any() or not self.bones.seen[bone]:
+            return beside
+        pixels = np.nonzero(own)
+        along, across, normal = place_at_bone(self.bones, bone, np.array(pixels))
+        outer = across * np.sign(normal @ (self.bones.origins[bone] - self.bones.origins[other]))
+        start, end = along[near[pixels]].min(), along[near[pixels]].max()
+        first = np.floor(end * _STEPS + 1) / _STEPS  # of the step before a part may be behind the hand
+        line = _continue_outline(along, outer, (first, 1.0), steepest=0.0)  # no leg is narrower further up
+        beside[pixels] = (along >= start) & (along <= end) & (outer > line + _BESIDE_LINE)
+        return beside
+
+    def _under_arm(self, parts: np.ndarray, side: int) -> np.ndarray:
+        """Return pixels (H, W) bool of the trunk that fold away as an arm is raised, on the side 1 or -1 of the chest.
+
+        The corner of cloth between trunk and sleeve belongs to neither: it would hang from the one as a flap, and swing
+        out with the other as a wing. Up to it the trunk's outline goes on straight, as far as it is seen.
+        """
+        corner = np.zeros(parts.shape, bool)
+        pixels = np.nonzero(parts == BodyLayer.TORSO)
+        chest = SOFT_BONES.index("chest")
+        along, across, normal = place_at_bone(self.bones, chest, np.array(pixels))
+        rows, columns = (np.array(pixels) + np.round(_BEYOND * side * normal[::-1]).astype(int)[:, None]).clip(
+            0, np.array(parts.shape)[:, None] - 1
+        )
+        line = _continue_outline(along, side * across, _WAIST, parts[rows, columns] < 0)
+        inside = cv2.fillConvexPoly(np.zeros(parts.shape, np.uint8), self.hull, 1)[pixels] > 0
+        above = (along > _TOP) & (along < _WAIST[0]) & ~inside
+        corner[pixels] = above & (side * across > line + _CORNER * self.trunk)
+        return corner
 
     def _distances(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         """Measure the distance of pixels (N,) from each layer, in half widths: (7, N)."""
@@ -131,6 +187,9 @@ class LayerDivision:
                     beyond = HAND_LENGTH * self.trunk if name.endswith("forearm") else 0.0
                     offset, width = self.outlines.measure(bone)
                     distance = distance_to_bone(self.bones, bone, points - offset, beyond) / width
+                    if layer in ARMS:
+                        beside = distance < _ACROSS_GAP
+                        distance[beside] += _ACROSS_GAP * self._is_across_gap(points[beside], bone)
                     if layer in ARMS and foreshortening(self.pose, name) > _IN_PLANE:
                         distance = distance + self.outlines.past_edge(points, bone)
                     if layer in ARMS and (self._classes_along((name,)) == PersonClass.SKIN).mean() > _BARE:
@@ -163,15 +222,32 @@ class LayerDivision:
             misfits[kind] = (head, torso, arms, arms, legs, legs, skirt)
         return distances + misfits[classes].T
 
+    def _is_across_gap(self, points: np.ndarray, bone: int) -> np.ndarray:
+        """Return which points (N, 2) lie, towards the trunk, beyond a gap through which the background is seen."""
+        origin, vector = self.bones.origins[bone], self.bones.along[bone]
+        share = np.clip((points - origin) @ vector / max(float(vector @ vector), 1e-9), 0, 1)
+        foot = origin + share[:, None] * vector
+        places = foot + np.linspace(0, 1, _LOOKS)[:, None, None] * (points - foot)
+        limit = np.array(self.matte.shape[::-1]) - 1
+        columns, rows = np.moveaxis(places.round().astype(int).clip(0, limit), -1, 0)
+        person = self.matte[rows, columns] > _GAP
+        beyond = (~person & np.logical_or.accumulate(person, axis=0)).any(axis=0)
+        chest = SOFT_BONES.index("chest")
+        towards = self.bones.origins[chest] + self.bones.along[chest] / 2 - foot
+        return np.asarray(beyond & (((points - foot) * towards).sum(axis=1) > 0))
+
     def _in_armpit(self, points: np.ndarray, arm: int, distance: np.ndarray) -> np.ndarray:
         """Return the half widths by which points (N, 2) below an upper arm are farther from it, by their distance (N,).
 
-        An arm is round at the shoulder, around which it turns: a corner of cloth there would swing out as a wing.
+        An arm is round at the shoulder, around which it turns: a corner of cloth there would swing out as a wing, and a
+        collar would follow it.
         """
         along, down = self.bones.along[arm], self.bones.along[SOFT_BONES.index("chest")]
         share = (points - self.bones.origins[arm]) @ along / max(float(along @ along), 1e-9)
         below = (points - self.bones.origins[arm]) @ down > share * float(along @ down)
-        return _ARMPIT * np.maximum(distance - 1, 0) * (below & (share < _NEAR_SHOULDER))
+        middle = self.bones.origins[SOFT_BONES.index("chest")]
+        at_neck = (share < 0) & ((points - self.bones.origins[arm]) @ (middle - self.bones.origins[arm]) > 0)
+        return _ARMPIT * np.maximum(distance - 1, 0) * ((below & (share < _NEAR_SHOULDER)) | at_neck)
 
     def _finds_skirt(self) -> bool:
         """Return True if cloth hangs between the thighs: a skirt, a dress or a long coat."""
@@ -222,6 +298,42 @@ class LayerDivision:
                 ok = (xs >= 0) & (ys >= 0) & (xs < self.labels.shape[1]) & (ys < self.labels.shape[0])
                 found.append(self.classes[ys[ok], xs[ok]])
         return np.concatenate(found)
+
+
+def _continue_outline(
+    along: np.ndarray,
+    outer: np.ndarray,
+    between: tuple[float, float],
+    free: np.ndarray | None = None,
+    steepest: float = np.inf,
+) -> np.ndarray:
+    """Continue a straight outline beyond where it is seen.
+
+    Args:
+        along: (N,) places of pixels along a bone, 0 to 1.
+        outer: (N,) pixels that they are beside it.
+        between: From where to where the outline is seen.
+        free: (N,) whether nobody is beyond a pixel; where the outermost one is not free no outline is seen.
+        steepest: Pixels by which it moves outwards along the whole bone, at most.
+
+    Returns:
+        (N,) how far beside the bone the outline is at each place; infinite where too little of it is seen.
+    """
+    steps = (along * _STEPS).astype(int)
+    places, ends = [], []
+    for step in np.unique(steps[(along >= between[0]) & (along < between[1])]):
+        at = np.flatnonzero(steps == step)
+        last = at[outer[at].argmax()]
+        if free is None or free[last]:
+            places.append((step + 0.5) / _STEPS)
+            ends.append(outer[last])
+    if len(places) < _FEWEST_STEPS:
+        return np.full(len(along), np.inf)
+    x, y = np.array(places), np.array(ends)
+    first, second = np.triu_indices(len(x), 1)
+    # The median of the slopes between any two (Theil and Sen).
+    slope = min(float(np.median((y[second] - y[first]) / (x[second] - x[first]))), steepest)
+    return np.asarray(np.median(y - slope * x) + slope * along)
 
 
 def _without_specks(parts: np.ndarray) -> np.ndarray:

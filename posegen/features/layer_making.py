@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from posegen.features.body_bones import SOFT_BONES
+from posegen.features.body_bones import SOFT_BONES, place_at_bone
 from posegen.features.body_layers import (
     ARMS,
     CLOTH,
@@ -147,8 +147,8 @@ def _beyond_hips(division: LayerDivision, margin: float) -> np.ndarray:
 
 
 def _hidden(division: LayerDivision, index: int) -> np.ndarray:
-    """Return the extension of a layer behind others: the trunk behind arms and hair, legs behind legs, arms and a
-    skirt."""
+    """Return the extension of a layer behind others: the trunk behind arms and hair, legs behind legs, arms, a hem and
+    a skirt."""
     hidden = np.zeros(division.parts.shape, bool)
     if index == BodyLayer.TORSO:
         trunk = cv2.fillConvexPoly(hidden.astype(np.uint8), _trunk_with_hips(division), 1) > 0
@@ -158,7 +158,7 @@ def _hidden(division: LayerDivision, index: int) -> np.ndarray:
             if division.bones.seen[SOFT_BONES.index(name)]:
                 hidden |= _whole_bone(division, index, name)
         behind_leg = [] if index == division.front_leg else [OTHER_SIDE[index]]
-        others = [*ARMS, *behind_leg, BodyLayer.SKIRT]
+        others = [BodyLayer.TORSO, *ARMS, *behind_leg, BodyLayer.SKIRT]
         return _connected(hidden & np.isin(division.parts, others), division.parts == index)
     return hidden
 
@@ -181,12 +181,8 @@ def _whole_bone(division: LayerDivision, index: int, name: str) -> np.ndarray:
     """Return the pixels (H, W) bool of a leg around one of its bones, also behind others, between its outlines."""
     bone = SOFT_BONES.index(name)
     origin, vector = division.bones.origins[bone], division.bones.along[bone]
-    length = max(float(np.hypot(*vector)), 1e-6)
-    normal = np.array([vector[1], -vector[0]]) / length
     height, width = division.parts.shape
-    ys, xs = np.mgrid[:height, :width]
-    along = ((xs - origin[0]) * vector[0] + (ys - origin[1]) * vector[1]) / length**2
-    across = (xs - origin[0]) * normal[0] + (ys - origin[1]) * normal[1]
+    along, across, normal = place_at_bone(division.bones, bone, np.mgrid[:height, :width])
     first = 0.0 if name.endswith("calf") else 0.5 if division.has_skirt else _ABOVE_HIP
     inside = (along >= first) & (along <= 1)
     own = inside & (division.parts == index)

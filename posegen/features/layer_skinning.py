@@ -101,8 +101,7 @@ class LayerSkinning:
                 pull *= np.clip(1.5 - distance_to_bone(self.bones, bone, points) / width, 0, 1)
                 if name.endswith("arm"):
                     from_joint = np.linalg.norm(points - self.bones.origins[bone], axis=1)
-                    # Below an arm that is spread, a corner of the trunk reaches far along the sleeve.
-                    pull *= np.clip(2 + 2 * self._spread(bone) - from_joint / (0.15 * self.trunk), 0, 1)
+                    pull *= np.clip(2 - from_joint / (0.15 * self.trunk), 0, 1)
                 weights[:, bone] = pull
         weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
         rest = 1 - weights.sum(axis=1)
@@ -110,12 +109,6 @@ class LayerSkinning:
         weights[:, SOFT_BONES.index("chest")] += rest * (1 - down)
         weights[:, SOFT_BONES.index("pelvis")] += rest * down
         return weights
-
-    def _spread(self, arm: int) -> float:
-        """Measure how far an upper arm is spread from the trunk, 0 hanging to 1 at a right angle and beyond."""
-        along, down = self.bones.along[arm], self.bones.along[SOFT_BONES.index("chest")]
-        cosine = float(along @ down) / max(float(np.hypot(*along) * np.hypot(*down)), 1e-9)
-        return float(np.sqrt(1 - np.clip(cosine, 0, 1) ** 2))
 
     def _skirt_weights(self, points: np.ndarray) -> np.ndarray:
         """The pelvis at the hips, and further down both thighs, the nearer one more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -19,6 +21,11 @@ _SOFT = 0.8  # pixels, of the border of labels
 _DISTINCT = (30.0, 70.0)  # levels between inside and outside: told apart by no pixel, and by each
 _SPREADS = 3.0  # that difference must be so many times how much both vary by themselves
 _UNLIKE = (0.2, 0.5)  # shares of it between outside and a pixel: it is outside, and it may be inside
+
+_UNEXPLAINED = 0.25  # of it, beside the line between both: no mixture of the two
+_TIP = 2.0  # bands from nobody within which the tip of a gap is looked for
+_GAP = 2.0  # bands: wider gaps are known to masks
+_MIXED = (0.05, 0.9)  # shares of the person's colour in a pixel: nobody, and the person alone
 
 
 def soft_matte(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -74,9 +81,33 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
     Returns:
         (H, W) float32, nowhere more than the matte.
     """
-    band, rim = (max(round(image.shape[0] * share), least) for share, least in ((_BAND, 2), (_RIM, 1)))
+    band = max(round(image.shape[0] * _BAND), 2)
+    window = _window(matte, round(_REACH[0] * band))
+    seen = _Seen(image[window], labels[window], background[window], band)
+    cleared = matte.copy()
+    cleared[window] = _unmix_border(_clear_gaps(matte[window], seen), seen)
+    return cleared
+
+
+class _Seen(NamedTuple):
+    """Picture of a person whose matte is cleared, within a box."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8 RGB."""
+    labels: np.ndarray
+    """(H, W) uint8 of `PersonClass`."""
+    background: np.ndarray
+    """(H, W, 3) uint8 without the person."""
+    band: int
+    """Width of a border in pixels."""
+
+
+def _clear_gaps(matte: np.ndarray, seen: _Seen) -> np.ndarray:
+    """Return a matte (H, W) float32 without what looks like the background around it."""
+    image, labels, background, band = seen
+    rim = max(round(band * _RIM / _BAND), 1)
     rgb, filled = (cv2.GaussianBlur(one, (0, 0), 0.5).astype(np.float32) for one in (image, background))
-    near_nobody = cv2.dilate((labels == 0).astype(np.uint8), np.ones((2 * rim + 1,) * 2, np.uint8)) > 0
+    near_nobody = _dilate(labels == 0, rim)
     doubtful = near_nobody | (matte < _SOMEBODY)
     found = matte.copy()
     for _ in range(_ROUNDS):
@@ -104,6 +135,44 @@ def clear_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray, backgr
     return np.where(at_outline, np.minimum(matte, closed), found)
 
 
+def _unmix_border(matte: np.ndarray, seen: _Seen) -> np.ndarray:
+    """Return a matte (H, W) float32 that is no more than pixels beside nobody show of the person.
+
+    There a pixel is a mixture of both sides' colours, and masks are a pixel too wide; a gap between legs is one up to
+    its tip. Colours that no mixture explains, and sides that are alike or vary, change nothing.
+    """
+    image, labels, background, band = seen
+    reach = round(_TIP * band)
+    outside, inside = matte < _NOBODY, _core((matte > _SOMEBODY) & (labels > 0), reach)
+    if not outside.any() or not inside.any():
+        return matte
+    near = (_distance_to(outside) <= reach) & (_distance_to(inside) <= reach + _REACH[1] * band)
+    rows, columns = np.nonzero(near & ~outside)
+    rgb, filled = image.astype(np.float32), background.astype(np.float32)
+    (own, own_spread), (behind, spread) = (
+        _colors_near(one, known, band / 2, rows, columns)
+        for one, known in ((rgb, inside), (filled, np.ones_like(outside)))
+    )
+    across, offset = own - behind, rgb[rows, columns] - behind
+    contrast = np.linalg.norm(across, axis=1)
+    share = (offset * across).sum(axis=1) / np.maximum(contrast, 1) ** 2
+    beside = np.linalg.norm(offset - share[:, None] * across, axis=1) / np.maximum(contrast, 1)
+    kinds = labels.ravel()[nearest_known(labels > 0)]  # fingers before trousers look like trousers before a wall
+    same = (kinds == kinds.ravel()[nearest_known(inside)])[rows, columns]
+    trust = _ramp(contrast, *_DISTINCT) * (contrast > _SPREADS * (own_spread + spread))
+    trust = trust * (same & (beside < _UNEXPLAINED))
+    most = np.ones_like(matte)
+    most[rows, columns] = 1 - trust * (1 - _ramp(share, *_MIXED))
+    mixed = most < _MIXED[1]
+    # Legs stand beside each other: what has cloth on both sides is a gap, and what has not, as a sock, is none.
+    solid = (~mixed & (matte > 0.5)).astype(np.uint8)
+    between = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((1, 2 * round(_GAP * band / 2) - 1), np.uint8)) > 0
+    edge = outside | (mixed & between)
+    _, pieces = cv2.connectedComponents(edge.astype(np.uint8))
+    edge = (edge & np.isin(pieces, np.unique(pieces[outside]))) | _dilate(outside, 1)
+    return np.where(edge, np.minimum(matte, most), matte)
+
+
 def settle_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """End a person where labels do, where the picture shows no border: a white shirt before a white wall.
 
@@ -118,11 +187,7 @@ def settle_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray) -> np
         (H, W) float32.
     """
     band = max(round(image.shape[0] * _BAND), 2)
-    left, top, width, height = cv2.boundingRect((matte >= _NOBODY).astype(np.uint8))
-    window = (
-        slice(max(top - 2 * band, 0), top + height + 2 * band),
-        slice(max(left - 2 * band, 0), left + width + 2 * band),
-    )
+    window = _window(matte, 2 * band)
     outside, inside = matte[window] < _NOBODY, matte[window] > _SOMEBODY
     if not outside.any() or not inside.any():
         return matte
@@ -135,11 +200,22 @@ def settle_matte(image: np.ndarray, matte: np.ndarray, labels: np.ndarray) -> np
     return settled
 
 
+def _window(matte: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a matte (H, W) that hold the person and pixels around them."""
+    left, top, width, height = cv2.boundingRect((matte >= _NOBODY).astype(np.uint8))
+    return slice(max(top - margin, 0), top + height + margin), slice(max(left - margin, 0), left + width + margin)
+
+
 def _mean_near(rgb: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
     """Return the mean colours (H, W, 3) float32 around the known pixel, (H, W) bool, that is nearest to each pixel."""
     weight = cv2.blur(known.astype(np.float32), (size, size))[..., None]
     mean = cv2.blur((rgb * known[..., None]).astype(np.float32), (size, size)) / np.maximum(weight, 1e-6)
     return mean.reshape(-1, 3)[nearest_known(known)]
+
+
+def _dilate(region: np.ndarray, pixels: int) -> np.ndarray:
+    """Return a region (H, W) bool grown by some pixels."""
+    return cv2.dilate(region.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
 
 
 def _distance_to(region: np.ndarray) -> np.ndarray:

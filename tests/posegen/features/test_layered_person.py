@@ -111,18 +111,50 @@ def test_legs_that_touch_are_divided_in_the_middle():
     assert (parts[102:150, 67:75] == LAYERS.index("left_leg")).all()
 
 
-def test_cloth_at_the_armpit_stays_with_the_trunk():
-    """Of the arm it would swing out as a wing when that is raised."""
+def test_cloth_at_the_armpit_folds_away():
+    """Of the arm it would swing out as a wing when that is raised, and of the trunk hang down as a flap."""
     person, pose = draw_person(), make_pose({"left_elbow": (98, 52), "left_wrist": (118, 62)})
     labels = person.labels.copy()
     labels[:, 80:] = PersonClass.BACKGROUND
     for near, far in (((77, 44), (98, 52)), ((98, 52), (118, 62))):
         cv2.line(labels, near, far, int(PersonClass.UPPER), 10)
     cv2.fillConvexPoly(labels, np.array([(76, 46), (94, 54), (76, 76)], np.int32), int(PersonClass.UPPER))
-    parts = LayerDivision(person.image, pose, labels, (labels > 0).astype(np.float32)).parts
-    assert (parts[58:60, 83:85] == LAYERS.index("torso")).all()
-    assert (parts[[47, 48, 49], [82, 83, 84]] == LAYERS.index("torso")).all()  # nearer to the arm, yet below its side
+    matte = (labels > 0).astype(np.float32)
+    parts = LayerDivision(person.image, pose, labels, matte).parts
+    assert (parts[58:60, 83:85] == -1).all()
+    assert (parts[[47, 48, 49], [82, 83, 84]] != LAYERS.index("left_arm")).all()  # nearer to it, yet below its side
     assert (parts[50:53, 92:98] == LAYERS.index("left_arm")).all()
+    assert (parts[50:88, 70:79] == LAYERS.index("torso")).all()
+    image = np.full((*labels.shape, 3), ROOM, np.uint8)
+    for kind, color in COLORS.items():
+        image[labels == kind] = color
+    raised = make_pose({"left_elbow": (90, 26), "left_wrist": (94, 6)})
+    frame = LayeredPerson.take_apart(image, pose, labels, matte, person.background).frame(raised)
+    assert np.abs(frame[56:84, 85:].astype(int) - ROOM).max() <= 2
+
+
+def test_what_lies_beyond_a_gap_is_not_the_arms():
+    """A strip of the trunk would come along with the arm."""
+    person, pose = draw_person(), make_pose({"right_elbow": (43, 66), "right_wrist": (43, 94)})
+    labels = person.labels.copy()
+    labels[50:, :48] = PersonClass.BACKGROUND
+    labels[50:84, 47:60] = PersonClass.UPPER
+    labels[44:94, 38:46] = PersonClass.UPPER
+    parts = LayerDivision(person.image, pose, labels, (labels > 0).astype(np.float32)).parts
+    assert (parts[64:82, 48:51] == LAYERS.index("torso")).all()
+    assert (parts[64:82, 39:45] == LAYERS.index("right_arm")).all()
+
+
+def test_a_collar_stays_with_the_trunk():
+    """With the head it would stick out when that bends, and with an arm when that moves."""
+    person = draw_person()
+    labels = person.labels.copy()
+    for x, towards in ((57, -1), (71, 1)):
+        corners = [(x, 36), (x, 46), (x + 6 * towards, 43)]
+        cv2.fillConvexPoly(labels, np.array(corners, np.int32), int(PersonClass.UPPER))
+    collar = (labels == PersonClass.UPPER) & (person.labels != PersonClass.UPPER)
+    parts = LayerDivision(person.image, person.pose, labels, (labels > 0).astype(np.float32)).parts
+    assert collar.sum() > 10 and (parts[collar] == LAYERS.index("torso")).mean() > 0.9
 
 
 def test_a_thigh_behind_a_hand_ends_where_it_does_below():
@@ -136,6 +168,28 @@ def test_a_thigh_behind_a_hand_ends_where_it_does_below():
     outer = [int(np.flatnonzero(opacity[row]).max()) for row in (104, 108, 118)]
     assert abs(outer[0] - outer[2]) <= 2 and abs(outer[1] - outer[2]) <= 2
     assert opacity[106, 76:80].all()  # it goes on behind the hand
+
+
+def test_wall_between_a_hand_and_a_thigh_is_no_hip():
+    """A mask closes the gap between both, and the parser takes it for trousers."""
+    place = {"right_elbow": (41.0, 66.0), "right_wrist": (38.0, 98.0)}
+    pose, person = make_pose(place), draw_person()
+    labels = person.labels.copy()
+    labels[:, :42] = 0
+    cv2.line(labels, (41, 66), (38, 98), int(PersonClass.UPPER), 7)
+    cv2.circle(labels, (38, 103), 5, int(PersonClass.SKIN), -1)
+    gap = np.zeros_like(labels, bool)
+    gap[90:108, 38:52] = labels[90:108, 38:52] == 0
+    labels[gap] = PersonClass.LOWER
+    image = np.full((*labels.shape, 3), ROOM, np.uint8)
+    for kind, color in COLORS.items():
+        image[(labels == kind) & ~gap] = color
+    parts = LayerDivision(image, pose, labels, (labels > 0).astype(np.float32)).parts
+    leg = parts == LAYERS.index("right_leg")
+    lefts = [int(np.flatnonzero(leg[row]).min()) for row in range(96, 122)]
+    below = np.polyfit(np.arange(112, 122), lefts[16:], 1)
+    assert (np.array(lefts[:12]) >= np.polyval(below, np.arange(96, 108)) - 2).all()
+    assert (parts[gap] == -1).mean() > 0.5
 
 
 def test_a_hand_before_trousers_shows_none_of_them():
@@ -197,6 +251,20 @@ def test_skin_beside_a_bare_arm_is_not_the_trunks():
     side[56:82, 76:92] = True
     shown = (torso.opacity > 0) & side
     assert shown[:, 82:84].any() and (torso.classes[shown[torso.box]] == PersonClass.UPPER).all()
+
+
+def test_legs_go_on_behind_the_hem_of_a_trunk():
+    """No wall is seen between both when a thigh is raised."""
+    person = draw_person()
+    labels = person.labels.copy()
+    cv2.fillConvexPoly(labels, np.array([(47, 90), (81, 90), (64, 108)], np.int32), int(PersonClass.UPPER))
+    taken = LayeredPerson.take_apart(
+        person.image, person.pose, labels, (labels > 0).astype(np.float32), person.background
+    )
+    parts = LayerDivision(person.image, person.pose, labels, (labels > 0).astype(np.float32)).parts
+    for leg, columns in (("right_leg", slice(54, 61)), ("left_leg", slice(68, 75))):
+        assert (parts[92:96, columns] == LAYERS.index("torso")).any()
+        assert (taken.layers[LAYERS.index(leg)].opacity[92:96, columns] > 127).all()
 
 
 def test_a_leg_before_the_other_one_is_no_wider_for_it():

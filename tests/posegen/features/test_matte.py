@@ -85,6 +85,31 @@ def test_a_gap_that_the_mask_knows_further_down_stays_open():
     assert cleared[122:133, 63].max() < 0.1
 
 
+def test_the_tip_of_a_gap_is_open_though_mask_and_labels_close_it():
+    image, matte, labels, background = two_legs()
+    matte[120:150, 62:65] = 0
+    image[115:120, 63:65] = WALL
+    cleared = clear_matte(image, matte, labels, background)
+    assert cleared[115:120, 63:65].max() < 0.1
+    np.testing.assert_array_equal(cleared[60:114, 50:78], matte[60:114, 50:78])
+
+
+def test_a_white_sock_is_no_gap():
+    image, matte, labels, background = two_legs(gap=TROUSERS)
+    image[140:146, 40:88] = WALL
+    cleared = clear_matte(image, matte, labels, background)
+    np.testing.assert_array_equal(cleared[140:146, 43:85], matte[140:146, 43:85])
+
+
+def test_a_pixel_at_the_outline_is_as_opaque_as_it_shows_the_person():
+    image, matte, labels, background = two_legs(gap=TROUSERS)
+    image[50:140, 40] = (0.3 * np.array(TROUSERS) + 0.7 * np.array(WALL)).round()
+    image[50:140, 87] = 220, 40, 40  # of no mixture
+    cleared = clear_matte(image, matte, labels, background)
+    assert 0.15 < cleared[60:130, 40].min() <= cleared[60:130, 40].max() < 0.45
+    np.testing.assert_array_equal(cleared[60:130, 41:], matte[60:130, 41:])
+
+
 def test_a_white_shirt_before_a_white_wall_ends_where_labels_do():
     image, matte, labels, _ = two_legs()
     image[:] = WALL
