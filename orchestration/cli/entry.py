@@ -39,6 +39,7 @@ def _run(words: list[str]) -> None:
     if words == ["--version"]:
         print(f"posegen {version('posegen')}")
         return
+    words = words or ["--help"]
     _check(words)
     if not set(HELP) & set(own_words(words)):
         _main(words)

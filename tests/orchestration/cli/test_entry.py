@@ -68,6 +68,10 @@ def test_another_width_and_other_files_have_screens_of_their_own(cache, monkeypa
     assert entry._screen(["--help"]) != before[0] and entry._vocabulary() != before[1]
 
 
+def test_the_program_alone_shows_its_help(cache):
+    assert show() == show("--help") and "usage: posegen COMMAND" in show()
+
+
 def test_mistakes_are_not_kept(cache):
     failed = subprocess.run([*RUN, "gnerate", "--help"], capture_output=True, text=True)
     assert failed.returncode == 2 and "did you mean generate?" in failed.stderr and not screens(cache)

@@ -23,7 +23,7 @@ from posegen.datasets.dataset import Dataset
 from posegen.datasets.motions import MotionDataset
 from posegen.datasets.parsing import ParsingDataset
 from posegen.datasets.refinement import RefinementDataset
-from posegen.errors import DatasetError, EvaluationError
+from posegen.errors import DatasetError, EvaluationError, counted
 from posegen.evaluation.metric_registry import find_metric_info
 from posegen.io.storage import StorageFolder
 from posegen.samples import Samples, fixed_batch
@@ -135,7 +135,7 @@ def test_stages_without_a_protocol_are_measured_by_batches(name, every_data, tmp
     out = " ".join(capsys.readouterr().out.split())
     record = read_evaluation(run, BatchesBasis)
     assert record.stage == name and record.data_fingerprint == data.full_fingerprint and record.scores
-    assert f"{record.basis.num_samples} samples of the test split" in out
+    assert f"{counted(record.basis.num_samples, 'sample')} of the test split" in out
     assert all(find_metric_info(f"test/{metric}") for metric in record.scores)
     again = evaluate_run(run, str(data.folder))
     assert again == record
