@@ -18,6 +18,7 @@ _PART = (20.0, 9.0, 9.0)  # half widths of a part of one colour, in L, a and b
 _PIECE_WIDTH, _PIECE_AREA = 0.10, 0.015  # of a piece of another colour: of the garment's width and area
 _PIECE_BIN, _PIECE_COMMON = np.array([14.0, 9.0, 9.0]), 0.02  # colours of pieces: L, a, b, and least share
 _PIECE_LIKENESS = 0.12  # at most, with the cloth
+_HUE_CHROMA, _SAME_HUE = 15.0, 0.85  # least chroma that has a hue, and cosine between hues that are one
 _SHADE = (0.5, 1.5)  # of q: shade and sun beside the light that prevails
 _TURNING = (0.08, 0.02)  # of the garment's area: of dark and of bright patterns that are seen on cloth of any colour
 _SCALE = 0.05  # of shading, in square roots of the garment's area
@@ -65,7 +66,7 @@ def find_other_pieces(around: Surroundings, region: np.ndarray, band: int) -> np
     """Find large pieces of another colour: a shirt under a jacket, a panel, a picture on a shirt, a hand before it.
 
     They are no pattern of the cloth, and keep their pixels. What may be the cloth itself, in shade or in the sun, is
-    none.
+    none; nor are darker tones of its hue, as jeans have them where they are less washed out.
     """
     size = max(band + 1, round(_PIECE_WIDTH * np.sqrt(region.sum()) / 2))
     unlike = (region & (cv2.blur(around.near, (3, 3)) < 0.3)).astype(np.uint8)
@@ -79,9 +80,16 @@ def find_other_pieces(around: Surroundings, region: np.ndarray, band: int) -> np
         difference = np.median((own - cloth)[piece], axis=0)
         lit = (16 + np.median(own[piece][:, 0])) / (16 + np.median(cloth[piece][:, 0]))
         is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1]
+        is_shade |= lit < 1 and _have_one_hue(np.median(own[piece], axis=0)[1:], np.median(cloth[piece], axis=0)[1:])
         if piece.sum() > _PIECE_AREA * region.sum() and around.near[piece].mean() < _PIECE_LIKENESS and not is_shade:
             found |= (cv2.dilate(piece.astype(np.uint8), _disk(size + 1)) > 0) & (closed > 0)
     return found | _like_pieces(own, cloth, found, unlike > 0)
+
+
+def _have_one_hue(ab: np.ndarray, other: np.ndarray) -> bool:
+    """Return True if two chromas (2,) point the same way, and are large enough to tell."""
+    sizes = np.linalg.norm(ab), np.linalg.norm(other)
+    return bool(min(sizes) > _HUE_CHROMA and ab @ other > _SAME_HUE * sizes[0] * sizes[1])
 
 
 def _like_pieces(colors: np.ndarray, cloth: np.ndarray, found: np.ndarray, unlike: np.ndarray) -> np.ndarray:

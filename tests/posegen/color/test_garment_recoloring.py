@@ -154,6 +154,18 @@ def test_a_large_piece_of_another_colour_keeps_its_pixels():
     assert (painted[shirt] == image[shirt]).all()
 
 
+def test_a_darker_tone_of_the_cloths_hue_is_the_cloth():
+    """Jeans that are washed out above and not below."""
+    albedo = np.broadcast_to(np.array([45.0, 2.0, -26.0]), (HEIGHT, WIDTH, 3)).copy()
+    albedo[110:] = 10.0, 12.0, -26.0
+    image, labels = render(albedo)
+    paint = GarmentPaint(image, labels, "upper")
+    painted = paint.apply(parse_color("#d62020"))
+    below = paint.region & (np.arange(HEIGHT)[:, None] > 115)
+    assert (painted[below] != image[below]).any(axis=-1).mean() > 0.99
+    assert (rgb_to_lab(painted)[below][:, 1] > 10).mean() > 0.99
+
+
 @pytest.mark.parametrize("own", [(12.0, 0.0, 0.0), (88.0, 0.0, 0.0), (45.0, 50.0, 30.0)])
 def test_skin_hair_and_background_stay(own):
     image, labels = render(own, noise=1.0)
