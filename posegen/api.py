@@ -6,7 +6,6 @@ Everything here is a name of the package itself: ``import posegen as pg``, then 
 from __future__ import annotations
 
 import base64
-import difflib
 import html
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 
 from posegen.checkpoints.run_record import dataset_of
 from posegen.datasets.clips import ClipDataset
-from posegen.errors import ConfigError, counted
+from posegen.errors import ConfigError, counted, suggestion
 from posegen.inference.color_sheet import ColorSheet, ColorSheetSettings, draw_color_sheet
 from posegen.inference.option_use import PHOTO, RUN, is_used
 from posegen.inference.people import load_person, open_clips
@@ -350,8 +349,7 @@ class _Asked:
         wrong = [name for name in self._options if name not in self._known]
         if wrong:
             known = sorted(self._known)
-            similar = difflib.get_close_matches(wrong[0], known, n=1, cutoff=0.75)
-            hint = f" (did you mean {similar[0]}?)" if similar else f", expected one of {', '.join(known)}"
+            hint = suggestion(wrong[0], known, likeness=0.75) or f", expected one of {', '.join(known)}"
             raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}{hint}")
 
 

@@ -139,10 +139,10 @@ def counted(number: float, noun: str) -> str:
     return f"{shown} {noun}" if number == 1 else f"{shown} {words}{' ' * bool(words)}{plural}"
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
     """Return the known word that is most like an unknown one, as `` (did you mean wave?)``; empty where none is like
-    it."""
-    similar = difflib.get_close_matches(word, list(known), n=1)
+    it, from 0 for any to 1 for the same."""
+    similar = difflib.get_close_matches(word, list(known), n=1, cutoff=likeness)
     return f" (did you mean {similar[0]}?)" if similar else ""
 
 

@@ -19,10 +19,11 @@ from posegen.datasets.motions import MotionDataset
 from posegen.errors import EvaluationError, counted
 from posegen.evaluation.motion_generation import ComparedMotions, MotionProtocol, MotionSet, score_motions
 from posegen.evaluation.published_results import MOTION_RESULTS, PUBLISHED_SEEDS, MotionResult
-from posegen.inference.action_classifiers import load_action_classifier
+from posegen.inference.action_classifiers import ActionClassifier, load_action_classifier
 from posegen.inference.requested_motions import SHIPPED_RUN, load_generator
 from posegen.io.storage import StorageFolder
 from posegen.samples import MotionCrops, Window
+from posegen.stages import MotionGenerator
 
 _PUBLISHED_MOTIONS = 1000  # of each set
 
@@ -117,6 +118,40 @@ def _require_recognizer(name: str) -> str:
     )
 
 
+def _own_dataset(run: str) -> str:
+    """Return the dataset of a run; empty for the shipped model. Raises EvaluationError for a run of other stages."""
+    if run == SHIPPED_RUN:
+        return ""
+    check_protocol(run, "motion")
+    return dataset_of(run)
+
+
+def _open_networks(run: str, settings: MotionEvaluateSettings) -> tuple[MotionGenerator, ActionClassifier]:
+    """Open the generator, with the guidance that is asked for, and the action classifier."""
+    stage = load_generator(run)
+    if settings.guidance is not None:
+        stage.set_guidance(settings.guidance)
+    name = settings.recognizer or stage.config.recognizer
+    return stage, load_action_classifier(_require_recognizer(name), stage.device)
+
+
+def _describe_basis(
+    settings: MotionEvaluateSettings, recognizer: ActionClassifier, *, num_motions: int, learned_from_all: bool
+) -> MotionBasis:
+    """Describe what scores rest on; the number of motions is that of the split."""
+    return MotionBasis(
+        split=settings.split,
+        num_motions=min(num_motions, settings.max_motions),
+        num_frames=settings.num_frames,
+        seeds=settings.seeds,
+        random_state=settings.random_state,
+        guidance=settings.guidance,
+        recognizer=recognizer.name,
+        recognizer_sha256=recognizer.sha256,
+        learned_from_all=learned_from_all,
+    )
+
+
 def evaluate_motion(
     run: str,
     settings: MotionEvaluateSettings,
@@ -140,18 +175,12 @@ def evaluate_motion(
         DatasetError: The motions have another frame rate than the run's.
     """
     is_shipped = run == SHIPPED_RUN
+    own = _own_dataset(run)
     if is_shipped and not dataset:
         raise EvaluationError(
             "the motion model that comes with posegen keeps no motions to compare with: name some with --dataset FOLDER"
         )
-    if not is_shipped:
-        check_protocol(run, "motion")
-    stage = load_generator(run)
-    if settings.guidance is not None:
-        stage.set_guidance(settings.guidance)
-    name = settings.recognizer or stage.config.recognizer
-    recognizer = load_action_classifier(_require_recognizer(name), stage.device)
-    own = "" if is_shipped else dataset_of(run)
+    stage, recognizer = _open_networks(run, settings)
     data = MotionDataset(dataset or own)
     data.rate(stage.config.fps)
     window = Window(num_frames=settings.num_frames, min_frames=1, max_frames=settings.num_frames)
@@ -169,16 +198,8 @@ def evaluate_motion(
         stage=stage.name,
         dataset=str(data.folder),
         data_fingerprint=data.fingerprint,
-        basis=MotionBasis(
-            split=settings.split,
-            num_motions=min(len(samples.entries), settings.max_motions),
-            num_frames=settings.num_frames,
-            seeds=settings.seeds,
-            random_state=settings.random_state,
-            guidance=settings.guidance,
-            recognizer=recognizer.name,
-            recognizer_sha256=recognizer.sha256,
-            learned_from_all=is_own and not data.has("test"),
+        basis=_describe_basis(
+            settings, recognizer, num_motions=len(samples.entries), learned_from_all=is_own and not data.has("test")
         ),
         scores=scores_of_seeds(values),
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from posegen.features.body_pose import BodyPoses
 from posegen.features.membrane import fill_smoothly
+from posegen.features.morphology import grow_round
 from posegen.features.patch_fill import fill_by_patches
 from posegen.features.plain_fill import fill_plain_parts
 from posegen.skeletons import OPENPOSE_18, joint_indices
@@ -47,7 +48,7 @@ def fill_background(
     hole = person_hole(image, person, pose)
     rows, columns = _without_frame(image, *_edges(hole.shape, known))
     inner = (slice(*rows), slice(*columns))
-    avoid = _dilate(hole, _RIM * len(image))[inner]
+    avoid = grow_round(hole, _RIM * len(image))[inner]
     smooth, plain = fill_plain_parts(image[inner], hole[inner], avoid)
     filled = fill_by_patches(smooth, hole[inner] & ~plain, avoid | plain)
     return mirror_beyond(filled, hole.shape, (rows[0], columns[0]))
@@ -151,7 +152,7 @@ def person_hole(image: np.ndarray, person: np.ndarray, pose: BodyPoses | None = 
         pose: One pose, to search shadows on the floor; none without it.
     """
     covered = person > _SURE
-    hole = _dilate(covered, max(_GROW * len(image), 2))
+    hole = grow_round(covered, max(_GROW * len(image), 2))
     if not covered.any() or hole.all():
         return hole
     scale = min(_HEIGHT / len(image), 1.0)
@@ -176,7 +177,7 @@ def _floor(shape: tuple[int, ...], pose: BodyPoses | None, scale: float) -> np.n
 def _find_remains(image: np.ndarray, core: np.ndarray, floor: np.ndarray) -> np.ndarray:
     """Return the pixels (H, W) bool around a person's core that are the person's, or in the person's shadow."""
     height = len(image)
-    near, wide = _dilate(core, _REACH * height), _dilate(core, _SHADOW_REACH * height) | floor
+    near, wide = grow_round(core, _REACH * height), grow_round(core, _SHADOW_REACH * height) | floor
     known = (~wide).astype(np.float32)
     if known.mean() < 0.02:
         return core
@@ -195,15 +196,10 @@ def _find_remains(image: np.ndarray, core: np.ndarray, floor: np.ndarray) -> np.
     remains = cv2.morphologyEx(remains.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) | core
     _, parts = cv2.connectedComponents(remains)
     connected = np.isin(parts, np.unique(parts[core])) & (parts > 0)
-    return _dilate(connected, 0.01 * height)
+    return grow_round(connected, 0.01 * height)
 
 
 def _mean_known(values: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
     """Return local means (H, W, C) of the known pixels alone."""
     total = cv2.GaussianBlur(values * known[..., None], (0, 0), sigma).reshape(values.shape)
     return total / np.maximum(cv2.GaussianBlur(known, (0, 0), sigma), 1e-6)[..., None]
-
-
-def _dilate(mask: np.ndarray, radius: float) -> np.ndarray:
-    side = 2 * max(round(radius), 1) + 1
-    return cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from posegen.features.matte import nearest_known
+from posegen.features.morphology import grow_round
 from posegen.person_classes import PersonClass
 
 _CLOTH = (PersonClass.UPPER, PersonClass.LOWER, PersonClass.ONE_PIECE)
@@ -35,7 +36,7 @@ def settle_skin_borders(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return labels
     height = len(image)
     colors = cv2.cvtColor(cv2.GaussianBlur(image, (0, 0), 0.6).astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    near = _dilate(skin, _BAND * height) & _dilate(cloth, _BAND * height)
+    near = grow_round(skin, _BAND * height) & grow_round(cloth, _BAND * height)
     around = [_mean_around(colors, side, _CORE * height, _AROUND * height) for side in (skin, cloth)]
     means, weights = [mean for mean, _ in around], [weight for _, weight in around]
     to_skin, to_cloth = (np.linalg.norm(colors - mean, axis=-1) for mean in means)
@@ -63,8 +64,3 @@ def _without_specks(change: np.ndarray, side: np.ndarray) -> np.ndarray:
     grown = cv2.morphologyEx((side | change).astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     _, numbers = cv2.connectedComponents(grown)
     return change & (grown > 0) & np.isin(numbers, np.unique(numbers[side & (grown > 0)]))
-
-
-def _dilate(mask: np.ndarray, radius: float) -> np.ndarray:
-    side = 2 * max(round(radius), 1) + 1
-    return cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0

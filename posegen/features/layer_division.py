@@ -30,6 +30,7 @@ from posegen.features.body_layers import (
 from posegen.features.body_pose import BodyPoses
 from posegen.features.limb_outlines import LimbOutlines
 from posegen.features.matte import nearest_known
+from posegen.features.morphology import grow_square
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 
@@ -139,8 +140,7 @@ class LayerDivision:
         """
         own, beside = parts == leg, np.zeros(parts.shape, bool)
         bone, other = (SOFT_BONES.index(LIMB_CHAINS[one][0]) for one in (leg, OTHER_SIDE[leg]))
-        reach = 2 * max(round(_BESIDE_HAND * self.trunk), 1) + 1
-        near = own & (cv2.dilate(np.isin(parts, ARMS).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0)
+        near = own & grow_square(np.isin(parts, ARMS), max(round(_BESIDE_HAND * self.trunk), 1))
         if not near.any() or not self.bones.seen[bone]:
             return beside
         pixels = np.nonzero(own)

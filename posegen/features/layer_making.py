@@ -22,6 +22,7 @@ from posegen.features.layer_division import LayerDivision
 from posegen.features.layer_skinning import LayerSkinning
 from posegen.features.matte import nearest_known
 from posegen.features.mesh_warp import grid_mesh
+from posegen.features.morphology import grow_square
 from posegen.person_classes import PersonClass
 
 FEWEST_PIXELS = 12
@@ -102,14 +103,14 @@ def _own_colors(division: LayerDivision, index: int, shown: np.ndarray) -> np.nd
     """
     rim = 1 if index in (BodyLayer.HEAD, *ARMS) else _RIM
     same = division.classes == division.classes.ravel()[nearest_known(shown)]
-    hands = _dilate(division.hands & ~same, rim)
+    hands = grow_square(division.hands & ~same, rim)
     mixed = hands | ~same
     if index in ARMS:  # a sleeve's or a bag's pixels beside trousers have some of their colour, too
         trousers = division.classes == PersonClass.LOWER
-        mixed |= trousers | (_dilate(trousers, _RIM) & (division.classes != PersonClass.SKIN))
+        mixed |= trousers | (grow_square(trousers, _RIM) & (division.classes != PersonClass.SKIN))
     if index == BodyLayer.TORSO:
         mixed |= _slivers_of_arms(division, shown)
-    return _dilate(shown, 2) & ~_dilate(~same, 1) & ~mixed & (division.matte > _SURE)
+    return grow_square(shown, 2) & ~grow_square(~same, 1) & ~mixed & (division.matte > _SURE)
 
 
 def _slivers_of_arms(division: LayerDivision, shown: np.ndarray) -> np.ndarray:
@@ -117,8 +118,8 @@ def _slivers_of_arms(division: LayerDivision, shown: np.ndarray) -> np.ndarray:
     skin = division.classes == PersonClass.SKIN
     width = max(round(_SLIVER * division.trunk), 1)
     wide = cv2.morphologyEx((skin & shown).astype(np.uint8), cv2.MORPH_OPEN, np.ones((width, width), np.uint8)) > 0
-    beside = _dilate(np.isin(division.parts, ARMS) & skin, _RIM)
-    return skin & _dilate(skin & shown & beside & ~_dilate(wide, 1), 2)
+    beside = grow_square(np.isin(division.parts, ARMS) & skin, _RIM)
+    return skin & grow_square(skin & shown & beside & ~grow_square(wide, 1), 2)
 
 
 def _overlap(division: LayerDivision, index: int) -> np.ndarray:
@@ -210,11 +211,6 @@ def _soften(region: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(wider, (0, 0), 0.8)
 
 
-def _dilate(region: np.ndarray, pixels: int) -> np.ndarray:
-    """Return a region (H, W) bool grown by some pixels."""
-    return cv2.dilate(region.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
-
-
 def _connected(region: np.ndarray, seed: np.ndarray) -> np.ndarray:
     """The parts of a region (H, W) bool that touch a seed."""
     _, numbers = cv2.connectedComponents((region | seed).astype(np.uint8))
@@ -257,7 +253,7 @@ def _reflect(
     down = ((xs - origin[0]) * chest[0] + (ys - origin[1]) * chest[1]) / max(float(chest @ chest), 1e-9)
     below = down > _ARMPITS  # at a shoulder a print would be seen twice
     fits = hidden[box] & below & known[tuple(mirrored)] & (classes[tuple(mirrored)] == classes[tuple(near)])
-    beside = _dilate(hidden, 3)[box] & below & ~known  # with its soft border
+    beside = grow_square(hidden, 3)[box] & below & ~known  # with its soft border
     return np.where(fits, reflection, np.where(beside, nearest, origins)), fits
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from posegen.features.morphology import grow_square
+
 _EPSILON = 1e-3  # of squared intensities in [0, 1]: smaller differences of colour are no edges
 _RADIUS = 1 / 192  # of the height of the picture
 _CONTRAST = 2.0
@@ -107,7 +109,7 @@ def _clear_gaps(matte: np.ndarray, seen: _Seen) -> np.ndarray:
     image, labels, background, band = seen
     rim = max(round(band * _RIM / _BAND), 1)
     rgb, filled = (cv2.GaussianBlur(one, (0, 0), 0.5).astype(np.float32) for one in (image, background))
-    near_nobody = _dilate(labels == 0, rim)
+    near_nobody = grow_square(labels == 0, rim)
     doubtful = near_nobody | (matte < _SOMEBODY)
     found = matte.copy()
     for _ in range(_ROUNDS):
@@ -169,7 +171,7 @@ def _unmix_border(matte: np.ndarray, seen: _Seen) -> np.ndarray:
     between = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((1, 2 * round(_GAP * band / 2) - 1), np.uint8)) > 0
     edge = outside | (mixed & between)
     _, pieces = cv2.connectedComponents(edge.astype(np.uint8))
-    edge = (edge & np.isin(pieces, np.unique(pieces[outside]))) | _dilate(outside, 1)
+    edge = (edge & np.isin(pieces, np.unique(pieces[outside]))) | grow_square(outside, 1)
     return np.where(edge, np.minimum(matte, most), matte)
 
 
@@ -211,11 +213,6 @@ def _mean_near(rgb: np.ndarray, known: np.ndarray, size: int) -> np.ndarray:
     weight = cv2.blur(known.astype(np.float32), (size, size))[..., None]
     mean = cv2.blur((rgb * known[..., None]).astype(np.float32), (size, size)) / np.maximum(weight, 1e-6)
     return mean.reshape(-1, 3)[nearest_known(known)]
-
-
-def _dilate(region: np.ndarray, pixels: int) -> np.ndarray:
-    """Return a region (H, W) bool grown by some pixels."""
-    return cv2.dilate(region.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)) > 0
 
 
 def _distance_to(region: np.ndarray) -> np.ndarray:

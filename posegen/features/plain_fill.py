@@ -9,6 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from posegen.features.morphology import grow_round
+
 _HEIGHT = 192  # pixels to which taller pictures are shrunk to look for structure
 _BAND = 0.03  # of the height, around the hole: what counts as beside it
 _BORDER = 4  # pixels beside the hole whose differences are those to the hole
@@ -52,11 +54,11 @@ def _find_plain(image: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     height = len(image)
     gray = cv2.GaussianBlur(image.mean(axis=-1), (0, 0), 1)
     gradient = np.hypot(*(cv2.Sobel(gray, cv2.CV_32F, *axis, scale=0.25) for axis in ((1, 0), (0, 1))))
-    seen = ~_dilate(hidden, _BORDER)
-    band = _dilate(hidden, _BAND * height + _BORDER) & seen
+    seen = ~grow_round(hidden, _BORDER)
+    band = grow_round(hidden, _BAND * height + _BORDER) & seen
     rough = (gradient > _ROUGH) & seen
     beside = (rough & band).astype(np.uint8)
-    near = _dilate(beside > 0, _NEAR * height)
+    near = grow_round(beside > 0, _NEAR * height)
     reach = 2 * max(round(_ROWS * height), 1) + 1
     rows = cv2.dilate(beside, np.ones((reach, 1), np.uint8)) > 0
     # The band is a few pixels wide: any structure in its row counts.
@@ -109,7 +111,7 @@ def _grain(image: np.ndarray, avoid: np.ndarray) -> np.ndarray:
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), _GRAIN_SIGMA)
     smooth = cv2.GaussianBlur(values * known[..., None], (0, 0), _GRAIN_SIGMA) / np.maximum(weight, 1e-6)[..., None]
     fine = np.where(known[..., None], values - smooth, 0)
-    fine[_dilate(np.abs(fine).max(axis=-1) > _LARGEST_GRAIN, 3)] = 0
+    fine[grow_round(np.abs(fine).max(axis=-1) > _LARGEST_GRAIN, 3)] = 0
     (left, on_left), (right, on_right) = _sides_of(known)
     columns = np.arange(avoid.shape[1])
     from_left, from_right = 2 * left - columns, 2 * right - columns
@@ -117,8 +119,3 @@ def _grain(image: np.ndarray, avoid: np.ndarray) -> np.ndarray:
     source = np.where(on_left, from_left, from_right).clip(0, len(columns) - 1)
     valid = on_left | (on_right & (from_right < len(columns)))
     return np.take_along_axis(fine, source[..., None], axis=1) * valid[..., None]
-
-
-def _dilate(mask: np.ndarray, radius: float) -> np.ndarray:
-    side = 2 * max(round(radius), 1) + 1
-    return cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0

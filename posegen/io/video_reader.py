@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,7 @@ import av
 import cv2
 import numpy as np
 
-from posegen.errors import VideoError, counted
+from posegen.errors import VideoError, counted, suggestion
 from posegen.io.media import is_animation, list_numbered_pictures
 from posegen.io.picture_reader import count_frames, decode_animation, decode_picture, is_heic, name_format
 from posegen.io.records import MAX_PIXELS
@@ -296,8 +295,7 @@ def _explain_unreadable(path: Path, error: OSError) -> str:
         return f"{path}: expected a local file: download it first"
     near = ""
     if isinstance(error, FileNotFoundError) and path.parent.is_dir():
-        names = get_close_matches(path.name, sorted(one.name for one in path.parent.iterdir()), n=1, cutoff=0.8)
-        near = f" (did you mean {names[0]}?)" if names else ""
+        near = suggestion(path.name, sorted(one.name for one in path.parent.iterdir()), likeness=0.8)
     return f"{path}: cannot be read ({error.strerror}){near}"
 
 
