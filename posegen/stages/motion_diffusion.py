@@ -464,14 +464,14 @@ _SMALL = MotionDiffusion.Config(
 MotionDiffusion.presets = {
     "posegen": MotionDiffusion.Config(),
     "small": _SMALL,
-    # Small enough to be shipped, and windows of six seconds at 12.5 frames a second: whole takes of procedural motions.
+    # Small enough to be shipped, and windows of four seconds at 12.5 frames a second: whole takes of procedural motions.
     "compact": MotionDiffusion.Config(
-        num_epochs=20,
+        num_epochs=40,
         epoch_size=25600,
         batch_size=128,
-        num_frames=75,
+        num_frames=50,
         shortest=38,
-        code_dim=160,
+        code_dim=256,
         width=448,
         num_blocks=3,
         dropout=0.0,
