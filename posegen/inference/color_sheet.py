@@ -67,7 +67,7 @@ class ColorSheetSettings(SamplingSettings):
 
 def _split(text: str) -> list[str]:
     """Colours with commas between them; those of functions, such as rgb(1, 2, 3), part nothing."""
-    return [text] if is_image(text) else [one.strip() for one in re.split(r",(?![^(]*\))", text)]
+    return [text] if is_image(text) else [one.strip() for one in re.split(r",(?![^(]*\))", text) if one.strip()]
 
 
 @dataclass(frozen=True)
