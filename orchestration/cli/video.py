@@ -177,7 +177,7 @@ def _preview(
         out: The picture to write, .png; by default PHOTO.preview.png in the current folder.
 
     Examples:
-        posegen preview photo.jpg --out seen.png
+        posegen preview photo.jpg
         posegen preview group.jpg --person 2 --out second.png
     """
     from orchestration.generation.preview import preview
