@@ -184,14 +184,18 @@ def _preview(
 
     with console.status("looking at the photo …"):
         made = preview(photo, out, view, writing)
-    for line in made.report.findings or ["no problems found: the whole person is seen"]:
+    for line in made.report.findings or ["nothing was found that speaks against this photo"]:
         console.print(line, markup=False)
     for suitability in ("good", "fair", "poor"):
         fits = {name: fit.reason for name, fit in made.report.actions.items() if fit.suitability == suitability}
         for reason in dict.fromkeys(fits.values()):
             names = ", ".join(name for name, why in fits.items() if why == reason)
             console.print(f"{suitability}: {names}" + f" ({reason})" * bool(reason), markup=False)
-    console.print(f"picture: {made.picture}", markup=False)
+    console.print(
+        f"picture: {made.picture}; what is blue among the classes takes the colour of --upper, what is green that of "
+        "--lower, a purple one-piece either",
+        markup=False,
+    )
 
 
 @VIDEO_COMMANDS.command("colorways")
