@@ -30,7 +30,7 @@ from posegen.inference.run_video import PersonOfRun, PoseSettings, sequences_of_
 from posegen.inference.shown_person import CodedViewSettings, PhotoSettings
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import encode_png, write_picture
-from posegen.io.output_files import OverwriteSettings
+from posegen.io.output_files import SHEET, VIDEO, OverwriteSettings
 from posegen.io.video_writer import write_video
 from posegen.metrics.garment_color import ColorReport
 from posegen.networks.device import Precision
@@ -129,8 +129,7 @@ class Video:
             PosegenError: The file is there, is read, or cannot be written.
         """
         file = Path(path)
-        if file.suffix.lower() != ".mp4":
-            raise ConfigError(f"the video is written as .mp4, got {file.name!r}")
+        VIDEO.require(file)
         OverwriteSettings(overwrite=overwrite).require_writable([file], *self._inputs)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_video(file, self, fps=self.fps, times=self.times)
@@ -273,8 +272,7 @@ class Sheet:
     def save(self, path: FilePath, *, overwrite: bool = False) -> Path:
         """Write the sheet, .png. Raises PosegenError where that would replace a file, see `Video.save`."""
         file = Path(path)
-        if file.suffix.lower() != ".png":
-            raise ConfigError(f"the sheet is written as .png, got {file.name!r}")
+        SHEET.require(file)
         OverwriteSettings(overwrite=overwrite).require_writable([file], *self.inputs)
         write_picture(file, self.image)
         return file

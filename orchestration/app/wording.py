@@ -37,8 +37,8 @@ _KINDER: tuple[tuple[str, str], ...] = (
         r"“\1” needs \2s, which this photo does not show. Choose another action, or a photo of the whole person.",
     ),
     (
-        r"(\S+) (stays on the spot|goes \d+% of its [\d.]+ m), so that the person stays large.*",
-        r"“\1” \2, so that the person stays large. Choose “all the way” under More to show all of it.",
+        r"(\S+) ((?:stays on the spot|covers [\d.]+ m) instead of [\d.]+ m), so that the person stays large.*",
+        r"“\1” \2, so that the person stays large in the picture. Choose “all the way” under More to show all of it.",
     ),
     (r"no (upper|lower) garment is seen.*", "This garment is not seen in the photo. Leave its colour out."),
     (r"the person wears a one-piece.*", "The person wears a dress or an overall. Give it one colour."),

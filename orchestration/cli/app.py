@@ -32,7 +32,9 @@ def _app(settings: AppSettings) -> None:
 
     serve_app(
         settings,
-        on_ready=lambda address: console.print(f"the page: {address}; Ctrl-C stops it and deletes all", markup=False),
+        on_ready=lambda address: console.print(
+            f"the page: {address}; Ctrl-C stops it and deletes the uploads", markup=False
+        ),
     )
 
 

@@ -35,7 +35,7 @@ DESCRIPTION = """Generate a video of a person from a picture, a pose sequence an
 From one photo, without training: posegen animate photo.jpg --action wave --upper teal --out wave.mp4
 
 From networks trained on your own videos (or on those of studio): prepare → colorize → train color_encoder (upper,
-lower) → train video_generator → evaluate, generate, animate. `posegen demo` runs all steps in a few minutes."""
+lower) → train video_generator → evaluate, generate, animate. `posegen demo` runs all steps in about ten minutes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

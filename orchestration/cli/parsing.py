@@ -14,9 +14,9 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -27,11 +27,11 @@ from tyro.conf import Positional as Positional
 from tyro.conf import arg as arg
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
+from orchestration.cli.arguments import arguments_of, own_arguments, without_commas, words_of
 from orchestration.cli.help import HelpParts, format_help, value_name, without_markup
 from orchestration.cli.vocabulary import (
     HELP,
     USAGE_ERROR,
-    CommandWords,
     choose_kind,
     command_words,
     known_name,
@@ -96,9 +96,10 @@ class Command:
         function = self.functions[kind]
         _require_no_repetition(function, path, arguments)
         if not set(HELP) & set(own_words(arguments)):
-            _words_of(function).check(arguments, path)
+            words_of(function).check(arguments, path)
         printed, complaint = _Captured(), io.StringIO()
         try:
+            arguments = without_commas(function, arguments)
             with redirect_stdout(printed), redirect_stderr(complaint), _narrow_terminal():
                 return tyro.cli(
                     _deferred(function),
@@ -139,7 +140,7 @@ class Command:
     @property
     def vocabulary(self) -> dict[str, Any]:
         """Arguments of the command, as `check_words` takes them."""
-        return command_words(self.option, {name: _words_of(one) for name, one in self.functions.items()})
+        return command_words(self.option, {name: words_of(one) for name, one in self.functions.items()})
 
 
 @dataclass(frozen=True)
@@ -202,62 +203,6 @@ class Group:
         return "\n".join([*lines, "", f"{path} {self.word.upper()} --help explains a {self.word}."])
 
 
-def options_of(function: Callable[..., object]) -> dict[str, bool]:
-    """Return the options of a command, such as ``--poses``, and whether each takes any number of values at once.
-
-    They are its parameters and the fields of its settings, at any depth. Those with many values are tuples of no fixed
-    length. Positional arguments are among them.
-    """
-    found: dict[str, bool] = {}
-    for name, inner, marks in _parameters(function):
-        if isinstance(inner, type) and is_dataclass(inner):
-            found |= options_of(inner)
-        else:
-            found[f"--{with_dashes(name)}"] = Ellipsis in get_args(inner) and UseAppendAction not in marks
-    return found
-
-
-def _parameters(function: Callable[..., object]) -> Iterator[tuple[str, Any, list[Any]]]:
-    """Name, type and marks of each parameter of a command, or field of its settings."""
-    own = {one.name for one in fields(function) if one.init} if is_dataclass(function) else None
-    for name, kind in get_type_hints(function, include_extras=True).items():
-        if name in own if own is not None else name != "return":
-            inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
-            yield name, inner, marks
-
-
-def _words_of(function: Callable[..., object]) -> CommandWords:
-    """The arguments of a command."""
-    options, required, positionals = ["--help"], [], []
-    for name, inner, marks in _parameters(function):
-        is_needed = _is_needed(function, name)
-        if isinstance(inner, type) and is_dataclass(inner):
-            below = _words_of(inner)
-            options += below.options
-            required += below.required if is_needed else []
-        elif any(mark in get_args(Positional[str]) for mark in marks):
-            shown = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), name.upper())
-            positionals += [shown] if is_needed and get_origin(inner) is not tuple else []
-        else:
-            option = f"--{with_dashes(_written_name(name, marks))}"
-            options += [option, f"--no-{option[2:]}"] if inner is bool else [option]
-            required += [option] if is_needed and UseAppendAction not in marks else []
-    return CommandWords(list(dict.fromkeys(options)), required, positionals)
-
-
-def _is_needed(function: Callable[..., object], name: str) -> bool:
-    """Return True for a parameter of a command, or a field of settings, without a default."""
-    if is_dataclass(function):
-        [one] = (one for one in fields(function) if one.name == name)
-        return one.default is MISSING and one.default_factory is MISSING
-    return inspect.signature(function).parameters[name].default is inspect.Parameter.empty
-
-
-def _written_name(name: str, marks: Iterable[Any]) -> str:
-    """The name of an option as the user writes it."""
-    return next((mark.name for mark in marks if getattr(mark, "name", None)), name)
-
-
 def error_line(box: str, path: str) -> str:
     """Fold the box in which tyro says what is wrong with the arguments into one line.
 
@@ -293,7 +238,7 @@ def _require_no_repetition(function: Callable[..., None], path: str, arguments: 
     options = [with_dashes(one.partition("=")[0]) for one in own_words(arguments) if one.startswith("--")]
     if len(set(options)) == len(options):
         return
-    twice = [option for option, has_many in options_of(function).items() if has_many and options.count(option) > 1]
+    twice = [one.option for one in arguments_of(function) if one.has_many and options.count(one.option) > 1]
     if twice:
         refuse(f"got {twice[0]} twice: give it once, with all its values behind it", path)
 
@@ -339,10 +284,10 @@ def _examples(function: Callable[..., None]) -> list[str]:
 def _titles(function: Callable[..., object]) -> dict[str, str]:
     """The first sentence on each group of settings of a command, by the name of its parameter or field."""
     found: dict[str, str] = {}
-    for name, inner, _ in _parameters(function):
-        if isinstance(inner, type) and is_dataclass(inner):
-            sentence = " ".join(without_markup(inspect.getdoc(inner) or "").split("\n\n")[0].split()).split(". ")[0]
-            found |= {name: sentence.rstrip(".")} | _titles(inner)
+    for one in own_arguments(function):
+        if one.is_group:
+            sentence = " ".join(without_markup(inspect.getdoc(one.kind) or "").split("\n\n")[0].split()).split(". ")[0]
+            found |= {one.field: sentence.rstrip(".")} | _titles(one.kind)
     return found
 
 
@@ -359,13 +304,9 @@ def _group_by_subject(function: Callable[..., object]) -> Callable[[str], str] |
 
 def _subjects(function: Callable[..., object]) -> dict[str, str]:
     """Return the subject of each option that is used with one alone, by its name."""
-    found: dict[str, str] = {}
-    for name, inner, marks in _parameters(function):
-        if isinstance(inner, type) and is_dataclass(inner):
-            found |= {one.name: subject_of(one.metadata) for one in fields(inner)}
-        else:
-            found[name] = next((subject_of(mark) for mark in marks if isinstance(mark, Mapping)), "")
-    return {name: subject for name, subject in found.items() if subject}
+    found = ((one.field, subject_of(mark)) for one in arguments_of(function) for mark in one.marks
+             if isinstance(mark, Mapping))  # fmt: skip
+    return {name: subject for name, subject in found if subject}
 
 
 def _paragraphs(function: Callable[..., None]) -> list[str]:
@@ -429,7 +370,7 @@ def _with_plain_help(kind: Any, name: str) -> Any:
         return kind
     if UseAppendAction in marks:
         return Annotated[kind, arg(metavar=value_name(name) or "TEXT")]
-    name = _written_name(name, marks)
+    name = next((mark.name for mark in marks if getattr(mark, "name", None)), name)
     is_positional = any(mark in get_args(Positional[str]) for mark in marks)
     metavar = _positional_metavar(inner, name) if is_positional else _metavar(inner, name)
     return Annotated[kind, arg(metavar=metavar, help_behavior_hint=_default_hint)]

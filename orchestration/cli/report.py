@@ -27,10 +27,11 @@ _reports = Section("Tables and figures")
 
 @REPORT_COMMANDS.command("demo")
 def _demo(settings: DemoSettings, out: Positional[Path] = Path("posegen-demo")) -> None:
-    """Run every step on synthetic people, in a few minutes.
+    """Run every step on synthetic people, in about ten minutes.
 
-    Needs no data and no GPU. First, one photo is shown in actions and colours, without training: a video within a
-    minute or so. Then people are rendered, their clips prepared and recolored, and all stages trained.
+    Needs no data and no GPU; two cores take about ten minutes. First, one photo is shown in actions and colours,
+    without training: a video within a minute or so. Then people are rendered, their clips prepared and recolored, and
+    all stages trained.
 
     Args:
         out: Folder for everything that is made.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from orchestration.cli.console import console
 from orchestration.cli.parsing import Positional, Section
@@ -11,7 +11,7 @@ from orchestration.runtime.ports import LAST_PORT
 from orchestration.search.settings import TuneSettings
 from orchestration.search.tables import describe_plan, describe_trial, plan_table
 from posegen.errors import SearchError, UsageError, counted
-from posegen.io.output_files import OverwriteSettings
+from posegen.io.output_files import WEB_PAGE, OverwriteSettings, written_as
 
 if TYPE_CHECKING:
     from orchestration.search.results import TrialResult
@@ -67,7 +67,7 @@ def _compare(
     writing: OverwriteSettings,
     metric: str = "",
     top: int = 20,
-    out: Path | None = None,
+    out: Annotated[Path | None, written_as(WEB_PAGE)] = None,
 ) -> None:
     """Rank runs in MLflow by a metric, and write a page on them.
 

@@ -28,7 +28,7 @@ from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_motions import MotionSettings
 from posegen.inference.run_video import PoseSettings
 from posegen.inference.shown_person import PhotoSettings, ViewSettings
-from posegen.io.output_files import OverwriteSettings
+from posegen.io.output_files import PREVIEW, OverwriteSettings, written_as
 from posegen.io.storage import StorageFolder
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ def _generate(
     """
     from orchestration.generation.videos import generate
 
+    output = output.named_after(run)
     made = generate(run, dataset or dataset_of(run), content=content, driving=driving, output=output, colors=colors)
-    _print_videos(made, output.out)
+    _print_videos(made)
 
 
 @VIDEO_COMMANDS.command("animate")
@@ -113,7 +114,7 @@ def _animate(
     from posegen.inference.people import is_image
     from posegen.io.media import is_video_source
 
-    path = Path(subject)
+    path, output = Path(subject), output.named_after(subject)
     is_run = path.is_dir() and is_run_folder(StorageFolder(subject))
     if not is_run and (is_image(subject) or is_video_source(path) or path.is_file()):
         require_used(PHOTO, source, colors, output)
@@ -130,7 +131,7 @@ def _animate(
             moves.require_no_motion()
             driving = PoseSettings(poses=(str(view.poses),), frames=moves.frames, fps=moves.fps)
             made = generate(subject, dataset, content=content, driving=driving, output=output, colors=colors)
-    _print_videos(made, output.out)
+    _print_videos(made)
 
 
 @VIDEO_COMMANDS.command("adapt")
@@ -160,7 +161,12 @@ def _adapt(photo: Annotated[Positional[Path], arg(metavar="PHOTO|VIDEO")], setti
 
 
 @VIDEO_COMMANDS.command("preview")
-def _preview(photo: Positional[Path], out: Path, view: ViewSettings, writing: OverwriteSettings) -> None:
+def _preview(
+    photo: Positional[Path],
+    view: ViewSettings,
+    writing: OverwriteSettings,
+    out: Annotated[Path | None, written_as(PREVIEW)] = None,
+) -> None:
     """Show how posegen sees a photo, and which actions suit it.
 
     Writes a picture with photo, pose, classes of pixels, layers and background side by side. Prints what the photo
@@ -168,24 +174,28 @@ def _preview(photo: Positional[Path], out: Path, view: ViewSettings, writing: Ov
 
     Args:
         photo: An image file.
-        out: The picture to write, .png.
+        out: The picture to write, .png; by default PHOTO.preview.png in the current folder.
 
     Examples:
-        posegen preview photo.jpg --out seen.png
+        posegen preview photo.jpg
         posegen preview group.jpg --person 2 --out second.png
     """
     from orchestration.generation.preview import preview
 
     with console.status("looking at the photo …"):
         made = preview(photo, out, view, writing)
-    for line in made.report.findings or ["no problems found: the whole person is seen"]:
+    for line in made.report.findings or ["nothing was found that speaks against this photo"]:
         console.print(line, markup=False)
     for suitability in ("good", "fair", "poor"):
         fits = {name: fit.reason for name, fit in made.report.actions.items() if fit.suitability == suitability}
         for reason in dict.fromkeys(fits.values()):
             names = ", ".join(name for name, why in fits.items() if why == reason)
             console.print(f"{suitability}: {names}" + f" ({reason})" * bool(reason), markup=False)
-    console.print(f"picture: {made.picture}", markup=False)
+    console.print(
+        f"picture: {made.picture}; what is blue among the classes takes the colour of --upper, what is green that of "
+        "--lower, a purple one-piece either",
+        markup=False,
+    )
 
 
 @VIDEO_COMMANDS.command("colorways")
@@ -210,9 +220,8 @@ def _colorways(photo: Positional[Path], settings: ColorwaySettings) -> None:
     console.print(made.table())
     for note in made.notes:
         console.print(note, markup=False)
-    console.print(
-        f"{counted(made.num_pictures, 'picture')} in {made.sheet}, their colours in {made.figures}", markup=False
-    )
+    pictures = counted(made.num_pictures, "picture")
+    console.print(f"the photo and {pictures} in other colours: {made.sheet}; this table: {made.figures}", markup=False)
 
 
 @VIDEO_COMMANDS.command("transfer")
@@ -234,9 +243,9 @@ def _transfer(run: Positional[str], output: OutputSettings, settings: TransferSe
     """
     from orchestration.generation.transfer import transfer
 
-    made = transfer(run, settings, output, colors=colors)
-    _print_videos(made.rendered, output.out)
-    motions = made.motions[0] if len(made.motions) == 1 else f"{counted(len(made.motions), 'file')} in {output.out}"
+    made = transfer(run, settings, output.named_after(run), colors=colors)
+    _print_videos(made.rendered)
+    motions = _name_files(made.motions, "file")
     console.print(f"the motion, to be turned with `posegen motion show`: {motions}", markup=False)
 
 
@@ -334,10 +343,16 @@ def _print_table(lines: Sequence[tuple[str, ...]], names: int) -> None:
     console.print(table)
 
 
-def _print_videos(made: GeneratedVideos, out: Path) -> None:
-    videos = made.videos[0] if len(made.videos) == 1 else f"{counted(len(made.videos), 'video')} in the folder {out}"
+def _name_files(files: Sequence[Path], noun: str) -> str:
+    """One file by its path, several by their number and their folder."""
+    folder = "this folder" if files[0].parent == Path() else f"the folder {files[0].parent}"
+    return str(files[0]) if len(files) == 1 else f"{counted(len(files), noun)} in {folder}"
+
+
+def _print_videos(made: GeneratedVideos) -> None:
     sheets = f"a contact sheet in {made.sheets[0]}" if len(made.sheets) == 1 else f"{len(made.sheets)} contact sheets"
     pages = f", a page in {made.pages[0]}" if len(made.pages) == 1 else f", {len(made.pages)} pages" * bool(made.pages)
+    videos = _name_files(made.videos, "video")
     console.print(f"{counted(made.num_frames, 'frame')} in {videos}, {sheets}{pages}", markup=False)
     for region, note in made.colors.items():
         console.print(f"{region}: {note}", markup=False)

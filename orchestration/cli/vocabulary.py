@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
-from posegen.errors import UsageError
+from posegen.errors import ConfigError, UsageError
+from posegen.io.output_files import OutputKind
 
 HELP = ("-h", "--help")
 USAGE_ERROR = 2
@@ -44,9 +46,11 @@ class CommandWords:
     """Options without which there is no call."""
     positionals: list[str]
     """Arguments without a name that have to be given, as the help calls them."""
+    outputs: dict[str, OutputKind] = field(default_factory=dict)
+    """Kinds of the files to write that options name."""
 
     def check(self, arguments: Sequence[str], path: str) -> None:
-        """Raise UsageError for unknown options, or for required ones that are missing."""
+        """Raise UsageError for unknown options, required ones that are missing, or files that cannot be written."""
         given = [with_dashes(one.partition("=")[0]) for one in own_words(arguments) if one.startswith("--")]
         if unknown := [one for one in dict.fromkeys(given) if one not in self.options]:
             noun = "option" if len(unknown) == 1 else "options"
@@ -55,6 +59,7 @@ class CommandWords:
             refuse(
                 f"missing value of {arguments[-1]}: a shell drops #2a6fdb and what follows; quote it, '#2a6fdb'", path
             )
+        self._require_outputs(arguments, path)
         missing = [one for one in self.required if one not in given]
         if not arguments:
             missing = [*self.positionals, *missing]
@@ -62,6 +67,18 @@ class CommandWords:
             return  # which of them are values of options, only the parser knows
         if missing:
             refuse(f"missing {', '.join(missing)}", path)
+
+    def _require_outputs(self, arguments: Sequence[str], path: str) -> None:
+        for option, kind in self.outputs.items():
+            file, _ = take_option(list(own_words(arguments)), option, "")
+            if not file:
+                continue
+            try:
+                OutputKind(*kind).require(Path(file))
+            except ConfigError as error:
+                refuse(str(error), path)
+            except (OSError, ValueError):
+                continue  # of a name that is none, the system says what is wrong with it
 
 
 def check_words(words: Sequence[str], path: str, known: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from orchestration.evaluation.records import Basis, EvaluationRecord, Score, check_protocol, save_evaluation
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.color.garment_segmentation import GarmentMethod
 from posegen.datasets.clip_files import Clip, ClipFile
 from posegen.datasets.clips import ClipDataset, GarmentChoice
@@ -114,7 +115,7 @@ def evaluate_video(
     dataset: str,
     settings: EvaluateSettings,
     *,
-    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> EvaluationRecord[VideoBasis]:
     """Reconstruct the clips of a split from their first frames and compare (Section 4.3); swap their colour codes.
 
@@ -223,7 +224,7 @@ def _measure_clips(
     clips: Sequence[ClipFile],
     run: str,
     pictures: Path,
-    on_progress: Callable[[int, int], None],
+    on_progress: ProgressCallback,
 ) -> _Results:
     """Measure clips, on CPUs in a process for each, and note in the protocol what cannot be measured."""
     results = _Results()

@@ -11,10 +11,9 @@ from pathlib import Path
 from rich.table import Table
 
 from posegen.color.palette import color_name
-from posegen.errors import ConfigError
 from posegen.inference.color_sheet import ColorSheetSettings, draw_color_sheet
 from posegen.io.images import write_picture, write_whole
-from posegen.io.output_files import OverwriteSettings
+from posegen.io.output_files import SHEET, OverwriteSettings, default_file, written_as
 from posegen.metrics.garment_color import ColorReport
 
 _COLUMN_NAMES = (
@@ -31,13 +30,14 @@ _CAPTION = (
 class ColorwaySettings(ColorSheetSettings, OverwriteSettings):
     """The colours, and where the sheet is written."""
 
-    out: Path
-    """The sheet to write, .png. Its figures are written beside it, .csv."""
+    out: Path | None = field(default=None, metadata=written_as(SHEET))
+    """The sheet to write, .png; by default PHOTO.colors.png in the current folder. Its figures are written beside it,
+    .csv."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.out.suffix.lower() != ".png":
-            raise ConfigError(f"the sheet is written as .png, got {self.out.name!r}")
+        if self.out is not None:
+            SHEET.require(self.out)
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,13 @@ def write_colorways(photo: Path, settings: ColorwaySettings) -> Colorways:
     Raises:
         PosegenError: See `draw_color_sheet`, or the sheet would replace an input. Nothing is written then.
     """
-    figures = settings.out.with_suffix(".csv")
-    settings.require_writable((settings.out, figures), photo, settings.upper, settings.lower, settings.view)
+    sheet = settings.out or default_file(photo, "colors.png")
+    figures = sheet.with_suffix(".csv")
+    settings.require_writable((sheet, figures), photo, settings.upper, settings.lower, settings.view)
     made = draw_color_sheet(photo, settings)
-    write_picture(settings.out, made.image)
+    write_picture(sheet, made.image)
     write_whole(figures, _as_csv(made.reports).encode())
-    return Colorways(settings.out, figures, made.num_pictures, made.reports, made.notes)
+    return Colorways(sheet, figures, made.num_pictures, made.reports, made.notes)
 
 
 def _as_csv(reports: Sequence[tuple[int, ColorReport]]) -> str:

@@ -15,7 +15,7 @@ from posegen.errors import ConfigError
 from posegen.inference.renderers import load_renderer
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import write_whole
-from posegen.io.output_files import KEEP_FILES, OverwriteSettings
+from posegen.io.output_files import EXPORT, KEEP_FILES, OverwriteSettings
 from posegen.io.storage import StorageFolder
 
 INPUTS = ("features", "previous", "code", "regions")
@@ -46,8 +46,7 @@ def export(run: StorageFolder | str, out: Path, writing: OverwriteSettings = KEE
         raise ConfigError(f"export needs {' and '.join(missing)}: install with `pip install 'posegen[export]'`")
     import onnx
 
-    if out.suffix.lower() != ".onnx":
-        raise ConfigError(f"the generator is written as .onnx, got {out.name!r}")
+    EXPORT.require(out)
     writing.require_writable([out])
     synthesizer = load_renderer(run, VideoSynthesizer, device=torch.device("cpu"))
     stage, config = synthesizer.stage, synthesizer.stage.config

@@ -15,7 +15,7 @@ from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.option_use import RUN, used_with
 from posegen.inference.run_video import PoseSequence
 from posegen.io.images import titled_grid, write_picture
-from posegen.io.output_files import OverwriteSettings
+from posegen.io.output_files import VIDEOS, OverwriteSettings, default_file, written_as
 from posegen.io.video_writer import VideoWriter
 from posegen.networks.device import Precision
 
@@ -29,8 +29,9 @@ _SHEET_COLUMNS = 10  # frames in a row of the contact sheet, as in the paper's F
 class OutputSettings(OverwriteSettings):
     """The videos to write."""
 
-    out: Path
-    """The video to write, .mp4, or the folder for several."""
+    out: Path | None = field(default=None, metadata=written_as(VIDEOS))
+    """The video to write, .mp4, or the folder for several; by default PHOTO.ACTION.mp4 in the current folder, by the
+    names of the photo or run and of each motion."""
     batch: int = field(default=4, metadata=used_with(RUN))
     """Videos that are rendered at once."""
     precision: Precision = field(default="fp32", metadata=used_with(RUN))
@@ -39,11 +40,13 @@ class OutputSettings(OverwriteSettings):
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ConfigError(f"got batch {self.batch}, expected 1 or more")
-        if self.out.suffix.lower() not in ("", ".mp4"):
-            raise ConfigError(f"the video is written as .mp4, got {self.out.name!r}")
+        if self.out is not None:
+            VIDEOS.require(self.out)
 
     def require_place_for(self, num_videos: int) -> None:
         """Raise ConfigError where `out` is a file and there are several videos, or a folder and there is one."""
+        if self.out is None:
+            return
         if num_videos == 1 and not self.out.suffix:
             raise ConfigError(f"one video is written as .mp4, got {self.out.name!r}: take {self.out.name}.mp4")
         if num_videos > 1 and self.out.suffix:
@@ -58,7 +61,23 @@ class OutputSettings(OverwriteSettings):
 
     def path(self, name: str) -> Path:
         """Return the path of a video: `out` itself where it is a file, otherwise ``NAME.mp4`` in the folder."""
+        if self.out is None:
+            return Path(f"{name}.mp4")
         return self.out if self.out.suffix else self.out / f"{name}.mp4"
+
+    def named_after(self, subject: str) -> OutputSettings:
+        """Return these settings with a place: `out`, or files in the current folder that are called by a subject."""
+        return self if self.out is not None else _NamedOutput(**vars(self), subject=subject)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _NamedOutput(OutputSettings):
+    """Videos in the current folder, named after a photo or a run."""
+
+    subject: str
+
+    def path(self, name: str) -> Path:
+        return default_file(self.subject, f"{name}.mp4")
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,8 @@ def animate_photo(
     inputs = path, view, moves, colors
     if colors.num_videos == 1:  # before the work is done; with --sample, what is wrong with it is named first
         output.require_place_for(moves.num_motions if view.poses is None else 1)
-    if output.out.suffix:  # before the work is done
-        output.require_videos([output.out], *inputs, pages=moves.page)
+        names = moves.names if view.poses is None else [view.poses.stem]
+        output.require_videos([output.path(name) for name in names], *inputs, pages=moves.page)
     planned = plan_photo_videos(path, moves, colors, view)
     output.require_place_for(len(planned.videos))
     output.require_videos([output.path(video.name) for video in planned.videos], *inputs, pages=moves.page)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from posegen.errors import ConfigError
 from posegen.features.body_layers import LAYERS
 from posegen.features.stick_figure import rasterize_stick_figure
 from posegen.inference.photo import Photo
-from posegen.inference.photo_report import PhotoReport, assess_photo, hidden_hands
+from posegen.inference.photo_report import PhotoReport, assess_photo, find_garment_doubts, hidden_hands
 from posegen.inference.shown_person import ViewSettings, open_person
 from posegen.io.images import grid, titled_grid, write_picture
-from posegen.io.output_files import KEEP_FILES, OverwriteSettings
+from posegen.io.output_files import KEEP_FILES, PREVIEW, OverwriteSettings, default_file
 from posegen.person_classes import CLASS_COLORS, PersonClass
 from posegen.synthetic import motions as corpus
 
@@ -36,26 +35,27 @@ class Preview:
     report: PhotoReport
 
 
-def preview(path: Path, out: Path, view: ViewSettings, writing: OverwriteSettings = KEEP_FILES) -> Preview:
+def preview(path: Path, out: Path | None, view: ViewSettings, writing: OverwriteSettings = KEEP_FILES) -> Preview:
     """Draw what is seen in a photo, and judge what it is good for.
 
     Args:
         path: The photo.
-        out: The picture to write, .png.
+        out: The picture to write, .png; for None PHOTO.preview.png in the current folder.
         view: Size of each of its pictures, and which person.
         writing: Whether the picture may replace another file.
 
     Raises:
         PosegenError: The photo cannot be read, or shows no person.
     """
-    if out.suffix.lower() != ".png":
-        raise ConfigError(f"the preview is written as .png, got {out.name!r}")
+    out = out or default_file(path, "preview.png")
+    PREVIEW.require(out)
     writing.require_writable([out], path)
     shown = open_person(path, view)
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
     hidden = hidden_hands(shown.photo.pose, shown.photo.labels)
-    report = assess_photo(shown.seen, view.height_and_width, motions, shown.findings, hidden)
+    findings = [*shown.findings, *find_garment_doubts(shown.photo.labels)]
+    report = assess_photo(shown.seen, view.height_and_width, motions, findings, hidden)
     write_picture(out, _draw(shown.photo))
     return Preview(out, report)
 

@@ -1,4 +1,4 @@
-"""The whole road on the built-in studio, in minutes on a CPU."""
+"""The whole road on the built-in studio, in about ten minutes on two CPU cores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Protocol
 
@@ -87,11 +88,12 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
     """Animate a photo; then render, prepare, colorize, train, evaluate and generate. See the command's help."""
     begin = time.monotonic()
     _require_own_folder(out)
+    output.print("[dim]seven steps, about ten minutes on two cores; training takes most of them[/]")
     videos, dataset, runs = out / "videos", str(out / "dataset"), str(out / "runs")
     with timed(output, "1/7 photo: one person, three actions, eight outfits, without training"):
         photo = _animate_photo(out, settings, output)
     with timed(output, f"2/7 studio: {' and '.join(settings.people)}, {counted(settings.actions, 'action')}"):
-        _render(videos, settings)
+        _render(videos, settings, output)
     with timed(output, "3/7 prepare: poses, edges and masks"), output.counting("preparing") as on_progress:
         truth = PrepareSettings(
             size=settings.size,
@@ -111,10 +113,11 @@ def demo(out: Path, settings: DemoSettings, output: DemoOutput) -> None:
     sync(log.folder)  # before the runs that are filed under it
     with timed(output, "5/7 train: two colour encoders, then the video generator"):
         run = _train_all(dataset, runs, settings, log, output)
-    with timed(output, "6/7 evaluate"):
+    with timed(output, "6/7 evaluate"), output.counting("clips") as on_progress:
         # Nothing is fetched here: the perceptual distance is measured where its weights are at hand.
         perceptual: tuple[Perceptual, ...] = ("st_lpips",) if is_cached("st_lpips") else ()
-        result = evaluate_video(run, dataset, EvaluateSettings(swaps=2, perceptual=perceptual))
+        measures = EvaluateSettings(swaps=2, perceptual=perceptual)
+        result = evaluate_video(run, dataset, measures, on_progress=on_progress)
         output.print("  ".join(f"{name} {score.mean:.3f}" for name, score in result.scores.items()))
         _print_how_colors_follow(output, result)
     with timed(output, "7/7 generate: one person, one action, all colours"):
@@ -151,7 +154,8 @@ def timed(output: DemoOutput, title: str) -> Iterator[None]:
 def _animate_photo(out: Path, settings: DemoSettings, output: DemoOutput) -> PhotoDemo | None:
     """The photo's files; None where BlazePose, which finds the person, cannot be had."""
     try:
-        made = demonstrate_photo(out, frames=settings.photo_frames)
+        with output.counting("frames") as on_progress:
+            made = demonstrate_photo(out, frames=settings.photo_frames, on_progress=on_progress)
     except WeightsError as error:
         output.print(f"    left out, because the pose network is missing: {error}")
         return None
@@ -160,11 +164,13 @@ def _animate_photo(out: Path, settings: DemoSettings, output: DemoOutput) -> Pho
     return made
 
 
-def _render(videos: Path, settings: DemoSettings) -> None:
-    for person in settings.people:
-        for action in list(ACTIONS)[: settings.actions]:
+def _render(videos: Path, settings: DemoSettings, output: DemoOutput) -> None:
+    clips = list(product(settings.people, list(ACTIONS)[: settings.actions]))
+    with output.counting("videos") as on_progress:
+        for number, (person, action) in enumerate(clips, 1):
             clip = render_action(person, action, settings.frames, RenderSettings(size=settings.size))
             write_studio_clip(clip, videos)
+            on_progress(number, len(clips))
 
 
 def _recolor(dataset: str, output: DemoOutput) -> None:

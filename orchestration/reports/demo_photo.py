@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
+from orchestration.runtime.progress import ProgressCallback, ignore_progress
 from posegen.color.garment_regions import Garment
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.movements import Movement
@@ -60,6 +62,7 @@ def demonstrate_photo(
     frames: int = 32,
     size: tuple[int, int] = (384, 256),
     outfits: Sequence[tuple[str, str]] = OUTFITS,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> PhotoDemo:
     """Render a person's photo and show the person in actions and colours.
 
@@ -69,6 +72,7 @@ def demonstrate_photo(
         frames: Frames of each action.
         size: Height and width in pixels of each picture.
         outfits: Colours of the upper and the lower garment.
+        on_progress: Called with the number of the video's frames that are drawn, and of all.
 
     Raises:
         WeightsError: BlazePose is not at hand and cannot be fetched.
@@ -86,12 +90,14 @@ def demonstrate_photo(
     worn = [_colors_of(*outfit) for outfit in outfits]
     labels = ["own colours", *(f"{upper}, {lower}" for upper, lower in outfits)]
     moments = [_farthest(sequence) for sequence in poses]
+    done, total = count(1), sum(map(len, poses))
     rows = [_photo_row(shown, painter, worn)]
     with VideoWriter(made.video, fps=_FPS) as video:
         for sequence, moment in zip(poses, moments, strict=True):
             shows = [painter.frames(sequence, colors) for colors in ({}, *worn)]
             for number, pictures in enumerate(zip(*shows, strict=True)):
                 video.write(_tiles(pictures, labels))
+                on_progress(next(done), total)
                 if number == moment:
                     rows.append(list(pictures))
     write_picture(made.sheet, _sheet(rows, ["the photo", *(_words(movement.name) for movement in movements)], labels))

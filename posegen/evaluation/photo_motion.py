@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -21,6 +22,7 @@ from posegen.features.parts import is_usable
 from posegen.features.warp import PartAffines, estimate_affines
 from posegen.inference.clip_person import ClipPerson, choose_views
 from posegen.inference.photo import Photo, perceive_photo
+from posegen.io.lettering import draw_text
 from posegen.io.video_reader import iterate_frames, read_video
 from posegen.metrics.image import masked
 from posegen.metrics.person import grow_masks, wrong_share
@@ -33,6 +35,7 @@ FRAMES = 14
 MARGIN = 0.03
 """Share of the height by which a person's mask is dilated before it is measured in."""
 _EVERY = 6  # frames of a clip, from one that the background is taken from to the next
+_LETTERS = 13  # pixels
 _LOOKS = 12  # frames in which the person is searched for the crop
 
 
@@ -209,9 +212,10 @@ def side_by_side(clip: RealClip, frames: Mapping[str, np.ndarray], scale: int = 
             line = cv2.resize(line, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         line = np.ascontiguousarray(line)
         for column, head in enumerate(heads):
-            place = (column * line.shape[1] // len(heads) + 4, 14)
+            left = column * line.shape[1] // len(heads) + 4
             text = f"{head} {row}" if head == "truth" else head
-            for color, thick in (((255, 255, 255), 3), ((0, 0, 0), 1)):
-                cv2.putText(line, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, color, thick, cv2.LINE_AA)
+            for x, y in product((-1, 0, 1), repeat=2):  # light edges, so that it is read on anything
+                draw_text(line, text, (left + x, 14 + y), _LETTERS, color=(255, 255, 255))
+            draw_text(line, text, (left, 14), _LETTERS)
         lines.append(line)
     return np.concatenate(lines)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from posegen.color.garment_recoloring import GarmentPaint
 from posegen.color.garment_regions import Garment, distinct_garments, require_separate
@@ -24,6 +24,7 @@ from posegen.inference.requested_colors import ColorReader
 from posegen.inference.requested_motions import MotionSettings, resolve_motions
 from posegen.inference.shown_person import CodedViewSettings, open_person
 from posegen.io.images import grid, shrink
+from posegen.io.lettering import INK, draw_text, text_width
 from posegen.io.video_reader import read_image
 from posegen.metrics.garment_color import ColorReport, color_report
 
@@ -35,7 +36,6 @@ _MOST = 100  # pictures on a sheet
 _TALLEST = 1024  # pixels; taller photos are made smaller
 _MOMENTS = 4  # of an action
 _COLUMNS = 6  # where there's one row of colours alone
-_WHITE, _BLACK = (255, 255, 255), (20, 20, 20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class ColorSheetSettings(SamplingSettings):
 
 def _split(text: str) -> list[str]:
     """Colours with commas between them; those of functions, such as rgb(1, 2, 3), part nothing."""
-    return [text] if is_image(text) else [one.strip() for one in re.split(r",(?![^(]*\))", text)]
+    return [text] if is_image(text) else [one.strip() for one in re.split(r",(?![^(]*\))", text) if one.strip()]
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def draw_color_sheet(photo: Path, settings: ColorSheetSettings) -> ColorSheet:
         ]
         reports += [(number, report) for report in made]
         captions = [
-            (f"{number}  {colors[report.garment].label}  dE {report.median:.1f}", report.lab)
+            (f"{number}  {colors[report.garment].label}  ΔE {report.median:.1f}", report.lab)
             for report in reversed(made)
         ]
         pictures.append(
@@ -243,19 +243,20 @@ def _captioned(image: np.ndarray, captions: Sequence[tuple[str, Lab | None]], li
     height, width = image.shape[:2]
     size = int(np.clip(width // 18, 10, 22))
     line = round(1.7 * size)
-    sheet = Image.new("RGB", (width, height + lines * line + 4), _WHITE)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
+    sheet = np.full((height + lines * line + 4, width, 3), 255, np.uint8)
     for row, (text, lab) in enumerate(captions):
         top, left = row * line + 3, 4
         if lab is not None:
-            color = tuple(round(float(channel) * 255) for channel in lab_to_rgb(shown_color(lab)))
-            draw.rectangle((left, top, left + 2 * size, top + line - 5), fill=color, outline=_BLACK)
+            corners = (left, top), (left + 2 * size, top + line - 5)
+            color = [round(float(channel) * 255) for channel in lab_to_rgb(shown_color(lab))]
+            cv2.rectangle(sheet, *corners, color, cv2.FILLED)
+            cv2.rectangle(sheet, *corners, INK)
             left += round(2.4 * size)
-        while text and draw.textlength(text, font=font) > width - left - 2:
+        while text and text_width(text, size) > width - left - 2:
             text = text[:-2] + "…" if len(text) > 2 else ""
-        draw.text((left, top), text, fill=_BLACK, font=font)
-    sheet.paste(Image.fromarray(image), (0, lines * line + 4))
-    return np.array(sheet)
+        draw_text(sheet, text, (left, top + size), size)
+    sheet[-height:] = image
+    return sheet
 
 
 def _lay_out(pictures: Sequence[np.ndarray], columns: int) -> np.ndarray:

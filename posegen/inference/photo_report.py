@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 
+from posegen.color.garment_regions import Garment, garment_region
 from posegen.features.body_bones import foreshortening, has_trunk, shows_front, trunk_length
 from posegen.features.body_pose import BodyPoses
 from posegen.features.layered_person import hides_hand
@@ -17,6 +19,7 @@ from posegen.inference.pose_fitting import fit_motion
 from posegen.inference.view_choice import choose_yaw
 from posegen.motion.motion import Motion
 from posegen.perception.body import FAINTEST
+from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 
 Suitability = Literal["good", "fair", "poor"]
@@ -33,6 +36,9 @@ _STRETCHED = 1.6  # how much longer than in the photo a limb is shown
 _OFTEN = 0.25  # of the frames
 _MOVES = 0.35  # lengths of the trunk by which a limb that an action needs moves
 _SHOWS = 0.8  # lengths of the trunk from where the photo has a hand, at which it is looked at
+_GARMENTS: tuple[Garment, ...] = ("upper", "lower")
+_SLIVER = 0.02  # of the person's pixels, below which a class is an error of the parser
+_WHOLE = 0.9  # of a garment's pixels in its largest piece, unless it is in several
 _USUAL_HEIGHT = 3.3  # of a body, in lengths of the trunk
 
 
@@ -67,7 +73,7 @@ def assess_photo(
         pose: The pose in the photo.
         size: Height and width of the photo.
         motions: The actions, by name.
-        findings: What is seen badly in the whole picture, from `find_weaknesses`.
+        findings: What is seen badly, from `find_weaknesses` and `find_garment_doubts`.
         hidden: Sides whose hand the photo hides, from `hidden_hands`.
     """
     if not has_trunk(pose):
@@ -144,6 +150,31 @@ def find_hidden_hands(pose: BodyPoses, labels: np.ndarray) -> list[str]:
         f"the {side} hand is not seen, as in a pocket or behind the body: the arm is taken from the other side"
         for side in hidden
     ]
+
+
+def find_garment_doubts(labels: np.ndarray) -> list[str]:
+    """Say where the garments that are seen may not be what people mean by them, one line for each doubt.
+
+    Args:
+        labels: (H, W) uint8 of `PersonClass`.
+    """
+    upper, lower = (garment_region(labels, garment) for garment in _GARMENTS)
+    doubts = []
+    if (upper & lower).any():
+        doubts.append(
+            "the person seems to wear a one-piece, such as a dress: it takes one colour, by --upper or --lower"
+        )
+    elif (labels == PersonClass.ONE_PIECE).sum() > _SLIVER * (labels > 0).sum():
+        whole = "lower" if lower[labels == PersonClass.ONE_PIECE].any() else "upper"
+        doubts.append(f"part of what is worn may be a one-piece, such as a dress: it counts as the {whole} garment")
+    for garment, region in zip(_GARMENTS, (upper, lower), strict=True):
+        _, _, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)
+        pieces = stats[1:, cv2.CC_STAT_AREA]
+        if len(pieces) > 1 and pieces.max() < _WHOLE * pieces.sum():
+            doubts.append(
+                f"the {garment} garment is seen in several pieces: not all may be of it, or some may be missing"
+            )
+    return doubts
 
 
 def judge_action(photo: BodyPoses, poses: BodyPoses, hidden: Sequence[str] = ()) -> ActionFit:

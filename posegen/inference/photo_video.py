@@ -179,6 +179,11 @@ def _keep_large(movement: Movement, subject: PhotoSubject, view: PhotoSettings) 
     if share == 1:
         return movement
     way = float(np.linalg.norm(np.ptp(motion.trans[:, [0, 2]], axis=0)))
-    gone = "stays on the spot" if share == 0 else f"goes {share:.0%} of its {way:.1f} m"
-    note = f"{movement.name} {gone}, so that the person stays large: --travel full shows all of it"
+    gone = (
+        f"covers {share * way:.1f} m instead of {way:.1f} m" if share else f"stays on the spot instead of {way:.1f} m"
+    )
+    note = (
+        f"{movement.name} {gone}, so that the person stays large in the picture: "
+        "--travel full shows the whole way, with a smaller person"
+    )
     return replace(go(share), notes=(*movement.notes, note))

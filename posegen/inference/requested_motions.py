@@ -93,9 +93,16 @@ class MotionSettings:
         return list(dict.fromkeys(filter(None, names)))
 
     @property
+    def names(self) -> list[str]:
+        """The names of the motions that `resolve_motions` returns, each of which gives a video."""
+        if self.motion is not None:
+            return [self.motion.stem]
+        return ["-".join(self.actions)] if self.actions else self.action_names
+
+    @property
     def num_motions(self) -> int:
-        """Number of motions that `resolve` returns."""
-        return len(self.action_names) or 1
+        """Number of motions that `resolve_motions` returns."""
+        return len(self.names) or 1
 
 
 def load_generator(run: str) -> MotionGenerator:
@@ -130,7 +137,7 @@ def resolve_motions(
     if not moves.motion and not moves.actor:
         fps = fps or corpus.PROCEDURAL_FPS  # the shipped model's own rate is that of slow films
     if moves.motion is not None:
-        found = {moves.motion.stem: read_motion_file(moves.motion, moves.fps)}
+        found = {moves.names[0]: read_motion_file(moves.motion, moves.fps)}
     else:
         found = _generate_actions(moves, fps, seed)
     facing = {name: _turn(motion, moves.yaw, person) for name, motion in found.items()}
@@ -138,7 +145,7 @@ def resolve_motions(
     if moves.actions:
         count = _frames_of_each(moves, fps or next(iter(resampled.values())).fps)
         resampled = {name: first_frames(motion, count) for name, motion in resampled.items()}
-        resampled = {"-".join(moves.actions): join([resampled[name] for name in moves.actions])}
+        resampled = {moves.names[0]: join([resampled[name] for name in moves.actions])}
     return {name: _cut(motion, moves) for name, motion in resampled.items()}
 
 

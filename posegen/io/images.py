@@ -9,14 +9,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from posegen.errors import ImageError
+from posegen.io.lettering import draw_text
 from posegen.io.records import MAX_PIXELS
 from posegen.io.storage import scratch_name
 
 _TITLE_HEIGHT, _TITLE_LETTERS = 20, 13  # pixels
-_INK = (20, 20, 20)
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 2) -> np.ndarray:
@@ -45,10 +45,9 @@ def titled_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], gap
 
 def text_line(text: str, width: int, height: int, letters: int, *, margin: int, bold: bool = False) -> np.ndarray:
     """Draw a line of text on white, (height, width, 3) uint8, in letters of so many pixels; what is too long is cut."""
-    line = Image.new("RGB", (width, height), "white")
-    font, stroke = ImageFont.load_default(letters), 0.4 if bold else 0
-    ImageDraw.Draw(line).text((margin, margin), text, fill=_INK, font=font, stroke_width=stroke, stroke_fill=_INK)
-    return np.array(line)
+    line = np.full((height, width, 3), 255, np.uint8)
+    draw_text(line, text, (margin, margin + letters), letters, bold=bold)
+    return line
 
 
 def encode_jpeg(picture: np.ndarray, quality: int, *, full_color: bool = False) -> bytes:

@@ -3,11 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from posegen.errors import ConfigError
+
+_KEY = "written_as"
+
+
+class OutputKind(NamedTuple):
+    """Kind of file that a command writes."""
+
+    noun: str
+    """Its name in messages."""
+    suffix: str
+    """Such as ``.png``."""
+    has_folder: bool = False
+    """True where a folder may be named instead, for several of them."""
+
+    def require(self, file: Path) -> None:
+        """Raise ConfigError for a name with another suffix, or where nothing can be written."""
+        if file.suffix.lower() != self.suffix and (file.suffix or not self.has_folder):
+            raise ConfigError(f"{self.noun} is written as {self.suffix}, got {file.name!r}")
+        _require_place(file if file.suffix else file / "one")
+
+
+VIDEO = OutputKind("the video", ".mp4")
+VIDEOS = VIDEO._replace(has_folder=True)
+SHEET = OutputKind("the sheet", ".png")
+PREVIEW = OutputKind("the preview", ".png")
+EXPORT = OutputKind("the generator", ".onnx")
+WEB_PAGE = OutputKind("the page", ".html")
+
+
+def written_as(kind: OutputKind) -> Mapping[str, Any]:
+    """Metadata of a settings' field, or of a parameter, that names a file to write.
+
+    The command line refuses other names before anything is imported.
+    """
+    return {_KEY: kind}
+
+
+def kind_of(metadata: Mapping[str, Any]) -> OutputKind | None:
+    """Return the kind of the file that an option names; None where it names none."""
+    return metadata.get(_KEY)
+
+
+def default_file(source: Path | str, name: str) -> Path:
+    """Return the file, in the current folder, of what is made of a photo or a run where no other is named.
+
+    Args:
+        source: The photo or run, by which it is called.
+        name: What it shows, and its suffix.
+    """
+    return Path(f"{Path(source).stem}.{name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +84,7 @@ class OverwriteSettings:
                     f"{file} is there already: choose another name, or replace it with --overwrite "
                     "(in Python overwrite=True)"
                 )
-            parent = next(folder for folder in file.absolute().parents if folder.exists())
-            if not parent.is_dir():
-                raise ConfigError(f"{parent} is no folder, nothing can be written into it")
-            if not os.access(parent, os.W_OK):
-                raise ConfigError(f"{parent} cannot be written to: choose another folder, or change its permissions")
+            _require_place(file)
 
 
 KEEP_FILES = OverwriteSettings()
@@ -50,6 +97,15 @@ def require_no_input(files: Sequence[Path], *inputs: object) -> None:
     for file in files:
         if any(_is_same(file, one) for one in read):
             raise ConfigError(f"{file} is read, expected another file to write")
+
+
+def _require_place(file: Path) -> None:
+    """Raise ConfigError where the folder of a file is none, or cannot be written to."""
+    parent = next(folder for folder in file.absolute().parents if folder.exists())
+    if not parent.is_dir():
+        raise ConfigError(f"{parent} is no folder, nothing can be written into it")
+    if not os.access(parent, os.W_OK):
+        raise ConfigError(f"{parent} cannot be written to: choose another folder, or change its permissions")
 
 
 def _named_files(value: object) -> Iterator[Path]:

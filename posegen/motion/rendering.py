@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -17,6 +16,7 @@ import cv2
 import numpy as np
 
 from posegen.errors import MotionError
+from posegen.io.lettering import draw_text, text_width
 from posegen.io.video_writer import VideoWriter
 from posegen.motion.anatomy import HEIGHT, body_height, face_points
 from posegen.motion.cameras import PinholeCamera
@@ -44,7 +44,7 @@ _OVERSAMPLING = 2
 _FRACTION_BITS = 4
 _NEAREST = 0.2  # metres before the camera, for a body of `HEIGHT`: nothing nearer is rendered
 _FARTHEST = 2.0**24  # pixels, for fixed point
-_WHITE, _FLOOR, _GRID, _SHADOW, _INK = (255, 255, 255), (246, 246, 246), (224, 224, 224), (208, 208, 208), (40, 40, 40)
+_WHITE, _FLOOR, _GRID, _SHADOW = (255, 255, 255), (246, 246, 246), (224, 224, 224), (208, 208, 208)
 _TILE, _MOST_TILES = 0.5, 100  # metres between the lines of the floor, for a body of `HEIGHT`; tiles in a row
 _LIMB_RADIUS, _HEAD_RADIUS, _NOSE_RADIUS = 0.028, 0.10, 0.025  # metres, of a body of `HEIGHT`
 _HEAD_CENTER = (0.0, 0.07, 0.02)  # metres from the head joint, in the head's axes
@@ -370,11 +370,6 @@ def _lines(start: float, end: float, tile: float, offset: float) -> np.ndarray:
     return np.arange(first, last + 1) * tile - offset
 
 
-@cache
-def _font() -> cv2.FontFace:
-    return cv2.FontFace("sans")
-
-
 def _captioned(picture: np.ndarray, caption: str) -> np.ndarray:
     """Write a caption above a picture, smaller where it would not fit; an empty one adds no band."""
     if not caption:
@@ -382,9 +377,8 @@ def _captioned(picture: np.ndarray, caption: str) -> np.ndarray:
     width = picture.shape[1]
     band = np.full((_CAPTION, width, 3), _WHITE, np.uint8)
     room = width - 2 * _GAP
-    taken = cv2.getTextSize((width, _CAPTION), caption, (0, 0), _font(), _LETTERS)[2]
-    size = max(int(_LETTERS * min(1, room / max(taken, 1))), 1)
-    cv2.putText(band, caption, (_GAP, _CAPTION - _GAP), _INK, _font(), size)
+    size = max(int(_LETTERS * min(1, room / max(text_width(caption, _LETTERS), 1))), 1)
+    draw_text(band, caption, (_GAP, _CAPTION - _GAP), size)
     return np.vstack([band, picture])
 
 

@@ -92,7 +92,10 @@ def test_misspelt_words_import_no_library_and_have_the_answer_of_the_parser(cach
         "trian": first.stderr,
         "animate a.jpg --color red --out b.mp4": "unknown option --color (did you mean --upper or --lower?)",
         "motion": "expected a command, one of",
-        "animate": "missing PHOTO|VIDEO|RUN, --out; see posegen animate --help",
+        "animate": "missing PHOTO|VIDEO|RUN; see posegen animate --help",
+        "animate a.jpg --action wave --out b.avi": "the video is written as .mp4, got 'b.avi'; see posegen animate",
+        "preview a.jpg --out=b.jpg": "the preview is written as .png, got 'b.jpg'; see posegen preview",
+        "colorways a.jpg --upper teal --out /dev/null/b.png": "/dev/null is no folder",
     }.items():
         again = subprocess.run([RUN[0], "-c", careful, *line.split()], capture_output=True, text=True)
         assert again.returncode == 2 and message in again.stderr, line

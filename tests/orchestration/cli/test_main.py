@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.cli import main as cli
-from orchestration.cli.parsing import Group, options_of
+from orchestration.cli.arguments import arguments_of
+from orchestration.cli.parsing import Group
 from posegen.stages import STAGES
 from posegen.synthetic.motions import ACTIONS
 from tests.support.command_line import refuse, run
@@ -57,7 +58,7 @@ def test_every_command_has_examples(words, capsys):
     _, out, _ = run(f"{words} --help", capsys)
     shown = out.split("\nExamples:\n")[1]
     function = next(iter(command.functions.values()))
-    least = 2 if options_of(function) else 1
+    least = 2 if list(arguments_of(function)) else 1
     assert shown.count("posegen ") >= least
 
 
@@ -115,9 +116,10 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
         ("train video_generator a --epocs 3", "--epocs (did you mean --num-epochs?)", "train video_generator"),
         ("train color_encoder a --epochs 3", "--epochs (did you mean --num-epochs or", "train color_encoder"),
         ("animate a.jpg --color red --out a.mp4", "--color (did you mean --upper or --lower?)", "animate"),
-        ("animate a.jpg --action wave", "posegen: missing --out", "animate"),
+        ("generate run --content a", "posegen: missing --poses", "generate"),
         ("animate a.jpg --action wave --upper", "missing value of --upper: a shell drops #2a6fdb", "animate"),
-        ("animate", "posegen: missing PHOTO|VIDEO|RUN, --out", "animate"),
+        ("animate", "posegen: missing PHOTO|VIDEO|RUN;", "animate"),
+        ("generate", "posegen: missing RUN, --content, --poses;", "generate"),
         ("animate my photo.jpg --action wave --out a.mp4", "unexpected photo.jpg (a name with spaces", "animate"),
         ("prepare a b c", "unexpected c", "prepare"),
         ("dance", "unknown command 'dance', expected one of studio, prepare", ""),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from tyro.conf import UseAppendAction
 
-from orchestration.cli.parsing import Command, Group, Positional, Section, error_line, options_of
+from orchestration.cli.arguments import arguments_of, without_commas
+from orchestration.cli.parsing import Command, Group, Positional, Section, error_line
 from orchestration.cli.vocabulary import check_words, take_option
 from orchestration.option_types import FrameSize
 from posegen.errors import UsageError
@@ -111,9 +112,37 @@ def test_a_scalar_or_an_option_that_is_repeatable_is_given_again(capsys):
 
 
 def test_options_of_many_values_are_read_off_the_annotations():
-    many = {option for option, has_many in options_of(_spin).items() if has_many}
-    assert many == {"--axes"}
-    assert options_of(_spin).keys() == {"--name", "--folder", "--turns", "--axes", "--marks", "--size", "--span"}
+    found = list(arguments_of(_spin))
+    assert {one.option for one in found if one.has_many} == {"--axes"}
+    assert {one.option for one in found if one.is_positional} == {"--name"}
+    assert {one.option for one in found} == {
+        *("--name", "--folder", "--turns", "--axes", "--marks", "--size", "--span"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("ann --axes x, y ,z , --turns 2", "ann --axes x y z --turns 2"),
+        ("ann --axes x,y", "ann --axes x,y"),
+        ("ann, --folder a, --axes=x, y,", "ann, --folder a, --axes=x, y,"),
+        ("ann --axes x -- --axes y,", "ann --axes x -- --axes y,"),
+    ],
+)
+def test_commas_between_the_values_of_a_list_are_left_out(line, meant):
+    assert without_commas(_spin, line.split()) == meant.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("ann --turns 3, 4", "--turns takes one value, got 3, 4; see do spin-around --help"),
+        ("ann --marks a, b", "--marks takes one value, got a, b; several are one word: a,b; see"),
+    ],
+)
+def test_several_values_of_an_option_of_one_are_refused(line, message):
+    with pytest.raises(UsageError, match=message):
+        parse("spin-around", *line.split())
 
 
 def test_help_lists_commands_below_titles(monkeypatch):

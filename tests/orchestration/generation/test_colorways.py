@@ -108,9 +108,25 @@ def test_an_action_is_shown_in_each_colour(tmp_path, capsys):
     rows = list(csv.DictReader((tmp_path / "sheet.csv").open()))
     assert [row["requested"] for row in rows] == ["red", "navy"]
     assert all(int(row["frames"]) == 4 and float(row["delta_e_median"]) < 3 for row in rows)
-    assert "2 pictures in" in capsys.readouterr().out
+    said = capsys.readouterr().out.replace("\n", "")
+    assert "the photo and 2 pictures in other colours: " in said and "this table: " in said
 
 
 def test_colours_may_have_commas_between_them():
     one = ColorwaySettings(out=Path("a.png"), upper=("teal,black", "rgb(1, 2, 3), keep"), lower=("a,b.png",))
     assert one.upper == ("teal", "black", "rgb(1, 2, 3)", "keep") and one.lower == ("a,b.png",)
+    assert ColorwaySettings(upper=("teal,", "black", ",")).upper == ("teal", "black")
+
+
+def test_without_a_name_a_sheet_is_called_after_its_photo(photo, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    texts = []
+    monkeypatch.setattr(module, "draw_text", lambda *drawn: texts.append(drawn[1]))
+    monkeypatch.setattr(module, "text_width", lambda *_: 0)  # the picture is narrow
+    made = write_colorways(photo, ColorwaySettings(upper=("teal",)))
+    assert (made.sheet, made.figures) == (Path("photo.colors.png"), Path("photo.colors.csv"))
+    assert {one.name for one in Path().iterdir()} == {"photo.colors.png", "photo.colors.csv"}
+    assert texts[0] == "the photo" and "ΔE 0" in texts[1]
+    with pytest.raises(ConfigError, match=r"photo\.colors\.png is there already"):
+        write_colorways(photo, ColorwaySettings(upper=("teal",)))

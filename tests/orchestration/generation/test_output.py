@@ -29,6 +29,14 @@ def test_one_video_is_a_file_and_several_are_in_a_folder():
         file.require_place_for(3)
 
 
+def test_without_a_place_videos_are_named_after_their_subject_and_their_motions():
+    output = OutputSettings(batch=2).named_after("photos/ann.may.jpg")
+    output.require_place_for(1)
+    output.require_place_for(3)
+    assert output.path("walk") == Path("ann.may.walk.mp4") and output.batch == 2
+    assert OutputSettings(out=Path("made")).named_after("ann.jpg").path("walk") == Path("made/walk.mp4")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

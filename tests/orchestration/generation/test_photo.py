@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestration.app.wording import say_kindly
 from orchestration.cli import main as cli
 from orchestration.generation.output import OutputSettings
 from orchestration.generation.photo import animate_photo
@@ -128,7 +129,8 @@ def test_a_person_who_walks_stays_large(photo, tmp_path):
         for travel in ("fit", "full")
     )
     [note] = [note for note in here.notes if "stays large" in note]
-    assert re.match(r"walk (goes \d+% of its \d\.\d m|stays on the spot), so that .* --travel full", note)
+    assert re.match(r"walk (covers \d\.\d m|stays on the spot) instead of \d\.\d m, so that .* --travel full", note)
+    assert re.match("“walk” .*, so that the person stays large in the picture. Choose “all the way”", say_kindly(note))
     assert not [note for note in far.notes if "stays large" in note]
     large, small = (find_body(frames_of(made.videos[0])[0]).region.size for made in (here, far))
     assert large > 1.25 * small

@@ -198,3 +198,17 @@ def test_folder_is_refused_by_what_is_expected(tmp_path, capsys):
     message = refuse(capsys, "animate", tmp_path, "--action", "wave", "--out", tmp_path / "x.mp4")
     assert message.endswith("is a folder without a run, expected a photo, a video of the person or a run")
     assert not names(tmp_path)
+
+
+def test_without_out_files_are_named_after_the_photo_and_never_replaced(photo, tmp_path, capsys, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    animate = ("animate", photo, *SMALL, "--action", "wave", "--frames", 2)
+    run("preview", photo, *SMALL)
+    run(*animate)
+    assert names(Path()) == {"photo.preview.png", "photo.wave.mp4", "photo.wave.sheet.png"}
+    said = capsys.readouterr().out
+    assert "picture: photo.preview.png" in said and "2 frames in photo.wave.mp4" in said
+    for command, name in ((("preview", photo, *SMALL), "photo.preview.png"), (animate, "photo.wave.mp4")):
+        assert f"{name} is there already" in refuse(capsys, *command)
+        run(*command, "--overwrite")

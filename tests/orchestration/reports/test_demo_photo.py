@@ -19,9 +19,16 @@ from posegen.io.video_reader import read_image, read_video
 
 def test_photo_is_shown_in_labelled_actions_and_colours(networks, monkeypatch, tmp_path):
     monkeypatch.setenv("POSEGEN_CACHE", str(networks))
+    drawn = []
     made = demonstrate_photo(
-        tmp_path, ("wave", "jumping_jacks"), frames=2, size=(192, 128), outfits=(("white", "teal"), ("black", "gold"))
+        tmp_path,
+        ("wave", "jumping_jacks"),
+        frames=2,
+        size=(192, 128),
+        outfits=(("white", "teal"), ("black", "gold")),
+        on_progress=lambda done, total: drawn.append((done, total)),
     )
+    assert drawn == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert read_image(made.photo, size=None).images.shape == (1, 576, 384, 3)
     images = read_video(made.video, size=None).images
     assert len(images) == 4 and images.shape[1] >= 192 and images.shape[2] >= 3 * 128

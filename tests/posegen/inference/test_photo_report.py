@@ -7,7 +7,7 @@ import pytest
 
 from posegen.features.body_bones import swap_sides
 from posegen.features.body_pose import BodyPoses
-from posegen.inference.photo_report import find_hidden_hands, find_weaknesses, judge_action
+from posegen.inference.photo_report import find_garment_doubts, find_hidden_hands, find_weaknesses, judge_action
 from posegen.person_classes import PersonClass
 from posegen.skeletons import joint_indices
 from tests.support.drawn_person import draw_person, make_pose
@@ -101,3 +101,24 @@ def test_actions_of_arms_whose_hands_are_hidden_are_fair():
     assert judge_action(make_pose(), both, ["right", "left"]).reason.startswith("it moves both arms")
     for poses, hidden in ((wave, ["right"]), (kick, ["right", "left"])):
         assert judge_action(make_pose(), poses, hidden).suitability == "good"
+
+
+@pytest.mark.parametrize(
+    ("garments", "expected"),
+    [
+        ({"UPPER": [(20, 40)], "LOWER": [(40, 80)]}, []),
+        ({"UPPER": [(20, 40)], "LOWER": [(40, 79), (81, 84)]}, []),
+        ({"ONE_PIECE": [(20, 80)], "UPPER": [(20, 22)]}, ["seems to wear a one-piece, such as a dress"]),
+        ({"UPPER": [(20, 60)], "ONE_PIECE": [(60, 80)]}, ["a one-piece, such as a dress: it counts as the lower"]),
+        ({"ONE_PIECE": [(20, 60)], "LOWER": [(60, 80)]}, ["a one-piece, such as a dress: it counts as the upper"]),
+        ({"UPPER": [(20, 40)], "LOWER": [(40, 60), (65, 80)]}, ["the lower garment is seen in several pieces"]),
+    ],
+)
+def test_doubtful_garments_are_told(garments, expected):
+    labels = np.zeros((100, 50), np.uint8)
+    labels[5:20, 20:30] = PersonClass.SKIN
+    for kind, rows in garments.items():
+        for top, bottom in rows:
+            labels[top:bottom, 15:35] = PersonClass[kind]
+    found = find_garment_doubts(labels)
+    assert len(found) == len(expected) and all(text in line for text, line in zip(expected, found, strict=True)), found

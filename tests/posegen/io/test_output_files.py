@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posegen.errors import ConfigError
-from posegen.io.output_files import OverwriteSettings, require_no_input
+from posegen.io.output_files import SHEET, VIDEOS, OverwriteSettings, default_file, require_no_input
 
 
 @dataclass(frozen=True)
@@ -39,3 +39,20 @@ def test_another_file_is_replaced_only_where_that_is_asked_for(tmp_path):
         OverwriteSettings().require_writable([tmp_path / "new.csv", sheet])
     OverwriteSettings(overwrite=True).require_writable([sheet], "teal", "x" * 5000, None)
     OverwriteSettings().require_writable([tmp_path / "new.csv"])
+
+
+def test_a_file_has_the_suffix_of_its_kind_and_a_folder_that_can_be_written_to(tmp_path):
+    SHEET.require(tmp_path / "new" / "a.PNG")
+    VIDEOS.require(tmp_path / "videos")
+    for kind, name in ((SHEET, "a.jpg"), (SHEET, "a"), (VIDEOS, "a.avi")):
+        with pytest.raises(ConfigError, match=f"is written as {kind.suffix}, got '{name}'"):
+            kind.require(tmp_path / name)
+    (tmp_path / "file").touch()
+    for kind, name in ((SHEET, "file/a.png"), (VIDEOS, "file"), (VIDEOS, "file/videos")):
+        with pytest.raises(ConfigError, match="file is no folder"):
+            kind.require(tmp_path / name)
+
+
+def test_what_has_no_name_is_called_after_its_source_in_the_current_folder():
+    assert default_file("photos/ann.jpg", "preview.png") == Path("ann.preview.png")
+    assert default_file(Path("runs/video"), "bow.mp4") == Path("video.bow.mp4")
