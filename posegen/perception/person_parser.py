@@ -55,7 +55,9 @@ class PictureParser:
         """Label one picture, see `parse_person`."""
         scores = self.logits(image, keypoints, mask)
         labels = label_classes(scores)
-        return labels if mask is None else fill_person(drop_strays(labels, mask), scores, mask)
+        if mask is not None:
+            labels = fill_person(drop_strays(labels, mask), scores, mask)
+        return settle_one_piece(labels, scores)
 
     @torch.inference_mode()
     def logits(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
@@ -151,6 +153,30 @@ def fill_person(labels: np.ndarray, scores: np.ndarray, mask: np.ndarray) -> np.
     where = (inside | cv2.morphologyEx(missing, cv2.MORPH_OPEN, brush)) > 0
     filled[where] = scores[where][:, 1:].argmax(axis=-1) + 1
     return filled
+
+
+def settle_one_piece(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Leave a person either a one-piece or a lower garment, whichever has more pixels, instead of patches of both.
+
+    Of 595 labelled photos, 19 show both, such as a dress and leggings.
+
+    Args:
+        labels: (H, W) uint8 of `PersonClass`.
+        scores: (H, W, 8) of the classes.
+
+    Returns:
+        (H, W) uint8. What was the other one is now the one that is left, or upper garment where that scores higher.
+    """
+    lower, one_piece = (np.count_nonzero(labels == kind) for kind in (PersonClass.LOWER, PersonClass.ONE_PIECE))
+    if not lower or not one_piece:
+        return labels
+    left, other = PersonClass.LOWER, PersonClass.ONE_PIECE
+    if one_piece > lower:
+        left, other = other, left
+    where = labels == other
+    settled = labels.copy()
+    settled[where] = np.where(scores[where, PersonClass.UPPER] > scores[where, left], PersonClass.UPPER, left)
+    return settled
 
 
 def _check(image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None) -> None:
