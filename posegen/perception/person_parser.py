@@ -31,6 +31,7 @@ _HALF = 127
 _SURE = 200  # of 255: of a mask that shows the person
 _RIM = 0.006  # of the height: what is thinner at the border of a mask may be background
 _LEAST_SHARE = 0.02  # of the largest connected part of the person, below which a part is taken for a mistake
+_LEAST_JACKET = 0.2  # of the one-piece below it: of 186 labelled photos with one, 4 show less
 
 _CERTAIN = 20.0  # difference of scores outside the crop
 
@@ -57,7 +58,7 @@ class PictureParser:
         labels = label_classes(scores)
         if mask is not None:
             labels = fill_person(drop_strays(labels, mask), scores, mask)
-        return settle_one_piece(labels, scores)
+        return settle_garments(labels, scores)
 
     @torch.inference_mode()
     def logits(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
@@ -155,20 +156,22 @@ def fill_person(labels: np.ndarray, scores: np.ndarray, mask: np.ndarray) -> np.
     return filled
 
 
-def settle_one_piece(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Leave a person either a one-piece or a lower garment, whichever has more pixels, instead of patches of both.
+def settle_garments(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Leave a person garments that are worn together, instead of patches of others.
 
-    Of 595 labelled photos, 19 show both, such as a dress and leggings.
+    People wear a one-piece or a lower garment, hardly ever both: the one with more pixels is left. What is worn over a
+    one-piece, as a jacket, is no small part of it: a small upper garment beside it belongs to it.
 
     Args:
         labels: (H, W) uint8 of `PersonClass`.
         scores: (H, W, 8) of the classes.
 
     Returns:
-        (H, W) uint8. What was the other one is now the one that is left, or upper garment where that scores higher.
+        (H, W) uint8. Pixels of the garment that is not left have the other one, or upper garment where that scores
+        higher.
     """
     lower, one_piece = (np.count_nonzero(labels == kind) for kind in (PersonClass.LOWER, PersonClass.ONE_PIECE))
-    if not lower or not one_piece:
+    if not one_piece:
         return labels
     left, other = PersonClass.LOWER, PersonClass.ONE_PIECE
     if one_piece > lower:
@@ -176,6 +179,9 @@ def settle_one_piece(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     where = labels == other
     settled = labels.copy()
     settled[where] = np.where(scores[where, PersonClass.UPPER] > scores[where, left], PersonClass.UPPER, left)
+    upper = settled == PersonClass.UPPER
+    if np.count_nonzero(upper) < _LEAST_JACKET * np.count_nonzero(settled == PersonClass.ONE_PIECE):
+        settled[upper] = PersonClass.ONE_PIECE
     return settled
 
 

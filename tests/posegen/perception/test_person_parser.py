@@ -11,7 +11,7 @@ from posegen.errors import ConfigError
 from posegen.features.parser_inputs import crop_affine, person_region
 from posegen.perception.garment_guess import guess_garments, person_probability
 from posegen.perception.garments import garment_masks, garments_of_classes, label_garments
-from posegen.perception.person_parser import PictureParser, drop_strays, fill_person, label_classes, settle_one_piece
+from posegen.perception.person_parser import PictureParser, drop_strays, fill_person, label_classes, settle_garments
 from posegen.perception.selfie import Selfie
 from posegen.person_classes import PersonClass
 from tests.support.labelled_photos import studio_photos
@@ -175,10 +175,18 @@ def test_a_person_has_a_dress_or_trousers_and_no_patches_of_both(left, other):
     labels[28:] = PersonClass.SHOES
     scores = np.zeros((30, 20, len(PersonClass)), np.float32)
     scores[:12, :, PersonClass.UPPER], scores[..., left], scores[..., other] = 2, 1, 3
-    settled = settle_one_piece(labels, scores)
+    settled = settle_garments(labels, scores)
     assert (settled[:10] == PersonClass.UPPER).all() and (settled[8:12, :5] == PersonClass.UPPER).all()
     assert (settled[12:28] == left).all() and (settled[28:] == PersonClass.SHOES).all()
-    assert (settle_one_piece(settled, scores) == settled).all()
+    assert (settle_garments(settled, scores) == settled).all()
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(3, PersonClass.ONE_PIECE), (9, PersonClass.UPPER)])
+def test_a_jacket_over_a_dress_is_no_small_patch_of_it(rows, expected):
+    labels = np.full((30, 20), PersonClass.ONE_PIECE, np.uint8)
+    labels[:rows] = PersonClass.UPPER
+    settled = settle_garments(labels, np.zeros((30, 20, len(PersonClass)), np.float32))
+    assert (settled[:rows] == expected).all() and (settled[rows:] == PersonClass.ONE_PIECE).all()
 
 
 def test_pictures_are_parsed_without_patches_of_a_dress(cached, photo):
