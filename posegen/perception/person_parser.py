@@ -31,6 +31,7 @@ _HALF = 127
 _SURE = 200  # of 255: of a mask that shows the person
 _RIM = 0.006  # of the height: what is thinner at the border of a mask may be background
 _LEAST_SHARE = 0.02  # of the largest connected part of the person, below which a part is taken for a mistake
+_LEAST_JACKET = 0.2  # of the one-piece below it: of 186 labelled photos with one, 4 show less
 
 _CERTAIN = 20.0  # difference of scores outside the crop
 
@@ -55,7 +56,9 @@ class PictureParser:
         """Label one picture, see `parse_person`."""
         scores = self.logits(image, keypoints, mask)
         labels = label_classes(scores)
-        return labels if mask is None else fill_person(drop_strays(labels, mask), scores, mask)
+        if mask is not None:
+            labels = fill_person(drop_strays(labels, mask), scores, mask)
+        return settle_garments(labels, scores)
 
     @torch.inference_mode()
     def logits(self, image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
@@ -151,6 +154,35 @@ def fill_person(labels: np.ndarray, scores: np.ndarray, mask: np.ndarray) -> np.
     where = (inside | cv2.morphologyEx(missing, cv2.MORPH_OPEN, brush)) > 0
     filled[where] = scores[where][:, 1:].argmax(axis=-1) + 1
     return filled
+
+
+def settle_garments(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Leave a person garments that are worn together, instead of patches of others.
+
+    People wear a one-piece or a lower garment, hardly ever both: the one with more pixels is left. What is worn over a
+    one-piece, as a jacket, is no small part of it: a small upper garment beside it belongs to it.
+
+    Args:
+        labels: (H, W) uint8 of `PersonClass`.
+        scores: (H, W, 8) of the classes.
+
+    Returns:
+        (H, W) uint8. Pixels of the garment that is not left have the other one, or upper garment where that scores
+        higher.
+    """
+    lower, one_piece = (np.count_nonzero(labels == kind) for kind in (PersonClass.LOWER, PersonClass.ONE_PIECE))
+    if not one_piece:
+        return labels
+    left, other = PersonClass.LOWER, PersonClass.ONE_PIECE
+    if one_piece > lower:
+        left, other = other, left
+    where = labels == other
+    settled = labels.copy()
+    settled[where] = np.where(scores[where, PersonClass.UPPER] > scores[where, left], PersonClass.UPPER, left)
+    upper = settled == PersonClass.UPPER
+    if np.count_nonzero(upper) < _LEAST_JACKET * np.count_nonzero(settled == PersonClass.ONE_PIECE):
+        settled[upper] = PersonClass.ONE_PIECE
+    return settled
 
 
 def _check(image: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None) -> None:

@@ -11,7 +11,7 @@ from posegen.errors import ConfigError
 from posegen.features.parser_inputs import crop_affine, person_region
 from posegen.perception.garment_guess import guess_garments, person_probability
 from posegen.perception.garments import garment_masks, garments_of_classes, label_garments
-from posegen.perception.person_parser import PictureParser, drop_strays, fill_person, label_classes
+from posegen.perception.person_parser import PictureParser, drop_strays, fill_person, label_classes, settle_garments
 from posegen.perception.selfie import Selfie
 from posegen.person_classes import PersonClass
 from tests.support.labelled_photos import studio_photos
@@ -163,3 +163,42 @@ def test_what_the_mask_is_sure_of_gets_a_class_and_thin_rims_do_not():
     assert not filled[20:80, 10].any() and not filled[mask == 0].any()
     mask[:] = 150  # not sure
     assert (fill_person(labels, scores, mask) == labels).all()
+
+
+@pytest.mark.parametrize(
+    ("left", "other"), [(PersonClass.LOWER, PersonClass.ONE_PIECE), (PersonClass.ONE_PIECE, PersonClass.LOWER)]
+)
+def test_a_person_has_a_dress_or_trousers_and_no_patches_of_both(left, other):
+    labels = np.full((30, 20), left, np.uint8)
+    labels[:10] = PersonClass.UPPER
+    labels[8:12, :5], labels[20:25, 5:10] = other, other  # on the shirt, and below it
+    labels[28:] = PersonClass.SHOES
+    scores = np.zeros((30, 20, len(PersonClass)), np.float32)
+    scores[:12, :, PersonClass.UPPER], scores[..., left], scores[..., other] = 2, 1, 3
+    settled = settle_garments(labels, scores)
+    assert (settled[:10] == PersonClass.UPPER).all() and (settled[8:12, :5] == PersonClass.UPPER).all()
+    assert (settled[12:28] == left).all() and (settled[28:] == PersonClass.SHOES).all()
+    assert (settle_garments(settled, scores) == settled).all()
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(3, PersonClass.ONE_PIECE), (9, PersonClass.UPPER)])
+def test_a_jacket_over_a_dress_is_no_small_patch_of_it(rows, expected):
+    labels = np.full((30, 20), PersonClass.ONE_PIECE, np.uint8)
+    labels[:rows] = PersonClass.UPPER
+    settled = settle_garments(labels, np.zeros((30, 20, len(PersonClass)), np.float32))
+    assert (settled[:rows] == expected).all() and (settled[rows:] == PersonClass.ONE_PIECE).all()
+
+
+def test_pictures_are_parsed_without_patches_of_a_dress(cached, photo):
+    """The rule holds for what is filled in by the mask, too."""
+
+    class Patches(Guess):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            scores = super().forward(inputs)
+            scores[:, PersonClass.ONE_PIECE] = -20
+            scores[:, PersonClass.ONE_PIECE, ::16] = scores[:, PersonClass.LOWER, ::16] + 1
+            return scores
+
+    for mask in (photo.mask, None):
+        labels = PictureParser(Patches())(photo.image, photo.keypoints, mask)
+        assert (labels == PersonClass.LOWER).any() and not (labels == PersonClass.ONE_PIECE).any()
