@@ -70,7 +70,7 @@ person-parser: $(STAMP)
 
 # Trains the motion model again as it is shipped, of procedural motions. Ten minutes on one core.
 motion-model: $(STAMP)
-	$(BIN)/posegen motion synth motion/takes --subjects 30 --takes 3
+	$(BIN)/posegen motion synth motion/takes --subjects 30 --takes 6 --seconds 3 4
 	$(BIN)/posegen motion convert motion/takes motion/corpus --rate 12.5
 	$(BIN)/posegen train motion_diffusion motion/corpus --preset compact --workers 0 --runs motion/runs --name motion
 	$(BIN)/posegen weights pack motion/runs/motion motion/motion.safetensors

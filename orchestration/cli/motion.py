@@ -23,7 +23,7 @@ from orchestration.generation.motions import GenerateMotionSettings
 from posegen.errors import UsageError, counted
 from posegen.io.output_files import OverwriteSettings
 from posegen.io.storage import StorageFolder
-from posegen.synthetic.motions import NUM_SUBJECTS
+from posegen.synthetic.motions import NUM_SUBJECTS, SECONDS
 
 if TYPE_CHECKING:
     from orchestration.data.motion_inspection import Inspection
@@ -159,7 +159,13 @@ def _build_dataset(
 
 
 @_files.command("synth")
-def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJECTS, takes: int = 1) -> None:
+def _synth(
+    out: Positional[str],
+    splits: SplitSettings,
+    subjects: int = NUM_SUBJECTS,
+    takes: int = 1,
+    seconds: tuple[float, float] = SECONDS,
+) -> None:
     """Make a dataset of procedural motions: 30 actions.
 
     Each action is a set of curves of joint angles, with other amplitudes and speeds for each person and take.
@@ -168,6 +174,7 @@ def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJ
         out: Folder of the dataset.
         subjects: How many people.
         takes: Takes of each action by each person.
+        seconds: Shortest and longest take.
 
     Examples:
         posegen motion synth motions
@@ -176,7 +183,7 @@ def _synth(out: Positional[str], splits: SplitSettings, subjects: int = NUM_SUBJ
     from orchestration.data.motion_conversion import synthesize
 
     with CountProgress(console, "performing") as progress:
-        info = synthesize(out, splits, subjects=subjects, takes=takes, on_progress=progress.update)
+        info = synthesize(out, splits, subjects=subjects, takes=takes, seconds=seconds, on_progress=progress.update)
     console.print(
         f"{counted(len(info.motions), 'motion')} of {counted(subjects, 'person')} and "
         f"{counted(len(info.actions), 'action')} in {out}",

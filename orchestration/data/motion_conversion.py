@@ -35,7 +35,7 @@ from posegen.motion.filters import FILTERS, one_euro
 from posegen.motion.motion import Motion, write_motion
 from posegen.parallel import map_in_processes, num_processes, one_thread
 from posegen.synthetic.actions import ACTIONS
-from posegen.synthetic.motions import NUM_SUBJECTS, generate_corpus
+from posegen.synthetic.motions import NUM_SUBJECTS, SECONDS, generate_corpus
 
 CONVERSION_VERSION = 1
 """Part of every motion's key: counts the changes to the code that make another motion of the same file."""
@@ -413,19 +413,21 @@ def synthesize(
     *,
     subjects: int = NUM_SUBJECTS,
     takes: int = 1,
+    seconds: tuple[float, float] = SECONDS,
     on_progress: ProgressCallback = ignore_progress,
 ) -> MotionDatasetInfo:
     """Write the procedural corpus as a dataset. The same arguments give the same bytes.
 
     Raises:
         MotionError: There is nobody, or they do nothing.
+        ConfigError: Seconds are no range of positive numbers.
     """
     if subjects < 1 or takes < 1:
         raise MotionError(f"subjects is {subjects} and takes {takes}, expected at least 1 of each")
     total = subjects * takes * len(ACTIONS)
 
     def motions() -> Iterator[NamedMotion]:
-        for done, motion in enumerate(generate_corpus(subjects, takes, splits.seed), start=1):
+        for done, motion in enumerate(generate_corpus(subjects, takes, splits.seed, seconds), start=1):
             yield NamedMotion(
                 motion,
                 f"subject{motion.meta['subject']:02}",
@@ -437,7 +439,7 @@ def synthesize(
     return write_motions(
         StorageFolder(out),
         motions(),
-        settings={"subjects": subjects, "takes": takes} | asdict(splits),
+        settings={"subjects": subjects, "takes": takes, "seconds": list(seconds)} | asdict(splits),
         rule=splits.rule,
         actions=ACTIONS,
     )

@@ -6,6 +6,8 @@ reach any place that is near enough, and the knee stays in the plane in which it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,19 +24,30 @@ _HIPS, _KNEES, _ANKLES, _BALLS = (
 _REACH = 0.99999  # of a straight leg: its knee is not to be seen to bend
 _LOW = 0.04  # metres above the floor at which a foot may stand
 _BELOW = 0.05  # share of frames in which the lower foot may be below the floor
-_SLOW = 0.02  # metres a frame: how fast a low foot moves that stands for the most part
+_SLOW = 0.4  # metres a second: how fast a low foot moves that stands for the most part
 _HELD = 1e3  # how much more the place of a foot counts in a frame that is given
 
 
-def plant_feet(world: Tensor, rest: Tensor, mask: Tensor, strength: float = 0.0, held: Tensor | None = None) -> Tensor:
+@dataclass(frozen=True)
+class Planting:
+    """How feet that stand are kept from sliding."""
+
+    strength: float = 0.0
+    """How much the way between two frames in which a foot stands weighs; 0 leaves feet as they are."""
+    fps: float = 20.0
+    """Frames per second of the motion."""
+    held: Tensor | None = None
+    """(T,) bool, frames in which feet stay where they are."""
+
+
+def plant_feet(world: Tensor, rest: Tensor, mask: Tensor, planting: Planting) -> Tensor:
     """Return pose features of any numbers, as `world_to_pose_features`, with ankles where the numbers have them.
 
     Args:
         world: (N, T, 24, 9), see `posegen.motion.world_features`.
         rest: (24, 3) metres, the body.
         mask: (N, T) bool, frames that a motion has.
-        strength: How much feet that stand are kept from sliding, see `steady_ankles`; 0 leaves them.
-        held: (T,) bool, frames in which feet stay where they are.
+        planting: How feet that stand are kept from sliding, see `steady_ankles`.
 
     Returns:
         (N, T, 25, 6).
@@ -43,9 +56,9 @@ def plant_feet(world: Tensor, rest: Tensor, mask: Tensor, strength: float = 0.0,
     posed = pose_features(features, rest.expand(len(world), -1, -1))
     root = posed.joints[..., 0, :]
     turned = reach_ankles(posed, world[..., _ANKLES, :3] - world[:, :1, :1, :3])
-    if strength:
+    if planting.strength:
         posed = forward_kinematics(local_rotations(turned), rest, root)
-        turned = reach_ankles(posed, steady_ankles(posed.joints, mask, strength, held))
+        turned = reach_ankles(posed, steady_ankles(posed.joints, mask, planting))
     return torch.cat([rotations.matrix_to_rot6d_rows(local_rotations(turned)), features[..., -1:, :]], dim=-2)
 
 
@@ -72,17 +85,16 @@ def reach_ankles(posed: Posed, ankles: Tensor) -> Tensor:
     return turned
 
 
-def steady_ankles(joints: Tensor, mask: Tensor, strength: float, held: Tensor | None = None) -> Tensor:
+def steady_ankles(joints: Tensor, mask: Tensor, planting: Planting) -> Tensor:
     """Find where ankles (N, T, 2, 3) are to be for standing feet to slide less.
 
-    The balls of the feet are moved along the floor so as to minimize how far, squared, and `strength` times the squared
-    way between two frames in which they stand.
+    The balls of the feet are moved along the floor so as to minimize how far, squared, and the strength times the
+    squared way between two frames in which they stand.
 
     Args:
         joints: (N, T, 24, 3) metres, y up.
         mask: (N, T) bool, frames that a motion has.
-        strength: Of standing feet.
-        held: (T,) bool, frames in which feet stay where they are.
+        planting: Strength, rate and frames that are held.
     """
     feet = joints[..., _BALLS, :]  # (N, T, 2, 3)
     count = feet.shape[1]
@@ -90,11 +102,13 @@ def steady_ankles(joints: Tensor, mask: Tensor, strength: float, held: Tensor | 
     floor = torch.nanquantile(lower, _BELOW, dim=1)[:, None, None]  # (N, 1, 1)
     low = ((feet[..., 1] < floor + _LOW) & mask[..., None]).transpose(1, 2)  # (N, 2, T)
     ground = feet[..., (0, 2)].transpose(1, 2)  # (N, 2, T, 2)
-    speed = ground.diff(dim=2).norm(dim=-1)  # (N, 2, T - 1)
+    speed = ground.diff(dim=2).norm(dim=-1) * planting.fps  # (N, 2, T - 1)
     stands = (low[..., 1:] & low[..., :-1]) * torch.exp(-(speed / _SLOW).square())
     step = torch.eye(count, device=feet.device).diff(dim=0)  # (T - 1, T)
-    own = torch.ones(count, device=feet.device) if held is None else 1 + _HELD * held.float()  # (T,)
-    gram = torch.diag(own) + step.T @ (strength * stands[..., None] * step)  # (N, 2, T, T)
+    own = torch.ones(count, device=feet.device)  # (T,)
+    if planting.held is not None:
+        own = own + _HELD * planting.held.float()
+    gram = torch.diag(own) + step.T @ (planting.strength * stands[..., None] * step)  # (N, 2, T, T)
     moved = torch.linalg.solve(gram, own[:, None] * ground) - ground  # (N, 2, T, 2)
     along = torch.stack([moved[..., 0], torch.zeros_like(moved[..., 0]), moved[..., 1]], dim=-1)  # (N, 2, T, 3)
     return joints[..., _ANKLES, :] + along.transpose(1, 2)

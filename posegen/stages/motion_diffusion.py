@@ -20,7 +20,7 @@ from posegen.losses import masked_mse
 from posegen.metrics.motion import amplitude
 from posegen.motion.floor import FEET
 from posegen.motion.motion import Motion
-from posegen.motion.planted_feet import plant_feet
+from posegen.motion.planted_feet import Planting, plant_feet
 from posegen.motion.pose_features import pose_features
 from posegen.motion.world_features import PLACES, WORLD_FEATURES, flat_world, unflat_world
 from posegen.networks.actor import frame_mask
@@ -306,7 +306,7 @@ class MotionDiffusion(MotionGenerator):
             held = F.pad(held, (0, count - len(held)))
         mask = torch.ones(1, count, dtype=torch.bool, device=self.device)
         world = unflat_world(windows)
-        features = plant_feet(world, self.get_buffer("rest"), mask, self.config.foot_strength, held)[0]
+        features = plant_feet(world, self.get_buffer("rest"), mask, self._planting(self.config.foot_strength, held))[0]
         return self.to_motion(features, actions[0] if len(set(actions)) == 1 else "")
 
     def shipped_weights(self) -> dict[str, Tensor]:
@@ -408,7 +408,10 @@ class MotionDiffusion(MotionGenerator):
         """Pose features (N, T, 25, 6) of windows, T the largest length, zeros behind each end."""
         world = unflat_world(windows[:, : int(lengths.max())])
         mask = frame_mask(lengths, world.shape[1])
-        return plant_feet(world, self.get_buffer("rest"), mask, foot_strength) * mask[..., None, None]
+        return plant_feet(world, self.get_buffer("rest"), mask, self._planting(foot_strength)) * mask[..., None, None]
+
+    def _planting(self, strength: float, held: Tensor | None = None) -> Planting:
+        return Planting(strength, self.config.fps or Planting.fps, held)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
@@ -464,17 +467,21 @@ _SMALL = MotionDiffusion.Config(
 MotionDiffusion.presets = {
     "posegen": MotionDiffusion.Config(),
     "small": _SMALL,
-    # Small enough to be shipped, and windows of six seconds at 12.5 frames a second: whole takes of procedural motions.
+    # Small enough to be shipped. Windows are whole takes of procedural motions, four seconds at 12.5 frames a second;
+    # guidance makes up for their being too small without it (docs/models/motion.md).
     "compact": MotionDiffusion.Config(
-        num_epochs=20,
+        num_epochs=40,
         epoch_size=25600,
         batch_size=128,
-        num_frames=75,
+        num_frames=50,
         shortest=38,
-        code_dim=160,
+        code_dim=256,
+        foot_strength=10.0,
         width=448,
         num_blocks=3,
         dropout=0.0,
+        blend=0.3,
+        guidance=1.2,
     ),
     "gpu": MotionDiffusion.Config(num_epochs=400, epoch_size=204800, batch_size=1024, width=2048, num_blocks=8),
     "tiny": replace(

@@ -7,6 +7,7 @@ stands stays where it is; the floor is y = 0.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ from posegen.synthetic.actions.body_angles import STANCE
 
 PROCEDURAL_FPS = 25.0
 SECONDS = (3.0, 6.0)
-"""The shortest and the longest take."""
+"""The shortest and the longest take, unless others are given."""
 NUM_SUBJECTS = 30
 
 _SOLES: np.ndarray = np.concatenate([FEET, joint_indices(["left_ankle", "right_ankle"], SMPL_24)])
@@ -66,17 +67,36 @@ def make_subject(number: int, seed: int = 0) -> Subject:
     return Subject(number, rest, float(tempo), float(np.clip(amplitude, 0.8, 1.25)))
 
 
-def perform(action: str, subject: Subject, take: int = 0, seed: int = 0, frames: int | None = None) -> Motion:
-    """Return a motion with rotations, at 25 frames per second, 3 to 6 seconds or so many frames long.
+def perform(
+    action: str,
+    subject: Subject,
+    take: int = 0,
+    seed: int = 0,
+    *,
+    frames: int | None = None,
+    seconds: tuple[float, float] = SECONDS,
+) -> Motion:
+    """Return a motion with rotations, at 25 frames per second.
 
     It starts above the origin and faces +z. The same arguments give the same motion, a longer one goes on where a
     shorter one ends.
 
+    Args:
+        action: One of `ACTIONS`.
+        subject: Who performs it.
+        take: Number of the performance: each has other phases, amplitudes and noise.
+        seed: Seed of the numbers drawn.
+        frames: Frames of the motion; by default those of the time that is drawn from `seconds`.
+        seconds: The shortest and the longest time in which most actions come back to rest.
+
     Raises:
-        ConfigError: There is no such action, or frames are less than 1.
+        ConfigError: There is no such action, frames are less than 1, or seconds are no range of positive numbers.
     """
     _check(action, frames)
-    drawn = _draw_take(subject, _random(seed, subject.number, action, take), frames)
+    if not 1 / PROCEDURAL_FPS <= seconds[0] <= seconds[1] < math.inf:
+        shortest, longest = seconds
+        raise ConfigError(f"got takes of {shortest:g} to {longest:g} seconds, expected the shortest first, above 0.04")
+    drawn = _draw_take(subject, _random(seed, subject.number, action, take), frames, seconds)
     meta = {"source": "posegen.synthetic.motions", "subject": subject.number, "take": take, "seed": seed}
     return replace(_pose(action, drawn, subject.rest), meta=meta)
 
@@ -95,7 +115,8 @@ def perform_in_step(action: str, rest: np.ndarray, frames: int) -> Motion:
         ConfigError: There is no such action, or frames are less than 1.
     """
     _check(action, frames)
-    take = ActionTake(np.arange(frames) * (ACTIONS[action].seconds / frames))
+    seconds = ACTIONS[action].seconds
+    take = ActionTake(np.arange(frames) * (seconds / frames), seconds)
     return replace(_pose(action, take, rest), meta={"source": "posegen.synthetic.motions"})
 
 
@@ -108,8 +129,10 @@ def _check(action: str, frames: int | None) -> None:
         raise ConfigError(f"a motion must have at least 1 frame, got {frames}")
 
 
-def _draw_take(subject: Subject, random: np.random.Generator, frames: int | None) -> ActionTake:
-    usual = int(random.uniform(*SECONDS) * PROCEDURAL_FPS)
+def _draw_take(
+    subject: Subject, random: np.random.Generator, frames: int | None, seconds: tuple[float, float]
+) -> ActionTake:
+    usual = int(random.uniform(*seconds) * PROCEDURAL_FPS)
     time = np.arange(frames or usual) / PROCEDURAL_FPS
     size = subject.amplitude * random.uniform(0.9, 1.1)
     side = str(random.choice(["left", "right"]))
@@ -167,13 +190,15 @@ def _step(still: np.ndarray, rest: np.ndarray, footing: Footing, jump: np.ndarra
     return root
 
 
-def generate_corpus(subjects: int = NUM_SUBJECTS, takes: int = 1, seed: int = 0) -> Iterator[Motion]:
-    """Yield every action of every subject, so often; whose it is says ``meta["subject"]``."""
+def generate_corpus(
+    subjects: int = NUM_SUBJECTS, takes: int = 1, seed: int = 0, seconds: tuple[float, float] = SECONDS
+) -> Iterator[Motion]:
+    """Yield every action of every subject, so often, see `perform`; whose it is says ``meta["subject"]``."""
     for number in range(subjects):
         subject = make_subject(number, seed)
         for action in ACTIONS:
             for take in range(takes):
-                yield perform(action, subject, take, seed)
+                yield perform(action, subject, take, seed, seconds=seconds)
 
 
 def _random(*key: object) -> np.random.Generator:

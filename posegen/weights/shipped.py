@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 """The folder of the files."""
 SHIPPED: dict[str, str] = {
-    "motion": "5574ef9c2d9939a8765227f090f99a0f86e42bccda779c6b1d04bf69b6492be4",
+    "motion": "7cea4bb52a90d1bc7b2290517365734b7f4757b32c4d55580c00ba01bc77aa8b",
     "person_parser": "818ab0211c7f9ad9ca6f679d15105c5512ee32d45a050439f6a54cb5253e4ecb",
 }
 """sha256 of each file by the name of what it is for."""

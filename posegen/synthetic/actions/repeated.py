@@ -1,4 +1,7 @@
-"""Actions that repeat, as joint angles: sums of sines and pulses in the action's phase."""
+"""Actions that repeat, as joint angles: sums of sines and pulses in the action's phase.
+
+Gaits, turning and idling are always going on, and begin anywhere. The others begin and end at rest.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import torch
 
 from posegen.motion import rotations
 from posegen.skeletons import SMPL_24, swap_left_right
+from posegen.synthetic.actions.curves import hold, wave
 from posegen.synthetic.actions.take import ActionTake, Perform, Performance
 
 X, Y, Z = range(3)
@@ -79,7 +83,7 @@ def _run(angles: Angles) -> None:
 
 def _jump(angles: Angles) -> None:
     take = angles.take
-    phase = take.phase(0.7)
+    phase = np.pi + take.whole_phase(0.7)  # knees bend first
     up = np.maximum(np.sin(phase), 0) ** 2
     angles.crouch(0.7 * take.size * np.maximum(-np.sin(phase), 0) ** 2)
     angles.both("shoulder", X, -1.6 * take.size * up)
@@ -88,15 +92,18 @@ def _jump(angles: Angles) -> None:
 
 def _wave(angles: Angles) -> None:
     take = angles.take
-    angles.turn(f"{take.side}_shoulder", Z, 1.7)
-    angles.turn(f"{take.side}_elbow", Z, 0.9 + 0.5 * take.size * np.sin(take.phase(1.6)))
+    up = hold(take.progress)
+    swing = wave(take.progress, max(round(1.1 * take.tempo * take.period), 1))
+    angles.turn(f"{take.side}_shoulder", Z, 2.2 * up + 0.15 * take.size * swing)
+    angles.turn(f"{take.side}_elbow", Z, 0.5 * up + 0.6 * take.size * swing)
 
 
 def _kick(angles: Angles) -> None:
     take = angles.take
-    up = take.pulse(0.6, 2.0)
+    phase = take.whole_phase(0.6)
+    up = ((1 - np.cos(phase)) / 2) ** 2
     angles.turn(f"{take.side}_hip", X, -1.3 * take.size * up)
-    angles.turn(f"{take.side}_knee", X, 0.9 * take.pulse(1.2) * up)
+    angles.turn(f"{take.side}_knee", X, 0.45 * (1 - np.cos(2 * phase)) * up)
     angles.lean(-0.2 * up)
     angles.turn(f"{swap_left_right(take.side + '_')}shoulder", X, -0.7 * up)
 
@@ -111,7 +118,7 @@ def _squat(angles: Angles) -> None:
 
 def _sit(angles: Angles) -> None:
     take = angles.take
-    down = 1 / (1 + np.exp(-8 * np.sin(take.phase(0.2))))  # sits for a while, stands for a while
+    down = 1 / (1 + np.exp(8 * np.cos(take.whole_phase(0.2))))  # stands for a while, sits for a while
     angles.both("hip", X, -1.5 * down)
     angles.both("knee", X, 1.5 * down)
     angles.lean(0.5 * take.size * 4 * down * (1 - down))
@@ -136,7 +143,7 @@ def _raise_arms(angles: Angles) -> None:
 def _punch(angles: Angles) -> None:
     take = angles.take
     angles.crouch(np.full(len(take.time), 0.25))
-    phase = take.phase(1.1)
+    phase = take.whole_phase(1.1)
     for side, sign in (("left", 1.0), ("right", -1.0)):
         out = np.maximum(sign * np.sin(phase), 0) ** 2
         angles.turn(f"{side}_shoulder", X, -0.6 - 0.9 * take.size * out)

@@ -26,7 +26,7 @@ class ActionTake:
     side: str = "right"
     """Side of the arm or leg that acts, if only one does."""
     start: float = 0.0
-    """Radians: the phase at which actions that repeat begin."""
+    """Radians: the phase at which actions begin that are always going on, such as walking."""
     noise: np.ndarray | float = 0.0
     """(T, 24, 3) radians that are added to the angles about each joint's x, y and z."""
 
@@ -34,12 +34,16 @@ class ActionTake:
         return len(self.time)
 
     def phase(self, hertz: float) -> np.ndarray:
-        """Return the phase (T,) in radians of what is done so often a second."""
+        """Return the phase (T,) in radians of what is always going on, so often a second."""
         return 2 * np.pi * hertz * self.tempo * self.time + self.start
 
+    def whole_phase(self, hertz: float) -> np.ndarray:
+        """Return the phase (T,) in radians of what is done about so often a second, whole times in a period."""
+        return 2 * np.pi * max(round(hertz * self.tempo * self.period), 1) * self.time / self.period
+
     def pulse(self, hertz: float, sharpness: float = 1.0) -> np.ndarray:
-        """Return a curve (T,) from 0 to 1 and back, so often a second; the sharper, the longer it stays at 0."""
-        return ((1 - np.cos(self.phase(hertz))) / 2) ** sharpness
+        """Return a curve (T,) from 0 to 1 and back, whole times in a period; the sharper, the longer it stays at 0."""
+        return ((1 - np.cos(self.whole_phase(hertz))) / 2) ** sharpness
 
     @property
     def progress(self) -> np.ndarray:

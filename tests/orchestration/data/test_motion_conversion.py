@@ -212,6 +212,7 @@ def test_nobody_says_what_is_done(run, here):
         ("inspect nowhere", "no motion at nowhere"),
         ("convert a out --format fbx", "--format"),
         ("synth out --subjects 0", "subjects is 0"),
+        ("synth out --seconds 4 3", "got takes of 4 to 3 seconds, expected the shortest first"),
         ("build-dataset out --tracks . --labels nowhere.csv", "nowhere.csv"),
     ],
 )

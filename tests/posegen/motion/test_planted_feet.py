@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from posegen.motion.anatomy import REST
-from posegen.motion.planted_feet import plant_feet
+from posegen.motion.planted_feet import Planting, plant_feet
 from posegen.motion.pose_features import motion_features, pose_features
 from posegen.motion.quality import skate
 from posegen.motion.world_features import world_features, world_to_pose_features
@@ -39,7 +39,7 @@ def slide(joints: torch.Tensor) -> float:
 @pytest.mark.parametrize("action", ["walk", "squat", "kick"])
 def test_a_motion_that_is_right_stays(action):
     world = world_of(action)
-    found = joints_of(plant_feet(world, REST_BODY, everywhere(world)))
+    found = joints_of(plant_feet(world, REST_BODY, everywhere(world), Planting()))
     torch.testing.assert_close(found, joints_of(world_to_pose_features(world)), atol=3e-3, rtol=0)
 
 
@@ -50,7 +50,7 @@ def test_ankles_come_where_they_are_though_knees_say_something_else():
     wrong[..., knees, 3:] += 0.01 * torch.randn(wrong[..., knees, 3:].shape, generator=torch.Generator().manual_seed(0))
     off = [
         (joints_of(features)[..., ANKLES, :] - world[..., ANKLES, :3]).norm(dim=-1).mean()
-        for features in (world_to_pose_features(wrong), plant_feet(wrong, REST_BODY, everywhere(wrong)))
+        for features in (world_to_pose_features(wrong), plant_feet(wrong, REST_BODY, everywhere(wrong), Planting()))
     ]
     assert off[0] > 0.02 and off[1] < 0.004
 
@@ -59,7 +59,9 @@ def test_feet_that_stand_slide_less_and_the_rest_stays():
     world = world_of("wave", frames=40)
     drift = 0.004 * torch.sin(torch.arange(40.0))[None, :, None]
     world[..., ANKLES, 0] += drift
-    loose, firm = (joints_of(plant_feet(world, REST_BODY, everywhere(world), strength)) for strength in (0.0, 10.0))
+    loose, firm = (
+        joints_of(plant_feet(world, REST_BODY, everywhere(world), Planting(strength))) for strength in (0.0, 10.0)
+    )
     assert slide(firm) < 0.5 * slide(loose)
     torch.testing.assert_close(firm[..., HANDS, :], loose[..., HANDS, :])
 
@@ -68,8 +70,8 @@ def test_feet_of_frames_that_are_given_stay():
     world = world_of("wave", frames=40)
     world[..., ANKLES, 0] += 0.004 * torch.sin(torch.arange(40.0))[None, :, None]
     held = torch.arange(40) < 10
-    loose = joints_of(plant_feet(world, REST_BODY, everywhere(world)))
-    firm = joints_of(plant_feet(world, REST_BODY, everywhere(world), 10.0, held))
+    loose = joints_of(plant_feet(world, REST_BODY, everywhere(world), Planting()))
+    firm = joints_of(plant_feet(world, REST_BODY, everywhere(world), Planting(10.0, held=held)))
     moved = (firm - loose)[0, :, ANKLES].norm(dim=-1).amax(dim=1)  # (T,)
     assert moved[:10].max() < 1e-4 < moved[10:].max()
 
@@ -79,5 +81,5 @@ def test_what_stands_behind_the_end_changes_nothing():
     mask = (torch.arange(40) < 25)[None]
     other = world.clone()
     other[:, 25:, :, 1] -= 3.0
-    first, second = (plant_feet(x, REST_BODY, mask, 1.0)[:, :24] for x in (world, other))
+    first, second = (plant_feet(x, REST_BODY, mask, Planting(1.0))[:, :24] for x in (world, other))
     torch.testing.assert_close(first, second, atol=1e-4, rtol=0)

@@ -79,6 +79,26 @@ def test_actions_are_what_they_are_called(corpus):
         assert np.ptp(motion.joints, axis=0).max() < 0.5
 
 
+@pytest.mark.parametrize("action", [action for action in ACTIONS if action not in ("walk", "run", "turn", "idle")])
+def test_actions_begin_and_end_at_rest(action):
+    subject = make_subject(3)
+    motion = perform(action, subject, seconds=(4.0, 4.0))
+    assert len(motion) == 100
+    around = motion.joints - motion.trans[:, None]
+    still = (around - around[0])[-1]
+    assert np.abs(still).max() < 0.2  # a frame before the end, and noise
+    if action not in ("punch", "boxing_guard"):  # whose rest is a guard
+        assert (motion.joints[0, WRISTS, 1] < motion.joints[0, HEAD, 1] - 0.4).all()
+
+
+def test_takes_last_as_long_as_asked_for():
+    lengths = [len(perform("bow", make_subject(3), take, seconds=(2.0, 3.0))) for take in range(12)]
+    assert 50 <= min(lengths) < 60 < max(lengths) <= 75
+    for seconds in ((3.0, 2.0), (0.0, 2.0), (1.0, np.inf), (np.nan, 2.0)):
+        with pytest.raises(ValueError, match="expected the shortest first"):
+            perform("bow", make_subject(3), seconds=seconds)
+
+
 def test_actions_can_be_told_apart_across_people(corpus):
     """The nearest motion of somebody else, by how joints lie and move, nearly always has the same label."""
     features = []

@@ -293,9 +293,9 @@ def shown(person: str, motion: Motion, clip: StudioClip) -> np.ndarray:
 
 def bvh_motion(folder: Path) -> Motion:
     """What somebody of the corpus does, far from the origin, by way of a file."""
-    performed = place(perform("wave", make_subject(5), frames=20), Placement(3.0, -2.0, 0.7))
-    write_bvh(StorageFolder(folder), "wave.bvh", performed)
-    return load_bvh(folder / "wave.bvh", ImportOptions())
+    performed = place(perform("punch", make_subject(5), frames=20), Placement(3.0, -2.0, 0.7))
+    write_bvh(StorageFolder(folder), "punch.bvh", performed)
+    return load_bvh(folder / "punch.bvh", ImportOptions())
 
 
 def joints_alone(folder: Path) -> Motion:
