@@ -62,7 +62,7 @@ class DemoSettings:
     """Frames of each video."""
     size: FrameSize = (96, 64)
     """Height and width in pixels."""
-    photo_frames: int = 32
+    photo_frames: int = 75
     """Frames of each action that the person of the photo does."""
     effort: float = 1.0
     """Share of the training that is done; less gives a rougher video sooner."""
