@@ -62,28 +62,40 @@ def _evenly_lit_ab(ab: np.ndarray, lightness: np.ndarray) -> np.ndarray:
     return ab * ((50 + _DARK_NOISE) / (lightness + _DARK_NOISE))[..., None]
 
 
-def find_other_pieces(around: Surroundings, region: np.ndarray, band: int) -> np.ndarray:
-    """Find large pieces of another colour: a shirt under a jacket, a panel, a picture on a shirt, a hand before it.
+@dataclass(frozen=True)
+class Pieces:
+    """Large pieces of a garment that look unlike the cloth around them, (H, W) bool."""
 
-    They are no pattern of the cloth, and keep their pixels. What may be the cloth itself, in shade or in the sun, is
-    none; nor are darker tones of its hue, as jeans have them where they are less washed out.
-    """
+    other: np.ndarray
+    """Of another colour: a shirt under a jacket, a panel, a picture on a shirt, a hand before it. They are no pattern
+    of the cloth, and keep their pixels."""
+    tones: np.ndarray
+    """The cloth itself in shade or in the sun, or in darker tones of its hue, as jeans are where less washed out."""
+
+
+def find_pieces(around: Surroundings, region: np.ndarray, band: int) -> Pieces:
+    """Find large pieces that look unlike the cloth around them, in a garment's region (H, W) bool."""
     size = max(band + 1, round(_PIECE_WIDTH * np.sqrt(region.sum()) / 2))
     unlike = (region & (cv2.blur(around.near, (3, 3)) < 0.3)).astype(np.uint8)
     closed = cv2.morphologyEx(unlike, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     count, pieces = cv2.connectedComponents(cv2.morphologyEx(closed, cv2.MORPH_OPEN, _disk(size)))
     cloth = np.concatenate([around.cloth_l[..., None], around.cloth_ab], axis=-1)
     own = np.concatenate([around.lightness[..., None], _evenly_lit_ab(around.ab, around.lightness)], axis=-1)
-    found = np.zeros_like(region)
+    found, tones = np.zeros_like(region), np.zeros_like(region)
     for number in range(1, count):
         piece = pieces == number
+        if piece.sum() <= _PIECE_AREA * region.sum():
+            continue
         difference = np.median((own - cloth)[piece], axis=0)
         lit = (16 + np.median(own[piece][:, 0])) / (16 + np.median(cloth[piece][:, 0]))
         is_shade = np.hypot(*difference[1:]) < _CLOTH_AB and _SHADE[0] < lit < _SHADE[1]
         is_shade |= lit < 1 and _have_one_hue(np.median(own[piece], axis=0)[1:], np.median(cloth[piece], axis=0)[1:])
-        if piece.sum() > _PIECE_AREA * region.sum() and around.near[piece].mean() < _PIECE_LIKENESS and not is_shade:
-            found |= (cv2.dilate(piece.astype(np.uint8), _disk(size + 1)) > 0) & (closed > 0)
-    return found | _like_pieces(own, cloth, found, unlike > 0)
+        grown = (cv2.dilate(piece.astype(np.uint8), _disk(size + 1)) > 0) & (closed > 0)
+        if is_shade:
+            tones |= grown
+        elif around.near[piece].mean() < _PIECE_LIKENESS:
+            found |= grown
+    return Pieces(found | _like_pieces(own, cloth, found, unlike > 0), tones & ~found)
 
 
 def _have_one_hue(ab: np.ndarray, other: np.ndarray) -> bool:
@@ -118,8 +130,14 @@ def _disk(radius: int) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
-def take_apart(around: Surroundings, core: np.ndarray) -> Cloth:
-    """Take a garment apart: `core` (H, W) bool is where its pixels are no mixtures. All pixels are returned."""
+def take_apart(around: Surroundings, core: np.ndarray, tones: np.ndarray) -> Cloth:
+    """Take a garment apart. All pixels are returned.
+
+    Args:
+        around: The cloth around each pixel.
+        core: (H, W) bool, where pixels are no mixtures.
+        tones: (H, W) bool, see `Pieces`. Their hue is not kept, since in the dark it is noise.
+    """
     near, lightness, ab, local_l = around.near, around.lightness, around.ab, around.cloth_l
     step = lightness - local_l
     shade = local_l + near * step
@@ -131,13 +149,16 @@ def take_apart(around: Surroundings, core: np.ndarray) -> Cloth:
     contrast = (1 - near) * step
     cloth_ab = around.cloth_ab * ((reference + _DARK_NOISE) / (50 + _DARK_NOISE))
     share, own_ab = _split_chroma(ab / np.exp(log_q)[..., None], near, cloth_ab)
+    tone = (1 - near) * tones
+    share += tone * (np.minimum((lightness + 16) / (local_l + 16), 1) - share)
+    own_ab *= 1 - tone[..., None]
     shadow, light = -np.quantile(log_smooth[core], 0.03), np.quantile(log_smooth[core], 0.97)
     facts = ClothFacts(
         reference,
         (float(shadow), float(light)),
         *_typical(contrast[core & (near < 0.5)]),
         (float(-np.minimum(contrast[core], 0).sum()), float(np.maximum(contrast[core], 0).sum())),
-        _is_pattern(contrast[core], np.linalg.norm(own_ab[core], axis=-1)),
+        _is_pattern(np.where(tones, 0, contrast)[core], np.linalg.norm(own_ab[core], axis=-1)),
     )
     return Cloth(
         log_q.ravel().astype(np.float32),

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from posegen.color.cloth import room_above
-from posegen.color.cloth_separation import find_cloth, find_other_pieces, take_apart
+from posegen.color.cloth_separation import find_cloth, find_pieces, take_apart
 from posegen.color.garment_outline import erode, make_matte
 from posegen.color.garment_regions import Garment, garment_region, require_separate
 from posegen.color.lab import Lab, into_gamut, shown_color
@@ -63,14 +63,15 @@ class GarmentPaint:
         band = int(np.clip(round(image.shape[0] / _PIXELS_OF_HEIGHT), *_BAND))
         window = _window(self.region, 2 * band + 2)
         around = find_cloth(image[window], erode(self.region[window], band))
-        painted = self.region[window] & ~find_other_pieces(around, self.region[window], band)
+        pieces = find_pieces(around, self.region[window], band)
+        painted = self.region[window] & ~pieces.other
         bare = np.isin(labels[window], (PersonClass.SKIN, PersonClass.HAIR))
         matte = make_matte(image[window], painted, bare, band)
         around = find_cloth(image[window], matte.core)
         self.cloth = np.zeros_like(self.region)
         """(H, W) bool, where the garment has its prevailing colour: what a requested colour replaces."""
         self.cloth[window] = matte.is_core & (around.near > 0.5)
-        cloth = take_apart(around, matte.core)
+        cloth = take_apart(around, matte.core, pieces.tones)
         rows, columns = np.nonzero(matte.alpha > 0)
         here = matte.source[rows, columns]
         self._rows, self._columns = rows + window[0].start, columns + window[1].start

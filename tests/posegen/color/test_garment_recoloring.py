@@ -164,6 +164,10 @@ def test_a_darker_tone_of_the_cloths_hue_is_the_cloth():
     below = paint.region & (np.arange(HEIGHT)[:, None] > 115)
     assert (painted[below] != image[below]).any(axis=-1).mean() > 0.99
     assert (rgb_to_lab(painted)[below][:, 1] > 10).mean() > 0.99
+    assert np.linalg.norm(rgb_to_lab(paint.apply(parse_color("white")))[below][:, 1:], axis=-1).mean() < 6
+    above = paint.region & (np.arange(HEIGHT)[:, None] < 105)
+    navy = rgb_to_lab(paint.apply(parse_color("navy")))[..., 0]
+    assert np.median(navy[below]) < np.median(navy[above])
 
 
 @pytest.mark.parametrize("own", [(12.0, 0.0, 0.0), (88.0, 0.0, 0.0), (45.0, 50.0, 30.0)])
