@@ -30,10 +30,10 @@ _HELD = 1e3  # how much more the place of a foot counts in a frame that is given
 
 @dataclass(frozen=True)
 class Planting:
-    """How feet that stand are kept from sliding."""
+    """Settings that keep standing feet from sliding."""
 
     strength: float = 0.0
-    """How much the way between two frames in which a foot stands weighs; 0 leaves feet as they are."""
+    """Weight of the way between two frames in which a foot stands; 0 leaves feet as they are."""
     fps: float = 20.0
     """Frames per second of the motion."""
     held: Tensor | None = None
@@ -47,7 +47,7 @@ def plant_feet(world: Tensor, rest: Tensor, mask: Tensor, planting: Planting) ->
         world: (N, T, 24, 9), see `posegen.motion.world_features`.
         rest: (24, 3) metres, the body.
         mask: (N, T) bool, frames that a motion has.
-        planting: How feet that stand are kept from sliding, see `steady_ankles`.
+        planting: Settings, see `steady_ankles`.
 
     Returns:
         (N, T, 25, 6).
