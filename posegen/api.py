@@ -59,7 +59,7 @@ class RenderOptions(TypedDict, total=False):
     yaw: float
     """Degrees by which the person is turned, positive to their left."""
     upper: str
-    """Colour of the upper garment, ``#rrggbb``, a CSS name, ``lab(L a b)``, or a photo."""
+    """Colour of the upper garment, ``#rrggbb``, a CSS name, ``lab(L a b)``, a photo, or ``keep``."""
     lower: str
     upper_to: str
     """Colour in the last frame."""
