@@ -38,8 +38,8 @@ VIDEO_COMMANDS = Section("Generate and evaluate videos")
 """The commands of this file."""
 _CLASS_LEGEND = (
     "its classes: blue is the upper garment (--upper), green the lower one (--lower), purple a one-piece (the garment "
-    "that is not seen beside it, or both), brown hair, beige skin, yellow shoes, and red what is carried, such as a bag "
-    "or glasses"
+    "that is not seen beside it, or both), brown hair, beige skin, yellow shoes, and red what is carried, such as a "
+    "bag"
 )
 
 
