@@ -109,7 +109,8 @@ def _count_frame_lines(lines: np.ndarray, limit: int) -> int:
     others = np.flatnonzero(unlike.mean(axis=1) > 0.9)
     if not len(others) or others[0] > limit:
         return 0
-    return int(others[0]) + 1  # the first other line is mixed with the frame
+    # The first other line is mixed with the frame, and where the picture was enlarged those beside it are too bright.
+    return int(others[0]) + 1 + limit // 2
 
 
 def median_background(images: Sequence[np.ndarray], masks: Sequence[np.ndarray], *, smooth: bool = False) -> np.ndarray:

@@ -112,5 +112,8 @@ def test_frame_of_a_picture_is_not_mirrored():
     picture = np.full((40, 30, 3), 200, np.uint8)
     picture[:1], picture[:, :2] = 0, 10
     assert (framed_picture(picture)[:, :, 0] == 200).all()
+    picture[2, 2:] = 225  # enlarged: brighter beside the line
+    assert (framed_picture(picture)[40:53, 12:40, 0] == 200).all()
+    picture[2, 2:] = 200
     picture[0, 15:] = 90  # no frame: of two colours
     assert (framed_picture(picture)[49, 25:35, 0] == 90).all()
