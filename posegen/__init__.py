@@ -28,7 +28,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from posegen.api import PhotoRenderer, RenderOptions, RunRenderer, Sheet, Video, colorways, load
+    from posegen.api import PhotoRenderer, RenderOptions, RunRenderer, Sheet, Video, actions, colorways, load
     from posegen.datasets.clips import ClipDataset
     from posegen.datasets.motions import MotionDataset
     from posegen.errors import PosegenError
@@ -47,6 +47,7 @@ __all__ = [
     "Sheet",
     "Video",
     "__version__",
+    "actions",
     "colorways",
     "load",
     "read_motion_file",

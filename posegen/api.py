@@ -10,9 +10,9 @@ import html
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
-from typing import TypeAlias, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
@@ -23,6 +23,13 @@ from posegen.inference.color_sheet import ColorSheet, ColorSheetSettings, draw_c
 from posegen.inference.option_use import PHOTO, RUN, is_used
 from posegen.inference.people import load_person, open_clips
 from posegen.inference.photo_video import plan_photo_videos
+from posegen.inference.python_arguments import (
+    action_text,
+    color_texts,
+    convert_options,
+    file_path,
+    photo_as_file,
+)
 from posegen.inference.renderers import load_renderer
 from posegen.inference.requested_codes import ColorSettings, choose_codes
 from posegen.inference.requested_motions import MotionSettings
@@ -30,13 +37,23 @@ from posegen.inference.run_video import PersonOfRun, PoseSettings, sequences_of_
 from posegen.inference.shown_person import CodedViewSettings, PhotoSettings
 from posegen.inference.video_synthesizer import VideoSynthesizer
 from posegen.io.images import encode_png, write_picture
+from posegen.io.media import VIDEO_SUFFIXES
 from posegen.io.output_files import SHEET, VIDEO, OverwriteSettings
+from posegen.io.picture_reader import PICTURE_SUFFIXES
 from posegen.io.video_writer import write_video
 from posegen.metrics.garment_color import ColorReport
 from posegen.networks.device import Precision
+from posegen.synthetic.motions import ACTIONS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FilePath: TypeAlias = str | PathLike[str]
 """A file: a text or anything path-like."""
+PhotoSource: TypeAlias = "FilePath | np.ndarray | Image"
+"""A photo: a file, a uint8 array (H, W, 3) RGB, or a picture of Pillow."""
+GivenColor: TypeAlias = "FilePath | tuple[int, int, int]"
+"""``#rrggbb``, a CSS name, ``lab(L a b)``, ``(r, g, b)`` of 0 to 255, or a photo's file."""
 SettingsType = TypeVar("SettingsType")
 _INLINE_FRAMES = 300  # of a video in a notebook
 
@@ -45,7 +62,7 @@ class RenderOptions(TypedDict, total=False):
     """Content of a video; the options of ``posegen animate``, by the same names."""
 
     action: str
-    """One action, such as ``"wave"``."""
+    """One action, such as ``"wave"``, of `actions`."""
     actions: Sequence[str]
     """Several in a row."""
     motion: FilePath
@@ -58,12 +75,12 @@ class RenderOptions(TypedDict, total=False):
     fps: float
     yaw: float
     """Degrees by which the person is turned, positive to their left."""
-    upper: str
-    """Colour of the upper garment, ``#rrggbb``, a CSS name, ``lab(L a b)``, a photo, or ``keep``."""
-    lower: str
-    upper_to: str
+    upper: GivenColor
+    """Colour of the upper garment, or ``keep`` for its own."""
+    lower: GivenColor
+    upper_to: GivenColor
     """Colour in the last frame."""
-    lower_to: str
+    lower_to: GivenColor
     exact_color: bool
     """With a run, correct the codes until the rendered garments have the colours given."""
     size: str | tuple[int, int]
@@ -128,7 +145,7 @@ class Video:
         Raises:
             PosegenError: The file is there, is read, or cannot be written.
         """
-        file = Path(path)
+        file = file_path("path", path)
         VIDEO.require(file)
         OverwriteSettings(overwrite=overwrite).require_writable([file], *self._inputs)
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -152,11 +169,11 @@ class Video:
 class PhotoRenderer:
     """Renders the person of any photo, by its own pixels: no training, exact colours. What ``load()`` gives."""
 
-    def render(self, photo: FilePath, **options: Unpack[RenderOptions]) -> Video:
+    def render(self, photo: PhotoSource, **options: Unpack[RenderOptions]) -> Video:
         """Render the person of a photo, or of a video of them.
 
         Args:
-            photo: The file.
+            photo: The file, or the photo itself as a uint8 array (H, W, 3) or a picture of Pillow.
             options: See `RenderOptions`: one of ``action``, ``actions``, ``motion`` and ``poses``, and colours.
 
         Raises:
@@ -170,11 +187,13 @@ class PhotoRenderer:
         moves, colors, view = asked.read(MotionSettings), asked.read(ColorSettings), asked.read(PhotoSettings)
         asked.require_all_known()
         _require_motion(moves, view.poses)
-        planned = plan_photo_videos(Path(photo), moves, colors, view)
+        _require_one(colors)
+        with photo_as_file(photo) as file:
+            planned = plan_photo_videos(Path(file), moves, colors, view)
         [video] = planned.videos
         movement = video.movement
         notes = [*(f"{garment}: {note}" for garment, note in planned.color_notes.items()), *planned.findings]
-        inputs = Path(photo), moves, colors, view
+        inputs = _files(photo), moves, colors, view
         return Video(video.frames, len(video.poses), movement.fps, movement.times, notes, inputs)
 
 
@@ -188,9 +207,9 @@ class RunRenderer:
     """
 
     def __init__(self, run: FilePath, dataset: FilePath = "", precision: Precision = "fp32"):
-        self.run = fspath(run)
+        self.run = str(run)
         self._synthesizer = load_renderer(self.run, VideoSynthesizer, precision=precision)
-        self._dataset = fspath(dataset) or dataset_of(self.run)
+        self._dataset = str(dataset) or dataset_of(self.run)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -202,30 +221,33 @@ class RunRenderer:
         """The clips that can be named."""
         return ClipDataset(self._dataset)
 
-    def render(self, photo: FilePath, **options: Unpack[RenderOptions]) -> Video:
+    def render(self, photo: PhotoSource, **options: Unpack[RenderOptions]) -> Video:
         """Render a person.
 
         Args:
-            photo: A photo, a video, or a clip of the dataset, ``PERSON/ACTION`` or its id.
+            photo: A photo as `PhotoRenderer.render` takes it, a video, or the name of a clip of the dataset,
+                ``PERSON/ACTION`` or its id.
             options: See `RenderOptions`; ``poses`` may be a clip of the dataset, too.
 
         Raises:
             PosegenError: The person cannot be found, or an option cannot be read or does not fit.
         """
         asked = _Asked(options, RUN)
-        poses = fspath(options.get("poses", ""))
-        asked.drop("poses")
+        poses = asked.take_name("poses")
         moves, colors = asked.read(MotionSettings), asked.read(ColorSettings)
         asked.require_all_known()
         _require_motion(moves, poses)
         if poses:
             moves.require_no_motion()
+        _require_one(colors)
         data = open_clips(self._dataset, self.size)
-        subject = PersonOfRun(data, fspath(photo), load_person(data, fspath(photo), colors.garments))
-        if poses:
-            sequences = sequences_of_poses(subject, PoseSettings(poses=(poses,), frames=moves.frames, fps=moves.fps))
-        else:
-            sequences = sequences_of_motions(subject, moves, colors.seed)
+        with photo_as_file(photo) as content:
+            subject = PersonOfRun(data, content, load_person(data, content, colors.garments))
+            if poses:
+                asked_poses = PoseSettings(poses=(poses,), frames=moves.frames, fps=moves.fps)
+                sequences = sequences_of_poses(subject, asked_poses)
+            else:
+                sequences = sequences_of_motions(subject, moves, colors.seed)
         [sequence] = sequences
         codes = choose_codes(self._synthesizer, subject.person, data.info, colors)
         z = codes.of_frames(0, len(sequence.keypoints))
@@ -234,7 +256,7 @@ class RunRenderer:
         def draw() -> Iterator[np.ndarray]:
             return self._synthesizer.frames(subject.person, sequence.keypoints, z)
 
-        inputs = fspath(photo), poses, moves, colors
+        inputs = _files(photo), poses, moves, colors
         return Video(draw, len(sequence.keypoints), sequence.fps, sequence.times, notes, inputs)
 
 
@@ -255,7 +277,20 @@ def load(
     """
     if run is None:
         return PhotoRenderer()
+    folder = file_path("run", run)
+    if folder.suffix.lower() in PICTURE_SUFFIXES | VIDEO_SUFFIXES and not folder.is_dir():
+        raise ConfigError(f"{run} is no folder of a run; photos and videos go to pg.load().render({str(run)!r}, …)")
     return RunRenderer(run, dataset, precision)
+
+
+def actions() -> tuple[str, ...]:
+    """Return the names of the actions that the model that comes with posegen performs, in order.
+
+    Example:
+        >>> "wave" in pg.actions()
+        True
+    """
+    return tuple(sorted(ACTIONS))
 
 
 @dataclass(frozen=True, repr=False)
@@ -271,7 +306,7 @@ class Sheet:
 
     def save(self, path: FilePath, *, overwrite: bool = False) -> Path:
         """Write the sheet, .png. Raises PosegenError where that would replace a file, see `Video.save`."""
-        file = Path(path)
+        file = file_path("path", path)
         SHEET.require(file)
         OverwriteSettings(overwrite=overwrite).require_writable([file], *self.inputs)
         write_picture(file, self.image)
@@ -286,10 +321,10 @@ class Sheet:
 
 
 def colorways(
-    photo: FilePath,
+    photo: PhotoSource,
     *,
-    upper: Sequence[str] = (),
-    lower: Sequence[str] = (),
+    upper: GivenColor | Sequence[GivenColor] = (),
+    lower: GivenColor | Sequence[GivenColor] = (),
     action: str = "",
     size: str | tuple[int, int] = "384x256",
     person: int = 1,
@@ -297,8 +332,8 @@ def colorways(
     """Show a photo of a person in many colours on one sheet.
 
     Args:
-        photo: The photo.
-        upper: Colours of the upper garment, as in `RenderOptions`, or ``keep`` for its own.
+        photo: The photo, as `PhotoRenderer.render` takes it.
+        upper: One colour or several of the upper garment, as in `RenderOptions`, or ``keep`` for its own.
         lower: Those of the lower one; each is combined with each of the upper one.
         action: An action, of which moments are shown in each colour; by default the photo as it is.
         size: Height and width of each moment of an action, as in `RenderOptions`.
@@ -310,14 +345,13 @@ def colorways(
     Example:
         >>> pg.colorways("ann.jpg", upper=["teal", "black", "#ffd1dc"]).save("sheet.png")
     """
+    view = CodedViewSettings(**convert_options(CodedViewSettings, {"size": size, "person": person}))
     settings = ColorSheetSettings(
-        upper=tuple(upper),
-        lower=tuple(lower),
-        action=action,
-        view=CodedViewSettings(size=_size_text(size), person=person),
+        upper=color_texts("upper", upper), lower=color_texts("lower", lower), action=action_text(action), view=view
     )
-    made: ColorSheet = draw_color_sheet(Path(photo), settings)
-    return Sheet(made.image, made.reports, made.notes, (Path(photo), settings))
+    with photo_as_file(photo) as file:
+        made: ColorSheet = draw_color_sheet(Path(file), settings)
+    return Sheet(made.image, made.reports, made.notes, (_files(photo), settings))
 
 
 class _Asked:
@@ -336,11 +370,12 @@ class _Asked:
         """Make settings of the options that they have."""
         names = {one.name for one in fields(settings) if is_used(one, self._subject)}  # type: ignore[arg-type]
         self._known |= names
-        return settings(**{name: _plain(name, x) for name, x in self._options.items() if name in names})
+        return settings(**convert_options(settings, {name: x for name, x in self._options.items() if name in names}))
 
-    def drop(self, name: str) -> None:
-        """Leave an option out."""
-        self._options.pop(name, None)
+    def take_name(self, name: str) -> str:
+        """Return an option that names a file or a clip, empty where it is not given, and leave it out."""
+        value = self._options.pop(name, None)
+        return "" if value is None else str(file_path(name, value))
 
     def require_all_known(self) -> None:
         """Raise ConfigError for an option that nothing has read."""
@@ -351,22 +386,14 @@ class _Asked:
             raise ConfigError(f"{self._subject} takes no option {wrong[0]!r}{hint}")
 
 
-def _plain(name: str, value: object) -> object:
-    """An option's value as settings have it: paths and tuples."""
-    if name == "action" and isinstance(value, str):
-        return (value,)
-    if name in ("motion", "poses"):
-        return Path(value)  # type: ignore[arg-type]
-    if name == "size":
-        return _size_text(value)  # type: ignore[arg-type]
-    if isinstance(value, list):
-        return tuple(value)
-    return fspath(value) if isinstance(value, PathLike) else value
+def _files(photo: object) -> tuple[str, ...]:
+    """The file that a photo is from, if it is from one."""
+    return (str(photo),) if isinstance(photo, str | PathLike) else ()
 
 
-def _size_text(size: str | Sequence[int]) -> str:
-    """Return a size as settings have it, HEIGHTxWIDTH."""
-    return size if isinstance(size, str) else "x".join(map(str, size))
+def _require_one(colors: ColorSettings) -> None:
+    if colors.num_videos > 1:
+        raise ConfigError(f"got {colors.num_videos} samples, expected 1: each gives a video, and render() returns one")
 
 
 def _picture_tag(image: np.ndarray, caption: str) -> str:

@@ -192,7 +192,7 @@ class LayerDivision:
                         distance[beside] += _ACROSS_GAP * self._is_across_gap(points[beside], bone)
                     if layer in ARMS and foreshortening(self.pose, name) > _IN_PLANE:
                         distance = distance + self.outlines.past_edge(points, bone)
-                    if layer in ARMS and (self._classes_along((name,)) == PersonClass.SKIN).mean() > _BARE:
+                    if layer in ARMS and self._is_bare(name):
                         distance = distance + _CLOTH_AT_BARE_ARM * np.isin(classes, CLOTH)
                     if name.endswith("upper_arm"):
                         distance = distance + self._in_armpit(points, bone, distance)
@@ -216,7 +216,8 @@ class LayerDivision:
             distances[BodyLayer.SKIRT] = np.where(
                 below, np.minimum(distances[BodyLayer.RIGHT_LEG], distances[BodyLayer.LEFT_LEG]), 2 * _NEVER
             )
-            distances[[BodyLayer.TORSO, *LEGS]] += 4.0 * (below & cloth)
+            bare = [arm for arm in ARMS if self._is_bare(LIMB_CHAINS[arm][1])]
+            distances[[BodyLayer.TORSO, *LEGS, *bare]] += 4.0 * (below & cloth)
         misfits = np.zeros((len(PersonClass), len(LAYERS)))
         for kind, (head, torso, arms, legs, skirt) in _MISFITS.items():
             misfits[kind] = (head, torso, arms, arms, legs, legs, skirt)
@@ -256,15 +257,27 @@ class LayerDivision:
             return bool((self.labels == PersonClass.ONE_PIECE).any())
         right, left = (SOFT_BONES.index(name) for name in ("right_thigh", "left_thigh"))
         shares = np.linspace(0.35, 0.7, 12)[:, None]
-        points = [self.bones.origins[one] + shares * self.bones.along[one] for one in (right, left)]
-        middle = ((points[0] + points[1]) / 2).round().astype(int)
+        sides = [self.bones.origins[one] + shares * self.bones.along[one] for one in (right, left)]
         height, width = self.labels.shape
-        middle = middle[(middle >= 0).all(axis=1) & (middle[:, 0] < width) & (middle[:, 1] < height)]
         cloth = np.isin(self.labels, CLOTH)
-        between = cloth[middle[:, 1], middle[:, 0]].mean() if len(middle) else 0.0
+        x, y = np.stack([*sides, (sides[0] + sides[1]) / 2]).round().astype(int).transpose(2, 0, 1)  # (3, 12)
+        inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        on_right, on_left, middle = cloth[y.clip(0, height - 1), x.clip(0, width - 1)] & inside
+        looked_at = inside[2]
+        if self._wears_one_piece():  # whose hem may be high; of shorts, short skirts cannot be told
+            looked_at = looked_at & on_right & on_left
+        between = middle[looked_at].mean() if looked_at.sum() > 2 else 0.0
         knees = self._classes_along(("right_calf", "left_calf"))
         is_bare = bool(np.isin(knees, (PersonClass.SKIN, PersonClass.SHOES)).mean() > 0.5)
         return bool(between > 0.8 and is_bare)
+
+    def _is_bare(self, name: str) -> bool:
+        """Return True if skin is seen along a bone."""
+        return bool((self._classes_along((name,)) == PersonClass.SKIN).mean() > _BARE)
+
+    def _wears_one_piece(self) -> bool:
+        """Return True if a one-piece has more pixels than a lower garment."""
+        return bool((self.labels == PersonClass.ONE_PIECE).sum() > (self.labels == PersonClass.LOWER).sum())
 
     def _find_hands(self) -> np.ndarray:
         """Skin (H, W) bool around the wrists."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 
 from posegen.checkpoints.checkpoint import find_checkpoint, load_stage
@@ -158,7 +159,7 @@ def resolve_motions(
     return {name: _cut(motion, moves) for name, motion in resampled.items()}
 
 
-def read_motion_file(path: Path, fps: float | None = None) -> Motion:
+def read_motion_file(path: str | PathLike[str], fps: float | None = None) -> Motion:
     """Read the motion in a file: posegen's own, BVH, or of another format of `posegen.datasets.motion_formats`.
 
     Args:
@@ -169,6 +170,7 @@ def read_motion_file(path: Path, fps: float | None = None) -> Motion:
         MotionError: It cannot be read, holds several motions, or does not say its frame rate.
         FileNotFoundError: There is none.
     """
+    path = Path(path)
     if path.suffix.lower() == ".npz" and motion_formats.detect(path) in (None, "motion"):
         return read_motion(StorageFolder(path.parent), path.name)
     sources = motion_formats.read(path, motion_formats.ImportOptions(fps=fps, overrule=False))

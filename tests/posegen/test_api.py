@@ -8,9 +8,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import posegen as pg
 from orchestration.cli import main as cli
+from posegen.inference.requested_motions import SHIPPED_RUN, load_generator
 from posegen.io.images import write_picture
 from posegen.io.video_reader import read_image, read_video
 from posegen.synthetic.studio import RenderSettings, render_action
@@ -60,8 +62,8 @@ def test_options_are_as_python_has_them(photo):
     assert video.numpy().shape == (2, 192, 128, 3)
     with pytest.raises(pg.PosegenError, match="a photo takes no option 'tint', expected one of action, actions, actor"):
         pg.load().render(photo, action="wave", tint="teal")
-    with pytest.raises(pg.PosegenError, match="got size '5', expected HEIGHTxWIDTH"):
-        pg.load().render(photo, action="wave", size=(5,))
+    with pytest.raises(pg.PosegenError, match="got size '5x5', expected HEIGHTxWIDTH"):
+        pg.load().render(photo, action="wave", size=(5, 5))
 
 
 def test_a_notebook_shows_the_video(photo, monkeypatch):
@@ -94,12 +96,74 @@ def test_no_file_is_lost(photo, tmp_path):
         ({"action": "wave", "garments": "parser"}, "a photo takes no option 'garments'"),
         ({"action": "wave", "upper": "teel"}, "teel"),
         ({}, "no motion given, expected one of action, actions, motion and poses"),
+        ({"action": "wave", "upper": (42, 111)}, r"got upper \(42, 111\), expected a colour such as 'teal', '#2a6fdb'"),
+        ({"action": "wave", "upper": (42, 111, 256)}, r"got upper \(42, 111, 256\), expected a colour"),
+        ({"action": "wave", "lower_to": np.zeros((2, 2))}, "got lower_to array.*, expected a colour"),
+        ({"action": ["wave", "kick"]}, r"got action \['wave', 'kick'\], expected .*actions=\[…\]"),
+        ({"action": "wave, kick"}, r"expected the name of one such as 'wave': give several in a row as actions="),
+        ({"action": 3}, "got action 3, expected the name of one such as 'wave'$"),
+        ({"actions": 3}, "got actions 3, expected a list of names"),
+        ({"actions": ["wave", 3]}, "got actions 3, expected a text"),
+        ({"action": "wave", "size": 512}, r"got size 512, expected height and width such as '384x256' or \(384, 256\)"),
+        ({"action": "wave", "size": (5,)}, r"got size \(5,\), expected height and width"),
+        ({"action": "wave", "frames": "10"}, "got frames '10', expected a whole number"),
+        ({"action": "wave", "frames": True}, "got frames True, expected a whole number"),
+        ({"action": "wave", "fps": "25"}, "got fps '25', expected a number"),
+        ({"action": "wave", "travel": "far"}, "got travel 'far', expected 'fit' or 'full'"),
+        ({"action": "wave", "page": 1}, "got page 1, expected True or False"),
+        ({"motion": 3}, "got motion 3, expected the name of a file"),
+        ({"action": "wave", "sample": "prior", "samples": 3}, "got 3 samples, expected 1"),
     ],
 )
 def test_mistakes_are_one_line(photo, options, message):
     with pytest.raises(pg.PosegenError, match=message) as error:
         pg.load().render(photo, **options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (3, "got photo 3, expected the name of a file, a uint8 array"),
+        (
+            np.zeros((8, 8, 3)),
+            r"got a photo of shape \(8, 8, 3\) and float64, expected the name of a file, a uint8 array",
+        ),
+        (np.zeros((8, 8), np.uint8), r"got a photo of shape \(8, 8\) and uint8, expected"),
+    ],
+)
+def test_what_is_no_photo_is_one_line(content, message):
+    for render in (lambda: pg.load().render(content, action="wave"), lambda: pg.colorways(content, upper="teal")):
+        with pytest.raises(pg.PosegenError, match=message):
+            render()
+
+
+def test_a_photo_may_be_an_array_or_a_picture(photo):
+    pixels = read_image(photo, size=None).images[0]
+    expected = pg.load().render(photo, action="wave", upper="#2a6fdb", **SMALL).still()
+    for content in (pixels, Image.fromarray(pixels)):
+        video = pg.load().render(content, action="wave", upper=(42, 111, 219), lower=None, **SMALL)
+        assert (video.still() == expected).all()
+
+
+def test_one_text_counts_as_one_of_several(photo):
+    assert len(pg.load().render(photo, actions="wave", **SMALL)) == 6
+    assert len(pg.colorways(photo, upper="teal").reports) == len(pg.colorways(photo, upper=(0, 128, 128)).reports) == 1
+
+
+def test_load_says_where_photos_go(photo):
+    with pytest.raises(pg.PosegenError, match=r"photos and videos go to pg\.load\(\)\.render\('.*bruno\.png', …\)"):
+        pg.load(photo)
+    with pytest.raises(pg.PosegenError, match="got run 3, expected the name of a file"):
+        pg.load(3)
+
+
+def test_actions_are_those_that_can_be_rendered(photo):
+    assert "wave" in pg.actions() and pg.actions() == tuple(sorted(pg.actions()))
+    with pytest.raises(pg.PosegenError, match="unknown action 'swin'"):
+        pg.load().render(photo, action="swin", **SMALL)
+    shipped = load_generator(SHIPPED_RUN).config.actions
+    assert pg.actions() == tuple(shipped)
 
 
 def test_colorways_draw_the_sheet_of_the_command(photo, tmp_path):
@@ -122,6 +186,8 @@ def test_a_run_is_rendered_as_by_the_command(untrained_run, two_people, tmp_path
     command = f"animate {untrained_run} --content {name} --dataset {two_people} --action wave --upper teal --frames 5"
     cli.main([*command.split(), "--out", str(out)])
     assert video.save(tmp_path / "library.mp4").read_bytes() == out.read_bytes()
+    with pytest.raises(pg.PosegenError, match="got photo 3, expected the name of a file"):
+        renderer.render(3, action="wave")
     followed = renderer.render(name, poses=name)
     assert followed.numpy().shape == (len(clip.keypoints), *renderer.size, 3)
     with pytest.raises(pg.PosegenError, match="a run takes no option 'size'"):

@@ -331,6 +331,21 @@ def test_a_skirt_follows_both_legs_and_is_not_split():
     assert SKIRT not in draw_person().layered().layers  # trousers are no skirt
 
 
+@pytest.mark.parametrize(("kind", "is_skirt"), [(PersonClass.ONE_PIECE, True), (PersonClass.LOWER, False)])
+def test_a_dress_may_end_in_the_middle_of_the_thighs(kind, is_skirt):
+    """What is as short and no one-piece may be shorts."""
+    person, legs = draw_person(skirt=True), draw_person().labels == PersonClass.LOWER
+    labels = person.labels.copy()
+    labels[labels == PersonClass.LOWER] = kind
+    if kind == PersonClass.ONE_PIECE:
+        labels[labels == PersonClass.UPPER] = kind
+    below = (labels == kind) & (np.arange(len(labels))[:, None] > 108)
+    labels[below] = np.where(legs, PersonClass.SKIN, PersonClass.BACKGROUND)[below]
+    matte = (labels > 0).astype(np.float32)
+    layered = LayeredPerson.take_apart(person.image, person.pose, labels, matte, person.background)
+    assert (SKIRT in layered.layers) == is_skirt
+
+
 def test_from_behind_there_is_hair_where_the_face_was(person):
     keypoints = swap_sides(make_pose()).keypoints.copy()
     keypoints[joint_indices(["nose", "right_eye", "left_eye"])] = 0
