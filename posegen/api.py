@@ -76,7 +76,7 @@ class RenderOptions(TypedDict, total=False):
     yaw: float
     """Degrees by which the person is turned, positive to their left."""
     upper: GivenColor
-    """Colour of the upper garment."""
+    """Colour of the upper garment, or ``keep`` for its own."""
     lower: GivenColor
     upper_to: GivenColor
     """Colour in the last frame."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestration.app.motion_models import BUILT_IN, MotionModel, find_model
 from orchestration.app.uploads import StoredFile
-from posegen.color.palette import parse_color
+from posegen.color.palette import is_kept, parse_color
 from posegen.errors import ConfigError
 from posegen.inference.requested_codes import ColorSettings
 from posegen.inference.requested_motions import MotionSettings
@@ -118,7 +118,7 @@ def resolve_scene(
 
 
 def read_color_choice(text: str, files: Mapping[str, StoredFile]) -> str:
-    """Return a colour as settings have it: of CSS, or the path of a cloth photo of the session; no other path.
+    """Return a colour as settings have it: of CSS, keep, or the path of a cloth photo of the session; no other path.
 
     Raises:
         PosegenError: It is neither.
@@ -126,7 +126,7 @@ def read_color_choice(text: str, files: Mapping[str, StoredFile]) -> str:
     if text.startswith(_CLOTH):
         file = _find(files, text.removeprefix(_CLOTH))
         return str(file.path) if file else ""
-    if text:
+    if text and not is_kept(text):
         parse_color(text)
     return text
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -113,7 +114,8 @@ class Command:
             refuse(in_one_line(error), path)
         except SystemExit as stop:
             if stop.code == USAGE_ERROR:
-                raise UsageError(error_line(complaint.getvalue(), path)) from None
+                line = error_line(complaint.getvalue(), path)
+                raise UsageError(_with_several(line, function, arguments)) from None
             text = _wrap_outside_boxes(printed.getvalue())
             text = format_help(text, self._help_parts(function), _width(), is_terminal=printed.isatty())
             encoding = sys.stdout.encoding or "utf-8"
@@ -223,6 +225,20 @@ def error_line(box: str, path: str) -> str:
     for pattern, plainer in _PLAINER.items():
         message = re.sub(pattern, plainer, message)
     return f"{message[0].lower()}{message[1:].rstrip('.')}; see {path} --help"
+
+
+def _with_several(line: str, function: Callable[..., None], arguments: Sequence[str]) -> str:
+    """Say how several values are given, where words are left over behind an option that has a plural, as --action has
+    --actions. The line is that of `error_line`."""
+    known = words_of(function).options
+    for index, option in enumerate(arguments):
+        behind = list(takewhile(lambda word: not word.startswith("-"), arguments[index + 1 :]))
+        unexpected = f"unexpected {' '.join(behind[1:])} "
+        names = all(re.fullmatch(r"\w+", word) for word in behind)  # a file among them is no value
+        if f"{option}s" in known and len(behind) > 1 and names and line.startswith(unexpected):
+            ways = f"{option}s {' '.join(behind)} for all in a row, or {option} {','.join(behind)} for a video each"
+            return line.replace(" (a name with spaces needs quotes)", f": give {ways}")
+    return line
 
 
 def _missing(part: str) -> str:

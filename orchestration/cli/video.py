@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 VIDEO_COMMANDS = Section("Generate and evaluate videos")
 """The commands of this file."""
+_CLASS_LEGEND = (
+    "its classes: blue is the upper garment (--upper), green the lower one (--lower), purple a one-piece (the garment "
+    "that is not seen beside it, or both), brown hair, beige skin, yellow shoes, and red what is carried, such as a "
+    "bag"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,11 +196,10 @@ def _preview(
         for reason in dict.fromkeys(fits.values()):
             names = ", ".join(name for name, why in fits.items() if why == reason)
             console.print(f"{suitability}: {names}" + f" ({reason})" * bool(reason), markup=False)
-    console.print(
-        f"picture: {made.picture}; what is blue among the classes takes the colour of --upper, what is green that of "
-        "--lower, a purple one-piece either",
-        markup=False,
-    )
+    if made.is_older:
+        console.print(f"{made.picture} is there already and stays: --overwrite replaces it", markup=False)
+        return
+    console.print(f"picture: {made.picture}; {_CLASS_LEGEND}", markup=False)
 
 
 @VIDEO_COMMANDS.command("colorways")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from posegen.errors import ConfigError, UsageError
+from posegen.errors import ConfigError, UsageError, suggestion
 from posegen.io.output_files import OutputKind
 
 HELP = ("-h", "--help")
@@ -137,7 +137,8 @@ def choose_kind(arguments: Sequence[str], option: str, names: Sequence[str], pat
     if any(argument.partition("=")[0] == option for argument in rest):
         refuse(f"got {option} twice or without a value, expected one of {shown}", path)
     if name not in names:
-        refuse(f"unknown {option.strip('-')} {name!r}, expected one of {shown}", path)
+        hint = suggestion(name, names)
+        refuse(f"unknown {option.strip('-')} {name!r}{hint}, expected one of {shown}", path)
     return name, rest
 
 

@@ -33,6 +33,8 @@ class Preview:
     picture: Path
     """Photo, pose, classes, layers and background side by side."""
     report: PhotoReport
+    is_older: bool = False
+    """True where the picture was there already, and stays as it is."""
 
 
 def preview(path: Path, out: Path | None, view: ViewSettings, writing: OverwriteSettings = KEEP_FILES) -> Preview:
@@ -40,24 +42,28 @@ def preview(path: Path, out: Path | None, view: ViewSettings, writing: Overwrite
 
     Args:
         path: The photo.
-        out: The picture to write, .png; for None PHOTO.preview.png in the current folder.
+        out: The picture to write, .png; for None PHOTO.preview.png in the current folder, which stays where it is there
+            already and may not be replaced.
         view: Size of each of its pictures, and which person.
         writing: Whether the picture may replace another file.
 
     Raises:
         PosegenError: The photo cannot be read, or shows no person.
     """
-    out = out or default_file(path, "preview.png")
+    is_named, out = out is not None, out or default_file(path, "preview.png")
     PREVIEW.require(out)
-    writing.require_writable([out], path)
+    is_older = not is_named and out.is_file() and not writing.overwrite
+    if not is_older:
+        writing.require_writable([out], path)
     shown = open_person(path, view)
     subject = corpus.make_subject(0, 0)
     motions = {name: corpus.perform(name, subject, frames=_FRAMES) for name in corpus.ACTIONS}
     hidden = hidden_hands(shown.photo.pose, shown.photo.labels)
     findings = [*shown.findings, *find_garment_doubts(shown.photo.labels)]
     report = assess_photo(shown.seen, view.height_and_width, motions, findings, hidden)
-    write_picture(out, _draw(shown.photo))
-    return Preview(out, report)
+    if not is_older:
+        write_picture(out, _draw(shown.photo))
+    return Preview(out, report, is_older)
 
 
 def _draw(photo: Photo) -> np.ndarray:

@@ -21,7 +21,7 @@ def garment_region(labels: np.ndarray, garment: Garment) -> np.ndarray:
     """Return where a garment is, (H, W) bool.
 
     A dress or an overall is the upper garment where no other is seen, and the lower one likewise. So a dress alone
-    answers to both, and under a jacket it is the lower garment.
+    answers to both, and under a jacket it is the lower garment. Beside both garments, it belongs to neither.
 
     Args:
         labels: (H, W) uint8 of `PersonClass`.

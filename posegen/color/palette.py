@@ -17,6 +17,9 @@ MAX_AB = 90.0
 MIN_CHROMA = 15.0
 """Smallest chroma that is sampled: less is gray, which says nothing about the colour."""
 
+KEEP = "keep"
+"""Instead of a colour: the garment keeps its own."""
+
 _LIGHTNESS = (3.0, 98.0)  # beyond it, no colour of the smallest chroma exists
 _MAX_AXIS = 160.0  # of |a| and |b|, as in CSS Color 4
 _LONGEST = 64  # characters; no colour takes more, and patterns take their time over longer ones
@@ -49,6 +52,11 @@ def sample_ab(generator: np.random.Generator, mean_l: float) -> tuple[float, flo
         kept = np.flatnonzero((np.hypot(a, b) >= MIN_CHROMA) & in_gamut(lab))
         if kept.size:
             return float(a[kept[0]]), float(b[kept[0]])
+
+
+def is_kept(text: str) -> bool:
+    """Return True for `KEEP`, in any case."""
+    return text.strip().lower() == KEEP
 
 
 def parse_color(text: str) -> tuple[float, float, float]:

@@ -14,7 +14,7 @@ import numpy as np
 from posegen.color.garment_recoloring import GarmentPaint
 from posegen.color.garment_regions import Garment, distinct_garments, require_separate
 from posegen.color.lab import Lab, lab_to_rgb, shown_color
-from posegen.color.palette import color_name, hex_color
+from posegen.color.palette import color_name, hex_color, is_kept
 from posegen.errors import ConfigError, counted
 from posegen.inference.movements import Movement
 from posegen.inference.people import is_image
@@ -27,9 +27,6 @@ from posegen.io.images import grid, shrink
 from posegen.io.lettering import INK, draw_text, text_width
 from posegen.io.video_reader import read_image
 from posegen.metrics.garment_color import ColorReport, color_report
-
-KEEP = "keep"
-"""Instead of a colour: the garment keeps its own."""
 
 _ORDER: tuple[Garment, ...] = ("lower", "upper")  # in which garments are painted, and their figures are listed
 _MOST = 100  # pictures on a sheet
@@ -60,9 +57,15 @@ class ColorSheetSettings(SamplingSettings):
             raise ConfigError(
                 "no colours given, expected --upper '#2a6fdb' black, --lower navy, or --sample fitted --encoders RUN"
             )
+        if not any(self._changes(texts) for texts in (self.upper, self.lower)):
+            raise ConfigError("no garment gets another colour by keep alone: add a colour, as in --upper keep teal")
         number = max(len(self.upper), 1) * max(len(self.lower), 1) * self.num_videos
         if number > _MOST:
             raise ConfigError(f"{number} pictures are more than the {_MOST} of a sheet: ask for fewer colours")
+
+    def _changes(self, texts: Sequence[str]) -> bool:
+        """Return True for a garment that gets another colour, given or at random."""
+        return any(not is_kept(text) for text in texts) or (not texts and self.sample != "none")
 
 
 def _split(text: str) -> list[str]:
@@ -206,7 +209,7 @@ def _in_a_row(frames: np.ndarray) -> np.ndarray:
 
 def _read_requests(reader: ColorReader, garment: Garment, texts: Sequence[str]) -> list[_Request | None]:
     """The colours that are asked for of a garment; None where it keeps its own."""
-    return [None if text == KEEP else _Request(text, reader.read(garment, text).lab) for text in texts]
+    return [None if is_kept(text) else _Request(text, reader.read(garment, text).lab) for text in texts]
 
 
 def _draw(

@@ -11,7 +11,7 @@ from posegen.errors import ConfigError, PerceptionError, counted
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.body_measures import BodyMeasures
 from posegen.inference.pose_fitting import fit_motion, fit_poses
-from posegen.io.media import is_video_source
+from posegen.io.media import is_picture_file, is_video_source
 from posegen.motion.motion import Motion
 from posegen.perception.body_tracking import track_video
 from posegen.perception.openpose_json import follow_person
@@ -70,6 +70,8 @@ def open_poses(path: Path, fps: float | None = None) -> Movement:
         return _open_json(path, fps)
     if path.suffix.lower() in {".npz", ".bvh"}:
         raise ConfigError(f"{path} is a motion: give it with --motion")
+    if path.is_file() and is_picture_file(path):
+        raise ConfigError(f"{path} is a photo, and --poses takes a video")
     tracked = track_video(path)
     return Movement(path.stem, tracked.poses, tracked.fps, tracked.times)
 

@@ -162,11 +162,16 @@ def find_garment_doubts(labels: np.ndarray) -> list[str]:
     doubts = []
     if (upper & lower).any():
         doubts.append(
-            "the person seems to wear a one-piece, such as a dress: it takes one colour, by --upper or --lower"
+            "the person seems to wear a one-piece, such as a dress: it counts as both garments, and takes one colour, "
+            "by --upper or --lower"
         )
     elif (labels == PersonClass.ONE_PIECE).sum() > _SLIVER * (labels > 0).sum():
-        whole = "lower" if lower[labels == PersonClass.ONE_PIECE].any() else "upper"
-        doubts.append(f"part of what is worn may be a one-piece, such as a dress: it counts as the {whole} garment")
+        one_piece = labels == PersonClass.ONE_PIECE
+        owner = next((name for name, of in zip(_GARMENTS, (upper, lower), strict=True) if of[one_piece].any()), "")
+        use = (
+            f"the {owner} garment, and takes the colour of --{owner}" if owner else "neither garment, and keeps its own"
+        )
+        doubts.append(f"part of what is worn may be a one-piece, such as a dress: it counts as {use}")
     for garment, region in zip(_GARMENTS, (upper, lower), strict=True):
         _, _, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8), connectivity=8)
         pieces = stats[1:, cv2.CC_STAT_AREA]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from posegen.color.lab import rgb_to_lab
-from posegen.color.palette import hex_color, parse_color
+from posegen.color.palette import hex_color, is_kept, parse_color
 from posegen.datasets.clips import DatasetInfo, GarmentChoice
 from posegen.errors import ConfigError
 from posegen.inference.color_matching import ColorMatch, match_colors
@@ -49,7 +49,8 @@ class ColorSettings(SamplingSettings):
     """Colours of the clothes. A garment without one keeps its own, or with --sample gets a random one."""
 
     upper: str = ""
-    """Colour of the upper garment: #rrggbb, a CSS name, lab(L a b), or a photo of a person who wears it or of cloth."""
+    """Colour of the upper garment: #rrggbb, a CSS name, lab(L a b), a photo of a person who wears it or of cloth, or
+    keep for its own."""
     lower: str = ""
     """Colour of the lower garment, likewise."""
     upper_to: str = ""
@@ -60,6 +61,12 @@ class ColorSettings(SamplingSettings):
     """Correct the codes until the rendered garments have the colours given; takes some seconds."""
     garments: GarmentChoice = field(default="dataset", metadata=used_with(RUN))
     """Method that finds the garments: the one that prepared the dataset, heuristic or parser."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("upper_to", "lower_to"):  # fields are frozen; what keeps its colour does not change to another
+            if is_kept(getattr(self, name)):
+                object.__setattr__(self, name, "")
 
     @property
     def files(self) -> list[Path]:
@@ -141,7 +148,7 @@ def recolor_garments(
         person: The person.
         info: Facts of the dataset, see `choose_codes`.
         z: The code (Z,) to change.
-        targets: A colour or a photo's path by region; empty for none.
+        targets: A colour or a photo's path by region; empty or ``keep`` for none.
         exact: Correct the codes by what is rendered with them.
 
     Returns:
@@ -150,7 +157,7 @@ def recolor_garments(
     asked: dict[str, tuple[float, float, float]] = {}
     notes = {}
     for region, target in targets.items():
-        if not target:
+        if not target or is_kept(target):
             continue
         if is_image(target) and shows_person(Path(target), info):
             photo = read_image(Path(target), size=synthesizer.size).images[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posegen.color.garment_regions import Garment, distinct_garments, require_separate
 from posegen.color.lab import Lab
-from posegen.color.palette import color_name, hex_color, parse_color
+from posegen.color.palette import color_name, hex_color, is_kept, parse_color
 from posegen.errors import ColorError, ConfigError
 from posegen.inference.cloth_color import color_of_worn
 from posegen.inference.code_colors import CodeColors, load_code_colors
@@ -146,10 +146,15 @@ class RequestedColors:
             self._reader.require_codes()
         begin = {garment: getattr(asked, garment) for garment in _GARMENTS}
         end = {garment: getattr(asked, f"{garment}_to") for garment in _GARMENTS}
-        self._begin = {garment: self._reader.read(garment, text) for garment, text in begin.items() if text}
-        self._end = {garment: self._reader.read(garment, text) for garment, text in end.items() if text}
+        self._kept = {garment for garment, text in begin.items() if is_kept(text)}
+        self._begin, self._end = self._read(begin), self._read(end)
         self._notes: dict[str, str] = {garment: _note(begin[garment], color) for garment, color in self._begin.items()}
         self._notes |= {f"{one}, at the end": _note(end[one], color) for one, color in self._end.items()}
+
+    def _read(self, texts: Mapping[Garment, str]) -> dict[Garment, CodedColor]:
+        """The colours of the garments that do not keep theirs."""
+        given = {garment: text for garment, text in texts.items() if text and not is_kept(text)}
+        return {garment: self._reader.read(garment, text) for garment, text in given.items()}
 
     def choose(self, labels: np.ndarray) -> ChosenColors:
         """Choose the colours of the videos of a photo's person; without random ones there is one video.
@@ -163,7 +168,7 @@ class RequestedColors:
         """
         random: dict[Garment, list[CodedColor]] = {}
         if self._asked.sample != "none":
-            random = self._reader.sample(distinct_garments(labels, self._begin), self._asked)
+            random = self._reader.sample(distinct_garments(labels, {*self._begin, *self._kept}), self._asked)
         if unbegun := sorted(set(self._end) - set(self._begin) - set(random)):
             raise ConfigError(f"--{unbegun[0]}-to fades from --{unbegun[0]}, which is missing")
         videos = []

@@ -58,6 +58,9 @@ class MotionSettings:
     """Write a page beside each video, .html, on which the motion can be turned while the video plays."""
 
     def __post_init__(self) -> None:
+        # fields are frozen
+        object.__setattr__(self, "action", tuple(",".join(map(self._known, one.split(","))) for one in self.action))
+        object.__setattr__(self, "actions", tuple(map(self._known, self.actions)))
         if self._num_sources > 1:
             raise ConfigError("got several motions, expected one of --action, --actions and --motion")
         if self.motion and self.actor:
@@ -72,11 +75,17 @@ class MotionSettings:
     def require_no_motion(self) -> None:
         """Raise ConfigError where a motion, or an option of motions alone, is given beside poses to follow."""
         if self.is_given:
-            raise ConfigError("got --poses and a motion, expected one of them")
+            given = "--action" if self.action_names else "--actions" if self.actions else "--motion"
+            raise ConfigError(f"got --poses and {given}, expected one of them")
         for name in ("actor", "yaw", "stick_figures", "page"):
             if getattr(self, name) not in ("", None, False):
                 option = f"--{name.replace('_', '-')}"
                 raise ConfigError(f"{option} is used with a motion, got --poses: leave {option} out")
+
+    def _known(self, action: str) -> str:
+        """The name of an action that posegen knows, typed in any case; of runs, the run itself reads it."""
+        name = action.strip().lower()
+        return name if self.actor in ("", SHIPPED_RUN, PROCEDURE) and name in corpus.ACTIONS else action
 
     @property
     def is_given(self) -> bool:

@@ -55,11 +55,12 @@ def list_numbered_pictures(folder: Path) -> list[Path]:
     Raises VideoError where there are several series, such as of pictures and of masks.
     """
     names = (path.name for path in folder.iterdir() if path.is_file())
-    return [folder / name for name in numbered_names(names, folder)]
+    remedy = "name one photo of it, or give each series a folder"
+    return [folder / name for name in numbered_names(names, folder, remedy)]
 
 
-def numbered_names(names: Iterable[str], folder: object) -> list[str]:
-    """Return the same of names, which are those of files in a folder. Raises VideoError."""
+def numbered_names(names: Iterable[str], folder: object, remedy: str = "give each a folder") -> list[str]:
+    """Return the same of names, which are those of files in a folder. Raises VideoError, with a remedy."""
     series: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
     for name in names:
         path = PurePath(name)
@@ -69,5 +70,5 @@ def numbered_names(names: Iterable[str], folder: object) -> list[str]:
     found = {key: one for key, one in series.items() if len(one) > 1}
     if len(found) > 1:
         shown = ", ".join(sorted(min(one)[1] for one in found.values()))
-        raise VideoError(f"{folder} holds several series of pictures ({shown}, …), expected one: give each a folder")
+        raise VideoError(f"{folder} holds several series of pictures ({shown}, …), expected one: {remedy}")
     return [name for _, name in sorted(*found.values())] if found else []

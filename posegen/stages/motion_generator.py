@@ -207,9 +207,12 @@ class MotionGenerator(MotionStage):
         return self.get_buffer("rest").device
 
     def label(self, action: str) -> int:
-        """Return the place of an action. Raises ConfigError, with the nearest or all actions there are, for another
-        one."""
+        """Return the place of an action, written in any case. Raises ConfigError, with the nearest or all actions there
+        are, for another one."""
         if action not in self.config.actions:
+            names = [name.lower() for name in self.config.actions]
+            if names.count(action.lower()) == 1:
+                return names.index(action.lower())
             near = get_close_matches(action, self.config.actions)
             expected = f", expected one of {', '.join(self.config.actions)}"
             hint = f" (did you mean {' or '.join(near)}?)" if near else expected
@@ -220,7 +223,10 @@ class MotionGenerator(MotionStage):
         """Return the motion of features (T, 25, 6), on the mean body of the training data; unlabelled without an
         action."""
         motion = features_to_motion(features.cpu().numpy(), self.get_buffer("rest").cpu().numpy(), self.config.fps)
-        return replace(motion, label=self.label(action), label_name=action) if action else motion
+        if not action:
+            return motion
+        label = self.label(action)
+        return replace(motion, label=label, label_name=self.config.actions[label])
 
     @torch.no_grad()
     def preview(self, batch: Batch) -> Pictures:

@@ -144,6 +144,7 @@ def test_each_command_has_one_line_of_the_overview(capsys, monkeypatch):
         ("prepare a b --size 96", "--size: got '96', expected HEIGHTxWIDTH", "prepare"),
         ("prepare a b --crop most", "'most' for argument '--crop', expected one of center, person, none", "prepare"),
         ("train video_generator a --colors-per-pair 3", "colors_per_pair must be 1 or 2", "train video_generator"),
+        ("train actor a --preset smal", "unknown preset 'smal' (did you mean small?), expected one of", "train actor"),
         ("train actor a --preset", "got --preset twice or without a value, expected one of", "train actor"),
         ("submit -- prepare a b --sise 96x64", "--sise (did you mean --size?)", "prepare"),
         ("submit -- train dancer a", "unknown stage 'dancer'", "train"),

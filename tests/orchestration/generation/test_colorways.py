@@ -66,7 +66,7 @@ def test_random_colours_of_a_run_are_shown_as_they_are_drawn(photo, untrained_ru
 
 
 def test_what_keeps_its_colour_keeps_its_pixels(photo, tmp_path):
-    made = write_colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("keep",)))
+    made = write_colorways(photo, ColorwaySettings(out=tmp_path / "sheet.png", upper=("teal", "keep")))
     sheet = read_image(made.sheet, size=None, crop="none").images[0]
     own = module.perceive_photo(None, 1).image
     assert (sheet[-96:, :64] == own).all() and (sheet[-96:, -64:] == own).all()
@@ -91,6 +91,11 @@ def test_bad_colours_write_nothing(photo, tmp_path):
     ("settings", "message"),
     [
         ({"out": "a.png"}, "no colours given"),
+        ({"out": "a.png", "upper": ("keep",)}, "no garment gets another colour by keep alone"),
+        (
+            {"out": "a.png", "upper": ("keep",), "lower": ("Keep",), "sample": "fitted"},
+            "no garment gets another colour",
+        ),
         ({"out": "a.jpg", "upper": ("red",)}, "written as .png"),
         ({"out": "a.png", "upper": ("red",) * 20, "lower": ("red",) * 6}, "120 pictures are more than"),
     ],

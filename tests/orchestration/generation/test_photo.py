@@ -138,6 +138,19 @@ def test_a_person_who_walks_stays_large(photo, tmp_path):
     assert not [note for note in waved.notes if "stays large" in note]
 
 
+def test_actions_are_read_in_any_case(photo, tmp_path):
+    assert MotionSettings(action=("Wave, KICK",)).names == ["wave", "kick"]
+    assert MotionSettings(actions=("Wave", "kick"), actor="procedure").names == ["wave-kick"]
+    assert MotionSettings(action=("Wave",), actor="runs/own").names == ["Wave"]  # the run says what it knows
+    assert animate(photo, tmp_path / "x.mp4", action=("Wave",), frames=2).num_frames == 2
+
+
+def test_keep_leaves_a_garment_as_it_is(photo, tmp_path):
+    for name, colors in (("own", {}), ("kept", {"upper": "keep", "lower": "Keep", "lower_to": "keep"})):
+        animate(photo, tmp_path / f"{name}.mp4", ColorSettings(**colors), action=("idle",), frames=2)
+    assert (tmp_path / "own.mp4").read_bytes() == (tmp_path / "kept.mp4").read_bytes()
+
+
 def test_actions_in_a_row_are_one_video(photo, tmp_path):
     made = animate(photo, tmp_path / "x.mp4", actions=("wave", "kick"), frames=12)
     assert len(made.videos) == 1 and made.num_frames == 12
@@ -176,7 +189,7 @@ def test_the_photo_is_never_written_over(photo, tmp_path):
         ("--action wave --size big", "got size 'big'"),
         ("--action wave --person 0", "got person 0"),
         ("--action wave --person 3", "expected 3"),
-        ("--action wave --poses lead.mp4", "got --poses and a motion"),
+        ("--action wave --poses lead.mp4", "got --poses and --action, expected one of them"),
         ("--poses lead.mp4 --yaw 30", "--yaw is used with a motion, got --poses: leave --yaw out"),
         ("--poses lead.mp4 --page", "--page is used with a motion"),
         ("--action wave --upper nocolour", "unknown colour 'nocolour'"),
@@ -184,6 +197,12 @@ def test_the_photo_is_never_written_over(photo, tmp_path):
         ("--action wave --sample fitted", "name it with --encoders"),
         ("--action wave --sample fitted --encoders nowhere", "nowhere"),
         ("--action fly", "unknown action 'fly'"),
+        ("--actions wave kick --poses lead.mp4", "got --poses and --actions"),
+        (
+            "--action wave kick",
+            "unexpected kick: give --actions wave kick for all in a row, or --action wave,kick for a video each",
+        ),
+        ("--action wave ann.jpg", "unexpected ann.jpg (a name with spaces needs quotes)"),
         ("--poses nowhere.mp4", "nowhere.mp4"),
     ],
 )

@@ -209,6 +209,37 @@ def test_without_out_files_are_named_after_the_photo_and_never_replaced(photo, t
     assert names(Path()) == {"photo.preview.png", "photo.wave.mp4", "photo.wave.sheet.png"}
     said = capsys.readouterr().out
     assert "picture: photo.preview.png" in said and "2 frames in photo.wave.mp4" in said
-    for command, name in ((("preview", photo, *SMALL), "photo.preview.png"), (animate, "photo.wave.mp4")):
-        assert f"{name} is there already" in refuse(capsys, *command)
-        run(*command, "--overwrite")
+    assert "photo.wave.mp4 is there already" in refuse(capsys, *animate)
+    run(*animate, "--overwrite")
+
+
+def test_a_second_preview_prints_its_findings_and_keeps_the_picture(photo, tmp_path, capsys, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    run("preview", photo, *SMALL)
+    first = capsys.readouterr().out.splitlines()
+    Path("photo.preview.png").write_bytes(b"older")
+    run("preview", photo, *SMALL)
+    again = capsys.readouterr().out
+    assert again.startswith(first[0]) and "good: " in again and "picture: " not in again
+    assert "photo.preview.png is there already and stays: --overwrite replaces it" in " ".join(again.split())
+    assert Path("photo.preview.png").read_bytes() == b"older"
+    named = ("preview", photo, *SMALL, "--out", "photo.preview.png")
+    assert "photo.preview.png is there already: choose another name" in refuse(capsys, *named)
+    run("preview", photo, *SMALL, "--overwrite")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "picture: photo.preview.png; its classes: blue is the upper garment (--upper)" in said
+    assert "red what is carried" in said and Path("photo.preview.png").read_bytes() != b"older"
+
+
+def test_a_photo_is_no_driving_video(photo, tmp_path, capsys):
+    message = refuse(capsys, "animate", photo, "--poses", photo, "--out", tmp_path / "x.mp4")
+    assert message.endswith("photo.png is a photo, and --poses takes a video")
+
+
+def test_a_folder_of_several_series_asks_for_one_photo(photo, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a1", "a2", "b1", "b2"):
+        os.link(photo, folder / f"{name}.png")
+    assert "expected one: name one photo of it" in refuse(capsys, "preview", folder)

@@ -108,9 +108,19 @@ def test_actions_of_arms_whose_hands_are_hidden_are_fair():
     [
         ({"UPPER": [(20, 40)], "LOWER": [(40, 80)]}, []),
         ({"UPPER": [(20, 40)], "LOWER": [(40, 79), (81, 84)]}, []),
-        ({"ONE_PIECE": [(20, 80)], "UPPER": [(20, 22)]}, ["seems to wear a one-piece, such as a dress"]),
-        ({"UPPER": [(20, 60)], "ONE_PIECE": [(60, 80)]}, ["a one-piece, such as a dress: it counts as the lower"]),
+        (
+            {"ONE_PIECE": [(20, 80)], "UPPER": [(20, 22)]},
+            ["such as a dress: it counts as both garments, and takes one colour"],
+        ),
+        (
+            {"UPPER": [(20, 60)], "ONE_PIECE": [(60, 80)]},
+            ["such as a dress: it counts as the lower garment, and takes the colour of --lower"],
+        ),
         ({"ONE_PIECE": [(20, 60)], "LOWER": [(60, 80)]}, ["a one-piece, such as a dress: it counts as the upper"]),
+        (
+            {"UPPER": [(20, 40)], "ONE_PIECE": [(40, 60)], "LOWER": [(60, 80)]},
+            ["it counts as neither garment, and keeps its own"],
+        ),
         ({"UPPER": [(20, 40)], "LOWER": [(40, 60), (65, 80)]}, ["the lower garment is seen in several pieces"]),
     ],
 )

@@ -51,6 +51,16 @@ def test_without_colors_a_person_keeps_their_own(synthesizer, person, data):
     assert codes.notes == {}
 
 
+def test_what_is_kept_has_its_own_code_among_random_ones(synthesizer, person, data):
+    settings = ColorSettings(upper="keep", upper_to="keep", sample="prior", samples=2)
+    codes = choose_codes(synthesizer, person, data.info, settings)
+    own = synthesizer.split(synthesizer.encode(person.image))[0]
+    for ends in codes.ends:
+        for code in ends:
+            torch.testing.assert_close(synthesizer.split(code)[0], own)
+    assert codes.notes == {}
+
+
 def test_mean_color_of_a_photo_of_cloth(tmp_path):
     cloth = np.full((64, 64, 3), 255, np.uint8)
     cloth[12:52, 12:52] = (42, 111, 219)

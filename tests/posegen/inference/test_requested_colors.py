@@ -52,6 +52,12 @@ def test_a_garment_that_is_given_a_colour_keeps_it_in_every_random_video(untrain
     assert len({video["upper"].begin.lab for video in videos}) == 3
 
 
+def test_what_is_kept_gets_no_random_colour(untrained_run, labels):
+    asked = ColorSettings(lower="keep", sample="fitted", samples=2)
+    assert [set(video) for video in RequestedColors(asked, [untrained_run]).choose(labels).videos] == [{"upper"}] * 2
+    assert RequestedColors(ColorSettings(upper="Keep", lower="keep")).choose(labels).videos == [{}]
+
+
 def test_a_fade_goes_through_codes_where_a_run_knows_them(untrained_run, labels):
     asked = ColorSettings(upper="teal", upper_to="crimson")
     straight = RequestedColors(asked).choose(labels).videos[0]["upper"].colors(9)

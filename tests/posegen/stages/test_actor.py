@@ -312,6 +312,12 @@ def test_what_cannot_be_generated_is_refused(request_, message):
         make_stage().generate(**request_)
 
 
+def test_actions_are_named_in_any_case():
+    stage = make_stage()
+    assert stage.label("SIT") == stage.label("sit")
+    assert stage.generate(["Sit"], [4])[0].label_name == "sit"
+
+
 def test_body_is_the_mean_of_those_learned_from_and_is_kept(corpus, tmp_path):
     stage = make_stage()
     samples = Actor.open_samples(SMALL, corpus, "train")
