@@ -47,7 +47,6 @@ _STILL = 0.01  # metres a frame below which a foot stands
 _SHIPPED = ("code.", "averaged.", "rest")  # beginnings of the names of what generates
 _REMEMBERED = 2**28  # numbers of codes that are kept, 1 GiB
 _MEASURED_NOISE = (0.1, 0.3, 1.0, 3.0)
-_TOLERANCE = 0.005  # metres that a window may be off the frames that it repeats
 
 
 class _Part(NamedTuple):
@@ -116,6 +115,9 @@ class MotionDiffusion(MotionGenerator):
         typical and less varied."""
         overlap: int = 15
         """Frames that a window repeats of the one before it, where a motion is longer than a window."""
+        tolerance: float = 0.05
+        """Metres that each number of a window may be off the frames that it repeats. The code is exact to a centimetre
+        or two: what is bound more tightly is followed by codes that no motion has, and by leaps."""
         sampling_steps: int = 16
         """Steps from noise to a motion; each takes the network twice."""
         noise_mean: float = -0.4
@@ -146,6 +148,8 @@ class MotionDiffusion(MotionGenerator):
             for name in ("guidance", "foot_strength", "blend"):
                 if getattr(self, name) < 0:
                     raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
+            if not self.tolerance > 0:
+                raise ConfigError(f"tolerance must be positive, got {self.tolerance}")
             if not self.noise_std > 0:
                 raise ConfigError(f"noise_std must be positive, got {self.noise_std}")
 
@@ -378,7 +382,7 @@ class MotionDiffusion(MotionGenerator):
             values[:, :count] = _moved(given.values[None, of_window], -origin)
         if known is not None:
             count = known.shape[1]
-            weights[:count] = 1 / _TOLERANCE
+            weights[:count] = 1 / self.config.tolerance
             values = values.repeat(len(known) // len(values), 1, 1)
             values[:, :count] = _moved(known, -origin)
         return CodeConstraint(self.code, weights, values) if weights.any() else None
@@ -477,6 +481,7 @@ MotionDiffusion.presets = {
         shortest=38,
         code_dim=256,
         foot_strength=10.0,
+        tolerance=0.2,
         width=448,
         num_blocks=3,
         dropout=0.0,

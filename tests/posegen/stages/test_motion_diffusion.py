@@ -268,6 +268,7 @@ def test_short_motions_are_encoded_with_their_last_frame(corpus):
         ({"overlap": 20}, "overlap must be at least 1 and below num_frames"),
         ({"drop_action": 1.0}, r"drop_action must be in \[0, 1\)"),
         ({"noise_std": 0.0}, "noise_std must be positive"),
+        ({"tolerance": 0.0}, "tolerance must be positive"),
         ({"width": 0}, "width must be at least 1"),
         ({"shortest": 21}, "shortest must be from 1 to num_frames"),
     ],

@@ -36,6 +36,15 @@ def test_the_motion_model_is_shipped():
     assert np.abs(other.joints - walk.joints).max() > 0.05
 
 
+def test_longer_motions_of_the_motion_model_go_on_as_they_began():
+    """Windows that had to repeat frames exactly leaped metres away from them."""
+    stage = load_generator(SHIPPED_RUN)
+    for motion in stage.generate(["walk", "wave", "sit", "kick"], [110] * 4, seed=0):
+        steps = np.linalg.norm(np.diff(motion.joints, axis=0), axis=-1).max(axis=1)
+        assert steps[50:].max() < 0.7  # metres a frame, of hands and feet in a kick
+        assert np.ptp(motion.joints[50:, SMPL_24.index("head"), 1]) < 0.5
+
+
 def test_unknown_weights_are_named():
     with pytest.raises(WeightsError, match="no weights of 'nothing' come with posegen, expected one of motion, "):
         load_shipped("nothing")
