@@ -21,6 +21,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
-from posegen.errors import MotionError, counted
+from posegen.errors import MotionError, counted, first_line
 from posegen.io.records import parse_json
 from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
@@ -247,7 +248,10 @@ def read_array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     version = np.lib.format.read_magic(stream)
     if version not in _HEADERS:
         raise MotionError(f"its format is {version}, expected one of {sorted(_HEADERS)}")
-    shape, _, dtype = _HEADERS[version](stream)
+    try:
+        shape, _, dtype = _HEADERS[version](stream)
+    except tokenize.TokenError as error:  # which numpy passes on where brackets or quotes stay open
+        raise MotionError(f"its header is damaged: {first_line(error)}") from None
     return shape, dtype
 
 

@@ -58,7 +58,7 @@ def test_a_photo_does_an_action_in_a_colour(photo, tmp_path):
     images = frames_of(made.videos[0])
     assert images.shape == (10, *SIZE, 3)
     teal = (distance_to(images, "teal") < 8).sum(axis=(1, 2))
-    assert (teal > 0.05 * SIZE[0] * SIZE[1]).all()  # a plaid shirt: a good part of it is the cloth's own colour
+    assert (teal > 0.035 * SIZE[0] * SIZE[1]).all()  # a plaid shirt: a good part of it is the cloth's own colour
     moves = np.abs(images[0].astype(int) - images[5]).max(axis=-1) > 40
     assert 20 < moves.sum() < 0.15 * moves.size
     assert made.colors["upper"] == "teal is #008080"

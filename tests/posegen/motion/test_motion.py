@@ -14,7 +14,7 @@ from posegen.io.storage import StorageFolder
 from posegen.motion import rotations
 from posegen.motion.anatomy import REST
 from posegen.motion.cameras import PinholeCamera, WeakCamera
-from posegen.motion.motion import MAX_FRAMES, Motion, read_motion, write_motion
+from posegen.motion.motion import MAX_FRAMES, Motion, read_array_header, read_motion, write_motion
 
 WEAK = WeakCamera(scale=100.0, tx=128.0, ty=300.0, canvas=(384, 256))
 PINHOLE = PinholeCamera(
@@ -206,3 +206,10 @@ def test_meta_is_what_json_can_hold(folder):
     with pytest.raises(TypeError):
         write_motion(folder, "m.npz", make_motion(meta={"path": object()}))
     assert not folder.exists("m.npz")
+
+
+def test_an_array_whose_header_stays_open_is_damaged():
+    header = b"{'descr': '<f4', 'shape': (3, "
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    with pytest.raises(MotionError, match="its header is damaged"):
+        read_array_header(io.BytesIO(content))
