@@ -32,7 +32,7 @@ from posegen.inference.python_arguments import (
 )
 from posegen.inference.renderers import load_renderer
 from posegen.inference.requested_codes import ColorSettings, choose_codes
-from posegen.inference.requested_motions import MotionSettings
+from posegen.inference.requested_motions import SHIPPED_ACTIONS, MotionSettings
 from posegen.inference.run_video import PersonOfRun, PoseSettings, sequences_of_motions, sequences_of_poses
 from posegen.inference.shown_person import CodedViewSettings, PhotoSettings
 from posegen.inference.video_synthesizer import VideoSynthesizer
@@ -43,7 +43,6 @@ from posegen.io.picture_reader import PICTURE_SUFFIXES
 from posegen.io.video_writer import write_video
 from posegen.metrics.garment_color import ColorReport
 from posegen.networks.device import Precision
-from posegen.synthetic.motions import ACTIONS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -290,7 +289,7 @@ def actions() -> tuple[str, ...]:
         >>> "wave" in pg.actions()
         True
     """
-    return tuple(sorted(ACTIONS))
+    return SHIPPED_ACTIONS
 
 
 @dataclass(frozen=True, repr=False)

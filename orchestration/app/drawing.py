@@ -21,7 +21,7 @@ from orchestration.app.video_server import VideoServer
 from orchestration.app.wording import say_all_kindly, say_kindly
 from posegen.color.garment_regions import Garment
 from posegen.color.lab import Lab, as_lab, rgb_to_lab, shown_color
-from posegen.color.palette import color_name, hex_color, is_kept
+from posegen.color.palette import color_name, hex_color
 from posegen.errors import ConfigError, PosegenError, in_one_line
 from posegen.features.body_pose import BodyPoses
 from posegen.inference.color_sheet import ColorSheetSettings, draw_color_sheet
@@ -151,7 +151,7 @@ def draw_sheet(designer: Designer, scene: ResolvedScene) -> Steps:
     yield
     request = scene.request
     upper, lower = (
-        tuple(color if is_kept(color) else read_color_choice(color, designer.files) for color in colors)
+        tuple(read_color_choice(color, designer.files) for color in colors)
         for colors in (request.upper_colors, request.lower_colors)
     )
     action = request.actions[0] if len(request.actions) == 1 else ""

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
-from tyro.conf import OmitArgPrefixes, PositionalMetavarFromFieldName, UseAppendAction
+from tyro.conf import OmitArgPrefixes, PositionalMetavarFromFieldName
 from tyro.conf import Positional as Positional
 from tyro.conf import arg as arg
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
-from orchestration.cli.arguments import arguments_of, own_arguments, without_commas, words_of
+from orchestration.cli.arguments import Argument, arguments_of, own_arguments, without_commas, words_of
 from orchestration.cli.help import HelpParts, format_help, value_name, without_markup
 from orchestration.cli.vocabulary import (
     HELP,
@@ -384,11 +384,10 @@ def _with_plain_help(kind: Any, name: str) -> Any:
     inner, *marks = get_args(kind) if get_origin(kind) is Annotated else (kind,)
     if is_dataclass(inner):
         return kind
-    if UseAppendAction in marks:
+    one = Argument(name, inner, marks, is_needed=False)
+    if one.is_repeatable:
         return Annotated[kind, arg(metavar=value_name(name) or "TEXT")]
-    name = next((mark.name for mark in marks if getattr(mark, "name", None)), name)
-    is_positional = any(mark in get_args(Positional[str]) for mark in marks)
-    metavar = _positional_metavar(inner, name) if is_positional else _metavar(inner, name)
+    metavar = _positional_metavar(inner, one.name) if one.is_positional else _metavar(inner, one.name)
     return Annotated[kind, arg(metavar=metavar, help_behavior_hint=_default_hint)]
 
 

@@ -59,7 +59,7 @@ def demonstrate_photo(
     out: Path,
     actions: Sequence[str] = DEMO_ACTIONS,
     *,
-    frames: int = 75,
+    frames: int,
     size: tuple[int, int] = (384, 256),
     outfits: Sequence[tuple[str, str]] = OUTFITS,
     on_progress: ProgressCallback = ignore_progress,

@@ -159,14 +159,14 @@ def find_garment_doubts(labels: np.ndarray) -> list[str]:
         labels: (H, W) uint8 of `PersonClass`.
     """
     upper, lower = (garment_region(labels, garment) for garment in _GARMENTS)
+    one_piece = labels == PersonClass.ONE_PIECE
     doubts = []
     if (upper & lower).any():
         doubts.append(
             "the person seems to wear a one-piece, such as a dress: it counts as both garments, and takes one colour, "
             "by --upper or --lower"
         )
-    elif (labels == PersonClass.ONE_PIECE).sum() > _SLIVER * (labels > 0).sum():
-        one_piece = labels == PersonClass.ONE_PIECE
+    elif one_piece.sum() > _SLIVER * (labels > 0).sum():
         owner = next((name for name, of in zip(_GARMENTS, (upper, lower), strict=True) if of[one_piece].any()), "")
         use = (
             f"the {owner} garment, and takes the colour of --{owner}" if owner else "neither garment, and keeps its own"

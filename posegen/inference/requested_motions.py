@@ -26,6 +26,9 @@ SHIPPED_RUN = "shipped"
 PROCEDURE = "procedure"
 """The name that stands for no run: procedural motions."""
 
+SHIPPED_ACTIONS = tuple(sorted(corpus.ACTIONS))
+"""The actions of that model, in the order of its labels."""
+
 _SHIPPED_FPS = 12.5
 _DEFAULT_FRAMES = 100  # of a motion that is generated
 _HIGHEST_RATE = 240.0
@@ -124,7 +127,7 @@ def load_generator(run: str) -> MotionGenerator:
 def _shipped_generator() -> MotionGenerator:
     preset = MotionDiffusion.presets["compact"]
     assert isinstance(preset, MotionDiffusion.Config)
-    config = replace(preset, actions=tuple(sorted(corpus.ACTIONS)), fps=_SHIPPED_FPS)
+    config = replace(preset, actions=SHIPPED_ACTIONS, fps=_SHIPPED_FPS)
     return MotionDiffusion.of_shipped(config, load_shipped("motion"))
 
 

@@ -64,3 +64,18 @@ def unflat_world(numbers: Tensor) -> Tensor:
     places, axes = numbers[..., PLACES], numbers[..., PLACES.stop :]
     joints = len(SMPL_24)
     return torch.cat([places.unflatten(2, (joints, 3)), axes.unflatten(2, (joints, WORLD_FEATURES - 3))], dim=3)
+
+
+def append_world(windows: Tensor, added: Tensor, start: int) -> Tensor:
+    """Join motions (N, F, 216) and windows (N, f, 216) that begin at their frame `start`, blended where both are."""
+    count = windows.shape[1] - start
+    moved = move_world(added, windows[:, start, :3])
+    share = torch.linspace(0, 1, count + 2, device=added.device)[1:-1, None]
+    blended = torch.lerp(windows[:, start:], moved[:, :count], share)
+    return torch.cat([windows[:, :start], blended, moved[:, count:]], dim=1)
+
+
+def move_world(windows: Tensor, by: Tensor) -> Tensor:
+    """Move motions (N, F, 216) by metres (N, 3) or (1, 3)."""
+    places = windows[..., PLACES] + by.repeat(1, len(SMPL_24))[:, None]
+    return torch.cat([places, windows[..., PLACES.stop :].expand(len(places), -1, -1)], dim=2)

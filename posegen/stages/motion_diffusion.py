@@ -22,7 +22,14 @@ from posegen.motion.floor import FEET
 from posegen.motion.motion import Motion
 from posegen.motion.planted_feet import Planting, plant_feet
 from posegen.motion.pose_features import pose_features
-from posegen.motion.world_features import PLACES, WORLD_FEATURES, flat_world, unflat_world
+from posegen.motion.world_features import (
+    PLACES,
+    WORLD_FEATURES,
+    append_world,
+    flat_world,
+    move_world,
+    unflat_world,
+)
 from posegen.networks.actor import frame_mask
 from posegen.networks.code_constraint import CodeConstraint
 from posegen.networks.motion_denoiser import (
@@ -366,7 +373,7 @@ class MotionDiffusion(MotionGenerator):
             held = self._hold(known, given, start)
             count = (ends - start).clamp(max(self.config.shortest, 1 if known is None else known.shape[1] + 1), most)
             added = self._sample(part.actions, count, z, held)[:, : min(most, end - start)]
-            windows = added if windows is None else _append(windows, added, start)
+            windows = added if windows is None else append_world(windows, added, start)
             z = z.roll(1, dims=1) * (1 - 2 * (torch.arange(z.shape[1], device=z.device) % 2))  # still N(0, I)
         return windows
 
@@ -379,12 +386,12 @@ class MotionDiffusion(MotionGenerator):
             of_window = slice(start, start + len(mean))
             count = len(given.weights[of_window])
             weights[:count] = given.weights[of_window]
-            values[:, :count] = _moved(given.values[None, of_window], -origin)
+            values[:, :count] = move_world(given.values[None, of_window], -origin)
         if known is not None:
             count = known.shape[1]
             weights[:count] = 1 / self.config.tolerance
             values = values.repeat(len(known) // len(values), 1, 1)
-            values[:, :count] = _moved(known, -origin)
+            values[:, :count] = move_world(known, -origin)
         return CodeConstraint(self.code, weights, values) if weights.any() else None
 
     def _sample(self, actions: Tensor, lengths: Tensor, noise: Tensor, held: CodeConstraint | None = None) -> Tensor:
@@ -446,21 +453,6 @@ class MotionDiffusion(MotionGenerator):
             "joint_error": near[mask].mean().item(),
             "amplitude": float(new / max(real, 1e-9)),
         }
-
-
-def _append(windows: Tensor, added: Tensor, start: int) -> Tensor:
-    """Motions (N, F, C) and windows (N, f, C) that begin at a frame of theirs, as one, blended where both are."""
-    count = windows.shape[1] - start
-    moved = _moved(added, windows[:, start, :3])
-    share = torch.linspace(0, 1, count + 2, device=added.device)[1:-1, None]
-    blended = torch.lerp(windows[:, start:], moved[:, :count], share)
-    return torch.cat([windows[:, :start], blended, moved[:, count:]], dim=1)
-
-
-def _moved(windows: Tensor, by: Tensor) -> Tensor:
-    """Motions (N, F, C) elsewhere, by metres (N, 3) or (1, 3)."""
-    places = windows[..., PLACES] + by.repeat(1, len(SMPL_24))[:, None]
-    return torch.cat([places, windows[..., PLACES.stop :].expand(len(places), -1, -1)], dim=2)
 
 
 # On HumanAct12 (docs/results.md), 15 CPU-minutes: without dropout FID is lower after as many steps, guidance halves it

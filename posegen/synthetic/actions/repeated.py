@@ -101,7 +101,7 @@ def _wave(angles: Angles) -> None:
 def _kick(angles: Angles) -> None:
     take = angles.take
     phase = take.whole_phase(0.6)
-    up = ((1 - np.cos(phase)) / 2) ** 2
+    up = take.pulse(0.6, 2.0)
     angles.turn(f"{take.side}_hip", X, -1.3 * take.size * up)
     angles.turn(f"{take.side}_knee", X, 0.45 * (1 - np.cos(2 * phase)) * up)
     angles.lean(-0.2 * up)
