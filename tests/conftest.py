@@ -93,7 +93,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> MotionDataset:
 @pytest.fixture(scope="session")
 def recognizer_run(corpus: MotionDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a GRU that has learned the corpus for some seconds."""
-    settings = Recognition.Config(lr=5e-3, num_frames=25, batch_size=16, epoch_size=90 * 16)
+    settings = Recognition.Config(lr=5e-3, num_frames=25, batch_size=16, epoch_size=160 * 16)
     config = Recognition.adapt(settings, corpus)
     torch.manual_seed(0)
     stage = Recognition(config)
@@ -102,7 +102,9 @@ def recognizer_run(corpus: MotionDataset, tmp_path_factory: pytest.TempPathFacto
     stage.after_validation({})
     folder = tmp_path_factory.mktemp("recognizer")
     save_checkpoint(
-        StorageFolder(folder), stage, TrainingProgress(epoch=1, step=90, data_fingerprint=corpus.fingerprint, size=None)
+        StorageFolder(folder),
+        stage,
+        TrainingProgress(epoch=1, step=160, data_fingerprint=corpus.fingerprint, size=None),
     )
     return folder
 

@@ -68,7 +68,7 @@ def test_real_motions_are_near_to_themselves_and_noise_is_far(samples, recognize
     spread = float(np.mean(real["real"]["diversity"])) ** 2
     assert max(real["real"]["fid"]) < 0.1 * spread and max(real["generated"]["fid"]) < 0.1 * spread
     assert min(far["fid"]) > 5 * max(real["generated"]["fid"])
-    assert min(real["real"]["accuracy"]) > 0.35 and min(real["generated"]["accuracy"]) > 0.35
+    assert min(real["real"]["accuracy"]) > 0.5 and min(real["generated"]["accuracy"]) > 0.5
     assert max(far["accuracy"]) < 0.25
     assert real["generated"]["amplitude"] == pytest.approx(real["real"]["amplitude"], rel=0.2)
     assert min(far["amplitude"]) > 2 * max(real["real"]["amplitude"])

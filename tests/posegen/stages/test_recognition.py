@@ -46,7 +46,7 @@ def test_stage_is_known():
 
 
 def test_gru_learns_the_corpus(recognizer_run, corpus):
-    """Of twelve actions, by a second of a person whom it has never seen: chance is 0.08, and some seconds are rest."""
+    """Of twelve actions, by a person whom it has never seen: chance is 0.08."""
     stage = load_stage(StorageFolder(recognizer_run), Recognition)
     config = replace(stage.config, epoch_size=0)
     held_out = [
@@ -54,7 +54,7 @@ def test_gru_learns_the_corpus(recognizer_run, corpus):
         for epoch in range(4)
         for batch in fixed_batch(stage.open_samples(config, corpus, "test"), 12, 12, epoch=epoch)
     ]
-    assert sum(stage.evaluate(batch)["accuracy"] for batch in held_out) / 4 > 0.4
+    assert sum(stage.evaluate(batch)["accuracy"] for batch in held_out) / 4 > 0.6
 
 
 def test_stgcn_learns_the_corpus(corpus):
