@@ -91,7 +91,8 @@ def steady_ankles(joints: Tensor, mask: Tensor, planting: Planting) -> Tensor:
 
     The balls of the feet are moved along the floor so as to minimize how far, squared, and the strength times the
     squared way between two frames in which they stand, by iteratively reweighted least squares with the weights of
-    Dennis and Welsch (1978). A low foot stands that is slow, or slower than the body travels: one that swings is faster.
+    Dennis and Welsch (1978). A low foot that is slow, or slower than the body travels, stands: one that swings is
+    faster.
 
     Args:
         joints: (N, T, 24, 3) metres, y up.
