@@ -18,12 +18,15 @@ from posegen.motion.kinematics import Posed, markers
 from posegen.motion.pose_features import local_pose, pose_features
 from posegen.motion.smpl import SmplBody, pose_surface, read_smpl
 from posegen.networks.actor import ActorDecoder, ActorEncoder, ActorSize, frame_mask
-from posegen.samples import Batch, PosedCrops, Samples, Window
+from posegen.networks.class_prior import ClassPrior
+from posegen.samples import Batch, PosedCrops, Samples, Window, fixed_batch
 from posegen.samples.motion_windows import Choice
 from posegen.skeletons import SMPL_24
 from posegen.stages.motion_generator import MotionGenerator
 from posegen.stages.optimization import Losses, detached, sum_losses
 from posegen.stages.stage import Metrics, Stage
+
+_FITTED = (4, 1000)  # rounds, and windows of each, that priors of codes are fitted to
 
 
 class Actor(MotionGenerator):
@@ -90,6 +93,9 @@ class Actor(MotionGenerator):
         """Epochs at the beginning over which the learning rate grows linearly."""
         decay_epochs: int = 0
         """Epochs at the end over which the learning rate falls linearly."""
+        class_prior: bool = False
+        """Draw codes of an action from a Gaussian that is fitted after each epoch to those of its training motions, in
+        place of N(0, I): lambda_kl may then be too small for the two to be the same."""
         kl_epochs: int = 0
         """Epochs over which lambda_kl grows linearly from 0: few steps are enough if the code is of use before it
         costs something (Bowman et al., 2016, arXiv:1511.06349, Section 3.1)."""
@@ -140,6 +146,7 @@ class Actor(MotionGenerator):
         num_actions = max(len(config.actions), 1)
         self.encoder = ActorEncoder(num_actions, size)
         self.decoder = ActorDecoder(num_actions, size)
+        self.prior = ClassPrior(num_actions, config.latent_dim) if config.class_prior else None
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self._smpl: SmplBody | None = None
         self._lambda_kl = config.lambda_kl
@@ -214,7 +221,7 @@ class Actor(MotionGenerator):
         motion, action, mask = batch["motion"], batch["action"], _mask(batch)
         mean, logvar = self.encoder(motion, action, mask)
         drawn = {"real": motion, "same": self.decoder(mean, action, mask)}
-        drawn["new"] = self.decoder(self.fixed_codes(len(mean)), action, mask)
+        drawn["new"] = self.decode(action, batch["length"], self.fixed_codes(len(mean)))
         joints = {key: pose_features(x, batch["rest"], translate=False).joints for key, x in drawn.items()}
         root = (drawn["same"] - motion)[:, :, -1, :3].norm(dim=-1)  # (N, T)
         real, new = (
@@ -234,16 +241,36 @@ class Actor(MotionGenerator):
 
     @torch.no_grad()
     def encode(self, batch: Batch) -> Tensor:
-        """Return the means of the posterior."""
-        return self.encoder(batch["motion"], batch["action"], _mask(batch))[0]
+        """Return the means of the posterior, as codes of N(0, I)."""
+        mean, _ = self.encoder(batch["motion"], batch["action"], _mask(batch))
+        return mean if self.prior is None else self.prior.standardize(mean, batch["action"])
 
     @torch.no_grad()
     def reconstruct(self, batch: Batch) -> Tensor:
-        return self.decoder(self.encode(batch), batch["action"], _mask(batch))
+        mean, _ = self.encoder(batch["motion"], batch["action"], _mask(batch))
+        return self.decoder(mean, batch["action"], _mask(batch))
 
     @torch.no_grad()
     def decode(self, actions: Tensor, lengths: Tensor, z: Tensor) -> Tensor:
+        if self.prior is not None:
+            z = self.prior.place(z, actions)
         return self.decoder(z, actions, frame_mask(lengths, int(lengths.max())))
+
+    @torch.no_grad()
+    def finish_epoch(self, samples: Samples) -> None:
+        super().finish_epoch(samples)
+        if self.prior is None:
+            return
+        rounds, count = _FITTED
+        batches = (batch for k in range(rounds) for batch in fixed_batch(samples, count, self.config.batch_size, k))
+        found = [self._posterior({name: value.to(self.device) for name, value in batch.items()}) for batch in batches]
+        mean, logvar, action = (torch.cat(rows) for rows in zip(*found, strict=True))
+        self.prior.fit(mean, logvar.exp(), action)
+
+    def _posterior(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and logvar (N, Z) of a batch's motions, and their actions (N,)."""
+        mean, logvar = self.encoder(batch["motion"], batch["action"], _mask(batch))
+        return mean, logvar, batch["action"]
 
     def _real_surface(self, batch: Batch) -> Tensor:
         """Return joints and markers (N, T, 96, 3) of real motions, which the samples have posed."""
