@@ -29,16 +29,23 @@ class CodeConstraint:
         per_number = (scale[:, None] * code.get_buffer("basis").flatten(1)[:, rows]) / self._weights_of(code)[rows]
         self._matrix = (per_number * strength).T.double()  # (R, K)
         self._given = ((values - code.get_buffer("mean")).flatten(1)[:, rows] * strength).double()  # (N, R)
-        gram = self._matrix.T @ self._matrix + torch.eye(len(scale), device=scale.device, dtype=torch.float64)
-        self._factor = torch.linalg.cholesky(gram)
+        self._gram = self._matrix.T @ self._matrix  # (K, K)
 
     @staticmethod
     def _weights_of(code: MotionCode) -> Tensor:
         weights = code.get_buffer("weights")
         return weights.expand(len(code.get_buffer("mean")), -1).flatten()
 
-    def __call__(self, z: Tensor) -> Tensor:
-        """Codes (N, K) near those given (N, K)."""
+    def __call__(self, z: Tensor, variance: Tensor) -> Tensor:
+        """Codes (N, K) near those given (N, K), which are as uncertain as `variance` (N, K) says."""
         missing = self._given - z.double() @ self._matrix.T  # (N, R)
-        moved = torch.cholesky_solve((missing @ self._matrix).T, self._factor).T  # (N, K)
-        return z + moved.to(z)
+        spread = variance.double().sqrt()  # (N, K)
+        rows, which = torch.unique(spread, dim=0, return_inverse=True)
+        gram = rows[:, :, None] * self._gram * rows[:, None, :]  # (U, K, K)
+        factor = torch.linalg.cholesky(gram + torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device))
+        wanted = spread * (missing @ self._matrix)  # (N, K)
+        moved = torch.empty_like(wanted)
+        for row in range(len(rows)):
+            own = which == row
+            moved[own] = torch.cholesky_solve(wanted[own].T, factor[row]).T
+        return z + (spread * moved).to(z)

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _LEAST_SCALE = 1e-6
-_SHRINKAGE = 1.0  # windows of all actions that count beside those of one: with more of them, those who stand tremble
-_LEAST_VARIANCE = 0.001
+_SHRINKAGE = 10.0  # windows of all actions that count beside those of one
+_LEAST_VARIANCE = 0.01
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """From noisy codes (N, K) and the noise's standard deviation, a scalar, to clean codes (N, K)."""

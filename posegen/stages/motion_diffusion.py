@@ -399,7 +399,10 @@ class MotionDiffusion(MotionGenerator):
 
         def clean(z: Tensor, sigma: Tensor) -> Tensor:
             code = self._clean(z, sigma, actions, lengths)
-            return code if held is None else held(code)
+            if held is None:
+                return code
+            _, variance = self.code.gaussian(actions)
+            return held(code, variance * sigma**2 / (variance + sigma**2))
 
         levels = noise_levels(self.config.sampling_steps).to(noise)
         return self.code.decode(sample_codes_heun(clean, noise, levels))
