@@ -1,8 +1,8 @@
 """Numbers of a window that are given, as a constraint on its linear code: in-painting without training for it.
 
-What a network takes for the clean code at a level of noise moves the least way to where the given numbers come out
-(Chung et al., 2022, arXiv:2206.00941, project alike; a linear code makes it exact). The components that the given
-numbers say nothing of stay as the network has them, and follow at the next level.
+What a network takes for the clean code at a level of noise is uncertain, and moves to where it and the given numbers
+are most likely together (pseudoinverse guidance: Song et al., 2023, ICLR; a linear code and Gaussians make it exact).
+The less noise is left, the less it moves: codes stay where those of motions are.
 """
 
 from __future__ import annotations
@@ -37,15 +37,13 @@ class CodeConstraint:
         return weights.expand(len(code.get_buffer("mean")), -1).flatten()
 
     def __call__(self, z: Tensor, variance: Tensor) -> Tensor:
-        """Codes (N, K) near those given (N, K), which are as uncertain as `variance` (N, K) says."""
+        """Codes (N, K) between what is given and codes z (N, K) of variances (N, K): the less sure, the nearer."""
         missing = self._given - z.double() @ self._matrix.T  # (N, R)
         spread = variance.double().sqrt()  # (N, K)
-        rows, which = torch.unique(spread, dim=0, return_inverse=True)
-        gram = rows[:, :, None] * self._gram * rows[:, None, :]  # (U, K, K)
-        factor = torch.linalg.cholesky(gram + torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device))
         wanted = spread * (missing @ self._matrix)  # (N, K)
         moved = torch.empty_like(wanted)
-        for row in range(len(rows)):
-            own = which == row
-            moved[own] = torch.cholesky_solve(wanted[own].T, factor[row]).T
+        for own in spread.unique(dim=0):  # one for each action
+            rows = (spread == own).all(dim=1)
+            gram = own[:, None] * self._gram * own + torch.eye(len(own), dtype=own.dtype, device=own.device)  # (K, K)
+            moved[rows] = torch.linalg.solve(gram, wanted[rows].T).T
         return z + (spread * moved).to(z)
