@@ -96,9 +96,6 @@ class Actor(MotionGenerator):
         class_prior: bool = False
         """Draw codes of an action from a Gaussian that is fitted after each epoch to those of its training motions, in
         place of N(0, I): lambda_kl may then be too small for the two to be the same."""
-        kl_epochs: int = 0
-        """Epochs over which lambda_kl grows linearly from 0: few steps are enough if the code is of use before it
-        costs something (Bowman et al., 2016, arXiv:1511.06349, Section 3.1)."""
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -111,7 +108,7 @@ class Actor(MotionGenerator):
                 )
             if not 0 <= self.dropout < 1:
                 raise ConfigError(f"dropout must be in [0, 1), got {self.dropout}")
-            for name in ("warmup_epochs", "decay_epochs", "kl_epochs"):
+            for name in ("warmup_epochs", "decay_epochs"):
                 if getattr(self, name) < 0:
                     raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
             if self.lambda_velocity and self.window.most_frames < 2:
@@ -149,7 +146,6 @@ class Actor(MotionGenerator):
         self.prior = ClassPrior(num_actions, config.latent_dim) if config.class_prior else None
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self._smpl: SmplBody | None = None
-        self._lambda_kl = config.lambda_kl
         self.optimizers = {"network": AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)}
 
     @classmethod
@@ -171,11 +167,6 @@ class Actor(MotionGenerator):
             seed=config.seed,
         )
 
-    def start_epoch(self, epoch: int) -> None:
-        super().start_epoch(epoch)
-        grown = min(1.0, epoch / self.config.kl_epochs) if self.config.kl_epochs else 1.0
-        self._lambda_kl = self.config.lambda_kl * grown
-
     def lr_factor(self, epoch: int) -> float:
         first = self.config.num_epochs - self.config.decay_epochs
         decayed = 1.0 - max(0, epoch + 1 - first) / (self.config.decay_epochs + 1)
@@ -188,7 +179,7 @@ class Actor(MotionGenerator):
         z = mean + torch.exp(logvar / 2) * torch.randn_like(mean)  # (N, Z)
         fake = self.decoder(z, action, mask)  # (N, T, 25, 6)
         config = self.config
-        losses = {"kl": self._lambda_kl * mean_kl_to_standard_normal(mean, logvar)}
+        losses = {"kl": config.lambda_kl * mean_kl_to_standard_normal(mean, logvar)}
         if config.lambda_rotation:
             distance = masked_mse if config.count_zeros else masked_motion_mse
             losses["rotation"] = config.lambda_rotation * distance(fake, motion, mask)
@@ -294,8 +285,8 @@ def _mask(batch: Batch) -> Tensor:
 
 
 _REFERENCE = Actor.Config(repeat_last=True, skip_last_start=True, count_zeros=True)
-# What two cores do in two and a half hours: as wide as keeps them busy, and a code that is free at first and later
-# costs little, for codes that cost much freeze motion.
+# What two cores do in two and a half hours: as wide as keeps them busy, and a code that costs little, for codes that cost
+# much freeze motion; so they are drawn from where the encoder has them.
 _SMALL = Actor.Config(
     num_epochs=80,
     epoch_size=15000,
@@ -309,7 +300,7 @@ _SMALL = Actor.Config(
     norm_first=True,
     warmup_epochs=1,
     decay_epochs=40,
-    kl_epochs=40,
+    class_prior=True,
 )
 Actor.presets = {
     "posegen": Actor.Config(),
@@ -324,6 +315,5 @@ Actor.presets = {
         num_layers=2,
         feedforward_dim=64,
         decay_epochs=2,
-        kl_epochs=0,
     ),
 }
